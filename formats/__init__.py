@@ -1,0 +1,39 @@
+"""Documents on disk: versioned formats, canonical bytes and digests, atomic and secret files, the error tree.
+
+This package is the bottom of the house: it knows neither finance nor cryptography (beyond one hash
+function for digests) and imports nothing else of ours.
+"""
+
+from formats.arrays import IntArray
+from formats.canonical import canonical_bytes, keccak256, parse_json
+from formats.documents import Document, Model, Seq, load_document, save_document
+from formats.errors import (
+    ConstraintError,
+    InputError,
+    ProofFormatError,
+    SetupError,
+    VerificationError,
+    ZkMarginError,
+)
+from formats.files import read_bytes, read_text, write_atomic
+
+__all__ = [
+    "ConstraintError",
+    "Document",
+    "InputError",
+    "IntArray",
+    "Model",
+    "ProofFormatError",
+    "Seq",
+    "SetupError",
+    "VerificationError",
+    "ZkMarginError",
+    "canonical_bytes",
+    "keccak256",
+    "load_document",
+    "parse_json",
+    "read_bytes",
+    "read_text",
+    "save_document",
+    "write_atomic",
+]

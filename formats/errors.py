@@ -1,0 +1,91 @@
+"""The one exception tree of the project.
+
+    ZkMarginError                 root; carries the process exit code
+    ├── InputError          (2)   a document, option or path is wrong: file, line, field, reason
+    ├── SetupError          (2)   the SRS or a cache cannot be used
+    ├── ConstraintError     (1)   the claim is false: the violated rule, its integers, the shortfall
+    ├── ProofFormatError    (1)   proof bytes that are not the encoding of any proof
+    └── VerificationError   (1)   a well-formed proof that a check rejected
+
+Messages never contain secrets (positions, balances, blinders), with one exception that is stated where
+it happens: ``ConstraintError`` is shown to the owner of the book and holds the book's own numbers.
+"""
+
+from __future__ import annotations
+
+
+class ZkMarginError(Exception):
+    """Root of every error this project raises on purpose."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(ZkMarginError):
+    """Bad input: names the file, the line where that is known, the field and the reason."""
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        file: str | None = None,
+        field: str | None = None,
+        line: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.reason, self.file, self.field, self.line = reason, file, field, line
+        where = file or ""
+        if line is not None:
+            where = f"{where or 'line'}:{line}"
+        super().__init__(": ".join(part for part in (where, field or "", reason) if part), hint=hint)
+
+    def located(self, *, file: str | None = None, line: int | None = None) -> InputError:
+        """The same error with the file (and line) filled in where they were missing."""
+        return InputError(
+            self.reason,
+            file=self.file or file,
+            field=self.field,
+            line=self.line if self.line is not None else line,
+            hint=self.hint,
+        )
+
+
+class SetupError(ZkMarginError):
+    """The structured reference string or a derived table is missing, damaged or not the expected one."""
+
+    exit_code = 2
+
+
+class ConstraintError(ZkMarginError):
+    """The claim is false for this book. For the book's owner only: it holds the book's numbers.
+
+    ``rule`` is the violated rule's name, ``shortfall`` the missing amount in the rule's own integer unit.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, rule: str, shortfall: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.rule, self.shortfall = rule, shortfall
+
+
+class ProofFormatError(ZkMarginError):
+    """Bytes that do not encode a proof: length, magic, version, a scalar or a point."""
+
+    exit_code = 1
+
+
+class VerificationError(ZkMarginError):
+    """A well-formed proof that was rejected; ``check`` names the check that failed."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, check: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.check = check

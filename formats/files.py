@@ -1,0 +1,76 @@
+"""Reading with a size cap, writing all or nothing, secrets with mode 0600."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from formats.errors import InputError
+
+MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+STDIO = "-"
+
+
+def read_bytes(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """The whole file, or standard input for ``-``.
+
+    Raises:
+        InputError: unreadable, not a regular file, or larger than ``max_bytes``.
+    """
+    name = str(path)
+    try:
+        if name == STDIO:
+            data = sys.stdin.buffer.read(max_bytes + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=name) from None
+    if len(data) > max_bytes:
+        raise InputError(f"larger than {max_bytes} bytes", file=name)
+    return data
+
+
+def read_text(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> str:
+    """The file as UTF-8 text. Raises ``InputError`` as ``read_bytes`` does, and on bytes that are not UTF-8."""
+    try:
+        return read_bytes(path, max_bytes=max_bytes).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text (byte {error.start})", file=str(path)) from None
+
+
+def write_atomic(path: str | Path, data: bytes, *, secret: bool = False) -> None:
+    """Write a file all or nothing: a reader sees the old content or the new, never a part.
+
+    Args:
+        secret: the file is created with mode 0600 before its first byte is written; else the umask decides.
+
+    Raises:
+        InputError: the file cannot be written; nothing is left behind.
+    """
+    name = str(path)
+    if name == STDIO:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    # Through a link to the file it names: the link stays a link.
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise InputError("exists and is not a regular file", file=name)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(temporary, flags, 0o600 if secret else 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot be written: {(error.strerror or 'error').lower()}", file=name) from None
