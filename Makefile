@@ -1,0 +1,83 @@
+# Everything a user, a developer or CI runs; `make` alone lists it. Nothing is installed outside $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= zkmargin-demo
+WORKERS ?= 2
+PYTEST_ARGS ?=
+BENCHMARKS ?= $(sort $(wildcard benchmarks/bench_*.py))
+BIN := $(VENV)/bin
+
+# The lock holds for the build backend too; pip 25.3 and newer read that from the second name.
+# `make CONSTRAINTS= ...` takes the newest versions that pyproject.toml allows instead.
+CONSTRAINTS ?= constraints.txt
+export PIP_CONSTRAINT := $(CONSTRAINTS)
+export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_INSTALL := $(BIN)/python -m pip install -qq
+
+USER_READY := $(VENV)/.installed
+DEV_READY := $(VENV)/.installed-dev
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test conformance assurance lint types layers wheel bench dev lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: $(USER_READY)  ## from an example market to an accepted proof, and what must fail does
+	@$(BIN)/zkmargin demo --folder $(DEMO)
+
+test: $(DEV_READY)  ## the whole test suite
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+conformance: $(DEV_READY)  ## only the tests against published data in $ZKMARGIN_CONFORMANCE_DATA
+	@test -n "$$ZKMARGIN_CONFORMANCE_DATA" || { echo "error: ZKMARGIN_CONFORMANCE_DATA names no folder" >&2; exit 1; }
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m conformance $(PYTEST_ARGS)
+
+assurance: $(DEV_READY)  ## the whole test suite with many more examples (long)
+	ZKMARGIN_FULL=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+lint: $(DEV_READY)  ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_READY)  ## mypy strict over the packages, tests and benchmarks
+	$(BIN)/mypy
+	$(BIN)/mypy tests $(BENCHMARKS)
+
+layers: $(DEV_READY)  ## every folder imports only from the folders below it
+	$(BIN)/lint-imports --no-cache
+
+wheel: $(DEV_READY)  ## wheel and sdist in dist/, used from a clean environment outside this folder
+	bash .ci/wheel $(BIN)/python
+
+bench: $(DEV_READY)  ## the benchmarks, one after the other
+	@test -n "$(BENCHMARKS)" || { echo "error: no benchmarks/bench_*.py here" >&2; exit 1; }
+	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
+
+dev: $(DEV_READY)  ## install for development: $(VENV) with all tools, locked versions
+
+lock:  ## rewrite constraints.txt with the newest versions that pyproject.toml allows
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; unset PIP_CONSTRAINT PIP_BUILD_CONSTRAINT; \
+	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq '.[dev]' 'hatchling>=1.26' editables; \
+	{ sed '/^#/!d' constraints.txt; "$$tmp/venv/bin/python" -m pip freeze --exclude zkmargin; } > "$$tmp/lock"; \
+	cp "$$tmp/lock" constraints.txt
+
+clean:  ## remove the environment, caches, build output and the demo's files
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(DEMO)
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(USER_READY): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "error: zkmargin needs Python 3.11 or newer as $(PYTHON); name one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing zkmargin into $(VENV) (the first time takes a minute) ..."
+	@$(PYTHON) -m venv $(VENV) || \
+	{ echo "error: $(PYTHON) -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(DEV_READY): $(USER_READY)
+	@echo "Adding the development tools to $(VENV) ..."
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,275 @@
+"""A frozen circuit: layout, public equations and digest. Public, built from a snapshot alone.
+
+Columns over H (n rows each):
+
+    committed   positions: one a segment; collateral: one a segment. Slot i sits in segment i // (n-1), row
+                i mod (n-1); the last row of a segment and all rows without a slot are *unlisted* and zero
+    digits f_c  for each position segment the digits of p, then of m (lowest first), row-aligned with q;
+                then the packed digits of the bounded integers. Every cell is looked up in [0, n)
+    gates       A, B, C, one row a gate (only if the circuit has gates)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from circuits.system import DENSE_KINDS, Bounded, DenseKind, Equation, Form, Int64Array, System
+from crypto.domain import Domain
+from crypto.exact import int_matvec
+from crypto.field import dot, powers, r
+from formats.canonical import canonical_bytes, keccak256
+from formats.errors import InputError
+
+CIRCUIT_FORMAT = "zkmargin/circuit/v1"
+#: Columns whose helper h_g share one commitment (protocol section 4, message 2).
+LOOKUP_GROUP = 3
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How many elements each message of the proof has: derived from the circuit, never from a proof."""
+
+    digits: int
+    gates: bool
+    helpers: int
+    pieces: int
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """The public equations over a layout.
+
+    Attributes:
+        n: domain size; digits are base n.
+        position_count, collateral_count: slots of the two committed vectors.
+        position_digits: digits a side of every position; 0 when positions are not range-proved.
+        position_bound: greatest absolute value of a position, in lots.
+        matrices: for each side, the int64 matrix [rows, position_count] that dense atoms refer to.
+        bounded: the bounded integers, in the order of their cells.
+        gates: for each product gate its two input forms.
+        equations: the J public equations.
+    """
+
+    n: int
+    position_count: int
+    collateral_count: int
+    position_digits: int
+    position_bound: int
+    matrices: dict[DenseKind, Int64Array]
+    bounded: tuple[Bounded, ...]
+    gates: tuple[tuple[Form, Form], ...]
+    equations: tuple[Equation, ...]
+
+    @classmethod
+    def freeze(cls, system: System, collateral_count: int) -> Circuit:
+        """The circuit of a finished system. Raises InputError when the gates do not fit one segment."""
+        if len(system.gates) > system.n:
+            raise InputError(f"{len(system.gates)} product gates do not fit {system.n} rows")
+        matrices = {
+            kind: np.array(system.rows[kind], dtype=np.int64).reshape(len(system.rows[kind]), system.position_count)
+            for kind in DENSE_KINDS
+        }
+        return cls(
+            n=system.n,
+            position_count=system.position_count,
+            collateral_count=collateral_count,
+            position_digits=system.position_digits,
+            position_bound=system.position_bound,
+            matrices=matrices,
+            bounded=tuple(system.bounded),
+            gates=tuple(system.gates),
+            equations=tuple(system.equations),
+        )
+
+    # --- layout -------------------------------------------------------------------------------------------
+
+    @property
+    def domain(self) -> Domain:
+        """H."""
+        return Domain.of(self.n)
+
+    @property
+    def position_segments(self) -> int:
+        """Committed columns that hold the positions."""
+        return segments(self.position_count, self.n)
+
+    @property
+    def collateral_segments(self) -> int:
+        """Committed columns that hold the collateral."""
+        return segments(self.collateral_count, self.n)
+
+    @property
+    def packed_offset(self) -> int:
+        """Index of the first digit column that holds bounded integers."""
+        return self.position_segments * 2 * self.position_digits
+
+    @cached_property
+    def cells(self) -> tuple[int, ...]:
+        """For each bounded integer the packed cell of its lowest digit (cell = column * n + row)."""
+        starts, at = [], 0
+        for x in self.bounded:
+            starts.append(at)
+            at += x.digits
+        return (*starts, at)
+
+    @property
+    def digit_columns(self) -> int:
+        """Number of columns f_c."""
+        return self.packed_offset + max(1, -(-self.cells[-1] // self.n))
+
+    @property
+    def lookup_groups(self) -> list[range]:
+        """The digit columns, in groups that share a helper."""
+        count = self.digit_columns
+        return [range(i, min(i + LOOKUP_GROUP, count)) for i in range(0, count, LOOKUP_GROUP)]
+
+    @property
+    def shape(self) -> Shape:
+        """Message sizes of a proof. deg T = g (n + 1) for the largest group g: T has g pieces."""
+        groups = self.lookup_groups
+        return Shape(self.digit_columns, bool(self.gates), len(groups), len(groups[0]))
+
+    def digit_cells(self, v: int) -> Iterator[tuple[int, int, int]]:
+        """(column, row, digit index) of the cells of bounded integer v."""
+        for d in range(self.bounded[v].digits):
+            column, row = divmod(self.cells[v] + d, self.n)
+            yield self.packed_offset + column, row, d
+
+    def selector(self, role: str, segment: int) -> list[int]:
+        """1 on every row that is not a listed slot of the role in this segment, else 0."""
+        count = self.position_count if role == "positions" else self.collateral_count
+        return [0 if row < listed(count, self.n, segment) else 1 for row in range(self.n)]
+
+    # --- identity -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def digest(self) -> bytes:
+        """keccak-256 over everything above: layout, matrices, integers, gates and equations."""
+        return keccak256(
+            canonical_bytes(
+                {
+                    "format": CIRCUIT_FORMAT,
+                    "n": self.n,
+                    "positions": [self.position_count, self.position_digits, self.position_bound],
+                    "collateral": self.collateral_count,
+                    "matrices": {
+                        kind: [list(m.shape), keccak256(m.astype("<i8").tobytes()).hex()]
+                        for kind, m in self.matrices.items()
+                    },
+                    "bounded": [[x.name, x.digits] for x in self.bounded],
+                    "gates": [[_canonical(a), _canonical(b)] for a, b in self.gates],
+                    "equations": [[e.rule, e.name, _canonical(e.form)] for e in self.equations],
+                }
+            )
+        )
+
+    def without_equation(self, j: int) -> Circuit:
+        """This circuit with one equation dropped: for tests that show what each equation is there for."""
+        return replace(self, equations=self.equations[:j] + self.equations[j + 1 :])
+
+    # --- public polynomials -------------------------------------------------------------------------------
+
+    def combine(self, rho: int) -> Combination:
+        """The J equations combined by rho^0 .. rho^(J-1): one weight an atom, and the right side sigma."""
+        scales = powers(rho, len(self.equations))
+        weights: dict[str, list[int]] = {
+            **{kind: [0] * len(self.matrices[kind]) for kind in DENSE_KINDS},
+            "collateral": [0] * self.collateral_count,
+            "bounded": [0] * len(self.bounded),
+            **{kind: [0] * len(self.gates) for kind in "ABC"},
+        }
+        sigma = 0
+        for scale, equation in zip(scales, self.equations, strict=True):
+            for (kind, index), coefficient in equation.form.terms.items():
+                weights[kind][index] += scale * coefficient
+            sigma -= scale * equation.form.constant
+        return Combination(self, {kind: [w % r for w in ws] for kind, ws in weights.items()}, sigma % r)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The value of U at one point, for each column that the equations read."""
+
+    positions: list[int]
+    collateral: list[int]
+    digits: list[int]
+    A: int
+    B: int
+    C: int
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The public polynomials U of the combined equation: total = sum over columns <column, U> = sigma."""
+
+    circuit: Circuit
+    weights: dict[str, list[int]]
+    sigma: int
+
+    def rows(self) -> dict[tuple[str, int], list[int]]:
+        """Every U on H, by column: (positions, s), (collateral, s), (digits, c), (A, 0) ..; n values each."""
+        c, n, w = self.circuit, self.circuit.n, self.weights
+        result: dict[tuple[str, int], list[int]] = {}
+        sides = {kind: int_matvec(c.matrices[kind].T, w[kind]) for kind in DENSE_KINDS}
+        for s in range(c.position_segments):
+            result["positions", s] = _segment(sides["positions"], n, s)
+            for d in range(c.position_digits):
+                for side, kind in enumerate(("long", "short")):
+                    column = (2 * s + side) * c.position_digits + d
+                    result["digits", column] = [x * n**d % r for x in _segment(sides[kind], n, s)]
+        for s in range(c.collateral_segments):
+            result["collateral", s] = _segment(w["collateral"], n, s)
+        for column in range(c.packed_offset, c.digit_columns):
+            result["digits", column] = [0] * n
+        for v, weight in enumerate(w["bounded"]):
+            for column, row, d in c.digit_cells(v):
+                result["digits", column][row] = weight * n**d % r
+        for kind in "ABC" if c.gates else "":
+            result[kind, 0] = [*w[kind], *[0] * (n - len(c.gates))]
+        return result
+
+    def at(self, lagrange: Sequence[int]) -> Columns:
+        """Every U at a point, from the values L_i of the Lagrange basis there: no transform, no n x N work
+        beyond one exact integer matrix product a side."""
+        c, n, w = self.circuit, self.circuit.n, self.weights
+        positions, digits = [], [0] * c.digit_columns
+        for s in range(c.position_segments):
+            used = slice(s * (n - 1), s * (n - 1) + listed(c.position_count, n, s))
+            basis = lagrange[: used.stop - used.start]
+            side = {kind: dot(int_matvec(c.matrices[kind][:, used], basis), w[kind]) for kind in DENSE_KINDS}
+            positions.append(side["positions"])
+            for d in range(c.position_digits):
+                digits[2 * s * c.position_digits + d] = side["long"] * n**d % r
+                digits[(2 * s + 1) * c.position_digits + d] = side["short"] * n**d % r
+        for v, weight in enumerate(w["bounded"]):
+            for column, row, d in c.digit_cells(v):
+                digits[column] += weight * n**d % r * lagrange[row]
+        collateral = [
+            dot(part := _segment(w["collateral"], n, s), lagrange[: len(part)]) for s in range(c.collateral_segments)
+        ]
+        A, B, C = (dot(w[kind], lagrange[: len(c.gates)]) for kind in "ABC")
+        return Columns(positions, collateral, [x % r for x in digits], A, B, C)
+
+
+def segments(count: int, n: int) -> int:
+    """Columns of n rows that ``count`` slots take, with one unlisted row in each."""
+    return max(1, -(-count // (n - 1)))
+
+
+def listed(count: int, n: int, segment: int) -> int:
+    """Number of listed rows of a segment: they are its first rows."""
+    return min(max(count - segment * (n - 1), 0), n - 1)
+
+
+def _segment(values: Sequence[int], n: int, s: int) -> list[int]:
+    """The rows of segment s of a slot vector, filled with zeros to n."""
+    part = list(values[s * (n - 1) : (s + 1) * (n - 1)])
+    return part + [0] * (n - len(part))
+
+
+def _canonical(form: Form) -> list[object]:
+    return [str(form.constant), [[kind, index, str(c)] for (kind, index), c in sorted(form.terms.items())]]

@@ -1,0 +1,20 @@
+"""Collateral after haircuts: held balances count at less than their price, owed ones at more.
+
+    value = sum_j long_value_j h_j - short_value_j o_j,   balance_j = h_j - o_j,  h_j, o_j >= 0
+
+Overstating both sides by the same amount changes the value by (long_value - short_value) <= 0 times it: the
+prover only hurts itself, so h_j and o_j need not be exact.
+"""
+
+from __future__ import annotations
+
+from circuits.requirement import Requirement
+from engine.components import PublishedHaircuts
+
+
+def encode(component: PublishedHaircuts, requirement: Requirement) -> None:
+    """Add the collateral's value to equity (valuation units)."""
+    values = zip(component.long_value.values.tolist(), component.short_value.values.tolist(), strict=True)
+    for j, (long_value, short_value) in enumerate(values):
+        held, owed = requirement.system.collateral(j)
+        requirement.credit(held * long_value - owed * short_value)

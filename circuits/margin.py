@@ -1,0 +1,94 @@
+"""From a snapshot and a claim to a circuit; from a book to a witness, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from circuits.circuit import Circuit
+from circuits.encoders import ENCODERS
+from circuits.requirement import Requirement
+from circuits.system import System
+from circuits.witness import Witness, assign
+from engine.book import BookLots
+from engine.margin import Claim, margin_report
+from engine.snapshot import Snapshot
+from formats.canonical import canonical_bytes, keccak256
+from formats.errors import ConstraintError
+
+
+def build_circuit(snapshot: Snapshot, claim: Claim) -> Circuit:
+    """The circuit of one claim against one snapshot. Public and deterministic; the last few are kept.
+
+    Raises:
+        InputError: a policy that the circuit cannot express, or quantities that could wrap around the field.
+    """
+    return _build(_Keyed(snapshot), claim)
+
+
+class _Keyed:
+    """A snapshot as a cache key: equal by digest, without hashing its arrays again."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot, self.key = snapshot, snapshot.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Keyed) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=4)
+def _build(keyed: _Keyed, claim: Claim) -> Circuit:
+    snapshot = keyed.snapshot
+    layout = snapshot.layout
+    system = System(
+        n=layout.domain_size,
+        position_count=len(snapshot.instruments),
+        position_bits=layout.position_bits,
+        range_proved=layout.range_proved,
+        collateral=[(slot.bits, slot.negative_allowed) for slot in snapshot.collateral],
+    )
+    group_of = np.array([slot.group for slot in snapshot.instruments], dtype=np.int64)
+    requirement = Requirement(system, tuple(snapshot.groups), group_of, snapshot.marks.values)
+    for component in snapshot.components:
+        if component.applies_to(claim.requirement):
+            ENCODERS[component.type](component, requirement)
+    factor_bp = snapshot.policy.requirements[claim.requirement]
+    requirement.write(factor_bp=factor_bp, num=claim.num, den=claim.den)
+    return Circuit.freeze(system, len(snapshot.collateral))
+
+
+def margin_witness(snapshot: Snapshot, claim: Claim, lots: BookLots) -> Witness:
+    """The witness that the claim holds for a book.
+
+    Raises:
+        InputError: a quantity outside its bound.
+        ConstraintError: the claim is false; the message (for the owner of the book) names the binding scenarios
+            and the shortfall in the quote currency, ``shortfall`` is in valuation units.
+    """
+    circuit = build_circuit(snapshot, claim)
+    try:
+        return assign(circuit, lots.positions, lots.collateral)
+    except ConstraintError:
+        report = margin_report(snapshot, lots, claim.requirement)
+        raise report.refusal(claim) from None
+
+
+def slot_map_digest(snapshot: Snapshot, role: str) -> bytes:
+    """keccak-256 of what makes commitments of a role comparable: the domain size and, slot by slot, what one lot is.
+
+    A book committed under one slot map means the same book under every snapshot with the same slot map.
+    """
+    slots: list[list[str]]
+    if role == "positions":
+        slots = [[s.id, s.kind, s.settlement, s.multiplier, s.lot] for s in snapshot.instruments]
+    else:
+        slots = [[s.asset, s.lot] for s in snapshot.collateral]
+    return keccak256(
+        canonical_bytes(
+            {"format": "zkmargin/slot-map/v1", "role": role, "n": snapshot.layout.domain_size, "slots": slots}
+        )
+    )

@@ -1,0 +1,165 @@
+"""The hidden side of a circuit: integers in named cells, and the debug prover that checks them.
+
+Everything here is secret. Reprs show no numbers; ``ConstraintError`` messages do, and are for the owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from circuits.circuit import Circuit
+from circuits.system import Atom
+from crypto.exact import int_matvec
+from crypto.field import r
+from formats.errors import ConstraintError, InputError
+
+
+@dataclass(frozen=True, repr=False)
+class Witness:
+    """Values of every hidden integer.
+
+    Attributes:
+        positions, long, short: lots, one a position slot; an honest witness has positions = long - short.
+        collateral: lots, one a collateral slot.
+        bounded: values of the bounded integers.
+        gates: the three wires of each product gate.
+    """
+
+    positions: tuple[int, ...]
+    long: tuple[int, ...]
+    short: tuple[int, ...]
+    collateral: tuple[int, ...]
+    bounded: tuple[int, ...]
+    gates: tuple[tuple[int, int, int], ...] = ()
+    _sums: dict[str, list[int]] = field(default_factory=dict, compare=False)
+
+    def value(self, circuit: Circuit, atom: Atom) -> int:
+        """The integer value of one atom."""
+        kind, index = atom
+        if kind == "collateral":
+            return self.collateral[index]
+        if kind == "bounded":
+            return self.bounded[index]
+        if kind in ("A", "B", "C"):
+            return self.gates[index]["ABC".index(kind)]
+        return _dense_sums(circuit, self._sums, kind, getattr(self, kind))[index]
+
+    def columns(self, circuit: Circuit) -> dict[tuple[str, int], list[int]]:
+        """The committed, digit and gate columns: n integers each, by column name as in Combination.rows."""
+        n = circuit.n
+        result: dict[tuple[str, int], list[int]] = {}
+        for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
+            for s in range(count):
+                result[role, s] = segment_rows(getattr(self, role), n, s)
+        digits = circuit.position_digits
+        for s in range(circuit.position_segments):
+            for side, kind in enumerate(("long", "short")):
+                rows = segment_rows(getattr(self, kind), n, s)
+                for d in range(digits):
+                    result["digits", (2 * s + side) * digits + d] = [x // n**d % n for x in rows]
+        for column in range(circuit.packed_offset, circuit.digit_columns):
+            result["digits", column] = [0] * n
+        for v, x in enumerate(self.bounded):
+            for column, row, d in circuit.digit_cells(v):
+                result["digits", column][row] = x // n**d % n
+        if circuit.gates:
+            for i, kind in enumerate("ABC"):
+                wires = [gate[i] % r for gate in self.gates]
+                result[kind, 0] = wires + [0] * (n - len(wires))
+        return result
+
+
+def assign(circuit: Circuit, positions: Sequence[int], collateral: Sequence[int]) -> Witness:
+    """The honest witness of a book: sides split, bounded integers filled by their hints.
+
+    Raises:
+        InputError: wrong number of slots, or a quantity outside its bound.
+        ConstraintError: a slack would be negative: the rule that the book breaks, and by how much.
+    """
+    if len(positions) != circuit.position_count or len(collateral) != circuit.collateral_count:
+        raise InputError(
+            f"a book of {len(positions)} positions and {len(collateral)} balances for a circuit of "
+            f"{circuit.position_count} and {circuit.collateral_count}"
+        )
+    for i, q in enumerate(positions):
+        if abs(q) > circuit.position_bound:
+            raise InputError("a position is larger than the circuit proves", field=f"positions[{i}]")
+    long = tuple(max(q, 0) for q in positions)
+    short = tuple(max(-q, 0) for q in positions)
+    values: dict[Atom, int] = {("collateral", j): q for j, q in enumerate(collateral)}
+    sums: dict[str, list[int]] = {}
+    sides = {"positions": tuple(positions), "long": long, "short": short}
+
+    def value(atom: Atom) -> int:
+        if atom not in values:
+            kind, index = atom
+            if kind in sides:
+                values[atom] = _dense_sums(circuit, sums, kind, sides[kind])[index]
+            else:
+                a, b = (form.value(value) for form in circuit.gates[index])
+                values["A", index], values["B", index], values["C", index] = a, b, a * b
+        return values[atom]
+
+    slack_of = {e.slack: e for e in circuit.equations if e.slack is not None}
+    bounded = []
+    for v, variable in enumerate(circuit.bounded):
+        x = variable.hint(value)
+        if x < 0:
+            rule, name = (slack_of[v].rule, slack_of[v].name) if v in slack_of else (variable.name, "")
+            raise ConstraintError(f"{rule}: {name}: short by {-x}", rule=rule, shortfall=-x)
+        if x >= circuit.n ** variable.digits:
+            raise InputError(f"{variable.name}: does not fit its range")
+        values["bounded", v] = x
+        bounded.append(x)
+    gates = tuple((value(("A", g)), value(("B", g)), value(("C", g))) for g in range(len(circuit.gates)))
+    return Witness(tuple(positions), long, short, tuple(collateral), tuple(bounded), gates, sums)
+
+
+def check(circuit: Circuit, witness: Witness) -> None:
+    """The debug prover: every constraint on integers, as the proof enforces it on field elements.
+
+    Raises:
+        ConstraintError: names the first violated rule with its integers.
+    """
+    digits_bound = circuit.n**circuit.position_digits
+    for i, (q, p, m) in enumerate(zip(witness.positions, witness.long, witness.short, strict=True)):
+        if circuit.position_digits and not (0 <= p < digits_bound and 0 <= m < digits_bound):
+            raise ConstraintError(f"slot {i}: a side outside [0, {digits_bound})", rule="position range")
+        if circuit.position_digits and q != p - m:
+            raise ConstraintError(f"slot {i}: {q} is not {p} - {m}", rule="position digits", shortfall=abs(q - p + m))
+    for variable, x in zip(circuit.bounded, witness.bounded, strict=True):
+        if not 0 <= x < circuit.n**variable.digits:
+            raise ConstraintError(f"{variable.name}: {x} is outside its range", rule="bounded integer")
+    for g, (a, b, c) in enumerate(witness.gates):
+        if (a * b - c) % r:
+            raise ConstraintError(f"gate {g}: {a} * {b} is not {c}", rule="product gate")
+    for equation in circuit.equations:
+        off = equation.form.value(lambda atom: witness.value(circuit, atom))
+        if off % r:
+            raise ConstraintError(
+                f"{equation.rule}: {equation.name}: off by {off}", rule=equation.rule, shortfall=abs(off)
+            )
+
+
+def segment_rows(slots: Sequence[int], n: int, s: int) -> list[int]:
+    """The n rows of segment s of a slot vector; unlisted rows are 0."""
+    part = list(slots[s * (n - 1) : (s + 1) * (n - 1)])
+    return part + [0] * (n - len(part))
+
+
+def _dense_sums(circuit: Circuit, cache: dict[str, list[int]], kind: str, side: Sequence[int]) -> list[int]:
+    """All rows of one public matrix times one side, exactly: computed mod r, lifted to (-r/2, r/2).
+
+    The overflow budget keeps every honest sum inside.
+    """
+    if kind not in cache:
+        matrix: npt.NDArray[np.int64] = circuit.matrices[kind]  # type: ignore[index]  # kind is a DenseKind here
+        sums = int_matvec(matrix, [q % r for q in side])
+        cache[kind] = [x if x <= r // 2 else x - r for x in sums]
+    return cache[kind]
+
+

@@ -1,0 +1,1 @@
+"""Cryptographic primitives without finance: field, domain, group, SRS, commitments, transcript."""

@@ -1,0 +1,1 @@
+"""Markets, instruments, pricing, scenarios, policies, risk arrays, margin: finance without cryptography."""

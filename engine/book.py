@@ -1,0 +1,125 @@
+"""A book: signed positions and collateral balances, secret. Decimal text in, exact lots out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from pydantic import Field
+
+from engine.decimals import to_fraction
+from engine.snapshot import Snapshot
+from formats import Document, InputError
+from formats.canonical import line_of
+from formats.files import read_text
+
+
+class Book(Document):
+    """Positions by instrument id and balances by asset, as decimal text in the instrument's or asset's own units."""
+
+    FORMAT: ClassVar[str] = "zkmargin/book/v1"
+    SECRET: ClassVar[bool] = True
+
+    positions: dict[str, str] = Field(default_factory=dict)
+    collateral: dict[str, str] = Field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Book({len(self.positions)} positions, {len(self.collateral)} balances)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class BookLots:
+    """A book in the order of a snapshot's slots: signed lots. Its repr shows no numbers.
+
+    Attributes:
+        positions: [N] signed lots per instrument slot.
+        collateral: [M] signed lots per collateral slot.
+    """
+
+    positions: tuple[int, ...]
+    collateral: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"BookLots({len(self.positions)} slots, {len(self.collateral)} assets)"
+
+
+def to_lots(book: Book, snapshot: Snapshot, text: str | None = None, file: str | None = None) -> BookLots:
+    """Count a book in a snapshot's lots.
+
+    Args:
+        book: the book.
+        snapshot: says which instruments and assets there are, their lots and bounds.
+        text: the raw file, for the lines of errors.
+        file: its name, for errors.
+
+    Raises:
+        InputError: an unknown name, or a quantity that is no decimal, no multiple of its lot, too large, or
+            negative where the policy does not allow it. Says where, never how much.
+    """
+    bits = snapshot.layout.position_bits
+    instruments = {slot.id: _Rule(slot.lot, bits, True) for slot in snapshot.instruments}
+    assets = {slot.asset: _Rule(slot.lot, slot.bits, slot.negative_allowed) for slot in snapshot.collateral}
+    return BookLots(
+        positions=_section("positions", book.positions, instruments, text, file),
+        collateral=_section("collateral", book.collateral, assets, text, file),
+    )
+
+
+def load_book(path: str | Path, snapshot: Snapshot) -> BookLots:
+    """Read a book file (``-`` for standard input) and count it in a snapshot's lots. Raises InputError."""
+    text = read_text(path)
+    return to_lots(Book.parse(text, file=str(path)), snapshot, text, str(path))
+
+
+class _Rule(NamedTuple):
+    """What a quantity in a slot must be: a whole number of lots, below 2^bits of them, perhaps not negative."""
+
+    lot: str
+    bits: int
+    negative_allowed: bool
+
+
+def _section(
+    section: str, entries: Mapping[str, str], rules: Mapping[str, _Rule], text: str | None, file: str | None
+) -> tuple[int, ...]:
+    lots = dict.fromkeys(rules, 0)
+    for name, quantity in entries.items():
+        try:
+            if name not in rules:
+                raise _unknown(name, section, rules)
+            lots[name] = _count(quantity, rules[name])
+        except InputError as error:
+            where, line = f"{section}.{name[:100]}", _line(text, section, name)
+            raise InputError(error.reason, file=file, field=where, line=line, hint=error.hint) from None
+    return tuple(lots.values())
+
+
+def _count(quantity: str, rule: _Rule) -> int:
+    lots = to_fraction(quantity) / to_fraction(rule.lot)
+    if lots.denominator != 1:
+        raise InputError(f"not a multiple of the lot, {rule.lot}")
+    if lots < 0 and not rule.negative_allowed:
+        raise InputError("negative, and the policy allows no negative balance of this asset")
+    if abs(lots) >= 1 << rule.bits:
+        raise InputError(f"too large: the bound is 2^{rule.bits} lots of {rule.lot}")
+    return lots.numerator
+
+
+def _unknown(name: str, section: str, known: Mapping[str, _Rule]) -> InputError:
+    what = "instrument" if section == "positions" else "asset"
+    close = difflib.get_close_matches(name[:100], known, n=3)
+    return InputError(f"no such {what} in the snapshot", hint=f"the closest: {', '.join(close)}" if close else None)
+
+
+def _line(text: str | None, section: str, name: str) -> int | None:
+    """The line of a name inside its section: an asset may share its name with something above it."""
+    if text is None:
+        return None
+    start = max(text.find(f'"{section}"'), 0)
+    line = line_of(text[start:], name)
+    return None if line is None else text.count("\n", 0, start) + line

@@ -1,0 +1,357 @@
+"""Margin: exact integers from a snapshot and a book. The numbers that a proof is about.
+
+* the charge of a risk group is the largest of its candidates and 0 (money units);
+* a requirement is its factor in bp times (the groups' charges + additions) (valuation units: money unit / 10^4);
+* equity is 10^4 times the sum of lots x marks, + the collateral's value (valuation units);
+* a claim num/den holds if and only if ``den equity - num requirement >= 0``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Self
+
+from pydantic import Field, PlainSerializer
+
+from engine.book import BookLots
+from engine.components import SCALE_BP, Leg, PublishedPart
+from engine.decimals import from_units, to_fraction, to_units
+from engine.policy import REQUIREMENTS
+from engine.snapshot import Snapshot
+from engine.valuation import MONEY_DECIMALS
+from formats import InputError, Model, Seq
+
+#: Decimals of a valuation unit in quote currency.
+VALUATION_DECIMALS = MONEY_DECIMALS + 4
+#: Numerator and denominator of a claim are below this.
+CLAIM_BOUND = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Equity is at least ``num / den`` of a requirement: 1/1 is "met", 5/4 is 25 % above it. In lowest terms.
+
+    Raises:
+        InputError: not a ratio above 0 in lowest terms with both parts below 2^16, or an unknown requirement.
+    """
+
+    num: int = 1
+    den: int = 1
+    requirement: str = "initial"
+
+    def __post_init__(self) -> None:
+        if self.requirement not in REQUIREMENTS:
+            raise InputError("a requirement is initial or maintenance", field="requirement")
+        if not (0 < self.num < CLAIM_BOUND and 0 < self.den < CLAIM_BOUND):
+            raise InputError(
+                f"a claim is a ratio above 0 whose reduced numerator and denominator are below {CLAIM_BOUND}",
+                field="claim",
+                hint="use fewer digits, 1.25 say",
+            )
+        if Fraction(self.num, self.den).denominator != self.den:
+            raise InputError("not in lowest terms", field="claim")
+
+    @classmethod
+    def parse(cls, text: str, requirement: str = "initial") -> Self:
+        """Read ``"1.25"`` or ``"5/4"``. Raises InputError."""
+        whole, slash, part = text.partition("/")
+        ratio = to_fraction(whole, field="claim")
+        if slash:
+            below = to_fraction(part, field="claim")
+            if below <= 0:
+                raise InputError("a ratio with a denominator that is not above 0", field="claim")
+            ratio /= below
+        return cls(ratio.numerator, ratio.denominator, requirement)
+
+    def __str__(self) -> str:
+        ratio = str(self.num) if self.den == 1 else f"{self.num}/{self.den}"
+        return f"equity at least {ratio} of the {self.requirement} requirement"
+
+
+def _decimal(amount: int) -> str:
+    return from_units(amount, VALUATION_DECIMALS)
+
+
+#: Valuation units in Python, an exact decimal of quote currency in JSON.
+Amount = Annotated[int, PlainSerializer(_decimal, return_type=str, when_used="json")]
+
+
+class Equity(Model):
+    """What a book is worth: options and spot at their marks, collateral after haircuts."""
+
+    mark_to_market: Amount
+    collateral_before_haircut: Amount
+    collateral: Amount
+    total: Amount
+
+
+class GroupCharge(Model):
+    """The charge of one risk group, factor included, and what sets it.
+
+    Attributes:
+        component: type of the component whose candidate binds; None where no candidate is a loss.
+        candidate: its index (the scenario's column) and ``label`` its name.
+        components: the largest candidate of each component, factor included; negative is a gain.
+    """
+
+    group: str
+    charge: Amount
+    component: str | None
+    candidate: int | None
+    label: str
+    components: dict[str, Amount]
+
+
+class Addition(Model):
+    """A component's amount on top of the groups' charges, factor included."""
+
+    component: str
+    amount: Amount
+
+
+class LegReport(Model):
+    """One position.
+
+    Attributes:
+        quantity: in the instrument's own units.
+        alone: the requirement of this leg alone.
+        contribution: its share of the book's requirement at what binds (Euler): the shares add up to the total.
+    """
+
+    id: str
+    group: str
+    lots: int
+    quantity: str
+    mark_to_market: Amount
+    alone: Amount
+    contribution: Amount
+
+
+class Comparison(Model):
+    """Collateral (after haircuts) that the book needs: netted, without netting, and leg by leg.
+
+    Attributes:
+        portfolio: requirement less mark-to-market of the book.
+        cross: the sum of each leg's own requirement, less mark-to-market: nothing nets, collateral is shared.
+        isolated: the sum over legs of what each needs, none below zero: nothing is shared.
+        netting_benefit: cross less portfolio.
+    """
+
+    portfolio: Amount
+    cross: Amount
+    isolated: Amount
+    netting_benefit: Amount
+
+
+class MarginReport(Model):
+    """The margin of a book. Amounts are valuation units in Python and quote currency in JSON. Secret: about one book.
+
+    Attributes:
+        factor_bp: the requirement's factor, included in every amount of a requirement.
+        surplus: equity less requirement; negative is missing.
+        ratio: equity / requirement as a decimal with four places, rounded down; None where the requirement is 0.
+        largest_claim: the largest claim that holds, as ``num/den``; None where none does.
+        collateral_to_add: what is missing for a claim of 1, rounded up to a money unit.
+    """
+
+    requirement: str
+    factor_bp: int = Field(gt=0)
+    equity: Equity
+    total: Amount
+    groups: Seq[GroupCharge]
+    additions: Seq[Addition]
+    surplus: Amount
+    ratio: str | None
+    largest_claim: str | None
+    collateral_to_add: Amount
+    comparison: Comparison
+    legs: Seq[LegReport]
+
+    def slack(self, claim: Claim) -> int:
+        """``den equity - num requirement``; the claim holds exactly when this is not negative."""
+        if claim.requirement != self.requirement:
+            raise InputError(f"the report is of the {self.requirement} requirement", field="claim")
+        return claim.den * self.equity.total - claim.num * self.total
+
+
+def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> MarginReport:
+    """The margin of a book in full.
+
+    Raises:
+        InputError: an unknown requirement, or a book that is not of this snapshot.
+    """
+    legs = _legs(snapshot, lots)
+    factor = snapshot.policy.factor_bp(requirement)
+    book = _assess(snapshot, legs, requirement)
+    worth = equity(snapshot, lots)
+    total = factor * book.total
+    marks = snapshot.marks.values.tolist()
+    alone = [factor * _assess(snapshot, [leg], requirement).total for leg in legs]
+    values = [SCALE_BP * leg.lots * marks[leg.slot] for leg in legs]
+    portfolio, cross = total - worth.mark_to_market, sum(alone) - worth.mark_to_market
+    claim = largest_claim(worth.total, total, requirement)
+    return MarginReport(
+        requirement=requirement,
+        factor_bp=factor,
+        equity=worth,
+        total=total,
+        groups=tuple(_group_report(snapshot, book, group, factor) for group in range(len(snapshot.groups))),
+        additions=tuple(
+            Addition(component=part.type, amount=factor * amount) for part, amount in book.additions if amount
+        ),
+        surplus=worth.total - total,
+        ratio=from_units(10_000 * worth.total // total, 4) if total > 0 else None,
+        largest_claim=None if claim is None else f"{claim.num}/{claim.den}",
+        collateral_to_add=max(-(-(total - worth.total) // SCALE_BP) * SCALE_BP, 0),
+        comparison=Comparison(
+            portfolio=portfolio,
+            cross=cross,
+            isolated=sum(max(own - value, 0) for own, value in zip(alone, values, strict=True)),
+            netting_benefit=cross - portfolio,
+        ),
+        legs=tuple(
+            LegReport(
+                id=snapshot.instruments[leg.slot].id,
+                group=snapshot.groups[leg.group],
+                lots=leg.lots,
+                quantity=_quantity(leg.lots, snapshot.instruments[leg.slot].lot),
+                mark_to_market=value,
+                alone=own,
+                contribution=factor * book.share(leg),
+            )
+            for leg, own, value in zip(legs, alone, values, strict=True)
+        ),
+    )
+
+
+def equity(snapshot: Snapshot, lots: BookLots) -> Equity:
+    """What a book is worth, the same for every requirement. Raises InputError for a book of another snapshot."""
+    legs = _legs(snapshot, lots)
+    marks = snapshot.marks.values.tolist()
+    marked = SCALE_BP * sum(leg.lots * marks[leg.slot] for leg in legs)
+    held = sum(part.collateral_value(lots.collateral) for part in snapshot.components)
+    before = SCALE_BP * sum(
+        balance * slot.price for balance, slot in zip(lots.collateral, snapshot.collateral, strict=True)
+    )
+    return Equity(mark_to_market=marked, collateral_before_haircut=before, collateral=held, total=marked + held)
+
+
+def requirement_total(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> int:
+    """The requirement of a book in valuation units. Raises InputError as ``margin_report`` does."""
+    factor = snapshot.policy.factor_bp(requirement)
+    return factor * _assess(snapshot, _legs(snapshot, lots), requirement).total
+
+
+def claim_slack(snapshot: Snapshot, lots: BookLots, claim: Claim) -> int:
+    """``den equity - num requirement`` in valuation units; the claim holds exactly when this is not negative."""
+    return claim.den * equity(snapshot, lots).total - claim.num * requirement_total(snapshot, lots, claim.requirement)
+
+
+def largest_claim(equity_total: int, requirement: int, name: str = "initial") -> Claim | None:
+    """The largest claim that holds for an equity and a requirement in one unit, or None.
+
+    The best approximation from below with both parts under 2^16, by descent in the Stern-Brocot tree.
+    """
+    most = CLAIM_BOUND - 1
+    if equity_total < 0 or (equity_total == 0 and requirement > 0):
+        return None
+    if equity_total >= most * requirement:
+        return Claim(most, 1, name)
+    low, high = (0, 1), (1, 0)  # low <= equity / requirement < high, always neighbours
+    while True:
+        above = equity_total * low[1] - low[0] * requirement
+        below = high[0] * requirement - equity_total * high[1]
+        room = min((most - low[0]) // high[0], (most - low[1]) // high[1] if high[1] else most)
+        steps = min(above // below, room)
+        low = (low[0] + steps * high[0], low[1] + steps * high[1])
+        above -= steps * below
+        if above == 0 or steps == room:
+            return Claim(*low, name) if low[0] else None
+        steps = (below - 1) // above
+        high = (high[0] + steps * low[0], high[1] + steps * low[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    """What sets the charge of a group: a component's candidate, and its amount in money units."""
+
+    part: PublishedPart
+    candidate: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Assessment:
+    """The charges of a book before the factor, in money units."""
+
+    candidates: dict[int, list[_Binding]]  # per group the largest candidate of each component
+    additions: list[tuple[PublishedPart, int]]
+
+    @property
+    def total(self) -> int:
+        charges = sum(max(0, self.binding(group).amount) for group in self.candidates)
+        return charges + sum(amount for _, amount in self.additions)
+
+    def binding(self, group: int) -> _Binding:
+        return max(self.candidates[group], key=lambda candidate: candidate.amount)
+
+    def share(self, leg: Leg) -> int:
+        """A leg's summand of the total: its share of the candidate that binds, and of the additions."""
+        added = sum(part.share(leg, None) for part, _ in self.additions)
+        if leg.group not in self.candidates:
+            return added
+        binding = self.binding(leg.group)
+        return added + (binding.part.share(leg, binding.candidate) if binding.amount > 0 else 0)
+
+
+def _assess(snapshot: Snapshot, legs: Sequence[Leg], requirement: str) -> _Assessment:
+    candidates: dict[int, list[_Binding]] = {}
+    additions: list[tuple[PublishedPart, int]] = []
+    for part in snapshot.components:
+        if not part.applies_to(requirement):
+            continue
+        charge = part.assess(legs)
+        for group, losses in charge.candidates.items():
+            largest = max(losses)
+            candidates.setdefault(group, []).append(_Binding(part, losses.index(largest), largest))
+        additions.append((part, charge.addition))
+    return _Assessment(candidates, additions)
+
+
+def _legs(snapshot: Snapshot, lots: BookLots) -> list[Leg]:
+    if len(lots.positions) != len(snapshot.instruments) or len(lots.collateral) != len(snapshot.collateral):
+        raise InputError("the book is not of this snapshot: another number of slots")
+    return [
+        Leg(slot, group, amount)
+        for slot, (group, amount) in enumerate(zip(snapshot.group_of, lots.positions, strict=True))
+        if amount
+    ]
+
+
+def _group_report(snapshot: Snapshot, book: _Assessment, group: int, factor: int) -> GroupCharge:
+    found = book.candidates.get(group, [])
+    largest: dict[str, int] = {}
+    for candidate in found:
+        kind, amount = candidate.part.type, factor * candidate.amount
+        largest[kind] = max(largest.get(kind, amount), amount)
+    binding = book.binding(group) if found else None
+    if binding is None or binding.amount <= 0:
+        label = "no position" if binding is None else "no loss in any scenario"
+        return GroupCharge(
+            group=snapshot.groups[group], charge=0, component=None, candidate=None, label=label, components=largest
+        )
+    return GroupCharge(
+        group=snapshot.groups[group],
+        charge=factor * binding.amount,
+        component=binding.part.type,
+        candidate=binding.candidate,
+        label=binding.part.label(group, binding.candidate),
+        components=largest,
+    )
+
+
+def _quantity(lots: int, lot: str) -> str:
+    decimals = len(lot.partition(".")[2])
+    return from_units(lots * to_units(lot, decimals), decimals)

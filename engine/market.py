@@ -1,0 +1,251 @@
+"""The market: everything public that prices a book, as exact decimal text.
+
+Prices are in the quote currency per unit of the underlying, vols are fractions (``"0.65"`` is 65 %), rates
+are continuously compounded per year. Any price may carry its own ``time``; without one it is as old as the
+market. Ages are relative to the market's own time, never to a clock, so a market means the same tomorrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from engine.decimals import MS_PER_SECOND, parse_time, to_fraction
+from formats import Document, InputError, Model, Seq
+
+MAX_INSTRUMENTS = 1 << 16
+MAX_VALUE = Fraction(10**15)
+MAX_VOL = Fraction(100)
+MAX_RATE = Fraction(10)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Kind = Literal["option", "future", "perpetual", "spot"]
+OptionType = Literal["call", "put"]
+Settlement = Literal["linear", "inverse"]
+
+
+class Underlying(Model):
+    """An underlying and its index price (quote per unit); ``confidence`` is an oracle's, in [0, 1]."""
+
+    name: Name
+    index_price: str
+    confidence: str | None = None
+    time: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        where = f"underlying {self.name}"
+        _positive(self.index_price, f"{where} index_price")
+        if self.confidence is not None and not 0 <= to_fraction(self.confidence, field=f"{where} confidence") <= 1:
+            raise InputError("must be between 0 and 1", field=f"{where} confidence")
+        return self
+
+
+class Forward(Model):
+    """The forward price of an underlying for one expiry, and the rate that discounts linear options to it."""
+
+    underlying: Name
+    expiry: str
+    price: str
+    rate: str = "0"
+    time: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        where = f"forward {self.underlying} {self.expiry[:40]}"
+        parse_time(self.expiry, field=f"{where} expiry")
+        _positive(self.price, f"{where} price")
+        if abs(to_fraction(self.rate, field=f"{where} rate")) > MAX_RATE:
+            raise InputError(f"outside -{MAX_RATE} to {MAX_RATE} (a fraction per year)", field=f"{where} rate")
+        return self
+
+
+class Instrument(Model):
+    """Something that a book holds.
+
+    Attributes:
+        multiplier: units of underlying per contract unit; for inverse futures and perpetuals the quote value
+            of one contract unit (``"10"`` is 10 USD).
+        lot: smallest tradable quantity, in the instrument's own units; books hold whole multiples.
+        settlement: ``linear`` pays in the quote currency, ``inverse`` in units of the underlying.
+        implied_vol: options only, a fraction per square root of a year.
+        mark_price: futures, perpetuals and spot only, in quote; without one the forward (futures) or the index is used.
+        time: when the vol or the mark was observed.
+    """
+
+    id: Name
+    kind: Kind
+    underlying: Name
+    expiry: str | None = None
+    strike: str | None = None
+    option_type: OptionType | None = None
+    implied_vol: str | None = None
+    settlement: Settlement = "linear"
+    multiplier: str = "1"
+    lot: str
+    mark_price: str | None = None
+    time: str | None = None
+
+    #: What each kind must have; everything else in this set it must not have.
+    _NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "option": ("expiry", "strike", "option_type", "implied_vol"),
+        "future": ("expiry",),
+        "perpetual": (),
+        "spot": (),
+    }
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        needs = self._NEEDS[self.kind]
+        for name in self._NEEDS["option"]:
+            if name in needs and getattr(self, name) is None:
+                raise InputError(f"missing {name}: every {self.kind} needs one", field=self.id)
+            if name not in needs and getattr(self, name) is not None:
+                raise InputError(f"a {self.kind} has no {name}", field=self.id)
+        if self.kind == "option" and self.mark_price is not None:
+            raise InputError("an option has no mark_price: it is computed from its implied_vol", field=self.id)
+        if self.kind == "spot" and self.settlement != "linear":
+            raise InputError("spot is linear", field=self.id)
+        if self.expiry is not None:
+            parse_time(self.expiry, field=f"{self.id} expiry")
+        for name in ("multiplier", "lot", "strike", "mark_price"):
+            value = getattr(self, name)
+            if value is not None:
+                _positive(value, f"{self.id} {name}")
+        if self.implied_vol is not None and _positive(self.implied_vol, f"{self.id} implied_vol") > MAX_VOL:
+            raise InputError(f"above {MAX_VOL} (a fraction, not a percentage)", field=f"{self.id} implied_vol")
+        return self
+
+
+class Asset(Model):
+    """Something that collateral is held in: its price in quote, and the lot that balances are counted in."""
+
+    name: Name
+    price: str
+    lot: str
+    underlying: Name | None = None
+    time: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _positive(self.price, f"asset {self.name} price")
+        _positive(self.lot, f"asset {self.name} lot")
+        return self
+
+
+class Market(Document):
+    """A market at one time. Order is meaning: instruments keep it as slots, underlyings as risk groups.
+
+    Raises:
+        InputError: a price that is not positive, a name used twice, an instrument without its underlying or
+            forward, a price newer than the market: names the instrument.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/market/v1"
+
+    time: str
+    quote: Name = "USD"
+    source: str = Field(default="", max_length=500)
+    notes: Seq[str] = ()
+    underlyings: Seq[Underlying] = Field(max_length=MAX_INSTRUMENTS)
+    forwards: Seq[Forward] = Field(default=(), max_length=MAX_INSTRUMENTS)
+    instruments: Seq[Instrument] = Field(max_length=MAX_INSTRUMENTS)
+    assets: Seq[Asset] = Field(default=(), max_length=MAX_INSTRUMENTS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        now = parse_time(self.time, field="time")
+        names = _unique((u.name for u in self.underlyings), "underlying")
+        for forward in self.forwards:
+            if forward.underlying not in names:
+                raise InputError("its underlying is not in the market", field=f"forward {forward.underlying}")
+        expiries = [f"{f.underlying} {parse_time(f.expiry)}" for f in self.forwards]
+        known = _unique(expiries, "forward of an expiry", (f"forward {f.underlying} {f.expiry}" for f in self.forwards))
+        _unique((i.id for i in self.instruments), "instrument")
+        for instrument in self.instruments:
+            if instrument.underlying not in names:
+                raise InputError("its underlying is not in the market", field=instrument.id)
+            if (
+                instrument.expiry is not None
+                and f"{instrument.underlying} {parse_time(instrument.expiry)}" not in known
+            ):
+                raise InputError(f"missing expiry: no forward for {instrument.expiry}", field=instrument.id)
+        _unique((a.name for a in self.assets), "asset")
+        for asset in self.assets:
+            if asset.underlying is not None and asset.underlying not in names:
+                raise InputError("its underlying is not in the market", field=f"asset {asset.name}")
+        for where, time in self.price_times():
+            if time > now:
+                raise InputError("its time is after the market's own time", field=where)
+        return self
+
+    def underlying(self, name: str) -> Underlying:
+        """The underlying of that name. Raises InputError."""
+        try:
+            return self._underlyings[name]
+        except KeyError:
+            raise InputError("no such underlying in the market", field=f"underlying {name}") from None
+
+    def forward(self, underlying: str, expiry: str) -> Forward:
+        """The forward of an underlying for an expiry (times compare by value). Raises InputError."""
+        try:
+            return self._forwards[underlying, parse_time(expiry)]
+        except KeyError:
+            raise InputError("no such forward in the market", field=f"forward {underlying} {expiry}") from None
+
+    def price_times(self) -> Iterator[tuple[str, int]]:
+        """Every price with what it belongs to and its time in milliseconds (the market's where it has none)."""
+        now = parse_time(self.time)
+        labelled: list[tuple[str, str | None]] = [
+            *((f"underlying {u.name}", u.time) for u in self.underlyings),
+            *((f"forward {f.underlying} {f.expiry}", f.time) for f in self.forwards),
+            *((i.id, i.time) for i in self.instruments),
+            *((f"asset {a.name}", a.time) for a in self.assets),
+        ]
+        for where, time in labelled:
+            yield where, now if time is None else parse_time(time, field=f"{where} time")
+
+    def refuse_stale(self, max_age_seconds: int) -> None:
+        """Check the age of every price against a policy's limit, relative to the market's own time.
+
+        Raises:
+            InputError: names the oldest price that is past the limit.
+        """
+        where, oldest = min(self.price_times(), key=lambda item: item[1], default=("", parse_time(self.time)))
+        age = parse_time(self.time) - oldest
+        if age > max_age_seconds * MS_PER_SECOND:
+            seconds = -(-age // MS_PER_SECOND)
+            raise InputError(
+                f"its price is {seconds} s older than the market (the policy allows {max_age_seconds} s)", field=where
+            )
+
+    @cached_property
+    def _underlyings(self) -> dict[str, Underlying]:
+        return {u.name: u for u in self.underlyings}
+
+    @cached_property
+    def _forwards(self) -> dict[tuple[str, int], Forward]:
+        return {(f.underlying, parse_time(f.expiry)): f for f in self.forwards}
+
+
+def _positive(text: str, field: str) -> Fraction:
+    value = to_fraction(text, field=field)
+    if not 0 < value <= MAX_VALUE:
+        raise InputError("must be above 0" if value <= 0 else f"above {MAX_VALUE}", field=field)
+    return value
+
+
+def _unique(keys: Iterable[str], what: str, shown: Iterable[str] | None = None) -> set[str]:
+    """The set of the keys; raises InputError on one that appears twice, naming it (as in ``shown``)."""
+    keys = list(keys)
+    seen: set[str] = set()
+    for key, name in zip(keys, shown or keys, strict=True):
+        if key in seen:
+            raise InputError(f"the {what} appears twice", field=name)
+        seen.add(key)
+    return seen

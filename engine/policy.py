@@ -1,0 +1,129 @@
+"""A margin policy is data: factors, a layout, and a list of components with a person's parameters.
+
+Named policies are the files ``engine/policies/NAME.json``; anything else is a path to a policy document.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.components import Haircuts, PolicyComponent, WorstScenario
+from formats import Document, InputError, Model, Seq, load_document
+
+Requirement = Literal["initial", "maintenance"]
+REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
+MAX_FACTOR_BP = 100_000
+MIN_DOMAIN, MAX_DOMAIN = 16, 2048
+
+
+def check_domain_size(size: int) -> int:
+    """A domain size is a power of two within the limits. Raises InputError."""
+    if not MIN_DOMAIN <= size <= MAX_DOMAIN or size & (size - 1):
+        raise InputError(f"must be a power of two from {MIN_DOMAIN} to {MAX_DOMAIN}", field="domain_size")
+    return size
+
+
+class PolicyLayout(Model):
+    """How a proof is laid out: rows per segment, and the bounds of hidden quantities in bits of their lots.
+
+    Attributes:
+        domain_size: rows of a column, a power of two.
+        position_bits: every position is below ``2**position_bits`` lots, long or short.
+        collateral_bits: the same for collateral balances, unless an asset has its own bound.
+        range_proved: whether a proof shows the positions' bound itself; else their bound rests on who signed them.
+    """
+
+    domain_size: int
+    position_bits: int = Field(ge=1, le=60)
+    collateral_bits: int = Field(ge=1, le=60)
+    range_proved: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_domain_size(self.domain_size)
+        return self
+
+
+class Policy(Document):
+    """A margin policy.
+
+    Attributes:
+        requirements: factor of each requirement in basis points of the components' charge; equal if they coincide.
+        max_price_age_seconds: prices older than this, relative to the market's time, are refused.
+
+    Raises:
+        InputError: parameters that would make a requirement wrong, with the reason.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/policy/v1"
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    title: str = Field(max_length=200)
+    description: str = Field(default="", max_length=4000)
+    version: str = Field(min_length=1, max_length=40)
+    requirements: dict[Requirement, int]
+    layout: PolicyLayout
+    max_price_age_seconds: int = Field(ge=0, le=31_536_000)
+    components: Seq[PolicyComponent]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in REQUIREMENTS:
+            if name not in self.requirements:
+                raise InputError(f"no factor for the {name} requirement", field="requirements")
+            if not 0 < self.requirements[name] <= MAX_FACTOR_BP:
+                raise InputError(f"must be above 0 and at most {MAX_FACTOR_BP} bp", field=f"requirements.{name}")
+        if self.requirements["maintenance"] > self.requirements["initial"]:
+            raise InputError(
+                "maintenance above initial: an account could open what it cannot keep", field="requirements"
+            )
+        covered = [name for part in self.components if isinstance(part, WorstScenario) for name in part.requirements]
+        for given in covered:
+            if given not in REQUIREMENTS:
+                raise InputError(f'no requirement is called "{given[:40]}"', field="components.requirements")
+        for name in REQUIREMENTS:
+            if name not in covered:
+                raise InputError(f"no worst_scenario component for the {name} requirement", field="components")
+        if sum(isinstance(part, Haircuts) for part in self.components) != 1:
+            raise InputError("exactly one haircuts component says what collateral counts for", field="components")
+        if not self.layout.range_proved:
+            for part in self.components:
+                if part.NEEDS_SIDES:
+                    raise InputError(
+                        f"{part.type} charges short positions, so positions must be range-proved",
+                        field="layout.range_proved",
+                    )
+        return self
+
+    @property
+    def haircuts(self) -> Haircuts:
+        """The component that says what collateral counts for."""
+        return next(part for part in self.components if isinstance(part, Haircuts))
+
+    def factor_bp(self, requirement: str) -> int:
+        """The factor of a requirement in basis points. Raises InputError for an unknown name."""
+        for name, factor in self.requirements.items():
+            if name == requirement:
+                return factor
+        raise InputError(f'no requirement is called "{requirement[:40]}"', hint="it is initial or maintenance")
+
+
+def policy_names() -> tuple[str, ...]:
+    """The policies that ship with this package."""
+    folder = resources.files("engine") / "policies"
+    return tuple(sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")))
+
+
+def load_policy(name_or_path: str | Path) -> Policy:
+    """A named policy, or a policy document from a path. Raises InputError."""
+    if isinstance(name_or_path, str) and name_or_path in policy_names():
+        text = (resources.files("engine") / "policies" / f"{name_or_path}.json").read_text("utf-8")
+        return Policy.parse(text, file=f"policy {name_or_path}")
+    if isinstance(name_or_path, str) and "/" not in name_or_path and not Path(name_or_path).exists():
+        names = ", ".join(policy_names())
+        raise InputError("no such policy, and no such file", file=name_or_path, hint=f"named policies: {names}")
+    return load_document(Policy, name_or_path)

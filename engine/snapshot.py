@@ -1,0 +1,250 @@
+"""A snapshot: everything public that a margin is computed and proved from, as integers.
+
+market + policy -> snapshot is deterministic: anyone can redo it, bit for bit, and compare digests. Money is counted
+in units of 1e-9 quote, quantities in lots, rates in basis points. The integers are the rule: nothing rounds later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from engine.components import PublishedComponent, PublishedHaircuts, PublishedWorstScenario
+from engine.decimals import parse_time, to_fraction
+from engine.market import Kind, Market, OptionType, Settlement
+from engine.policy import REQUIREMENTS, Policy, check_domain_size
+from engine.valuation import Valuation
+from formats import Document, InputError, IntArray, Model, Seq
+
+#: Bits of a quantity's bound after rounding up to whole digits.
+MAX_BITS = 72
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class InstrumentSlot(Model):
+    """What a position in a slot means; ``group`` indexes the snapshot's groups, decimals are in the market's units."""
+
+    id: str
+    kind: Kind
+    group: int = Field(ge=0)
+    underlying: str
+    lot: str
+    expiry: str | None
+    strike: str | None
+    option_type: OptionType | None
+    settlement: Settlement
+    multiplier: str
+
+
+class CollateralSlot(Model):
+    """What a balance in a slot means: ``price`` in money units per lot, |balance| below ``2**bits`` lots."""
+
+    asset: str
+    lot: str
+    price: int = Field(gt=0, lt=2**62)
+    bits: int = Field(ge=1, le=MAX_BITS)
+    negative_allowed: bool
+
+
+class Layout(Model):
+    """Rows per segment, and the positions' bound: below ``2**position_bits`` lots, long or short."""
+
+    domain_size: int
+    position_bits: int = Field(ge=1, le=MAX_BITS)
+    range_proved: bool
+
+    @property
+    def digit_bits(self) -> int:
+        """Bits of one digit: log2 of the domain size. Every bound is a whole number of digits."""
+        return self.domain_size.bit_length() - 1
+
+
+class Snapshot(Document):
+    """Slots, groups, marks and the published components; N instrument slots, M collateral slots.
+
+    Attributes:
+        market_digest: digest of the market that it was built from, hex.
+        policy: the whole policy that it was built with.
+        groups: risk groups, one per underlying, in order of first appearance.
+        instruments: N slots in the market's order.
+        collateral: M slots in the market's order.
+        marks: [N] value of one lot in money units; 0 for futures and perpetuals, which are carried at zero.
+        deltas: [N] informational: 1e-9 units of underlying per lot.
+        components: what the requirement is computed from.
+
+    Raises:
+        InputError: parts that do not fit each other.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/snapshot/v1"
+
+    name: str = Field(max_length=200)
+    time: str
+    quote: str
+    money_unit: Literal["0.000000001"] = "0.000000001"
+    market_digest: Digest
+    policy: Policy
+    layout: Layout
+    groups: Seq[str]
+    instruments: Seq[InstrumentSlot]
+    collateral: Seq[CollateralSlot]
+    marks: IntArray
+    deltas: IntArray
+    components: Seq[PublishedComponent]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parse_time(self.time, field="time")
+        check_domain_size(self.layout.domain_size)
+        digit = self.layout.digit_bits
+        for field, bits in (("layout.position_bits", self.layout.position_bits), *self._collateral_bits()):
+            if bits % digit:
+                raise InputError(f"not a multiple of the {digit} bits of a digit", field=field)
+        _refuse_twice("instruments", [slot.id for slot in self.instruments])
+        _refuse_twice("collateral", [slot.asset for slot in self.collateral])
+        _refuse_twice("groups", self.groups)
+        for slot in self.instruments:
+            if slot.group >= len(self.groups) or self.groups[slot.group] != slot.underlying:
+                raise InputError("its group is not its underlying", field=slot.id)
+        for where, lot in (
+            *((slot.id, slot.lot) for slot in self.instruments),
+            *((slot.asset, slot.lot) for slot in self.collateral),
+        ):
+            if to_fraction(lot, field=f"{where} lot") <= 0:
+                raise InputError("must be above 0", field=f"{where} lot")
+        for field, array in (("marks", self.marks), ("deltas", self.deltas)):
+            if array.values.shape != (len(self.instruments),):
+                raise InputError(f"has the shape {array.values.shape}, not ({len(self.instruments)},)", field=field)
+        for slot, mark in zip(self.instruments, self.marks.values.tolist(), strict=True):
+            if mark < 0 or (mark and slot.kind in ("future", "perpetual")):
+                raise InputError("a mark below 0, or of a future or perpetual not 0", field=slot.id)
+        for part in self.components:
+            try:
+                part.check(group_of=self.group_of, groups=len(self.groups), assets=len(self.collateral))
+            except InputError as error:
+                raise InputError(error.reason, field=f"{part.type}.{error.field or ''}".rstrip(".")) from None
+        self._check_coverage()
+        return self
+
+    def _collateral_bits(self) -> list[tuple[str, int]]:
+        return [(f"asset {slot.asset} bits", slot.bits) for slot in self.collateral]
+
+    def _check_coverage(self) -> None:
+        grids = [part for part in self.components if isinstance(part, PublishedWorstScenario)]
+        for part in grids:
+            for name in part.requirements:
+                self.policy.factor_bp(name)
+        for name in REQUIREMENTS:
+            if not any(part.applies_to(name) for part in grids):
+                raise InputError(f"no scenarios for the {name} requirement", field="components")
+        if sum(isinstance(part, PublishedHaircuts) for part in self.components) != 1:
+            raise InputError("exactly one component says what collateral counts for", field="components")
+
+    @cached_property
+    def group_of(self) -> tuple[int, ...]:
+        """[N] the group of each instrument slot."""
+        return tuple(slot.group for slot in self.instruments)
+
+
+def build_snapshot(
+    market: Market, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
+) -> Snapshot:
+    """Price a market under a policy.
+
+    Args:
+        market: the market.
+        policy: the policy.
+        domain_size: rows per segment instead of the policy's.
+        position_bits: bound of positions instead of the policy's; rounded up to whole digits, as every bound is.
+
+    Raises:
+        InputError: a stale price, data that is missing or does not fit: names the instrument, asset or field.
+    """
+    market.refuse_stale(policy.max_price_age_seconds)
+    size = check_domain_size(domain_size or policy.layout.domain_size)
+    digit = size.bit_length() - 1
+    wanted = policy.layout.position_bits if position_bits is None else position_bits
+    if not 1 <= wanted <= 60:
+        raise InputError("must be from 1 to 60", field="position_bits")
+    valuation = Valuation(market)
+    collateral = []
+    for asset, price in zip(market.assets, valuation.asset_prices, strict=True):
+        terms = policy.haircuts.terms(asset.name)
+        collateral.append(
+            CollateralSlot(
+                asset=asset.name,
+                lot=asset.lot,
+                price=price,
+                bits=_whole_digits(terms.bits or policy.layout.collateral_bits, digit),
+                negative_allowed=terms.negative_allowed,
+            )
+        )
+    published = [part.publish(valuation) for part in policy.components]
+    return Snapshot(
+        name=f"{policy.name} {market.time}",
+        time=market.time,
+        quote=market.quote,
+        market_digest=market.digest().hex(),
+        policy=policy,
+        layout=Layout(
+            domain_size=size,
+            position_bits=_whole_digits(wanted, digit),
+            range_proved=policy.layout.range_proved,
+        ),
+        groups=valuation.groups,
+        instruments=tuple(
+            InstrumentSlot(
+                id=instrument.id,
+                kind=instrument.kind,
+                group=int(group),
+                underlying=instrument.underlying,
+                lot=instrument.lot,
+                expiry=instrument.expiry,
+                strike=instrument.strike,
+                option_type=instrument.option_type,
+                settlement=instrument.settlement,
+                multiplier=instrument.multiplier,
+            )
+            for instrument, group in zip(market.instruments, valuation.group_of, strict=True)
+        ),
+        collateral=tuple(collateral),
+        marks=IntArray(valuation.marks()),
+        deltas=IntArray(valuation.deltas()),
+        components=tuple(part for part in published if part is not None),
+    )
+
+
+def check_snapshot(snapshot: Snapshot, market: Market) -> None:
+    """Rebuild a snapshot from its market, its own policy and layout, and compare digests.
+
+    Raises:
+        InputError: names the first part that differs.
+    """
+    if market.digest().hex() != snapshot.market_digest:
+        raise InputError("the snapshot was built from another market", field="market_digest")
+    layout = snapshot.layout
+    rebuilt = build_snapshot(
+        market,
+        snapshot.policy,
+        domain_size=layout.domain_size,
+        position_bits=min(layout.position_bits, 60),
+    )
+    if rebuilt.digest() == snapshot.digest():
+        return
+    for field in Snapshot.model_fields:
+        if getattr(rebuilt, field) != getattr(snapshot, field):
+            raise InputError("differs from what its market and policy give", field=field)
+    raise AssertionError("two snapshots with equal fields have different digests")
+
+
+def _whole_digits(bits: int, digit: int) -> int:
+    return -(-bits // digit) * digit
+
+
+def _refuse_twice(field: str, names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise InputError("a name appears twice", field=field)

@@ -1,0 +1,327 @@
+"""A market in the integers of pricing: marks, deltas, and the P&L of every instrument under shocks.
+
+Per unit of a contract, in quote, with F the forward, I the index, s the relative move of both:
+
+* linear option: discounted Black-76, ``D BS(F, K)``;
+* inverse option: the premium is paid in coin, ``BS(F, K) / F`` coins worth I each. A move takes I and F along, so
+  the value after it is ``BS(F (1+s), K) (I (1+s)) / (F (1+s)) = BS(F (1+s), K) I / F``;
+* linear future, perpetual and spot at price P: P&L ``P s``;
+* inverse future and perpetual at price P, a contract of M quote: ``M (1/P - 1/(P (1+s)))`` coins worth ``I (1+s)``
+  each, that is ``M s I / P``: linear in s.
+
+An option whose expiry has passed and that is not settled is worth its intrinsic value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.decimals import parse_time, to_fraction, to_units
+from engine.exact import Int64Array, round_half_away, scale_round
+from engine.market import Instrument, Market
+from formats import InputError
+
+#: Decimals of the money unit, 1e-9 of the quote currency.
+MONEY_DECIMALS = 9
+MONEY = Fraction(10**MONEY_DECIMALS)
+#: A price multiplies by at most 10 in a scenario.
+MAX_PRICE_MOVE_BP = 90_000
+#: Pricing takes shocked forwards and strikes up to 2^PRICE_BITS price units.
+PRICE_BITS = 57
+#: Below this a forward (in price units) has lost too much precision next to its strike.
+MIN_FORWARD = 1 << 45
+#: A collateral lot worth less than this many money units must be worth a whole number of them.
+MIN_ASSET_PRICE = 10**7
+WHOLE_BP = 10_000
+_INT64_MAX = 2**63 - 1
+_1E9 = 10**9
+
+
+class Scenario(NamedTuple):
+    """A joint move of price and implied vol, relative, in basis points, and the part of the P&L that counts."""
+
+    price_move_bp: int
+    vol_move_bp: int
+    weight_bp: int
+
+    def label(self) -> str:
+        """For example ``price -30 % vol +50 %``, or ``tail price +100 % vol +50 % weight 30 %``."""
+        moves = f"price {_percent(self.price_move_bp)} vol {_percent(self.vol_move_bp)}"
+        if self.weight_bp == WHOLE_BP:
+            return moves
+        return f"tail {moves} weight {_percent(self.weight_bp).lstrip('+')}"
+
+
+@dataclass(frozen=True, slots=True)
+class VolRule:
+    """A relative vol move is scaled by ``(30 days / max(time to expiry, floor))^exponent``; see ``ScenarioGrid``."""
+
+    exponent_short_1e4: int
+    exponent_long_1e4: int
+    tenor_floor_ms: int
+    floor_1e9: int
+
+
+class Valuation:
+    """A market ready to be valued.
+
+    Attributes:
+        market: the market.
+        groups: underlyings that instruments have, in order of first appearance.
+        group_of: [N] int64, the group of each instrument.
+        asset_prices: [M] money units per lot of each asset.
+
+    Raises:
+        InputError: a number that does not fit its unit; names the instrument or asset.
+    """
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.size = len(market.instruments)
+        self.groups = tuple(dict.fromkeys(instrument.underlying for instrument in market.instruments))
+        index = {name: group for group, name in enumerate(self.groups)}
+        self.group_of = np.array([index[i.underlying] for i in market.instruments], dtype=np.int64)
+        self._index = {name: to_fraction(market.underlying(name).index_price) for name in self.groups}
+        self._options = _Options(market)
+        # Money units per lot for a relative move of the whole price (all but options): P&L is this times the move.
+        self._lines = [
+            None if instrument.kind == "option" else _money_per_move(market, instrument, self._index)
+            for instrument in market.instruments
+        ]
+        self.asset_prices = tuple(_asset_price(asset.name, asset.price, asset.lot) for asset in market.assets)
+
+    def index_value(self, slot: int) -> Fraction:
+        """Money units that the underlying of one lot is worth at the index."""
+        instrument = self.market.instruments[slot]
+        return _quantity(instrument) * self._index[instrument.underlying] * MONEY
+
+    def money(self, amount: Fraction, name: str) -> int:
+        """An amount rounded half away from zero to a money unit. Raises InputError past 64 bits."""
+        rounded = round_half_away(amount.numerator, amount.denominator)
+        if abs(rounded) > _INT64_MAX:
+            raise _too_large(name)
+        return rounded
+
+    def marks(self) -> Int64Array:
+        """[N] money units per lot: options and spot at their value, 0 for futures and perpetuals."""
+        marks = np.zeros(self.size, dtype=np.int64)
+        options = self._options
+        marks[options.slots] = self._round(options.slots, options.value()[:, None], options.factors)[:, 0]
+        for slot, (instrument, line) in enumerate(zip(self.market.instruments, self._lines, strict=True)):
+            if instrument.kind == "spot" and line is not None:
+                marks[slot] = self.money(line, instrument.id)
+        return marks
+
+    def deltas(self) -> Int64Array:
+        """[N] 1e-9 units of underlying per lot: the P&L per relative move of the price, divided by the index.
+
+        Informational: signed sums are what hedges a book with the underlying itself.
+        """
+        deltas = np.zeros(self.size, dtype=np.int64)
+        options = self._options
+        for slot, slope in zip(options.slots.tolist(), options.slopes(), strict=True):
+            deltas[slot] = self._per_index(slot, slope)
+        for slot, line in enumerate(self._lines):
+            if line is not None:
+                deltas[slot] = self._per_index(slot, line)
+        return deltas
+
+    def profits(
+        self, rows: Int64Array, scenarios: Sequence[Scenario], *, vol_rule: VolRule, time_step_ms: int
+    ) -> Int64Array:
+        """P&L of one lot long in each scenario, gain positive, weights applied.
+
+        Args:
+            rows: [n] slots.
+            scenarios: S scenarios.
+            vol_rule: how vol moves act on an option's vol.
+            time_step_ms: options are revalued this much closer to expiry, at most at expiry.
+
+        Returns:
+            [n, S] money units, each rounded once, half away from zero.
+
+        Raises:
+            InputError: a P&L past 64 bits; names the instrument.
+        """
+        result = np.zeros((len(rows), len(scenarios)), dtype=np.int64)
+        is_option = np.array([self._lines[row] is None for row in rows], dtype=bool)
+        weights = np.array([scenario.weight_bp for scenario in scenarios], dtype=np.int64)
+        lines = rows[~is_option]
+        if len(lines):
+            moves = np.array([scenario.price_move_bp for scenario in scenarios], dtype=np.int64) * weights
+            factors = [(self._lines[row] or Fraction(0)) / WHOLE_BP**2 for row in lines]
+            result[~is_option] = self._round(lines, np.broadcast_to(moves, (len(lines), len(moves))), factors)
+        slots = rows[is_option]
+        if len(slots):
+            which = np.searchsorted(self._options.slots, slots)
+            change = self._options.changes(which, scenarios, vol_rule, time_step_ms)
+            profit = np.empty_like(change)
+            # One pass per weight: a factor per row then covers all its columns.
+            for weight in np.unique(weights):
+                columns = np.flatnonzero(weights == weight)
+                factors = [self._options.factors[k] * int(weight) / WHOLE_BP for k in which]
+                profit[:, columns] = self._round(slots, change[:, columns], factors)
+            result[is_option] = profit
+        return result
+
+    def _per_index(self, slot: int, slope: Fraction) -> int:
+        instrument = self.market.instruments[slot]
+        return self.money(slope / self._index[instrument.underlying], instrument.id)
+
+    def _round(self, slots: Int64Array, values: Int64Array, factors: Sequence[Fraction]) -> Int64Array:
+        try:
+            return scale_round(values, [f.numerator for f in factors], [f.denominator for f in factors])
+        except OverflowError as error:
+            raise _too_large(self.market.instruments[int(slots[error.args[0]])].id) from None
+
+
+class _Options:
+    """The options of a market as arrays. Prices are integers in a unit 10^-k of the quote, k chosen per option.
+
+    Attributes:
+        slots: [n] their instrument slots, ascending.
+        factors: n fractions: money units per lot and price unit, so that value times factor is money.
+    """
+
+    def __init__(self, market: Market) -> None:
+        now = parse_time(market.time)
+        chosen = [(slot, i) for slot, i in enumerate(market.instruments) if i.kind == "option"]
+        self.slots = np.array([slot for slot, _ in chosen], dtype=np.int64)
+        self.factors: list[Fraction] = []
+        forwards, strikes, times, vols, rates = [], [], [], [], []
+        for _, option in chosen:
+            expiry, strike, vol = option.expiry or "", option.strike or "", option.implied_vol or ""
+            forward = market.forward(option.underlying, expiry)
+            decimals = _price_decimals(max(10 * to_fraction(forward.price), to_fraction(strike)), option.id)
+            price = to_units(forward.price, decimals, field=f"{option.id} forward")
+            if price < MIN_FORWARD:
+                raise InputError("its strike is too far above its forward to be priced", field=option.id)
+            forwards.append(price)
+            strikes.append(to_units(strike, decimals, field=f"{option.id} strike"))
+            times.append(max(parse_time(expiry) - now, 0))
+            vols.append(to_units(vol, 9, field=f"{option.id} implied_vol"))
+            factor = _quantity(option) * MONEY / 10**decimals
+            if option.settlement == "inverse":
+                index = to_fraction(market.underlying(option.underlying).index_price)
+                factor *= index / to_fraction(forward.price)
+                rates.append(0)
+            else:
+                rates.append(to_units(forward.rate, 9, field=f"forward {option.underlying} {expiry} rate"))
+            self.factors.append(factor)
+        self.forward = np.array(forwards, dtype=np.int64)
+        self.strike = np.array(strikes, dtype=np.int64)
+        self.time = np.array(times, dtype=np.int64)
+        self.vol = np.array(vols, dtype=np.int64)
+        self.rate = np.array(rates, dtype=np.int64)
+        self.is_call = np.array([option.option_type == "call" for _, option in chosen], dtype=bool)
+
+    def value(self) -> Int64Array:
+        """[n] the options' values now, in their price units."""
+        from engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
+
+        if len(self.slots) == 0:
+            return np.zeros(0, dtype=np.int64)
+        return black76(self.forward, self.strike, self.vol, self.time, self.rate, self.is_call)
+
+    def slopes(self) -> list[Fraction]:
+        """n exact fractions: money units per lot for a relative move of the price, to first order."""
+        raise NotImplementedError
+
+    def changes(
+        self, which: Int64Array, scenarios: Sequence[Scenario], vol_rule: VolRule, time_step_ms: int
+    ) -> Int64Array:
+        """[len(which), S] changes of value in the options' price units."""
+        from engine.pricing import black76  # noqa: PLC0415
+
+        moves, price_column = np.unique([s.price_move_bp for s in scenarios], return_inverse=True)
+        vol_moves, vol_column = np.unique([s.vol_move_bp for s in scenarios], return_inverse=True)
+        forward, vol = self.forward[which, None], self.vol[which, None]
+        # F (10000 + move) / 10000 without overflow: whole ten-thousandths and the rest apart, half rounded up.
+        whole, rest = forward // WHOLE_BP, forward % WHOLE_BP
+        shocked = whole * (WHOLE_BP + moves) + (rest * (WHOLE_BP + moves) + WHOLE_BP // 2) // WHOLE_BP
+        shocked_vol = self._shocked_vols(which, vol_moves.tolist(), vol_rule)
+        later = np.maximum(self.time[which, None] - time_step_ms, 0)
+        after = black76(
+            shocked[:, price_column],
+            self.strike[which, None],
+            shocked_vol[:, vol_column],
+            later,
+            self.rate[which, None],
+            self.is_call[which, None],
+        )
+        before = black76(
+            forward,
+            self.strike[which, None],
+            vol,
+            self.time[which, None],
+            self.rate[which, None],
+            self.is_call[which, None],
+        )
+        return after - before
+
+    def _shocked_vols(self, which: Int64Array, moves: Sequence[int], rule: VolRule) -> Int64Array:
+        """[len(which), len(moves)] vols in 1e-9: ``vol max(0, 1 + move scale)``, upwards at least the floor."""
+        from engine.pricing import tenor_scale_1e9  # noqa: PLC0415
+
+        scale = tenor_scale_1e9(self.time[which], rule.exponent_short_1e4, rule.exponent_long_1e4, rule.tenor_floor_ms)
+        # Python integers: a vol x move x scale can pass 64 bits, and there are few of them.
+        vols = np.empty((len(which), len(moves)), dtype=np.int64)
+        for row, (vol, factor) in enumerate(zip(self.vol[which].tolist(), np.asarray(scale).tolist(), strict=True)):
+            for column, move in enumerate(moves):
+                shocked = max(0, vol + round_half_away(vol * move * factor, WHOLE_BP * _1E9))
+                vols[row, column] = max(shocked, rule.floor_1e9) if move > 0 else shocked
+        return vols
+
+
+def _quantity(instrument: Instrument) -> Fraction:
+    """Units of underlying (or quote value, for inverse futures and perpetuals) in one lot."""
+    return to_fraction(instrument.lot) * to_fraction(instrument.multiplier)
+
+
+def _money_per_move(market: Market, instrument: Instrument, index: dict[str, Fraction]) -> Fraction:
+    """Money units per lot for a relative move of 1 (a doubled price) of a future, perpetual or spot."""
+    if instrument.mark_price is not None:
+        price = to_fraction(instrument.mark_price)
+    elif instrument.expiry is not None:
+        price = to_fraction(market.forward(instrument.underlying, instrument.expiry).price)
+    else:
+        price = index[instrument.underlying]
+    per_unit = index[instrument.underlying] / price if instrument.settlement == "inverse" else price
+    return _quantity(instrument) * per_unit * MONEY
+
+
+def _price_decimals(largest: Fraction, name: str) -> int:
+    """The most decimals k with ``largest 10^k`` below 2^PRICE_BITS. Raises InputError where even k = 0 is too many."""
+    room = (1 << PRICE_BITS) * largest.denominator // largest.numerator
+    if room < 2:
+        raise InputError("its price is too large to be priced", field=name)
+    return len(str(room - 1)) - 1
+
+
+def _asset_price(name: str, price: str, lot: str) -> int:
+    exact = to_fraction(price) * to_fraction(lot) * MONEY
+    units = round_half_away(exact.numerator, exact.denominator)
+    if units != exact and units < MIN_ASSET_PRICE:
+        raise InputError(
+            "one lot is not worth a whole number of money units, and too few of them to round",
+            field=f"asset {name}",
+            hint="use a larger lot",
+        )
+    if units >= 1 << 62:
+        raise InputError("one lot is worth too much", field=f"asset {name}", hint="use a smaller lot")
+    return units
+
+
+def _too_large(name: str) -> InputError:
+    return InputError("its P&L or value per lot is past 64 bits of money units", field=name, hint="use a smaller lot")
+
+
+def _percent(bp: int) -> str:
+    sign = "-" if bp < 0 else "+" if bp > 0 else ""
+    whole, rest = divmod(abs(bp), 100)
+    return f"{sign}{whole}{f'.{rest:02d}'.rstrip('0') if rest else ''} %"

@@ -1,0 +1,68 @@
+"""The one way this project compiles: numba without the GIL, cached in the private directory.
+
+numba looks up a cached kernel by the digest of the file that defines it. Our kernels also depend on generated vector
+code in neighbouring files, so the cache folder's name carries a digest of the kernel package: nothing stale is loaded.
+Not imported by ``formats`` itself: numba takes a while to import and a verifier has no use for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import config as numba_config
+
+from formats.errors import SetupError
+from formats.private_cache import private_directory
+
+F = TypeVar("F", bound=Callable[..., object])
+
+config: Any = numba_config
+
+#: With NUMBA_DISABLE_JIT=1 the public functions of every kernel package use their plain-Python twins.
+JIT_ENABLED = not config.DISABLE_JIT
+
+
+def kernel(function: F) -> F:
+    """Compile on first call for the argument types it gets; machine code is kept on disk for the next process.
+
+    When the private cache directory cannot be trusted, compiles in memory and says so in one RuntimeWarning.
+    """
+    if not JIT_ENABLED:
+        return function
+    directory = _cache_directory(Path(sys.modules[function.__module__].__file__ or "").parent)
+    if directory is None:
+        return cast("F", numba.njit(nogil=True)(function))
+    with _numba_cache_in(directory):
+        return cast("F", numba.njit(nogil=True, cache=True)(function))
+
+
+@cache
+def _cache_directory(package: Path) -> Path | None:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(package.glob("*.py")):
+        content = source.read_bytes()
+        digest.update(len(content).to_bytes(8, "big") + content)
+    try:
+        return private_directory(f"kernels-{digest.hexdigest()[:16]}")
+    except SetupError as error:
+        warnings.warn(f"{error.message}; kernels are compiled anew in each process", RuntimeWarning, stacklevel=3)
+        return None
+
+
+@contextmanager
+def _numba_cache_in(directory: Path) -> Iterator[None]:
+    """numba reads its cache setting when a function is decorated: ours is set for that moment only."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(directory)
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before

@@ -1,0 +1,178 @@
+"""The compiled loops of the scalar field, on blocks (``prover._kernels.vector_field``); callers check shapes and types.
+
+``out`` may be one of the operands where the loop is element by element. A *splat* is one block with the same element in
+all lanes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.field import r
+from formats.kernel import kernel
+from prover._kernels.vector_field import VectorField
+from prover._kernels.vectors import LIMBS, Blocks
+
+FIELD = VectorField("fr", r, LIMBS)
+_mul, _add, _sub = FIELD.mul, FIELD.add, FIELD.sub
+
+
+@kernel
+def multiply(out: Blocks, a: Blocks, b: Blocks) -> None:
+    """``out = a b``, element by element."""
+    for i in range(out.shape[0]):
+        _mul(out, i, a, i, b, i)
+
+
+@kernel
+def add(out: Blocks, a: Blocks, b: Blocks) -> None:
+    """``out = a + b``."""
+    for i in range(out.shape[0]):
+        _add(out, i, a, i, b, i)
+
+
+@kernel
+def subtract(out: Blocks, a: Blocks, b: Blocks) -> None:
+    """``out = a - b``."""
+    for i in range(out.shape[0]):
+        _sub(out, i, a, i, b, i)
+
+
+@kernel
+def scale(out: Blocks, a: Blocks, s: Blocks) -> None:
+    """``out = s a`` for one block s, lane by lane."""
+    for i in range(out.shape[0]):
+        _mul(out, i, a, i, s, 0)
+
+
+@kernel
+def add_scaled(out: Blocks, acc: Blocks, a: Blocks, s: Blocks) -> None:
+    """``out = acc + s a`` for one block s."""
+    t = np.empty_like(s)
+    for i in range(out.shape[0]):
+        _mul(t, 0, a, i, s, 0)
+        _add(out, i, acc, i, t, 0)
+
+
+@kernel
+def dot(out: Blocks, a: Blocks, b: Blocks) -> None:
+    """One block: the sum over blocks of ``a b``, lane by lane, added to ``out``."""
+    t = np.empty_like(out)
+    for i in range(a.shape[0]):
+        _mul(t, 0, a, i, b, i)
+        _add(out, 0, out, 0, t, 0)
+
+
+@kernel
+def horner(out: Blocks, a: Blocks, x: Blocks) -> None:
+    """One block: ``sum_i a[i] x^i`` lane by lane, from ``out = 0``."""
+    for i in range(a.shape[0] - 1, -1, -1):
+        _mul(out, 0, out, 0, x, 0)
+        _add(out, 0, out, 0, a, i)
+
+
+@kernel
+def geometric(out: Blocks, start: Blocks, step: Blocks) -> None:
+    """``out[i] = start step^i``, lane by lane."""
+    if out.shape[0] > 0:
+        out[0] = start[0]
+    for i in range(1, out.shape[0]):
+        _mul(out, i, out, i - 1, step, 0)
+
+
+@kernel
+def running_products(out: Blocks, total: Blocks, a: Blocks) -> None:
+    """``out[i] = a[0] ... a[i-1]`` times the incoming ``total``, which leaves as the product of all, lane by lane."""
+    for i in range(a.shape[0]):
+        out[i] = total[0]
+        _mul(total, 0, total, 0, a, i)
+
+
+@kernel
+def inverses_from_products(out: Blocks, inverse: Blocks, a: Blocks) -> None:
+    """Turn ``running_products`` into inverses of ``a``; ``inverse`` enters as 1/total and is used up."""
+    for i in range(a.shape[0] - 1, -1, -1):
+        _mul(out, i, out, i, inverse, 0)
+        _mul(inverse, 0, inverse, 0, a, i)
+
+
+@kernel
+def prefix_sum(out: Blocks, a: Blocks, length: int) -> None:
+    """``out_i = a_0 + ... + a_i`` in element order: log-step sums across the lanes of a block, then a carry."""
+    limbs, lanes = a.shape[1], a.shape[2]
+    total = np.zeros((1, limbs, lanes), np.uint64)
+    shifted = np.zeros((1, limbs, lanes), np.uint64)
+    for i in range(a.shape[0]):
+        out[i] = a[i]
+        step = 1
+        while step < lanes:
+            for j in range(limbs):
+                for lane in range(lanes):
+                    shifted[0, j, lane] = out[i, j, lane - step] if lane >= step else 0
+            _add(out, i, out, i, shifted, 0)
+            step *= 2
+        _add(out, i, out, i, total, 0)
+        for j in range(limbs):
+            total[0, j, :] = out[i, j, lanes - 1]
+    for lane in range(length % lanes, lanes if length % lanes else 0):
+        out[-1, :, lane] = 0
+
+
+@kernel
+def transform(  # noqa: PLR0917
+    out: Blocks,
+    work: Blocks,
+    a: Blocks,
+    reversal: npt.NDArray[np.int64],
+    roots: Blocks,
+    twist: Blocks,
+    eighth_roots: Blocks,
+) -> None:
+    """The discrete Fourier transform of n = 8 m elements, m >= 8, natural order in and out (``prover._kernels.transforms``).
+
+    Args:
+        out: m blocks.
+        work: m blocks, lost.
+        a: m blocks, the input.
+        reversal: int64[m], the bit reversal.
+        roots: m/2 splats of w^(8 i).
+        twist: m blocks, lane l of block k holds w^(l k), times 1/n for the inverse transform.
+        eighth_roots: 4 splats of w^(m i).
+    """
+    m, limbs, lanes = a.shape
+    t = np.empty((1, limbs, lanes), np.uint64)
+    # 1. eight transforms of size m, one a lane: lane l is the subsequence a_l, a_(8+l), a_(16+l), ...
+    for i in range(m):
+        work[i] = a[reversal[i]]
+    half = 1
+    while half < m:
+        stride = m // (2 * half)
+        for start in range(0, m, 2 * half):
+            for j in range(half):
+                low, high = start + j, start + j + half
+                _mul(t, 0, work, high, roots, j * stride)
+                _sub(work, high, work, low, t, 0)
+                _add(work, low, work, low, t, 0)
+        half *= 2
+    # 2. X_(k + m s) = sum_l w_8^(l s) (w^(l k) Y_(l,k)): transposing 8 blocks makes the sum one over blocks.
+    tile = np.empty((lanes, limbs, lanes), np.uint64)
+    for c in range(m // lanes):
+        for i in range(lanes):
+            k = lanes * c + i
+            _mul(work, k, work, k, twist, k)
+            for j in range(limbs):
+                for lane in range(lanes):
+                    # bit-reversed lane order: the input order of the butterflies below
+                    tile[(lane & 1) << 2 | (lane & 2) | lane >> 2, j, i] = work[k, j, lane]
+        half = 1
+        while half < lanes:
+            for start in range(0, lanes, 2 * half):
+                for j in range(half):
+                    low, high = start + j, start + j + half
+                    _mul(t, 0, tile, high, eighth_roots, j * (4 // half))
+                    _sub(tile, high, tile, low, t, 0)
+                    _add(tile, low, tile, low, t, 0)
+            half *= 2
+        for s in range(lanes):
+            out[c + (m // lanes) * s] = tile[s]

@@ -1,0 +1,137 @@
+"""Three ways to say "accumulate a 52-bit by 52-bit product" in LLVM vectors of eight 64-bit lanes.
+
+Field elements are limbs of 52 bits, one lane each. All that the kernels need from the machine is
+
+    low += lo,  high += hi      for some lo, hi with  x y = lo + 2^52 hi,  |lo|, |hi| < 2^54
+
+The split need not be the exact one, because carries are propagated later and with sign. So every lowering below gives
+the same field elements, bit for bit:
+
+    ``Ifma``      AVX-512 IFMA has it as two instructions
+    ``Fma``       double-precision fused multiply-add, whose rounding error is exact (Emmart, Zheng, Weems 2016)
+    ``Integer``   26-bit halves; any CPU
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+LANES = 8
+LIMB_BITS = 52
+LIMB_MASK = (1 << LIMB_BITS) - 1
+
+I64 = ir.IntType(64)
+V64 = ir.VectorType(I64, LANES)
+F64 = ir.VectorType(ir.DoubleType(), LANES)
+Value = Any  # llvmlite values carry no useful static type
+
+
+def splat(value: int) -> ir.Constant:
+    """The vector with the same 64-bit integer (mod 2^64) in each lane."""
+    return ir.Constant(V64, [value & (2**64 - 1)] * LANES)
+
+
+class Ifma:
+    """vpmadd52luq / vpmadd52huq."""
+
+    low_bias = high_bias = 0
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.b = builder
+        kind = ir.FunctionType(V64, [V64, V64, V64])
+        self.lo, self.hi = (
+            builder.module.declare_intrinsic(f"llvm.x86.avx512.vpmadd52{half}.uq.512", (), kind) for half in "lh"
+        )
+
+    def operand(self, x: Value) -> Value:
+        """Prepare a limb in ``[0, 2^52)`` for ``accumulate``."""
+        return x
+
+    def accumulate(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
+        """``(low + lo, high + hi)``, each too large by the class's constant bias."""
+        return self.b.call(self.lo, [low, x, y]), self.b.call(self.hi, [high, x, y])
+
+    def low_product(self, t: Value, y: int) -> Value:
+        """``t y mod 2^52`` for any 64-bit t."""
+        return self.b.call(self.lo, [splat(0), t, splat(y)])
+
+
+class Integer:
+    """Schoolbook on 26-bit halves: x y = x0 y0 + 2^26 (x0 y1 + x1 y0) + 2^52 x1 y1."""
+
+    low_bias = high_bias = 0
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.b = builder
+
+    def operand(self, x: Value) -> Value:
+        """The two halves; the masks let LLVM use 32-bit multiplications."""
+        b = self.b
+        return b.and_(x, splat(2**26 - 1)), b.and_(b.lshr(x, splat(26)), splat(2**26 - 1))
+
+    def accumulate(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
+        """See ``Ifma.accumulate``."""
+        b, (x0, x1), (y0, y1) = self.b, x, y
+        middle = b.add(b.mul(x0, y1), b.mul(x1, y0))
+        low = b.add(b.add(low, b.mul(x0, y0)), b.shl(b.and_(middle, splat(2**26 - 1)), splat(26)))
+        return low, b.add(b.add(high, b.mul(x1, y1)), b.lshr(middle, splat(26)))
+
+    def low_product(self, t: Value, y: int) -> Value:
+        """See ``Ifma.low_product``."""
+        b, (t0, t1), y0, y1 = self.b, self.operand(t), splat(y % 2**26), splat(y >> 26)
+        middle = b.add(b.mul(t0, y1), b.mul(t1, y0))
+        return b.and_(b.add(b.mul(t0, y0), b.shl(b.and_(middle, splat(2**26 - 1)), splat(26))), splat(LIMB_MASK))
+
+
+class Fma:
+    """x y = hi + lo with hi = fl(x y) rounded to a multiple of 2^52 and lo = x y - hi, both exact doubles.
+
+    Adding 2^104 before rounding leaves hi/2^52 in the low bits of the double's pattern, adding 1.5 * 2^52 leaves the
+    signed lo there; the constant upper bits of both patterns are the biases. Holds in the default rounding mode.
+    """
+
+    low_bias = 0x4338 << 48  # bits of 1.5 * 2^52
+    high_bias = 0x4670 << 48  # bits of 2^104
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.b = builder
+        self.fma = builder.module.declare_intrinsic("llvm.fma.v8f64", (), ir.FunctionType(F64, [F64, F64, F64]))
+
+    def operand(self, x: Value) -> Value:
+        """The limb as a double, by placing it below the exponent of 2^52."""
+        placed = self.b.bitcast(self.b.or_(x, splat(0x4330 << 48)), F64)
+        return self.b.fsub(placed, self._constant(2.0**52))
+
+    def accumulate(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
+        """See ``Ifma.accumulate``."""
+        b = self.b
+        hi = b.call(self.fma, [x, y, self._constant(2.0**104)])
+        # Two steps: 2^104 + 1.5 * 2^52 is not a double.
+        rest = b.fadd(b.fsub(self._constant(2.0**104), hi), self._constant(1.5 * 2.0**52))
+        lo = b.call(self.fma, [x, y, rest])
+        return b.add(low, b.bitcast(lo, V64)), b.add(high, b.bitcast(hi, V64))
+
+    def low_product(self, t: Value, y: int) -> Value:
+        """See ``Ifma.low_product``."""
+        x, factor = self.operand(self.b.and_(t, splat(LIMB_MASK))), self._constant(float(y))
+        low, _ = self.accumulate(splat(-self.low_bias), splat(0), x, factor)
+        return self.b.and_(low, splat(LIMB_MASK))
+
+    @staticmethod
+    def _constant(value: float) -> ir.Constant:
+        return ir.Constant(F64, [value] * LANES)
+
+
+Lowering = Ifma | Integer | Fma
+
+
+def lowering_for(builder: ir.IRBuilder, features: str) -> Lowering:
+    """The fastest lowering for the CPU that numba compiles for (its LLVM feature string, part of numba's cache key)."""
+    enabled = set(features.split(","))
+    if {"+avx512f", "+avx512ifma"} <= enabled:
+        return Ifma(builder)
+    if {"+avx2", "+fma"} <= enabled or "+neon" in enabled:
+        return Fma(builder)
+    return Integer(builder)

@@ -1,0 +1,168 @@
+"""Prime-field arithmetic on eight elements at a time, as LLVM functions that numba kernels call.
+
+A *block* is uint64[limbs, 8]: eight field elements, limb j of lane l at [j, l], radix 2^52, in Montgomery form
+x R mod p with R = 2^(52 limbs), always canonical (below p). A vector of elements is uint64[blocks, limbs, 8].
+
+Each operation is one LLVM function on three block addresses, emitted once per module and never inlined: a kernel that
+multiplies in twenty places compiles the product once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from prover._kernels.lowering import I64, LANES, LIMB_BITS, LIMB_MASK, V64, Lowering, Value, lowering_for, splat
+
+Limbs = list[Value]
+POINTER = ir.PointerType()
+
+
+def limbs_of(value: int, limbs: int) -> list[int]:
+    """Radix-2^52 digits, lowest first."""
+    return [value >> (LIMB_BITS * j) & LIMB_MASK for j in range(limbs)]
+
+
+class VectorField:
+    """The operations of one prime field as numba intrinsics.
+
+    ``mul(out, i, a, j, b, k)`` stores ``a[j] * b[k]`` in ``out[i]``; the arrays are C-contiguous
+    uint64[blocks, limbs, 8] and the indices blocks; ``out[i]`` may be one of the operands. So do ``add`` and ``sub``.
+
+    Raises:
+        ValueError: p leaves no spare bit in its limbs.
+    """
+
+    def __init__(self, name: str, p: int, limbs: int) -> None:
+        if not 2 * p < 1 << (LIMB_BITS * limbs):
+            raise ValueError("the lazy carries need 2 p < 2^(52 limbs)")
+        self.name, self.p, self.limbs = name, p, limbs
+        self.R = 1 << (LIMB_BITS * limbs)
+        self.p_limbs = limbs_of(p, limbs)
+        self.minus_p_inverse = -pow(p, -1, 1 << LIMB_BITS) & LIMB_MASK
+        self.mul = self._intrinsic("mul", self._product)
+        self.add = self._intrinsic("add", self._sum)
+        self.sub = self._intrinsic("sub", self._difference)
+
+    def _intrinsic(self, operation: str, body: Callable[[ir.IRBuilder, Lowering, Limbs, Limbs], Limbs]) -> Any:
+        symbol = f"zkmargin_{self.name}_{operation}"
+
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            function = self._function(context, builder.module, symbol, body)
+            blocks = []
+            for position in (0, 2, 4):
+                array = context.make_array(signature.args[position])(context, builder, args[position])
+                offset = builder.mul(args[position + 1], I64(self.limbs * LANES))
+                data = builder.bitcast(array.data, POINTER)
+                blocks.append(builder.gep(data, [offset], source_etype=I64))
+            builder.call(function, blocks)
+            return context.get_dummy_value()
+
+        def typed(typingctx: Any, out: Any, i: Any, a: Any, j: Any, b: Any, k: Any) -> Any:  # noqa: ARG001, PLR0917
+            for array in (out, a, b):
+                if not (isinstance(array, types.Array) and array.layout == "C" and array.dtype == types.uint64):
+                    return None
+            return types.void(out, types.intp, a, types.intp, b, types.intp), codegen
+
+        return intrinsic(typed)
+
+    def _function(self, context: Any, module: ir.Module, symbol: str, body: Any) -> ir.Function:
+        if symbol in module.globals:
+            return module.globals[symbol]
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 3), symbol)
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        function.attributes.add("nounwind")
+        builder = ir.IRBuilder(function.append_basic_block())
+        lowering = lowering_for(builder, context.codegen().magic_tuple()[2])
+        out, a, b = function.args
+        self._store(builder, out, body(builder, lowering, self._load(builder, a), self._load(builder, b)))
+        builder.ret_void()
+        return function
+
+    def _load(self, builder: ir.IRBuilder, block: Value) -> Limbs:
+        return [
+            builder.load(builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8, typ=V64)
+            for j in range(self.limbs)
+        ]
+
+    def _store(self, builder: ir.IRBuilder, block: Value, limbs: Limbs) -> None:
+        for j, limb in enumerate(limbs):
+            builder.store(limb, builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8)
+
+    def _product(self, b: ir.IRBuilder, lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+        """Montgomery's product x y / R, operand scanning, carries left in the limbs until the end (below 2^60)."""
+        n = self.limbs
+        x_operands = [lowering.operand(limb) for limb in x]
+        p_operands = [lowering.operand(splat(limb)) for limb in self.p_limbs]
+        t: Limbs = [splat(0)] * (n + 1)
+        bias = [0] * (n + 1)
+        for i in range(n):
+            y_operand = lowering.operand(y[i])
+            for j in range(n):
+                t[j], t[j + 1] = lowering.accumulate(t[j], t[j + 1], x_operands[j], y_operand)
+                bias[j] += 2 * lowering.low_bias
+                bias[j + 1] += 2 * lowering.high_bias
+            # The multiple of p that clears the lowest limb.
+            lowest = self._minus(b, t[0], bias[0] - lowering.low_bias)
+            factor = lowering.operand(lowering.low_product(lowest, self.minus_p_inverse))
+            t[0] = lowest
+            for j in range(n):
+                t[j], t[j + 1] = lowering.accumulate(t[j], t[j + 1], factor, p_operands[j])
+            carry = b.ashr(self._minus(b, t[0], lowering.low_bias), splat(LIMB_BITS))
+            t = [b.add(t[1], carry), *t[2:], splat(0)]
+            bias = [*bias[1:], 0]
+        t = [self._minus(b, limb, extra) for limb, extra in zip(t[:n], bias[:n], strict=True)]
+        # x y + m p < p^2 + R p, so the quotient is below 2 p, and nearly always below p: subtract only where it is not.
+        result = self._carried(b, t)
+        high = b.icmp_unsigned(">=", result[-1], splat(self.p_limbs[-1]))
+        rare = b.icmp_unsigned("!=", b.bitcast(high, ir.IntType(LANES)), ir.IntType(LANES)(0))
+        start = b.block
+        with b.if_then(rare, likely=False):
+            reduced = self._reduced(b, result)
+            end = b.block
+        merged = []
+        for before, after in zip(result, reduced, strict=True):
+            phi = b.phi(V64)
+            phi.add_incoming(before, start)
+            phi.add_incoming(after, end)
+            merged.append(phi)
+        return merged
+
+    def _sum(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+        total = [b.add(u, v) for u, v in zip(x, y, strict=True)]
+        return self._reduced(b, self._carried(b, total))
+
+    def _difference(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+        """x - y, plus p in the lanes where that is negative."""
+        difference = self._carried(b, [b.sub(u, v) for u, v in zip(x, y, strict=True)], keep_sign=True)
+        negative = b.ashr(difference[-1], splat(63))
+        corrected = [b.add(limb, b.and_(negative, splat(p))) for limb, p in zip(difference, self.p_limbs, strict=True)]
+        return self._carried(b, corrected)
+
+    def _reduced(self, b: ir.IRBuilder, x: Limbs) -> Limbs:
+        """x mod p for carried x below 2 p."""
+        less = self._carried(b, [b.sub(u, splat(p)) for u, p in zip(x, self.p_limbs, strict=True)], keep_sign=True)
+        negative = b.icmp_signed("<", less[-1], splat(0))
+        return [b.select(negative, u, v) for u, v in zip(x, less, strict=True)]
+
+    @staticmethod
+    def _carried(b: ir.IRBuilder, x: Limbs, *, keep_sign: bool = False) -> Limbs:
+        """Signed carries moved up until every limb is in [0, 2^52); the top limb may keep the sign of the whole."""
+        result, carry = [], None
+        for j, limb in enumerate(x):
+            value = limb if carry is None else b.add(limb, carry)
+            if j == len(x) - 1 and keep_sign:
+                result.append(value)
+            else:
+                result.append(b.and_(value, splat(LIMB_MASK)))
+                carry = b.ashr(value, splat(LIMB_BITS))
+        return result
+
+    @staticmethod
+    def _minus(b: ir.IRBuilder, x: Value, constant: int) -> Value:
+        return b.sub(x, splat(constant)) if constant % 2**64 else x

@@ -1,0 +1,170 @@
+"""Vectors of scalar-field elements: the opaque type that the prover's algebra works on, and its conversions.
+
+Element i of a vector is lane i mod 8 of block i div 8 (``prover._kernels.vector_field``); lanes after the last element
+hold zero. Vectors are immutable: no operation changes one, so they can be shared between threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.field import SCALAR_BYTES, r
+from prover._kernels.lowering import LANES, LIMB_BITS, LIMB_MASK
+
+LIMBS = 5
+#: Montgomery radix: a limb x stands for x / R.
+R = 1 << (LIMB_BITS * LIMBS)
+R_INVERSE = pow(R, -1, r)
+
+Blocks = npt.NDArray[np.uint64]
+_MASK = np.uint64(LIMB_MASK)
+_WORDS = [np.uint64(r >> (64 * j) & (2**64 - 1)) for j in range(4)]
+
+
+class FieldVector:
+    """n elements of F. ``len`` gives n; ``blocks`` is uint64[ceil(n / 8), 5, 8], read-only, for kernels only."""
+
+    __slots__ = ("_length", "blocks")
+
+    def __init__(self, blocks: Blocks, length: int) -> None:
+        blocks.setflags(write=False)
+        self.blocks = blocks
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __eq__(self, other: object) -> bool:
+        """Equal elements: the form is canonical, so equal bits."""
+        return isinstance(other, FieldVector) and len(self) == len(other) and np.array_equal(self.blocks, other.blocks)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"FieldVector({len(self)} elements)"  # never the elements: they may be a book
+
+
+def empty_blocks(count: int, limbs: int = LIMBS) -> Blocks:
+    """uint64[count, limbs, 8] of zeros, aligned to cache lines (a speed matter only)."""
+    words = count * limbs * LANES
+    raw = np.zeros(words + LANES, dtype=np.uint64)
+    offset = -(raw.ctypes.data // 8) % LANES
+    return raw[offset : offset + words].reshape(count, limbs, LANES)
+
+
+def block_count(length: int) -> int:
+    """Blocks that hold ``length`` elements."""
+    return -(-length // LANES)
+
+
+def check_scalar(x: object) -> int:
+    """An int as a field element, reduced mod r. TypeError for anything else, bool and numpy integers included."""
+    if type(x) is not int:
+        raise TypeError(f"a field element is an int, not {type(x).__name__}")
+    return x % r
+
+
+def to_blocks(values: Sequence[int], limbs: int = LIMBS) -> Blocks:
+    """Integers below 2^(52 limbs) as blocks, without any change of form."""
+    bits = LIMB_BITS * limbs
+    size = -(-bits // 64) * 8
+    words = np.frombuffer(b"".join(x.to_bytes(size, "little") for x in values), dtype="<u8").reshape(-1, size // 8)
+    return words_to_blocks(words, limbs)
+
+
+def from_blocks(blocks: Blocks, length: int) -> list[int]:
+    """The inverse of ``to_blocks``."""
+    data = blocks_to_words(blocks, length).tobytes()
+    size = len(data) // max(length, 1)
+    return [int.from_bytes(data[i * size : (i + 1) * size], "little") for i in range(length)]
+
+
+def words_to_blocks(words: npt.NDArray[np.uint64], limbs: int = LIMBS) -> Blocks:
+    """uint64[n, w] little-endian words to blocks of 52-bit limbs; bits from 52 limbs on are dropped."""
+    n, width = words.shape
+    blocks = empty_blocks(block_count(n), limbs)
+    lanes = np.zeros((len(blocks) * LANES, max(width, -(-LIMB_BITS * limbs // 64)) + 1), dtype=np.uint64)
+    lanes[:n, :width] = words
+    for j in range(limbs):
+        word, shift = divmod(LIMB_BITS * j, 64)
+        limb = lanes[:, word] >> np.uint64(shift)
+        if shift > 64 - LIMB_BITS:
+            limb |= lanes[:, word + 1] << np.uint64(64 - shift)
+        blocks[:, j, :] = (limb & _MASK).reshape(-1, LANES)
+    return blocks
+
+
+def blocks_to_words(blocks: Blocks, length: int) -> npt.NDArray[np.uint64]:
+    """Blocks to uint64[length, w] little-endian words, w = ceil(52 limbs / 64)."""
+    limbs = blocks.shape[1]
+    words = np.zeros((len(blocks) * LANES, -(-LIMB_BITS * limbs // 64)), dtype=np.uint64)
+    for j in range(limbs):
+        limb = blocks[:, j, :].reshape(-1)
+        word, shift = divmod(LIMB_BITS * j, 64)
+        words[:, word] |= limb << np.uint64(shift)
+        if shift > 64 - LIMB_BITS and word + 1 < words.shape[1]:
+            words[:, word + 1] |= limb >> np.uint64(64 - shift)
+    return words[:length]
+
+
+def from_ints(values: Iterable[int]) -> FieldVector:
+    """A vector of Python ints of any size and sign, reduced mod r. TypeError for other types."""
+    reduced = [check_scalar(x) * R % r for x in values]
+    return FieldVector(to_blocks(reduced), len(reduced))
+
+
+def to_ints(vector: FieldVector) -> list[int]:
+    """The elements as ints in ``[0, r)``."""
+    check_vector(vector)
+    return [x * R_INVERSE % r for x in from_blocks(vector.blocks, len(vector))]
+
+
+def check_vector(*vectors: object) -> None:
+    """TypeError unless all are FieldVectors."""
+    for vector in vectors:
+        if not isinstance(vector, FieldVector):
+            raise TypeError(f"a FieldVector is needed, not {type(vector).__name__}")
+
+
+def check_int64(values: object) -> npt.NDArray[np.int64]:
+    """A one-dimensional int64 array of any strides, made contiguous. TypeError for another dtype or ValueError."""
+    if not isinstance(values, np.ndarray) or values.dtype != np.int64:
+        raise TypeError(f"an int64 array is needed, not {getattr(values, 'dtype', type(values).__name__)}")
+    if values.ndim != 1:
+        raise ValueError(f"a one-dimensional array is needed, not {values.ndim} dimensions")
+    return np.ascontiguousarray(values, dtype=np.int64)
+
+
+def int64_to_blocks(values: Any) -> tuple[Blocks, Blocks]:
+    """``(positive parts, negative parts)`` of an int64 array as plain blocks: their difference is the array."""
+    array = check_int64(values)
+    unsigned = array.view(np.uint64)
+    negative = array < 0
+    zero = np.uint64(0)
+    positive = np.where(negative, zero, unsigned)
+    magnitude = np.where(negative, ~unsigned + np.uint64(1), zero)  # exact for -2^63 too
+    return words_to_blocks(positive[:, None]), words_to_blocks(magnitude[:, None])
+
+
+def bytes_to_words(data: bytes) -> npt.NDArray[np.uint64]:
+    """Canonical 32-byte little-endian scalars, concatenated, as uint64[n, 4].
+
+    Raises:
+        TypeError: not bytes.
+        ValueError: a length that is no multiple of 32, or a value at or above r.
+    """
+    if not isinstance(data, bytes):
+        raise TypeError(f"bytes are needed, not {type(data).__name__}")
+    if len(data) % SCALAR_BYTES:
+        raise ValueError(f"{len(data)} bytes are no whole number of scalars")
+    words = np.frombuffer(data, dtype="<u8").reshape(-1, 4)
+    below = np.zeros(len(words), dtype=bool)
+    for j, word in enumerate(_WORDS):  # from the lowest word up, each decides unless equal
+        below = (words[:, j] < word) | ((words[:, j] == word) & below)
+    if not below.all():
+        raise ValueError(f"scalar {int(np.argmin(below))} is at or above the field order")
+    return words

@@ -1,0 +1,64 @@
+"""From a book and its openings to proof bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from circuits.margin import margin_witness
+from crypto.field import random_scalar
+from crypto.group import encode_g1
+from crypto.srs import SRS
+from engine.book import BookLots
+from engine.margin import Claim
+from engine.snapshot import Snapshot
+from formats import InputError
+from prover.argument import prove_argument
+from prover.openings import Opening, commit_vector, total_blinders
+from verifier import Statement, verify
+from verifier.commitments import ROLES
+from verifier.proof import encode_proof
+
+
+def prove(
+    snapshot: Snapshot,
+    lots: BookLots,
+    openings: Sequence[Opening],
+    claim: Claim,
+    *,
+    context: bytes = b"",
+    srs: SRS | None = None,
+) -> bytes:
+    """A proof that the committed book meets the claim; verified before it is returned.
+
+    Args:
+        snapshot: the public risk snapshot.
+        lots: the whole book, the sum of all committed parts.
+        openings: the openings of all parts of positions and collateral.
+        claim: equity : requirement, and which requirement.
+        context: up to 1 KB that binds the proof to its reader.
+
+    Raises:
+        ConstraintError: the claim is false for this book (for its owner: holds the numbers).
+        InputError: documents that do not belong together.
+    """
+    statement = Statement.of(snapshot, [o.commitment() for o in openings], claim, context=context, srs=srs)
+    witness = margin_witness(snapshot, claim, lots)
+    blinders = total_blinders(openings)
+    _check_openings(statement, lots, blinders)
+    proof = encode_proof(prove_argument(statement, witness, blinders, random_scalar), statement.srs.digest)
+    verify(statement, proof)
+    return proof
+
+
+def _check_openings(statement: Statement, lots: BookLots, blinders: dict[tuple[str, int], int]) -> None:
+    """The openings must open the commitments to this book: say so now, not as a failed proof."""
+    committed = statement.committed_points()
+    for role in ROLES:
+        row = [blinder for (name, _), blinder in sorted(blinders.items()) if name == role]
+        points = commit_vector(statement.srs, statement.circuit.n, getattr(lots, role), row)
+        if any(point != encode_g1(committed[f"{role}[{s}]"]) for s, point in enumerate(points)):
+            raise InputError(
+                f"the openings of {role} do not belong to this book",
+                field="opening",
+                hint="give every opening of the account, and the book that was committed",
+            )

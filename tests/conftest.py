@@ -1,0 +1,89 @@
+"""Fixtures for every test file: the published data of conformance tests, and how hard hypothesis tries.
+
+Conformance tests compare with published data that is not part of the project. Without that data they are
+deselected and the summary says how many; with it, a family that is absent is skipped by name and a family
+that is there but empty or unreadable fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+DATA_VARIABLE = "ZKMARGIN_CONFORMANCE_DATA"
+DESELECTED = pytest.StashKey[int]()
+
+# Clocks are no part of a test: a busy machine must not fail one.
+settings.register_profile(
+    "quick",
+    max_examples=40,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("full", settings.get_profile("quick"), max_examples=2_000, derandomize=False)
+settings.load_profile("full" if os.environ.get("ZKMARGIN_FULL") == "1" else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get(DATA_VARIABLE):
+        return
+    unselected = [item for item in items if item.get_closest_marker("conformance")]
+    if unselected:
+        items[:] = [item for item in items if not item.get_closest_marker("conformance")]
+        config.hook.pytest_deselected(items=unselected)
+        config.stash[DESELECTED] = len(unselected)
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["conformance_deselected"] = len(unselected)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes the count from a pytest-xdist worker, which collects where nobody reads its summary."""
+    count = getattr(node, "workeroutput", {}).get("conformance_deselected", 0)
+    if count:
+        node.config.stash[DESELECTED] = count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    count = config.stash.get(DESELECTED, 0)
+    if count:
+        terminalreporter.write_line(f"conformance: {DATA_VARIABLE} is unset: {count} tests deselected", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def conformance_data() -> Path:
+    """The folder of published data."""
+    named = os.environ.get(DATA_VARIABLE)
+    if not named:
+        pytest.fail(f"a test that reads {DATA_VARIABLE} carries @pytest.mark.conformance")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"{DATA_VARIABLE} is set but names no folder: {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def conformance_family(conformance_data: Path) -> Callable[[str], list[Path]]:
+    """Lists the files of one family of published data, such as ``vectors/black76``, sorted by name."""
+
+    def files_of(name: str) -> list[Path]:
+        family = conformance_data / name
+        if not family.exists():
+            pytest.skip(f"conformance: the family {name} is absent from {DATA_VARIABLE}")
+        files = [family] if family.is_file() else sorted(path for path in family.rglob("*") if not path.is_dir())
+        if not files:
+            pytest.fail(f"conformance: the family {name} is empty")
+        for path in files:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                pytest.fail(f"conformance: the family {name} cannot be read: {error}")
+        return files
+
+    return files_of

@@ -1,0 +1,518 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.importers import IMPORTERS, import_market, tickers
+from engine.importers.deribit import CONTRACTS, cent_lot, import_csv, import_json
+from engine.importers.tickers import median, plain_decimal, select_pull
+from engine.market import Market
+from formats import InputError
+
+START = 1_700_000_000_000  # 2023-11-14T22:13:20Z
+HEADER = [
+    "underlying_price",
+    "underlying_index",
+    "timestamp",
+    "mark_price",
+    "mark_iv",
+    "interest_rate",
+    "instrument_name",
+    "index_price",
+    "bids",
+]
+
+Row = dict[str, Any]
+
+
+def option(name: str, at: int = 0, *, forward: str = "36000.5", iv: str = "55.25", index: str = "35900") -> Row:
+    return {
+        "underlying_price": forward,
+        "underlying_index": "SYN.BTC-24NOV23",
+        "timestamp": str(START + at),
+        "mark_price": "1.86e-06",
+        "mark_iv": iv,
+        "interest_rate": "0.0",
+        "instrument_name": name,
+        "index_price": index,
+        "bids": "[[0.221, 3.0]]",
+    }
+
+
+CALL, PUT, FAR = "BTC-24NOV23-40000-C", "BTC-24NOV23-30000-P", "BTC-29DEC23-40000-C"
+
+
+def write_csv(folder: Path, rows: list[Row], header: list[str] = HEADER) -> Path:
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, header, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    path = folder / "tickers.csv"
+    path.write_text(buffer.getvalue(), encoding="utf-8")
+    return path
+
+
+def write_json(folder: Path, text: str) -> Path:
+    path = folder / "tickers.json"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def notes(market: Market) -> str:
+    return "\n".join(market.notes)
+
+
+def json_tickers() -> str:
+    """The public API's shape, numbers as the exchange writes them."""
+    return """[
+ {"jsonrpc": "2.0", "result": {"timestamp": 1700000000001, "state": "open", "open_interest": 35.5,
+  "instrument_name": "ETH-24NOV23-2000-C", "index_price": 1980.02, "mark_price": 0.0312, "mark_iv": 50.5,
+  "underlying_price": 1985.25, "underlying_index": "ETH-24NOV23", "interest_rate": 0.0, "bid_iv": 49.9, "ask_iv": 51.0,
+  "greeks": {"delta": 0.5, "gamma": 1e-05, "vega": 1.2, "theta": -3.1, "rho": 0.2}, "best_bid_price": 0.031,
+  "stats": {"volume": 10.5, "price_change": null, "low": 0.02, "high": 0.04}}, "usIn": 1, "usOut": 2, "usDiff": 1, "testnet": false},
+ {"timestamp": 1700000000002, "instrument_name": "ETH-24NOV23", "index_price": 1980.03, "mark_price": 1985.5,
+  "estimated_delivery_price": 1980.03, "interest_value": 0.1},
+ {"jsonrpc": "2.0", "result": {"timestamp": 1700000000000, "instrument_name": "ETH-PERPETUAL", "index_price": 1980.01,
+  "mark_price": 1980.5, "current_funding": 1e-05, "funding_8h": 0.0001, "interest_value": 0.01}},
+ {"timestamp": 1700000000002, "instrument_name": "ETH-29DEC23", "index_price": 1980.04, "mark_price": 1999}
+]"""
+
+
+def test_the_registry_names_the_formats() -> None:
+    assert set(IMPORTERS) == {"deribit-csv", "deribit-json"}
+    with pytest.raises(InputError, match="one of deribit-csv, deribit-json"):
+        import_market("x", "span-xml")
+
+
+def test_an_option_of_the_csv(tmp_path: Path) -> None:
+    market = import_market(
+        write_csv(tmp_path, [option(CALL), option(PUT, 250)]), "deribit-csv", prices={"USDC": "0.9999"}
+    )
+    assert market.time == "2023-11-14T22:13:20.250Z"
+    assert [i.id for i in market.instruments] == [PUT, CALL]
+    call = market.instruments[1]
+    assert (call.kind, call.option_type, call.strike, call.settlement) == ("option", "call", "40000", "inverse")
+    assert (call.expiry, call.implied_vol, call.lot, call.multiplier) == ("2023-11-24T08:00:00Z", "0.5525", "0.1", "1")
+    assert call.time == "2023-11-14T22:13:20Z"
+    assert market.underlying("BTC").index_price == "35900"
+    assert [(a.name, a.price, a.lot) for a in market.assets] == [
+        ("BTC", "35900", "0.00001"),
+        ("USDC", "0.9999", "0.01"),
+    ]
+    assert "no futures or perpetuals" in notes(market)
+    assert "synthetic" in notes(market)
+    assert "USDC = 0.9999 USD was given by the caller" in notes(market)
+    assert Market.parse(market.to_bytes()) == market
+
+
+def test_without_a_stablecoin_price_the_notes_say_how_to_give_one(tmp_path: Path) -> None:
+    market = import_csv(write_csv(tmp_path, [option(CALL)]))
+    assert [a.name for a in market.assets] == ["BTC"]
+    assert "--price USDC=1" in notes(market)
+
+
+def test_a_fractional_strike(tmp_path: Path) -> None:
+    assert import_csv(write_csv(tmp_path, [option("BTC-24NOV23-0d625-P")])).instruments[0].strike == "0.625"
+
+
+def test_the_last_complete_pull_is_the_default(tmp_path: Path) -> None:
+    rows = [option(n, at, iv=iv) for at, iv in ((0, "50"), (200_000, "60")) for n in (CALL, PUT)]
+    path = write_csv(tmp_path, rows)
+    assert {i.implied_vol for i in import_csv(path).instruments} == {"0.6"}
+    assert "2 pulls of 2, 2 rows (2 instruments): pull 2 is used, the last complete one" in notes(import_csv(path))
+    assert {i.implied_vol for i in import_csv(path, pull=1).instruments} == {"0.5"}
+    assert import_csv(path, pull=1).time == "2023-11-14T22:13:20Z"
+    assert "pull 1 is used, as asked" in notes(import_csv(path, pull=1))
+    with pytest.raises(InputError, match="there is no pull 3: the file holds 2 pulls"):
+        import_csv(path, pull=3)
+    with pytest.raises(InputError, match="there is no pull 0"):
+        import_csv(path, pull=0)
+
+
+def test_an_incomplete_last_pull_is_passed_over(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [option(CALL), option(PUT), option(CALL, 1000)])
+    assert "pull 1 is used" in notes(import_csv(path))
+    assert "pull 2 lacks 1 of the file's 2 instruments" in notes(import_csv(path, pull=2))
+
+
+def test_a_repeated_row_in_the_middle_is_refused_not_resolved(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [option(CALL), option(PUT), option(PUT), option(FAR)])
+    with pytest.raises(InputError, match="no pull is complete") as caught:
+        import_csv(path)
+    assert caught.value.hint is not None
+    assert "--pull" in caught.value.hint
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.one_of(st.none(), st.integers(-1, 5)))
+def test_pulls_partition_the_rows(names: list[int], pull: int | None) -> None:
+    """Against the obvious algorithm, which keeps everything."""
+    pulls: list[dict[str, int]] = [{}]
+    for row, name in enumerate(names):
+        if str(name) in pulls[-1]:
+            pulls.append({})
+        pulls[-1][str(name)] = row
+    complete = [p for p in pulls if len(p) == len(set(names))]
+    expected = (
+        (complete[-1] if complete else None) if pull is None else pulls[pull - 1] if 1 <= pull <= len(pulls) else None
+    )
+    rows = [(str(name), row) for row, name in enumerate(names)]
+    if expected is None:
+        with pytest.raises(InputError):
+            select_pull(rows, pull, "f")
+    else:
+        assert select_pull(rows, pull, "f")[0] == expected
+
+
+def test_the_forward_is_the_exact_median_and_the_spread_is_reported(tmp_path: Path) -> None:
+    prices = ["36000.25", "36000.5", "36360.5", "36000"]
+    rows = [option(f"BTC-24NOV23-{k}000-C", k, forward=f) for k, f in enumerate(prices, 30)]
+    market = import_csv(write_csv(tmp_path, rows))
+    assert market.forwards[0].price == "36000.375"
+    assert "4 forwards from 36000 to 36360.5 (101 bp apart): the median 36000.375 is used" in notes(market)
+    # As old as the older of the two quotes in the middle.
+    assert market.forwards[0].time == "2023-11-14T22:13:20.030Z"
+
+
+def test_the_newest_index_is_used_and_its_range_reported(tmp_path: Path) -> None:
+    rows = [option(CALL, 9, index="35901.5"), option(PUT, 3, index="35950")]
+    market = import_csv(write_csv(tmp_path, rows))
+    assert market.underlying("BTC").index_price == "35901.5"
+    assert "BTC index moved between 35901.5 and 35950: 35901.5, the newest, is used" in notes(market)
+
+
+@given(st.lists(st.decimals(Decimal(1), Decimal(10**6), places=3), min_size=1, max_size=9))
+def test_the_median_is_exact(values: list[Decimal]) -> None:
+    ordered = sorted(map(Fraction, values))
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    got = [Fraction(text) for text in median([format(v, "f") for v in values])]
+    assert got == [middle, ordered[0], ordered[-1]]
+
+
+@pytest.mark.parametrize("iv", ["0", "0.0", ""])
+def test_an_option_without_a_vol_is_left_out_by_name(tmp_path: Path, iv: str) -> None:
+    market = import_csv(write_csv(tmp_path, [option(CALL, iv=iv), option(PUT)]))
+    assert [i.id for i in market.instruments] == [PUT]
+    assert f"left out, no mark_iv to price with: {CALL}" in notes(market)
+
+
+def test_nothing_left_to_import_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no instrument that can be imported"):
+        import_csv(write_csv(tmp_path, [option(CALL, iv="0")]))
+    with pytest.raises(InputError, match="holds no instruments"):
+        import_csv(write_csv(tmp_path, [option("SOL_USDC-24NOV23-60-C")]))
+
+
+@pytest.mark.parametrize(
+    "name", ["SOL_USDC-24NOV23-60-C", "BTC_USDC", "BTC-FS-24NOV23_PERP", "XRP-PERPETUAL", "BTC_USDC-PERPETUAL"]
+)
+def test_contracts_outside_the_table_are_left_out_by_name(tmp_path: Path, name: str) -> None:
+    market = import_csv(write_csv(tmp_path, [option(CALL), option(name)]))
+    assert [i.id for i in market.instruments] == [CALL]
+    assert f"left out, not an inverse contract of BTC or ETH: {name}" in notes(market)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("instrument_name", "", "instrument_name: missing"),
+        ("instrument_name", "BTC-24NOV23-40000-X", "BTC-24NOV23-40000-X: not a Deribit instrument name"),
+        ("instrument_name", "BTC-31FEB23-40000-C", "an expiry date that does not exist"),
+        ("instrument_name", "BTC-24NOW23-40000-C", "an expiry date that does not exist"),
+        ("instrument_name", "BTC-24NOV23-0-C", "strike: must be above 0"),
+        ("timestamp", "1700000000", "BTC-29DEC23-40000-C timestamp: not a time in milliseconds"),
+        ("timestamp", "", "timestamp: missing"),
+        ("timestamp", "1700000000000.5", "timestamp: not a time in milliseconds"),
+        ("timestamp", "999999999999999999", "not a time in milliseconds"),
+        ("index_price", "nan", "BTC-29DEC23-40000-C index_price: not a number"),
+        ("index_price", "0.0", "index_price: must be above 0"),
+        ("underlying_price", "", "underlying_price: missing"),
+        ("underlying_price", "-1", "underlying_price: must be above 0"),
+        ("underlying_price", "inf", "underlying_price: not a number"),
+        ("underlying_price", "1e31", "underlying_price: a number out of range"),
+        ("underlying_price", "1e20", "price: above"),
+        ("mark_iv", "-5", "mark_iv: must not be negative"),
+        ("mark_iv", "NaN", "mark_iv: not a number"),
+        ("mark_iv", "20000", "implied_vol: above 100"),
+        ("interest_rate", "x", "interest_rate: not a number"),
+        ("interest_rate", "50", "rate: outside"),
+    ],
+)
+def test_a_bad_value_gets_one_line_with_its_place(tmp_path: Path, field: str, value: str, message: str) -> None:
+    path = write_csv(tmp_path, [option(CALL), {**option(FAR), field: value}])
+    with pytest.raises(InputError) as caught:
+        import_csv(path)
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith(str(path))
+    assert "\n" not in text
+    # A forward belongs to several rows; everything else to line 3.
+    assert f"{path}:3" in text or message in {"price: above", "rate: outside"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"a,b\n1,2\n", "1: instrument_name: the header has no such column"),
+        (",".join([*HEADER, "mark_iv"]).encode() + b"\n", "1: mark_iv: the column appears twice"),
+        (",".join(HEADER).encode() + b"\n1,2,3\n", "2: 3 columns where the header has 9: is the file cut off?"),
+        (",".join(HEADER).encode() + b"\n", "holds no instruments"),
+        (",".join(HEADER).encode() + b'\n1,2,3,4,5,6,7,8,"[[0.1\n', "2: not CSV"),
+        (",".join(HEADER).encode() + b"\n\xff\xfe\n", "not UTF-8"),
+        (",".join(HEADER).encode() + b"\n1,2\x00\n", "2: a NUL byte"),
+        (b"a,b", "1: the last line has no end: is the file cut off?"),
+        (b"x" * (tickers.MAX_LINE + 1), "1: a line of more than"),
+        (b",".join([b"x"] * 300) + b"\n", "more than 256 columns"),
+        (b'{"jsonrpc": "2.0"}\n', "the header has no such column"),
+    ],
+)
+def test_broken_csv_gets_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "tickers.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        import_csv(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_file_cut_off_inside_a_line_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [option(CALL), option(FAR)])
+    whole = path.read_bytes()
+    import_csv(path)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        if whole[:length].count(b"\n") == 2 and whole[:length].endswith(b"\n"):
+            assert [i.id for i in import_csv(path).instruments] == [CALL]
+        else:
+            with pytest.raises(InputError):
+                import_csv(path)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    for importer in (import_csv, import_json):
+        with pytest.raises(InputError, match="cannot be read"):
+            importer(tmp_path / "absent")
+        with pytest.raises(InputError, match="cannot be read"):
+            importer(tmp_path)
+
+
+def test_too_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(tmp_path, [option(CALL), option(PUT)])
+    monkeypatch.setattr(tickers, "MAX_CSV_LENGTH", 200)
+    with pytest.raises(InputError, match="longer than 200 characters"):
+        import_csv(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(tickers, "MAX_PULL_ROWS", 1)
+    with pytest.raises(InputError, match="more than 1 instruments"):
+        import_csv(path)
+    monkeypatch.undo()
+    monkeypatch.setattr("engine.importers.deribit.MAX_JSON_BYTES", 10)
+    with pytest.raises(InputError, match="larger than 10 bytes"):
+        import_json(write_json(tmp_path, json_tickers()))
+
+
+def test_csv_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(tmp_path, [option(CALL)])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    assert import_csv("-").instruments == import_csv(path).instruments
+
+
+def test_a_byte_order_mark_and_foreign_line_ends_are_read(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [option(CALL)])
+    expected = import_csv(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n").replace(b"\r\r", b"\r"))
+    assert import_csv(path) == expected
+
+
+def test_json_with_options_futures_and_perpetuals(tmp_path: Path) -> None:
+    market = import_json(write_json(tmp_path, json_tickers()), prices={"USDC": "1"})
+    assert [i.id for i in market.instruments] == ["ETH-PERPETUAL", "ETH-24NOV23", "ETH-29DEC23", "ETH-24NOV23-2000-C"]
+    perpetual, future, _, call = market.instruments
+    assert (perpetual.kind, perpetual.settlement, perpetual.multiplier, perpetual.lot) == (
+        "perpetual",
+        "inverse",
+        "1",
+        "1",
+    )
+    assert (future.mark_price, future.expiry) == ("1985.5", "2023-11-24T08:00:00Z")
+    assert (call.implied_vol, call.lot, call.mark_price) == ("0.505", "1", None)
+    # The options' own forward where there are options, the future's mark where there are none.
+    assert [f.price for f in market.forwards] == ["1985.25", "1999"]
+    assert market.time == "2023-11-14T22:13:20.002Z"
+    assert "counted in contracts" in notes(market)
+    assert "no futures" not in notes(market)
+    assert Market.parse(market.to_bytes()) == market
+
+
+def test_json_shapes_give_the_same_market(tmp_path: Path) -> None:
+    expected = import_json(write_json(tmp_path, json_tickers()))
+    results = [item.get("result", item) for item in json.loads(json_tickers())]
+    for shape in (
+        results,
+        {"jsonrpc": "2.0", "result": results},
+        [{"id": n, "result": r} for n, r in enumerate(results)],
+    ):
+        assert import_json(write_json(tmp_path, json.dumps(shape))) == expected
+    one = import_json(write_json(tmp_path, json.dumps(results[0])))
+    assert [i.id for i in one.instruments] == ["ETH-24NOV23-2000-C"]
+
+
+def test_csv_and_json_agree(tmp_path: Path) -> None:
+    rows = [option(CALL), option(PUT, 7), option(FAR, 9)]
+    numbers = [
+        {k: v if k in {"instrument_name", "underlying_index", "bids"} else Decimal(v) for k, v in row.items()}
+        for row in rows
+    ]
+    text = json.dumps(numbers, default=lambda d: int(d) if d == int(d) else float(d))
+    market = import_json(write_json(tmp_path, text))
+    assert market.instruments == import_csv(write_csv(tmp_path, rows)).instruments
+    assert market.forwards == import_csv(write_csv(tmp_path, rows)).forwards
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "not JSON"),
+        ("[]", "holds no instruments"),
+        ("3", "neither a ticker nor a list"),
+        ("[[], 3]", "neither a ticker nor a list"),
+        ('{"error": {"code": 10001}}', "answered with an error"),
+        ("[{}]", "ticker 1 instrument_name: missing"),
+        ('[{"instrument_name": 5}]', "ticker 1 instrument_name: missing"),
+        ('[{"instrument_name": "BTC-PERPETUAL"}]', "BTC-PERPETUAL timestamp: missing"),
+        ('[\n{"instrument_name": "BTC-PERPETUAL", "timestamp": true}]', ":2: BTC-PERPETUAL timestamp: not a number"),
+        ('[{"instrument_name": "BTC-PERPETUAL", "timestamp": [1]}]', "timestamp: not a number"),
+        ('[{"instrument_name": "BTC-PERPETUAL", "timestamp": NaN}]', "NaN is not a number"),
+        ('[{"instrument_name": "BTC-PERPETUAL", "instrument_name": "x"}]', "appears twice"),
+        ('[{"instrument_name": "BTC-PERPETUAL", "timestamp": 1700000000000, "index_price": 1}]', "mark_price: missing"),
+        ("[" * 100, "nested"),
+    ],
+)
+def test_broken_json_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = write_json(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        import_json(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["mark_iv", "interest_rate"])
+@pytest.mark.parametrize("value", [[], {}, True, "x"])
+def test_a_json_value_of_the_wrong_type_is_named(tmp_path: Path, field: str, value: object) -> None:
+    row = {**option(CALL), field: value}
+    with pytest.raises(InputError, match=f"{CALL} {field}: not a number"):
+        import_json(write_json(tmp_path, json.dumps([row])))
+
+
+@pytest.mark.parametrize(
+    ("prices", "message"),
+    [
+        ({"BTC": "1"}, "price BTC: the file has its index price"),
+        ({"USDC": "0"}, "price USDC: must be above 0"),
+        ({"USDC": "NaN"}, "price USDC: not a decimal"),
+        ({"US DC": "1"}, "not an asset name"),
+    ],
+)
+def test_bad_prices_are_refused(tmp_path: Path, prices: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        import_csv(write_csv(tmp_path, [option(CALL)]), prices=prices)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("47795.22", "47795.22"),
+        ("0.50", "0.5"),
+        ("1.86e-06", "0.00000186"),
+        ("5E+2", "500"),
+        ("-0.0", "0"),
+        (7, "7"),
+        (Decimal("1E-5"), "0.00001"),
+    ],
+)
+def test_machine_written_numbers_become_plain_text(value: object, text: str) -> None:
+    assert plain_decimal(value) == text
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1_0", "+1", " 1", ".5", "1e99", "1e", 1.5, True, [], "\uff11"])
+def test_what_is_not_a_machine_written_number(value: object) -> None:
+    with pytest.raises(InputError):
+        plain_decimal(value)
+
+
+@given(st.fractions(Fraction(1, 10**6), Fraction(10**7)))
+def test_a_cent_lot_is_worth_a_cent_or_a_little_more(price: Fraction) -> None:
+    value = Fraction(cent_lot(price)) * price
+    assert Fraction(1, 100) <= value < Fraction(1, 10)
+
+
+def test_the_contract_table_keeps_a_lot_above_a_cent_down_to_very_low_prices() -> None:
+    for price, contract in ((1_000, CONTRACTS["BTC"]), (100, CONTRACTS["ETH"])):
+        assert Fraction(contract.asset_lot) * price >= Fraction(1, 100)
+
+
+# The real file: every option twice in two pulls, forwards that differ within an expiry, no futures, no stablecoin.
+
+
+@pytest.fixture(scope="module")
+def real_file(conformance_family: Callable[[str], list[Path]]) -> Path:
+    return conformance_family("margin/deribit/deribit_btc_options_2021-02-11.csv")[0]
+
+
+@pytest.fixture(scope="module")
+def real_rows(real_file: Path) -> list[dict[str, str]]:
+    with real_file.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.conformance
+def test_every_option_once_from_either_pull(real_file: Path, real_rows: list[dict[str, str]]) -> None:
+    assert len(real_rows) == 976
+    for pull, part in ((1, real_rows[:488]), (2, real_rows[488:]), (None, real_rows[488:])):
+        market = import_csv(real_file, pull=pull, prices={"USDC": "1"})
+        expected = {r["instrument_name"]: Fraction(r["mark_iv"]) / 100 for r in part}
+        assert {i.id: Fraction(i.implied_vol or "") for i in market.instruments} == expected
+        assert len(expected) == len(market.instruments) == 488
+        assert "2 pulls of 488, 488 rows (488 instruments)" in notes(market)
+
+
+@pytest.mark.conformance
+def test_nine_expiries_at_eight_with_their_median_and_spread(real_file: Path, real_rows: list[dict[str, str]]) -> None:
+    market = import_csv(real_file)
+    assert len(market.forwards) == 9
+    assert all(f.expiry.endswith("T08:00:00Z") for f in market.forwards)
+    assert sum("forwards from" in note for note in market.notes) == 9
+    june = market.forward("BTC", "2021-06-25T08:00:00Z")
+    quoted = sorted(Fraction(r["underlying_price"]) for r in real_rows[488:] if "-25JUN21-" in r["instrument_name"])
+    assert Fraction(june.price) == (quoted[18] + quoted[19]) / 2
+    assert "BTC 2021-06-25: 38 forwards from 49926.03 to 50690.65 (154 bp apart)" in notes(market)
+
+
+@pytest.mark.conformance
+def test_the_markets_time_is_the_newest_and_each_price_keeps_its_own(real_file: Path) -> None:
+    market = import_csv(real_file)
+    assert market.time == "2021-02-11T18:44:14.256Z"
+    assert min(i.time or "" for i in market.instruments) == "2021-02-11T18:42:23.476Z"
+    market.refuse_stale(111)
+    with pytest.raises(InputError, match="its price is 111 s older than the market"):
+        market.refuse_stale(110)
+
+
+@pytest.mark.conformance
+def test_what_the_file_lacks_is_said(real_file: Path) -> None:
+    market = import_csv(real_file)
+    assert "no futures or perpetuals in the file" in notes(market)
+    assert "no stablecoin price in the file" in notes(market)
+    assert "BTC 2021-02-26: the exchange prices this expiry off the index" in notes(market)

@@ -1,0 +1,213 @@
+"""What must hold of the project as a whole: whose names these are, what is allowed in, who imports whom."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+MAX_FILE_BYTES = 1_000_000
+NOT_OURS = {".nbc", ".nbi", ".pyc"}  # caches beside the source
+
+
+def project_files() -> list[Path]:
+    folders = [ROOT / name for name in (*PACKAGES, ".ci", "benchmarks", "docs", "tests")]
+    nested = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    top = (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
+    return sorted(path for path in (*top, *nested) if path.suffix not in NOT_OURS)
+
+
+def library_files() -> list[Path]:
+    return [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_import_name_belongs_to_our_distribution(name: str) -> None:
+    """``circuits`` is also the name of somebody else's package: whichever is imported must be this one."""
+    owners = importlib.metadata.packages_distributions().get(name, [])
+    assert set(owners) <= {"zkmargin"}
+    distribution = importlib.metadata.distribution("zkmargin")
+    origin = importlib.import_module(name).__file__
+    assert origin is not None
+    source = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if source.get("dir_info", {}).get("editable"):
+        home = Path(unquote(urlparse(source["url"]).path))
+    else:
+        home = Path(str(distribution.locate_file("")))
+    assert Path(origin).resolve() == home.resolve() / name / "__init__.py"
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_is_typed(name: str) -> None:
+    assert (ROOT / name / "py.typed").is_file()
+
+
+def test_every_tool_knows_the_same_packages() -> None:
+    tools = PROJECT["tool"]
+    assert sorted(tools["mypy"]["packages"]) == PACKAGES
+    assert sorted(tools["importlinter"]["root_packages"]) == PACKAGES
+    layers = [name for layer in tools["importlinter"]["contracts"][0]["layers"] for name in layer.split(" | ")]
+    assert sorted(layers) == PACKAGES
+    assert sorted(path.parent.name for path in ROOT.glob("*/__init__.py")) == PACKAGES
+
+
+def test_lock_pins_every_requirement_to_an_allowed_version() -> None:
+    lines = (line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#"))
+    locked = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    project = PROJECT["project"]
+    groups = [PROJECT["build-system"]["requires"], project["dependencies"], *project["optional-dependencies"].values()]
+    for text in itertools.chain(*groups):
+        requirement = Requirement(text)
+        if requirement.name != "zkmargin":
+            assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), text
+
+
+# Contents
+
+# Code that runs what it reads, and randomness that can be predicted.
+FORBIDDEN_MODULES = {"cloudpickle", "dill", "joblib", "marshal", "numpy.random", "pickle", "random", "shelve"}
+FORBIDDEN_CALLS = {"__import__", "compile", "eval", "exec", "yaml.load", "yaml.unsafe_load"}
+
+
+def forbidden_uses(source: str) -> list[str]:
+    """The forbidden modules and calls in a source text, under whatever name they were imported."""
+    tree = ast.parse(source)
+    aliases: dict[str, str] = {}
+    found: list[str] = []
+
+    def within(module: str) -> bool:
+        return any(module == name or module.startswith(f"{name}.") for name in FORBIDDEN_MODULES)
+
+    def dotted(node: ast.expr) -> str:
+        if isinstance(node, ast.Attribute):
+            return f"{dotted(node.value)}.{node.attr}"
+        return aliases.get(node.id, node.id) if isinstance(node, ast.Name) else ""
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [name.name for name in node.names if within(name.name)]
+            aliases.update({name.asname: name.name for name in node.names if name.asname})
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            full = {name.asname or name.name: f"{node.module}.{name.name}" for name in node.names}
+            found += [name for name in full.values() if within(name)]
+            aliases.update(full)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and within(dotted(node)):
+            found.append(dotted(node))
+        elif isinstance(node, ast.Call):
+            name = dotted(node.func)
+            keywords = {word.arg for word in node.keywords if not _is_false(word.value)}
+            if name in FORBIDDEN_CALLS:
+                found.append(name)
+            elif "allow_pickle" in keywords:
+                found.append(f"{name}(allow_pickle)")
+            elif isinstance(node.func, ast.Attribute) and node.func.attr == "Random":
+                found.append(name)  # galois: field elements from numpy's generator
+    return found
+
+
+def _is_false(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+@pytest.mark.parametrize("path", library_files(), ids=relative)
+def test_library_neither_runs_data_nor_draws_predictable_randomness(path: Path) -> None:
+    assert forbidden_uses(path.read_text()) == []
+
+
+@pytest.mark.parametrize("module", sorted(FORBIDDEN_MODULES))
+def test_forbidden_module_is_found_however_it_is_imported(module: str) -> None:
+    parent, _, child = module.rpartition(".")
+    assert forbidden_uses(f"import {module}")
+    assert forbidden_uses(f"import {module} as alias")
+    assert forbidden_uses(f"from {module} " + "import anything as alias")
+    if parent:
+        assert forbidden_uses(f"from {parent} import {child} as alias")
+        assert forbidden_uses(f"import {parent} as alias\nalias.{child}.anything()")
+
+
+@pytest.mark.parametrize("call", sorted(FORBIDDEN_CALLS))
+def test_forbidden_call_is_found(call: str) -> None:
+    module, _, name = call.rpartition(".")
+    assert forbidden_uses(f"value = {call}(data)")
+    if module:
+        assert forbidden_uses(f"from {module} import {name} as alias\nalias(data)")
+
+
+@pytest.mark.parametrize(
+    "source", ["np.load(file, allow_pickle=True)", "np.load(file, allow_pickle=flag)", "GF.Random(3)"]
+)
+def test_forbidden_argument_is_found(source: str) -> None:
+    assert forbidden_uses(source)
+
+
+@pytest.mark.parametrize(
+    "source", ["re.compile(pattern)", "import secrets\nsecrets.token_bytes(32)", "np.load(file, allow_pickle=False)"]
+)
+def test_innocent_code_passes(source: str) -> None:
+    assert forbidden_uses(source) == []
+
+
+def test_no_file_is_large() -> None:
+    assert [relative(path) for path in project_files() if path.stat().st_size > MAX_FILE_BYTES] == []
+
+
+# A home folder or a drive, and what a session's own machine mounts at its root.
+MACHINE_PATH = re.compile(r"""(?<![\w.~/$}*-])(?:/(?:home|Users|root|work|mnt|workspace)/\w|[A-Z]:\\\w)""")
+
+
+def test_no_text_names_a_path_of_somebodys_machine() -> None:
+    for path in project_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found = MACHINE_PATH.search(text)
+        assert found is None, f"{relative(path)}: {text[found.start() : found.start() + 60].splitlines()[0]}"
+
+
+@pytest.mark.parametrize("path", ["home/ann/x", "Users/ann/x", "root/x", "work/main"])
+def test_path_of_a_machine_is_found(path: str) -> None:
+    assert MACHINE_PATH.search(f'open("/{path}")')
+    assert not MACHINE_PATH.search(f"docs/{path}")
+
+
+# Who imports whom
+
+
+def test_layers_hold() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("module", ["verifier", "zkmargin", "zkmargin.cli"])
+def test_verifying_loads_no_prover_and_no_compiler(module: str) -> None:
+    """The auditor's path stays small, independent of our kernels, and quick to start."""
+    script = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert set(result.stdout.split()).isdisjoint({"galois", "llvmlite", "numba", "prover", "py_ecc"})

@@ -1,0 +1,7 @@
+"""Statement, proof format, transcript schedule and the checks. Imports nothing of the prover, no JIT, starts at once."""
+
+from verifier.commitments import Commitment, CommitmentPart
+from verifier.statement import Statement
+from verifier.verify import Accepted, verify, verify_batch
+
+__all__ = ["Accepted", "Commitment", "CommitmentPart", "Statement", "verify", "verify_batch"]

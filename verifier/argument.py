@@ -1,0 +1,164 @@
+"""The check itself: one linearised identity, one MSM, one pairing equation (docs/protocol.md section 4).
+
+With the sent values as constants, the identity
+
+    T Z_H = phi(omega X) - phi(X) - total(X) + sigma/n
+            + sum_g chi^g ( h_g prod_c (beta + f_c) - sum_c prod_{c' != c} (beta + f_c') )
+            + chi^.. (q - digits) + chi^.. sel_p q_positions + chi^.. sel_c q_collateral + chi^.. (A B - C)
+
+is linear in the committed polynomials. D = T Z_H(zeta) - (right side) is a combination of commitments that
+must open to 0 at zeta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+
+from py_arkworks_bls12381 import G1Point
+
+from circuits.circuit import Circuit, listed
+from crypto.field import batch_inverse, dot, inverse, powers, r
+from crypto.group import decode_g1, msm
+from formats.errors import ProofFormatError
+from verifier.proof import Message4, Proof
+from verifier.statement import Statement
+from verifier.transcript import MarginTranscript
+
+
+@dataclass(frozen=True)
+class Challenges:
+    """beta: lookup; rho: equations; chi: identities; zeta: evaluation; v: openings; y: points."""
+
+    beta: int
+    rho: int
+    chi: int
+    zeta: int
+    v: int
+    y: int
+
+
+@dataclass
+class Linear:
+    """A linear combination of named commitments plus a constant (a multiple of [1]_1)."""
+
+    constant: int = 0
+    coefficients: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, coefficient: int) -> None:
+        """Add ``coefficient`` times a commitment."""
+        self.coefficients[name] = (self.coefficients.get(name, 0) + coefficient) % r
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is left of a proof: it is valid exactly when e(left, [tau]_2) = e(right, [1]_2)."""
+
+    left: G1Point
+    right: G1Point
+    statement_digest: bytes
+
+
+def replay(statement: Statement, proof: Proof) -> tuple[Challenges, bytes]:
+    """All challenges of a proof, and the statement digest."""
+    transcript = MarginTranscript(statement)
+    beta, rho = transcript.round1(proof.message1)
+    chi = transcript.round2(proof.message2)
+    zeta = transcript.round3(proof.message3)
+    v = transcript.round4(proof.message4)
+    y = transcript.round5(proof.message5)
+    return Challenges(beta, rho, chi, zeta, v, y), transcript.statement_digest
+
+
+def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
+    """D: the identity at zeta with the sent values put in."""
+    n, domain = circuit.n, circuit.domain
+    J, groups = len(circuit.equations), circuit.lookup_groups
+    basis = domain.lagrange_at(x.zeta)
+    Z = domain.vanishing_at(x.zeta)
+    combination = circuit.combine(x.rho)
+    U = combination.at(basis)
+    w = dot(basis, batch_inverse([(x.beta + i) % r for i in range(n)]))
+    lookup = pow(x.rho, J, r)
+    f = values.f
+    D = Linear()
+
+    # T Z_H - phi(omega X) + phi(X) - sigma/n
+    for i, zeta_in in enumerate(powers(pow(x.zeta, n, r), circuit.shape.pieces)):
+        D.add(f"T[{i}]", Z * zeta_in)
+    D.add("phi", 1)
+    D.constant -= values.phi_shifted + combination.sigma * inverse(n)
+
+    # + total(X), the lookup sum included
+    for s, u in enumerate(U.positions):
+        D.add(f"positions[{s}]", u)
+    for s, u in enumerate(U.collateral):
+        D.add(f"collateral[{s}]", u)
+    D.constant += dot(f, U.digits)
+    D.add("mu", -lookup * w)
+
+    # - the row identities, by powers of chi that are all different
+    chi = 1
+    for g, columns in enumerate(groups):
+        chi = chi * x.chi % r
+        factors = [(x.beta + f[c]) % r for c in columns]
+        D.add(f"h[{g}]", lookup - chi * prod(factors))
+        D.constant += chi * sum(prod(factors[:i] + factors[i + 1 :]) for i in range(len(factors)))
+    digits = circuit.position_digits
+    if digits:
+        for s in range(circuit.position_segments):
+            chi = chi * x.chi % r
+            long, short = (f[(2 * s + side) * digits : (2 * s + side + 1) * digits] for side in (0, 1))
+            D.add(f"positions[{s}]", -chi)
+            D.constant += chi * sum((p - m) * n**d for d, (p, m) in enumerate(zip(long, short, strict=True)))
+    for role, count, slots in (
+        ("positions", circuit.position_segments, circuit.position_count),
+        ("collateral", circuit.collateral_segments, circuit.collateral_count),
+    ):
+        for s in range(count):
+            chi = chi * x.chi % r
+            # the selector is 1 on every row that is not a listed slot, and sum_i L_i = 1
+            D.add(f"{role}[{s}]", -chi * (1 - sum(basis[: listed(slots, n, s)])))
+    if circuit.gates:
+        (A,) = values.A
+        chi = chi * x.chi % r
+        D.constant += A * U.A
+        D.add("B", U.B - chi * A)
+        D.add("C", U.C + chi)
+    return D
+
+
+def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
+    """Everything but the pairing.
+
+    Raises:
+        ProofFormatError: a point of the proof is not a finite point of G1 in canonical form.
+    """
+    points = statement.committed_points()
+    for name, data in proof.points():
+        try:
+            points[name] = decode_g1(data)
+        except ValueError as error:
+            raise ProofFormatError(f"{name}: {error}") from None
+    circuit, values = statement.circuit, proof.message4
+    x, statement_digest = replay(statement, proof)
+    F = linearise(circuit, x, values)
+
+    # W opens D to 0 and each f_c (and A) to its value at zeta, batched by powers of v
+    opened = [(f"f[{c}]", value) for c, value in enumerate(values.f)] + [("A", value) for value in values.A]
+    for v, (name, value) in zip(powers(x.v, len(opened) + 1)[1:], opened, strict=True):
+        F.add(name, v)
+        F.constant -= v * value
+    # W' opens phi at omega zeta
+    F.add("phi", x.y)
+    F.constant -= x.y * values.phi_shifted
+
+    # e(W + y W', [tau]_2) = e(zeta W + y omega zeta W' + F, [1]_2)
+    F.add("W", x.zeta)
+    F.add("W'", x.y * circuit.domain.omega * x.zeta)
+    names = list(F.coefficients)
+    right = msm(
+        [*(points[name] for name in names), statement.srs.g1(0)], [*(F.coefficients[m] for m in names), F.constant]
+    )
+    left = msm([points["W"], points["W'"]], [1, x.y])
+    return Opening(left, right, statement_digest)

@@ -1,0 +1,97 @@
+"""What a proof is checked against: everything public, from the verifier's own inputs, never from the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from py_arkworks_bls12381 import G1Point
+
+from circuits.circuit import Circuit
+from circuits.margin import build_circuit
+from crypto.srs import SRS, embedded
+from engine.margin import Claim
+from engine.snapshot import Snapshot
+from formats import InputError
+from verifier.commitments import Commitment, CommitmentPart, gather, sum_points
+
+MAX_CONTEXT_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The public side of one proof.
+
+    Attributes:
+        srs: the structured reference string.
+        snapshot_digest: keccak-256 of the risk snapshot.
+        circuit: built from that snapshot and the claim.
+        claim: equity : requirement >= num : den, and which requirement.
+        parts: the commitments, in canonical order.
+        context: opaque bytes that bind the proof to its reader (audience, nonce, expiry).
+    """
+
+    srs: SRS
+    snapshot_digest: bytes
+    circuit: Circuit
+    claim: Claim
+    parts: tuple[CommitmentPart, ...]
+    context: bytes = b""
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: Snapshot,
+        commitments: Sequence[Commitment],
+        claim: Claim,
+        *,
+        context: bytes = b"",
+        srs: SRS | None = None,
+    ) -> Statement:
+        """Build the statement from a snapshot, commitment documents, a claim and a context.
+
+        Raises:
+            InputError: documents that do not belong together, or a context of more than 1 KB.
+        """
+        if len(context) > MAX_CONTEXT_BYTES:
+            raise InputError(f"{len(context)} bytes, at most {MAX_CONTEXT_BYTES}", field="context")
+        srs = srs or embedded()
+        parts = gather(commitments, snapshot, srs)
+        statement = cls(srs, snapshot.digest(), build_circuit(snapshot, claim), claim, parts, context)
+        statement.committed_points()
+        if not snapshot.layout.range_proved:
+            statement._check_attested_bound()
+        return statement
+
+    def _check_attested_bound(self) -> None:
+        """Without range-proved positions the parts' own bounds must keep the sum inside the circuit's."""
+        total = sum((1 << part.bits) - 1 for part in self.parts if part.role == "positions")
+        if total > self.circuit.position_bound:
+            raise InputError(
+                "the bounds that the position parts state add up to more than the circuit allows",
+                field="commitment: bits",
+            )
+
+    @cached_property
+    def _sums(self) -> dict[str, G1Point]:
+        named = {}
+        for role in ("positions", "collateral"):
+            for s, point in enumerate(sum_points(self.parts, role, self.circuit)):  # type: ignore[arg-type]
+                named[f"{role}[{s}]"] = point
+        return named
+
+    def committed_points(self) -> dict[str, G1Point]:
+        """The account's commitments by name, each the sum of its parts. Raises InputError on bad points."""
+        return dict(self._sums)
+
+    def public_messages(self) -> Iterator[tuple[str, bytes]]:
+        """Everything public, labelled, in the order the transcript absorbs it."""
+        yield "srs", self.srs.digest
+        yield "snapshot", self.snapshot_digest
+        yield "circuit", self.circuit.digest
+        yield "claim", f"{self.claim.num}/{self.claim.den} {self.claim.requirement}".encode("ascii")
+        yield "parts", len(self.parts).to_bytes(4, "big")
+        for part in self.parts:
+            yield "part", part.canonical()
+        yield "context", self.context
