@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from circuits.system import DENSE_KINDS, Bounded, DenseKind, Equation, Form, Int64Array, System
+from circuits.system import DENSE_KINDS, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
 from crypto.domain import Domain
 from crypto.exact import int_matvec
 from crypto.field import dot, powers, r
@@ -91,6 +91,11 @@ class Circuit:
     def domain(self) -> Domain:
         """H."""
         return Domain.of(self.n)
+
+    @property
+    def k(self) -> int:
+        """Bits of a digit: n = 2^k."""
+        return self.n.bit_length() - 1
 
     @property
     def position_segments(self) -> int:
@@ -210,10 +215,10 @@ class Combination:
     weights: dict[str, list[int]]
     sigma: int
 
-    def rows(self) -> dict[tuple[str, int], list[int]]:
+    def rows(self) -> dict[Column, list[int]]:
         """Every U on H, by column: (positions, s), (collateral, s), (digits, c), (A, 0) ..; n values each."""
         c, n, w = self.circuit, self.circuit.n, self.weights
-        result: dict[tuple[str, int], list[int]] = {}
+        result: dict[Column, list[int]] = {}
         sides = {kind: int_matvec(c.matrices[kind].T, w[kind]) for kind in DENSE_KINDS}
         for s in range(c.position_segments):
             result["positions", s] = _segment(sides["positions"], n, s)

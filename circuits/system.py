@@ -34,6 +34,8 @@ Kind = Literal["positions", "long", "short", "collateral", "bounded", "A", "B", 
 DenseKind = Literal["positions", "long", "short"]
 Atom = tuple[Kind, int]
 Bounds = tuple[int, int]
+#: A column's name: (positions, segment), (collateral, segment), (digits, c), (A, 0), (B, 0) or (C, 0).
+Column = tuple[str, int]
 
 DENSE_KINDS: tuple[DenseKind, ...] = ("positions", "long", "short")
 #: Gates multiply residues: their inputs are wired to bounded integers, and the product must not wrap either.

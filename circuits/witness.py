@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from circuits.circuit import Circuit
-from circuits.system import Atom
+from circuits.system import Atom, Column, Int64Array
 from crypto.exact import int_matvec
 from crypto.field import r
 from formats.errors import ConstraintError, InputError
@@ -48,10 +47,13 @@ class Witness:
             return self.gates[index]["ABC".index(kind)]
         return _dense_sums(circuit, self._sums, kind, getattr(self, kind))[index]
 
-    def columns(self, circuit: Circuit) -> dict[tuple[str, int], list[int]]:
-        """The committed, digit and gate columns: n integers each, by column name as in Combination.rows."""
-        n = circuit.n
-        result: dict[tuple[str, int], list[int]] = {}
+    def columns(self, circuit: Circuit) -> dict[Column, Int64Array | list[int]]:
+        """The committed, digit and gate columns by name, as in ``Combination.rows``: n entries each.
+
+        int64 arrays, except the gate wires: those are lists of field elements.
+        """
+        n, k = circuit.n, circuit.k
+        result: dict[Column, Int64Array | list[int]] = {}
         for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
             for s in range(count):
                 result[role, s] = segment_rows(getattr(self, role), n, s)
@@ -60,12 +62,13 @@ class Witness:
             for side, kind in enumerate(("long", "short")):
                 rows = segment_rows(getattr(self, kind), n, s)
                 for d in range(digits):
-                    result["digits", (2 * s + side) * digits + d] = [x // n**d % n for x in rows]
+                    result["digits", (2 * s + side) * digits + d] = (rows >> (k * d)) & (n - 1)
+        packed = np.zeros((circuit.digit_columns - circuit.packed_offset) * n, dtype=np.int64)
+        for start, variable, x in zip(circuit.cells, circuit.bounded, self.bounded, strict=False):
+            packed[start : start + variable.digits] = [(x >> (k * d)) & (n - 1) for d in range(variable.digits)]
         for column in range(circuit.packed_offset, circuit.digit_columns):
-            result["digits", column] = [0] * n
-        for v, x in enumerate(self.bounded):
-            for column, row, d in circuit.digit_cells(v):
-                result["digits", column][row] = x // n**d % n
+            start = (column - circuit.packed_offset) * n
+            result["digits", column] = packed[start : start + n]
         if circuit.gates:
             for i, kind in enumerate("ABC"):
                 wires = [gate[i] % r for gate in self.gates]
@@ -145,10 +148,12 @@ def check(circuit: Circuit, witness: Witness) -> None:
             )
 
 
-def segment_rows(slots: Sequence[int], n: int, s: int) -> list[int]:
-    """The n rows of segment s of a slot vector; unlisted rows are 0."""
-    part = list(slots[s * (n - 1) : (s + 1) * (n - 1)])
-    return part + [0] * (n - len(part))
+def segment_rows(slots: Sequence[int], n: int, s: int) -> Int64Array:
+    """The n rows of segment s of a slot vector, int64; unlisted rows are 0."""
+    rows = np.zeros(n, dtype=np.int64)
+    part = slots[s * (n - 1) : (s + 1) * (n - 1)]
+    rows[: len(part)] = part
+    return rows
 
 
 def _dense_sums(circuit: Circuit, cache: dict[str, list[int]], kind: str, side: Sequence[int]) -> list[int]:
@@ -157,7 +162,7 @@ def _dense_sums(circuit: Circuit, cache: dict[str, list[int]], kind: str, side: 
     The overflow budget keeps every honest sum inside.
     """
     if kind not in cache:
-        matrix: npt.NDArray[np.int64] = circuit.matrices[kind]  # type: ignore[index]  # kind is a DenseKind here
+        matrix: Int64Array = circuit.matrices[kind]  # type: ignore[index]  # kind is a DenseKind here
         sums = int_matvec(matrix, [q % r for q in side])
         cache[kind] = [x if x <= r // 2 else x - r for x in sums]
     return cache[kind]

@@ -223,7 +223,7 @@ def example_book(market: Market) -> dict[str, dict[str, str]]:
         positions |= {name: size for name, size in legs.items() if size}
     return {
         "positions": {name: _text(size) for name, size in positions.items()},
-        "collateral": {"USDC": "1850000", "BTC": "22.5", "ETH": "310.25"},
+        "collateral": {"USDC": "1050000", "BTC": "22.5", "ETH": "310.25"},
     }
 
 

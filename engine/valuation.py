@@ -35,6 +35,12 @@ MAX_PRICE_MOVE_BP = 90_000
 PRICE_BITS = 57
 #: Below this a forward (in price units) has lost too much precision next to its strike.
 MIN_FORWARD = 1 << 45
+#: What pricing takes: years to expiry, vols, rates, and -rate x years.
+MAX_YEARS = 100
+MAX_VOL_1E9 = 100 * 10**9
+MAX_RATE_1E9 = 5 * 10**9
+MAX_GROWTH_1E9 = 24 * 10**8
+MS_PER_YEAR = 365 * 86_400_000
 #: A collateral lot worth less than this many money units must be worth a whole number of them.
 MIN_ASSET_PRICE = 10**7
 WHOLE_BP = 10_000
@@ -185,6 +191,7 @@ class _Options:
 
     Attributes:
         slots: [n] their instrument slots, ascending.
+        names: their ids.
         factors: n fractions: money units per lot and price unit, so that value times factor is money.
     """
 
@@ -192,6 +199,7 @@ class _Options:
         now = parse_time(market.time)
         chosen = [(slot, i) for slot, i in enumerate(market.instruments) if i.kind == "option"]
         self.slots = np.array([slot for slot, _ in chosen], dtype=np.int64)
+        self.names = [option.id for _, option in chosen]
         self.factors: list[Fraction] = []
         forwards, strikes, times, vols, rates = [], [], [], [], []
         for _, option in chosen:
@@ -203,7 +211,10 @@ class _Options:
                 raise InputError("its strike is too far above its forward to be priced", field=option.id)
             forwards.append(price)
             strikes.append(to_units(strike, decimals, field=f"{option.id} strike"))
-            times.append(max(parse_time(expiry) - now, 0))
+            time = max(parse_time(expiry) - now, 0)
+            if time > MAX_YEARS * MS_PER_YEAR:
+                raise InputError(f"its expiry is more than {MAX_YEARS} years away", field=option.id)
+            times.append(time)
             vols.append(to_units(vol, 9, field=f"{option.id} implied_vol"))
             factor = _quantity(option) * MONEY / 10**decimals
             if option.settlement == "inverse":
@@ -211,7 +222,11 @@ class _Options:
                 factor *= index / to_fraction(forward.price)
                 rates.append(0)
             else:
-                rates.append(to_units(forward.rate, 9, field=f"forward {option.underlying} {expiry} rate"))
+                where = f"forward {option.underlying} {expiry} rate"
+                rate = to_units(forward.rate, 9, field=where)
+                if abs(rate) > MAX_RATE_1E9 or -rate * time > MAX_GROWTH_1E9 * MS_PER_YEAR:
+                    raise InputError("too large a rate for its time to be priced", field=where)
+                rates.append(rate)
             self.factors.append(factor)
         self.forward = np.array(forwards, dtype=np.int64)
         self.strike = np.array(strikes, dtype=np.int64)
@@ -229,8 +244,14 @@ class _Options:
         return black76(self.forward, self.strike, self.vol, self.time, self.rate, self.is_call)
 
     def slopes(self) -> list[Fraction]:
-        """n exact fractions: money units per lot for a relative move of the price, to first order."""
-        raise NotImplementedError
+        """The money units per lot of a relative move of the price, to first order: ``F dV/dF`` times the factor."""
+        from engine.pricing import greeks  # noqa: PLC0415
+
+        if len(self.slots) == 0:
+            return []
+        delta = greeks(self.forward, self.strike, self.vol, self.time, self.rate, self.is_call).delta_1e12
+        terms = zip(self.forward.tolist(), delta.tolist(), self.factors, strict=True)
+        return [factor * forward * slope / 10**12 for forward, slope, factor in terms]
 
     def changes(
         self, which: Int64Array, scenarios: Sequence[Scenario], vol_rule: VolRule, time_step_ms: int
@@ -274,6 +295,10 @@ class _Options:
         for row, (vol, factor) in enumerate(zip(self.vol[which].tolist(), np.asarray(scale).tolist(), strict=True)):
             for column, move in enumerate(moves):
                 shocked = max(0, vol + round_half_away(vol * move * factor, WHOLE_BP * _1E9))
+                if shocked > MAX_VOL_1E9:
+                    raise InputError(
+                        f"a shocked vol above {MAX_VOL_1E9 // _1E9} (10000 %)", field=self.names[which[row]]
+                    )
                 vols[row, column] = max(shocked, rule.floor_1e9) if move > 0 else shocked
         return vols
 

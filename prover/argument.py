@@ -1,24 +1,24 @@
-"""The prover, round by round (docs/protocol.md section 4). Vectors are opaque kernel arrays (prover/_kernels).
+"""The prover, round by round (docs/protocol.md section 4). The algebra on vectors is done by kernels (``K``).
 
-Every blinder comes from ``draw``, in the order in which the protocol names them: two a digit column, one for
-mu, (two, one, one) for A, B, C; one a helper, three for phi; one a seam of T. The reference prover draws in the
-same order, so the two give the same bytes from the same randomness.
+Every blinder comes from ``draw``, in the order in which the protocol names them, so that the reference prover
+(prover/reference.py) gives the same bytes from the same randomness.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
-from circuits.circuit import Circuit
+from circuits.circuit import Circuit, Combination
+from circuits.system import Column
 from circuits.witness import Witness
-from crypto.commitment import blind
 from crypto.field import GENERATOR, inverse, powers, r
-from crypto.group import encode_g1, msm
-from prover import _plain_tmp as K
+from prover import _kernels as K
+from prover.commit import commit
 from verifier.argument import Challenges, linearise
 from verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
 from verifier.statement import Statement
@@ -26,41 +26,38 @@ from verifier.transcript import MarginTranscript
 
 #: A blinder source. The product passes the operating system's generator and nothing else.
 Draw = Callable[[], int]
-Column = tuple[str, int]
 
 
 class ProverError(RuntimeError):
-    """The argument did not close: a witness that does not satisfy the circuit got here, or a defect."""
+    """The argument did not close: a witness that does not satisfy the circuit got here, or a defect of ours."""
 
 
 @dataclass
-class _State:
-    """What the rounds hand on: polynomials by name (monomial basis), values on H, the transcript."""
+class _Rounds:
+    """What one round hands to the next: columns on H and polynomials (monomial basis), by name."""
 
     statement: Statement
     draw: Draw
     transcript: MarginTranscript
-    values: dict[str, list[int]] = field(default_factory=dict)
-    polynomials: dict[str, list[int]] = field(default_factory=dict)
+    columns: dict[str, K.FieldVector] = field(default_factory=dict)
+    polynomials: dict[str, K.FieldVector] = field(default_factory=dict)
 
     @property
     def circuit(self) -> Circuit:
         return self.statement.circuit
 
-    def add(self, name: str, values: list[int], blinders: int) -> None:
-        """A polynomial from its values on H and this many fresh blinders."""
-        coefficients = K.to_ints(K.intt(K.from_ints(values)))
-        self.values[name] = values
-        self.polynomials[name] = blind(coefficients, [self.draw() for _ in range(blinders)], self.circuit.n)
+    @property
+    def digits(self) -> list[str]:
+        """Names of the digit columns f_c."""
+        return [f"digits[{c}]" for c in range(self.circuit.digit_columns)]
+
+    def interpolate(self, name: str, blinders: int) -> None:
+        """The polynomial of a column: p(X) + (b_0 + b_1 X + ...) Z_H(X) with fresh blinders."""
+        self.polynomials[name] = _blinded(self.columns[name], [self.draw() for _ in range(blinders)])
 
     def commit(self, *names: str) -> tuple[bytes, ...]:
         """Commitments of named polynomials, encoded."""
-        srs = self.statement.srs
-        result = []
-        for name in names:
-            coefficients = self.polynomials[name]
-            result.append(encode_g1(msm(srs.g1_powers(len(coefficients)), coefficients)))
-        return tuple(result)
+        return tuple(commit(self.statement.srs, self.polynomials[name]) for name in names)
 
 
 def prove_argument(statement: Statement, witness: Witness, blinders: Mapping[Column, int], draw: Draw) -> Proof:
@@ -73,187 +70,209 @@ def prove_argument(statement: Statement, witness: Witness, blinders: Mapping[Col
     Raises:
         ProverError: the witness does not satisfy the circuit.
     """
-    state = _State(statement, draw, MarginTranscript(statement))
-    for (name, index), rows in witness.columns(statement.circuit).items():
-        key = f"{name}[{index}]" if name not in "ABC" else name
-        state.values[key] = [x % r for x in rows]
-        if (name, index) in blinders:
-            coefficients = K.to_ints(K.intt(K.from_ints(rows)))
-            state.polynomials[key] = blind(coefficients, [blinders[name, index]], statement.circuit.n)
-    message1, beta, rho = _round1(state)
-    message2, chi, U = _round2(state, beta, rho)
-    message3, zeta = _round3(state, beta, rho, chi, U)
-    x = Challenges(beta, rho, chi, zeta, v=0, y=0)
-    message4, v = _round4(state, zeta)
-    message5 = _round5(state, x, v, message4)
+    rounds = _Rounds(statement, draw, MarginTranscript(statement))
+    for column, rows in witness.columns(statement.circuit).items():
+        values = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
+        rounds.columns[_key(column)] = values
+        if column in blinders:
+            rounds.polynomials[_key(column)] = _blinded(values, [blinders[column]])
+    counts = sum(
+        np.bincount(rows, minlength=statement.circuit.n)
+        for (name, _), rows in witness.columns(statement.circuit).items()
+        if name == "digits"
+    )
+    rounds.columns["mu"] = K.from_int64(np.asarray(counts, dtype=np.int64))
+
+    message1, beta, rho = _round1(rounds)
+    combination = statement.circuit.combine(rho)
+    message2, chi, U = _round2(rounds, combination, beta, rho)
+    message3, zeta = _round3(rounds, combination, U, beta, rho, chi)
+    message4, v = _round4(rounds, zeta)
+    message5 = _round5(rounds, Challenges(beta, rho, chi, zeta, v, y=0), message4)
     return Proof(message1, message2, message3, message4, message5)
 
 
-def _digits(circuit: Circuit) -> list[str]:
-    return [f"digits[{c}]" for c in range(circuit.digit_columns)]
-
-
-def _round1(state: _State) -> tuple[Message1, int, int]:
+def _round1(rounds: _Rounds) -> tuple[Message1, int, int]:
     """Commit the digit columns f_c, the multiplicities mu and the gate wires."""
-    circuit, n = state.circuit, state.circuit.n
-    names = _digits(circuit)
-    counts = sum(np.bincount(np.array(state.values[name], dtype=np.int64), minlength=n) for name in names)
-    for name in names:
-        state.add(name, state.values[name], 2)
-    state.add("mu", counts.tolist(), 1)
-    gates = tuple("ABC") if circuit.gates else ()
+    gates = tuple("ABC") if rounds.circuit.gates else ()
+    for name in rounds.digits:
+        rounds.interpolate(name, 2)
+    rounds.interpolate("mu", 1)
     for name in gates:
-        state.add(name, state.values[name], 2 if name == "A" else 1)
-    message = Message1(state.commit(*names), *state.commit("mu"), state.commit(*gates))
-    return message, *state.transcript.round1(message)
+        rounds.interpolate(name, 2 if name == "A" else 1)
+    message = Message1(rounds.commit(*rounds.digits), *rounds.commit("mu"), rounds.commit(*gates))
+    return message, *rounds.transcript.round1(message)
 
 
-def _round2(state: _State, beta: int, rho: int) -> tuple[Message2, int, dict[str, list[int]]]:
-    """Commit the helpers h_g = sum_c 1/(beta + f_c) and the running sum phi of ``total``."""
-    circuit, n = state.circuit, state.circuit.n
-    combination = circuit.combine(rho)
-    U = {(name if name in "ABC" else f"{name}[{i}]"): K.from_ints(u) for (name, i), u in combination.rows().items()}
+def _round2(
+    rounds: _Rounds, combination: Combination, beta: int, rho: int
+) -> tuple[Message2, int, dict[str, K.FieldVector]]:
+    """Commit the helpers h_g = sum_c 1/(beta + f_c) and the running sum phi of ``total``.
+
+    Also returns the public polynomials U on H with total = sum over columns of column * U.
+    """
+    circuit, n, columns = rounds.circuit, rounds.circuit.n, rounds.columns
     lookup = pow(rho, len(circuit.equations), r)
-    w = K.scale(K.batch_inverse(K.from_ints([beta + i for i in range(n)])), lookup)
+    helpers = []
+    for g, group in enumerate(circuit.lookup_groups):
+        inverses = [K.batch_inverse(_shifted(columns[f"digits[{c}]"], beta)) for c in group]
+        columns[f"h[{g}]"] = _sum(inverses)
+        helpers.append(f"h[{g}]")
 
-    total = K.scale(K.mul(K.from_ints(state.values["mu"]), w), r - 1)
-    for name, u in U.items():
-        total = K.add(total, K.mul(K.from_ints(state.values[name]), u))
-    for g, columns in enumerate(circuit.lookup_groups):
-        h = K.from_ints([0] * n)
-        for c in columns:
-            h = K.add(h, K.batch_inverse(K.from_ints([beta + x for x in state.values[f"digits[{c}]"]])))
-        total = K.add_scaled(total, h, lookup)
-        state.add(f"h[{g}]", K.to_ints(h), 1)
+    # total = sum_j rho^j (equation j) + rho^J (sum_g h_g - mu w),  w = 1/(beta + i)
+    U = {_key(column): K.from_ints(rows) for column, rows in combination.rows().items()}
+    U |= {name: K.constant(lookup, n) for name in helpers}
+    w = K.batch_inverse(_shifted(K.from_int64(np.arange(n, dtype=np.int64)), beta))
+    U["mu"] = K.scale(w, -lookup)
+    total = _sum([K.mul(columns[name], u) for name, u in U.items()])
 
-    step = combination.sigma * inverse(n) % r
-    phi = [0]
-    for x in K.to_ints(total):
-        phi.append((phi[-1] + x - step) % r)
-    if phi.pop() != 0:
+    # phi(1) = 0, phi(omega X) - phi(X) = total(X) - sigma/n on H
+    sums = K.prefix_sum(_shifted(total, -combination.sigma * inverse(n)))
+    if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
         raise ProverError("the public equations do not hold: the running sum does not close")
-    state.add("phi", phi, 3)
-    message = Message2(state.commit(*(f"h[{g}]" for g in range(len(circuit.lookup_groups)))), *state.commit("phi"))
-    U["mu"] = K.scale(w, r - 1)
-    return message, state.transcript.round2(message), U
+    columns["phi"] = K.roll(sums, n - 1)
+
+    for name in helpers:
+        rounds.interpolate(name, 1)
+    rounds.interpolate("phi", 3)
+    message = Message2(rounds.commit(*helpers), *rounds.commit("phi"))
+    return message, rounds.transcript.round2(message), U
 
 
-def _round3(state: _State, beta: int, rho: int, chi: int, U: dict[str, list[int]]) -> tuple[Message3, int]:
+def _round3(
+    rounds: _Rounds, combination: Combination, U: dict[str, K.FieldVector], beta: int, rho: int, chi: int
+) -> tuple[Message3, int]:
     """Commit the quotient T of all identities by Z_H, in pieces with blinded seams."""
-    circuit, n = state.circuit, state.circuit.n
-    pieces = circuit.shape.pieces
-    size = _quotient_domain(circuit)
+    circuit, n = rounds.circuit, rounds.circuit.n
+    length = circuit.shape.pieces * (n + 1) + 1
+    size = 1 << (length - 1).bit_length()
     blowup = size // n
-    combination = circuit.combine(rho)
+    on = {name: K.coset_ntt(p, size, GENERATOR) for name, p in rounds.polynomials.items()}
+
+    # phi(omega X) - phi(X) - total(X) + sigma/n: one step of omega in H is ``blowup`` steps in the coset
     lookup = pow(rho, len(circuit.equations), r)
-
-    def coset(coefficients: list[int]) -> list[int]:
-        return K.coset_ntt(K.from_ints(coefficients), size, GENERATOR)
-
-    on = {name: coset(p) for name, p in state.polynomials.items()}
-    # phi(omega X) - phi(X) - total(X) + sigma/n: a step of omega in H is ``blowup`` steps in the coset
-    phi = on["phi"]
-    quotient = K.sub(phi[blowup:] + phi[:blowup], phi)
+    identity = _shifted(K.sub(K.roll(on["phi"], blowup), on["phi"]), combination.sigma * inverse(n))
     for name, u in U.items():
-        quotient = K.sub(quotient, K.mul(on[name], coset(K.to_ints(K.intt(u)))))
-    constant = [combination.sigma * inverse(n) % r] * size
-    quotient = K.add(quotient, K.from_ints(constant))
+        if name.startswith("h["):
+            identity = K.add_scaled(identity, on[name], -lookup)
+        else:
+            identity = K.sub(identity, K.mul(on[name], K.coset_ntt(K.intt(u), size, GENERATOR)))
 
     # + the row identities, by powers of chi that are all different (the order of verifier/argument.py)
     weight = 1
-    for g, columns in enumerate(circuit.lookup_groups):
+    for g, group in enumerate(circuit.lookup_groups):
         weight = weight * chi % r
-        quotient = K.add_scaled(quotient, on[f"h[{g}]"], -lookup)
-        shifted = [K.add(on[f"digits[{c}]"], K.from_ints([beta] * size)) for c in columns]
-        product, derivative = shifted[0], K.from_ints([1] * size)
-        for factor in shifted[1:]:
+        product, derivative = K.constant(1, size), K.constant(0, size)
+        for c in group:
+            factor = _shifted(on[f"digits[{c}]"], beta)
             derivative = K.add(K.mul(derivative, factor), product)
             product = K.mul(product, factor)
-        quotient = K.add_scaled(quotient, K.sub(K.mul(on[f"h[{g}]"], product), derivative), weight)
+        identity = K.add_scaled(identity, K.sub(K.mul(on[f"h[{g}]"], product), derivative), weight)
     digits = circuit.position_digits
-    if digits:
-        for s in range(circuit.position_segments):
-            weight = weight * chi % r
-            row = on[f"positions[{s}]"]
-            for d in range(digits):
-                row = K.add_scaled(row, on[f"digits[{2 * s * digits + d}]"], -(n**d))
-                row = K.add_scaled(row, on[f"digits[{(2 * s + 1) * digits + d}]"], n**d)
-            quotient = K.add_scaled(quotient, row, weight)
+    for s in range(circuit.position_segments if digits else 0):
+        weight = weight * chi % r
+        row = on[f"positions[{s}]"]
+        for d in range(digits):
+            row = K.add_scaled(row, on[f"digits[{2 * s * digits + d}]"], -(n**d))
+            row = K.add_scaled(row, on[f"digits[{(2 * s + 1) * digits + d}]"], n**d)
+        identity = K.add_scaled(identity, row, weight)
     for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
         for s in range(count):
             weight = weight * chi % r
-            selector = coset(K.to_ints(K.intt(K.from_ints(circuit.selector(role, s)))))
-            quotient = K.add_scaled(quotient, K.mul(selector, on[f"{role}[{s}]"]), weight)
+            selector = _on_coset(tuple(circuit.selector(role, s)), size)
+            identity = K.add_scaled(identity, K.mul(selector, on[f"{role}[{s}]"]), weight)
     if circuit.gates:
         weight = weight * chi % r
-        quotient = K.add_scaled(quotient, K.sub(K.mul(on["A"], on["B"]), on["C"]), weight)
+        identity = K.add_scaled(identity, K.sub(K.mul(on["A"], on["B"]), on["C"]), weight)
 
-    # Z_H takes only ``blowup`` values on the coset
-    steps = powers(pow(_root(size), n, r), blowup)
-    vanishing = [inverse(pow(GENERATOR, n, r) * step - 1) for step in steps]
-    T = K.to_ints(K.coset_intt(K.mul(quotient, K.from_ints(vanishing * n)), GENERATOR))
-    length = pieces * (n + 1) + 1
-    if any(T[length:]):
+    T = K.coset_intt(K.mul(identity, _vanishing_inverse(n, size)), GENERATOR)
+    if any(K.to_ints(K.slice_of(T, length, size))):
         raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
-    parts = [T[i * n : (i + 1) * n] for i in range(pieces - 1)] + [T[(pieces - 1) * n : length]]
-    for low, high in pairwise(parts):
-        seam = state.draw()
-        low.append(seam)
-        high[0] = (high[0] - seam) % r
-    for i, part in enumerate(parts):
-        state.polynomials[f"T[{i}]"] = part
-    message = Message3(state.commit(*(f"T[{i}]" for i in range(pieces))))
-    return message, state.transcript.round3(message)
+    for i, part in enumerate(_blinded_pieces(K.slice_of(T, 0, length), n, circuit.shape.pieces, rounds.draw)):
+        rounds.polynomials[f"T[{i}]"] = part
+    message = Message3(rounds.commit(*(f"T[{i}]" for i in range(circuit.shape.pieces))))
+    return message, rounds.transcript.round3(message)
 
 
-def _round4(state: _State, zeta: int) -> tuple[Message4, int]:
+def _round4(rounds: _Rounds, zeta: int) -> tuple[Message4, int]:
     """Evaluate f_c and A at zeta, phi at omega zeta."""
-    circuit = state.circuit
-
-    def at(name: str, point: int) -> int:
-        return K.evaluate(K.from_ints(state.polynomials[name]), point)
-
+    p = rounds.polynomials
     message = Message4(
-        tuple(at(name, zeta) for name in _digits(circuit)),
-        at("phi", circuit.domain.omega * zeta % r),
-        (at("A", zeta),) if circuit.gates else (),
+        tuple(K.evaluate(p[name], zeta) for name in rounds.digits),
+        K.evaluate(p["phi"], rounds.circuit.domain.omega * zeta % r),
+        (K.evaluate(p["A"], zeta),) if rounds.circuit.gates else (),
     )
-    return message, state.transcript.round4(message)
+    return message, rounds.transcript.round4(message)
 
 
-def _round5(state: _State, x: Challenges, v: int, values: Message4) -> Message5:
+def _round5(rounds: _Rounds, x: Challenges, values: Message4) -> Message5:
     """Open the linearised identity and every f_c (and A) at zeta, phi at omega zeta."""
-    circuit = state.circuit
+    circuit, p = rounds.circuit, rounds.polynomials
     D = linearise(circuit, x, values)
-    opened = [*zip(_digits(circuit), values.f, strict=True), *(("A", value) for value in values.A)]
-    for weight, (name, value) in zip(powers(v, len(opened) + 1)[1:], opened, strict=True):
+    opened = [*zip(rounds.digits, values.f, strict=True), *(("A", value) for value in values.A)]
+    for weight, (name, value) in zip(powers(x.v, len(opened) + 1)[1:], opened, strict=True):
         D.add(name, weight)
         D.constant -= weight * value
-    size = max(len(p) for p in state.polynomials.values())
-    combined = K.from_ints([D.constant % r] + [0] * (size - 1))
+    size = max(len(p[name]) for name in D.coefficients)
+    combined = K.pad(K.from_ints([D.constant]), size)
     for name, coefficient in D.coefficients.items():
-        p = state.polynomials[name]
-        combined = K.add_scaled(combined, K.from_ints(p + [0] * (size - len(p))), coefficient)
-    state.polynomials["W"] = _open(combined, x.zeta, 0)
-    state.polynomials["W'"] = _open(
-        K.from_ints(state.polynomials["phi"]), circuit.domain.omega * x.zeta % r, values.phi_shifted
-    )
-    return Message5(*state.commit("W", "W'"))
+        combined = K.add_scaled(combined, K.pad(p[name], size), coefficient)
+    p["W"] = _opening(combined, x.zeta, 0)
+    p["W'"] = _opening(p["phi"], circuit.domain.omega * x.zeta % r, values.phi_shifted)
+    return Message5(*rounds.commit("W", "W'"))
 
 
-def _open(p: list[int], z: int, value: int) -> list[int]:
+def _key(column: Column) -> str:
+    name, index = column
+    return name if name in "ABC" else f"{name}[{index}]"
+
+
+def _blinded(column: K.FieldVector, blinders: list[int]) -> K.FieldVector:
+    """Coefficients of p(X) + (b_0 + b_1 X + ...) (X^n - 1) for a column p on H."""
+    b = K.from_ints(blinders)
+    return K.concatenate(K.sub(K.intt(column), K.pad(b, len(column))), b)
+
+
+def _blinded_pieces(T: K.FieldVector, n: int, pieces: int, draw: Draw) -> list[K.FieldVector]:
+    """T_0 + t_0 X^n, T_1 - t_0 + t_1 X^n, ..., and the rest with its short tail."""
+    parts = [K.slice_of(T, i * n, (i + 1) * n) for i in range(pieces - 1)]
+    parts.append(K.slice_of(T, (pieces - 1) * n, len(T)))
+    seams = [0, *(draw() for _ in range(pieces - 1)), 0]
+    blinded = []
+    for part, (below, above) in zip(parts, pairwise(seams), strict=True):
+        lowered = K.sub(part, K.pad(K.from_ints([below]), len(part)))
+        blinded.append(lowered if part is parts[-1] else K.concatenate(lowered, K.from_ints([above])))
+    return blinded
+
+
+def _opening(p: K.FieldVector, z: int, value: int) -> K.FieldVector:
     """(p(X) - value) / (X - z)."""
     quotient, remainder = K.divide_by_linear(p, z)
     if remainder != value:
         raise ProverError("an opening does not divide: the linearised identity is wrong")
-    return K.to_ints(quotient)
+    return quotient
 
 
-def _quotient_domain(circuit: Circuit) -> int:
-    """The least power of two that holds the coefficients of T."""
-    length = circuit.shape.pieces * (circuit.n + 1) + 1
-    return 1 << (length - 1).bit_length()
+def _shifted(vector: K.FieldVector, x: int) -> K.FieldVector:
+    return K.add(vector, K.constant(x, len(vector)))
 
 
-def _root(size: int) -> int:
-    return pow(GENERATOR, (r - 1) // size, r)
+def _sum(vectors: list[K.FieldVector]) -> K.FieldVector:
+    total = vectors[0]
+    for vector in vectors[1:]:
+        total = K.add(total, vector)
+    return total
+
+
+@lru_cache(maxsize=16)
+def _on_coset(rows: tuple[int, ...], size: int) -> K.FieldVector:
+    """A public column's polynomial on the coset."""
+    return K.coset_ntt(K.intt(K.from_ints(rows)), size, GENERATOR)
+
+
+@lru_cache(maxsize=8)
+def _vanishing_inverse(n: int, size: int) -> K.FieldVector:
+    """1/Z_H on the coset, where Z_H takes only size / n values."""
+    blowup = size // n
+    step = pow(GENERATOR, (r - 1) // blowup, r)
+    return K.from_ints([inverse(pow(GENERATOR, n, r) * x - 1) for x in powers(step, blowup)] * n)

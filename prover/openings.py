@@ -87,7 +87,7 @@ def commit_book(
 def commit_vector(srs: SRS, n: int, lots: Sequence[int], blinders: Sequence[int]) -> list[bytes]:
     """C_s = sum_i q_i [L_i(tau)]_1 + r_s [Z_H(tau)]_1 for each segment s: compressed points."""
     return [
-        encode_g1(commit_values(srs, Domain.of(n), segment_rows(lots, n, s), blinder))
+        encode_g1(commit_values(srs, Domain.of(n), segment_rows(lots, n, s).tolist(), blinder))
         for s, blinder in enumerate(blinders)
     ]
 

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.book import Book, to_lots
 from engine.decimals import format_time, parse_time, to_fraction
 from engine.example import YEAR_MS, _log, _normal, _sqrt, example_book, example_expiries, example_market
+from engine.margin import margin_report
 from engine.market import Instrument, Market
+from engine.policy import load_policy
+from engine.snapshot import build_snapshot
 from formats import InputError
 
 NOW = "2026-01-02T03:04:05Z"
@@ -121,6 +125,15 @@ def test_the_book_is_hedged(market: Market) -> None:
                 delta += size
         assert short > long > 0
         assert abs(delta) < 0.01 * short
+
+
+@pytest.mark.parametrize("time", [NOW, "2026-06-25T23:59:59Z", "2027-10-04T06:00:00.5Z"])
+def test_the_book_meets_the_default_policy_with_some_room(time: str) -> None:
+    """A demo that is close enough to the requirement to be worth a proof, whatever the date."""
+    market = example_market(time)
+    snapshot = build_snapshot(market, load_policy("default"))
+    report = margin_report(snapshot, to_lots(Book.model_validate(example_book(market)), snapshot))
+    assert 11 * report.total < 10 * report.equity.total < 13 * report.total
 
 
 def test_the_rational_approximations_are_as_good_as_they_say() -> None:

@@ -80,7 +80,8 @@ def json_tickers() -> str:
   "instrument_name": "ETH-24NOV23-2000-C", "index_price": 1980.02, "mark_price": 0.0312, "mark_iv": 50.5,
   "underlying_price": 1985.25, "underlying_index": "ETH-24NOV23", "interest_rate": 0.0, "bid_iv": 49.9, "ask_iv": 51.0,
   "greeks": {"delta": 0.5, "gamma": 1e-05, "vega": 1.2, "theta": -3.1, "rho": 0.2}, "best_bid_price": 0.031,
-  "stats": {"volume": 10.5, "price_change": null, "low": 0.02, "high": 0.04}}, "usIn": 1, "usOut": 2, "usDiff": 1, "testnet": false},
+  "stats": {"volume": 10.5, "price_change": null, "low": 0.02, "high": 0.04}},
+  "usIn": 1, "usOut": 2, "usDiff": 1, "testnet": false},
  {"timestamp": 1700000000002, "instrument_name": "ETH-24NOV23", "index_price": 1980.03, "mark_price": 1985.5,
   "estimated_delivery_price": 1980.03, "interest_value": 0.1},
  {"jsonrpc": "2.0", "result": {"timestamp": 1700000000000, "instrument_name": "ETH-PERPETUAL", "index_price": 1980.01,
@@ -96,9 +97,8 @@ def test_the_registry_names_the_formats() -> None:
 
 
 def test_an_option_of_the_csv(tmp_path: Path) -> None:
-    market = import_market(
-        write_csv(tmp_path, [option(CALL), option(PUT, 250)]), "deribit-csv", prices={"USDC": "0.9999"}
-    )
+    path = write_csv(tmp_path, [option(CALL), option(PUT, 250)])
+    market = import_market(path, "deribit-csv", prices={"USDC": "0.9999"})
     assert market.time == "2023-11-14T22:13:20.250Z"
     assert [i.id for i in market.instruments] == [PUT, CALL]
     call = market.instruments[1]
@@ -290,9 +290,9 @@ def test_a_file_cut_off_inside_a_line_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path, [option(CALL), option(FAR)])
     whole = path.read_bytes()
     import_csv(path)
-    for length in range(len(whole)):
+    for length in range(len(whole) - 1):
         path.write_bytes(whole[:length])
-        if whole[:length].count(b"\n") == 2 and whole[:length].endswith(b"\n"):
+        if whole[:length].count(b"\r") == 2 and whole[:length].endswith((b"\r", b"\n")):
             assert [i.id for i in import_csv(path).instruments] == [CALL]
         else:
             with pytest.raises(InputError):
@@ -516,3 +516,34 @@ def test_what_the_file_lacks_is_said(real_file: Path) -> None:
     assert "no futures or perpetuals in the file" in notes(market)
     assert "no stablecoin price in the file" in notes(market)
     assert "BTC 2021-02-26: the exchange prices this expiry off the index" in notes(market)
+
+
+def test_two_currencies_in_one_file(tmp_path: Path) -> None:
+    eth = option("ETH-24NOV23-2000-C", 5, forward="1985", index="1980")
+    market = import_csv(write_csv(tmp_path, [eth, option(CALL)]))
+    assert [(u.name, u.index_price) for u in market.underlyings] == [("BTC", "35900"), ("ETH", "1980")]
+    assert [(f.underlying, f.price) for f in market.forwards] == [("BTC", "36000.5"), ("ETH", "1985")]
+    assert [(a.name, a.lot) for a in market.assets] == [("BTC", "0.00001"), ("ETH", "0.0001")]
+    assert [i.lot for i in market.instruments] == ["0.1", "1"]
+
+
+@pytest.mark.parametrize("source", ["csv", "json"])
+@given(data=st.data())
+def test_no_damaged_file_raises_anything_but_one_line(
+    tmp_path_factory: pytest.TempPathFactory, source: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    path = write_csv(folder, [option(CALL), option(PUT)]) if source == "csv" else write_json(folder, json_tickers())
+    damaged = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.binary(max_size=2) | st.just(b'"') | st.just(b"-")
+        )
+    path.write_bytes(damaged)
+    try:
+        market = import_market(path, f"deribit-{source}")
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - either outcome is fine
+    else:
+        assert Market.parse(market.to_bytes()) == market

@@ -5,6 +5,8 @@ fractional bits as max(F, K) < 2^62 leaves. Years come as time / units_per_year:
 Greeks in the units of `engine.pricing.Greeks`. Inputs are trusted here: `engine.pricing` checks every one of them.
 """
 
+# ruff: noqa: PLR0917 - a compiled function takes its numbers one by one
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,7 @@ NANO = 10**9
 DISCOUNT_BITS = 58
 _NANO_Q91 = ((1 << 91) + NANO // 2) // NANO
 _NANO_SQUARED_Q122 = ((1 << 122) + NANO**2 // 2) // NANO**2
+_TEN_THOUSANDTH_Q76 = ((1 << 76) + 5000) // 10**4
 _LOG_LIMIT = 63 << 57
 _TERM_LIMIT = 32 << 56  # of ln(F/K)/s and of s/2: where one is beyond, the other is below 1 and Phi is 0 or 1
 
@@ -160,7 +163,45 @@ def greeks(
 
 @kernel
 def tenor_scale(time: int, tenor: int, exponent_1e4: int) -> int:
-    """(tenor / time)^p in 1e-9, p <= 1 in 1e-4, for a result below 2^63."""
-    power = mul_round(ln_ratio(tenor, time), (exponent_1e4 << 63) // 10**4 if exponent_1e4 < 10**4 else 0, 63)
-    m, k = exp_parts(power)
+    """(tenor / time)^p in 1e-9 for 0 <= p <= 1 in 1e-4."""
+    power = mul_shift(ln_ratio(tenor, time), exponent_1e4 << 49, 63)
+    m, k = exp_parts(mul_round(power, _TEN_THOUSANDTH_Q76, 62))
     return mul_round(m, NANO, 62 - k)
+
+
+# --- loops over 1-D arrays of one length, into `out` -------------------------------------------------------
+
+
+@kernel
+def prices(
+    F: Array, K: Array, vol: Array, time: Array, rate: Array, is_call: BoolArray, unit: int, unit_q: int, out: Array
+) -> None:
+    """`price` into out [n]."""
+    for i in range(out.size):
+        out[i] = price(int(F[i]), int(K[i]), int(vol[i]), int(time[i]), int(rate[i]), bool(is_call[i]), unit, unit_q)
+
+
+@kernel
+def all_greeks(
+    F: Array, K: Array, vol: Array, time: Array, rate: Array, is_call: BoolArray, unit: int, unit_q: int, out: Array
+) -> None:
+    """`greeks` into the rows of out [5, n]."""
+    for i in range(out.shape[1]):
+        out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = greeks(
+            int(F[i]), int(K[i]), int(vol[i]), int(time[i]), int(rate[i]), bool(is_call[i]), unit, unit_q
+        )
+
+
+@kernel
+def discounts(time: Array, rate: Array, unit: int, unit_q: int, out: Array) -> None:
+    """`discount` in 1e-17 into out [n]."""
+    for i in range(out.size):
+        out[i] = mul_round(discount(int(time[i]), int(rate[i]), unit, unit_q), 10**17, DISCOUNT_BITS)
+
+
+@kernel
+def tenor_scales(time: Array, tenor: int, short_1e4: int, long_1e4: int, out: Array) -> None:
+    """`tenor_scale` into out [n], with one exponent up to the tenor and one beyond."""
+    for i in range(out.size):
+        t = int(time[i])
+        out[i] = tenor_scale(t, tenor, short_1e4 if t <= tenor else long_1e4)

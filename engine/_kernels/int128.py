@@ -34,21 +34,6 @@ def leading_zeros(a: int) -> int:
     return 64 - int(a).bit_length()
 
 
-def _typed(function: Callable[..., int], arity: int) -> None:
-    """Tell numba that `function` takes `arity` integers and gives an int64."""
-
-    def typing(_context: Any) -> Callable[..., Any]:
-        def two(a: Any, b: Any, n: Any) -> Any:
-            return types.int64 if all(isinstance(t, types.Integer) for t in (a, b, n)) else None
-
-        def one(a: Any) -> Any:
-            return types.int64 if isinstance(a, types.Integer) else None
-
-        return two if arity == 3 else one
-
-    type_callable(function)(typing)
-
-
 def _wide(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
     """The arguments as i128 values."""
     return [
@@ -78,10 +63,23 @@ def _lower_leading_zeros(context: Any, builder: Any, signature: Any, args: Any) 
     return builder.ctlz(value, ir.Constant(_I1, 0))
 
 
+def _register(function: Callable[..., int], lowering: Callable[..., Any], arity: int) -> None:
+    """Tell numba that `function` takes `arity` integers, gives an int64, and is lowered by `lowering`."""
+
+    def typing(_context: Any) -> Callable[..., Any]:
+        def typer(a: Any, b: Any = types.int64, n: Any = types.int64) -> Any:
+            return types.int64 if all(isinstance(t, types.Integer) for t in (a, b, n)) else None
+
+        return typer
+
+    lower: Any = lower_builtin(function, *(types.Integer,) * arity)
+    type_callable(function)(typing)
+    lower(lowering)
+
+
 for _function, _lowering, _arity in (
     (mul_shift, _lower_mul_shift, 3),
     (mul_round, _lower_mul_round, 3),
     (leading_zeros, _lower_leading_zeros, 1),
 ):
-    _typed(_function, _arity)
-    lower_builtin(_function, *(types.Integer,) * _arity)(_lowering)
+    _register(_function, _lowering, _arity)

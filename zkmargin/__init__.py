@@ -1,0 +1,116 @@
+"""Zero-knowledge margin proofs: a hidden book is covered by hidden collateral against public risk arrays.
+
+The public Python API, all of it importable from here and loaded when first used::
+
+    from zkmargin import Claim, Statement, build_snapshot, commit_book, load_policy, prove, verify
+
+``import zkmargin`` itself loads nothing: no compiler, no curve, no terminal tables.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.book import Book, BookLots, load_book, to_lots
+    from engine.importers import import_market
+    from engine.margin import Claim, MarginReport, margin_report
+    from engine.market import Market
+    from engine.policy import Policy, load_policy, policy_names
+    from engine.snapshot import Snapshot, build_snapshot, check_snapshot
+    from formats import (
+        ConstraintError,
+        InputError,
+        ProofFormatError,
+        SetupError,
+        VerificationError,
+        ZkMarginError,
+        load_document,
+        save_document,
+    )
+    from prover import Opening, commit_book, prove
+    from verifier import Accepted, Commitment, Statement, verify, verify_batch
+
+#: Said wherever the version is said.
+AUDIT_STATUS = "unaudited"
+
+_MODULES = {
+    "engine.book": ("Book", "BookLots", "load_book", "to_lots"),
+    "engine.importers": ("import_market",),
+    "engine.margin": ("Claim", "MarginReport", "margin_report"),
+    "engine.market": ("Market",),
+    "engine.policy": ("Policy", "load_policy", "policy_names"),
+    "engine.snapshot": ("Snapshot", "build_snapshot", "check_snapshot"),
+    "formats": (
+        "ConstraintError",
+        "InputError",
+        "ProofFormatError",
+        "SetupError",
+        "VerificationError",
+        "ZkMarginError",
+        "load_document",
+        "save_document",
+    ),
+    "prover": ("Opening", "commit_book", "prove"),
+    "verifier": ("Accepted", "Commitment", "Statement", "verify", "verify_batch"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - the order of a proof's way through the house
+    "AUDIT_STATUS",
+    "__version__",
+    "Market",
+    "import_market",
+    "Policy",
+    "load_policy",
+    "policy_names",
+    "Snapshot",
+    "build_snapshot",
+    "check_snapshot",
+    "Book",
+    "BookLots",
+    "load_book",
+    "to_lots",
+    "Claim",
+    "MarginReport",
+    "margin_report",
+    "Opening",
+    "commit_book",
+    "prove",
+    "Commitment",
+    "Statement",
+    "Accepted",
+    "verify",
+    "verify_batch",
+    "load_document",
+    "save_document",
+    "ZkMarginError",
+    "InputError",
+    "SetupError",
+    "ConstraintError",
+    "ProofFormatError",
+    "VerificationError",
+]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("zkmargin")
+    except metadata.PackageNotFoundError:  # run from the source folder without an installation
+        return "0+source"
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
