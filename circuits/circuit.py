@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from circuits.system import DENSE_KINDS, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
+from circuits.system import DENSE_KINDS, SIDES, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
 from crypto.domain import Domain
 from crypto.exact import int_matvec
 from crypto.field import dot, powers, r
@@ -223,7 +223,7 @@ class Combination:
         for s in range(c.position_segments):
             result["positions", s] = _segment(sides["positions"], n, s)
             for d in range(c.position_digits):
-                for side, kind in enumerate(("long", "short")):
+                for side, kind in enumerate(SIDES):
                     column = (2 * s + side) * c.position_digits + d
                     result["digits", column] = [x * n**d % r for x in _segment(sides[kind], n, s)]
         for s in range(c.collateral_segments):
@@ -239,7 +239,8 @@ class Combination:
 
     def at(self, lagrange: Sequence[int]) -> Columns:
         """Every U at a point, from the values L_i of the Lagrange basis there: no transform, no n x N work
-        beyond one exact integer matrix product a side."""
+        beyond one exact integer matrix product a side.
+        """
         c, n, w = self.circuit, self.circuit.n, self.weights
         positions, digits = [], [0] * c.digit_columns
         for s in range(c.position_segments):

@@ -12,7 +12,8 @@ from circuits.requirement import Requirement
 from circuits.system import System
 from circuits.witness import Witness, assign
 from engine.book import BookLots
-from engine.margin import Claim, margin_report
+from engine.decimals import from_units
+from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from engine.snapshot import Snapshot
 from formats.canonical import canonical_bytes, keccak256
 from formats.errors import ConstraintError
@@ -56,7 +57,7 @@ def _build(keyed: _Keyed, claim: Claim) -> Circuit:
     for component in snapshot.components:
         if component.applies_to(claim.requirement):
             ENCODERS[component.type](component, requirement)
-    factor_bp = snapshot.policy.requirements[claim.requirement]
+    factor_bp = snapshot.policy.factor_bp(claim.requirement)
     requirement.write(factor_bp=factor_bp, num=claim.num, den=claim.den)
     return Circuit.freeze(system, len(snapshot.collateral))
 
@@ -73,8 +74,28 @@ def margin_witness(snapshot: Snapshot, claim: Claim, lots: BookLots) -> Witness:
     try:
         return assign(circuit, lots.positions, lots.collateral)
     except ConstraintError:
-        report = margin_report(snapshot, lots, claim.requirement)
-        raise report.refusal(claim) from None
+        raise _refusal(margin_report(snapshot, lots, claim.requirement), claim, snapshot.quote) from None
+
+
+def _refusal(report: MarginReport, claim: Claim, quote: str) -> ConstraintError:
+    """Why a claim is false, for the owner of the book: the amounts, the shortfall, the binding scenarios."""
+    missing = -(report.slack(claim) // claim.den)
+    binding = "; ".join(f"{g.group}: {g.label} ({_money(g.charge)})" for g in report.groups if g.charge)
+    extra = "; ".join(f"{a.component} ({_money(a.amount)})" for a in report.additions if a.amount)
+    ratio = f"{claim.num}/{claim.den}" if claim.den > 1 else str(claim.num)
+    return ConstraintError(
+        f"the claim is false: equity {_money(report.equity.total)} {quote} is below {ratio} x the {claim.requirement} "
+        f"requirement {_money(report.total)} {quote}, short by {_money(missing)} {quote}; "
+        f"what binds: {'; '.join(part for part in (binding, extra) if part) or 'negative equity'}",
+        rule="claim",
+        shortfall=missing,
+        hint=f"add collateral worth {_money(missing)} {quote} after haircuts, or claim less",
+    )
+
+
+def _money(amount: int) -> str:
+    """Valuation units as an exact decimal of quote currency."""
+    return from_units(amount, VALUATION_DECIMALS)
 
 
 def slot_map_digest(snapshot: Snapshot, role: str) -> bytes:

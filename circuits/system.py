@@ -37,7 +37,8 @@ Bounds = tuple[int, int]
 #: A column's name: (positions, segment), (collateral, segment), (digits, c), (A, 0), (B, 0) or (C, 0).
 Column = tuple[str, int]
 
-DENSE_KINDS: tuple[DenseKind, ...] = ("positions", "long", "short")
+SIDES: tuple[DenseKind, DenseKind] = ("long", "short")
+DENSE_KINDS: tuple[DenseKind, ...] = ("positions", *SIDES)
 #: Gates multiply residues: their inputs are wired to bounded integers, and the product must not wrap either.
 MAX_FORM = r // 2
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from circuits.circuit import Circuit
-from circuits.system import Atom, Column, Int64Array
+from circuits.system import SIDES, Atom, Column, Int64Array
 from crypto.exact import int_matvec
 from crypto.field import r
 from formats.errors import ConstraintError, InputError
@@ -59,7 +59,7 @@ class Witness:
                 result[role, s] = segment_rows(getattr(self, role), n, s)
         digits = circuit.position_digits
         for s in range(circuit.position_segments):
-            for side, kind in enumerate(("long", "short")):
+            for side, kind in enumerate(SIDES):
                 rows = segment_rows(getattr(self, kind), n, s)
                 for d in range(digits):
                     result["digits", (2 * s + side) * digits + d] = (rows >> (k * d)) & (n - 1)
@@ -114,7 +114,7 @@ def assign(circuit: Circuit, positions: Sequence[int], collateral: Sequence[int]
         if x < 0:
             rule, name = (slack_of[v].rule, slack_of[v].name) if v in slack_of else (variable.name, "")
             raise ConstraintError(f"{rule}: {name}: short by {-x}", rule=rule, shortfall=-x)
-        if x >= circuit.n ** variable.digits:
+        if x >= circuit.n**variable.digits:
             raise InputError(f"{variable.name}: does not fit its range")
         values["bounded", v] = x
         bounded.append(x)
@@ -166,5 +166,3 @@ def _dense_sums(circuit: Circuit, cache: dict[str, list[int]], kind: str, side: 
         sums = int_matvec(matrix, [q % r for q in side])
         cache[kind] = [x if x <= r // 2 else x - r for x in sums]
     return cache[kind]
-
-

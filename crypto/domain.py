@@ -98,4 +98,3 @@ def divide_by_linear(coefficients: list[int], z: int) -> tuple[list[int], int]:
         quotient.append(carry)
         carry = (carry * z + c) % r
     return quotient[:0:-1], carry
-

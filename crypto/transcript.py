@@ -40,9 +40,7 @@ class Transcript:
 
     def append(self, label: str, data: bytes) -> None:
         """Absorb one message."""
-        self.state = keccak256(
-            self.state + _APPEND + _framed_label(label) + len(data).to_bytes(8, "big") + data
-        )
+        self.state = keccak256(self.state + _APPEND + _framed_label(label) + len(data).to_bytes(8, "big") + data)
 
     def challenge(self, label: str, excluded: Callable[[int], bool] = lambda _: False) -> int:
         """A field element; 0 and whatever ``excluded`` names are re-derived with the next counter.

@@ -41,8 +41,9 @@ class Greeks(NamedTuple):
     """Derivatives of the discounted value V, the forward held fixed: int64 arrays of the shape of the inputs.
 
     Natural scales, to which the error of 1e-9 refers, in parentheses; s = sigma sqrt(T), D = exp(-rT), phi(0) = 0.399.
-    A result rounds once, to nearest, half away from zero, and saturates at +-(2^63 - 1). Where sigma or T is 0 the
-    value is the discounted intrinsic value and its delta at F = K the limit from s > 0; gamma and vega are 0.
+    A result rounds once, to nearest, half away from zero, and saturates at +-(2^63 - 1), theta where one of its two
+    terms does. Where sigma or T is 0 the value is the discounted intrinsic value: gamma and vega are 0, and delta at
+    F = K is its limit from s > 0.
 
     * delta_1e12: dV/dF in 1e-12, discounted: D Phi(d1) for a call, D (Phi(d1) - 1) for a put (D).
     * gamma_1e11: F d2V/dF2 in 1e-11, the finest unit that still holds a 1e-7-year option at vol 0.0001 (phi(0) D / s).

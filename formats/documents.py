@@ -42,7 +42,7 @@ class Document(Model):
     @classmethod
     def _check_format(cls, data: Any) -> Any:
         if not isinstance(data, dict):
-            raise ValueError("a document is a JSON object")
+            raise ValueError("a document is a JSON object")  # noqa: TRY004 - pydantic reports ValueErrors
         data = dict(data)
         given = data.setdefault("format", cls.FORMAT)
         if given != cls.FORMAT:
@@ -114,9 +114,7 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
     if keys and isinstance(text, str):
         line = line_of(text, keys[-1])
     more = error.error_count() - 1
-    return InputError(
-        reason + (f" (and {more} more)" if more else ""), file=file, field=field[:200] or None, line=line
-    )
+    return InputError(reason + (f" (and {more} more)" if more else ""), file=file, field=field[:200] or None, line=line)
 
 
 D = TypeVar("D", bound=Document)

@@ -24,7 +24,7 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> byte
         if name == STDIO:
             data = sys.stdin.buffer.read(max_bytes + 1)
         else:
-            with open(path, "rb") as file:
+            with Path(path).open("rb") as file:
                 data = file.read(max_bytes + 1)
     except OSError as error:
         raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=name) from None
@@ -68,7 +68,7 @@ def write_atomic(path: str | Path, data: bytes, *, secret: bool = False) -> None
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
+            temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

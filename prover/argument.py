@@ -6,7 +6,7 @@ Every blinder comes from ``draw``, in the order in which the protocol names them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -55,9 +55,13 @@ class _Rounds:
         """The polynomial of a column: p(X) + (b_0 + b_1 X + ...) Z_H(X) with fresh blinders."""
         self.polynomials[name] = _blinded(self.columns[name], [self.draw() for _ in range(blinders)])
 
-    def commit(self, *names: str) -> tuple[bytes, ...]:
-        """Commitments of named polynomials, encoded."""
-        return tuple(commit(self.statement.srs, self.polynomials[name]) for name in names)
+    def commit(self, name: str) -> bytes:
+        """The commitment of a named polynomial, encoded."""
+        return commit(self.statement.srs, self.polynomials[name])
+
+    def commit_all(self, names: Iterable[str]) -> tuple[bytes, ...]:
+        """Commitments of several polynomials."""
+        return tuple(self.commit(name) for name in names)
 
 
 def prove_argument(statement: Statement, witness: Witness, blinders: Mapping[Column, int], draw: Draw) -> Proof:
@@ -100,7 +104,7 @@ def _round1(rounds: _Rounds) -> tuple[Message1, int, int]:
     rounds.interpolate("mu", 1)
     for name in gates:
         rounds.interpolate(name, 2 if name == "A" else 1)
-    message = Message1(rounds.commit(*rounds.digits), *rounds.commit("mu"), rounds.commit(*gates))
+    message = Message1(rounds.commit_all(rounds.digits), rounds.commit("mu"), rounds.commit_all(gates))
     return message, *rounds.transcript.round1(message)
 
 
@@ -135,7 +139,7 @@ def _round2(
     for name in helpers:
         rounds.interpolate(name, 1)
     rounds.interpolate("phi", 3)
-    message = Message2(rounds.commit(*helpers), *rounds.commit("phi"))
+    message = Message2(rounds.commit_all(helpers), rounds.commit("phi"))
     return message, rounds.transcript.round2(message), U
 
 
@@ -190,7 +194,7 @@ def _round3(
         raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
     for i, part in enumerate(_blinded_pieces(K.slice_of(T, 0, length), n, circuit.shape.pieces, rounds.draw)):
         rounds.polynomials[f"T[{i}]"] = part
-    message = Message3(rounds.commit(*(f"T[{i}]" for i in range(circuit.shape.pieces))))
+    message = Message3(rounds.commit_all(f"T[{i}]" for i in range(circuit.shape.pieces)))
     return message, rounds.transcript.round3(message)
 
 
@@ -219,7 +223,7 @@ def _round5(rounds: _Rounds, x: Challenges, values: Message4) -> Message5:
         combined = K.add_scaled(combined, K.pad(p[name], size), coefficient)
     p["W"] = _opening(combined, x.zeta, 0)
     p["W'"] = _opening(p["phi"], circuit.domain.omega * x.zeta % r, values.phi_shifted)
-    return Message5(*rounds.commit("W", "W'"))
+    return Message5(rounds.commit("W"), rounds.commit("W'"))
 
 
 def _key(column: Column) -> str:

@@ -68,7 +68,11 @@ def commit_book(
     parts = []
     for role in roles:
         vector = getattr(lots, role)
-        bits = snapshot.layout.position_bits if role == "positions" else max((s.bits for s in snapshot.collateral), default=1)
+        bits = (
+            snapshot.layout.position_bits
+            if role == "positions"
+            else max((s.bits for s in snapshot.collateral), default=1)
+        )
         blinders = [random_scalar() for _ in range(segments(len(vector), n))]
         points = commit_vector(srs, n, vector, blinders)
         parts.append(

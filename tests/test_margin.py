@@ -225,7 +225,7 @@ def test_a_claim_holds_exactly_when_its_slack_is_not_negative(case: Any, num: in
 
 
 def small(**changes: Any) -> Snapshot:
-    """One future that loses 7 a lot in scenario 1 and a unit asset: requirement 7 money units a lot, equity one each."""
+    """One future that loses 7 money units a lot, one asset worth 1 a lot."""
     given_parts = {
         "groups": [0],
         "kinds": ["future"],

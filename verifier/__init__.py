@@ -1,4 +1,4 @@
-"""Statement, proof format, transcript schedule and the checks. Imports nothing of the prover, no JIT, starts at once."""
+"""Statement, proof format, transcript schedule and the checks. Imports nothing of the prover; starts at once."""
 
 from verifier.commitments import Commitment, CommitmentPart
 from verifier.statement import Statement

@@ -153,8 +153,13 @@ def decode_proof(data: bytes, shape: Shape, srs_digest: bytes) -> Proof:
         except ValueError as error:
             raise ProofFormatError(f"{name}: {error}") from None
 
-    m1 = Message1(points(shape.digits), *points(1), points(3 * shape.gates))
-    m2 = Message2(points(shape.helpers), *points(1))
-    m3 = Message3(points(shape.pieces))
-    m4 = Message4(scalars("f(zeta)", shape.digits), *scalars("phi(omega zeta)", 1), scalars("A(zeta)", int(shape.gates)))
-    return Proof(m1, m2, m3, m4, Message5(*points(2)))
+    # Arguments are evaluated in order, which is the order of the bytes.
+    return Proof(
+        Message1(points(shape.digits), take(G1_BYTES), points(3 * shape.gates)),
+        Message2(points(shape.helpers), take(G1_BYTES)),
+        Message3(points(shape.pieces)),
+        Message4(
+            scalars("f(zeta)", shape.digits), scalars("phi(omega zeta)", 1)[0], scalars("A(zeta)", int(shape.gates))
+        ),
+        Message5(take(G1_BYTES), take(G1_BYTES)),
+    )

@@ -14,7 +14,7 @@ from crypto.srs import SRS, embedded
 from engine.margin import Claim
 from engine.snapshot import Snapshot
 from formats import InputError
-from verifier.commitments import Commitment, CommitmentPart, gather, sum_points
+from verifier.commitments import ROLES, Commitment, CommitmentPart, gather, sum_points
 
 MAX_CONTEXT_BYTES = 1024
 
@@ -76,8 +76,8 @@ class Statement:
     @cached_property
     def _sums(self) -> dict[str, G1Point]:
         named = {}
-        for role in ("positions", "collateral"):
-            for s, point in enumerate(sum_points(self.parts, role, self.circuit)):  # type: ignore[arg-type]
+        for role in ROLES:
+            for s, point in enumerate(sum_points(self.parts, role, self.circuit)):
                 named[f"{role}[{s}]"] = point
         return named
 

@@ -80,5 +80,3 @@ def _first_bad(openings: Sequence[Opening], statement: Statement, offset: int) -
     middle = len(openings) // 2
     left = _first_bad(openings[:middle], statement, offset)
     return left if left is not None else _first_bad(openings[middle:], statement, offset + middle)
-
-

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import click
 
-from formats.errors import InputError, ZkMarginError
+from formats.errors import ZkMarginError
 from zkmargin import AUDIT_STATUS, terminal
 
 DEBUG_VARIABLE = "ZKMARGIN_DEBUG"
@@ -123,10 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         return PIPE_CLOSED
     except OSError as error:  # standard output: everything else that can fail is an InputError by now
-        _report_defect(error) if error.filename else terminal.error(
-            InputError(f"cannot be written: {(error.strerror or 'error').lower()}", file="standard output").message
-        )
-        _drop_output()
+        if error.filename is not None:
+            _report_defect(error)
+        else:
+            terminal.error(f"standard output: cannot be written: {(error.strerror or 'error').lower()}")
+            _drop_output()
         return BAD_INPUT
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback, it may hold secrets
         _report_defect(error)

@@ -1,6 +1,6 @@
 """Worst scenario: the charge of a group is at least its loss in every scenario.
 
-    W_g + sum_i q_i R[i, s] >= 0        for each group g and scenario s
+W_g + sum_i q_i R[i, s] >= 0        for each group g and scenario s
 """
 
 from __future__ import annotations

@@ -157,7 +157,12 @@ def greeks(
         gamma = mul_round(peak, inverse, 84 + k)
         vega, decay = _vega_decay(F, vol, time, density, factor, unit, unit_q)
     carry = mul_round(value, mul_round(rate << 29, _NANO_Q91, 63), 57)  # r V, the rate in Q57
-    theta = max(carry, decay - INT64_MAX) - decay
+    if decay == INT64_MAX:
+        theta = -INT64_MAX
+    elif carry == INT64_MAX:
+        theta = INT64_MAX
+    else:
+        theta = max(carry, decay - INT64_MAX) - decay
     return delta, gamma, vega, theta, -_years_times(value, time, unit, unit_q)
 
 

@@ -72,9 +72,9 @@ def _register(function: Callable[..., int], lowering: Callable[..., Any], arity:
 
         return typer
 
-    lower: Any = lower_builtin(function, *(types.Integer,) * arity)
+    lower: Any = lower_builtin  # numba leaves it untyped
     type_callable(function)(typing)
-    lower(lowering)
+    lower(function, *(types.Integer,) * arity)(lowering)
 
 
 for _function, _lowering, _arity in (

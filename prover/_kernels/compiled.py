@@ -129,7 +129,7 @@ def transform(  # noqa: PLR0917
     twist: Blocks,
     eighth_roots: Blocks,
 ) -> None:
-    """The discrete Fourier transform of n = 8 m elements, m >= 8, natural order in and out (``prover._kernels.transforms``).
+    """The discrete Fourier transform of n = 8 m elements, m >= 8, natural order in and out (see ``transforms``).
 
     Args:
         out: m blocks.

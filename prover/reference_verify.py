@@ -1,0 +1,114 @@
+"""A second opinion on a proof: the check of docs/protocol.md section 4 with py_ecc's group and pairing.
+
+The identity is read once more from ``reference.right_side``, this time over linear forms in the commitments: what the
+polynomials say, the commitments must say. Public polynomials are evaluated from their values on H by interpolation,
+not by the verifier's shortcuts. About a second a proof: for tests and study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from py_ecc import optimized_bls12_381 as bls
+from py_ecc.bls.g2_primitives import pubkey_to_G1, subgroup_check
+
+from crypto.field import r
+from crypto.srs import SRS
+from formats.errors import ProofFormatError
+from prover.reference import (
+    F,
+    Point,
+    combine_points,
+    constant,
+    decode_powers,
+    evaluate,
+    interpolate,
+    public_values,
+    right_side,
+    root_of_unity,
+)
+from verifier.proof import decode_proof
+from verifier.statement import Statement
+from verifier.transcript import MarginTranscript
+
+
+@dataclass(frozen=True)
+class Linear:
+    """constant + sum of coefficients times named commitments, mod r."""
+
+    constant: int
+    terms: dict[str, int]
+
+    def __add__(self, other: Linear) -> Linear:
+        names = self.terms.keys() | other.terms.keys()
+        terms = {name: (self.terms.get(name, 0) + other.terms.get(name, 0)) % r for name in names}
+        return Linear((self.constant + other.constant) % r, terms)
+
+    def __mul__(self, other: Linear) -> Linear:
+        if self.terms and other.terms:
+            raise ArithmeticError("a product of two commitments")
+        form, factor = (self, other.constant) if self.terms else (other, self.constant)
+        return Linear(form.constant * factor % r, {name: c * factor % r for name, c in form.terms.items()})
+
+    def __sub__(self, other: Linear) -> Linear:
+        return self + other * _number(-1)
+
+
+def _number(c: int) -> Linear:
+    return Linear(c % r, {})
+
+
+def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
+    """Whether the proof proves the statement.
+
+    Raises:
+        ProofFormatError: bytes that no proof of this statement has.
+    """
+    circuit, n = statement.circuit, statement.circuit.n
+    omega = root_of_unity(n)
+    proof = decode_proof(proof_bytes, circuit.shape, statement.srs.digest)
+    points = {name: decode_point(name, data) for name, data in proof.points()}
+    points |= committed_points(statement)
+
+    transcript = MarginTranscript(statement)
+    beta, rho = transcript.round1(proof.message1)
+    chi = transcript.round2(proof.message2)
+    zeta = transcript.round3(proof.message3)
+    v = transcript.round4(proof.message4)
+    y = transcript.round5(proof.message5)
+
+    commitment = {name: Linear(0, {name: 1}) for name in points}
+    sent = {f"f[{c}]": value for c, value in enumerate(proof.message4.f)}
+    sent |= {"A": value for value in proof.message4.A}
+    phi_value = proof.message4.phi_shifted
+
+    # D = T Z_H(zeta) - (right side)
+    public = {
+        name: _number(evaluate(interpolate(F(values)), zeta))
+        for name, values in public_values(circuit, beta, rho).items()
+    }
+    fixed = commitment | {name: _number(value) for name, value in sent.items()}
+    side = right_side(circuit, fixed, _number(phi_value), public, _number(beta), _number(chi), _number)
+    D = _number(0) - side
+    for i in range(circuit.shape.pieces):
+        D = D + commitment[f"T[{i}]"] * _number(pow(zeta, i * n, r) * (pow(zeta, n, r) - 1))
+
+    # F = D + sum_c v^(c+1) (f_c - f_c(zeta)) [...] + y (phi - phi(omega zeta))
+    right = D
+    for c, (name, value) in enumerate(sent.items()):
+        right = right + _number(pow(v, c + 1, r)) * (commitment[name] - _number(value))
+    right = right + _number(y) * (commitment["phi"] - _number(phi_value))
+
+    # e(W + y W', [tau]_2) = e(zeta W + y omega zeta W' + F, [1]_2)
+    right = right + _number(zeta) * commitment["W"] + _number(y * omega * zeta) * commitment["W'"]
+    left = commitment["W"] + _number(y) * commitment["W'"]
+    one = decode_powers(statement.srs, 1)
+
+    def in_group(form: Linear) -> Point:
+        names = list(form.terms)
+        return combine_points([*one, *(points[m] for m in names)], [form.constant, *(form.terms[m] for m in names)])
+
+    tau_2 = decode_tau_2(statement.srs)
+    return bool(bls.pairing(tau_2, in_group(left)) == bls.pairing(bls.G2, in_group(right)))

@@ -1,0 +1,109 @@
+"""Options that several commands share, and the reading of their texts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from engine.margin import Claim
+from engine.policy import REQUIREMENTS
+from formats import InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_CONTEXT_BYTES = 1024
+_AGE = re.compile(r"([0-9]{1,9})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def snapshot_option(function: F) -> F:
+    """``--snapshot FILE``."""
+    return click.option("--snapshot", "snapshot_path", required=True, metavar="FILE", help="The risk snapshot.")(
+        function
+    )
+
+
+def book_option(function: F) -> F:
+    """``--book FILE``, several add up."""
+    return click.option(
+        "--book",
+        "book_paths",
+        required=True,
+        multiple=True,
+        metavar="FILE",
+        help="The book (secret). Several add up slot by slot.",
+    )(function)
+
+
+def claim_options(function: F) -> F:
+    """``--claim RATIO`` and ``--requirement NAME``."""
+    function = click.option(
+        "--requirement",
+        type=click.Choice(REQUIREMENTS),
+        default="initial",
+        show_default=True,
+        help="Which of the policy's requirements the claim is about.",
+    )(function)
+    return click.option(
+        "--claim",
+        "claim_text",
+        default="1.0",
+        show_default=True,
+        metavar="RATIO",
+        help="Equity : requirement, 1.25 or 5/4: at least this much.",
+    )(function)
+
+
+def context_option(function: F) -> F:
+    """``--context TEXT``."""
+    return click.option(
+        "--context",
+        "context_text",
+        default="",
+        metavar="TEXT",
+        help="Text up to 1 KB that binds the proof to its reader: audience, nonce, expiry.",
+    )(function)
+
+
+def output_option(what: str) -> Callable[[F], F]:
+    """``-o FILE``, standard output without it."""
+    return click.option(
+        "-o", "--output", default="-", metavar="FILE", help=f"Where to write {what}; standard output without it."
+    )
+
+
+def json_option(function: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON value on standard output, for scripts.")(
+        function
+    )
+
+
+def parse_claim(text: str, requirement: str) -> Claim:
+    """The claim of ``--claim`` and ``--requirement``. Raises InputError."""
+    try:
+        return Claim.parse(text, requirement)
+    except InputError as error:
+        raise InputError(error.reason, file=f"--{error.field or 'claim'}", hint=error.hint) from None
+
+
+def parse_context(text: str) -> bytes:
+    """The bytes of ``--context``: those that were typed, whatever the encoding. Raises InputError beyond 1 KB."""
+    data = os.fsencode(text)
+    if len(data) > MAX_CONTEXT_BYTES:
+        raise InputError(
+            f"{len(data)} bytes, at most {MAX_CONTEXT_BYTES}", file="--context", hint="use a digest of the text"
+        )
+    return data
+
+
+def parse_age(text: str) -> int:
+    """Seconds of ``90s``, ``10m``, ``2h`` or ``1d``. Raises InputError."""
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise InputError("not an age like 90s, 10m, 2h or 1d", file="--max-age")
+    return int(match[1]) * _SECONDS[match[2]]
