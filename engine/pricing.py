@@ -11,8 +11,6 @@ Accuracy over the 50-digit reference table (strikes F / 100 to 100 F, 1e-7 to 30
 5 %), asserted by tests/test_black76.py: values within 1e-12 of F, Greeks within 1e-9 of their natural scale.
 """
 
-# ruff: noqa: PLR0917 - an option is six numbers, in the order of the literature
-
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 

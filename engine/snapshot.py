@@ -16,7 +16,7 @@ from engine.components import PublishedComponent, PublishedHaircuts, PublishedWo
 from engine.decimals import parse_time, to_fraction
 from engine.market import Kind, Market, OptionType, Settlement
 from engine.policy import REQUIREMENTS, Policy, check_domain_size
-from engine.valuation import Valuation
+from engine.valuation import MAX_ASSET_PRICE, Valuation
 from formats import Document, InputError, IntArray, Model, Seq
 
 #: Bits of a quantity's bound after rounding up to whole digits.
@@ -45,7 +45,7 @@ class CollateralSlot(Model):
 
     asset: str
     lot: str
-    price: int = Field(gt=0, lt=2**62)
+    price: int = Field(gt=0, lt=MAX_ASSET_PRICE)
     bits: int = Field(ge=1, le=MAX_BITS)
     negative_allowed: bool
 

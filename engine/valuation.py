@@ -33,8 +33,8 @@ MONEY = Fraction(10**MONEY_DECIMALS)
 MAX_PRICE_MOVE_BP = 90_000
 #: Pricing takes shocked forwards and strikes up to 2^PRICE_BITS price units.
 PRICE_BITS = 57
-#: Below this a forward (in price units) has lost too much precision next to its strike.
-MIN_FORWARD = 1 << 45
+#: A forward of fewer price units would not resolve its own moves: its strike is 10^10 times larger.
+MIN_FORWARD = 1 << 20
 #: What pricing takes: years to expiry, vols, rates, and -rate x years.
 MAX_YEARS = 100
 MAX_VOL_1E9 = 100 * 10**9
@@ -43,6 +43,8 @@ MAX_GROWTH_1E9 = 24 * 10**8
 MS_PER_YEAR = 365 * 86_400_000
 #: A collateral lot worth less than this many money units must be worth a whole number of them.
 MIN_ASSET_PRICE = 10**7
+#: Money units per collateral lot stay below this (281,474 quote), so that basis points of them fit 64 bits.
+MAX_ASSET_PRICE = 1 << 48
 WHOLE_BP = 10_000
 _INT64_MAX = 2**63 - 1
 _1E9 = 10**9
@@ -296,9 +298,7 @@ class _Options:
             for column, move in enumerate(moves):
                 shocked = max(0, vol + round_half_away(vol * move * factor, WHOLE_BP * _1E9))
                 if shocked > MAX_VOL_1E9:
-                    raise InputError(
-                        f"a shocked vol above {MAX_VOL_1E9 // _1E9} (10000 %)", field=self.names[which[row]]
-                    )
+                    raise InputError("a vol shocked above 10000 %", field=self.names[which[row]])
                 vols[row, column] = max(shocked, rule.floor_1e9) if move > 0 else shocked
         return vols
 
@@ -337,7 +337,7 @@ def _asset_price(name: str, price: str, lot: str) -> int:
             field=f"asset {name}",
             hint="use a larger lot",
         )
-    if units >= 1 << 62:
+    if units >= MAX_ASSET_PRICE:
         raise InputError("one lot is worth too much", field=f"asset {name}", hint="use a smaller lot")
     return units
 

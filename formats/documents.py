@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -53,9 +55,20 @@ class Document(Model):
         """The bytes that the digest is taken over."""
         return canonical_bytes(_without_data(self))
 
+    @cached_property
+    def cached_digest(self) -> bytes:
+        """``digest()``, computed once: a document is immutable."""
+        return keccak256(self.canonical())
+
     def digest(self) -> bytes:
         """keccak-256 of the canonical bytes; 32 bytes."""
-        return keccak256(self.canonical())
+        return self.cached_digest
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without carrying the digest of the old content over."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("cached_digest", None)
+        return copied
 
     def to_bytes(self) -> bytes:
         """The file's bytes: readable JSON, one trailing newline."""

@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 import galois
 import numpy as np
 from py_ecc import optimized_bls12_381 as bls
-from py_ecc.bls.point_compression import compress_G1
+from py_ecc.bls.g2_primitives import G1_to_pubkey
 
 from circuits.circuit import Circuit
 from circuits.witness import Witness
 from crypto.field import GENERATOR, r
 from crypto.srs import SRS
+from formats.errors import SetupError
 from verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
 from verifier.statement import Statement
 from verifier.transcript import MarginTranscript
@@ -134,13 +135,14 @@ def prove_reference(
 
     Raises:
         ValueError: the witness does not satisfy the circuit.
+        SetupError: the SRS has too few powers.
     """
     circuit, n, omega = statement.circuit, statement.circuit.n, root_of_unity(statement.circuit.n)
     Z_H = X**n - constant(1)
     transcript = MarginTranscript(statement)
     tau_powers = decode_powers(statement.srs, n + 2 + circuit.shape.pieces)
     on_H: dict[str, FieldVector] = {
-        column_name(*key): F([x % r for x in rows]) for key, rows in witness.columns(circuit).items()
+        column_name(*key): F([int(x) % r for x in rows]) for key, rows in witness.columns(circuit).items()
     }
     column: dict[str, Poly] = {}
 
@@ -295,7 +297,9 @@ def _product(factors: Any, one: Element) -> Element:
 
 
 def decode_powers(srs: SRS, count: int) -> list[Point]:
-    """[1]_1, [tau]_1, ... as py_ecc points, from x || y, 48 bytes each."""
+    """[1]_1, [tau]_1, ... as py_ecc points, from x || y, 48 bytes each. SetupError when there are fewer."""
+    if count > srs.powers:
+        raise SetupError(f"{count} powers of tau: the setup {srs.name} has {srs.powers}")
     size = 48
     rows = [bytes(srs.g1_bytes[i * 2 * size : (i + 1) * 2 * size]) for i in range(count)]
     return [
@@ -313,8 +317,6 @@ def combine_points(points: Sequence[Point], scalars: Sequence[int]) -> Point:
 
 
 def commit_polynomial(p: Poly, tau_powers: Sequence[Point]) -> bytes:
-    """[p(tau)]_1, compressed. ValueError when p has more coefficients than there are powers."""
+    """[p(tau)]_1, compressed."""
     coefficients = [int(c) for c in p.coefficients(order="asc")]
-    if len(coefficients) > len(tau_powers):
-        raise ValueError(f"{len(coefficients)} coefficients and {len(tau_powers)} powers of tau")
-    return int(compress_G1(combine_points(tau_powers[: len(coefficients)], coefficients))).to_bytes(48, "big")
+    return bytes(G1_to_pubkey(combine_points(tau_powers[: len(coefficients)], coefficients)))

@@ -7,12 +7,10 @@ not by the verifier's shortcuts. About a second a proof: for tests and study.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from py_ecc import optimized_bls12_381 as bls
-from py_ecc.bls.g2_primitives import pubkey_to_G1, subgroup_check
+from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1, subgroup_check
 
 from crypto.field import r
 from crypto.srs import SRS
@@ -21,7 +19,6 @@ from prover.reference import (
     F,
     Point,
     combine_points,
-    constant,
     decode_powers,
     evaluate,
     interpolate,
@@ -112,3 +109,31 @@ def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
 
     tau_2 = decode_tau_2(statement.srs)
     return bool(bls.pairing(tau_2, in_group(left)) == bls.pairing(bls.G2, in_group(right)))
+
+
+def decode_point(name: str, data: bytes) -> Point:
+    """A finite point of G1 from its one 48-byte encoding. Raises ProofFormatError."""
+    try:
+        point: Point = pubkey_to_G1(data)
+    except ValueError as error:
+        raise ProofFormatError(f"{name}: {error}") from None
+    if bls.is_inf(point) or not subgroup_check(point) or G1_to_pubkey(point) != data:
+        raise ProofFormatError(f"{name}: not the canonical encoding of a finite point of G1")
+    return point
+
+
+def committed_points(statement: Statement) -> dict[str, Point]:
+    """For each role and segment the sum over the account's parts."""
+    sums: dict[str, Point] = {}
+    for part in statement.parts:
+        for s, data in enumerate(part.points):
+            name = f"{part.role}[{s}]"
+            sums[name] = bls.add(sums.get(name, bls.Z1), decode_point(name, bytes.fromhex(data)))
+    return sums
+
+
+def decode_tau_2(srs: SRS) -> Point:
+    """[tau]_2 from x.c0 || x.c1 || y.c0 || y.c1, 48 bytes each: the second of two."""
+    encoded = bytes(srs.g2_bytes)[192:]
+    x0, x1, y0, y1 = (int.from_bytes(encoded[i : i + 48], "big") for i in range(0, 192, 48))
+    return bls.FQ2([x0, x1]), bls.FQ2([y0, y1]), bls.FQ2.one()

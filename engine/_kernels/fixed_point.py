@@ -4,8 +4,8 @@ Qn is an int64 that counts 2^-n. The formats: logarithms Q57, arguments of the n
 probabilities, densities and mantissas Q62. A mantissa m with an exponent k stands for (m / 2^62) 2^k.
 
 Worst errors measured against 40 to 60 digits (targets, asserted by tests/test_fixed_point.py, in parentheses):
-ln 4.3e-18 (1e-17), exp 1.4e-18 of itself (1e-17), inverse square root 1.5e-18 (5e-18), normal CDF 4e-19 (2e-18) and
-density 6e-19 (2e-18) at exact arguments. Their results round down at each step, so the errors lean one way.
+ln 4.3e-18 (1e-17), exp 1.4e-18 of itself (1e-17), inverse square root 1.5e-18 (5e-18), normal CDF and
+density 2.5e-19 (2e-18) at exact arguments.
 
 Every constant below comes from exact integer series at import, so none can be mistyped.
 Method: W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980), for the reductions;

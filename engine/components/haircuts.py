@@ -16,8 +16,6 @@ from engine.components.base import SCALE_BP, PolicyPart, PublishedPart
 from engine.valuation import Valuation
 from formats import InputError, IntArray, Model
 
-_INT64_MAX = 2**63 - 1
-
 
 class AssetTerms(Model):
     """How one asset counts as collateral.
@@ -66,8 +64,6 @@ class Haircuts(PolicyPart):
         long_value, short_value = [], []
         for slot, asset in enumerate(valuation.market.assets):
             terms, price = self.terms(asset.name), valuation.asset_prices[slot]
-            if 2 * SCALE_BP * price > _INT64_MAX:
-                raise InputError("one lot is worth too much", field=f"asset {asset.name}", hint="use a smaller lot")
             long_value.append(price * (SCALE_BP - terms.haircut_bp))
             short_value.append(price * (SCALE_BP + terms.negative_surcharge_bp))
         return PublishedHaircuts(

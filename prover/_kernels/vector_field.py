@@ -27,11 +27,46 @@ def limbs_of(value: int, limbs: int) -> list[int]:
     return [value >> (LIMB_BITS * j) & LIMB_MASK for j in range(limbs)]
 
 
+def is_array_of(kind: Any, dtype: Any) -> bool:
+    """Whether a numba type is a C-contiguous array of this dtype."""
+    return isinstance(kind, types.Array) and kind.layout == "C" and kind.dtype == dtype
+
+
+def element(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, position: int, size: int) -> Value:
+    """Address of the element, ``size`` items long, whose array and index are arguments ``position`` and the next."""
+    kind = signature.args[position]
+    array = context.make_array(kind)(context, builder, args[position])
+    offset = builder.mul(args[position + 1], I64(size))
+    return builder.gep(builder.bitcast(array.data, POINTER), [offset], source_etype=context.get_data_type(kind.dtype))
+
+
+def function_of(  # noqa: PLR0917
+    context: Any,
+    builder: ir.IRBuilder,
+    name: str,
+    parameters: list[ir.Type],
+    emit: Callable[..., None],
+    result: ir.Type | None = None,
+) -> ir.Function:
+    """The LLVM function of this name in the builder's module; emitted with ``emit(builder, lowering, *arguments)``."""
+    symbol = f"zkmargin_{name}"
+    if symbol in builder.module.globals:
+        return builder.module.globals[symbol]
+    function = ir.Function(builder.module, ir.FunctionType(result or ir.VoidType(), parameters), symbol)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    function.attributes.add("nounwind")
+    inside = ir.IRBuilder(function.append_basic_block())
+    emit(inside, lowering_for(inside, context.codegen().magic_tuple()[2]), *function.args)
+    return function
+
+
 class VectorField:
     """The operations of one prime field as numba intrinsics.
 
     ``mul(out, i, a, j, b, k)`` stores ``a[j] * b[k]`` in ``out[i]``; the arrays are C-contiguous
     uint64[blocks, limbs, 8] and the indices blocks; ``out[i]`` may be one of the operands. So do ``add`` and ``sub``.
+    ``zero_lanes(a, i)`` is the bit mask of the lanes of ``a[i]`` that hold zero.
 
     Raises:
         ValueError: p leaves no spare bit in its limbs.
@@ -44,53 +79,55 @@ class VectorField:
         self.R = 1 << (LIMB_BITS * limbs)
         self.p_limbs = limbs_of(p, limbs)
         self.minus_p_inverse = -pow(p, -1, 1 << LIMB_BITS) & LIMB_MASK
-        self.mul = self._intrinsic("mul", self._product)
-        self.add = self._intrinsic("add", self._sum)
-        self.sub = self._intrinsic("sub", self._difference)
+        self.mul = self._operation("mul", self._product)
+        self.add = self._operation("add", self._sum)
+        self.sub = self._operation("sub", self.difference)
+        self.zero_lanes = self._zero_lanes()
 
-    def _intrinsic(self, operation: str, body: Callable[[ir.IRBuilder, Lowering, Limbs, Limbs], Limbs]) -> Any:
-        symbol = f"zkmargin_{self.name}_{operation}"
+    def _operation(self, name: str, body: Callable[[ir.IRBuilder, Lowering, Limbs, Limbs], Limbs]) -> Any:
+        def emit(builder: ir.IRBuilder, lowering: Lowering, out: Value, a: Value, b: Value) -> None:
+            self.store(builder, out, body(builder, lowering, self.load(builder, a), self.load(builder, b)))
+            builder.ret_void()
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            function = self._function(context, builder.module, symbol, body)
-            blocks = []
-            for position in (0, 2, 4):
-                array = context.make_array(signature.args[position])(context, builder, args[position])
-                offset = builder.mul(args[position + 1], I64(self.limbs * LANES))
-                data = builder.bitcast(array.data, POINTER)
-                blocks.append(builder.gep(data, [offset], source_etype=I64))
-            builder.call(function, blocks)
+            blocks = [element(context, builder, signature, args, position, self.limbs * LANES) for position in (0, 2, 4)]
+            builder.call(function_of(context, builder, f"{self.name}_{name}", [POINTER] * 3, emit), blocks)
             return context.get_dummy_value()
 
         def typed(typingctx: Any, out: Any, i: Any, a: Any, j: Any, b: Any, k: Any) -> Any:  # noqa: ARG001, PLR0917
-            for array in (out, a, b):
-                if not (isinstance(array, types.Array) and array.layout == "C" and array.dtype == types.uint64):
-                    return None
+            if not all(is_array_of(array, types.uint64) for array in (out, a, b)):
+                return None
             return types.void(out, types.intp, a, types.intp, b, types.intp), codegen
 
         return intrinsic(typed)
 
-    def _function(self, context: Any, module: ir.Module, symbol: str, body: Any) -> ir.Function:
-        if symbol in module.globals:
-            return module.globals[symbol]
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 3), symbol)
-        function.linkage = "linkonce_odr"
-        function.attributes.add("noinline")
-        function.attributes.add("nounwind")
-        builder = ir.IRBuilder(function.append_basic_block())
-        lowering = lowering_for(builder, context.codegen().magic_tuple()[2])
-        out, a, b = function.args
-        self._store(builder, out, body(builder, lowering, self._load(builder, a), self._load(builder, b)))
-        builder.ret_void()
-        return function
+    def _zero_lanes(self) -> Any:
+        def emit(builder: ir.IRBuilder, _lowering: Lowering, block: Value) -> None:
+            merged, *others = self.load(builder, block)
+            for limb in others:
+                merged = builder.or_(merged, limb)
+            mask = builder.bitcast(builder.icmp_unsigned("==", merged, splat(0)), ir.IntType(LANES))
+            builder.ret(builder.zext(mask, I64))
 
-    def _load(self, builder: ir.IRBuilder, block: Value) -> Limbs:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            block = element(context, builder, signature, args, 0, self.limbs * LANES)
+            function = function_of(context, builder, f"{self.name}_zero_lanes", [POINTER], emit, I64)
+            return builder.call(function, [block])
+
+        def typed(typingctx: Any, a: Any, i: Any) -> Any:  # noqa: ARG001
+            return (types.int64(a, types.intp), codegen) if is_array_of(a, types.uint64) else None
+
+        return intrinsic(typed)
+
+    def load(self, builder: ir.IRBuilder, block: Value) -> Limbs:
+        """The limb vectors of the block at an address."""
         return [
             builder.load(builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8, typ=V64)
             for j in range(self.limbs)
         ]
 
-    def _store(self, builder: ir.IRBuilder, block: Value, limbs: Limbs) -> None:
+    def store(self, builder: ir.IRBuilder, block: Value, limbs: Limbs) -> None:
+        """The inverse of ``load``."""
         for j, limb in enumerate(limbs):
             builder.store(limb, builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8)
 
@@ -137,7 +174,7 @@ class VectorField:
         total = [b.add(u, v) for u, v in zip(x, y, strict=True)]
         return self._reduced(b, self._carried(b, total))
 
-    def _difference(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+    def difference(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
         """x - y, plus p in the lanes where that is negative."""
         difference = self._carried(b, [b.sub(u, v) for u, v in zip(x, y, strict=True)], keep_sign=True)
         negative = b.ashr(difference[-1], splat(63))

@@ -1,0 +1,109 @@
+"""The base field Fp of BLS12-381 in eight lanes, and the way of affine points between memory and lanes.
+
+In memory a point is one *row*, uint64[16]: eight limbs of x, eight of y, in Montgomery form; infinity is a row of zeros. No
+other point has y = 0: it would have order two, and the number of points of E(Fp) is odd. In lanes, eight points are two
+blocks, x and y.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from prover._kernels.lowering import I64, LANES, V64, Lowering, Value, splat
+from prover._kernels.vector_field import POINTER, Limbs, VectorField, element, function_of, is_array_of
+
+#: Order of the base field (draft-irtf-cfrg-pairing-friendly-curves).
+P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
+LIMBS = 8
+ROW = 2 * LIMBS
+FIELD = VectorField("fp", P, LIMBS)
+
+Rows = npt.NDArray[np.uint64]
+Entries = npt.NDArray[np.int32]
+_I32 = ir.IntType(32)
+
+
+def _transposed(b: ir.IRBuilder, rows: Limbs) -> Limbs:
+    """The 8 x 8 matrix of words transposed: swap off-diagonal squares of size 4, 2, 1."""
+    for size in (4, 2, 1):
+        low = [lane if not lane & size else lane - size + LANES for lane in range(LANES)]
+        high = [lane + size if not lane & size else lane + LANES for lane in range(LANES)]
+        for i in range(LANES):
+            if not i & size:
+                x, y = rows[i], rows[i + size]
+                rows[i] = b.shuffle_vector(x, y, ir.Constant(ir.VectorType(_I32, LANES), low))
+                rows[i + size] = b.shuffle_vector(x, y, ir.Constant(ir.VectorType(_I32, LANES), high))
+    return rows
+
+
+def _row(b: ir.IRBuilder, rows: Value, index: Value, half: int) -> Value:
+    offset = b.add(b.mul(index, I64(ROW)), I64(half * LIMBS))
+    return b.gep(rows, [offset], source_etype=I64)
+
+
+def _emit_load(b: ir.IRBuilder, lowering: Lowering, out: Value, rows: Value, entries: Value) -> None:
+    wide = b.zext(b.load(entries, align=4, typ=ir.VectorType(_I32, LANES)), V64)
+    indices = [b.lshr(b.extract_element(wide, _I32(lane)), I64(1)) for lane in range(LANES)]
+    x, y = (
+        _transposed(b, [b.load(_row(b, rows, index, half), align=8, typ=V64) for index in indices]) for half in (0, 1)
+    )
+    FIELD.store(b, out, x)
+    high = b.gep(out, [I64(LIMBS * LANES)], source_etype=I64)
+    FIELD.store(b, high, y)
+    negative = b.icmp_unsigned("!=", b.and_(wide, splat(1)), splat(0))
+    with b.if_then(b.icmp_unsigned("!=", b.bitcast(negative, ir.IntType(LANES)), ir.IntType(LANES)(0))):
+        opposite = FIELD.difference(b, lowering, [splat(0)] * LIMBS, y)
+        FIELD.store(b, high, [b.select(negative, u, v) for u, v in zip(opposite, y, strict=True)])
+    b.ret_void()
+
+
+def _emit_store(b: ir.IRBuilder, _lowering: Lowering, rows: Value, targets: Value, points: Value) -> None:
+    wide = b.zext(b.load(targets, align=4, typ=ir.VectorType(_I32, LANES)), V64)
+    for half in (0, 1):
+        block = b.gep(points, [I64(half * LIMBS * LANES)], source_etype=I64)
+        for lane, row in enumerate(_transposed(b, FIELD.load(b, block))):
+            b.store(row, _row(b, rows, b.extract_element(wide, _I32(lane)), half), align=8)
+    b.ret_void()
+
+
+@intrinsic
+def load_points(typingctx: Any, out: Any, i: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001, PLR0917
+    """``load_points(out, i, rows, entries, k)``: the eight points named by ``entries[k:k+8]`` into blocks i (x), i+1 (y).
+
+    An entry is 2 row + sign: with sign 1 the point is negated.
+    """
+    if not (is_array_of(out, types.uint64) and is_array_of(rows, types.uint64) and is_array_of(entries, types.int32)):
+        return None
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        target = element(context, builder, signature, args, 0, LIMBS * LANES)
+        array = context.make_array(signature.args[2])(context, builder, args[2])
+        source = element(context, builder, signature, args, 3, 1)
+        function = function_of(context, builder, "load_points", [POINTER] * 3, _emit_load)
+        builder.call(function, [target, builder.bitcast(array.data, POINTER), source])
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, rows, entries, types.intp), codegen
+
+
+@intrinsic
+def store_points(typingctx: Any, rows: Any, targets: Any, k: Any, points: Any, i: Any) -> Any:  # noqa: ARG001, PLR0917
+    """``store_points(rows, targets, k, points, i)``: the points in blocks i, i+1 to the rows ``targets[k:k+8]``."""
+    if not (is_array_of(points, types.uint64) and is_array_of(rows, types.uint64) and is_array_of(targets, types.int32)):
+        return None
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        place = element(context, builder, signature, args, 1, 1)
+        source = element(context, builder, signature, args, 3, LIMBS * LANES)
+        function = function_of(context, builder, "store_points", [POINTER] * 3, _emit_store)
+        builder.call(function, [builder.bitcast(array.data, POINTER), place, source])
+        return context.get_dummy_value()
+
+    return types.void(rows, targets, types.intp, points, types.intp), codegen

@@ -1,0 +1,228 @@
+"""Sums of many points at once: affine additions in eight lanes that share their inversions.
+
+    P1 + P2:  lambda = num / den,   x3 = lambda^2 - s,   y3 = lambda (x1 - x3) - y1
+              num = y2 - y1,  den = x2 - x1,  s = x1 + x2;      to double, num = 3 x1^2,  den = 2 y1,  s = 2 x1
+
+A chunk of additions inverts the product of its denominators once (Montgomery's trick). The exceptional cases get values that
+make the same formula right, so the second pass has no branches: with num = 0, den = 1 it gives (-s, -y1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from formats.kernel import kernel
+from prover._kernels.base_field import FIELD, LIMBS, ROW, Entries, P, Rows, load_points, store_points
+from prover._kernels.inversion import invert_lanes
+from prover._kernels.lowering import LANES
+from prover._kernels.vectors import Blocks, to_blocks
+
+_mul, _add, _sub, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.zero_lanes
+_ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
+_ZERO = np.zeros((1, LIMBS, LANES), np.uint64)
+
+#: Blocks of eight additions that share an inversion: 3 KB each, a chunk stays in the second-level cache.
+CHUNK = 96
+#: Blocks of a chunk's store per block of additions: x1, y1, s, num, den, the product of the denominators before.
+_SLOTS = 6
+_X1, _Y1, _S, _NUM, _DEN, _PREFIX = range(_SLOTS)
+
+
+@kernel
+def _double_lanes(store: Blocks, at: int) -> None:
+    """num, den and s of doubling, in all lanes, from x1, y1."""
+    _mul(store, at + _NUM, store, at + _X1, store, at + _X1)
+    _add(store, at + _DEN, store, at + _NUM, store, at + _NUM)
+    _add(store, at + _NUM, store, at + _NUM, store, at + _DEN)
+    _add(store, at + _DEN, store, at + _Y1, store, at + _Y1)
+    _add(store, at + _S, store, at + _X1, store, at + _X1)
+
+
+@kernel
+def _copy_lane(out: Blocks, i: int, a: Blocks, j: int, lane: int) -> None:  # noqa: PLR0917
+    for limb in range(LIMBS):
+        out[i, limb, lane] = a[j, limb, lane]
+
+
+@kernel
+def _exceptional_lanes(store: Blocks, at: int, second: Blocks, spare: Blocks) -> None:
+    """Rewrite the lanes of a block where the formula fails: a point is infinity, or x1 = x2.
+
+    Args:
+        store: the block's slots, prepared as for different points.
+        at: the first slot.
+        second: x2 and y2.
+        spare: a scratch of ``_SLOTS`` + 3 blocks.
+    """
+    first_infinite, second_infinite = _zero_lanes(store, at + _Y1), _zero_lanes(second, 1)
+    same_x = _zero_lanes(store, at + _DEN)
+    same_y = _zero_lanes(store, at + _NUM)
+    spare[_X1] = store[at + _X1]
+    spare[_Y1] = store[at + _Y1]
+    _double_lanes(spare, 0)
+    for lane in range(LANES):
+        bit = 1 << lane
+        if first_infinite & bit:
+            # (-s, -y1) = (x2, y2)
+            _sub(spare, _SLOTS, _ZERO, 0, second, 0)
+            _sub(spare, _SLOTS + 1, _ZERO, 0, second, 1)
+            _copy_lane(store, at + _Y1, spare, _SLOTS + 1, lane)
+        elif second_infinite & bit:
+            # (-s, -y1) = (x1, y1)
+            _sub(spare, _SLOTS, _ZERO, 0, spare, _X1)
+            _sub(spare, _SLOTS + 1, _ZERO, 0, spare, _Y1)
+            _copy_lane(store, at + _Y1, spare, _SLOTS + 1, lane)
+        elif same_x & bit and same_y & bit:
+            _copy_lane(store, at + _NUM, spare, _NUM, lane)
+            _copy_lane(store, at + _DEN, spare, _DEN, lane)
+            continue
+        elif same_x & bit:
+            # P - P: infinity
+            _copy_lane(spare, _SLOTS, _ZERO, 0, lane)
+            _copy_lane(store, at + _Y1, _ZERO, 0, lane)
+        else:
+            continue
+        _copy_lane(store, at + _S, spare, _SLOTS, lane)
+        _copy_lane(store, at + _NUM, _ZERO, 0, lane)
+        _copy_lane(store, at + _DEN, _ONE, 0, lane)
+
+
+@kernel
+def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int, total: Blocks, point: Blocks) -> None:  # noqa: PLR0917
+    """The second pass over a chunk: ``total`` is the product of its denominators, ``targets[start:]`` the result rows."""
+    invert_lanes(total)
+    for i in range(count - 1, -1, -1):
+        at = _SLOTS * i
+        _mul(point, 0, total, 0, store, at + _PREFIX)
+        _mul(total, 0, total, 0, store, at + _DEN)
+        _mul(point, 0, point, 0, store, at + _NUM)  # lambda
+        _mul(point, 1, point, 0, point, 0)
+        _sub(point, 1, point, 1, store, at + _S)  # x3
+        _sub(point, 2, store, at + _X1, point, 1)
+        _mul(point, 2, point, 2, point, 0)
+        _sub(point, 2, point, 2, store, at + _Y1)  # y3
+        store_points(out, targets, start + LANES * i, point, 1)
+
+
+@kernel
+def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entries, count: int) -> None:  # noqa: PLR0917
+    """``out[targets[k]] = rows[left[k]] + rows[right[k]]`` for k < count, exact for every input.
+
+    ``left`` and ``right`` are entries (``load_points``). The three arrays have at least ``count`` rounded up to a multiple of
+    eight elements: those after ``count`` are overwritten. ``out`` and ``rows`` may be one array if no target is read later.
+    """
+    for k in range(count, (count + LANES - 1) // LANES * LANES):  # repeat the last addition to fill its block
+        left[k], right[k], targets[k] = left[count - 1], right[count - 1], targets[count - 1]
+    store = np.empty((CHUNK * _SLOTS, LIMBS, LANES), np.uint64)
+    second = np.empty((2, LIMBS, LANES), np.uint64)
+    spare = np.empty((_SLOTS + 3, LIMBS, LANES), np.uint64)
+    total = np.empty((1, LIMBS, LANES), np.uint64)
+    for start in range(0, count, CHUNK * LANES):
+        blocks = min(CHUNK, (count - start + LANES - 1) // LANES)
+        total[0] = _ONE[0]
+        for i in range(blocks):
+            at, k = _SLOTS * i, start + LANES * i
+            load_points(store, at + _X1, rows, left, k)
+            load_points(second, 0, rows, right, k)
+            _sub(store, at + _NUM, second, 1, store, at + _Y1)
+            _sub(store, at + _DEN, second, 0, store, at + _X1)
+            _add(store, at + _S, second, 0, store, at + _X1)
+            if _zero_lanes(store, at + _DEN) | _zero_lanes(store, at + _Y1) | _zero_lanes(second, 1):
+                _exceptional_lanes(store, at, second, spare)
+            store[at + _PREFIX] = total[0]
+            _mul(total, 0, total, 0, store, at + _DEN)
+        _finish(out, targets, store, start, blocks, total, spare)
+
+
+@kernel
+def double_rows(rows: Rows, start: int, count: int, times: int) -> None:
+    """``rows[start + count + k] = 2^times rows[start + k]`` for k < count."""
+    blocks_needed = (count + LANES - 1) // LANES
+    sources = np.empty(blocks_needed * LANES, np.int32)
+    targets = np.empty(blocks_needed * LANES, np.int32)
+    for k in range(blocks_needed * LANES):
+        sources[k] = 2 * (start + min(k, count - 1))
+        targets[k] = start + count + min(k, count - 1)
+    store = np.empty((CHUNK * _SLOTS, LIMBS, LANES), np.uint64)
+    spare = np.empty((_SLOTS + 3, LIMBS, LANES), np.uint64)
+    total = np.empty((1, LIMBS, LANES), np.uint64)
+    for _ in range(times):
+        for first in range(0, count, CHUNK * LANES):
+            blocks = min(CHUNK, (count - first + LANES - 1) // LANES)
+            total[0] = _ONE[0]
+            for i in range(blocks):
+                at = _SLOTS * i
+                load_points(store, at + _X1, rows, sources, first + LANES * i)
+                _double_lanes(store, at)
+                infinite = _zero_lanes(store, at + _Y1)
+                if infinite:  # x1 = y1 = s = num = 0 already: with den = 1 the result is infinity again
+                    for lane in range(LANES):
+                        if infinite & (1 << lane):
+                            _copy_lane(store, at + _DEN, _ONE, 0, lane)
+                store[at + _PREFIX] = total[0]
+                _mul(total, 0, total, 0, store, at + _DEN)
+            _finish(rows, targets, store, first, blocks, total, spare)
+        for k in range(blocks_needed * LANES):
+            sources[k] = 2 * targets[k]
+
+
+@kernel
+def sum_groups(rows: Rows, entries: Entries, offsets: Entries) -> Rows:
+    """One row a group: the sum of ``rows[entries[offsets[g] : offsets[g+1]]]`` (infinity for an empty group).
+
+    Pairwise, all groups in step: a round halves every group, so there are log2(largest group) rounds.
+    """
+    groups = len(offsets) - 1
+    bounds, next_bounds = offsets.copy(), np.empty_like(offsets)
+    capacity = (len(entries) // 2 + LANES) // LANES * LANES + LANES
+    left, right = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    targets = np.empty(capacity, np.int32)
+    source, current = rows, entries
+    while True:
+        count, length = 0, 0
+        next_bounds[0] = 0
+        for g in range(groups):
+            size = bounds[g + 1] - bounds[g]
+            for k in range(bounds[g], bounds[g + 1] - 1, 2):
+                left[count], right[count], targets[count] = current[k], current[k + 1], length
+                count += 1
+                length += 1
+            length += size & 1
+            next_bounds[g + 1] = length
+        out = np.empty((length, ROW), np.uint64)
+        for g in range(groups):
+            if (bounds[g + 1] - bounds[g]) & 1:
+                entry = current[bounds[g + 1] - 1]
+                _copy_row(out, next_bounds[g + 1] - 1, source, entry)
+        if count == 0:
+            break
+        add_rows(out, targets, source, left, right, count)
+        source = out
+        current = np.arange(length).astype(np.int32) * np.int32(2)
+        bounds, next_bounds = next_bounds, bounds
+    result = np.zeros((groups, ROW), np.uint64)
+    for g in range(groups):
+        if bounds[g + 1] > bounds[g]:
+            for j in range(ROW):
+                result[g, j] = out[next_bounds[g], j]
+    return result
+
+
+@kernel
+def _copy_row(out: Rows, i: int, rows: Rows, entry: int) -> None:
+    """``out[i]`` is the point of an entry: its row, with y replaced by p - y for sign 1 (unless infinite)."""
+    row = entry >> 1
+    infinite = True
+    for j in range(ROW):
+        out[i, j] = rows[row, j]
+        infinite &= rows[row, j] == 0
+    if entry & 1 and not infinite:
+        borrow = np.int64(0)
+        for j in range(LIMBS):
+            difference = _P_LIMBS[j] - np.int64(rows[row, LIMBS + j]) + borrow
+            out[i, LIMBS + j] = difference & _MASK
+            borrow = difference >> 52
+
+
+_P_LIMBS = np.array(FIELD.p_limbs, dtype=np.int64)
+_MASK = (1 << 52) - 1

@@ -1,0 +1,302 @@
+"""The bench of the tests of the argument: small systems, statements over them, honest and dishonest provers.
+
+Reached through the fixture ``lab`` (tests/conftest.py). Nothing here is fast, secret or part of the product.
+"""
+
+import ast
+import hashlib
+import inspect
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+import prover.argument
+import verifier.argument
+from circuits.circuit import Circuit
+from circuits.system import Form, System
+from circuits.witness import Witness, assign
+from crypto.commitment import commit_coefficients
+from crypto.domain import evaluate
+from crypto.field import r
+from crypto.group import encode_g1
+from crypto.srs import embedded
+from crypto.unsafe_srs import insecure_from_tau
+from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
+from engine.margin import Claim
+from engine.policy import load_policy
+from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
+from formats import IntArray
+from prover import _kernels as K
+from prover.openings import commit_vector
+from verifier import CommitmentPart, Statement
+from verifier.proof import Proof, encode_proof
+
+TAU = 0x1234567890ABCDEF_FEDCBA0987654321
+
+
+@cache
+def known_tau(tau=TAU, powers=80):
+    """A setup whose trapdoor is known."""
+    return insecure_from_tau(tau, powers)
+
+
+def draws(seed):
+    """A source of field elements that repeats itself: two provers with one seed draw the same blinders."""
+    counter = 0
+
+    def draw():
+        nonlocal counter
+        counter += 1
+        return int.from_bytes(hashlib.sha512(f"{seed} {counter}".encode()).digest(), "big") % r
+
+    return draw
+
+
+# --- systems ------------------------------------------------------------------------------------------------
+
+RISK = ((3, -7, 2, 5, -1, 4), (-6, 2, 9, -3, 8, -2), (1, 1, -1, -1, 2, -3))
+
+
+def margin_like(
+    *,
+    n=16,
+    slots=6,
+    bits=4,
+    range_proved=True,
+    assets=((8, True), (4, False)),
+    scenarios=3,
+    gates=0,
+    minimum=True,
+):
+    """A system with everything a margin circuit has: a charge, scenarios, a short minimum, a claim; and gates."""
+    system = System(n=n, position_count=slots, position_bits=bits, range_proved=range_proved, collateral=list(assets))
+
+    def row(values):
+        return np.array([values[i % len(values)] for i in range(slots)], dtype=np.int64)
+
+    losses = [system.dense("positions", -row(RISK[s])) for s in range(scenarios)]
+    if range_proved and minimum:
+        losses.append(system.dense("short", row((2, 0, 1))))
+    upper = max((system.bounds(loss)[1] for loss in losses), default=0)
+    charge = Form()
+    if losses:
+        charge = system.integer("charge", upper, lambda of: max(0, *(loss.value(of) for loss in losses)))
+        for s, loss in enumerate(losses):
+            system.at_least_zero("scenario", f"scenario {s}", charge - loss)
+    equity = Form()
+    for j in range(len(assets)):
+        held, owed = system.collateral(j)
+        equity += held * (9 - j) - owed * 10
+    for g in range(gates):
+        square = system.product(charge + g, charge - 1)
+        system.at_least_zero("square", f"square {g}", Form(constant=system.bounds(square)[1]) - square)
+    system.at_least_zero("claim", "1:1", equity - charge)
+    return system
+
+
+BOOK = (1, -2, 0, 3, -1, 2)
+
+
+def book_of(slots, scale=1):
+    """Positions for a margin-like system."""
+    return [scale * BOOK[i % len(BOOK)] for i in range(slots)]
+
+
+# --- statements ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A statement and what its prover knows."""
+
+    statement: Statement
+    witness: Witness
+    blinders: dict[tuple[str, int], int]
+
+    @property
+    def circuit(self) -> Circuit:
+        return self.statement.circuit
+
+
+def part(role, points, alias="account", bits=60):
+    """A commitment part with given encoded points."""
+    return CommitmentPart(role=role, alias=alias, slot_map="00" * 32, points=tuple(p.hex() for p in points), bits=bits)
+
+
+def state(circuit, witness, *, srs=None, context=b"", seed="book", commit_n=None):
+    """The statement that commits to a witness's book (true or not), with everything else fixed."""
+    srs = srs or embedded()
+    draw, blinders, parts = draws(seed), {}, []
+    for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
+        drawn = [draw() for _ in range(count)]
+        blinders |= {(role, s): b for s, b in enumerate(drawn)}
+        parts.append(part(role, commit_vector(srs, commit_n or circuit.n, getattr(witness, role), drawn)))
+    statement = Statement(
+        srs, bytes(range(32)), circuit, Claim(), tuple(sorted(parts, key=CommitmentPart.canonical)), context
+    )
+    return Case(statement, witness, blinders)
+
+
+def case(system, positions, collateral, **options):
+    """An honest case: the witness satisfies the circuit."""
+    circuit = Circuit.freeze(system, len(collateral))
+    return state(circuit, assign(circuit, positions, collateral), **options)
+
+
+def standard(*, slots=6, collateral=(40, 3), scale=1, options=None, **shape):
+    """The usual small case."""
+    return case(margin_like(slots=slots, **shape), book_of(slots, scale), list(collateral), **(options or {}))
+
+
+def with_blinders(given, blinders):
+    """The case with other blinders for its commitments, and a statement to match."""
+    parts = []
+    for role in ("positions", "collateral"):
+        row = [b for (name, _), b in sorted(blinders.items()) if name == role]
+        parts.append(part(role, commit_vector(given.statement.srs, given.circuit.n, getattr(given.witness, role), row)))
+    parts = tuple(sorted(parts, key=CommitmentPart.canonical))
+    return Case(replace(given.statement, parts=parts), given.witness, blinders)
+
+
+# --- provers ------------------------------------------------------------------------------------------------
+
+
+def prove(given, seed="proof"):
+    """Bytes of an honest proof, from the product's prover."""
+    return encode(given, prover.argument.prove_argument(given.statement, given.witness, given.blinders, draws(seed)))
+
+
+def encode(given, proof):
+    """The bytes of a proof."""
+    return encode_proof(proof, given.statement.srs.digest)
+
+
+def unchecked():
+    """A copy of the product's prover with every check removed: no ``raise`` is left in it.
+
+    ``copy.tamper(name, values)``, if set, replaces the values of a column before it is committed.
+    """
+
+    class Remove(ast.NodeTransformer):
+        def visit_Raise(self, node):
+            return ast.copy_location(ast.Pass(), node)
+
+    tree = ast.fix_missing_locations(Remove().visit(ast.parse(inspect.getsource(prover.argument))))
+    module = types.ModuleType("unchecked_prover")
+    # dataclasses look their module up by name
+    module.__dict__["__name__"] = prover.argument.__name__
+    exec(compile(tree, "unchecked_prover", "exec"), module.__dict__)  # noqa: S102 - our own source
+    module.tamper = None
+    interpolate = module._Rounds.interpolate
+
+    def tampered(self, name, blinders):
+        if module.tamper:
+            values = module.tamper(self, name, K.to_ints(self.columns[name]))
+            self.columns[name] = K.from_ints([x % r for x in values])
+        interpolate(self, name, blinders)
+
+    module._Rounds.interpolate = tampered
+    return module
+
+
+Tamper = Callable[[object, str, list[int]], list[int]]
+
+
+def cheat(given, tamper: Tamper | None = None, *, seed="proof", transcript=None) -> Proof:
+    """A proof by a prover that checks nothing, with tampered columns, under any transcript schedule."""
+    module = unchecked()
+    module.tamper = tamper
+    if transcript is not None:
+        module.MarginTranscript = transcript
+    return module.prove_argument(given.statement, given.witness, given.blinders, draws(seed))
+
+
+def swap(changes):
+    """A tamper that replaces cells: {column: {row: value}}."""
+
+    def tamper(_state, name, values):
+        for row, value in changes.get(name, {}).items():
+            values[row] = value
+        return values
+
+    return tamper
+
+
+def challenges(statement, proof, transcript=None):
+    """All challenges of a proof under a schedule."""
+    real = verifier.argument.MarginTranscript
+    try:
+        verifier.argument.MarginTranscript = transcript or real
+        return verifier.argument.replay(statement, proof)[0]
+    finally:
+        verifier.argument.MarginTranscript = real
+
+
+def commit(srs, coefficients):
+    """The encoded commitment of a polynomial."""
+    return encode_g1(commit_coefficients(srs, [x % r for x in coefficients]))
+
+
+def at(coefficients, x):
+    """The value of a polynomial."""
+    return evaluate([c % r for c in coefficients], x)
+
+
+# --- snapshots ----------------------------------------------------------------------------------------------
+
+
+def array(values, shape=None):
+    """An IntArray of a nested list."""
+    return IntArray(np.array(values, dtype=np.int64).reshape(shape if shape is not None else np.shape(values)))
+
+
+def snapshot(*, groups, risk, charges, marks, assets, mode="floor", n=16, bits=16, range_proved=True):
+    """A snapshot made by hand: ``risk`` [N][S], ``assets`` of (long value, short value, bits, negative allowed)."""
+    count = max(groups, default=-1) + 1
+    width = len(risk[0]) if risk else 0
+    minimum = () if charges is None else (PublishedShortOptionMinimum(mode=mode, charge=array(charges, (len(groups),))),)
+    return Snapshot(
+        name="test",
+        time="2026-01-01T00:00:00Z",
+        quote="USD",
+        market_digest="00" * 32,
+        policy=load_policy("default"),
+        layout=Layout(domain_size=n, position_bits=bits, range_proved=range_proved),
+        groups=tuple(f"U{g}" for g in range(count)),
+        instruments=tuple(
+            InstrumentSlot(
+                id=f"I{i}",
+                kind="option",
+                group=g,
+                underlying=f"U{g}",
+                lot="0.1",
+                expiry=None,
+                strike=None,
+                option_type=None,
+                settlement="linear",
+                multiplier="1",
+            )
+            for i, g in enumerate(groups)
+        ),
+        collateral=tuple(
+            CollateralSlot(asset=f"A{j}", lot="0.01", price=1, bits=b, negative_allowed=negative)
+            for j, (_, _, b, negative) in enumerate(assets)
+        ),
+        marks=array(marks, (len(groups),)),
+        deltas=array([0] * len(groups), (len(groups),)),
+        components=(
+            PublishedWorstScenario(
+                scenarios=tuple(tuple(f"U{g} scenario {s}" for s in range(width)) for g in range(count)),
+                risk=array(risk, (len(groups), width)),
+            ),
+            *minimum,
+            PublishedHaircuts(
+                long_value=array([a[0] for a in assets], (len(assets),)),
+                short_value=array([a[1] for a in assets], (len(assets),)),
+            ),
+        ),
+    )
+

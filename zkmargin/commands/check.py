@@ -1,0 +1,85 @@
+"""``zkmargin check``: the debug prover. Whether a claim holds for a book, and if not, which rule breaks by how much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from circuits import build_circuit, margin_witness
+from circuits import check as check_witness
+from engine.components import SCALE_BP
+from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
+from engine.decimals import from_units
+from engine.snapshot import Snapshot
+from formats import ConstraintError
+from zkmargin import terminal
+from zkmargin.files import check_paths, load, load_lots
+from zkmargin.options import book_option, claim_options, json_option, parse_claim, snapshot_option
+from zkmargin.words import claim_facts, claim_words
+
+
+@click.command("check")
+@snapshot_option
+@book_option
+@claim_options
+@json_option
+def command(
+    snapshot_path: str, book_paths: tuple[str, ...], claim_text: str, requirement: str, as_json: bool
+) -> None:
+    """Say whether a claim holds for a book, without making a proof. Exit code 1 when it does not.
+
+    Computes the margin, then every equation that a proof would show, on the book's integers. What it prints is for the
+    owner of the book.
+
+    \b
+    Example:
+        zkmargin check --snapshot snapshot.json --book book.json --claim 1.25
+    """
+    check_paths([snapshot_path, *book_paths])
+    claim = parse_claim(claim_text, requirement)
+    snapshot = load(Snapshot, snapshot_path)
+    lots = load_lots(book_paths, snapshot)
+    report = margin_report(snapshot, lots, requirement)
+    circuit = build_circuit(snapshot, claim)
+    facts = check_facts(report, claim)
+    try:
+        check_witness(circuit, margin_witness(snapshot, claim, lots))
+    except ConstraintError as error:
+        if as_json:
+            terminal.say_json({"holds": False, **facts, "rule": error.rule, "reason": error.message})
+        raise
+    if as_json:
+        terminal.say_json({"holds": True, **facts, "equations": len(circuit.equations)})
+        return
+    for line in check_lines(snapshot, report, claim, len(circuit.equations)):
+        terminal.say(line)
+
+
+def check_facts(report: MarginReport, claim: Claim) -> dict[str, Any]:
+    """The numbers behind the answer, for scripts. Amounts are decimal text in the quote currency."""
+    dump = report.model_dump(mode="json", exclude={"legs", "comparison"})
+    slack = report.slack(claim)
+    return {
+        "claim": claim_facts(claim),
+        "equity": dump["equity"]["total"],
+        "requirement": dump["total"],
+        "surplus_over_claim": from_units(slack // claim.den, VALUATION_DECIMALS),
+        "largest_claim": report.largest_claim,
+        "ratio": report.ratio,
+        "binding": [{"group": g["group"], "scenario": g["label"], "charge": g["charge"]} for g in dump["groups"]],
+    }
+
+
+def check_lines(snapshot: Snapshot, report: MarginReport, claim: Claim, equations: int) -> list[str]:
+    """What holds, for people."""
+    money = lambda amount: f"{from_units(amount // SCALE_BP // 10**7, 2)} {snapshot.quote}"  # noqa: E731
+    headroom = "no requirement" if report.ratio is None else f"{report.ratio} times the requirement"
+    lines = [
+        f"the claim holds: {claim_words(claim)}",
+        f"  equity {money(report.equity.total)}, requirement {money(report.total)}: {headroom}",
+        f"  to spare over the claim: {money(report.slack(claim) // claim.den)}; largest claim that can be proved: "
+        f"{report.largest_claim}",
+    ]
+    lines += [f"  {terminal.safe(g.group)}: {money(g.charge)} from {terminal.safe(g.label)}" for g in report.groups]
+    return [*lines, f"  all {equations} equations of the circuit hold on this book's integers"]

@@ -1,0 +1,120 @@
+"""``zkmargin snapshot``: everything public that a margin is computed and proved from."""
+
+from __future__ import annotations
+
+import click
+
+from circuits import build_circuit
+from engine.margin import Claim
+from engine.market import Market
+from engine.policy import REQUIREMENTS, load_policy
+from engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from formats import InputError
+from formats.files import STDIO
+from zkmargin import terminal
+from zkmargin.files import Output, check_paths, load, write_outputs
+from zkmargin.options import json_option, output_option
+from zkmargin.runtime import compile_note
+from zkmargin.words import layout_facts, snapshot_facts
+
+
+@click.group("snapshot")
+def command() -> None:
+    """Build, show and check risk snapshots.
+
+    A snapshot is a market under a policy, as integers: slots, risk arrays, marks, haircuts. Anyone can rebuild it from
+    the market, bit for bit.
+    """
+
+
+@command.command("build")
+@click.argument("market_path", metavar="MARKET")
+@click.option("--policy", "policy_name", required=True, metavar="NAME", help="A named policy or a policy file.")
+@click.option("--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two; else the policy's.")
+@click.option("--position-bits", type=int, metavar="BITS", help="Bound of positions; else the policy's.")
+@output_option("the snapshot")
+@json_option
+def build_command(
+    market_path: str, policy_name: str, domain_size: int | None, position_bits: int | None, output: str, as_json: bool
+) -> None:
+    """Price the market MARKET under a policy.
+
+    \b
+    Example:
+        zkmargin snapshot build market.json --policy default -o snapshot.json
+        zkmargin snapshot show snapshot.json
+    """
+    check_paths([market_path, policy_name], [output], json=as_json)
+    market = load(Market, market_path)
+    policy = load_policy(policy_name)
+    with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
+        try:
+            snapshot = build_snapshot(market, policy, domain_size=domain_size, position_bits=position_bits)
+        except InputError as error:
+            own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
+            if own:
+                raise InputError(error.reason, file=own, hint=error.hint) from None
+            raise error.located(file=market_path) from None
+        # A snapshot that no proof can be made for is refused here, not at the prover.
+        circuits = [build_circuit(snapshot, Claim(1, 1, requirement)) for requirement in REQUIREMENTS]
+    write_outputs([Output.document(output, snapshot)])
+    facts = {"output": output, **snapshot_facts(snapshot), "layout": layout_facts(circuits[0])}
+    if as_json:
+        terminal.say_json(facts)
+        return
+    err = output == STDIO
+    terminal.say(
+        f"snapshot of {facts['instruments']} instruments and {facts['collateral_assets']} collateral assets under "
+        f"policy {policy.name}, at {snapshot.time}",
+        err=err,
+    )
+    terminal.say(f"digest {facts['digest']}; a proof has {facts['layout']['proof_bytes']} bytes", err=err)
+    if not err:
+        terminal.say(f"wrote {output}; next: zkmargin snapshot show {output}")
+
+
+@command.command("show")
+@click.argument("snapshot_path", metavar="SNAPSHOT")
+@click.option("--slots", is_flag=True, help="List every instrument with its lot and mark.")
+@json_option
+def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
+    """Show what is in SNAPSHOT: slots, risk groups, scenarios, collateral, layout, size of a proof.
+
+    \b
+    Example:
+        zkmargin snapshot show snapshot.json
+        zkmargin snapshot show snapshot.json --slots    # the names and lots that a book may use
+    """
+    snapshot = load(Snapshot, snapshot_path)
+    from zkmargin.show import snapshot_json, snapshot_view  # noqa: PLC0415 - tables are loaded when one is shown
+
+    if as_json:
+        terminal.say_json(snapshot_json(snapshot, slots=slots))
+    else:
+        snapshot_view(snapshot, slots=slots)
+
+
+@command.command("check")
+@click.argument("snapshot_path", metavar="SNAPSHOT")
+@click.argument("market_path", metavar="MARKET")
+@json_option
+def check_command(snapshot_path: str, market_path: str, as_json: bool) -> None:
+    """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests.
+
+    \b
+    Example:
+        zkmargin snapshot check snapshot.json market.json
+    """
+    check_paths([snapshot_path, market_path])
+    snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
+    with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
+        try:
+            check_snapshot(snapshot, market)
+        except InputError as error:
+            raise error.located(file=snapshot_path) from None
+    digest = snapshot.digest().hex()
+    if as_json:
+        terminal.say_json({"same": True, "digest": digest, "market_digest": snapshot.market_digest})
+    else:
+        terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
+        terminal.say(f"gives the digest {digest}")
