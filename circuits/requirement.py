@@ -1,30 +1,32 @@
 """What encoders build on: candidates for a group's charge, additions, and equity.
 
-    W_g >= every candidate of group g, W_g >= 0
-    den * equity - num * factor * (sum_g W_g + additions) >= 0
+    scale * W_g >= every candidate of group g, W_g >= 0       (so W_g is rounded up to a whole money unit)
+    scale * A   >= an addition, A >= 0
+    den * equity - num * (factor * (sum_g W_g + sum A) + 10^4 * sum flat A) >= 0
 
-The prover may choose W_g too large; that only hurts its own claim. So no maximum has to be computed exactly.
+The prover may choose W_g and A too large; that only hurts its own claim. So no maximum has to be computed exactly,
+and rounding, where rates are rational, goes against the account in this one place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from circuits.system import Atom, Form, System
+from circuits.system import Form, Hint, System
 from engine.components import SCALE_BP
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A loss that competes for the charge of a group (money units)."""
+    """A loss that competes for the charge of a group, in 1/scale money units."""
 
     rule: str
     name: str
     loss: Form
+    scale: int
 
 
 class Requirement:
@@ -43,20 +45,40 @@ class Requirement:
         self.system, self.groups, self.group_of = system, groups, group_of
         self._candidates: list[list[Candidate]] = [[] for _ in groups]
         self._additions = Form()
+        self._flat = Form()
         self._equity = system.dense("positions", marks) * SCALE_BP
 
-    def candidate(self, group: int, rule: str, name: str, loss: Form) -> None:
-        """A loss of which only the largest in its group counts. Constant forms without hidden terms are kept out."""
+    def candidate(self, group: int, rule: str, name: str, loss: Form, *, scale: int = 1) -> None:
+        """A loss (1/scale money units) of which only the largest in its group counts; without hidden terms, none."""
         if loss.terms:
-            self._candidates[group].append(Candidate(rule, name, loss))
+            self._candidates[group].append(Candidate(rule, name, loss, scale))
 
-    def addition(self, amount: Form) -> None:
-        """An amount on top of the groups' charges (money units); the form must never be below what is meant."""
-        self._additions += amount
+    def addition(self, rule: str, name: str, amount: Form, *, scale: int = 1, factored: bool = True) -> None:
+        """An amount (1/scale money units, never below 0) on top of the groups' charges, times the factor or flat.
+
+        The form must never be below what is meant.
+        """
+        if scale > 1:
+            upper = -(-self.system.bounds(amount)[1] // scale)
+            rounded = self.system.integer(f"{rule}: {name}", upper, lambda of: -(-amount.value(of) // scale))
+            self.system.at_least_zero(rule, name, scale * rounded - amount)
+            amount = rounded
+        if factored:
+            self._additions += amount
+        else:
+            self._flat += amount
 
     def credit(self, value: Form) -> None:
         """A part of equity (valuation units); the form must never be above what is meant."""
         self._equity += value
+
+    def at_least(self, rule: str, name: str, *forms: Form) -> Form:
+        """A hidden integer that is at least each form and at least 0; an honest prover takes the smallest."""
+        upper = max(self.system.bounds(form)[1] for form in forms)
+        bound = self.system.integer(f"{rule}: {name}", upper, _largest([(form, 1) for form in forms]))
+        for form in forms:
+            self.system.at_least_zero(rule, name, bound - form)
+        return bound
 
     def write(self, *, factor_bp: int, num: int, den: int) -> None:
         """The equations of the charges and of the claim equity : requirement >= num : den."""
@@ -64,14 +86,15 @@ class Requirement:
         for group, candidates in zip(self.groups, self._candidates, strict=True):
             if not candidates:
                 continue
-            losses = [c.loss for c in candidates]
-            upper = max(self.system.bounds(loss)[1] for loss in losses)
-            W = self.system.integer(f"charge of {group}", upper, _largest(losses))
+            upper = max(-(-self.system.bounds(c.loss)[1] // c.scale) for c in candidates)
+            W = self.system.integer(f"charge of {group}", upper, _largest([(c.loss, c.scale) for c in candidates]))
             for c in candidates:
-                self.system.at_least_zero(c.rule, f"{group}: {c.name}", W - c.loss)
+                self.system.at_least_zero(c.rule, f"{group}: {c.name}", c.scale * W - c.loss)
             charge += W
-        self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - (num * factor_bp) * charge)
+        requirement = factor_bp * charge + SCALE_BP * self._flat
+        self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
 
 
-def _largest(losses: list[Form]) -> Callable[[Callable[[Atom], int]], int]:
-    return lambda of: max(0, *(loss.value(of) for loss in losses))
+def _largest(losses: list[tuple[Form, int]]) -> Hint:
+    """The least integer that is >= loss / scale for every loss, and >= 0."""
+    return lambda of: max(0, *(-(-loss.value(of) // scale) for loss, scale in losses))

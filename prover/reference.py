@@ -1,20 +1,20 @@
 """The reference prover: docs/protocol.md section 4, line by line, with the letters of that text.
 
-Read this to learn the argument; ``prover/argument.py`` is the same thing made fast. Polynomials are ``galois.Poly`` over
-F, group elements are py_ecc points, commitments are plain sums: nothing here is clever, and nothing is shared with the
-fast prover but messages, transcript and circuit. On the same randomness both give the same bytes. Slow (seconds at
-n = 16) and not constant-time: for study and tests. Needs the extra ``zkmargin[reference]``.
+Read this to learn the argument; ``prover/argument.py`` is the same thing made fast. Polynomials are ``galois.Poly``
+over F, group elements are py_ecc points, commitments are plain sums: nothing here is clever, and nothing is shared
+with the fast prover but messages, transcript and circuit. On the same randomness both give the same bytes. Seconds at
+n = 16, not constant-time: for study and tests. Needs the extra ``zkmargin[reference]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import galois
 import numpy as np
-from py_ecc import optimized_bls12_381 as bls
+from py_ecc import optimized_bls12_381
 from py_ecc.bls.g2_primitives import G1_to_pubkey
 
 from circuits.circuit import Circuit
@@ -29,11 +29,21 @@ from verifier.transcript import MarginTranscript
 #: The scalar field. Its elements are held as Python integers, whatever their size.
 F: Any = galois.GF(r, primitive_element=GENERATOR, verify=False)
 X: Any = galois.Poly.Identity(F)
+bls: Any = optimized_bls12_381  # py_ecc does not export its names to type checkers
 Poly = Any
 FieldVector = Any
 Point = tuple[Any, Any, Any]
-#: Anything that adds and multiplies: polynomials in the prover, linear forms in commitments in the verifier.
-Element = TypeVar("Element", bound=Any)
+
+
+class Ring(Protocol):
+    """Anything that adds and multiplies: polynomials in the prover, linear forms in commitments in the verifier."""
+
+    def __add__(self, other: Self) -> Self: ...
+    def __sub__(self, other: Self) -> Self: ...
+    def __mul__(self, other: Self) -> Self: ...
+
+
+Element = TypeVar("Element", bound=Ring)
 
 
 def constant(c: int) -> Poly:
@@ -150,8 +160,8 @@ def prove_reference(
         """column + (b0 + b1 X + ...) Z_H"""
         column[name] = interpolate(on_H[name]) + galois.Poly(b, field=F, order="asc") * Z_H
 
-    def commit(*names: str) -> tuple[bytes, ...]:
-        return tuple(commit_polynomial(column[name], tau_powers) for name in names)
+    def commit(name: str) -> bytes:
+        return commit_polynomial(column[name], tau_powers)
 
     # 0. C = sum_i v_i [L_i(tau)]_1 + b [Z_H(tau)]_1: committed before
     for (role, s), b in blinders.items():
@@ -169,7 +179,7 @@ def prove_reference(
         blinded("A", draw(), draw())
         blinded("B", draw())
         blinded("C", draw())
-    message1 = Message1(commit(*f), *commit("mu"), commit(*"ABC") if circuit.gates else ())
+    message1 = Message1(tuple(map(commit, f)), commit("mu"), tuple(map(commit, "ABC" if circuit.gates else "")))
     beta, rho = transcript.round1(message1)
 
     # 2. h_g = sum_{c in g} 1/(beta + f_c) on H; phi(1) = 0, phi(omega X) - phi(X) = total(X) - sigma/n on H
@@ -188,7 +198,7 @@ def prove_reference(
     for name in h:
         blinded(name, draw())
     blinded("phi", draw(), draw(), draw())
-    message2 = Message2(commit(*h), *commit("phi"))
+    message2 = Message2(tuple(map(commit, h)), commit("phi"))
     chi = transcript.round2(message2)
 
     # 3. T Z_H = right side, in g pieces of n coefficients, the last one keeping the tail: T_i + t_i X^n, T_{i+1} - t_i
@@ -208,7 +218,7 @@ def prove_reference(
         t = constant(draw())
         T_pieces[i], T_pieces[i + 1] = T_pieces[i] + t * X**n, T_pieces[i + 1] - t
     column.update({f"T[{i}]": piece for i, piece in enumerate(T_pieces)})
-    message3 = Message3(commit(*(f"T[{i}]" for i in range(pieces))))
+    message3 = Message3(tuple(commit(f"T[{i}]") for i in range(pieces)))
     zeta = transcript.round3(message3)
 
     # 4. f_c(zeta), phi(omega zeta), and A(zeta) if there are gates: nothing else
@@ -231,7 +241,7 @@ def prove_reference(
     column["W"] = divide(claim, zeta)
     # W' = ( phi - phi(omega zeta) ) / (X - omega zeta)
     column["W'"] = divide(column["phi"] - constant(phi_value), omega * zeta)
-    return Proof(message1, message2, message3, message4, Message5(*commit("W", "W'")))
+    return Proof(message1, message2, message3, message4, Message5(commit("W"), commit("W'")))
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -286,7 +296,7 @@ def divide(p: Poly, z: int) -> Poly:
     return quotient
 
 
-def _product(factors: Any, one: Element) -> Element:
+def _product(factors: Iterable[Element], one: Element) -> Element:
     result = one
     for factor in factors:
         result = result * factor

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from py_ecc import optimized_bls12_381 as bls
 from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1, subgroup_check
 
 from crypto.field import r
@@ -18,6 +17,7 @@ from formats.errors import ProofFormatError
 from prover.reference import (
     F,
     Point,
+    bls,
     combine_points,
     decode_powers,
     evaluate,
@@ -78,7 +78,7 @@ def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
 
     commitment = {name: Linear(0, {name: 1}) for name in points}
     sent = {f"f[{c}]": value for c, value in enumerate(proof.message4.f)}
-    sent |= {"A": value for value in proof.message4.A}
+    sent |= dict(zip("A", proof.message4.A, strict=False))
     phi_value = proof.message4.phi_shifted
 
     # D = T Z_H(zeta) - (right side)
@@ -114,7 +114,7 @@ def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
 def decode_point(name: str, data: bytes) -> Point:
     """A finite point of G1 from its one 48-byte encoding. Raises ProofFormatError."""
     try:
-        point: Point = pubkey_to_G1(data)
+        point: Point = pubkey_to_G1(data)  # type: ignore[arg-type]  # a NewType of bytes
     except ValueError as error:
         raise ProofFormatError(f"{name}: {error}") from None
     if bls.is_inf(point) or not subgroup_check(point) or G1_to_pubkey(point) != data:

@@ -18,7 +18,7 @@ def encode(component: PublishedShortOptionMinimum, requirement: Requirement) -> 
     """A candidate of each group in mode ``floor``, one addition in mode ``added``."""
     charge = component.charge.values
     if component.mode == "added":
-        requirement.addition(requirement.system.dense("short", charge))
+        requirement.addition(component.type, "short option minimum", requirement.system.dense("short", charge))
         return
     for g in range(len(requirement.groups)):
         minimum = requirement.system.dense("short", np.where(requirement.group_of == g, charge, 0))
