@@ -233,8 +233,8 @@ class Combination:
         for v, weight in enumerate(w["bounded"]):
             for column, row, d in c.digit_cells(v):
                 result["digits", column][row] = weight * n**d % r
-        for kind in "ABC" if c.gates else "":
-            result[kind, 0] = [*w[kind], *[0] * (n - len(c.gates))]
+        for wire in "ABC" if c.gates else "":
+            result[wire, 0] = [*w[wire], *[0] * (n - len(c.gates))]
         return result
 
     def at(self, lagrange: Sequence[int]) -> Columns:

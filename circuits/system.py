@@ -137,8 +137,11 @@ class System:
         bound = (1 << (self.k * -(-bits // self.k))) - 1
         balance: Atom = ("collateral", j)
         self._bounds[balance] = (-bound if negative else 0, bound)
-        credit = self.integer(f"collateral {j} held", bound, lambda of: max(of(balance), 0))
-        debit = self.integer(f"collateral {j} owed", bound, lambda of: max(-of(balance), 0)) if negative else Form()
+        if negative:
+            credit = self.integer(f"collateral {j} held", bound, lambda of: max(of(balance), 0))
+            debit = self.integer(f"collateral {j} owed", bound, lambda of: max(-of(balance), 0))
+        else:
+            credit, debit = self.integer(f"collateral {j} held", bound, lambda of: of(balance)), Form()
         self.equal("collateral bound", f"collateral {j}", Form({balance: 1}) - credit + debit)
         self._collateral_sides.append((credit, debit))
 

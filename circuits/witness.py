@@ -34,7 +34,8 @@ class Witness:
     collateral: tuple[int, ...]
     bounded: tuple[int, ...]
     gates: tuple[tuple[int, int, int], ...] = ()
-    _sums: dict[str, list[int]] = field(default_factory=dict, compare=False)
+    # init=False: a copy with other values (dataclasses.replace) must not keep the sums of the old ones
+    _sums: dict[str, list[int]] = field(default_factory=dict, init=False, compare=False)
 
     def value(self, circuit: Circuit, atom: Atom) -> int:
         """The integer value of one atom."""
@@ -70,9 +71,9 @@ class Witness:
             start = (column - circuit.packed_offset) * n
             result["digits", column] = packed[start : start + n]
         if circuit.gates:
-            for i, kind in enumerate("ABC"):
-                wires = [gate[i] % r for gate in self.gates]
-                result[kind, 0] = wires + [0] * (n - len(wires))
+            for i, wire in enumerate("ABC"):
+                values = [gate[i] % r for gate in self.gates]
+                result[wire, 0] = values + [0] * (n - len(values))
         return result
 
 
@@ -111,15 +112,15 @@ def assign(circuit: Circuit, positions: Sequence[int], collateral: Sequence[int]
     bounded = []
     for v, variable in enumerate(circuit.bounded):
         x = variable.hint(value)
-        if x < 0:
-            rule, name = (slack_of[v].rule, slack_of[v].name) if v in slack_of else (variable.name, "")
+        if x < 0 and v in slack_of:
+            rule, name = slack_of[v].rule, slack_of[v].name
             raise ConstraintError(f"{rule}: {name}: short by {-x}", rule=rule, shortfall=-x)
-        if x >= circuit.n**variable.digits:
+        if not 0 <= x < circuit.n**variable.digits:
             raise InputError(f"{variable.name}: does not fit its range")
         values["bounded", v] = x
         bounded.append(x)
     gates = tuple((value(("A", g)), value(("B", g)), value(("C", g))) for g in range(len(circuit.gates)))
-    return Witness(tuple(positions), long, short, tuple(collateral), tuple(bounded), gates, sums)
+    return Witness(tuple(positions), long, short, tuple(collateral), tuple(bounded), gates)
 
 
 def check(circuit: Circuit, witness: Witness) -> None:

@@ -186,9 +186,10 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
     factor = snapshot.policy.factor_bp(requirement)
     book = _assess(snapshot, legs, requirement)
     worth = equity(snapshot, lots)
-    total = factor * book.total
+    total = book.total(factor)
     marks = snapshot.marks.values.tolist()
-    alone = [factor * _assess(snapshot, [leg], requirement).total for leg in legs]
+    alone = [_assess(snapshot, [leg], requirement).total(factor) for leg in legs]
+    shares = book.shares(legs, factor)
     values = [SCALE_BP * leg.lots * marks[leg.slot] for leg in legs]
     portfolio, cross = total - worth.mark_to_market, sum(alone) - worth.mark_to_market
     claim = largest_claim(worth.total, total, requirement)
@@ -199,7 +200,8 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
         total=total,
         groups=tuple(_group_report(snapshot, book, group, factor) for group in range(len(snapshot.groups))),
         additions=tuple(
-            Addition(component=part.type, amount=factor * amount) for part, amount in book.additions if amount
+            Addition(component=added.part.type, amount=factor * added.addition + SCALE_BP * added.flat)
+            for added in book.added
         ),
         surplus=worth.total - total,
         ratio=from_units(10_000 * worth.total // total, 4) if total > 0 else None,
@@ -219,9 +221,9 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
                 quantity=_quantity(leg.lots, snapshot.instruments[leg.slot].lot),
                 mark_to_market=value,
                 alone=own,
-                contribution=factor * book.share(leg),
+                contribution=round(share),
             )
-            for leg, own, value in zip(legs, alone, values, strict=True)
+            for leg, own, value, share in zip(legs, alone, values, shares, strict=True)
         ),
     )
 
@@ -240,8 +242,7 @@ def equity(snapshot: Snapshot, lots: BookLots) -> Equity:
 
 def requirement_total(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> int:
     """The requirement of a book in valuation units. Raises InputError as ``margin_report`` does."""
-    factor = snapshot.policy.factor_bp(requirement)
-    return factor * _assess(snapshot, _legs(snapshot, lots), requirement).total
+    return _assess(snapshot, _legs(snapshot, lots), requirement).total(snapshot.policy.factor_bp(requirement))
 
 
 def claim_slack(snapshot: Snapshot, lots: BookLots, claim: Claim) -> int:
@@ -275,49 +276,77 @@ def largest_claim(equity_total: int, requirement: int, name: str = "initial") ->
 
 @dataclass(frozen=True, slots=True)
 class _Binding:
-    """What sets the charge of a group: a component's candidate, and its amount in money units."""
+    """What sets the charge of a group: a component's candidate, its amount in money units and its exact scale."""
 
     part: PublishedPart
     candidate: int
     amount: int
+    scale: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Assessment:
-    """The charges of a book before the factor, in money units."""
+    """The charges of a book before the factor, in whole money units."""
 
     candidates: dict[int, list[_Binding]]  # per group the largest candidate of each component
-    additions: list[tuple[PublishedPart, int]]
-
-    @property
-    def total(self) -> int:
-        charges = sum(max(0, self.binding(group).amount) for group in self.candidates)
-        return charges + sum(amount for _, amount in self.additions)
+    added: list[_Added]
 
     def binding(self, group: int) -> _Binding:
         return max(self.candidates[group], key=lambda candidate: candidate.amount)
 
-    def share(self, leg: Leg) -> int:
-        """A leg's summand of the total: its share of the candidate that binds, and of the additions."""
-        added = sum(part.share(leg, None) for part, _ in self.additions)
-        if leg.group not in self.candidates:
-            return added
-        binding = self.binding(leg.group)
-        return added + (binding.part.share(leg, binding.candidate) if binding.amount > 0 else 0)
+    def total(self, factor_bp: int) -> int:
+        """The requirement in valuation units."""
+        charges = sum(max(0, self.binding(group).amount) for group in self.candidates)
+        factored = sum(added.addition for added in self.added)
+        return factor_bp * (charges + factored) + SCALE_BP * sum(added.flat for added in self.added)
+
+    def shares(self, legs: Sequence[Leg], factor_bp: int) -> list[Fraction]:
+        """Each leg's summand of the total, in valuation units: exact, before amounts are rounded up."""
+        shares = [Fraction(0)] * len(legs)
+        for group in self.candidates:
+            binding = self.binding(group)
+            if binding.amount > 0:
+                places = [i for i, leg in enumerate(legs) if leg.group == group]
+                own = binding.part.shares([legs[i] for i in places], binding.candidate)
+                for i, share in zip(places, own, strict=True):
+                    shares[i] += Fraction(factor_bp * share, binding.scale)
+        for added in self.added:
+            factor = factor_bp if added.addition else SCALE_BP
+            for i, share in enumerate(added.part.shares(legs, None)):
+                shares[i] += Fraction(factor * share, added.scale)
+        return shares
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What a component adds, in whole money units: times the requirement's factor, or flat (never both)."""
+
+    part: PublishedPart
+    addition: int
+    flat: int
+    scale: int
 
 
 def _assess(snapshot: Snapshot, legs: Sequence[Leg], requirement: str) -> _Assessment:
     candidates: dict[int, list[_Binding]] = {}
-    additions: list[tuple[PublishedPart, int]] = []
+    added: list[_Added] = []
     for part in snapshot.components:
         if not part.applies_to(requirement):
             continue
         charge = part.assess(legs)
         for group, losses in charge.candidates.items():
             largest = max(losses)
-            candidates.setdefault(group, []).append(_Binding(part, losses.index(largest), largest))
-        additions.append((part, charge.addition))
-    return _Assessment(candidates, additions)
+            amount = _rounded_up(largest, charge.scale)
+            candidates.setdefault(group, []).append(_Binding(part, losses.index(largest), amount, charge.scale))
+        if charge.addition or charge.flat:
+            addition, flat = (_rounded_up(x, charge.scale) for x in (charge.addition, charge.flat))
+            added.append(_Added(part, addition, flat, charge.scale))
+    return _Assessment(candidates, added)
+
+
+def _rounded_up(amount: int, scale: int) -> int:
+    """The one rounding after the risk arrays: up to a whole money unit, against the account."""
+    return -(-amount // scale)
 
 
 def _legs(snapshot: Snapshot, lots: BookLots) -> list[Leg]:

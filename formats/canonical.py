@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
-from typing import Any, Literal
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, NoReturn
 
 from Crypto.Hash import keccak
 
+from formats import lines
 from formats.errors import InputError
 
 MAX_INTEGER_DIGITS = 400
@@ -64,27 +65,30 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
         InputError: with the line of the first problem where the parser knows it.
     """
 
+    # Numbers are never repeated in a message: in a book they are secret.
+    def refuse(literal: str, reason: str) -> NoReturn:
+        raise InputError(reason, file=file, line=lines.of_literal(text, literal))
+
     def integer(digits: str) -> int:
         if len(digits) > MAX_INTEGER_DIGITS:
-            raise InputError(f"an integer of {len(digits)} digits (at most {MAX_INTEGER_DIGITS})", file=file)
+            refuse(digits, f"an integer of more than {MAX_INTEGER_DIGITS} digits")
         if digits == "-0":
-            raise InputError("-0 is not a number here: write 0", file=file)
+            refuse(digits, "-0 is not a number here: write 0")
         return int(digits)
 
     def fraction(digits: str) -> Decimal:
         if decimals == "refuse":
-            raise InputError(
-                f"the bare number {digits[:40]}: write numbers with a point or exponent as strings", file=file
-            )
-        if len(digits) > MAX_INTEGER_DIGITS:
-            raise InputError("a number of too many digits", file=file)
-        number = Decimal(digits)
-        if not number.is_finite() or abs(number.adjusted()) > MAX_INTEGER_DIGITS:
-            raise InputError(f"the number {digits[:40]} is out of range", file=file)
+            refuse(digits, "a bare number with a point or exponent: write it as a string")
+        try:
+            number = Decimal(digits) if len(digits) <= MAX_INTEGER_DIGITS else None
+        except InvalidOperation:  # an exponent beyond what Decimal itself holds
+            number = None
+        if number is None or abs(number.adjusted()) > MAX_INTEGER_DIGITS:
+            refuse(digits, f"a number of more than {MAX_INTEGER_DIGITS} digits before or after the point")
         return number
 
     def constant(name: str) -> Json:
-        raise InputError(f"{name} is not a number", file=file)
+        refuse(name, f"{name} is not a number")
 
     def pairs(items: list[tuple[str, Json]]) -> dict[str, Json]:
         result = dict(items)
@@ -92,7 +96,7 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
             seen: set[str] = set()
             for key, _ in items:
                 if key in seen:
-                    raise InputError("the key appears twice", file=file, field=key[:200])
+                    raise InputError("the key appears twice", file=file, field=key[:200], line=lines.of_twin(text))
                 seen.add(key)
         return result
 
@@ -102,6 +106,7 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
         if text.startswith("\ufeff"):
             raise InputError("starts with a byte-order mark: save it as plain UTF-8", file=file)
         _bound_depth(text, file)
+        _refuse_lone_surrogates(text, file)
         return json.loads(
             text, parse_int=integer, parse_float=fraction, parse_constant=constant, object_pairs_hook=pairs
         )
@@ -111,6 +116,19 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
         raise InputError(f"not JSON: {error.msg}", file=file, line=error.lineno) from None
     except RecursionError:
         raise InputError("nested too deeply", file=file) from None
+
+
+def _refuse_lone_surrogates(text: str, file: str | None) -> None:
+    """JSON can spell half a surrogate pair, which is no character: no UTF-8, so no canonical form, can hold it."""
+    # Cheap test first: almost no document has such an escape at all.
+    if (escape := re.search(r"\\u[dD][89a-fA-F]", text)) is None:
+        return
+    for string in lines.STRING.finditer(text, text.rfind("\n", 0, escape.start()) + 1):
+        try:
+            json.loads(string.group(), strict=False).encode()
+        except UnicodeEncodeError:
+            line = text.count("\n", 0, string.start()) + 1
+            raise InputError("half of a surrogate pair, which is no character", file=file, line=line) from None
 
 
 def _bound_depth(text: str, file: str | None) -> None:
@@ -137,9 +155,3 @@ def _bound_depth(text: str, file: str | None) -> None:
                 raise InputError(f"nested more than {MAX_DEPTH} deep", file=file, line=line)
         elif char in "]}":
             depth -= 1
-
-
-def line_of(text: str, key: str) -> int | None:
-    """The 1-based line on which an object key first appears, for error messages."""
-    at = text.find(json.dumps(key, ensure_ascii=False))
-    return None if at < 0 else text.count("\n", 0, at) + 1

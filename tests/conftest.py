@@ -7,9 +7,12 @@ that is there but empty or unreadable fails.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -87,3 +90,15 @@ def conformance_family(conformance_data: Path) -> Callable[[str], list[Path]]:
         return files
 
     return files_of
+
+
+@pytest.fixture(scope="session")
+def lab() -> ModuleType:
+    """The bench of the tests of the argument, ``tests/lab.py``, by its path: tests import nothing from each other."""
+    spec = importlib.util.spec_from_file_location("lab", Path(__file__).with_name("lab.py"))
+    if spec is None or spec.loader is None:
+        pytest.fail("tests/lab.py is missing")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["lab"] = module
+    spec.loader.exec_module(module)
+    return module

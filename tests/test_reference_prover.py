@@ -33,9 +33,9 @@ def stream(seed: str) -> Draw:
     return lambda: int.from_bytes(b"".join(keccak256(f"{seed} {next(counter)}".encode()) for _ in "ab"), "big") % r
 
 
-def worst_case(system: System, rows: list[list[int]]) -> Form:
-    """A requirement that covers the loss of every row; the honest prover says 50, more than it needs."""
-    requirement = system.integer("requirement", 60, lambda _: 50)
+def worst_case(system: System, rows: list[list[int]], charge: int) -> Form:
+    """A requirement that covers the loss of every row; the honest prover claims ``charge``, more than it needs."""
+    requirement = system.integer("requirement", charge + 10, lambda _: charge)
     for s, row in enumerate(rows):
         covered = requirement + system.dense("positions", np.array(row, dtype=np.int64))
         system.at_least_zero("scenario", str(s), covered)
@@ -45,7 +45,7 @@ def worst_case(system: System, rows: list[list[int]]) -> Form:
 def attested(n: int, slots: int) -> tuple[Circuit, list[int], list[int]]:
     """Positions without digits; one packed column."""
     system = System(n=n, position_count=slots, position_bits=3, range_proved=False, collateral=[(4, False)])
-    requirement = worst_case(system, [[1, -2] + [1] * (slots - 2)])
+    requirement = worst_case(system, [[1, -2] + [1] * (slots - 2)], 50)
     system.at_least_zero("claim", "", system.collateral(0)[0] * 5 - requirement)
     return Circuit.freeze(system, 1), [3, -1, -2, 5][:slots] + [1] * (slots - 4), [11]
 
@@ -55,13 +55,13 @@ def ranged(n: int, slots: int) -> tuple[Circuit, list[int], list[int]]:
     bits = n.bit_length() - 1
     collateral = [(bits, True), (2 * bits, False), (bits, False)]
     system = System(n=n, position_count=slots, position_bits=2 * bits, range_proved=True, collateral=collateral)
-    requirement = worst_case(system, [[(7 * i + 3 * s) % 11 - 5 for i in range(slots)] for s in range(3)])
+    requirement = worst_case(system, [[(7 * i + 3 * s) % 11 - 5 for i in range(slots)] for s in range(3)], 400)
     shorts = system.dense("short", np.full(slots, 2, dtype=np.int64))
     system.at_least_zero("short option minimum", "all", system.collateral(1)[0] + requirement - shorts)
     held, owed = system.collateral(0)
     system.at_least_zero("claim", "", system.collateral(1)[0] * 9 + held - owed * 2 - requirement * 2 + 1)
     positions = [0] * slots
-    positions[0], positions[1], positions[-1] = 2, -2, 9
+    positions[0], positions[1], positions[-1] = 2, -2, n + 9
     return Circuit.freeze(system, 3), positions, [-3, 100, 1]
 
 

@@ -167,7 +167,8 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             "market digest": facts["market_digest"],
             "policy": f"{snapshot.policy.name} version {snapshot.policy.version}: {snapshot.policy.title}",
             "components": ", ".join(facts["components"]),
-            "requirements": ", ".join(f"{k} {v / 100:g} %" for k, v in facts["requirements_bp"].items()) + " of the charge",
+            "requirements": ", ".join(f"{k} {v / 100:g} %" for k, v in facts["requirements_bp"].items())
+            + " of the charge",
         },
     )
     out.print(result)

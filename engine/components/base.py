@@ -28,15 +28,22 @@ class Leg(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one component asks of a book, in money units before the requirement's factor.
+    """What one component asks of a book, in 1/scale money units.
+
+    Rates make rational amounts; each amount is rounded up (against the account) to a whole money unit in one place,
+    ``engine.margin``, as the circuit does.
 
     Attributes:
         candidates: per risk group, losses (gain negative) of which only the largest, over all components, counts.
-        addition: an amount on top of the groups' charges.
+        addition: an amount on top of the groups' charges, multiplied by the requirement's factor; never negative.
+        flat: an amount on top of the requirement, not multiplied by the factor; never negative.
+        scale: what a money unit counts in this charge.
     """
 
     candidates: Mapping[int, Sequence[int]] = field(default_factory=dict)
     addition: int = 0
+    flat: int = 0
+    scale: int = 1
 
 
 class PublishedPart(Model):
@@ -61,8 +68,16 @@ class PublishedPart(Model):
         return Charge()
 
     def share(self, leg: Leg, candidate: int | None) -> int:  # noqa: ARG002
-        """One leg's summand in candidate ``candidate`` of its group, or in the addition for None (money units)."""
+        """One leg's summand in candidate ``candidate`` of its group, or for None in what is added (1/scale)."""
         return 0
+
+    def shares(self, legs: Sequence[Leg], candidate: int | None) -> Sequence[int]:
+        """Every leg's summand, in the order of ``legs`` (those of the candidate's group, or all for None).
+
+        A component in which legs net against each other (per strike, per expiry) overrides this: the shares are a
+        subgradient, and add up to the amount that ``assess`` gives.
+        """
+        return [self.share(leg, candidate) for leg in legs]
 
     def label(self, group: int, candidate: int) -> str:
         """What a person calls a candidate of a group."""

@@ -73,9 +73,14 @@ def to_bytes_le(vector: FieldVector) -> bytes:
     check_vector(vector)
     if not JIT_ENABLED:
         return b"".join(x.to_bytes(SCALAR_BYTES, "little") for x in to_ints(vector))
+    return blocks_to_words(standard_blocks(vector), len(vector))[:, :4].astype("<u8").tobytes()
+
+
+def standard_blocks(vector: FieldVector) -> Blocks:
+    """The elements as plain integers in ``[0, r)``, out of Montgomery form; for kernels."""
     standard = empty_blocks(len(vector.blocks))
     compiled.scale(standard, vector.blocks, _block([1] * LANES))
-    return blocks_to_words(standard, len(vector))[:, :4].astype("<u8").tobytes()
+    return standard
 
 
 def from_int64(values: np.typing.NDArray[np.int64]) -> FieldVector:

@@ -9,8 +9,8 @@ import click
 from circuits import build_circuit, margin_witness
 from circuits import check as check_witness
 from engine.components import SCALE_BP
-from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from engine.decimals import from_units
+from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from engine.snapshot import Snapshot
 from formats import ConstraintError
 from zkmargin import terminal
@@ -19,22 +19,21 @@ from zkmargin.options import book_option, claim_options, json_option, parse_clai
 from zkmargin.words import claim_facts, claim_words
 
 
-@click.command("check")
+@click.command("check",
+    cls=Command,
+    examples=[
+        'zkmargin check --snapshot snapshot.json --book book.json --claim 1.25',
+    ],
+)
 @snapshot_option
 @book_option
 @claim_options
 @json_option
-def command(
-    snapshot_path: str, book_paths: tuple[str, ...], claim_text: str, requirement: str, as_json: bool
-) -> None:
+def command(snapshot_path: str, book_paths: tuple[str, ...], claim_text: str, requirement: str, as_json: bool) -> None:
     """Say whether a claim holds for a book, without making a proof. Exit code 1 when it does not.
 
     Computes the margin, then every equation that a proof would show, on the book's integers. What it prints is for the
     owner of the book.
-
-    \b
-    Example:
-        zkmargin check --snapshot snapshot.json --book book.json --claim 1.25
     """
     check_paths([snapshot_path, *book_paths])
     claim = parse_claim(claim_text, requirement)

@@ -25,7 +25,13 @@ from zkmargin.words import part_facts
 MAX_ALIAS = 200
 
 
-@click.command("commit")
+@click.command("commit",
+    cls=Command,
+    examples=[
+        'zkmargin commit book.json --snapshot snapshot.json -o commitment.json --opening opening.json',
+        'zkmargin commit custody.json --snapshot snapshot.json --part collateral --alias "custodian A" -o collateral.json --opening collateral-opening.json',
+    ],
+)
 @click.argument("book_path", metavar="BOOK")
 @snapshot_option
 @click.option("--part", type=click.Choice([*ROLES, "both"]), default="both", show_default=True, help="What to commit.")
@@ -42,12 +48,6 @@ def command(
 
     The commitment shows nothing about the book and holds for every snapshot with the same slots. Keep the opening as
     secret and as safe as the book: nothing can be proved about the commitment without it.
-
-    \b
-    Example:
-        zkmargin commit book.json --snapshot snapshot.json -o commitment.json --opening opening.json
-        zkmargin commit custody.json --snapshot snapshot.json --part collateral --alias "custodian A" \\
-            -o collateral.json --opening collateral-opening.json
     """
     check_paths([book_path, snapshot_path], [output, opening_path], json=as_json)
     refuse_terminal(opening_path, "a secret opening")

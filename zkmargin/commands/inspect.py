@@ -27,7 +27,13 @@ from zkmargin.words import part_facts, snapshot_facts
 Facts = dict[str, Any]
 
 
-@click.command("inspect")
+@click.command("inspect",
+    cls=Command,
+    examples=[
+        'zkmargin inspect proof.bin',
+        'zkmargin inspect proof.bin --snapshot snapshot.json --json',
+    ],
+)
 @click.argument("file")
 @click.option("--snapshot", "snapshot_path", metavar="FILE", help="For a proof: show its elements by name.")
 @claim_options
@@ -37,11 +43,6 @@ def command(file: str, snapshot_path: str | None, claim_text: str, requirement: 
 
     Of a book or an opening only the shape is shown. A proof's elements have names only with the snapshot and the claim
     that it was made for.
-
-    \b
-    Example:
-        zkmargin inspect proof.bin
-        zkmargin inspect proof.bin --snapshot snapshot.json --json
     """
     check_paths([file, *([snapshot_path] if snapshot_path else [])])
     data = read_bytes(file)

@@ -13,7 +13,12 @@ from zkmargin.options import json_option, snapshot_option
 from zkmargin.words import snapshot_facts
 
 
-@click.command("margin")
+@click.command("margin",
+    cls=Command,
+    examples=[
+        'zkmargin margin book.json --snapshot snapshot.json',
+    ],
+)
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
 @snapshot_option
 @click.option("--requirement", type=click.Choice(REQUIREMENTS), default="initial", show_default=True)
@@ -29,10 +34,6 @@ def command(book_paths: tuple[str, ...], snapshot_path: str, requirement: str, a
          "collateral": {"USDC": "250000", "BTC": "3.25"}}
 
     with decimal strings in each instrument's own units, exact multiples of its lot.
-
-    \b
-    Example:
-        zkmargin margin book.json --snapshot snapshot.json
     """
     check_paths([*book_paths, snapshot_path])
     snapshot = load(Snapshot, snapshot_path)

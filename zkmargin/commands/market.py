@@ -23,7 +23,13 @@ def command() -> None:
     """
 
 
-@command.command("import")
+@command.command("import",
+    cls=Command,
+    examples=[
+        'zkmargin market import --format deribit-csv tickers.csv --price USDC=1 -o market.json',
+        'zkmargin snapshot build market.json --policy default -o snapshot.json',
+    ],
+)
 @click.argument("file")
 @click.option("--format", "format_name", required=True, type=click.Choice(list(IMPORTERS)), help="The file's format.")
 @click.option("--pull", type=click.IntRange(min=1), metavar="N", help="Which pull of a file that holds several.")
@@ -39,13 +45,7 @@ def command() -> None:
 def import_command(
     file: str, format_name: str, pull: int | None, price_texts: tuple[str, ...], output: str, as_json: bool
 ) -> None:
-    """Make a market from FILE (- for standard input), and explain every choice that was made on the way.
-
-    \b
-    Example:
-        zkmargin market import --format deribit-csv tickers.csv --price USDC=1 -o market.json
-        zkmargin snapshot build market.json --policy default -o snapshot.json
-    """
+    """Make a market from FILE (- for standard input), and explain every choice that was made on the way."""
     check_paths([file], [output], json=as_json)
     with terminal.progress(f"Reading {terminal.safe(file)}"):
         market = import_market(file, format_name, pull=pull, prices=parse_prices(price_texts))

@@ -18,15 +18,15 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list",
+    cls=Command,
+    examples=[
+        'zkmargin policy list',
+    ],
+)
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the named policies.
-
-    \b
-    Example:
-        zkmargin policy list
-    """
+    """List the named policies."""
     policies = [load_policy(name) for name in policy_names()]
     if as_json:
         terminal.say_json(
@@ -37,17 +37,17 @@ def list_command(as_json: bool) -> None:
         terminal.say(f"{policy.name}  {policy.title} (version {policy.version})")
 
 
-@command.command("show")
+@command.command("show",
+    cls=Command,
+    examples=[
+        'zkmargin policy show default',
+        'zkmargin policy show default --json > my-policy.json',
+    ],
+)
 @click.argument("name")
 @json_option
 def show_command(name: str, as_json: bool) -> None:
-    """Show the policy NAME: a named policy or a policy file. With --json, the whole document.
-
-    \b
-    Example:
-        zkmargin policy show default
-        zkmargin policy show default --json > my-policy.json
-    """
+    """Show the policy NAME: a named policy or a policy file. With --json, the whole document."""
     policy = load_policy(name)
     if as_json:
         terminal.say_json(policy.model_dump(mode="json"))

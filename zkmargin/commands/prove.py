@@ -26,7 +26,12 @@ from zkmargin.runtime import compile_note
 from zkmargin.words import claim_words, statement_facts
 
 
-@click.command("prove")
+@click.command("prove",
+    cls=Command,
+    examples=[
+        'zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 --context "for venue X, 2026-01-02" -o proof.bin',
+    ],
+)
 @snapshot_option
 @book_option
 @click.option(
@@ -55,11 +60,6 @@ def command(
 
     The proof is verified before it is written. When the claim is false, nothing is written, the broken rule is named
     and the exit code is 1.
-
-    \b
-    Example:
-        zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json \\
-            --claim 1.1 --context "for venue X, 2026-01-02" -o proof.bin
     """
     check_paths([snapshot_path, *book_paths, *opening_paths], [output], json=as_json)
     refuse_terminal(output, "a proof (binary)")

@@ -27,7 +27,13 @@ def command() -> None:
     """
 
 
-@command.command("build")
+@command.command("build",
+    cls=Command,
+    examples=[
+        'zkmargin snapshot build market.json --policy default -o snapshot.json',
+        'zkmargin snapshot show snapshot.json',
+    ],
+)
 @click.argument("market_path", metavar="MARKET")
 @click.option("--policy", "policy_name", required=True, metavar="NAME", help="A named policy or a policy file.")
 @click.option("--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two; else the policy's.")
@@ -37,13 +43,7 @@ def command() -> None:
 def build_command(
     market_path: str, policy_name: str, domain_size: int | None, position_bits: int | None, output: str, as_json: bool
 ) -> None:
-    """Price the market MARKET under a policy.
-
-    \b
-    Example:
-        zkmargin snapshot build market.json --policy default -o snapshot.json
-        zkmargin snapshot show snapshot.json
-    """
+    """Price the market MARKET under a policy."""
     check_paths([market_path, policy_name], [output], json=as_json)
     market = load(Market, market_path)
     policy = load_policy(policy_name)
@@ -73,18 +73,18 @@ def build_command(
         terminal.say(f"wrote {output}; next: zkmargin snapshot show {output}")
 
 
-@command.command("show")
+@command.command("show",
+    cls=Command,
+    examples=[
+        'zkmargin snapshot show snapshot.json',
+        'zkmargin snapshot show snapshot.json --slots    # the names and lots that a book may use',
+    ],
+)
 @click.argument("snapshot_path", metavar="SNAPSHOT")
 @click.option("--slots", is_flag=True, help="List every instrument with its lot and mark.")
 @json_option
 def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
-    """Show what is in SNAPSHOT: slots, risk groups, scenarios, collateral, layout, size of a proof.
-
-    \b
-    Example:
-        zkmargin snapshot show snapshot.json
-        zkmargin snapshot show snapshot.json --slots    # the names and lots that a book may use
-    """
+    """Show what is in SNAPSHOT: slots, risk groups, scenarios, collateral, layout, size of a proof."""
     snapshot = load(Snapshot, snapshot_path)
     from zkmargin.show import snapshot_json, snapshot_view  # noqa: PLC0415 - tables are loaded when one is shown
 
@@ -94,17 +94,17 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
         snapshot_view(snapshot, slots=slots)
 
 
-@command.command("check")
+@command.command("check",
+    cls=Command,
+    examples=[
+        'zkmargin snapshot check snapshot.json market.json',
+    ],
+)
 @click.argument("snapshot_path", metavar="SNAPSHOT")
 @click.argument("market_path", metavar="MARKET")
 @json_option
 def check_command(snapshot_path: str, market_path: str, as_json: bool) -> None:
-    """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests.
-
-    \b
-    Example:
-        zkmargin snapshot check snapshot.json market.json
-    """
+    """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests."""
     check_paths([snapshot_path, market_path])
     snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
     with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):

@@ -21,15 +21,15 @@ def command() -> None:
     """
 
 
-@command.command("info")
+@command.command("info",
+    cls=Command,
+    examples=[
+        'zkmargin srs info',
+    ],
+)
 @json_option
 def info_command(as_json: bool) -> None:
-    """Show the embedded setup: its ceremony, size and digest.
-
-    \b
-    Example:
-        zkmargin srs info
-    """
+    """Show the embedded setup: its ceremony, size and digest."""
     srs = embedded()
     facts = {
         "name": srs.name,
@@ -50,7 +50,13 @@ def info_command(as_json: bool) -> None:
     terminal.say("  sound as long as one of its contributors was honest; check the points: zkmargin srs verify")
 
 
-@command.command("verify")
+@command.command("verify",
+    cls=Command,
+    examples=[
+        'zkmargin srs verify',
+        'zkmargin srs verify trusted_setup_4096.json',
+    ],
+)
 @click.argument("file", required=False)
 @json_option
 def verify_command(file: str | None, as_json: bool) -> None:
@@ -58,11 +64,6 @@ def verify_command(file: str | None, as_json: bool) -> None:
 
     FILE may be our binary form, or the text or JSON of the Ethereum specifications. A setup of unknown origin is refused:
     whoever made it may be able to forge proofs.
-
-    \b
-    Example:
-        zkmargin srs verify
-        zkmargin srs verify trusted_setup_4096.json
     """
     begin = time.perf_counter()
     with terminal.progress("Checking every point of the setup"):
@@ -89,5 +90,5 @@ def report_facts(report: SetupReport) -> dict[str, object]:
 
 
 def largest_domain(srs: SRS) -> int:
-    """The largest power of two n with the n + 3 powers that blinded columns need."""
-    return 1 << ((srs.powers - 3).bit_length() - 1)
+    """The largest power of two n with the n + 4 powers that the longest polynomial of a proof needs."""
+    return 1 << ((srs.powers - 4).bit_length() - 1)

@@ -29,7 +29,12 @@ CLOCK_SKEW_MS = 30_000
 HINT = "a proof holds for one snapshot, commitment, claim and context: are these the ones it was made for?"
 
 
-@click.command("verify")
+@click.command("verify",
+    cls=Command,
+    examples=[
+        'zkmargin verify --snapshot snapshot.json --commitment commitment.json --claim 1.1 --context "for venue X, 2026-01-02" --max-age 10m proof.bin',
+    ],
+)
 @click.argument("proof_path", metavar="PROOF")
 @snapshot_option
 @click.option(
@@ -62,11 +67,6 @@ def command(
 
     Nothing is taken from the proof but its numbers: what you give here is the statement. Exit code 0 means accepted, 1
     rejected (a stale snapshot, with --max-age, is a rejection), 2 that the statement's own files are unusable.
-
-    \b
-    Example:
-        zkmargin verify --snapshot snapshot.json --commitment commitment.json \\
-            --claim 1.1 --context "for venue X, 2026-01-02" --max-age 10m proof.bin
     """
     check_paths([snapshot_path, *commitment_paths, proof_path])
     claim, context = parse_claim(claim_text, requirement), parse_context(context_text)
@@ -133,4 +133,3 @@ def rejection(error: ProofFormatError | VerificationError) -> dict[str, Any]:
     """A rejection for scripts."""
     check = error.check if isinstance(error, VerificationError) else "format"
     return {"accepted": False, "check": check, "reason": error.message}
-

@@ -1,0 +1,203 @@
+"""From scalars to buckets and from bucket sums to results: the two ends of a fixed-base MSM.
+
+With tables of 2^(cj) P_i, sum_i s_i P_i with s_i = sum_j d_ij 2^(cj) is a single sum of d_ij (2^(cj) P_i), |d_ij| <= 2^(c-1). All
+terms of the same |d| go to one bucket, whatever i and j: sum_w w B_w is left, over at most 2^(c-1) buckets. Writing
+w = low + 2^k high, that is sum_low low G_low + 2^k sum_high high G'_high, where the G are sums of buckets again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from formats.kernel import kernel
+from prover._kernels.base_field import FIELD, LIMBS, ROW, Entries, P, Rows, load_points, store_points
+from prover._kernels.inversion import invert_lanes
+from prover._kernels.lowering import LANES, LIMB_BITS
+from prover._kernels.vectors import LIMBS as SCALAR_LIMBS
+from prover._kernels.vectors import Blocks, to_blocks
+
+_mul, _add, _sub, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.zero_lanes
+_ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
+_TWELVE = to_blocks([12 * FIELD.R % P] * LANES, LIMBS)
+_LANE_PAIRS = LANES // 2
+
+
+@kernel
+def scan_digits(  # noqa: PLR0917
+    cursors: Entries,
+    entries: Entries,
+    scalars: Blocks,
+    negative: npt.NDArray[np.bool_],
+    first_row: int,
+    stride: int,
+    window: int,
+    windows: int,
+) -> None:
+    """Visit the nonzero signed digits of the scalars: the digit d of scalar i in window j belongs to bucket |d| - 1.
+
+    Without room in ``entries`` (length 0), counts them: ``cursors[bucket] += 1``. Otherwise places them: ``entries`` gets, at
+    the bucket's cursor, 2 (first_row + i + stride j) + sign, and the cursor moves on.
+
+    Args:
+        cursors: int32, one a bucket.
+        entries: int32.
+        scalars: integers in standard form, uint64[blocks, 5, 8]; as many as ``negative`` has elements.
+        negative: whether the scalar's sign is minus.
+        first_row: row of scalar 0 in window 0.
+        stride: rows from one window to the next.
+        window: bits of a digit.
+        windows: digits of a scalar; windows * window is more than the bits of any scalar.
+    """
+    half, full = 1 << (window - 1), 1 << window
+    for i in range(len(negative)):
+        block, lane = i // LANES, i % LANES
+        top = SCALAR_LIMBS
+        while top > 0 and scalars[block, top - 1, lane] == 0:
+            top -= 1
+        carry = 0
+        for j in range(windows):
+            limb, shift = window * j // LIMB_BITS, window * j % LIMB_BITS
+            if limb >= top and carry == 0:
+                break
+            digit = carry
+            if limb < top:
+                bits = np.int64(scalars[block, limb, lane]) >> shift
+                if shift > LIMB_BITS - window and limb + 1 < top:
+                    bits |= np.int64(scalars[block, limb + 1, lane]) << (LIMB_BITS - shift)
+                digit += bits & (full - 1)
+            carry = 0
+            if digit > half:
+                digit -= full
+                carry = 1
+            if digit != 0:
+                bucket = (digit if digit > 0 else -digit) - 1
+                if len(entries) > 0:
+                    sign = 1 if (digit < 0) != negative[i] else 0
+                    entries[cursors[bucket]] = 2 * (first_row + i + stride * j) + sign
+                cursors[bucket] += 1
+
+
+@kernel
+def split_weights(buckets: Entries, jobs: int, window: int, low_bits: int) -> tuple[Entries, Entries]:
+    """Entries and offsets for ``sum_groups`` that add buckets of equal low, and of equal high, part of the weight.
+
+    Args:
+        buckets: int32[jobs * 2^(window-1)], how many entries each bucket had; empty ones are left out.
+        jobs: number of results.
+        window: bits of a digit.
+        low_bits: bits of the low part.
+
+    Returns:
+        Groups in the order job, half (0 low, 1 high), digit - 1, with 2^low_bits digits a half.
+    """
+    count, digits = 1 << (window - 1), 1 << low_bits
+    entries = np.empty(2 * len(buckets), np.int32)
+    offsets = np.zeros(jobs * 2 * digits + 1, np.int32)
+    length, group = 0, 0
+    for job in range(jobs):
+        for half in range(2):
+            for digit in range(1, digits + 1):
+                first, last, step = (digit, count, digits) if half == 0 else (digit << low_bits, (digit + 1) << low_bits, 1)
+                if half == 0 and digit == digits:
+                    last = 0  # no such low part
+                for weight in range(first, min(last, count + 1) if half else last + 1, step):
+                    bucket = job * count + weight - 1
+                    if buckets[bucket] > 0:
+                        entries[length] = 2 * bucket
+                        length += 1
+                group += 1
+                offsets[group] = length
+    return entries[:length], offsets
+
+
+@kernel
+def _complete_add(a: Blocks, b: Blocks, t: Blocks) -> None:
+    """a += b in projective coordinates (blocks X, Y, Z), right for all inputs: Renes, Costello, Batina 2016, algorithm 7."""
+    _mul(t, 0, a, 0, b, 0)
+    _mul(t, 1, a, 1, b, 1)
+    _mul(t, 2, a, 2, b, 2)
+    _add(t, 3, a, 0, a, 1)
+    _add(t, 4, b, 0, b, 1)
+    _mul(t, 3, t, 3, t, 4)
+    _add(t, 4, t, 0, t, 1)
+    _sub(t, 3, t, 3, t, 4)  # X1 Y2 + X2 Y1
+    _add(t, 4, a, 1, a, 2)
+    _add(t, 5, b, 1, b, 2)
+    _mul(t, 4, t, 4, t, 5)
+    _add(t, 5, t, 1, t, 2)
+    _sub(t, 4, t, 4, t, 5)  # Y1 Z2 + Y2 Z1
+    _add(t, 5, a, 0, a, 2)
+    _add(t, 6, b, 0, b, 2)
+    _mul(t, 5, t, 5, t, 6)
+    _add(t, 6, t, 0, t, 2)
+    _sub(t, 5, t, 5, t, 6)  # X1 Z2 + X2 Z1
+    _add(t, 6, t, 0, t, 0)
+    _add(t, 0, t, 6, t, 0)  # 3 X1 X2
+    _mul(t, 2, t, 2, _TWELVE, 0)  # 3 b Z1 Z2, b = 4
+    _add(t, 6, t, 1, t, 2)
+    _sub(t, 1, t, 1, t, 2)
+    _mul(t, 5, t, 5, _TWELVE, 0)
+    _mul(t, 2, t, 4, t, 5)
+    _mul(t, 7, t, 3, t, 1)
+    _sub(a, 0, t, 7, t, 2)
+    _mul(t, 5, t, 5, t, 0)
+    _mul(t, 1, t, 1, t, 6)
+    _add(a, 1, t, 1, t, 5)
+    _mul(t, 0, t, 0, t, 3)
+    _mul(t, 6, t, 6, t, 4)
+    _add(a, 2, t, 6, t, 0)
+
+
+@kernel
+def weighted_sums(groups: Rows, jobs: int, low_bits: int) -> Rows:
+    """One row a job: sum_v v low_v + 2^low_bits sum_v v high_v, v from 1 to 2^low_bits, ``groups`` as in ``split_weights``.
+
+    Four jobs at a time: their low halves in lanes 0 to 3, the high halves in lanes 4 to 7.
+    """
+    digits = 1 << low_bits
+    results = np.zeros((jobs, ROW), np.uint64)
+    running, total = np.empty((3, LIMBS, LANES), np.uint64), np.empty((3, LIMBS, LANES), np.uint64)
+    point, t = np.empty((3, LIMBS, LANES), np.uint64), np.empty((8, LIMBS, LANES), np.uint64)
+    entries, targets = np.empty(LANES, np.int32), np.empty(LANES, np.int32)
+    affine = np.empty((LANES, ROW), np.uint64)
+    for first in range(0, jobs, _LANE_PAIRS):
+        for blocks in (running, total):
+            blocks[:] = 0
+            blocks[1] = _ONE[0]
+        for digit in range(digits - 1, -1, -1):
+            for lane in range(LANES):
+                job = min(first + lane % _LANE_PAIRS, jobs - 1)
+                entries[lane] = 2 * ((2 * job + lane // _LANE_PAIRS) * digits + digit)
+            load_points(point, 0, groups, entries, 0)
+            infinite = _zero_lanes(point, 1)
+            point[2] = _ONE[0]
+            for lane in range(LANES):
+                if infinite & (1 << lane):
+                    for j in range(LIMBS):
+                        point[1, j, lane], point[2, j, lane] = _ONE[0, j, lane], 0
+            _complete_add(running, point, t)
+            _complete_add(total, running, t)
+        # 2^low_bits times the high halves, moved to the lanes of their low halves
+        for j in range(LIMBS):
+            for lane in range(LANES):
+                for coordinate in range(3):
+                    point[coordinate, j, lane] = total[coordinate, j, lane ^ _LANE_PAIRS]
+        for _ in range(low_bits):
+            running[:] = point
+            _complete_add(point, running, t)
+        _complete_add(total, point, t)
+        infinite = _zero_lanes(total, 2)
+        for lane in range(LANES):
+            targets[lane] = lane
+            if infinite & (1 << lane):
+                for j in range(LIMBS):
+                    total[0, j, lane], total[1, j, lane], total[2, j, lane] = 0, 0, _ONE[0, j, lane]
+        t[0] = total[2]
+        invert_lanes(t)
+        _mul(total, 0, total, 0, t, 0)
+        _mul(total, 1, total, 1, t, 0)
+        store_points(affine, targets, 0, total, 0)
+        for lane in range(min(_LANE_PAIRS, jobs - first)):
+            results[first + lane] = affine[lane]
+    return results
