@@ -11,9 +11,10 @@ Columns over H (n rows each):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -138,11 +139,16 @@ class Circuit:
         groups = self.lookup_groups
         return Shape(self.digit_columns, bool(self.gates), len(groups), len(groups[0]))
 
-    def digit_cells(self, v: int) -> Iterator[tuple[int, int, int]]:
-        """(column, row, digit index) of the cells of bounded integer v."""
-        for d in range(self.bounded[v].digits):
-            column, row = divmod(self.cells[v] + d, self.n)
-            yield self.packed_offset + column, row, d
+    @cached_property
+    def digit_cells(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+        """For each bounded integer, (digit column, row, weight n^d) of its cells, lowest digit first."""
+        offset, n = self.packed_offset, self.n
+        weights = powers(n, max((x.digits for x in self.bounded), default=0))
+        places = [(offset + cell // n, cell % n) for cell in range(self.cells[-1])]
+        return tuple(
+            tuple((*place, weight) for place, weight in zip(places[start:stop], weights, strict=False))
+            for start, stop in pairwise(self.cells)
+        )
 
     def selector(self, role: str, segment: int) -> list[int]:
         """1 on every row that is not a listed slot of the role in this segment, else 0."""
@@ -231,8 +237,8 @@ class Combination:
         for column in range(c.packed_offset, c.digit_columns):
             result["digits", column] = [0] * n
         for v, weight in enumerate(w["bounded"]):
-            for column, row, d in c.digit_cells(v):
-                result["digits", column][row] = weight * n**d % r
+            for column, row, power in c.digit_cells[v]:
+                result["digits", column][row] = weight * power % r
         for wire in "ABC" if c.gates else "":
             result[wire, 0] = [*w[wire], *[0] * (n - len(c.gates))]
         return result
@@ -251,9 +257,9 @@ class Combination:
             for d in range(c.position_digits):
                 digits[2 * s * c.position_digits + d] = side["long"] * n**d % r
                 digits[(2 * s + 1) * c.position_digits + d] = side["short"] * n**d % r
-        for v, weight in enumerate(w["bounded"]):
-            for column, row, d in c.digit_cells(v):
-                digits[column] += weight * n**d % r * lagrange[row]
+        for weight, cells in zip(w["bounded"], c.digit_cells, strict=True):
+            for column, row, power in cells:
+                digits[column] += weight * power % r * lagrange[row]
         collateral = [
             dot(part := _segment(w["collateral"], n, s), lagrange[: len(part)]) for s in range(c.collateral_segments)
         ]

@@ -43,8 +43,8 @@ class Domain:
     def lagrange_at(self, x: int) -> list[int]:
         """All L_i(x) = Z_H(x)/n * omega^i / (x - omega^i) for x outside H (ZeroDivisionError inside)."""
         factor = self.vanishing_at(x) * inverse(self.n) % r
-        inverses = batch_inverse([(x - w) % r for w in self.elements])
-        return [factor * w % r * d % r for w, d in zip(self.elements, inverses, strict=True)]
+        quotients = batch_inverse([x - w for w in self.elements], factor)
+        return [w * d % r for w, d in zip(self.elements, quotients, strict=True)]
 
     def ntt(self, coefficients: list[int]) -> list[int]:
         """Values on H of a polynomial of at most n coefficients (ValueError beyond)."""

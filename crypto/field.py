@@ -45,12 +45,12 @@ def inverse(x: int) -> int:
     return pow(x, -1, r)
 
 
-def batch_inverse(xs: Sequence[int]) -> list[int]:
-    """All inverses for one inversion and 3 products each (Montgomery's trick). ZeroDivisionError if any is 0."""
+def batch_inverse(xs: Sequence[int], numerator: int = 1) -> list[int]:
+    """All ``numerator / x``: one inversion and 3 products each (Montgomery's trick). ZeroDivisionError for any 0."""
     prefix = [1]
     for x in xs:
         prefix.append(prefix[-1] * x % r)
-    running = inverse(prefix[-1])
+    running = inverse(prefix[-1]) * numerator % r
     result = [0] * len(xs)
     for i in range(len(xs) - 1, -1, -1):
         result[i] = running * prefix[i] % r

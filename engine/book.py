@@ -13,8 +13,8 @@ from pydantic import Field
 from engine.decimals import to_fraction
 from engine.snapshot import Snapshot
 from formats import Document, InputError
-from formats.canonical import line_of
 from formats.files import read_text
+from formats.lines import line_at
 
 
 class Book(Document):
@@ -94,7 +94,8 @@ def _section(
                 raise _unknown(name, section, rules)
             lots[name] = _count(quantity, rules[name])
         except InputError as error:
-            where, line = f"{section}.{name[:100]}", _line(text, section, name)
+            line = None if text is None else line_at(text, (section, name))
+            where = f"{section}.{name[:100]}"
             raise InputError(error.reason, file=file, field=where, line=line, hint=error.hint) from None
     return tuple(lots.values())
 
@@ -114,12 +115,3 @@ def _unknown(name: str, section: str, known: Mapping[str, _Rule]) -> InputError:
     what = "instrument" if section == "positions" else "asset"
     close = difflib.get_close_matches(name[:100], known, n=3)
     return InputError(f"no such {what} in the snapshot", hint=f"the closest: {', '.join(close)}" if close else None)
-
-
-def _line(text: str | None, section: str, name: str) -> int | None:
-    """The line of a name inside its section: an asset may share its name with something above it."""
-    if text is None:
-        return None
-    start = max(text.find(f'"{section}"'), 0)
-    line = line_of(text[start:], name)
-    return None if line is None else text.count("\n", 0, start) + line

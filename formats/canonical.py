@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NoReturn
 
 from Crypto.Hash import keccak
 
-from formats import lines
 from formats.errors import InputError
+from formats.lines import TOKEN, line_of_literal, line_of_twin
 
 MAX_INTEGER_DIGITS = 400
 MAX_DEPTH = 64
@@ -62,12 +63,30 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
             ``exact`` gives them as ``Decimal``, for foreign formats.
 
     Raises:
-        InputError: with the line of the first problem where the parser knows it.
+        InputError: with the line of the first problem; never with a number of the document, which may be secret.
     """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise InputError("starts with a byte-order mark: save it as plain UTF-8")
+        _bound_depth(text)
+        value = _parse(text, decimals)
+        _refuse_lone_surrogates(text)
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text (byte {error.start})", file=file) from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON: {error.msg}", file=file, line=error.lineno) from None
+    except RecursionError:
+        raise InputError("nested too deeply", file=file) from None
+    except InputError as error:
+        raise error.located(file=file) from None
+    return value
 
-    # Numbers are never repeated in a message: in a book they are secret.
+
+def _parse(text: str, decimals: Literal["refuse", "exact"]) -> Json:
     def refuse(literal: str, reason: str) -> NoReturn:
-        raise InputError(reason, file=file, line=lines.of_literal(text, literal))
+        raise InputError(reason, line=line_of_literal(text, literal))
 
     def integer(digits: str) -> int:
         if len(digits) > MAX_INTEGER_DIGITS:
@@ -84,54 +103,37 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
         except InvalidOperation:  # an exponent beyond what Decimal itself holds
             number = None
         if number is None or abs(number.adjusted()) > MAX_INTEGER_DIGITS:
-            refuse(digits, f"a number of more than {MAX_INTEGER_DIGITS} digits before or after the point")
+            refuse(digits, f"a number of more than {MAX_INTEGER_DIGITS} digits")
         return number
 
-    def constant(name: str) -> Json:
+    def constant(name: str) -> NoReturn:
         refuse(name, f"{name} is not a number")
 
     def pairs(items: list[tuple[str, Json]]) -> dict[str, Json]:
         result = dict(items)
         if len(result) != len(items):
-            seen: set[str] = set()
-            for key, _ in items:
-                if key in seen:
-                    raise InputError("the key appears twice", file=file, field=key[:200], line=lines.of_twin(text))
-                seen.add(key)
+            key = Counter(key for key, _ in items).most_common(1)[0][0]
+            raise InputError("the key appears twice", field=key[:200], line=line_of_twin(text, key))
         return result
 
-    try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8")
-        if text.startswith("\ufeff"):
-            raise InputError("starts with a byte-order mark: save it as plain UTF-8", file=file)
-        _bound_depth(text, file)
-        _refuse_lone_surrogates(text, file)
-        return json.loads(
-            text, parse_int=integer, parse_float=fraction, parse_constant=constant, object_pairs_hook=pairs
-        )
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text (byte {error.start})", file=file) from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg}", file=file, line=error.lineno) from None
-    except RecursionError:
-        raise InputError("nested too deeply", file=file) from None
+    return json.loads(text, parse_int=integer, parse_float=fraction, parse_constant=constant, object_pairs_hook=pairs)
 
 
-def _refuse_lone_surrogates(text: str, file: str | None) -> None:
-    """JSON can spell half a surrogate pair, which is no character: no UTF-8, so no canonical form, can hold it."""
-    # Cheap test first: almost no document has such an escape at all.
-    if (escape := re.search(r"\\u[dD][89a-fA-F]", text)) is None:
+def _refuse_lone_surrogates(text: str) -> None:
+    """JSON can spell half a surrogate pair, which is no character: UTF-8 and so the canonical form cannot hold it."""
+    if not re.search(r"\\u[dD][89a-fA-F]", text):
         return
-    for string in lines.STRING.finditer(text, text.rfind("\n", 0, escape.start()) + 1):
-        try:
-            json.loads(string.group(), strict=False).encode()
-        except UnicodeEncodeError:
-            line = text.count("\n", 0, string.start()) + 1
-            raise InputError("half of a surrogate pair, which is no character", file=file, line=line) from None
+    for match in TOKEN.finditer(text):
+        token = match.group()
+        if token[0] == '"' and "\\u" in token:
+            try:
+                json.loads(token).encode()
+            except UnicodeEncodeError:
+                line = text.count("\n", 0, match.start()) + 1
+                raise InputError("half of a surrogate pair, which is no character", line=line) from None
 
 
-def _bound_depth(text: str, file: str | None) -> None:
+def _bound_depth(text: str) -> None:
     """Refuse deep nesting before the recursive parser sees it (brackets inside strings count too: harmless)."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
@@ -152,6 +154,6 @@ def _bound_depth(text: str, file: str | None) -> None:
             depth += 1
             if depth > MAX_DEPTH:
                 line = text.count("\n", 0, match.start()) + 1
-                raise InputError(f"nested more than {MAX_DEPTH} deep", file=file, line=line)
+                raise InputError(f"nested more than {MAX_DEPTH} deep", line=line)
         elif char in "]}":
             depth -= 1

@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from formats.arrays import IntArray
-from formats.canonical import canonical_bytes, keccak256, line_of, parse_json
+from formats.canonical import canonical_bytes, keccak256, parse_json
 from formats.errors import InputError
 from formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
+from formats.lines import existing_path, line_at
 
 T = TypeVar("T")
 
@@ -25,7 +26,14 @@ Seq = Annotated[tuple[T, ...], Strict(False)]
 class Model(BaseModel):
     """Base of every model at a boundary: strict types, no unknown keys, immutable."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ser_json_bytes="hex")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        ser_json_bytes="hex",
+        hide_input_in_errors=True,  # pydantic's own messages must not repeat secrets either
+    )
 
 
 class Document(Model):
@@ -115,7 +123,10 @@ def _without_data(value: Any) -> Any:
 
 
 def input_error(error: ValidationError, *, file: str | None, text: str | bytes = "") -> InputError:
-    """One clear line from a pydantic error. Values are never repeated: they may be secret."""
+    """One clear line from a pydantic error. Values are never repeated: they may be secret.
+
+    ``text`` is the JSON text that was validated, for the line.
+    """
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in first["loc"]))
     reason = first["msg"].removeprefix("Value error, ")
@@ -123,9 +134,8 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
     if first["type"] == "extra_forbidden":
         reason = "unknown key"
     line = None
-    keys = [part for part in first["loc"] if isinstance(part, str)]
-    if keys and isinstance(text, str):
-        line = line_of(text, keys[-1])
+    if text and (path := existing_path(json.loads(text), first["loc"])):
+        line = line_at(text if isinstance(text, str) else text.decode(), path)
     more = error.error_count() - 1
     return InputError(reason + (f" (and {more} more)" if more else ""), file=file, field=field[:200] or None, line=line)
 

@@ -84,11 +84,7 @@ def cli() -> None:
     """Zero-knowledge margin proofs.
 
     Proves that a hidden book of positions is covered by hidden collateral under a public margin policy, and verifies
-    such proofs. Start with the demo, then try the commands on its files:
-
-    \b
-        zkmargin demo
-        zkmargin COMMAND --help
+    such proofs. Start with `zkmargin demo`, then try the commands on its files; `zkmargin COMMAND --help` has examples.
 
     Files are named by path; - is standard input or output. Exit codes: 0 done; 1 the claim is false or the proof is
     rejected; 2 bad input.

@@ -279,7 +279,7 @@ class _Demo:
             "zkmargin margin book.json --snapshot snapshot.json",
             "zkmargin check --snapshot snapshot.json --book book-short.json           # exit code 1",
             "zkmargin commit book.json --snapshot snapshot.json -o my-commitment.json --opening my-opening.json",
-            "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 -o my-proof.bin",
+            "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json -o my-proof.bin",
             f"{verify_line} --max-age 1h proof.bin",
             f"{verify_line} proof-flipped.bin     # exit code 1",
             "zkmargin inspect proof.bin --snapshot snapshot.json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -18,6 +18,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 MAX_CONTEXT_BYTES = 1024
 _AGE = re.compile(r"([0-9]{1,9})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Command(click.Command):
+    """A command whose help ends with examples, one a line."""
+
+    def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The examples, never wrapped: they are for copying."""
+        formatter.write("\nExamples:\n" + "".join(f"  {example}\n" for example in self.examples))
 
 
 def snapshot_option(function: F) -> F:

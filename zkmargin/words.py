@@ -13,8 +13,7 @@ from verifier.statement import Statement
 from zkmargin.terminal import safe
 
 NOT_GUARANTEED = (
-    "who holds the commitments: they authenticate nothing by themselves, so use only ones that come from a venue or "
-    "custodian you trust for them",
+    "whose commitments these are: they authenticate nothing by themselves, use only those of parties that you trust",
     "that the book is complete: positions or debts that were not committed are not in it",
     "that the collateral exists, is free of other claims, or can be sold at the snapshot's prices",
     "that the snapshot's prices are right: rebuild it from its market with `zkmargin snapshot check`",
@@ -119,8 +118,8 @@ def statement_lines(facts: dict[str, Any]) -> list[str]:
         f"claim        {claim['words']}",
         f"policy       {safe(policy['name'])} version {safe(policy['version'])}, all its components",
         f"snapshot     {safe(snapshot['name'])}",
-        f"             taken at {safe(snapshot['time'])}, {snapshot['instruments']} instruments, "
-        f"{snapshot['collateral_assets']} collateral assets",
+        f"             taken at {safe(snapshot['time'])}",
+        f"             {snapshot['instruments']} instruments, {snapshot['collateral_assets']} collateral assets",
         f"             digest {snapshot['digest']}",
         f"bounds       {bound} ({how})",
     ]

@@ -8,21 +8,21 @@ import click
 
 from circuits import build_circuit, margin_witness
 from circuits import check as check_witness
-from engine.components import SCALE_BP
 from engine.decimals import from_units
 from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from engine.snapshot import Snapshot
 from formats import ConstraintError
 from zkmargin import terminal
 from zkmargin.files import check_paths, load, load_lots
-from zkmargin.options import book_option, claim_options, json_option, parse_claim, snapshot_option
+from zkmargin.options import Command, book_option, claim_options, json_option, parse_claim, snapshot_option
 from zkmargin.words import claim_facts, claim_words
 
 
-@click.command("check",
+@click.command(
+    "check",
     cls=Command,
     examples=[
-        'zkmargin check --snapshot snapshot.json --book book.json --claim 1.25',
+        "zkmargin check --snapshot snapshot.json --book book.json --claim 1.25",
     ],
 )
 @snapshot_option
@@ -72,13 +72,16 @@ def check_facts(report: MarginReport, claim: Claim) -> dict[str, Any]:
 
 def check_lines(snapshot: Snapshot, report: MarginReport, claim: Claim, equations: int) -> list[str]:
     """What holds, for people."""
-    money = lambda amount: f"{from_units(amount // SCALE_BP // 10**7, 2)} {snapshot.quote}"  # noqa: E731
+
+    def money(amount: int) -> str:
+        return f"{from_units(amount // 10 ** (VALUATION_DECIMALS - 2), 2)} {snapshot.quote}"
+
     headroom = "no requirement" if report.ratio is None else f"{report.ratio} times the requirement"
     lines = [
         f"the claim holds: {claim_words(claim)}",
         f"  equity {money(report.equity.total)}, requirement {money(report.total)}: {headroom}",
-        f"  to spare over the claim: {money(report.slack(claim) // claim.den)}; largest claim that can be proved: "
-        f"{report.largest_claim}",
+        f"  to spare over the claim: {money(report.slack(claim) // claim.den)}",
+        f"  largest claim that can be proved: {report.largest_claim}",
     ]
     lines += [f"  {terminal.safe(g.group)}: {money(g.charge)} from {terminal.safe(g.label)}" for g in report.groups]
     return [*lines, f"  all {equations} equations of the circuit hold on this book's integers"]

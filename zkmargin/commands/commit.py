@@ -19,17 +19,18 @@ from zkmargin.files import (
     refuse_terminal,
     write_outputs,
 )
-from zkmargin.options import json_option, output_option, snapshot_option
+from zkmargin.options import Command, json_option, output_option, snapshot_option
 from zkmargin.words import part_facts
 
 MAX_ALIAS = 200
 
 
-@click.command("commit",
+@click.command(
+    "commit",
     cls=Command,
     examples=[
-        'zkmargin commit book.json --snapshot snapshot.json -o commitment.json --opening opening.json',
-        'zkmargin commit custody.json --snapshot snapshot.json --part collateral --alias "custodian A" -o collateral.json --opening collateral-opening.json',
+        "zkmargin commit book.json --snapshot snapshot.json -o commitment.json --opening opening.json",
+        "zkmargin commit custody.json --snapshot snapshot.json --part collateral -o part.json --opening secret.json",
     ],
 )
 @click.argument("book_path", metavar="BOOK")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from zkmargin.demo import run_demo
+from zkmargin.options import Command
 
 
-@click.command("demo",
+@click.command(
+    "demo",
     cls=Command,
     examples=[
-        'zkmargin demo',
-        'zkmargin margin zkmargin-demo/book.json --snapshot zkmargin-demo/snapshot.json',
+        "zkmargin demo",
+        "zkmargin margin zkmargin-demo/book.json --snapshot zkmargin-demo/snapshot.json",
     ],
 )
 @click.option(

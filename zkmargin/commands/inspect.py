@@ -21,17 +21,18 @@ from verifier import Commitment
 from verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
 from zkmargin import terminal
 from zkmargin.files import check_paths, load, warn_if_exposed
-from zkmargin.options import claim_options, json_option, parse_claim
+from zkmargin.options import Command, claim_options, json_option, parse_claim
 from zkmargin.words import part_facts, snapshot_facts
 
 Facts = dict[str, Any]
 
 
-@click.command("inspect",
+@click.command(
+    "inspect",
     cls=Command,
     examples=[
-        'zkmargin inspect proof.bin',
-        'zkmargin inspect proof.bin --snapshot snapshot.json --json',
+        "zkmargin inspect proof.bin",
+        "zkmargin inspect proof.bin --snapshot snapshot.json --json",
     ],
 )
 @click.argument("file")

@@ -9,14 +9,15 @@ from engine.policy import REQUIREMENTS
 from engine.snapshot import Snapshot
 from zkmargin import terminal
 from zkmargin.files import check_paths, load, load_lots
-from zkmargin.options import json_option, snapshot_option
+from zkmargin.options import Command, json_option, snapshot_option
 from zkmargin.words import snapshot_facts
 
 
-@click.command("margin",
+@click.command(
+    "margin",
     cls=Command,
     examples=[
-        'zkmargin margin book.json --snapshot snapshot.json',
+        "zkmargin margin book.json --snapshot snapshot.json",
     ],
 )
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
@@ -26,14 +27,9 @@ from zkmargin.words import snapshot_facts
 def command(book_paths: tuple[str, ...], snapshot_path: str, requirement: str, as_json: bool) -> None:
     """The margin of BOOK (several add up): requirement, what sets it, equity, headroom, what netting saves, each leg.
 
-    A book is secret, and so is what this prints. A book is a JSON file like
-
-    \b
-        {"format": "zkmargin/book/v1",
-         "positions": {"BTC-27MAR26-100000-C": "-12.5"},
-         "collateral": {"USDC": "250000", "BTC": "3.25"}}
-
-    with decimal strings in each instrument's own units, exact multiples of its lot.
+    A book is secret, and so is what this prints. It is a JSON file {"format": "zkmargin/book/v1", "positions":
+    {"BTC-27MAR26-100000-C": "-12.5"}, "collateral": {"USDC": "250000"}} with decimal strings in each instrument's own
+    units, exact multiples of its lot.
     """
     check_paths([*book_paths, snapshot_path])
     snapshot = load(Snapshot, snapshot_path)
@@ -49,5 +45,5 @@ def command(book_paths: tuple[str, ...], snapshot_path: str, requirement: str, a
         return
     from zkmargin.show import margin_view  # noqa: PLC0415 - tables are loaded when one is shown
 
-    other = next(report for name, report in reports.items() if name != requirement)
-    margin_view(snapshot, reports[requirement], other)
+    chosen, *others = sorted(reports.values(), key=lambda report: report.requirement != requirement)
+    margin_view(snapshot, chosen, others[0])

@@ -11,7 +11,7 @@ from formats import InputError
 from formats.files import STDIO
 from zkmargin import terminal
 from zkmargin.files import Output, check_paths, write_outputs
-from zkmargin.options import json_option, output_option
+from zkmargin.options import Command, json_option, output_option
 
 
 @click.group("market")
@@ -23,11 +23,12 @@ def command() -> None:
     """
 
 
-@command.command("import",
+@command.command(
+    "import",
     cls=Command,
     examples=[
-        'zkmargin market import --format deribit-csv tickers.csv --price USDC=1 -o market.json',
-        'zkmargin snapshot build market.json --policy default -o snapshot.json',
+        "zkmargin market import --format deribit-csv tickers.csv --price USDC=1 -o market.json",
+        "zkmargin snapshot build market.json --policy default -o snapshot.json",
     ],
 )
 @click.argument("file")

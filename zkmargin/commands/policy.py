@@ -6,7 +6,7 @@ import click
 
 from engine.policy import load_policy, policy_names
 from zkmargin import terminal
-from zkmargin.options import json_option
+from zkmargin.options import Command, json_option
 
 
 @click.group("policy")
@@ -18,10 +18,11 @@ def command() -> None:
     """
 
 
-@command.command("list",
+@command.command(
+    "list",
     cls=Command,
     examples=[
-        'zkmargin policy list',
+        "zkmargin policy list",
     ],
 )
 @json_option
@@ -37,11 +38,12 @@ def list_command(as_json: bool) -> None:
         terminal.say(f"{policy.name}  {policy.title} (version {policy.version})")
 
 
-@command.command("show",
+@command.command(
+    "show",
     cls=Command,
     examples=[
-        'zkmargin policy show default',
-        'zkmargin policy show default --json > my-policy.json',
+        "zkmargin policy show default",
+        "zkmargin policy show default --json > my-policy.json",
     ],
 )
 @click.argument("name")

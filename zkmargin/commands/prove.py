@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 
 import click
@@ -13,6 +14,7 @@ from verifier import Statement
 from zkmargin import terminal
 from zkmargin.files import Output, check_paths, load, load_lots, refuse_terminal, write_outputs
 from zkmargin.options import (
+    Command,
     book_option,
     claim_options,
     context_option,
@@ -26,10 +28,12 @@ from zkmargin.runtime import compile_note
 from zkmargin.words import claim_words, statement_facts
 
 
-@click.command("prove",
+@click.command(
+    "prove",
     cls=Command,
     examples=[
-        'zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 --context "for venue X, 2026-01-02" -o proof.bin',
+        "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json -o proof.bin",
+        "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 -o proof.bin",
     ],
 )
 @snapshot_option
@@ -86,9 +90,8 @@ def command(
     err = output == STDIO
     terminal.say(f"proved in {seconds:.2f} s, {len(proof)} bytes: {claim_words(claim)}", err=err)
     if not err:
-        options = f" --claim {claim_text}" * (claim.num != claim.den)
-        options += f" --requirement {requirement}" * (requirement != "initial")
-        options += " --context ..." * bool(context)
-        terminal.say(
-            f"wrote {output}; next: zkmargin verify --snapshot {snapshot_path} --commitment commitment.json{options} {output}"
-        )
+        words = ["zkmargin", "verify", "--snapshot", snapshot_path, "--commitment", "commitment.json"]
+        words += ["--claim", claim_text] if claim.num != claim.den else []
+        words += ["--requirement", requirement] if requirement != "initial" else []
+        words += ["--context", context_text] if context else []
+        terminal.say(f"wrote {output}; next: {terminal.safe(shlex.join([*words, output]))}")

@@ -13,7 +13,7 @@ from formats import InputError
 from formats.files import STDIO
 from zkmargin import terminal
 from zkmargin.files import Output, check_paths, load, write_outputs
-from zkmargin.options import json_option, output_option
+from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import layout_facts, snapshot_facts
 
@@ -27,11 +27,12 @@ def command() -> None:
     """
 
 
-@command.command("build",
+@command.command(
+    "build",
     cls=Command,
     examples=[
-        'zkmargin snapshot build market.json --policy default -o snapshot.json',
-        'zkmargin snapshot show snapshot.json',
+        "zkmargin snapshot build market.json --policy default -o snapshot.json",
+        "zkmargin snapshot show snapshot.json",
     ],
 )
 @click.argument("market_path", metavar="MARKET")
@@ -73,11 +74,12 @@ def build_command(
         terminal.say(f"wrote {output}; next: zkmargin snapshot show {output}")
 
 
-@command.command("show",
+@command.command(
+    "show",
     cls=Command,
     examples=[
-        'zkmargin snapshot show snapshot.json',
-        'zkmargin snapshot show snapshot.json --slots    # the names and lots that a book may use',
+        "zkmargin snapshot show snapshot.json",
+        "zkmargin snapshot show snapshot.json --slots    # the names and lots that a book may use",
     ],
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")
@@ -94,10 +96,11 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
         snapshot_view(snapshot, slots=slots)
 
 
-@command.command("check",
+@command.command(
+    "check",
     cls=Command,
     examples=[
-        'zkmargin snapshot check snapshot.json market.json',
+        "zkmargin snapshot check snapshot.json market.json",
     ],
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")

@@ -10,7 +10,7 @@ from crypto.srs import EMBEDDED_FILE, SRS, embedded
 from crypto.srs_checks import SetupReport, verify_srs
 from crypto.srs_files import load
 from zkmargin import terminal
-from zkmargin.options import json_option
+from zkmargin.options import Command, json_option
 
 
 @click.group("srs")
@@ -21,10 +21,11 @@ def command() -> None:
     """
 
 
-@command.command("info",
+@command.command(
+    "info",
     cls=Command,
     examples=[
-        'zkmargin srs info',
+        "zkmargin srs info",
     ],
 )
 @json_option
@@ -50,11 +51,12 @@ def info_command(as_json: bool) -> None:
     terminal.say("  sound as long as one of its contributors was honest; check the points: zkmargin srs verify")
 
 
-@command.command("verify",
+@command.command(
+    "verify",
     cls=Command,
     examples=[
-        'zkmargin srs verify',
-        'zkmargin srs verify trusted_setup_4096.json',
+        "zkmargin srs verify",
+        "zkmargin srs verify trusted_setup_4096.json",
     ],
 )
 @click.argument("file", required=False)
@@ -62,8 +64,8 @@ def info_command(as_json: bool) -> None:
 def verify_command(file: str | None, as_json: bool) -> None:
     """Check every point of the embedded setup, or of FILE, and that they are the powers of one tau.
 
-    FILE may be our binary form, or the text or JSON of the Ethereum specifications. A setup of unknown origin is refused:
-    whoever made it may be able to forge proofs.
+    FILE may be our binary form, or the text or JSON of the Ethereum specifications. A setup of unknown origin is
+    refused: whoever made it may be able to forge proofs.
     """
     begin = time.perf_counter()
     with terminal.progress("Checking every point of the setup"):

@@ -14,6 +14,7 @@ from verifier import Commitment, Statement, verify
 from zkmargin import terminal
 from zkmargin.files import check_paths, load, read_proof
 from zkmargin.options import (
+    Command,
     claim_options,
     context_option,
     json_option,
@@ -29,10 +30,12 @@ CLOCK_SKEW_MS = 30_000
 HINT = "a proof holds for one snapshot, commitment, claim and context: are these the ones it was made for?"
 
 
-@click.command("verify",
+@click.command(
+    "verify",
     cls=Command,
     examples=[
-        'zkmargin verify --snapshot snapshot.json --commitment commitment.json --claim 1.1 --context "for venue X, 2026-01-02" --max-age 10m proof.bin',
+        "zkmargin verify --snapshot snapshot.json --commitment commitment.json proof.bin",
+        "zkmargin verify --snapshot snapshot.json --commitment commitment.json --claim 1.1 --max-age 10m proof.bin",
     ],
 )
 @click.argument("proof_path", metavar="PROOF")

@@ -1,0 +1,95 @@
+"""Where something stands in a JSON text, for error messages: lines count from 1.
+
+Read only after the parser has accepted the text as far as the place asked for, and only on errors: parsing itself
+stays with the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+#: A string, a structural character, or a literal. Possessive: a string of any length takes no stack.
+TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++')
+
+Path = Sequence[str | int]
+
+
+class Member(NamedTuple):
+    """A member of an object or array: of which (in order of opening), how deep, its key or index, its offset."""
+
+    container: int
+    depth: int
+    step: str | int
+    offset: int
+
+
+def line_at(text: str, path: Path) -> int | None:
+    """The line of the member that a path of keys and indices leads to; None when there is no such member."""
+    matched = 0
+    for member in _members(text):
+        if member.depth == matched + 1 and member.step == path[matched]:
+            matched += 1
+            if matched == len(path):
+                return _line(text, member.offset)
+    return None
+
+
+def line_of_twin(text: str, key: str) -> int | None:
+    """The line on which an object has the key for the second time."""
+    seen: set[int] = set()
+    for member in _members(text):
+        if member.step == key:
+            if member.container in seen:
+                return _line(text, member.offset)
+            seen.add(member.container)
+    return None
+
+
+def line_of_literal(text: str, literal: str) -> int | None:
+    """The line of the first number, constant or (with its quotes) string that is written like this."""
+    found = (match.start() for match in TOKEN.finditer(text) if match.group() == literal)
+    return next((_line(text, offset) for offset in found), None)
+
+
+def existing_path(value: object, location: Path) -> list[str | int]:
+    """The part of a pydantic location that is in the data: without the names of union members and missing keys."""
+    path: list[str | int] = []
+    for step in location:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
+            value = value[step]
+        else:
+            continue
+        path.append(step)
+    return path
+
+
+def _members(text: str) -> Iterator[Member]:
+    open_containers: list[tuple[int, bool]] = []
+    indices: list[int] = []
+    opened, previous = 0, ""
+    for match in TOKEN.finditer(text):
+        token = match.group()
+        if open_containers and token not in {"]", "}", ",", ":"}:
+            container, is_array = open_containers[-1]
+            if is_array:
+                yield Member(container, len(open_containers), indices[-1], match.start())
+                indices[-1] += 1
+            elif previous != ":":
+                yield Member(container, len(open_containers), json.loads(token), match.start())
+        if token in {"{", "["}:
+            open_containers.append((opened, token == "["))
+            indices.append(0)
+            opened += 1
+        elif token in {"}", "]"}:
+            open_containers.pop()
+            indices.pop()
+        previous = token
+
+
+def _line(text: str, offset: int) -> int:
+    return text.count("\n", 0, offset) + 1

@@ -1,0 +1,425 @@
+"""Facts the protocol text leans on: domains and transforms, commitments in two bases, exact sums, transcript bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from Crypto.Hash import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+from py_arkworks_bls12381 import G1Point
+
+import crypto.transcript
+from crypto.commitment import blind, commit_coefficients, commit_values
+from crypto.domain import Domain, divide_by_linear, evaluate
+from crypto.exact import int_matvec
+from crypto.field import GENERATOR, batch_inverse, dot, inverse, powers, r
+from crypto.group import msm, scalar
+from crypto.srs import embedded
+from crypto.transcript import MAX_REJECTIONS, Transcript
+from crypto.unsafe_srs import insecure_from_tau
+from verifier.proof import Message1, Message2, Message3, Message4, Message5
+from verifier.transcript import PROTOCOL, MarginTranscript
+
+FIELD = st.one_of(st.integers(0, r - 1), st.sampled_from([0, 1, 2, r - 2, r - 1]))
+SIZES = st.sampled_from([1, 2, 4, 8, 16])
+INT64 = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from([-(2**63), 2**63 - 1, -1, 0, 2**16, -(2**48)]))
+
+
+def vectors(size: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(FIELD, min_size=size, max_size=size)
+
+
+# Domains and transforms
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 1024, 1 << 32])
+def test_omega_has_order_n_and_is_the_stated_power_of_7(n: int) -> None:
+    omega = Domain(n).omega
+    assert omega == pow(7, (r - 1) // n, r)
+    assert pow(omega, n, r) == 1
+    assert n == 1 or pow(omega, n // 2, r) == r - 1
+
+
+def test_7_generates_the_two_power_part() -> None:
+    assert (r - 1) % 2**32 == 0
+    assert (r - 1) >> 32 & 1
+    assert pow(GENERATOR, (r - 1) // 2, r) == r - 1
+
+
+@pytest.mark.parametrize("n", [-4, 0, 3, 12, (1 << 32) + 1, 1 << 33])
+def test_item_44_other_sizes_are_no_domain(n: int) -> None:
+    with pytest.raises(ValueError, match="a domain has"):
+        Domain(n)
+
+
+@given(st.data(), SIZES)
+def test_transforms_invert(data: st.DataObject, n: int) -> None:
+    domain, coefficients = Domain.of(n), data.draw(vectors(n))
+    assert domain.intt(domain.ntt(coefficients)) == coefficients
+    assert domain.ntt(domain.intt(coefficients)) == coefficients
+
+
+@given(st.data(), SIZES)
+def test_a_transform_evaluates_on_every_element(data: st.DataObject, n: int) -> None:
+    domain, coefficients = Domain.of(n), data.draw(vectors(n))
+    assert domain.ntt(coefficients) == [evaluate(coefficients, x) for x in domain.elements]
+    short = coefficients[: n // 2]
+    assert domain.ntt(short) == [evaluate(short, x) for x in domain.elements]
+
+
+def test_transforms_refuse_other_lengths() -> None:
+    domain = Domain.of(8)
+    with pytest.raises(ValueError, match="9 coefficients"):
+        domain.ntt([1] * 9)
+    for size in (0, 7, 9):
+        with pytest.raises(ValueError, match=f"{size} values"):
+            domain.intt([1] * size)
+
+
+@given(st.data(), SIZES, FIELD)
+def test_the_lagrange_basis_interpolates_and_sums_to_one(data: st.DataObject, n: int, x: int) -> None:
+    domain = Domain.of(n)
+    if x in domain.elements:
+        with pytest.raises(ZeroDivisionError):
+            domain.lagrange_at(x)
+        return
+    basis, values = domain.lagrange_at(x), data.draw(vectors(n))
+    assert sum(basis) % r == 1
+    assert dot(basis, values) == evaluate(domain.intt(values), x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 16])
+def test_z_h_vanishes_on_h_and_is_the_product_of_its_roots(n: int) -> None:
+    domain = Domain.of(n)
+    assert [domain.vanishing_at(x) for x in domain.elements] == [0] * n
+    product = 1
+    for element in domain.elements:
+        product = product * (12345 - element) % r
+    assert domain.vanishing_at(12345) == product
+
+
+@given(st.lists(FIELD, max_size=12), FIELD, FIELD)
+def test_synthetic_division(coefficients: list[int], z: int, x: int) -> None:
+    quotient, remainder = divide_by_linear(coefficients, z)
+    assert len(quotient) == max(len(coefficients) - 1, 0)
+    assert remainder == evaluate(coefficients, z)
+    assert evaluate(coefficients, x) == (evaluate(quotient, x) * (x - z) + remainder) % r
+
+
+@given(st.data(), SIZES, st.lists(FIELD, max_size=3), FIELD)
+def test_blinding_adds_a_multiple_of_z_h(data: st.DataObject, n: int, blinders: list[int], x: int) -> None:
+    domain, coefficients = Domain.of(n), data.draw(vectors(n))
+    blinded = blind(coefficients, blinders, n) if len(blinders) <= n else coefficients
+    if len(blinders) <= n:
+        assert len(blinded) == n + len(blinders)
+        expected = evaluate(coefficients, x) + evaluate(blinders, x) * domain.vanishing_at(x)
+        assert evaluate(blinded, x) == expected % r
+    assert [evaluate(blinded, e) for e in domain.elements] == domain.ntt(coefficients)
+
+
+# The field's helpers
+
+
+@given(st.lists(st.integers(1, r - 1), max_size=8))
+def test_batch_inverse(xs: list[int]) -> None:
+    assert batch_inverse(xs) == [inverse(x) for x in xs]
+    assert all(x * y % r == 1 for x, y in zip(xs, batch_inverse(xs), strict=True))
+
+
+@pytest.mark.parametrize("xs", [[0], [1, 0, 2], [r], [5, 2 * r]])
+def test_item_44_zero_has_no_inverse(xs: list[int]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        batch_inverse(xs)
+    with pytest.raises(ZeroDivisionError):
+        inverse(next(x for x in xs if x % r == 0))
+
+
+@given(FIELD, st.integers(0, 20))
+def test_powers(x: int, count: int) -> None:
+    assert powers(x, count) == [pow(x, i, r) for i in range(count)]
+
+
+def test_dot_refuses_different_lengths() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        dot([1, 2], [1])
+
+
+# Commitments
+
+TAU = 0xC0FFEE
+
+
+@given(st.data(), st.sampled_from([2, 4, 8]), FIELD)
+def test_a_commitment_is_the_sum_in_the_lagrange_basis(data: st.DataObject, n: int, b: int) -> None:
+    """C = sum_i v_i [L_i(tau)]_1 + b [Z_H(tau)]_1, seen through a known tau: in the exponent and point by point."""
+    srs, domain, values = insecure_from_tau(TAU, 16), Domain.of(n), data.draw(vectors(n))
+    basis, Z = domain.lagrange_at(TAU), domain.vanishing_at(TAU)
+    commitment = commit_values(srs, domain, values, b)
+    assert commitment == G1Point() * scalar(dot(basis, values) + b * Z)
+    points = [G1Point() * scalar(x) for x in (*basis, Z)]
+    assert commitment == msm(points, [*values, b])
+    assert commitment == commit_coefficients(srs, blind(domain.intt(values), [b], n))
+
+
+def test_lagrange_points_of_the_ceremony_sum_to_one_and_commit_as_monomials_do() -> None:
+    srs, n = embedded(), 16
+    domain = Domain.of(n)
+    lagrange = [commit_values(srs, domain, [int(i == j) for j in range(n)], 0) for i in range(n)]
+    assert msm(lagrange, [1] * n) == G1Point()
+    # X is the polynomial whose values are the elements themselves
+    assert msm(lagrange, domain.elements) == srs.g1(1)
+    values = [7 * i - 40 for i in range(n)]
+    assert msm(lagrange, values) == commit_values(srs, domain, values, 0)
+
+
+@given(vectors(4), vectors(4), FIELD, FIELD)
+def test_commitments_add_up(v: list[int], w: list[int], a: int, b: int) -> None:
+    srs, domain = embedded(), Domain.of(4)
+    both = commit_values(srs, domain, [x + y for x, y in zip(v, w, strict=True)], a + b)
+    assert commit_values(srs, domain, v, a) + commit_values(srs, domain, w, b) == both
+
+
+def test_item_12_polynomials_longer_than_the_setup() -> None:
+    srs = insecure_from_tau(TAU, 8)
+    with pytest.raises(ValueError, match="9 coefficients"):
+        commit_coefficients(srs, [1] * 9)
+    with pytest.raises(ValueError, match="9 coefficients"):
+        commit_values(srs, Domain.of(8), [0] * 8, 1)
+    with pytest.raises(ValueError, match="7 values"):
+        commit_values(srs, Domain.of(8), [0] * 7, 1)
+
+
+# Exact matrix products
+
+
+@given(st.data(), st.integers(0, 5), st.integers(1, 6))
+def test_int_matvec_is_the_sum_over_python_integers(data: st.DataObject, rows: int, columns: int) -> None:
+    cells = st.lists(st.lists(INT64, min_size=columns, max_size=columns), min_size=rows, max_size=rows)
+    table, vector = data.draw(cells), data.draw(vectors(columns))
+    matrix = np.array(table, dtype=np.int64).reshape(rows, columns)
+    assert int_matvec(matrix, vector) == [dot(row, vector) for row in table]
+    assert int_matvec(np.asfortranarray(matrix), vector) == int_matvec(matrix, vector)
+
+
+@pytest.mark.parametrize("extreme", [-(2**63), 2**63 - 1, -(2**15), 2**15, -1])
+@pytest.mark.parametrize("factor", [0, 1, r - 1, 2**255 - 1 - r])
+def test_int_matvec_does_not_wrap_where_every_product_is_extreme(extreme: int, factor: int) -> None:
+    columns = 5000
+    matrix = np.full((2, columns), extreme, dtype=np.int64)
+    assert int_matvec(matrix, [factor % r] * columns) == [columns * extreme * factor % r] * 2
+
+
+@pytest.mark.slow
+def test_int_matvec_at_its_greatest_length() -> None:
+    columns = 1 << 20
+    for extreme in (-(2**63), 2**63 - 1):
+        matrix = np.full((1, columns), extreme, dtype=np.int64)
+        assert int_matvec(matrix, [r - 1] * columns) == [columns * extreme * (r - 1) % r]
+
+
+def test_int_matvec_refuses_shapes_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="a vector of 3"):
+        int_matvec(np.zeros((2, 2), dtype=np.int64), [1, 2, 3])
+    columns = (1 << 20) + 1
+    with pytest.raises(ValueError, match="a matrix of"):
+        int_matvec(np.zeros((0, columns), dtype=np.int64), [0] * columns)
+
+
+# The transcript's bytes, written out once more
+
+
+def H(data: bytes) -> bytes:
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
+def append(state: bytes, label: bytes, data: bytes) -> bytes:
+    return H(state + b"\x01" + len(label).to_bytes(4, "big") + label + len(data).to_bytes(8, "big") + data)
+
+
+def challenge(state: bytes, label: bytes, counter: int = 0) -> tuple[int, bytes]:
+    framed = len(label).to_bytes(4, "big") + label + counter.to_bytes(4, "big")
+    halves = H(state + b"\x02" + framed + b"\x00") + H(state + b"\x02" + framed + b"\x01")
+    return int.from_bytes(halves, "big") % r, H(state + b"\x03" + framed)
+
+
+def test_transcript_bytes_by_hand() -> None:
+    transcript = Transcript("ab")
+    # 32 zero bytes, 01, |"protocol"| in 4, "protocol", |"ab"| in 8, "ab"
+    state = H(bytes.fromhex("00" * 32 + "01" + "00000008" + b"protocol".hex() + "0000000000000002" + b"ab".hex()))
+    assert transcript.state == state
+    transcript.append("x", b"\x00\xff")
+    state = H(state + bytes.fromhex("01" + "00000001" + "78" + "0000000000000002" + "00ff"))
+    assert transcript.state == state
+    expected, state = challenge(state, b"y")
+    assert transcript.challenge("y") == expected
+    assert transcript.state == state
+
+
+def test_item_14_golden_challenges() -> None:
+    """Fixed for version 1 of the protocol: these numbers never change."""
+    transcript = Transcript(PROTOCOL)
+    assert transcript.state.hex() == "a0a7c7aecf6922b6b9f45f1ab04e730640c7b1e002a3c48dd588c9004f705afc"
+    transcript.append("srs", bytes(range(32)))
+    transcript.append("context", b"")
+    assert transcript.state.hex() == "e8057396174a4cf6385f7df299f8589127b72266e9ae86a9eacd4c888b9b2e3f"
+    assert f"{transcript.challenge('beta'):064x}" == "625ac4ba9ba67ce5bf6f857bd215a35d44ced242c106e67ca2e2f2fe17b1b22f"
+    assert f"{transcript.challenge('rho'):064x}" == "1c1a8663510cbc10f4d271161f3ddf716fe28b4fe91c21d2de1271b700e624a6"
+    assert transcript.state.hex() == "bd66919a85075487f13b0a0d6b1ca8b8b80e4d4e9a6242eddfab136288c381f4"
+
+
+def state_after(*messages: tuple[str, bytes]) -> bytes:
+    transcript = Transcript("test")
+    for label, data in messages:
+        transcript.append(label, data)
+    return transcript.state
+
+
+def test_item_16_framing_is_unambiguous() -> None:
+    states = [
+        state_after(("ab", b"c")),
+        state_after(("a", b"bc")),
+        state_after(("", b"abc")),
+        state_after(("abc", b"")),
+        state_after(("a", b""), ("b", b"c")),
+        state_after(("a", b"b"), ("", b"c")),
+        state_after(("ab", b"c"), ("", b"")),
+        state_after(("ab", b"c\x00")),
+        state_after(),
+    ]
+    assert len(set(states)) == len(states)
+
+
+def test_item_16_an_append_is_no_challenge_and_order_counts() -> None:
+    assert state_after(("a", b"1"), ("b", b"2")) != state_after(("b", b"2"), ("a", b"1"))
+    appended, asked = Transcript("test"), Transcript("test")
+    appended.append("x", b"")
+    asked.challenge("x")
+    assert appended.state != asked.state
+    assert Transcript("test").challenge("x") != Transcript("test").challenge("y")
+
+
+def test_labels_are_ascii() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        Transcript("test").append("é", b"")
+
+
+def test_item_17_an_excluded_challenge_takes_the_next_counter() -> None:
+    start = Transcript("test").state
+    tries = [challenge(start, b"zeta", counter) for counter in range(3)]
+    transcript = Transcript("test")
+    refused = {tries[0][0], tries[1][0]}
+    assert transcript.challenge("zeta", refused.__contains__) == tries[2][0]
+    assert transcript.state == tries[2][1]
+
+
+def test_item_17_zero_is_never_a_challenge(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = crypto.transcript.keccak256
+    zero_then_real = iter([bytes(32), bytes(32)])
+    transcript = Transcript("test")
+    expected, state = challenge(transcript.state, b"chi", 1)
+    monkeypatch.setattr(crypto.transcript, "keccak256", lambda data: next(zero_then_real, None) or real(data))
+    assert transcript.challenge("chi") == expected
+    assert transcript.state == state
+
+
+def test_item_17_r_is_zero_and_a_hash_that_never_helps_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def stub(data: bytes) -> bytes:
+        calls.append(data)
+        return r.to_bytes(64, "big")[32 * (data[-1] & 1) :][:32]
+
+    transcript = Transcript("test")
+    monkeypatch.setattr(crypto.transcript, "keccak256", stub)
+    with pytest.raises(RuntimeError, match="no admissible challenge chi in 128 tries"):
+        transcript.challenge("chi")
+    assert len(calls) == 2 * MAX_REJECTIONS
+
+
+# The schedule of the margin argument
+
+PUBLIC = [("srs", b"s" * 32), ("parts", bytes(4)), ("context", b"")]
+ONE, TWO = b"\x81" + bytes(47), b"\x82" + bytes(47)
+MESSAGES = (
+    Message1((ONE, TWO), ONE, (TWO, ONE, TWO)),
+    Message2((TWO,), ONE),
+    Message3((ONE, TWO)),
+    Message4((1, 2), 3, (4,)),
+    Message5(TWO, ONE),
+)
+NO_GATES = (
+    Message1((ONE,), TWO, ()),
+    Message2((TWO,), ONE),
+    Message3((ONE,)),
+    Message4((1,), 3, ()),
+    Message5(ONE, TWO),
+)
+
+
+def schedule(messages: tuple[Message1, Message2, Message3, Message4, Message5]) -> tuple[list[int], bytes]:
+    """beta, rho, chi, zeta, v, y and the statement digest, by hand."""
+    m1, m2, m3, m4, m5 = messages
+    state = append(bytes(32), b"protocol", b"zkmargin/margin-argument/v1")
+    for label, data in PUBLIC:
+        state = append(state, label.encode(), data)
+    digest = state
+    state = append(state, b"f", b"".join(m1.f))
+    state = append(state, b"mu", m1.mu)
+    state = append(state, b"gates", b"".join(m1.gates))
+    beta, state = challenge(state, b"beta")
+    rho, state = challenge(state, b"rho")
+    state = append(append(state, b"h", b"".join(m2.h)), b"phi", m2.phi)
+    chi, state = challenge(state, b"chi")
+    zeta, state = challenge(append(state, b"T", b"".join(m3.T)), b"zeta")
+    state = append(state, b"f(zeta)", b"".join(x.to_bytes(32, "big") for x in m4.f))
+    state = append(state, b"phi(omega zeta)", m4.phi_shifted.to_bytes(32, "big"))
+    state = append(state, b"A(zeta)", b"".join(x.to_bytes(32, "big") for x in m4.A))
+    v, state = challenge(state, b"v")
+    y, _ = challenge(append(append(state, b"W", m5.W), b"W'", m5.W_shifted), b"y")
+    return [beta, rho, chi, zeta, v, y], digest
+
+
+def margin_transcript() -> MarginTranscript:
+    statement = SimpleNamespace(circuit=SimpleNamespace(n=16), public_messages=lambda: iter(PUBLIC))
+    return MarginTranscript(statement)
+
+
+@pytest.mark.parametrize("messages", [MESSAGES, NO_GATES], ids=["gates", "no gates"])
+def test_the_schedule_is_the_text_of_section_4(
+    messages: tuple[Message1, Message2, Message3, Message4, Message5],
+) -> None:
+    transcript = margin_transcript()
+    m1, m2, m3, m4, m5 = messages
+    expected, digest = schedule(messages)
+    assert transcript.statement_digest == digest
+    got = [*transcript.round1(m1), transcript.round2(m2), transcript.round3(m3)]
+    assert [*got, transcript.round4(m4), transcript.round5(m5)] == expected
+
+
+@pytest.mark.parametrize(
+    ("round_name", "message", "refused", "admitted"),
+    [
+        ("round1", MESSAGES[0], [r - 1, r - 15], [r - 16, 1, 15]),
+        ("round3", MESSAGES[2], [1, r - 1, Domain.of(16).omega], [2, Domain.of(32).omega]),
+    ],
+)
+def test_item_17_beta_and_zeta_avoid_poles(
+    monkeypatch: pytest.MonkeyPatch, round_name: str, message: object, refused: list[int], admitted: list[int]
+) -> None:
+    """beta + i = 0 for a table value i, and zeta in H, are refused; their neighbours are not."""
+    predicates: dict[str, Callable[[int], bool]] = {}
+
+    def spy(_: Transcript, label: str, excluded: Callable[[int], bool] = lambda _: False) -> int:
+        predicates[label] = excluded
+        return 1
+
+    transcript = margin_transcript()
+    monkeypatch.setattr(Transcript, "challenge", spy)
+    getattr(transcript, round_name)(message)
+    predicate = predicates["beta" if round_name == "round1" else "zeta"]
+    assert [x for x in refused if not predicate(x)] == []
+    assert [x for x in admitted if predicate(x)] == []
