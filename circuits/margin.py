@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from circuits.circuit import Circuit
 from circuits.encoders import ENCODERS
+from circuits.limits import encode_limit
 from circuits.requirement import Requirement
 from circuits.system import System
 from circuits.witness import Witness, assign
 from engine.book import BookLots
 from engine.decimals import from_units
+from engine.limits import MAX_LIMITS, Limit
 from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from engine.snapshot import Snapshot
 from formats.canonical import canonical_bytes, keccak256
-from formats.errors import ConstraintError
+from formats.errors import ConstraintError, InputError
 
 
-def build_circuit(snapshot: Snapshot, claim: Claim) -> Circuit:
-    """The circuit of one claim against one snapshot. Public and deterministic; the last few are kept.
+def build_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> Circuit:
+    """The circuit of one claim, and limits, against one snapshot. Public and deterministic; the last few are kept.
 
     Raises:
         InputError: a policy that the circuit cannot express, or quantities that could wrap around the field.
     """
-    return _build(_Keyed(snapshot), claim)
+    return _build(_Keyed(snapshot), claim, tuple(limits))
 
 
 class _Keyed:
@@ -42,7 +45,7 @@ class _Keyed:
 
 
 @lru_cache(maxsize=4)
-def _build(keyed: _Keyed, claim: Claim) -> Circuit:
+def _build(keyed: _Keyed, claim: Claim, limits: tuple[Limit, ...]) -> Circuit:
     snapshot = keyed.snapshot
     layout = snapshot.layout
     system = System(
@@ -58,22 +61,30 @@ def _build(keyed: _Keyed, claim: Claim) -> Circuit:
         if component.applies_to(claim.requirement):
             ENCODERS[component.type](component, requirement)
     factor_bp = snapshot.policy.factor_bp(claim.requirement)
-    requirement.write(factor_bp=factor_bp, num=claim.num, den=claim.den)
+    headroom = requirement.write(factor_bp=factor_bp, num=claim.num, den=claim.den)
+    if len(limits) > MAX_LIMITS:
+        raise InputError(f"{len(limits)} limits, at most {MAX_LIMITS}", field="limits")
+    for limit in limits:
+        encode_limit(limit, snapshot, requirement, headroom)
     return Circuit.freeze(system, len(snapshot.collateral))
 
 
-def margin_witness(snapshot: Snapshot, claim: Claim, lots: BookLots) -> Witness:
-    """The witness that the claim holds for a book.
+def margin_witness(snapshot: Snapshot, claim: Claim, lots: BookLots, limits: Sequence[Limit] = ()) -> Witness:
+    """The witness that the claim, and every limit, holds for a book.
 
     Raises:
         InputError: a quantity outside its bound.
-        ConstraintError: the claim is false; the message (for the owner of the book) names the binding scenarios
-            and the shortfall in the quote currency, ``shortfall`` is in valuation units.
+        ConstraintError: the claim or a limit is false; the message (for the owner of the book) names the binding
+            scenarios and the shortfall in the quote currency, ``shortfall`` is in valuation units.
     """
-    circuit = build_circuit(snapshot, claim)
+    circuit = build_circuit(snapshot, claim, limits)
     try:
         return assign(circuit, lots.positions, lots.collateral)
     except ConstraintError:
+        for limit in limits:
+            outside = -limit.slack(snapshot, lots, claim.requirement)
+            if outside > 0:
+                raise ConstraintError(f"the limit is not kept: {limit}", rule=limit.kind, shortfall=outside) from None
         raise _refusal(margin_report(snapshot, lots, claim.requirement), claim, snapshot.quote) from None
 
 

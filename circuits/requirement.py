@@ -80,8 +80,11 @@ class Requirement:
             self.system.at_least_zero(rule, name, bound - form)
         return bound
 
-    def write(self, *, factor_bp: int, num: int, den: int) -> None:
-        """The equations of the charges and of the claim equity : requirement >= num : den."""
+    def write(self, *, factor_bp: int, num: int, den: int) -> Form:
+        """The equations of the charges and of the claim equity : requirement >= num : den.
+
+        Returns the form equity - requirement (valuation units), never above the truth: limits build on it.
+        """
         charge = self._additions
         for group, candidates in zip(self.groups, self._candidates, strict=True):
             if not candidates:
@@ -93,6 +96,7 @@ class Requirement:
             charge += W
         requirement = factor_bp * charge + SCALE_BP * self._flat
         self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
+        return self._equity - requirement
 
 
 def _largest(losses: list[tuple[Form, int]]) -> Hint:

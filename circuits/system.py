@@ -63,7 +63,11 @@ class Form:
             return Form()
         return Form({a: c * factor for a, c in self.terms.items()}, self.constant * factor)
 
+    __radd__ = __add__
     __rmul__ = __mul__
+
+    def __rsub__(self, other: int) -> Form:
+        return -self + other
 
     def __neg__(self) -> Form:
         return self * -1

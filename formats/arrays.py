@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -26,18 +27,29 @@ MAX_DIMENSIONS = 3
 Int64Array = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class IntArray:
-    """An immutable array of int64 with its checksum; ``values`` is a read-only numpy array."""
+    """An immutable array of int64 with its checksum; ``values`` is a read-only numpy array that owns its data.
 
-    __slots__ = ("checksum", "values")
+    Raises:
+        TypeError: anything but integers, or one outside int64.
+    """
 
-    def __init__(self, values: Int64Array) -> None:
-        array = np.array(values, dtype="<i8", order="C", copy=True)
-        if not np.array_equal(array, values):
-            raise TypeError("an integer array cannot hold these values exactly")
-        array.setflags(write=False)
-        self.values: Int64Array = array
-        self.checksum = keccak256(array.tobytes())
+    values: Int64Array
+    checksum: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.values)
+        array = given.astype("<i8", order="C", copy=False) if given.dtype.kind in "iu" else None
+        if array is None or not np.array_equal(array, given):
+            raise TypeError("an integer array holds integers of 64 bits, nothing else")
+        # An array over bytes cannot be made writable again.
+        raw = array.tobytes()
+        object.__setattr__(self, "values", np.frombuffer(raw, dtype="<i8").reshape(array.shape))
+        object.__setattr__(self, "checksum", keccak256(raw))
+
+    def __deepcopy__(self, memo: object) -> IntArray:
+        return self
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IntArray) and np.array_equal(self.values, other.values)
@@ -78,7 +90,9 @@ class IntArray:
             raw = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError):
             raise ValueError("data is not base64") from None
-        if len(raw) != size:
+        # The last group may hold bits that no byte takes: one array has one text.
+        tail = size % 3 or 3
+        if len(raw) != size or base64.b64encode(raw[-tail:]).decode() != data[-4:]:
             raise ValueError(f"data is not the base64 of the {size} bytes that the shape asks for")
         array = cls(np.frombuffer(raw, dtype="<i8").reshape(shape))
         if array.checksum.hex() != value["keccak256"]:

@@ -68,8 +68,7 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        if text.startswith("\ufeff"):
-            raise InputError("starts with a byte-order mark: save it as plain UTF-8")
+        _refuse_byte_order_mark(text)
         _bound_depth(text)
         value = _parse(text, decimals)
         _refuse_lone_surrogates(text)
@@ -117,6 +116,11 @@ def _parse(text: str, decimals: Literal["refuse", "exact"]) -> Json:
         return result
 
     return json.loads(text, parse_int=integer, parse_float=fraction, parse_constant=constant, object_pairs_hook=pairs)
+
+
+def _refuse_byte_order_mark(text: str) -> None:
+    if text.startswith("\ufeff"):
+        raise InputError("starts with a byte-order mark: save it as plain UTF-8")
 
 
 def _refuse_lone_surrogates(text: str) -> None:

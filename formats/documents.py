@@ -134,8 +134,8 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
     if first["type"] == "extra_forbidden":
         reason = "unknown key"
     line = None
-    if text and (path := existing_path(json.loads(text), first["loc"])):
-        line = line_at(text if isinstance(text, str) else text.decode(), path)
+    if text:
+        line = line_at(text if isinstance(text, str) else text.decode(), existing_path(json.loads(text), first["loc"]))
     more = error.error_count() - 1
     return InputError(reason + (f" (and {more} more)" if more else ""), file=file, field=field[:200] or None, line=line)
 

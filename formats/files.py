@@ -6,10 +6,12 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from formats.errors import InputError
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+PIECE_BYTES = 1 << 20
 STDIO = "-"
 
 
@@ -17,20 +19,33 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> byte
     """The whole file, or standard input for ``-``.
 
     Raises:
-        InputError: unreadable, not a regular file, or larger than ``max_bytes``.
+        InputError: unreadable, or larger than ``max_bytes``.
     """
     name = str(path)
     try:
         if name == STDIO:
-            data = sys.stdin.buffer.read(max_bytes + 1)
+            data = _read_past(sys.stdin.buffer, max_bytes)
         else:
             with Path(path).open("rb") as file:
-                data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=name) from None
+                data = _read_past(file, max_bytes)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {_reason(error)}", file=name) from None
     if len(data) > max_bytes:
         raise InputError(f"larger than {max_bytes} bytes", file=name)
     return data
+
+
+def _read_past(file: BinaryIO, limit: int) -> bytes:
+    """At most one byte more than the limit. In pieces: ``read(n)`` reserves n bytes whatever the file has."""
+    data = bytearray()
+    while piece := file.read(min(limit + 1 - len(data), PIECE_BYTES)):
+        data += piece
+    return bytes(data)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """In words; a ValueError is a path that no file can have (a zero byte in it)."""
+    return (getattr(error, "strerror", None) or str(error) or "error").lower()
 
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> str:
@@ -45,7 +60,7 @@ def write_atomic(path: str | Path, data: bytes, *, secret: bool = False) -> None
     """Write a file all or nothing: a reader sees the old content or the new, never a part.
 
     Args:
-        secret: the file is created with mode 0600 before its first byte is written; else the umask decides.
+        secret: the file has mode 0600 before its first byte is written; else the umask decides.
 
     Raises:
         InputError: the file cannot be written; nothing is left behind.
@@ -55,22 +70,24 @@ def write_atomic(path: str | Path, data: bytes, *, secret: bool = False) -> None
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    # Through a link to the file it names: the link stays a link.
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise InputError("exists and is not a regular file", file=name)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
     try:
+        # Through a link to the file it names: the link stays a link.
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise InputError("exists and is not a regular file", file=name)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(temporary, flags, 0o600 if secret else 0o666)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                if secret:
+                    os.fchmod(descriptor, 0o600)  # the umask may have taken the owner's bits away
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(descriptor)
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise InputError(f"cannot be written: {(error.strerror or 'error').lower()}", file=name) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be written: {_reason(error)}", file=name) from None

@@ -28,11 +28,11 @@ class Member(NamedTuple):
 
 def line_at(text: str, path: Path) -> int | None:
     """The line of the member that a path of keys and indices leads to; None when there is no such member."""
-    matched = 0
-    for member in _members(text):
-        if member.depth == matched + 1 and member.step == path[matched]:
-            matched += 1
-            if matched == len(path):
+    missing = list(path)
+    for member in _members(text) if path else ():
+        if member.depth == len(path) - len(missing) + 1 and member.step == missing[0]:
+            del missing[0]
+            if not missing:
                 return _line(text, member.offset)
     return None
 
@@ -58,13 +58,10 @@ def existing_path(value: object, location: Path) -> list[str | int]:
     """The part of a pydantic location that is in the data: without the names of union members and missing keys."""
     path: list[str | int] = []
     for step in location:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
-            value = value[step]
-        else:
-            continue
-        path.append(step)
+        is_key = isinstance(value, dict) and step in value
+        if is_key or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+            value = value[step]  # type: ignore[index]  # one of the two that can be indexed
+            path.append(step)
     return path
 
 
@@ -73,22 +70,22 @@ def _members(text: str) -> Iterator[Member]:
     indices: list[int] = []
     opened, previous = 0, ""
     for match in TOKEN.finditer(text):
-        token = match.group()
-        if open_containers and token not in {"]", "}", ",", ":"}:
-            container, is_array = open_containers[-1]
-            if is_array:
+        lexeme = match.group()
+        if open_containers and lexeme not in {"]", "}", ",", ":"}:
+            container, in_array = open_containers[-1]
+            if in_array:
                 yield Member(container, len(open_containers), indices[-1], match.start())
                 indices[-1] += 1
             elif previous != ":":
-                yield Member(container, len(open_containers), json.loads(token), match.start())
-        if token in {"{", "["}:
-            open_containers.append((opened, token == "["))
+                yield Member(container, len(open_containers), json.loads(lexeme), match.start())
+        if lexeme in {"{", "["}:
+            open_containers.append((opened, lexeme == "["))
             indices.append(0)
             opened += 1
-        elif token in {"}", "]"}:
+        elif lexeme in {"}", "]"}:
             open_containers.pop()
             indices.pop()
-        previous = token
+        previous = lexeme
 
 
 def _line(text: str, offset: int) -> int:

@@ -75,15 +75,14 @@ def prove_argument(statement: Statement, witness: Witness, blinders: Mapping[Col
         ProverError: the witness does not satisfy the circuit.
     """
     rounds = _Rounds(statement, draw, MarginTranscript(statement))
-    for column, rows in witness.columns(statement.circuit).items():
+    columns = witness.columns(statement.circuit)
+    for column, rows in columns.items():
         values = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
         rounds.columns[_key(column)] = values
         if column in blinders:
             rounds.polynomials[_key(column)] = _blinded(values, [blinders[column]])
     counts = sum(
-        np.bincount(rows, minlength=statement.circuit.n)
-        for (name, _), rows in witness.columns(statement.circuit).items()
-        if name == "digits"
+        np.bincount(rows, minlength=statement.circuit.n) for (name, _), rows in columns.items() if name == "digits"
     )
     rounds.columns["mu"] = K.from_int64(np.asarray(counts, dtype=np.int64))
 

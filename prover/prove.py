@@ -9,9 +9,10 @@ from crypto.field import random_scalar
 from crypto.group import encode_g1
 from crypto.srs import SRS
 from engine.book import BookLots
+from engine.limits import Limit
 from engine.margin import Claim
 from engine.snapshot import Snapshot
-from formats import InputError
+from formats import InputError, VerificationError
 from prover.argument import prove_argument
 from prover.openings import Opening, commit_vector, total_blinders
 from verifier import Statement, verify
@@ -26,6 +27,7 @@ def prove(
     claim: Claim,
     *,
     context: bytes = b"",
+    limits: Sequence[Limit] = (),
     srs: SRS | None = None,
 ) -> bytes:
     """A proof that the committed book meets the claim; verified before it is returned.
@@ -36,22 +38,27 @@ def prove(
         openings: the openings of all parts of positions and collateral.
         claim: equity : requirement, and which requirement.
         context: up to 1 KB that binds the proof to its reader.
+        limits: further public claims to prove beside it.
 
     Raises:
         ConstraintError: the claim is false for this book (for its owner: holds the numbers).
         InputError: documents that do not belong together.
     """
-    statement = Statement.of(snapshot, [o.commitment() for o in openings], claim, context=context, srs=srs)
-    witness = margin_witness(snapshot, claim, lots)
+    commitments = [opening.commitment() for opening in openings]
+    statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits, srs=srs)
+    witness = margin_witness(snapshot, claim, lots, limits)
     blinders = total_blinders(openings)
-    _check_openings(statement, lots, blinders)
     proof = encode_proof(prove_argument(statement, witness, blinders, random_scalar), statement.srs.digest)
-    verify(statement, proof)
+    try:
+        verify(statement, proof)
+    except VerificationError:
+        _check_openings(statement, lots, blinders)
+        raise
     return proof
 
 
 def _check_openings(statement: Statement, lots: BookLots, blinders: dict[tuple[str, int], int]) -> None:
-    """The openings must open the commitments to this book: say so now, not as a failed proof."""
+    """The likely reason why an own proof fails: openings that do not open the commitments to this book."""
     committed = statement.committed_points()
     for role in ROLES:
         row = [blinder for (name, _), blinder in sorted(blinders.items()) if name == role]

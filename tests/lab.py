@@ -89,7 +89,7 @@ def margin_like(
     equity = Form()
     for j in range(len(assets)):
         held, owed = system.collateral(j)
-        equity += held * (9 - j) - owed * 10
+        equity += held * max(9 - j, 1) - owed * 10
     for g in range(gates):
         square = system.product(charge + g, charge - 1)
         system.at_least_zero("square", f"square {g}", Form(constant=system.bounds(square)[1]) - square)
@@ -257,7 +257,9 @@ def snapshot(*, groups, risk, charges, marks, assets, mode="floor", n=16, bits=1
     """A snapshot made by hand: ``risk`` [N][S], ``assets`` of (long value, short value, bits, negative allowed)."""
     count = max(groups, default=-1) + 1
     width = len(risk[0]) if risk else 0
-    minimum = () if charges is None else (PublishedShortOptionMinimum(mode=mode, charge=array(charges, (len(groups),))),)
+    minimum = (
+        () if charges is None else (PublishedShortOptionMinimum(mode=mode, charge=array(charges, (len(groups),))),)
+    )
     return Snapshot(
         name="test",
         time="2026-01-01T00:00:00Z",
@@ -299,4 +301,3 @@ def snapshot(*, groups, risk, charges, marks, assets, mode="floor", n=16, bits=1
             ),
         ),
     )
-

@@ -120,7 +120,12 @@ def test_sides_need_range_proved_positions():
 
 
 def test_dense_rows_are_int64_and_one_entry_a_slot():
-    for wrong in (int64(1, 2), np.array([1, 2, 3], dtype=np.int32), np.array([1.0, 2, 3]), int64(1, 2, 3).reshape(1, 3)):
+    for wrong in (
+        int64(1, 2),
+        np.array([1, 2, 3], dtype=np.int32),
+        np.array([1.0, 2, 3]),
+        int64(1, 2, 3).reshape(1, 3),
+    ):
         with pytest.raises(ValueError, match="int64 coefficients"):
             small().dense("positions", wrong)
 
@@ -261,7 +266,7 @@ def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(uppers, 
     for v, upper in enumerate(uppers):
         system.integer(f"x{v}", upper, lambda _: 0)
     circuit = Circuit.freeze(system, 0)
-    cells = [(column, row) for v in range(len(uppers)) for column, row, _ in circuit.digit_cells(v)]
+    cells = [(column, row) for v in range(len(uppers)) for column, row, _ in circuit.digit_cells[v]]
     assert len(set(cells)) == len(cells) == sum(x.digits for x in circuit.bounded)
     assert all(circuit.packed_offset <= column < circuit.digit_columns and 0 <= row < 16 for column, row in cells)
     assert circuit.packed_offset == segments(count, 16) * 2 * (-(-bits // 4))
@@ -377,6 +382,7 @@ def test_the_combination_is_the_equations_weighted_by_powers_of_rho(lab, shape):
     assert set(rows) == set(columns)
     total = sum(int(x) * u for name, values in columns.items() for x, u in zip(values, rows[name], strict=True))
     expected = sum(
-        pow(rho, j, r) * e.form.value(lambda atom: witness.value(circuit, atom)) for j, e in enumerate(circuit.equations)
+        pow(rho, j, r) * e.form.value(lambda atom: witness.value(circuit, atom))
+        for j, e in enumerate(circuit.equations)
     )
     assert (total - combination.sigma - expected) % r == 0

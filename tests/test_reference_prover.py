@@ -1,12 +1,17 @@
 """Both provers, both verifiers, one protocol text: the same randomness gives the same bytes, and all agree on them."""
 
+import ast
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from types import ModuleType
 
 import numpy as np
 import pytest
 
+import prover.reference
+import prover.reference_verify
 from circuits.circuit import Circuit, Shape
 from circuits.system import Form, System
 from circuits.witness import Witness, assign, check
@@ -111,9 +116,19 @@ def case(build: Build, n: int, slots: int) -> Case:
 Prepared = tuple[Case, bytes]
 
 
-def bytes_of(prover: Callable[..., Proof], c: Case, draw: Draw | None = None) -> bytes:
-    proof = prover(c.statement, c.witness, c.blinders, draw or stream(c.seed))
+def bytes_of(prove: Callable[..., Proof], c: Case, draw: Draw | None = None) -> bytes:
+    proof = prove(c.statement, c.witness, c.blinders, draw or stream(c.seed))
     return encode_proof(proof, c.statement.srs.digest)
+
+
+@pytest.mark.parametrize("module", [prover.reference, prover.reference_verify])
+def test_the_reference_shares_no_arithmetic_with_what_it_checks(module: ModuleType) -> None:
+    tree = ast.parse(inspect.getsource(module))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    shared = {"prover", "prover.argument", "prover._kernels", "prover.commit", "verifier.argument", "verifier.verify"}
+    arithmetic = {"crypto.commitment", "crypto.domain", "crypto.exact", "crypto.group", "py_arkworks_bls12381"}
+    assert not imported & (shared | arithmetic)
 
 
 SHAPES = [

@@ -15,9 +15,7 @@ from engine.margin import Claim
 from formats import ConstraintError, InputError
 
 #: positions x collateral that leave a margin-like circuit satisfiable
-BOOKS = st.tuples(
-    st.lists(st.integers(-15, 15), min_size=6, max_size=6), st.integers(-255, 255), st.integers(0, 15)
-)
+BOOKS = st.tuples(st.lists(st.integers(-15, 15), min_size=6, max_size=6), st.integers(-255, 255), st.integers(0, 15))
 
 
 def freeze(lab, **shape):
@@ -49,7 +47,9 @@ def test_assign_gives_a_satisfying_witness_or_names_the_claim(lab, book):
     assert all(q == p - m and p * m == 0 for q, p, m in zip(positions, witness.long, witness.short, strict=True))
 
 
-@pytest.mark.parametrize("shape", [{}, {"gates": 2}, {"range_proved": False}, {"slots": 40}, {"n": 32}, {"slots": 0}], ids=str)
+@pytest.mark.parametrize(
+    "shape", [{}, {"gates": 2}, {"range_proved": False}, {"slots": 40}, {"n": 32}, {"slots": 0}], ids=str
+)
 def test_the_columns_hold_the_witness_in_digits(lab, shape):
     circuit, witness = honest(lab, **shape)
     n, columns = circuit.n, witness.columns(circuit)
@@ -63,7 +63,7 @@ def test_the_columns_hold_the_witness_in_digits(lab, shape):
     assert slots("positions", circuit.position_count) == witness.positions
     assert slots("collateral", circuit.collateral_count) == witness.collateral
     for v, x in enumerate(witness.bounded):
-        assert sum(int(columns["digits", c][row]) * n**d for c, row, d in circuit.digit_cells(v)) == x
+        assert sum(int(columns["digits", c][row]) * power for c, row, power in circuit.digit_cells[v]) == x
     for side, values in enumerate((witness.long, witness.short) if circuit.position_digits else ()):
         for i, x in enumerate(values):
             first = (2 * (i // (n - 1)) + side) * circuit.position_digits
@@ -189,9 +189,12 @@ def violations(circuit, witness):
                 break
             if kind in ("A", "B") and witness.gates[index]["BA".index(kind)] == 0:
                 a, b, c = witness.gates[index]
-                yield j, replace(
-                    witness,
-                    gates=(*witness.gates[:index], (a + 1, b, c) if kind == "A" else (a, b + 1, c)),
+                yield (
+                    j,
+                    replace(
+                        witness,
+                        gates=(*witness.gates[:index], (a + 1, b, c) if kind == "A" else (a, b + 1, c)),
+                    ),
                 )
                 break
 

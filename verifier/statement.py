@@ -11,6 +11,7 @@ from py_arkworks_bls12381 import G1Point
 from circuits.circuit import Circuit
 from circuits.margin import build_circuit
 from crypto.srs import SRS, embedded
+from engine.limits import Limit
 from engine.margin import Claim
 from engine.snapshot import Snapshot
 from formats import InputError
@@ -28,6 +29,7 @@ class Statement:
         snapshot_digest: keccak-256 of the risk snapshot.
         circuit: built from that snapshot and the claim.
         claim: equity : requirement >= num : den, and which requirement.
+        limits: further claims proved beside it (engine/limits.py).
         parts: the commitments, in canonical order.
         context: opaque bytes that bind the proof to its reader (audience, nonce, expiry).
     """
@@ -38,6 +40,7 @@ class Statement:
     claim: Claim
     parts: tuple[CommitmentPart, ...]
     context: bytes = b""
+    limits: tuple[Limit, ...] = ()
 
     @classmethod
     def of(
@@ -47,9 +50,10 @@ class Statement:
         claim: Claim,
         *,
         context: bytes = b"",
+        limits: Sequence[Limit] = (),
         srs: SRS | None = None,
     ) -> Statement:
-        """Build the statement from a snapshot, commitment documents, a claim and a context.
+        """Build the statement from a snapshot, commitment documents, a claim, a context and limits.
 
         Raises:
             InputError: documents that do not belong together, or a context of more than 1 KB.
@@ -58,7 +62,8 @@ class Statement:
             raise InputError(f"{len(context)} bytes, at most {MAX_CONTEXT_BYTES}", field="context")
         srs = srs or embedded()
         parts = gather(commitments, snapshot, srs)
-        statement = cls(srs, snapshot.digest(), build_circuit(snapshot, claim), claim, parts, context)
+        circuit = build_circuit(snapshot, claim, limits)
+        statement = cls(srs, snapshot.digest(), circuit, claim, parts, context, tuple(limits))
         statement.committed_points()
         if not snapshot.layout.range_proved:
             statement._check_attested_bound()
@@ -91,6 +96,9 @@ class Statement:
         yield "snapshot", self.snapshot_digest
         yield "circuit", self.circuit.digest
         yield "claim", f"{self.claim.num}/{self.claim.den} {self.claim.requirement}".encode("ascii")
+        yield "limits", len(self.limits).to_bytes(4, "big")
+        for limit in self.limits:
+            yield "limit", str(limit).encode()
         yield "parts", len(self.parts).to_bytes(4, "big")
         for part in self.parts:
             yield "part", part.canonical()

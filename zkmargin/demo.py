@@ -45,6 +45,8 @@ MARKER = "DEMO.txt"
 CASH = "USDC"
 SMALL_DOMAIN = 256
 CONTEXT = "the demo's verifier, request 1"
+KIND_WORDS = {"option": "options", "future": "futures", "perpetual": "perpetuals", "spot": "spot instruments"}
+LEGS_SHOWN = 8
 
 
 def run_demo(folder: str, market_time: str | None = None) -> None:
@@ -107,7 +109,7 @@ class _Demo:
         kinds = {
             kind: sum(i.kind == kind for i in market.instruments) for kind in ("option", "future", "perpetual", "spot")
         }
-        counts = ", ".join(f"{count} {kind}{'s' * (kind != 'spot')}" for kind, count in kinds.items())
+        counts = ", ".join(f"{count} {KIND_WORDS[kind]}" for kind, count in kinds.items())
         terminal.say(f"   {counts} on {' and '.join(u.name for u in market.underlyings)} at {market.time}")
         terminal.say(f"   collateral in {', '.join(asset.name for asset in market.assets)}")
         self._save("market.json", market, "the market (public)")
@@ -130,7 +132,7 @@ class _Demo:
             lots = to_lots(book, snapshot)
             report = margin_report(snapshot, lots)
         self._save("book.json", book, "the book (secret, mode 0600)")
-        margin_view(snapshot, report, margin_report(snapshot, lots, "maintenance"))
+        margin_view(snapshot, report, margin_report(snapshot, lots, "maintenance"), legs=LEGS_SHOWN)
         return book, lots
 
     def _commit(self, snapshot: Snapshot, lots: BookLots) -> Opening:
@@ -236,7 +238,7 @@ class _Demo:
         if statement.circuit.position_segments < 2:
             _alarm("the book takes one segment only")
         terminal.say(
-            f"   {statement.circuit.position_segments} segments of positions; proved in {seconds:.2f} s, "
+            f"   {statement.circuit.position_segments} segments of positions; proved in {_took(seconds)}, "
             f"{len(proof)} bytes, accepted"
         )
         self._save("small-snapshot.json", snapshot, f"the snapshot with {SMALL_DOMAIN} rows (public)")
@@ -249,7 +251,7 @@ class _Demo:
 
     def _with_balance(self, snapshot: Snapshot, book: Book, lots: BookLots) -> Book:
         lot = to_fraction(_lot(snapshot)) * cash_of(snapshot, lots)
-        return book.model_copy(update={"collateral": {**book.collateral, CASH: from_units(int(lot * 10**9), 9)}})
+        return Book(positions=book.positions, collateral={**book.collateral, CASH: from_units(int(lot * 10**9), 9)})
 
     def _save(self, name: str, document: Document, what: str) -> None:
         save_document(document, self.folder / name)
@@ -328,7 +330,9 @@ def replace_price(market: Market) -> Market:
     at = next(i for i, instrument in enumerate(instruments) if instrument.implied_vol is not None)
     vol = to_fraction(instruments[at].implied_vol or "") + to_fraction("0.0001")
     instruments[at] = instruments[at].model_copy(update={"implied_vol": from_units(int(vol * 10**9), 9)})
-    return market.model_copy(update={"instruments": tuple(instruments)})
+    return Market.model_validate(
+        {**{name: getattr(market, name) for name in Market.model_fields}, "instruments": tuple(instruments)}
+    )
 
 
 def _cash_slot(snapshot: Snapshot) -> int:
@@ -347,7 +351,11 @@ def _step(title: str) -> Iterator[None]:
     begin = time.perf_counter()
     with terminal.progress("   working"):
         yield
-    terminal.say(f"   ({time.perf_counter() - begin:.2f} s)")
+    terminal.say(f"   ({_took(time.perf_counter() - begin)})")
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 def _must_raise(

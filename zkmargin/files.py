@@ -45,7 +45,7 @@ def check_paths(inputs: Sequence[str], outputs: Sequence[str] = (), *, json: boo
 def _same_file(a: str, b: str) -> bool:
     try:
         return Path(a).samefile(b)
-    except OSError:
+    except (OSError, ValueError):  # one of them does not exist
         return os.path.realpath(a) == os.path.realpath(b)
 
 

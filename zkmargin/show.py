@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from rich import box
@@ -15,12 +14,12 @@ from rich.text import Text
 from circuits import build_circuit
 from engine.components import SCALE_BP, PublishedHaircuts, PublishedWorstScenario
 from engine.decimals import from_units
-from engine.margin import VALUATION_DECIMALS, Claim, MarginReport
+from engine.margin import Claim, MarginReport
 from engine.policy import Policy
 from engine.snapshot import Snapshot
 from engine.valuation import MONEY_DECIMALS
 from zkmargin.terminal import safe
-from zkmargin.words import layout_facts, snapshot_facts
+from zkmargin.words import layout_facts, money, snapshot_facts
 
 PIPE_WIDTH = 120
 
@@ -32,94 +31,106 @@ def console() -> Console:
     return Console(highlight=False, markup=False, width=PIPE_WIDTH, color_system=None)
 
 
-def table(title: str, *columns: str) -> Table:
-    """A table; a column whose name begins with > is aligned to the right."""
-    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        right = name.startswith(">")
-        result.add_column(Text(name.lstrip(">")), justify="right" if right else "left", overflow="fold")
-    return result
+def percent(bp: int) -> str:
+    """Basis points in per cent."""
+    return f"{from_units(bp, 2)} %"
 
 
-def row(result: Table, *cells: object, bold: bool = False) -> None:
-    """A row of cells, shown as they are."""
-    result.add_row(*(Text(safe(str(cell)), style="bold" if bold else "") for cell in cells))
+class Section:
+    """A titled table. A column whose name begins with > is aligned to the right; without names there is no header."""
 
+    def __init__(self, title: str, *columns: str) -> None:
+        self._title = title
+        self._table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
+        for name in columns:
+            right = name.startswith(">")
+            self._table.add_column(Text(name.lstrip(">")), justify="right" if right else "left", overflow="fold")
 
-def money(amount: int) -> str:
-    """Valuation units as quote currency to the cent, thousands separated; rounded down."""
-    cents = amount // 10 ** (VALUATION_DECIMALS - 2)
-    sign, cents = ("-", -cents) if cents < 0 else ("", cents)
-    return f"{sign}{cents // 100:,}.{cents % 100:02d}"
+    def row(self, *cells: object, bold: bool = False) -> None:
+        """Add cells, shown as they are."""
+        self._table.add_row(*(Text(safe(str(cell)), style="bold" if bold else "") for cell in cells))
+
+    def pairs(self, facts: dict[str, Any]) -> None:
+        """Add named facts, one a line."""
+        for name, value in facts.items():
+            self.row(name, value)
+
+    def show(self, out: Console) -> None:
+        """Print it."""
+        out.print(Text(safe(self._title), style="bold"))
+        out.print(self._table)
 
 
 # --- margin ---------------------------------------------------------------------------------------------------------
 
 
-def margin_view(snapshot: Snapshot, report: MarginReport, other: MarginReport) -> None:
-    """A margin report: requirement and what sets it, equity, headroom, what netting saves, each leg."""
+def margin_view(snapshot: Snapshot, report: MarginReport, other: MarginReport, *, legs: int | None = None) -> None:
+    """A margin report: requirement and what sets it, equity, headroom, what netting saves, each leg.
+
+    Args:
+        snapshot: names the currency.
+        report: the requirement in full.
+        other: the other requirement, for its total.
+        legs: show only so many of the largest contributions.
+    """
     out = console()
     out.print(Text(safe(f"{snapshot.name}: amounts in {snapshot.quote}, rounded down to the cent"), style="bold"))
-    out.print(_requirement_table(report))
-    out.print(_equity_table(report, other))
-    out.print(_comparison_table(report))
-    out.print(_legs_table(report))
+    _requirement_table(report).show(out)
+    _equity_table(report, other).show(out)
+    _comparison_table(report).show(out)
+    _legs_table(report, legs).show(out)
 
 
-def _requirement_table(report: MarginReport) -> Table:
+def _requirement_table(report: MarginReport) -> Section:
     components = list(dict.fromkeys(name for group in report.groups for name in group.components))
-    result = table(
+    result = Section(
         f"{report.requirement.capitalize()} requirement", "Group", "Set by", *(f">{c}" for c in components), ">Charge"
     )
     for group in report.groups:
         amounts = [money(group.components[c]) if c in group.components else "" for c in components]
-        row(result, group.group, group.label, *amounts, money(group.charge))
+        result.row(group.group, group.label, *amounts, money(group.charge))
     for addition in report.additions:
-        row(result, "", addition.component, *("" for _ in components), money(addition.amount))
-    row(result, "Total", "", *("" for _ in components), money(report.total), bold=True)
+        result.row("", addition.component, *("" for _ in components), money(addition.amount))
+    result.row("Total", "", *("" for _ in components), money(report.total), bold=True)
     return result
 
 
-def _equity_table(report: MarginReport, other: MarginReport) -> Table:
+def _equity_table(report: MarginReport, other: MarginReport) -> Section:
     worth = report.equity
-    result = table("Equity and headroom", "", ">Amount")
-    row(result, "Options and spot at their marks", money(worth.mark_to_market))
-    row(
-        result,
+    result = Section("Equity and headroom", "", ">Amount")
+    result.row("Options and spot at their marks", money(worth.mark_to_market))
+    result.row(
         f"Collateral after haircuts (before: {money(worth.collateral_before_haircut)})",
         money(worth.collateral),
     )
-    row(result, "Equity", money(worth.total), bold=True)
-    row(result, f"Equity less {report.requirement} requirement", money(report.surplus))
-    row(result, f"Equity less {other.requirement} requirement ({money(other.total)})", money(other.surplus))
-    row(result, f"Equity : {report.requirement} requirement", report.ratio or "nothing is required")
-    row(result, "Largest claim that can be proved", report.largest_claim or "none")
+    result.row("Equity", money(worth.total), bold=True)
+    result.row(f"Equity less {report.requirement} requirement", money(report.surplus))
+    result.row(f"Equity less {other.requirement} requirement ({money(other.total)})", money(other.surplus))
+    result.row(f"Equity : {report.requirement} requirement", report.ratio or "nothing is required")
+    result.row("Largest claim that can be proved", report.largest_claim or "none")
     if report.collateral_to_add:
-        row(result, "Collateral to add for a claim of 1.0", money(-(-report.collateral_to_add // 10**11) * 10**11))
+        result.row("Collateral to add for a claim of 1.0", money(-(-report.collateral_to_add // 10**11) * 10**11))
     return result
 
 
-def _comparison_table(report: MarginReport) -> Table:
+def _comparison_table(report: MarginReport) -> Section:
     compared = report.comparison
-    result = table("The same book under other rules", "Rule", ">Collateral needed")
-    row(result, "Portfolio margin: everything nets within its group", money(compared.portfolio))
-    row(result, "Cross margin: collateral shared, each leg charged alone", money(compared.cross))
-    row(result, "Isolated margin: each leg alone, nothing shared", money(compared.isolated))
-    row(result, "Netting saves", money(compared.netting_benefit), bold=True)
+    result = Section("The same book under other rules", "Rule", ">Collateral needed")
+    result.row("Portfolio margin: everything nets within its group", money(compared.portfolio))
+    result.row("Cross margin: collateral shared, each leg charged alone", money(compared.cross))
+    result.row("Isolated margin: each leg alone, nothing shared", money(compared.isolated))
+    result.row("Netting saves", money(compared.netting_benefit), bold=True)
     return result
 
 
-def _legs_table(report: MarginReport) -> Table:
-    result = table(
-        f"{len(report.legs)} legs; contributions add up to the requirement",
-        "Instrument",
-        ">Quantity",
-        ">Mark value",
-        ">Alone",
-        ">Contribution",
-    )
-    for leg in sorted(report.legs, key=lambda leg: -leg.contribution):
-        row(result, leg.id, leg.quantity, money(leg.mark_to_market), money(leg.alone), money(leg.contribution))
+def _legs_table(report: MarginReport, most: int | None) -> Section:
+    legs = sorted(report.legs, key=lambda leg: -leg.contribution)
+    shown = legs[:most]
+    title = f"{len(legs)} legs; contributions add up to the requirement"
+    title += f"; the largest {len(shown)}" * (len(shown) < len(legs))
+    result = Section(title, "Instrument", ">Quantity", ">Mark value", ">Alone", ">Contribution")
+    for leg in shown:
+        result.row(leg.id, leg.quantity, money(leg.mark_to_market), money(leg.alone), money(leg.contribution))
     return result
 
 
@@ -157,9 +168,8 @@ def snapshot_json(snapshot: Snapshot, *, slots: bool) -> dict[str, Any]:
 def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
     """A snapshot in tables."""
     facts, out = snapshot_json(snapshot, slots=slots), console()
-    result = table("Snapshot", "", "")
-    _pairs(
-        result,
+    result = Section("Snapshot", "", "")
+    result.pairs(
         {
             "name": facts["name"],
             "time": facts["time"],
@@ -167,31 +177,30 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             "market digest": facts["market_digest"],
             "policy": f"{snapshot.policy.name} version {snapshot.policy.version}: {snapshot.policy.title}",
             "components": ", ".join(facts["components"]),
-            "requirements": ", ".join(f"{k} {v / 100:g} %" for k, v in facts["requirements_bp"].items())
+            "requirements": ", ".join(f"{k} {percent(v)}" for k, v in facts["requirements_bp"].items())
             + " of the charge",
         },
     )
-    out.print(result)
-    kinds = table("Instruments", "Group", ">Scenarios", ">Instruments", "Kinds")
+    result.show(out)
+    kinds = Section("Instruments", "Group", ">Scenarios", ">Instruments", "Kinds")
     for g, group in enumerate(facts["groups"]):
         counts = Counter(slot.kind for slot in snapshot.instruments if slot.group == g)
         expiries = len({slot.expiry for slot in snapshot.instruments if slot.group == g and slot.expiry})
         words = ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items())
-        row(kinds, group["name"], group["scenarios"], group["instruments"], f"{words}; {expiries} expiries")
-    out.print(kinds)
-    assets = table("Collateral", "Asset", ">Lot", ">Price of a lot", ">Haircut", "Negative balance", ">Bound")
+        kinds.row(group["name"], group["scenarios"], group["instruments"], f"{words}; {expiries} expiries")
+    kinds.show(out)
+    assets = Section("Collateral", "Asset", ">Lot", ">Price of a lot", ">Haircut", "Negative balance", ">Bound")
     for slot in facts["collateral"]:
         negative = "not allowed"
         if slot["negative_allowed"]:
-            negative = f"debited at price + {slot['surcharge_bp'] / 100:g} %"
-        haircut = f"{slot['haircut_bp'] / 100:g} %"
-        row(assets, slot["asset"], slot["lot"], slot["price"], haircut, negative, f"2^{slot['bits']} lots")
-    out.print(assets)
+            negative = f"debited at price + {percent(slot['surcharge_bp'])}"
+        haircut = percent(slot["haircut_bp"])
+        assets.row(slot["asset"], slot["lot"], slot["price"], haircut, negative, f"2^{slot['bits']} lots")
+    assets.show(out)
     layout = facts["layout"]
-    result = table("Proof", "", "")
+    result = Section("Proof", "", "")
     proved = "proved" if facts["positions_range_proved"] else "left to who makes the commitment"
-    _pairs(
-        result,
+    result.pairs(
         {
             "rows": f"{layout['rows']}, {layout['position_segments']} segment(s) of positions, "
             f"{layout['collateral_segments']} of collateral",
@@ -201,12 +210,12 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             "size of a proof": f"{layout['proof_bytes']} bytes",
         },
     )
-    out.print(result)
+    result.show(out)
     if slots:
-        listing = table("Slots", "Instrument", ">Lot", ">Mark of a lot", "Settlement", ">Multiplier")
+        listing = Section("Slots", "Instrument", ">Lot", ">Mark of a lot", "Settlement", ">Multiplier")
         for slot in facts["slots"]:
-            row(listing, slot["id"], slot["lot"], slot["mark"], slot["settlement"], slot["multiplier"])
-        out.print(listing)
+            listing.row(slot["id"], slot["lot"], slot["mark"], slot["settlement"], slot["multiplier"])
+        listing.show(out)
 
 
 def _scenarios(snapshot: Snapshot, group: int) -> int:
@@ -229,10 +238,9 @@ def _haircuts(snapshot: Snapshot) -> list[dict[str, int]]:
 def policy_view(policy: Policy) -> None:
     """A policy in words and parameters."""
     out = console()
-    result = table(f"{policy.name} (version {policy.version}): {policy.title}", "", "")
+    result = Section(f"{policy.name} (version {policy.version}): {policy.title}", "", "")
     layout = policy.layout
-    _pairs(
-        result,
+    result.pairs(
         {
             "description": policy.description,
             "digest": policy.digest().hex(),
@@ -242,23 +250,11 @@ def policy_view(policy: Policy) -> None:
             f"{' (proved)' * layout.range_proved}, balances below 2^{layout.collateral_bits}",
         },
     )
-    out.print(result)
+    result.show(out)
     for part in policy.components:
-        result = table(f"Component {part.type}", "Parameter", "Value")
-        _pairs(result, _flat(part.model_dump(mode="json", exclude={"type"})))
-        out.print(result)
-
-
-def facts_view(title: str, facts: dict[str, object]) -> None:
-    """Named facts, one a line."""
-    result = table(title, "", "")
-    _pairs(result, facts)
-    console().print(result)
-
-
-def _pairs(result: Table, facts: dict[str, Any]) -> None:
-    for name, value in facts.items():
-        row(result, name, value)
+        result = Section(f"Component {part.type}", "Parameter", "Value")
+        result.pairs(_flat(part.model_dump(mode="json", exclude={"type"})))
+        result.show(out)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, object]:
@@ -277,9 +273,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, object]:
 
 def _short(item: Any) -> str:
     return " ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item)
-
-
-def lines(items: Iterable[str]) -> None:
-    """Plain lines."""
-    for item in items:
-        console().print(Text(safe(item)))

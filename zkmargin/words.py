@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from circuits.circuit import Circuit
-from engine.margin import Claim
+from engine.margin import VALUATION_DECIMALS, Claim
 from engine.snapshot import Snapshot
 from verifier.commitments import CommitmentPart
 from verifier.proof import proof_bytes
@@ -20,6 +20,13 @@ NOT_GUARANTEED = (
     "anything about another time than the snapshot's, or about losses beyond the policy's scenarios",
     "that it is shown for the first time: compare statement digests to notice a replay, and ask for a fresh --context",
 )
+
+
+def money(amount: int) -> str:
+    """Valuation units as quote currency to the cent, thousands separated; rounded down."""
+    cents = amount // 10 ** (VALUATION_DECIMALS - 2)
+    sign, cents = ("-", -cents) if cents < 0 else ("", cents)
+    return f"{sign}{cents // 100:,}.{cents % 100:02d}"
 
 
 def ratio(claim: Claim) -> str:

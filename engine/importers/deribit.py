@@ -21,7 +21,7 @@ from engine.decimals import format_time, from_units, parse_time, to_fraction, to
 from engine.importers.tickers import MAX_PULL_ROWS, median, plain_decimal, read_csv, select_pull
 from engine.market import NAME_PATTERN, Asset, Forward, Instrument, Market, Underlying
 from formats import InputError, parse_json, read_text
-from formats.canonical import line_of
+from formats.lines import line_of_literal
 
 MAX_JSON_BYTES = 64 << 20
 EARLIEST, LATEST = parse_time("2016-01-01T00:00:00Z"), parse_time("2100-01-01T00:00:00Z")
@@ -113,7 +113,7 @@ def import_json(path: str | Path, *, pull: int | None = None, prices: Mapping[st
         return _market(((None, row) for row in _results(value, name)), "deribit-json", name, pull, prices or {})
     except InputError as error:
         instrument = (error.field or "").split(" ")[0]
-        raise error.located(line=line_of(text, instrument) if "-" in instrument else None) from None
+        raise error.located(line=line_of_literal(text, f'"{instrument}"')) from None
 
 
 def _results(value: Any, file: str) -> Iterator[dict[str, Any]]:

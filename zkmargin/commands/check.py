@@ -15,7 +15,7 @@ from formats import ConstraintError
 from zkmargin import terminal
 from zkmargin.files import check_paths, load, load_lots
 from zkmargin.options import Command, book_option, claim_options, json_option, parse_claim, snapshot_option
-from zkmargin.words import claim_facts, claim_words
+from zkmargin.words import claim_facts, claim_words, money
 
 
 @click.command(
@@ -47,6 +47,8 @@ def command(snapshot_path: str, book_paths: tuple[str, ...], claim_text: str, re
     except ConstraintError as error:
         if as_json:
             terminal.say_json({"holds": False, **facts, "rule": error.rule, "reason": error.message})
+        if report.largest_claim is not None:
+            error.hint = f"the largest claim that holds for this book is {report.largest_claim}"
         raise
     if as_json:
         terminal.say_json({"holds": True, **facts, "equations": len(circuit.equations)})
@@ -72,14 +74,11 @@ def check_facts(report: MarginReport, claim: Claim) -> dict[str, Any]:
 
 def check_lines(snapshot: Snapshot, report: MarginReport, claim: Claim, equations: int) -> list[str]:
     """What holds, for people."""
-
-    def money(amount: int) -> str:
-        return f"{from_units(amount // 10 ** (VALUATION_DECIMALS - 2), 2)} {snapshot.quote}"
-
+    quote = terminal.safe(snapshot.quote)
     headroom = "no requirement" if report.ratio is None else f"{report.ratio} times the requirement"
     lines = [
         f"the claim holds: {claim_words(claim)}",
-        f"  equity {money(report.equity.total)}, requirement {money(report.total)}: {headroom}",
+        f"  equity {money(report.equity.total)}, requirement {money(report.total)} {quote}: {headroom}",
         f"  to spare over the claim: {money(report.slack(claim) // claim.den)}",
         f"  largest claim that can be proved: {report.largest_claim}",
     ]

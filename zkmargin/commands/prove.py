@@ -90,7 +90,7 @@ def command(
     err = output == STDIO
     terminal.say(f"proved in {seconds:.2f} s, {len(proof)} bytes: {claim_words(claim)}", err=err)
     if not err:
-        words = ["zkmargin", "verify", "--snapshot", snapshot_path, "--commitment", "commitment.json"]
+        words = ["zkmargin", "verify", "--snapshot", snapshot_path, "--commitment", "COMMITMENT"]
         words += ["--claim", claim_text] if claim.num != claim.den else []
         words += ["--requirement", requirement] if requirement != "initial" else []
         words += ["--context", context_text] if context else []

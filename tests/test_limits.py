@@ -1,0 +1,128 @@
+"""Limits: further public claims; the circuit keeps exactly what the engine says."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from circuits import build_circuit, margin_witness
+from engine.book import Book, BookLots, to_lots
+from engine.example import example_book, example_market
+from engine.limits import Limit
+from engine.margin import Claim
+from engine.policy import load_policy
+from engine.snapshot import Snapshot, build_snapshot
+from formats import ConstraintError, InputError, ZkMarginError
+from prover import commit_book, prove
+from verifier import Statement, verify
+
+CLAIM = Claim(1, 1, "initial")
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    return build_snapshot(example_market("2026-11-20T12:00:00Z"), load_policy("default"), domain_size=512)
+
+
+@pytest.fixture(scope="module")
+def lots(snapshot: Snapshot) -> BookLots:
+    return to_lots(Book(**example_book(example_market("2026-11-20T12:00:00Z"))), snapshot)
+
+
+def tight(snapshot: Snapshot, lots: BookLots, kind: str, subject: str) -> tuple[Limit, Limit]:
+    """The tightest limit that a book keeps, and the next tighter one: one unit of the compared integers apart."""
+    relation = ">=" if kind in ("headroom", "collateral") else "<="
+    loose = Limit.parse(f"{kind} {subject} {relation} {0 if relation == '>=' else 10**9}")
+    slack = loose.slack(snapshot, lots)
+    unit = {"headroom": Fraction(1, 10**13), "net-exposure": Fraction(1, 10**9), "gross-exposure": Fraction(1, 10**9)}
+    slots = {s.id: s.lot for s in snapshot.instruments} | {s.asset: s.lot for s in snapshot.collateral}
+    step = unit.get(kind) or Fraction(slots[subject])
+    sign = 1 if relation == ">=" else -1
+    return (
+        Limit(kind, subject, loose.bound + sign * slack * step),
+        Limit(kind, subject, loose.bound + sign * (slack + 1) * step),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        ("headroom", ""),
+        ("net-exposure", "BTC"),
+        ("gross-exposure", "ETH"),
+        ("position", "BTC-PERPETUAL"),
+        ("collateral", "USDC"),
+    ],
+)
+def test_a_limit_holds_at_the_boundary_and_not_one_unit_beyond(
+    snapshot: Snapshot, lots: BookLots, kind: str, subject: str
+) -> None:
+    holds, fails = tight(snapshot, lots, kind, subject)
+    assert holds.slack(snapshot, lots) == 0
+    assert fails.slack(snapshot, lots) == -1
+    margin_witness(snapshot, CLAIM, lots, [holds])
+    with pytest.raises(ConstraintError, match="the limit is not kept") as caught:
+        margin_witness(snapshot, CLAIM, lots, [fails])
+    assert caught.value.rule == kind
+    assert caught.value.shortfall == 1
+
+
+def test_limits_are_part_of_the_statement(snapshot: Snapshot, lots: BookLots) -> None:
+    limits = [Limit.parse("net-exposure BTC <= 1000"), Limit.parse("collateral USDC >= 1000")]
+    opening = commit_book(snapshot, lots)
+    proof = prove(snapshot, lots, [opening], CLAIM, limits=limits)
+    parts = [opening.commitment()]
+    assert verify(Statement.of(snapshot, parts, CLAIM, limits=limits), proof).statement.limits == tuple(limits)
+    for other in ([], limits[:1], [*limits[:1], Limit.parse("collateral USDC >= 1001")], limits[::-1]):
+        with pytest.raises(ZkMarginError) as caught:
+            verify(Statement.of(snapshot, parts, CLAIM, limits=other), proof)
+        assert caught.value.exit_code == 1
+
+
+def test_every_limit_adds_its_own_equations(snapshot: Snapshot) -> None:
+    plain = build_circuit(snapshot, CLAIM)
+    limited = build_circuit(snapshot, CLAIM, [Limit.parse("net-exposure BTC <= 10"), Limit.parse("headroom >= 1")])
+    assert [e.rule for e in limited.equations[len(plain.equations) :]] == [
+        "limit net-exposure",
+        "limit net-exposure",
+        "limit headroom",
+    ]
+    assert plain.digest != limited.digest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "headroom",
+        "headroom BTC >= 1",
+        "headroom <= 1",
+        "net-exposure <= 1",
+        "position X >= 1",
+        "collateral USDC <= 1",
+        "headroom >= -1",
+        "headroom >= 1e3",
+        "headroom >= NaN",
+        "leverage BTC <= 3",
+        "headroom >= " + "9" * 60,
+    ],
+)
+def test_what_is_no_limit_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        Limit.parse(text)
+
+
+def test_an_unknown_subject_is_refused(snapshot: Snapshot) -> None:
+    with pytest.raises(InputError, match="no DOGE"):
+        build_circuit(snapshot, CLAIM, [Limit.parse("net-exposure DOGE <= 1")])
+
+
+def test_too_many_limits_are_refused(snapshot: Snapshot) -> None:
+    with pytest.raises(InputError, match="at most"):
+        build_circuit(snapshot, CLAIM, [Limit.parse(f"headroom >= {i}") for i in range(65)])
+
+
+def test_text_round_trip() -> None:
+    for text in ("headroom >= 100", "net-exposure BTC <= 241/2", "position BTC-PERPETUAL <= 50"):
+        assert str(Limit.parse(text.replace("241/2", "120.5"))) == text
