@@ -106,14 +106,15 @@ class Limit:
         if self.kind == "collateral":
             return lots.collateral[self.slot(snapshot)] - bound
         self.slot(snapshot)
-        deltas = [
+        deltas: list[int] = [
             q * delta
             for q, delta, slot in zip(
                 lots.positions, snapshot.deltas.values.tolist(), snapshot.instruments, strict=True
             )
             if slot.underlying == self.subject
         ]
-        return bound - (abs(sum(deltas)) if self.kind == "net-exposure" else sum(map(abs, deltas)))
+        exposure = abs(sum(deltas)) if self.kind == "net-exposure" else sum(abs(delta) for delta in deltas)
+        return bound - exposure
 
 
 def _up(x: Fraction) -> int:

@@ -3,7 +3,7 @@
 import ast
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from types import ModuleType
 
@@ -109,7 +109,14 @@ def case(build: Build, n: int, slots: int) -> Case:
         for s, b in enumerate(own):
             blinders[role, s] = (blinders.get((role, s), 0) + b) % r
     claim = Claim(num=1, den=1, requirement="initial")
-    statement = Statement(embedded(), bytes(range(32)), circuit, claim, tuple(parts), b"context")
+    statement = Statement(
+        srs=embedded(),
+        snapshot_digest=bytes(range(32)),
+        circuit=circuit,
+        claim=claim,
+        parts=tuple(parts),
+        context=b"context",
+    )
     return Case(statement, witness, blinders, seed)
 
 
@@ -254,6 +261,6 @@ def test_the_reference_refuses_a_product_gate_that_is_false() -> None:
 def test_a_setup_with_too_few_powers_is_refused(attested_case: Prepared) -> None:
     c, _ = attested_case
     small = SRS.from_points(embedded().g1_powers(8), [embedded().g2_one, embedded().g2_tau])
-    statement = Statement(small, c.statement.snapshot_digest, c.statement.circuit, c.statement.claim, c.statement.parts)
+    statement = replace(c.statement, srs=small)
     with pytest.raises(SetupError, match="19 powers of tau"):
         prove_reference(statement, c.witness, c.blinders, stream("few"))

@@ -17,73 +17,84 @@ from prover._kernels.lowering import LANES, LIMB_BITS
 from prover._kernels.vectors import LIMBS as SCALAR_LIMBS
 from prover._kernels.vectors import Blocks, to_blocks
 
-_mul, _add, _sub, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.zero_lanes
+_mul, _add, _sub, _copy, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.copy, FIELD.zero_lanes
 _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
 _TWELVE = to_blocks([12 * FIELD.R % P] * LANES, LIMBS)
+_NULL = np.zeros((1, LIMBS, LANES), np.uint64)
 _LANE_PAIRS = LANES // 2
 
 
 @kernel
-def scan_digits(  # noqa: PLR0917
-    cursors: Entries,
-    entries: Entries,
+def recode(  # noqa: PLR0917
+    digits: npt.NDArray[np.int16],
+    lengths: npt.NDArray[np.int16],
+    counts: Entries,
     scalars: Blocks,
     negative: npt.NDArray[np.bool_],
-    first_row: int,
-    stride: int,
     window: int,
-    windows: int,
 ) -> None:
-    """Visit the nonzero signed digits of the scalars: the digit d of scalar i in window j belongs to bucket |d| - 1.
-
-    Without room in ``entries`` (length 0), counts them: ``cursors[bucket] += 1``. Otherwise places them: ``entries`` gets, at
-    the bucket's cursor, 2 (first_row + i + stride j) + sign, and the cursor moves on.
+    """Signed digits, |d| <= 2^(window-1), lowest first, and how often each |d| occurs. Free of branches on the digits.
 
     Args:
-        cursors: int32, one a bucket.
-        entries: int32.
-        scalars: integers in standard form, uint64[blocks, 5, 8]; as many as ``negative`` has elements.
-        negative: whether the scalar's sign is minus.
-        first_row: row of scalar 0 in window 0.
-        stride: rows from one window to the next.
-        window: bits of a digit.
-        windows: digits of a scalar; windows * window is more than the bits of any scalar.
+        digits: int16[m, windows], out; windows * window is more than the bits of any scalar.
+        lengths: int16[m], out: digits from there on are zero and not written.
+        counts: int32[2^(window-1) + 1], added to.
+        scalars: m integers in standard form, uint64[blocks, 5, 8].
+        negative: bool[m], whether the scalar's sign is minus.
+        window: bits of a digit, at most 15.
     """
-    half, full = 1 << (window - 1), 1 << window
+    half = 1 << (window - 1)
     for i in range(len(negative)):
         block, lane = i // LANES, i % LANES
         top = SCALAR_LIMBS
         while top > 0 and scalars[block, top - 1, lane] == 0:
             top -= 1
-        carry = 0
-        for j in range(windows):
+        length = min(digits.shape[1], (LIMB_BITS * top + window - 1) // window + 1) if top else 0
+        lengths[i] = length
+        flip = -np.int64(negative[i])
+        carry = np.int64(0)
+        for j in range(length):
             limb, shift = window * j // LIMB_BITS, window * j % LIMB_BITS
-            if limb >= top and carry == 0:
-                break
-            digit = carry
-            if limb < top:
+            bits = np.int64(0)
+            if limb < SCALAR_LIMBS:
                 bits = np.int64(scalars[block, limb, lane]) >> shift
-                if shift > LIMB_BITS - window and limb + 1 < top:
-                    bits |= np.int64(scalars[block, limb + 1, lane]) << (LIMB_BITS - shift)
-                digit += bits & (full - 1)
-            carry = 0
-            if digit > half:
-                digit -= full
-                carry = 1
-            if digit != 0:
-                bucket = (digit if digit > 0 else -digit) - 1
-                if len(entries) > 0:
-                    sign = 1 if (digit < 0) != negative[i] else 0
-                    entries[cursors[bucket]] = 2 * (first_row + i + stride * j) + sign
-                cursors[bucket] += 1
+            if shift > LIMB_BITS - window and limb + 1 < SCALAR_LIMBS:
+                bits |= np.int64(scalars[block, limb + 1, lane]) << (LIMB_BITS - shift)
+            digit = (bits & (2 * half - 1)) + carry
+            carry = (digit + half - 1) >> window  # 1 if the digit is above half
+            digit -= carry << window
+            digits[i, j] = (digit ^ flip) - flip
+            counts[(digit ^ digit >> 63) - (digit >> 63)] += 1
 
 
 @kernel
-def split_weights(buckets: Entries, jobs: int, window: int, low_bits: int) -> tuple[Entries, Entries]:
+def place(  # noqa: PLR0917
+    entries: Entries,
+    cursors: Entries,
+    digits: npt.NDArray[np.int16],
+    lengths: npt.NDArray[np.int16],
+    first_row: int,
+    stride: int,
+) -> None:
+    """Sort into buckets: digit j of scalar i is entry 2 (first_row + i + stride j) + sign, put at ``cursors[|digit|]``.
+
+    A cursor moves on with each entry, except that of zero, which points to a place that is not used.
+    """
+    for i in range(len(lengths)):
+        for j in range(lengths[i]):
+            digit = np.int64(digits[i, j])
+            sign = digit >> 63
+            weight = (digit ^ sign) - sign
+            entries[cursors[weight]] = 2 * (first_row + i + stride * j) - sign
+            cursors[weight] += weight != 0
+
+
+@kernel
+def split_weights(counts: Entries, jobs: int, window: int, low_bits: int) -> tuple[Entries, Entries]:
     """Entries and offsets for ``sum_groups`` that add buckets of equal low, and of equal high, part of the weight.
 
     Args:
-        buckets: int32[jobs * 2^(window-1)], how many entries each bucket had; empty ones are left out.
+        counts: int32[jobs * (2^(window-1) + 1)], how many entries each bucket had; empty ones are left out.
         jobs: number of results.
         window: bits of a digit.
         low_bits: bits of the low part.
@@ -91,19 +102,19 @@ def split_weights(buckets: Entries, jobs: int, window: int, low_bits: int) -> tu
     Returns:
         Groups in the order job, half (0 low, 1 high), digit - 1, with 2^low_bits digits a half.
     """
-    count, digits = 1 << (window - 1), 1 << low_bits
-    entries = np.empty(2 * len(buckets), np.int32)
+    buckets, digits = (1 << (window - 1)) + 1, 1 << low_bits
+    entries = np.empty(2 * len(counts), np.int32)
     offsets = np.zeros(jobs * 2 * digits + 1, np.int32)
     length, group = 0, 0
     for job in range(jobs):
         for half in range(2):
             for digit in range(1, digits + 1):
-                first, last, step = (digit, count, digits) if half == 0 else (digit << low_bits, (digit + 1) << low_bits, 1)
-                if half == 0 and digit == digits:
-                    last = 0  # no such low part
-                for weight in range(first, min(last, count + 1) if half else last + 1, step):
-                    bucket = job * count + weight - 1
-                    if buckets[bucket] > 0:
+                first, last, step = digit << low_bits, (digit + 1) << low_bits, 1
+                if half == 0:  # a low part is below 2^low_bits
+                    first, last, step = digit, buckets if digit < digits else 0, digits
+                for weight in range(first, min(last, buckets), step):
+                    bucket = job * buckets + weight
+                    if counts[bucket] > 0:
                         entries[length] = 2 * bucket
                         length += 1
                 group += 1
@@ -163,15 +174,16 @@ def weighted_sums(groups: Rows, jobs: int, low_bits: int) -> Rows:
     affine = np.empty((LANES, ROW), np.uint64)
     for first in range(0, jobs, _LANE_PAIRS):
         for blocks in (running, total):
-            blocks[:] = 0
-            blocks[1] = _ONE[0]
+            _copy(blocks, 0, _NULL, 0)
+            _copy(blocks, 1, _ONE, 0)
+            _copy(blocks, 2, _NULL, 0)
         for digit in range(digits - 1, -1, -1):
             for lane in range(LANES):
                 job = min(first + lane % _LANE_PAIRS, jobs - 1)
                 entries[lane] = 2 * ((2 * job + lane // _LANE_PAIRS) * digits + digit)
             load_points(point, 0, groups, entries, 0)
             infinite = _zero_lanes(point, 1)
-            point[2] = _ONE[0]
+            _copy(point, 2, _ONE, 0)
             for lane in range(LANES):
                 if infinite & (1 << lane):
                     for j in range(LIMBS):
@@ -184,7 +196,8 @@ def weighted_sums(groups: Rows, jobs: int, low_bits: int) -> Rows:
                 for coordinate in range(3):
                     point[coordinate, j, lane] = total[coordinate, j, lane ^ _LANE_PAIRS]
         for _ in range(low_bits):
-            running[:] = point
+            for coordinate in range(3):
+                _copy(running, coordinate, point, coordinate)
             _complete_add(point, running, t)
         _complete_add(total, point, t)
         infinite = _zero_lanes(total, 2)
@@ -193,11 +206,12 @@ def weighted_sums(groups: Rows, jobs: int, low_bits: int) -> Rows:
             if infinite & (1 << lane):
                 for j in range(LIMBS):
                     total[0, j, lane], total[1, j, lane], total[2, j, lane] = 0, 0, _ONE[0, j, lane]
-        t[0] = total[2]
+        _copy(t, 0, total, 2)
         invert_lanes(t)
         _mul(total, 0, total, 0, t, 0)
         _mul(total, 1, total, 1, t, 0)
         store_points(affine, targets, 0, total, 0)
         for lane in range(min(_LANE_PAIRS, jobs - first)):
-            results[first + lane] = affine[lane]
+            for j in range(ROW):
+                results[first + lane, j] = affine[lane, j]
     return results

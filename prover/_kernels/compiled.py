@@ -15,7 +15,7 @@ from prover._kernels.vector_field import VectorField
 from prover._kernels.vectors import LIMBS, Blocks
 
 FIELD = VectorField("fr", r, LIMBS)
-_mul, _add, _sub = FIELD.mul, FIELD.add, FIELD.sub
+_mul, _add, _sub, _copy = FIELD.mul, FIELD.add, FIELD.sub, FIELD.copy
 
 
 @kernel
@@ -76,7 +76,7 @@ def horner(out: Blocks, a: Blocks, x: Blocks) -> None:
 def geometric(out: Blocks, start: Blocks, step: Blocks) -> None:
     """``out[i] = start step^i``, lane by lane."""
     if out.shape[0] > 0:
-        out[0] = start[0]
+        _copy(out, 0, start, 0)
     for i in range(1, out.shape[0]):
         _mul(out, i, out, i - 1, step, 0)
 
@@ -85,7 +85,7 @@ def geometric(out: Blocks, start: Blocks, step: Blocks) -> None:
 def running_products(out: Blocks, total: Blocks, a: Blocks) -> None:
     """``out[i] = a[0] ... a[i-1]`` times the incoming ``total``, which leaves as the product of all, lane by lane."""
     for i in range(a.shape[0]):
-        out[i] = total[0]
+        _copy(out, i, total, 0)
         _mul(total, 0, total, 0, a, i)
 
 
@@ -104,7 +104,7 @@ def prefix_sum(out: Blocks, a: Blocks, length: int) -> None:
     total = np.zeros((1, limbs, lanes), np.uint64)
     shifted = np.zeros((1, limbs, lanes), np.uint64)
     for i in range(a.shape[0]):
-        out[i] = a[i]
+        _copy(out, i, a, i)
         step = 1
         while step < lanes:
             for j in range(limbs):
@@ -114,9 +114,11 @@ def prefix_sum(out: Blocks, a: Blocks, length: int) -> None:
             step *= 2
         _add(out, i, out, i, total, 0)
         for j in range(limbs):
-            total[0, j, :] = out[i, j, lanes - 1]
+            for lane in range(lanes):
+                total[0, j, lane] = out[i, j, lanes - 1]
     for lane in range(length % lanes, lanes if length % lanes else 0):
-        out[-1, :, lane] = 0
+        for j in range(limbs):
+            out[out.shape[0] - 1, j, lane] = 0
 
 
 @kernel
@@ -144,7 +146,7 @@ def transform(  # noqa: PLR0917
     t = np.empty((1, limbs, lanes), np.uint64)
     # 1. eight transforms of size m, one a lane: lane l is the subsequence a_l, a_(8+l), a_(16+l), ...
     for i in range(m):
-        work[i] = a[reversal[i]]
+        _copy(work, i, a, reversal[i])
     half = 1
     while half < m:
         stride = m // (2 * half)
@@ -175,4 +177,4 @@ def transform(  # noqa: PLR0917
                     _add(tile, low, tile, low, t, 0)
             half *= 2
         for s in range(lanes):
-            out[c + (m // lanes) * s] = tile[s]
+            _copy(out, c + (m // lanes) * s, tile, s)

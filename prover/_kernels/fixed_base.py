@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prover._kernels.base_field import ROW, Rows
-from prover._kernels.buckets import scan_digits, split_weights, weighted_sums
+from prover._kernels.buckets import place, recode, split_weights, weighted_sums
 from prover._kernels.group_sums import double_rows, sum_groups
 from prover._kernels.points import bytes_from_rows, rows_from_bytes
 from prover._kernels.scalar_field import standard_blocks
@@ -23,7 +23,6 @@ from prover._kernels.vectors import Blocks, FieldVector, check_int64, int64_to_b
 SCALAR_BITS = 255
 Int64Array = npt.NDArray[np.int64]
 Scalars = FieldVector | Int64Array
-_NOTHING = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +98,29 @@ class FixedBaseTables:
 
     def _sums(self, jobs: list[list[_Term]]) -> Rows:
         """One row a job."""
-        count = 1 << (self.window - 1)
-        sizes = np.zeros(len(jobs) * count, dtype=np.int32)
-        self._scan(jobs, sizes, _NOTHING)
-        offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
-        np.cumsum(sizes, out=offsets[1:])
-        entries = np.empty(offsets[-1], dtype=np.int32)
-        self._scan(jobs, offsets[:-1].copy(), entries)
+        counts = np.zeros((len(jobs), (1 << (self.window - 1)) + 1), dtype=np.int32)
+        recoded = []
+        for job, mine in zip(jobs, counts, strict=True):
+            for term in job:
+                m = len(term.negative)
+                digits, lengths = np.empty((m, self.windows), dtype=np.int16), np.empty(m, dtype=np.int16)
+                recode(digits, lengths, mine, term.scalars, term.negative, self.window)
+                recoded.append((digits, lengths, term.first))
+        counts[:, 0] = 0  # zero digits go nowhere
+        offsets = np.zeros(counts.size + 1, dtype=np.int32)
+        np.cumsum(counts.reshape(-1), out=offsets[1:])
+        entries = np.empty(offsets[-1] + 1, dtype=np.int32)
+        cursors = offsets[:-1].reshape(counts.shape).copy()
+        cursors[:, 0] = offsets[-1]
+        terms = iter(recoded)
+        for job, mine in zip(jobs, cursors, strict=True):
+            for _ in job:
+                digits, lengths, first = next(terms)
+                place(entries, mine, digits, lengths, first, self.n)
         buckets = sum_groups(self.rows, entries, offsets)
         low_bits = self.window // 2
-        groups = sum_groups(buckets, *split_weights(sizes, len(jobs), self.window, low_bits))
+        groups = sum_groups(buckets, *split_weights(counts.reshape(-1), len(jobs), self.window, low_bits))
         return weighted_sums(groups, len(jobs), low_bits)
-
-    def _scan(self, jobs: list[list[_Term]], cursors: npt.NDArray[np.int32], entries: npt.NDArray[np.int32]) -> None:
-        count = 1 << (self.window - 1)
-        for k, job in enumerate(jobs):
-            mine = cursors[k * count : (k + 1) * count]
-            for term in job:
-                scan_digits(
-                    mine, entries, term.scalars, term.negative, term.first, self.n, self.window, self.windows
-                )
 
 
 def best_window(n: int) -> int:

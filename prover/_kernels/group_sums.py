@@ -17,7 +17,7 @@ from prover._kernels.inversion import invert_lanes
 from prover._kernels.lowering import LANES
 from prover._kernels.vectors import Blocks, to_blocks
 
-_mul, _add, _sub, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.zero_lanes
+_mul, _add, _sub, _copy, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.copy, FIELD.zero_lanes
 _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
 _ZERO = np.zeros((1, LIMBS, LANES), np.uint64)
 
@@ -25,6 +25,8 @@ _ZERO = np.zeros((1, LIMBS, LANES), np.uint64)
 CHUNK = 96
 #: Blocks of a chunk's store per block of additions: x1, y1, s, num, den, the product of the denominators before.
 _SLOTS = 6
+#: Entries that ``sum_groups`` works on at a time.
+_RUN = 1 << 14
 _X1, _Y1, _S, _NUM, _DEN, _PREFIX = range(_SLOTS)
 
 
@@ -57,8 +59,8 @@ def _exceptional_lanes(store: Blocks, at: int, second: Blocks, spare: Blocks) ->
     first_infinite, second_infinite = _zero_lanes(store, at + _Y1), _zero_lanes(second, 1)
     same_x = _zero_lanes(store, at + _DEN)
     same_y = _zero_lanes(store, at + _NUM)
-    spare[_X1] = store[at + _X1]
-    spare[_Y1] = store[at + _Y1]
+    _copy(spare, _X1, store, at + _X1)
+    _copy(spare, _Y1, store, at + _Y1)
     _double_lanes(spare, 0)
     for lane in range(LANES):
         bit = 1 << lane
@@ -111,6 +113,8 @@ def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entr
     ``left`` and ``right`` are entries (``load_points``). The three arrays have at least ``count`` rounded up to a multiple of
     eight elements: those after ``count`` are overwritten. ``out`` and ``rows`` may be one array if no target is read later.
     """
+    if count == 0:
+        return
     for k in range(count, (count + LANES - 1) // LANES * LANES):  # repeat the last addition to fill its block
         left[k], right[k], targets[k] = left[count - 1], right[count - 1], targets[count - 1]
     store = np.empty((CHUNK * _SLOTS, LIMBS, LANES), np.uint64)
@@ -119,7 +123,7 @@ def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entr
     total = np.empty((1, LIMBS, LANES), np.uint64)
     for start in range(0, count, CHUNK * LANES):
         blocks = min(CHUNK, (count - start + LANES - 1) // LANES)
-        total[0] = _ONE[0]
+        _copy(total, 0, _ONE, 0)
         for i in range(blocks):
             at, k = _SLOTS * i, start + LANES * i
             load_points(store, at + _X1, rows, left, k)
@@ -129,7 +133,7 @@ def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entr
             _add(store, at + _S, second, 0, store, at + _X1)
             if _zero_lanes(store, at + _DEN) | _zero_lanes(store, at + _Y1) | _zero_lanes(second, 1):
                 _exceptional_lanes(store, at, second, spare)
-            store[at + _PREFIX] = total[0]
+            _copy(store, at + _PREFIX, total, 0)
             _mul(total, 0, total, 0, store, at + _DEN)
         _finish(out, targets, store, start, blocks, total, spare)
 
@@ -149,7 +153,7 @@ def double_rows(rows: Rows, start: int, count: int, times: int) -> None:
     for _ in range(times):
         for first in range(0, count, CHUNK * LANES):
             blocks = min(CHUNK, (count - first + LANES - 1) // LANES)
-            total[0] = _ONE[0]
+            _copy(total, 0, _ONE, 0)
             for i in range(blocks):
                 at = _SLOTS * i
                 load_points(store, at + _X1, rows, sources, first + LANES * i)
@@ -159,7 +163,7 @@ def double_rows(rows: Rows, start: int, count: int, times: int) -> None:
                     for lane in range(LANES):
                         if infinite & (1 << lane):
                             _copy_lane(store, at + _DEN, _ONE, 0, lane)
-                store[at + _PREFIX] = total[0]
+                _copy(store, at + _PREFIX, total, 0)
                 _mul(total, 0, total, 0, store, at + _DEN)
             _finish(rows, targets, store, first, blocks, total, spare)
         for k in range(blocks_needed * LANES):
@@ -170,42 +174,75 @@ def double_rows(rows: Rows, start: int, count: int, times: int) -> None:
 def sum_groups(rows: Rows, entries: Entries, offsets: Entries) -> Rows:
     """One row a group: the sum of ``rows[entries[offsets[g] : offsets[g+1]]]`` (infinity for an empty group).
 
-    Pairwise, all groups in step: a round halves every group, so there are log2(largest group) rounds.
+    Pairwise, many groups in step: a round halves each, so there are log2(largest group) rounds. Groups are taken in runs of
+    about ``_RUN`` entries, so that the sums of one round are still in the cache in the next.
     """
     groups = len(offsets) - 1
-    bounds, next_bounds = offsets.copy(), np.empty_like(offsets)
-    capacity = (len(entries) // 2 + LANES) // LANES * LANES + LANES
-    left, right = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    targets = np.empty(capacity, np.int32)
-    source, current = rows, entries
-    while True:
-        count, length = 0, 0
-        next_bounds[0] = 0
-        for g in range(groups):
-            size = bounds[g + 1] - bounds[g]
-            for k in range(bounds[g], bounds[g + 1] - 1, 2):
-                left[count], right[count], targets[count] = current[k], current[k + 1], length
-                count += 1
-                length += 1
-            length += size & 1
-            next_bounds[g + 1] = length
-        out = np.empty((length, ROW), np.uint64)
-        for g in range(groups):
-            if (bounds[g + 1] - bounds[g]) & 1:
-                entry = current[bounds[g + 1] - 1]
-                _copy_row(out, next_bounds[g + 1] - 1, source, entry)
-        if count == 0:
-            break
-        add_rows(out, targets, source, left, right, count)
-        source = out
-        current = np.arange(length).astype(np.int32) * np.int32(2)
-        bounds, next_bounds = next_bounds, bounds
     result = np.zeros((groups, ROW), np.uint64)
-    for g in range(groups):
-        if bounds[g + 1] > bounds[g]:
-            for j in range(ROW):
-                result[g, j] = out[next_bounds[g], j]
+    largest, first = 0, 0
+    for g in range(1, groups + 1):
+        if offsets[g] - offsets[first] >= _RUN or g == groups:
+            largest = max(largest, offsets[g] - offsets[first])
+            first = g
+    capacity = largest // 2 + 2 * LANES
+    left, right, targets = np.empty(capacity, np.int32), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    bounds = np.empty(groups + 1, np.int32)
+    # after a round at most half of the entries are left, plus one of each odd group, and none of groups of one
+    even, odd = np.empty((2 * largest // 3 + 1, ROW), np.uint64), np.empty((2 * largest // 3 + 1, ROW), np.uint64)
+    first = 0
+    for g in range(1, groups + 1):
+        if offsets[g] - offsets[first] >= _RUN or g == groups:
+            for k in range(first, g + 1):
+                bounds[k] = offsets[k]
+            count = _pair_up(result, even, rows, entries, bounds, first, g, left, right, targets)
+            add_rows(even, targets, rows, left, right, count)
+            while count > 0:
+                count = _pair_up(result, odd, even, entries[:0], bounds, first, g, left, right, targets)
+                add_rows(odd, targets, even, left, right, count)
+                even, odd = odd, even
+            first = g
     return result
+
+
+@kernel
+def _pair_up(  # noqa: PLR0917
+    result: Rows,
+    out: Rows,
+    rows: Rows,
+    entries: Entries,
+    bounds: Entries,
+    first: int,
+    last: int,
+    left: Entries,
+    right: Entries,
+    targets: Entries,
+) -> int:
+    """Plan one round for groups first..last-1: fill ``left``, ``right``, ``targets`` for ``add_rows`` and return their count.
+
+    Group g is ``entries[bounds[g] : bounds[g+1]]``, or those rows themselves if there are no entries. A group of one is done and
+    moves to ``result``; the odd one out of a larger group moves to ``out``. ``bounds`` becomes that of ``out``.
+    """
+    direct = len(entries) == 0
+    count, length, start = 0, 0, bounds[first]
+    bounds[first] = 0
+    for g in range(first, last):
+        stop = bounds[g + 1]
+        for k in range(start, stop - 1, 2):
+            left[count] = 2 * k if direct else entries[k]
+            right[count] = 2 * k + 2 if direct else entries[k + 1]
+            targets[count] = length
+            count += 1
+            length += 1
+        if (stop - start) & 1:
+            entry = 2 * (stop - 1) if direct else entries[stop - 1]
+            if stop - start == 1:
+                _copy_row(result, g, rows, entry)
+            else:
+                _copy_row(out, length, rows, entry)
+                length += 1
+        start = stop
+        bounds[g + 1] = length
+    return count
 
 
 @kernel

@@ -21,7 +21,7 @@ _MASK = (1 << _BITS) - 1
 _P = np.array([P >> (_BITS * i) & _MASK for i in range(_COUNT)], dtype=np.int64)
 _P_INVERSE = pow(P, -1, 1 << _BITS)
 _R_CUBED = to_blocks([pow(FIELD.R, 3, P)] * LANES, LIMBS)
-_mul = FIELD.mul
+_mul, _copy = FIELD.mul, FIELD.copy
 
 Digits = npt.NDArray[np.int64]
 
@@ -81,12 +81,17 @@ def _update(d: Digits, e: Digits, f: Digits, g: Digits, u: int, v: int, q: int, 
 def invert(x: Digits) -> None:
     """x becomes 1/x mod p, for 0 < x < p."""
     d, e = np.zeros(_COUNT, np.int64), np.zeros(_COUNT, np.int64)
-    f, g = _P.copy(), x.copy()
+    f, g = np.empty(_COUNT, np.int64), np.empty(_COUNT, np.int64)
+    for i in range(_COUNT):
+        f[i], g[i] = _P[i], x[i]
     e[0] = 1
-    delta = 1
-    while g.any():
+    delta, rest = 1, 1
+    while rest != 0:
         delta, u, v, q, r = _division_steps(delta, f[0], g[0])
         _update(d, e, f, g, u, v, q, r)
+        rest = 0
+        for i in range(_COUNT):
+            rest |= g[i]
     # d is in (-2 p, p): add p if negative, change sign with f, add p if negative again, carry by carry.
     for change in range(2):
         addend = 1 if d[_COUNT - 1] < 0 else 0
@@ -110,7 +115,7 @@ def invert_lanes(block: Blocks) -> None:
     # Three products with rotated lanes multiply all eight; undoing them one by one splits the inverse again.
     partial = np.empty((4, LIMBS, LANES), np.uint64)
     other = np.empty((4, LIMBS, LANES), np.uint64)
-    partial[0] = block[0]
+    _copy(partial, 0, block, 0)
     for level in range(3):
         _rotate(other, partial, level)
         _mul(partial, level + 1, partial, level, other, level)
@@ -130,7 +135,8 @@ def invert_lanes(block: Blocks) -> None:
                 limb |= x[i] << shift
             elif -_BITS < shift < 0:
                 limb |= x[i] >> -shift
-        block[0, word, :] = limb & ((1 << LIMB_BITS) - 1)
+        for lane in range(LANES):
+            block[0, word, lane] = limb & ((1 << LIMB_BITS) - 1)
     _mul(block, 0, block, 0, _R_CUBED, 0)  # from 1/(x R) to R/x
     for level in range(2, -1, -1):
         _mul(block, 0, block, 0, other, level)

@@ -65,7 +65,8 @@ class VectorField:
     """The operations of one prime field as numba intrinsics.
 
     ``mul(out, i, a, j, b, k)`` stores ``a[j] * b[k]`` in ``out[i]``; the arrays are C-contiguous
-    uint64[blocks, limbs, 8] and the indices blocks; ``out[i]`` may be one of the operands. So do ``add`` and ``sub``.
+    uint64[blocks, limbs, 8] and the indices blocks; ``out[i]`` may be one of the operands. So do ``add`` and ``sub``;
+    ``copy(out, i, a, j)`` stores ``a[j]`` in ``out[i]``.
     ``zero_lanes(a, i)`` is the bit mask of the lanes of ``a[i]`` that hold zero.
 
     Raises:
@@ -79,27 +80,36 @@ class VectorField:
         self.R = 1 << (LIMB_BITS * limbs)
         self.p_limbs = limbs_of(p, limbs)
         self.minus_p_inverse = -pow(p, -1, 1 << LIMB_BITS) & LIMB_MASK
-        self.mul = self._operation("mul", self._product)
-        self.add = self._operation("add", self._sum)
-        self.sub = self._operation("sub", self.difference)
+        self.mul = self._operation("mul", self._product, 2)
+        self.add = self._operation("add", self._sum, 2)
+        self.sub = self._operation("sub", self.difference, 2)
+        self.copy = self._operation("copy", lambda _builder, _lowering, x: x, 1)
         self.zero_lanes = self._zero_lanes()
 
-    def _operation(self, name: str, body: Callable[[ir.IRBuilder, Lowering, Limbs, Limbs], Limbs]) -> Any:
-        def emit(builder: ir.IRBuilder, lowering: Lowering, out: Value, a: Value, b: Value) -> None:
-            self.store(builder, out, body(builder, lowering, self.load(builder, a), self.load(builder, b)))
+    def _operation(self, name: str, body: Callable[..., Limbs], operands: int) -> Any:
+        def emit(builder: ir.IRBuilder, lowering: Lowering, out: Value, *blocks: Value) -> None:
+            self.store(builder, out, body(builder, lowering, *(self.load(builder, block) for block in blocks)))
             builder.ret_void()
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            blocks = [element(context, builder, signature, args, position, self.limbs * LANES) for position in (0, 2, 4)]
-            builder.call(function_of(context, builder, f"{self.name}_{name}", [POINTER] * 3, emit), blocks)
+            size = self.limbs * LANES
+            blocks = [element(context, builder, signature, args, k, size) for k in range(0, 2 * operands + 2, 2)]
+            parameters = [POINTER] * len(blocks)
+            builder.call(function_of(context, builder, f"{self.name}_{name}", parameters, emit), blocks)
             return context.get_dummy_value()
 
-        def typed(typingctx: Any, out: Any, i: Any, a: Any, j: Any, b: Any, k: Any) -> Any:  # noqa: ARG001, PLR0917
-            if not all(is_array_of(array, types.uint64) for array in (out, a, b)):
+        def check(*arguments: Any) -> Any:
+            if not all(is_array_of(array, types.uint64) for array in arguments[::2]):
                 return None
-            return types.void(out, types.intp, a, types.intp, b, types.intp), codegen
+            return types.void(*(types.intp if k % 2 else kind for k, kind in enumerate(arguments))), codegen
 
-        return intrinsic(typed)
+        def binary(typingctx: Any, out: Any, i: Any, a: Any, j: Any, b: Any, k: Any) -> Any:  # noqa: ARG001, PLR0917
+            return check(out, i, a, j, b, k)
+
+        def unary(typingctx: Any, out: Any, i: Any, a: Any, j: Any) -> Any:  # noqa: ARG001
+            return check(out, i, a, j)
+
+        return intrinsic(binary if operands == 2 else unary)
 
     def _zero_lanes(self) -> Any:
         def emit(builder: ir.IRBuilder, _lowering: Lowering, block: Value) -> None:

@@ -1,0 +1,565 @@
+"""A prover with its checks removed tries every cheat of the catalogue (20, 22, 23, 25, 27, 29): the verifier refuses.
+
+``lab.cheat`` is the product's prover without a single ``raise``; a *tamper* replaces cells of its columns before
+they are committed. Each cheat starts from data for which the untampered prover is accepted.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from circuits import assign, build_circuit, check
+from circuits.circuit import Circuit
+from circuits.system import Form, System
+from crypto.field import inverse, r
+from engine.book import BookLots
+from engine.margin import Claim
+from formats import ConstraintError, InputError, VerificationError
+from prover import commit_book
+from prover.argument import ProverError, prove_argument
+from verifier import Statement, verify
+from verifier.commitments import gather
+
+#: (2.1) every column of this case is killed in turn
+SHAPES = {"range-proved": {}, "gates": {"gates": 2}, "segments": {"slots": 20, "bits": 8}, "attested": {"range_proved": False}}
+
+
+def accepted(lab, given, tamper=None):
+    """Whether the verifier takes what the dishonest prover makes."""
+    data = lab.encode(given, lab.cheat(given, tamper))
+    try:
+        verify(given.statement, data)
+    except VerificationError:
+        return False
+    return True
+
+
+def usual(lab, name="range-proved"):
+    return lab.standard(collateral=(200, 3), **SHAPES[name])
+
+
+# --- the bench itself ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_prover_without_checks_is_the_prover(lab, name):
+    given = usual(lab, name)
+    assert lab.encode(given, lab.cheat(given)) == lab.prove(given)
+    assert accepted(lab, given, lab.swap({}))
+
+
+def test_the_prover_with_checks_refuses_what_the_other_one_sends(lab):
+    given = usual(lab)
+    false = replace(given.witness, bounded=(given.witness.bounded[0] ^ 1, *given.witness.bounded[1:]))
+    with pytest.raises(ProverError, match="running sum does not close"):
+        prove_argument(given.statement, false, given.blinders, lab.draws("proof"))
+    assert not accepted(lab, replace(given, witness=false))
+    unmatched = replace(given.witness, long=(given.witness.long[0] + 1, *given.witness.long[1:]))
+    with pytest.raises(ProverError, match="not a polynomial|does not close"):
+        prove_argument(given.statement, unmatched, given.blinders, lab.draws("proof"))
+
+
+# --- one cell of each column --------------------------------------------------------------------------------
+
+
+def columns_of(circuit):
+    yield from (f"digits[{c}]" for c in range(circuit.digit_columns))
+    yield "mu"
+    yield from "ABC" if circuit.gates else ""
+    yield from (f"h[{g}]" for g in range(len(circuit.lookup_groups)))
+    yield "phi"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_one_cell_changed_in_any_column_is_rejected_on_every_row(lab, name):
+    given = usual(lab, name)
+    for column in columns_of(given.circuit):
+        for row in range(given.circuit.n):
+
+            def tamper(_rounds, name, values, column=column, row=row):
+                if name == column:
+                    values[row] += 1
+                return values
+
+            # a constant added to phi is no change; a cell of it is. A row past the gates is bound by A B = C alone
+            free = column in "AB" and row >= len(given.circuit.gates)
+            assert accepted(lab, given, tamper) == free, (column, row)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_integer_of_the_witness_is_constrained(lab, name):
+    given = usual(lab, name)
+    w, circuit = given.witness, given.circuit
+    for v, x in enumerate(w.bounded):
+        step = 1 if x + 1 < circuit.n ** circuit.bounded[v].digits else -1
+        bad = replace(w, bounded=(*w.bounded[:v], x + step, *w.bounded[v + 1 :]))
+        assert not accepted(lab, replace(given, witness=bad)), circuit.bounded[v].name
+    for side in ("long", "short") if circuit.position_digits else ():
+        for i, x in enumerate(getattr(w, side)):
+            bad = replace(w, **{side: (*getattr(w, side)[:i], x + 1, *getattr(w, side)[i + 1 :])})
+            assert not accepted(lab, replace(given, witness=bad)), (side, i)
+    for i in range(len(w.positions)):
+        bad = replace(w, positions=(*w.positions[:i], w.positions[i] + 1, *w.positions[i + 1 :]))
+        # the committed book is another one, the digits are those of the old one
+        assert not accepted(lab, lab.state(circuit, bad)), i
+    for j in range(len(w.collateral)):
+        bad = replace(w, collateral=(*w.collateral[:j], w.collateral[j] + 1, *w.collateral[j + 1 :]))
+        assert not accepted(lab, lab.state(circuit, bad)), j
+    for g in range(len(w.gates)):
+        for wire in range(3):
+            gate = tuple(x + (i == wire) for i, x in enumerate(w.gates[g]))
+            bad = replace(w, gates=(*w.gates[:g], gate, *w.gates[g + 1 :]))
+            assert not accepted(lab, replace(given, witness=bad)), (g, wire)
+
+
+def test_each_equation_alone_keeps_its_violation_out(lab):
+    # move the slack of every inequality: rejected with the equation, accepted without it
+    given = usual(lab)
+    w, circuit = given.witness, given.circuit
+    for j, equation in enumerate(circuit.equations):
+        if equation.slack is None:
+            continue
+        v = equation.slack
+        step = 1 if w.bounded[v] + 1 < circuit.n ** circuit.bounded[v].digits else -1
+        bad = replace(w, bounded=(*w.bounded[:v], w.bounded[v] + step, *w.bounded[v + 1 :]))
+        assert not accepted(lab, lab.state(circuit, bad)), equation.name
+        assert accepted(lab, lab.state(circuit.without_equation(j), bad)), equation.name
+
+
+# --- lookup -------------------------------------------------------------------------------------------------
+
+
+def lookup_sum(values, multiplicities, beta):
+    left = sum(inverse(beta + x) for x in values)
+    return (left - sum(m * inverse(beta + i) for i, m in enumerate(multiplicities))) % r
+
+
+def test_wrong_multiplicities_are_rejected(lab):
+    given = usual(lab)
+    for i, j in ((0, 1), (3, 15), (15, 0)):
+
+        def tamper(_rounds, name, values, i=i, j=j):
+            if name == "mu":
+                # the right number of looked-up cells, wrongly distributed
+                values[i], values[j] = values[i] + 1, values[j] - 1
+            return values
+
+        assert not accepted(lab, given, tamper)
+
+
+def test_multiplicities_all_zero_or_of_other_cells_are_rejected(lab):
+    given = usual(lab)
+    n = given.circuit.n
+    for replacement in ([0] * n, [1] * n, [given.circuit.digit_columns] * n):
+        assert not accepted(
+            lab, given, lambda _, name, values, other=replacement: other if name == "mu" else values
+        )
+
+
+def claim_short_by(lab, missing, **shape):
+    """A case whose claim is false by ``missing``: the slack is set to 0, every other rule holds."""
+    circuit = Circuit.freeze(lab.margin_like(**shape), 2)
+    book = lab.book_of(circuit.position_count)
+    held = next(h for h in range(200) if holds(circuit, book, [h, 0]))
+    enough = assign(circuit, book, [held, 0])
+    needed = 9 * held - enough.bounded[-1]
+    # a balance of nothing, and the requirement as large as the charge can be made
+    short = assign(circuit.without_equation(len(circuit.equations) - 1), book, [held, 0]) if missing < 0 else None
+    assert short is None
+    return circuit, book, held, needed
+
+
+def holds(circuit, positions, collateral):
+    try:
+        assign(circuit, positions, collateral)
+    except ConstraintError:
+        return False
+    return True
+
+
+def false_claim(lab, **shape):
+    """(case, true slack < 0): the claim's slack is short, everything else is right; the slack's digits say 0."""
+    circuit = Circuit.freeze(lab.margin_like(**shape), 2)
+    book = lab.book_of(circuit.position_count)
+    held = next(h for h in range(200) if holds(circuit, book, [h, 0]))
+    # the hints of everything but the claim's own slack do not depend on the claim
+    loose = replace(circuit, equations=(*circuit.equations[:-1], replace(circuit.equations[-1], slack=None)))
+    variables = list(circuit.bounded)
+    variables[-1] = replace(variables[-1], hint=lambda _: 0)
+    witness = assign(replace(loose, bounded=tuple(variables)), book, [held - 1, 0])
+    short = -circuit.equations[-1].form.value(lambda atom: witness.value(circuit, atom))
+    with pytest.raises(ConstraintError):
+        check(circuit, witness)
+    assert short > 0
+    return lab.state(circuit, witness), short
+
+
+def test_one_unit_of_collateral_short_is_rejected(lab):
+    given, short = false_claim(lab)
+    assert 0 < short <= 9
+    assert not accepted(lab, given)
+
+
+@pytest.mark.parametrize("outside", ["digit = n", "digit = -1", "wrap around"])
+def test_a_slack_outside_its_range_is_rejected(lab, outside):
+    given, short = false_claim(lab)
+    circuit, n = given.circuit, given.circuit.n
+    cells = circuit.digit_cells[-1]
+    first, second = cells[0], cells[1]
+    if outside == "digit = -1":
+        # the slack really is -short: (n - short, -1, 0 ..)
+        changes = [(first, n - short), (second, -1)]
+    elif outside == "digit = n":
+        # a true slack of the wrong form: n = (n, 0, ..) instead of (0, 1, ..)
+        true = lab.standard(collateral=(200, 3))
+        given, circuit = true, true.circuit
+        cells = circuit.digit_cells[-1]
+        x = true.witness.bounded[-1]
+        low, high = x % n, x // n % n
+        assert high > 0
+        changes = [(cells[0], low + n), (cells[1], high - 1)]
+    else:
+        changes = [(first, -short)]
+    tamper = lab.swap({f"digits[{c}]": {row: value} for (c, row, _), value in changes[:1]})
+    if len(changes) > 1:
+        cellmap = {}
+        for (c, row, _), value in changes:
+            cellmap.setdefault(f"digits[{c}]", {})[row] = value
+        tamper = lab.swap(cellmap)
+    # every equation holds; only the lookup does not
+    assert not accepted(lab, given, tamper)
+
+
+@pytest.mark.parametrize("tries", ["counts", "one more", "zero instead"])
+def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(lab, tries):
+    given, short = false_claim(lab)
+    n = given.circuit.n
+    column, row, _ = given.circuit.digit_cells[-1][0]
+
+    def tamper(_rounds, name, values):
+        if name == f"digits[{column}]":
+            values[row] = -short
+        if name == "mu":
+            if tries == "one more":
+                values[0] += 1
+            elif tries == "zero instead":
+                values[n - 1], values[0] = values[n - 1] + 1, values[0] - 1
+        return values
+
+    assert not accepted(lab, given, tamper)
+
+
+def test_all_cells_equal_is_no_permutation_of_the_table(lab):
+    # [5, 5, .., 5] with multiplicities of one each
+    given = usual(lab, "attested")
+    n = given.circuit.n
+
+    def tamper(_rounds, name, values):
+        return [5] * n if name == "digits[0]" else values
+
+    assert not accepted(lab, given, tamper)
+
+
+# --- running sum and helpers --------------------------------------------------------------------------------
+
+
+def test_a_running_sum_that_does_not_close_is_rejected_wherever_it_is_bent(lab):
+    given, _ = false_claim(lab)
+    n = given.circuit.n
+    for at in range(n):
+
+        def bend(_rounds, name, values, at=at):
+            # the missing amount is written off in one step
+            return [x + (1 if i >= at else 0) for i, x in enumerate(values)] if name == "phi" else values
+
+        assert not accepted(lab, given, bend)
+
+    def restart(_rounds, name, values):
+        return [0] * n if name == "phi" else values
+
+    assert not accepted(lab, given, restart)
+
+
+def test_a_helper_that_is_wrong_on_one_row_or_on_two_that_cancel_is_rejected(lab):
+    given = usual(lab)
+    for rows in ([(0, 1)], [(3, 1), (9, -1)], [(15, 5), (0, -5)]):
+
+        def tamper(_rounds, name, values, rows=rows):
+            if name == "h[0]":
+                for row, by in rows:
+                    values[row] += by
+            return values
+
+        assert not accepted(lab, given, tamper)
+
+
+def test_helpers_that_absorb_a_false_claim_are_rejected(lab):
+    # the helpers' sum makes the running sum close again: the errors cancel in the sum, not on the rows
+    given, short = false_claim(lab)
+    circuit = given.circuit
+    J = len(circuit.equations)
+
+    def run(extra):
+        def tamper(rounds, name, values):
+            if name == "h[0]":
+                values[0] += extra
+            if name == "phi" and extra:
+                # running sums with the helper's new value: every later entry moves by rho^J extra
+                return [x + (extra * run.lookup if i > 0 else 0) for i, x in enumerate(values)]
+            return values
+
+        return lab.cheat(given, tamper)
+
+    run.lookup = 0
+    x = lab.challenges(given.statement, run(0))
+    run.lookup = pow(x.rho, J, r)
+    # the claim is off by rho^(J-1) short: pay it with the helper
+    extra = pow(x.rho, J - 1, r) * short * inverse(run.lookup) % r
+    proof = run(extra)
+    assert lab.challenges(given.statement, proof).rho == x.rho
+    with pytest.raises(VerificationError):
+        verify(given.statement, lab.encode(given, proof))
+
+
+def test_digits_that_match_their_position_only_in_the_sum_over_rows_are_rejected(lab):
+    # slot 0 says one lot more, slot 1 one lot less than is committed: sums agree, rows do not
+    given = usual(lab)
+    w = given.witness
+    bad = replace(w, long=(w.long[0] + 1, w.long[1] + 1, *w.long[2:]), short=(w.short[0], w.short[1], *w.short[2:]))
+    bad = replace(bad, short=(bad.short[0], bad.short[1] + 2, *bad.short[2:]))
+    assert not accepted(lab, replace(given, witness=bad))
+
+
+# --- unlisted rows ------------------------------------------------------------------------------------------
+
+
+def commit_rows(lab, given, role, rows):
+    """The case with other committed rows for a role's first segment, as a dishonest maker of the commitment has them."""
+    srs, n = given.statement.srs, given.circuit.n
+    blinder = given.blinders[role, 0]
+    from crypto.commitment import commit_values
+    from crypto.group import encode_g1
+
+    point = encode_g1(commit_values(srs, given.circuit.domain, rows, blinder))
+    assert len(rows) == n
+    parts = tuple(
+        p if p.role != role else p.model_copy(update={"points": (point.hex(), *p.points[1:])})
+        for p in given.statement.parts
+    )
+    return replace(given, statement=replace(given.statement, parts=parts))
+
+
+def hidden(lab, given, role, row, lots, shape):
+    """A prover whose committed vector holds ``lots`` in a row, with digits to match where there are any."""
+    rows = [int(x) for x in given.witness.columns(given.circuit)[role, 0]]
+    rows[row] = lots
+    case = commit_rows(lab, given, role, rows)
+    module = lab.unchecked()
+    changes = {}
+    if role == "positions" and shape != "attested":
+        changes["digits[0]" if lots > 0 else f"digits[{given.circuit.position_digits}]"] = {row: abs(lots)}
+
+    def counted(rounds, name, values):
+        values = lab.swap(changes)(rounds, name, values)
+        if name == "mu" and changes:
+            values[0] -= 1
+            values[abs(lots)] += 1
+        return values
+
+    module.tamper = counted
+
+    class Columns(type(given.witness)):
+        def columns(self, circuit):
+            return {**super().columns(circuit), (role, 0): np.array(rows, dtype=np.int64)}
+
+    w = given.witness
+    witness = Columns(w.positions, w.long, w.short, w.collateral, w.bounded, w.gates)
+    return case, module.prove_argument(case.statement, witness, case.blinders, lab.draws("proof"))
+
+
+@pytest.mark.parametrize("shape", ["range-proved", "attested"])
+@pytest.mark.parametrize("role", ["positions", "collateral"])
+def test_nothing_can_be_hidden_in_an_unlisted_row(lab, shape, role):
+    given = usual(lab, shape)
+    count = given.circuit.position_count if role == "positions" else given.circuit.collateral_count
+    for row in (count, given.circuit.n - 2, given.circuit.n - 1):
+        for lots in (1, -1):
+            case, proof = hidden(lab, given, role, row, lots, shape)
+            with pytest.raises(VerificationError):
+                verify(case.statement, lab.encode(case, proof))
+
+
+@pytest.mark.parametrize("role", ["positions", "collateral"])
+def test_the_selector_is_what_keeps_it_out(lab, role, monkeypatch):
+    # the same prover against a circuit whose selectors are 0: accepted, so the test above bites
+    given = usual(lab)
+    monkeypatch.setattr(Circuit, "selector", lambda *_: [0] * given.circuit.n)
+    import verifier.argument
+
+    monkeypatch.setattr(verifier.argument, "listed", lambda *_: given.circuit.n)
+    case, proof = hidden(lab, given, role, given.circuit.n - 1, 1, "range-proved")
+    verify(case.statement, lab.encode(case, proof))
+
+
+def test_a_balance_cannot_stand_in_the_rows_of_the_other_role(lab):
+    # positions' commitment given as collateral and the other way round
+    given = lab.standard(slots=2, collateral=(9, 3))
+    a, b = given.statement.parts
+    swapped = (a.model_copy(update={"points": b.points}), b.model_copy(update={"points": a.points}))
+    case = replace(given, statement=replace(given.statement, parts=swapped))
+    assert accepted(lab, given)
+    assert not accepted(lab, case)
+
+
+# --- sums that wrap around ----------------------------------------------------------------------------------
+
+
+def test_a_position_that_is_negative_in_the_field_only_is_rejected(lab):
+    # committed r - 1 (one lot short), proved as if it were 15 long and 16 short, or with a digit of r - 1
+    given = usual(lab)
+    w = given.witness
+    assert w.positions[2] == 0
+    book = replace(w, positions=(*w.positions[:2], -1, *w.positions[3:]))
+    case = lab.state(given.circuit, book)
+    assert not accepted(lab, case)
+    assert not accepted(lab, case, lab.swap({"digits[0]": {2: r - 1}}))
+
+
+def test_products_and_equations_that_wrap_around_cannot_be_built():
+    system = System(n=16, position_count=1, position_bits=60, range_proved=True, collateral=[(60, True)])
+    held, owed = system.collateral(0)
+    with pytest.raises(InputError, match="wrap around"):
+        system.equal("rule", "name", (held - owed) * (r // 2**60))
+    with pytest.raises(InputError, match="wrap around"):
+        system.product(held * 2**70, held * 2**70)
+
+
+def test_a_value_at_its_widest_and_one_beyond(lab):
+    # equation x - slack = 0 with x at the top of its digits is proved; the integer one above has no digits
+    system = System(n=16, position_count=0, position_bits=4, range_proved=False, collateral=[(8, False)])
+    system.at_least_zero("rule", "twice", 2 * system.collateral(0)[0])
+    circuit = Circuit.freeze(system, 1)
+    assert accepted(lab, lab.state(circuit, assign(circuit, [], [255])))
+    with pytest.raises(InputError, match="does not fit"):
+        assign(circuit, [], [256])
+    # the prover writes 256 as (0, 16): one digit just past the table
+    w = assign(circuit, [], [0])
+    beyond = lab.state(circuit, replace(w, collateral=(256,), bounded=(0, 512)))
+    column, row, _ = circuit.digit_cells[0][1]
+    assert not accepted(lab, beyond, lab.swap({f"digits[{column}]": {row: 16}}))
+    assert not accepted(lab, beyond)
+
+
+# --- commitments that do not fit ----------------------------------------------------------------------------
+
+
+def test_a_commitment_over_another_domain_is_rejected(lab):
+    given = usual(lab)
+    for other in (8, 32):
+        case = lab.state(given.circuit, given.witness, commit_n=other)
+        assert case.statement.committed_points().keys() == given.statement.committed_points().keys()
+        assert not accepted(lab, case)
+
+
+def test_commitments_that_do_not_belong_together_are_refused_before_any_proof(lab):
+    snapshot = lab.snapshot(
+        groups=[0, 0], risk=[[5, -8], [-3, 4]], charges=[3, 1], marks=[4, 0], assets=[(9_000, 10_100, 32, True)]
+    )
+    given = commit_book(snapshot, BookLots((1, -2), (1000,))).commitment()
+    srs = Statement.of(snapshot, [given], Claim()).srs
+    assert len(gather([given], snapshot, srs)) == 2
+    wide = lab.snapshot(
+        groups=[0, 0], risk=[[5, -8], [-3, 4]], charges=[3, 1], marks=[4, 0], assets=[(9_000, 10_100, 40, True)],
+        n=32, bits=20,
+    )
+    other_slots = lab.snapshot(
+        groups=[0, 0, 0], risk=[[5, -8], [-3, 4], [0, 0]], charges=[3, 1, 0], marks=[4, 0, 0],
+        assets=[(9_000, 10_100, 32, True)],
+    )
+    alone = given.model_copy(update={"parts": given.parts[:1]})
+    for commitments, target, reason in (
+        ([given, given], snapshot, "given twice"),
+        ([given, alone], snapshot, "given twice"),
+        ([given.model_copy(update={"parts": (given.parts[0].model_copy(update={"alias": "other"}), *given.parts)})],
+         snapshot, "given twice"),
+        ([alone], snapshot, "no part for"),
+        ([], snapshot, "no part for"),
+        ([given], wide, "made over 16 rows"),
+        ([given], other_slots, "other slots"),
+        ([given.model_copy(update={"srs": "00" * 32})], snapshot, "another structured reference string"),
+        ([given.model_copy(update={"domain_size": 32})], wide, "other slots"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            Statement.of(target, commitments, Claim())
+
+
+def test_attested_bounds_must_add_up_to_no_more_than_the_circuit_allows(lab):
+    snapshot = lab.snapshot(
+        groups=[0], risk=[[5, -8]], charges=None, marks=[4], assets=[(9_000, 10_100, 32, True)], range_proved=False
+    )
+    openings = [commit_book(snapshot, BookLots((1,), (10,)), alias=alias) for alias in ("one", "two")]
+    Statement.of(snapshot, [openings[0].commitment()], Claim())
+    with pytest.raises(InputError, match="add up to more than the circuit allows"):
+        Statement.of(snapshot, [o.commitment() for o in openings], Claim())
+    assert build_circuit(snapshot, Claim()).position_bound == 2**16 - 1
+
+
+# --- exhaustive ---------------------------------------------------------------------------------------------
+
+
+def toy():
+    """q + 2 c - 3 >= 0 over one position of one digit and a balance of one digit, at n = 4."""
+    system = System(n=4, position_count=1, position_bits=2, range_proved=True, collateral=[(2, False)])
+    form = system.dense("positions", np.array([1], dtype=np.int64)) + 2 * system.collateral(0)[0] - 3
+    system.at_least_zero("toy", "toy", form)
+    return Circuit.freeze(system, 1)
+
+
+def test_every_book_of_a_toy_circuit_is_accepted_exactly_if_its_claim_is_true(lab):
+    circuit = toy()
+    base = assign(circuit, [3], [3])
+    slack = circuit.equations[-1].slack
+    for q in range(-3, 4):
+        for c in range(4):
+            book = replace(base, positions=(q,), long=(max(q, 0),), short=(max(-q, 0),), collateral=(c,))
+            true = q + 2 * c - 3
+            bounded = [0] * len(circuit.bounded)
+            bounded[0] = c
+            bounded[slack] = true % 16
+            case = lab.state(circuit, replace(book, bounded=tuple(bounded)))
+            # the prover tries its best: the slack mod 16, and for a false claim the lowest digit as it is
+            verdicts = {accepted(lab, case)}
+            if true < 0:
+                column, row, _ = circuit.digit_cells[slack][0]
+                top = circuit.digit_cells[slack][1]
+                verdicts.add(accepted(lab, case, lab.swap({f"digits[{column}]": {row: true}, f"digits[{top[0]}]": {top[1]: 0}})))
+            assert verdicts == {true >= 0}, (q, c)
+
+
+@pytest.mark.slow
+def test_every_witness_of_a_toy_circuit_is_accepted_exactly_if_it_satisfies(lab):
+    circuit = toy()
+    base = assign(circuit, [3], [3])
+    good = 0
+    for q, c in ((-3, 3), (1, 1), (2, 0), (3, 0)):
+        blank = lab.state(circuit, replace(base, positions=(q,), collateral=(c,)))
+        for p in range(4):
+            for m in range(4):
+                for held in range(4):
+                    for slack in range(16):
+                        witness = replace(blank.witness, long=(p,), short=(m,), bounded=(held, slack))
+                        true = q == p - m and c == held and slack == q + 2 * c - 3
+                        assert accepted(lab, replace(blank, witness=witness)) == true
+                        good += true
+    assert good == 1 + 3 + 1  # (p, m) for q = -3 (c = 3: slack 0), for q = 1 (c = 1), and for q = 3
+
+
+def test_the_form_of_nothing_is_a_rule_like_any_other(lab):
+    # an equation without hidden terms: 1 = 0 cannot be proved, 0 = 0 can
+    for constant, true in ((0, True), (1, False)):
+        system = System(n=16, position_count=0, position_bits=4, range_proved=False, collateral=[(4, False)])
+        system.equal("rule", "constant", Form(constant=constant))
+        circuit = Circuit.freeze(system, 1)
+        witness = replace(assign(replace(circuit, equations=circuit.equations[:1]), [], [3]))
+        assert accepted(lab, lab.state(circuit, witness)) == true
