@@ -22,11 +22,14 @@ _OFFSET_SHIFT = 84
 
 
 def int_matvec(matrix: npt.NDArray[np.int64], vector: Sequence[int]) -> list[int]:
-    """``matrix @ vector mod r`` for an int64 matrix [rows, columns] and ``columns`` field elements.
+    """``matrix @ vector mod r`` for an int64 matrix [rows, columns] and ``columns`` field elements in [0, r).
 
     Raises:
+        TypeError: a matrix of another dtype.
         ValueError: shapes that do not fit, or more than 2^20 columns.
     """
+    if matrix.dtype != np.int64:
+        raise TypeError(f"an int64 matrix, not {matrix.dtype}")
     rows, columns = matrix.shape
     if columns != len(vector) or columns > _MAX_LENGTH:
         raise ValueError(f"a matrix of {columns} columns and a vector of {len(vector)}")

@@ -151,9 +151,9 @@ def test_layouts_outside_the_limits_are_refused(size: int | None, bits: int | No
 def test_labels(snapshot: Snapshot) -> None:
     labels = grid_of(snapshot).scenarios
     assert len(labels[0]) == len(labels[1]) == 35
-    assert labels[0][0] == "BTC price -30 % vol -50 %"
+    assert labels[0][0] == "price -30 % vol -50 %"
     assert labels[1][13] == "ETH price 0 % vol 0 %"
-    assert labels[0][34] == "BTC tail price +500 % vol +50 % weight 6 %"
+    assert labels[0][34] == "tail price +500 % vol +50 % weight 6 %"
 
 
 def value(name: str, *, price: Fraction = Fraction(1), vol_1e9: int | None = None, later_ms: int = 0) -> Fraction:

@@ -125,10 +125,7 @@ class WorstScenario(PolicyPart):
             )
         return PublishedWorstScenario(
             requirements=self.requirements,
-            scenarios=tuple(
-                tuple(f"{name} {scenario.label()}" for scenario in scenarios)
-                for name, scenarios in zip(valuation.groups, lists, strict=True)
-            ),
+            scenarios=tuple(tuple(scenario.label() for scenario in scenarios) for scenarios in lists),
             risk=IntArray(risk),
         )
 

@@ -92,6 +92,33 @@ def load_points(typingctx: Any, out: Any, i: Any, rows: Any, entries: Any, k: An
     return types.void(out, types.intp, rows, entries, types.intp), codegen
 
 
+def _emit_prefetch(b: ir.IRBuilder, _lowering: Lowering, rows: Value, entries: Value) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, _I32, _I32, _I32])
+    prefetch = b.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
+    for lane in range(LANES):
+        entry = b.load(b.gep(entries, [I64(lane)], source_etype=_I32), align=4, typ=_I32)
+        for half in (0, 1):
+            address = _row(b, rows, b.lshr(b.zext(entry, I64), I64(1)), half)
+            b.call(prefetch, [address, _I32(0), _I32(2), _I32(1)])  # for reading, into the second-level cache, data
+    b.ret_void()
+
+
+@intrinsic
+def prefetch_points(typingctx: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001
+    """``prefetch_points(rows, entries, k)``: hint that ``load_points`` will ask for ``entries[k:k+8]``."""
+    if not (is_array_of(rows, types.uint64) and is_array_of(entries, types.int32)):
+        return None
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        source = element(context, builder, signature, args, 1, 1)
+        function = function_of(context, builder, "prefetch_points", [POINTER] * 2, _emit_prefetch)
+        builder.call(function, [builder.bitcast(array.data, POINTER), source])
+        return context.get_dummy_value()
+
+    return types.void(rows, entries, types.intp), codegen
+
+
 @intrinsic
 def store_points(typingctx: Any, rows: Any, targets: Any, k: Any, points: Any, i: Any) -> Any:  # noqa: ARG001, PLR0917
     """``store_points(rows, targets, k, points, i)``: the points in blocks i, i+1 to the rows ``targets[k:k+8]``."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from prover._kernels.base_field import ROW, Rows
 from prover._kernels.buckets import place, recode, split_weights, weighted_sums
-from prover._kernels.group_sums import double_rows, sum_groups
+from prover._kernels.group_sums import Workspace, double_rows, sum_groups
 from prover._kernels.points import bytes_from_rows, rows_from_bytes
 from prover._kernels.scalar_field import standard_blocks
 from prover._kernels.vectors import Blocks, FieldVector, check_int64, int64_to_blocks
@@ -40,6 +40,7 @@ class FixedBaseTables:
     def __init__(self, rows: Rows, n: int, window: int) -> None:
         self.rows, self.n, self.window = rows, n, window
         self.windows = SCALAR_BITS // window + 1
+        self._workspaces: list[Workspace] = []
 
     @classmethod
     def build(cls, points: bytes, *, window: int | None = None) -> FixedBaseTables:
@@ -117,9 +118,12 @@ class FixedBaseTables:
             for _ in job:
                 digits, lengths, first = next(terms)
                 place(entries, mine, digits, lengths, first, self.n)
-        buckets = sum_groups(self.rows, entries, offsets)
         low_bits = self.window // 2
-        groups = sum_groups(buckets, *split_weights(counts.reshape(-1), len(jobs), self.window, low_bits))
+        workspace = self._workspaces.pop() if self._workspaces else Workspace()
+        buckets = sum_groups(self.rows, entries, offsets, workspace)
+        split, bounds = split_weights(counts.reshape(-1), len(jobs), self.window, low_bits)
+        groups = sum_groups(buckets, split, bounds, workspace)
+        self._workspaces.append(workspace)
         return weighted_sums(groups, len(jobs), low_bits)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from formats.kernel import kernel
-from prover._kernels.base_field import FIELD, LIMBS, ROW, Entries, P, Rows, load_points, store_points
+from prover._kernels.base_field import FIELD, LIMBS, ROW, Entries, P, Rows, load_points, prefetch_points, store_points
 from prover._kernels.inversion import invert_lanes
 from prover._kernels.lowering import LANES
 from prover._kernels.vectors import Blocks, to_blocks
@@ -22,11 +22,11 @@ _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
 _ZERO = np.zeros((1, LIMBS, LANES), np.uint64)
 
 #: Blocks of eight additions that share an inversion: 3 KB each, a chunk stays in the second-level cache.
-CHUNK = 96
+CHUNK = int(__import__('os').environ.get('CHUNK', 96))
 #: Blocks of a chunk's store per block of additions: x1, y1, s, num, den, the product of the denominators before.
 _SLOTS = 6
 #: Entries that ``sum_groups`` works on at a time.
-_RUN = 1 << 14
+RUN = int(__import__("os").environ.get("RUN", 1 << 14))
 _X1, _Y1, _S, _NUM, _DEN, _PREFIX = range(_SLOTS)
 
 
@@ -126,6 +126,9 @@ def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entr
         _copy(total, 0, _ONE, 0)
         for i in range(blocks):
             at, k = _SLOTS * i, start + LANES * i
+            ahead = min(k + 2 * LANES, count - 1) // LANES * LANES
+            prefetch_points(rows, left, ahead)
+            prefetch_points(rows, right, ahead)
             load_points(store, at + _X1, rows, left, k)
             load_points(second, 0, rows, right, k)
             _sub(store, at + _NUM, second, 1, store, at + _Y1)
@@ -170,38 +173,70 @@ def double_rows(rows: Rows, start: int, count: int, times: int) -> None:
             sources[k] = 2 * targets[k]
 
 
-@kernel
-def sum_groups(rows: Rows, entries: Entries, offsets: Entries) -> Rows:
+class Workspace:
+    """Memory for the sums of one thread, kept between calls: fresh pages cost more than the additions."""
+
+    def __init__(self) -> None:
+        self._capacity = 0
+        self._arrays: tuple[Rows, Rows, Entries] = _no_memory(0)
+
+    def arrays(self, entries: int) -> tuple[Rows, Rows, Entries]:
+        """For runs of so many entries: two arrays of rows, int32[3, entries / 2 + 16]."""
+        if entries > self._capacity:
+            self._capacity = entries
+            self._arrays = _no_memory(entries)
+        return self._arrays
+
+
+def _no_memory(entries: int) -> tuple[Rows, Rows, Entries]:
+    # After a round at most half of the entries are left, plus one for each odd group of three or more.
+    rows = 2 * entries // 3 + 1
+    return (
+        np.empty((rows, ROW), dtype=np.uint64),
+        np.empty((rows, ROW), dtype=np.uint64),
+        np.empty((3, entries // 2 + 2 * LANES), dtype=np.int32),
+    )
+
+
+def sum_groups(rows: Rows, entries: Entries, offsets: Entries, workspace: Workspace) -> Rows:
     """One row a group: the sum of ``rows[entries[offsets[g] : offsets[g+1]]]`` (infinity for an empty group).
 
     Pairwise, many groups in step: a round halves each, so there are log2(largest group) rounds. Groups are taken in runs of
-    about ``_RUN`` entries, so that the sums of one round are still in the cache in the next.
+    about ``RUN`` entries, so that the sums of one round are still in the cache in the next.
     """
-    groups = len(offsets) - 1
-    result = np.zeros((groups, ROW), np.uint64)
+    result = np.zeros((len(offsets) - 1, ROW), dtype=np.uint64)
+    even, odd, plan = workspace.arrays(_largest_run(offsets))
+    _sum_runs(result, rows, entries, offsets.copy(), even, odd, plan)
+    return result
+
+
+@kernel
+def _largest_run(offsets: Entries) -> int:
     largest, first = 0, 0
-    for g in range(1, groups + 1):
-        if offsets[g] - offsets[first] >= _RUN or g == groups:
+    for g in range(1, len(offsets)):
+        if offsets[g] - offsets[first] >= RUN or g == len(offsets) - 1:
             largest = max(largest, offsets[g] - offsets[first])
             first = g
-    capacity = largest // 2 + 2 * LANES
-    left, right, targets = np.empty(capacity, np.int32), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    bounds = np.empty(groups + 1, np.int32)
-    # after a round at most half of the entries are left, plus one of each odd group, and none of groups of one
-    even, odd = np.empty((2 * largest // 3 + 1, ROW), np.uint64), np.empty((2 * largest // 3 + 1, ROW), np.uint64)
-    first = 0
-    for g in range(1, groups + 1):
-        if offsets[g] - offsets[first] >= _RUN or g == groups:
-            for k in range(first, g + 1):
-                bounds[k] = offsets[k]
+    return largest
+
+
+@kernel
+def _sum_runs(  # noqa: PLR0917
+    result: Rows, rows: Rows, entries: Entries, bounds: Entries, even: Rows, odd: Rows, plan: Entries
+) -> None:
+    left, right, targets = plan[0], plan[1], plan[2]
+    first, start = 0, 0
+    for g in range(1, len(bounds)):
+        stop = bounds[g]
+        if stop - start >= RUN or g == len(bounds) - 1:
+            bounds[first] = start
             count = _pair_up(result, even, rows, entries, bounds, first, g, left, right, targets)
             add_rows(even, targets, rows, left, right, count)
             while count > 0:
                 count = _pair_up(result, odd, even, entries[:0], bounds, first, g, left, right, targets)
                 add_rows(odd, targets, even, left, right, count)
                 even, odd = odd, even
-            first = g
-    return result
+            first, start = g, stop
 
 
 @kernel

@@ -1,0 +1,547 @@
+"""Strict JSON, canonical bytes and digests, lines of errors, the error tree. Catalogue numbers: hostile inputs."""
+
+import copy
+import json
+import subprocess
+import sys
+import types
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ConfigDict, Field, ValidationError
+
+import formats
+from formats import (
+    ConstraintError,
+    Document,
+    InputError,
+    IntArray,
+    Model,
+    ProofFormatError,
+    Seq,
+    SetupError,
+    VerificationError,
+    ZkMarginError,
+    canonical_bytes,
+    keccak256,
+    load_document,
+    parse_json,
+    save_document,
+)
+from formats.canonical import MAX_DEPTH, MAX_INTEGER_DIGITS
+from formats.documents import input_error
+from formats.lines import existing_path, line_at, line_of_literal, line_of_twin
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Leg(Model):
+    type: Literal["leg"] = "leg"
+    lot: str
+    count: int = 0
+
+
+class Cash(Model):
+    type: Literal["cash"] = "cash"
+    lot: str = "1"
+
+
+class Sheet(Document):
+    FORMAT: ClassVar[str] = "zkmargin/sheet/v2"
+
+    title: str = ""
+    lots: dict[str, str] = Field(default_factory=dict)
+    legs: Seq[Leg] = ()
+    parts: Seq[Leg | Cash] = ()
+    array: IntArray | None = None
+
+
+class Secret(Document):
+    FORMAT: ClassVar[str] = "zkmargin/secret/v1"
+    SECRET: ClassVar[bool] = True
+
+    amounts: dict[str, str] = Field(default_factory=dict)
+    bound: int = Field(default=0, ge=0, le=10)
+    hidden: str = Field(default="0a", pattern="^[0-9a-f]*$")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**60), 10**60) | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+    max_leaves=30,
+)
+
+
+def sheet_text(**parts: Any) -> str:
+    return json.dumps({"format": Sheet.FORMAT, **parts}, indent=1)
+
+
+# The package
+
+
+def test_what_is_public_is_listed() -> None:
+    public = {
+        name for name, value in vars(formats).items() if name[0] != "_" and not isinstance(value, types.ModuleType)
+    }
+    assert sorted(public) == formats.__all__
+
+
+def test_the_base_imports_neither_compiler_nor_anything_else_of_ours() -> None:
+    script = "import sys, formats; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    others = {"circuits", "crypto", "engine", "galois", "numba", "prover", "py_ecc", "verifier", "zkmargin"}
+    assert set(result.stdout.split()).isdisjoint(others)
+
+
+# Strict JSON
+
+
+@given(JSON, st.integers(0, 3))
+def test_parsing_gives_back_what_was_written(value: Any, indent: int) -> None:
+    assert parse_json(json.dumps(value, indent=indent)) == value
+    assert parse_json(canonical_bytes(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1,\n "a": 2}', "f.json:2: a: the key appears twice"),
+        ('{"x": {"a": 1},\n "a": [{"b": 0,\n  "a": 1,\n  "b": 2}]}', "f.json:4: b: the key appears twice"),
+        ('{"a": 1,\n "\\u0061": 2}', "f.json:2: a: the key appears twice"),
+        ('["NaN",\n NaN]', "f.json:2: NaN is not a number"),
+        ("[Infinity]", "f.json:1: Infinity is not a number"),
+        ("[0,\n\n-Infinity]", "f.json:3: -Infinity is not a number"),
+        ('["1e400",\n 1e400]', "f.json:2: a bare number with a point or exponent: write it as a string"),
+        ("[1.0]", "f.json:1: a bare number with a point or exponent: write it as a string"),
+        ("[0,\n-0]", "f.json:2: -0 is not a number here: write 0"),
+        ("[\n\u0661\u0662]", "f.json:2: not JSON: Expecting value"),
+        ("[1\u0662]", "f.json:1: not JSON: Expecting ',' delimiter"),
+        ("\ufeff{}", "f.json: starts with a byte-order mark: save it as plain UTF-8"),
+        ('["",\n "\\ud83d"]', "f.json:2: half of a surrogate pair, which is no character"),
+        ('{"\\udc00": 1}', "f.json:1: half of a surrogate pair, which is no character"),
+        ("", "f.json:1: not JSON: Expecting value"),
+        ("[1,]", "f.json:1: not JSON: Illegal trailing comma before end of array"),
+        ("[01]", "f.json:1: not JSON: Expecting ',' delimiter"),
+        ("[1] 2", "f.json:1: not JSON: Extra data"),
+        ("['a']", "f.json:1: not JSON: Expecting value"),
+        ('["a\tb"]', "f.json:1: not JSON: Invalid control character at"),
+        ("[1] // note", "f.json:1: not JSON: Extra data"),
+    ],
+)
+def test_catalogue_35_strict_json(text: str, message: str) -> None:
+    for given_text in (text, text.encode()):
+        with pytest.raises(InputError) as caught:
+            parse_json(given_text, file="f.json")
+        # "Illegal trailing comma" is Python 3.13's; before, the reason is that a value was expected.
+        trailing = message.replace("Illegal trailing comma before end of array", "Expecting value")
+        assert str(caught.value) in {message, trailing}
+
+
+@given(JSON)
+def test_catalogue_35_surrogate_pairs_and_escaped_backslashes_are_text(value: Any) -> None:
+    assert parse_json(json.dumps([value, "\U0001f600", "\\ud800"])) == [value, "\U0001f600", "\\ud800"]
+
+
+def test_bytes_must_be_utf8() -> None:
+    with pytest.raises(InputError, match=r"^f.json: not UTF-8 text \(byte 2\)$"):
+        parse_json(b'["\xff"]', file="f.json")
+
+
+def test_exact_decimals_for_foreign_formats() -> None:
+    assert parse_json("[1.10, 2e-3, -0.0, 7]", decimals="exact") == [Decimal("1.10"), Decimal("2e-3"), 0, 7]
+    limit = MAX_INTEGER_DIGITS
+    for text in (f"1e{limit}", f"1e-{limit}", f"0.{'1' * (limit - 2)}"):
+        assert parse_json(f"[{text}]", decimals="exact") == [Decimal(text)]
+    for text in (
+        f"1e{limit + 1}",
+        f"1e-{limit + 1}",
+        "1e999999999999999999999",
+        "1e-999999999999999999999",
+        "0." + "1" * limit,
+    ):
+        with pytest.raises(InputError, match="^line:2: a number of more than 400 digits$"):
+            parse_json(f"[\n{text}]", decimals="exact")
+
+
+def test_catalogue_48_depth_and_digits_are_bounded_before_the_parser_sees_them() -> None:
+    parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
+    parse_json('["' + "[" * 100_000 + '"]')
+    parse_json(json.dumps(['\\"[{' * 100] * 100))
+    for text in ("[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "0" + "}" * 100_000, "\n[" * 65):
+        with pytest.raises(InputError, match="nested more than 64 deep"):
+            parse_json(text)
+    assert parse_json("9" * MAX_INTEGER_DIGITS) == 10**MAX_INTEGER_DIGITS - 1
+    for digits in (MAX_INTEGER_DIGITS + 1, 10**7):
+        with pytest.raises(InputError, match="^line:1: an integer of more than 400 digits$"):
+            parse_json("-" + "9" * digits)
+
+
+@pytest.mark.slow
+def test_catalogue_48_a_million_positions_in_bounded_memory() -> None:
+    """Right ones and wrong ones, in a process that may take 1 GB more than it starts with (256 MB files are read)."""
+    script = """
+import json, resource
+from typing import ClassVar
+from formats import Document, InputError
+class Big(Document):
+    FORMAT: ClassVar[str] = "zkmargin/big/v1"
+    positions: dict[str, str]
+limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+names = [f"I{i}" for i in range(10**6)]
+text = json.dumps({"format": Big.FORMAT, "positions": dict.fromkeys(names, "1")})
+assert len(Big.parse(text).positions) == 10**6
+text = json.dumps({"format": Big.FORMAT, "positions": dict.fromkeys(names, "1") | {"I999999": 1}}, indent=1)
+try:
+    Big.parse(text, file="big")
+except InputError as error:
+    print(error)
+"""
+    if sys.platform != "linux":
+        pytest.skip("address space is limited by way of /proc")
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    assert result.stdout == "big:1000003: positions.I999999: input should be a valid string\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93.",
+        b"cposix\nsystem\n(S'true'\ntR.",
+        b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        b"PK\x03\x04\x14\x00\x00\x00../../etc/passwd",
+        b"\x1f\x8b\x08\x00" + bytes(40),
+        b"!!python/object/apply:os.system ['true']",
+    ],
+    ids=["pickle", "pickle protocol 0", "npy of objects", "zip", "gzip", "yaml"],
+)
+def test_catalogue_49_code_in_other_clothes_is_not_json(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="not (JSON|UTF-8)"):
+        parse_json(data)
+    with pytest.raises(InputError, match="not (JSON|UTF-8)"):
+        load_document(Sheet, path)
+
+
+# Canonical bytes and digests
+
+
+@given(JSON, st.randoms(use_true_random=False))
+def test_canonical_bytes_do_not_depend_on_the_order_of_keys(value: Any, random: Any) -> None:
+    def shuffled(item: Any) -> Any:
+        if isinstance(item, dict):
+            items = list(item.items())
+            random.shuffle(items)
+            return {key: shuffled(inner) for key, inner in items}
+        return [shuffled(inner) for inner in item] if isinstance(item, list) else item
+
+    assert canonical_bytes(shuffled(value)) == canonical_bytes(value)
+
+
+@given(JSON, JSON)
+def test_canonical_bytes_are_equal_only_for_equal_values(a: Any, b: Any) -> None:
+    # JSON tells true from 1, Python's == does not: compare what the encoder writes.
+    assert (canonical_bytes(a) == canonical_bytes(b)) == (
+        json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
+    )
+
+
+def test_canonical_form() -> None:
+    assert canonical_bytes({"b": [1, True, None, "\u00e9\n"], "a": -(2**70), "\u00e9": {}, "B": []}) == (
+        '{"B":[],"a":-1180591620717411303424,"b":[1,true,null,"\u00e9\\n"],"\u00e9":{}}'.encode()
+    )
+    assert keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan"), {1: 2}, {"a": {2.5}}, b"x", [np.int64(1)], Decimal(1)])
+def test_canonical_bytes_hold_no_floats_and_no_other_types(value: Any) -> None:
+    with pytest.raises(TypeError, match="canonical JSON"):
+        canonical_bytes(value)
+
+
+@given(st.permutations(["format", "title", "lots", "legs"]))
+def test_catalogue_35_reordered_keys_give_the_identical_digest(order: list[str]) -> None:
+    parts: dict[str, Any] = {
+        "format": Sheet.FORMAT,
+        "title": "t",
+        "lots": {"A": "1", "B": "2"},
+        "legs": [{"lot": "1", "count": 3}],
+    }
+    reference = Sheet.parse(json.dumps(parts))
+    parts["lots"] = {"B": "2", "A": "1"}
+    parts["legs"] = [{"count": 3, "lot": "1"}]
+    assert Sheet.parse(json.dumps({key: parts[key] for key in order})).digest() == reference.digest()
+
+
+def test_an_array_counts_by_its_checksum() -> None:
+    array = IntArray(np.arange(6, dtype=np.int64).reshape(2, 3))
+    canonical = json.loads(Sheet(array=array).canonical())
+    assert canonical["array"] == {"shape": [2, 3], "keccak256": keccak256(np.arange(6, dtype="<i8").tobytes()).hex()}
+    reshaped = IntArray(array.values.reshape(3, 2))
+    assert len({Sheet(array=a).digest() for a in (array, reshaped, None)}) == 3
+
+
+def test_a_digest_is_computed_once_and_never_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = Sheet(title="a", array=IntArray(np.arange(3)))
+    digest = sheet.digest()
+    assert digest == keccak256(sheet.canonical())
+    monkeypatch.setattr(Sheet, "canonical", lambda _self: pytest.fail("computed again"))
+    assert sheet.digest() is digest
+    monkeypatch.undo()
+
+    changed = sheet.model_copy(update={"title": "b"})
+    assert changed.digest() == Sheet(title="b", array=sheet.array).digest() != digest
+    assert sheet.digest() == digest
+    for same in (sheet.model_copy(), sheet.model_copy(deep=True), copy.copy(sheet), copy.deepcopy(sheet)):
+        assert same == sheet
+        assert same.digest() == keccak256(same.canonical()) == digest
+    assert Sheet(title="a", array=sheet.array) == sheet, "a cached digest is no part of the value"
+    assert b"digest" not in sheet.to_bytes()
+
+
+def test_documents_are_immutable() -> None:
+    sheet = Sheet(legs=(Leg(lot="1"),))
+    with pytest.raises(ValidationError, match="frozen"):
+        sheet.title = "b"
+    with pytest.raises(ValidationError, match="frozen"):
+        sheet.legs[0].lot = "2"
+
+
+@given(
+    st.builds(
+        Sheet,
+        title=st.text(),
+        lots=st.dictionaries(st.text(), st.text()),
+        legs=st.lists(st.builds(Leg, lot=st.text(), count=st.integers())).map(tuple),
+    )
+)
+def test_documents_survive_their_file(sheet: Sheet) -> None:
+    again = Sheet.parse(sheet.to_bytes())
+    assert again == sheet
+    assert again.digest() == sheet.digest()
+
+
+# Documents: strictness, and where an error is
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "f: a document is a JSON object"),
+        ("{}", 'f: format: no "format" line: expected "zkmargin/sheet/v2"'),
+        ('{"format": "zkmargin/sheet/v1"}', 'format "zkmargin/sheet/v1" is another version: this program reads'),
+        ('{"format": "zkmargin/book/v2"}', 'format is "zkmargin/book/v2": expected "zkmargin/sheet/v2"'),
+        ('{"format": 2}', 'format is not a string: expected "zkmargin/sheet/v2"'),
+        (sheet_text(titel="x"), "f:3: titel: unknown key"),
+        (sheet_text(title=5), "f:3: title: input should be a valid string"),
+        (sheet_text(title=None), "f:3: title: input should be a valid string"),
+        (sheet_text(legs=[{"lot": "1", "count": True}]), "f:6: legs[0].count: input should be a valid integer"),
+        (sheet_text(legs=[{"lot": "1", "count": "1"}]), "f:6: legs[0].count: input should be a valid integer"),
+        (sheet_text(legs={}), "f:3: legs: input should be a valid tuple"),
+        (sheet_text(legs=[7]), "f:4: legs[0]: input should be a valid dictionary or instance of Leg"),
+    ],
+)
+def test_documents_are_strict(text: str, message: str) -> None:
+    for given_text in (text, text.encode()):
+        with pytest.raises(InputError) as caught:
+            Sheet.parse(given_text, file="f")
+        assert message in str(caught.value)
+        assert caught.value.file == "f"
+
+
+def test_an_error_in_the_third_leg_points_at_the_third_leg() -> None:
+    text = sheet_text(lots={"lot": "1"}, legs=[{"lot": "1"}, {"lot": "2"}, {"lot": 3}, {"lot": "4"}])
+    with pytest.raises(InputError) as caught:
+        Sheet.parse(text, file="f")
+    assert text.splitlines()[caught.value.line - 1 if caught.value.line else 0].strip() == '"lot": 3'
+    assert str(caught.value) == "f:14: legs[2].lot: input should be a valid string"
+
+
+def test_a_missing_key_points_at_the_object_that_lacks_it() -> None:
+    text = sheet_text(legs=[{"lot": "1"}, {"count": 2}])
+    with pytest.raises(InputError, match=r"^f:7: legs\[1\].lot: field required$"):
+        Sheet.parse(text, file="f")
+
+
+def test_names_of_union_members_are_no_part_of_the_path() -> None:
+    text = sheet_text(title="", parts=[{"type": "cash"}, {"type": "leg", "lot": "1", "count": "x"}])
+    with pytest.raises(InputError) as caught:
+        Sheet.parse(text, file="f")
+    assert caught.value.line == 11
+    assert str(caught.value).endswith("(and 2 more)")
+
+
+@st.composite
+def documents_with_a_place(draw: st.DrawFn) -> tuple[Any, list[str | int]]:
+    value, path = draw(JSON), []
+    at = value
+    while isinstance(at, (dict, list)) and at and draw(st.booleans()):
+        step = draw(st.sampled_from(list(at) if isinstance(at, dict) else list(range(len(at)))))
+        path.append(step)
+        at = at[step]
+    return value, path
+
+
+@given(documents_with_a_place(), st.booleans())
+def test_line_of_any_place(case: tuple[Any, list[str | int]], ascii_only: bool) -> None:
+    """Against a writer that notes the line of every member."""
+    value, path = case
+    noted: dict[tuple[str | int, ...], int] = {}
+    lines = [""]
+
+    def newline() -> None:
+        lines.append("")
+
+    def write(item: Any, at: tuple[str | int, ...]) -> None:
+        if not isinstance(item, (dict, list)):
+            lines[-1] += json.dumps(item, ensure_ascii=ascii_only)
+            return
+        is_object = isinstance(item, dict)
+        lines[-1] += "{" if is_object else "["
+        for position, (step, inner) in enumerate(item.items() if isinstance(item, dict) else enumerate(item)):
+            lines[-1] += "," if position else ""
+            newline()
+            noted[*at, step] = len(lines)
+            if is_object:
+                lines[-1] += json.dumps(step, ensure_ascii=ascii_only)
+                newline()
+                lines[-1] += ":"
+                newline()
+            write(inner, (*at, step))
+        lines[-1] += "}" if is_object else "]"
+
+    write(value, ())
+    text = "\n".join(lines)
+    assert parse_json(text) == value
+    assert existing_path(value, path) == path
+    assert line_at(text, path) == noted.get(tuple(path))
+    assert line_at(text, [*path, "no such key", 0]) is None
+
+
+def test_lines_of_literals_and_twins() -> None:
+    text = '{"a":\n ["5", {"b":\n 5, "c": "b", "d": {"b": 1},\n "b": 6}]}'
+    assert line_of_literal(text, "5") == 3
+    assert line_of_literal(text, '"5"') == 2
+    assert line_of_literal(text, "7") is None
+    assert line_of_twin(text, "b") == 4
+    assert line_of_twin(text, "a") is None
+    assert line_at(text, []) is None
+
+
+def test_the_scanner_takes_no_stack_for_long_strings() -> None:
+    text = '["' + '\\"x' * 10**6 + '",\n 1]'
+    assert line_at(text, [1]) == 2
+
+
+def test_input_error_without_a_text_has_no_line() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Leg.model_validate({"lot": 1})
+    error = input_error(caught.value, file="f")
+    assert (str(error), error.line) == ("f: lot: input should be a valid string", None)
+
+
+# Secrets stay out of messages
+
+CANARY = "31415926535"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'"amounts": {{"A": {CANARY}}}',
+        f'"amounts": {{"A": -{CANARY}.5}}',
+        f'"amounts": {{"A": {CANARY}e2}}',
+        f'"amounts": {{"A": "{CANARY}", "A": "{CANARY}"}}',
+        f'"amounts": {{"A": "{CANARY}" "B"}}',
+        f'"amounts": "{CANARY}"',
+        f'"amounts": ["{CANARY}"]',
+        f'"amounts": {{"A": ["{CANARY}"]}}',
+        f'"bound": {CANARY}',
+        f'"bound": "{CANARY}"',
+        f'"hidden": "{CANARY}xyz"',
+        f'"hidden": "\\ud800{CANARY}"',
+        f'"amounts": {{"A": "{CANARY}',
+        f'"amounts": {{"A": {CANARY * 60}}}',
+    ],
+)
+def test_catalogue_42_no_message_about_a_secret_document_repeats_its_numbers(body: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Secret.parse(f'{{"format": "{Secret.FORMAT}", {body}}}', file="f")
+    shown = f"{caught.value} {caught.value!r} {caught.value.reason} {caught.value.field} {caught.value.hint}"
+    assert CANARY not in shown
+    assert caught.value.__suppress_context__ or caught.value.__cause__ is None
+
+
+def test_catalogue_42_pydantic_repeats_no_input_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Secret(bound=int(CANARY))
+    assert CANARY not in str(caught.value) + repr(caught.value)
+
+
+def test_secret_documents_are_written_secret(tmp_path: Path) -> None:
+    save_document(Secret(bound=1), tmp_path / "secret")
+    save_document(Sheet(), tmp_path / "sheet")
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    assert load_document(Secret, tmp_path / "secret") == Secret(bound=1)
+    assert load_document(Sheet, tmp_path / "sheet") == Sheet()
+
+
+# The error tree
+
+
+def test_exit_codes_and_hints() -> None:
+    errors: list[tuple[ZkMarginError, int]] = [
+        (ZkMarginError("m", hint="h"), 2),
+        (InputError("m", hint="h"), 2),
+        (SetupError("m", hint="h"), 2),
+        (ConstraintError("m", rule="r", shortfall=5, hint="h"), 1),
+        (ProofFormatError("m", hint="h"), 1),
+        (VerificationError("m", check="c", hint="h"), 1),
+    ]
+    for error, code in errors:
+        assert isinstance(error, ZkMarginError)
+        assert (str(error), error.message, error.hint, error.exit_code) == ("m", "m", "h", code)
+        assert not isinstance(error, ValueError), "pydantic must not swallow it"
+    assert ZkMarginError("m").hint is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "shown"),
+    [
+        ({}, "why"),
+        ({"file": "f"}, "f: why"),
+        ({"line": 3}, "line:3: why"),
+        ({"file": "f", "line": 3}, "f:3: why"),
+        ({"file": "f", "field": "a.b", "line": 3}, "f:3: a.b: why"),
+        ({"field": "a.b"}, "a.b: why"),
+    ],
+)
+def test_an_input_error_is_one_line(parts: dict[str, Any], shown: str) -> None:
+    assert str(InputError("why", **parts)) == shown
+
+
+def test_located_fills_in_what_is_missing_and_nothing_else() -> None:
+    error = InputError("why", field="a", hint="h")
+    assert str(error.located(file="f", line=2)) == "f:2: a: why"
+    assert error.located(file="f").hint == "h"
+    assert str(error.located(file="f", line=2).located(file="g", line=9)) == "f:2: a: why"
+    assert str(error) == "a: why"
+
+
+def test_an_input_error_of_a_validator_comes_out_with_the_file() -> None:
+    class Picky(Sheet):
+        model_config = ConfigDict(frozen=True)
+
+        def model_post_init(self, _context: Any) -> None:
+            raise InputError("not today", field="title", hint="tomorrow")
+
+    with pytest.raises(InputError) as caught:
+        Picky.parse(sheet_text(), file="f")
+    assert (str(caught.value), caught.value.hint) == ("f: title: not today", "tomorrow")
