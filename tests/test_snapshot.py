@@ -152,7 +152,7 @@ def test_labels(snapshot: Snapshot) -> None:
     labels = grid_of(snapshot).scenarios
     assert len(labels[0]) == len(labels[1]) == 35
     assert labels[0][0] == "price -30 % vol -50 %"
-    assert labels[1][13] == "ETH price 0 % vol 0 %"
+    assert labels[1][13] == "price 0 % vol 0 %"
     assert labels[0][34] == "tail price +500 % vol +50 % weight 6 %"
 
 

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import Field
 
 from engine.valuation import Valuation
-from formats import Model
+from formats import Model, Seq
+
+Requirement = Literal["initial", "maintenance"]
+REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
 
 #: One valuation unit is a money unit divided by this, so that basis points of money stay exact integers.
 SCALE_BP = 10_000
@@ -36,6 +41,8 @@ class Charge:
     Attributes:
         candidates: per risk group, losses (gain negative) of which only the largest, over all components, counts.
         addition: an amount on top of the groups' charges, multiplied by the requirement's factor; never negative.
+        joint: the same as ``candidates`` for groups that span risk groups, by a name of the component's own.
+            Components that use one name compete in that group; its charge adds to those of the risk groups.
         flat: an amount on top of the requirement, not multiplied by the factor; never negative.
         scale: what a money unit counts in this charge.
     """
@@ -44,6 +51,7 @@ class Charge:
     addition: int = 0
     flat: int = 0
     scale: int = 1
+    joint: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 class PublishedPart(Model):
@@ -51,9 +59,21 @@ class PublishedPart(Model):
 
     type: str
 
+    #: Whether it is a measure of market risk: every requirement has one.
+    RISK: ClassVar[bool] = False
+
     def applies_to(self, requirement: str) -> bool:  # noqa: ARG002 - most components count in every requirement
         """Whether the component counts in a requirement."""
         return True
+
+    @property
+    def joint_groups(self) -> tuple[str, ...]:
+        """The names that ``Charge.joint`` uses."""
+        return ()
+
+    def multiplier_bp(self, requirement: str) -> int:  # noqa: ARG002
+        """What the requirement's factor is multiplied by, in basis points: public, at most a few times 10000."""
+        return SCALE_BP
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:
         """Check the arrays against N = len(group_of) instrument slots, the risk groups and the collateral slots.
@@ -83,6 +103,18 @@ class PublishedPart(Model):
         """What a person calls a candidate of a group."""
         raise NotImplementedError
 
+    def joint_shares(self, legs: Sequence[Leg], name: str, candidate: int) -> Sequence[int]:
+        """As ``shares``, of a candidate of the joint group ``name``, for all legs of the book."""
+        raise NotImplementedError
+
+    def joint_label(self, name: str, candidate: int) -> str:
+        """As ``label``, of a candidate of the joint group ``name``."""
+        raise NotImplementedError
+
+    def assess_balances(self, lots: Sequence[int]) -> Charge:  # noqa: ARG002
+        """What the component asks for collateral balances (lots per collateral slot): an addition or a flat amount."""
+        return Charge()
+
     def collateral_value(self, lots: Sequence[int]) -> int:  # noqa: ARG002
         """The value of collateral balances (lots per collateral slot) that counts as equity, in valuation units."""
         return 0
@@ -95,6 +127,17 @@ class PolicyPart(Model):
 
     #: Whether the charge needs the long and short side of each position, which only range-proved positions have.
     NEEDS_SIDES: ClassVar[bool] = False
+    #: Whether it is a measure of market risk: every requirement has one.
+    RISK: ClassVar[bool] = False
+
+    def applies_to(self, requirement: str) -> bool:  # noqa: ARG002
+        """Whether the component counts in a requirement."""
+        return True
+
+    @property
+    def needs_sides(self) -> bool:
+        """``NEEDS_SIDES``, unless it depends on the parameters."""
+        return self.NEEDS_SIDES
 
     def publish(self, valuation: Valuation) -> PublishedPart | None:
         """The integers for a market, or None when the component says nothing about it.
@@ -103,3 +146,22 @@ class PolicyPart(Model):
             InputError: parameters or prices that do not fit; names the instrument or asset.
         """
         raise NotImplementedError
+
+
+class Selective(Model):
+    """Mixed into parts that count in some requirements only."""
+
+    requirements: Seq[Requirement] = Field(default=REQUIREMENTS, min_length=1)
+
+    def applies_to(self, requirement: str) -> bool:
+        """Whether the component counts in a requirement."""
+        return requirement in self.requirements
+
+
+def spread(amount: int, weights: Sequence[int]) -> list[int]:
+    """Integers in proportion to weights (whose sum is not 0 unless the amount is) that add up to the amount."""
+    total = sum(weights)
+    parts = [amount * weight // total for weight in weights] if total else [0] * len(weights)
+    if parts:
+        parts[max(range(len(weights)), key=lambda i: abs(weights[i]))] += amount - sum(parts)
+    return parts
