@@ -113,6 +113,10 @@ class Circuit:
         """Index of the first digit column that holds bounded integers."""
         return self.position_segments * 2 * self.position_digits
 
+    def digit_column(self, segment: int, side: int, d: int) -> int:
+        """The digit column of digit d of the long (0) or short (1) side of a position segment."""
+        return (2 * segment + side) * self.position_digits + d
+
     @cached_property
     def cells(self) -> tuple[int, ...]:
         """For each bounded integer the packed cell of its lowest digit (cell = column * n + row)."""
@@ -221,17 +225,19 @@ class Combination:
     weights: dict[str, list[int]]
     sigma: int
 
-    def rows(self) -> dict[Column, list[int]]:
-        """Every U on H, by column: (positions, s), (collateral, s), (digits, c), (A, 0) ..; n values each."""
+    def sides(self) -> dict[DenseKind, list[list[int]]]:
+        """For positions and their long and short sides, the coefficient of every row, segment by segment.
+
+        Digit d of a side has n^d times its side's coefficient.
+        """
+        c = self.circuit
+        slots = {kind: int_matvec(c.matrices[kind].T, self.weights[kind]) for kind in DENSE_KINDS}
+        return {kind: [_segment(slots[kind], c.n, s) for s in range(c.position_segments)] for kind in DENSE_KINDS}
+
+    def others(self) -> dict[Column, list[int]]:
+        """U on H for every column that is not a position's: collateral, packed digits, gate wires."""
         c, n, w = self.circuit, self.circuit.n, self.weights
         result: dict[Column, list[int]] = {}
-        sides = {kind: int_matvec(c.matrices[kind].T, w[kind]) for kind in DENSE_KINDS}
-        for s in range(c.position_segments):
-            result["positions", s] = _segment(sides["positions"], n, s)
-            for d in range(c.position_digits):
-                for side, kind in enumerate(SIDES):
-                    column = (2 * s + side) * c.position_digits + d
-                    result["digits", column] = [x * n**d % r for x in _segment(sides[kind], n, s)]
         for s in range(c.collateral_segments):
             result["collateral", s] = _segment(w["collateral"], n, s)
         for column in range(c.packed_offset, c.digit_columns):
@@ -241,6 +247,17 @@ class Combination:
                 result["digits", column][row] = weight * power % r
         for wire in "ABC" if c.gates else "":
             result[wire, 0] = [*w[wire], *[0] * (n - len(c.gates))]
+        return result
+
+    def rows(self) -> dict[Column, list[int]]:
+        """Every U on H, by column: (positions, s), (collateral, s), (digits, c), (A, 0) ..; n values each."""
+        c, sides = self.circuit, self.sides()
+        result = self.others()
+        for s in range(c.position_segments):
+            result["positions", s] = sides["positions"][s]
+            for side, kind in enumerate(SIDES):
+                for d in range(c.position_digits):
+                    result["digits", c.digit_column(s, side, d)] = [x * c.n**d % r for x in sides[kind][s]]
         return result
 
     def at(self, lagrange: Sequence[int]) -> Columns:
@@ -255,8 +272,8 @@ class Combination:
             side = {kind: dot(int_matvec(c.matrices[kind][:, used], basis), w[kind]) for kind in DENSE_KINDS}
             positions.append(side["positions"])
             for d in range(c.position_digits):
-                digits[2 * s * c.position_digits + d] = side["long"] * n**d % r
-                digits[(2 * s + 1) * c.position_digits + d] = side["short"] * n**d % r
+                for i, kind in enumerate(SIDES):
+                    digits[c.digit_column(s, i, d)] = side[kind] * n**d % r
         for weight, cells in zip(w["bounded"], c.digit_cells, strict=True):
             for column, row, power in cells:
                 digits[column] += weight * power % r * lagrange[row]

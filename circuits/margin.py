@@ -60,7 +60,7 @@ def _build(keyed: _Keyed, claim: Claim, limits: tuple[Limit, ...]) -> Circuit:
     for component in snapshot.components:
         if component.applies_to(claim.requirement):
             ENCODERS[component.type](component, requirement)
-    factor_bp = snapshot.policy.factor_bp(claim.requirement)
+    factor_bp = snapshot.factor_bp(claim.requirement)
     headroom = requirement.write(factor_bp=factor_bp, num=claim.num, den=claim.den)
     if len(limits) > MAX_LIMITS:
         raise InputError(f"{len(limits)} limits, at most {MAX_LIMITS}", field="limits")

@@ -43,15 +43,18 @@ class Requirement:
         self, system: System, groups: tuple[str, ...], group_of: npt.NDArray[np.int64], marks: npt.NDArray[np.int64]
     ) -> None:
         self.system, self.groups, self.group_of = system, groups, group_of
-        self._candidates: list[list[Candidate]] = [[] for _ in groups]
+        self._candidates: dict[int | str, list[Candidate]] = {group: [] for group in range(len(groups))}
         self._additions = Form()
         self._flat = Form()
         self._equity = system.dense("positions", marks) * SCALE_BP
 
-    def candidate(self, group: int, rule: str, name: str, loss: Form, *, scale: int = 1) -> None:
-        """A loss (1/scale money units) of which only the largest in its group counts; without hidden terms, none."""
+    def candidate(self, group: int | str, rule: str, name: str, loss: Form, *, scale: int = 1) -> None:
+        """A loss (1/scale money units) of which only the largest in its group counts; without hidden terms, none.
+
+        ``group`` is the index of a risk group, or the name of a joint one.
+        """
         if loss.terms:
-            self._candidates[group].append(Candidate(rule, name, loss, scale))
+            self._candidates.setdefault(group, []).append(Candidate(rule, name, loss, scale))
 
     def addition(self, rule: str, name: str, amount: Form, *, scale: int = 1, factored: bool = True) -> None:
         """An amount (1/scale money units, never below 0) on top of the groups' charges, times the factor or flat.
@@ -60,9 +63,8 @@ class Requirement:
         """
         if scale > 1:
             upper = -(-self.system.bounds(amount)[1] // scale)
-            rounded = self.system.integer(f"{rule}: {name}", upper, lambda of: -(-amount.value(of) // scale))
-            self.system.at_least_zero(rule, name, scale * rounded - amount)
-            amount = rounded
+            exact, amount = amount, self.system.integer(f"{rule}: {name}", upper, _largest([(amount, scale)]))
+            self.system.at_least_zero(rule, name, scale * amount - exact)
         if factored:
             self._additions += amount
         else:
@@ -86,9 +88,10 @@ class Requirement:
         Returns the form equity - requirement (valuation units), never above the truth: limits build on it.
         """
         charge = self._additions
-        for group, candidates in zip(self.groups, self._candidates, strict=True):
+        for key, candidates in self._candidates.items():
             if not candidates:
                 continue
+            group = key if isinstance(key, str) else self.groups[key]
             upper = max(-(-self.system.bounds(c.loss)[1] // c.scale) for c in candidates)
             W = self.system.integer(f"charge of {group}", upper, _largest([(c.loss, c.scale) for c in candidates]))
             for c in candidates:

@@ -63,7 +63,7 @@ class Witness:
             for side, kind in enumerate(SIDES):
                 rows = segment_rows(getattr(self, kind), n, s)
                 for d in range(digits):
-                    result["digits", (2 * s + side) * digits + d] = (rows >> (k * d)) & (n - 1)
+                    result["digits", circuit.digit_column(s, side, d)] = (rows >> (k * d)) & (n - 1)
         packed = np.zeros((circuit.digit_columns - circuit.packed_offset) * n, dtype=np.int64)
         for start, variable, x in zip(circuit.cells, circuit.bounded, self.bounded, strict=False):
             packed[start : start + variable.digits] = [(x >> (k * d)) & (n - 1) for d in range(variable.digits)]

@@ -16,9 +16,8 @@ from typing import Annotated, Self
 from pydantic import Field, PlainSerializer
 
 from engine.book import BookLots
-from engine.components import SCALE_BP, Leg, PublishedPart
+from engine.components import REQUIREMENTS, SCALE_BP, Leg, PublishedPart
 from engine.decimals import from_units, to_fraction, to_units
-from engine.policy import REQUIREMENTS
 from engine.snapshot import Snapshot
 from engine.valuation import MONEY_DECIMALS
 from formats import InputError, Model, Seq
@@ -183,8 +182,8 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
         InputError: an unknown requirement, or a book that is not of this snapshot.
     """
     legs = _legs(snapshot, lots)
-    factor = snapshot.policy.factor_bp(requirement)
-    book = _assess(snapshot, legs, requirement)
+    factor = snapshot.factor_bp(requirement)
+    book = _assess(snapshot, legs, requirement, lots.collateral)
     worth = equity(snapshot, lots)
     total = book.total(factor)
     marks = snapshot.marks.values.tolist()
@@ -198,7 +197,7 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
         factor_bp=factor,
         equity=worth,
         total=total,
-        groups=tuple(_group_report(snapshot, book, group, factor) for group in range(len(snapshot.groups))),
+        groups=tuple(_group_report(snapshot, book, group, factor) for group in _reported(snapshot, book)),
         additions=tuple(
             Addition(component=added.part.type, amount=factor * added.addition + SCALE_BP * added.flat)
             for added in book.added
@@ -242,7 +241,8 @@ def equity(snapshot: Snapshot, lots: BookLots) -> Equity:
 
 def requirement_total(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> int:
     """The requirement of a book in valuation units. Raises InputError as ``margin_report`` does."""
-    return _assess(snapshot, _legs(snapshot, lots), requirement).total(snapshot.policy.factor_bp(requirement))
+    book = _assess(snapshot, _legs(snapshot, lots), requirement, lots.collateral)
+    return book.total(snapshot.factor_bp(requirement))
 
 
 def claim_slack(snapshot: Snapshot, lots: BookLots, claim: Claim) -> int:
@@ -274,6 +274,10 @@ def largest_claim(equity_total: int, requirement: int, name: str = "initial") ->
         high = (high[0] + steps * low[0], high[1] + steps * low[1])
 
 
+#: A risk group of the snapshot by its index, or a joint group by its name.
+Group = int | str
+
+
 @dataclass(frozen=True, slots=True)
 class _Binding:
     """What sets the charge of a group: a component's candidate, its amount in money units and its exact scale."""
@@ -288,10 +292,10 @@ class _Binding:
 class _Assessment:
     """The charges of a book before the factor, in whole money units."""
 
-    candidates: dict[int, list[_Binding]]  # per group the largest candidate of each component
+    candidates: dict[Group, list[_Binding]]  # per group the largest candidate of each component
     added: list[_Added]
 
-    def binding(self, group: int) -> _Binding:
+    def binding(self, group: Group) -> _Binding:
         return max(self.candidates[group], key=lambda candidate: candidate.amount)
 
     def total(self, factor_bp: int) -> int:
@@ -305,12 +309,17 @@ class _Assessment:
         shares = [Fraction(0)] * len(legs)
         for group in self.candidates:
             binding = self.binding(group)
-            if binding.amount > 0:
+            if binding.amount > 0 and isinstance(group, str):
+                for i, share in enumerate(binding.part.joint_shares(legs, group, binding.candidate)):
+                    shares[i] += Fraction(factor_bp * share, binding.scale)
+            elif binding.amount > 0:
                 places = [i for i, leg in enumerate(legs) if leg.group == group]
                 own = binding.part.shares([legs[i] for i in places], binding.candidate)
                 for i, share in zip(places, own, strict=True):
                     shares[i] += Fraction(factor_bp * share, binding.scale)
         for added in self.added:
+            if not added.of_legs:
+                continue
             factor = factor_bp if added.addition else SCALE_BP
             for i, share in enumerate(added.part.shares(legs, None)):
                 shares[i] += Fraction(factor * share, added.scale)
@@ -325,22 +334,28 @@ class _Added:
     addition: int
     flat: int
     scale: int
+    of_legs: bool = True
 
 
-def _assess(snapshot: Snapshot, legs: Sequence[Leg], requirement: str) -> _Assessment:
-    candidates: dict[int, list[_Binding]] = {}
+def _assess(
+    snapshot: Snapshot, legs: Sequence[Leg], requirement: str, balances: Sequence[int] = ()
+) -> _Assessment:
+    candidates: dict[Group, list[_Binding]] = {}
     added: list[_Added] = []
     for part in snapshot.components:
         if not part.applies_to(requirement):
             continue
         charge = part.assess(legs)
-        for group, losses in charge.candidates.items():
+        groups: list[tuple[Group, Sequence[int]]] = [*charge.candidates.items(), *charge.joint.items()]
+        for group, losses in groups:
             largest = max(losses)
             amount = _rounded_up(largest, charge.scale)
             candidates.setdefault(group, []).append(_Binding(part, losses.index(largest), amount, charge.scale))
-        if charge.addition or charge.flat:
-            addition, flat = (_rounded_up(x, charge.scale) for x in (charge.addition, charge.flat))
-            added.append(_Added(part, addition, flat, charge.scale))
+        # A component that asks for both, of positions and of balances, has two entries.
+        for asked in (charge, part.assess_balances(balances)) if balances else (charge,):
+            if asked.addition or asked.flat:
+                addition, flat = (_rounded_up(x, asked.scale) for x in (asked.addition, asked.flat))
+                added.append(_Added(part, addition, flat, asked.scale, of_legs=asked is charge))
     return _Assessment(candidates, added)
 
 
@@ -359,7 +374,14 @@ def _legs(snapshot: Snapshot, lots: BookLots) -> list[Leg]:
     ]
 
 
-def _group_report(snapshot: Snapshot, book: _Assessment, group: int, factor: int) -> GroupCharge:
+def _reported(snapshot: Snapshot, book: _Assessment) -> list[Group]:
+    """The risk groups, then the joint ones; not a risk group whose legs are charged in joint groups alone."""
+    joint = [group for group in book.candidates if isinstance(group, str)]
+    return [*(g for g in range(len(snapshot.groups)) if not joint or g in book.candidates), *joint]
+
+
+def _group_report(snapshot: Snapshot, book: _Assessment, group: Group, factor: int) -> GroupCharge:
+    name = group if isinstance(group, str) else snapshot.groups[group]
     found = book.candidates.get(group, [])
     largest: dict[str, int] = {}
     for candidate in found:
@@ -368,15 +390,14 @@ def _group_report(snapshot: Snapshot, book: _Assessment, group: int, factor: int
     binding = book.binding(group) if found else None
     if binding is None or binding.amount <= 0:
         label = "no position" if binding is None else "no loss in any scenario"
-        return GroupCharge(
-            group=snapshot.groups[group], charge=0, component=None, candidate=None, label=label, components=largest
-        )
+        return GroupCharge(group=name, charge=0, component=None, candidate=None, label=label, components=largest)
+    place = binding.candidate
     return GroupCharge(
-        group=snapshot.groups[group],
+        group=name,
         charge=factor * binding.amount,
         component=binding.part.type,
-        candidate=binding.candidate,
-        label=binding.part.label(group, binding.candidate),
+        candidate=place,
+        label=binding.part.joint_label(group, place) if isinstance(group, str) else binding.part.label(group, place),
         components=largest,
     )
 

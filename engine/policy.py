@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from engine.components import Haircuts, PolicyComponent, WorstScenario
+from engine.components import REQUIREMENTS, Haircuts, PolicyComponent, Requirement
 from formats import Document, InputError, Model, Seq, load_document
 
-Requirement = Literal["initial", "maintenance"]
-REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
 MAX_FACTOR_BP = 100_000
 MIN_DOMAIN, MAX_DOMAIN = 16, 2048
 
@@ -53,6 +51,8 @@ class Policy(Document):
 
     Attributes:
         requirements: factor of each requirement in basis points of the components' charge; equal if they coincide.
+        approximation: which of its numbers have no published source, or what it leaves out of the rules that it is
+            named after; empty for a policy that claims no such thing.
         max_price_age_seconds: prices older than this, relative to the market's time, are refused.
 
     Raises:
@@ -65,6 +65,7 @@ class Policy(Document):
     title: str = Field(max_length=200)
     description: str = Field(default="", max_length=4000)
     version: str = Field(min_length=1, max_length=40)
+    approximation: str = Field(default="", max_length=4000)
     requirements: dict[Requirement, int]
     layout: PolicyLayout
     max_price_age_seconds: int = Field(ge=0, le=31_536_000)
@@ -81,23 +82,27 @@ class Policy(Document):
             raise InputError(
                 "maintenance above initial: an account could open what it cannot keep", field="requirements"
             )
-        covered = [name for part in self.components if isinstance(part, WorstScenario) for name in part.requirements]
-        for given in covered:
-            if given not in REQUIREMENTS:
-                raise InputError(f'no requirement is called "{given[:40]}"', field="components.requirements")
         for name in REQUIREMENTS:
-            if name not in covered:
-                raise InputError(f"no worst_scenario component for the {name} requirement", field="components")
+            if not any(part.RISK and part.applies_to(name) for part in self.components):
+                raise InputError(
+                    f"no worst_scenario component for the {name} requirement, nor another measure of market risk",
+                    field="components",
+                )
         if sum(isinstance(part, Haircuts) for part in self.components) != 1:
             raise InputError("exactly one haircuts component says what collateral counts for", field="components")
         if not self.layout.range_proved:
             for part in self.components:
-                if part.NEEDS_SIDES:
+                if part.needs_sides:
                     raise InputError(
-                        f"{part.type} charges short positions, so positions must be range-proved",
+                        f"{part.type} charges short positions, or each on its own, so positions must be range-proved",
                         field="layout.range_proved",
                     )
         return self
+
+    @property
+    def approximate(self) -> bool:
+        """Whether some of its numbers or rules are not the published ones."""
+        return bool(self.approximation)
 
     @property
     def haircuts(self) -> Haircuts:
@@ -110,6 +115,14 @@ class Policy(Document):
             if name == requirement:
                 return factor
         raise InputError(f'no requirement is called "{requirement[:40]}"', hint="it is initial or maintenance")
+
+
+def policy_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of policy documents, with every component and its parameters."""
+    schema = Policy.model_json_schema()
+    schema["properties"]["format"] = {"const": Policy.FORMAT, "type": "string"}
+    schema["required"] = ["format", *schema["required"]]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def policy_names() -> tuple[str, ...]:

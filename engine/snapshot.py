@@ -6,16 +6,18 @@ in units of 1e-9 quote, quantities in lots, rates in basis points. The integers 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from engine.components import PublishedComponent, PublishedHaircuts, PublishedWorstScenario
+from engine.components import REQUIREMENTS, SCALE_BP, PublishedComponent, PublishedHaircuts
 from engine.decimals import parse_time, to_fraction
 from engine.market import Kind, Market, OptionType, Settlement
-from engine.policy import REQUIREMENTS, Policy, check_domain_size
+from engine.policy import Policy, check_domain_size
 from engine.valuation import MAX_ASSET_PRICE, Valuation
 from formats import Document, InputError, IntArray, Model, Seq
 
@@ -134,15 +136,26 @@ class Snapshot(Document):
         return [(f"asset {slot.asset} bits", slot.bits) for slot in self.collateral]
 
     def _check_coverage(self) -> None:
-        grids = [part for part in self.components if isinstance(part, PublishedWorstScenario)]
-        for part in grids:
-            for name in part.requirements:
-                self.policy.factor_bp(name)
         for name in REQUIREMENTS:
-            if not any(part.applies_to(name) for part in grids):
+            if not any(part.RISK and part.applies_to(name) for part in self.components):
                 raise InputError(f"no scenarios for the {name} requirement", field="components")
         if sum(isinstance(part, PublishedHaircuts) for part in self.components) != 1:
             raise InputError("exactly one component says what collateral counts for", field="components")
+        for part in self.components:
+            for name in part.joint_groups:
+                if name in self.groups:
+                    raise InputError(f'"{name[:40]}" is a risk group of its own already', field=part.type)
+
+    def factor_bp(self, requirement: str) -> int:
+        """The factor of a requirement in basis points: the policy's, times public multipliers, rounded up.
+
+        Raises:
+            InputError: an unknown requirement.
+        """
+        factor = Fraction(self.policy.factor_bp(requirement))
+        for part in self.components:
+            factor *= Fraction(part.multiplier_bp(requirement), SCALE_BP)
+        return math.ceil(factor)
 
     @cached_property
     def group_of(self) -> tuple[int, ...]:

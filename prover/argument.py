@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from circuits.circuit import Circuit, Combination
-from circuits.system import Column
+from circuits.system import SIDES, Column
 from circuits.witness import Witness
 from crypto.field import GENERATOR, inverse, powers, r
 from prover import _kernels as K
@@ -123,7 +123,7 @@ def _round2(
         helpers.append(f"h[{g}]")
 
     # total = sum_j rho^j (equation j) + rho^J (sum_g h_g - mu w),  w = 1/(beta + i)
-    U = {_key(column): K.from_ints(rows) for column, rows in combination.rows().items()}
+    U = _public_polynomials(combination)
     U |= {name: K.constant(lookup, n) for name in helpers}
     w = K.batch_inverse(_shifted(K.from_int64(np.arange(n, dtype=np.int64)), beta))
     U["mu"] = K.scale(w, -lookup)
@@ -176,8 +176,8 @@ def _round3(
         weight = weight * chi % r
         row = on[f"positions[{s}]"]
         for d in range(digits):
-            row = K.add_scaled(row, on[f"digits[{2 * s * digits + d}]"], -(n**d))
-            row = K.add_scaled(row, on[f"digits[{(2 * s + 1) * digits + d}]"], n**d)
+            row = K.add_scaled(row, on[f"digits[{circuit.digit_column(s, 0, d)}]"], -(n**d))
+            row = K.add_scaled(row, on[f"digits[{circuit.digit_column(s, 1, d)}]"], n**d)
         identity = K.add_scaled(identity, row, weight)
     for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
         for s in range(count):
@@ -223,6 +223,21 @@ def _round5(rounds: _Rounds, x: Challenges, values: Message4) -> Message5:
     p["W"] = _opening(combined, x.zeta, 0)
     p["W'"] = _opening(p["phi"], circuit.domain.omega * x.zeta % r, values.phi_shifted)
     return Message5(rounds.commit("W"), rounds.commit("W'"))
+
+
+def _public_polynomials(combination: Combination) -> dict[str, K.FieldVector]:
+    """Every U of the combined equation on H, by column."""
+    circuit = combination.circuit
+    U = {_key(column): K.from_ints(rows) for column, rows in combination.others().items()}
+    for kind, segments in combination.sides().items():
+        for s, rows in enumerate(segments):
+            u = K.from_ints(rows)
+            if kind == "positions":
+                U[f"positions[{s}]"] = u
+                continue
+            for d in range(circuit.position_digits):
+                U[f"digits[{circuit.digit_column(s, SIDES.index(kind), d)}]"] = K.scale(u, circuit.n**d)
+    return U
 
 
 def _key(column: Column) -> str:

@@ -196,7 +196,7 @@ def test_one_array_has_one_text(values: list[int], change: int, place: int) -> N
     written = IntArray(np.array(values, dtype=np.int64)).to_json()
     data = bytearray(written["data"].encode())
     data[place % len(data)] ^= change
-    with pytest.raises(ValueError, match="base64|checksum"):
+    with pytest.raises(ValueError, match=r"base64|checksum"):
         IntArray.from_json(written | {"data": data.decode("latin-1")})
 
 

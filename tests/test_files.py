@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats import InputError, read_bytes, read_text, write_atomic
+from formats import InputError, SetupError, read_bytes, read_text, write_atomic
 from formats.files import PIECE_BYTES
+from formats.private_cache import CACHE_VARIABLE, cache_root, private_directory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -122,7 +123,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     writer.join()
 
 
-# Writing: modes
+# Modes of what is written
 
 
 def test_secrets_have_mode_0600_whatever_the_umask(tmp_path: Path, umask: int) -> None:
@@ -143,12 +144,15 @@ def test_a_secret_replaces_a_readable_file_with_mode_0600(tmp_path: Path) -> Non
 def test_no_byte_of_a_secret_is_in_a_file_that_others_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 
-    def noted(descriptor: int) -> None:
+    real = os.fchmod
+
+    def noted(descriptor: int, bits: int = 0) -> None:
         status = os.fstat(descriptor)
         seen.append((stat.S_IMODE(status.st_mode), status.st_size))
+        if bits:
+            real(descriptor, bits)
 
-    real = os.fchmod
-    monkeypatch.setattr(os, "fchmod", lambda descriptor, bits: (noted(descriptor), real(descriptor, bits)))
+    monkeypatch.setattr(os, "fchmod", noted)
     monkeypatch.setattr(os, "fsync", noted)
     before = os.umask(0)
     try:
@@ -158,7 +162,7 @@ def test_no_byte_of_a_secret_is_in_a_file_that_others_may_read(tmp_path: Path, m
     assert seen == [(0o600, 0), (0o600, 5)]
 
 
-# Writing: all or nothing
+# All or nothing
 
 
 class Interrupted(BaseException):
@@ -242,7 +246,7 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
         writer.join()
 
 
-# Writing: where
+# Where it is written
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
@@ -304,15 +308,15 @@ def test_an_unwritable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             raise PermissionError(errno.EACCES, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(InputError, match="file: cannot be written: permission denied$"):
+    with pytest.raises(InputError, match=r"file: cannot be written: permission denied$"):
         write_atomic(folder / "file", b"new")
     monkeypatch.undo()
     assert list(folder.iterdir()) == []
     folder.chmod(0o700)
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    """With a limit on the size of files, as the operating system enforces it."""
+def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
+    """Refused in the middle of the data: a limit on the size of files stands in for a full disk."""
     script = """
 import resource, signal, sys
 from formats import InputError, write_atomic
@@ -329,3 +333,58 @@ except InputError as error:
     )
     assert (result.stdout, result.stderr) == ("cannot be written: file too large\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+# The private directory for derived data
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "deep/cache"
+    monkeypatch.setenv(CACHE_VARIABLE, str(root))
+    return root
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct, indirect=True)
+@pytest.mark.usefixtures("umask")
+def test_the_cache_is_ours_alone(cache: Path) -> None:
+    assert private_directory("tables") == cache / "tables"
+    assert (mode(cache), mode(cache / "tables")) == (0o700, 0o700)
+    assert private_directory("tables") == cache / "tables"
+
+
+@pytest.mark.parametrize("part", ["", "tables"])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ("file", "cannot be made|is not a directory"),
+        ("link", "is not a directory"),
+        ("group", "others may write"),
+        ("others", "others may write"),
+        ("owner", "belongs to another user"),
+    ],
+)
+def test_catalogue_46_a_cache_that_others_could_plant_in_is_refused(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, part: str, reason: str
+) -> None:
+    private_directory("tables")
+    folder = cache / part
+    if spoil in {"file", "link"}:
+        folder.rename(tmp_path / "moved")
+        folder.touch() if spoil == "file" else folder.symlink_to(tmp_path / "moved")
+    elif spoil == "owner":
+        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    else:
+        folder.chmod(0o720 if spoil == "group" else 0o702)
+    with pytest.raises(SetupError, match=reason) as caught:
+        private_directory("tables")
+    assert caught.value.exit_code == 2
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == tmp_path / "zkmargin"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_root() == tmp_path / ".cache/zkmargin"

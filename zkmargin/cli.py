@@ -22,6 +22,8 @@ DEBUG_VARIABLE = "ZKMARGIN_DEBUG"
 BAD_INPUT = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+#: What click from 8.2 on raises for a group without a command; older ones show the help themselves.
+NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 #: name -> (module below zkmargin.commands, one line); in the order of the work.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -98,14 +100,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character gets an escape
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(
-            args=list(sys.argv[1:] if arguments is None else arguments), prog_name="zkmargin", standalone_mode=False
-        )
+        # Not cli.main(): there a reader that goes away ends the process with 1, which here means "rejected".
+        with cli.make_context("zkmargin", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        return error.exit_code
     except ZkMarginError as error:
         terminal.error(error.message, error.hint)
         return error.exit_code
     except click.UsageError as error:
+        if isinstance(error, NO_ARGUMENTS) and error.ctx:
+            terminal.say(error.ctx.get_help(), err=True)
+            return BAD_INPUT
         path = error.ctx.command_path if error.ctx else "zkmargin"
         terminal.error(error.format_message(), f"{path} --help")
         return BAD_INPUT
@@ -128,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback, it may hold secrets
         _report_defect(error)
         return BAD_INPUT
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _drop_output() -> None:

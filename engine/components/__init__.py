@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, PublishedPart
+from engine.components.base import REQUIREMENTS, SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Requirement
 from engine.components.haircuts import AssetTerms, Haircuts, PublishedHaircuts
 from engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
 from engine.components.worst_scenario import PublishedWorstScenario, ScenarioGrid, Tail, WorstScenario
@@ -22,6 +22,7 @@ PublishedComponent = Annotated[
 ]
 
 __all__ = [
+    "REQUIREMENTS",
     "SCALE_BP",
     "AssetTerms",
     "Charge",
@@ -34,6 +35,7 @@ __all__ = [
     "PublishedPart",
     "PublishedShortOptionMinimum",
     "PublishedWorstScenario",
+    "Requirement",
     "ScenarioGrid",
     "ShortOptionMinimum",
     "Tail",

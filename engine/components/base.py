@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.valuation import Valuation
-from formats import Model, Seq
+from formats import InputError, Model, Seq
 
 Requirement = Literal["initial", "maintenance"]
 REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
@@ -151,7 +151,14 @@ class PolicyPart(Model):
 class Selective(Model):
     """Mixed into parts that count in some requirements only."""
 
-    requirements: Seq[Requirement] = Field(default=REQUIREMENTS, min_length=1)
+    requirements: Seq[str] = Field(default=REQUIREMENTS, min_length=1)
+
+    @model_validator(mode="after")
+    def _check_requirements(self) -> Self:
+        for name in self.requirements:
+            if name not in REQUIREMENTS:
+                raise InputError(f'no requirement is called "{name[:40]}"', field="requirements")
+        return self
 
     def applies_to(self, requirement: str) -> bool:
         """Whether the component counts in a requirement."""

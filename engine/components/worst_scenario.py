@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart
+from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
 from engine.exact import exact_dot
 from engine.valuation import MAX_PRICE_MOVE_BP, Scenario, Valuation, VolRule
 from formats import InputError, IntArray, Model, Seq
@@ -105,13 +105,14 @@ class ScenarioGrid(Model):
         )
 
 
-class WorstScenario(PolicyPart):
+class WorstScenario(Selective, PolicyPart):
     """The largest loss over a grid of scenarios; ``overrides`` holds whole grids for single underlyings."""
 
     type: Literal["worst_scenario"] = "worst_scenario"
-    requirements: Seq[str] = Field(default=("initial", "maintenance"), min_length=1)
     grid: ScenarioGrid
     overrides: dict[str, ScenarioGrid] = Field(default_factory=dict)
+
+    RISK: ClassVar[bool] = True
 
     def publish(self, valuation: Valuation) -> PublishedWorstScenario:
         """Revalue every instrument in every scenario of its underlying. Raises InputError."""
@@ -130,7 +131,7 @@ class WorstScenario(PolicyPart):
         )
 
 
-class PublishedWorstScenario(PublishedPart):
+class PublishedWorstScenario(Selective, PublishedPart):
     """The risk array: ``risk[i, s]`` is the P&L (gain positive) of one lot long of slot i in scenario s of its group.
 
     Attributes:
@@ -140,13 +141,10 @@ class PublishedWorstScenario(PublishedPart):
     """
 
     type: Literal["worst_scenario"] = "worst_scenario"
-    requirements: Seq[str] = ("initial", "maintenance")
     scenarios: Seq[Seq[str]]
     risk: IntArray
 
-    def applies_to(self, requirement: str) -> bool:
-        """Whether the component counts in a requirement."""
-        return requirement in self.requirements
+    RISK: ClassVar[bool] = True
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check the shapes, and that columns beyond a group's scenarios are 0. Raises InputError."""
