@@ -5,7 +5,7 @@ VENV ?= .venv
 DEMO ?= zkmargin-demo
 WORKERS ?= 2
 PYTEST_ARGS ?=
-BENCHMARKS ?= $(sort $(wildcard benchmarks/bench_*.py))
+BENCH_ARGS ?=
 BIN := $(VENV)/bin
 
 # The lock holds for the build backend too; pip 25.3 and newer read that from the second name.
@@ -18,9 +18,10 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq
 
 USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
+BENCH_READY := $(VENV)/.installed-bench
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance lint types layers wheel bench dev lock clean
+.PHONY: help demo test conformance assurance lint types layers wheel bench smoke dev lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,7 +45,8 @@ lint: $(DEV_READY)  ## ruff: rules and formatting
 
 types: $(DEV_READY)  ## mypy strict over the packages, tests and benchmarks
 	$(BIN)/mypy
-	$(BIN)/mypy tests $(BENCHMARKS)
+	$(BIN)/mypy tests
+	$(BIN)/mypy -p benchmarks
 
 layers: $(DEV_READY)  ## every folder imports only from the folders below it
 	$(BIN)/lint-imports --no-cache
@@ -52,15 +54,17 @@ layers: $(DEV_READY)  ## every folder imports only from the folders below it
 wheel: $(DEV_READY)  ## wheel and sdist in dist/, used from a clean environment outside this folder
 	bash .ci/wheel $(BIN)/python
 
-bench: $(DEV_READY)  ## the benchmarks, one after the other
-	@test -n "$(BENCHMARKS)" || { echo "error: no benchmarks/bench_*.py here" >&2; exit 1; }
-	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
+bench: $(BENCH_READY)  ## the benchmarks beside their peers (minutes); docs/benchmarks.md has the options for BENCH_ARGS
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+smoke: $(DEV_READY)  ## the benchmarks small and once: that they work, not how fast
+	$(BIN)/python -m benchmarks --quick
 
 dev: $(DEV_READY)  ## install for development: $(VENV) with all tools, locked versions
 
 lock:  ## rewrite constraints.txt with the newest versions that pyproject.toml allows
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; unset PIP_CONSTRAINT PIP_BUILD_CONSTRAINT; \
-	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq '.[dev]' 'hatchling>=1.26' editables; \
+	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq '.[dev,bench]' 'hatchling>=1.26' editables; \
 	{ sed '/^#/!d' constraints.txt; "$$tmp/venv/bin/python" -m pip freeze --exclude zkmargin; } > "$$tmp/lock"; \
 	cp "$$tmp/lock" constraints.txt
 
@@ -80,4 +84,9 @@ $(USER_READY): pyproject.toml $(CONSTRAINTS)
 $(DEV_READY): $(USER_READY)
 	@echo "Adding the development tools to $(VENV) ..."
 	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(BENCH_READY): $(DEV_READY)
+	@echo "Adding what the benchmarks compare with to $(VENV) ..."
+	@$(PIP_INSTALL) --editable '.[dev,bench]'
 	@touch $@

@@ -2,6 +2,7 @@
 
     scale * W_g >= every candidate of group g, W_g >= 0       (so W_g is rounded up to a whole money unit)
     scale * A   >= an addition, A >= 0
+    where a group has offsets (calendar charges, credits): V_g >= its losses, V_g >= 0, W_g >= V_g + offsets and floors
     den * equity - num * (factor * (sum_g W_g + sum A) + 10^4 * sum flat A) >= 0
 
 The prover may choose W_g and A too large; that only hurts its own claim. So no maximum has to be computed exactly,
@@ -27,6 +28,7 @@ class Candidate:
     name: str
     loss: Form
     scale: int
+    floor: bool = False
 
 
 class Requirement:
@@ -44,17 +46,38 @@ class Requirement:
     ) -> None:
         self.system, self.groups, self.group_of = system, groups, group_of
         self._candidates: dict[int | str, list[Candidate]] = {group: [] for group in range(len(groups))}
+        self._offsets: dict[int | str, Form] = {}
         self._additions = Form()
         self._flat = Form()
         self._equity = system.dense("positions", marks) * SCALE_BP
 
-    def candidate(self, group: int | str, rule: str, name: str, loss: Form, *, scale: int = 1) -> None:
+    def candidate(
+        self, group: int | str, rule: str, name: str, loss: Form, *, scale: int = 1, floor: bool = False
+    ) -> None:
         """A loss (1/scale money units) of which only the largest in its group counts; without hidden terms, none.
 
-        ``group`` is the index of a risk group, or the name of a joint one.
+        ``group`` is the index of a risk group, or the name of a joint one. A floor competes after the offsets.
         """
         if loss.terms:
-            self._candidates.setdefault(group, []).append(Candidate(rule, name, loss, scale))
+            self._candidates.setdefault(group, []).append(Candidate(rule, name, loss, scale, floor))
+
+    def surcharge(self, group: int, rule: str, name: str, amount: Form, *, scale: int = 1) -> None:
+        """An amount (1/scale money units, >= 0, never below what is meant) on top of a group's largest loss."""
+        if not amount.terms:
+            return
+        upper = -(-self.system.bounds(amount)[1] // scale)
+        rounded = self.system.integer(f"{rule}: {name}", upper, _largest([(amount, scale)]))
+        self.system.at_least_zero(rule, name, scale * rounded - amount)
+        self._offsets[group] = self._offsets.get(group, Form()) + rounded
+
+    def relief(self, group: int, rule: str, name: str, amount: Form, *, scale: int = 1) -> None:
+        """An amount (1/scale money units, >= 0, never above what is meant) off a group's largest loss."""
+        if not amount.terms:
+            return
+        upper = self.system.bounds(amount)[1] // scale
+        rounded = self.system.integer(f"{rule}: {name}", upper, lambda of: amount.value(of) // scale)
+        self.system.at_least_zero(rule, name, amount - scale * rounded)
+        self._offsets[group] = self._offsets.get(group, Form()) - rounded
 
     def addition(self, rule: str, name: str, amount: Form, *, scale: int = 1, factored: bool = True) -> None:
         """An amount (1/scale money units, never below 0) on top of the groups' charges, times the factor or flat.
@@ -89,17 +112,32 @@ class Requirement:
         """
         charge = self._additions
         for key, candidates in self._candidates.items():
-            if not candidates:
+            if not candidates and key not in self._offsets:
                 continue
             group = key if isinstance(key, str) else self.groups[key]
-            upper = max(-(-self.system.bounds(c.loss)[1] // c.scale) for c in candidates)
-            W = self.system.integer(f"charge of {group}", upper, _largest([(c.loss, c.scale) for c in candidates]))
-            for c in candidates:
-                self.system.at_least_zero(c.rule, f"{group}: {c.name}", c.scale * W - c.loss)
-            charge += W
+            candidates = self._with_offsets(key, group, candidates)
+            charge += self._maximum(f"charge of {group}", group, candidates)
         requirement = factor_bp * charge + SCALE_BP * self._flat
         self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
         return self._equity - requirement
+
+
+    def _with_offsets(self, key: int | str, group: str, candidates: list[Candidate]) -> list[Candidate]:
+        """The candidates of a group, its losses replaced by their maximum plus the offsets where it has any."""
+        if key not in self._offsets:
+            return candidates
+        losses = [c for c in candidates if not c.floor]
+        worst = self._maximum(f"largest loss of {group}", group, losses) if losses else Form()
+        total = Candidate("charge", "loss and spreads", worst + self._offsets[key], 1)
+        return [total, *(c for c in candidates if c.floor)]
+
+    def _maximum(self, name: str, group: str, candidates: list[Candidate]) -> Form:
+        """A hidden integer that is at least every candidate and 0; an honest prover takes the smallest."""
+        upper = max(-(-self.system.bounds(c.loss)[1] // c.scale) for c in candidates)
+        largest = self.system.integer(name, upper, _largest([(c.loss, c.scale) for c in candidates]))
+        for c in candidates:
+            self.system.at_least_zero(c.rule, f"{group}: {c.name}", c.scale * largest - c.loss)
+        return largest
 
 
 def _largest(losses: list[tuple[Form, int]]) -> Hint:

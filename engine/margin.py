@@ -1,6 +1,7 @@
 """Margin: exact integers from a snapshot and a book. The numbers that a proof is about.
 
-* the charge of a risk group is the largest of its candidates and 0 (money units);
+* the charge of a risk group is the largest of its candidates and 0 (money units); where components offset a group
+  (calendar charges, inter-commodity credits), ``max(0, losses) + offsets``, then the largest of that, floors and 0;
 * a requirement is its factor in bp times (the groups' charges + additions) (valuation units: money unit / 10^4);
 * equity is 10^4 times the sum of lots x marks, + the collateral's value (valuation units);
 * a claim num/den holds if and only if ``den equity - num requirement >= 0``.
@@ -8,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Self
@@ -92,7 +93,7 @@ class GroupCharge(Model):
     Attributes:
         component: type of the component whose candidate binds; None where no candidate is a loss.
         candidate: its index (the scenario's column) and ``label`` its name.
-        components: the largest candidate of each component, factor included; negative is a gain.
+        components: the largest candidate of each component, factor included; negative is a gain, or a credit.
     """
 
     group: str
@@ -289,30 +290,71 @@ class _Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class _Offset:
+    """What a component puts on top of the losses of a risk group (or takes off), in whole money units."""
+
+    part: PublishedPart
+    group: int
+    amount: int
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The charge of a group in money units, the candidate that binds if one does, and the offsets that count."""
+
+    amount: int
+    binding: _Binding | None
+    offsets: Sequence[_Offset]
+
+
+@dataclass(frozen=True, slots=True)
 class _Assessment:
     """The charges of a book before the factor, in whole money units."""
 
     candidates: dict[Group, list[_Binding]]  # per group the largest candidate of each component
     added: list[_Added]
+    offsets: dict[Group, list[_Offset]]  # per group what components put on top of its losses, or take off
 
-    def binding(self, group: Group) -> _Binding:
-        return max(self.candidates[group], key=lambda candidate: candidate.amount)
+    def charge(self, group: Group) -> _Outcome:
+        """The charge of a group and what sets it."""
+        found = self.candidates.get(group, [])
+        worst = _largest(candidate for candidate in found if not candidate.part.is_floor)
+        floor = _largest(candidate for candidate in found if candidate.part.is_floor)
+        offsets = self.offsets.get(group, [])
+        amount = max(0, worst.amount if worst else 0) + sum(offset.amount for offset in offsets)
+        if floor is not None and floor.amount > amount:
+            return _Outcome(max(0, floor.amount), floor, [])
+        return _Outcome(max(0, amount), worst if worst and worst.amount > 0 else None, offsets if amount > 0 else [])
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups that anything is asked of."""
+        return list(dict.fromkeys((*self.candidates, *self.offsets)))
 
     def total(self, factor_bp: int) -> int:
         """The requirement in valuation units."""
-        charges = sum(max(0, self.binding(group).amount) for group in self.candidates)
+        charges = sum(self.charge(group).amount for group in self.groups)
         factored = sum(added.addition for added in self.added)
         return factor_bp * (charges + factored) + SCALE_BP * sum(added.flat for added in self.added)
 
     def shares(self, legs: Sequence[Leg], factor_bp: int) -> list[Fraction]:
         """Each leg's summand of the total, in valuation units: exact, before amounts are rounded up."""
         shares = [Fraction(0)] * len(legs)
-        for group in self.candidates:
-            binding = self.binding(group)
-            if binding.amount > 0 and isinstance(group, str):
+        for group in self.groups:
+            outcome = self.charge(group)
+            binding = outcome.binding
+            if outcome.amount == 0:
+                continue
+            for offset in outcome.offsets:
+                for i, share in enumerate(offset.part.offset_shares(legs, offset.group)):
+                    shares[i] += Fraction(factor_bp * share, offset.scale)
+            if binding is None:
+                continue
+            if isinstance(group, str):
                 for i, share in enumerate(binding.part.joint_shares(legs, group, binding.candidate)):
                     shares[i] += Fraction(factor_bp * share, binding.scale)
-            elif binding.amount > 0:
+            else:
                 places = [i for i, leg in enumerate(legs) if leg.group == group]
                 own = binding.part.shares([legs[i] for i in places], binding.candidate)
                 for i, share in zip(places, own, strict=True):
@@ -342,21 +384,30 @@ def _assess(
 ) -> _Assessment:
     candidates: dict[Group, list[_Binding]] = {}
     added: list[_Added] = []
+    offsets: dict[Group, list[_Offset]] = {}
     for part in snapshot.components:
         if not part.applies_to(requirement):
             continue
-        charge = part.assess(legs)
-        groups: list[tuple[Group, Sequence[int]]] = [*charge.candidates.items(), *charge.joint.items()]
+        charge, of_balances = part.assess(legs), part.assess_balances(balances) if balances else Charge()
+        losses_of = added_up(charge.candidates, of_balances.candidates)
+        groups: list[tuple[Group, Sequence[int]]] = [*losses_of.items(), *charge.joint.items()]
         for group, losses in groups:
             largest = max(losses)
             amount = _rounded_up(largest, charge.scale)
             candidates.setdefault(group, []).append(_Binding(part, losses.index(largest), amount, charge.scale))
+        for place, amount in charge.offsets.items():
+            rounded = _rounded_up(amount, charge.scale)
+            offsets.setdefault(place, []).append(_Offset(part, place, rounded, charge.scale))
         # A component that asks for both, of positions and of balances, has two entries.
-        for asked in (charge, part.assess_balances(balances)) if balances else (charge,):
+        for asked in (charge, of_balances):
             if asked.addition or asked.flat:
                 addition, flat = (_rounded_up(x, asked.scale) for x in (asked.addition, asked.flat))
                 added.append(_Added(part, addition, flat, asked.scale, of_legs=asked is charge))
-    return _Assessment(candidates, added)
+    return _Assessment(candidates, added, offsets)
+
+
+def _largest(found: Iterable[_Binding]) -> _Binding | None:
+    return max(found, key=lambda candidate: candidate.amount, default=None)
 
 
 def _rounded_up(amount: int, scale: int) -> int:
@@ -387,14 +438,19 @@ def _group_report(snapshot: Snapshot, book: _Assessment, group: Group, factor: i
     for candidate in found:
         kind, amount = candidate.part.type, factor * candidate.amount
         largest[kind] = max(largest.get(kind, amount), amount)
-    binding = book.binding(group) if found else None
-    if binding is None or binding.amount <= 0:
-        label = "no position" if binding is None else "no loss in any scenario"
-        return GroupCharge(group=name, charge=0, component=None, candidate=None, label=label, components=largest)
+    for offset in book.offsets.get(group, []):
+        largest[offset.part.type] = largest.get(offset.part.type, 0) + factor * offset.amount
+    outcome = book.charge(group)
+    binding, charge = outcome.binding, factor * outcome.amount
+    if binding is None:
+        label = "no loss in any scenario" if found else "no position"
+        if charge:
+            label = "spread charges"
+        return GroupCharge(group=name, charge=charge, component=None, candidate=None, label=label, components=largest)
     place = binding.candidate
     return GroupCharge(
         group=name,
-        charge=factor * binding.amount,
+        charge=charge,
         component=binding.part.type,
         candidate=place,
         label=binding.part.joint_label(group, place) if isinstance(group, str) else binding.part.label(group, place),

@@ -30,7 +30,10 @@ Settlement = Literal["linear", "inverse"]
 
 
 class Underlying(Model):
-    """An underlying and its index price (quote per unit); ``confidence`` is an oracle's, in [0, 1]."""
+    """An underlying and its index price (quote per unit).
+
+    Here and below ``confidence`` is what an oracle says of its price, from 0 to 1; without one it is not in doubt.
+    """
 
     name: Name
     index_price: str
@@ -41,8 +44,7 @@ class Underlying(Model):
     def _check(self) -> Self:
         where = f"underlying {self.name}"
         _positive(self.index_price, f"{where} index_price")
-        if self.confidence is not None and not 0 <= to_fraction(self.confidence, field=f"{where} confidence") <= 1:
-            raise InputError("must be between 0 and 1", field=f"{where} confidence")
+        _check_confidence(self.confidence, where)
         return self
 
 
@@ -53,11 +55,13 @@ class Forward(Model):
     expiry: str
     price: str
     rate: str = "0"
+    confidence: str | None = None
     time: str | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         where = f"forward {self.underlying} {self.expiry[:40]}"
+        _check_confidence(self.confidence, where)
         parse_time(self.expiry, field=f"{where} expiry")
         _positive(self.price, f"{where} price")
         if abs(to_fraction(self.rate, field=f"{where} rate")) > MAX_RATE:
@@ -75,6 +79,7 @@ class Instrument(Model):
         settlement: ``linear`` pays in the quote currency, ``inverse`` in units of the underlying.
         implied_vol: options only, a fraction per square root of a year.
         mark_price: futures, perpetuals and spot only, in quote; without one the forward (futures) or the index is used.
+        confidence: in the vol or the mark.
         time: when the vol or the mark was observed.
     """
 
@@ -89,6 +94,7 @@ class Instrument(Model):
     multiplier: str = "1"
     lot: str
     mark_price: str | None = None
+    confidence: str | None = None
     time: str | None = None
 
     #: What each kind must have; everything else in this set it must not have.
@@ -117,6 +123,7 @@ class Instrument(Model):
             value = getattr(self, name)
             if value is not None:
                 _positive(value, f"{self.id} {name}")
+        _check_confidence(self.confidence, self.id)
         if self.implied_vol is not None and _positive(self.implied_vol, f"{self.id} implied_vol") > MAX_VOL:
             raise InputError(f"above {MAX_VOL} (a fraction, not a percentage)", field=f"{self.id} implied_vol")
         return self
@@ -129,12 +136,14 @@ class Asset(Model):
     price: str
     lot: str
     underlying: Name | None = None
+    confidence: str | None = None
     time: str | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _positive(self.price, f"asset {self.name} price")
         _positive(self.lot, f"asset {self.name} lot")
+        _check_confidence(self.confidence, f"asset {self.name}")
         return self
 
 
@@ -231,6 +240,11 @@ class Market(Document):
     @cached_property
     def _forwards(self) -> dict[tuple[str, int], Forward]:
         return {(f.underlying, parse_time(f.expiry)): f for f in self.forwards}
+
+
+def _check_confidence(text: str | None, where: str) -> None:
+    if text is not None and not 0 <= to_fraction(text, field=f"{where} confidence") <= 1:
+        raise InputError("must be between 0 and 1", field=f"{where} confidence")
 
 
 def _positive(text: str, field: str) -> Fraction:

@@ -142,9 +142,9 @@ class Snapshot(Document):
         if sum(isinstance(part, PublishedHaircuts) for part in self.components) != 1:
             raise InputError("exactly one component says what collateral counts for", field="components")
         for part in self.components:
-            for name in part.joint_groups:
-                if name in self.groups:
-                    raise InputError(f'"{name[:40]}" is a risk group of its own already', field=part.type)
+            for joint in part.joint_groups:
+                if joint in self.groups:
+                    raise InputError(f'"{joint[:40]}" is a risk group of its own already', field=part.type)
 
     def factor_bp(self, requirement: str) -> int:
         """The factor of a requirement in basis points: the policy's, times public multipliers, rounded up.
@@ -183,7 +183,7 @@ def build_snapshot(
     wanted = policy.layout.position_bits if position_bits is None else position_bits
     if not 1 <= wanted <= 60:
         raise InputError("must be from 1 to 60", field="position_bits")
-    valuation = Valuation(market)
+    valuation = Valuation(market, parts=policy.components)
     collateral = []
     for asset, price in zip(market.assets, valuation.asset_prices, strict=True):
         terms = policy.haircuts.terms(asset.name)

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -48,6 +49,8 @@ MAX_ASSET_PRICE = 1 << 48
 WHOLE_BP = 10_000
 _INT64_MAX = 2**63 - 1
 _1E9 = 10**9
+
+P = TypeVar("P")
 
 
 class Scenario(NamedTuple):
@@ -83,30 +86,54 @@ class Valuation:
         groups: underlyings that instruments have, in order of first appearance.
         group_of: [N] int64, the group of each instrument.
         asset_prices: [M] money units per lot of each asset.
+        money_unit: money units in one unit of quote currency; conformance tests use finer ones than snapshots.
 
     Raises:
         InputError: a number that does not fit its unit; names the instrument or asset.
     """
 
-    def __init__(self, market: Market) -> None:
+    def __init__(
+        self, market: Market, *, parts: Sequence[object] = (), money_decimals: int = MONEY_DECIMALS
+    ) -> None:
         self.market = market
+        self._parts = parts
+        self.money_unit = Fraction(10**money_decimals)
         self.size = len(market.instruments)
         self.groups = tuple(dict.fromkeys(instrument.underlying for instrument in market.instruments))
         index = {name: group for group, name in enumerate(self.groups)}
         self.group_of = np.array([index[i.underlying] for i in market.instruments], dtype=np.int64)
         self._index = {name: to_fraction(market.underlying(name).index_price) for name in self.groups}
-        self._options = _Options(market)
         # Money units per lot for a relative move of the whole price (all but options): P&L is this times the move.
         self._lines = [
-            None if instrument.kind == "option" else _money_per_move(market, instrument, self._index)
+            None if instrument.kind == "option" else _value_per_move(market, instrument, self._index) * self.money_unit
             for instrument in market.instruments
         ]
-        self.asset_prices = tuple(_asset_price(asset.name, asset.price, asset.lot) for asset in market.assets)
+        self.asset_prices = tuple(
+            _asset_price(asset.name, to_fraction(asset.price) * to_fraction(asset.lot) * self.money_unit)
+            for asset in market.assets
+        )
+
+    @property
+    def options(self) -> _Options:
+        """The options as arrays, for models that shock them in their own way."""
+        return self._options
+
+    def part(self, kind: type[P]) -> P | None:
+        """The policy's component of a kind, for components that follow its parameters; None without one."""
+        return next((part for part in self._parts if isinstance(part, kind)), None)
+
+    @cached_property
+    def _options(self) -> _Options:
+        return _Options(self.market, self.money_unit)
+
+    def line(self, slot: int) -> Fraction | None:
+        """Money units per lot for a relative move of 1 (a doubled price); None for an option, which is no line."""
+        return self._lines[slot]
 
     def index_value(self, slot: int) -> Fraction:
         """Money units that the underlying of one lot is worth at the index."""
         instrument = self.market.instruments[slot]
-        return _quantity(instrument) * self._index[instrument.underlying] * MONEY
+        return quantity_per_lot(instrument) * self._index[instrument.underlying] * self.money_unit
 
     def money(self, amount: Fraction, name: str) -> int:
         """An amount rounded half away from zero to a money unit. Raises InputError past 64 bits."""
@@ -140,7 +167,13 @@ class Valuation:
         return deltas
 
     def profits(
-        self, rows: Int64Array, scenarios: Sequence[Scenario], *, vol_rule: VolRule, time_step_ms: int
+        self,
+        rows: Int64Array,
+        scenarios: Sequence[Scenario],
+        *,
+        vol_rule: VolRule,
+        time_step_ms: int,
+        in_coin: bool = False,
     ) -> Int64Array:
         """P&L of one lot long in each scenario, gain positive, weights applied.
 
@@ -149,6 +182,7 @@ class Valuation:
             scenarios: S scenarios.
             vol_rule: how vol moves act on an option's vol.
             time_step_ms: options are revalued this much closer to expiry, at most at expiry.
+            in_coin: the P&L of inverse contracts is counted in coins, each at today's index.
 
         Returns:
             [n, S] money units, each rounded once, half away from zero.
@@ -175,7 +209,45 @@ class Valuation:
                 factors = [self._options.factors[k] * int(weight) / WHOLE_BP for k in which]
                 profit[:, columns] = self._round(slots, change[:, columns], factors)
             result[is_option] = profit
+        if in_coin:
+            inverse = [place for place, row in enumerate(rows.tolist()) if self._is_inverse(row)]
+            for place, profits in zip(
+                inverse, self._coin_profits(rows[inverse], scenarios, vol_rule, time_step_ms), strict=True
+            ):
+                name = self.market.instruments[rows[place]].id
+                result[place] = [self.money(amount, name) for amount in profits]
         return result
+
+    def _is_inverse(self, slot: int) -> bool:
+        return self.market.instruments[slot].settlement == "inverse"
+
+    def _coin_profits(
+        self, rows: Int64Array, scenarios: Sequence[Scenario], vol_rule: VolRule, time_step_ms: int
+    ) -> list[list[Fraction]]:
+        """P&L of inverse contracts in coins at today's index: the quote value after the move is divided by 1 + move.
+
+        A future or perpetual at P of M quote gains ``M (1/P - 1/(P (1+s)))`` coins, an option
+        ``BS(F (1+s)) / (F (1+s)) - BS(F) / F``.
+        """
+        which = {row: place for place, row in enumerate(self._options.slots.tolist())} if len(rows) else {}
+        chosen = [which[row] for row in rows.tolist() if row in which]
+        after = self._options.revalued(np.array(chosen, dtype=np.int64), scenarios, vol_rule, time_step_ms).tolist()
+        before = self._options.value().tolist() if chosen else []
+        values = iter(zip(chosen, after, strict=True))
+        profits = []
+        for row in rows.tolist():
+            weights = [Fraction(scenario.weight_bp, WHOLE_BP) for scenario in scenarios]
+            worth = [Fraction(WHOLE_BP, WHOLE_BP + scenario.price_move_bp) for scenario in scenarios]
+            line = self._lines[row]
+            if line is not None:
+                moves = [line * Fraction(scenario.price_move_bp, WHOLE_BP) for scenario in scenarios]
+                coins = [move * one for move, one in zip(moves, worth, strict=True)]
+            else:
+                place, later = next(values)
+                factor = self._options.factors[place]
+                coins = [factor * (value * one - before[place]) for value, one in zip(later, worth, strict=True)]
+            profits.append([weight * amount for weight, amount in zip(weights, coins, strict=True)])
+        return profits
 
     def _per_index(self, slot: int, slope: Fraction) -> int:
         instrument = self.market.instruments[slot]
@@ -197,7 +269,7 @@ class _Options:
         factors: n fractions: money units per lot and price unit, so that value times factor is money.
     """
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, money_unit: Fraction) -> None:
         now = parse_time(market.time)
         chosen = [(slot, i) for slot, i in enumerate(market.instruments) if i.kind == "option"]
         self.slots = np.array([slot for slot, _ in chosen], dtype=np.int64)
@@ -207,7 +279,7 @@ class _Options:
         for _, option in chosen:
             expiry, strike, vol = option.expiry or "", option.strike or "", option.implied_vol or ""
             forward = market.forward(option.underlying, expiry)
-            decimals = _price_decimals(max(10 * to_fraction(forward.price), to_fraction(strike)), option.id)
+            decimals = price_decimals(max(10 * to_fraction(forward.price), to_fraction(strike)), option.id)
             price = to_units(forward.price, decimals, field=f"{option.id} forward")
             if price < MIN_FORWARD:
                 raise InputError("its strike is too far above its forward to be priced", field=option.id)
@@ -218,7 +290,7 @@ class _Options:
                 raise InputError(f"its expiry is more than {MAX_YEARS} years away", field=option.id)
             times.append(time)
             vols.append(to_units(vol, 9, field=f"{option.id} implied_vol"))
-            factor = _quantity(option) * MONEY / 10**decimals
+            factor = quantity_per_lot(option) * money_unit / 10**decimals
             if option.settlement == "inverse":
                 index = to_fraction(market.underlying(option.underlying).index_price)
                 factor *= index / to_fraction(forward.price)
@@ -255,21 +327,23 @@ class _Options:
         terms = zip(self.forward.tolist(), delta.tolist(), self.factors, strict=True)
         return [factor * forward * slope / 10**12 for forward, slope, factor in terms]
 
-    def changes(
+    def revalued(
         self, which: Int64Array, scenarios: Sequence[Scenario], vol_rule: VolRule, time_step_ms: int
     ) -> Int64Array:
-        """[len(which), S] changes of value in the options' price units."""
+        """[len(which), S] values after each scenario in the options' price units."""
         from engine.pricing import black76  # noqa: PLC0415
 
+        if len(which) == 0:
+            return np.zeros((0, len(scenarios)), dtype=np.int64)
         moves, price_column = np.unique([s.price_move_bp for s in scenarios], return_inverse=True)
         vol_moves, vol_column = np.unique([s.vol_move_bp for s in scenarios], return_inverse=True)
-        forward, vol = self.forward[which, None], self.vol[which, None]
+        forward = self.forward[which, None]
         # F (10000 + move) / 10000 without overflow: whole ten-thousandths and the rest apart, half rounded up.
         whole, rest = forward // WHOLE_BP, forward % WHOLE_BP
         shocked = whole * (WHOLE_BP + moves) + (rest * (WHOLE_BP + moves) + WHOLE_BP // 2) // WHOLE_BP
         shocked_vol = self._shocked_vols(which, vol_moves.tolist(), vol_rule)
         later = np.maximum(self.time[which, None] - time_step_ms, 0)
-        after = black76(
+        return black76(
             shocked[:, price_column],
             self.strike[which, None],
             shocked_vol[:, vol_column],
@@ -277,15 +351,12 @@ class _Options:
             self.rate[which, None],
             self.is_call[which, None],
         )
-        before = black76(
-            forward,
-            self.strike[which, None],
-            vol,
-            self.time[which, None],
-            self.rate[which, None],
-            self.is_call[which, None],
-        )
-        return after - before
+
+    def changes(
+        self, which: Int64Array, scenarios: Sequence[Scenario], vol_rule: VolRule, time_step_ms: int
+    ) -> Int64Array:
+        """[len(which), S] changes of value in the options' price units."""
+        return self.revalued(which, scenarios, vol_rule, time_step_ms) - self.value()[which, None]
 
     def _shocked_vols(self, which: Int64Array, moves: Sequence[int], rule: VolRule) -> Int64Array:
         """[len(which), len(moves)] vols in 1e-9: ``vol max(0, 1 + move scale)``, upwards at least the floor."""
@@ -303,13 +374,13 @@ class _Options:
         return vols
 
 
-def _quantity(instrument: Instrument) -> Fraction:
+def quantity_per_lot(instrument: Instrument) -> Fraction:
     """Units of underlying (or quote value, for inverse futures and perpetuals) in one lot."""
     return to_fraction(instrument.lot) * to_fraction(instrument.multiplier)
 
 
-def _money_per_move(market: Market, instrument: Instrument, index: dict[str, Fraction]) -> Fraction:
-    """Money units per lot for a relative move of 1 (a doubled price) of a future, perpetual or spot."""
+def _value_per_move(market: Market, instrument: Instrument, index: dict[str, Fraction]) -> Fraction:
+    """Quote per lot for a relative move of 1 (a doubled price) of a future, perpetual or spot."""
     if instrument.mark_price is not None:
         price = to_fraction(instrument.mark_price)
     elif instrument.expiry is not None:
@@ -317,10 +388,10 @@ def _money_per_move(market: Market, instrument: Instrument, index: dict[str, Fra
     else:
         price = index[instrument.underlying]
     per_unit = index[instrument.underlying] / price if instrument.settlement == "inverse" else price
-    return _quantity(instrument) * per_unit * MONEY
+    return quantity_per_lot(instrument) * per_unit
 
 
-def _price_decimals(largest: Fraction, name: str) -> int:
+def price_decimals(largest: Fraction, name: str) -> int:
     """The most decimals k with ``largest 10^k`` below 2^PRICE_BITS. Raises InputError where even k = 0 is too many."""
     room = (1 << PRICE_BITS) * largest.denominator // largest.numerator
     if room < 2:
@@ -328,8 +399,7 @@ def _price_decimals(largest: Fraction, name: str) -> int:
     return len(str(room - 1)) - 1
 
 
-def _asset_price(name: str, price: str, lot: str) -> int:
-    exact = to_fraction(price) * to_fraction(lot) * MONEY
+def _asset_price(name: str, exact: Fraction) -> int:
     units = round_half_away(exact.numerator, exact.denominator)
     if units != exact and units < MIN_ASSET_PRICE:
         raise InputError(

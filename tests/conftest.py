@@ -20,6 +20,8 @@ from hypothesis import HealthCheck, settings
 
 DATA_VARIABLE = "ZKMARGIN_CONFORMANCE_DATA"
 DESELECTED = pytest.StashKey[int]()
+#: What conformance tests measured: (family, cases, worst error in words).
+MEASURED = pytest.StashKey[list[tuple[str, int, str]]]()
 
 # Clocks are no part of a test: a busy machine must not fail one.
 settings.register_profile(
@@ -51,12 +53,16 @@ def pytest_testnodedown(node: Any) -> None:
     count = getattr(node, "workeroutput", {}).get("conformance_deselected", 0)
     if count:
         node.config.stash[DESELECTED] = count
+    for family, cases, worst in getattr(node, "workeroutput", {}).get("conformance_measured", []):
+        node.config.stash.setdefault(MEASURED, []).append((family, cases, worst))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     count = config.stash.get(DESELECTED, 0)
     if count:
         terminalreporter.write_line(f"conformance: {DATA_VARIABLE} is unset: {count} tests deselected", yellow=True)
+    for family, cases, worst in sorted(config.stash.get(MEASURED, [])):
+        terminalreporter.write_line(f"conformance: {family}: {cases} cases pass, worst {worst}", green=True)
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +96,23 @@ def conformance_family(conformance_data: Path) -> Callable[[str], list[Path]]:
         return files
 
     return files_of
+
+
+@pytest.fixture(scope="session")
+def conformance_report(pytestconfig: pytest.Config) -> Callable[[str, int, object], None]:
+    """Adds a line to the summary: a family of published data, how many of its cases passed, the worst error.
+
+    A family without a single case fails.
+    """
+
+    def report(family: str, cases: int, worst: object) -> None:
+        if cases == 0:
+            pytest.fail(f"conformance: the family {family} has no case")
+        pytestconfig.stash.setdefault(MEASURED, []).append((family, cases, str(worst)))
+        if hasattr(pytestconfig, "workeroutput"):
+            pytestconfig.workeroutput.setdefault("conformance_measured", []).append((family, cases, str(worst)))
+
+    return report
 
 
 @pytest.fixture(scope="session")

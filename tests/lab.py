@@ -151,6 +151,22 @@ def standard(*, slots=6, collateral=(40, 3), scale=1, options=None, **shape):
     return case(margin_like(slots=slots, **shape), book_of(slots, scale), list(collateral), **(options or {}))
 
 
+def false_claim(**shape):
+    """(case, true slack negated): the claim misses by one unit of collateral, its slack's digits say 0, all else holds."""
+    circuit = Circuit.freeze(margin_like(**shape), 2)
+    book = book_of(circuit.position_count)
+    # the hints of everything but the claim's own slack do not depend on the claim
+    bounded = (*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=lambda _: 0))
+    loose = replace(circuit, bounded=bounded)
+    for held in range(200):
+        witness = assign(loose, book, [held, 0])
+        value = circuit.equations[-1].form.value(lambda atom, w=witness: w.value(circuit, atom))
+        if value >= 0:
+            return state(circuit, previous), short
+        previous, short = witness, -value
+    raise AssertionError("no balance is enough")
+
+
 def with_blinders(given, blinders):
     """The case with other blinders for its commitments, and a statement to match."""
     parts = []
@@ -174,21 +190,24 @@ def encode(given, proof):
     return encode_proof(proof, given.statement.srs.digest)
 
 
-def unchecked():
-    """A copy of the product's prover with every check removed: no ``raise`` is left in it.
-
-    ``copy.tamper(name, values)``, if set, replaces the values of a column before it is committed.
-    """
-
+@cache
+def _unchecked_code():
     class Remove(ast.NodeTransformer):
         def visit_Raise(self, node):
             return ast.copy_location(ast.Pass(), node)
 
-    tree = ast.fix_missing_locations(Remove().visit(ast.parse(inspect.getsource(prover.argument))))
-    module = types.ModuleType("unchecked_prover")
+    tree = Remove().visit(ast.parse(inspect.getsource(prover.argument)))
+    return compile(ast.fix_missing_locations(tree), "unchecked_prover", "exec")
+
+
+def unchecked():
+    """A copy of the product's prover with every check removed: no ``raise`` is left in it.
+
+    ``copy.tamper(rounds, name, values)``, if set, replaces the values of a column before it is committed.
+    """
     # dataclasses look their module up by name
-    module.__dict__["__name__"] = prover.argument.__name__
-    exec(compile(tree, "unchecked_prover", "exec"), module.__dict__)  # noqa: S102 - our own source
+    module = types.ModuleType(prover.argument.__name__)
+    exec(_unchecked_code(), module.__dict__)  # noqa: S102 - our own source
     module.tamper = None
     interpolate = module._Rounds.interpolate
 

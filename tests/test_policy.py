@@ -158,7 +158,7 @@ def set_at(data: Any, path: Any, value: Any) -> None:
         (["components", 0, "requirements"], ["initial"], "no worst_scenario component for the maintenance"),
         (["components", 0, "requirements"], ["initial", "maintenance", "x"], 'no requirement is called "x"'),
         (["components", 1, "rate_bp"], 10_001, "less than or equal to 10000"),
-        (["components", 1, "mode"], "other", "'floor' or 'added'"),
+        (["components", 1, "mode"], "other", "'floor', 'added' or 'flat'"),
         (["components", 1, "type"], "other", "type"),
         (["components", 2, "assets"], {}, "at least 1 item"),
         (["name"], "../x", "pattern"),

@@ -42,7 +42,7 @@ class CommitmentPart(Model):
     alias: str = Field(min_length=1, max_length=200)
     slot_map: str = Field(pattern=_HEX32)
     points: Seq[str] = Field(min_length=1, max_length=4096)
-    bits: int = Field(ge=1, le=64)
+    bits: int = Field(ge=1, le=72)
 
     def canonical(self) -> bytes:
         """The bytes that a statement absorbs."""

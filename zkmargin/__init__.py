@@ -10,7 +10,6 @@ The public Python API, all of it importable from here and loaded when first used
 from __future__ import annotations
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
 
 
 def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - a verifier starts sooner without it
+
     try:
         return metadata.version("zkmargin")
     except metadata.PackageNotFoundError:  # run from the source folder without an installation

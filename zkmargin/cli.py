@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -19,6 +20,7 @@ from formats.errors import ZkMarginError
 from zkmargin import AUDIT_STATUS, terminal
 
 DEBUG_VARIABLE = "ZKMARGIN_DEBUG"
+OUR_FOLDERS = frozenset({"circuits", "crypto", "engine", "formats", "prover", "verifier", "zkmargin"})
 BAD_INPUT = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -150,11 +152,11 @@ def _drop_output() -> None:
 
 def _report_defect(error: BaseException) -> None:
     """Name the place, never the message: a message may repeat a value, and values may be secret."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = ""
-    for frame in frames:
-        parts = frame.filename.replace("\\", "/").rsplit("/", 2)
-        place = f" at {'/'.join(parts[-2:])}:{frame.lineno}"
+    root, place = Path(__file__).resolve().parent.parent, ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        if file.is_relative_to(root) and file.relative_to(root).parts[0] in OUR_FOLDERS:
+            place = f" at {file.relative_to(root).as_posix()}:{frame.lineno}"
     if os.environ.get(DEBUG_VARIABLE) == "1":
         sys.stderr.write("The traceback below may hold secrets of yours. Read it before you show it to anyone.\n")
         sys.stderr.write("".join(traceback.format_exception(error)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -49,6 +50,15 @@ def _same_file(a: str, b: str) -> bool:
         return os.path.realpath(a) == os.path.realpath(b)
 
 
+@contextmanager
+def blamed_on(path: str) -> Iterator[None]:
+    """Name the file in errors about what was read from it before."""
+    try:
+        yield
+    except InputError as error:
+        raise error.located(file=path) from None
+
+
 def load(kind: type[D], path: str) -> D:
     """Read a document; a secret one that others could read gets a warning. Raises InputError."""
     document = load_document(kind, path)
@@ -61,7 +71,11 @@ def warn_if_exposed(path: str) -> None:
     """Say so when a secret file can be read by others."""
     if path == STDIO or os.name != "posix":
         return
-    if Path(path).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:  # it was read; if it is gone now, so is the danger
+        return
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
         terminal.warn(f"{path}: a secret file that others may read or write", f"chmod 600 {path}")
 
 

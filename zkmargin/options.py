@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from engine.components import REQUIREMENTS
 from engine.margin import Claim
-from engine.policy import REQUIREMENTS
 from formats import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])

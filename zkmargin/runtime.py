@@ -19,7 +19,7 @@ def compiled_kernels() -> int:
 
 def compile_note() -> str:
     """What progress says when a first use has to compile kernels; empty afterwards."""
-    return "" if compiled_kernels() else " (the first time on a machine compiles kernels: up to half a minute)"
+    return "" if compiled_kernels() else " (the first time on a machine it compiles kernels and takes longer)"
 
 
 def processor_flags() -> frozenset[str]:

@@ -24,11 +24,19 @@ from zkmargin.words import layout_facts, money, snapshot_facts
 PIPE_WIDTH = 120
 
 
+class _Output(Console):
+    """rich ends the process with 1 when the reader goes away, and 1 means "rejected" here: ``cli.main`` decides."""
+
+    def on_broken_pipe(self) -> None:
+        """Let it through."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output; where it is no terminal, plain text of a fixed width."""
     if sys.stdout.isatty():
-        return Console(highlight=False, markup=False)
-    return Console(highlight=False, markup=False, width=PIPE_WIDTH, color_system=None)
+        return _Output(highlight=False, markup=False)
+    return _Output(highlight=False, markup=False, width=PIPE_WIDTH, color_system=None)
 
 
 def percent(bp: int) -> str:
@@ -194,7 +202,7 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
         negative = "not allowed"
         if slot["negative_allowed"]:
             negative = f"debited at price + {percent(slot['surcharge_bp'])}"
-        haircut = percent(slot["haircut_bp"])
+        haircut = percent(slot["haircut_bp"]) + ", more on large balances" * bool(slot["tiers"])
         assets.row(slot["asset"], slot["lot"], slot["price"], haircut, negative, f"2^{slot['bits']} lots")
     assets.show(out)
     layout = facts["layout"]
@@ -227,8 +235,12 @@ def _haircuts(snapshot: Snapshot) -> list[dict[str, int]]:
     part = next(part for part in snapshot.components if isinstance(part, PublishedHaircuts))
     values = zip(snapshot.collateral, part.long_value.values.tolist(), part.short_value.values.tolist(), strict=True)
     return [
-        {"haircut_bp": SCALE_BP - held // slot.price, "surcharge_bp": owed // slot.price - SCALE_BP}
-        for slot, held, owed in values
+        {
+            "haircut_bp": SCALE_BP - held // slot.price,
+            "surcharge_bp": owed // slot.price - SCALE_BP,
+            "tiers": sum(tier.slot == j for tier in part.tiers),
+        }
+        for j, (slot, held, owed) in enumerate(values)
     ]
 
 
@@ -243,6 +255,7 @@ def policy_view(policy: Policy) -> None:
     result.pairs(
         {
             "description": policy.description,
+            "approximate": policy.approximation or "no: what it claims is in its description",
             "digest": policy.digest().hex(),
             "requirements": ", ".join(f"{k} {v} bp" for k, v in policy.requirements.items()),
             "oldest price": f"{policy.max_price_age_seconds} s before the market's time",

@@ -1,9 +1,11 @@
-"""Short option minimum, per contract: a rate on the short side of every option.
+"""Short option minimum: a rate on what is short, per contract or per strike.
 
-    floor:  W_g >= sum_i som_i m_i       added:  + sum_i som_i m_i
+    per contract   sum_i som_i m_i
+    per strike     sum_k n_k,   n_k >= -sum_{i at strike k} som_i q_i,   n_k >= 0
+    floor:  W_g >= that sum over the group       added, flat:  + the sum over all
 
 m_i is the short digits of slot i, and p_i = q_i + m_i >= 0 makes m_i >= max(-q_i, 0): a prover that overstates
-m_i only raises its own charge.
+m_i or n_k only raises its own charge.
 """
 
 from __future__ import annotations
@@ -11,15 +13,30 @@ from __future__ import annotations
 import numpy as np
 
 from circuits.requirement import Requirement
+from circuits.system import Form
 from engine.components import PublishedShortOptionMinimum
 
 
 def encode(component: PublishedShortOptionMinimum, requirement: Requirement) -> None:
-    """A candidate of each group in mode ``floor``, one addition in mode ``added``."""
-    charge = component.charge.values
-    if component.mode == "added":
-        requirement.addition(component.type, "short option minimum", requirement.system.dense("short", charge))
-        return
-    for g in range(len(requirement.groups)):
-        minimum = requirement.system.dense("short", np.where(requirement.group_of == g, charge, 0))
-        requirement.candidate(g, component.type, "short option minimum", minimum)
+    """A candidate of each group in mode ``floor``, otherwise one addition."""
+    sums = [_minimum(component, requirement, g) for g in range(len(requirement.groups))]
+    if component.mode == "floor":
+        for g, minimum in enumerate(sums):
+            requirement.candidate(g, component.type, "short option minimum", minimum, floor=True)
+    else:
+        total = sum(sums, Form())
+        requirement.addition(component.type, "short option minimum", total, factored=component.mode == "added")
+
+
+def _minimum(component: PublishedShortOptionMinimum, requirement: Requirement, group: int) -> Form:
+    charge = np.where(requirement.group_of == group, component.charge.values, 0)
+    if component.strikes is None:
+        return requirement.system.dense("short", charge)
+    total = Form()
+    for slots in component.members():
+        row = np.zeros_like(charge)
+        row[slots] = -charge[slots]
+        if row.any():
+            loss = requirement.system.dense("positions", row)
+            total += requirement.at_least(component.type, f"strike {slots[0]}", loss)
+    return total

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.components.base import REQUIREMENTS, SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Requirement
-from engine.components.haircuts import AssetTerms, Haircuts, PublishedHaircuts
+from engine.components.haircuts import AssetTerms, Haircuts, HaircutTier, PublishedHaircuts
 from engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
 from engine.components.worst_scenario import PublishedWorstScenario, ScenarioGrid, Tail, WorstScenario
 
@@ -26,6 +26,7 @@ __all__ = [
     "SCALE_BP",
     "AssetTerms",
     "Charge",
+    "HaircutTier",
     "Haircuts",
     "Leg",
     "PolicyComponent",

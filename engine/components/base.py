@@ -43,6 +43,9 @@ class Charge:
         addition: an amount on top of the groups' charges, multiplied by the requirement's factor; never negative.
         joint: the same as ``candidates`` for groups that span risk groups, by a name of the component's own.
             Components that use one name compete in that group; its charge adds to those of the risk groups.
+        offsets: per risk group, an amount on top of its largest loss, before floors compete with the result:
+            SPAN's ``max(scan + calendar charge - inter-commodity credit, short option minimum)``. Negative is a
+            credit, which never takes the group's charge below 0.
         flat: an amount on top of the requirement, not multiplied by the factor; never negative.
         scale: what a money unit counts in this charge.
     """
@@ -52,6 +55,7 @@ class Charge:
     flat: int = 0
     scale: int = 1
     joint: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    offsets: Mapping[int, int] = field(default_factory=dict)
 
 
 class PublishedPart(Model):
@@ -65,6 +69,11 @@ class PublishedPart(Model):
     def applies_to(self, requirement: str) -> bool:  # noqa: ARG002 - most components count in every requirement
         """Whether the component counts in a requirement."""
         return True
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether its candidates are floors: they compete with a group's losses after ``Charge.offsets``."""
+        return False
 
     @property
     def joint_groups(self) -> tuple[str, ...]:
@@ -107,12 +116,19 @@ class PublishedPart(Model):
         """As ``shares``, of a candidate of the joint group ``name``, for all legs of the book."""
         raise NotImplementedError
 
+    def offset_shares(self, legs: Sequence[Leg], group: int) -> Sequence[int]:
+        """As ``shares``, of the offset of a group, for all legs of the book."""
+        raise NotImplementedError
+
     def joint_label(self, name: str, candidate: int) -> str:
         """As ``label``, of a candidate of the joint group ``name``."""
         raise NotImplementedError
 
     def assess_balances(self, lots: Sequence[int]) -> Charge:  # noqa: ARG002
-        """What the component asks for collateral balances (lots per collateral slot): an addition or a flat amount."""
+        """What the component asks for collateral balances (lots per collateral slot): an addition or a flat amount.
+
+        Its candidates are what balances add to those of ``assess``, loss by loss, in the same scale.
+        """
         return Charge()
 
     def collateral_value(self, lots: Sequence[int]) -> int:  # noqa: ARG002
@@ -172,3 +188,9 @@ def spread(amount: int, weights: Sequence[int]) -> list[int]:
     if parts:
         parts[max(range(len(weights)), key=lambda i: abs(weights[i]))] += amount - sum(parts)
     return parts
+
+
+def added_up(one: Mapping[int, Sequence[int]], other: Mapping[int, Sequence[int]]) -> dict[int, Sequence[int]]:
+    """The candidates of two charges of one component: in a group that both have, loss by loss."""
+    both = {group: [a + b for a, b in zip(one[group], other[group], strict=True)] for group in one if group in other}
+    return {**other, **one, **both}

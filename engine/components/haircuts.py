@@ -1,7 +1,10 @@
 """Haircuts: what collateral balances count for, held and owed.
 
 Each asset counts at its price less a haircut; a negative balance, where the policy allows one (unsettled P&L,
-funding, borrowing), is debited at its price plus a surcharge.
+funding, borrowing), is debited at its price plus a surcharge. Tiers make the haircut grow with the balance's value
+(concentration, as in the collateral ratio tiers of Binance and OKX): the value that counts is concave, the least of
+its tiers' lines, so a requirement stays convex. ``min(v rate, v)`` of Binance's portfolio margin is a haircut with a
+surcharge of 0.
 """
 
 from __future__ import annotations
@@ -13,8 +16,29 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from engine.components.base import SCALE_BP, PolicyPart, PublishedPart
-from engine.valuation import Valuation
-from formats import InputError, IntArray, Model
+from engine.decimals import to_units
+from engine.valuation import MONEY_DECIMALS, Valuation
+from formats import InputError, IntArray, Model, Seq
+
+MAX_TIERS = 32
+
+
+class HaircutTier(Model):
+    """The haircut of the part of a balance that is worth more than ``above`` in quote, before haircuts."""
+
+    above: str
+    haircut_bp: int = Field(ge=0, le=SCALE_BP)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.above_money <= 0:
+            raise InputError("must be above 0", field="above")
+        return self
+
+    @property
+    def above_money(self) -> int:
+        """``above`` in money units."""
+        return to_units(self.above, MONEY_DECIMALS, field="above")
 
 
 class AssetTerms(Model):
@@ -24,6 +48,7 @@ class AssetTerms(Model):
         haircut_bp: taken off a positive balance.
         negative_allowed: whether the balance may be below zero.
         negative_surcharge_bp: put on top of a negative balance.
+        tiers: larger haircuts of the parts of a positive balance above a value, in ascending order.
         bits: the bound of the balance in bits of its lot; the policy's ``layout.collateral_bits`` without one.
     """
 
@@ -31,6 +56,7 @@ class AssetTerms(Model):
     negative_allowed: bool = False
     negative_surcharge_bp: int = Field(default=0, ge=-SCALE_BP, le=SCALE_BP)
     bits: int | None = Field(default=None, ge=1, le=60)
+    tiers: Seq[HaircutTier] = Field(default=(), max_length=MAX_TIERS)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -40,6 +66,15 @@ class AssetTerms(Model):
             )
         if self.negative_surcharge_bp and not self.negative_allowed:
             raise InputError("a surcharge on balances that are not allowed", field="negative_surcharge_bp")
+        above, haircut = 0, self.haircut_bp
+        for tier in self.tiers:
+            if tier.above_money <= above:
+                raise InputError("tiers must be in ascending order", field="tiers")
+            if tier.haircut_bp <= haircut:
+                raise InputError(
+                    "a haircut that does not grow from tier to tier: the value would not be concave", field="tiers"
+                )
+            above, haircut = tier.above_money, tier.haircut_bp
         return self
 
 
@@ -61,23 +96,41 @@ class Haircuts(PolicyPart):
 
     def publish(self, valuation: Valuation) -> PublishedHaircuts:
         """Values per lot held and owed, exact. Raises InputError for an asset without terms."""
-        long_value, short_value = [], []
+        long_value, short_value, tiers = [], [], []
         for slot, asset in enumerate(valuation.market.assets):
             terms, price = self.terms(asset.name), valuation.asset_prices[slot]
             long_value.append(price * (SCALE_BP - terms.haircut_bp))
             short_value.append(price * (SCALE_BP + terms.negative_surcharge_bp))
+            before, kept_back = terms.haircut_bp, 0
+            for tier in terms.tiers:
+                kept_back += tier.above_money * (tier.haircut_bp - before)
+                before = tier.haircut_bp
+                tiers.append(CollateralTier(slot=slot, value=price * (SCALE_BP - before), start=kept_back))
         return PublishedHaircuts(
             long_value=IntArray(np.array(long_value, dtype=np.int64)),
             short_value=IntArray(np.array(short_value, dtype=np.int64)),
+            tiers=tuple(tiers),
         )
 
 
+class CollateralTier(Model):
+    """A bound of what a balance held counts for: ``value`` x lots + ``start`` valuation units."""
+
+    slot: int = Field(ge=0)
+    value: int = Field(ge=0, lt=1 << 63)
+    start: int = Field(ge=0, lt=1 << 120)
+
+
 class PublishedHaircuts(PublishedPart):
-    """Valuation units per lot: ``long_value`` [M] credited for a lot held, ``short_value`` [M] debited for one owed."""
+    """Valuation units per lot: ``long_value`` [M] credited for a lot held, ``short_value`` [M] debited for one owed.
+
+    ``tiers`` bound the credit of a slot further: it is the least of ``long_value`` x lots and the slot's tiers.
+    """
 
     type: Literal["haircuts"] = "haircuts"
     long_value: IntArray
     short_value: IntArray
+    tiers: Seq[CollateralTier] = ()
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check shapes, and 0 <= long_value <= short_value. Raises InputError."""
@@ -88,8 +141,15 @@ class PublishedHaircuts(PublishedPart):
             raise InputError("a negative value", field="long_value")
         if np.any(self.short_value.values < self.long_value.values):
             raise InputError("owing an asset would be debited at less than holding it is credited", field="short_value")
+        for tier in self.tiers:
+            if tier.slot >= assets or tier.value >= int(self.long_value.values[tier.slot]):
+                raise InputError("a tier of no slot, or one that does not lower the value", field="tiers")
 
     def collateral_value(self, lots: Sequence[int]) -> int:
         """Credits for balances held less debits for balances owed."""
         values = zip(lots, self.long_value.values.tolist(), self.short_value.values.tolist(), strict=True)
-        return sum(balance * (held if balance > 0 else owed) for balance, held, owed in values)
+        worth = [balance * (held if balance > 0 else owed) for balance, held, owed in values]
+        for tier in self.tiers:
+            if lots[tier.slot] > 0:
+                worth[tier.slot] = min(worth[tier.slot], tier.value * lots[tier.slot] + tier.start)
+        return sum(worth)

@@ -32,7 +32,7 @@ class Tail(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_moves((self.price_move_bp,), (self.vol_move_bp,))
+        check_moves((self.price_move_bp,), (self.vol_move_bp,))
         if not 0 < self.weight_bp <= WHOLE_BP:
             raise InputError(
                 "a tail's weight must be above 0 and at most 10000: more than the whole P&L cannot count",
@@ -41,35 +41,52 @@ class Tail(Model):
         return self
 
 
-class ScenarioGrid(Model):
+class ShockRule(Model):
+    """How a scenario acts on an option.
+
+    Attributes:
+        tenor_exponent_short_1e4: the exponent of a vol move's tenor scale below 30 days to expiry, in 1e-4.
+        tenor_exponent_long_1e4: the exponent above.
+        tenor_floor_seconds: times to expiry below this count as this in the exponent.
+        vol_floor_bp: a vol shocked upwards is at least this (5000 is an implied vol of 50 %).
+        time_step_seconds: shocked values are taken this much closer to expiry, never past it.
+    """
+
+    tenor_exponent_short_1e4: int = Field(default=0, ge=0, le=10_000)
+    tenor_exponent_long_1e4: int = Field(default=0, ge=0, le=10_000)
+    tenor_floor_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
+    vol_floor_bp: int = Field(default=0, ge=0, le=100_000)
+    time_step_seconds: int = Field(default=0, ge=0, le=30 * 86_400)
+
+    def vol_rule(self) -> VolRule:
+        """How vol moves act on an instrument's own vol."""
+        return VolRule(
+            exponent_short_1e4=self.tenor_exponent_short_1e4,
+            exponent_long_1e4=self.tenor_exponent_long_1e4,
+            tenor_floor_ms=1000 * self.tenor_floor_seconds,
+            floor_1e9=100_000 * self.vol_floor_bp,
+        )
+
+
+class ScenarioGrid(ShockRule):
     """Scenarios of one underlying: every price move with every vol move, then the tails.
 
     Attributes:
         price_moves_bp: relative moves of index and forwards together, basis points (-3000 is -30 %).
         vol_moves_bp: relative moves of implied vol, times ``(30 days / time to expiry)^exponent``.
         tails: moves beyond the grid, weighted.
-        tenor_exponent_short_1e4: the exponent below 30 days to expiry, in 1e-4.
-        tenor_exponent_long_1e4: the exponent above.
-        tenor_floor_seconds: times to expiry below this count as this in the exponent.
-        vol_floor_bp: a vol shocked upwards is at least this (5000 is an implied vol of 50 %).
-        time_step_seconds: shocked values are taken this much closer to expiry, never past it.
         published_grid: the grid is a published one and is taken as it is, even without symmetry or a zero move.
     """
 
     price_moves_bp: Seq[int] = Field(min_length=1)
     vol_moves_bp: Seq[int] = Field(min_length=1)
     tails: Seq[Tail] = ()
-    tenor_exponent_short_1e4: int = Field(default=0, ge=0, le=10_000)
-    tenor_exponent_long_1e4: int = Field(default=0, ge=0, le=10_000)
-    tenor_floor_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
-    vol_floor_bp: int = Field(default=0, ge=0, le=100_000)
-    time_step_seconds: int = Field(default=0, ge=0, le=30 * 86_400)
     published_grid: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         prices, vols = self.price_moves_bp, self.vol_moves_bp
-        _check_moves(prices, vols)
+        check_moves(prices, vols)
         for field, values in (("price_moves_bp", prices), ("vol_moves_bp", vols), ("tails", self.tails)):
             if len(set(values)) != len(values):
                 raise InputError("the same move twice", field=field)
@@ -94,15 +111,6 @@ class ScenarioGrid(Model):
         """The scenarios in published order: price moves as listed, vol moves within each, then the tails."""
         grid = [Scenario(price, vol, WHOLE_BP) for price in self.price_moves_bp for vol in self.vol_moves_bp]
         return (*grid, *(Scenario(t.price_move_bp, t.vol_move_bp, t.weight_bp) for t in self.tails))
-
-    def vol_rule(self) -> VolRule:
-        """How vol moves act on an instrument's own vol."""
-        return VolRule(
-            exponent_short_1e4=self.tenor_exponent_short_1e4,
-            exponent_long_1e4=self.tenor_exponent_long_1e4,
-            tenor_floor_ms=1000 * self.tenor_floor_seconds,
-            floor_1e9=100_000 * self.vol_floor_bp,
-        )
 
 
 class WorstScenario(Selective, PolicyPart):
@@ -181,7 +189,8 @@ class PublishedWorstScenario(Selective, PublishedPart):
         return self.scenarios[group][candidate]
 
 
-def _check_moves(prices: Sequence[int], vols: Sequence[int]) -> None:
+def check_moves(prices: Sequence[int], vols: Sequence[int]) -> None:
+    """Refuse moves outside what pricing takes. Raises InputError."""
     for move in prices:
         if not -WHOLE_BP < move <= MAX_PRICE_MOVE_BP:
             raise InputError(

@@ -1,8 +1,8 @@
 """The base field Fp of BLS12-381 in eight lanes, and the way of affine points between memory and lanes.
 
-In memory a point is one *row*, uint64[16]: eight limbs of x, eight of y, in Montgomery form; infinity is a row of zeros. No
-other point has y = 0: it would have order two, and the number of points of E(Fp) is odd. In lanes, eight points are two
-blocks, x and y.
+In memory a point is one *row*, uint64[16]: eight limbs of x, eight of y, in Montgomery form; infinity is a row of
+zeros. No other point has y = 0: it would have order two, and the number of points of E(Fp) is odd. In lanes, eight
+points are two blocks, x and y.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def _emit_store(b: ir.IRBuilder, _lowering: Lowering, rows: Value, targets: Valu
     b.ret_void()
 
 
-@intrinsic
-def load_points(typingctx: Any, out: Any, i: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001, PLR0917
-    """``load_points(out, i, rows, entries, k)``: the eight points named by ``entries[k:k+8]`` into blocks i (x), i+1 (y).
+def _load_points(typingctx: Any, out: Any, i: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001
+    """``load_points(out, i, rows, entries, k)``: the eight points named by ``entries[k:k+8]`` into blocks i (x), i+1
+    (y).
 
     An entry is 2 row + sign: with sign 1 the point is negated.
     """
@@ -103,8 +103,7 @@ def _emit_prefetch(b: ir.IRBuilder, _lowering: Lowering, rows: Value, entries: V
     b.ret_void()
 
 
-@intrinsic
-def prefetch_points(typingctx: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001
+def _prefetch_points(typingctx: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001
     """``prefetch_points(rows, entries, k)``: hint that ``load_points`` will ask for ``entries[k:k+8]``."""
     if not (is_array_of(rows, types.uint64) and is_array_of(entries, types.int32)):
         return None
@@ -119,10 +118,11 @@ def prefetch_points(typingctx: Any, rows: Any, entries: Any, k: Any) -> Any:  # 
     return types.void(rows, entries, types.intp), codegen
 
 
-@intrinsic
-def store_points(typingctx: Any, rows: Any, targets: Any, k: Any, points: Any, i: Any) -> Any:  # noqa: ARG001, PLR0917
+def _store_points(typingctx: Any, rows: Any, targets: Any, k: Any, points: Any, i: Any) -> Any:  # noqa: ARG001
     """``store_points(rows, targets, k, points, i)``: the points in blocks i, i+1 to the rows ``targets[k:k+8]``."""
-    if not (is_array_of(points, types.uint64) and is_array_of(rows, types.uint64) and is_array_of(targets, types.int32)):
+    if not (
+        is_array_of(points, types.uint64) and is_array_of(rows, types.uint64) and is_array_of(targets, types.int32)
+    ):
         return None
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
@@ -134,3 +134,8 @@ def store_points(typingctx: Any, rows: Any, targets: Any, k: Any, points: Any, i
         return context.get_dummy_value()
 
     return types.void(rows, targets, types.intp, points, types.intp), codegen
+
+
+load_points: Any = intrinsic(_load_points)
+prefetch_points: Any = intrinsic(_prefetch_points)
+store_points: Any = intrinsic(_store_points)

@@ -1,8 +1,9 @@
 """From scalars to buckets and from bucket sums to results: the two ends of a fixed-base MSM.
 
-With tables of 2^(cj) P_i, sum_i s_i P_i with s_i = sum_j d_ij 2^(cj) is a single sum of d_ij (2^(cj) P_i), |d_ij| <= 2^(c-1). All
-terms of the same |d| go to one bucket, whatever i and j: sum_w w B_w is left, over at most 2^(c-1) buckets. Writing
-w = low + 2^k high, that is sum_low low G_low + 2^k sum_high high G'_high, where the G are sums of buckets again.
+With tables of 2^(cj) P_i, sum_i s_i P_i with s_i = sum_j d_ij 2^(cj) is a single sum of d_ij (2^(cj) P_i), |d_ij| <=
+2^(c-1). All terms of the same |d| go to one bucket, whatever i and j: sum_w w B_w is left, over at most 2^(c-1)
+buckets. Writing w = low + 2^k high, that is sum_low low G_low + 2^k sum_high high G'_high, where the G are sums of
+buckets again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LANE_PAIRS = LANES // 2
 
 
 @kernel
-def recode(  # noqa: PLR0917
+def recode(
     digits: npt.NDArray[np.int16],
     lengths: npt.NDArray[np.int16],
     counts: Entries,
@@ -68,7 +69,7 @@ def recode(  # noqa: PLR0917
 
 
 @kernel
-def place(  # noqa: PLR0917
+def place(
     entries: Entries,
     cursors: Entries,
     digits: npt.NDArray[np.int16],
@@ -124,7 +125,7 @@ def split_weights(counts: Entries, jobs: int, window: int, low_bits: int) -> tup
 
 @kernel
 def _complete_add(a: Blocks, b: Blocks, t: Blocks) -> None:
-    """a += b in projective coordinates (blocks X, Y, Z), right for all inputs: Renes, Costello, Batina 2016, algorithm 7."""
+    """a += b in projective coordinates (blocks X, Y, Z), complete: Renes, Costello and Batina 2016, algorithm 7."""
     _mul(t, 0, a, 0, b, 0)
     _mul(t, 1, a, 1, b, 1)
     _mul(t, 2, a, 2, b, 2)
@@ -162,7 +163,8 @@ def _complete_add(a: Blocks, b: Blocks, t: Blocks) -> None:
 
 @kernel
 def weighted_sums(groups: Rows, jobs: int, low_bits: int) -> Rows:
-    """One row a job: sum_v v low_v + 2^low_bits sum_v v high_v, v from 1 to 2^low_bits, ``groups`` as in ``split_weights``.
+    """One row a job: sum_v v low_v + 2^low_bits sum_v v high_v, v from 1 to 2^low_bits, ``groups`` as in
+    ``split_weights``.
 
     Four jobs at a time: their low halves in lanes 0 to 3, the high halves in lanes 4 to 7.
     """

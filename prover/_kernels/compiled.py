@@ -122,7 +122,7 @@ def prefix_sum(out: Blocks, a: Blocks, length: int) -> None:
 
 
 @kernel
-def transform(  # noqa: PLR0917
+def transform(
     out: Blocks,
     work: Blocks,
     a: Blocks,

@@ -3,8 +3,8 @@
     P1 + P2:  lambda = num / den,   x3 = lambda^2 - s,   y3 = lambda (x1 - x3) - y1
               num = y2 - y1,  den = x2 - x1,  s = x1 + x2;      to double, num = 3 x1^2,  den = 2 y1,  s = 2 x1
 
-A chunk of additions inverts the product of its denominators once (Montgomery's trick). The exceptional cases get values that
-make the same formula right, so the second pass has no branches: with num = 0, den = 1 it gives (-s, -y1).
+A chunk of additions inverts the product of its denominators once (Montgomery's trick). The exceptional cases get values
+that make the same formula right, so the second pass has no branches: with num = 0, den = 1 it gives (-s, -y1).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
 _ZERO = np.zeros((1, LIMBS, LANES), np.uint64)
 
 #: Blocks of eight additions that share an inversion: 3 KB each, a chunk stays in the second-level cache.
-CHUNK = int(__import__('os').environ.get('CHUNK', 96))
+CHUNK = 128
 #: Blocks of a chunk's store per block of additions: x1, y1, s, num, den, the product of the denominators before.
 _SLOTS = 6
 #: Entries that ``sum_groups`` works on at a time.
-RUN = int(__import__("os").environ.get("RUN", 1 << 14))
+RUN = 1 << 13
 _X1, _Y1, _S, _NUM, _DEN, _PREFIX = range(_SLOTS)
 
 
@@ -41,7 +41,7 @@ def _double_lanes(store: Blocks, at: int) -> None:
 
 
 @kernel
-def _copy_lane(out: Blocks, i: int, a: Blocks, j: int, lane: int) -> None:  # noqa: PLR0917
+def _copy_lane(out: Blocks, i: int, a: Blocks, j: int, lane: int) -> None:
     for limb in range(LIMBS):
         out[i, limb, lane] = a[j, limb, lane]
 
@@ -90,8 +90,8 @@ def _exceptional_lanes(store: Blocks, at: int, second: Blocks, spare: Blocks) ->
 
 
 @kernel
-def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int, total: Blocks, point: Blocks) -> None:  # noqa: PLR0917
-    """The second pass over a chunk: ``total`` is the product of its denominators, ``targets[start:]`` the result rows."""
+def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int, total: Blocks, point: Blocks) -> None:
+    """The second pass over a chunk: ``total`` is the product of its denominators, ``targets[start:]`` the results."""
     invert_lanes(total)
     for i in range(count - 1, -1, -1):
         at = _SLOTS * i
@@ -107,11 +107,12 @@ def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int, 
 
 
 @kernel
-def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entries, count: int) -> None:  # noqa: PLR0917
+def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entries, count: int) -> None:
     """``out[targets[k]] = rows[left[k]] + rows[right[k]]`` for k < count, exact for every input.
 
-    ``left`` and ``right`` are entries (``load_points``). The three arrays have at least ``count`` rounded up to a multiple of
-    eight elements: those after ``count`` are overwritten. ``out`` and ``rows`` may be one array if no target is read later.
+    ``left`` and ``right`` are entries (``load_points``). The three arrays have at least ``count`` rounded up to a
+    multiple of eight elements: those after ``count`` are overwritten. ``out`` and ``rows`` may be one array if no
+    target is read later.
     """
     if count == 0:
         return
@@ -201,8 +202,8 @@ def _no_memory(entries: int) -> tuple[Rows, Rows, Entries]:
 def sum_groups(rows: Rows, entries: Entries, offsets: Entries, workspace: Workspace) -> Rows:
     """One row a group: the sum of ``rows[entries[offsets[g] : offsets[g+1]]]`` (infinity for an empty group).
 
-    Pairwise, many groups in step: a round halves each, so there are log2(largest group) rounds. Groups are taken in runs of
-    about ``RUN`` entries, so that the sums of one round are still in the cache in the next.
+    Pairwise, many groups in step: a round halves each, so there are log2(largest group) rounds. Groups are taken in
+    runs of about ``RUN`` entries, so that the sums of one round are still in the cache in the next.
     """
     result = np.zeros((len(offsets) - 1, ROW), dtype=np.uint64)
     even, odd, plan = workspace.arrays(_largest_run(offsets))
@@ -221,7 +222,7 @@ def _largest_run(offsets: Entries) -> int:
 
 
 @kernel
-def _sum_runs(  # noqa: PLR0917
+def _sum_runs(
     result: Rows, rows: Rows, entries: Entries, bounds: Entries, even: Rows, odd: Rows, plan: Entries
 ) -> None:
     left, right, targets = plan[0], plan[1], plan[2]
@@ -240,7 +241,7 @@ def _sum_runs(  # noqa: PLR0917
 
 
 @kernel
-def _pair_up(  # noqa: PLR0917
+def _pair_up(
     result: Rows,
     out: Rows,
     rows: Rows,
@@ -252,10 +253,12 @@ def _pair_up(  # noqa: PLR0917
     right: Entries,
     targets: Entries,
 ) -> int:
-    """Plan one round for groups first..last-1: fill ``left``, ``right``, ``targets`` for ``add_rows`` and return their count.
+    """Plan one round for groups first..last-1: fill ``left``, ``right``, ``targets`` for ``add_rows`` and return their
+    count.
 
-    Group g is ``entries[bounds[g] : bounds[g+1]]``, or those rows themselves if there are no entries. A group of one is done and
-    moves to ``result``; the odd one out of a larger group moves to ``out``. ``bounds`` becomes that of ``out``.
+    Group g is ``entries[bounds[g] : bounds[g+1]]``, or those rows themselves if there are no entries. A group of one is
+    done and moves to ``result``; the odd one out of a larger group moves to ``out``. ``bounds`` becomes that of
+    ``out``.
     """
     direct = len(entries) == 0
     count, length, start = 0, 0, bounds[first]

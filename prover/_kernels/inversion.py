@@ -1,8 +1,8 @@
 """Inversion in the base field: Bernstein and Yang's division steps (https://gcd.cr.yp.to), thirty at a time.
 
 The half-gcd on the lowest 30 bits gives a 2 x 2 integer matrix t with 2^30 (f', g') = t (f, g); the same matrix updates
-d, e, which keep d = f / x and e = g / x mod p, so that f = +-1 at the end leaves d = +-1/x. Integers are 13 signed limbs of
-30 bits in int64, so nothing overflows. (The arrangement is that of libsecp256k1's modinv32.)
+d, e, which keep d = f / x and e = g / x mod p, so that f = +-1 at the end leaves d = +-1/x. Integers are 13 signed
+limbs of 30 bits in int64, so nothing overflows. (The arrangement is that of libsecp256k1's modinv32.)
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _division_steps(delta: int, f: int, g: int) -> tuple[int, int, int, int, int
 
 
 @kernel
-def _update(d: Digits, e: Digits, f: Digits, g: Digits, u: int, v: int, q: int, r: int) -> None:  # noqa: PLR0917
+def _update(d: Digits, e: Digits, f: Digits, g: Digits, u: int, v: int, q: int, r: int) -> None:
     """Apply the matrix to (f, g) exactly and to (d, e) mod p, both divided by 2^30."""
     d_sign, e_sign = d[_COUNT - 1] >> 63, e[_COUNT - 1] >> 63
     md, me = (u & d_sign) + (v & e_sign), (q & d_sign) + (r & e_sign)

@@ -53,6 +53,14 @@ class Ifma:
         """``(low + lo, high + hi)``, each too large by the class's constant bias."""
         return self.b.call(self.lo, [low, x, y]), self.b.call(self.hi, [high, x, y])
 
+    def clear(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
+        """``accumulate`` where 2^52 divides low + lo: that number shifted down, without bias, and the new high.
+
+        Then lo is 2^52 - (low mod 2^52) or both are 0: no need to wait for it.
+        """
+        carry = self.b.ashr(self.b.add(low, splat(LIMB_MASK)), splat(LIMB_BITS))
+        return carry, self.b.call(self.hi, [high, x, y])
+
     def low_product(self, t: Value, y: int) -> Value:
         """``t y mod 2^52`` for any 64-bit t."""
         return self.b.call(self.lo, [splat(0), t, splat(y)])
@@ -77,6 +85,11 @@ class Integer:
         middle = b.add(b.mul(x0, y1), b.mul(x1, y0))
         low = b.add(b.add(low, b.mul(x0, y0)), b.shl(b.and_(middle, splat(2**26 - 1)), splat(26)))
         return low, b.add(b.add(high, b.mul(x1, y1)), b.lshr(middle, splat(26)))
+
+    def clear(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
+        """See ``Ifma.clear``."""
+        low, high = self.accumulate(low, high, x, y)
+        return self.b.ashr(low, splat(LIMB_BITS)), high
 
     def low_product(self, t: Value, y: int) -> Value:
         """See ``Ifma.low_product``."""
@@ -112,6 +125,11 @@ class Fma:
         rest = b.fadd(b.fsub(self._constant(2.0**104), hi), self._constant(1.5 * 2.0**52))
         lo = b.call(self.fma, [x, y, rest])
         return b.add(low, b.bitcast(lo, V64)), b.add(high, b.bitcast(hi, V64))
+
+    def clear(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
+        """See ``Ifma.clear``."""
+        low, high = self.accumulate(low, high, x, y)
+        return self.b.ashr(self.b.sub(low, splat(self.low_bias)), splat(LIMB_BITS)), high
 
     def low_product(self, t: Value, y: int) -> Value:
         """See ``Ifma.low_product``."""

@@ -78,8 +78,8 @@ def to_bytes_le(vector: FieldVector) -> bytes:
 
 def standard_blocks(vector: FieldVector) -> Blocks:
     """The elements as plain integers in ``[0, r)``, out of Montgomery form; for kernels."""
-    standard = empty_blocks(len(vector.blocks))
-    compiled.scale(standard, vector.blocks, _block([1] * LANES))
+    standard = empty_blocks(len(vector.memory))
+    compiled.scale(standard, vector.memory, _block([1] * LANES))
     return standard
 
 
@@ -106,8 +106,8 @@ def add(a: FieldVector, b: FieldVector) -> FieldVector:
     n = _common_length(a, b)
     if not JIT_ENABLED:
         return from_ints(x + y for x, y in zip(to_ints(a), to_ints(b), strict=True))
-    out = empty_blocks(len(a.blocks))
-    compiled.add(out, a.blocks, b.blocks)
+    out = empty_blocks(len(a.memory))
+    compiled.add(out, a.memory, b.memory)
     return FieldVector(out, n)
 
 
@@ -116,8 +116,8 @@ def sub(a: FieldVector, b: FieldVector) -> FieldVector:
     n = _common_length(a, b)
     if not JIT_ENABLED:
         return from_ints(x - y for x, y in zip(to_ints(a), to_ints(b), strict=True))
-    out = empty_blocks(len(a.blocks))
-    compiled.subtract(out, a.blocks, b.blocks)
+    out = empty_blocks(len(a.memory))
+    compiled.subtract(out, a.memory, b.memory)
     return FieldVector(out, n)
 
 
@@ -132,8 +132,8 @@ def mul(a: FieldVector, b: FieldVector) -> FieldVector:
     n = _common_length(a, b)
     if not JIT_ENABLED:
         return from_ints(x * y for x, y in zip(to_ints(a), to_ints(b), strict=True))
-    out = empty_blocks(len(a.blocks))
-    compiled.multiply(out, a.blocks, b.blocks)
+    out = empty_blocks(len(a.memory))
+    compiled.multiply(out, a.memory, b.memory)
     return FieldVector(out, n)
 
 
@@ -143,8 +143,8 @@ def scale(a: FieldVector, s: int) -> FieldVector:
     s = check_scalar(s)
     if not JIT_ENABLED:
         return from_ints(s * x for x in to_ints(a))
-    out = empty_blocks(len(a.blocks))
-    compiled.scale(out, a.blocks, splat(s))
+    out = empty_blocks(len(a.memory))
+    compiled.scale(out, a.memory, splat(s))
     return FieldVector(out, len(a))
 
 
@@ -154,8 +154,8 @@ def add_scaled(acc: FieldVector, a: FieldVector, s: int) -> FieldVector:
     s = check_scalar(s)
     if not JIT_ENABLED:
         return from_ints(x + s * y for x, y in zip(to_ints(acc), to_ints(a), strict=True))
-    out = empty_blocks(len(a.blocks))
-    compiled.add_scaled(out, acc.blocks, a.blocks, splat(s))
+    out = empty_blocks(len(a.memory))
+    compiled.add_scaled(out, acc.memory, a.memory, splat(s))
     return FieldVector(out, n)
 
 
@@ -165,7 +165,7 @@ def dot(a: FieldVector, b: FieldVector) -> int:
     if not JIT_ENABLED:
         return plain.dot(to_ints(a), to_ints(b))
     out = empty_blocks(1)
-    compiled.dot(out, a.blocks, b.blocks)
+    compiled.dot(out, a.memory, b.memory)
     return sum(_lanes(out)) % r
 
 
@@ -187,11 +187,11 @@ def batch_inverse(a: FieldVector) -> FieldVector:
     """
     check_vector(a)
     n = len(a)
-    if n and not a.blocks.transpose(0, 2, 1).reshape(-1, a.blocks.shape[1])[:n].any(axis=1).all():
+    if n and not a.memory.transpose(0, 2, 1).reshape(-1, a.memory.shape[1])[:n].any(axis=1).all():
         raise ZeroDivisionError("0 has no inverse")
     if not JIT_ENABLED:
         return from_ints(plain.batch_inverse(to_ints(a)))
-    padded = a.blocks
+    padded = a.memory
     if n % LANES:
         padded = padded.copy()
         padded[-1, :, n % LANES :] = splat(1)[0, :, n % LANES :]
@@ -210,8 +210,8 @@ def prefix_sum(a: FieldVector) -> FieldVector:
             running = (running + x) % r
             result.append(running)
         return from_ints(result)
-    out = empty_blocks(len(a.blocks))
-    compiled.prefix_sum(out, a.blocks, len(a))
+    out = empty_blocks(len(a.memory))
+    compiled.prefix_sum(out, a.memory, len(a))
     return FieldVector(out, len(a))
 
 
@@ -225,7 +225,7 @@ def evaluate(coefficients: FieldVector, x: int) -> int:
     if not JIT_ENABLED:
         return plain_domain.evaluate(to_ints(coefficients), x)
     out = empty_blocks(1)
-    compiled.horner(out, coefficients.blocks, splat(pow(x, LANES, r)))
+    compiled.horner(out, coefficients.memory, splat(pow(x, LANES, r)))
     return plain_domain.evaluate(_lanes(out), x)
 
 
@@ -258,7 +258,7 @@ def slice_of(a: FieldVector, start: int, stop: int) -> FieldVector:
         raise ValueError(f"no elements {start}..{stop} in a vector of {len(a)}")
     if start % LANES == 0:
         blocks = empty_blocks(block_count(stop - start))
-        blocks[:] = a.blocks[start // LANES : start // LANES + len(blocks)]
+        blocks[:] = a.memory[start // LANES : start // LANES + len(blocks)]
         return _cleared(blocks, stop - start)
     return _from_rows(_rows(a)[start:stop])
 
@@ -275,7 +275,7 @@ def pad(a: FieldVector, n: int) -> FieldVector:
     if len(a) > _checked_length(n):
         raise ValueError(f"{len(a)} elements do not fit into {n}")
     blocks = empty_blocks(block_count(n))
-    blocks[: len(a.blocks)] = a.blocks
+    blocks[: len(a.memory)] = a.memory
     return FieldVector(blocks, n)
 
 
@@ -311,7 +311,7 @@ def _to_montgomery(standard: Blocks, length: int) -> FieldVector:
 
 def _rows(a: FieldVector) -> Blocks:
     """uint64[n, 5]: one row an element."""
-    return a.blocks.transpose(0, 2, 1).reshape(-1, a.blocks.shape[1])[: len(a)]
+    return a.memory.transpose(0, 2, 1).reshape(-1, a.memory.shape[1])[: len(a)]
 
 
 def _from_rows(rows: Blocks) -> FieldVector:

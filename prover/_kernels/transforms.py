@@ -93,8 +93,8 @@ class _Tables:
 
 
 def _transform(vector: FieldVector, tables: _Tables) -> FieldVector:
-    out, work = empty_blocks(len(vector.blocks)), empty_blocks(len(vector.blocks))
-    compiled.transform(out, work, vector.blocks, tables.reversal, tables.roots, tables.twist, tables.eighth_roots)
+    out, work = empty_blocks(len(vector.memory)), empty_blocks(len(vector.memory))
+    compiled.transform(out, work, vector.memory, tables.reversal, tables.roots, tables.twist, tables.eighth_roots)
     return FieldVector(out, len(vector))
 
 

@@ -40,7 +40,7 @@ def element(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, posi
     return builder.gep(builder.bitcast(array.data, POINTER), [offset], source_etype=context.get_data_type(kind.dtype))
 
 
-def function_of(  # noqa: PLR0917
+def function_of(
     context: Any,
     builder: ir.IRBuilder,
     name: str,
@@ -103,7 +103,7 @@ class VectorField:
                 return None
             return types.void(*(types.intp if k % 2 else kind for k, kind in enumerate(arguments))), codegen
 
-        def binary(typingctx: Any, out: Any, i: Any, a: Any, j: Any, b: Any, k: Any) -> Any:  # noqa: ARG001, PLR0917
+        def binary(typingctx: Any, out: Any, i: Any, a: Any, j: Any, b: Any, k: Any) -> Any:  # noqa: ARG001
             return check(out, i, a, j, b, k)
 
         def unary(typingctx: Any, out: Any, i: Any, a: Any, j: Any) -> Any:  # noqa: ARG001
@@ -142,28 +142,32 @@ class VectorField:
             builder.store(limb, builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8)
 
     def _product(self, b: ir.IRBuilder, lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
-        """Montgomery's product x y / R, operand scanning, carries left in the limbs until the end (below 2^60)."""
+        """Montgomery's product x y / R, row by row; carries stay in the limbs until the end (below 2^60)."""
         n = self.limbs
         x_operands = [lowering.operand(limb) for limb in x]
         p_operands = [lowering.operand(splat(limb)) for limb in self.p_limbs]
-        t: Limbs = [splat(0)] * (n + 1)
-        bias = [0] * (n + 1)
+        t: Limbs = [splat(0)] * (2 * n + 1)
+        bias = [0] * (2 * n + 1)
+
+        def add_row(row: int, operands: list[Value], factor: Value, first: int = 0) -> None:
+            for j in range(first, n):
+                k = row + j
+                t[k], t[k + 1] = lowering.accumulate(t[k], t[k + 1], operands[j], factor)
+                bias[k] += lowering.low_bias
+                bias[k + 1] += lowering.high_bias
+
+        add_row(0, x_operands, lowering.operand(y[0]))
         for i in range(n):
-            y_operand = lowering.operand(y[i])
-            for j in range(n):
-                t[j], t[j + 1] = lowering.accumulate(t[j], t[j + 1], x_operands[j], y_operand)
-                bias[j] += 2 * lowering.low_bias
-                bias[j + 1] += 2 * lowering.high_bias
-            # The multiple of p that clears the lowest limb.
-            lowest = self._minus(b, t[0], bias[0] - lowering.low_bias)
-            factor = lowering.operand(lowering.low_product(lowest, self.minus_p_inverse))
-            t[0] = lowest
-            for j in range(n):
-                t[j], t[j + 1] = lowering.accumulate(t[j], t[j + 1], factor, p_operands[j])
-            carry = b.ashr(self._minus(b, t[0], lowering.low_bias), splat(LIMB_BITS))
-            t = [b.add(t[1], carry), *t[2:], splat(0)]
-            bias = [*bias[1:], 0]
-        t = [self._minus(b, limb, extra) for limb, extra in zip(t[:n], bias[:n], strict=True)]
+            if i + 1 < n:
+                add_row(i + 1, x_operands, lowering.operand(y[i + 1]))
+            total = self._minus(b, t[i], bias[i])
+            # The multiple of p that clears limb i.
+            factor = lowering.operand(lowering.low_product(total, self.minus_p_inverse))
+            carry, t[i + 1] = lowering.clear(total, t[i + 1], factor, p_operands[0])
+            bias[i + 1] += lowering.high_bias
+            add_row(i, p_operands, factor, first=1)
+            t[i + 1] = b.add(t[i + 1], carry)
+        t = [self._minus(b, t[k], bias[k]) for k in range(n, 2 * n)]
         # x y + m p < p^2 + R p, so the quotient is below 2 p, and nearly always below p: subtract only where it is not.
         result = self._carried(b, t)
         high = b.icmp_unsigned(">=", result[-1], splat(self.p_limbs[-1]))

@@ -26,21 +26,31 @@ _WORDS = [np.uint64(r >> (64 * j) & (2**64 - 1)) for j in range(4)]
 
 
 class FieldVector:
-    """n elements of F. ``len`` gives n; ``blocks`` is uint64[ceil(n / 8), 5, 8], read-only, for kernels only."""
+    """n elements of F. ``len`` gives n; ``memory`` is uint64[ceil(n / 8), 5, 8], which kernels read and nobody writes
+    to.
 
-    __slots__ = ("_length", "blocks")
+    (It is not flagged read-only: numba would compile every kernel anew for each mixture of flags. ``blocks`` is.)
+    """
 
-    def __init__(self, blocks: Blocks, length: int) -> None:
-        blocks.setflags(write=False)
-        self.blocks = blocks
+    __slots__ = ("_length", "memory")
+
+    def __init__(self, memory: Blocks, length: int) -> None:
+        self.memory = memory
         self._length = length
+
+    @property
+    def blocks(self) -> Blocks:
+        """The elements' blocks, read-only."""
+        view = self.memory.view()
+        view.setflags(write=False)
+        return view
 
     def __len__(self) -> int:
         return self._length
 
     def __eq__(self, other: object) -> bool:
         """Equal elements: the form is canonical, so equal bits."""
-        return isinstance(other, FieldVector) and len(self) == len(other) and np.array_equal(self.blocks, other.blocks)
+        return isinstance(other, FieldVector) and len(self) == len(other) and np.array_equal(self.memory, other.memory)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -120,7 +130,7 @@ def from_ints(values: Iterable[int]) -> FieldVector:
 def to_ints(vector: FieldVector) -> list[int]:
     """The elements as ints in ``[0, r)``."""
     check_vector(vector)
-    return [x * R_INVERSE % r for x in from_blocks(vector.blocks, len(vector))]
+    return [x * R_INVERSE % r for x in from_blocks(vector.memory, len(vector))]
 
 
 def check_vector(*vectors: object) -> None:

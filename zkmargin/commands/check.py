@@ -13,7 +13,7 @@ from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from engine.snapshot import Snapshot
 from formats import ConstraintError
 from zkmargin import terminal
-from zkmargin.files import check_paths, load, load_lots
+from zkmargin.files import blamed_on, check_paths, load, load_lots
 from zkmargin.options import Command, book_option, claim_options, json_option, parse_claim, snapshot_option
 from zkmargin.words import claim_facts, claim_words, money
 
@@ -40,7 +40,8 @@ def command(snapshot_path: str, book_paths: tuple[str, ...], claim_text: str, re
     snapshot = load(Snapshot, snapshot_path)
     lots = load_lots(book_paths, snapshot)
     report = margin_report(snapshot, lots, requirement)
-    circuit = build_circuit(snapshot, claim)
+    with blamed_on(snapshot_path):
+        circuit = build_circuit(snapshot, claim)
     facts = check_facts(report, claim)
     try:
         check_witness(circuit, margin_witness(snapshot, claim, lots))

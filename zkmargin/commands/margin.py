@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from engine.components import REQUIREMENTS
 from engine.margin import margin_report
-from engine.policy import REQUIREMENTS
 from engine.snapshot import Snapshot
 from zkmargin import terminal
 from zkmargin.files import check_paths, load, load_lots

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
+from circuits import build_circuit
 from engine.snapshot import Snapshot
+from formats import InputError
 from formats.files import STDIO
 from prover import Opening, prove
 from verifier import Statement
 from zkmargin import terminal
-from zkmargin.files import Output, check_paths, load, load_lots, refuse_terminal, write_outputs
+from zkmargin.files import Output, blamed_on, check_paths, load, load_lots, refuse_terminal, write_outputs
 from zkmargin.options import (
     Command,
     book_option,
@@ -71,8 +75,10 @@ def command(
     snapshot = load(Snapshot, snapshot_path)
     lots = load_lots(book_paths, snapshot)
     openings = [load(Opening, path) for path in opening_paths]
+    with blamed_on(snapshot_path):
+        build_circuit(snapshot, claim)
     begin = time.perf_counter()
-    with terminal.progress(f"Proving{compile_note()}"):
+    with terminal.progress(f"Proving{compile_note()}"), _openings_named(opening_paths):
         proof = prove(snapshot, lots, openings, claim, context=context)
     seconds = time.perf_counter() - begin
     write_outputs([Output(output, proof)])
@@ -95,3 +101,20 @@ def command(
         words += ["--requirement", requirement] if requirement != "initial" else []
         words += ["--context", context_text] if context else []
         terminal.say(f"wrote {output}; next: {terminal.safe(shlex.join([*words, output]))}")
+
+
+@contextmanager
+def _openings_named(paths: Sequence[str]) -> Iterator[None]:
+    """The public part of an opening is a commitment: errors about it must speak of what the user gave."""
+    try:
+        yield
+    except InputError as error:
+        field, hint = error.field or "", error.hint or ""
+        if not field.startswith("commitment"):
+            raise
+        raise InputError(
+            error.reason,
+            file=paths[0] if len(paths) == 1 else None,
+            field=field.replace("commitment", "opening"),
+            hint=hint.replace("a commitment file", "an opening") or None,
+        ) from None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from circuits import build_circuit
+from engine.components import REQUIREMENTS
 from engine.margin import Claim
 from engine.market import Market
-from engine.policy import REQUIREMENTS, load_policy
+from engine.policy import load_policy
 from engine.snapshot import Snapshot, build_snapshot, check_snapshot
 from formats import InputError
 from formats.files import STDIO
 from zkmargin import terminal
-from zkmargin.files import Output, check_paths, load, write_outputs
+from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
 from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import layout_facts, snapshot_facts
@@ -57,7 +58,8 @@ def build_command(
                 raise InputError(error.reason, file=own, hint=error.hint) from None
             raise error.located(file=market_path) from None
         # A snapshot that no proof can be made for is refused here, not at the prover.
-        circuits = [build_circuit(snapshot, Claim(1, 1, requirement)) for requirement in REQUIREMENTS]
+        with blamed_on(market_path):
+            circuits = [build_circuit(snapshot, Claim(1, 1, requirement)) for requirement in REQUIREMENTS]
     write_outputs([Output.document(output, snapshot)])
     facts = {"output": output, **snapshot_facts(snapshot), "layout": layout_facts(circuits[0])}
     if as_json:
@@ -90,10 +92,11 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
     snapshot = load(Snapshot, snapshot_path)
     from zkmargin.show import snapshot_json, snapshot_view  # noqa: PLC0415 - tables are loaded when one is shown
 
-    if as_json:
-        terminal.say_json(snapshot_json(snapshot, slots=slots))
-    else:
-        snapshot_view(snapshot, slots=slots)
+    with blamed_on(snapshot_path):
+        if as_json:
+            terminal.say_json(snapshot_json(snapshot, slots=slots))
+        else:
+            snapshot_view(snapshot, slots=slots)
 
 
 @command.command(
@@ -110,11 +113,9 @@ def check_command(snapshot_path: str, market_path: str, as_json: bool) -> None:
     """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests."""
     check_paths([snapshot_path, market_path])
     snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
-    with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
-        try:
-            check_snapshot(snapshot, market)
-        except InputError as error:
-            raise error.located(file=snapshot_path) from None
+    pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
+    with pricing, blamed_on(snapshot_path):
+        check_snapshot(snapshot, market)
     digest = snapshot.digest().hex()
     if as_json:
         terminal.say_json({"same": True, "digest": digest, "market_digest": snapshot.market_digest})

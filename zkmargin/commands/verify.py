@@ -27,6 +27,8 @@ from zkmargin.words import not_guaranteed_lines, statement_facts, statement_line
 
 #: A snapshot may be this far ahead of our clock: clocks differ.
 CLOCK_SKEW_MS = 30_000
+#: How errors about commitments name their field.
+COMMITMENT_FIELDS = ("commitment", "positions part", "collateral part")
 HINT = "a proof holds for one snapshot, commitment, claim and context: are these the ones it was made for?"
 
 
@@ -79,8 +81,9 @@ def command(
     try:
         statement = Statement.of(snapshot, commitments, claim, context=context)
     except InputError as error:
-        about = (error.field or "").startswith(("commitment", "positions part", "collateral part"))
-        raise error.located(file=commitment_paths[0] if about and len(commitments) == 1 else None) from None
+        if not (error.field or "").startswith(COMMITMENT_FIELDS):
+            raise error.located(file=snapshot_path) from None
+        raise error.located(file=commitment_paths[0] if len(commitments) == 1 else None) from None
     try:
         proof = read_proof(proof_path)
         if seconds_allowed is not None:
@@ -104,8 +107,8 @@ def command(
     terminal.say(f"accepted: {terminal.safe(proof_path)} proves, for the committed positions and collateral, that")
     for line in statement_lines(facts):
         terminal.say(f"  {line}")
-    if seconds_allowed is not None:
-        terminal.say(f"  age          the snapshot is no older than {max_age} by this machine's clock")
+    within = f"no older than {max_age} by this machine's clock" if max_age else "not checked (--max-age)"
+    terminal.say(f"  age          {within}")
     terminal.say(f"  statement    digest {facts['statement_digest']}")
     for line in not_guaranteed_lines():
         terminal.say(line)

@@ -1,0 +1,78 @@
+"""What a verifier waits for: one proof, a batch, and the whole command from a cold start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import ROOT, Column, Section, alternating, in_child
+from benchmarks.synthetic import Case, book_of, snapshot_of
+from engine.margin import Claim
+from formats import save_document
+from formats.files import write_atomic
+from prover import commit_book, prove
+from verifier import Statement, verify, verify_batch
+
+COLUMNS = (Column("what"), Column("time", "s"), Column("per proof", "s"))
+
+
+def table(*, quick: bool) -> Section:
+    """The table, measured in child processes."""
+    case, batch, runs = (Case(512, 35), 4, 3) if quick else (Case(1024, 64), 64, 15)
+    rows = in_child("verification", "rows", case=asdict(case), batch=batch, runs=runs)
+    notes = [
+        "In process: snapshot and circuit at hand. The proofs of a batch have a commitment and a context of their own.",
+        "A whole process: python -m zkmargin verify, from the start of the interpreter to its exit.",
+    ]
+    return Section(f"Verification, {case}", COLUMNS, rows, notes)
+
+
+def rows(case: dict[str, Any], batch: int, runs: int) -> list[list[Any]]:
+    """Run in a child process."""
+    size, claim = Case(**case), Claim()
+    snapshot, lots = snapshot_of(size), book_of(size)
+    items = []
+    for i in range(batch):
+        context, opening = f"benchmark {i}".encode(), commit_book(snapshot, lots)
+        proof = prove(snapshot, lots, [opening], claim, context=context)
+        items.append(([opening.commitment()], proof, context))
+
+    def statement(i: int) -> Statement:
+        commitments, _, context = items[i]
+        return Statement.of(snapshot, commitments, claim, context=context)
+
+    def one() -> None:
+        verify(statement(0), items[0][1])
+
+    def many() -> None:
+        verify_batch([(statement(i), items[i][1]) for i in range(batch)])
+
+    times = alternating({"one": one, "many": many}, runs)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_document(snapshot, folder / "snapshot.json")
+        save_document(items[0][0][0], folder / "commitment.json")
+        write_atomic(folder / "proof.bin", items[0][1])
+        files = ["--snapshot", "snapshot.json", "--commitment", "commitment.json", "--context", items[0][2].decode()]
+        command = [sys.executable, "-m", "zkmargin", "verify", *files, "proof.bin"]
+
+        def cold() -> None:
+            subprocess.run(
+                command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True
+            )
+
+        def bare() -> None:
+            subprocess.run([sys.executable, "-c", ""], cwd=folder, check=True)
+
+        processes = alternating({"cold": cold, "bare": bare}, runs)
+    return [
+        ["one proof, in process", times["one"].wall, times["one"].wall],
+        [f"batch of {batch}, in process", times["many"].wall, times["many"].wall / batch],
+        ["zkmargin verify, a whole process", processes["cold"].wall, processes["cold"].wall],
+        ["for comparison: Python that does nothing", processes["bare"].wall, None],
+    ]

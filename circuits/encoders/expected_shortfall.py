@@ -1,0 +1,42 @@
+"""Expected shortfall by Rockafellar and Uryasev: any threshold t is sound, the best one is exact.
+
+    u_j >= L_j - t, u_j >= 0 for each scenario j;     c W >= a t + b sum_j u_j
+
+t is a bounded integer less a public offset, since it is negative where even the boundary scenario is a gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from circuits.encoders.joint_scenarios import group_losses
+from circuits.requirement import Requirement
+from circuits.system import Atom, Form
+from engine.components import PublishedExpectedShortfall
+
+
+def encode(component: PublishedExpectedShortfall, requirement: Requirement) -> None:
+    """One candidate for the joint group, or for each risk group."""
+    a, b, c = component.factors
+    system = requirement.system
+    for group, losses in group_losses(component, requirement):
+        if not any(loss.terms for loss in losses):
+            continue
+        bounds = [system.bounds(loss) for loss in losses]
+        low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+        best = _threshold(component, losses, low)
+        t = system.integer(f"{component.type}: threshold", high - low, best) + low
+        excess = sum(
+            (
+                requirement.at_least(component.type, f"above the threshold: {label}", loss - t)
+                for label, loss in zip(component.scenarios, losses, strict=True)
+            ),
+            Form(),
+        )
+        requirement.candidate(group, component.type, component.label(0, 0), a * t + b * excess, scale=c)
+
+
+def _threshold(
+    component: PublishedExpectedShortfall, losses: list[Form], low: int
+) -> Callable[[Callable[[Atom], int]], int]:
+    return lambda of: component.threshold([loss.value(of) for loss in losses]) - low

@@ -1,0 +1,33 @@
+"""SPAN scenarios: the largest loss over sixteen scenarios per combined commodity, from SPAN's own risk arrays.
+
+CME, "SPAN methodology", scanning risk: ``max(0, max_j sum_i x_i ra_ij)`` over each combined commodity. The arrays are
+computed from the parameters below (``engine.span``), or imported from a clearing house's file; either way they are
+published as ``worst_scenario``: gain positive, weights of the extreme scenarios already in them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from engine.components.base import PolicyPart, Selective
+from engine.components.worst_scenario import PublishedWorstScenario
+from engine.span import SpanModel
+from engine.valuation import Valuation
+from formats import IntArray
+
+
+class SpanScenarios(SpanModel, Selective, PolicyPart):
+    """Parameters of SPAN's scenarios; calendar charges and inter-commodity credits take their deltas from them."""
+
+    type: Literal["span_scenarios"] = "span_scenarios"
+
+    RISK: ClassVar[bool] = True
+
+    def publish(self, valuation: Valuation) -> PublishedWorstScenario:
+        """The risk arrays of a market. Raises InputError."""
+        labels = self.labels()
+        return PublishedWorstScenario(
+            requirements=self.requirements,
+            scenarios=tuple(labels for _ in valuation.groups),
+            risk=IntArray(self.arrays(valuation)),
+        )
