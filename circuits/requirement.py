@@ -84,6 +84,8 @@ class Requirement:
 
         The form must never be below what is meant.
         """
+        if not amount.terms:
+            return
         if scale > 1:
             upper = -(-self.system.bounds(amount)[1] // scale)
             exact, amount = amount, self.system.integer(f"{rule}: {name}", upper, _largest([(amount, scale)]))
@@ -120,7 +122,6 @@ class Requirement:
         requirement = factor_bp * charge + SCALE_BP * self._flat
         self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
         return self._equity - requirement
-
 
     def _with_offsets(self, key: int | str, group: str, candidates: list[Candidate]) -> list[Candidate]:
         """The candidates of a group, its losses replaced by their maximum plus the offsets where it has any."""

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from py_arkworks_bls12381 import G1Point
 
 from crypto.domain import Domain
-from crypto.field import r
-from crypto.group import msm
+from crypto.field import inverse, powers, r
+from crypto.group import msm, scalar
 from crypto.srs import SRS
 
 
@@ -41,3 +41,23 @@ def commit_coefficients(srs: SRS, coefficients: Sequence[int]) -> G1Point:
     if len(coefficients) > srs.powers:
         raise ValueError(f"a polynomial of {len(coefficients)} coefficients and an SRS of {srs.powers} powers")
     return msm(srs.g1_powers(len(coefficients)), coefficients)
+
+
+def lagrange_basis(srs: SRS, domain: Domain) -> list[G1Point]:
+    """[L_i(tau)]_1 for i = 0..n-1: the inverse transform of the powers, on points instead of scalars.
+
+    With these, C = sum_i v_i [L_i(tau)]_1 without any transform of the values (aSVC, ePrint 2020/527).
+    """
+    points = srs.g1_powers(domain.n)
+    order = sorted(range(domain.n), key=lambda i: int(f"{i:0{domain.k}b}"[::-1], 2)) if domain.k else [0]
+    points = [points[i] for i in order]
+    half = 1
+    while half < domain.n:
+        twiddles = [scalar(w) for w in powers(pow(domain.omega, -domain.n // (2 * half), r), half)]
+        for start in range(0, domain.n, 2 * half):
+            for j in range(half):
+                u, v = points[start + j], points[start + j + half] * twiddles[j]
+                points[start + j], points[start + j + half] = u + v, u - v
+        half *= 2
+    share = scalar(inverse(domain.n))
+    return [point * share for point in points]

@@ -17,7 +17,8 @@ from typing import Annotated, Self
 from pydantic import Field, PlainSerializer
 
 from engine.book import BookLots
-from engine.components import REQUIREMENTS, SCALE_BP, Leg, PublishedPart
+from engine.components import REQUIREMENTS, SCALE_BP, Charge, Leg, PublishedPart
+from engine.components.base import added_up
 from engine.decimals import from_units, to_fraction, to_units
 from engine.snapshot import Snapshot
 from engine.valuation import MONEY_DECIMALS
@@ -379,9 +380,7 @@ class _Added:
     of_legs: bool = True
 
 
-def _assess(
-    snapshot: Snapshot, legs: Sequence[Leg], requirement: str, balances: Sequence[int] = ()
-) -> _Assessment:
+def _assess(snapshot: Snapshot, legs: Sequence[Leg], requirement: str, balances: Sequence[int] = ()) -> _Assessment:
     candidates: dict[Group, list[_Binding]] = {}
     added: list[_Added] = []
     offsets: dict[Group, list[_Offset]] = {}

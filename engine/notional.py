@@ -1,4 +1,4 @@
-"""What one lot stands for, in money units: the amounts that rates on size are taken of."""
+"""What one lot stands for, in money units: the amounts that rates on size, delta and vega are taken of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from engine.decimals import to_fraction
 from engine.exact import Int64Array
 from engine.valuation import Valuation
 
 
 def notional(valuation: Valuation, slot: int) -> Fraction:
-    """Money units of the underlying in one lot at the index; of an inverse future or perpetual, what its coins are worth.
+    """Money units of the underlying in one lot at the index; of an inverse future what its coins are worth.
 
     An inverse contract of M quote at price P holds M / P coins, worth the index each.
     """
@@ -26,7 +27,25 @@ def delta_notionals(valuation: Valuation) -> Int64Array:
 
     The snapshot's deltas (1e-9 of the underlying) times the index, rounded half away from zero.
     """
+    market = valuation.market
     values = np.zeros(valuation.size, dtype=np.int64)
-    for slot, delta in enumerate(valuation.deltas().tolist()):
-        values[slot] = valuation.money(valuation.index_price(slot) * delta / 10**9, valuation.market.instruments[slot].id)
+    for slot, (instrument, delta) in enumerate(zip(market.instruments, valuation.deltas().tolist(), strict=True)):
+        index = to_fraction(market.underlying(instrument.underlying).index_price) * valuation.money_unit
+        values[slot] = valuation.money(index * delta / 10**9, instrument.id)
+    return values
+
+
+def vegas(valuation: Valuation) -> Int64Array:
+    """[N] money units per lot that an option's value changes by per 1.00 of volatility; 0 for everything else."""
+    from engine.pricing import greeks  # noqa: PLC0415 - compiled code, which a verifier never loads
+
+    values = np.zeros(valuation.size, dtype=np.int64)
+    options = valuation.options
+    if len(options.slots) == 0:
+        return values
+    vega = greeks(options.forward, options.strike, options.vol, options.time, options.rate, options.is_call).vega
+    for slot, name, price_units, factor in zip(
+        options.slots.tolist(), options.names, vega.tolist(), options.factors, strict=True
+    ):
+        values[slot] = valuation.money(factor * price_units, name)
     return values

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from engine.components import REQUIREMENTS, Haircuts, PolicyComponent, Requirement
+from engine.components import REQUIREMENTS, Haircuts, OpenOrders, PolicyComponent, Requirement
 from formats import Document, InputError, Model, Seq, load_document
 
 MAX_FACTOR_BP = 100_000
+WHOLE_HAIRCUT_BP = 10_000
 MIN_DOMAIN, MAX_DOMAIN = 16, 2048
 
 
@@ -82,6 +83,7 @@ class Policy(Document):
             raise InputError(
                 "maintenance above initial: an account could open what it cannot keep", field="requirements"
             )
+        self._check_order_slots()
         for name in REQUIREMENTS:
             if not any(part.RISK and part.applies_to(name) for part in self.components):
                 raise InputError(
@@ -98,6 +100,14 @@ class Policy(Document):
                         field="layout.range_proved",
                     )
         return self
+
+    def _check_order_slots(self) -> None:
+        """The slots of resting orders must count for nothing as collateral."""
+        for part in self.components:
+            for name in part.assets if isinstance(part, OpenOrders) else ():
+                terms = self.haircuts.assets.get(name)
+                if terms is not None and terms.haircut_bp != WHOLE_HAIRCUT_BP:
+                    raise InputError("orders would count as collateral: their haircut must be 10000", field=name)
 
     @property
     def approximate(self) -> bool:

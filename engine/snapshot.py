@@ -192,7 +192,7 @@ def build_snapshot(
                 asset=asset.name,
                 lot=asset.lot,
                 price=price,
-                bits=_whole_digits(terms.bits or policy.layout.collateral_bits, digit),
+                bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
                 negative_allowed=terms.negative_allowed,
             )
         )
@@ -205,7 +205,7 @@ def build_snapshot(
         policy=policy,
         layout=Layout(
             domain_size=size,
-            position_bits=_whole_digits(wanted, digit),
+            position_bits=whole_digits(wanted, digit),
             range_proved=policy.layout.range_proved,
         ),
         groups=valuation.groups,
@@ -254,7 +254,8 @@ def check_snapshot(snapshot: Snapshot, market: Market) -> None:
     raise AssertionError("two snapshots with equal fields have different digests")
 
 
-def _whole_digits(bits: int, digit: int) -> int:
+def whole_digits(bits: int, digit: int) -> int:
+    """A bound in bits, rounded up to whole digits."""
     return -(-bits // digit) * digit
 
 

@@ -27,6 +27,7 @@ from pydantic import Field, model_validator
 from engine.decimals import parse_time, to_fraction, to_units
 from engine.exact import Int64Array, round_half_away, scale_round
 from engine.market import Instrument
+from engine.spread_rules import QuoteAmount
 from engine.valuation import PRICE_BITS, Valuation, quantity_per_lot
 from formats import InputError, Model
 
@@ -37,30 +38,11 @@ _BP = 10_000
 _DELTA_UNIT = 10**9
 
 
-class ScanRange(Model):
-    """A price move: ``amount`` in quote per unit of the underlying, or ``index_bp`` of the index. Exactly one."""
-
-    amount: str | None = None
-    index_bp: int | None = Field(default=None, ge=1, lt=_BP)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.amount is None) == (self.index_bp is None):
-            raise InputError("a scan range is an amount or a part of the index in bp: one of them", field="price_scan")
-        if self.amount is not None and to_fraction(self.amount, field="price_scan.amount") <= 0:
-            raise InputError("must be above 0", field="price_scan.amount")
-        return self
-
-    def of(self, index: Fraction) -> Fraction:
-        """The move in quote, for an index price."""
-        return index * (self.index_bp or 0) / _BP if self.amount is None else to_fraction(self.amount)
-
-
 class LongDated(Model):
     """Another scan range for what expires more than ``beyond_days`` days from now."""
 
     beyond_days: int = Field(ge=1, le=36_500)
-    price_scan: ScanRange
+    price_scan: QuoteAmount
 
 
 class SpanRisk(Model):
@@ -72,7 +54,7 @@ class SpanRisk(Model):
         vol: one vol for all options, whatever their own (NSE); without it each option's own.
     """
 
-    price_scan: ScanRange
+    price_scan: QuoteAmount
     long_dated: LongDated | None = None
     vol_scan: str
     vol: str | None = None

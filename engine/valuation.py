@@ -70,12 +70,17 @@ class Scenario(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VolRule:
-    """A relative vol move is scaled by ``(30 days / max(time to expiry, floor))^exponent``; see ``ScenarioGrid``."""
+    """How a scenario acts; see ``ShockRule``.
+
+    A relative vol move is scaled by ``(30 days / max(time to expiry, floor))^exponent``. The P&L of inverse contracts
+    is what its coins are worth after the move, or ``inverse_in_coin``: each of them at today's index.
+    """
 
     exponent_short_1e4: int
     exponent_long_1e4: int
     tenor_floor_ms: int
     floor_1e9: int
+    inverse_in_coin: bool = False
 
 
 class Valuation:
@@ -92,9 +97,7 @@ class Valuation:
         InputError: a number that does not fit its unit; names the instrument or asset.
     """
 
-    def __init__(
-        self, market: Market, *, parts: Sequence[object] = (), money_decimals: int = MONEY_DECIMALS
-    ) -> None:
+    def __init__(self, market: Market, *, parts: Sequence[object] = (), money_decimals: int = MONEY_DECIMALS) -> None:
         self.market = market
         self._parts = parts
         self.money_unit = Fraction(10**money_decimals)
@@ -109,7 +112,7 @@ class Valuation:
             for instrument in market.instruments
         ]
         self.asset_prices = tuple(
-            _asset_price(asset.name, to_fraction(asset.price) * to_fraction(asset.lot) * self.money_unit)
+            asset_price(asset.name, to_fraction(asset.price) * to_fraction(asset.lot) * self.money_unit)
             for asset in market.assets
         )
 
@@ -173,7 +176,6 @@ class Valuation:
         *,
         vol_rule: VolRule,
         time_step_ms: int,
-        in_coin: bool = False,
     ) -> Int64Array:
         """P&L of one lot long in each scenario, gain positive, weights applied.
 
@@ -182,7 +184,6 @@ class Valuation:
             scenarios: S scenarios.
             vol_rule: how vol moves act on an option's vol.
             time_step_ms: options are revalued this much closer to expiry, at most at expiry.
-            in_coin: the P&L of inverse contracts is counted in coins, each at today's index.
 
         Returns:
             [n, S] money units, each rounded once, half away from zero.
@@ -209,7 +210,7 @@ class Valuation:
                 factors = [self._options.factors[k] * int(weight) / WHOLE_BP for k in which]
                 profit[:, columns] = self._round(slots, change[:, columns], factors)
             result[is_option] = profit
-        if in_coin:
+        if vol_rule.inverse_in_coin:
             inverse = [place for place, row in enumerate(rows.tolist()) if self._is_inverse(row)]
             for place, profits in zip(
                 inverse, self._coin_profits(rows[inverse], scenarios, vol_rule, time_step_ms), strict=True
@@ -399,7 +400,7 @@ def price_decimals(largest: Fraction, name: str) -> int:
     return len(str(room - 1)) - 1
 
 
-def _asset_price(name: str, exact: Fraction) -> int:
+def asset_price(name: str, exact: Fraction) -> int:
     units = round_half_away(exact.numerator, exact.denominator)
     if units != exact and units < MIN_ASSET_PRICE:
         raise InputError(

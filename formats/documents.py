@@ -17,6 +17,9 @@ from formats.errors import InputError
 from formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
 from formats.lines import existing_path, line_at
 
+#: pydantic lists all errors at once, half a kilobyte each: beyond this it is not asked to.
+MAX_LISTED_ERRORS = 10_000
+
 T = TypeVar("T")
 
 #: A JSON list read into an immutable tuple (everything else is strict: no coercion of any kind).
@@ -127,6 +130,8 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
 
     ``text`` is the JSON text that was validated, for the line.
     """
+    if error.error_count() > MAX_LISTED_ERRORS:
+        return InputError(f"{error.error_count()} fields are wrong: this is no such document", file=file)
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in first["loc"]))
     reason = first["msg"].removeprefix("Value error, ")

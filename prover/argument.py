@@ -6,7 +6,7 @@ Every blinder comes from ``draw``, in the order in which the protocol names them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -14,11 +14,11 @@ from itertools import pairwise
 import numpy as np
 
 from circuits.circuit import Circuit, Combination
-from circuits.system import SIDES, Column
+from circuits.system import SIDES, Column, Int64Array
 from circuits.witness import Witness
 from crypto.field import GENERATOR, inverse, powers, r
 from prover import _kernels as K
-from prover.commit import commit
+from prover.commit import Committer, Job, committer
 from verifier.argument import Challenges, linearise
 from verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
 from verifier.statement import Statement
@@ -38,9 +38,12 @@ class _Rounds:
 
     statement: Statement
     draw: Draw
+    threads: int
     transcript: MarginTranscript
+    committer: Committer
     columns: dict[str, K.FieldVector] = field(default_factory=dict)
     polynomials: dict[str, K.FieldVector] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
 
     @property
     def circuit(self) -> Circuit:
@@ -51,43 +54,45 @@ class _Rounds:
         """Names of the digit columns f_c."""
         return [f"digits[{c}]" for c in range(self.circuit.digit_columns)]
 
-    def interpolate(self, name: str, blinders: int) -> None:
-        """The polynomial of a column: p(X) + (b_0 + b_1 X + ...) Z_H(X) with fresh blinders."""
-        self.polynomials[name] = _blinded(self.columns[name], [self.draw() for _ in range(blinders)])
+    def interpolate(self, name: str, blinders: int, integers: Int64Array | None = None) -> None:
+        """The polynomial of a column: p(X) + (b_0 + b_1 X + ...) Z_H(X) with fresh blinders.
 
-    def commit(self, name: str) -> bytes:
-        """The commitment of a named polynomial, encoded."""
-        return commit(self.statement.srs, self.polynomials[name])
+        A column of integers is committed as such, which is quicker.
+        """
+        b = [self.draw() for _ in range(blinders)]
+        self.polynomials[name] = _blinded(self.columns[name], b)
+        if integers is not None:
+            self.jobs[name] = self.committer.column(integers, b)
 
-    def commit_all(self, names: Iterable[str]) -> tuple[bytes, ...]:
-        """Commitments of several polynomials."""
-        return tuple(self.commit(name) for name in names)
+    def commit_all(self, names: Sequence[str]) -> tuple[bytes, ...]:
+        """Commitments of named polynomials, encoded."""
+        jobs = [self.jobs.get(name) or self.committer.polynomial(self.polynomials[name]) for name in names]
+        return self.committer.commit(jobs, self.threads)
 
 
-def prove_argument(statement: Statement, witness: Witness, blinders: Mapping[Column, int], draw: Draw) -> Proof:
+def prove_argument(
+    statement: Statement, witness: Witness, blinders: Mapping[Column, int], draw: Draw, *, threads: int = 1
+) -> Proof:
     """A proof of the statement from a satisfying witness and the blinders of its commitments.
 
     Args:
         blinders: for each committed column, (role, segment), the sum of its parts' blinders.
         draw: source of fresh uniform field elements.
+        threads: how many parts of the work run at the same time; the proof does not depend on it.
 
     Raises:
         ProverError: the witness does not satisfy the circuit.
     """
-    rounds = _Rounds(statement, draw, MarginTranscript(statement))
-    columns = witness.columns(statement.circuit)
+    circuit = statement.circuit
+    rounds = _Rounds(statement, draw, threads, MarginTranscript(statement), committer(statement.srs, circuit.n))
+    columns = witness.columns(circuit)
     for column, rows in columns.items():
-        values = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
-        rounds.columns[_key(column)] = values
+        name = _key(column)
+        rounds.columns[name] = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
         if column in blinders:
-            rounds.polynomials[_key(column)] = _blinded(values, [blinders[column]])
-    counts = sum(
-        np.bincount(rows, minlength=statement.circuit.n) for (name, _), rows in columns.items() if name == "digits"
-    )
-    rounds.columns["mu"] = K.from_int64(np.asarray(counts, dtype=np.int64))
-
-    message1, beta, rho = _round1(rounds)
-    combination = statement.circuit.combine(rho)
+            rounds.polynomials[name] = _blinded(rounds.columns[name], [blinders[column]])
+    message1, beta, rho = _round1(rounds, columns)
+    combination = circuit.combine(rho)
     message2, chi, U = _round2(rounds, combination, beta, rho)
     message3, zeta = _round3(rounds, combination, U, beta, rho, chi)
     message4, v = _round4(rounds, zeta)
@@ -95,15 +100,22 @@ def prove_argument(statement: Statement, witness: Witness, blinders: Mapping[Col
     return Proof(message1, message2, message3, message4, message5)
 
 
-def _round1(rounds: _Rounds) -> tuple[Message1, int, int]:
+def _round1(rounds: _Rounds, columns: Mapping[Column, Int64Array | list[int]]) -> tuple[Message1, int, int]:
     """Commit the digit columns f_c, the multiplicities mu and the gate wires."""
+    n = rounds.circuit.n
+    mu = np.zeros(n, dtype=np.int64)
+    for c, name in enumerate(rounds.digits):
+        f = np.asarray(columns["digits", c], dtype=np.int64)
+        mu += np.bincount(f, minlength=n)
+        rounds.interpolate(name, 2, f)
+    rounds.columns["mu"] = K.from_int64(mu)
+    rounds.interpolate("mu", 1, mu)
     gates = tuple("ABC") if rounds.circuit.gates else ()
-    for name in rounds.digits:
-        rounds.interpolate(name, 2)
-    rounds.interpolate("mu", 1)
     for name in gates:
         rounds.interpolate(name, 2 if name == "A" else 1)
-    message = Message1(rounds.commit_all(rounds.digits), rounds.commit("mu"), rounds.commit_all(gates))
+    count = len(rounds.digits)
+    points = rounds.commit_all([*rounds.digits, "mu", *gates])
+    message = Message1(points[:count], points[count], points[count + 1 :])
     return message, *rounds.transcript.round1(message)
 
 
@@ -138,7 +150,8 @@ def _round2(
     for name in helpers:
         rounds.interpolate(name, 1)
     rounds.interpolate("phi", 3)
-    message = Message2(rounds.commit_all(helpers), rounds.commit("phi"))
+    *h, phi = rounds.commit_all([*helpers, "phi"])
+    message = Message2(tuple(h), phi)
     return message, rounds.transcript.round2(message), U
 
 
@@ -193,7 +206,7 @@ def _round3(
         raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
     for i, part in enumerate(_blinded_pieces(K.slice_of(T, 0, length), n, circuit.shape.pieces, rounds.draw)):
         rounds.polynomials[f"T[{i}]"] = part
-    message = Message3(rounds.commit_all(f"T[{i}]" for i in range(circuit.shape.pieces)))
+    message = Message3(rounds.commit_all([f"T[{i}]" for i in range(circuit.shape.pieces)]))
     return message, rounds.transcript.round3(message)
 
 
@@ -222,7 +235,7 @@ def _round5(rounds: _Rounds, x: Challenges, values: Message4) -> Message5:
         combined = K.add_scaled(combined, K.pad(p[name], size), coefficient)
     p["W"] = _opening(combined, x.zeta, 0)
     p["W'"] = _opening(p["phi"], circuit.domain.omega * x.zeta % r, values.phi_shifted)
-    return Message5(rounds.commit("W"), rounds.commit("W'"))
+    return Message5(*rounds.commit_all(["W", "W'"]))
 
 
 def _public_polynomials(combination: Combination) -> dict[str, K.FieldVector]:

@@ -1,20 +1,87 @@
-"""Commitments of the prover's polynomials: [p(tau)]_1 for coefficients held in kernel vectors."""
+"""Commitments of the prover's polynomials over fixed bases: the powers of tau and the Lagrange points of a domain.
+
+A column of small integers is committed in the Lagrange basis, where its digits stay small; everything else in the
+monomial basis. Both give the same point. Tables of the bases are made once a process (milliseconds); the Lagrange
+points, which take about a second, are kept on disk.
+"""
 
 from __future__ import annotations
 
-from py_arkworks_bls12381 import G1Point, Scalar
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
 
-from crypto.field import SCALAR_BYTES
-from crypto.group import encode_g1
+import numpy as np
+import numpy.typing as npt
+
+from crypto.commitment import lagrange_basis
+from crypto.domain import Domain
 from crypto.srs import SRS
 from prover import _kernels as K
+from prover._kernels import table_cache
+from prover._kernels.fixed_base import FixedBaseTables
+from prover._kernels.points import POINT_BYTES, bytes_from_rows, rows_from_bytes
+
+#: Blinders and the tail of T make polynomials this much longer than n, at most.
+TAIL = 8
+_P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
+_COORDINATE_BYTES = 48
+
+#: What is committed in one go: scalars for the bases from a place on (``FixedBaseTables.msm_many``).
+Job = list[tuple[int, "K.FieldVector | npt.NDArray[np.int64]"]]
 
 
-def commit(srs: SRS, coefficients: K.FieldVector) -> bytes:
-    """The compressed commitment. ValueError when the polynomial has more coefficients than the SRS has powers."""
-    count = len(coefficients)
-    if count > srs.powers:
-        raise ValueError(f"a polynomial of {count} coefficients and an SRS of {srs.powers} powers")
-    data = K.to_bytes_le(coefficients)
-    scalars = [Scalar.from_le_bytes(data[i : i + SCALAR_BYTES]) for i in range(0, len(data), SCALAR_BYTES)]
-    return encode_g1(G1Point.multiexp_unchecked(srs.g1_powers(count), scalars))
+class Committer:
+    """Commits polynomials and columns over one domain of one SRS.
+
+    Raises:
+        ValueError: the SRS has too few powers for the domain.
+    """
+
+    def __init__(self, srs: SRS, n: int) -> None:
+        count = n + TAIL
+        if count > srs.powers:
+            raise ValueError(f"a domain of {n} rows needs {count} powers, the SRS has {srs.powers}")
+        powers = bytes(srs.g1_bytes[: count * POINT_BYTES])
+        self.n = n
+        self._lagrange = count
+        self._tables = FixedBaseTables.build(powers + _lagrange_points(srs, n))
+
+    def polynomial(self, coefficients: K.FieldVector) -> Job:
+        """[p(tau)]_1."""
+        return [(0, coefficients)]
+
+    def column(self, values: npt.NDArray[np.int64], blinders: Sequence[int]) -> Job:
+        """[p(tau) + (b_0 + b_1 tau + ...) Z_H(tau)]_1 for the n values of p on H."""
+        b = K.from_ints(blinders)
+        return [(self._lagrange, values), (0, K.neg(b)), (self.n, b)]
+
+    def commit(self, jobs: Sequence[Job], threads: int) -> tuple[bytes, ...]:
+        """The compressed commitments of several jobs, which share their work."""
+        return tuple(_compressed(point) for point in self._tables.msm_many(jobs, threads=threads))
+
+
+@lru_cache(maxsize=4)
+def committer(srs: SRS, n: int) -> Committer:
+    """The committer of an SRS and a domain; the last few are kept."""
+    return Committer(srs, n)
+
+
+def _lagrange_points(srs: SRS, n: int) -> bytes:
+    """[L_i(tau)]_1 for all i, 96 bytes each; kept on disk, since deriving them takes a second."""
+    key = hashlib.sha256(b"lagrange points, %d of " % n + srs.digest).digest()
+    rows = table_cache.load(key, n)
+    if rows is not None:
+        return b"".join(bytes_from_rows(rows))
+    points = b"".join(bytes(point.to_xy_bytes_be()) for point in lagrange_basis(srs, Domain.of(n)))
+    table_cache.save(key, rows_from_bytes(points))
+    return points
+
+
+def _compressed(point: bytes) -> bytes:
+    """zcash compression of x || y: the top bits say compressed, infinity, and whether y is the larger root."""
+    x, y = point[:_COORDINATE_BYTES], int.from_bytes(point[_COORDINATE_BYTES:], "big")
+    if not any(point):
+        return bytes([0xC0]) + bytes(_COORDINATE_BYTES - 1)
+    flags = 0x80 | (0x20 if y > _P // 2 else 0)
+    return bytes([x[0] | flags]) + x[1:]

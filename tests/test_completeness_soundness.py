@@ -14,6 +14,7 @@ from circuits import assign, check
 from circuits.circuit import Circuit
 from crypto.field import r
 from crypto.group import G1_INFINITY, add_all, decode_g1, encode_g1, scalar
+from engine.limits import Limit
 from engine.margin import Claim
 from formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from verifier import verify, verify_batch
@@ -303,6 +304,7 @@ def test_another_context_claim_or_snapshot_is_rejected(sample):
         {"claim": Claim(2, 1)},
         {"claim": Claim(1, 2)},
         {"claim": Claim(1, 1, "maintenance")},
+        {"limits": (Limit.parse("headroom >= 0"),)},
         {"snapshot_digest": bytes(32)},
         {"snapshot_digest": statement.snapshot_digest[::-1]},
     ):

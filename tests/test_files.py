@@ -17,9 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats import InputError, SetupError, read_bytes, read_text, write_atomic
+from formats import InputError, read_bytes, read_text, write_atomic
 from formats.files import PIECE_BYTES
-from formats.private_cache import CACHE_VARIABLE, cache_root, private_directory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -333,58 +332,3 @@ except InputError as error:
     )
     assert (result.stdout, result.stderr) == ("cannot be written: file too large\n", "")
     assert list(tmp_path.iterdir()) == []
-
-
-# The private directory for derived data
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "deep/cache"
-    monkeypatch.setenv(CACHE_VARIABLE, str(root))
-    return root
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct, indirect=True)
-@pytest.mark.usefixtures("umask")
-def test_the_cache_is_ours_alone(cache: Path) -> None:
-    assert private_directory("tables") == cache / "tables"
-    assert (mode(cache), mode(cache / "tables")) == (0o700, 0o700)
-    assert private_directory("tables") == cache / "tables"
-
-
-@pytest.mark.parametrize("part", ["", "tables"])
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        ("file", "cannot be made|is not a directory"),
-        ("link", "is not a directory"),
-        ("group", "others may write"),
-        ("others", "others may write"),
-        ("owner", "belongs to another user"),
-    ],
-)
-def test_catalogue_46_a_cache_that_others_could_plant_in_is_refused(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, part: str, reason: str
-) -> None:
-    private_directory("tables")
-    folder = cache / part
-    if spoil in {"file", "link"}:
-        folder.rename(tmp_path / "moved")
-        folder.touch() if spoil == "file" else folder.symlink_to(tmp_path / "moved")
-    elif spoil == "owner":
-        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
-    else:
-        folder.chmod(0o720 if spoil == "group" else 0o702)
-    with pytest.raises(SetupError, match=reason) as caught:
-        private_directory("tables")
-    assert caught.value.exit_code == 2
-
-
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(CACHE_VARIABLE, "")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_root() == tmp_path / "zkmargin"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_root() == tmp_path / ".cache/zkmargin"

@@ -224,13 +224,14 @@ def test_all_cells_equal_is_no_permutation_of_the_table(lab):
 
 
 def test_a_running_sum_that_does_not_close_is_rejected_wherever_it_is_bent(lab):
-    given, _ = lab.false_claim()
-    n = given.circuit.n
+    given, short = lab.false_claim()
+    n, J = given.circuit.n, len(given.circuit.equations)
+    write_off = pow(lab.challenges(given.statement, lab.cheat(given)).rho, J - 1, r) * short % r
     for at in range(n):
 
         def bend(_rounds, name, values, at=at):
             # the missing amount is written off in one step
-            return [x + (1 if i >= at else 0) for i, x in enumerate(values)] if name == "phi" else values
+            return [x * (i > 0) + write_off * (i > at) for i, x in enumerate(values)] if name == "phi" else values
 
         assert not accepted(lab, given, bend)
 
@@ -264,8 +265,8 @@ def test_helpers_that_absorb_a_false_claim_are_rejected(lab):
             if name == "h[0]":
                 values[0] += extra
             if name == "phi" and extra:
-                # running sums with the helper's new value: every later entry moves by rho^J extra
-                return [x + (extra * run.lookup if i > 0 else 0) for i, x in enumerate(values)]
+                # the running sum that closes with the helper's new value: later entries move by rho^J extra
+                return [x + extra * run.lookup if i > 0 else 0 for i, x in enumerate(values)]
             return values
 
         return lab.cheat(given, tamper)

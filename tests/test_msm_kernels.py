@@ -16,6 +16,7 @@ from py_arkworks_bls12381 import G1Point, Scalar
 from crypto.field import r
 from formats import private_cache
 from formats.errors import SetupError
+from formats.kernel import JIT_ENABLED
 from prover import _kernels as K
 from prover._kernels import base_field, group_sums, inversion, plain_msm, points, table_cache
 from prover._kernels.fixed_base import FixedBaseTables
@@ -23,6 +24,7 @@ from prover._kernels.vectors import from_blocks, to_blocks
 
 P, R = base_field.P, base_field.FIELD.R
 INFINITY = bytes(96)
+needs_compiler = pytest.mark.skipif(not JIT_ENABLED, reason="without numba there are no kernels and no tables")
 EDGES = [0, 1, 2, r - 1, r - 2, r // 2, r // 2 + 1, 1 << 254, (1 << 254) - 1, 1 << 10, (1 << 10) + 1, 3 << 200]
 FIELD_EDGES = [
     1,
@@ -197,18 +199,20 @@ def test_a_point_outside_the_subgroup_is_added_right() -> None:
     assert plain == INFINITY
 
 
+@needs_compiler
 def test_affine_additions_pair_by_pair() -> None:
     rows = points.rows_from_bytes(DATA)
     pairs = [(i, j) for i in range(66) for j in range(66)]
-    left, right = (np.array([pair[side] for pair in pairs] + [0] * 8, dtype=np.int32) for side in (0, 1))
+    left, right = (np.array([pair[side] for pair in pairs] + [0] * 16, dtype=np.int32) for side in (0, 1))
     out = np.zeros((len(pairs), base_field.ROW), dtype=np.uint64)
-    group_sums.add_rows(out, np.arange(len(pairs) + 8, dtype=np.int32), rows, left, right, len(pairs))
+    group_sums.add_rows(out, np.arange(len(pairs) + 16, dtype=np.int32), rows, left, right, len(pairs))
     logs = [(-1) ** (entry & 1) * LOGS[entry >> 1] for entry in range(66)]
     results = points.bytes_from_rows(out)
     known = {x: encode(times(x)) for x in {(logs[i] + logs[j]) % r for i, j in pairs}}
     assert results == [known[(logs[i] + logs[j]) % r] for i, j in pairs]
 
 
+@needs_compiler
 @given(st.lists(st.one_of(st.sampled_from(FIELD_EDGES), st.integers(1, P - 1)), min_size=8, max_size=8))
 @settings(deadline=None)
 def test_base_field_inversion(xs: list[int]) -> None:
@@ -235,6 +239,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@needs_compiler
 def test_tables_are_kept_and_found_again(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = FixedBaseTables.build(DATA, cached=True).msm(K.constant(9, 33))
     (file,) = (cache_folder / "tables").iterdir()
@@ -245,6 +250,7 @@ def test_tables_are_kept_and_found_again(cache_folder: Path, monkeypatch: pytest
     assert len(list((cache_folder / "tables").iterdir())) == 1
 
 
+@needs_compiler
 @pytest.mark.parametrize(
     "damage", ["first byte", "row", "last byte", "short", "long", "empty", "other setup", "writable"]
 )
@@ -272,6 +278,7 @@ def test_damaged_or_foreign_tables_are_rebuilt(cache_folder: Path, damage: str) 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@needs_compiler
 def test_a_link_in_place_of_the_tables_is_not_followed(cache_folder: Path, tmp_path: Path) -> None:
     FixedBaseTables.build(DATA, cached=True)
     (file,) = (cache_folder / "tables").iterdir()
@@ -285,6 +292,7 @@ def test_a_link_in_place_of_the_tables_is_not_followed(cache_folder: Path, tmp_p
     assert table_cache.load(full, 10) is None
 
 
+@needs_compiler
 def test_a_cache_that_others_may_write_to_is_not_used(cache_folder: Path) -> None:
     FixedBaseTables.build(DATA, cached=True)
     cache_folder.chmod(0o777)

@@ -16,13 +16,16 @@ from unittest.mock import patch
 import pytest
 from Crypto.Hash import keccak
 
+import crypto.transcript
 import verifier.argument
 import verifier.transcript
 from circuits.circuit import Circuit
+from crypto.commitment import blind
 from crypto.domain import divide_by_linear
 from crypto.field import inverse, powers, r
 from crypto.srs import SRS, embedded
 from crypto.transcript import Transcript
+from engine.limits import Limit
 from engine.margin import Claim
 from formats import VerificationError
 from verifier import Statement, verify
@@ -31,6 +34,7 @@ from verifier.commitments import CommitmentPart
 from verifier.proof import HEADER_BYTES, Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
 from verifier.transcript import MarginTranscript
 
+LIMITS = (Limit.parse("headroom >= 100000"), Limit.parse("net-exposure BTC <= 120.50"))
 GOLDEN = Path(__file__).with_name("data") / "transcript-challenges.json"
 
 
@@ -205,8 +209,6 @@ class Forger:
 
 def book_polynomials(given):
     """The committed columns as polynomials: their maker knows the blinders."""
-    from crypto.commitment import blind
-
     columns = given.witness.columns(given.circuit)
     for (role, s), blinder in given.blinders.items():
         coefficients = given.circuit.domain.intt([int(x) % r for x in columns[role, s]])
@@ -412,15 +414,21 @@ def mu_after_beta(lab, given, short, schedule):
 
 def helpers_after_chi(lab, given, short, schedule):
     """On the last row, where the running sum does not close, a helper closes it."""
-    x = lab.challenges(given.statement, lab.cheat(given, transcript=schedule), schedule)
     last = given.circuit.n - 1
-    error = missing(given, x, short) * inverse(lookup_weight(given, x) - x.chi * products(given, x.beta)[last]) % r
-    # the values of h are not read anywhere after they are interpolated
-    return lab.cheat(
-        given,
-        lambda _, name, values: [v + error * (i == last and name == "h[0]") for i, v in enumerate(values)],
-        transcript=schedule,
-    )
+
+    def proof(error):
+        def tamper(_rounds, name, values):
+            if name == "h[0]":
+                values[last] += error
+            if name == "phi":
+                values[0] = 0
+            return values
+
+        return lab.cheat(given, tamper, transcript=schedule)
+
+    x = lab.challenges(given.statement, proof(0), schedule)
+    slope = lookup_weight(given, x) - x.chi * products(given, x.beta)[last]
+    return proof(missing(given, x, short) * inverse(slope) % r)
 
 
 def running_sum_after_chi(lab, given, short, schedule):
@@ -442,7 +450,7 @@ def running_sum_after_chi(lab, given, short, schedule):
             if name == "phi":
                 steps = [e * (weight - chi * p[i]) for i, e in errors.items()]
                 return [
-                    v + sum(step for step, row in zip(steps, errors, strict=True) if i > row)
+                    v * (i > 0) + sum(step for step, row in zip(steps, errors, strict=True) if i > row)
                     for i, v in enumerate(values)
                 ]
             return values
@@ -500,6 +508,7 @@ def other_statements(lab, statement):
         "circuit": replace(statement, circuit=replace(circuit, equations=(renamed, *circuit.equations[1:]))),
         "claim": replace(statement, claim=Claim(5, 4)),
         "part": replace(statement, parts=(part, *statement.parts[1:])),
+        "limit": replace(statement, limits=(Limit.parse("headroom >= 7"), *statement.limits[1:])),
         "context": replace(statement, context=b"another reader"),
     }
 
@@ -507,9 +516,10 @@ def other_statements(lab, statement):
 def test_a_public_message_that_is_not_absorbed_can_be_exchanged(lab):
     # Frozen Heart: a proof for one statement is a proof for another that differs in what nothing binds
     given = lab.standard(options={"srs": lab.known_tau()})
+    given = replace(given, statement=replace(given.statement, limits=LIMITS))
     others = other_statements(lab, given.statement)
     labels = {label for label, _ in given.statement.public_messages()}
-    assert labels == {*others, "parts"}  # the number of parts frames them; no statement differs in it alone
+    assert labels == {*others, "limits", "parts"}  # how many there are: no statement differs in that alone
     for label, other in others.items():
         mutant = silent(label)
         data = lab.encode(given, lab.cheat(given, transcript=mutant))
@@ -536,6 +546,7 @@ def fixed_statement(**changes):
         "circuit": SimpleNamespace(n=1024, digest=bytes(range(32, 64))),
         "claim": Claim(5, 4, "maintenance"),
         "parts": parts,
+        "limits": LIMITS,
         "context": b"reader 7",
     }
     return Statement(**{**fields, **changes})
@@ -601,6 +612,9 @@ def test_the_golden_challenges_follow_from_the_text_of_the_protocol():
     append("snapshot", bytes(range(32)))
     append("circuit", bytes(range(32, 64)))
     append("claim", b"5/4 maintenance")
+    append("limits", (2).to_bytes(4, "big"))
+    append("limit", b"headroom >= 100000")
+    append("limit", b"net-exposure BTC <= 241/2")
     append("parts", (2).to_bytes(4, "big"))
     for role, slots, point in (("collateral", "0a", "a1"), ("positions", "0b", "b2")):
         text = json.dumps(
@@ -632,7 +646,7 @@ def test_the_golden_challenges_follow_from_the_text_of_the_protocol():
 
 ORDER = ["statement", "beta", "rho", "chi", "zeta", "v", "y"]
 ABSORBED = {
-    **dict.fromkeys(["protocol", "srs", "snapshot", "circuit", "claim", "parts", "part", "context"], "statement"),
+    **dict.fromkeys(["protocol", "srs", "snapshot", "circuit", "claim", "limits", "limit", "parts", "part", "context"], "statement"),
     **dict.fromkeys(["f", "mu", "gates"], "beta"),
     **dict.fromkeys(["h", "phi"], "chi"),
     "T": "zeta",
@@ -678,6 +692,8 @@ def variations():
     yield "statement", fixed_statement(circuit=SimpleNamespace(n=1024, digest=flip(statement.circuit.digest))), messages
     for claim in (Claim(5, 3, "maintenance"), Claim(7, 4, "maintenance"), Claim(5, 4, "initial")):
         yield "statement", fixed_statement(claim=claim), messages
+    for limits in (LIMITS[:1], LIMITS[::-1], (*LIMITS, LIMITS[0]), (Limit.parse("headroom >= 100001"), LIMITS[1])):
+        yield "statement", fixed_statement(limits=limits), messages
     for i, part in enumerate(statement.parts):
         for update in (
             {"alias": "x"},
@@ -739,14 +755,12 @@ def test_circuits_that_differ_in_size_alone_differ_in_their_statement(lab):
 
 def forced(monkeypatch, label, value):
     """A hash that gives one challenge a bad value at counter 0."""
-    import crypto.transcript
-
     real = crypto.transcript.keccak256
 
     def stub(data):
         framed = len(label).to_bytes(4, "big") + label.encode()
         if data[32:33] == b"\x02" and data[33:].startswith(framed + bytes(4)):
-            return (value << 256).to_bytes(64, "big")[:32] if data[-1] == 0 else value.to_bytes(32, "big")
+            return bytes(32) if data[-1] == 0 else value.to_bytes(32, "big")
         return real(data)
 
     monkeypatch.setattr(crypto.transcript, "keccak256", stub)

@@ -1,7 +1,7 @@
 """Basis contingency: each expiry loses in the worse direction of its forward.
 
-    t_e >= -sum_(i of e) q_i change[i, up],   t_e >= -sum_(i of e) q_i change[i, down],   t_e >= 0
-    floor:  W_g >= sum_e t_e over the group       added:  + sum_e t_e
+t_e >= -sum_(i of e) q_i change[i, up],   t_e >= -sum_(i of e) q_i change[i, down],   t_e >= 0
+floor:  W_g >= sum_e t_e over the group       added:  + sum_e t_e
 """
 
 from __future__ import annotations

@@ -12,33 +12,113 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.components.base import REQUIREMENTS, SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Requirement
+from engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
+from engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
+from engine.components.delta_shock_upper_bound import DeltaShockUpperBound, PublishedDeltaShockUpperBound
+from engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
+from engine.components.factors import Factors, PublishedFactors
+from engine.components.gain_offset import GainOffset, PublishedGainOffset
+from engine.components.gross_charge import GrossCharge, PublishedGrossCharge
 from engine.components.haircuts import AssetTerms, Haircuts, HaircutTier, PublishedHaircuts
+from engine.components.inter_commodity_credit import InterCommodityCredit, PublishedInterCommodityCredit
+from engine.components.joint_scenarios import JointScenarios, PublishedJointScenarios
+from engine.components.min_delta import MinDelta, PublishedMinDelta
+from engine.components.open_orders import OpenOrders, PublishedOpenOrders
+from engine.components.provisions import Fees, Funding, PublishedFees, PublishedFunding
 from engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
+from engine.components.span_scenarios import SpanScenarios
+from engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound, VegaTermUpperBound
 from engine.components.worst_scenario import PublishedWorstScenario, ScenarioGrid, Tail, WorstScenario
 
-PolicyComponent = Annotated[WorstScenario | ShortOptionMinimum | Haircuts, Field(discriminator="type")]
+PolicyComponent = Annotated[
+    CalendarCharge
+    | InterCommodityCredit
+    | SpanScenarios
+    | CollateralCharge
+    | DeltaShockUpperBound
+    | ExpectedShortfall
+    | Factors
+    | Fees
+    | Funding
+    | GainOffset
+    | GrossCharge
+    | Haircuts
+    | JointScenarios
+    | MinDelta
+    | OpenOrders
+    | ShortOptionMinimum
+    | VegaTermUpperBound
+    | WorstScenario,
+    Field(discriminator="type"),
+]
 PublishedComponent = Annotated[
-    PublishedWorstScenario | PublishedShortOptionMinimum | PublishedHaircuts, Field(discriminator="type")
+    PublishedCalendarCharge
+    | PublishedInterCommodityCredit
+    | PublishedCollateralCharge
+    | PublishedDeltaShockUpperBound
+    | PublishedExpectedShortfall
+    | PublishedFactors
+    | PublishedFees
+    | PublishedFunding
+    | PublishedGainOffset
+    | PublishedGrossCharge
+    | PublishedHaircuts
+    | PublishedJointScenarios
+    | PublishedMinDelta
+    | PublishedOpenOrders
+    | PublishedShortOptionMinimum
+    | PublishedVegaTermUpperBound
+    | PublishedWorstScenario,
+    Field(discriminator="type"),
 ]
 
 __all__ = [
     "REQUIREMENTS",
     "SCALE_BP",
     "AssetTerms",
+    "CalendarCharge",
     "Charge",
+    "CollateralCharge",
+    "DeltaShockUpperBound",
+    "ExpectedShortfall",
+    "Factors",
+    "Fees",
+    "Funding",
+    "GainOffset",
+    "GrossCharge",
     "HaircutTier",
     "Haircuts",
+    "InterCommodityCredit",
+    "JointScenarios",
     "Leg",
+    "MinDelta",
+    "OpenOrders",
     "PolicyComponent",
     "PolicyPart",
+    "PublishedCalendarCharge",
+    "PublishedCollateralCharge",
     "PublishedComponent",
+    "PublishedDeltaShockUpperBound",
+    "PublishedExpectedShortfall",
+    "PublishedFactors",
+    "PublishedFees",
+    "PublishedFunding",
+    "PublishedGainOffset",
+    "PublishedGrossCharge",
     "PublishedHaircuts",
+    "PublishedInterCommodityCredit",
+    "PublishedJointScenarios",
+    "PublishedMinDelta",
+    "PublishedOpenOrders",
     "PublishedPart",
     "PublishedShortOptionMinimum",
+    "PublishedVegaTermUpperBound",
     "PublishedWorstScenario",
     "Requirement",
     "ScenarioGrid",
     "ShortOptionMinimum",
+    "SpanScenarios",
     "Tail",
+    "VegaTermUpperBound",
     "WorstScenario",
 ]

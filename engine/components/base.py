@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from engine.valuation import Valuation
 from formats import InputError, Model, Seq
+
+if TYPE_CHECKING:
+    from engine.risk_arrays import RiskArrays
 
 Requirement = Literal["initial", "maintenance"]
 REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
@@ -162,6 +165,14 @@ class PolicyPart(Model):
             InputError: parameters or prices that do not fit; names the instrument or asset.
         """
         raise NotImplementedError
+
+    def publish_arrays(self, arrays: RiskArrays) -> PublishedPart | None:  # noqa: ARG002
+        """The same for imported SPAN arrays, from which nothing can be priced.
+
+        Raises:
+            InputError: a component that revalues contracts, or misses something in the file.
+        """
+        raise InputError("revalues contracts, which imported arrays do not allow", field=self.type)
 
 
 class Selective(Model):

@@ -13,7 +13,7 @@ which is convex in the positions. An offset above 1 would pay out more than was 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -78,13 +78,8 @@ class GainOffset(Selective, PolicyPart):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        members = [name for group in self.product_groups.values() for name in group.underlyings]
-        if len(set(members)) != len(members):
-            raise InputError("an underlying in two product groups", field="product_groups")
-        for name, group in self.product_groups.items():
-            counts = {len(self.overrides.get(member, self.grid).scenarios()) for member in group.underlyings}
-            if len(counts) > 1:
-                raise InputError("its underlyings have grids of different length", field=f"product_groups.{name}")
+        grids = {name: len(grid.scenarios()) for name, grid in {**self.overrides, "": self.grid}.items()}
+        check_product_groups(self.product_groups, lambda name: grids.get(name, grids[""]))
         return self
 
     def publish(self, valuation: Valuation) -> PublishedGainOffset:
@@ -97,25 +92,9 @@ class GainOffset(Selective, PolicyPart):
             risk[rows, : len(scenarios)] = valuation.profits(
                 rows, scenarios, vol_rule=grid.vol_rule(), time_step_ms=1000 * grid.time_step_seconds
             )
-        families = []
-        for name, places in classes_of(valuation.groups, {k: g.underlyings for k, g in self.product_groups.items()}):
-            terms = self.product_groups.get(name)
-            labels = [[scenario.label() for scenario in lists[place]] for place in places]
-            families.append(
-                Family(
-                    name=name,
-                    classes=tuple(
-                        OffsetClass(
-                            group=place,
-                            offset_bp=terms.offsets_bp.get(valuation.groups[place], terms.offset_bp) if terms else 0,
-                            cap=_cap(terms, valuation.groups[place]),
-                        )
-                        for place in places
-                    ),
-                    scenarios=tuple(_label(point, valuation.groups, places) for point in zip(*labels, strict=True)),
-                )
-            )
-        return PublishedGainOffset(requirements=self.requirements, families=tuple(families), risk=IntArray(risk))
+        labels = [[scenario.label() for scenario in scenarios] for scenarios in lists]
+        families = families_of(valuation.groups, self.product_groups, labels)
+        return PublishedGainOffset(requirements=self.requirements, families=families, risk=IntArray(risk))
 
 
 class OffsetClass(Model):
@@ -249,6 +228,38 @@ def classes_of(groups: Sequence[str], product_groups: Mapping[str, Sequence[str]
     grouped = {member for members in product_groups.values() for member in members}
     alone = [(underlying, [place]) for place, underlying in enumerate(groups) if underlying not in grouped]
     return [(name, places) for name, places in families if places] + alone
+
+
+def check_product_groups(product_groups: Mapping[str, ProductGroup], length: Callable[[str], int]) -> None:
+    """Refuse an underlying in two product groups, or a group of lists whose ``length`` differs. Raises InputError."""
+    members = [name for group in product_groups.values() for name in group.underlyings]
+    if len(set(members)) != len(members):
+        raise InputError("an underlying in two product groups", field="product_groups")
+    for name, group in product_groups.items():
+        if len({length(member) for member in group.underlyings}) > 1:
+            raise InputError("its underlyings have grids of different length", field=f"product_groups.{name}")
+
+
+def families_of(
+    groups: Sequence[str], product_groups: Mapping[str, ProductGroup], labels: Sequence[Sequence[str]]
+) -> tuple[Family, ...]:
+    """The families of a market's risk groups with their scenarios' labels, in the order of ``classes_of``."""
+    families = []
+    for name, places in classes_of(groups, {key: group.underlyings for key, group in product_groups.items()}):
+        terms = product_groups.get(name)
+        classes = tuple(
+            OffsetClass(
+                group=place,
+                offset_bp=terms.offsets_bp.get(groups[place], terms.offset_bp) if terms else 0,
+                cap=_cap(terms, groups[place]),
+            )
+            for place in places
+        )
+        points = zip(*(labels[place] for place in places), strict=True)
+        families.append(
+            Family(name=name, classes=classes, scenarios=tuple(_label(point, groups, places) for point in points))
+        )
+    return tuple(families)
 
 
 def _cap(terms: ProductGroup | None, underlying: str) -> int | None:

@@ -10,7 +10,7 @@ surcharge of 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,6 +19,9 @@ from engine.components.base import SCALE_BP, PolicyPart, PublishedPart
 from engine.decimals import to_units
 from engine.valuation import MONEY_DECIMALS, Valuation
 from formats import InputError, IntArray, Model, Seq
+
+if TYPE_CHECKING:
+    from engine.risk_arrays import RiskArrays
 
 MAX_TIERS = 32
 
@@ -96,9 +99,16 @@ class Haircuts(PolicyPart):
 
     def publish(self, valuation: Valuation) -> PublishedHaircuts:
         """Values per lot held and owed, exact. Raises InputError for an asset without terms."""
+        return self._published([asset.name for asset in valuation.market.assets], valuation.asset_prices)
+
+    def publish_arrays(self, arrays: RiskArrays) -> PublishedHaircuts:
+        """The same: collateral needs no pricing model."""
+        return self._published([asset.name for asset in arrays.assets], arrays.asset_prices)
+
+    def _published(self, assets: Sequence[str], prices: Sequence[int]) -> PublishedHaircuts:
         long_value, short_value, tiers = [], [], []
-        for slot, asset in enumerate(valuation.market.assets):
-            terms, price = self.terms(asset.name), valuation.asset_prices[slot]
+        for slot, (asset, price) in enumerate(zip(assets, prices, strict=True)):
+            terms = self.terms(asset)
             long_value.append(price * (SCALE_BP - terms.haircut_bp))
             short_value.append(price * (SCALE_BP + terms.negative_surcharge_bp))
             before, kept_back = terms.haircut_bp, 0

@@ -140,7 +140,9 @@ class ScenarioArray(Selective, PublishedPart):
         """Check the shape and range. Raises InputError."""
         shape = (len(group_of), len(self.scenarios))
         if self.risk.values.shape != shape or not self.scenarios:
-            raise InputError(f"has the shape {self.risk.values.shape}, not {shape} of one scenario at least", field="risk")
+            raise InputError(
+                f"has the shape {self.risk.values.shape}, not {shape} of one scenario at least", field="risk"
+            )
         if np.any(self.risk.values == np.iinfo(np.int64).min):
             raise InputError("a value outside 64 bits with sign", field="risk")
 

@@ -10,17 +10,22 @@ no scenario loss; ``added`` puts it on top and multiplies it by the requirement'
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
-from engine.valuation import Valuation
+from engine.decimals import to_fraction
+from engine.valuation import MONEY, Valuation
 from formats import InputError, IntArray
+
+if TYPE_CHECKING:
+    from engine.risk_arrays import RiskArrays
 
 RateBp = Annotated[int, Field(ge=0, le=10_000)]
 Mode = Literal["floor", "added", "flat"]
@@ -65,6 +70,28 @@ class ShortOptionMinimum(Selective, PolicyPart):
             charge=IntArray(charge),
             strikes=IntArray(place) if self.per == "strike" else None,
         )
+
+    def publish_arrays(self, arrays: RiskArrays) -> PublishedShortOptionMinimum | None:
+        """The file's own minimum per short contract, counted gross; rates of this policy need an index price.
+
+        Raises:
+            InputError: per strike, or a commodity whose minimum the file does not hold while the policy has a rate.
+        """
+        if self.per == "strike":
+            raise InputError("imported arrays hold a minimum per contract, none per strike", field=self.type)
+        charge = np.zeros(len(arrays.instruments), dtype=np.int64)
+        for slot, instrument in enumerate(arrays.instruments):
+            if instrument.kind != "option":
+                continue
+            rate = arrays.short_option_minimums.get(instrument.underlying)
+            if rate is None:
+                if self.rates_bp.get(instrument.underlying, self.rate_bp):
+                    raise InputError("the file has no short option minimum for it", field=instrument.underlying)
+                continue
+            charge[slot] = math.ceil(to_fraction(rate) * to_fraction(instrument.lot) * MONEY)
+        if not charge.any():
+            return None
+        return PublishedShortOptionMinimum(requirements=self.requirements, mode=self.mode, charge=IntArray(charge))
 
 
 class PublishedShortOptionMinimum(Selective, PublishedPart):

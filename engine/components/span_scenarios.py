@@ -7,13 +7,16 @@ published as ``worst_scenario``: gain positive, weights of the extreme scenarios
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from engine.components.base import PolicyPart, Selective
 from engine.components.worst_scenario import PublishedWorstScenario
 from engine.span import SpanModel
 from engine.valuation import Valuation
-from formats import IntArray
+from formats import InputError, IntArray
+
+if TYPE_CHECKING:
+    from engine.risk_arrays import RiskArrays
 
 
 class SpanScenarios(SpanModel, Selective, PolicyPart):
@@ -31,3 +34,21 @@ class SpanScenarios(SpanModel, Selective, PolicyPart):
             scenarios=tuple(labels for _ in valuation.groups),
             risk=IntArray(self.arrays(valuation)),
         )
+
+    def publish_arrays(self, arrays: RiskArrays) -> PublishedWorstScenario:
+        """Imported arrays as they are: nothing is priced, and the parameters above are not used."""
+        return PublishedWorstScenario(
+            requirements=self.requirements,
+            scenarios=tuple(arrays.scenarios for _ in arrays.groups),
+            risk=IntArray(arrays.gains_per_lot()),
+        )
+
+
+def span_model(valuation: Valuation, component: str) -> SpanScenarios:
+    """The policy's SPAN parameters. Raises InputError where it has none."""
+    model = valuation.part(SpanScenarios)
+    if model is None:
+        raise InputError(
+            "takes its deltas and scan ranges from span_scenarios, which the policy lacks", field=component
+        )
+    return model

@@ -50,6 +50,8 @@ class ShockRule(Model):
         tenor_floor_seconds: times to expiry below this count as this in the exponent.
         vol_floor_bp: a vol shocked upwards is at least this (5000 is an implied vol of 50 %).
         time_step_seconds: shocked values are taken this much closer to expiry, never past it.
+        inverse_in_coin: the P&L of inverse contracts counts in coins at today's index (a move s of M quote at price P
+            gains ``M s / (P (1+s))`` coins), for venues whose equity and margin are in coin, as Deribit's.
     """
 
     tenor_exponent_short_1e4: int = Field(default=0, ge=0, le=10_000)
@@ -57,6 +59,7 @@ class ShockRule(Model):
     tenor_floor_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
     vol_floor_bp: int = Field(default=0, ge=0, le=100_000)
     time_step_seconds: int = Field(default=0, ge=0, le=30 * 86_400)
+    inverse_in_coin: bool = False
 
     def vol_rule(self) -> VolRule:
         """How vol moves act on an instrument's own vol."""
@@ -65,6 +68,7 @@ class ShockRule(Model):
             exponent_long_1e4=self.tenor_exponent_long_1e4,
             tenor_floor_ms=1000 * self.tenor_floor_seconds,
             floor_1e9=100_000 * self.vol_floor_bp,
+            inverse_in_coin=self.inverse_in_coin,
         )
 
 

@@ -23,6 +23,7 @@ _ZERO = np.zeros((1, LIMBS, LANES), np.uint64)
 
 #: Blocks of eight additions that share an inversion: 3 KB each, a chunk stays in the second-level cache.
 CHUNK = 128
+_PAIR = 2 * LANES
 #: Blocks of a chunk's store per block of additions: x1, y1, s, num, den, the product of the denominators before.
 _SLOTS = 6
 #: Entries that ``sum_groups`` works on at a time.
@@ -90,20 +91,42 @@ def _exceptional_lanes(store: Blocks, at: int, second: Blocks, spare: Blocks) ->
 
 
 @kernel
-def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int, total: Blocks, point: Blocks) -> None:
-    """The second pass over a chunk: ``total`` is the product of its denominators, ``targets[start:]`` the results."""
-    invert_lanes(total)
-    for i in range(count - 1, -1, -1):
-        at = _SLOTS * i
-        _mul(point, 0, total, 0, store, at + _PREFIX)
-        _mul(total, 0, total, 0, store, at + _DEN)
-        _mul(point, 0, point, 0, store, at + _NUM)  # lambda
-        _mul(point, 1, point, 0, point, 0)
-        _sub(point, 1, point, 1, store, at + _S)  # x3
-        _sub(point, 2, store, at + _X1, point, 1)
-        _mul(point, 2, point, 2, point, 0)
-        _sub(point, 2, point, 2, store, at + _Y1)  # y3
-        store_points(out, targets, start + LANES * i, point, 1)
+def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int) -> None:
+    """All but the preparation of a chunk: results go to the rows ``targets[start:]``.
+
+    Two blocks at a time (``count`` is even), each with its own product of denominators: the processor works on both.
+    """
+    total, inverse = np.empty((2, LIMBS, LANES), np.uint64), np.empty((1, LIMBS, LANES), np.uint64)
+    slope, point = np.empty((2, LIMBS, LANES), np.uint64), np.empty((4, LIMBS, LANES), np.uint64)
+    for u in range(2):
+        _copy(total, u, _ONE, 0)
+    for i in range(0, count, 2):
+        for u in range(2):
+            _copy(store, _SLOTS * (i + u) + _PREFIX, total, u)
+            _mul(total, u, total, u, store, _SLOTS * (i + u) + _DEN)
+    _mul(inverse, 0, total, 0, total, 1)
+    invert_lanes(inverse)
+    _mul(slope, 0, inverse, 0, total, 1)
+    _mul(total, 1, inverse, 0, total, 0)
+    _copy(total, 0, slope, 0)
+    for i in range(count - 2, -1, -2):
+        for u in range(2):
+            _mul(slope, u, total, u, store, _SLOTS * (i + u) + _PREFIX)
+        for u in range(2):
+            _mul(slope, u, slope, u, store, _SLOTS * (i + u) + _NUM)
+        for u in range(2):
+            _mul(total, u, total, u, store, _SLOTS * (i + u) + _DEN)
+        for u in range(2):
+            _mul(point, 2 * u, slope, u, slope, u)
+        for u in range(2):
+            at = _SLOTS * (i + u)
+            _sub(point, 2 * u, point, 2 * u, store, at + _S)
+            _sub(point, 2 * u + 1, store, at + _X1, point, 2 * u)
+        for u in range(2):
+            _mul(point, 2 * u + 1, point, 2 * u + 1, slope, u)
+        for u in range(2):
+            _sub(point, 2 * u + 1, point, 2 * u + 1, store, _SLOTS * (i + u) + _Y1)
+            store_points(out, targets, start + LANES * (i + u), point, 2 * u)
 
 
 @kernel
@@ -111,23 +134,22 @@ def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entr
     """``out[targets[k]] = rows[left[k]] + rows[right[k]]`` for k < count, exact for every input.
 
     ``left`` and ``right`` are entries (``load_points``). The three arrays have at least ``count`` rounded up to a
-    multiple of eight elements: those after ``count`` are overwritten. ``out`` and ``rows`` may be one array if no
+    multiple of sixteen elements: those after ``count`` are overwritten. ``out`` and ``rows`` may be one array if no
     target is read later.
     """
     if count == 0:
         return
-    for k in range(count, (count + LANES - 1) // LANES * LANES):  # repeat the last addition to fill its block
+    padded = (count + _PAIR - 1) // _PAIR * _PAIR
+    for k in range(count, padded):  # repeat the last addition to fill its pair of blocks
         left[k], right[k], targets[k] = left[count - 1], right[count - 1], targets[count - 1]
     store = np.empty((CHUNK * _SLOTS, LIMBS, LANES), np.uint64)
     second = np.empty((2, LIMBS, LANES), np.uint64)
     spare = np.empty((_SLOTS + 3, LIMBS, LANES), np.uint64)
-    total = np.empty((1, LIMBS, LANES), np.uint64)
-    for start in range(0, count, CHUNK * LANES):
-        blocks = min(CHUNK, (count - start + LANES - 1) // LANES)
-        _copy(total, 0, _ONE, 0)
+    for start in range(0, padded, CHUNK * LANES):
+        blocks = min(CHUNK, (padded - start) // LANES)
         for i in range(blocks):
             at, k = _SLOTS * i, start + LANES * i
-            ahead = min(k + 2 * LANES, count - 1) // LANES * LANES
+            ahead = min(k + 2 * LANES, padded - LANES)
             prefetch_points(rows, left, ahead)
             prefetch_points(rows, right, ahead)
             load_points(store, at + _X1, rows, left, k)
@@ -137,27 +159,21 @@ def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entr
             _add(store, at + _S, second, 0, store, at + _X1)
             if _zero_lanes(store, at + _DEN) | _zero_lanes(store, at + _Y1) | _zero_lanes(second, 1):
                 _exceptional_lanes(store, at, second, spare)
-            _copy(store, at + _PREFIX, total, 0)
-            _mul(total, 0, total, 0, store, at + _DEN)
-        _finish(out, targets, store, start, blocks, total, spare)
+        _finish(out, targets, store, start, blocks)
 
 
 @kernel
 def double_rows(rows: Rows, start: int, count: int, times: int) -> None:
     """``rows[start + count + k] = 2^times rows[start + k]`` for k < count."""
-    blocks_needed = (count + LANES - 1) // LANES
-    sources = np.empty(blocks_needed * LANES, np.int32)
-    targets = np.empty(blocks_needed * LANES, np.int32)
-    for k in range(blocks_needed * LANES):
+    padded = (count + _PAIR - 1) // _PAIR * _PAIR
+    sources, targets = np.empty(padded, np.int32), np.empty(padded, np.int32)
+    for k in range(padded):
         sources[k] = 2 * (start + min(k, count - 1))
         targets[k] = start + count + min(k, count - 1)
     store = np.empty((CHUNK * _SLOTS, LIMBS, LANES), np.uint64)
-    spare = np.empty((_SLOTS + 3, LIMBS, LANES), np.uint64)
-    total = np.empty((1, LIMBS, LANES), np.uint64)
     for _ in range(times):
-        for first in range(0, count, CHUNK * LANES):
-            blocks = min(CHUNK, (count - first + LANES - 1) // LANES)
-            _copy(total, 0, _ONE, 0)
+        for first in range(0, padded, CHUNK * LANES):
+            blocks = min(CHUNK, (padded - first) // LANES)
             for i in range(blocks):
                 at = _SLOTS * i
                 load_points(store, at + _X1, rows, sources, first + LANES * i)
@@ -167,10 +183,8 @@ def double_rows(rows: Rows, start: int, count: int, times: int) -> None:
                     for lane in range(LANES):
                         if infinite & (1 << lane):
                             _copy_lane(store, at + _DEN, _ONE, 0, lane)
-                _copy(store, at + _PREFIX, total, 0)
-                _mul(total, 0, total, 0, store, at + _DEN)
-            _finish(rows, targets, store, first, blocks, total, spare)
-        for k in range(blocks_needed * LANES):
+            _finish(rows, targets, store, first, blocks)
+        for k in range(padded):
             sources[k] = 2 * targets[k]
 
 
@@ -195,7 +209,7 @@ def _no_memory(entries: int) -> tuple[Rows, Rows, Entries]:
     return (
         np.empty((rows, ROW), dtype=np.uint64),
         np.empty((rows, ROW), dtype=np.uint64),
-        np.empty((3, entries // 2 + 2 * LANES), dtype=np.int32),
+        np.empty((3, entries // 2 + _PAIR), dtype=np.int32),
     )
 
 

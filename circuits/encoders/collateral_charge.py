@@ -1,0 +1,17 @@
+"""Collateral charge: + sum_j charge_j h_j, with h_j the held side of collateral slot j.
+
+A prover that overstates h_j only raises its own charge.
+"""
+
+from __future__ import annotations
+
+from circuits.requirement import Requirement
+from circuits.system import Form
+from engine.components import PublishedCollateralCharge
+
+
+def encode(component: PublishedCollateralCharge, requirement: Requirement) -> None:
+    """One flat addition."""
+    charges = enumerate(component.charge.values.tolist())
+    total = sum((requirement.system.collateral(j)[0] * charge for j, charge in charges), Form())
+    requirement.addition(component.type, "collateral charge", total, factored=False)

@@ -1,0 +1,10 @@
+"""Public multipliers: part of the requirement's factor (``Snapshot.factor_bp``), nothing of their own."""
+
+from __future__ import annotations
+
+from circuits.requirement import Requirement
+from engine.components import PublishedFactors
+
+
+def encode(component: PublishedFactors, requirement: Requirement) -> None:
+    """No equation: the factor stands in the claim's."""

@@ -1,0 +1,16 @@
+"""Open orders: ``sum_j rate_j (h_j + o_j)``, with h_j and o_j what is held and owed; overstating both costs more."""
+
+from __future__ import annotations
+
+from circuits.requirement import Requirement
+from circuits.system import Form
+from engine.components import SCALE_BP, PublishedOpenOrders
+
+
+def encode(component: PublishedOpenOrders, requirement: Requirement) -> None:
+    """One addition."""
+    total = Form()
+    for j, rate in enumerate(component.rate.values.tolist()):
+        held, owed = requirement.system.collateral(j)
+        total += (held + owed) * rate
+    requirement.addition(component.type, "open orders", total, scale=SCALE_BP, factored=component.mode == "added")

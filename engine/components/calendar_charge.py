@@ -1,0 +1,302 @@
+"""Calendar charge: SPAN's intra-commodity spread charge, and delivery charges.
+
+Scanning risk lets a long month offset a short one of the same commodity in full; the calendar charge is what that
+hedge costs. Deltas are added up by contract period; spreads are formed in published order from what is left
+(``engine.spreads``), each at its charge. CME, "SPAN methodology", intra-commodity spread charge (record types 3, C
+and E); NSE Clearing charges one rate for every pair of expiries.
+
+The charge of a spread, ``min(long, short)``, is not convex. The policy says which of two ways is meant:
+
+* ``exact``: the published number, by hidden bits in the circuit. Only for spreads that take equal deltas of all legs;
+* ``convex_bound``: an upper bound. A spread that takes k deltas in all costs charge / k a delta, and no delta is used
+  twice, so the charge is at most the sum over periods of ``|delta|`` times the largest such rate of any spread that the
+  period is in. For a flat rate it is the rate times half the gross delta: exact where long and short deltas balance.
+
+Delivery charges (record type 4) are a rate on every delta of a period near delivery: convex either way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.span_scenarios import span_model
+from engine.decimals import format_time, parse_time, to_fraction
+from engine.exact import Int64Array
+from engine.spread_rules import CalendarRules, CalendarSpread, whole_ratios
+from engine.spreads import (
+    PublishedLeg,
+    PublishedSpread,
+    Shares,
+    check_spreads,
+    form_spreads,
+    smallest_count,
+    smallest_share,
+)
+from engine.valuation import MONEY, Valuation
+from formats import InputError, IntArray, Seq
+
+if TYPE_CHECKING:
+    from engine.risk_arrays import RiskArrays
+
+#: Deltas are counted in 1e-9, so a charge per delta times them is in this part of a money unit.
+SCALE = 10**9
+Method = Literal["exact", "convex_bound"]
+
+
+class Account(NamedTuple):
+    """A contract period of a risk group: its name, days to expiry where they are known, and its slots' deltas."""
+
+    group: int
+    period: str
+    days: int | None
+
+
+class CalendarCharge(Selective, PolicyPart):
+    """Calendar spreads by underlying; ``default`` holds the rules of underlyings that are not named.
+
+    Imported SPAN arrays bring their own rules, which come before these. Positions without an expiry (perpetuals,
+    spot) are in no calendar spread.
+    """
+
+    type: Literal["calendar_charge"] = "calendar_charge"
+    method: Method
+    underlyings: dict[str, CalendarRules] = Field(default_factory=dict)
+    default: CalendarRules | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, rules in self._all_rules():
+            for spread in rules.spreads:
+                _check_method(self.method, spread, name)
+        return self
+
+    def _all_rules(self) -> list[tuple[str, CalendarRules]]:
+        return [*self.underlyings.items(), *((("default", self.default),) if self.default else ())]
+
+    def publish(self, valuation: Valuation) -> PublishedCalendarCharge | None:
+        """Accounts, spreads and charges of a market; deltas are those of the policy's ``span_scenarios``.
+
+        Raises:
+            InputError: no ``span_scenarios``, spreads without one meaning; names the underlying.
+        """
+        instruments = valuation.market.instruments
+        now = parse_time(valuation.market.time)
+        places: list[Account | None] = []
+        for instrument, group in zip(instruments, valuation.group_of.tolist(), strict=True):
+            if instrument.expiry is None:
+                places.append(None)
+                continue
+            expiry = parse_time(instrument.expiry)
+            days = expiry // 86_400_000 - now // 86_400_000
+            places.append(Account(group, format_time(expiry)[:10].replace("-", ""), days))
+        rules = {group: self.underlyings.get(name, self.default) for group, name in enumerate(valuation.groups)}
+        prices = {
+            group: to_fraction(valuation.market.underlying(name).index_price)
+            for group, name in enumerate(valuation.groups)
+        }
+        deltas = span_model(valuation, self.type).deltas(valuation)
+        return self._published(valuation.groups, rules, prices, places, deltas)
+
+    def publish_arrays(self, arrays: RiskArrays) -> PublishedCalendarCharge | None:
+        """The same from imported arrays, with the file's deltas and, where it has any, its rules."""
+        rules = {
+            group: arrays.calendars.get(name, self.underlyings.get(name, self.default))
+            for group, name in enumerate(arrays.groups)
+        }
+        places = [
+            None if instrument.period is None else Account(group, instrument.period, None)
+            for instrument, group in zip(arrays.instruments, arrays.group_of, strict=True)
+        ]
+        return self._published(arrays.groups, rules, {}, places, arrays.deltas_per_lot())
+
+    def _published(
+        self,
+        groups: Sequence[str],
+        rules: dict[int, CalendarRules | None],
+        prices: dict[int, Fraction],
+        places: Sequence[Account | None],
+        deltas: Int64Array,
+    ) -> PublishedCalendarCharge | None:
+        accounts = sorted({place for place in places if place is not None}, key=lambda a: a[:2])
+        accounts = list({account[:2]: account for account in accounts}.values())
+        at = {account[:2]: place for place, account in enumerate(accounts)}
+        spreads: list[PublishedSpread] = []
+        charges: list[int] = []
+        delivery = [0] * len(accounts)
+        for group, name in enumerate(groups):
+            chosen = rules.get(group)
+            if chosen is None:
+                continue
+            own = [account for account in accounts if account.group == group]
+            periods = [account.period for account in own]
+            for number, spread in enumerate(chosen.spreads, 1):
+                _check_method(self.method, spread, name)
+                members = [chosen.members(leg, periods) for leg in spread.legs]
+                if not all(members):
+                    continue  # a leg without a single contract: no such spread can be formed
+                ratios = whole_ratios([leg.ratio for leg in spread.legs])
+                per_spread = spread.charge.of(prices.get(group)) * MONEY
+                total = sum((to_fraction(leg.ratio) for leg in spread.legs), Fraction(0))
+                # exact: per delta of each leg; bound: per delta of all legs together
+                per = to_fraction(spread.legs[0].ratio) if self.method == "exact" else total
+                charges.append(math.ceil(per_spread / per))
+                spreads.append(
+                    PublishedSpread(
+                        label=f"{name} calendar spread {number}",
+                        legs=tuple(
+                            PublishedLeg(
+                                accounts=tuple(at[group, periods[member]] for member in chosen_members),
+                                ratio=1 if self.method == "exact" else ratio,
+                                side=leg.side,
+                            )
+                            for leg, ratio, chosen_members in zip(spread.legs, ratios, members, strict=True)
+                        ),
+                    )
+                )
+            for account in own:
+                for rule in chosen.delivery:
+                    near = (
+                        rule.period == account.period
+                        if rule.period is not None
+                        else account.days is not None and account.days <= (rule.within_days or 0)
+                    )
+                    if near:
+                        delivery[at[account[:2]]] += math.ceil(rule.charge.of(prices.get(group)) * MONEY)
+        if not spreads and not any(delivery):
+            return None
+        return PublishedCalendarCharge(
+            requirements=self.requirements,
+            method=self.method,
+            deltas=IntArray(deltas),
+            account_of=IntArray(np.array([-1 if place is None else at[place[:2]] for place in places], dtype=np.int64)),
+            accounts=tuple(f"{groups[account.group]} {account.period}" for account in accounts),
+            account_groups=tuple(account.group for account in accounts),
+            spreads=tuple(spreads),
+            charges=tuple(charges),
+            delivery=tuple(delivery),
+        )
+
+
+class PublishedCalendarCharge(Selective, PublishedPart):
+    """Spreads as integers. The charge of a group is an offset of its losses.
+
+    Attributes:
+        deltas: [N] 1e-9 deltas per lot.
+        account_of: [N] the account of each slot, -1 for none.
+        accounts: names; ``account_groups`` their risk groups.
+        spreads: in published order; each within one group.
+        charges: money units for each spread: ``exact`` per delta of each leg, ``convex_bound`` per delta of all legs.
+        delivery: money units per delta of each account.
+    """
+
+    type: Literal["calendar_charge"] = "calendar_charge"
+    method: Method
+    deltas: IntArray
+    account_of: IntArray
+    accounts: Seq[str]
+    account_groups: Seq[int]
+    spreads: Seq[PublishedSpread]
+    charges: Seq[int]
+    delivery: Seq[int]
+
+    def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
+        """Check shapes, signs, that accounts and spreads lie in one group, and that spreads have one meaning."""
+        for field, array in (("deltas", self.deltas), ("account_of", self.account_of)):
+            if array.values.shape != (len(group_of),):
+                raise InputError(f"has the shape {array.values.shape}, not ({len(group_of)},)", field=field)
+        if len(self.account_groups) != len(self.accounts) or len(self.delivery) != len(self.accounts):
+            raise InputError("one group and one delivery charge for each account", field="accounts")
+        if len(self.charges) != len(self.spreads):
+            raise InputError("one charge for each spread", field="charges")
+        if min((*self.charges, *self.delivery), default=0) < 0:
+            raise InputError("a negative charge", field="charges")
+        for account, group in zip(self.account_of.values.tolist(), group_of, strict=True):
+            if not -1 <= account < len(self.accounts) or (account >= 0 and self.account_groups[account] != group):
+                raise InputError("an account that does not exist, or is of another risk group", field="account_of")
+        if not all(0 <= group < groups for group in self.account_groups):
+            raise InputError("a risk group that does not exist", field="account_groups")
+        for spread in self.spreads:
+            named = [account for leg in spread.legs for account in leg.accounts]
+            if not all(0 <= account < len(self.accounts) for account in named):
+                raise InputError("an account that does not exist", field=spread.label)
+            if len({self.account_groups[account] for account in named}) != 1:
+                raise InputError("a calendar spread across risk groups", field=spread.label)
+            if self.method == "exact" and any(leg.ratio != 1 for leg in spread.legs):
+                raise InputError("exact calendar spreads take equal deltas of all legs", field=spread.label)
+        if self.method == "exact":
+            check_spreads(self.spreads, len(self.accounts))
+
+    def spreads_of(self, group: int) -> list[int]:
+        """The places of a group's spreads, in published order."""
+        return [i for i, s in enumerate(self.spreads) if self.account_groups[s.legs[0].accounts[0]] == group]
+
+    def bounds(self) -> list[int]:
+        """For ``convex_bound``: money units per delta of each account, the largest rate of the spreads it is in."""
+        rates = [0] * len(self.accounts)
+        for spread, charge in zip(self.spreads, self.charges, strict=True):
+            for account in {account for leg in spread.legs for account in leg.accounts}:
+                rates[account] = max(rates[account], charge)
+        return rates
+
+    def assess(self, legs: Sequence[Leg]) -> Charge:
+        """An offset of each group, in 1e-9 money units."""
+        net = [0] * len(self.accounts)
+        for leg, account, delta in self._deltas(legs):
+            net[account] += delta * leg.lots
+        gross = self._gross_rates()
+        amounts: dict[int, int] = defaultdict(int)
+        for account, delta in enumerate(net):
+            amounts[self.account_groups[account]] += gross[account] * abs(delta)
+        if self.method == "exact":
+            sides = [(max(delta, 0), max(-delta, 0)) for delta in net]
+            counts = form_spreads(self.spreads, sides, smallest_count)
+            for spread, charge, count in zip(self.spreads, self.charges, counts, strict=True):
+                amounts[self.account_groups[spread.legs[0].accounts[0]]] += charge * count
+        return Charge(offsets={group: amount for group, amount in amounts.items() if amount}, scale=SCALE)
+
+    def offset_shares(self, legs: Sequence[Leg], group: int) -> Sequence[int]:
+        """Each leg's part of a group's charge: what binds each spread, shared out by delta."""
+        parts = [[0] * len(legs) for _ in self.accounts]
+        places = {leg.slot: i for i, leg in enumerate(legs)}
+        for leg, account, delta in self._deltas(legs):
+            if leg.group == group:
+                parts[account][places[leg.slot]] = delta * leg.lots
+        total = Shares([0] * len(legs))
+        for rate, part in zip(self._gross_rates(), parts, strict=True):
+            total = total + Shares(part) * (rate if sum(part) > 0 else -rate)
+        if self.method == "exact":
+            none = Shares([0] * len(legs))
+            sides = [(Shares(p), none) if sum(p) > 0 else (none, none - Shares(p)) for p in parts]
+            chosen = self.spreads_of(group)
+            counts = form_spreads([self.spreads[i] for i in chosen], sides, smallest_share)
+            for place, count in zip(chosen, counts, strict=True):
+                total = total + count * self.charges[place]
+        return total.parts
+
+    def _gross_rates(self) -> list[int]:
+        """Money units for every delta of an account, long or short."""
+        if self.method == "exact":
+            return list(self.delivery)
+        return [bound + rate for bound, rate in zip(self.bounds(), self.delivery, strict=True)]
+
+    def _deltas(self, legs: Sequence[Leg]) -> list[tuple[Leg, int, int]]:
+        """The legs that have an account, with it and their delta per lot."""
+        found = ((leg, int(self.account_of.values[leg.slot]), int(self.deltas.values[leg.slot])) for leg in legs)
+        return [item for item in found if item[1] >= 0]
+
+
+def _check_method(method: Method, spread: CalendarSpread, name: str) -> None:
+    if method == "exact" and len({to_fraction(leg.ratio) for leg in spread.legs}) != 1:
+        raise InputError(
+            "an exact calendar spread takes equal deltas of all its legs",
+            field=name,
+            hint='"method": "convex_bound" takes any ratios',
+        )

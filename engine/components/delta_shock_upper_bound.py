@@ -1,0 +1,87 @@
+"""Delta shock, bounded from above: the liquidity charge on a large net delta, made convex.
+
+Deribit's delta shock (its portfolio margin parameters ``delta_total_liq_shock_threshold``, ``max_delta_shock`` and a
+slope per USD): nothing up to a threshold T, then a rate that grows with the delta D up to a cap,
+
+    f(D) = D min(cap, cap (D - T)^+ / (S - T))            S: where the cap is reached
+
+f is convex up to S and bends down there, so it is not convex, and a charge with a sign bit per book would be needed to
+prove it exactly. This component charges the smallest function that is linear between n + 1 equidistant points of
+[T, S], equal to f on those, and continues its last line beyond S: never below f, convex, exact at the n + 1 points. The
+name says so: the number is an upper bound of the exchange's. The engine computes this bound, and the circuit the same.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.components.base import SCALE_BP, PolicyPart, Selective
+from engine.components.pools import Line, Mode, NetPools, Pool
+from engine.decimals import to_fraction
+from engine.notional import delta_notionals
+from engine.valuation import Valuation
+from formats import InputError, IntArray, Model
+
+SCALE = 10**9
+
+
+class DeltaShock(Model):
+    """The parameters: ``threshold`` and ``saturation`` in quote, the rate reached there, chords between them."""
+
+    threshold: str
+    saturation: str
+    cap_bp: int = Field(gt=0, le=SCALE_BP)
+    chords: int = Field(default=8, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = to_fraction(self.threshold, field="threshold"), to_fraction(self.saturation, field="saturation")
+        if not 0 <= low < high:
+            raise InputError("must be above the threshold, which must not be negative", field="saturation")
+        return self
+
+    def lines(self, money_unit: Fraction) -> tuple[Line, ...]:
+        """The chords as lines in 1/10^9 money units, slopes rounded up and starts down: never below f."""
+        low, high = (to_fraction(text) * money_unit for text in (self.threshold, self.saturation))
+        cap = Fraction(self.cap_bp, SCALE_BP)
+        points = [low + (high - low) * k / self.chords for k in range(self.chords + 1)]
+        charges = [point * cap * k / self.chords for k, point in enumerate(points)]
+        lines = []
+        for k in range(self.chords):
+            slope = (charges[k + 1] - charges[k]) / (points[k + 1] - points[k])
+            start = slope * points[k] - charges[k]
+            lines.append(Line(slope=ceil(SCALE * slope), start=floor(SCALE * start)))
+        return tuple(lines)
+
+
+class DeltaShockUpperBound(Selective, PolicyPart):
+    """The charge per underlying, ``overrides`` first."""
+
+    type: Literal["delta_shock_upper_bound"] = "delta_shock_upper_bound"
+    mode: Mode = "added"
+    shock: DeltaShock
+    overrides: dict[str, DeltaShock] = Field(default_factory=dict)
+
+    def publish(self, valuation: Valuation) -> PublishedDeltaShockUpperBound:
+        """Delta notionals per lot in money units, and the lines of each underlying."""
+        return PublishedDeltaShockUpperBound(
+            requirements=self.requirements,
+            mode=self.mode,
+            scale=SCALE,
+            pools=tuple(
+                Pool(name=name, group=g, lines=self.overrides.get(name, self.shock).lines(valuation.money_unit))
+                for g, name in enumerate(valuation.groups)
+            ),
+            pool=IntArray(valuation.group_of),
+            value=IntArray(delta_notionals(valuation)),
+        )
+
+
+class PublishedDeltaShockUpperBound(NetPools):
+    """``value``: delta notional of one lot long; a pool is the net delta of an underlying."""
+
+    type: Literal["delta_shock_upper_bound"] = "delta_shock_upper_bound"

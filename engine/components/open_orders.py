@@ -1,0 +1,58 @@
+"""Open orders: a provision for resting orders, at public rates on their hidden sizes.
+
+Sizes of orders are hidden quantities like any other: they are balances of collateral slots of their own, whose price is
+the notional of one lot and whose balance is the gross size of the orders. They count for nothing as collateral (a
+haircut of 10000, which a policy is checked for). Deribit, OKX and Bybit add such a margin to the initial requirement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
+from engine.valuation import Valuation
+from formats import InputError, IntArray
+
+RateBp = Annotated[int, Field(ge=0, le=10 * SCALE_BP)]
+
+
+class OpenOrders(Selective, PolicyPart):
+    """``assets``: basis points of the value of a balance, by the name of the slot that holds the orders."""
+
+    type: Literal["open_orders"] = "open_orders"
+    mode: Literal["added", "flat"] = "flat"
+    assets: dict[str, RateBp] = Field(min_length=1)
+
+    def publish(self, valuation: Valuation) -> PublishedOpenOrders:
+        """Charges per lot, exact. Raises InputError past 64 bits."""
+        names = [asset.name for asset in valuation.market.assets]
+        rates = [price * self.assets.get(name, 0) for name, price in zip(names, valuation.asset_prices, strict=True)]
+        if any(rate >= 1 << 63 for rate in rates):
+            raise InputError("a charge per lot past 64 bits", field="assets", hint="use a smaller lot")
+        return PublishedOpenOrders(
+            requirements=self.requirements, mode=self.mode, rate=IntArray(np.array(rates, dtype=np.int64))
+        )
+
+
+class PublishedOpenOrders(Selective, PublishedPart):
+    """``rate`` [M]: valuation units (money unit / 10^4) per lot of a balance, held or owed, >= 0."""
+
+    type: Literal["open_orders"] = "open_orders"
+    mode: Literal["added", "flat"]
+    rate: IntArray
+
+    def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
+        """Check the shape and signs. Raises InputError."""
+        if self.rate.values.shape != (assets,):
+            raise InputError(f"has the shape {self.rate.values.shape}, not ({assets},)", field="rate")
+        if np.any(self.rate.values < 0):
+            raise InputError("a negative rate", field="rate")
+
+    def assess_balances(self, lots: Sequence[int]) -> Charge:
+        """The sum over balances."""
+        total = sum(abs(balance) * rate for balance, rate in zip(lots, self.rate.values.tolist(), strict=True))
+        return Charge(addition=total, scale=SCALE_BP) if self.mode == "added" else Charge(flat=total, scale=SCALE_BP)

@@ -1,0 +1,56 @@
+"""Roll shock: what futures and perpetuals could lose to their underlying when they are rolled.
+
+Deribit portfolio margin (docs.deribit.com, ``private/pme/simulate``): with T years to expiry, 0 for a perpetual,
+
+    sum over futures and perpetuals of |coins| x max(min_annualised_move, annualised_move_risk x T)
+
+part of the risk matrix margin, so multiplied by the requirement's factor.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from engine.components.base import SCALE_BP, PolicyPart, Selective
+from engine.components.gross_charge import PublishedGrossCharge
+from engine.components.oracle_confidence import gross_charge
+from engine.decimals import parse_time
+from engine.notional import notional
+from engine.revaluation import basis_points
+from engine.valuation import MS_PER_YEAR, Valuation
+from formats import Model
+
+
+class RollRate(Model):
+    """The two parameters of a currency, in basis points of notional."""
+
+    min_annualised_move_bp: int = Field(ge=0, le=SCALE_BP)
+    annualised_move_risk_bp: int = Field(ge=0, le=SCALE_BP)
+
+
+class RollShock(Selective, PolicyPart):
+    """Rates for all underlyings, and for single ones instead."""
+
+    type: Literal["roll_shock"] = "roll_shock"
+    rate: RollRate
+    overrides: dict[str, RollRate] = Field(default_factory=dict)
+
+    NEEDS_SIDES: ClassVar[bool] = True
+
+    def publish(self, valuation: Valuation) -> PublishedGrossCharge | None:
+        """A gross charge in money units per lot, rounded half away from zero; None where nothing rolls."""
+        now = parse_time(valuation.market.time)
+        size = np.zeros(valuation.size, dtype=np.int64)
+        for slot, instrument in enumerate(valuation.market.instruments):
+            if instrument.kind not in ("future", "perpetual"):
+                continue
+            terms = self.overrides.get(instrument.underlying, self.rate)
+            time = max(parse_time(instrument.expiry) - now, 0) if instrument.expiry else 0
+            grown = basis_points(terms.annualised_move_risk_bp) * Fraction(time, MS_PER_YEAR)
+            rate = max(basis_points(terms.min_annualised_move_bp), grown)
+            size[slot] = valuation.money(rate * notional(valuation, slot), instrument.id)
+        return gross_charge(valuation, size, self.requirements, "added") if size.any() else None

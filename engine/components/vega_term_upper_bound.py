@@ -1,0 +1,61 @@
+"""Vega term structure, bounded from above: a charge on vega that offsets across expiries.
+
+Vol does not move in parallel, so venues charge vega that is long in one expiry and short in another: Deribit's first
+portfolio margin 25 % of offsetting vegas, Bybit a rate of hedged vega, OKX its MR3. What offsets is ``(sum_e |v_e| -
+|sum_e v_e|) / 2``, a difference of convex functions: it is not convex and cannot be charged with one-sided witnesses.
+This component charges ``sum_e |v_e| / 2`` times the move, which is never less, and equal where the vegas balance (the
+case that the charge is for); a book with all its vega on one side is overcharged by half of it. The name says so. The
+engine computes this bound, and the circuit the same.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from engine.components.base import SCALE_BP, PolicyPart, Selective
+from engine.components.pools import Line, Mode, NetPools, Pool
+from engine.notional import vegas
+from engine.valuation import Valuation
+from formats import IntArray
+
+#: Half of what offsets, times basis points of volatility.
+SCALE = 2 * SCALE_BP
+
+
+class VegaTermUpperBound(Selective, PolicyPart):
+    """``vol_move_bp``: the move of one expiry's vol against the others', absolute (100 is one vol point)."""
+
+    type: Literal["vega_term_upper_bound"] = "vega_term_upper_bound"
+    mode: Mode = "added"
+    vol_move_bp: int = Field(gt=0, le=SCALE_BP)
+
+    def publish(self, valuation: Valuation) -> PublishedVegaTermUpperBound | None:
+        """Vegas per lot in money units per 1.00 of vol; a pool is an expiry. None without options."""
+        pool = np.full(valuation.size, -1, dtype=np.int64)
+        keys: dict[tuple[int, str], int] = {}
+        for slot, instrument in enumerate(valuation.market.instruments):
+            if instrument.kind == "option":
+                group = int(valuation.group_of[slot])
+                pool[slot] = keys.setdefault((group, instrument.expiry or ""), len(keys))
+        if not keys:
+            return None
+        return PublishedVegaTermUpperBound(
+            requirements=self.requirements,
+            mode=self.mode,
+            scale=SCALE,
+            pools=tuple(
+                Pool(name=f"{valuation.groups[g]} {expiry}", group=g, lines=(Line(slope=self.vol_move_bp),))
+                for g, expiry in keys
+            ),
+            pool=IntArray(pool),
+            value=IntArray(vegas(valuation)),
+        )
+
+
+class PublishedVegaTermUpperBound(NetPools):
+    """``value``: vega of one lot long; a pool is the net vega of one expiry of an underlying."""
+
+    type: Literal["vega_term_upper_bound"] = "vega_term_upper_bound"

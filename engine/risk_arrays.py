@@ -1,0 +1,295 @@
+"""Imported SPAN arrays: what a clearing house published, and snapshots built from it without any pricing.
+
+A risk-parameter file holds the arrays themselves, so nothing is priced here: gains per contract, deltas, premiums,
+scan ranges, calendar and inter-commodity spreads. It holds no vol surface and no way to revalue a contract: there are
+no Greeks beyond SPAN's composite delta, and nothing here says otherwise. Importers (``engine.importers``) turn signs
+round (SPAN writes losses of a long as positive), and explain each choice in ``notes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cached_property
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from engine.decimals import parse_time, to_fraction, to_units
+from engine.exact import Int64Array, round_half_away
+from engine.market import Asset, Kind, Name, OptionType
+from engine.policy import Policy, check_domain_size
+from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot, whole_digits
+from engine.spread_rules import CalendarRules, CreditSpread, Period
+from engine.valuation import MONEY, asset_price
+from formats import Document, InputError, IntArray, Model, Seq
+
+MAX_ARRAYS = 1 << 16
+SCENARIOS = 16
+DELTA = 10**9
+#: Decimals of array values: a millionth of the currency, finer than any published file.
+ARRAY_DECIMALS = 6
+
+#: SPAN's scenarios in file order, as labels.
+SCENARIO_LABELS = (
+    *(
+        f"{2 * i + j} price {move} scan vol {vol}"
+        for i, move in enumerate(("0", "+1/3", "-1/3", "+2/3", "-2/3", "+1", "-1"))
+        for j, vol in ((1, "up"), (2, "down"))
+    ),
+    "15 price up extreme",
+    "16 price down extreme",
+)
+
+
+class ArrayInstrument(Model):
+    """A contract with a risk array.
+
+    Attributes:
+        underlying: the combined commodity, which is its risk group.
+        period: the contract period that its delta belongs to; an option's is that of its underlying contract.
+        multiplier: currency per point of price of one contract.
+        lot: contracts in a lot, the unit that books are counted in. Files do not hold it: it is given.
+        price: price in points; None where the file has none.
+        premium: whether an option's premium is paid up front, so that the option has value as equity.
+    """
+
+    id: Name
+    kind: Kind
+    underlying: Name
+    period: Period | None = None
+    expiry: str | None = None
+    strike: str | None = None
+    option_type: OptionType | None = None
+    multiplier: str = "1"
+    lot: str
+    price: str | None = None
+    premium: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("multiplier", "lot"):
+            if to_fraction(getattr(self, name), field=f"{self.id} {name}") <= 0:
+                raise InputError("must be above 0", field=f"{self.id} {name}")
+        if self.expiry is not None:
+            parse_time(self.expiry, field=f"{self.id} expiry")
+        if self.strike is not None:
+            to_fraction(self.strike, field=f"{self.id} strike")
+        if self.price is not None and to_fraction(self.price, field=f"{self.id} price") < 0 and self.kind == "option":
+            raise InputError("an option with a negative price", field=f"{self.id} price")
+        return self
+
+
+class RiskArrays(Document):
+    """Arrays and parameters of one file, N contracts.
+
+    Attributes:
+        gains: [N, 16] gain of one contract long in 1e-6 of the currency, weights of the extreme scenarios applied.
+        deltas: [N] composite delta of one contract long in 1e-9, delta scaling factors applied.
+        short_option_minimums: currency per short option contract, by combined commodity.
+        price_scans: price scan range, currency per delta, by combined commodity.
+        calendars: calendar spreads by combined commodity.
+        credits: inter-commodity spreads in published order.
+        assets: what collateral is held in.
+
+    Raises:
+        InputError: shapes or names that do not fit, a scale of values that fits no lot: names the contract.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/risk-arrays/v1"
+
+    time: str
+    quote: Name
+    source: str = Field(default="", max_length=500)
+    notes: Seq[str] = ()
+    sign: Literal["gain-positive"] = "gain-positive"
+    greeks: Literal["none"] = "none"
+    scenarios: Seq[str] = Field(default=SCENARIO_LABELS, min_length=SCENARIOS, max_length=SCENARIOS)
+    instruments: Seq[ArrayInstrument] = Field(max_length=MAX_ARRAYS)
+    gains: IntArray
+    deltas: IntArray
+    short_option_minimums: dict[str, str] = Field(default_factory=dict)
+    price_scans: dict[str, str] = Field(default_factory=dict)
+    calendars: dict[str, CalendarRules] = Field(default_factory=dict)
+    credits: Seq[CreditSpread] = ()
+    assets: Seq[Asset] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parse_time(self.time, field="time")
+        count = len(self.instruments)
+        for field, array, shape in (
+            ("gains", self.gains, (count, SCENARIOS)),
+            ("deltas", self.deltas, (count,)),
+        ):
+            if array.values.shape != shape:
+                raise InputError(f"has the shape {array.values.shape}, not {shape}", field=field)
+        for field, names in (
+            ("instruments", [i.id for i in self.instruments]),
+            ("assets", [a.name for a in self.assets]),
+        ):
+            if len(set(names)) != len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise InputError("a name appears twice", field=f"{field} {twice}")
+        for field, table in (("short_option_minimums", self.short_option_minimums), ("price_scans", self.price_scans)):
+            for name, text in table.items():
+                if to_fraction(text, field=f"{field} {name}") < 0:
+                    raise InputError("must not be negative", field=f"{field} {name}")
+        self.gains_per_lot()
+        self.deltas_per_lot()
+        return self
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Combined commodities in order of first appearance: the risk groups."""
+        return tuple(dict.fromkeys(instrument.underlying for instrument in self.instruments))
+
+    @cached_property
+    def group_of(self) -> tuple[int, ...]:
+        """[N] the group of each contract."""
+        place = {name: group for group, name in enumerate(self.groups)}
+        return tuple(place[instrument.underlying] for instrument in self.instruments)
+
+    @cached_property
+    def asset_prices(self) -> tuple[int, ...]:
+        """[M] money units per lot of each asset. Raises InputError."""
+        return tuple(asset_price(a.name, to_fraction(a.price) * to_fraction(a.lot) * MONEY) for a in self.assets)
+
+    def gains_per_lot(self) -> Int64Array:
+        """[N, 16] money units per lot: exact."""
+        factor = int(MONEY) // 10**ARRAY_DECIMALS
+        return self._per_lot(self.gains.values, factor)
+
+    def deltas_per_lot(self) -> Int64Array:
+        """[N] 1e-9 deltas per lot, rounded half away from zero where a lot is a part of a contract."""
+        return self._per_lot(self.deltas.values[:, None], 1)[:, 0]
+
+    def marks(self) -> Int64Array:
+        """[N] money units per lot: options whose premium is paid up front at their price, everything else 0.
+
+        Raises:
+            InputError: such an option without a price.
+        """
+        marks = []
+        for instrument in self.instruments:
+            if not instrument.premium:
+                marks.append(0)
+                continue
+            if instrument.price is None:
+                raise InputError("no settlement price in the file, so no value as equity", field=instrument.id)
+            value = to_fraction(instrument.price) * to_fraction(instrument.multiplier) * to_fraction(instrument.lot)
+            marks.append(_fits(value * MONEY, instrument.id))
+        return np.array(marks, dtype=np.int64)
+
+    def _per_lot(self, values: Int64Array, factor: int) -> Int64Array:
+        result = np.empty(values.shape, dtype=np.int64)
+        for row, instrument in enumerate(self.instruments):
+            lot = to_fraction(instrument.lot) * factor
+            result[row] = [_fits(lot * value, instrument.id) for value in values[row].tolist()]
+        return result
+
+
+def build_snapshot_from_arrays(
+    arrays: RiskArrays, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
+) -> Snapshot:
+    """The snapshot of imported arrays under a policy, without any pricing.
+
+    Args:
+        arrays: imported arrays; ``market_digest`` of the snapshot is their digest.
+        policy: components that would have to revalue contracts are refused.
+        domain_size, position_bits: as ``engine.snapshot.build_snapshot``.
+
+    Raises:
+        InputError: a component that needs prices, or data that is missing: names it.
+    """
+    size = check_domain_size(domain_size or policy.layout.domain_size)
+    digit = size.bit_length() - 1
+    bits = policy.layout.position_bits if position_bits is None else position_bits
+    if not 1 <= bits <= 60:
+        raise InputError("must be from 1 to 60", field="position_bits")
+    now = parse_time(arrays.time)
+    for asset in arrays.assets:
+        if asset.time is not None and now - parse_time(asset.time) > 1000 * policy.max_price_age_seconds:
+            raise InputError("its price is older than the policy allows", field=f"asset {asset.name}")
+    published = [part.publish_arrays(arrays) for part in policy.components]
+    multipliers = [to_fraction(instrument.multiplier) for instrument in arrays.instruments]
+    deltas = [
+        _fits(delta * multiplier, instrument.id)
+        for delta, multiplier, instrument in zip(
+            arrays.deltas_per_lot().tolist(), multipliers, arrays.instruments, strict=True
+        )
+    ]
+    collateral = []
+    for asset, price in zip(arrays.assets, arrays.asset_prices, strict=True):
+        terms = policy.haircuts.terms(asset.name)
+        collateral.append(
+            CollateralSlot(
+                asset=asset.name,
+                lot=asset.lot,
+                price=price,
+                bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
+                negative_allowed=terms.negative_allowed,
+            )
+        )
+    return Snapshot(
+        name=f"{policy.name} {arrays.time}",
+        time=arrays.time,
+        quote=arrays.quote,
+        market_digest=arrays.digest().hex(),
+        policy=policy,
+        layout=Layout(
+            domain_size=size, position_bits=whole_digits(bits, digit), range_proved=policy.layout.range_proved
+        ),
+        groups=arrays.groups,
+        instruments=tuple(
+            InstrumentSlot(
+                id=instrument.id,
+                kind=instrument.kind,
+                group=group,
+                underlying=instrument.underlying,
+                lot=instrument.lot,
+                expiry=instrument.expiry,
+                strike=instrument.strike,
+                option_type=instrument.option_type,
+                settlement="linear",
+                multiplier=instrument.multiplier,
+            )
+            for instrument, group in zip(arrays.instruments, arrays.group_of, strict=True)
+        ),
+        collateral=tuple(collateral),
+        marks=IntArray(arrays.marks()),
+        deltas=IntArray(np.array(deltas, dtype=np.int64)),
+        components=tuple(part for part in published if part is not None),
+    )
+
+
+def check_snapshot_of_arrays(snapshot: Snapshot, arrays: RiskArrays) -> None:
+    """Rebuild a snapshot from its arrays and its own policy, and compare digests.
+
+    Raises:
+        InputError: names the first part that differs.
+    """
+    if arrays.digest().hex() != snapshot.market_digest:
+        raise InputError("the snapshot was built from other arrays", field="market_digest")
+    layout = snapshot.layout
+    rebuilt = build_snapshot_from_arrays(
+        arrays, snapshot.policy, domain_size=layout.domain_size, position_bits=min(layout.position_bits, 60)
+    )
+    for field in Snapshot.model_fields:
+        if getattr(rebuilt, field) != getattr(snapshot, field):
+            raise InputError("differs from what its arrays and policy give", field=field)
+
+
+def gains_of_losses(losses: Sequence[str], *, field: str) -> list[int]:
+    """Sixteen losses of a long as decimal text, as a file has them, as gains in 1e-6. Raises InputError."""
+    if len(losses) != SCENARIOS:
+        raise InputError(f"an array of {len(losses)} values, not {SCENARIOS}", field=field)
+    return [-to_units(loss, ARRAY_DECIMALS, field=field) for loss in losses]
+
+
+def _fits(value: Fraction | int, name: str) -> int:
+    rounded = round_half_away(value.numerator, value.denominator)
+    if abs(rounded) >= 1 << 63:
+        raise InputError("a value per lot is past 64 bits of money units", field=name, hint="use a smaller lot")
+    return rounded

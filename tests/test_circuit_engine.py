@@ -1,0 +1,286 @@
+"""The circuit says what the engine says: on random snapshots and books, a witness exists exactly if the claim holds.
+
+Both sides of every comparison are exact integers, so "exactly" includes equity at the requirement and one valuation
+unit below. Catalogue items 23, 25 and 26.
+"""
+
+from dataclasses import replace
+from math import gcd
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from circuits import assign, build_circuit, check, margin_witness
+from engine.book import BookLots
+from engine.margin import Claim, claim_slack, requirement_total
+from formats import ConstraintError, InputError
+from prover import commit_book, prove
+from verifier import Statement, verify
+
+MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**40), 2**40))
+LOTS = st.one_of(st.just(0), st.integers(-9, 9), st.sampled_from([2**16 - 1, 1 - 2**16]), st.integers(1 - 2**16, 2**16 - 1))
+#: The last collateral slot counts one valuation unit a lot, held or owed: it puts a book exactly on an edge.
+UNIT = (1, 1, 68, True)
+
+
+@st.composite
+def snapshots(draw, lab, *, range_proved=None):
+    n, width = draw(st.integers(0, 6)), draw(st.integers(1, 5))
+    # groups are numbered in order of first appearance, as a snapshot has them
+    drawn = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
+    groups = [sorted(set(drawn), key=drawn.index).index(g) for g in drawn]
+    positive = st.integers(0, 2**40)
+    proved = draw(st.booleans()) if range_proved is None else range_proved
+    assets = []
+    for _ in range(draw(st.integers(0, 2))):
+        held = draw(st.one_of(st.integers(0, 9), st.integers(0, 2**40)))
+        assets.append((held, held + draw(st.integers(0, 2**20)), 20, draw(st.booleans())))
+    return lab.snapshot(
+        groups=groups,
+        risk=[[draw(MONEY) for _ in range(width)] for _ in range(n)],
+        charges=draw(st.lists(positive, min_size=n, max_size=n)) if proved else None,
+        marks=draw(st.lists(positive, min_size=n, max_size=n)),
+        assets=[*assets, UNIT],
+        mode=draw(st.sampled_from(["floor", "added"])),
+        range_proved=proved,
+    )
+
+
+@st.composite
+def cases(draw, lab):
+    snapshot = draw(snapshots(lab))
+    positions = tuple(draw(LOTS) for _ in snapshot.instruments)
+    balances = tuple(
+        draw(st.integers(1 - 2**20 if slot.negative_allowed else 0, 2**20 - 1)) for slot in snapshot.collateral[:-1]
+    )
+    num, den = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    claim = Claim(num // gcd(num, den), den // gcd(num, den), draw(st.sampled_from(["initial", "maintenance"])))
+    return snapshot, BookLots(positions, (*balances, draw(st.integers(-(2**20), 2**20)))), claim
+
+
+def accepted(snapshot, lots, claim):
+    """Whether the circuit has a witness for the book. It is checked in full."""
+    circuit = build_circuit(snapshot, claim)
+    try:
+        witness = assign(circuit, lots.positions, lots.collateral)
+    except ConstraintError as error:
+        assert error.rule == "claim"
+        assert error.shortfall == -claim_slack(snapshot, lots, claim)
+        return False
+    check(circuit, witness)
+    # the slack of the claim, the last integer, is the engine's number
+    assert witness.bounded[-1] == claim_slack(snapshot, lots, claim)
+    return True
+
+
+def moved(lots, by):
+    """The book with ``by`` more valuation units of the unit asset."""
+    return BookLots(lots.positions, (*lots.collateral[:-1], lots.collateral[-1] + by))
+
+
+@given(st.data())
+def test_a_witness_exists_exactly_if_the_claim_holds(lab, data):
+    snapshot, lots, claim = data.draw(cases(lab))
+    assert accepted(snapshot, lots, claim) == (claim_slack(snapshot, lots, claim) >= 0)
+
+
+@given(st.data())
+def test_at_the_requirement_and_one_valuation_unit_below(lab, data):
+    snapshot, lots, claim = data.draw(cases(lab))
+    slack = claim_slack(snapshot, lots, claim)
+    # one lot of the unit asset moves the slack by den; land on the least slack that is not negative
+    edge = moved(lots, -(slack // claim.den))
+    assume(abs(edge.collateral[-1]) < 2**68 - 1)
+    assert claim_slack(snapshot, edge, claim) == slack % claim.den
+    assert accepted(snapshot, edge, claim)
+    assert not accepted(snapshot, moved(edge, -1), claim)
+    assert accepted(snapshot, moved(edge, 1), claim)
+    if claim.den == 1:
+        assert claim_slack(snapshot, edge, claim) == 0
+
+
+@given(st.data())
+def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(lab, data):
+    snapshot, lots, _ = data.draw(cases(lab))
+    assume(requirement_total(snapshot, lots, "maintenance") < requirement_total(snapshot, lots, "initial"))
+    initial, maintenance = Claim(1, 1, "initial"), Claim(1, 1, "maintenance")
+    edge = moved(lots, -claim_slack(snapshot, lots, maintenance))
+    assume(abs(edge.collateral[-1]) < 2**68)
+    assert accepted(snapshot, edge, maintenance)
+    assert not accepted(snapshot, edge, initial)
+    assert not accepted(snapshot, edge, Claim(65535, 65534, "maintenance"))
+    assert accepted(snapshot, edge, Claim(65534, 65535, "maintenance"))
+
+
+@given(st.data())
+def test_overstating_charges_sides_or_debts_never_helps(lab, data):
+    snapshot, lots, claim = data.draw(cases(lab))
+    circuit = build_circuit(snapshot, claim)
+    slack = claim_slack(snapshot, lots, claim)
+    edge = moved(lots, -(slack // claim.den))
+    assume(abs(edge.collateral[-1]) < 2**68 - 1)
+    witness = assign(circuit, edge.positions, edge.collateral)
+    equation = circuit.equations[-1]
+    assert equation.rule == "claim"
+
+    def room(w):
+        """What the claim's slack would have to be."""
+        form = replace(equation, form=equation.form).form
+        return form.value(lambda atom: w.value(circuit, atom)) + w.bounded[-1]
+
+    base = room(witness)
+    for v, x in enumerate(circuit.bounded[:-1]):
+        if x.name.startswith("charge"):
+            more = (*witness.bounded[:v], witness.bounded[v] + 1, *witness.bounded[v + 1 :])
+            assert room(replace(witness, bounded=more)) < base
+    for j, slot in enumerate(snapshot.collateral):
+        if slot.negative_allowed:
+            v = next(v for v, x in enumerate(circuit.bounded) if x.name == f"collateral {j} held")
+            both = (*witness.bounded[:v], witness.bounded[v] + 1, witness.bounded[v + 1] + 1, *witness.bounded[v + 2 :])
+            assert room(replace(witness, bounded=both)) <= base
+    if circuit.position_digits:
+        wide = replace(witness, long=tuple(p + 1 for p in witness.long), short=tuple(m + 1 for m in witness.short))
+        assert room(wide) <= base
+
+
+@given(st.data())
+def test_the_refusal_says_by_how_much(lab, data):
+    snapshot, lots, claim = data.draw(cases(lab))
+    slack = claim_slack(snapshot, lots, claim)
+    below = moved(lots, -(slack // claim.den) - 1)
+    assume(abs(below.collateral[-1]) < 2**68)
+    with pytest.raises(ConstraintError, match="the claim is false: equity") as caught:
+        margin_witness(snapshot, claim, below)
+    assert caught.value.rule == "claim"
+    # at least what is missing in equity, to one valuation unit
+    missing = caught.value.shortfall
+    assert claim_slack(snapshot, moved(below, missing), claim) >= 0
+    assert claim_slack(snapshot, moved(below, missing - 1), claim) < 0
+    check(build_circuit(snapshot, claim), margin_witness(snapshot, claim, moved(below, 1)))
+
+
+@given(st.data())
+def test_a_negative_balance_needs_leave(lab, data):
+    snapshot, lots, claim = data.draw(cases(lab))
+    forbidden = [j for j, slot in enumerate(snapshot.collateral) if not slot.negative_allowed]
+    assume(forbidden)
+    j = forbidden[0]
+    bad = (*lots.collateral[:j], -1, *lots.collateral[j + 1 :])
+    with pytest.raises(InputError, match=f"collateral {j} held"):
+        assign(build_circuit(snapshot, claim), lots.positions, bad)
+
+
+@given(st.data())
+def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(lab, data):
+    snapshot, _, claim = data.draw(cases(lab))
+    first = build_circuit(snapshot, claim)
+    again = build_circuit.__wrapped__ if hasattr(build_circuit, "__wrapped__") else build_circuit
+    assert first.digest == again(type(snapshot).parse(snapshot.canonical().decode()), claim).digest
+    other = replace(claim, requirement="maintenance" if claim.requirement == "initial" else "initial")
+    assert build_circuit(snapshot, other).digest != first.digest
+
+
+def edge_case(lab, *, range_proved, mode):
+    """A snapshot with everything in it and a book exactly at its initial requirement."""
+    snapshot = lab.snapshot(
+        groups=[0, 1, 0, 1],
+        risk=[[-5, 8, 1], [3, -4, 2], [7, 7, -9], [0, 0, 0]],
+        charges=[3, 1, 0, 50] if range_proved else None,
+        marks=[40, 0, 11, 2],
+        assets=[(9_000, 10_100, 20, True), (5, 5, 20, False), UNIT],
+        mode=mode,
+        range_proved=range_proved,
+    )
+    lots = BookLots((30, -2, -17, -5), (-3, 8, 0))
+    return snapshot, moved(lots, -claim_slack(snapshot, lots, Claim()))
+
+
+@pytest.mark.parametrize(("range_proved", "mode"), [(True, "floor"), (True, "added"), (False, "floor")])
+def test_proofs_end_to_end_at_the_edge(lab, range_proved, mode):
+    snapshot, lots = edge_case(lab, range_proved=range_proved, mode=mode)
+    opening = commit_book(snapshot, lots)
+    proof = prove(snapshot, lots, [opening], Claim(), context=b"reader")
+    accepted = verify(Statement.of(snapshot, [opening.commitment()], Claim(), context=b"reader"), proof)
+    assert accepted.statement.context == b"reader"
+    below = moved(lots, -1)
+    with pytest.raises(ConstraintError):
+        prove(snapshot, below, [commit_book(snapshot, below)], Claim())
+
+
+@pytest.mark.parametrize("mode", ["floor", "added"])
+def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(lab, mode):
+    # for every equation: the claim, weakened by dropping it, is met by a book that the engine refuses
+    snapshot, _ = edge_case(lab, range_proved=True, mode=mode)
+    circuit = build_circuit(snapshot, Claim())
+    for j, equation in enumerate(circuit.equations):
+        loose = circuit.without_equation(j)
+        if equation.rule == "claim":
+            poor = BookLots((30, -2, -17, -5), (-3, 8, -(2**40)))
+            assert claim_slack(snapshot, poor, Claim()) < 0
+            witness = assign(replace(circuit, bounded=(*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=zero))),
+                             poor.positions, poor.collateral)
+            check(loose, witness)
+        elif equation.rule == "collateral bound":
+            witness = assign(circuit, (0,) * 4, (0, 0, 5))
+            k = next(i for (kind, i) in equation.form.terms if kind == "collateral")
+            # more is claimed than is committed
+            richer = replace(witness, collateral=tuple(x - (i == k) for i, x in enumerate(witness.collateral)))
+            check(loose, richer)
+            with pytest.raises(ConstraintError, match="collateral bound"):
+                check(circuit, richer)
+        else:
+            understated = break_candidate(snapshot, circuit, equation)
+            with pytest.raises(ConstraintError) as caught:
+                check(circuit, understated)
+            assert caught.value.rule == equation.rule
+            check(loose, understated)
+
+
+def zero(_of):
+    return 0
+
+
+def break_candidate(snapshot, circuit, equation):
+    """A witness of a book for which this candidate alone binds, with the charge one unit below it."""
+    for bits in range(3**4):
+        positions = tuple((bits // 3**i % 3 - 1) * (7, 5, 11, 3)[i] for i in range(4))
+        witness = assign(circuit, positions, (0, 0, 2**40))
+        v = next(i for (kind, i), c in equation.form.terms.items() if kind == "bounded" and c == 1)
+        rivals = [e.slack for e in circuit.equations if e.slack is not None and e.form.terms.get(("bounded", v)) == 1]
+        if witness.bounded[v] == 0 or [s for s in rivals if witness.bounded[s] == 0] != [equation.slack]:
+            continue
+        bounded = list(witness.bounded)
+        bounded[v] -= 1
+        for s in rivals:
+            bounded[s] = max(bounded[s] - 1, 0)
+        claim = circuit.equations[-1]
+        lowered = replace(witness, bounded=tuple(bounded))
+        bounded[-1] += claim.form.value(lambda atom: lowered.value(circuit, atom))
+        return replace(witness, bounded=tuple(bounded))
+    raise AssertionError(f"no book binds {equation.rule} {equation.name}")
+
+
+def test_quantities_beyond_their_bounds_are_refused_before_any_proof(lab):
+    snapshot, lots = edge_case(lab, range_proved=True, mode="floor")
+    circuit = build_circuit(snapshot, Claim())
+    for positions, collateral, reason in (
+        ((2**16, 0, 0, 0), lots.collateral, "larger than the circuit proves"),
+        ((-(2**16), 0, 0, 0), lots.collateral, "larger than the circuit proves"),
+        (lots.positions, (2**20, 0, 0), "does not fit its range"),
+        (lots.positions, (0, 0, 2**68), "does not fit its range"),
+        (lots.positions, (0, 0, -(2**68)), "does not fit its range"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            assign(circuit, positions, collateral)
+
+
+@pytest.mark.parametrize("balance", [2**62, 2**63, 2**66])
+def test_balances_wider_than_a_machine_word_are_proved(lab, balance):
+    # a bound of 60 bits rounded up to whole digits may pass 64 bits, and the snapshot says so
+    snapshot, lots = edge_case(lab, range_proved=True, mode="floor")
+    rich = BookLots(lots.positions, (*lots.collateral[:-1], balance))
+    opening = commit_book(snapshot, rich)
+    verify(
+        Statement.of(snapshot, [opening.commitment()], Claim()), prove(snapshot, rich, [opening], Claim())
+    )

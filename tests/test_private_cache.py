@@ -1,0 +1,86 @@
+"""Compiled kernels come from the user's private directory or are compiled anew, never from where others can write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from formats import private_cache
+from formats.errors import SetupError
+
+USE = "from prover._kernels import powers, to_ints; print(to_ints(powers(3, 9))[-1])"
+
+
+def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **variables}, capture_output=True, text=True, check=True
+    )
+
+
+def test_the_directory_is_made_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(private_cache.CACHE_VARIABLE, str(tmp_path / "deep" / "cache"))
+    folder = private_cache.private_directory("kernels")
+    assert folder == private_cache.private_directory("kernels") == tmp_path / "deep" / "cache" / "kernels"
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [0o700, 0o700]
+
+
+def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(private_cache.CACHE_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert private_cache.cache_root() == tmp_path / "zkmargin"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert private_cache.cache_root() == tmp_path / ".cache" / "zkmargin"
+
+
+def test_a_directory_that_is_not_ours_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "cache"
+    monkeypatch.setenv(private_cache.CACHE_VARIABLE, str(root))
+    root.mkdir(mode=0o700)
+    for mode in (0o770, 0o707, 0o777):
+        root.chmod(mode)
+        with pytest.raises(SetupError, match="others may write"):
+            private_cache.private_directory("kernels")
+    root.chmod(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: root.stat().st_uid + 1)
+    with pytest.raises(SetupError, match="another user"):
+        private_cache.private_directory("kernels")
+    root.rmdir()
+    root.write_text("")
+    with pytest.raises(SetupError, match="cannot be made"):
+        private_cache.private_directory("kernels")
+
+
+@pytest.mark.slow
+def test_kernels_are_stored_there_and_nowhere_else(tmp_path: Path) -> None:
+    shared, private = tmp_path / "shared", tmp_path / "private"
+    first = run(USE, ZKMARGIN_CACHE_DIR=str(private), NUMBA_CACHE_DIR=str(shared))
+    assert first.stdout == f"{3**8}\n"
+    assert not shared.exists()
+    stored = [path for path in private.rglob("*") if path.suffix in {".nbi", ".nbc"}]
+    assert len(stored) >= 2
+    # a second process loads them: nothing is written again
+    stamps = {path: path.stat().st_mtime_ns for path in stored}
+    assert run(USE, ZKMARGIN_CACHE_DIR=str(private)).stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for path in stored} == stamps
+
+
+@pytest.mark.slow
+def test_planted_kernels_in_a_shared_directory_are_not_loaded(tmp_path: Path) -> None:
+    cache, witness = tmp_path / "cache", tmp_path / "witness"
+    run(USE, ZKMARGIN_CACHE_DIR=str(cache))
+    # A pickle that leaves a trace when loaded: protocol 0, "call posix.mkdir(witness)".
+    pickle = f"cposix\nmkdir\n(V{witness}\ntR.".encode()
+    indices = list(cache.rglob("*.nbi"))
+    for path in indices:
+        path.write_bytes(pickle)
+    cache.chmod(0o777)
+    result = run(USE, ZKMARGIN_CACHE_DIR=str(cache), NUMBA_CACHE_DIR=str(cache))
+    assert result.stdout == f"{3**8}\n"
+    assert "others may write" in result.stderr
+    assert not witness.exists()
+    assert all(path.read_bytes() == pickle for path in indices)
