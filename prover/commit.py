@@ -20,7 +20,8 @@ from crypto.srs import SRS
 from prover import _kernels as K
 from prover._kernels import table_cache
 from prover._kernels.fixed_base import FixedBaseTables
-from prover._kernels.points import POINT_BYTES, bytes_from_rows, rows_from_bytes
+from prover._kernels.plain_msm import POINT_BYTES
+from prover._kernels.points import bytes_from_rows, rows_from_bytes
 
 #: Blinders and the tail of T make polynomials this much longer than n, at most.
 TAIL = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from circuits.margin import margin_witness
@@ -29,6 +30,7 @@ def prove(
     context: bytes = b"",
     limits: Sequence[Limit] = (),
     srs: SRS | None = None,
+    threads: int | None = None,
 ) -> bytes:
     """A proof that the committed book meets the claim; verified before it is returned.
 
@@ -39,6 +41,8 @@ def prove(
         claim: equity : requirement, and which requirement.
         context: up to 1 KB that binds the proof to its reader.
         limits: further public claims to prove beside it.
+        threads: how many parts of the work run at the same time (default: the processors, at most 4); the proof
+            does not depend on it.
 
     Raises:
         ConstraintError: the claim is false for this book (for its owner: holds the numbers).
@@ -48,13 +52,20 @@ def prove(
     statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits, srs=srs)
     witness = margin_witness(snapshot, claim, lots, limits)
     blinders = total_blinders(openings)
-    proof = encode_proof(prove_argument(statement, witness, blinders, random_scalar), statement.srs.digest)
+    argument = prove_argument(statement, witness, blinders, random_scalar, threads=threads or default_threads())
+    proof = encode_proof(argument, statement.srs.digest)
     try:
         verify(statement, proof)
     except VerificationError:
         _check_openings(statement, lots, blinders)
         raise
     return proof
+
+
+def default_threads() -> int:
+    """The processors that this process may use, at most 4: a proof has no more work to share."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4)
 
 
 def _check_openings(statement: Statement, lots: BookLots, blinders: dict[tuple[str, int], int]) -> None:

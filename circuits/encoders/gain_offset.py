@@ -22,24 +22,25 @@ def encode(component: PublishedGainOffset, requirement: Requirement) -> None:
     """One candidate a scenario and product group."""
     for family in component.families:
         for s, label in enumerate(family.scenarios):
-            losses = [_loss(component, requirement, part.group, s) for part in family.classes]
+            losses = [class_loss(component, requirement, part.group, s) for part in family.classes]
             if isinstance(family.key, int):
                 requirement.candidate(family.key, component.type, label, losses[0])
             else:
                 counted = (
-                    _counted(part, loss, requirement, f"{component.type}: {label}")
+                    counted_loss(part, loss, requirement, f"{component.type}: {label}")
                     for part, loss in zip(family.classes, losses, strict=True)
                 )
                 requirement.candidate(family.key, component.type, label, sum(counted, Form()), scale=SCALE_BP)
 
 
-def _loss(component: PublishedGainOffset, requirement: Requirement, group: int, s: int) -> Form:
+def class_loss(component: PublishedGainOffset, requirement: Requirement, group: int, s: int) -> Form:
+    """The loss of a class in scenario s, money units."""
     return requirement.system.dense(
         "positions", np.where(requirement.group_of == group, -component.risk.values[:, s], 0)
     )
 
 
-def _counted(part: OffsetClass, loss: Form, requirement: Requirement, rule: str) -> Form:
+def counted_loss(part: OffsetClass, loss: Form, requirement: Requirement, rule: str) -> Form:
     """What a class counts for, in 1/10^4 money units: never less than the rule says."""
     counted = loss * SCALE_BP
     if part.offset_bp < SCALE_BP and loss.terms:

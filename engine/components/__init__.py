@@ -17,6 +17,12 @@ from engine.components.collateral_charge import CollateralCharge, PublishedColla
 from engine.components.delta_shock_upper_bound import DeltaShockUpperBound, PublishedDeltaShockUpperBound
 from engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
 from engine.components.factors import Factors, PublishedFactors
+from engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
+from engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
+from engine.components.discounted_scenarios import DiscountedScenarios, PublishedDiscountedScenarios
+from engine.components.oracle_confidence import OracleConfidence
+from engine.components.roll_shock import RollShock
+from engine.components.skew_scenarios import PublishedSkewScenarios, SkewScenarios
 from engine.components.gain_offset import GainOffset, PublishedGainOffset
 from engine.components.gross_charge import GrossCharge, PublishedGrossCharge
 from engine.components.haircuts import AssetTerms, Haircuts, HaircutTier, PublishedHaircuts
@@ -42,6 +48,12 @@ PolicyComponent = Annotated[
     | Funding
     | GainOffset
     | GrossCharge
+    | BasisContingency
+    | DampenedTails
+    | DiscountedScenarios
+    | OracleConfidence
+    | RollShock
+    | SkewScenarios
     | Haircuts
     | JointScenarios
     | MinDelta
@@ -62,6 +74,10 @@ PublishedComponent = Annotated[
     | PublishedFunding
     | PublishedGainOffset
     | PublishedGrossCharge
+    | PublishedBasisContingency
+    | PublishedDampenedTails
+    | PublishedDiscountedScenarios
+    | PublishedSkewScenarios
     | PublishedHaircuts
     | PublishedJointScenarios
     | PublishedMinDelta
@@ -88,6 +104,16 @@ __all__ = [
     "GrossCharge",
     "HaircutTier",
     "Haircuts",
+    "SkewScenarios",
+    "PublishedSkewScenarios",
+    "RollShock",
+    "OracleConfidence",
+    "PublishedDiscountedScenarios",
+    "DiscountedScenarios",
+    "PublishedDampenedTails",
+    "DampenedTails",
+    "PublishedBasisContingency",
+    "BasisContingency",
     "InterCommodityCredit",
     "JointScenarios",
     "Leg",

@@ -53,13 +53,13 @@ class Ifma:
         """``(low + lo, high + hi)``, each too large by the class's constant bias."""
         return self.b.call(self.lo, [low, x, y]), self.b.call(self.hi, [high, x, y])
 
-    def clear(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
-        """``accumulate`` where 2^52 divides low + lo: that number shifted down, without bias, and the new high.
+    def clear(self, low: Value, high: Value, x: Value, y: int) -> tuple[Value, Value]:
+        """``accumulate`` for an odd y where 2^52 divides low + lo: (low + lo) / 2^52 without bias, and the new high.
 
-        Then lo is 2^52 - (low mod 2^52) or both are 0: no need to wait for it.
+        Here lo is 2^52 - (low mod 2^52), or both are 0: no need to wait for it.
         """
         carry = self.b.ashr(self.b.add(low, splat(LIMB_MASK)), splat(LIMB_BITS))
-        return carry, self.b.call(self.hi, [high, x, y])
+        return carry, self.b.call(self.hi, [high, x, splat(y)])
 
     def low_product(self, t: Value, y: int) -> Value:
         """``t y mod 2^52`` for any 64-bit t."""
@@ -86,9 +86,9 @@ class Integer:
         low = b.add(b.add(low, b.mul(x0, y0)), b.shl(b.and_(middle, splat(2**26 - 1)), splat(26)))
         return low, b.add(b.add(high, b.mul(x1, y1)), b.lshr(middle, splat(26)))
 
-    def clear(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    def clear(self, low: Value, high: Value, x: Value, y: int) -> tuple[Value, Value]:
         """See ``Ifma.clear``."""
-        low, high = self.accumulate(low, high, x, y)
+        low, high = self.accumulate(low, high, x, self.operand(splat(y)))
         return self.b.ashr(low, splat(LIMB_BITS)), high
 
     def low_product(self, t: Value, y: int) -> Value:
@@ -126,16 +126,20 @@ class Fma:
         lo = b.call(self.fma, [x, y, rest])
         return b.add(low, b.bitcast(lo, V64)), b.add(high, b.bitcast(hi, V64))
 
-    def clear(self, low: Value, high: Value, x: Value, y: Value) -> tuple[Value, Value]:
-        """See ``Ifma.clear``."""
-        low, high = self.accumulate(low, high, x, y)
-        return self.b.ashr(self.b.sub(low, splat(self.low_bias)), splat(LIMB_BITS)), high
+    def clear(self, low: Value, high: Value, x: Value, y: int) -> tuple[Value, Value]:
+        """See ``Ifma.clear``. Here lo is -(low mod 2^52) if that is at least -2^51, else 2^52 more.
+
+        The tie occurs for x = 2^51 only (y is odd), where hi = y/2 is rounded to even.
+        """
+        b = self.b
+        hi = b.call(self.fma, [x, self._constant(float(y)), self._constant(2.0**104)])
+        tie_goes_down = (y - 1) // 2 % 2 == 0
+        carry = b.ashr(b.add(low, splat(2**51 if tie_goes_down else 2**51 - 1)), splat(LIMB_BITS))
+        return carry, b.add(high, b.bitcast(hi, V64))
 
     def low_product(self, t: Value, y: int) -> Value:
         """See ``Ifma.low_product``."""
-        x, factor = self.operand(self.b.and_(t, splat(LIMB_MASK))), self._constant(float(y))
-        low, _ = self.accumulate(splat(-self.low_bias), splat(0), x, factor)
-        return self.b.and_(low, splat(LIMB_MASK))
+        return self.b.and_(self.b.mul(t, splat(y)), splat(LIMB_MASK))
 
     @staticmethod
     def _constant(value: float) -> ir.Constant:

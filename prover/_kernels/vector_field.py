@@ -163,7 +163,7 @@ class VectorField:
             total = self._minus(b, t[i], bias[i])
             # The multiple of p that clears limb i.
             factor = lowering.operand(lowering.low_product(total, self.minus_p_inverse))
-            carry, t[i + 1] = lowering.clear(total, t[i + 1], factor, p_operands[0])
+            carry, t[i + 1] = lowering.clear(total, t[i + 1], factor, self.p_limbs[0])
             bias[i + 1] += lowering.high_bias
             add_row(i, p_operands, factor, first=1)
             t[i + 1] = b.add(t[i + 1], carry)
