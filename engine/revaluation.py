@@ -4,8 +4,8 @@ Everything public about an expiry (tenor scales, discount factors, skew widths) 
 and each option's vol in 1e-18; Black's formula sees only the forward, the strike and the total variance
 ``vol^2 T`` in 1e-18, so nothing is lost before the one rounding to money units.
 
-An option's value is ``D BS(F, K, vol^2 T)`` with ``D = exp(-r T)``; of an inverse option ``BS`` is worth ``I / F`` coins
-a unit, as in ``engine.valuation``, whose conventions hold here too.
+An option is worth ``D BS(F, K, vol^2 T)`` with ``D = exp(-r T)``, an inverse one ``BS I / F``: the conventions of
+``engine.valuation`` hold here too.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from engine.decimals import to_fraction, to_units
 from engine.spreads import MAX_LEGS, MAX_RATIO
 from formats import InputError, Model, Seq
 
-Period = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}([0-9]{2})?$")]
+Period = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}([0-9A-Z]{2})?$")]
 RATE_UNIT = 10**6
 _BP = 10_000
 

@@ -125,3 +125,52 @@ def lab() -> ModuleType:
     sys.modules["lab"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def on_the_edge() -> Callable[..., None]:
+    """Checks that the circuit of a snapshot and a claim says what the engine says, at the edge of the claim.
+
+    The snapshot's last collateral slot counts one valuation unit a lot, held or owed. It is set so that the claim just
+    holds: the honest witness must satisfy every equation. With one lot less the engine refuses, and so must the circuit,
+    whatever a prover puts into any one of the hidden integers (those after it following honestly).
+    """
+    from dataclasses import replace
+
+    from circuits import assign, build_circuit, check
+    from engine.book import BookLots
+    from engine.margin import Claim, claim_slack
+    from formats import ConstraintError, InputError
+
+    def shifted(variable: Any, by: int) -> Any:
+        return replace(variable, hint=lambda of: variable.hint(of) + by)
+
+    def verify(
+        snapshot: Any, positions: Any, balances: Any = (), *, claim: Any = None, moves: tuple[int, ...] = (-1, 1, -977)
+    ) -> None:
+        claim = claim or Claim()
+        others = (*positions,), (*balances,)
+        slack = claim_slack(snapshot, BookLots(others[0], (*others[1], 0)), claim)
+        cash = -(slack // claim.den)
+        assert 0 <= claim_slack(snapshot, BookLots(others[0], (*others[1], cash)), claim) < claim.den
+        circuit = build_circuit(snapshot, claim)
+        check(circuit, assign(circuit, others[0], (*others[1], cash)))
+        low = (*others[1], cash - 1)
+        assert claim_slack(snapshot, BookLots(others[0], low), claim) < 0
+        with pytest.raises(ConstraintError):
+            assign(circuit, others[0], low)
+        slacks = {equation.slack for equation in circuit.equations}
+        for v, variable in enumerate(circuit.bounded):
+            if v in slacks:
+                continue
+            for by in moves:
+                bent = (*circuit.bounded[:v], shifted(variable, by), *circuit.bounded[v + 1 :])
+                bad = replace(circuit, bounded=bent)
+                try:
+                    witness = assign(bad, others[0], low)
+                except (ConstraintError, InputError):
+                    continue
+                with pytest.raises(ConstraintError):
+                    check(bad, witness)
+
+    return verify

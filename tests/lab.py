@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -38,16 +39,16 @@ TAU = 0x1234567890ABCDEF_FEDCBA0987654321
 
 
 @cache
-def known_tau(tau=TAU, powers=80):
+def known_tau(tau: Any = TAU, powers: Any = 80) -> Any:
     """A setup whose trapdoor is known."""
     return insecure_from_tau(tau, powers)
 
 
-def draws(seed):
+def draws(seed: Any) -> Any:
     """A source of field elements that repeats itself: two provers with one seed draw the same blinders."""
     counter = 0
 
-    def draw():
+    def draw() -> Any:
         nonlocal counter
         counter += 1
         return int.from_bytes(hashlib.sha512(f"{seed} {counter}".encode()).digest(), "big") % r
@@ -62,19 +63,19 @@ RISK = ((3, -7, 2, 5, -1, 4), (-6, 2, 9, -3, 8, -2), (1, 1, -1, -1, 2, -3))
 
 def margin_like(
     *,
-    n=16,
-    slots=6,
-    bits=4,
-    range_proved=True,
-    assets=((8, True), (4, False)),
-    scenarios=3,
-    gates=0,
-    minimum=True,
-):
+    n: Any = 16,
+    slots: Any = 6,
+    bits: Any = 4,
+    range_proved: Any = True,
+    assets: Any = ((8, True), (4, False)),
+    scenarios: Any = 3,
+    gates: Any = 0,
+    minimum: Any = True,
+) -> Any:
     """A system with everything a margin circuit has: a charge, scenarios, a short minimum, a claim; and gates."""
     system = System(n=n, position_count=slots, position_bits=bits, range_proved=range_proved, collateral=list(assets))
 
-    def row(values):
+    def row(values: Any) -> Any:
         return np.array([values[i % len(values)] for i in range(slots)], dtype=np.int64)
 
     losses = [system.dense("positions", -row(RISK[s])) for s in range(scenarios)]
@@ -100,7 +101,7 @@ def margin_like(
 BOOK = (1, -2, 0, 3, -1, 2)
 
 
-def book_of(slots, scale=1):
+def book_of(slots: Any, scale: Any = 1) -> Any:
     """Positions for a margin-like system."""
     return [scale * BOOK[i % len(BOOK)] for i in range(slots)]
 
@@ -121,12 +122,14 @@ class Case:
         return self.statement.circuit
 
 
-def part(role, points, alias="account", bits=60):
+def part(role: Any, points: Any, alias: Any = "account", bits: Any = 60) -> Any:
     """A commitment part with given encoded points."""
     return CommitmentPart(role=role, alias=alias, slot_map="00" * 32, points=tuple(p.hex() for p in points), bits=bits)
 
 
-def state(circuit, witness, *, srs=None, context=b"", seed="book", commit_n=None):
+def state(
+    circuit: Any, witness: Any, *, srs: Any = None, context: Any = b"", seed: Any = "book", commit_n: Any = None
+) -> Any:
     """The statement that commits to a witness's book (true or not), with everything else fixed."""
     srs = srs or embedded()
     draw, blinders, parts = draws(seed), {}, []
@@ -140,18 +143,18 @@ def state(circuit, witness, *, srs=None, context=b"", seed="book", commit_n=None
     return Case(statement, witness, blinders)
 
 
-def case(system, positions, collateral, **options):
+def case(system: Any, positions: Any, collateral: Any, **options: Any) -> Any:
     """An honest case: the witness satisfies the circuit."""
     circuit = Circuit.freeze(system, len(collateral))
     return state(circuit, assign(circuit, positions, collateral), **options)
 
 
-def standard(*, slots=6, collateral=(40, 3), scale=1, options=None, **shape):
+def standard(*, slots: Any = 6, collateral: Any = (40, 3), scale: Any = 1, options: Any = None, **shape: Any) -> Any:
     """The usual small case."""
     return case(margin_like(slots=slots, **shape), book_of(slots, scale), list(collateral), **(options or {}))
 
 
-def false_claim(**shape):
+def false_claim(**shape: Any) -> Any:
     """(case, true slack negated): the claim misses by one unit of collateral, its slack's digits say 0, all else holds."""
     circuit = Circuit.freeze(margin_like(**shape), 2)
     book = book_of(circuit.position_count)
@@ -167,7 +170,7 @@ def false_claim(**shape):
     raise AssertionError("no balance is enough")
 
 
-def with_blinders(given, blinders):
+def with_blinders(given: Any, blinders: Any) -> Any:
     """The case with other blinders for its commitments, and a statement to match."""
     parts = []
     for role in ("positions", "collateral"):
@@ -180,27 +183,27 @@ def with_blinders(given, blinders):
 # --- provers ------------------------------------------------------------------------------------------------
 
 
-def prove(given, seed="proof"):
+def prove(given: Any, seed: Any = "proof") -> Any:
     """Bytes of an honest proof, from the product's prover."""
     return encode(given, prover.argument.prove_argument(given.statement, given.witness, given.blinders, draws(seed)))
 
 
-def encode(given, proof):
+def encode(given: Any, proof: Any) -> Any:
     """The bytes of a proof."""
     return encode_proof(proof, given.statement.srs.digest)
 
 
 @cache
-def _unchecked_code():
+def _unchecked_code() -> Any:
     class Remove(ast.NodeTransformer):
-        def visit_Raise(self, node):
+        def visit_Raise(self, node: Any) -> Any:
             return ast.copy_location(ast.Pass(), node)
 
     tree = Remove().visit(ast.parse(inspect.getsource(prover.argument)))
     return compile(ast.fix_missing_locations(tree), "unchecked_prover", "exec")
 
 
-def unchecked():
+def unchecked() -> Any:
     """A copy of the product's prover with every check removed: no ``raise`` is left in it.
 
     ``copy.tamper(rounds, name, values)``, if set, replaces the values of a column before it is committed.
@@ -211,7 +214,7 @@ def unchecked():
     module.tamper = None
     interpolate = module._Rounds.interpolate
 
-    def tampered(self, name, blinders):
+    def tampered(self, name: Any, blinders: Any) -> None:
         if module.tamper:
             values = module.tamper(self, name, K.to_ints(self.columns[name]))
             self.columns[name] = K.from_ints([x % r for x in values])
@@ -224,7 +227,7 @@ def unchecked():
 Tamper = Callable[[object, str, list[int]], list[int]]
 
 
-def cheat(given, tamper: Tamper | None = None, *, seed="proof", transcript=None) -> Proof:
+def cheat(given: Any, tamper: Tamper | None = None, *, seed: Any = "proof", transcript: Any = None) -> Proof:
     """A proof by a prover that checks nothing, with tampered columns, under any transcript schedule."""
     module = unchecked()
     module.tamper = tamper
@@ -233,10 +236,10 @@ def cheat(given, tamper: Tamper | None = None, *, seed="proof", transcript=None)
     return module.prove_argument(given.statement, given.witness, given.blinders, draws(seed))
 
 
-def swap(changes):
+def swap(changes: Any) -> Any:
     """A tamper that replaces cells: {column: {row: value}}."""
 
-    def tamper(_state, name, values):
+    def tamper(_state: Any, name: Any, values: Any) -> Any:
         for row, value in changes.get(name, {}).items():
             values[row] = value
         return values
@@ -244,7 +247,7 @@ def swap(changes):
     return tamper
 
 
-def challenges(statement, proof, transcript=None):
+def challenges(statement: Any, proof: Any, transcript: Any = None) -> Any:
     """All challenges of a proof under a schedule."""
     real = verifier.argument.MarginTranscript
     try:
@@ -254,12 +257,12 @@ def challenges(statement, proof, transcript=None):
         verifier.argument.MarginTranscript = real
 
 
-def commit(srs, coefficients):
+def commit(srs: Any, coefficients: Any) -> Any:
     """The encoded commitment of a polynomial."""
     return encode_g1(commit_coefficients(srs, [x % r for x in coefficients]))
 
 
-def at(coefficients, x):
+def at(coefficients: Any, x: Any) -> Any:
     """The value of a polynomial."""
     return evaluate([c % r for c in coefficients], x)
 
@@ -267,12 +270,23 @@ def at(coefficients, x):
 # --- snapshots ----------------------------------------------------------------------------------------------
 
 
-def array(values, shape=None):
+def array(values: Any, shape: Any = None) -> Any:
     """An IntArray of a nested list."""
     return IntArray(np.array(values, dtype=np.int64).reshape(shape if shape is not None else np.shape(values)))
 
 
-def snapshot(*, groups, risk, charges, marks, assets, mode="floor", n=16, bits=16, range_proved=True):
+def snapshot(
+    *,
+    groups: Any,
+    risk: Any,
+    charges: Any,
+    marks: Any,
+    assets: Any,
+    mode: Any = "floor",
+    n: Any = 16,
+    bits: Any = 16,
+    range_proved: Any = True,
+) -> Any:
     """A snapshot made by hand: ``risk`` [N][S], ``assets`` of (long value, short value, bits, negative allowed)."""
     count = max(groups, default=-1) + 1
     width = len(risk[0]) if risk else 0

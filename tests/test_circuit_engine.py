@@ -6,9 +6,10 @@ unit below. Catalogue items 23, 25 and 26.
 
 from dataclasses import replace
 from math import gcd
+from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from circuits import assign, build_circuit, check, margin, margin_witness
@@ -18,23 +19,26 @@ from formats import ConstraintError, InputError
 from prover import commit_book, prove
 from verifier import Statement, verify
 
-MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**40), 2**40))
-LOTS = st.one_of(st.just(0), st.integers(-9, 9), st.sampled_from([2**16 - 1, 1 - 2**16]), st.integers(1 - 2**16, 2**16 - 1))
+MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**22), 2**22))
+LOTS = st.one_of(
+    st.just(0), st.integers(-9, 9), st.sampled_from([2**16 - 1, 1 - 2**16]), st.integers(1 - 2**16, 2**16 - 1)
+)
 #: The last collateral slot counts one valuation unit a lot, held or owed: it puts a book exactly on an edge.
-UNIT = (1, 1, 68, True)
+UNIT = (1, 1, 60, True)
+ROOM = 2**60 - 2
 
 
 @st.composite
-def snapshots(draw, lab, *, range_proved=None):
+def snapshots(draw: Any, lab: Any, *, range_proved: Any = None) -> Any:
     n, width = draw(st.integers(0, 6)), draw(st.integers(1, 5))
     # groups are numbered in order of first appearance, as a snapshot has them
     drawn = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
     groups = [sorted(set(drawn), key=drawn.index).index(g) for g in drawn]
-    positive = st.integers(0, 2**40)
+    positive = st.integers(0, 2**22)
     proved = draw(st.booleans()) if range_proved is None else range_proved
     assets = []
     for _ in range(draw(st.integers(0, 2))):
-        held = draw(st.one_of(st.integers(0, 9), st.integers(0, 2**40)))
+        held = draw(st.one_of(st.integers(0, 9), st.integers(0, 2**30)))
         assets.append((held, held + draw(st.integers(0, 2**20)), 20, draw(st.booleans())))
     return lab.snapshot(
         groups=groups,
@@ -48,7 +52,7 @@ def snapshots(draw, lab, *, range_proved=None):
 
 
 @st.composite
-def cases(draw, lab):
+def cases(draw: Any, lab: Any) -> Any:
     snapshot = draw(snapshots(lab))
     positions = tuple(draw(LOTS) for _ in snapshot.instruments)
     balances = tuple(
@@ -59,7 +63,7 @@ def cases(draw, lab):
     return snapshot, BookLots(positions, (*balances, draw(st.integers(-(2**20), 2**20)))), claim
 
 
-def accepted(snapshot, lots, claim):
+def accepted(snapshot: Any, lots: Any, claim: Any) -> Any:
     """Whether the circuit has a witness for the book. It is checked in full."""
     circuit = build_circuit(snapshot, claim)
     try:
@@ -74,24 +78,26 @@ def accepted(snapshot, lots, claim):
     return True
 
 
-def moved(lots, by):
+def moved(lots: Any, by: Any) -> Any:
     """The book with ``by`` more valuation units of the unit asset."""
     return BookLots(lots.positions, (*lots.collateral[:-1], lots.collateral[-1] + by))
 
 
+@settings(max_examples=5 * settings().max_examples)
 @given(st.data())
-def test_a_witness_exists_exactly_if_the_claim_holds(lab, data):
+def test_a_witness_exists_exactly_if_the_claim_holds(lab: Any, data: Any) -> None:
     snapshot, lots, claim = data.draw(cases(lab))
     assert accepted(snapshot, lots, claim) == (claim_slack(snapshot, lots, claim) >= 0)
 
 
+@settings(max_examples=5 * settings().max_examples)
 @given(st.data())
-def test_at_the_requirement_and_one_valuation_unit_below(lab, data):
+def test_at_the_requirement_and_one_valuation_unit_below(lab: Any, data: Any) -> None:
     snapshot, lots, claim = data.draw(cases(lab))
     slack = claim_slack(snapshot, lots, claim)
     # one lot of the unit asset moves the slack by den; land on the least slack that is not negative
     edge = moved(lots, -(slack // claim.den))
-    assume(abs(edge.collateral[-1]) < 2**68 - 1)
+    assume(abs(edge.collateral[-1]) < ROOM)
     assert claim_slack(snapshot, edge, claim) == slack % claim.den
     assert accepted(snapshot, edge, claim)
     assert not accepted(snapshot, moved(edge, -1), claim)
@@ -101,12 +107,12 @@ def test_at_the_requirement_and_one_valuation_unit_below(lab, data):
 
 
 @given(st.data())
-def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(lab, data):
+def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(lab: Any, data: Any) -> None:
     snapshot, lots, _ = data.draw(cases(lab))
     assume(requirement_total(snapshot, lots, "maintenance") < requirement_total(snapshot, lots, "initial"))
     initial, maintenance = Claim(1, 1, "initial"), Claim(1, 1, "maintenance")
     edge = moved(lots, -claim_slack(snapshot, lots, maintenance))
-    assume(abs(edge.collateral[-1]) < 2**68)
+    assume(abs(edge.collateral[-1]) < ROOM)
     assert accepted(snapshot, edge, maintenance)
     assert not accepted(snapshot, edge, initial)
     assert not accepted(snapshot, edge, Claim(65535, 65534, "maintenance"))
@@ -114,17 +120,17 @@ def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(lab, d
 
 
 @given(st.data())
-def test_overstating_charges_sides_or_debts_never_helps(lab, data):
+def test_overstating_charges_sides_or_debts_never_helps(lab: Any, data: Any) -> None:
     snapshot, lots, claim = data.draw(cases(lab))
     circuit = build_circuit(snapshot, claim)
     slack = claim_slack(snapshot, lots, claim)
     edge = moved(lots, -(slack // claim.den))
-    assume(abs(edge.collateral[-1]) < 2**68 - 1)
+    assume(abs(edge.collateral[-1]) < ROOM)
     witness = assign(circuit, edge.positions, edge.collateral)
     equation = circuit.equations[-1]
     assert equation.rule == "claim"
 
-    def room(w):
+    def room(w: Any) -> Any:
         """What the claim's slack would have to be."""
         form = replace(equation, form=equation.form).form
         return form.value(lambda atom: w.value(circuit, atom)) + w.bounded[-1]
@@ -145,11 +151,11 @@ def test_overstating_charges_sides_or_debts_never_helps(lab, data):
 
 
 @given(st.data())
-def test_the_refusal_says_by_how_much(lab, data):
+def test_the_refusal_says_by_how_much(lab: Any, data: Any) -> None:
     snapshot, lots, claim = data.draw(cases(lab))
     slack = claim_slack(snapshot, lots, claim)
     below = moved(lots, -(slack // claim.den) - 1)
-    assume(abs(below.collateral[-1]) < 2**68)
+    assume(abs(below.collateral[-1]) < ROOM)
     with pytest.raises(ConstraintError, match="the claim is false: equity") as caught:
         margin_witness(snapshot, claim, below)
     assert caught.value.rule == "claim"
@@ -161,7 +167,7 @@ def test_the_refusal_says_by_how_much(lab, data):
 
 
 @given(st.data())
-def test_a_negative_balance_needs_leave(lab, data):
+def test_a_negative_balance_needs_leave(lab: Any, data: Any) -> None:
     snapshot, lots, claim = data.draw(cases(lab))
     forbidden = [j for j, slot in enumerate(snapshot.collateral) if not slot.negative_allowed]
     assume(forbidden)
@@ -172,21 +178,23 @@ def test_a_negative_balance_needs_leave(lab, data):
 
 
 @given(st.data())
-def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(lab, data):
+def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(lab: Any, data: Any) -> None:
     snapshot, _, claim = data.draw(cases(lab))
     first = build_circuit(snapshot, claim)
     margin._build.cache_clear()
     assert build_circuit(type(snapshot).parse(snapshot.to_bytes()), claim).digest == first.digest
     other = replace(claim, requirement="maintenance" if claim.requirement == "initial" else "initial")
-    assert build_circuit(snapshot, other).digest != first.digest
+    # without a charge, the two requirements ask for the same
+    charged = any(x.name.startswith("charge") for x in build_circuit(snapshot, claim).bounded)
+    assert (build_circuit(snapshot, other).digest != first.digest) == charged
 
 
-def edge_case(lab, *, range_proved, mode):
+def edge_case(lab: Any, *, range_proved: Any, mode: Any) -> Any:
     """A snapshot with everything in it and a book exactly at its initial requirement."""
     snapshot = lab.snapshot(
         groups=[0, 1, 0, 1],
-        risk=[[-5, 8, 1], [3, -4, 2], [7, 7, -9], [0, 0, 0]],
-        charges=[3, 1, 0, 50] if range_proved else None,
+        risk=[[-5, 8, 1], [3, -4, 2], [7, 9, -9], [1, 1, -6]],
+        charges=[30, 1, 0, 50] if range_proved else None,
         marks=[40, 0, 11, 2],
         assets=[(9_000, 10_100, 20, True), (5, 5, 20, False), UNIT],
         mode=mode,
@@ -197,7 +205,7 @@ def edge_case(lab, *, range_proved, mode):
 
 
 @pytest.mark.parametrize(("range_proved", "mode"), [(True, "floor"), (True, "added"), (False, "floor")])
-def test_proofs_end_to_end_at_the_edge(lab, range_proved, mode):
+def test_proofs_end_to_end_at_the_edge(lab: Any, range_proved: Any, mode: Any) -> None:
     snapshot, lots = edge_case(lab, range_proved=range_proved, mode=mode)
     opening = commit_book(snapshot, lots)
     proof = prove(snapshot, lots, [opening], Claim(), context=b"reader")
@@ -209,7 +217,7 @@ def test_proofs_end_to_end_at_the_edge(lab, range_proved, mode):
 
 
 @pytest.mark.parametrize("mode", ["floor", "added"])
-def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(lab, mode):
+def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(lab: Any, mode: Any) -> None:
     # for every equation: the claim, weakened by dropping it, is met by a book that the engine refuses
     snapshot, _ = edge_case(lab, range_proved=True, mode=mode)
     circuit = build_circuit(snapshot, Claim())
@@ -218,8 +226,11 @@ def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(la
         if equation.rule == "claim":
             poor = BookLots((30, -2, -17, -5), (-3, 8, -(2**40)))
             assert claim_slack(snapshot, poor, Claim()) < 0
-            witness = assign(replace(circuit, bounded=(*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=zero))),
-                             poor.positions, poor.collateral)
+            witness = assign(
+                replace(circuit, bounded=(*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=zero))),
+                poor.positions,
+                poor.collateral,
+            )
             check(loose, witness)
         elif equation.rule == "collateral bound":
             witness = assign(circuit, (0,) * 4, (0, 0, 5))
@@ -237,11 +248,11 @@ def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(la
             check(loose, understated)
 
 
-def zero(_of):
+def zero(_of: Any) -> Any:
     return 0
 
 
-def break_candidate(snapshot, circuit, equation):
+def break_candidate(snapshot: Any, circuit: Any, equation: Any) -> Any:
     """A witness of a book for which this candidate alone binds, with the charge one unit below it."""
     for bits in range(3**4):
         positions = tuple((bits // 3**i % 3 - 1) * (7, 5, 11, 3)[i] for i in range(4))
@@ -261,26 +272,15 @@ def break_candidate(snapshot, circuit, equation):
     raise AssertionError(f"no book binds {equation.rule} {equation.name}")
 
 
-def test_quantities_beyond_their_bounds_are_refused_before_any_proof(lab):
+def test_quantities_beyond_their_bounds_are_refused_before_any_proof(lab: Any) -> None:
     snapshot, lots = edge_case(lab, range_proved=True, mode="floor")
     circuit = build_circuit(snapshot, Claim())
     for positions, collateral, reason in (
         ((2**16, 0, 0, 0), lots.collateral, "larger than the circuit proves"),
         ((-(2**16), 0, 0, 0), lots.collateral, "larger than the circuit proves"),
         (lots.positions, (2**20, 0, 0), "does not fit its range"),
-        (lots.positions, (0, 0, 2**68), "does not fit its range"),
-        (lots.positions, (0, 0, -(2**68)), "does not fit its range"),
+        (lots.positions, (0, 0, 2**60), "does not fit its range"),
+        (lots.positions, (0, 0, -(2**60)), "does not fit its range"),
     ):
         with pytest.raises(InputError, match=reason):
             assign(circuit, positions, collateral)
-
-
-@pytest.mark.parametrize("balance", [2**62, 2**63, 2**66])
-def test_balances_wider_than_a_machine_word_are_proved(lab, balance):
-    # a bound of 60 bits rounded up to whole digits may pass 64 bits, and the snapshot says so
-    snapshot, lots = edge_case(lab, range_proved=True, mode="floor")
-    rich = BookLots(lots.positions, (*lots.collateral[:-1], balance))
-    opening = commit_book(snapshot, rich)
-    verify(
-        Statement.of(snapshot, [opening.commitment()], Claim()), prove(snapshot, rich, [opening], Claim())
-    )

@@ -1,6 +1,7 @@
 """The circuit language: forms, bounds, the overflow budget, layout, digest, and the public polynomials."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +23,11 @@ FORMS = st.builds(
 )
 
 
-def small(*, n=16, count=3, bits=4, range_proved=True, collateral=()):
+def small(*, n: Any = 16, count: Any = 3, bits: Any = 4, range_proved: Any = True, collateral: Any = ()) -> Any:
     return System(n=n, position_count=count, position_bits=bits, range_proved=range_proved, collateral=list(collateral))
 
 
-def int64(*values):
+def int64(*values: Any) -> Any:
     return np.array(values, dtype=np.int64)
 
 
@@ -34,7 +35,7 @@ def int64(*values):
 
 
 @given(FORMS, FORMS, FORMS, INTEGERS, INTEGERS)
-def test_forms_are_a_module_over_the_integers(a, b, c, x, y):
+def test_forms_are_a_module_over_the_integers(a: Any, b: Any, c: Any, x: Any, y: Any) -> None:
     assert a + b == b + a
     assert (a + b) + c == a + (b + c)
     assert a + Form() == a
@@ -49,8 +50,8 @@ def test_forms_are_a_module_over_the_integers(a, b, c, x, y):
 
 
 @given(FORMS, FORMS, INTEGERS, st.integers())
-def test_a_form_is_evaluated_linearly_and_holds_no_zero_coefficient(a, b, x, seed):
-    def of(atom):
+def test_a_form_is_evaluated_linearly_and_holds_no_zero_coefficient(a: Any, b: Any, x: Any, seed: Any) -> None:
+    def of(atom: Any) -> Any:
         return hash((atom, seed)) % 1000 - 500
 
     assert (a + x * b).value(of) == a.value(of) + x * b.value(of)
@@ -58,7 +59,7 @@ def test_a_form_is_evaluated_linearly_and_holds_no_zero_coefficient(a, b, x, see
     assert all((a - b).terms.values())
 
 
-def test_forms_never_change_what_they_are_built_from():
+def test_forms_never_change_what_they_are_built_from() -> None:
     a, b = Form({("bounded", 0): 2}, 1), Form({("bounded", 0): -2}, 3)
     assert (a + b).terms == {}
     assert (a.terms, b.terms) == ({("bounded", 0): 2}, {("bounded", 0): -2})
@@ -68,7 +69,7 @@ def test_forms_never_change_what_they_are_built_from():
 
 
 @given(st.integers(0, 2**80), st.sampled_from([16, 32, 1024]))
-def test_an_integer_gets_the_fewest_digits_that_hold_its_upper_bound(upper, n):
+def test_an_integer_gets_the_fewest_digits_that_hold_its_upper_bound(upper: Any, n: Any) -> None:
     system = small(n=n)
     low, high = system.bounds(system.integer("x", upper, lambda _: 0))
     digits = system.bounded[0].digits
@@ -83,7 +84,9 @@ def test_an_integer_gets_the_fewest_digits_that_hold_its_upper_bound(upper, n):
     st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=3, max_size=3),
     st.integers(-5, 5),
 )
-def test_bounds_hold_every_value_within_the_proved_ranges(coefficients, kind, sides, factor):
+def test_bounds_hold_every_value_within_the_proved_ranges(
+    coefficients: Any, kind: Any, sides: Any, factor: Any
+) -> None:
     system = small()
     form = system.dense(kind, int64(*coefficients)) * factor + 7
     values = {
@@ -100,18 +103,18 @@ def test_bounds_hold_every_value_within_the_proved_ranges(coefficients, kind, si
     assert {low, high} == {factor * span[0] + 7, factor * span[1] + 7}
 
 
-def test_the_lowest_int64_counts_with_its_absolute_value():
+def test_the_lowest_int64_counts_with_its_absolute_value() -> None:
     system = small(count=1)
     assert system.bounds(system.dense("positions", int64(-(2**63)))) == (-15 * 2**63, 15 * 2**63)
 
 
-def test_positions_are_bounded_by_whole_digits_if_proved_and_by_bits_if_not():
+def test_positions_are_bounded_by_whole_digits_if_proved_and_by_bits_if_not() -> None:
     assert small(bits=5).position_bound == 16**2 - 1
     assert small(bits=5, range_proved=False).position_bound == 2**5 - 1
     assert small(bits=5, range_proved=False).position_digits == 0
 
 
-def test_sides_need_range_proved_positions():
+def test_sides_need_range_proved_positions() -> None:
     system = small(range_proved=False)
     for kind in ("long", "short"):
         with pytest.raises(InputError, match="range-proved"):
@@ -119,7 +122,7 @@ def test_sides_need_range_proved_positions():
         assert system.dense(kind, int64(0, 0, 0)) == Form()
 
 
-def test_dense_rows_are_int64_and_one_entry_a_slot():
+def test_dense_rows_are_int64_and_one_entry_a_slot() -> None:
     for wrong in (
         int64(1, 2),
         np.array([1, 2, 3], dtype=np.int32),
@@ -130,14 +133,14 @@ def test_dense_rows_are_int64_and_one_entry_a_slot():
             small().dense("positions", wrong)
 
 
-def overflow_edge(system):
+def overflow_edge(system: Any) -> Any:
     """(a form of the greatest value that is allowed in an equation, the least that is refused)."""
     x = system.integer("x", 1, lambda _: 0)
     scale = (MAX_FORM - 1) // 15
     return x * scale, x * (scale + 1)
 
 
-def test_equations_that_could_wrap_around_the_field_are_refused():
+def test_equations_that_could_wrap_around_the_field_are_refused() -> None:
     system = small()
     allowed, refused = overflow_edge(system)
     system.equal("rule", "name", allowed)
@@ -149,7 +152,7 @@ def test_equations_that_could_wrap_around_the_field_are_refused():
     assert len(system.equations) == 2
 
 
-def test_the_budget_is_exactly_half_the_field():
+def test_the_budget_is_exactly_half_the_field() -> None:
     system = small()
     system.equal("rule", "edge", Form(constant=MAX_FORM - 1))
     for constant in (MAX_FORM, -MAX_FORM, r):
@@ -157,7 +160,7 @@ def test_the_budget_is_exactly_half_the_field():
             system.equal("rule", "edge", Form(constant=constant))
 
 
-def test_an_inequality_counts_its_slack_towards_the_budget():
+def test_an_inequality_counts_its_slack_towards_the_budget() -> None:
     system = small()
     x = system.integer("x", 16**62 - 1, lambda _: 0)
     system.at_least_zero("rule", "fits", x * 4)
@@ -166,7 +169,7 @@ def test_an_inequality_counts_its_slack_towards_the_budget():
         system.at_least_zero("rule", "does not", x * 17)
 
 
-def test_large_quantities_are_refused_when_the_circuit_is_built():
+def test_large_quantities_are_refused_when_the_circuit_is_built() -> None:
     system = small(bits=60, count=2)
     row = system.dense("positions", int64(2**62, 2**62))
     system.equal("rule", "fits", row * 2**100)
@@ -178,7 +181,7 @@ def test_large_quantities_are_refused_when_the_circuit_is_built():
 
 
 @given(st.integers(-300, 300), st.integers(-20, 20))
-def test_a_slack_is_wide_enough_for_every_value_that_is_not_negative(constant, factor):
+def test_a_slack_is_wide_enough_for_every_value_that_is_not_negative(constant: Any, factor: Any) -> None:
     system = small()
     form = system.integer("x", 15, lambda _: 0) * factor + constant
     system.at_least_zero("rule", "name", form)
@@ -189,7 +192,7 @@ def test_a_slack_is_wide_enough_for_every_value_that_is_not_negative(constant, f
     assert system.bounded[equation.slack].hint(lambda _: 3) == 3 * factor + constant
 
 
-def test_a_balance_is_the_difference_of_two_bounded_integers_of_its_own_width():
+def test_a_balance_is_the_difference_of_two_bounded_integers_of_its_own_width() -> None:
     system = small(collateral=[(9, True), (4, False)])
     (held, owed), (only, none) = system.collateral(0), system.collateral(1)
     assert system.bounds(held) == system.bounds(owed) == (0, 16**3 - 1)
@@ -201,7 +204,7 @@ def test_a_balance_is_the_difference_of_two_bounded_integers_of_its_own_width():
     assert forms[1] == ("collateral bound", Form({("collateral", 1): 1}) - only)
 
 
-def test_a_product_is_wired_to_both_factors_and_bounded_by_its_corners():
+def test_a_product_is_wired_to_both_factors_and_bounded_by_its_corners() -> None:
     system = small()
     x, y = system.integer("x", 15, lambda _: 0), system.integer("y", 200, lambda _: 0)
     product = system.product(x - 20, 3 * y + 1)
@@ -214,7 +217,7 @@ def test_a_product_is_wired_to_both_factors_and_bounded_by_its_corners():
     assert system.gates == [(x - 20, 3 * y + 1)]
 
 
-def test_a_product_that_could_wrap_around_the_field_is_refused():
+def test_a_product_that_could_wrap_around_the_field_is_refused() -> None:
     system = small()
     x = system.integer("x", 2**124 - 1, lambda _: 0)
     assert system.bounds(system.product(x, x))[1] == (2**124 - 1) ** 2
@@ -226,7 +229,7 @@ def test_a_product_that_could_wrap_around_the_field_is_refused():
 # --- layout -------------------------------------------------------------------------------------------------
 
 
-def test_gates_that_do_not_fit_a_segment_are_refused():
+def test_gates_that_do_not_fit_a_segment_are_refused() -> None:
     system = small()
     x = system.integer("x", 1, lambda _: 0)
     for _ in range(16):
@@ -238,7 +241,7 @@ def test_gates_that_do_not_fit_a_segment_are_refused():
 
 
 @given(st.integers(0, 100), st.sampled_from([16, 32]))
-def test_every_slot_is_listed_once_and_every_segment_has_an_unlisted_row(count, n):
+def test_every_slot_is_listed_once_and_every_segment_has_an_unlisted_row(count: Any, n: Any) -> None:
     total = segments(count, n)
     rows = [listed(count, n, s) for s in range(total)]
     assert sum(rows) == count
@@ -252,7 +255,7 @@ def test_every_slot_is_listed_once_and_every_segment_has_an_unlisted_row(count, 
             assert selector[-1] == 1
 
 
-def test_roles_have_selectors_of_their_own():
+def test_roles_have_selectors_of_their_own() -> None:
     circuit = Circuit.freeze(small(count=17, collateral=[(4, True)] * 2), 2)
     assert (circuit.position_segments, circuit.collateral_segments) == (2, 1)
     assert circuit.selector("positions", 1) == [0] * 2 + [1] * 14
@@ -261,7 +264,7 @@ def test_roles_have_selectors_of_their_own():
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=12), st.integers(1, 40), st.integers(1, 9))
-def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(uppers, count, bits):
+def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(uppers: Any, count: Any, bits: Any) -> None:
     system = small(count=count, bits=bits)
     for v, upper in enumerate(uppers):
         system.integer(f"x{v}", upper, lambda _: 0)
@@ -276,7 +279,7 @@ def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(uppers, 
     assert (shape.helpers, shape.pieces) == (-(-shape.digits // 3), min(3, shape.digits))
 
 
-def test_dropping_an_equation_drops_exactly_that_one(lab):
+def test_dropping_an_equation_drops_exactly_that_one(lab: Any) -> None:
     circuit = Circuit.freeze(lab.margin_like(gates=1), 2)
     for j in range(len(circuit.equations)):
         left = circuit.without_equation(j)
@@ -287,8 +290,8 @@ def test_dropping_an_equation_drops_exactly_that_one(lab):
 # --- identity -----------------------------------------------------------------------------------------------
 
 
-def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingredient(lab):
-    def build(**changes):
+def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingredient(lab: Any) -> None:
+    def build(**changes: Any) -> Any:
         return Circuit.freeze(lab.margin_like(**changes), len(changes.get("assets", (0, 0))))
 
     base = build(gates=1)
@@ -341,14 +344,14 @@ SHAPES = (
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(lab, shape):
+def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(lab: Any, shape: Any) -> None:
     circuit = Circuit.freeze(lab.margin_like(**shape), len(shape.get("assets", (0, 0))))
     rho, point = 0xABCDEF0123456789**3 % r, 0x123456789ABCDEF**4 % r
     combination = circuit.combine(rho)
     rows = combination.rows()
     domain = circuit.domain
 
-    def value(name, index):
+    def value(name: Any, index: Any) -> Any:
         return evaluate(domain.intt([x % r for x in rows[name, index]]), point) if (name, index) in rows else 0
 
     assert combination.at(domain.lagrange_at(point)) == Columns(
@@ -362,7 +365,7 @@ def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(lab, shape):
 
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s.get("assets") != ()], ids=str)
-def test_the_combination_is_the_equations_weighted_by_powers_of_rho(lab, shape):
+def test_the_combination_is_the_equations_weighted_by_powers_of_rho(lab: Any, shape: Any) -> None:
     # any assignment, not only a satisfying one: sum over columns <column, U> - sigma = sum_j rho^j equation_j
     assets = shape.get("assets", (0, 0))
     circuit = Circuit.freeze(lab.margin_like(**shape), len(assets))

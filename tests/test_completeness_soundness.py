@@ -4,8 +4,10 @@ Catalogue items 1, 3, 4, 5, 7, 11, 13, 28, 37 and 38 (docs/security.md) for the 
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G1Point
@@ -46,20 +48,20 @@ SHAPES = {
 }
 
 
-def build(lab, name, **options):
+def build(lab: Any, name: Any, **options: Any) -> Any:
     shape, collateral = SHAPES[name]
     scale = 0 if name == "nothing owed or held" else 1
     return lab.standard(collateral=collateral, scale=scale, options=options, **shape)
 
 
 @pytest.fixture(scope="module")
-def sample(lab):
+def sample(lab: Any) -> Any:
     """The case and proof that are tampered with: every kind of element is there."""
     given = build(lab, "one gate")
     return given, lab.prove(given)
 
 
-def rejected(statement, data, kinds=(ProofFormatError, VerificationError)):
+def rejected(statement: Any, data: Any, kinds: Any = (ProofFormatError, VerificationError)) -> Any:
     """The error, which must be one of the documented ones and nothing else."""
     try:
         verify(statement, data)
@@ -73,7 +75,7 @@ def rejected(statement, data, kinds=(ProofFormatError, VerificationError)):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_an_honest_proof_is_accepted_and_has_the_promised_length(lab, name):
+def test_an_honest_proof_is_accepted_and_has_the_promised_length(lab: Any, name: Any) -> None:
     given = build(lab, name)
     check(given.circuit, given.witness)
     data = lab.prove(given)
@@ -86,7 +88,7 @@ def test_an_honest_proof_is_accepted_and_has_the_promised_length(lab, name):
         verify(replace(given.statement, context=b"another"), data)
 
 
-def test_shapes_cover_one_to_many_columns_segments_and_pieces(lab):
+def test_shapes_cover_one_to_many_columns_segments_and_pieces(lab: Any) -> None:
     circuits = [build(lab, name).circuit for name in SHAPES]
     assert {c.shape.pieces for c in circuits} == {1, 2, 3}
     assert {c.position_segments for c in circuits} >= {1, 2, 3}
@@ -95,7 +97,7 @@ def test_shapes_cover_one_to_many_columns_segments_and_pieces(lab):
     assert {c.shape.gates for c in circuits} == {True, False}
 
 
-def test_proofs_of_one_witness_differ_in_every_element_but_prove_one_statement(lab):
+def test_proofs_of_one_witness_differ_in_every_element_but_prove_one_statement(lab: Any) -> None:
     given = build(lab, "one gate")
     first, second = (lab.prove(given, seed) for seed in ("one", "two"))
     assert verify(given.statement, first).statement_digest == verify(given.statement, second).statement_digest
@@ -105,7 +107,7 @@ def test_proofs_of_one_witness_differ_in_every_element_but_prove_one_statement(l
     assert all(a != b for a, b in zip(one.scalars(), two.scalars(), strict=True))
 
 
-def test_overstating_both_sides_of_a_position_is_allowed_and_only_costs_the_prover(lab):
+def test_overstating_both_sides_of_a_position_is_allowed_and_only_costs_the_prover(lab: Any) -> None:
     circuit = Circuit.freeze(lab.margin_like(minimum=False), 2)
     honest = assign(circuit, lab.book_of(6), [40, 3])
     generous = replace(honest, long=tuple(p + 1 for p in honest.long), short=tuple(m + 1 for m in honest.short))
@@ -114,7 +116,7 @@ def test_overstating_both_sides_of_a_position_is_allowed_and_only_costs_the_prov
     verify(given.statement, lab.prove(given))
 
 
-def test_an_account_is_the_sum_of_its_parts(lab):
+def test_an_account_is_the_sum_of_its_parts(lab: Any) -> None:
     whole = build(lab, "two segments")
     circuit = whole.circuit
     positions, collateral = whole.witness.positions, whole.witness.collateral
@@ -137,11 +139,11 @@ def test_an_account_is_the_sum_of_its_parts(lab):
 # --- every element replaced ---------------------------------------------------------------------------------
 
 
-def elements(proof):
+def elements(proof: Any) -> Iterator[Any]:
     """(name, how to replace) of every point and scalar."""
     m1, m2, m3, m4, m5 = proof.message1, proof.message2, proof.message3, proof.message4, proof.message5
 
-    def at(values, i, x):
+    def at(values: Any, i: Any, x: Any) -> Any:
         return (*values[:i], x, *values[i + 1 :])
 
     for i, old in enumerate(m1.f):
@@ -164,7 +166,7 @@ def elements(proof):
 
 
 @pytest.mark.parametrize("name", ["one gate", "one digit column", "three segments"])
-def test_every_element_replaced_by_another_valid_one_is_rejected(lab, name):
+def test_every_element_replaced_by_another_valid_one_is_rejected(lab: Any, name: Any) -> None:
     given = build(lab, name)
     data = lab.prove(given)
     digest = given.statement.srs.digest
@@ -191,7 +193,7 @@ def test_every_element_replaced_by_another_valid_one_is_rejected(lab, name):
     assert len(seen) == len(points) + len(proof.scalars())
 
 
-def test_elements_exchanged_are_rejected(lab, sample):
+def test_elements_exchanged_are_rejected(lab: Any, sample: Any) -> None:
     given, data = sample
     body = data[HEADER_BYTES:]
     points, size = len(dict(decode_proof(data, given.circuit.shape, given.statement.srs.digest).points())) - 2, 48
@@ -205,7 +207,7 @@ def test_elements_exchanged_are_rejected(lab, sample):
 # --- every byte ---------------------------------------------------------------------------------------------
 
 
-def test_every_single_byte_changed_is_rejected(sample):
+def test_every_single_byte_changed_is_rejected(sample: Any) -> None:
     given, data = sample
     for i in range(len(data)):
         for change in (0x01, 0x80) if i % 48 else (0x01, 0x20, 0x40, 0x80, 0xFF):
@@ -217,7 +219,7 @@ def test_every_single_byte_changed_is_rejected(sample):
 @pytest.mark.slow
 @pytest.mark.skipif(not FULL, reason="all bits: ZKMARGIN_FULL=1")
 @pytest.mark.parametrize("name", ["one gate", "two segments", "one digit column"])
-def test_every_single_bit_flipped_is_rejected(lab, name):
+def test_every_single_bit_flipped_is_rejected(lab: Any, name: Any) -> None:
     given = build(lab, name)
     data = lab.prove(given)
     for bit in range(8 * len(data)):
@@ -226,7 +228,7 @@ def test_every_single_bit_flipped_is_rejected(lab, name):
         rejected(given.statement, bytes(bad))
 
 
-def test_every_length_but_the_right_one_is_rejected(sample):
+def test_every_length_but_the_right_one_is_rejected(sample: Any) -> None:
     given, data = sample
     for length in range(len(data)):
         rejected(given.statement, data[:length], (ProofFormatError,))
@@ -236,7 +238,7 @@ def test_every_length_but_the_right_one_is_rejected(sample):
         rejected(given.statement, head + data, (ProofFormatError,))
 
 
-def test_infinity_is_refused_in_every_slot_and_in_both_openings_together(sample):
+def test_infinity_is_refused_in_every_slot_and_in_both_openings_together(sample: Any) -> None:
     given, data = sample
     digest = given.statement.srs.digest
     proof = decode_proof(data, given.circuit.shape, digest)
@@ -255,12 +257,12 @@ def test_infinity_is_refused_in_every_slot_and_in_both_openings_together(sample)
     rejected(given.statement, encode_proof(both, digest), (ProofFormatError,))
 
 
-def outside_the_subgroup():
+def outside_the_subgroup() -> Any:
     """The encoding of (4, y): on the curve, not in G1's prime-order subgroup."""
     return bytes([0x80]) + bytes(46) + b"\x04"
 
 
-def test_points_off_the_curve_or_outside_the_subgroup_are_refused_in_every_slot(sample):
+def test_points_off_the_curve_or_outside_the_subgroup_are_refused_in_every_slot(sample: Any) -> None:
     given, data = sample
     digest = given.statement.srs.digest
     proof = decode_proof(data, given.circuit.shape, digest)
@@ -274,7 +276,7 @@ def test_points_off_the_curve_or_outside_the_subgroup_are_refused_in_every_slot(
                 assert error.message.startswith(f"{element}: ")
 
 
-def test_scalars_at_or_above_the_field_order_are_refused(sample):
+def test_scalars_at_or_above_the_field_order_are_refused(sample: Any) -> None:
     given, data = sample
     proof = decode_proof(data, given.circuit.shape, given.statement.srs.digest)
     start = len(data) - 2 * 48 - 32 * len(proof.scalars())
@@ -288,7 +290,7 @@ def test_scalars_at_or_above_the_field_order_are_refused(sample):
 
 
 @pytest.mark.parametrize("value", [None, "text", 5, [1, 2], bytearray(b"x"), memoryview(b"x")])
-def test_a_proof_is_bytes(sample, value):
+def test_a_proof_is_bytes(sample: Any, value: Any) -> None:
     with pytest.raises(TypeError):
         verify(sample[0].statement, value)
 
@@ -296,7 +298,7 @@ def test_a_proof_is_bytes(sample, value):
 # --- another statement --------------------------------------------------------------------------------------
 
 
-def test_another_context_claim_or_snapshot_is_rejected(sample):
+def test_another_context_claim_or_snapshot_is_rejected(sample: Any) -> None:
     statement, data = sample[0].statement, sample[1]
     for change in (
         {"context": b"\x00"},
@@ -311,7 +313,7 @@ def test_another_context_claim_or_snapshot_is_rejected(sample):
         rejected(replace(statement, **change), data, (VerificationError,))
 
 
-def test_each_bit_of_the_context_and_snapshot_digest_is_bound(lab):
+def test_each_bit_of_the_context_and_snapshot_digest_is_bound(lab: Any) -> None:
     given = build(lab, "one digit column", context=bytes(range(7)))
     data = lab.prove(given)
     verify(given.statement, data)
@@ -323,7 +325,7 @@ def test_each_bit_of_the_context_and_snapshot_digest_is_bound(lab):
             rejected(replace(given.statement, **{field: bytes(bad)}), data, (VerificationError,))
 
 
-def test_another_commitment_is_rejected(lab, sample):
+def test_another_commitment_is_rejected(lab: Any, sample: Any) -> None:
     given, data = sample
     positions, collateral = sorted(given.statement.parts, key=lambda p: p.role, reverse=True)
     other_blinder = lab.with_blinders(given, {**given.blinders, ("positions", 0): 1}).statement
@@ -346,7 +348,7 @@ def test_another_commitment_is_rejected(lab, sample):
         rejected(replace(given.statement, parts=parts), data, (VerificationError,))
 
 
-def test_parts_that_cancel_are_refused_before_any_proof(lab, sample):
+def test_parts_that_cancel_are_refused_before_any_proof(lab: Any, sample: Any) -> None:
     given, data = sample
     part = given.statement.parts[0]
     mirrored = part.model_copy(update={"points": (encode_g1(-decode_g1(bytes.fromhex(part.points[0]))).hex(),)})
@@ -357,7 +359,7 @@ def test_parts_that_cancel_are_refused_before_any_proof(lab, sample):
         verify(replace(given.statement, parts=(two, *given.statement.parts[1:])), data)
 
 
-def test_another_circuit_of_the_same_shape_is_rejected(sample):
+def test_another_circuit_of_the_same_shape_is_rejected(sample: Any) -> None:
     given, data = sample
     for j, equation in enumerate(given.circuit.equations):
         for other in (replace(equation, name="other"), replace(equation, form=equation.form + 1)):
@@ -367,7 +369,7 @@ def test_another_circuit_of_the_same_shape_is_rejected(sample):
         rejected(replace(given.statement, circuit=given.circuit.without_equation(j)), data, (VerificationError,))
 
 
-def test_a_circuit_of_another_shape_is_a_format_error(lab, sample):
+def test_a_circuit_of_another_shape_is_a_format_error(lab: Any, sample: Any) -> None:
     given, data = sample
     for name in ("range-proved", "three segments", "one digit column"):
         other = build(lab, name).statement
@@ -378,7 +380,7 @@ def test_a_circuit_of_another_shape_is_a_format_error(lab, sample):
 # --- another setup ------------------------------------------------------------------------------------------
 
 
-def test_a_proof_under_a_setup_with_a_known_tau_is_no_proof_under_the_ceremony(lab):
+def test_a_proof_under_a_setup_with_a_known_tau_is_no_proof_under_the_ceremony(lab: Any) -> None:
     toy = build(lab, "one digit column", srs=lab.known_tau())
     data = lab.prove(toy)
     verify(toy.statement, data)
@@ -395,13 +397,13 @@ def test_a_proof_under_a_setup_with_a_known_tau_is_no_proof_under_the_ceremony(l
 
 
 @pytest.fixture(scope="module")
-def batch(lab):
+def batch(lab: Any) -> Any:
     names = ("one gate", "range-proved", "one digit column", "two segments", "attested positions")
     cases = [build(lab, name, context=name.encode()) for name in names]
     return [(given.statement, lab.prove(given)) for given in cases]
 
 
-def shifted(item, by):
+def shifted(item: Any, by: Any) -> Any:
     """The item with W moved by a multiple of the generator: an error that another one could cancel."""
     statement, data = item
     digest = statement.srs.digest
@@ -410,7 +412,7 @@ def shifted(item, by):
     return statement, encode_proof(replace(proof, message5=replace(proof.message5, W=W)), digest)
 
 
-def test_a_good_batch_is_accepted_in_its_order(batch):
+def test_a_good_batch_is_accepted_in_its_order(batch: Any) -> None:
     accepted = verify_batch(batch)
     assert [a.statement for a in accepted] == [statement for statement, _ in batch]
     assert [a.statement_digest for a in accepted] == [verify(*item).statement_digest for item in batch]
@@ -419,7 +421,7 @@ def test_a_good_batch_is_accepted_in_its_order(batch):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_one_bad_proof_at_each_index_is_found(batch, size):
+def test_one_bad_proof_at_each_index_is_found(batch: Any, size: Any) -> None:
     for bad in range(size):
         items = [shifted(item, 5) if i == bad else item for i, item in enumerate(batch[:size])]
         with pytest.raises(VerificationError, match=f"proof {bad + 1} of {size}") as caught:
@@ -427,12 +429,12 @@ def test_one_bad_proof_at_each_index_is_found(batch, size):
         assert caught.value.check == "pairing"
 
 
-def test_all_bad_names_the_first(batch):
+def test_all_bad_names_the_first(batch: Any) -> None:
     with pytest.raises(VerificationError, match="proof 1 of 5"):
         verify_batch([shifted(item, i + 1) for i, item in enumerate(batch)])
 
 
-def test_swapped_proofs_are_rejected(lab):
+def test_swapped_proofs_are_rejected(lab: Any) -> None:
     cases = [build(lab, "range-proved", context=bytes([i])) for i in range(2)]
     (s, p), (t, q) = [(given.statement, lab.prove(given)) for given in cases]
     verify_batch([(s, p), (t, q)])
@@ -440,7 +442,7 @@ def test_swapped_proofs_are_rejected(lab):
         verify_batch([(s, q), (t, p)])
 
 
-def test_errors_that_cancel_are_rejected(batch):
+def test_errors_that_cancel_are_rejected(batch: Any) -> None:
     # W enters both sides with known factors: +D and -D cancel in a sum without weights, whatever the challenges
     statement, data = batch[0]
     opening = reduce_to_opening(statement, decode_proof(data, statement.circuit.shape, statement.srs.digest))
@@ -455,12 +457,12 @@ def test_errors_that_cancel_are_rejected(batch):
     assert _first_bad([plus, plus, minus, minus], statement, 0) == 0
 
 
-def test_batch_weights_are_fresh_positive_and_128_bits(batch, monkeypatch):
+def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: Any) -> None:
     module = import_module("verifier.verify")
     seen = []
     real = module.msm
 
-    def spy(points, scalars):
+    def spy(points: Any, scalars: Any) -> Any:
         seen.append(tuple(scalars))
         return real(points, scalars)
 
@@ -473,18 +475,18 @@ def test_batch_weights_are_fresh_positive_and_128_bits(batch, monkeypatch):
     assert len({*left, *other}) == 2 * len(batch)
 
 
-def test_an_empty_batch_proves_nothing():
+def test_an_empty_batch_proves_nothing() -> None:
     with pytest.raises(InputError, match="empty batch"):
         verify_batch([])
 
 
-def test_mixed_setups_are_refused(lab, batch):
+def test_mixed_setups_are_refused(lab: Any, batch: Any) -> None:
     toy = build(lab, "one digit column", srs=lab.known_tau())
     with pytest.raises(InputError, match="different structured reference strings"):
         verify_batch([*batch, (toy.statement, lab.prove(toy))])
 
 
-def test_a_malformed_proof_in_a_batch_is_a_format_error(batch):
+def test_a_malformed_proof_in_a_batch_is_a_format_error(batch: Any) -> None:
     statement, data = batch[1]
     with pytest.raises(ProofFormatError):
         verify_batch([batch[0], (statement, data[:-1])])

@@ -5,21 +5,23 @@ they are committed. Each cheat starts from data for which the untampered prover 
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import verifier.argument
-from circuits import assign, build_circuit, check
+from circuits import assign, build_circuit
 from circuits.circuit import Circuit
 from circuits.system import Form, System
 from crypto.commitment import commit_values
-from crypto.field import r, inverse
+from crypto.field import inverse, r
 from crypto.group import encode_g1
 from engine.book import BookLots
 from engine.margin import Claim
-from formats import ConstraintError, InputError, VerificationError
+from formats import InputError, VerificationError
 from prover import commit_book
 from prover.argument import ProverError, prove_argument
 from verifier import Statement, verify
@@ -27,10 +29,15 @@ from verifier.commitments import gather
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
-SHAPES = {"range-proved": {}, "gates": {"gates": 2}, "segments": {"slots": 20, "bits": 8}, "attested": {"range_proved": False}}
+SHAPES = {
+    "range-proved": {},
+    "gates": {"gates": 2},
+    "segments": {"slots": 20, "bits": 8},
+    "attested": {"range_proved": False},
+}
 
 
-def accepted(lab, given, tamper=None):
+def accepted(lab: Any, given: Any, tamper: Any = None) -> Any:
     """Whether the verifier takes what the dishonest prover makes."""
     data = lab.encode(given, lab.cheat(given, tamper))
     try:
@@ -40,7 +47,7 @@ def accepted(lab, given, tamper=None):
     return True
 
 
-def usual(lab, name="range-proved"):
+def usual(lab: Any, name: Any = "range-proved") -> Any:
     return lab.standard(collateral=(200, 3), **SHAPES[name])
 
 
@@ -48,13 +55,13 @@ def usual(lab, name="range-proved"):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_prover_without_checks_is_the_prover(lab, name):
+def test_the_prover_without_checks_is_the_prover(lab: Any, name: Any) -> None:
     given = usual(lab, name)
     assert lab.encode(given, lab.cheat(given)) == lab.prove(given)
     assert accepted(lab, given, lab.swap({}))
 
 
-def test_the_prover_with_checks_refuses_what_the_other_one_sends(lab):
+def test_the_prover_with_checks_refuses_what_the_other_one_sends(lab: Any) -> None:
     given = usual(lab)
     false = replace(given.witness, bounded=(given.witness.bounded[0] ^ 1, *given.witness.bounded[1:]))
     with pytest.raises(ProverError, match="running sum does not close"):
@@ -68,7 +75,7 @@ def test_the_prover_with_checks_refuses_what_the_other_one_sends(lab):
 # --- one cell of each column --------------------------------------------------------------------------------
 
 
-def columns_of(circuit):
+def columns_of(circuit: Any) -> Iterator[Any]:
     yield from (f"digits[{c}]" for c in range(circuit.digit_columns))
     yield "mu"
     yield from "ABC" if circuit.gates else ""
@@ -77,12 +84,12 @@ def columns_of(circuit):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_one_cell_changed_of_any_column_is_rejected(lab, name):
+def test_one_cell_changed_of_any_column_is_rejected(lab: Any, name: Any) -> None:
     given = usual(lab, name)
     for column in columns_of(given.circuit):
         for row in range(given.circuit.n) if FULL else (0, 5, given.circuit.n - 1):
 
-            def tamper(_rounds, name, values, column=column, row=row):
+            def tamper(_rounds: Any, name: Any, values: Any, column: Any = column, row: Any = row) -> Any:
                 if name == column:
                     values[row] += 1
                 return values
@@ -93,7 +100,7 @@ def test_one_cell_changed_of_any_column_is_rejected(lab, name):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_integer_of_the_witness_is_constrained(lab, name):
+def test_every_integer_of_the_witness_is_constrained(lab: Any, name: Any) -> None:
     given = usual(lab, name)
     w, circuit = given.witness, given.circuit
     for v, x in enumerate(w.bounded):
@@ -118,7 +125,7 @@ def test_every_integer_of_the_witness_is_constrained(lab, name):
             assert not accepted(lab, replace(given, witness=bad)), (g, wire)
 
 
-def test_each_equation_alone_keeps_its_violation_out(lab):
+def test_each_equation_alone_keeps_its_violation_out(lab: Any) -> None:
     # move the slack of every inequality: rejected with the equation, accepted without it
     given = usual(lab)
     w, circuit = given.witness, given.circuit
@@ -135,11 +142,11 @@ def test_each_equation_alone_keeps_its_violation_out(lab):
 # --- lookup -------------------------------------------------------------------------------------------------
 
 
-def test_wrong_multiplicities_are_rejected(lab):
+def test_wrong_multiplicities_are_rejected(lab: Any) -> None:
     given = usual(lab)
     for i, j in ((0, 1), (3, 15), (15, 0)):
 
-        def tamper(_rounds, name, values, i=i, j=j):
+        def tamper(_rounds: Any, name: Any, values: Any, i: Any = i, j: Any = j) -> Any:
             if name == "mu":
                 # the right number of looked-up cells, wrongly distributed
                 values[i], values[j] = values[i] + 1, values[j] - 1
@@ -148,22 +155,20 @@ def test_wrong_multiplicities_are_rejected(lab):
         assert not accepted(lab, given, tamper)
 
 
-def test_multiplicities_all_zero_or_of_other_cells_are_rejected(lab):
+def test_multiplicities_all_zero_or_of_other_cells_are_rejected(lab: Any) -> None:
     given = usual(lab)
     n = given.circuit.n
     for replacement in ([0] * n, [1] * n, [given.circuit.digit_columns] * n):
-        assert not accepted(
-            lab, given, lambda _, name, values, other=replacement: other if name == "mu" else values
-        )
+        assert not accepted(lab, given, lambda _, name, values, other=replacement: other if name == "mu" else values)
 
 
-def test_one_unit_of_collateral_short_is_rejected(lab):
+def test_one_unit_of_collateral_short_is_rejected(lab: Any) -> None:
     given, short = lab.false_claim()
     assert 0 < short <= 9
     assert not accepted(lab, given)
 
 
-def cells(changes):
+def cells(changes: Any) -> Any:
     """A tamper from ((column, row, weight), value) pairs."""
     by_column = {}
     for (column, row, _), value in changes:
@@ -172,7 +177,7 @@ def cells(changes):
 
 
 @pytest.mark.parametrize("digits", ["(-short)", "(n - short, -1)"])
-def test_a_slack_below_zero_is_rejected_however_its_digits_are_written(lab, digits):
+def test_a_slack_below_zero_is_rejected_however_its_digits_are_written(lab: Any, digits: Any) -> None:
     # every equation holds over the field; only the lookup does not
     given, short = lab.false_claim()
     low, high, *_ = given.circuit.digit_cells[-1]
@@ -180,7 +185,7 @@ def test_a_slack_below_zero_is_rejected_however_its_digits_are_written(lab, digi
     assert not accepted(lab, given, lab.swap(cells(changes)))
 
 
-def test_a_true_slack_with_a_digit_of_n_is_rejected(lab):
+def test_a_true_slack_with_a_digit_of_n_is_rejected(lab: Any) -> None:
     # (low + n, high - 1) is the same integer as (low, high): only the lookup tells them apart
     given = lab.standard(collateral=(40, 0))
     low, high, *_ = given.circuit.digit_cells[-1]
@@ -191,12 +196,12 @@ def test_a_true_slack_with_a_digit_of_n_is_rejected(lab):
 
 
 @pytest.mark.parametrize("tries", ["counts", "one more", "zero instead"])
-def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(lab, tries):
+def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(lab: Any, tries: Any) -> None:
     given, short = lab.false_claim()
     n = given.circuit.n
     column, row, _ = given.circuit.digit_cells[-1][0]
 
-    def tamper(_rounds, name, values):
+    def tamper(_rounds: Any, name: Any, values: Any) -> Any:
         if name == f"digits[{column}]":
             values[row] = -short
         if name == "mu":
@@ -209,12 +214,12 @@ def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(lab,
     assert not accepted(lab, given, tamper)
 
 
-def test_all_cells_equal_is_no_permutation_of_the_table(lab):
+def test_all_cells_equal_is_no_permutation_of_the_table(lab: Any) -> None:
     # [5, 5, .., 5] with multiplicities of one each
     given = usual(lab, "attested")
     n = given.circuit.n
 
-    def tamper(_rounds, name, values):
+    def tamper(_rounds: Any, name: Any, values: Any) -> Any:
         return [5] * n if name == "digits[0]" else values
 
     assert not accepted(lab, given, tamper)
@@ -223,29 +228,29 @@ def test_all_cells_equal_is_no_permutation_of_the_table(lab):
 # --- running sum and helpers --------------------------------------------------------------------------------
 
 
-def test_a_running_sum_that_does_not_close_is_rejected_wherever_it_is_bent(lab):
+def test_a_running_sum_that_does_not_close_is_rejected_wherever_it_is_bent(lab: Any) -> None:
     given, short = lab.false_claim()
     n, J = given.circuit.n, len(given.circuit.equations)
     write_off = pow(lab.challenges(given.statement, lab.cheat(given)).rho, J - 1, r) * short % r
     for at in range(n):
 
-        def bend(_rounds, name, values, at=at):
+        def bend(_rounds: Any, name: Any, values: Any, at: Any = at) -> Any:
             # the missing amount is written off in one step
             return [x * (i > 0) + write_off * (i > at) for i, x in enumerate(values)] if name == "phi" else values
 
         assert not accepted(lab, given, bend)
 
-    def restart(_rounds, name, values):
+    def restart(_rounds: Any, name: Any, values: Any) -> Any:
         return [0] * n if name == "phi" else values
 
     assert not accepted(lab, given, restart)
 
 
-def test_a_helper_that_is_wrong_on_one_row_or_on_two_that_cancel_is_rejected(lab):
+def test_a_helper_that_is_wrong_on_one_row_or_on_two_that_cancel_is_rejected(lab: Any) -> None:
     given = usual(lab)
     for rows in ([(0, 1)], [(3, 1), (9, -1)], [(15, 5), (0, -5)]):
 
-        def tamper(_rounds, name, values, rows=rows):
+        def tamper(_rounds: Any, name: Any, values: Any, rows: Any = rows) -> Any:
             if name == "h[0]":
                 for row, by in rows:
                     values[row] += by
@@ -254,14 +259,14 @@ def test_a_helper_that_is_wrong_on_one_row_or_on_two_that_cancel_is_rejected(lab
         assert not accepted(lab, given, tamper)
 
 
-def test_helpers_that_absorb_a_false_claim_are_rejected(lab):
+def test_helpers_that_absorb_a_false_claim_are_rejected(lab: Any) -> None:
     # the helpers' sum makes the running sum close again: the errors cancel in the sum, not on the rows
     given, short = lab.false_claim()
     circuit = given.circuit
     J = len(circuit.equations)
 
-    def run(extra):
-        def tamper(rounds, name, values):
+    def run(extra: Any) -> Any:
+        def tamper(rounds: Any, name: Any, values: Any) -> Any:
             if name == "h[0]":
                 values[0] += extra
             if name == "phi" and extra:
@@ -282,7 +287,7 @@ def test_helpers_that_absorb_a_false_claim_are_rejected(lab):
         verify(given.statement, lab.encode(given, proof))
 
 
-def test_digits_that_match_their_position_only_in_the_sum_over_rows_are_rejected(lab):
+def test_digits_that_match_their_position_only_in_the_sum_over_rows_are_rejected(lab: Any) -> None:
     # slot 0 says one lot more, slot 1 one lot less than is committed: sums agree, rows do not
     given = usual(lab)
     w = given.witness
@@ -294,7 +299,7 @@ def test_digits_that_match_their_position_only_in_the_sum_over_rows_are_rejected
 # --- unlisted rows ------------------------------------------------------------------------------------------
 
 
-def commit_rows(lab, given, role, rows):
+def commit_rows(lab: Any, given: Any, role: Any, rows: Any) -> Any:
     """The case with other committed rows for a role's first segment, as a dishonest maker of the commitment has them."""
     srs, n = given.statement.srs, given.circuit.n
     blinder = given.blinders[role, 0]
@@ -307,7 +312,7 @@ def commit_rows(lab, given, role, rows):
     return replace(given, statement=replace(given.statement, parts=parts))
 
 
-def hidden(lab, given, role, row, lots, shape):
+def hidden(lab: Any, given: Any, role: Any, row: Any, lots: Any, shape: Any) -> Any:
     """A prover whose committed vector holds ``lots`` in a row, with digits to match where there are any."""
     rows = [int(x) for x in given.witness.columns(given.circuit)[role, 0]]
     rows[row] = lots
@@ -317,7 +322,7 @@ def hidden(lab, given, role, row, lots, shape):
     if role == "positions" and shape != "attested":
         changes["digits[0]" if lots > 0 else f"digits[{given.circuit.position_digits}]"] = {row: abs(lots)}
 
-    def counted(rounds, name, values):
+    def counted(rounds: Any, name: Any, values: Any) -> Any:
         values = lab.swap(changes)(rounds, name, values)
         if name == "mu" and changes:
             values[0] -= 1
@@ -327,7 +332,7 @@ def hidden(lab, given, role, row, lots, shape):
     module.tamper = counted
 
     class Columns(type(given.witness)):
-        def columns(self, circuit):
+        def columns(self, circuit: Any) -> Any:
             return {**super().columns(circuit), (role, 0): np.array(rows, dtype=np.int64)}
 
     w = given.witness
@@ -337,7 +342,7 @@ def hidden(lab, given, role, row, lots, shape):
 
 @pytest.mark.parametrize("shape", ["range-proved", "attested"])
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_nothing_can_be_hidden_in_an_unlisted_row(lab, shape, role):
+def test_nothing_can_be_hidden_in_an_unlisted_row(lab: Any, shape: Any, role: Any) -> None:
     given = usual(lab, shape)
     count = given.circuit.position_count if role == "positions" else given.circuit.collateral_count
     for row in (count, given.circuit.n - 2, given.circuit.n - 1):
@@ -348,7 +353,7 @@ def test_nothing_can_be_hidden_in_an_unlisted_row(lab, shape, role):
 
 
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_the_selector_is_what_keeps_it_out(lab, role, monkeypatch):
+def test_the_selector_is_what_keeps_it_out(lab: Any, role: Any, monkeypatch: Any) -> None:
     # the same prover against a circuit whose selectors are 0: accepted, so the test above bites
     given = usual(lab)
     monkeypatch.setattr(Circuit, "selector", lambda *_: [0] * given.circuit.n)
@@ -357,7 +362,7 @@ def test_the_selector_is_what_keeps_it_out(lab, role, monkeypatch):
     verify(case.statement, lab.encode(case, proof))
 
 
-def test_a_balance_cannot_stand_in_the_rows_of_the_other_role(lab):
+def test_a_balance_cannot_stand_in_the_rows_of_the_other_role(lab: Any) -> None:
     # positions' commitment given as collateral and the other way round
     given = lab.standard(slots=2, collateral=(9, 3))
     a, b = given.statement.parts
@@ -370,7 +375,7 @@ def test_a_balance_cannot_stand_in_the_rows_of_the_other_role(lab):
 # --- sums that wrap around ----------------------------------------------------------------------------------
 
 
-def test_a_position_that_is_negative_in_the_field_only_is_rejected(lab):
+def test_a_position_that_is_negative_in_the_field_only_is_rejected(lab: Any) -> None:
     # committed r - 1 (one lot short), proved as if it were 15 long and 16 short, or with a digit of r - 1
     given = usual(lab)
     w = given.witness
@@ -381,7 +386,7 @@ def test_a_position_that_is_negative_in_the_field_only_is_rejected(lab):
     assert not accepted(lab, case, lab.swap({"digits[0]": {2: r - 1}}))
 
 
-def test_products_and_equations_that_wrap_around_cannot_be_built():
+def test_products_and_equations_that_wrap_around_cannot_be_built() -> None:
     system = System(n=16, position_count=1, position_bits=60, range_proved=True, collateral=[(60, True)])
     held, owed = system.collateral(0)
     with pytest.raises(InputError, match="wrap around"):
@@ -390,7 +395,7 @@ def test_products_and_equations_that_wrap_around_cannot_be_built():
         system.product(held * 2**70, held * 2**70)
 
 
-def test_a_value_at_its_widest_and_one_beyond(lab):
+def test_a_value_at_its_widest_and_one_beyond(lab: Any) -> None:
     # equation x - slack = 0 with x at the top of its digits is proved; the integer one above has no digits
     system = System(n=16, position_count=0, position_bits=4, range_proved=False, collateral=[(8, False)])
     system.at_least_zero("rule", "twice", 2 * system.collateral(0)[0])
@@ -409,7 +414,7 @@ def test_a_value_at_its_widest_and_one_beyond(lab):
 # --- commitments that do not fit ----------------------------------------------------------------------------
 
 
-def test_a_commitment_over_another_domain_is_rejected(lab):
+def test_a_commitment_over_another_domain_is_rejected(lab: Any) -> None:
     given = usual(lab)
     for other in (8, 32):
         case = lab.state(given.circuit, given.witness, commit_n=other)
@@ -417,7 +422,7 @@ def test_a_commitment_over_another_domain_is_rejected(lab):
         assert not accepted(lab, case)
 
 
-def test_commitments_that_do_not_belong_together_are_refused_before_any_proof(lab):
+def test_commitments_that_do_not_belong_together_are_refused_before_any_proof(lab: Any) -> None:
     snapshot = lab.snapshot(
         groups=[0, 0], risk=[[5, -8], [-3, 4]], charges=[3, 1], marks=[4, 0], assets=[(9_000, 10_100, 32, True)]
     )
@@ -425,19 +430,30 @@ def test_commitments_that_do_not_belong_together_are_refused_before_any_proof(la
     srs = Statement.of(snapshot, [given], Claim()).srs
     assert len(gather([given], snapshot, srs)) == 2
     wide = lab.snapshot(
-        groups=[0, 0], risk=[[5, -8], [-3, 4]], charges=[3, 1], marks=[4, 0], assets=[(9_000, 10_100, 40, True)],
-        n=32, bits=20,
+        groups=[0, 0],
+        risk=[[5, -8], [-3, 4]],
+        charges=[3, 1],
+        marks=[4, 0],
+        assets=[(9_000, 10_100, 40, True)],
+        n=32,
+        bits=20,
     )
     other_slots = lab.snapshot(
-        groups=[0, 0, 0], risk=[[5, -8], [-3, 4], [0, 0]], charges=[3, 1, 0], marks=[4, 0, 0],
+        groups=[0, 0, 0],
+        risk=[[5, -8], [-3, 4], [0, 0]],
+        charges=[3, 1, 0],
+        marks=[4, 0, 0],
         assets=[(9_000, 10_100, 32, True)],
     )
     alone = given.model_copy(update={"parts": given.parts[:1]})
     for commitments, target, reason in (
         ([given, given], snapshot, "given twice"),
         ([given, alone], snapshot, "given twice"),
-        ([given.model_copy(update={"parts": (given.parts[0].model_copy(update={"alias": "other"}), *given.parts)})],
-         snapshot, "given twice"),
+        (
+            [given.model_copy(update={"parts": (given.parts[0].model_copy(update={"alias": "other"}), *given.parts)})],
+            snapshot,
+            "given twice",
+        ),
         ([alone], snapshot, "no part for"),
         ([], snapshot, "no part for"),
         ([given], wide, "made over 16 rows"),
@@ -449,7 +465,7 @@ def test_commitments_that_do_not_belong_together_are_refused_before_any_proof(la
             Statement.of(target, commitments, Claim())
 
 
-def test_attested_bounds_must_add_up_to_no_more_than_the_circuit_allows(lab):
+def test_attested_bounds_must_add_up_to_no_more_than_the_circuit_allows(lab: Any) -> None:
     snapshot = lab.snapshot(
         groups=[0], risk=[[5, -8]], charges=None, marks=[4], assets=[(9_000, 10_100, 32, True)], range_proved=False
     )
@@ -463,7 +479,7 @@ def test_attested_bounds_must_add_up_to_no_more_than_the_circuit_allows(lab):
 # --- exhaustive ---------------------------------------------------------------------------------------------
 
 
-def toy():
+def toy() -> Any:
     """q + 2 c - 3 >= 0 over one position of one digit and a balance of one digit, at n = 4."""
     system = System(n=4, position_count=1, position_bits=2, range_proved=True, collateral=[(2, False)])
     form = system.dense("positions", np.array([1], dtype=np.int64)) + 2 * system.collateral(0)[0] - 3
@@ -471,7 +487,7 @@ def toy():
     return Circuit.freeze(system, 1)
 
 
-def test_every_book_of_a_toy_circuit_is_accepted_exactly_if_its_claim_is_true(lab):
+def test_every_book_of_a_toy_circuit_is_accepted_exactly_if_its_claim_is_true(lab: Any) -> None:
     circuit = toy()
     base = assign(circuit, [3], [3])
     slack = circuit.equations[-1].slack
@@ -488,13 +504,15 @@ def test_every_book_of_a_toy_circuit_is_accepted_exactly_if_its_claim_is_true(la
             if true < 0:
                 column, row, _ = circuit.digit_cells[slack][0]
                 top = circuit.digit_cells[slack][1]
-                verdicts.add(accepted(lab, case, lab.swap({f"digits[{column}]": {row: true}, f"digits[{top[0]}]": {top[1]: 0}})))
+                verdicts.add(
+                    accepted(lab, case, lab.swap({f"digits[{column}]": {row: true}, f"digits[{top[0]}]": {top[1]: 0}}))
+                )
             assert verdicts == {true >= 0}, (q, c)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("book", [(-3, 3), (1, 1), (2, 0)], ids=str)
-def test_every_witness_of_a_toy_circuit_is_accepted_exactly_if_it_satisfies(lab, book):
+def test_every_witness_of_a_toy_circuit_is_accepted_exactly_if_it_satisfies(lab: Any, book: Any) -> None:
     circuit, (q, c) = toy(), book
     base = replace(assign(circuit, [3], [3]), positions=(q,), collateral=(c,))
     blank = lab.state(circuit, base)
@@ -511,7 +529,7 @@ def test_every_witness_of_a_toy_circuit_is_accepted_exactly_if_it_satisfies(lab,
     assert good == (0 if q + 2 * c < 3 else 4 - abs(q))
 
 
-def test_the_form_of_nothing_is_a_rule_like_any_other(lab):
+def test_the_form_of_nothing_is_a_rule_like_any_other(lab: Any) -> None:
     # an equation without hidden terms: 1 = 0 cannot be proved, 0 = 0 can
     for constant, true in ((0, True), (1, False)):
         system = System(n=16, position_count=0, position_bits=4, range_proved=False, collateral=[(4, False)])

@@ -8,9 +8,11 @@ is rejected. A golden file pins the challenges themselves.
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -41,16 +43,16 @@ GOLDEN = Path(__file__).with_name("data") / "transcript-challenges.json"
 # --- mutants ------------------------------------------------------------------------------------------------
 
 
-def silent(*labels):
+def silent(*labels: Any) -> Any:
     """The schedule without the absorbs of these labels."""
 
     class Silent(Transcript):
-        def append(self, label, data):
+        def append(self, label: Any, data: Any) -> None:
             if label not in labels:
                 super().append(label, data)
 
     class Mutant(MarginTranscript):
-        def __init__(self, statement):
+        def __init__(self, statement: Any) -> None:
             with patch.object(verifier.transcript, "Transcript", Silent):
                 super().__init__(statement)
 
@@ -58,57 +60,57 @@ def silent(*labels):
 
 
 class MuAfterBeta(MarginTranscript):
-    def round1(self, message):
+    def round1(self, message: Any) -> Any:
         self._mu = message.mu
         self._points("f", *message.f)
         self._points("gates", *message.gates)
         return self._bytes.challenge("beta"), self._bytes.challenge("rho")
 
-    def round2(self, message):
+    def round2(self, message: Any) -> Any:
         self._points("mu", self._mu)
         return super().round2(message)
 
 
 class HelpersAfterChi(MarginTranscript):
-    def round2(self, message):
+    def round2(self, message: Any) -> Any:
         self._h = message.h
         self._points("phi", message.phi)
         return self._bytes.challenge("chi")
 
-    def round3(self, message):
+    def round3(self, message: Any) -> Any:
         self._points("h", *self._h)
         return super().round3(message)
 
 
 class RunningSumAfterChi(MarginTranscript):
-    def round2(self, message):
+    def round2(self, message: Any) -> Any:
         self._phi = message.phi
         self._points("h", *message.h)
         return self._bytes.challenge("chi")
 
-    def round3(self, message):
+    def round3(self, message: Any) -> Any:
         self._points("phi", self._phi)
         return super().round3(message)
 
 
 class EqualPowersOfRho(MarginTranscript):
-    def round1(self, message):
+    def round1(self, message: Any) -> Any:
         return super().round1(message)[0], 1
 
 
 class EqualPowersOfChi(MarginTranscript):
-    def round2(self, message):
+    def round2(self, message: Any) -> Any:
         super().round2(message)
         return 1
 
 
 class EqualPowersOfV(MarginTranscript):
-    def round4(self, message):
+    def round4(self, message: Any) -> Any:
         super().round4(message)
         return 1
 
 
-def accepts(statement, data, schedule=MarginTranscript):
+def accepts(statement: Any, data: Any, schedule: Any = MarginTranscript) -> Any:
     """Whether the verifier with this schedule takes the proof."""
     with patch.object(verifier.argument, "MarginTranscript", schedule):
         try:
@@ -124,7 +126,7 @@ def accepts(statement, data, schedule=MarginTranscript):
 class Forger:
     """Random polynomials for every element, and the freedom that a mutant leaves to make the one equation hold."""
 
-    def __init__(self, lab, given, schedule):
+    def __init__(self, lab: Any, given: Any, schedule: Any) -> None:
         self.lab, self.given, self.circuit, self.statement = lab, given, given.circuit, given.statement
         self.schedule = schedule
         draw = lab.draws("forger")
@@ -140,13 +142,13 @@ class Forger:
         ):
             self.p[name] = [draw(), draw()]
 
-    def points(self, prefix):
+    def points(self, prefix: Any) -> Any:
         """Commitments of the polynomials of one message element."""
         names = "ABC" if prefix == "gates" else [n for n in self.p if n.partition("[")[0] == prefix]
         srs = self.statement.srs
         return tuple(self.lab.commit(srs, self.p[name]) for name in names if name in self.p)
 
-    def start(self):
+    def start(self) -> None:
         """Run the schedule to zeta."""
         self.m1 = Message1(self.points("f"), *self.points("mu"), self.points("gates"))
         self.m2 = Message2(self.points("h"), *self.points("phi"))
@@ -157,14 +159,14 @@ class Forger:
         self.x = Challenges(beta, rho, chi, self.transcript.round3(self.m3), 0, 0)
         self.shifted = self.circuit.domain.omega * self.x.zeta % r
 
-    def honest_values(self):
+    def honest_values(self) -> Any:
         """Message 4 as the polynomials have it."""
         at, zeta = self.lab.at, self.x.zeta
         f = tuple(at(self.p[f"f[{c}]"], zeta) for c in range(self.circuit.digit_columns))
         A = (at(self.p["A"], zeta),) if self.circuit.gates else ()
         return Message4(f, at(self.p["phi"], self.shifted), A)
 
-    def combined(self, values, v):
+    def combined(self, values: Any, v: Any) -> Any:
         """D + sum v^(c+1) (f_c - sent) as one polynomial; v = 0 leaves D."""
         D = linearise(self.circuit, self.x, values)
         opened = [*((f"f[{c}]", value) for c, value in enumerate(values.f)), *(("A", value) for value in values.A)]
@@ -178,7 +180,7 @@ class Forger:
                 total[i] += coefficient * c
         return [c % r for c in total]
 
-    def fit(self, put, residual):
+    def fit(self, put: Any, residual: Any) -> None:
         """Choose the argument of ``put`` for which ``residual``, affine in it, is 0."""
         put(0)
         a = residual()
@@ -187,16 +189,16 @@ class Forger:
         put(-a * inverse(b - a) % r)
         assert residual() == 0
 
-    def fit_late(self, late):
+    def fit_late(self, late: Any) -> None:
         """Move one polynomial, that no challenge depends on, until D(zeta) = 0."""
         base = list(self.p[late])
 
-        def put(s):
+        def put(s: Any) -> None:
             self.p[late] = [base[0], base[1] + s, *base[2:]]
 
         self.fit(put, lambda: self.lab.at(self.combined(self.honest_values(), 0), self.x.zeta))
 
-    def finish(self, values, v, W=None, W_shifted=None):
+    def finish(self, values: Any, v: Any, W: Any = None, W_shifted: Any = None) -> Any:
         """The proof; openings are quotients unless they are given as polynomials."""
         quotient, self.left = divide_by_linear(self.combined(values, v), self.x.zeta)
         shifted, _ = divide_by_linear([c % r for c in self.p["phi"]], self.shifted)
@@ -207,7 +209,7 @@ class Forger:
         return Proof(m1, m2, Message3(self.points("T")), values, m5)
 
 
-def book_polynomials(given):
+def book_polynomials(given: Any) -> Iterator[Any]:
     """The committed columns as polynomials: their maker knows the blinders."""
     columns = given.witness.columns(given.circuit)
     for (role, s), blinder in given.blinders.items():
@@ -215,17 +217,17 @@ def book_polynomials(given):
         yield f"{role}[{s}]", blind(coefficients, [blinder], given.circuit.n)
 
 
-def encode(given, proof):
+def encode(given: Any, proof: Any) -> Any:
     return encode_proof(proof, given.statement.srs.digest)
 
 
 @pytest.fixture(scope="module")
-def false(lab):
+def false(lab: Any) -> Any:
     """A false claim, with gates so that every element is there, and by how much it is false."""
     return lab.false_claim(gates=1)
 
 
-def test_the_statement_is_false_and_the_forger_needs_a_freedom(lab, false):
+def test_the_statement_is_false_and_the_forger_needs_a_freedom(lab: Any, false: Any) -> None:
     given, _ = false
     forger = Forger(lab, given, MarginTranscript)
     forger.start()
@@ -250,10 +252,10 @@ LATE = [
 
 
 @pytest.mark.parametrize(("late", "label"), LATE)
-def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(lab, false, late, label):
+def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(lab: Any, false: Any, late: Any, label: Any) -> None:
     given, _ = false
 
-    def attack(schedule):
+    def attack(schedule: Any) -> Any:
         forger = Forger(lab, given, schedule)
         forger.start()
         forger.fit_late(late)
@@ -277,16 +279,16 @@ def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(lab, false, lat
     [(silent("f(zeta)"), "f"), (silent("A(zeta)"), "A"), (EqualPowersOfV, "f"), (EqualPowersOfV, "A")],
     ids=["f(zeta)", "A(zeta)", "equal powers, f", "equal powers, A"],
 )
-def test_values_that_v_does_not_bind_are_chosen_after_v(lab, false, mutant, value):
+def test_values_that_v_does_not_bind_are_chosen_after_v(lab: Any, false: Any, mutant: Any, value: Any) -> None:
     given, _ = false
 
-    def attack(schedule):
+    def attack(schedule: Any) -> Any:
         forger = Forger(lab, given, schedule)
         forger.start()
         values = forger.honest_values()
         v = forger.transcript.round4(values)
 
-        def put(x):
+        def put(x: Any) -> None:
             nonlocal values
             values = replace(values, **{value: (x, *getattr(values, value)[1:])})
 
@@ -298,10 +300,10 @@ def test_values_that_v_does_not_bind_are_chosen_after_v(lab, false, mutant, valu
     assert not accepts(given.statement, attack(MarginTranscript))
 
 
-def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(lab, false):
+def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(lab: Any, false: Any) -> None:
     given, _ = false
 
-    def attack(schedule):
+    def attack(schedule: Any) -> Any:
         forger = Forger(lab, given, schedule)
         forger.start()
         values = replace(forger.honest_values(), phi_shifted=0)
@@ -318,7 +320,7 @@ def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(lab, false):
     assert not accepts(given.statement, attack(MarginTranscript))
 
 
-def opening_W_last(lab, given, schedule):
+def opening_W_last(lab: Any, given: Any, schedule: Any) -> Any:
     """y does not bind W: the value of phi is a lie that makes D(zeta) = 0, and W takes what W' leaves."""
     forger = Forger(lab, given, schedule)
     forger.start()
@@ -340,7 +342,7 @@ def opening_W_last(lab, given, schedule):
     return encode(given, forger.finish(values, v, W=W, W_shifted=W_shifted))
 
 
-def opening_W_shifted_last(lab, given, schedule):
+def opening_W_shifted_last(lab: Any, given: Any, schedule: Any) -> Any:
     """y does not bind W': phi is constant, W = P / (zeta (omega - 1)), W' = -W / y."""
     forger = Forger(lab, given, schedule)
     forger.p["phi"] = [5, 0]
@@ -364,7 +366,7 @@ def opening_W_shifted_last(lab, given, schedule):
     ],
     ids=str,
 )
-def test_the_last_challenge_must_bind_both_openings(lab, false, labels, attack):
+def test_the_last_challenge_must_bind_both_openings(lab: Any, false: Any, labels: Any, attack: Any) -> None:
     # the "last challenge" attack: Linea's verifier, 2023
     given, _ = false
     mutant = silent(*labels)
@@ -376,7 +378,7 @@ def test_the_last_challenge_must_bind_both_openings(lab, false, labels, attack):
 # --- messages after the challenge they must precede ---------------------------------------------------------
 
 
-def products(given, beta):
+def products(given: Any, beta: Any) -> Any:
     """On every row, prod_c (beta + f_c) over the first group."""
     columns = given.witness.columns(given.circuit)
     result = [1] * given.circuit.n
@@ -385,22 +387,22 @@ def products(given, beta):
     return result
 
 
-def lookup_weight(given, x):
+def lookup_weight(given: Any, x: Any) -> Any:
     return pow(x.rho, len(given.circuit.equations), r)
 
 
-def missing(given, x, short):
+def missing(given: Any, x: Any, short: Any) -> Any:
     """sigma - sum of total: what the false claim (the last equation) leaves open."""
     return pow(x.rho, len(given.circuit.equations) - 1, r) * short % r
 
 
-def mu_after_beta(lab, given, short, schedule):
+def mu_after_beta(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
     """The slack's digit is -short; a multiplicity that is no integer pays for it."""
     column, row, _ = given.circuit.digit_cells[-1][0]
     digit = {f"digits[{column}]": {row: -short}}
 
-    def tamper(payment):
-        def change(_rounds, name, values):
+    def tamper(payment: Any) -> Any:
+        def change(_rounds: Any, name: Any, values: Any) -> Any:
             if name == "mu":
                 values[0] += payment
             return lab.swap(digit)(_rounds, name, values)
@@ -412,12 +414,12 @@ def mu_after_beta(lab, given, short, schedule):
     return lab.cheat(given, tamper(beta * inverse(beta - short) - 1), transcript=schedule)
 
 
-def helpers_after_chi(lab, given, short, schedule):
+def helpers_after_chi(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
     """On the last row, where the running sum does not close, a helper closes it."""
     last = given.circuit.n - 1
 
-    def proof(error):
-        def tamper(_rounds, name, values):
+    def proof(error: Any) -> Any:
+        def tamper(_rounds: Any, name: Any, values: Any) -> Any:
             if name == "h[0]":
                 values[last] += error
             if name == "phi":
@@ -431,20 +433,20 @@ def helpers_after_chi(lab, given, short, schedule):
     return proof(missing(given, x, short) * inverse(slope) % r)
 
 
-def running_sum_after_chi(lab, given, short, schedule):
+def running_sum_after_chi(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
     """Two rows of a helper are wrong and cancel under the sum; phi hides each of them once chi is known."""
 
-    def rows(x):
+    def rows(x: Any) -> Any:
         p, weight = products(given, x.beta), lookup_weight(given, x)
         i, j = next((i, j) for i in range(given.circuit.n) for j in range(i) if p[i] != p[j])
         # e_i p_i + e_j p_j = 0 and rho^J (e_i + e_j) = what is missing
         s = missing(given, x, short) * inverse(weight * (p[j] - p[i])) % r
         return {i: s * p[j] % r, j: -s * p[i] % r}, p, weight
 
-    def tamper(x, chi):
+    def tamper(x: Any, chi: Any) -> Any:
         errors, p, weight = rows(x)
 
-        def change(_rounds, name, values):
+        def change(_rounds: Any, name: Any, values: Any) -> Any:
             if name == "h[0]":
                 return [v + errors.get(i, 0) for i, v in enumerate(values)]
             if name == "phi":
@@ -463,7 +465,7 @@ def running_sum_after_chi(lab, given, short, schedule):
     return lab.cheat(given, tamper(x, chi), transcript=schedule)
 
 
-def equations_that_cancel(lab, given, short, schedule):
+def equations_that_cancel(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
     """The claim is short by what a scenario has too much."""
     circuit, w = given.circuit, given.witness
     v = next(e.slack for e in circuit.equations if e.rule == "scenario" and w.bounded[e.slack] >= short)
@@ -483,7 +485,7 @@ def equations_that_cancel(lab, given, short, schedule):
     ids=lambda value: value.__name__,
 )
 @pytest.mark.parametrize("gates", [0, 1])
-def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(lab, gates, mutant, attack):
+def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(lab: Any, gates: Any, mutant: Any, attack: Any) -> None:
     given, short = lab.false_claim(gates=gates)
     forged = lab.encode(given, attack(lab, given, short, mutant))
     assert accepts(given.statement, forged, mutant)
@@ -496,7 +498,7 @@ def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(lab, gates, muta
 # --- the statement ------------------------------------------------------------------------------------------
 
 
-def other_statements(lab, statement):
+def other_statements(lab: Any, statement: Any) -> Any:
     """For each public message a statement that differs in it alone."""
     circuit = statement.circuit
     renamed = replace(circuit.equations[0], name="another name")
@@ -513,7 +515,7 @@ def other_statements(lab, statement):
     }
 
 
-def test_a_public_message_that_is_not_absorbed_can_be_exchanged(lab):
+def test_a_public_message_that_is_not_absorbed_can_be_exchanged(lab: Any) -> None:
     # Frozen Heart: a proof for one statement is a proof for another that differs in what nothing binds
     given = lab.standard(options={"srs": lab.known_tau()})
     given = replace(given, statement=replace(given.statement, limits=LIMITS))
@@ -534,7 +536,7 @@ def test_a_public_message_that_is_not_absorbed_can_be_exchanged(lab):
 # --- the schedule itself ------------------------------------------------------------------------------------
 
 
-def fixed_statement(**changes):
+def fixed_statement(**changes: Any) -> Any:
     """A statement of fixed bytes: what is absorbed, not what it means."""
     parts = tuple(
         CommitmentPart(role=role, alias=f"{role} account", slot_map=slots * 32, points=(point * 48,), bits=48)
@@ -552,11 +554,11 @@ def fixed_statement(**changes):
     return Statement(**{**fields, **changes})
 
 
-def fixed_messages():
-    def point(i):
+def fixed_messages() -> Any:
+    def point(i: Any) -> Any:
         return bytes([0x80 + i]) * 48
 
-    def scalar(i):
+    def scalar(i: Any) -> Any:
         return 10**70 + i
 
     return {
@@ -568,7 +570,7 @@ def fixed_messages():
     }
 
 
-def run(statement, messages, schedule=MarginTranscript):
+def run(statement: Any, messages: Any, schedule: Any = MarginTranscript) -> Any:
     """The statement digest and all challenges, by name."""
     transcript = schedule(statement)
     beta, rho = transcript.round1(messages["message1"])
@@ -578,28 +580,30 @@ def run(statement, messages, schedule=MarginTranscript):
     return {name: value if isinstance(value, str) else f"{value:064x}" for name, value in result.items()}
 
 
-def test_the_challenges_are_the_golden_ones():
+def test_the_challenges_are_the_golden_ones() -> None:
     challenges = run(fixed_statement(), fixed_messages())
     if os.environ.get("ZKMARGIN_WRITE_GOLDEN") == "1":
-        GOLDEN.write_text(json.dumps({"format": "zkmargin/transcript-vector/v1", **challenges}, indent=1) + "\n", "utf-8")
+        GOLDEN.write_text(
+            json.dumps({"format": "zkmargin/transcript-vector/v1", **challenges}, indent=1) + "\n", "utf-8"
+        )
     assert {"format": "zkmargin/transcript-vector/v1", **challenges} == json.loads(GOLDEN.read_text("utf-8"))
 
 
-def test_the_golden_challenges_follow_from_the_text_of_the_protocol():
+def test_the_golden_challenges_follow_from_the_text_of_the_protocol() -> None:
     # written from docs/protocol.md section 4 and nothing else of this project but the statement's own bytes
-    def H(data):
+    def H(data: Any) -> Any:
         return keccak.new(digest_bits=256, data=data).digest()
 
-    def framed(label):
+    def framed(label: Any) -> Any:
         return len(label).to_bytes(4, "big") + label.encode()
 
     state = bytes(32)
 
-    def append(label, data):
+    def append(label: Any, data: Any) -> None:
         nonlocal state
         state = H(state + b"\x01" + framed(label) + len(data).to_bytes(8, "big") + data)
 
-    def challenge(label):
+    def challenge(label: Any) -> Any:
         nonlocal state
         wide = b"".join(H(state + b"\x02" + framed(label) + bytes(4) + bytes([i])) for i in (0, 1))
         state = H(state + b"\x03" + framed(label) + bytes(4))
@@ -646,7 +650,9 @@ def test_the_golden_challenges_follow_from_the_text_of_the_protocol():
 
 ORDER = ["statement", "beta", "rho", "chi", "zeta", "v", "y"]
 ABSORBED = {
-    **dict.fromkeys(["protocol", "srs", "snapshot", "circuit", "claim", "limits", "limit", "parts", "part", "context"], "statement"),
+    **dict.fromkeys(
+        ["protocol", "srs", "snapshot", "circuit", "claim", "limits", "limit", "parts", "part", "context"], "statement"
+    ),
     **dict.fromkeys(["f", "mu", "gates"], "beta"),
     **dict.fromkeys(["h", "phi"], "chi"),
     "T": "zeta",
@@ -655,22 +661,22 @@ ABSORBED = {
 }
 
 
-def assert_changes_from(first, challenges):
+def assert_changes_from(first: Any, challenges: Any) -> None:
     golden = json.loads(GOLDEN.read_text("utf-8"))
     for name in ORDER:
         assert (challenges[name] != golden[name]) == (ORDER.index(name) >= ORDER.index(first)), name
 
 
 @pytest.mark.parametrize("label", ABSORBED)
-def test_each_absorb_left_out_changes_every_challenge_that_follows(label):
+def test_each_absorb_left_out_changes_every_challenge_that_follows(label: Any) -> None:
     assert_changes_from(ABSORBED[label], run(fixed_statement(), fixed_messages(), silent(label)))
 
 
-def test_these_are_all_the_absorbs():
+def test_these_are_all_the_absorbs() -> None:
     seen = []
 
     class Recorder(Transcript):
-        def append(self, label, data):
+        def append(self, label: Any, data: Any) -> None:
             seen.append(label)
             super().append(label, data)
 
@@ -680,10 +686,10 @@ def test_these_are_all_the_absorbs():
     assert sorted(set(seen), key=seen.index) == list(ABSORBED)
 
 
-def variations():
+def variations() -> Iterator[Any]:
     """Every element of every message, and every public field, with one bit changed; what must change with it."""
 
-    def flip(x):
+    def flip(x: Any) -> Any:
         return x ^ 1 if isinstance(x, int) else bytes([*x[:-1], x[-1] ^ 1])
 
     statement, messages = fixed_statement(), fixed_messages()
@@ -720,7 +726,7 @@ def variations():
                 yield first, statement, {**messages, name: replace(message, **{field: value[:-1]})}
 
 
-def test_one_bit_of_anything_changes_every_challenge_that_follows_and_none_before():
+def test_one_bit_of_anything_changes_every_challenge_that_follows_and_none_before() -> None:
     count = 0
     for first, statement, messages in variations():
         assert_changes_from(first, run(statement, messages))
@@ -728,7 +734,7 @@ def test_one_bit_of_anything_changes_every_challenge_that_follows_and_none_befor
     assert count > 40
 
 
-def test_where_one_element_ends_and_the_next_begins_matters():
+def test_where_one_element_ends_and_the_next_begins_matters() -> None:
     messages = fixed_messages()
     one, two = messages["message1"], messages["message2"]
     moved = {
@@ -743,7 +749,7 @@ def test_where_one_element_ends_and_the_next_begins_matters():
     assert_changes_from("beta", run(fixed_statement(), bare))
 
 
-def test_circuits_that_differ_in_size_alone_differ_in_their_statement(lab):
+def test_circuits_that_differ_in_size_alone_differ_in_their_statement(lab: Any) -> None:
     a = Circuit.freeze(lab.margin_like(n=16), 2)
     b = Circuit.freeze(lab.margin_like(n=32), 2)
     digests = [run(fixed_statement(circuit=c), fixed_messages())["statement"] for c in (a, b)]
@@ -753,11 +759,11 @@ def test_circuits_that_differ_in_size_alone_differ_in_their_statement(lab):
 # --- challenges that are not admissible ---------------------------------------------------------------------
 
 
-def forced(monkeypatch, label, value):
+def forced(monkeypatch: Any, label: Any, value: Any) -> None:
     """A hash that gives one challenge a bad value at counter 0."""
     real = crypto.transcript.keccak256
 
-    def stub(data):
+    def stub(data: Any) -> Any:
         framed = len(label).to_bytes(4, "big") + label.encode()
         if data[32:33] == b"\x02" and data[33:].startswith(framed + bytes(4)):
             return bytes(32) if data[-1] == 0 else value.to_bytes(32, "big")
@@ -767,13 +773,13 @@ def forced(monkeypatch, label, value):
 
 
 @pytest.mark.parametrize("label", ["beta", "rho", "chi", "zeta", "v", "y"])
-def test_a_challenge_of_zero_is_drawn_again(monkeypatch, label):
+def test_a_challenge_of_zero_is_drawn_again(monkeypatch: Any, label: Any) -> None:
     forced(monkeypatch, label, 0)
     challenges = run(fixed_statement(), fixed_messages())
     assert all(int(value, 16) for name, value in challenges.items() if name != "statement")
 
 
-def test_a_beta_with_a_pole_and_a_zeta_in_the_domain_are_drawn_again(lab, monkeypatch):
+def test_a_beta_with_a_pole_and_a_zeta_in_the_domain_are_drawn_again(lab: Any, monkeypatch: Any) -> None:
     given = lab.standard()
     omega, n = given.circuit.domain.omega, given.circuit.n
     for label, bad in [("beta", -i % r) for i in (0, 1, n - 1)] + [("zeta", pow(omega, i, r)) for i in (0, 1, 7)]:

@@ -1,6 +1,8 @@
 """Witnesses: honest ones satisfy, the debug prover names what is violated, and every equation is there for a reason."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +20,11 @@ from formats import ConstraintError, InputError
 BOOKS = st.tuples(st.lists(st.integers(-15, 15), min_size=6, max_size=6), st.integers(-255, 255), st.integers(0, 15))
 
 
-def freeze(lab, **shape):
+def freeze(lab: Any, **shape: Any) -> Any:
     return Circuit.freeze(lab.margin_like(**shape), len(shape.get("assets", (0, 0))))
 
 
-def honest(lab, **shape):
+def honest(lab: Any, **shape: Any) -> Any:
     circuit = freeze(lab, **shape)
     witness = assign(circuit, lab.book_of(circuit.position_count), [40, 3])
     check(circuit, witness)
@@ -30,7 +32,7 @@ def honest(lab, **shape):
 
 
 @given(BOOKS)
-def test_assign_gives_a_satisfying_witness_or_names_the_claim(lab, book):
+def test_assign_gives_a_satisfying_witness_or_names_the_claim(lab: Any, book: Any) -> None:
     positions, usd, btc = book
     circuit = freeze(lab, gates=1)
     losses = [-sum(q * lab.RISK[s][i] for i, q in enumerate(positions)) for s in range(3)]
@@ -50,11 +52,11 @@ def test_assign_gives_a_satisfying_witness_or_names_the_claim(lab, book):
 @pytest.mark.parametrize(
     "shape", [{}, {"gates": 2}, {"range_proved": False}, {"slots": 40}, {"n": 32}, {"slots": 0}], ids=str
 )
-def test_the_columns_hold_the_witness_in_digits(lab, shape):
+def test_the_columns_hold_the_witness_in_digits(lab: Any, shape: Any) -> None:
     circuit, witness = honest(lab, **shape)
     n, columns = circuit.n, witness.columns(circuit)
 
-    def slots(role, count):
+    def slots(role: Any, count: Any) -> Any:
         rows = [int(columns[role, i // (n - 1)][i % (n - 1)]) for i in range(count)]
         used = sum(1 for x in rows if x)
         assert used == sum(int(x) != 0 for (name, _), column in columns.items() if name == role for x in column)
@@ -78,7 +80,7 @@ def test_the_columns_hold_the_witness_in_digits(lab, shape):
 # --- what assign refuses ------------------------------------------------------------------------------------
 
 
-def test_a_book_of_another_size_is_refused(lab):
+def test_a_book_of_another_size_is_refused(lab: Any) -> None:
     circuit = freeze(lab)
     for positions, collateral in (([0] * 5, [0, 0]), ([0] * 7, [0, 0]), ([0] * 6, [0]), ([0] * 6, [0, 0, 0])):
         with pytest.raises(InputError, match="for a circuit of 6 and 2"):
@@ -87,7 +89,7 @@ def test_a_book_of_another_size_is_refused(lab):
 
 @pytest.mark.parametrize("range_proved", [True, False])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_position_outside_its_bound_is_refused(lab, range_proved, sign):
+def test_a_position_outside_its_bound_is_refused(lab: Any, range_proved: Any, sign: Any) -> None:
     circuit = freeze(lab, range_proved=range_proved)
     edge = [0, 0, 0, sign * 15, 0, 0]
     check(circuit, assign(circuit, edge, [255, 15]))
@@ -96,7 +98,7 @@ def test_a_position_outside_its_bound_is_refused(lab, range_proved, sign):
         assign(circuit, edge, [255, 15])
 
 
-def test_a_balance_outside_its_bound_is_refused(lab):
+def test_a_balance_outside_its_bound_is_refused(lab: Any) -> None:
     circuit = freeze(lab)
     check(circuit, assign(circuit, [0] * 6, [255, 15]))
     for collateral, what in (([256, 0], "collateral 0 held"), ([0, 16], "collateral 1 held"), ([-256, 15], "0 owed")):
@@ -104,12 +106,12 @@ def test_a_balance_outside_its_bound_is_refused(lab):
             assign(circuit, [0] * 6, collateral)
 
 
-def test_a_negative_balance_where_none_is_allowed_is_refused(lab):
+def test_a_negative_balance_where_none_is_allowed_is_refused(lab: Any) -> None:
     with pytest.raises(InputError, match="collateral 1 held: does not fit its range"):
         assign(freeze(lab), [0] * 6, [100, -1])
 
 
-def test_reprs_show_no_numbers(lab):
+def test_reprs_show_no_numbers(lab: Any) -> None:
     _, witness = honest(lab)
     assert not any(character.isdigit() for character in repr(witness).partition(" at ")[0])
 
@@ -117,17 +119,17 @@ def test_reprs_show_no_numbers(lab):
 # --- what check names ---------------------------------------------------------------------------------------
 
 
-def refuse(circuit, witness, rule, name=""):
+def refuse(circuit: Any, witness: Any, rule: Any, name: Any = "") -> None:
     with pytest.raises(ConstraintError, match=name) as caught:
         check(circuit, witness)
     assert caught.value.rule == rule
 
 
-def changed(values, i, by):
+def changed(values: Any, i: Any, by: Any) -> Any:
     return (*values[:i], values[i] + by, *values[i + 1 :])
 
 
-def test_sides_that_do_not_match_their_position_are_named(lab):
+def test_sides_that_do_not_match_their_position_are_named(lab: Any) -> None:
     circuit, witness = honest(lab)
     for name in ("positions", "long", "short"):
         bad = replace(witness, **{name: changed(getattr(witness, name), 2, 1)})
@@ -139,7 +141,7 @@ def test_sides_that_do_not_match_their_position_are_named(lab):
     assert caught.value.rule == "scenario"  # the short option minimum, which it did not pay for
 
 
-def test_digits_out_of_range_are_named(lab):
+def test_digits_out_of_range_are_named(lab: Any) -> None:
     circuit, witness = honest(lab)
     for long, short in ((16, 16), (-1, -1)):
         bad = replace(witness, long=changed(witness.long, 2, long), short=changed(witness.short, 2, short))
@@ -150,7 +152,7 @@ def test_digits_out_of_range_are_named(lab):
             refuse(circuit, bad, "bounded integer", x.name)
 
 
-def test_gates_that_do_not_multiply_or_are_not_wired_are_named(lab):
+def test_gates_that_do_not_multiply_or_are_not_wired_are_named(lab: Any) -> None:
     circuit, witness = honest(lab, gates=2)
     a, b, c = witness.gates[1]
     refuse(circuit, replace(witness, gates=(witness.gates[0], (a, b, c + 1))), "product gate", r"gate 1: .* is not")
@@ -160,7 +162,7 @@ def test_gates_that_do_not_multiply_or_are_not_wired_are_named(lab):
     check(circuit, replace(witness, gates=(witness.gates[0], (a, b, c + r))))
 
 
-def test_a_copy_of_a_witness_does_not_keep_the_sums_of_the_old_one(lab):
+def test_a_copy_of_a_witness_does_not_keep_the_sums_of_the_old_one(lab: Any) -> None:
     circuit, witness = honest(lab, range_proved=False)
     check(circuit, witness)
     with pytest.raises(ConstraintError):
@@ -170,7 +172,7 @@ def test_a_copy_of_a_witness_does_not_keep_the_sums_of_the_old_one(lab):
 # --- every equation is needed -------------------------------------------------------------------------------
 
 
-def violations(circuit, witness):
+def violations(circuit: Any, witness: Any) -> Iterator[Any]:
     """For each equation a witness that breaks this one and nothing else.
 
     A slack (or, without one, another integer or wire that stands in no other equation) is moved by one.
@@ -199,7 +201,7 @@ def violations(circuit, witness):
                 break
 
 
-def test_each_equation_dropped_makes_its_violation_acceptable(lab):
+def test_each_equation_dropped_makes_its_violation_acceptable(lab: Any) -> None:
     # a gate of nothing by nothing: each of its wires can be moved alone and the gate still multiplies
     system = lab.margin_like(gates=0)
     x = system.integer("zero", 1, lambda _: 0)
@@ -215,7 +217,7 @@ def test_each_equation_dropped_makes_its_violation_acceptable(lab):
         check(circuit.without_equation(j), bad)
 
 
-def test_each_equation_of_a_published_policy_dropped_makes_its_violation_acceptable(lab):
+def test_each_equation_of_a_published_policy_dropped_makes_its_violation_acceptable(lab: Any) -> None:
     snapshot = lab.snapshot(
         groups=[0, 1, 0],
         risk=[[5, -8], [-3, 4], [2, 2]],
@@ -239,7 +241,7 @@ def test_each_equation_of_a_published_policy_dropped_makes_its_violation_accepta
 # --- exhaustive on a toy ------------------------------------------------------------------------------------
 
 
-def test_the_accepted_witnesses_of_a_toy_circuit_are_the_true_ones():
+def test_the_accepted_witnesses_of_a_toy_circuit_are_the_true_ones() -> None:
     # 0 <= q - 2 c + 3 over every side, balance and slack that the digits of n = 4 can hold
     system = System(n=4, position_count=1, position_bits=2, range_proved=True, collateral=[(2, False)])
     form = system.dense("positions", np.array([1], dtype=np.int64)) - 2 * system.collateral(0)[0] + 3

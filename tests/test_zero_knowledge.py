@@ -9,6 +9,7 @@ change of the order, with a constant determinant. Square and of full rank theref
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -35,13 +36,13 @@ BALANCES = ((12, 13), (40, 3))
 class Bench:
     """The product's prover as a function from blinders to revealed numbers, at fixed challenges."""
 
-    def __init__(self, lab, given, challenges=None):
+    def __init__(self, lab: Any, given: Any, challenges: Any = None) -> None:
         self.lab, self.given, self.tau = lab, given, lab.TAU
         draw = lab.draws("challenges")
         beta, rho, chi, zeta, v, y = challenges or [draw() for _ in range(6)]
 
         class Fixed:
-            def __init__(self, _statement):
+            def __init__(self, _statement: Any) -> None:
                 self.round1, self.round2, self.round3, self.round4, self.round5 = (
                     lambda _message, answer=answer: answer for answer in ((beta, rho), chi, zeta, v, y)
                 )
@@ -50,13 +51,13 @@ class Bench:
         self.module.MarginTranscript = Fixed
         self.values = {}
 
-        def commit(rounds, name):
+        def commit(rounds: Any, name: Any) -> Any:
             self.values[name] = K.evaluate(rounds.polynomials[name], self.tau)
             return bytes(48)
 
         self.module._Rounds.commit = commit
 
-    def revealed(self, blinders):
+    def revealed(self, blinders: Any) -> Any:
         """Exponents of all points but W and W', then the scalars, by name."""
         source = iter(blinders)
         self.values = {}
@@ -70,7 +71,7 @@ class Bench:
         return values
 
     @property
-    def blinder_names(self):
+    def blinder_names(self) -> Any:
         """In the order in which they are drawn (docs/protocol.md section 4)."""
         shape = self.given.circuit.shape
         names = [f"f[{c}] b{i}" for c in range(shape.digits) for i in (0, 1)] + ["mu"]
@@ -78,7 +79,7 @@ class Bench:
         names += [f"h[{g}]" for g in range(shape.helpers)] + ["phi b0", "phi b1", "phi b2"]
         return names + [f"t[{i}]" for i in range(shape.pieces - 1)]
 
-    def jacobian(self, at):
+    def jacobian(self, at: Any) -> Any:
         """Rows: revealed numbers; columns: blinders. Exact, as the function is affine in each blinder."""
         base = list(self.revealed(at).values())
         columns = []
@@ -88,7 +89,7 @@ class Bench:
         return [list(row) for row in zip(*columns, strict=True)]
 
 
-def eliminate(matrix, right=None):
+def eliminate(matrix: Any, right: Any = None) -> Any:
     """(rank, determinant if square, solution of matrix x = right if there is exactly one), modulo r."""
     rows = [list(row) + ([right[i]] if right else []) for i, row in enumerate(matrix)]
     width = len(matrix[0])
@@ -112,18 +113,18 @@ def eliminate(matrix, right=None):
     return rank, determinant % r, [row[-1] for row in rows[:width]] if right else None
 
 
-def rank_of(matrix):
+def rank_of(matrix: Any) -> Any:
     return eliminate(matrix)[0]
 
 
-def bench(lab, name, challenges=None):
+def bench(lab: Any, name: Any, challenges: Any = None) -> Any:
     shape = SHAPES[name]
     collateral = BALANCES[1] if "assets" not in shape else (9,)
     given = lab.standard(collateral=collateral, options={"srs": lab.known_tau()}, **shape)
     return Bench(lab, given, challenges)
 
 
-def without(matrix, *columns):
+def without(matrix: Any, *columns: Any) -> Any:
     return [[x for j, x in enumerate(row) if j not in columns] for row in matrix]
 
 
@@ -131,7 +132,7 @@ def without(matrix, *columns):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(lab, name):
+def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(lab: Any, name: Any) -> None:
     b = bench(lab, name)
     names = b.blinder_names
     draw = lab.draws("point")
@@ -147,7 +148,7 @@ def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(la
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_rank_drops_when_any_single_blinder_is_frozen(lab, name):
+def test_the_rank_drops_when_any_single_blinder_is_frozen(lab: Any, name: Any) -> None:
     b = bench(lab, name)
     draw = lab.draws("point")
     J = b.jacobian([draw() for _ in b.blinder_names])
@@ -156,7 +157,7 @@ def test_the_rank_drops_when_any_single_blinder_is_frozen(lab, name):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_each_number_is_masked_by_its_own_blinders(lab, name):
+def test_each_number_is_masked_by_its_own_blinders(lab: Any, name: Any) -> None:
     # the table of section 6: without the blinders of a row, the numbers of that row are fixed by the witness
     b = bench(lab, name)
     names = b.blinder_names
@@ -164,7 +165,7 @@ def test_each_number_is_masked_by_its_own_blinders(lab, name):
     revealed = list(b.revealed([draw() for _ in names]))
     J = b.jacobian([draw() for _ in names])
 
-    def rank(numbers, blinders):
+    def rank(numbers: Any, blinders: Any) -> Any:
         rows = [revealed.index(number) for number in numbers]
         columns = [names.index(blinder) for blinder in blinders]
         return rank_of([[J[i][j] for j in columns] for i in rows])
@@ -185,7 +186,7 @@ def test_each_number_is_masked_by_its_own_blinders(lab, name):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_two_blinders_on_the_running_sum_are_not_enough(lab, name):
+def test_two_blinders_on_the_running_sum_are_not_enough(lab: Any, name: Any) -> None:
     # decision 2: T(tau) holds phi(omega tau), a third functional of phi
     b = bench(lab, name)
     draw = lab.draws("point")
@@ -204,7 +205,7 @@ def test_two_blinders_on_the_running_sum_are_not_enough(lab, name):
 # --- one to one and onto ------------------------------------------------------------------------------------
 
 
-def solve(b, target, steps=5):
+def solve(b: Any, target: Any, steps: Any = 5) -> Any:
     """The blinders that give the revealed numbers ``target``: Newton's method, exact on a triangular map."""
     x = [0] * len(b.blinder_names)
     for _ in range(steps):
@@ -217,7 +218,7 @@ def solve(b, target, steps=5):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_any_numbers_that_satisfy_the_verification_equation_are_possible(lab, name):
+def test_any_numbers_that_satisfy_the_verification_equation_are_possible(lab: Any, name: Any) -> None:
     # uniform numbers in every place: what the simulator sends
     b = bench(lab, name)
     draw = lab.draws("target")
@@ -225,7 +226,7 @@ def test_any_numbers_that_satisfy_the_verification_equation_are_possible(lab, na
     assert b.revealed(solve(b, target)) == target
 
 
-def two_books(lab, name):
+def two_books(lab: Any, name: Any) -> Any:
     """Two accounts that satisfy one circuit, committed so that their commitments are equal points."""
     shape = SHAPES[name]
     circuit = Circuit.freeze(lab.margin_like(**shape), 2)
@@ -237,9 +238,7 @@ def two_books(lab, name):
     basis, Z = circuit.domain.lagrange_at(lab.TAU), circuit.domain.vanishing_at(lab.TAU)
     blinders = {}
     for column, blinder in first.blinders.items():
-        a, b = (
-            sum(int(x) * l for x, l in zip(w.columns(circuit)[column], basis, strict=True)) for w in witnesses
-        )
+        a, b = (sum(int(x) * l for x, l in zip(w.columns(circuit)[column], basis, strict=True)) for w in witnesses)
         blinders[column] = (blinder + (a - b) * inverse(Z)) % r
     second = lab.with_blinders(replace(first, witness=witnesses[1]), blinders)
     assert second.statement.parts == first.statement.parts
@@ -248,7 +247,7 @@ def two_books(lab, name):
 
 
 @pytest.mark.parametrize("name", ["two columns", "two helpers", "gates"])
-def test_the_same_bytes_are_a_proof_for_another_book(lab, name):
+def test_the_same_bytes_are_a_proof_for_another_book(lab: Any, name: Any) -> None:
     # perfect hiding, end to end: blinders exist with which the other book gives this very proof
     first, second = two_books(lab, name)
     data = lab.prove(first)
@@ -263,7 +262,7 @@ def test_the_same_bytes_are_a_proof_for_another_book(lab, name):
     assert lab.encode(second, other) == data
 
 
-def test_with_two_blinders_the_proof_tells_two_books_apart(lab):
+def test_with_two_blinders_the_proof_tells_two_books_apart(lab: Any) -> None:
     # whoever knows tau, or has enough powers of it in G2, tries each candidate book: only the true one needs b2 = 0
     first, second = two_books(lab, "two helpers")
     benches = [Bench(lab, given) for given in (first, second)]
@@ -278,7 +277,7 @@ def test_with_two_blinders_the_proof_tells_two_books_apart(lab):
 # --- the order of the blinders ------------------------------------------------------------------------------
 
 
-def test_blinders_are_drawn_in_the_order_of_the_protocol(lab):
+def test_blinders_are_drawn_in_the_order_of_the_protocol(lab: Any) -> None:
     # message by message: a blinder changes its own column, and of earlier messages nothing
     b = bench(lab, "gates")
     names = b.blinder_names
@@ -290,7 +289,9 @@ def test_blinders_are_drawn_in_the_order_of_the_protocol(lab):
         stem, _, rest = name.partition("[")
         stem = stem.split(" ")[0]
         index = f"[{rest.split(']')[0]}]" if rest else ""
-        expected = {n for n in base if n in {own[stem] + index, f"{own[stem]}{index}(zeta)", f"{own[stem]}(omega zeta)"}}
+        expected = {
+            n for n in base if n in {own[stem] + index, f"{own[stem]}{index}(zeta)", f"{own[stem]}(omega zeta)"}
+        }
         if stem == "t":
             expected = {f"T[{int(index[1:-1])}]", f"T[{int(index[1:-1]) + 1}]"}
         assert changed - {n for n in base if n.startswith("T[")} == expected - {n for n in base if n.startswith("T[")}

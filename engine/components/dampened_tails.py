@@ -9,13 +9,13 @@ the circuit says exactly what the engine says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, Selective
 from engine.components.gain_offset import Family, ProductGroup, PublishedGainOffset, check_product_groups, families_of
 from engine.components.worst_scenario import ShockRule, Tail
 from engine.decimals import to_units

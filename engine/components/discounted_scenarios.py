@@ -25,6 +25,7 @@ from engine.components.static_discount import (
     by_group,
     check_expiries,
     check_matrix,
+    counted_shortfall,
 )
 from engine.components.worst_scenario import ScenarioGrid
 from engine.exact import exact_dot, round_half_away
@@ -179,10 +180,12 @@ class PublishedDiscountedScenarios(Selective, PublishedPart):
         """Candidates: the loss of each group in each of its scenarios, collateral left out."""
         losses: dict[int, list[int]] = {}
         for group, own in by_group(legs).items():
-            losses[group] = self._sums(self.gain, own, group)
+            rows = self.gain.values[[leg.slot for leg in own], : len(self.scenarios[group])]
+            losses[group] = exact_dot(rows, [-leg.lots for leg in own])
             for part in by_expiry(own, self.expiries).values():
-                short = self._sums(self.shortfall, part, group)
-                losses[group] = [loss + max(0, extra) for loss, extra in zip(losses[group], short, strict=True)]
+                rows = self.shortfall.values[[leg.slot for leg in part], : len(self.scenarios[group])]
+                short = counted_shortfall(exact_dot(rows, [leg.lots for leg in part]), rows)
+                losses[group] = [loss + extra for loss, extra in zip(losses[group], short, strict=True)]
         return Charge(candidates=losses)
 
     def assess_balances(self, lots: Sequence[int]) -> Charge:
@@ -216,10 +219,6 @@ class PublishedDiscountedScenarios(Selective, PublishedPart):
 
     def _expiry(self, leg: Leg) -> int:
         return int(self.expiries.values[leg.slot])
-
-    def _sums(self, array: IntArray, legs: Sequence[Leg], group: int) -> list[int]:
-        rows = array.values[[leg.slot for leg in legs], : len(self.scenarios[group])]
-        return exact_dot(rows, [-leg.lots for leg in legs])
 
 
 def _line(line: Fraction, scenarios: Sequence[Scenario]) -> list[Fraction]:

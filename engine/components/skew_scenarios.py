@@ -20,8 +20,15 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.static_discount import StaticDiscount, by_expiry, by_group, check_expiries, check_matrix
-from engine.exact import exact_dot
+from engine.components.static_discount import (
+    StaticDiscount,
+    by_expiry,
+    by_group,
+    check_expiries,
+    check_matrix,
+    counted_shortfall,
+)
+from engine.exact import Int64Array, exact_dot
 from engine.revaluation import Expiry, Option, Options, basis_points, log, rounded_rows, shocked_vol, sqrt
 from engine.valuation import Valuation
 from formats import InputError, IntArray, Model, Seq
@@ -153,8 +160,9 @@ class PublishedSkewScenarios(Selective, PublishedPart):
         for group, own in by_group(legs).items():
             total = [0] * len(self.scenarios)
             for part in by_expiry(own, self.expiries).values():
-                profits = (g - max(0, x) for g, x in zip(self._sums(self.gain, part), self._short(part), strict=True))
-                total = [loss + abs(profit) for loss, profit in zip(total, profits, strict=True)]
+                short = counted_shortfall(self._sums(self.shortfall, part), self._rows(self.shortfall, part))
+                profits = zip(total, self._sums(self.gain, part), short, strict=True)
+                total = [loss + abs(gain - extra) for loss, gain, extra in profits]
             losses[group] = total
         return Charge(candidates=losses)
 
@@ -164,7 +172,7 @@ class PublishedSkewScenarios(Selective, PublishedPart):
             return [0] * len(legs)
         shares: dict[int, int] = {}
         for part in by_expiry(legs, self.expiries).values():
-            short = self._short(part)[candidate] > 0
+            short = self._sums(self.shortfall, part)[candidate] < 0
             own = [
                 leg.lots
                 * (
@@ -181,9 +189,8 @@ class PublishedSkewScenarios(Selective, PublishedPart):
         """The skew's label."""
         return self.scenarios[candidate]
 
-    def _sums(self, array: IntArray, legs: Sequence[Leg]) -> list[int]:
-        return exact_dot(array.values[[leg.slot for leg in legs]], [leg.lots for leg in legs])
+    def _rows(self, array: IntArray, legs: Sequence[Leg]) -> Int64Array:
+        return array.values[[leg.slot for leg in legs]]
 
-    def _short(self, legs: Sequence[Leg]) -> list[int]:
-        """-X per skew: what an expiry is short of."""
-        return [-value for value in self._sums(self.shortfall, legs)]
+    def _sums(self, array: IntArray, legs: Sequence[Leg]) -> list[int]:
+        return exact_dot(self._rows(array, legs), [leg.lots for leg in legs])

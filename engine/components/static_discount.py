@@ -43,8 +43,8 @@ class StaticDiscount(Model):
     def _check(self) -> Self:
         if self.long_base_bp > min(self.short_base_bp, 10_000):
             raise InputError(
-                f"long_base_bp {self.long_base_bp} above short_base_bp {self.short_base_bp} or above 10000: long options "
-                "would be marked up in a stress, short ones down, and the loss would not be convex",
+                f"long_base_bp {self.long_base_bp} above short_base_bp {self.short_base_bp} or 10000: options held "
+                "would be marked up in a stress, options owed down, and the loss would not be convex",
                 field="discount",
                 hint="Derive's deployment script has the two swapped: its tests have 9500 long and 10400 short",
             )
@@ -99,3 +99,14 @@ def by_expiry(legs: Sequence[Leg], expiries: IntArray) -> dict[int, list[Leg]]:
 def members(expiries: Int64Array) -> list[tuple[int, Int64Array]]:
     """(expiry, [N] mask of its slots) in ascending order."""
     return [(int(expiry), expiries == expiry) for expiry in np.unique(expiries[expiries >= 0])]
+
+
+def counted_shortfall(sums: Sequence[int], rows: Int64Array) -> list[int]:
+    """``max(0, -x)`` for each column: what an expiry with the sums x of shortfall is short of.
+
+    The side is that of its value, so where published parameters are unsound (long above short: the rows are negative,
+    which no snapshot accepts) it is ``min(0, -x)``: what such parameters say can be computed, and is never proved.
+    """
+    if np.any(rows < 0):
+        return [min(0, -x) for x in sums]
+    return [max(0, -x) for x in sums]

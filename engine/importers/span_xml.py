@@ -1,0 +1,630 @@
+"""SPAN risk parameter files in XML, version 4.00 (``.spn``), into ``RiskArrays``: nothing is priced.
+
+Paths (CME, "SPAN XML risk parameter file"; NSE Clearing's files have the same):
+
+    spanFile/fileFormat, pointInTime/{date, clearingOrg/{pointDef, ccDef, interSpreads,
+      exchange/{phyPf/phy, futPf/fut, oopPf/series/opt, oofPf/series/opt}}}
+    every contract: ra/a x 16, ra/d; ccDef: pfLink, intraTiers/tier, somTiers/tier, spotRate, dSpread
+
+What such files do not say, or say in a way that is often misread, and what happens here:
+
+* values are LOSSES of one contract long (positive is a loss), and turned round; a file whose futures gain when prices
+  fall is refused;
+* scenarios 15 and 16 already hold the covered fraction. It is not applied again, and a future whose extreme value is
+  the whole move is refused;
+* lot sizes are not in the file: they are given, and only commodities with one are imported;
+* every array belongs to its own contract: a series without a period, or an option without its array, is an error, never
+  another expiry's array;
+* ``riskExponent`` multiplies arrays and rates; ``sc`` multiplies deltas;
+* an option on a future has the period of that future; files are Latin-1 unless they say otherwise;
+* there are no Greeks but a composite delta.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.decimals import from_units, to_fraction, to_units
+from engine.exact import round_half_away
+from engine.importers.tickers import plain_decimal
+from engine.importers.xml_stream import Progress, Record, read_xml
+from engine.market import Asset, Kind
+from engine.risk_arrays import ARRAY_DECIMALS, DELTA, SCENARIOS, ArrayInstrument, RiskArrays
+from engine.spread_rules import (
+    CalendarLeg,
+    CalendarRules,
+    CalendarSpread,
+    CreditLeg,
+    CreditSpread,
+    DeliveryRule,
+    QuoteAmount,
+    Tier,
+)
+from formats import InputError, IntArray
+
+FILE_FORMAT = "4.00"
+MAX_CONTRACTS = 1 << 16
+PORTFOLIOS = {"phyPf": "PHY", "equityPf": "STOCK", "futPf": "FUT", "oopPf": "OOP", "oofPf": "OOF", "ooePf": "OOE"}
+#: Portfolio kinds whose contracts are not read; a commodity that links one is imported without it, and that is noted.
+UNREAD = ("cmbPf", "oocPf", "debtPf", "swapPf")
+_BAD = re.compile(r"[^A-Za-z0-9._:/+-]")
+_AMOUNT, _FRACTION = "F", "P"
+
+
+class Link(NamedTuple):
+    """A portfolio of contracts by exchange, kind and id."""
+
+    exchange: str
+    kind: str
+    id: str
+
+
+class Contract(NamedTuple):
+    """A contract as it stands in the file: numbers as plain decimal text, losses of one contract long."""
+
+    line: int
+    own: tuple[str, str, str]
+    kind: Kind
+    commodity: str
+    id: str
+    period: str | None
+    underlying_contract: tuple[str, str, str] | None
+    expiry: str | None
+    strike: str | None
+    option_type: str | None
+    multiplier: str
+    scale: str
+    style: str
+    price: str | None
+    losses: tuple[str, ...]
+    delta: str
+    scan: str | None
+
+
+def import_span_xml(
+    path: str | Path,
+    *,
+    lots: Mapping[str, str],
+    prices: Mapping[str, str] | None = None,
+    rate: str = "1",
+    progress: Progress | None = None,
+) -> RiskArrays:
+    """Read a ``.spn`` file.
+
+    Args:
+        path: the file; read twice, in bounded memory.
+        lots: contracts in a lot by combined commodity, decimal text; only these commodities are imported.
+        prices: prices of collateral assets in the file's currency; the currency itself is always one.
+        rate: the rate id (``r``) of arrays and rates to use where there are several.
+        progress: called with bytes read and bytes in all, over both passes.
+
+    Raises:
+        InputError: names the file, the line, the field and the reason.
+    """
+    try:
+        first = _Parameters(rate)
+        read_xml(path, first.handlers(), texts=first.texts(), progress=_half(progress, 0))
+        first.finish(lots)
+        second = _Contracts(first, rate)
+        read_xml(path, second.handlers(), texts=second.texts(), progress=_half(progress, 1))
+        return _Arrays(first, second.contracts, rate).build(path, lots, prices or {})
+    except InputError as error:
+        raise error.located(file=str(path)) from None
+
+
+def _half(progress: Progress | None, part: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, size: progress(done + part * size, 2 * size)
+
+
+class _Parameters:
+    """First pass: everything but contracts."""
+
+    def __init__(self, rate: str) -> None:
+        self.rate = rate
+        self.date = self.created = ""
+        self.commodities: dict[str, Record] = {}
+        self.owner: dict[Link, str] = {}
+        self.points: dict[str, Record] = {}
+        self.spreads: list[Record] = []
+        self.notes: list[str] = []
+
+    def handlers(self) -> dict[str, Callable[[Record, list[Record]], bool | None]]:
+        return {
+            "ccDef": self._commodity,
+            "pointDef": self._point,
+            "interSpreads": self._inter,
+            "spanFile": self._file,
+            "pointInTime": self._time,
+            **dict.fromkeys(("opt", "fut", "phy", "equity"), lambda _record, _around: True),
+        }
+
+    def texts(self) -> dict[str, Callable[[str, list[Record]], bool]]:
+        # nothing of a portfolio is of interest here
+        return {"pfId": lambda _text, around: around[-1].tag in PORTFOLIOS or around[-1].tag in UNREAD}
+
+    def _commodity(self, record: Record, _around: list[Record]) -> None:
+        name = record.need("cc")
+        if name in self.commodities:
+            raise InputError("a combined commodity twice", field=f"<ccDef> {name}", line=record.line)
+        self.commodities[name] = record
+        for link in record.all("pfLink"):
+            key = Link(link.need("exch"), link.need("pfType"), link.need("pfId"))
+            if self.owner.setdefault(key, name) != name:
+                raise InputError("a portfolio in two combined commodities", field=f"<pfLink> {key.id}", line=link.line)
+
+    def _point(self, record: Record, _around: list[Record]) -> None:
+        self.points[record.need("r")] = record
+
+    def _inter(self, record: Record, _around: list[Record]) -> None:
+        self.spreads.append(record)
+
+    def _time(self, record: Record, _around: list[Record]) -> None:
+        if self.date:
+            raise InputError("more than one point in time", field="<pointInTime>", line=record.line)
+        self.date = record.need("date")
+
+    def _file(self, record: Record, _around: list[Record]) -> None:
+        given = record.need("fileFormat")
+        if given != FILE_FORMAT:
+            raise InputError(f"format {given[:20]}: this program reads {FILE_FORMAT}", field="<fileFormat>")
+        self.created = record.text("created") or ""
+
+    def finish(self, lots: Mapping[str, str]) -> None:
+        """Check what was read. Raises InputError."""
+        if not self.date:
+            raise InputError("no <spanFile> with a <pointInTime>: not a SPAN risk parameter file")
+        held = ", ".join(sorted(self.commodities)[:12])
+        if not lots:
+            raise InputError(
+                "lot sizes are not in the file: give one for each commodity to import",
+                field="lots",
+                hint=f"for example NIFTY=75; the file holds {held or 'none'}",
+            )
+        for name in lots:
+            if name not in self.commodities:
+                raise InputError("no such combined commodity in the file", field=name, hint=f"it holds {held}")
+        self.commodities = {name: record for name, record in self.commodities.items() if name in lots}
+        self.owner = {link: name for link, name in self.owner.items() if name in lots}
+        for link, name in self.owner.items():
+            if link.kind not in PORTFOLIOS.values():
+                self.notes.append(f"{name}: portfolio {link.id} of type {link.kind} is not read")
+
+    def extreme(self) -> tuple[Fraction, Fraction] | None:
+        """(k, fraction) of scenario 15; None where the file does not define it."""
+        point = self.points.get(self.rate)
+        for scan in [] if point is None else point.all("scanPointDef"):
+            if scan.text("point") == "15":
+                multiple = scan.all("priceScanDef")
+                if not multiple:
+                    return None
+                part = multiple[0]
+                ratio = Fraction(1)
+                if _number(part, "denominator", "1") != "0":
+                    ratio = to_fraction(_number(part, "numerator", "1")) / to_fraction(
+                        _number(part, "denominator", "1")
+                    )
+                # files write a whole multiple as mult k, 1/1, and a third as mult 1, 1/3
+                return abs(to_fraction(_number(part, "mult", "1")) * ratio), to_fraction(_number(scan, "weight", "1"))
+        return None
+
+
+class _Contracts:
+    """Second pass: the contracts of the chosen commodities."""
+
+    def __init__(self, parameters: _Parameters, rate: str) -> None:
+        self.parameters, self.rate = parameters, rate
+        self.contracts: list[Contract] = []
+
+    def handlers(self) -> dict[str, Callable[[Record, list[Record]], bool | None]]:
+        skip = dict.fromkeys(("ccDef", "interSpreads", "pointDef"), self._nothing)
+        return {"fut": self._line, "phy": self._line, "equity": self._line, "opt": self._option, **skip}
+
+    def texts(self) -> dict[str, Callable[[str, list[Record]], bool]]:
+        return {"pfId": self._unwanted}
+
+    def _nothing(self, _record: Record, _around: list[Record]) -> None:
+        return None
+
+    def _unwanted(self, _text: str, around: list[Record]) -> bool:
+        return around[-1].tag in UNREAD or (around[-1].tag in PORTFOLIOS and self._owner(around) is None)
+
+    def _owner(self, around: list[Record]) -> str | None:
+        place = next(i for i in range(len(around) - 1, -1, -1) if around[i].tag in PORTFOLIOS)
+        family, exchange = around[place], around[place - 1]
+        link = Link(exchange.need("exch"), PORTFOLIOS[family.tag], family.need("pfId"))
+        return self.parameters.owner.get(link)
+
+    def _line(self, record: Record, around: list[Record]) -> None:
+        family = around[-1]
+        owner = self._owner(around)
+        if owner is None:
+            return
+        period = record.text("pe") or None
+        future = record.tag == "fut"
+        if future:
+            record.need("pe")
+        code = family.need("pfCode")
+        identity = _name(f"{code}-{period}" if future else code)
+        self._add(record, around, "future" if future else "spot", owner, identity, period if future else None)
+
+    def _option(self, record: Record, around: list[Record]) -> None:
+        series, family = around[-1], around[-2]
+        owner = self._owner(around)
+        if owner is None:
+            return
+        period = series.need("pe")
+        right = {"C": "call", "P": "put"}.get(record.need("o"))
+        if right is None:
+            raise InputError("neither C nor P", field="<o>", line=record.line)
+        strike = _number(record, "k")
+        identity = _name(f"{family.need('pfCode')}-{period}-{strike}-{record.need('o')}")
+        self._add(record, around, "option", owner, identity, period, strike, right)
+
+    def _add(
+        self,
+        record: Record,
+        around: list[Record],
+        kind: Kind,
+        owner: str,
+        identity: str,
+        period: str | None,
+        strike: str | None = None,
+        right: str | None = None,
+    ) -> None:
+        if len(self.contracts) >= MAX_CONTRACTS:
+            raise InputError(f"more than {MAX_CONTRACTS} contracts: import fewer commodities", field="lots")
+        family = around[-2] if kind == "option" else around[-1]
+        series = around[-1] if kind == "option" else record
+        exchange = around[-3] if kind == "option" else around[-2]
+        arrays = [array for array in record.all("ra") if (array.text("r") or self.rate) == self.rate]
+        if len(arrays) != 1:
+            raise InputError(
+                f"{len(arrays)} risk arrays of rate {self.rate}: every contract needs its own",
+                field=f"<{record.tag}> {identity}",
+                line=record.line,
+            )
+        below = None
+        if family.tag == "oofPf":
+            found = series.all("undC")
+            if not found:
+                raise InputError("an option on a future without its <undC>", field=identity, line=series.line)
+            below = (found[0].need("exch"), found[0].need("pfId"), found[0].need("cId"))
+        scans = [scan for scan in series.all("scanRate") if (scan.text("r") or self.rate) == self.rate]
+        style = family.text("valueMeth") or ""
+        date = series.text("setlDate") or (period if period and len(period) == 8 and period.isdigit() else None)
+        own = (exchange.need("exch"), family.need("pfId"), record.text("cId") or "")
+        array = arrays[0]
+        losses = tuple(_decimal(value, array, "a") for value in array.texts.get("a", []))
+        if len(losses) != SCENARIOS:
+            raise InputError(f"{len(losses)} values, not {SCENARIOS}", field=f"<ra> {identity}", line=array.line)
+        self.contracts.append(
+            Contract(
+                line=record.line,
+                own=own,
+                kind=kind,
+                commodity=owner,
+                id=identity,
+                period=period,
+                underlying_contract=below,
+                expiry=None if date is None else _date(date, record),
+                strike=strike,
+                option_type=right,
+                multiplier=_first_number((record, series, family), "cvf", "1"),
+                scale=_first_number((record, series), "sc", "1"),
+                style=style,
+                price=_number(record, "p") if record.text("p") else None,
+                losses=losses,
+                delta=_number(array, "d"),
+                scan=_number(scans[0], "priceScan", "0") if scans else None,
+            )
+        )
+
+
+class _Arrays:
+    """What the two passes found, as a document."""
+
+    def __init__(self, parameters: _Parameters, contracts: list[Contract], rate: str) -> None:
+        self.parameters, self.contracts, self.rate = parameters, contracts, rate
+        self.notes = [
+            "values of the file are losses of one contract long: turned round, gain positive",
+            "scenarios 15 and 16 hold the covered fraction already, as published",
+            "lot sizes are not in the file: they were given",
+            "no Greeks: the file holds a composite delta only",
+            *parameters.notes,
+        ]
+
+    def build(self, path: str | Path, lots: Mapping[str, str], prices: Mapping[str, str]) -> RiskArrays:
+        currency = self._currency()
+        periods = {contract.own: contract.period for contract in self.contracts if contract.kind == "future"}
+        instruments, gains, deltas, unpriced = [], [], [], 0
+        scans: dict[str, Fraction] = {}
+        for contract in self.contracts:
+            premium = self._premium(contract)
+            if premium and contract.price is None:
+                unpriced += 1
+                continue
+            exponent = self._exponent(contract.commodity)
+            row = [-_units(to_fraction(loss) * exponent, contract) for loss in contract.losses]
+            if contract.kind == "future":
+                self._check_future(contract, [Fraction(-gain, 10**ARRAY_DECIMALS) for gain in row], exponent)
+            scale = to_fraction(contract.scale)
+            delta = to_fraction(contract.delta) * scale * DELTA
+            if contract.scan is not None and contract.kind == "future" and scale > 0:
+                scan = to_fraction(contract.scan) * exponent / scale
+                if scan > 0:
+                    scans[contract.commodity] = min(scan, scans.get(contract.commodity, scan))
+            period = contract.period
+            if contract.underlying_contract is not None:
+                if contract.underlying_contract not in periods:
+                    raise InputError(
+                        "its underlying future is not in the file's commodity",
+                        field=contract.id,
+                        line=contract.line,
+                    )
+                period = periods[contract.underlying_contract]
+            instruments.append(
+                ArrayInstrument.model_validate(
+                    {
+                        "id": contract.id,
+                        "kind": contract.kind,
+                        "underlying": _name(contract.commodity),
+                        "period": period,
+                        "expiry": contract.expiry,
+                        "strike": contract.strike,
+                        "option_type": contract.option_type,
+                        "multiplier": contract.multiplier,
+                        "lot": lots[contract.commodity],
+                        "price": contract.price,
+                        "premium": premium,
+                    }
+                )
+            )
+            gains.append(row)
+            deltas.append(round_half_away(delta.numerator, delta.denominator))
+        if not instruments:
+            raise InputError("no contract of these commodities", field="lots")
+        if unpriced:
+            self.notes.append(f"{unpriced} options without a settlement price are left out")
+        _refuse_twice(self.contracts)
+        date = self.parameters.date
+        return RiskArrays(
+            time=f"{date[:4]}-{date[4:6]}-{date[6:]}T00:00:00Z",
+            quote=currency,
+            source=f"SPAN XML {FILE_FORMAT} {Path(path).name}, created {self.parameters.created}"[:500],
+            notes=tuple(self.notes),
+            instruments=tuple(instruments),
+            gains=IntArray(np.array(gains, dtype=np.int64)),
+            deltas=IntArray(np.array(deltas, dtype=np.int64)),
+            short_option_minimums=self._minimums(),
+            price_scans={_name(name): _text(scan) for name, scan in scans.items()},
+            calendars={
+                _name(name): self._calendar(name, record) for name, record in self.parameters.commodities.items()
+            },
+            credits=self._credits(),
+            assets=(
+                Asset(name=currency, price="1", lot="0.01"),
+                *(Asset(name=name, price=price, lot="0.01") for name, price in prices.items() if name != currency),
+            ),
+        )
+
+    def _currency(self) -> str:
+        currencies = {name: record.need("currency") for name, record in self.parameters.commodities.items()}
+        if len(set(currencies.values())) != 1:
+            listed = ", ".join(f"{name} {currency}" for name, currency in list(currencies.items())[:4])
+            raise InputError(f"commodities of several currencies: {listed}", field="<currency>")
+        return next(iter(currencies.values()))
+
+    def _exponent(self, commodity: str) -> Fraction:
+        record = self.parameters.commodities[commodity]
+        text = record.text("riskExponent") or "0"
+        if not re.fullmatch(r"-?[0-9]", text):
+            raise InputError("not a small whole number", field="<riskExponent>", line=record.line)
+        return Fraction(10) ** int(text)
+
+    def _premium(self, contract: Contract) -> bool:
+        """Whether the premium was paid up front. Raises InputError for a style that is not known."""
+        if contract.kind != "option" or contract.style == "FUT":
+            return False
+        if contract.style != "EQTY":
+            raise InputError(
+                f"valuation method {contract.style[:10] or 'missing'}: EQTY (premium paid up front) or FUT are read",
+                field=f"<valueMeth> {contract.id}",
+                line=contract.line,
+            )
+        return True
+
+    def _check_future(self, contract: Contract, losses: list[Fraction], exponent: Fraction) -> None:
+        """A long future loses when prices fall, and its extreme loss is the covered fraction of k scans."""
+        line, where = contract.line, f"<ra> {contract.id}"
+        up, down = losses[10], losses[12]
+        if down < up:
+            raise InputError(
+                "a long future gains when prices fall: values are not losses of a long", field=where, line=line
+            )
+        extreme = self.parameters.extreme()
+        if extreme is None or contract.scan is None or to_fraction(contract.scan) == 0 or extreme[1] == 1:
+            return
+        multiple, part = extreme
+        scan = to_fraction(contract.scan) * exponent
+        slack = scan / 50 + abs(losses[0]) * (multiple + 1)
+        if abs(losses[15] - multiple * scan) <= slack < abs(losses[15] - multiple * part * scan):
+            raise InputError(
+                "its extreme scenarios hold the whole move: the covered fraction is not applied, as it should be",
+                field=where,
+                line=line,
+            )
+        if abs(losses[15] - multiple * part * scan) > slack:
+            self.notes.append(
+                f"{contract.id}: scenario 16 is {_text(losses[15])}, not about {_text(multiple * part * scan)}"
+            )
+
+    def _minimums(self) -> dict[str, str]:
+        """Short option minimum per contract: the largest of a commodity's tiers."""
+        found = {}
+        for name, record in self.parameters.commodities.items():
+            rates = [_rate(tier, self.rate) for tier in record.all("somTiers", "tier")]
+            given = [to_fraction(rate) for rate in rates if rate is not None]
+            found[_name(name)] = _text(max(given, default=Fraction(0)) * self._exponent(name))
+            if len(set(given)) > 1:
+                self.notes.append(f"{name}: several short option minimums: the largest is used for all")
+            method = record.text("somMeth")
+            if method not in (None, "GROSS") and any(given):
+                self.notes.append(f"{name}: short option minimum method {method}: all shorts are counted (GROSS)")
+            if (record.text("capAnov") or "0") != "0":
+                self.notes.append(f"{name}: the file caps option value at risk (capAnov): not applied")
+        return found
+
+    def _calendar(self, name: str, record: Record) -> CalendarRules:
+        exponent = self._exponent(name)
+        tiers = [
+            Tier(number=int(_number(tier, "tn")), first=tier.text("sPe") or None, last=tier.text("ePe") or None)
+            for tier in record.all("intraTiers", "tier")
+        ]
+        spreads = []
+        for spread in sorted(record.all("dSpread"), key=lambda s: int(_number(s, "spread", "0"))):
+            method = spread.text("chargeMeth") or _AMOUNT
+            if method != _AMOUNT:
+                raise InputError(
+                    f"charge method {method[:10]}: {_AMOUNT} (an amount) is read",
+                    field="<chargeMeth>",
+                    line=spread.line,
+                )
+            rate = _rate(spread, self.rate)
+            legs = [
+                CalendarLeg(period=leg.need("pe"), side=_side(leg), ratio=_number(leg, "i"))
+                for leg in spread.all("pLeg")
+            ]
+            legs += [
+                CalendarLeg(tier=int(_number(leg, "tn")), side=_side(leg), ratio=_number(leg, "i"))
+                for leg in spread.all("tLeg")
+            ]
+            if rate is None or len(legs) < 2:
+                raise InputError(
+                    f"no rate {self.rate}, or fewer than two legs", field=f"<dSpread> {name}", line=spread.line
+                )
+            if to_fraction(rate) > 0:
+                spreads.append(
+                    CalendarSpread(charge=QuoteAmount(amount=_text(to_fraction(rate) * exponent)), legs=tuple(legs))
+                )
+        delivery = []
+        for spot in record.all("spotRate"):
+            if (spot.text("r") or self.rate) != self.rate:
+                continue
+            pair = [to_fraction(_number(spot, tag, "0")) for tag in ("sprd", "outr")]
+            if pair[0] != pair[1]:
+                self.notes.append(
+                    f"{name}: delivery rates of spreads and outrights differ: the larger is used for both"
+                )
+            if max(pair) > 0:
+                delivery.append(
+                    DeliveryRule(charge=QuoteAmount(amount=_text(max(pair) * exponent)), period=spot.need("pe"))
+                )
+        return CalendarRules(tiers=tuple(tiers), spreads=tuple(spreads), delivery=tuple(delivery))
+
+    def _credits(self) -> tuple[CreditSpread, ...]:
+        """Spreads in published order. After one that cannot be stated, none that shares a commodity with it."""
+        chosen, blocked = [], set[str]()
+        entries = [
+            (s, kind)
+            for record in self.parameters.spreads
+            for kind in ("dSpread", "hSpread", "sSpread", "cSpread")
+            for s in record.all(kind)
+        ]
+        for spread, kind in sorted(entries, key=lambda entry: int(_number(entry[0], "spread", "0"))):
+            legs = [*spread.all("tLeg"), *spread.all("pLeg"), *spread.all("sLeg")]
+            names = [leg.need("cc") for leg in legs]
+            if not all(name in self.parameters.commodities for name in names):
+                continue  # a leg that is not imported has no position: such a spread cannot be formed
+            rate = _rate(spread, self.rate)
+            method = spread.text("chargeMeth") or _FRACTION
+            tiered = any(len(self.parameters.commodities[name].all("interTiers", "tier")) > 1 for name in names)
+            stated = (
+                kind == "dSpread" and method == _FRACTION and not tiered and rate is not None and not spread.all("pLeg")
+            )
+            if not stated or blocked & set(names):
+                blocked |= set(names)
+                self.notes.append(
+                    f"inter-commodity spread {spread.text('spread')} ({', '.join(names)}): no credit is given"
+                )
+                continue
+            chosen.append(
+                CreditSpread(
+                    rate=str(rate),
+                    legs=tuple(
+                        CreditLeg(underlying=_name(name), side=_side(leg), deltas=_number(leg, "i"))
+                        for name, leg in zip(names, legs, strict=True)
+                    ),
+                )
+            )
+        return tuple(chosen)
+
+
+def _rate(record: Record, rate: str) -> str | None:
+    found = [entry for entry in record.all("rate") if (entry.text("r") or rate) == rate]
+    return _number(found[0], "val") if found else None
+
+
+def _side(leg: Record) -> str:
+    side = leg.need("rs")
+    if side not in ("A", "B"):
+        raise InputError("neither A nor B", field="<rs>", line=leg.line)
+    return side
+
+
+def _number(record: Record, tag: str, default: str | None = None) -> str:
+    text = record.text(tag)
+    if not text:
+        if default is None:
+            raise InputError(f"no <{tag}>", field=f"<{record.tag}>", line=record.line)
+        return default
+    return _decimal(text, record, tag)
+
+
+def _first_number(records: tuple[Record, ...], tag: str, default: str) -> str:
+    return next((_number(record, tag) for record in records if record.text(tag)), default)
+
+
+def _decimal(text: str, record: Record, tag: str) -> str:
+    try:
+        return plain_decimal(text)
+    except InputError as error:
+        raise InputError(error.reason, field=f"<{record.tag}> <{tag}>", line=record.line) from None
+
+
+def _date(text: str, record: Record) -> str:
+    if not re.fullmatch(r"[0-9]{8}", text):
+        raise InputError("not a date YYYYMMDD", field="<setlDate>", line=record.line)
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}T00:00:00Z"
+
+
+def _units(value: Fraction, contract: Contract) -> int:
+    return to_units(_text(value), ARRAY_DECIMALS, field=f"<ra> {contract.id}")
+
+
+def _text(value: Fraction) -> str:
+    """A fraction of a power of ten as decimal text, otherwise to twelve decimals."""
+    places = 12
+    return from_units(round_half_away(value.numerator * 10**places, value.denominator), places)
+
+
+def _name(text: str) -> str:
+    """A name with characters that ids may hold: others become ``_``."""
+    return _BAD.sub("_", text)[:80]
+
+
+def _refuse_twice(contracts: list[Contract]) -> None:
+    seen: dict[str, int] = {}
+    for contract in contracts:
+        if contract.id in seen:
+            raise InputError(
+                f"a contract twice, first on line {seen[contract.id]}", field=contract.id, line=contract.line
+            )
+        seen[contract.id] = contract.line

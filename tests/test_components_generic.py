@@ -1,0 +1,321 @@
+"""Measures of market risk beyond the grid: joint scenarios, expected shortfall, gain offset.
+
+Each against numbers worked out by hand, an oracle in fractions, and the circuit at the edge of the claim.
+"""
+
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.book import BookLots
+from engine.components import (
+    ExpectedShortfall,
+    GainOffset,
+    JointScenarios,
+    PublishedExpectedShortfall,
+    PublishedGainOffset,
+    PublishedHaircuts,
+    PublishedJointScenarios,
+)
+from engine.components.gain_offset import Family, OffsetClass
+from engine.components.joint_scenarios import JointMove, Move
+from engine.example import example_market
+from engine.margin import margin_report, requirement_total
+from engine.snapshot import Snapshot
+from engine.valuation import Valuation
+from formats import InputError
+
+UNIT = (1, 1, 72, True)
+GROUPS = [0, 1, 0, 1]
+MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**30), 2**30))
+LOTS = st.lists(st.one_of(st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1)), min_size=4, max_size=4)
+
+
+def snapshot_of(lab, *parts, groups=GROUPS, marks=None):
+    """Four slots in two risk groups, cash, and the given components. Read back as a document, so validated."""
+    base = lab.snapshot(groups=groups, risk=[[0]] * len(groups), charges=None, marks=marks or [0] * len(groups), assets=[UNIT])
+    haircuts = next(part for part in base.components if isinstance(part, PublishedHaircuts))
+    return Snapshot.parse(base.model_copy(update={"components": (*parts, haircuts)}).to_bytes())
+
+
+def rows(draw, width):
+    return [[draw(MONEY) for _ in range(width)] for _ in GROUPS]
+
+
+def losses_of(risk, lots, slots):
+    return [-sum(lots[i] * risk[i][s] for i in slots) for s in range(len(risk[0]))]
+
+
+def money(snapshot, lots):
+    """The requirement in money units, factor 1."""
+    return Fraction(requirement_total(snapshot, BookLots(tuple(lots), (0,))), 10_000)
+
+
+def up(amount):
+    return max(0, -(-amount // 1))
+
+
+def contributions_add_up(snapshot, lots):
+    report = margin_report(snapshot, BookLots(tuple(lots), (0,)))
+    assert abs(sum(leg.contribution for leg in report.legs) - report.total) <= 20_000 * len(lots)
+    return report
+
+
+# --- joint scenarios ----------------------------------------------------------------------------------------
+
+
+def joint(lab, risk, group="together", **more):
+    names = tuple(f"day {s}" for s in range(len(risk[0])))
+    return PublishedJointScenarios(group=group, scenarios=names, risk=lab.array(risk), **more)
+
+
+def test_joint_scenarios_net_across_underlyings_and_alone_they_do_not(lab):
+    risk = [[-10, 10], [8, -8], [0, 0], [0, 0]]
+    together = snapshot_of(lab, joint(lab, risk))
+    report = margin_report(together, BookLots((1, 1, 0, 0), (0,)))
+    assert [(g.group, g.charge, g.label) for g in report.groups] == [("together", 20_000, "day 0")]
+    assert [leg.contribution for leg in report.legs] == [100_000, -80_000]
+    alone = snapshot_of(lab, joint(lab, risk, group=None))
+    report = margin_report(alone, BookLots((1, 1, 0, 0), (0,)))
+    assert [(g.group, g.charge, g.label) for g in report.groups] == [("U0", 100_000, "day 0"), ("U1", 80_000, "day 1")]
+
+
+def test_components_of_one_joint_group_compete_and_those_of_two_add(lab):
+    first, second = [[-10], [0], [0], [0]], [[-7], [0], [0], [0]]
+    same = snapshot_of(lab, joint(lab, first), joint(lab, second))
+    apart = snapshot_of(lab, joint(lab, first), joint(lab, second, group="stress"))
+    assert (money(same, [1, 0, 0, 0]), money(apart, [1, 0, 0, 0])) == (10, 17)
+    empty = margin_report(apart, BookLots((0, 0, 0, 0), (0,)))
+    assert (empty.total, [g.label for g in empty.groups]) == (0, ["no position", "no position"])
+
+
+@given(st.data())
+def test_joint_scenarios_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+    risk, group = rows(data.draw, 3), data.draw(st.sampled_from([None, "together"]))
+    lots = data.draw(LOTS)
+    snapshot = snapshot_of(lab, joint(lab, risk, group))
+    members = [[0, 1, 2, 3]] if group else [[0, 2], [1, 3]]
+    assert money(snapshot, lots) == sum(max(0, *losses_of(risk, lots, slots)) for slots in members)
+    assert sum(leg.contribution for leg in margin_report(snapshot, BookLots(tuple(lots), (0,))).legs) == 10_000 * money(
+        snapshot, lots
+    )
+    on_the_edge(snapshot, lots)
+
+
+MOVES = {"BTC": Move(price_move_bp=-1000), "ETH": Move(price_move_bp=-1500, vol_move_bp=2000)}
+
+
+def test_published_joint_scenarios_move_every_underlying_by_its_own_amount():
+    market = example_market("2026-01-02T03:04:05Z")
+    part = JointScenarios(source="historical", group="book", scenarios=(JointMove(name="a day", moves=MOVES),))
+    risk = part.publish(Valuation(market)).risk.values[:, 0].tolist()
+    by_id = dict(zip((i.id for i in market.instruments), risk, strict=True))
+    assert by_id["BTC-SPOT"] == -924_165_000  # 0.0001 BTC of 92416.5, a tenth of it
+    assert by_id["ETH-SPOT"] == -476_737_500  # 0.001 ETH of 3178.25, 15 %
+
+
+def test_a_joint_scenario_must_say_how_every_underlying_moves():
+    market = example_market("2026-01-02T03:04:05Z")
+    some = JointMove(name="a day", moves={"BTC": Move(price_move_bp=-1000)})
+    with pytest.raises(InputError, match='"a day" says nothing about ETH'):
+        JointScenarios(source="historical", scenarios=(some,)).publish(Valuation(market))
+    still = JointScenarios(source="historical", scenarios=(some,), others=Move(price_move_bp=0))
+    assert still.publish(Valuation(market)).risk.values.any()
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "source", "reason"),
+    [
+        ([("a", -1000), ("b", 0)], "stress", "not symmetric"),
+        ([("a", 1000), ("a", -1000)], "stress", "the same scenario twice"),
+        ([("a", -10_000)], "historical", "above -10000"),
+        ([("a", 1000)], "invented", "source"),
+    ],
+)
+def test_lists_that_would_be_wrong_are_refused(scenarios, source, reason):
+    data = [{"name": name, "moves": {"BTC": {"price_move_bp": move}}} for name, move in scenarios]
+    with pytest.raises((InputError, ValueError), match=reason):
+        JointScenarios.model_validate_json(json.dumps({"source": source, "scenarios": data}))
+
+
+def test_a_published_array_must_fit(lab):
+    good = joint(lab, [[1], [2], [3], [4]])
+    for change, reason in (
+        ({"risk": lab.array([[1], [2]])}, "has the shape"),
+        ({"risk": lab.array([[-(2**63)], [1], [1], [1]])}, "64 bits with sign"),
+        ({"group": "U0"}, "a risk group of its own already"),
+        ({"requirements": ("initial",)}, "no scenarios for the maintenance"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            snapshot_of(lab, good.model_copy(update=change))
+
+
+# --- expected shortfall -------------------------------------------------------------------------------------
+
+
+def shortfall(lab, risk, level, weight=10_000, group="together"):
+    return PublishedExpectedShortfall(
+        group=group,
+        scenarios=tuple(f"day {s}" for s in range(len(risk[0]))),
+        risk=lab.array(risk),
+        level_bp=level,
+        weight_bp=weight,
+    )
+
+
+def oracle_shortfall(losses, level):
+    """min over t of t + sum max(L - t, 0) / ((1 - level) N), attained at one of the losses."""
+    tail = Fraction(len(losses) * (10_000 - level), 10_000)
+    return min(t + sum(max(loss - t, 0) for loss in losses) / tail for t in losses)
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (8000, 9),  # the worst one of five
+        (6000, Fraction(9 + 5, 2)),
+        (7000, Fraction(9 + Fraction(5, 2), Fraction(3, 2))),  # one and a half
+        (9900, 9),  # less than one scenario: the worst
+    ],
+)
+def test_expected_shortfall_by_hand(lab, level, expected):
+    snapshot = snapshot_of(lab, shortfall(lab, [[-9, -5, 3, 2, -1], [0] * 5, [0] * 5, [0] * 5], level))
+    assert money(snapshot, [1, 0, 0, 0]) == up(expected)
+    report = margin_report(snapshot, BookLots((1, 0, 0, 0), (0,)))
+    assert report.groups[0].label.startswith("expected shortfall ")
+
+
+@given(st.data())
+def test_expected_shortfall_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+    risk, level = rows(data.draw, data.draw(st.integers(1, 6))), data.draw(st.integers(1, 9_999))
+    weight, group = data.draw(st.sampled_from([10_000, 7_500, 1])), data.draw(st.sampled_from([None, "together"]))
+    lots = data.draw(LOTS)
+    snapshot = snapshot_of(lab, shortfall(lab, risk, level, weight, group))
+    members = [[0, 1, 2, 3]] if group else [[0, 2], [1, 3]]
+    measured = [oracle_shortfall(losses_of(risk, lots, slots), level) for slots in members]
+    assert money(snapshot, lots) == sum(up(Fraction(weight, 10_000) * amount) for amount in measured)
+    contributions_add_up(snapshot, lots)
+    on_the_edge(snapshot, lots)
+
+
+def test_a_mixture_of_two_measures_adds_up(lab):
+    now, stressed = [[-8, 0], [0, 0], [0, 0], [0, 0]], [[-20, 0], [0, 0], [0, 0], [0, 0]]
+    mixed = snapshot_of(lab, shortfall(lab, now, 5000, 7_500), shortfall(lab, stressed, 5000, 2_500, "stressed"))
+    assert money(mixed, [1, 0, 0, 0]) == Fraction(3, 4) * 8 + Fraction(1, 4) * 20
+
+
+def test_expected_shortfall_refuses_what_would_be_wrong():
+    day = {"name": "a", "moves": {"BTC": {"price_move_bp": 1}}}
+    for change, reason in (
+        ({"level_bp": 10_000}, "level_bp"),
+        ({"level_bp": 0}, "level_bp"),
+        ({"scenarios": [{**day, "weight_bp": 5000}]}, "equally likely"),
+    ):
+        given_data = {"source": "historical", "scenarios": [day], "level_bp": 9900, **change}
+        with pytest.raises((InputError, ValueError), match=reason):
+            ExpectedShortfall.model_validate_json(json.dumps(given_data))
+
+
+def test_expected_shortfall_is_published_from_a_list():
+    days = [{"name": str(k), "moves": {}, "others": None} for k in range(2)]
+    moves = [{"BTC": {"price_move_bp": m}, "ETH": {"price_move_bp": m}} for m in (-500, 400)]
+    data = [{"name": day["name"], "moves": move} for day, move in zip(days, moves, strict=True)]
+    part = ExpectedShortfall.model_validate_json(
+        json.dumps({"source": "historical", "group": "book", "scenarios": data, "level_bp": 9900})
+    )
+    published = part.publish(Valuation(example_market("2026-01-02T03:04:05Z")))
+    assert (published.level_bp, published.scenarios, published.risk.values.shape[1]) == (9900, ("0", "1"), 2)
+
+
+# --- gain offset --------------------------------------------------------------------------------------------
+
+
+def offset(lab, risk, offsets, caps=(None, None), *, together=True):
+    labels = tuple(f"point {s}" for s in range(len(risk[0])))
+    classes = [OffsetClass(group=g, offset_bp=offsets[g], cap=caps[g]) for g in range(2)]
+    families = (
+        (Family(name="pair", classes=tuple(classes), scenarios=labels),)
+        if together
+        else tuple(Family(name=f"U{g}", classes=(classes[g],), scenarios=labels) for g in range(2))
+    )
+    return PublishedGainOffset(families=families, risk=lab.array(risk))
+
+
+def test_gains_count_in_part_against_other_losses(lab):
+    risk = [[-10, 10], [8, -30], [0, 0], [0, 0]]
+    # point 0: 10 - 0.9 x 8 = 2.8, point 1: 30 - 0.9 x 10 = 21, of one lot each
+    snapshot = snapshot_of(lab, offset(lab, risk, (9000, 9000)))
+    report = margin_report(snapshot, BookLots((1, 1, 0, 0), (0,)))
+    assert [(g.group, g.label, g.charge) for g in report.groups] == [("pair", "point 1", 210_000)]
+    assert [leg.contribution for leg in report.legs] == [-90_000, 300_000]
+    assert money(snapshot_of(lab, offset(lab, risk, (5000, 9000))), [1, 1, 0, 0]) == 25
+    assert money(snapshot_of(lab, offset(lab, risk, (0, 0))), [1, 1, 0, 0]) == 30
+    assert money(snapshot_of(lab, offset(lab, risk, (10_000, 10_000))), [1, 1, 0, 0]) == 20
+    assert money(snapshot_of(lab, offset(lab, risk, (9000, 9000), (4, None))), [1, 1, 0, 0]) == 26
+    assert money(snapshot_of(lab, offset(lab, risk, (9000, 9000), together=False)), [1, 1, 0, 0]) == 40
+
+
+@given(st.data())
+def test_gain_offset_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+    risk, lots = rows(data.draw, 3), data.draw(LOTS)
+    offsets = [data.draw(st.sampled_from([0, 4000, 9000, 10_000])) for _ in range(2)]
+    caps = [data.draw(st.sampled_from([None, 0, 10, 2**30])) for _ in range(2)]
+    snapshot = snapshot_of(lab, offset(lab, risk, offsets, caps))
+    points = []
+    for s in range(3):
+        total = Fraction(0)
+        for g, slots in enumerate(([0, 2], [1, 3])):
+            loss = losses_of(risk, lots, slots)[s]
+            gain = Fraction(offsets[g], 10_000) * max(-loss, 0)
+            total += max(loss, 0) - (gain if caps[g] is None else min(gain, caps[g]))
+        points.append(total)
+    assert money(snapshot, lots) == up(max(points))
+    contributions_add_up(snapshot, lots)
+    on_the_edge(snapshot, lots)
+
+
+GRID = {"price_moves_bp": [-1000, 0, 1000], "vol_moves_bp": [0]}
+LONGER = {"price_moves_bp": [-1000, -500, 0, 500, 1000], "vol_moves_bp": [0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 10_001}}}, "offset_bp"),
+        ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "offsets_bp": {"BTC": 10_001}}}}, "whole gain"),
+        ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "caps": {"BTC": "-1"}}}}, "negative"),
+        ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "caps": {"ETH": "1"}}}}, "not in the product"),
+        (
+            {
+                "product_groups": {
+                    "a": {"underlyings": ["BTC"], "offset_bp": 1},
+                    "b": {"underlyings": ["BTC"], "offset_bp": 1},
+                }
+            },
+            "in two product groups",
+        ),
+        (
+            {"overrides": {"ETH": LONGER}, "product_groups": {"a": {"underlyings": ["BTC", "ETH"], "offset_bp": 1}}},
+            "different length",
+        ),
+    ],
+)
+def test_offsets_that_would_be_wrong_are_refused(change, reason):
+    with pytest.raises((InputError, ValueError), match=reason):
+        GainOffset.model_validate_json(json.dumps({"grid": GRID, **change}))
+
+
+def test_product_groups_that_do_not_fit_a_snapshot_are_refused(lab):
+    good = offset(lab, [[1], [2], [3], [4]], (0, 0))
+    (family,) = good.families
+    for change, reason in (
+        ({"families": (family, family)}, "exactly one product group"),
+        ({"families": (family.model_copy(update={"classes": family.classes[:1]}),)}, "exactly one product group"),
+        ({"risk": lab.array([[1, 1], [2, 2], [3, 3], [4, 4]])}, "has the shape"),
+        ({"families": (family.model_copy(update={"name": "U1"}),)}, "a risk group of its own already"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            snapshot_of(lab, good.model_copy(update=change))

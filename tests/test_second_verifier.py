@@ -1,0 +1,555 @@
+"""Two verifiers, one written from the documents alone, give one verdict on every proof, good or bad."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circuits import build_circuit
+from circuits.margin import slot_map_digest
+from crypto.field import r
+from engine.book import BookLots
+from engine.example import example_market
+from engine.limits import Limit
+from engine.margin import Claim
+from engine.market import Market
+from engine.policy import load_policy
+from engine.snapshot import Snapshot, build_snapshot
+from formats import IntArray, ZkMarginError
+from prover import commit_book, prove
+from verifier import Commitment, Statement, verify
+
+P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
+MET = Claim(1, 1, "initial")
+CONTEXT = b"to: bank 7; nonce: 12"
+LIMITS = (
+    "headroom >= 1000.5",
+    "net-exposure BTC <= 120.25",
+    "gross-exposure ETH <= 4000",
+    "position BTC-PERPETUAL <= 50.5",
+    "collateral USDC >= 250000",
+)
+
+
+@pytest.fixture(scope="module")
+def second() -> ModuleType:
+    """tests/second_verifier.py, which imports tests/second_circuit.py as its neighbour."""
+    for name in ("second_circuit", "second_verifier"):
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything a verifier is given."""
+
+    snapshot: Snapshot
+    commitments: tuple[Commitment, ...]
+    proof: bytes
+    claim: Claim = MET
+    context: bytes = b""
+    limits: tuple[str, ...] = ()
+
+    def first(self) -> bytes | None:
+        """The statement digest, or None where the product rejects."""
+        try:
+            limits = [Limit.parse(text) for text in self.limits]
+            statement = Statement.of(self.snapshot, self.commitments, self.claim, context=self.context, limits=limits)
+            return bytes(verify(statement, self.proof).statement_digest)
+        except ZkMarginError:
+            return None
+
+    def second(self, module: ModuleType) -> bytes | None:
+        """The same from the second verifier."""
+        try:
+            digest = module.verify(
+                self.snapshot.to_bytes(),
+                [commitment.to_bytes() for commitment in self.commitments],
+                f"{self.claim.num}/{self.claim.den}",
+                self.proof,
+                requirement=self.claim.requirement,
+                context=self.context,
+                limits=self.limits,
+            )
+        except module.Rejected:
+            return None
+        return bytes(digest)
+
+    def verdict(self, module: ModuleType) -> bool:
+        """Whether it is accepted; both verifiers must agree."""
+        first, second = self.first(), self.second(module)
+        assert first == second
+        return first is not None
+
+
+def made(
+    snapshot: Snapshot,
+    lots: BookLots,
+    *,
+    parts: int = 1,
+    claim: Claim = MET,
+    context: bytes = CONTEXT,
+    limits: tuple[str, ...] = (),
+) -> Case:
+    """A proof about a book that is held in several places: the whole in one, empty ones beside it."""
+    empty = BookLots((0,) * len(lots.positions), (0,) * len(lots.collateral))
+    openings = [commit_book(snapshot, lots, alias="one")]
+    openings += [commit_book(snapshot, empty, alias=f"venue ä{i}") for i in range(1, parts)]
+    proof = prove(snapshot, lots, openings, claim, context=context, limits=[Limit.parse(text) for text in limits])
+    return Case(snapshot, tuple(opening.commitment() for opening in openings), proof, claim, context, limits)
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    """The default policy over a part of the example market: every kind of instrument of both underlyings."""
+    market = example_market("2026-11-20T12:00:00Z")
+    kept: list[Any] = []
+    for name in ("BTC", "ETH"):
+        own = [x for x in market.instruments if x.underlying == name]
+        kept += [x for x in own if x.kind != "option"][:4] + [x for x in own if x.kind == "option"][::40]
+    fields = {name: getattr(market, name) for name in Market.model_fields}
+    smaller = Market.model_validate({**fields, "instruments": tuple(kept)})
+    return build_snapshot(smaller, load_policy("default"), domain_size=64)
+
+
+@pytest.fixture(scope="module")
+def lots(snapshot: Snapshot) -> BookLots:
+    """Long and short, futures and options, and one balance that is owed nothing."""
+    positions = [(-1) ** i * (i % 5) for i in range(len(snapshot.instruments))]
+    return BookLots(tuple(positions), (500_000_000, 0, 12)[: len(snapshot.collateral)])
+
+
+@pytest.fixture(scope="module")
+def good(snapshot: Snapshot, lots: BookLots) -> Case:
+    """An accepted proof with limits."""
+    return made(snapshot, lots, limits=LIMITS)
+
+
+def with_marks(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with the smallest change to a price."""
+    marks = snapshot.marks.values.copy()
+    marks[int(np.flatnonzero(marks)[0])] += 1
+    return snapshot.model_copy(update={"marks": IntArray(marks)})
+
+
+# --- accepted -----------------------------------------------------------------------------------------------
+
+
+def test_the_default_policy_with_limits(second: ModuleType, good: Case) -> None:
+    assert good.verdict(second)
+
+
+def test_another_claim_and_several_parts(second: ModuleType, snapshot: Snapshot, lots: BookLots) -> None:
+    assert made(snapshot, lots, parts=3, claim=Claim(5, 4, "maintenance"), context=b"").verdict(second)
+
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "segments of both roles": {"groups": [0, 1] * 9, "assets": 17},
+    "one segment, filled to the last listed row": {"groups": [0, 1, 0] * 5, "assets": 15},
+    "not range-proved": {"groups": [0, 1, 0], "assets": 2, "charges": None, "range_proved": False},
+    "not range-proved, segments": {"groups": [0] * 16, "assets": 1, "charges": None, "range_proved": False},
+    "an added minimum": {"groups": [0, 1], "assets": 1, "mode": "added"},
+    "a group without losses": {"groups": [0, 1], "assets": 1, "risk": [[3, -5], [0, 0]], "charges": [2, 0]},
+    "no instruments": {"groups": [], "assets": 1, "risk": [], "charges": None},
+}
+
+
+def shaped(lab: ModuleType, *, groups: list[int], assets: int, **other: Any) -> Snapshot:
+    """A small snapshot made by hand."""
+    count = len(groups)
+    given: dict[str, Any] = {
+        "groups": groups,
+        "risk": [[(7 * i) % 11 - 5, (5 * i) % 13 - 6] for i in range(count)],
+        "charges": [i % 3 for i in range(count)],
+        "marks": [i % 4 for i in range(count)],
+        "assets": [(90_000 - j % 3, 100_000, 8, j % 2 == 0) for j in range(assets)],
+    }
+    snapshot: Snapshot = lab.snapshot(**{**given, **other})
+    return snapshot
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_other_shapes(second: ModuleType, lab: ModuleType, shape: str) -> None:
+    snapshot = shaped(lab, **SHAPES[shape])
+    lots = BookLots(
+        tuple(i % 3 - 1 for i in range(len(snapshot.instruments))), (200, *[1] * (len(snapshot.collateral) - 1))
+    )
+    case = made(snapshot, lots)
+    assert case.verdict(second)
+    assert not replace(case, context=b"other").verdict(second)
+
+
+def frozen(second: ModuleType, circuit: Any, bits: int, assets: list[tuple[int, bool]]) -> Any:
+    """A circuit of the product's, as the second verifier holds it."""
+
+    def form(given: Any) -> Any:
+        return sys.modules["second_circuit"].Form(given.constant, dict(given.terms))
+
+    return second.Circuit(
+        circuit.n,
+        circuit.position_count,
+        bits,
+        circuit.position_digits > 0,
+        assets,
+        {kind: matrix.tolist() for kind, matrix in circuit.matrices.items()},
+        [(x.name, x.digits) for x in circuit.bounded],
+        [(form(a), form(b)) for a, b in circuit.gates],
+        [(x.rule, x.name, form(x.form)) for x in circuit.equations],
+    )
+
+
+def argued(second: ModuleType, case: Any, proof: bytes) -> bytes:
+    """The second verifier's argument on a statement of the lab."""
+    circuit = frozen(second, case.circuit, 4, [(8, True), (4, False)])
+    assert circuit.digest() == case.circuit.digest
+    committed = second.add_parts([part.model_dump(mode="json") for part in case.statement.parts])
+    public = list(case.statement.public_messages())
+    setup = second.load_setup(second.EMBEDDED_SETUP)
+    return bytes(second.check_argument(setup, public, circuit, committed, proof))
+
+
+@pytest.mark.parametrize(("gates", "range_proved"), [(0, True), (2, True), (1, False)])
+def test_product_gates(second: ModuleType, lab: ModuleType, gates: int, range_proved: bool) -> None:
+    case = lab.standard(gates=gates, range_proved=range_proved)
+    proof = lab.prove(case)
+    assert argued(second, case, proof) == verify(case.statement, proof).statement_digest
+
+
+@pytest.mark.parametrize(
+    ("column", "row"), [("f[0]", 2), ("f[3]", 1), ("mu", 0), ("A", 1), ("C", 0), ("h[0]", 3), ("positions[0]", 15)]
+)
+def test_a_prover_that_checks_nothing_convinces_neither(
+    second: ModuleType, lab: ModuleType, column: str, row: int
+) -> None:
+    case = lab.standard(gates=2)
+    proof = lab.encode(case, lab.cheat(case, lab.swap({column: {row: 5}})))
+    with pytest.raises(ZkMarginError):
+        verify(case.statement, proof)
+    with pytest.raises(second.Rejected):
+        argued(second, case, proof)
+
+
+# --- circuits -----------------------------------------------------------------------------------------------
+
+
+def same_circuit(second: ModuleType, snapshot: Snapshot, claim: Claim, limits: tuple[str, ...] = ()) -> bool:
+    document = second.json.loads(snapshot.to_bytes())
+    stated = [second.Limit.parse(text) for text in limits]
+    ours = second.build_circuit(document, claim.num, claim.den, claim.requirement, stated)
+    theirs = build_circuit(snapshot, claim, [Limit.parse(text) for text in limits])
+    assert second.keccak256(second.canonical(second.without_data(document))) == snapshot.digest()
+    return bool(ours.digest() == theirs.digest)
+
+
+@pytest.mark.parametrize("requirement", ["initial", "maintenance"])
+@pytest.mark.parametrize("ratio", [Fraction(1), Fraction(5, 4), Fraction(1, 3)])
+def test_circuits_of_the_default_policy(
+    second: ModuleType, snapshot: Snapshot, requirement: str, ratio: Fraction
+) -> None:
+    claim = Claim(ratio.numerator, ratio.denominator, requirement)
+    assert same_circuit(second, snapshot, claim, LIMITS)
+    assert same_circuit(second, snapshot, claim, LIMITS[::-1])
+    assert same_circuit(second, snapshot, claim)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_circuits_of_other_shapes(second: ModuleType, lab: ModuleType, shape: str) -> None:
+    assert same_circuit(second, shaped(lab, **SHAPES[shape]), Claim())
+
+
+@pytest.mark.parametrize("mode", ["floor", "added", "flat"])
+@pytest.mark.parametrize("strikes", [None, [1, -1, 0, 1]])
+def test_circuits_of_every_minimum(second: ModuleType, lab: ModuleType, mode: str, strikes: list[int] | None) -> None:
+    plain = shaped(lab, groups=[0, 1, 1, 0], assets=1, charges=[3, 0, 5, 2])
+    parts = [
+        part.model_copy(update={"mode": mode, "strikes": lab.array(strikes) if strikes else None})
+        if part.type == "short_option_minimum"
+        else part
+        for part in plain.components
+    ]
+    assert same_circuit(second, plain.model_copy(update={"components": tuple(parts)}), Claim())
+
+
+def test_circuits_of_tiered_haircuts(second: ModuleType, lab: ModuleType) -> None:
+    plain = second.json.loads(shaped(lab, groups=[0], assets=3).to_bytes())
+    tiers = [
+        {"slot": 1, "value": 50_000, "start": 40},
+        {"slot": 0, "value": 40_000, "start": 30},
+        {"slot": 1, "value": 20_000, "start": 100},
+    ]
+    for part in plain["components"]:
+        if part["type"] == "haircuts":
+            part["tiers"] = tiers
+    assert same_circuit(second, Snapshot.parse(second.json.dumps(plain)), Claim())
+
+
+def test_a_component_or_a_key_that_it_does_not_know_is_not_passed_over(second: ModuleType, lab: ModuleType) -> None:
+    for change in ({"type": "tea_leaves"}, {"moon": "full"}):
+        document = second.json.loads(shaped(lab, groups=[0], assets=1).to_bytes())
+        document["components"][0].update(change)
+        with pytest.raises(second.Unsupported, match="not supported by the second verifier"):
+            second.build_circuit(document, 1, 1, "initial", [])
+
+
+def test_slot_maps_agree(second: ModuleType, good: Case) -> None:
+    other = good.commitments[0].model_copy(
+        update={
+            "parts": tuple(
+                part.model_copy(update={"slot_map": slot_map_digest(good.snapshot, "positions").hex()})
+                for part in good.commitments[0].parts
+            )
+        }
+    )
+    assert not replace(good, commitments=(other,)).verdict(second)
+
+
+# --- another statement --------------------------------------------------------------------------------------
+
+
+def other_statements(case: Case, lots: BookLots) -> Iterator[tuple[str, Case]]:
+    yield "claim", replace(case, claim=Claim(99, 100))
+    yield "requirement", replace(case, claim=Claim(1, 1, "maintenance"))
+    yield "context", replace(case, context=CONTEXT + b" ")
+    yield "no context", replace(case, context=b"")
+    yield "snapshot", replace(case, snapshot=with_marks(case.snapshot))
+    yield "a name in the snapshot", replace(case, snapshot=case.snapshot.model_copy(update={"name": "another"}))
+    yield "no limits", replace(case, limits=())
+    yield "one limit less", replace(case, limits=case.limits[1:])
+    yield "limits in another order", replace(case, limits=case.limits[::-1])
+    yield "a looser limit", replace(case, limits=("headroom >= 1000", *case.limits[1:]))
+    yield "a limit on nothing", replace(case, limits=("position TEA <= 1",))
+    yield "a limit the wrong way", replace(case, limits=("headroom <= 1000",))
+    yield "the same book again", replace(case, commitments=(commit_book(case.snapshot, lots).commitment(),))
+    yield "twice", replace(case, commitments=case.commitments * 2)
+    yield "nothing", replace(case, commitments=())
+    (document,) = case.commitments
+    positions, collateral = document.parts
+    changes: dict[str, dict[str, Any]] = {
+        "no collateral": {"parts": (positions,)},
+        "another setup": {"srs": "00" * 32},
+        "another domain": {"domain_size": 128},
+        "another alias": {"parts": (positions.model_copy(update={"alias": "two"}), collateral)},
+        "other bits": {"parts": (positions.model_copy(update={"bits": 31}), collateral)},
+        "swapped": {
+            "parts": (
+                positions.model_copy(update={"points": collateral.points}),
+                collateral.model_copy(update={"points": positions.points}),
+            )
+        },
+        "infinity": {"parts": (positions.model_copy(update={"points": ("c0" + "00" * 47,)}), collateral)},
+        "too many points": {"parts": (positions.model_copy(update={"points": positions.points * 2}), collateral)},
+        "parts that cancel": {
+            "parts": (positions, positions.model_copy(update={"points": negated(positions.points)}), collateral)
+        },
+    }
+    for name, change in changes.items():
+        yield name, replace(case, commitments=(document.model_copy(update=change),))
+
+
+def negated(points: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{int(point[:2], 16) ^ 0x20:02x}{point[2:]}" for point in points)
+
+
+def test_another_statement_is_refused_by_both(second: ModuleType, good: Case, lots: BookLots) -> None:
+    accepted = [name for name, case in other_statements(good, lots) if case.verdict(second)]
+    assert accepted == []
+
+
+def test_stated_bounds_that_add_up_too_far_are_refused_by_both(second: ModuleType, lab: ModuleType) -> None:
+    snapshot = shaped(lab, groups=[0, 0], assets=1, charges=None, range_proved=False)
+    case = made(snapshot, BookLots((1, -1), (200,)))
+    extra = commit_book(snapshot, BookLots((0, 0), (0,)), roles=["positions"], alias="more").commitment()
+    assert case.verdict(second)
+    assert not replace(case, commitments=(*case.commitments, extra)).verdict(second)
+
+
+def test_order_and_layout_of_commitment_files_do_not_matter(
+    second: ModuleType, snapshot: Snapshot, lots: BookLots
+) -> None:
+    case = made(snapshot, lots, parts=2)
+    assert replace(case, commitments=case.commitments[::-1]).verdict(second)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(b'"bits"', b'"bits": 30, "bits"', 1),
+        lambda text: text.replace(b'"role"', b'"rule": 1, "role"', 1),
+        lambda text: text.replace(b'"domain_size": 64', b'"domain_size": 64.0'),
+        lambda text: text.replace(b'"domain_size": 64', b'"domain_size": "64"'),
+        lambda text: text.replace(b"commitment/v1", b"commitment/v2"),
+        lambda text: text[:-20],
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda _: b"[]",
+        lambda _: b"\xff",
+    ],
+)
+def test_commitment_files_are_read_strictly_by_both(
+    second: ModuleType, good: Case, change: Callable[[bytes], bytes]
+) -> None:
+    text = change(good.commitments[0].to_bytes())
+    with pytest.raises(ZkMarginError):
+        Commitment.parse(text)
+    with pytest.raises(second.Rejected):
+        second.verify(good.snapshot.to_bytes(), [text], "1", good.proof, context=CONTEXT, limits=good.limits)
+
+
+# --- another proof ------------------------------------------------------------------------------------------
+
+
+def regions(case: Case) -> dict[str, tuple[int, int]]:
+    """(offset, size) of every element, from docs/formats.md."""
+    circuit = build_circuit(case.snapshot, case.claim, [Limit.parse(text) for text in case.limits])
+    c = circuit.digit_columns
+    groups, pieces = -(-c // 3), min(c, 3)
+    points = [*(f"f{i}" for i in range(c)), "mu", *(f"h{i}" for i in range(groups)), "phi"]
+    points += [f"T{i}" for i in range(pieces)]
+    sizes = [("magic", 8), ("version", 2), ("curve", 1), ("kind", 1), ("setup", 32)]
+    sizes += [(name, 48) for name in points] + [(f"f{i}(zeta)", 32) for i in range(c)]
+    sizes += [("phi(omega zeta)", 32), ("W", 48), ("W'", 48)]
+    found, at = {}, 0
+    for name, size in sizes:
+        found[name] = (at, size)
+        at += size
+    assert at == len(case.proof)
+    return found
+
+
+def flipped(case: Case, at: int, bits: int = 1) -> Case:
+    proof = bytearray(case.proof)
+    proof[at] ^= bits
+    return replace(case, proof=bytes(proof))
+
+
+def put(case: Case, at: int, data: bytes) -> Case:
+    return replace(case, proof=case.proof[:at] + data + case.proof[at + len(data) :])
+
+
+@pytest.fixture(scope="module")
+def small(lab: ModuleType) -> Case:
+    """A short accepted proof, for many attempts."""
+    snapshot = shaped(lab, groups=[0, 0], assets=1, n=64, bits=6, risk=[[3], [-2]], marks=[1, 1])
+    return made(snapshot, BookLots((1, -1), (200,)))
+
+
+def test_a_change_in_every_region_is_refused_by_both(second: ModuleType, small: Case) -> None:
+    accepted = []
+    for number, (name, (at, size)) in enumerate(regions(small).items()):
+        for offset, bits in ((0, 0x20), (number * 7 % size, 1 << number % 8), (size - 1, 1)):
+            if flipped(small, at + offset, bits).verdict(second):
+                accepted.append((name, offset))
+    assert accepted == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("ZKMARGIN_FULL") != "1", reason="minutes: with ZKMARGIN_FULL=1")
+def test_a_change_of_every_byte_is_refused_by_both(second: ModuleType, small: Case) -> None:
+    accepted = [at for at in range(len(small.proof)) if flipped(small, at, 1 << at % 8).verdict(second)]
+    assert accepted == []
+
+
+def outside_the_subgroup() -> bytes:
+    """The encoding of a point of the curve that is not in the subgroup."""
+    x = next(x for x in range(1, 100) if pow(x**3 + 4, (P - 1) // 2, P) == 1)
+    return (1 << 383 | x).to_bytes(48, "big")
+
+
+def off_the_curve() -> bytes:
+    x = next(x for x in range(1, 100) if pow(x**3 + 4, (P - 1) // 2, P) == P - 1)
+    return (1 << 383 | x).to_bytes(48, "big")
+
+
+BAD_POINTS = {
+    "infinity": b"\xc0" + bytes(47),
+    "infinity with a sign": b"\xe0" + bytes(47),
+    "infinity with stray bits": b"\xc0" + bytes(46) + b"\x01",
+    "infinity without compression": b"\x40" + bytes(47),
+    "zeros": bytes(48),
+    "outside the subgroup": outside_the_subgroup(),
+    "off the curve": off_the_curve(),
+    "the field's order": (1 << 383 | P).to_bytes(48, "big"),
+    "a coordinate above the field's order": (1 << 383 | P + 4).to_bytes(48, "big"),
+    "all ones": b"\xff" * 48,
+}
+
+
+@pytest.mark.parametrize("kind", BAD_POINTS)
+def test_bad_points_are_refused_by_both_in_every_place(second: ModuleType, small: Case, kind: str) -> None:
+    places = {name: at for name, (at, size) in regions(small).items() if size == 48}
+    assert [name for name, at in places.items() if put(small, at, BAD_POINTS[kind]).verdict(second)] == []
+
+
+def test_scalars_that_are_not_canonical_are_refused_by_both(second: ModuleType, small: Case) -> None:
+    for name, (at, size) in regions(small).items():
+        if size != 32 or name == "setup":
+            continue
+        value = int.from_bytes(small.proof[at : at + 32], "big")
+        assert not put(small, at, (value + r).to_bytes(32, "big")).verdict(second), name
+        assert not put(small, at, (r - value).to_bytes(32, "big")).verdict(second), name
+        assert not put(small, at, b"\xff" * 32).verdict(second), name
+
+
+def test_points_in_another_order_are_refused_by_both(second: ModuleType, small: Case) -> None:
+    found = regions(small)
+    for one, two in (("W", "W'"), ("f0", "f1"), ("mu", "phi")):
+        a, b = found[one][0], found[two][0]
+        swapped = put(put(small, a, small.proof[b : b + 48]), b, small.proof[a : a + 48])
+        assert not swapped.verdict(second), (one, two)
+
+
+@pytest.mark.parametrize("size", [0, 1, 44, 92, -48, -32, -1])
+def test_truncated_proofs_are_refused_by_both(second: ModuleType, small: Case, size: int) -> None:
+    assert not replace(small, proof=small.proof[:size]).verdict(second)
+
+
+@pytest.mark.parametrize("tail", [b"\x00", b"\n", bytes(32), bytes(48)])
+def test_longer_proofs_are_refused_by_both(second: ModuleType, small: Case, tail: bytes) -> None:
+    assert not replace(small, proof=small.proof + tail).verdict(second)
+    assert not replace(small, proof=tail + small.proof).verdict(second)
+
+
+# --- the script ---------------------------------------------------------------------------------------------
+
+
+def test_it_runs_as_a_script(good: Case, tmp_path: Path) -> None:
+    (tmp_path / "snapshot.json").write_bytes(good.snapshot.to_bytes())
+    (tmp_path / "commitment.json").write_bytes(good.commitments[0].to_bytes())
+    (tmp_path / "proof.bin").write_bytes(good.proof)
+    limits = [word for text in good.limits for word in ("--limit", text)]
+
+    def run(claim: str) -> subprocess.CompletedProcess[str]:
+        files = ["--snapshot", "snapshot.json", "--commitment", "commitment.json", "proof.bin"]
+        given = [*files, "--claim", claim, "--context", CONTEXT.decode(), *limits]
+        script = str(Path(__file__).with_name("second_verifier.py"))
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.run(
+            [sys.executable, script, *given],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    accepted, rejected = run("1.0"), run("0.9")
+    digest = good.first()
+    assert digest is not None
+    assert (accepted.returncode, accepted.stdout) == (0, f"accepted: statement {digest.hex()}\n")
+    assert (rejected.returncode, rejected.stdout) == (1, "")
+    assert rejected.stderr.startswith("rejected: ")
