@@ -114,6 +114,12 @@ def slot_map_digest(snapshot: Snapshot, role: str) -> bytes:
 
     A book committed under one slot map means the same book under every snapshot with the same slot map.
     """
+    return _slot_map_digest(_Keyed(snapshot), role)
+
+
+@lru_cache(maxsize=8)
+def _slot_map_digest(keyed: _Keyed, role: str) -> bytes:
+    snapshot = keyed.snapshot
     slots: list[list[str]]
     if role == "positions":
         slots = [[s.id, s.kind, s.settlement, s.multiplier, s.lot] for s in snapshot.instruments]

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from crypto.field import r
 
+#: One BLAS thread: these products take less time than waking a second one on a busy machine.
+_BLAS = ThreadpoolController()
 _LIMB = 16
 _FIELD_LIMBS = 16
 _MAX_LENGTH = 1 << 20
@@ -41,8 +44,9 @@ def int_matvec(matrix: npt.NDArray[np.int64], vector: Sequence[int]) -> list[int
     # columns of the sum, in units of 2^16; two more take the carries and the offset
     width = _FIELD_LIMBS + len(limbs) + 7
     total = np.zeros((rows, width), dtype=np.int64)
-    for shift, limb in enumerate(limbs):
-        total[:, shift : shift + _FIELD_LIMBS] += (limb @ field_limbs).astype(np.int64)
+    with _BLAS.limit(limits=1, user_api="blas"):
+        for shift, limb in enumerate(limbs):
+            total[:, shift : shift + _FIELD_LIMBS] += (limb @ field_limbs).astype(np.int64)
     offset = (r << _OFFSET_SHIFT).to_bytes(2 * width, "little")
     total += np.frombuffer(offset, dtype="<u2").astype(np.int64)
     for i in range(width - 1):

@@ -1,6 +1,6 @@
 """The groups of BLS12-381 through arkworks (py_arkworks_bls12381): decoding, MSM, pairing check.
 
-Points travel as 48-byte (G1) zcash-compressed encodings. Decoding is strict: exact length, canonical
+Points travel as 48-byte (G1) and 96-byte (G2) zcash-compressed encodings. Decoding is strict: exact length, canonical
 coordinates, on the curve, in the prime-order subgroup, and encoding again must give the same bytes (arkworks
 alone accepts infinity with stray bits). This is the verifier's arithmetic and shares nothing with the
 prover's kernels.
@@ -15,7 +15,9 @@ from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 from crypto.field import r
 
 G1_BYTES = 48
+G2_BYTES = 96
 G1_INFINITY = b"\xc0" + bytes(G1_BYTES - 1)
+G2_INFINITY = b"\xc0" + bytes(G2_BYTES - 1)
 
 
 def decode_g1(data: bytes) -> G1Point:
@@ -41,6 +43,32 @@ def decode_g1(data: bytes) -> G1Point:
 
 def encode_g1(point: G1Point) -> bytes:
     """48 bytes, zcash-compressed."""
+    return bytes(point.to_compressed_bytes())
+
+
+def decode_g2(data: bytes) -> G2Point:
+    """The point of a 96-byte encoding (x.c1 before x.c0); infinity is refused, as by ``decode_g1``.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    if len(data) != G2_BYTES:
+        raise ValueError(f"a G2 point has {G2_BYTES} bytes, not {len(data)}")
+    if not data[0] & 0x80:
+        raise ValueError("a G2 point without the compression flag")
+    if data[0] & 0x40:
+        raise ValueError("the point at infinity")
+    try:
+        point = G2Point.from_compressed_bytes(data)
+    except ValueError:
+        raise ValueError("not the encoding of a point of the prime-order subgroup of G2") from None
+    if bytes(point.to_compressed_bytes()) != data:
+        raise ValueError("a non-canonical encoding of a G2 point")
+    return point
+
+
+def encode_g2(point: G2Point) -> bytes:
+    """96 bytes, zcash-compressed."""
     return bytes(point.to_compressed_bytes())
 
 

@@ -97,7 +97,7 @@ class Expiry:
     def tenor_scale(self, short: Fraction, long: Fraction, floor_ms: int) -> Fraction:
         """``(30 days / max(T, floor))^p``, p = ``short`` up to 30 days and ``long`` beyond."""
         exponent = short if self.time <= TENOR_MS else long
-        return exp(exponent * log(Fraction(TENOR_MS, max(self.time, floor_ms)))) if exponent else Fraction(1)
+        return exp(exponent * log(Fraction(TENOR_MS) / max(self.time, floor_ms, 1))) if exponent else Fraction(1)
 
 
 class Options:
@@ -171,7 +171,7 @@ class Options:
         rows = list(zip(chosen, moves, vols, strict=True))
         if not rows:
             return []
-        forward = np.array([[_rounded(o.forward * (1 + move)) for move in own] for o, own, _ in rows], dtype=np.int64)
+        forward = np.array([[max(_rounded(o.forward * (1 + move)), 1) for move in own] for o, own, _ in rows], dtype=np.int64)
         years = [self.expiries[o.expiry].time for o in chosen]
         variance = [
             [min(vol * vol * time // (ONE * MS_PER_YEAR), MAX_VARIANCE) for vol in own]

@@ -117,7 +117,7 @@ def conformance_report(pytestconfig: pytest.Config) -> Callable[[str, int, objec
 
 @pytest.fixture(scope="session")
 def lab() -> ModuleType:
-    """The bench of the tests of the argument, ``tests/lab.py``, by its path: tests import nothing from each other."""
+    """The bench of the tests of the argument (tests/lab.py), by its path: tests import nothing from each other."""
     spec = importlib.util.spec_from_file_location("lab", Path(__file__).with_name("lab.py"))
     if spec is None or spec.loader is None:
         pytest.fail("tests/lab.py is missing")

@@ -155,19 +155,20 @@ def standard(*, slots: Any = 6, collateral: Any = (40, 3), scale: Any = 1, optio
 
 
 def false_claim(**shape: Any) -> Any:
-    """(case, true slack negated): the claim misses by one unit of collateral, its slack's digits say 0, all else holds."""
+    """(case, shortfall): one unit of collateral is missing for the claim. Its slack says 0, everything else holds."""
     circuit = Circuit.freeze(margin_like(**shape), 2)
     book = book_of(circuit.position_count)
     # the hints of everything but the claim's own slack do not depend on the claim
     bounded = (*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=lambda _: 0))
     loose = replace(circuit, bounded=bounded)
-    for held in range(200):
+
+    def surplus(held: int) -> tuple[Witness, int]:
         witness = assign(loose, book, [held, 0])
-        value = circuit.equations[-1].form.value(lambda atom, w=witness: w.value(circuit, atom))
-        if value >= 0:
-            return state(circuit, previous), short
-        previous, short = witness, -value
-    raise AssertionError("no balance is enough")
+        return witness, circuit.equations[-1].form.value(lambda atom: witness.value(circuit, atom))
+
+    enough = next(held for held in range(200) if surplus(held)[1] >= 0)
+    witness, value = surplus(enough - 1)
+    return state(circuit, witness), -value
 
 
 def with_blinders(given: Any, blinders: Any) -> Any:
@@ -214,7 +215,7 @@ def unchecked() -> Any:
     module.tamper = None
     interpolate = module._Rounds.interpolate
 
-    def tampered(self, name: Any, blinders: Any) -> None:
+    def tampered(self: Any, name: Any, blinders: Any) -> None:
         if module.tamper:
             values = module.tamper(self, name, K.to_ints(self.columns[name]))
             self.columns[name] = K.from_ints([x % r for x in values])

@@ -33,8 +33,8 @@ from engine.components.skew_scenarios import Skew
 from engine.components.static_discount import StaticDiscount
 from engine.decimals import format_time, parse_time
 from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.revaluation import Options
-from engine.valuation import Scenario, Valuation
+from engine.revaluation import Expiry, Options, exp
+from engine.valuation import MS_PER_YEAR, Scenario, Valuation
 
 FAMILY = "margin/derive_pm2"
 NOW = "2025-01-01T00:00:00Z"
@@ -89,7 +89,7 @@ def bp(value: Any) -> Fraction:
 
 
 def read(scenario: dict[str, Any]) -> Case:
-    """The market and the book of a case. Time is arbitrary: the file gives seconds to expiry."""
+    """The market and the book of a case. Time is arbitrary: the file gives seconds to expiry. A vol may be 251142 %."""
     now = parse_time(NOW)
     spot, stable = number(scenario["SpotPrice"]), number(scenario["StablePrice"])
     expiries = {feed["FeedExpiry"]: format_time(now + 1000 * feed["FeedExpiry"]) for feed in scenario["OptionFeeds"]}
@@ -97,7 +97,7 @@ def read(scenario: dict[str, Any]) -> Case:
     for i, option in enumerate(scenario["Options"]):
         feed = next(feed for feed in scenario["OptionFeeds"] if feed["FeedExpiry"] == option["Expiry"])
         instruments.append(
-            Instrument(
+            Instrument.model_construct(
                 id=f"option-{i}",
                 kind="option",
                 underlying="X",
@@ -110,13 +110,13 @@ def read(scenario: dict[str, Any]) -> Case:
             )
         )
         amounts.append(number(option["Amount"]))
+    # The perpetual is always there, so that its underlying is a risk group; its confidence counts if it is held.
     perpetuals = number(scenario.get("NumPerps", 0))
-    if perpetuals:
-        price, confidence = text(scenario["PerpPrice"]), text(scenario["PerpConfidence"])
-        instruments.append(
-            Instrument(id="perp", kind="perpetual", underlying="X", lot="1", mark_price=price, confidence=confidence)
-        )
-        amounts.append(perpetuals)
+    terms = [text(scenario["PerpPrice"]), text(scenario["PerpConfidence"])] if perpetuals else [text(spot), None]
+    instruments.append(
+        Instrument(id="perp", kind="perpetual", underlying="X", lot="1", mark_price=terms[0], confidence=terms[1])
+    )
+    amounts.append(perpetuals)
     assets, balances = [Asset(name="stable", price=text(stable), lot="1")], [Fraction(0)]
     for i, held in enumerate(scenario["Collaterals"]):
         price = number(held["Price"]) / stable
@@ -124,11 +124,15 @@ def read(scenario: dict[str, Any]) -> Case:
             lot = next(Fraction(10) ** k for k in range(12, -12, -1) if price * Fraction(10) ** k <= 100)
             assets.append(
                 Asset(
-                    name=f"asset-{i}", price=text(price), lot=text(lot), underlying="X", confidence=text(held["Confidence"])
+                    name=f"asset-{i}",
+                    price=text(price),
+                    lot=text(lot),
+                    underlying="X",
+                    confidence=text(held["Confidence"]),
                 )
             )
             balances.append(number(held["Amount"]) / lot)
-    market = Market(
+    market = Market.model_construct(
         time=NOW,
         underlyings=(Underlying(name="X", index_price=text(spot), confidence=text(scenario["SpotConfidence"])),),
         forwards=tuple(
@@ -147,6 +151,11 @@ def read(scenario: dict[str, Any]) -> Case:
     scale = lcm(*(amount.denominator for amount in (*amounts, *balances)))
     legs = [Leg(slot, 0, int(amount * scale)) for slot, amount in enumerate(amounts) if amount]
     return Case(market, legs, [int(balance * scale) for balance in balances], scale)
+
+
+def expiry_of(feed: dict[str, Any]) -> Expiry:
+    time, rate = 1000 * max(feed["FeedExpiry"], 0), max(number(feed["Rate"]), Fraction(0))
+    return Expiry("", time, rate, exp(-rate * Fraction(time, MS_PER_YEAR)))
 
 
 class Computed:
@@ -170,7 +179,7 @@ class Computed:
         others = [number(scenario[name]) for name in ("Cash", "UnrealisedPerpPNL", "UnrealisedFunding")]
         self.values["PortfolioMTM"] = self.values["OptionMTM"] + self.values["CollateralMTM"] + sum(others)
         discount = self.discount()
-        self.discounts = [discount.multipliers(expiry) for expiry in options.expiries]
+        self.discounts = [discount.multipliers(expiry_of(feed)) for feed in scenario["OptionFeeds"]]
         self.profits = self.scenarios(discount)
         self.values["ForwardContingency"] = self.basis()
         self.contingencies()
@@ -334,4 +343,6 @@ def test_every_number_of_every_case(conformance_family: Any, conformance_report:
                 failures.append(f"{path.stem} {name}: {float(got)} is not {float(wanted)}")
         cases += 1
     assert not failures, "\n".join(failures[:20])
-    conformance_report(f"{FAMILY} (PMRM_2 scenarios, contingencies, IM, MM)", cases, f"{float(worst):.1e} x tolerance, {place}")
+    conformance_report(
+        f"{FAMILY} (PMRM_2 scenarios, contingencies, IM, MM)", cases, f"{float(worst):.1e} x tolerance, {place}"
+    )

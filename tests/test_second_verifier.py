@@ -170,15 +170,17 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def shaped(lab: ModuleType, *, groups: list[int], assets: int, **other: Any) -> Snapshot:
+def shaped(lab: ModuleType, *, groups: list[int], assets: int, n: int = 16, **other: Any) -> Snapshot:
     """A small snapshot made by hand."""
-    count = len(groups)
+    count, bits = len(groups), 2 * (n.bit_length() - 1)
     given: dict[str, Any] = {
+        "n": n,
+        "bits": bits,
         "groups": groups,
         "risk": [[(7 * i) % 11 - 5, (5 * i) % 13 - 6] for i in range(count)],
         "charges": [i % 3 for i in range(count)],
         "marks": [i % 4 for i in range(count)],
-        "assets": [(90_000 - j % 3, 100_000, 8, j % 2 == 0) for j in range(assets)],
+        "assets": [(90_000 - j % 3, 100_000, bits, j % 2 == 0) for j in range(assets)],
     }
     snapshot: Snapshot = lab.snapshot(**{**given, **other})
     return snapshot
@@ -232,7 +234,7 @@ def test_product_gates(second: ModuleType, lab: ModuleType, gates: int, range_pr
 
 
 @pytest.mark.parametrize(
-    ("column", "row"), [("f[0]", 2), ("f[3]", 1), ("mu", 0), ("A", 1), ("C", 0), ("h[0]", 3), ("positions[0]", 15)]
+    ("column", "row"), [("digits[0]", 2), ("digits[3]", 1), ("mu", 0), ("A", 1), ("C", 0), ("h[0]", 3), ("phi", 1)]
 )
 def test_a_prover_that_checks_nothing_convinces_neither(
     second: ModuleType, lab: ModuleType, column: str, row: int
@@ -444,7 +446,7 @@ def put(case: Case, at: int, data: bytes) -> Case:
 @pytest.fixture(scope="module")
 def small(lab: ModuleType) -> Case:
     """A short accepted proof, for many attempts."""
-    snapshot = shaped(lab, groups=[0, 0], assets=1, n=64, bits=6, risk=[[3], [-2]], marks=[1, 1])
+    snapshot = shaped(lab, groups=[0, 0], assets=1, n=64, risk=[[3], [-2]], marks=[1, 1])
     return made(snapshot, BookLots((1, -1), (200,)))
 
 

@@ -498,7 +498,7 @@ def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(lab: Any, gates:
 # --- the statement ------------------------------------------------------------------------------------------
 
 
-def other_statements(lab: Any, statement: Any) -> Any:
+def other_statements(statement: Any) -> Any:
     """For each public message a statement that differs in it alone."""
     circuit = statement.circuit
     renamed = replace(circuit.equations[0], name="another name")
@@ -519,7 +519,7 @@ def test_a_public_message_that_is_not_absorbed_can_be_exchanged(lab: Any) -> Non
     # Frozen Heart: a proof for one statement is a proof for another that differs in what nothing binds
     given = lab.standard(options={"srs": lab.known_tau()})
     given = replace(given, statement=replace(given.statement, limits=LIMITS))
-    others = other_statements(lab, given.statement)
+    others = other_statements(given.statement)
     labels = {label for label, _ in given.statement.public_messages()}
     assert labels == {*others, "limits", "parts"}  # how many there are: no statement differs in that alone
     for label, other in others.items():

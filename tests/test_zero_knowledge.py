@@ -67,8 +67,8 @@ class Bench:
         values = {name: x for name, x in self.values.items() if name not in {"W", "W'"}}
         m4 = proof.message4
         values |= {f"digits[{c}](zeta)": x for c, x in enumerate(m4.f)}
-        values |= {"phi(omega zeta)": m4.phi_shifted, **{"A(zeta)": x for x in m4.A}}
-        return values
+        values |= {"phi(omega zeta)": m4.phi_shifted}
+        return values | dict(zip(["A(zeta)"], m4.A, strict=False))
 
     @property
     def blinder_names(self) -> Any:
