@@ -35,9 +35,7 @@ SECRET_BYTES, PUBLIC_BYTES, SIGNATURE_BYTES = SCALAR_BYTES, G1_BYTES, G2_BYTES
 _WEIGHT_BITS = 128
 # The generator of G1 of the draft, section 4.2.1 there: zcash's.
 _GENERATOR = decode_g1(
-    bytes.fromhex(
-        "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
-    )
+    bytes.fromhex("97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb")
 )
 
 

@@ -215,11 +215,12 @@ def unchecked() -> Any:
     module.tamper = None
     interpolate = module._Rounds.interpolate
 
-    def tampered(self: Any, name: Any, blinders: Any) -> None:
+    def tampered(self: Any, name: str, blinders: int, *integers: Any) -> None:
         if module.tamper:
             values = module.tamper(self, name, K.to_ints(self.columns[name]))
             self.columns[name] = K.from_ints([x % r for x in values])
-        interpolate(self, name, blinders)
+            integers = ()  # tampered cells are field elements
+        interpolate(self, name, blinders, *integers)
 
     module._Rounds.interpolate = tampered
     return module

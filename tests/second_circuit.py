@@ -8,8 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -243,117 +242,6 @@ class Circuit:
         }
         return keccak256(canonical(document))
 
-
-@dataclass
-class Margin:
-    """Section 2: what components ask for. ``held_owed`` are the sides of each balance."""
-
-    circuit: Circuit
-    snapshot: Json
-    held_owed: list[tuple[Form, Form]]
-    equity: Form
-    candidates: dict[int, list[tuple[str, str, Form]]] = field(default_factory=lambda: defaultdict(list))
-    additions: Form = field(default_factory=Form)
-    flat: Form = field(default_factory=Form)
-
-    def in_group(self, g: int, values: Sequence[int]) -> list[int]:
-        return [x if i["group"] == g else 0 for i, x in zip(self.snapshot["instruments"], values, strict=True)]
-
-    def candidate(self, g: int, rule: str, name: str, loss: Form) -> None:
-        if loss.terms:
-            self.candidates[g].append((rule, name, loss))
-
-    def charge(self, g: int, group: str) -> Form:
-        found = self.candidates[g]
-        if not found:
-            return Form()
-        W = self.circuit.integer(f"charge of {group}", max(self.circuit.greatest(loss) for _, _, loss in found))
-        for rule, name, loss in found:
-            self.circuit.not_negative(rule, f"{group}: {name}", W - loss)
-        return W
-
-
-def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: Sequence[Limit]) -> Circuit:
-    layout, collateral = snapshot["layout"], snapshot["collateral"]
-    assets = [(slot["bits"], slot["negative_allowed"]) for slot in collateral]
-    count = len(snapshot["instruments"])
-    circuit = Circuit(layout["domain_size"], count, layout["position_bits"], layout["range_proved"], assets)
-    held_owed = []
-    for j, (_, negative) in enumerate(assets):
-        held = circuit.integer(f"collateral {j} held", circuit.balance_bound(j))
-        owed = circuit.integer(f"collateral {j} owed", circuit.balance_bound(j)) if negative else Form()
-        circuit.equal("collateral bound", f"collateral {j}", Form(0, {("collateral", j): 1}) - held + owed)
-        held_owed.append((held, owed))
-    margin = Margin(circuit, snapshot, held_owed, circuit.row("positions", array(snapshot["marks"])) * 10**4)
-    for part in snapshot["components"]:
-        encoder, keys = COMPONENTS.get(part["type"], (None, ()))
-        if encoder is None or not set(part) <= {"type", *keys}:
-            raise Unsupported(f"{part['type']}: not supported by the second verifier")
-        if requirement in part.get("requirements", [requirement]):
-            encoder(part, margin)
-    charges = sum((margin.charge(g, group) for g, group in enumerate(snapshot["groups"])), margin.additions)
-    factor = snapshot["policy"]["requirements"][requirement]
-    required = charges * factor + margin.flat * 10**4
-    circuit.not_negative("claim", f"{num}:{den}", margin.equity * den - required * num)
-    for limit in limits:
-        encode_limit(circuit, snapshot, limit, margin.equity - required)
-    return circuit
-
-
-# --- components (circuit.md, section 3) ---------------------------------------------------------------------
-
-
-def worst_scenario(part: Json, margin: Margin) -> None:
-    risk = array(part["risk"])
-    width = part["risk"]["shape"][1]
-    for g, labels in enumerate(part["scenarios"]):
-        for s, label in enumerate(labels):
-            loss = margin.in_group(g, [-x for x in risk[s::width]])
-            margin.candidate(g, "worst_scenario", label, margin.circuit.row("positions", loss))
-
-
-def short_option_minimum(part: Json, margin: Margin) -> None:
-    rule, name = "short_option_minimum", "short option minimum"
-    charge, minima = array(part["charge"]), []
-    strikes = array(part["strikes"]) if part.get("strikes") is not None else None
-    for g in range(len(margin.snapshot["groups"])):
-        own = margin.in_group(g, charge)
-        if strikes is None:
-            minima.append(margin.circuit.row("short", own))
-            continue
-        minimum = Form()
-        for strike in sorted({x for x in strikes if x >= 0}):
-            loss = margin.circuit.row(
-                "positions", [-x if at == strike else 0 for x, at in zip(own, strikes, strict=True)]
-            )
-            if loss.terms:
-                minimum += margin.circuit.at_least(rule, f"strike {strikes.index(strike)}", [loss])
-        minima.append(minimum)
-    for g, minimum in enumerate(minima):
-        if part["mode"] == "floor":
-            margin.candidate(g, rule, name, minimum)
-        elif part["mode"] == "added":
-            margin.additions += minimum
-        else:
-            margin.flat += minimum
-
-
-def haircuts(part: Json, margin: Margin) -> None:
-    values = zip(array(part["long_value"]), array(part["short_value"]), margin.held_owed, strict=True)
-    for j, (long_value, short_value, (held, owed)) in enumerate(values):
-        margin.equity += held * long_value - owed * short_value
-        tiers = [tier for tier in part.get("tiers", ()) if tier["slot"] == j]
-        if tiers:
-            above = [held * (long_value - tier["value"]) - Form(tier["start"]) for tier in tiers]
-            margin.equity -= margin.circuit.at_least("haircuts", f"concentration of collateral {j}", above)
-
-
-#: The encoder of each component, and the keys it knows: a key it does not know could change the meaning.
-COMPONENTS: dict[str, tuple[Callable[[Json, Margin], None], tuple[str, ...]]] = {
-    "worst_scenario": (worst_scenario, ("requirements", "scenarios", "risk")),
-    "short_option_minimum": (short_option_minimum, ("requirements", "mode", "charge", "strikes")),
-    "haircuts": (haircuts, ("long_value", "short_value", "tiers")),
-}
 
 # --- claims and limits (circuit.md, section 4) --------------------------------------------------------------
 

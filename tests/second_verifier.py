@@ -2,7 +2,7 @@
 
 It shares no code with crypto/, circuits/, prover/ and verifier/: where the two verifiers agree, the documents say what
 the product does. ``engine`` reads the snapshot (strict parsing, defaults written out); everything after that is here
-and in tests/second_circuit.py.
+and in tests/second_circuit.py and tests/second_components.py.
 
     python tests/second_verifier.py --snapshot snapshot.json --commitment commitment.json --claim 1.0 proof.bin
 """
@@ -31,7 +31,6 @@ from second_circuit import (
     Limit,
     Rejected,
     Unsupported,
-    build_circuit,
     canonical,
     keccak256,
     parse_claim,
@@ -39,6 +38,7 @@ from second_circuit import (
     require,
     without_data,
 )
+from second_components import build_circuit
 
 from engine.snapshot import Snapshot
 from formats.errors import ZkMarginError

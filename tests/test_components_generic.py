@@ -36,7 +36,9 @@ LOTS = st.lists(st.one_of(st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1))
 
 def snapshot_of(lab, *parts, groups=GROUPS, marks=None):
     """Four slots in two risk groups, cash, and the given components. Read back as a document, so validated."""
-    base = lab.snapshot(groups=groups, risk=[[0]] * len(groups), charges=None, marks=marks or [0] * len(groups), assets=[UNIT])
+    base = lab.snapshot(
+        groups=groups, risk=[[0]] * len(groups), charges=None, marks=marks or [0] * len(groups), assets=[UNIT]
+    )
     haircuts = next(part for part in base.components if isinstance(part, PublishedHaircuts))
     return Snapshot.parse(base.model_copy(update={"components": (*parts, haircuts)}).to_bytes())
 
@@ -285,9 +287,15 @@ LONGER = {"price_moves_bp": [-1000, -500, 0, 500, 1000], "vol_moves_bp": [0]}
     ("change", "reason"),
     [
         ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 10_001}}}, "offset_bp"),
-        ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "offsets_bp": {"BTC": 10_001}}}}, "whole gain"),
+        (
+            {"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "offsets_bp": {"BTC": 10_001}}}},
+            "whole gain",
+        ),
         ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "caps": {"BTC": "-1"}}}}, "negative"),
-        ({"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "caps": {"ETH": "1"}}}}, "not in the product"),
+        (
+            {"product_groups": {"a": {"underlyings": ["BTC"], "offset_bp": 1, "caps": {"ETH": "1"}}}},
+            "not in the product",
+        ),
         (
             {
                 "product_groups": {

@@ -106,8 +106,9 @@ def tiered(size, tiers):
     """Marginal rates from the definition, in money units."""
     edges = [above for above, _ in tiers] + [size]
     return sum(
-        Fraction(rate, 10_000) * max(0, min(size, edges[k + 1]) - above) if k + 1 < len(tiers) else
-        Fraction(rate, 10_000) * max(0, size - above)
+        Fraction(rate, 10_000) * max(0, min(size, edges[k + 1]) - above)
+        if k + 1 < len(tiers)
+        else Fraction(rate, 10_000) * max(0, size - above)
         for k, (above, rate) in enumerate(tiers)
     )
 
@@ -136,9 +137,7 @@ def test_gross_charge_against_the_oracle_and_the_circuit(lab, on_the_edge, setti
     for above, more in steps:
         tiers.append((tiers[-1][0] + above, tiers[-1][1] + more))
     snapshot = snapshot_of(lab, gross(lab, long, short, tiers, mode), risk)
-    sizes = [
-        sum(max(lots[i], 0) * long[i] + max(-lots[i], 0) * short[i] for i in slots) for slots in ([0, 2], [1, 3])
-    ]
+    sizes = [sum(max(lots[i], 0) * long[i] + max(-lots[i], 0) * short[i] for i in slots) for slots in ([0, 2], [1, 3])]
     amounts = [tiered(size, tiers) for size in sizes]
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
@@ -202,9 +201,12 @@ def test_rates_are_published_by_kind_and_underlying(valuation):
     for k in options:
         assert published.short.values[k] == 37_500_000_000  # 375 per coin, 0.1 coins a lot
         assert published.long.values[k] == min(37_500_000_000, marks[k])
-    assert GrossCharge.model_validate_json(
-        json.dumps({"mode": "flat", "rates": [{**RATE, "underlyings": ["SOL"]}]})
-    ).publish(valuation) is None
+    assert (
+        GrossCharge.model_validate_json(
+            json.dumps({"mode": "flat", "rates": [{**RATE, "underlyings": ["SOL"]}]})
+        ).publish(valuation)
+        is None
+    )
 
 
 def test_a_rate_on_sizes_needs_range_proved_positions():
@@ -232,9 +234,7 @@ def test_pools_that_do_not_fit_a_snapshot_are_refused(lab):
 
 def test_paradex_example():
     # docs.paradex.trade: +1 perpetual and -5 calls of delta 0.3 at a spot of 70,000
-    part = PublishedMinDelta(
-        mode="floor", net_rate_bp=200, hedged_rate_bp=100, delta=_int_array([70_000, 21_000])
-    )
+    part = PublishedMinDelta(mode="floor", net_rate_bp=200, hedged_rate_bp=100, delta=_int_array([70_000, 21_000]))
     from engine.components import Leg
 
     charge = part.assess([Leg(0, 0, 1), Leg(1, 0, -5)])
@@ -304,10 +304,9 @@ def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(threshold, 
     place = data.draw(st.integers(0, chords))
     point = Fraction(threshold) + Fraction(more * place, chords)
     met = delta_shock(threshold, threshold + more, cap, point) * 10**9
-    # one unit of slope and of start are 1e-9: the bound is met to the money unit
-    assert met <= Fraction(pool.amount(int(point * 10**9)), SCALE) + 10**9 // chords + 1
     near = Fraction(pool.amount(-(-point * 10**9 // 1)), SCALE)
-    assert near - met <= 20 * chords * 10**4
+    # off by one money unit of delta at a slope of up to 2001, and by slopes rounded up to 1e-9 of 2e12 money units
+    assert 0 <= near - met <= 5_000
 
 
 @given(settings(), st.data())
@@ -451,6 +450,10 @@ def test_strikes_are_published_by_underlying_expiry_and_strike(valuation):
 
 
 def test_strikes_that_do_not_fit_are_refused(lab):
-    for numbers, reason in (([0, 1], "has the shape"), ([0, -1, 0, 1], "without a strike"), ([0, 0, 1, 1], "two risk groups")):
+    for numbers, reason in (
+        ([0, 1], "has the shape"),
+        ([0, -1, 0, 1], "without a strike"),
+        ([0, 0, 1, 1], "two risk groups"),
+    ):
         with pytest.raises(InputError, match=reason):
             snapshot_of(lab, strikes(lab, [1] * 4, numbers, "floor"))

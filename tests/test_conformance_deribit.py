@@ -1,4 +1,4 @@
-"""Deribit: the documented portfolio margin simulation, vector by vector, and marks and deltas of a real option chain."""
+"""Deribit: the documented portfolio margin simulation, vector by vector; marks and deltas of a real option chain."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ BP = 10_000
 VECTOR, MARGIN = Fraction(1, 10**12), Fraction(1, 10**9)
 EXPIRY_HOUR = 8
 TAILS = (-6600, -3300, 5000, 10_000, 20_000, 30_000, 40_000, 50_000)
-MONTHS = {name: number for number, name in enumerate("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)}
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 def text(value: Any) -> str:
@@ -47,7 +47,7 @@ def bp(value: Any) -> int:
 
 def expiry_in(name: str) -> str:
     day, month, year = re.fullmatch(r"[A-Z_]+-(\d{1,2})([A-Z]{3})(\d{2})(?:-.*)?", name).groups()  # type: ignore[union-attr]
-    moment = datetime(2000 + int(year), MONTHS[month], int(day), EXPIRY_HOUR, tzinfo=UTC)
+    moment = datetime(2000 + int(year), 1 + MONTHS.index(month), int(day), EXPIRY_HOUR, tzinfo=UTC)
     return format_time(int(moment.timestamp()) * 1000)
 
 
@@ -138,7 +138,7 @@ class Simulation:
         charge = self.roll.assess(self.legs) if self.roll is not None else None
         roll = self.coins(Fraction(charge.addition, charge.scale)) if charge is not None else Fraction(0)
         yield "roll_shock", roll, number(case["roll_shock"]), VECTOR
-        # Two formulas are not published in full: the delta shock starts at a threshold, correlation is across currencies.
+        # Not published in full: the delta shock, from a threshold on, and the correlation of several currencies.
         delta = abs(sum(leg.lots for leg in self.legs)) * self.index / 10**LOT_DECIMALS
         assert delta < number(case["currency_pair"]["delta_total_liq_shock_threshold"])
         others = [number(case[name]) for name in ("delta_shock", "correlation_contingency")]

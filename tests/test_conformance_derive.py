@@ -18,7 +18,6 @@ from engine.components import (
     BasisContingency,
     CollateralCharge,
     DiscountedScenarios,
-    Factors,
     GrossCharge,
     Leg,
     OracleConfidence,
@@ -84,7 +83,8 @@ def text(value: Any, digits: int = 50) -> str:
     return format(Decimal(units).scaleb(-digits).normalize(), "f") if units else "0"
 
 
-def bp(value: Any) -> Fraction:
+def bp(value: Any) -> Any:
+    """Basis points; a rational where a policy has an integer."""
     return number(value) * BP
 
 
@@ -209,8 +209,8 @@ class Computed:
             if given["VolShockDirection"] in moves:
                 grid.append(Exact(move, moves[given["VolShockDirection"]], weight))  # type: ignore[arg-type]
             else:
-                # A skew that moves the price is not allowed on-chain, and its authors skip the one case that has it: its
-                # number is of the linear skew with the cap of the absolute one, at an unmoved price.
+                # A skew that moves the price is not allowed on-chain, and its authors skip the one case that has it:
+                # its number is of the linear skew with the cap of the absolute one, at an unmoved price.
                 cap = "ABS" if move else given["VolShockDirection"]
                 skews.append(self.skew(given["VolShockDirection"], cap, weight))
         scenarios = DiscountedScenarios.model_construct(
@@ -301,14 +301,12 @@ class Computed:
 
     def margins(self, worst: Fraction) -> None:
         margin, given = self.parameters["Margin"], self.parameters["OtherContingency"]
-        factors = Factors.model_construct(
-            depeg=Depeg.model_construct(
-                asset="stable", threshold=text(given["PEG_LOSS_THRESHOLD"]), factor_bp=bp(given["PEG_LOSS_FACTOR"])
-            )
+        depeg = Depeg.model_construct(
+            asset="stable", threshold=text(given["PEG_LOSS_THRESHOLD"]), factor_bp=bp(given["PEG_LOSS_FACTOR"])
         )
-        # The multiplier itself, which a snapshot rounds up to a basis point; it adds to a factor of 1.
-        depeg = factors.depeg.multiplier(self.valuation) - 1
-        self.values["im_loss_factor"] = number(margin["IM_LOSS_FACTOR"]) + depeg
+        # The multiplier itself, which a snapshot rounds up to a basis point; what it is above 1 adds to the factor.
+        depeg_part = depeg.multiplier(self.valuation) - 1
+        self.values["im_loss_factor"] = number(margin["IM_LOSS_FACTOR"]) + depeg_part
         maintenance = sum(self.values[name] for name in ("MMPerpCont", "MMOptionCont", "MMBaseCont"))
         initial = sum(self.values[name] for name in ("IMPerpCont", "IMOptionCont", "IMBaseCont", "OracleCont"))
         equity = self.values["PortfolioMTM"]

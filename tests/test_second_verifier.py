@@ -44,8 +44,8 @@ LIMITS = (
 
 @pytest.fixture(scope="module")
 def second() -> ModuleType:
-    """tests/second_verifier.py, which imports tests/second_circuit.py as its neighbour."""
-    for name in ("second_circuit", "second_verifier"):
+    """tests/second_verifier.py, which imports its neighbours."""
+    for name in ("second_circuit", "second_components", "second_verifier"):
         spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
         assert spec is not None
         assert spec.loader is not None

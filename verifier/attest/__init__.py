@@ -1,0 +1,29 @@
+"""Commitments in the real world: signed snapshots, attested commitments, trust, challenges, receipts."""
+
+from verifier.attest.accept import Acceptance, Attested, Authenticated, Known, Memory, Sighting, accept, authenticate
+from verifier.attest.challenge import Challenge
+from verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
+from verifier.attest.receipt import Receipt, ReceiptPayload
+from verifier.attest.trust import Quorum, Rule, SnapshotRule, Trust
+
+__all__ = [
+    "Acceptance",
+    "Attestation",
+    "Attested",
+    "Authenticated",
+    "Challenge",
+    "CommitmentPayload",
+    "Known",
+    "Memory",
+    "Quorum",
+    "Receipt",
+    "ReceiptPayload",
+    "Rule",
+    "Sighting",
+    "SnapshotPayload",
+    "SnapshotRule",
+    "Stream",
+    "Trust",
+    "accept",
+    "authenticate",
+]

@@ -1,0 +1,152 @@
+"""The trust file: whose signatures count for what, and when they are enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, NoReturn, Self
+
+from pydantic import Field, model_validator
+
+from crypto.keys import PublicKey
+from formats import Document, InputError, Model, Seq, VerificationError
+from verifier.attest.documents import Attestation, CommitmentPayload, Name, SnapshotPayload
+from verifier.commitments import Role
+
+MAX_SECONDS = 366 * 86_400
+
+
+class Rule(Model):
+    """Enough is: valid signatures by at least ``threshold`` different ones of ``signers``, who are names of keys."""
+
+    name: Name
+    signers: Seq[Name] = Field(min_length=1, max_length=64)
+    threshold: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_twice("signers", self.signers)
+        if self.threshold > len(self.signers):
+            raise InputError(f"{self.threshold} of {len(self.signers)} signers: never enough", field="threshold")
+        return self
+
+
+class SnapshotRule(Rule):
+    """A series of snapshots (its ``name``), and how old the newest may be."""
+
+    max_age_seconds: int = Field(ge=1, le=MAX_SECONDS)
+
+
+class Trust(Document):
+    """Who may sign what, for one verifier.
+
+    Attributes:
+        verifier: the verifier's own name; challenges are addressed to it.
+        beneficiary: for whom collateral must be held.
+        clock_skew_seconds: how far other people's clocks may be off.
+        keys: public keys under names; each key once, each name once.
+        snapshots: a rule for each trusted series.
+        positions: a rule for each trusted venue.
+        collateral: a rule for each trusted custodian.
+
+    Raises:
+        InputError: a rule that names an unknown key, names twice, thresholds that cannot be met.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/trust/v1"
+
+    verifier: Name
+    beneficiary: Name
+    clock_skew_seconds: int = Field(default=30, ge=0, le=3600)
+    keys: Seq[PublicKey] = Field(min_length=1, max_length=1024)
+    snapshots: Seq[SnapshotRule] = Field(min_length=1, max_length=1024)
+    positions: Seq[Rule] = Field(min_length=1, max_length=1024)
+    collateral: Seq[Rule] = Field(min_length=1, max_length=1024)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_twice("keys", [key.name for key in self.keys])
+        # One key under two names would count twice.
+        _refuse_twice("keys", [key.public_key for key in self.keys])
+        known = {key.name for key in self.keys}
+        for field in ("snapshots", "positions", "collateral"):
+            rules: Sequence[Rule] = getattr(self, field)
+            _refuse_twice(field, [rule.name for rule in rules])
+            for rule in rules:
+                for signer in rule.signers:
+                    if signer not in known:
+                        raise InputError(
+                            f"no key is named {signer[:80]!r}", field=f"{field}: {rule.name[:80]}: signers"
+                        )
+        return self
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str], str]:
+        return {(key.scheme, key.public_key): key.name for key in self.keys}
+
+    def rule_for(self, payload: SnapshotPayload | CommitmentPayload) -> Rule:
+        """The rule that a payload falls under. Raises VerificationError where there is none: it is not trusted."""
+        if isinstance(payload, SnapshotPayload):
+            return _find(self.snapshots, payload.series, "snapshots of the series")
+        rules: dict[Role, tuple[Rule, ...]] = {"positions": self.positions, "collateral": self.collateral}
+        return _find(rules[payload.role], payload.issuer, f"attestations of {payload.role} by")
+
+    def quorum(self, attestation: Attestation) -> Quorum:
+        """Who of the trusted signers signed.
+
+        Signatures by keys that the rule does not name are not counted, and neither is an aggregate with such a key in
+        it: whoever adds a key of unproved possession can sign for the others.
+
+        Raises:
+            VerificationError: nobody is trusted for this, too few signed, or a trusted key's signature is wrong.
+        """
+        rule = self.rule_for(attestation.payload)
+        signers: set[str] = set()
+        unknown = 0
+        for signature in attestation.signatures:
+            names = [self._names.get((signature.scheme, key)) for key in signature.public_keys]
+            trusted = [name for name in names if name in rule.signers]
+            if len(trusted) < len(names):
+                unknown += 1
+            elif not signature.verifies(attestation.message):
+                _refuse(rule, f"the signature of {_listed(trusted)} does not verify")
+            else:
+                signers.update(name for name in trusted if name)
+        others = f"; {unknown} not counted: by a key that is not trusted for this" if unknown else ""
+        if not attestation.signatures:
+            _refuse(rule, "not signed by anyone")
+        if len(signers) < rule.threshold:
+            who = f" ({_listed(signers)})" if signers else ""
+            _refuse(rule, f"{len(signers)} of {rule.threshold} signatures{who}{others}")
+        return Quorum(rule, tuple(sorted(signers)))
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """A rule that was met, and by whom."""
+
+    rule: Rule
+    signers: tuple[str, ...]
+
+
+def _find(rules: Sequence[Rule], name: str, what: str) -> Rule:
+    for rule in rules:
+        if rule.name == name:
+            return rule
+    raise VerificationError(f"the trust file trusts no {what} {name[:80]!r}", check="trust")
+
+
+def _listed(names: Iterable[str | None]) -> str:
+    return ", ".join(sorted(name for name in names if name))
+
+
+def _refuse(rule: Rule, reason: str) -> NoReturn:
+    raise VerificationError(f"{rule.name}: {reason}", check="signatures")
+
+
+def _refuse_twice(field: str, names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"{name[:80]!r} is there twice", field=field)
