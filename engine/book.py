@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
-from engine.decimals import to_fraction
+from engine.decimals import from_units, to_fraction, to_units
 from engine.snapshot import Snapshot
 from formats import Document, InputError
 from formats.files import read_text
@@ -62,12 +62,27 @@ def to_lots(book: Book, snapshot: Snapshot, text: str | None = None, file: str |
             negative where the policy does not allow it. Says where, never how much.
     """
     bits = snapshot.layout.position_bits
-    instruments = {slot.id: _Rule(slot.lot, bits, True) for slot in snapshot.instruments}
-    assets = {slot.asset: _Rule(slot.lot, slot.bits, slot.negative_allowed) for slot in snapshot.collateral}
+    instruments = {slot.id: Rule(slot.lot, bits, True) for slot in snapshot.instruments}
+    assets = {slot.asset: Rule(slot.lot, slot.bits, slot.negative_allowed) for slot in snapshot.collateral}
     return BookLots(
-        positions=_section("positions", book.positions, instruments, text, file),
-        collateral=_section("collateral", book.collateral, assets, text, file),
+        positions=count_section("positions", book.positions, instruments, text, file),
+        collateral=count_section("collateral", book.collateral, assets, text, file),
     )
+
+
+def to_book(lots: BookLots, snapshot: Snapshot) -> Book:
+    """The document of a book counted in lots, without zeros; inverse of ``to_lots``."""
+    return Book(
+        positions={s.id: _decimal(q, s.lot) for s, q in zip(snapshot.instruments, lots.positions, strict=True) if q},
+        collateral={
+            s.asset: _decimal(q, s.lot) for s, q in zip(snapshot.collateral, lots.collateral, strict=True) if q
+        },
+    )
+
+
+def _decimal(lots: int, lot: str) -> str:
+    decimals = len(lot.partition(".")[2])
+    return from_units(lots * to_units(lot, decimals), decimals)
 
 
 def load_book(path: str | Path, snapshot: Snapshot) -> BookLots:
@@ -76,7 +91,7 @@ def load_book(path: str | Path, snapshot: Snapshot) -> BookLots:
     return to_lots(Book.parse(text, file=str(path)), snapshot, text, str(path))
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
     """What a quantity in a slot must be: a whole number of lots, below 2^bits of them, perhaps not negative."""
 
     lot: str
@@ -84,9 +99,10 @@ class _Rule(NamedTuple):
     negative_allowed: bool
 
 
-def _section(
-    section: str, entries: Mapping[str, str], rules: Mapping[str, _Rule], text: str | None, file: str | None
+def count_section(
+    section: str, entries: Mapping[str, str], rules: Mapping[str, Rule], text: str | None, file: str | None
 ) -> tuple[int, ...]:
+    """Signed lots, one a rule, of decimal texts by name. ``section`` is named in errors. Raises InputError."""
     lots = dict.fromkeys(rules, 0)
     for name, quantity in entries.items():
         try:
@@ -100,7 +116,7 @@ def _section(
     return tuple(lots.values())
 
 
-def _count(quantity: str, rule: _Rule) -> int:
+def _count(quantity: str, rule: Rule) -> int:
     lots = to_fraction(quantity) / to_fraction(rule.lot)
     if lots.denominator != 1:
         raise InputError(f"not a multiple of the lot, {rule.lot}")
@@ -111,7 +127,7 @@ def _count(quantity: str, rule: _Rule) -> int:
     return lots.numerator
 
 
-def _unknown(name: str, section: str, known: Mapping[str, _Rule]) -> InputError:
+def _unknown(name: str, section: str, known: Mapping[str, Rule]) -> InputError:
     what = "instrument" if section == "positions" else "asset"
     close = difflib.get_close_matches(name[:100], known, n=3)
     return InputError(f"no such {what} in the snapshot", hint=f"the closest: {', '.join(close)}" if close else None)

@@ -150,13 +150,16 @@ class SpanModel(Model):
             InputError: an inverse instrument, a price move past 0, a number that does not fit: names the instrument.
         """
         for instrument in valuation.market.instruments:
-            if instrument.settlement == "inverse":
-                raise InputError("SPAN arrays are for contracts that settle in the quote currency", field=instrument.id)
+            if instrument.settlement == "inverse" and (instrument.kind == "option" or self.moves == "spot"):
+                raise InputError(
+                    "SPAN arrays are for contracts that settle in the quote currency, and inverse futures on forwards",
+                    field=instrument.id,
+                )
         result = np.zeros((valuation.size, SCENARIOS), dtype=np.int64)
         points = self.points()
         for slot, instrument in enumerate(valuation.market.instruments):
             if instrument.kind != "option":
-                changes = self._line(valuation, instrument, points)
+                changes = self._line(valuation, slot, points)
                 result[slot] = [self._rounded(valuation, instrument, change) for change in changes]
         options = valuation.options
         if len(options.slots):
@@ -171,7 +174,11 @@ class SpanModel(Model):
         """[N] 1e-9 units of underlying per lot: 1 a unit for what is no option."""
         result = np.zeros(valuation.size, dtype=np.int64)
         for slot, instrument in enumerate(valuation.market.instruments):
-            result[slot] = _units(instrument, quantity_per_lot(instrument) * _DELTA_UNIT)
+            units = quantity_per_lot(instrument)
+            if instrument.settlement == "inverse":
+                index = to_fraction(valuation.market.underlying(instrument.underlying).index_price)
+                units = (valuation.line(slot) or Fraction(0)) / (index * valuation.money_unit)
+            result[slot] = _units(instrument, units * _DELTA_UNIT)
         options = valuation.options
         if len(options.slots):
             priced = _Priced(self, valuation)
@@ -212,9 +219,16 @@ class SpanModel(Model):
         rate = to_units(forward.rate, 9, field=f"forward {underlying} {expiry} rate")
         return _Moved(price, scan * carry, _discount(passed, rate))
 
-    def _line(self, valuation: Valuation, instrument: Instrument, points: Sequence[Point]) -> list[Fraction]:
+    def _line(self, valuation: Valuation, slot: int, points: Sequence[Point]) -> list[Fraction]:
         """Changes per contract unit of a future, perpetual or spot, weights applied."""
+        instrument = valuation.market.instruments[slot]
         time = self.times(valuation, [instrument.expiry])[0] if instrument.expiry else 0
+        if instrument.settlement == "inverse":
+            # linear in the relative move of price and index together (engine.valuation)
+            index = to_fraction(valuation.market.underlying(instrument.underlying).index_price)
+            slope = (valuation.line(slot) or Fraction(0)) / (to_fraction(instrument.lot) * valuation.money_unit)
+            move = self.price_scan(valuation, instrument.underlying, time) / index
+            return [slope * move * point.weight * point.price for point in points]
         moved = self.moved(valuation, instrument.underlying, instrument.expiry, time)
         multiplier = to_fraction(instrument.multiplier)
         return [multiplier * point.weight * (moved.price(point.price) - moved.base) for point in points]

@@ -19,6 +19,7 @@ from circuits.witness import Witness
 from crypto.field import GENERATOR, inverse, powers, r
 from prover import _kernels as K
 from prover.commit import Committer, Job, committer
+from prover.profile import Profile
 from verifier.argument import Challenges, linearise
 from verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
 from verifier.statement import Statement
@@ -44,6 +45,7 @@ class _Rounds:
     columns: dict[str, K.FieldVector] = field(default_factory=dict)
     polynomials: dict[str, K.FieldVector] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    profile: Profile = field(default_factory=Profile)
 
     @property
     def circuit(self) -> Circuit:
@@ -67,11 +69,18 @@ class _Rounds:
     def commit_all(self, names: Sequence[str]) -> tuple[bytes, ...]:
         """Commitments of named polynomials, encoded."""
         jobs = [self.jobs.get(name) or self.committer.polynomial(self.polynomials[name]) for name in names]
+        self.profile.msms += [(name, sum(len(x) for _, x in job)) for name, job in zip(names, jobs, strict=True)]
         return self.committer.commit(jobs, self.threads)
 
 
 def prove_argument(
-    statement: Statement, witness: Witness, blinders: Mapping[Column, int], draw: Draw, *, threads: int = 1
+    statement: Statement,
+    witness: Witness,
+    blinders: Mapping[Column, int],
+    draw: Draw,
+    *,
+    threads: int = 1,
+    profile: Profile | None = None,
 ) -> Proof:
     """A proof of the statement from a satisfying witness and the blinders of its commitments.
 
@@ -79,24 +88,32 @@ def prove_argument(
         blinders: for each committed column, (role, segment), the sum of its parts' blinders.
         draw: source of fresh uniform field elements.
         threads: how many parts of the work run at the same time; the proof does not depend on it.
+        profile: filled with times and sizes, if given.
 
     Raises:
         ProverError: the witness does not satisfy the circuit.
     """
-    circuit = statement.circuit
-    rounds = _Rounds(statement, draw, threads, MarginTranscript(statement), committer(statement.srs, circuit.n))
-    columns = witness.columns(circuit)
-    for column, rows in columns.items():
-        name = _key(column)
-        rounds.columns[name] = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
-        if column in blinders:
-            rounds.polynomials[name] = _blinded(rounds.columns[name], [blinders[column]])
-    message1, beta, rho = _round1(rounds, columns)
-    combination = circuit.combine(rho)
-    message2, chi, U = _round2(rounds, combination, beta, rho)
-    message3, zeta = _round3(rounds, combination, U, beta, rho, chi)
-    message4, v = _round4(rounds, zeta)
-    message5 = _round5(rounds, Challenges(beta, rho, chi, zeta, v, y=0), message4)
+    circuit, profile = statement.circuit, profile or Profile()
+    with profile.stage("columns"):
+        bases = committer(statement.srs, circuit.n)
+        rounds = _Rounds(statement, draw, threads, MarginTranscript(statement), bases, profile=profile)
+        columns = witness.columns(circuit)
+        for column, rows in columns.items():
+            name = _key(column)
+            rounds.columns[name] = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
+            if column in blinders:
+                rounds.polynomials[name] = _blinded(rounds.columns[name], [blinders[column]])
+    with profile.stage("1: digits, multiplicities"):
+        message1, beta, rho = _round1(rounds, columns)
+    with profile.stage("2: helpers, running sum"):
+        combination = circuit.combine(rho)
+        message2, chi, U = _round2(rounds, combination, beta, rho)
+    with profile.stage("3: quotient"):
+        message3, zeta = _round3(rounds, combination, U, beta, rho, chi)
+    with profile.stage("4: evaluations"):
+        message4, v = _round4(rounds, zeta)
+    with profile.stage("5: openings"):
+        message5 = _round5(rounds, Challenges(beta, rho, chi, zeta, v, y=0), message4)
     return Proof(message1, message2, message3, message4, message5)
 
 

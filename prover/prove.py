@@ -16,6 +16,7 @@ from engine.snapshot import Snapshot
 from formats import InputError, VerificationError
 from prover.argument import prove_argument
 from prover.openings import Opening, commit_vector, total_blinders
+from prover.profile import Profile
 from verifier import Statement, verify
 from verifier.commitments import ROLES
 from verifier.proof import encode_proof
@@ -31,6 +32,7 @@ def prove(
     limits: Sequence[Limit] = (),
     srs: SRS | None = None,
     threads: int | None = None,
+    profile: Profile | None = None,
 ) -> bytes:
     """A proof that the committed book meets the claim; verified before it is returned.
 
@@ -43,19 +45,25 @@ def prove(
         limits: further public claims to prove beside it.
         threads: how many parts of the work run at the same time (default: the processors, at most 4); the proof
             does not depend on it.
+        profile: filled with times and sizes, if given.
 
     Raises:
         ConstraintError: the claim is false for this book (for its owner: holds the numbers).
         InputError: documents that do not belong together.
     """
-    commitments = [opening.commitment() for opening in openings]
-    statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits, srs=srs)
-    witness = margin_witness(snapshot, claim, lots, limits)
-    blinders = total_blinders(openings)
-    argument = prove_argument(statement, witness, blinders, random_scalar, threads=threads or default_threads())
+    profile = profile or Profile()
+    with profile.stage("statement"):
+        commitments = [opening.commitment() for opening in openings]
+        statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits, srs=srs)
+    with profile.stage("witness"):
+        witness = margin_witness(snapshot, claim, lots, limits)
+        blinders = total_blinders(openings)
+    threads = threads or default_threads()
+    argument = prove_argument(statement, witness, blinders, random_scalar, threads=threads, profile=profile)
     proof = encode_proof(argument, statement.srs.digest)
     try:
-        verify(statement, proof)
+        with profile.stage("self-verification"):
+            verify(statement, proof)
     except VerificationError:
         _check_openings(statement, lots, blinders)
         raise

@@ -132,8 +132,8 @@ def on_the_edge() -> Callable[..., None]:
     """Checks that the circuit of a snapshot and a claim says what the engine says, at the edge of the claim.
 
     The snapshot's last collateral slot counts one valuation unit a lot, held or owed. It is set so that the claim just
-    holds: the honest witness must satisfy every equation. With one lot less the engine refuses, and so must the circuit,
-    whatever a prover puts into any one of the hidden integers (those after it following honestly).
+    holds: the honest witness must satisfy every equation. With one lot less the engine refuses, and so must the
+    circuit, whatever a prover puts into any one of the hidden integers (those after it following honestly).
     """
     from dataclasses import replace
 

@@ -24,6 +24,7 @@ class Candidate:
     name: str
     loss: Form
     scale: int
+    floor: bool = False
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Margin:
     owed: list[Form] = field(default_factory=list)
     equity: Form = field(default_factory=Form)
     candidates: dict[Group, list[Candidate]] = field(default_factory=lambda: defaultdict(list))
+    offsets: dict[Group, Form] = field(default_factory=dict)
     additions: Form = field(default_factory=Form)
     flat: Form = field(default_factory=Form)
 
@@ -50,9 +52,19 @@ class Margin:
     def group_of(self, i: int) -> int:
         return int(self.snapshot["instruments"][i]["group"])
 
-    def candidate(self, group: Group, rule: str, name: str, loss: Form, scale: int = 1) -> None:
+    def candidate(self, group: Group, rule: str, name: str, loss: Form, scale: int = 1, *, floor: bool = False) -> None:
         if loss.terms:
-            self.candidates[group].append(Candidate(rule, name, loss, scale))
+            self.candidates[group].append(Candidate(rule, name, loss, scale, floor))
+
+    def offset(self, group: Group, rule: str, name: str, amount: Form, scale: int, *, relief: bool = False) -> None:
+        """A surcharge or a relief."""
+        if not amount.terms:
+            return
+        greatest = self.circuit.greatest(amount)
+        x = self.circuit.integer(f"{rule}: {name}", greatest // scale if relief else -(-greatest // scale))
+        above = x * scale - amount
+        self.circuit.not_negative(rule, name, above * -1 if relief else above)
+        self.offsets[group] = self.offsets.get(group, Form()) + x * (-1 if relief else 1)
 
     def addition(self, rule: str, name: str, amount: Form, scale: int = 1, *, flat: bool = False) -> None:
         if scale > 1:
@@ -64,20 +76,25 @@ class Margin:
         else:
             self.additions += amount
 
+    def maximum(self, name: str, group: str, found: list[Candidate]) -> Form:
+        W = self.circuit.integer(name, max(-(-self.circuit.greatest(x.loss) // x.scale) for x in found))
+        for x in found:
+            self.circuit.not_negative(x.rule, f"{group}: {x.name}", W * x.scale - x.loss)
+        return W
+
     def charges(self) -> Form:
         result = self.additions
         joint = [group for group in self.candidates if isinstance(group, str)]
         for group in (*range(len(self.groups)), *joint):
             found = self.candidates.get(group, [])
-            if not found:
-                continue
             name = group if isinstance(group, str) else self.groups[group]
-            W = self.circuit.integer(
-                f"charge of {name}", max(-(-self.circuit.greatest(x.loss) // x.scale) for x in found)
-            )
-            for x in found:
-                self.circuit.not_negative(x.rule, f"{name}: {x.name}", W * x.scale - x.loss)
-            result += W
+            if group in self.offsets:
+                losses = [x for x in found if not x.floor]
+                V = self.maximum(f"largest loss of {name}", name, losses) if losses else Form()
+                both = Candidate("charge", "loss and spreads", V + self.offsets[group], 1)
+                found = [both, *(x for x in found if x.floor)]
+            if found:
+                result += self.maximum(f"charge of {name}", name, found)
         return result
 
     def place(self, part: Json, amounts: list[tuple[Group, Form]], scale: int) -> None:
@@ -90,7 +107,7 @@ class Margin:
         for group, amount in amounts:
             sums[group] = sums.get(group, Form()) + amount
         for group, amount in sums.items():
-            self.candidate(group, rule, name, amount, scale)
+            self.candidate(group, rule, name, amount, scale, floor=True)
 
 
 def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: Sequence[Limit]) -> Circuit:
@@ -170,7 +187,7 @@ def short_option_minimum(part: Json, margin: Margin) -> None:
         margin.addition(rule, name, total(minima), flat=part["mode"] == "flat")
         return
     for g, minimum in enumerate(minima):
-        margin.candidate(g, rule, name, minimum)
+        margin.candidate(g, rule, name, minimum, floor=True)
 
 
 def haircuts(part: Json, margin: Margin) -> None:
@@ -395,6 +412,105 @@ def open_orders(part: Json, margin: Margin) -> None:
     margin.addition(part["type"], "open orders", amount, 10**4, flat=part["mode"] == "flat")
 
 
+class Spreads:
+    """The steps of rule ``spread``."""
+
+    def __init__(self, circuit: Circuit, kind: str) -> None:
+        self.circuit, self.kind, self.made = circuit, kind, 0
+
+    def bits(self, name: str, count: int) -> list[Form]:
+        bits = [self.circuit.integer(f"{name} {i}", 1) for i in range(count)]
+        self.circuit.equal("spread", name, total(bits) - Form(1))
+        return bits
+
+    def sides(self, name: str, d: Form) -> tuple[Form, Form]:
+        if not d.terms:
+            return Form(), Form()
+        B = max(self.circuit.greatest(d), self.circuit.greatest(d * -1), 1)
+        long, short = (self.circuit.integer(f"{name} {x}", B) for x in ("long", "short"))
+        bits = self.bits(f"{name} side", 2)
+        self.circuit.equal("spread", f"{name} sides", d - long + short)
+        for bit, side in zip(bits, (long, short), strict=True):
+            self.circuit.not_negative("spread", f"{name} one side", bit * B - side)
+        return long, short
+
+    def least_count(self, name: str, legs: list[tuple[Form, int]]) -> Form:
+        if any(x == Form() for x, _ in legs):
+            return Form()
+        M = [max(self.circuit.greatest(x), 0) for x, _ in legs]
+        n = self.circuit.integer(f"{name} count", min(m // k for m, (_, k) in zip(M, legs, strict=True)))
+        for m, (x, k), bit in zip(M, legs, self.bits(f"{name} binds", len(legs)), strict=True):
+            self.circuit.not_negative("spread", f"{name} has the deltas", x - n * k)
+            self.circuit.not_negative("spread", f"{name} is complete", Form(k - 1 + m) - bit * m - x + n * k)
+        return n
+
+    def counts(self, spreads: Json, accounts: list[tuple[Form, Form]]) -> list[Form]:
+        block, left, result = list(range(len(accounts))), [list(sides) for sides in accounts], []
+        for spread in spreads:
+            for leg in spread["legs"]:
+                first = block[leg["accounts"][0]]
+                for other in dict.fromkeys(block[account] for account in leg["accounts"]):
+                    if other != first:
+                        left[first] = [a + b for a, b in zip(left[first], left[other], strict=True)]
+                        block = [first if x == other else x for x in block]
+            legs = [(block[leg["accounts"][0]], leg["side"] == "B", leg["ratio"]) for leg in spread["legs"]]
+            A, B = (
+                sorted((leg["accounts"], leg["ratio"]) for leg in spread["legs"] if leg["side"] == side)
+                for side in "AB"
+            )
+            count = Form()
+            for turned in (False,) if A == B else (False, True):
+                self.made += 1
+                taken = [(left[at][side != turned], ratio) for at, side, ratio in legs]
+                n = self.least_count(f"{self.kind} {self.made}", taken)
+                for at, side, ratio in legs:
+                    left[at][side != turned] -= n * ratio
+                count += n
+            result.append(count)
+        return result
+
+
+def calendar_charge(part: Json, margin: Margin) -> None:
+    rule, spreads = part["type"], Spreads(margin.circuit, part["type"])
+    deltas, account_of, names = array(part["deltas"]), array(part["account_of"]), part["accounts"]
+    net = [margin.where(lambda i: account_of[i] == a, deltas) for a in range(len(names))]  # noqa: B023 - used at once
+    amounts, rates = [Form() for _ in margin.groups], list(part["delivery"])
+    if part["method"] == "exact":
+        sides = [spreads.sides(name, d) for name, d in zip(names, net, strict=True)]
+        sizes = [long + short for long, short in sides]
+        counts = spreads.counts(part["spreads"], sides)
+        for spread, charge, count in zip(part["spreads"], part["charges"], counts, strict=True):
+            amounts[part["account_groups"][spread["legs"][0]["accounts"][0]]] += count * charge
+    else:
+        for a in range(len(names)):
+            legs = [[x for leg in spread["legs"] for x in leg["accounts"]] for spread in part["spreads"]]
+            rates[a] += max((x for x, own in zip(part["charges"], legs, strict=True) if a in own), default=0)
+        sizes = [
+            magnitude(margin, rule, name, d) if rate else Form()
+            for name, d, rate in zip(names, net, rates, strict=True)
+        ]
+    for group, rate, size in zip(part["account_groups"], rates, sizes, strict=True):
+        amounts[group] += size * rate
+    for g, amount in enumerate(amounts):
+        margin.offset(g, rule, margin.groups[g], amount, 10**9)
+
+
+def inter_commodity_credit(part: Json, margin: Margin) -> None:
+    rule, spreads, deltas = part["type"], Spreads(margin.circuit, part["type"]), array(part["deltas"])
+    named = {account for spread in part["spreads"] for leg in spread["legs"] for account in leg["accounts"]}
+    sides = []
+    for g, name in enumerate(margin.groups):
+        own = margin.where(lambda i: margin.group_of(i) == g, deltas) if g in named else Form()  # noqa: B023 - at once
+        sides.append(spreads.sides(f"{rule} {name}", own))
+    amounts = [Form() for _ in margin.groups]
+    counts = spreads.counts(part["spreads"], sides)
+    for spread, credits_, count in zip(part["spreads"], part["credits"], counts, strict=True):
+        for leg, credit in zip(spread["legs"], credits_, strict=True):
+            amounts[leg["accounts"][0]] += count * credit
+    for g, amount in enumerate(amounts):
+        margin.offset(g, rule, margin.groups[g], amount, 10**15, relief=True)
+
+
 def factors(part: Json, margin: Margin) -> None:
     """No equation: ``build_circuit`` has the factor."""
 
@@ -403,6 +519,10 @@ GROSS, NET = "requirements mode scale pools pool long short", "requirements mode
 #: The encoder of each component and the keys it knows: a key it does not know could change the meaning.
 COMPONENTS: dict[str, tuple[Callable[[Json, Margin], None], str]] = {
     "basis_contingency": (basis_contingency, "requirements mode expiries change"),
+    "calendar_charge": (
+        calendar_charge,
+        "requirements method deltas account_of accounts account_groups spreads charges delivery",
+    ),
     "collateral_charge": (collateral_charge, "requirements charge"),
     "dampened_tails": (dampened_tails, "requirements families risk dampeners"),
     "delta_shock_upper_bound": (pools, NET),
@@ -417,6 +537,7 @@ COMPONENTS: dict[str, tuple[Callable[[Json, Margin], None], str]] = {
     "gain_offset": (gain_offset, "requirements families risk"),
     "gross_charge": (pools, GROSS),
     "haircuts": (haircuts, "long_value short_value tiers"),
+    "inter_commodity_credit": (inter_commodity_credit, "requirements deltas spreads credits"),
     "joint_scenarios": (joint_scenarios, "requirements group scenarios risk"),
     "min_delta": (min_delta, "requirements mode net_rate_bp hedged_rate_bp delta"),
     "open_orders": (open_orders, "requirements mode rate"),

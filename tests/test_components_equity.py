@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ UNIT = (1, 1, 72, True)
 TIME = "2026-01-02T03:04:05Z"
 
 
-def snapshot_of(lab, parts=(), assets=(), tiers=()):
+def snapshot_of(lab: Any, parts: Any = (), assets: Any = (), tiers: Any = ()) -> Any:
     """One future that loses 7 money units a lot, the given assets and cash. Read back as a document, so validated."""
     base = lab.snapshot(groups=[0], risk=[[-7]], charges=None, marks=[0], assets=[*assets, UNIT])
     grid = next(p for p in base.components if isinstance(p, PublishedWorstScenario))
@@ -43,7 +44,7 @@ def snapshot_of(lab, parts=(), assets=(), tiers=()):
 # --- haircut tiers ------------------------------------------------------------------------------------------
 
 
-def test_tiers_are_published_as_lines():
+def test_tiers_are_published_as_lines() -> None:
     part = Haircuts.model_validate_json(
         json.dumps(
             {
@@ -74,7 +75,7 @@ def test_tiers_are_published_as_lines():
 
 
 @given(st.data())
-def test_tiers_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+def test_tiers_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
     price, before = data.draw(st.integers(1, 2**20)), data.draw(st.integers(0, 3000))
     haircuts = sorted(data.draw(st.sets(st.integers(before + 1, 10_000), max_size=3)))
     steps = sorted(data.draw(st.sets(st.integers(1, 2**30), min_size=len(haircuts), max_size=len(haircuts))))
@@ -107,12 +108,12 @@ def test_tiers_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
         ([{"above": "10", "haircut_bp": 10_001}], "haircut_bp"),
     ],
 )
-def test_tiers_that_would_be_wrong_are_refused(tiers, reason):
+def test_tiers_that_would_be_wrong_are_refused(tiers: Any, reason: Any) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         AssetTerms.model_validate_json(json.dumps({"haircut_bp": 500, "tiers": tiers}))
 
 
-def test_published_tiers_must_fit(lab):
+def test_published_tiers_must_fit(lab: Any) -> None:
     for tier in (CollateralTier(slot=2, value=0, start=0), CollateralTier(slot=0, value=9, start=0)):
         with pytest.raises(InputError, match="a tier of no slot, or one that does not lower"):
             snapshot_of(lab, assets=[(9, 9, 20, False)], tiers=[tier])
@@ -122,7 +123,9 @@ def test_published_tiers_must_fit(lab):
 
 
 @given(st.sampled_from(["added", "flat"]), st.integers(0, 2**30), st.integers(0, 2**20 - 1), st.integers(0, 9))
-def test_resting_orders_are_provided_for(lab, on_the_edge, mode, rate, orders, short):
+def test_resting_orders_are_provided_for(
+    lab: Any, on_the_edge: Any, mode: Any, rate: Any, orders: Any, short: Any
+) -> None:
     part = PublishedOpenOrders(mode=mode, rate=lab.array([rate, 0]), requirements=("initial",))
     snapshot = snapshot_of(lab, [part], assets=[(0, 0, 20, False)])
     lots = BookLots((short,), (orders, 0))
@@ -136,14 +139,14 @@ def test_resting_orders_are_provided_for(lab, on_the_edge, mode, rate, orders, s
     on_the_edge(snapshot, (short,), (orders,))
 
 
-def policy_with(part, **terms):
+def policy_with(part: Any, **terms: Any) -> Any:
     data = json.loads(load_policy("default").to_bytes())
     data["components"].append(part)
     data["components"][2]["assets"]["BTC"].update(terms)
     return Policy.parse(json.dumps(data), file="policy.json")
 
 
-def test_the_slots_of_orders_must_count_for_nothing():
+def test_the_slots_of_orders_must_count_for_nothing() -> None:
     part = {"type": "open_orders", "assets": {"BTC": 1000}}
     assert policy_with(part, haircut_bp=10_000)
     with pytest.raises(InputError, match="orders would count as collateral"):
@@ -156,7 +159,7 @@ def test_the_slots_of_orders_must_count_for_nothing():
             _check(published, rate)
 
 
-def _check(published, rate):
+def _check(published: Any, rate: Any) -> None:
     import numpy as np
 
     from formats import IntArray
@@ -182,11 +185,11 @@ def _check(published, rate):
         ({"stressed": "24", "ten_year": "16", "previous": "100"}, Fraction("1.25") * Fraction(16, 12)),
     ],
 )
-def test_the_three_options_of_article_28(levels, multiplier):
+def test_the_three_options_of_article_28(levels: Any, multiplier: Any) -> None:
     assert AntiProcyclicality(now="12", **levels).multiplier() == multiplier
 
 
-def test_a_depeg_raises_the_factor_and_is_rounded_up():
+def test_a_depeg_raises_the_factor_and_is_rounded_up() -> None:
     data = json.loads(example_market(TIME).to_bytes())
     data["assets"][0]["price"] = "0.97003"
     valuation = Valuation(type(example_market(TIME)).parse(json.dumps(data)))
@@ -217,13 +220,13 @@ def test_a_depeg_raises_the_factor_and_is_rounded_up():
         ({"depeg": {"asset": "USDC", "threshold": "0", "factor_bp": 1}}, "above 0"),
     ],
 )
-def test_factors_that_would_be_wrong_are_refused(data, reason):
+def test_factors_that_would_be_wrong_are_refused(data: Any, reason: Any) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         Factors.model_validate_json(json.dumps(data))
 
 
 @given(st.integers(10_000, 30_000), st.integers(10_000, 30_000), st.integers(0, 1000))
-def test_multipliers_in_engine_and_circuit(lab, on_the_edge, first, second, short):
+def test_multipliers_in_engine_and_circuit(lab: Any, on_the_edge: Any, first: Any, second: Any, short: Any) -> None:
     parts = [PublishedFactors(value_bp=first), PublishedFactors(value_bp=second, requirements=("initial",))]
     snapshot = snapshot_of(lab, parts)
     factor = -(-first * second // 10_000)

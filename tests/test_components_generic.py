@@ -5,6 +5,7 @@ Each against numbers worked out by hand, an oracle in fractions, and the circuit
 
 import json
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**30), 2**30))
 LOTS = st.lists(st.one_of(st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1)), min_size=4, max_size=4)
 
 
-def snapshot_of(lab, *parts, groups=GROUPS, marks=None):
+def snapshot_of(lab: Any, *parts: Any, groups: Any = GROUPS, marks: Any = None) -> Any:
     """Four slots in two risk groups, cash, and the given components. Read back as a document, so validated."""
     base = lab.snapshot(
         groups=groups, risk=[[0]] * len(groups), charges=None, marks=marks or [0] * len(groups), assets=[UNIT]
@@ -43,24 +44,24 @@ def snapshot_of(lab, *parts, groups=GROUPS, marks=None):
     return Snapshot.parse(base.model_copy(update={"components": (*parts, haircuts)}).to_bytes())
 
 
-def rows(draw, width):
+def rows(draw: Any, width: Any) -> Any:
     return [[draw(MONEY) for _ in range(width)] for _ in GROUPS]
 
 
-def losses_of(risk, lots, slots):
+def losses_of(risk: Any, lots: Any, slots: Any) -> Any:
     return [-sum(lots[i] * risk[i][s] for i in slots) for s in range(len(risk[0]))]
 
 
-def money(snapshot, lots):
+def money(snapshot: Any, lots: Any) -> Any:
     """The requirement in money units, factor 1."""
     return Fraction(requirement_total(snapshot, BookLots(tuple(lots), (0,))), 10_000)
 
 
-def up(amount):
+def up(amount: Any) -> Any:
     return max(0, -(-amount // 1))
 
 
-def contributions_add_up(snapshot, lots):
+def contributions_add_up(snapshot: Any, lots: Any) -> Any:
     report = margin_report(snapshot, BookLots(tuple(lots), (0,)))
     assert abs(sum(leg.contribution for leg in report.legs) - report.total) <= 20_000 * len(lots)
     return report
@@ -69,12 +70,12 @@ def contributions_add_up(snapshot, lots):
 # --- joint scenarios ----------------------------------------------------------------------------------------
 
 
-def joint(lab, risk, group="together", **more):
+def joint(lab: Any, risk: Any, group: Any = "together", **more: Any) -> Any:
     names = tuple(f"day {s}" for s in range(len(risk[0])))
     return PublishedJointScenarios(group=group, scenarios=names, risk=lab.array(risk), **more)
 
 
-def test_joint_scenarios_net_across_underlyings_and_alone_they_do_not(lab):
+def test_joint_scenarios_net_across_underlyings_and_alone_they_do_not(lab: Any) -> None:
     risk = [[-10, 10], [8, -8], [0, 0], [0, 0]]
     together = snapshot_of(lab, joint(lab, risk))
     report = margin_report(together, BookLots((1, 1, 0, 0), (0,)))
@@ -85,7 +86,7 @@ def test_joint_scenarios_net_across_underlyings_and_alone_they_do_not(lab):
     assert [(g.group, g.charge, g.label) for g in report.groups] == [("U0", 100_000, "day 0"), ("U1", 80_000, "day 1")]
 
 
-def test_components_of_one_joint_group_compete_and_those_of_two_add(lab):
+def test_components_of_one_joint_group_compete_and_those_of_two_add(lab: Any) -> None:
     first, second = [[-10], [0], [0], [0]], [[-7], [0], [0], [0]]
     same = snapshot_of(lab, joint(lab, first), joint(lab, second))
     apart = snapshot_of(lab, joint(lab, first), joint(lab, second, group="stress"))
@@ -95,7 +96,7 @@ def test_components_of_one_joint_group_compete_and_those_of_two_add(lab):
 
 
 @given(st.data())
-def test_joint_scenarios_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+def test_joint_scenarios_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
     risk, group = rows(data.draw, 3), data.draw(st.sampled_from([None, "together"]))
     lots = data.draw(LOTS)
     snapshot = snapshot_of(lab, joint(lab, risk, group))
@@ -110,7 +111,7 @@ def test_joint_scenarios_against_the_oracle_and_the_circuit(lab, on_the_edge, da
 MOVES = {"BTC": Move(price_move_bp=-1000), "ETH": Move(price_move_bp=-1500, vol_move_bp=2000)}
 
 
-def test_published_joint_scenarios_move_every_underlying_by_its_own_amount():
+def test_published_joint_scenarios_move_every_underlying_by_its_own_amount() -> None:
     market = example_market("2026-01-02T03:04:05Z")
     part = JointScenarios(source="historical", group="book", scenarios=(JointMove(name="a day", moves=MOVES),))
     risk = part.publish(Valuation(market)).risk.values[:, 0].tolist()
@@ -119,7 +120,7 @@ def test_published_joint_scenarios_move_every_underlying_by_its_own_amount():
     assert by_id["ETH-SPOT"] == -476_737_500  # 0.001 ETH of 3178.25, 15 %
 
 
-def test_a_joint_scenario_must_say_how_every_underlying_moves():
+def test_a_joint_scenario_must_say_how_every_underlying_moves() -> None:
     market = example_market("2026-01-02T03:04:05Z")
     some = JointMove(name="a day", moves={"BTC": Move(price_move_bp=-1000)})
     with pytest.raises(InputError, match='"a day" says nothing about ETH'):
@@ -137,13 +138,13 @@ def test_a_joint_scenario_must_say_how_every_underlying_moves():
         ([("a", 1000)], "invented", "source"),
     ],
 )
-def test_lists_that_would_be_wrong_are_refused(scenarios, source, reason):
+def test_lists_that_would_be_wrong_are_refused(scenarios: Any, source: Any, reason: Any) -> None:
     data = [{"name": name, "moves": {"BTC": {"price_move_bp": move}}} for name, move in scenarios]
     with pytest.raises((InputError, ValueError), match=reason):
         JointScenarios.model_validate_json(json.dumps({"source": source, "scenarios": data}))
 
 
-def test_a_published_array_must_fit(lab):
+def test_a_published_array_must_fit(lab: Any) -> None:
     good = joint(lab, [[1], [2], [3], [4]])
     for change, reason in (
         ({"risk": lab.array([[1], [2]])}, "has the shape"),
@@ -158,7 +159,7 @@ def test_a_published_array_must_fit(lab):
 # --- expected shortfall -------------------------------------------------------------------------------------
 
 
-def shortfall(lab, risk, level, weight=10_000, group="together"):
+def shortfall(lab: Any, risk: Any, level: Any, weight: Any = 10_000, group: Any = "together") -> Any:
     return PublishedExpectedShortfall(
         group=group,
         scenarios=tuple(f"day {s}" for s in range(len(risk[0]))),
@@ -168,7 +169,7 @@ def shortfall(lab, risk, level, weight=10_000, group="together"):
     )
 
 
-def oracle_shortfall(losses, level):
+def oracle_shortfall(losses: Any, level: Any) -> Any:
     """min over t of t + sum max(L - t, 0) / ((1 - level) N), attained at one of the losses."""
     tail = Fraction(len(losses) * (10_000 - level), 10_000)
     return min(t + sum(max(loss - t, 0) for loss in losses) / tail for t in losses)
@@ -183,7 +184,7 @@ def oracle_shortfall(losses, level):
         (9900, 9),  # less than one scenario: the worst
     ],
 )
-def test_expected_shortfall_by_hand(lab, level, expected):
+def test_expected_shortfall_by_hand(lab: Any, level: Any, expected: Any) -> None:
     snapshot = snapshot_of(lab, shortfall(lab, [[-9, -5, 3, 2, -1], [0] * 5, [0] * 5, [0] * 5], level))
     assert money(snapshot, [1, 0, 0, 0]) == up(expected)
     report = margin_report(snapshot, BookLots((1, 0, 0, 0), (0,)))
@@ -191,7 +192,7 @@ def test_expected_shortfall_by_hand(lab, level, expected):
 
 
 @given(st.data())
-def test_expected_shortfall_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+def test_expected_shortfall_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
     risk, level = rows(data.draw, data.draw(st.integers(1, 6))), data.draw(st.integers(1, 9_999))
     weight, group = data.draw(st.sampled_from([10_000, 7_500, 1])), data.draw(st.sampled_from([None, "together"]))
     lots = data.draw(LOTS)
@@ -203,13 +204,13 @@ def test_expected_shortfall_against_the_oracle_and_the_circuit(lab, on_the_edge,
     on_the_edge(snapshot, lots)
 
 
-def test_a_mixture_of_two_measures_adds_up(lab):
+def test_a_mixture_of_two_measures_adds_up(lab: Any) -> None:
     now, stressed = [[-8, 0], [0, 0], [0, 0], [0, 0]], [[-20, 0], [0, 0], [0, 0], [0, 0]]
     mixed = snapshot_of(lab, shortfall(lab, now, 5000, 7_500), shortfall(lab, stressed, 5000, 2_500, "stressed"))
     assert money(mixed, [1, 0, 0, 0]) == Fraction(3, 4) * 8 + Fraction(1, 4) * 20
 
 
-def test_expected_shortfall_refuses_what_would_be_wrong():
+def test_expected_shortfall_refuses_what_would_be_wrong() -> None:
     day = {"name": "a", "moves": {"BTC": {"price_move_bp": 1}}}
     for change, reason in (
         ({"level_bp": 10_000}, "level_bp"),
@@ -221,7 +222,7 @@ def test_expected_shortfall_refuses_what_would_be_wrong():
             ExpectedShortfall.model_validate_json(json.dumps(given_data))
 
 
-def test_expected_shortfall_is_published_from_a_list():
+def test_expected_shortfall_is_published_from_a_list() -> None:
     days = [{"name": str(k), "moves": {}, "others": None} for k in range(2)]
     moves = [{"BTC": {"price_move_bp": m}, "ETH": {"price_move_bp": m}} for m in (-500, 400)]
     data = [{"name": day["name"], "moves": move} for day, move in zip(days, moves, strict=True)]
@@ -235,7 +236,7 @@ def test_expected_shortfall_is_published_from_a_list():
 # --- gain offset --------------------------------------------------------------------------------------------
 
 
-def offset(lab, risk, offsets, caps=(None, None), *, together=True):
+def offset(lab: Any, risk: Any, offsets: Any, caps: Any = (None, None), *, together: Any = True) -> Any:
     labels = tuple(f"point {s}" for s in range(len(risk[0])))
     classes = [OffsetClass(group=g, offset_bp=offsets[g], cap=caps[g]) for g in range(2)]
     families = (
@@ -246,7 +247,7 @@ def offset(lab, risk, offsets, caps=(None, None), *, together=True):
     return PublishedGainOffset(families=families, risk=lab.array(risk))
 
 
-def test_gains_count_in_part_against_other_losses(lab):
+def test_gains_count_in_part_against_other_losses(lab: Any) -> None:
     risk = [[-10, 10], [8, -30], [0, 0], [0, 0]]
     # point 0: 10 - 0.9 x 8 = 2.8, point 1: 30 - 0.9 x 10 = 21, of one lot each
     snapshot = snapshot_of(lab, offset(lab, risk, (9000, 9000)))
@@ -261,7 +262,7 @@ def test_gains_count_in_part_against_other_losses(lab):
 
 
 @given(st.data())
-def test_gain_offset_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+def test_gain_offset_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
     risk, lots = rows(data.draw, 3), data.draw(LOTS)
     offsets = [data.draw(st.sampled_from([0, 4000, 9000, 10_000])) for _ in range(2)]
     caps = [data.draw(st.sampled_from([None, 0, 10, 2**30])) for _ in range(2)]
@@ -311,12 +312,12 @@ LONGER = {"price_moves_bp": [-1000, -500, 0, 500, 1000], "vol_moves_bp": [0]}
         ),
     ],
 )
-def test_offsets_that_would_be_wrong_are_refused(change, reason):
+def test_offsets_that_would_be_wrong_are_refused(change: Any, reason: Any) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         GainOffset.model_validate_json(json.dumps({"grid": GRID, **change}))
 
 
-def test_product_groups_that_do_not_fit_a_snapshot_are_refused(lab):
+def test_product_groups_that_do_not_fit_a_snapshot_are_refused(lab: Any) -> None:
     good = offset(lab, [[1], [2], [3], [4]], (0, 0))
     (family,) = good.families
     for change, reason in (

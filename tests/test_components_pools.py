@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,11 +48,11 @@ TIME = "2026-01-02T03:04:05Z"
 
 
 @pytest.fixture(scope="module")
-def valuation():
+def valuation() -> Any:
     return Valuation(example_market(TIME))
 
 
-def snapshot_of(lab, part, risk=None):
+def snapshot_of(lab: Any, part: Any, risk: Any = None) -> Any:
     """Four slots in two risk groups, a scenario, cash and one component. Read back as a document, so validated."""
     base = lab.snapshot(groups=GROUPS, risk=[[0]] * 4, charges=None, marks=[0] * 4, assets=[UNIT])
     haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
@@ -59,7 +60,7 @@ def snapshot_of(lab, part, risk=None):
     return Snapshot.parse(base.model_copy(update={"components": (grid, part, haircuts)}).to_bytes())
 
 
-def expected(risk, amounts, mode, requirement, joint=None):
+def expected(risk: Any, amounts: Any, mode: Any, requirement: Any, joint: Any = None) -> Any:
     """The requirement in valuation units from the definition: amounts per risk group, or of a joint group."""
     factor = {"initial": 10_000, "maintenance": 8_000}[requirement]
     losses = [max(0, loss) for loss in risk]
@@ -71,11 +72,11 @@ def expected(risk, amounts, mode, requirement, joint=None):
     return factor * (sum(losses) + extra)
 
 
-def up(amount):
+def up(amount: Any) -> Any:
     return -(-Fraction(amount) // 1)
 
 
-def confirm(snapshot, lots, requirement, wanted, on_the_edge):
+def confirm(snapshot: Any, lots: Any, requirement: Any, wanted: Any, on_the_edge: Any) -> None:
     book = BookLots(tuple(lots), (0,))
     assert requirement_total(snapshot, book, requirement) == wanted
     report = margin_report(snapshot, book, requirement)
@@ -85,7 +86,7 @@ def confirm(snapshot, lots, requirement, wanted, on_the_edge):
 
 
 @st.composite
-def settings(draw):
+def settings(draw: Any) -> Any:
     risk = [[draw(MONEY)] for _ in GROUPS]
     lots = draw(LOTS)
     losses = [-sum(lots[i] * risk[i][0] for i in slots) for slots in ([0, 2], [1, 3])]
@@ -95,14 +96,23 @@ def settings(draw):
 # --- gross charge -------------------------------------------------------------------------------------------
 
 
-def gross(lab, long, short, tiers, mode="added", groups=(0, 1), kind=PublishedGrossCharge, scale=10_000):
+def gross(
+    lab: Any,
+    long: Any,
+    short: Any,
+    tiers: Any,
+    mode: Any = "added",
+    groups: Any = (0, 1),
+    kind: Any = PublishedGrossCharge,
+    scale: Any = 10_000,
+) -> Any:
     pools = tuple(Pool(name=f"pool {k}", group=g, lines=tier_lines(tiers)) for k, g in enumerate(groups))
     return kind(
         mode=mode, scale=scale, pools=pools, pool=lab.array(GROUPS), long=lab.array(long), short=lab.array(short)
     )
 
 
-def tiered(size, tiers):
+def tiered(size: Any, tiers: Any) -> Any:
     """Marginal rates from the definition, in money units."""
     edges = [above for above, _ in tiers] + [size]
     return sum(
@@ -113,7 +123,7 @@ def tiered(size, tiers):
     )
 
 
-def test_marginal_rates_by_hand(lab):
+def test_marginal_rates_by_hand(lab: Any) -> None:
     tiers = [(0, 100), (1000, 200), (5000, 1000)]
     snapshot = snapshot_of(lab, gross(lab, [1] * 4, [2] * 4, tiers))
     for lots, charge in (
@@ -129,7 +139,7 @@ def test_marginal_rates_by_hand(lab):
 
 
 @given(settings(), st.data())
-def test_gross_charge_against_the_oracle_and_the_circuit(lab, on_the_edge, setting, data):
+def test_gross_charge_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     long, short = ([data.draw(SIZE) for _ in GROUPS] for _ in range(2))
     steps = data.draw(st.lists(st.tuples(st.integers(1, 2**40), st.integers(1, 999)), max_size=2))
@@ -142,7 +152,7 @@ def test_gross_charge_against_the_oracle_and_the_circuit(lab, on_the_edge, setti
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
-def test_a_floor_competes_in_a_joint_group(lab, on_the_edge):
+def test_a_floor_competes_in_a_joint_group(lab: Any, on_the_edge: Any) -> None:
     part = gross(lab, [3] * 4, [3] * 4, [(0, 10_000)], "floor", ("all", "all"))
     snapshot = snapshot_of(lab, part)
     report = margin_report(snapshot, BookLots((2, -5, 0, 0), (0,)))
@@ -169,12 +179,12 @@ RATE = {"kinds": ["perpetual"], "rate_bp": 300}
         ({"product_groups": {"a": ["BTC"]}}, "only a floor"),
     ],
 )
-def test_rates_that_would_be_wrong_are_refused(change, reason):
+def test_rates_that_would_be_wrong_are_refused(change: Any, reason: Any) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         GrossCharge.model_validate_json(json.dumps({"mode": "flat", "rates": [RATE], **change}))
 
 
-def test_rates_are_published_by_kind_and_underlying(valuation):
+def test_rates_are_published_by_kind_and_underlying(valuation: Any) -> None:
     part = GrossCharge.model_validate_json(
         json.dumps(
             {
@@ -209,14 +219,14 @@ def test_rates_are_published_by_kind_and_underlying(valuation):
     )
 
 
-def test_a_rate_on_sizes_needs_range_proved_positions():
+def test_a_rate_on_sizes_needs_range_proved_positions() -> None:
     for part in (GrossCharge, MinDelta, Funding, Fees):
         assert part.NEEDS_SIDES
     assert ShortOptionMinimum(rate_bp=1).needs_sides
     assert not ShortOptionMinimum(rate_bp=1, per="strike").needs_sides
 
 
-def test_pools_that_do_not_fit_a_snapshot_are_refused(lab):
+def test_pools_that_do_not_fit_a_snapshot_are_refused(lab: Any) -> None:
     good = gross(lab, [1] * 4, [1] * 4, [(0, 1)])
     for change, reason in (
         ({"pool": lab.array([0, 1, 0, 2])}, "a pool that is not there"),
@@ -232,7 +242,7 @@ def test_pools_that_do_not_fit_a_snapshot_are_refused(lab):
 # --- minimum delta ------------------------------------------------------------------------------------------
 
 
-def test_paradex_example():
+def test_paradex_example() -> None:
     # docs.paradex.trade: +1 perpetual and -5 calls of delta 0.3 at a spot of 70,000
     part = PublishedMinDelta(mode="floor", net_rate_bp=200, hedged_rate_bp=100, delta=_int_array([70_000, 21_000]))
     from engine.components import Leg
@@ -241,14 +251,14 @@ def test_paradex_example():
     assert Fraction(charge.candidates[0][0], charge.scale) == 1_400
 
 
-def _int_array(values):
+def _int_array(values: Any) -> Any:
     from formats import IntArray
 
     return IntArray(np.array(values, dtype=np.int64))
 
 
 @given(settings(), st.data())
-def test_min_delta_against_the_oracle_and_the_circuit(lab, on_the_edge, setting, data):
+def test_min_delta_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     delta = [data.draw(MONEY) for _ in GROUPS]
     hedged = data.draw(st.integers(0, 400))
@@ -263,7 +273,7 @@ def test_min_delta_against_the_oracle_and_the_circuit(lab, on_the_edge, setting,
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
-def test_min_delta_refuses_what_is_not_convex(lab):
+def test_min_delta_refuses_what_is_not_convex(lab: Any) -> None:
     with pytest.raises((InputError, ValueError), match="not be convex"):
         MinDelta(net_rate_bp=49, hedged_rate_bp=100)
     part = PublishedMinDelta(mode="floor", net_rate_bp=49, hedged_rate_bp=100, delta=lab.array([0] * 4))
@@ -273,7 +283,7 @@ def test_min_delta_refuses_what_is_not_convex(lab):
         snapshot_of(lab, part.model_copy(update={"delta": lab.array([0])}))
 
 
-def test_delta_notionals_of_the_example(valuation):
+def test_delta_notionals_of_the_example(valuation: Any) -> None:
     values = delta_notionals(valuation)
     names = [i.id for i in valuation.market.instruments]
     assert values[names.index("BTC-SPOT")] == 9_241_650_000
@@ -288,14 +298,16 @@ def test_delta_notionals_of_the_example(valuation):
 # --- upper bounds -------------------------------------------------------------------------------------------
 
 
-def delta_shock(threshold, saturation, cap_bp, delta):
+def delta_shock(threshold: Any, saturation: Any, cap_bp: Any, delta: Any) -> Any:
     """Deribit's charge itself, with its concave kink."""
     low, high, cap = Fraction(threshold), Fraction(saturation), Fraction(cap_bp, 10_000)
     return delta * cap * min(1, max(0, delta - low) / (high - low))
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 10_000), st.integers(1, 12), st.data())
-def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(threshold, more, cap, chords, data):
+def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(
+    threshold: Any, more: Any, cap: Any, chords: Any, data: Any
+) -> None:
     shock = DeltaShock(threshold=str(threshold), saturation=str(threshold + more), cap_bp=cap, chords=chords)
     pool = Pool(name="p", group=0, lines=shock.lines(Fraction(10**9)))
     delta = data.draw(st.integers(0, 3000 * 10**9))
@@ -310,7 +322,7 @@ def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(threshold, 
 
 
 @given(settings(), st.data())
-def test_the_delta_shock_in_engine_and_circuit(lab, on_the_edge, setting, data):
+def test_the_delta_shock_in_engine_and_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     shock = DeltaShock(threshold="0.000001", saturation="0.00001", cap_bp=1000, chords=3)
@@ -326,7 +338,7 @@ def test_the_delta_shock_in_engine_and_circuit(lab, on_the_edge, setting, data):
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
-def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation):
+def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) -> None:
     with pytest.raises((InputError, ValueError), match="above the threshold"):
         DeltaShock(threshold="2", saturation="2", cap_bp=1)
     part = DeltaShockUpperBound(shock=DeltaShock(threshold="20000000", saturation="50000000", cap_bp=1000))
@@ -336,7 +348,7 @@ def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation):
 
 
 @given(settings(), st.data())
-def test_the_vega_term_bound_in_engine_and_circuit(lab, on_the_edge, setting, data):
+def test_the_vega_term_bound_in_engine_and_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     pools = tuple(Pool(name=str(k), group=g, lines=(Line(slope=150),)) for k, g in enumerate(GROUPS))
@@ -355,7 +367,7 @@ def test_the_vega_term_bound_in_engine_and_circuit(lab, on_the_edge, setting, da
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
-def test_vegas_of_the_example_are_slopes_of_the_price(valuation):
+def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
     values = vegas(valuation)
     options = valuation.options
     up, down = (
@@ -374,7 +386,7 @@ def test_vegas_of_the_example_are_slopes_of_the_price(valuation):
 
 
 @pytest.mark.parametrize("kind", [PublishedFees, PublishedFunding])
-def test_provisions_are_flat(lab, on_the_edge, kind):
+def test_provisions_are_flat(lab: Any, on_the_edge: Any, kind: Any) -> None:
     part = gross(lab, [3, 0, 5, 0], [0, 4, 5, 0], [(0, 1)], "flat", kind=kind, scale=1)
     snapshot = snapshot_of(lab, part, [[-1]] * 4)
     lots = (2, -3, 4, 0)
@@ -382,7 +394,7 @@ def test_provisions_are_flat(lab, on_the_edge, kind):
     on_the_edge(snapshot, lots, claim=Claim(requirement="maintenance"))
 
 
-def test_funding_is_charged_to_the_side_that_pays(valuation):
+def test_funding_is_charged_to_the_side_that_pays(valuation: Any) -> None:
     names = [i.id for i in valuation.market.instruments]
     btc, eth = names.index("BTC-PERPETUAL"), names.index("ETH-PERPETUAL")
     published = Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100).publish(valuation)
@@ -394,7 +406,7 @@ def test_funding_is_charged_to_the_side_that_pays(valuation):
     assert not both.long.values[names.index("BTC-SPOT")]
 
 
-def test_fees_are_capped_by_the_premium(valuation):
+def test_fees_are_capped_by_the_premium(valuation: Any) -> None:
     published = Fees.model_validate_json(
         json.dumps({"rates": [{"kinds": ["option"], "rate_ppm": 300, "up_to_mark_bp": 1250}]})
     ).publish(valuation)
@@ -414,11 +426,11 @@ def test_fees_are_capped_by_the_premium(valuation):
 # --- shorts per strike --------------------------------------------------------------------------------------
 
 
-def strikes(lab, charge, numbers, mode):
+def strikes(lab: Any, charge: Any, numbers: Any, mode: Any) -> Any:
     return PublishedShortOptionMinimum(mode=mode, charge=lab.array(charge), strikes=lab.array(numbers))
 
 
-def test_calls_and_puts_of_a_strike_net(lab):
+def test_calls_and_puts_of_a_strike_net(lab: Any) -> None:
     snapshot = snapshot_of(lab, strikes(lab, [7, 7, 7, 7], [0, 1, 0, 1], "added"))
     report = margin_report(snapshot, BookLots((10, 3, -20, 5), (0,)))
     assert report.total == 70 * 10_000  # +10 and -20 count 10
@@ -426,7 +438,9 @@ def test_calls_and_puts_of_a_strike_net(lab):
 
 
 @given(settings(), st.data())
-def test_shorts_per_strike_against_the_oracle_and_the_circuit(lab, on_the_edge, setting, data):
+def test_shorts_per_strike_against_the_oracle_and_the_circuit(
+    lab: Any, on_the_edge: Any, setting: Any, data: Any
+) -> None:
     risk, lots, losses, mode, requirement = setting
     charge = [data.draw(SIZE) for _ in GROUPS]
     numbers = data.draw(st.sampled_from([[0, 1, 0, 1], [0, 1, 2, 3], [2, 0, 3, 1]]))
@@ -438,7 +452,7 @@ def test_shorts_per_strike_against_the_oracle_and_the_circuit(lab, on_the_edge, 
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
-def test_strikes_are_published_by_underlying_expiry_and_strike(valuation):
+def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Any) -> None:
     published = ShortOptionMinimum(rate_bp=30, per="strike", mode="flat").publish(valuation)
     options = [i for i in valuation.market.instruments if i.kind == "option"]
     assert len(published.members()) == len(options) // 2
@@ -449,7 +463,7 @@ def test_strikes_are_published_by_underlying_expiry_and_strike(valuation):
     assert published.mode == "flat"
 
 
-def test_strikes_that_do_not_fit_are_refused(lab):
+def test_strikes_that_do_not_fit_are_refused(lab: Any) -> None:
     for numbers, reason in (
         ([0, 1], "has the shape"),
         ([0, -1, 0, 1], "without a strike"),

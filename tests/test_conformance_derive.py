@@ -207,7 +207,7 @@ class Computed:
         for given in self.parameters["Scenarios"]:
             move, weight = bp(given["SpotShock"]) - BP, bp(given["DampeningFactor"])
             if given["VolShockDirection"] in moves:
-                grid.append(Exact(move, moves[given["VolShockDirection"]], weight))  # type: ignore[arg-type]
+                grid.append(Exact(move, moves[given["VolShockDirection"]], weight))
             else:
                 # A skew that moves the price is not allowed on-chain, and its authors skip the one case that has it:
                 # its number is of the linear skew with the cap of the absolute one, at an unmoved price.
@@ -216,10 +216,12 @@ class Computed:
         scenarios = DiscountedScenarios.model_construct(
             requirements=BOTH,
             grid=ExactGrid.model_construct(
+                price_moves_bp=(),
+                vol_moves_bp=(),
                 published=tuple(grid),
                 tenor_exponent_short_1e4=bp(vol["SHORTTERMPOWER"]),
                 tenor_exponent_long_1e4=bp(vol["LONGTERMPOWER"]),
-                tenor_floor_seconds=number(vol["DTE_FLOOR"]) * 86_400,
+                tenor_floor_seconds=bp(vol["DTE_FLOOR"]) * 86_400 / BP,
                 vol_floor_bp=bp(vol["MIN_VOL_EVAL_SHOCKED"]),
             ),
             overrides={},
@@ -239,10 +241,10 @@ class Computed:
             profits += [(kind, -self.usd(sum(column))) for column in zip(*losses, strict=True)]
         return profits
 
-    def skew(self, shape: str, cap: str, weight: Fraction) -> Skew:
-        given = self.parameters["SkewShock"]
+    def skew(self, shape: str, cap: str, weight: Any) -> Skew:
+        given, shapes = self.parameters["SkewShock"], {"LINEAR": "linear", "ABS": "absolute"}
         return Skew.model_construct(
-            shape={"LINEAR": "linear", "ABS": "absolute"}[shape],
+            shape=shapes[shape],  # type: ignore[arg-type]
             weight_bp=weight,
             cap_base_bp=bp(given[f"{cap}_SCALE_CAP"]),
             base_bp=bp(given[f"{cap}_CBASE"]),

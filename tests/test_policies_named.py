@@ -3,6 +3,7 @@
 import json
 import random
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,16 +21,16 @@ NAMED = ("tims", "paradex")
 
 
 @pytest.fixture(scope="module")
-def market():
+def market() -> Any:
     return example_market(TIME)
 
 
 @pytest.fixture(scope="module", params=NAMED)
-def snapshot(request, market):
+def snapshot(request: Any, market: Any) -> Any:
     return build_snapshot(market, load_policy(request.param))
 
 
-def with_cash(snapshot):
+def with_cash(snapshot: Any) -> Any:
     """The snapshot with one collateral slot that counts a valuation unit a lot, so that an edge can be met exactly."""
     unit = IntArray(np.array([1], dtype=np.int64))
     parts = [part for part in snapshot.components if not isinstance(part, PublishedHaircuts)]
@@ -38,7 +39,7 @@ def with_cash(snapshot):
     return snapshot.model_copy(update={"collateral": (cash,), "components": (*parts, haircuts)})
 
 
-def random_book(snapshot, seed):
+def random_book(snapshot: Any, seed: Any) -> Any:
     draw = random.Random(seed)  # noqa: S311 - a test's books
     size = draw.choice([3, 20, 200])
     lots = [0] * len(snapshot.instruments)
@@ -47,7 +48,7 @@ def random_book(snapshot, seed):
     return tuple(lots)
 
 
-def test_named_policies_say_what_they_do_not_know():
+def test_named_policies_say_what_they_do_not_know() -> None:
     assert set(NAMED) <= set(policy_names())
     for name in NAMED:
         policy = load_policy(name)
@@ -58,7 +59,7 @@ def test_named_policies_say_what_they_do_not_know():
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("requirement", ["initial", "maintenance"])
-def test_engine_and_circuit_agree_on_random_books(snapshot, on_the_edge, seed, requirement):
+def test_engine_and_circuit_agree_on_random_books(snapshot: Any, on_the_edge: Any, seed: Any, requirement: Any) -> None:
     edge = with_cash(snapshot)
     # single hidden integers are bent in the tests of each component
     on_the_edge(edge, random_book(snapshot, seed), claim=Claim(requirement=requirement), moves=())
@@ -67,7 +68,7 @@ def test_engine_and_circuit_agree_on_random_books(snapshot, on_the_edge, seed, r
     )
 
 
-def test_the_example_book_and_its_report(snapshot, market):
+def test_the_example_book_and_its_report(snapshot: Any, market: Any) -> None:
     lots = to_lots(Book(**example_book(market)), snapshot)
     report = margin_report(snapshot, lots)
     assert report.total > 0
@@ -79,7 +80,7 @@ def test_the_example_book_and_its_report(snapshot, market):
 # --- paradex ------------------------------------------------------------------------------------------------
 
 
-def test_paradex_has_its_24_scenarios():
+def test_paradex_has_its_24_scenarios() -> None:
     policy = load_policy("paradex")
     (grid,) = (part.grid for part in policy.components if isinstance(part, WorstScenario))
     scenarios = {(s.price_move_bp, s.vol_move_bp): s.weight_bp for s in grid.scenarios()}
@@ -90,13 +91,13 @@ def test_paradex_has_its_24_scenarios():
     assert len(scenarios) == 24
 
 
-def paradex(market, **positions):
+def paradex(market: Any, **positions: Any) -> Any:
     snapshot = build_snapshot(market, load_policy("paradex"))
     lots = to_lots(Book(positions=positions), snapshot)
     return {name: margin_report(snapshot, lots, name) for name in ("initial", "maintenance")}
 
 
-def test_paradex_by_hand(market):
+def test_paradex_by_hand(market: Any) -> None:
     reports = paradex(market, **{"BTC-PERPETUAL": "10"})
     mark = Fraction("92434.98")  # the index and 0.02 %
     scan = mark * 10 * Fraction(16, 100)
@@ -107,7 +108,7 @@ def test_paradex_by_hand(market):
     assert abs(Fraction(reports["maintenance"].total, 10**13) - (scan / 2 + funding + fees)) < close
 
 
-def test_a_hedged_book_still_pays_the_minimum_delta(market):
+def test_a_hedged_book_still_pays_the_minimum_delta(market: Any) -> None:
     # long spot against a short perpetual: no scenario loses much, 1 % of the hedged delta is due
     reports = paradex(market, **{"BTC-PERPETUAL": "-10", "BTC-SPOT": "10"})
     (group,) = (g for g in reports["initial"].groups if g.group == "BTC")
@@ -119,7 +120,7 @@ def test_a_hedged_book_still_pays_the_minimum_delta(market):
 # --- tims ---------------------------------------------------------------------------------------------------
 
 
-def test_tims_has_ten_points_and_its_ranges():
+def test_tims_has_ten_points_and_its_ranges() -> None:
     policy = load_policy("tims")
     (part,) = (part for part in policy.components if isinstance(part, GainOffset))
     for grid in (part.grid, *part.overrides.values()):
@@ -137,12 +138,12 @@ def test_tims_has_ten_points_and_its_ranges():
     }
 
 
-def tims(market, **positions):
+def tims(market: Any, **positions: Any) -> Any:
     snapshot = build_snapshot(market, load_policy("tims"))
     return margin_report(snapshot, to_lots(Book(positions=positions), snapshot))
 
 
-def test_tims_offsets_gains_by_half(market):
+def test_tims_offsets_gains_by_half(market: Any) -> None:
     report = tims(market, **{"BTC-SPOT": "1", "ETH-SPOT": "-20"})
     btc, eth = Fraction("92416.5") * Fraction(15, 100), 20 * Fraction("3178.25") * Fraction(15, 100)
     (group,) = report.groups
@@ -152,7 +153,7 @@ def test_tims_offsets_gains_by_half(market):
     assert [Fraction(leg.contribution, 10**13) for leg in report.legs] == [btc, -eth / 2]
 
 
-def test_tims_has_a_minimum_per_contract(market):
+def test_tims_has_a_minimum_per_contract(market: Any) -> None:
     wing = next(i.id for i in market.instruments if i.kind == "option" and i.underlying == "ETH")
     far = next(i.id for i in reversed(market.instruments) if i.kind == "option" and i.underlying == "ETH")
     report = tims(market, **{wing: "-10", far: "0"})
@@ -168,7 +169,7 @@ def test_tims_has_a_minimum_per_contract(market):
     assert long.groups[0].components["gross_charge"] == 10_000 * expected
 
 
-def test_an_empty_book_is_a_state_of_its_own(snapshot):
+def test_an_empty_book_is_a_state_of_its_own(snapshot: Any) -> None:
     report = margin_report(snapshot, BookLots((0,) * len(snapshot.instruments), (0,) * len(snapshot.collateral)))
     assert (report.total, {g.label for g in report.groups}) == (0, {"no position"})
 
@@ -176,7 +177,7 @@ def test_an_empty_book_is_a_state_of_its_own(snapshot):
 # --- schema -------------------------------------------------------------------------------------------------
 
 
-def test_the_schema_names_every_component_and_its_parameters():
+def test_the_schema_names_every_component_and_its_parameters() -> None:
     schema = policy_schema()
     assert json.loads(json.dumps(schema)) == schema
     assert schema["properties"]["format"]["const"] == Policy.FORMAT

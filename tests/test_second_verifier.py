@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from circuits import build_circuit
+from circuits.encoders import ENCODERS
 from circuits.margin import slot_map_digest
 from crypto.field import r
 from engine.book import BookLots
@@ -116,16 +117,21 @@ def made(
 
 
 @pytest.fixture(scope="module")
-def snapshot() -> Snapshot:
-    """The default policy over a part of the example market: every kind of instrument of both underlyings."""
+def market() -> Market:
+    """A part of the example market: every kind of instrument of both underlyings."""
     market = example_market("2026-11-20T12:00:00Z")
     kept: list[Any] = []
     for name in ("BTC", "ETH"):
         own = [x for x in market.instruments if x.underlying == name]
         kept += [x for x in own if x.kind != "option"][:4] + [x for x in own if x.kind == "option"][::40]
     fields = {name: getattr(market, name) for name in Market.model_fields}
-    smaller = Market.model_validate({**fields, "instruments": tuple(kept)})
-    return build_snapshot(smaller, load_policy("default"), domain_size=64)
+    return Market.model_validate({**fields, "instruments": tuple(kept)})
+
+
+@pytest.fixture(scope="module")
+def snapshot(market: Market) -> Snapshot:
+    """The default policy over it."""
+    return build_snapshot(market, load_policy("default"), domain_size=64)
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +305,158 @@ def test_circuits_of_tiered_haircuts(second: ModuleType, lab: ModuleType) -> Non
         if part["type"] == "haircuts":
             part["tiers"] = tiers
     assert same_circuit(second, Snapshot.parse(second.json.dumps(plain)), Claim())
+
+
+@pytest.mark.parametrize("policy", ["paradex", "tims"])
+def test_circuits_of_other_policies(second: ModuleType, market: Market, policy: str) -> None:
+    snapshot = build_snapshot(market, load_policy(policy), domain_size=64)
+    assert same_circuit(second, snapshot, Claim(), LIMITS)
+
+
+ROWS = [[3, -1, 4], [-1, 5, 0], [9, -2, -6], [5, 0, 3]]
+CHANGE = [[3, -3], [0, 1], [0, 0], [2, 1]]
+FAMILIES = [
+    {
+        "name": "index",
+        "classes": [{"group": 1, "offset_bp": 8_500, "cap": 7}, {"group": 0, "offset_bp": 10_000, "cap": None}],
+        "scenarios": ["up", "down"],
+    }
+]
+ALONE = [
+    {"name": f"U{g}", "classes": [{"group": g, "offset_bp": 10_000, "cap": None}], "scenarios": ["up", "flat", "down"]}
+    for g in (1, 0)
+]
+POOLS = [
+    {"name": "a", "group": 1, "lines": [{"slope": 3}]},
+    {"name": "b", "group": "both", "lines": [{"slope": 2}, {"slope": 5, "start": 40}]},
+    {"name": "c", "group": 1, "lines": [{"slope": 4, "start": 9}]},
+]
+
+
+def leg(side: str, ratio: int, *accounts: int) -> dict[str, Any]:
+    return {"side": side, "ratio": ratio, "accounts": list(accounts)}
+
+
+SPREADS = [
+    {"label": "1", "legs": [leg("A", 2, 0), leg("B", 3, 2)]},
+    {"label": "mirrored", "legs": [leg("A", 1, 0), leg("B", 1, 0)]},
+    {"label": "tiers", "legs": [leg("A", 1, 0, 2), leg("B", 2, 3)]},
+]
+CALENDAR = {
+    "type": "calendar_charge",
+    "deltas": [5, -2, 3, 7],
+    "account_of": [0, 1, 3, 2],
+    "accounts": ["jan", "feb", "mar", "apr"],
+    "account_groups": [0, 1, 0, 1],
+    "spreads": SPREADS,
+    "charges": [11, 5, 0],
+    "delivery": [0, 3, 1, 0],
+}
+FURTHER: list[dict[str, Any]] = [
+    CALENDAR | {"method": "exact"},
+    CALENDAR | {"method": "convex_bound"},
+    {
+        "type": "inter_commodity_credit",
+        "deltas": [5, -2, 3, 7],
+        "spreads": [
+            {"label": "1", "legs": [leg("A", 2, 0), leg("B", 3, 1)]},
+            {"label": "2", "legs": [leg("A", 1, 1), leg("B", 1, 0)]},
+        ],
+        "credits": [[700_000, 800_000], [10, 0]],
+    },
+    {"type": "joint_scenarios", "group": None, "scenarios": ["x", "y", "z"], "risk": ROWS},
+    {"type": "joint_scenarios", "group": "all", "scenarios": ["x", "y", "z"], "risk": ROWS},
+    *(
+        {
+            "type": "expected_shortfall",
+            "group": group,
+            "scenarios": ["x", "y", "z"],
+            "risk": ROWS,
+            "level_bp": level,
+            "weight_bp": 9_000,
+        }
+        for group in (None, "all")
+        for level in (9_750, 9_000, 9_999)
+    ),
+    {"type": "gain_offset", "families": FAMILIES, "risk": [row[:2] for row in ROWS]},
+    {"type": "gain_offset", "families": ALONE, "risk": ROWS},
+    {"type": "dampened_tails", "families": FAMILIES, "risk": [row[:2] for row in ROWS], "dampeners": [11]},
+    {"type": "dampened_tails", "families": ALONE, "risk": ROWS, "dampeners": [0, 5]},
+    {"type": "factors", "value_bp": 12_345, "requirements": ["initial"]},
+    {"type": "factors", "value_bp": 12_345, "requirements": ["maintenance"]},
+    {"type": "collateral_charge", "charge": [2, 0]},
+    *({"type": "open_orders", "mode": mode, "rate": [2, 30]} for mode in ("added", "flat")),
+    *(
+        {"type": name, "mode": mode, "scale": 7, "pools": POOLS, "pool": [1, 0, 2, 1]} | values
+        for mode in ("floor", "added", "flat")
+        for name, values in (
+            ("fees", {"long": [1, 2, 0, 4], "short": [0, 2, 3, 4]}),
+            ("funding", {"long": [1, 2, 0, 4], "short": [0, 0, 0, 0]}),
+            ("gross_charge", {"long": [0, 2, 0, 0], "short": [0, 2, 3, 0]}),
+            ("delta_shock_upper_bound", {"value": [5, -2, 3, -1]}),
+            ("vega_term_upper_bound", {"value": [0, -2, 3, 0]}),
+        )
+    ),
+    *(
+        {"type": "min_delta", "mode": mode, "net_rate_bp": 300, "hedged_rate_bp": 100, "delta": [5, -2, 0, 7]}
+        for mode in ("floor", "added", "flat")
+    ),
+    *(
+        {
+            "type": "basis_contingency",
+            "mode": mode,
+            "expiries": [2, 0, -1, 2],
+            "change": [[3, -3], [0, 1], [0, 0], [2, 1]],
+        }
+        for mode in ("floor", "added")
+    ),
+    {
+        "type": "discounted_scenarios",
+        "scenarios": [["x", "y"], ["z"]],
+        "expiries": [2, 0, -1, 2],
+        "gain": [[3, -1], [4, 0], [2, 0], [-5, 6]],
+        "shortfall": [[1, 0], [3, 0], [0, 0], [2, 5]],
+        "collateral_group": [1, -1],
+        "collateral_gain": [[-3, 0], [0, 0]],
+    },
+    {
+        "type": "skew_scenarios",
+        "scenarios": ["x", "y"],
+        "expiries": [2, 0, -1, 2],
+        "gain": [[3, -1], [4, 0], [0, 0], [-5, 6]],
+        "shortfall": [[1, 0], [0, 0], [0, 0], [2, 5]],
+    },
+]
+
+
+#: Lists of integers that are no arrays.
+PLAIN = ("account_groups", "charges", "credits", "dampeners", "delivery", "families", "pools", "scenarios", "spreads")
+
+
+def with_component(second: ModuleType, lab: ModuleType, part: dict[str, Any]) -> Snapshot:
+    """A snapshot with one more component, its arrays given as lists of integers."""
+    document = second.json.loads(shaped(lab, groups=[0, 1, 1, 0], assets=2).to_bytes())
+    written = {
+        key: lab.array(value).to_json() if isinstance(value, list) and np.asarray(value).dtype.kind == "i" else value
+        for key, value in part.items()
+        if key not in PLAIN
+    }
+    kept = {key: value for key, value in part.items() if key not in written}
+    document["components"].insert(1, written | kept)
+    return Snapshot.parse(second.json.dumps(document))
+
+
+@pytest.mark.parametrize("part", FURTHER, ids=lambda part: part["type"])
+def test_circuits_of_further_components(second: ModuleType, lab: ModuleType, part: dict[str, Any]) -> None:
+    assert same_circuit(second, with_component(second, lab, part), Claim(3, 2))
+
+
+@pytest.mark.usefixtures("second")
+def test_every_component_is_compared_or_refused_by_name() -> None:
+    known = set(sys.modules["second_components"].COMPONENTS)
+    compared = {part["type"] for part in FURTHER} | {"worst_scenario", "short_option_minimum", "haircuts"}
+    assert compared == known
+    assert known <= set(ENCODERS)
 
 
 def test_a_component_or_a_key_that_it_does_not_know_is_not_passed_over(second: ModuleType, lab: ModuleType) -> None:

@@ -138,10 +138,11 @@ def refuse_terminal(path: str, what: str) -> None:
 
 
 def refuse_existing_secret(path: str) -> None:
-    """Raises InputError for a secret output that exists: its blinders may be needed and cannot be made again."""
+    """Raises InputError for a secret output that exists: an opening or a key cannot be made again."""
     if path != STDIO and Path(path).exists():
         raise InputError(
-            "exists: without the opening in it, no proof about its commitment can be made any more",
+            "exists: without the opening in it, no proof about its commitment can be made any more (nor a signature "
+            "without the key)",
             file=path,
             hint="name another file, or move this one away",
         )

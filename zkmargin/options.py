@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from engine.components import REQUIREMENTS
+from engine.limits import Limit
 from engine.margin import Claim
 from formats import InputError
 
@@ -88,6 +89,35 @@ def output_option(what: str) -> Callable[[F], F]:
     )
 
 
+def also_option(function: F) -> F:
+    """``--also LIMIT``, several times."""
+    return click.option(
+        "--also",
+        "also_texts",
+        multiple=True,
+        metavar="LIMIT",
+        help='A further claim, "net-exposure BTC <= 120.5" or "headroom >= 100000"; several may be given.',
+    )(function)
+
+
+def passphrase_option(function: F) -> F:
+    """``--passphrase-file FILE``; asked for without it."""
+    return click.option(
+        "--passphrase-file",
+        "passphrase_path",
+        metavar="FILE",
+        help="Where the key's passphrase is (first line; - is standard input); asked for without it.",
+    )(function)
+
+
+def key_option(function: F) -> F:
+    """``--key FILE`` and ``--passphrase-file FILE``."""
+    function = passphrase_option(function)
+    return click.option("--key", "key_path", required=True, metavar="FILE", help="The secret key to sign with.")(
+        function
+    )
+
+
 def json_option(function: F) -> F:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON value on standard output, for scripts.")(
@@ -113,9 +143,21 @@ def parse_context(text: str) -> bytes:
     return data
 
 
-def parse_age(text: str) -> int:
+def parse_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
+    """The limits of ``--also``, in canonical order: it is part of the statement. Raises InputError."""
+    limits = []
+    for text in texts:
+        try:
+            limits.append(Limit.parse(text))
+        except InputError as error:
+            raise InputError(error.reason, file="--also", hint=error.hint) from None
+    return tuple(sorted(limits, key=str))
+
+
+def parse_age(text: str, option: str = "--max-age") -> int:
     """Seconds of ``90s``, ``10m``, ``2h`` or ``1d``. Raises InputError."""
     match = _AGE.fullmatch(text)
     if match is None:
-        raise InputError("not an age like 90s, 10m, 2h or 1d", file="--max-age")
+        what = "an age" if option == "--max-age" else "a time"
+        raise InputError(f"not {what} like 90s, 10m, 2h or 1d", file=option)
     return int(match[1]) * _SECONDS[match[2]]

@@ -7,19 +7,35 @@ from typing import Any
 from circuits.circuit import Circuit
 from engine.margin import VALUATION_DECIMALS, Claim
 from engine.snapshot import Snapshot
+from verifier.attest.acceptance import Acceptance, Attested
+from verifier.attest.documents import CommitmentPayload, SnapshotPayload
 from verifier.commitments import CommitmentPart
 from verifier.proof import proof_bytes
 from verifier.statement import Statement
 from zkmargin.terminal import safe
 
+UNAUTHENTICATED = (
+    "whose commitments these are, and whose snapshot: nothing is authenticated without a trust file (--trust), use only "
+    "those of parties that you trust"
+)
+AUTHENTICATED = "that the signers told the truth: the trust file says whose word counts"
+REPLAY = (
+    "that it is shown for the first time: compare statement digests to notice a replay, and ask for a fresh --context "
+    "or --challenge"
+)
+CHALLENGED = "that the challenge is used once: keep a ledger, or the challenges and statement digests that you accepted"
 NOT_GUARANTEED = (
-    "whose commitments these are: they authenticate nothing by themselves, use only those of parties that you trust",
     "that the book is complete: positions or debts that were not committed are not in it",
     "that the collateral exists, is free of other claims, or can be sold at the snapshot's prices",
     "that the snapshot's prices are right: rebuild it from its market with `zkmargin snapshot check`",
     "anything about another time than the snapshot's, or about losses beyond the policy's scenarios",
-    "that it is shown for the first time: compare statement digests to notice a replay, and ask for a fresh --context",
 )
+
+
+def not_guaranteed(*, authenticated: bool = False, challenged: bool = False) -> list[str]:
+    """What no proof says, and what this one does not."""
+    first = AUTHENTICATED if authenticated else UNAUTHENTICATED
+    return [first, *NOT_GUARANTEED, CHALLENGED if challenged else REPLAY]
 
 
 def money(amount: int) -> str:
@@ -74,16 +90,36 @@ def snapshot_facts(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def part_facts(part: CommitmentPart) -> dict[str, Any]:
-    """One commitment part; nothing in it is secret."""
+def part_facts(part: CommitmentPart, attested: Attested[CommitmentPayload] | None = None) -> dict[str, Any]:
+    """One commitment part and who attested it; nothing in it is secret."""
     return {
         "role": part.role,
         "alias": part.alias,
         "bits": part.bits,
         "slot_map": part.slot_map,
         "points": list(part.points),
-        "authenticated": False,
+        "authenticated": attested is not None,
+        "attested": None if attested is None else attested_facts(attested),
     }
+
+
+def attested_facts(attested: Attested[SnapshotPayload] | Attested[CommitmentPayload]) -> dict[str, Any]:
+    """Who attested something, for scripts."""
+    payload = attested.payload
+    facts: dict[str, Any] = {
+        "by": attested.rule,
+        "signers": list(attested.signers),
+        "sequence": payload.sequence,
+        "payload_digest": payload.digest.hex(),
+    }
+    if isinstance(payload, CommitmentPayload):
+        facts |= {
+            "part": payload.part,
+            "issued": payload.issued,
+            "expires": payload.expires,
+            "beneficiary": payload.beneficiary,
+        }
+    return facts
 
 
 def layout_facts(circuit: Circuit) -> dict[str, Any]:
@@ -102,17 +138,29 @@ def layout_facts(circuit: Circuit) -> dict[str, Any]:
     }
 
 
-def statement_facts(statement: Statement, snapshot: Snapshot) -> dict[str, Any]:
-    """Everything public that a proof of the statement shows, for scripts."""
+def statement_facts(statement: Statement, snapshot: Snapshot, acceptance: Acceptance | None = None) -> dict[str, Any]:
+    """Everything public that a proof of the statement shows, and after its acceptance who vouches, for scripts."""
+    seen = acceptance.authenticated if acceptance else None
+    by = seen.parts if seen else (None,) * len(statement.parts)
+    trust, challenge = (acceptance.trust, acceptance.challenge) if acceptance else (None, None)
     return {
         "claim": claim_facts(statement.claim),
-        "snapshot": snapshot_facts(snapshot),
+        "limits": [str(limit) for limit in statement.limits],
+        "snapshot": snapshot_facts(snapshot) | {"attested": attested_facts(seen.snapshot) if seen else None},
         "positions_range_proved": snapshot.layout.range_proved,
         "position_bits": snapshot.layout.position_bits,
-        "commitments": [part_facts(part) for part in statement.parts],
+        "commitments": [part_facts(part, who) for part, who in zip(statement.parts, by, strict=True)],
         "context": context_facts(statement.context),
         "srs": {"name": statement.srs.name, "digest": statement.srs.digest.hex()},
-        "not_guaranteed": list(NOT_GUARANTEED),
+        "trust": None if trust is None else {"verifier": trust.verifier, "digest": trust.digest().hex()},
+        "challenge": None
+        if challenge is None
+        else {
+            "digest": challenge.digest().hex(),
+            "audience": challenge.audience,
+            "deadline": challenge.deadline,
+        },
+        "not_guaranteed": not_guaranteed(authenticated=trust is not None, challenged=challenge is not None),
     }
 
 
@@ -123,25 +171,45 @@ def statement_lines(facts: dict[str, Any]) -> list[str]:
     how = "proved" if facts["positions_range_proved"] else "said by whoever made the commitments, not proved"
     lines = [
         f"claim        {claim['words']}",
+        *(f"limit        {safe(limit)}" for limit in facts["limits"]),
         f"policy       {safe(policy['name'])} version {safe(policy['version'])}, all its components",
         f"snapshot     {safe(snapshot['name'])}",
         f"             taken at {safe(snapshot['time'])}",
         f"             {snapshot['instruments']} instruments, {snapshot['collateral_assets']} collateral assets",
         f"             digest {snapshot['digest']}",
+        f"             {_who(snapshot['attested'], 'not signed by anyone that a trust file names')}",
         f"bounds       {bound} ({how})",
     ]
     for part in facts["commitments"]:
         points = len(part["points"])
         lines.append(
             f"commitment   {part['role']} of {safe(part['alias'])!r} ({points} point{'s' * (points > 1)}, up to "
-            f"{part['bits']} bits): not authenticated by itself"
+            f"{part['bits']} bits): {_who(part['attested'], 'not authenticated by itself')}"
         )
     context = facts["context"]
     text = "none" if not context["hex"] else safe(context["text"] or "") or f"0x{context['hex']}"
-    lines += [f"context      {text}", f"setup        {facts['srs']['name']}, digest {facts['srs']['digest'][:16]}…"]
+    trust, challenge = facts["trust"], facts["challenge"]
+    if challenge:
+        text = f"the challenge for {safe(challenge['audience'])!r}, to be answered before {safe(challenge['deadline'])}"
+    lines += [f"context      {text}"]
+    if trust:
+        lines.append(f"trust        of {safe(trust['verifier'])!r}, file with the digest {trust['digest']}")
+    lines += [f"setup        {facts['srs']['name']}, digest {facts['srs']['digest'][:16]}…"]
     return lines
 
 
-def not_guaranteed_lines() -> list[str]:
-    """The limits of every proof."""
-    return ["Not guaranteed by any proof:", *(f"  - {line}" for line in NOT_GUARANTEED)]
+def _who(attested: dict[str, Any] | None, nobody: str) -> str:
+    """Who attested something, in words."""
+    if attested is None:
+        return nobody
+    signers = ", ".join(safe(name) for name in attested["signers"])
+    words = f"attested by {safe(attested['by'])!r} as number {attested['sequence']}, signed by {signers}"
+    if attested.get("beneficiary"):
+        words += f", held for {safe(attested['beneficiary'])!r}"
+    return words + (f", until {safe(attested['expires'])}" if "expires" in attested else "")
+
+
+def not_guaranteed_lines(facts: dict[str, Any] | None = None) -> list[str]:
+    """The limits of a proof with these ``statement_facts``, or of every proof."""
+    lines = facts["not_guaranteed"] if facts else not_guaranteed()
+    return ["Not guaranteed by the proof:" if facts else "Not guaranteed by any proof:", *(f"  - {x}" for x in lines)]

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from circuits.encoders import (
+    basis_contingency,
     calendar_charge,
     collateral_charge,
-    expected_shortfall,
-    factors,
-    basis_contingency,
     dampened_tails,
     discounted_scenarios,
-    skew_scenarios,
+    expected_shortfall,
+    factors,
     gain_offset,
     haircuts,
     inter_commodity_credit,
@@ -26,6 +25,7 @@ from circuits.encoders import (
     open_orders,
     pools,
     short_option_minimum,
+    skew_scenarios,
     worst_scenario,
 )
 from circuits.requirement import Requirement

@@ -12,17 +12,14 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.components.base import REQUIREMENTS, SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Requirement
+from engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
 from engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
 from engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
+from engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
 from engine.components.delta_shock_upper_bound import DeltaShockUpperBound, PublishedDeltaShockUpperBound
+from engine.components.discounted_scenarios import DiscountedScenarios, PublishedDiscountedScenarios
 from engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
 from engine.components.factors import Factors, PublishedFactors
-from engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
-from engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
-from engine.components.discounted_scenarios import DiscountedScenarios, PublishedDiscountedScenarios
-from engine.components.oracle_confidence import OracleConfidence
-from engine.components.roll_shock import RollShock
-from engine.components.skew_scenarios import PublishedSkewScenarios, SkewScenarios
 from engine.components.gain_offset import GainOffset, PublishedGainOffset
 from engine.components.gross_charge import GrossCharge, PublishedGrossCharge
 from engine.components.haircuts import AssetTerms, Haircuts, HaircutTier, PublishedHaircuts
@@ -30,8 +27,11 @@ from engine.components.inter_commodity_credit import InterCommodityCredit, Publi
 from engine.components.joint_scenarios import JointScenarios, PublishedJointScenarios
 from engine.components.min_delta import MinDelta, PublishedMinDelta
 from engine.components.open_orders import OpenOrders, PublishedOpenOrders
+from engine.components.oracle_confidence import OracleConfidence
 from engine.components.provisions import Fees, Funding, PublishedFees, PublishedFunding
+from engine.components.roll_shock import RollShock
 from engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
+from engine.components.skew_scenarios import PublishedSkewScenarios, SkewScenarios
 from engine.components.span_scenarios import SpanScenarios
 from engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound, VegaTermUpperBound
 from engine.components.worst_scenario import PublishedWorstScenario, ScenarioGrid, Tail, WorstScenario
@@ -92,10 +92,13 @@ __all__ = [
     "REQUIREMENTS",
     "SCALE_BP",
     "AssetTerms",
+    "BasisContingency",
     "CalendarCharge",
     "Charge",
     "CollateralCharge",
+    "DampenedTails",
     "DeltaShockUpperBound",
+    "DiscountedScenarios",
     "ExpectedShortfall",
     "Factors",
     "Fees",
@@ -104,27 +107,21 @@ __all__ = [
     "GrossCharge",
     "HaircutTier",
     "Haircuts",
-    "SkewScenarios",
-    "PublishedSkewScenarios",
-    "RollShock",
-    "OracleConfidence",
-    "PublishedDiscountedScenarios",
-    "DiscountedScenarios",
-    "PublishedDampenedTails",
-    "DampenedTails",
-    "PublishedBasisContingency",
-    "BasisContingency",
     "InterCommodityCredit",
     "JointScenarios",
     "Leg",
     "MinDelta",
     "OpenOrders",
+    "OracleConfidence",
     "PolicyComponent",
     "PolicyPart",
+    "PublishedBasisContingency",
     "PublishedCalendarCharge",
     "PublishedCollateralCharge",
     "PublishedComponent",
+    "PublishedDampenedTails",
     "PublishedDeltaShockUpperBound",
+    "PublishedDiscountedScenarios",
     "PublishedExpectedShortfall",
     "PublishedFactors",
     "PublishedFees",
@@ -138,11 +135,14 @@ __all__ = [
     "PublishedOpenOrders",
     "PublishedPart",
     "PublishedShortOptionMinimum",
+    "PublishedSkewScenarios",
     "PublishedVegaTermUpperBound",
     "PublishedWorstScenario",
     "Requirement",
+    "RollShock",
     "ScenarioGrid",
     "ShortOptionMinimum",
+    "SkewScenarios",
     "SpanScenarios",
     "Tail",
     "VegaTermUpperBound",

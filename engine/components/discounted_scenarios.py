@@ -117,10 +117,13 @@ class DiscountedScenarios(Selective, PolicyPart):
         assets = valuation.market.assets
         groups, gains = np.full(len(assets), -1, dtype=np.int64), np.zeros((len(assets), width), dtype=np.int64)
         for j, asset in enumerate(assets):
-            if asset.name not in self.risk_cancelling or asset.underlying not in valuation.groups:
-                if asset.name in self.risk_cancelling and asset.underlying is None:
-                    raise InputError("a risk-cancelling asset without its underlying", field=f"asset {asset.name}")
+            if asset.name not in self.risk_cancelling:
                 continue
+            if asset.underlying not in valuation.groups:
+                raise InputError(
+                    "a risk-cancelling asset whose underlying has no instrument: nothing would move it",
+                    field=f"asset {asset.name}",
+                )
             groups[j] = valuation.groups.index(asset.underlying)
             scenarios, price = lists[groups[j]], Fraction(valuation.asset_prices[j])
             gains[j, : len(scenarios)] = rounded_rows([_line(price, scenarios)], [asset.name], valuation)[0]

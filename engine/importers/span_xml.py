@@ -30,17 +30,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.decimals import from_units, to_fraction, to_units
+from engine.decimals import to_fraction, to_units
 from engine.exact import round_half_away
+from engine.importers.span_common import (
+    MAX_CONTRACTS,
+    NOTES,
+    Progress,
+    Side,
+    SpreadEntry,
+    choose_credits,
+    currency_assets,
+    decimal_text,
+    refuse_repeated,
+    refuse_unknown,
+    safe_name,
+)
 from engine.importers.tickers import plain_decimal
-from engine.importers.xml_stream import Progress, Record, read_xml
-from engine.market import Asset, Kind
+from engine.importers.xml_stream import Record, read_xml
+from engine.market import Kind
 from engine.risk_arrays import ARRAY_DECIMALS, DELTA, SCENARIOS, ArrayInstrument, RiskArrays
 from engine.spread_rules import (
     CalendarLeg,
     CalendarRules,
     CalendarSpread,
-    CreditLeg,
     CreditSpread,
     DeliveryRule,
     QuoteAmount,
@@ -49,11 +61,9 @@ from engine.spread_rules import (
 from formats import InputError, IntArray
 
 FILE_FORMAT = "4.00"
-MAX_CONTRACTS = 1 << 16
 PORTFOLIOS = {"phyPf": "PHY", "equityPf": "STOCK", "futPf": "FUT", "oopPf": "OOP", "oofPf": "OOF", "ooePf": "OOE"}
 #: Portfolio kinds whose contracts are not read; a commodity that links one is imported without it, and that is noted.
 UNREAD = ("cmbPf", "oocPf", "debtPf", "swapPf")
-_BAD = re.compile(r"[^A-Za-z0-9._:/+-]")
 _AMOUNT, _FRACTION = "F", "P"
 
 
@@ -181,16 +191,7 @@ class _Parameters:
         """Check what was read. Raises InputError."""
         if not self.date:
             raise InputError("no <spanFile> with a <pointInTime>: not a SPAN risk parameter file")
-        held = ", ".join(sorted(self.commodities)[:12])
-        if not lots:
-            raise InputError(
-                "lot sizes are not in the file: give one for each commodity to import",
-                field="lots",
-                hint=f"for example NIFTY=75; the file holds {held or 'none'}",
-            )
-        for name in lots:
-            if name not in self.commodities:
-                raise InputError("no such combined commodity in the file", field=name, hint=f"it holds {held}")
+        refuse_unknown(lots, self.commodities)
         self.commodities = {name: record for name, record in self.commodities.items() if name in lots}
         self.owner = {link: name for link, name in self.owner.items() if name in lots}
         for link, name in self.owner.items():
@@ -252,7 +253,7 @@ class _Contracts:
         if future:
             record.need("pe")
         code = family.need("pfCode")
-        identity = _name(f"{code}-{period}" if future else code)
+        identity = safe_name(f"{code}-{period}" if future else code)
         self._add(record, around, "future" if future else "spot", owner, identity, period if future else None)
 
     def _option(self, record: Record, around: list[Record]) -> None:
@@ -265,7 +266,7 @@ class _Contracts:
         if right is None:
             raise InputError("neither C nor P", field="<o>", line=record.line)
         strike = _number(record, "k")
-        identity = _name(f"{family.need('pfCode')}-{period}-{strike}-{record.need('o')}")
+        identity = safe_name(f"{family.need('pfCode')}-{period}-{strike}-{record.need('o')}")
         self._add(record, around, "option", owner, identity, period, strike, right)
 
     def _add(
@@ -333,13 +334,7 @@ class _Arrays:
 
     def __init__(self, parameters: _Parameters, contracts: list[Contract], rate: str) -> None:
         self.parameters, self.contracts, self.rate = parameters, contracts, rate
-        self.notes = [
-            "values of the file are losses of one contract long: turned round, gain positive",
-            "scenarios 15 and 16 hold the covered fraction already, as published",
-            "lot sizes are not in the file: they were given",
-            "no Greeks: the file holds a composite delta only",
-            *parameters.notes,
-        ]
+        self.notes = [*NOTES, *parameters.notes]
 
     def build(self, path: str | Path, lots: Mapping[str, str], prices: Mapping[str, str]) -> RiskArrays:
         currency = self._currency()
@@ -375,7 +370,7 @@ class _Arrays:
                     {
                         "id": contract.id,
                         "kind": contract.kind,
-                        "underlying": _name(contract.commodity),
+                        "underlying": safe_name(contract.commodity),
                         "period": period,
                         "expiry": contract.expiry,
                         "strike": contract.strike,
@@ -393,7 +388,9 @@ class _Arrays:
             raise InputError("no contract of these commodities", field="lots")
         if unpriced:
             self.notes.append(f"{unpriced} options without a settlement price are left out")
-        _refuse_twice(self.contracts)
+        seen: dict[str, int] = {}
+        for contract in self.contracts:
+            refuse_repeated(seen, contract.id, contract.line)
         date = self.parameters.date
         return RiskArrays(
             time=f"{date[:4]}-{date[4:6]}-{date[6:]}T00:00:00Z",
@@ -404,15 +401,12 @@ class _Arrays:
             gains=IntArray(np.array(gains, dtype=np.int64)),
             deltas=IntArray(np.array(deltas, dtype=np.int64)),
             short_option_minimums=self._minimums(),
-            price_scans={_name(name): _text(scan) for name, scan in scans.items()},
+            price_scans={safe_name(name): decimal_text(scan) for name, scan in scans.items()},
             calendars={
-                _name(name): self._calendar(name, record) for name, record in self.parameters.commodities.items()
+                safe_name(name): self._calendar(name, record) for name, record in self.parameters.commodities.items()
             },
             credits=self._credits(),
-            assets=(
-                Asset(name=currency, price="1", lot="0.01"),
-                *(Asset(name=name, price=price, lot="0.01") for name, price in prices.items() if name != currency),
-            ),
+            assets=currency_assets(currency, prices),
         )
 
     def _currency(self) -> str:
@@ -463,7 +457,7 @@ class _Arrays:
             )
         if abs(losses[15] - multiple * part * scan) > slack:
             self.notes.append(
-                f"{contract.id}: scenario 16 is {_text(losses[15])}, not about {_text(multiple * part * scan)}"
+                f"{contract.id}: scenario 16 is {decimal_text(losses[15])}, not about {decimal_text(multiple * part * scan)}"
             )
 
     def _minimums(self) -> dict[str, str]:
@@ -472,7 +466,7 @@ class _Arrays:
         for name, record in self.parameters.commodities.items():
             rates = [_rate(tier, self.rate) for tier in record.all("somTiers", "tier")]
             given = [to_fraction(rate) for rate in rates if rate is not None]
-            found[_name(name)] = _text(max(given, default=Fraction(0)) * self._exponent(name))
+            found[safe_name(name)] = decimal_text(max(given, default=Fraction(0)) * self._exponent(name))
             if len(set(given)) > 1:
                 self.notes.append(f"{name}: several short option minimums: the largest is used for all")
             method = record.text("somMeth")
@@ -512,7 +506,9 @@ class _Arrays:
                 )
             if to_fraction(rate) > 0:
                 spreads.append(
-                    CalendarSpread(charge=QuoteAmount(amount=_text(to_fraction(rate) * exponent)), legs=tuple(legs))
+                    CalendarSpread(
+                        charge=QuoteAmount(amount=decimal_text(to_fraction(rate) * exponent)), legs=tuple(legs)
+                    )
                 )
         delivery = []
         for spot in record.all("spotRate"):
@@ -525,46 +521,36 @@ class _Arrays:
                 )
             if max(pair) > 0:
                 delivery.append(
-                    DeliveryRule(charge=QuoteAmount(amount=_text(max(pair) * exponent)), period=spot.need("pe"))
+                    DeliveryRule(charge=QuoteAmount(amount=decimal_text(max(pair) * exponent)), period=spot.need("pe"))
                 )
         return CalendarRules(tiers=tuple(tiers), spreads=tuple(spreads), delivery=tuple(delivery))
 
     def _credits(self) -> tuple[CreditSpread, ...]:
-        """Spreads in published order. After one that cannot be stated, none that shares a commodity with it."""
-        chosen, blocked = [], set[str]()
-        entries = [
-            (s, kind)
-            for record in self.parameters.spreads
-            for kind in ("dSpread", "hSpread", "sSpread", "cSpread")
-            for s in record.all(kind)
-        ]
-        for spread, kind in sorted(entries, key=lambda entry: int(_number(entry[0], "spread", "0"))):
+        entries = []
+        kinds = ("dSpread", "hSpread", "sSpread", "cSpread")
+        found = [(s, kind) for part in self.parameters.spreads for kind in kinds for s in part.all(kind)]
+        for spread, kind in sorted(found, key=lambda entry: int(_number(entry[0], "spread", "0"))):
             legs = [*spread.all("tLeg"), *spread.all("pLeg"), *spread.all("sLeg")]
-            names = [leg.need("cc") for leg in legs]
-            if not all(name in self.parameters.commodities for name in names):
-                continue  # a leg that is not imported has no position: such a spread cannot be formed
             rate = _rate(spread, self.rate)
-            method = spread.text("chargeMeth") or _FRACTION
-            tiered = any(len(self.parameters.commodities[name].all("interTiers", "tier")) > 1 for name in names)
-            stated = (
-                kind == "dSpread" and method == _FRACTION and not tiered and rate is not None and not spread.all("pLeg")
-            )
-            if not stated or blocked & set(names):
-                blocked |= set(names)
-                self.notes.append(
-                    f"inter-commodity spread {spread.text('spread')} ({', '.join(names)}): no credit is given"
-                )
-                continue
-            chosen.append(
-                CreditSpread(
-                    rate=str(rate),
+            by_delta = kind == "dSpread" and (spread.text("chargeMeth") or _FRACTION) == _FRACTION
+            names = [leg.need("cc") for leg in legs]
+            tiers = [
+                self.parameters.commodities[n].all("interTiers", "tier")
+                for n in names
+                if n in self.parameters.commodities
+            ]
+            entries.append(
+                SpreadEntry(
+                    label=f"inter-commodity spread {spread.text('spread')}",
+                    rate=rate if by_delta else None,
                     legs=tuple(
-                        CreditLeg(underlying=_name(name), side=_side(leg), deltas=_number(leg, "i"))
+                        (name, _side(leg), _number(leg, "i")) if by_delta else (name, "A", "1")
                         for name, leg in zip(names, legs, strict=True)
                     ),
+                    tiered=any(len(tier) > 1 for tier in tiers) or bool(spread.all("pLeg")),
                 )
             )
-        return tuple(chosen)
+        return tuple(choose_credits(entries, self.parameters.commodities, self.notes))
 
 
 def _rate(record: Record, rate: str) -> str | None:
@@ -572,11 +558,13 @@ def _rate(record: Record, rate: str) -> str | None:
     return _number(found[0], "val") if found else None
 
 
-def _side(leg: Record) -> str:
-    side = leg.need("rs")
-    if side not in ("A", "B"):
-        raise InputError("neither A nor B", field="<rs>", line=leg.line)
-    return side
+def _side(leg: Record) -> Side:
+    match leg.need("rs"):
+        case "A":
+            return "A"
+        case "B":
+            return "B"
+    raise InputError("neither A nor B", field="<rs>", line=leg.line)
 
 
 def _number(record: Record, tag: str, default: str | None = None) -> str:
@@ -606,25 +594,4 @@ def _date(text: str, record: Record) -> str:
 
 
 def _units(value: Fraction, contract: Contract) -> int:
-    return to_units(_text(value), ARRAY_DECIMALS, field=f"<ra> {contract.id}")
-
-
-def _text(value: Fraction) -> str:
-    """A fraction of a power of ten as decimal text, otherwise to twelve decimals."""
-    places = 12
-    return from_units(round_half_away(value.numerator * 10**places, value.denominator), places)
-
-
-def _name(text: str) -> str:
-    """A name with characters that ids may hold: others become ``_``."""
-    return _BAD.sub("_", text)[:80]
-
-
-def _refuse_twice(contracts: list[Contract]) -> None:
-    seen: dict[str, int] = {}
-    for contract in contracts:
-        if contract.id in seen:
-            raise InputError(
-                f"a contract twice, first on line {seen[contract.id]}", field=contract.id, line=contract.line
-            )
-        seen[contract.id] = contract.line
+    return to_units(decimal_text(value), ARRAY_DECIMALS, field=f"<ra> {contract.id}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.parsers import expat
 
+from engine.importers.span_common import Progress
 from formats import InputError
 
 MAX_XML_BYTES = 4 << 30
@@ -20,8 +21,6 @@ MAX_TEXT = 4096
 MAX_CHILDREN = 100_000
 CHUNK = 1 << 20
 _DECLARATION = 200
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(slots=True)

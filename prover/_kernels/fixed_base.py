@@ -191,8 +191,7 @@ def _standard_form(scalars: Scalars) -> tuple[Blocks, npt.NDArray[np.bool_]]:
     """Absolute values as plain integers, and which of them are negative."""
     if isinstance(scalars, FieldVector):
         return standard_blocks(scalars), np.zeros(len(scalars), dtype=np.bool_)
-    positive, magnitude = int64_to_blocks(scalars)
-    return positive | magnitude, scalars < 0
+    return int64_to_blocks(scalars)
 
 
 def _piece(job: _Job, index: int, count: int) -> _Job:

@@ -30,9 +30,11 @@ from prover._kernels.vectors import (
     from_blocks,
     from_ints,
     int64_to_blocks,
+    splat_block,
     to_blocks,
     to_ints,
     words_to_blocks,
+    zero_blocks,
 )
 
 __all__ = [
@@ -79,19 +81,22 @@ def to_bytes_le(vector: FieldVector) -> bytes:
 def standard_blocks(vector: FieldVector) -> Blocks:
     """The elements as plain integers in ``[0, r)``, out of Montgomery form; for kernels."""
     standard = empty_blocks(len(vector.memory))
-    compiled.scale(standard, vector.memory, _block([1] * LANES))
+    compiled.scale(standard, vector.memory, splat_block(1))
     return standard
 
 
 def from_int64(values: np.typing.NDArray[np.int64]) -> FieldVector:
     """Signed 64-bit integers, negative ones as r - |x|. Any strides; other dtypes are TypeErrors."""
-    positive, magnitude = int64_to_blocks(values)
-    length = len(values)
+    blocks, negative = int64_to_blocks(values)
+    n = len(negative)
     if not JIT_ENABLED:
         return from_ints(int(x) for x in values)
-    difference = empty_blocks(len(positive))
-    compiled.subtract(difference, positive, magnitude)
-    return _to_montgomery(difference, length)
+    vector = _to_montgomery(blocks, n)
+    if negative.any():
+        lanes = np.zeros((len(blocks), 1, LANES), dtype=np.bool_)
+        lanes.reshape(-1)[:n] = negative
+        np.copyto(vector.memory, neg(vector).memory, where=lanes)
+    return vector
 
 
 def constant(value: int, n: int) -> FieldVector:
@@ -164,7 +169,7 @@ def dot(a: FieldVector, b: FieldVector) -> int:
     _common_length(a, b)
     if not JIT_ENABLED:
         return plain.dot(to_ints(a), to_ints(b))
-    out = empty_blocks(1)
+    out = zero_blocks(1)
     compiled.dot(out, a.memory, b.memory)
     return sum(_lanes(out)) % r
 
@@ -224,7 +229,7 @@ def evaluate(coefficients: FieldVector, x: int) -> int:
     x = check_scalar(x)
     if not JIT_ENABLED:
         return plain_domain.evaluate(to_ints(coefficients), x)
-    out = empty_blocks(1)
+    out = zero_blocks(1)
     compiled.horner(out, coefficients.memory, splat(pow(x, LANES, r)))
     return plain_domain.evaluate(_lanes(out), x)
 
@@ -274,7 +279,7 @@ def pad(a: FieldVector, n: int) -> FieldVector:
     check_vector(a)
     if len(a) > _checked_length(n):
         raise ValueError(f"{len(a)} elements do not fit into {n}")
-    blocks = empty_blocks(block_count(n))
+    blocks = zero_blocks(block_count(n))
     blocks[: len(a.memory)] = a.memory
     return FieldVector(blocks, n)
 
@@ -282,20 +287,23 @@ def pad(a: FieldVector, n: int) -> FieldVector:
 def roll(a: FieldVector, k: int) -> FieldVector:
     """Rotated to the left: element i becomes element (i + k) mod n, values of p(X) those of p(w^k X)."""
     check_vector(a)
-    return _from_rows(np.roll(_rows(a), -k, axis=0))
+    n, lanes = len(a), LANES
+    if n % lanes:
+        return _from_rows(np.roll(_rows(a), -k, axis=0))
+    blocks, lane = divmod(k, lanes)
+    out = empty_blocks(len(a.memory))
+    out[:, :, : lanes - lane] = np.roll(a.memory, -blocks, axis=0)[:, :, lane:]
+    out[:, :, lanes - lane :] = np.roll(a.memory, -blocks - 1, axis=0)[:, :, :lane]
+    return FieldVector(out, n)
 
 
 def splat(x: int) -> Blocks:
     """One writable block with x in every lane."""
-    return _montgomery_block([x] * LANES)
+    return splat_block(x * R % r)
 
 
 def _montgomery_block(values: list[int]) -> Blocks:
-    return _block([x * R % r for x in values])
-
-
-def _block(values: list[int]) -> Blocks:
-    return to_blocks(values)
+    return to_blocks([x * R % r for x in values])
 
 
 def _lanes(block: Blocks) -> list[int]:

@@ -59,11 +59,26 @@ class FieldVector:
 
 
 def empty_blocks(count: int, limbs: int = LIMBS) -> Blocks:
-    """uint64[count, limbs, 8] of zeros, aligned to cache lines (a speed matter only)."""
+    """uint64[count, limbs, 8], not set to anything, aligned to cache lines (a speed matter only)."""
     words = count * limbs * LANES
-    raw = np.zeros(words + LANES, dtype=np.uint64)
-    offset = -(raw.ctypes.data // 8) % LANES
+    raw = np.empty(words + LANES, dtype=np.uint64)
+    offset = -(raw.__array_interface__["data"][0] // 8) % LANES
     return raw[offset : offset + words].reshape(count, limbs, LANES)
+
+
+def zero_blocks(count: int, limbs: int = LIMBS) -> Blocks:
+    """``empty_blocks`` of zeros."""
+    blocks = empty_blocks(count, limbs)
+    blocks.fill(0)
+    return blocks
+
+
+def splat_block(value: int, limbs: int = LIMBS) -> Blocks:
+    """One block with an integer below 2^(52 limbs), as it is, in every lane."""
+    block = empty_blocks(1, limbs)
+    for j in range(limbs):
+        block[0, j] = value >> (LIMB_BITS * j) & LIMB_MASK
+    return block
 
 
 def block_count(length: int) -> int:
@@ -149,15 +164,16 @@ def check_int64(values: object) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(values, dtype=np.int64)
 
 
-def int64_to_blocks(values: Any) -> tuple[Blocks, Blocks]:
-    """``(positive parts, negative parts)`` of an int64 array as plain blocks: their difference is the array."""
+def int64_to_blocks(values: Any) -> tuple[Blocks, npt.NDArray[np.bool_]]:
+    """The absolute values of an int64 array as plain blocks, and which are negative."""
     array = check_int64(values)
-    unsigned = array.view(np.uint64)
     negative = array < 0
-    zero = np.uint64(0)
-    positive = np.where(negative, zero, unsigned)
-    magnitude = np.where(negative, ~unsigned + np.uint64(1), zero)  # exact for -2^63 too
-    return words_to_blocks(positive[:, None]), words_to_blocks(magnitude[:, None])
+    magnitude = np.zeros(block_count(len(array)) * LANES, dtype=np.uint64)
+    magnitude[: len(array)] = np.abs(array).view(np.uint64)  # -2^63 stays as it is, and is 2^63 without sign
+    blocks = zero_blocks(block_count(len(array)))
+    blocks[:, 0, :] = (magnitude & _MASK).reshape(-1, LANES)
+    blocks[:, 1, :] = (magnitude >> np.uint64(LIMB_BITS)).reshape(-1, LANES)
+    return blocks, negative
 
 
 def bytes_to_words(data: bytes) -> npt.NDArray[np.uint64]:

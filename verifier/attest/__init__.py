@@ -1,6 +1,7 @@
 """Commitments in the real world: signed snapshots, attested commitments, trust, challenges, receipts."""
 
-from verifier.attest.accept import Acceptance, Attested, Authenticated, Known, Memory, Sighting, accept, authenticate
+from verifier.attest.accept import accept, authenticate, check_snapshot_attested
+from verifier.attest.acceptance import Acceptance, Attested, Authenticated, Known, Memory, Sighting
 from verifier.attest.challenge import Challenge
 from verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
 from verifier.attest.receipt import Receipt, ReceiptPayload
@@ -26,4 +27,5 @@ __all__ = [
     "Trust",
     "accept",
     "authenticate",
+    "check_snapshot_attested",
 ]

@@ -6,181 +6,22 @@ from before (a ledger's business) comes in through ``Known``; what to remember g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, NoReturn, Protocol
+from collections.abc import Sequence
+from typing import NoReturn
 
-from engine.decimals import format_time, parse_time
+from engine.decimals import parse_time
 from engine.snapshot import Snapshot
 from formats import InputError, VerificationError
-from formats.canonical import keccak256
+from verifier.attest.acceptance import Acceptance, Attested, Authenticated, Known, Memory
 from verifier.attest.challenge import Challenge
 from verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
-from verifier.attest.receipt import AttestedBy, Receipt, ReceiptPart, ReceiptPayload, ReceiptSnapshot
-from verifier.attest.trust import Quorum, SnapshotRule, Trust
+from verifier.attest.trust import Trust
 from verifier.commitments import CommitmentPart
 from verifier.statement import Statement
-from verifier.verify import Accepted, verify
+from verifier.verify import verify
 
 #: Without a trust file to say otherwise.
 CLOCK_SKEW_SECONDS = 30
-
-
-class Sighting(NamedTuple):
-    """The newest payload seen of a stream: its number, and its digest in hex."""
-
-    sequence: int
-    digest: str
-
-
-class Known(Protocol):
-    """What a verifier remembers."""
-
-    def newest(self, stream: Stream) -> Sighting | None:
-        """The highest number accepted before in a stream."""
-
-    def challenge_used(self, digest: bytes) -> bool:
-        """Whether a proof was accepted for this challenge."""
-
-    def statement_accepted(self, digest: bytes) -> bool:
-        """Whether a proof of this statement was accepted: the replay guard."""
-
-
-@dataclass
-class Memory:
-    """``Known`` in memory: of use in one process, and as the empty memory of who keeps no ledger."""
-
-    sightings: dict[Stream, Sighting] = field(default_factory=dict)
-    challenges: set[bytes] = field(default_factory=set)
-    statements: set[bytes] = field(default_factory=set)
-
-    def newest(self, stream: Stream) -> Sighting | None:
-        """As in ``Known``."""
-        return self.sightings.get(stream)
-
-    def challenge_used(self, digest: bytes) -> bool:
-        """As in ``Known``."""
-        return digest in self.challenges
-
-    def statement_accepted(self, digest: bytes) -> bool:
-        """As in ``Known``."""
-        return digest in self.statements
-
-    def remember(self, acceptance: Acceptance) -> None:
-        """Record an acceptance."""
-        self.sightings.update(acceptance.sightings)
-        self.statements.add(acceptance.statement_digest)
-        if acceptance.challenge is not None:
-            self.challenges.add(acceptance.challenge.digest())
-
-
-@dataclass(frozen=True)
-class Attested:
-    """An attestation that was accepted, and the quorum that signed it."""
-
-    attestation: Attestation
-    quorum: Quorum
-
-    def facts(self) -> AttestedBy:
-        """For a receipt."""
-        return AttestedBy(
-            attestation=self.attestation.digest().hex(),
-            rule=self.quorum.rule.name,
-            sequence=self.attestation.payload.sequence,
-            signers=self.quorum.signers,
-        )
-
-
-@dataclass(frozen=True)
-class Authenticated:
-    """The signed facts behind a statement.
-
-    Attributes:
-        snapshot: who signed the snapshot.
-        parts: who attested each part of the statement, in its order.
-    """
-
-    snapshot: Attested
-    parts: tuple[Attested, ...]
-
-
-@dataclass(frozen=True)
-class Acceptance:
-    """A proof that was accepted, and under what.
-
-    Attributes:
-        accepted: statement and statement digest.
-        proof: the proof's bytes.
-        snapshot: the statement's.
-        time_ms: when, by the verifier's clock.
-        trust: the trust file, or None: then nothing is authenticated.
-        authenticated: who signed what; None exactly when ``trust`` is.
-        challenge: the challenge that the proof answers, or None.
-    """
-
-    accepted: Accepted
-    proof: bytes
-    snapshot: Snapshot
-    time_ms: int
-    trust: Trust | None = None
-    authenticated: Authenticated | None = None
-    challenge: Challenge | None = None
-
-    @property
-    def statement(self) -> Statement:
-        """What was proved."""
-        return self.accepted.statement
-
-    @property
-    def statement_digest(self) -> bytes:
-        """The replay guard's key."""
-        return self.accepted.statement_digest
-
-    @property
-    def attested(self) -> tuple[Attested, ...]:
-        """The snapshot's and every part's, in this order; empty without trust."""
-        if self.authenticated is None:
-            return ()
-        return (self.authenticated.snapshot, *self.authenticated.parts)
-
-    @property
-    def sightings(self) -> Mapping[Stream, Sighting]:
-        """What to remember of each stream."""
-        payloads = [item.attestation.payload for item in self.attested]
-        return {payload.stream: Sighting(payload.sequence, payload.digest.hex()) for payload in payloads}
-
-    def receipt(self, *, software: str) -> Receipt:
-        """The record of it; ``software`` is name and version of the program. Unsigned."""
-        statement, claim, seen = self.statement, self.statement.claim, self.authenticated
-        parts = []
-        for i, part in enumerate(statement.parts):
-            by = seen.parts[i] if seen else None
-            payload = by.attestation.payload if by else None
-            expires = payload.expires if isinstance(payload, CommitmentPayload) else None
-            parts.append(ReceiptPart(part=part, attested=by.facts() if by else None, expires=expires))
-        return Receipt(
-            payload=ReceiptPayload(
-                time=format_time(self.time_ms),
-                software=software,
-                verifier=self.trust.verifier if self.trust else None,
-                statement=self.statement_digest.hex(),
-                proof=keccak256(self.proof).hex(),
-                srs=statement.srs.digest.hex(),
-                snapshot=ReceiptSnapshot(
-                    digest=statement.snapshot_digest.hex(),
-                    name=self.snapshot.name,
-                    time=self.snapshot.time,
-                    attested=seen.snapshot.facts() if seen else None,
-                ),
-                ratio=f"{claim.num}/{claim.den}",
-                requirement=claim.requirement,
-                limits=tuple(str(limit) for limit in statement.limits),
-                parts=tuple(parts),
-                context=statement.context.hex(),
-                trust=self.trust.digest().hex() if self.trust else None,
-                challenge=self.challenge.digest().hex() if self.challenge else None,
-            )
-        )
 
 
 def accept(
@@ -211,7 +52,7 @@ def accept(
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: an attestation, the challenge or the proof is refused, or it was accepted before.
     """
-    known = known or Memory()
+    known = Memory() if known is None else known
     if statement.snapshot_digest != snapshot.digest():
         raise InputError("the statement is about another snapshot", field="snapshot")
     if trust is None and attestations:
@@ -263,68 +104,66 @@ def authenticate(
     Raises:
         VerificationError: which one is refused, and why.
     """
-    known = known or Memory()
-    _refuse_double([attestation.payload.stream for attestation in attestations])
-    quorums = []
-    for attestation in attestations:
-        quorums.append(Attested(attestation, trust.quorum(attestation)))
-        _check_sequence(attestation, known)
-    of_snapshot = [a for a in quorums if isinstance(a.attestation.payload, SnapshotPayload)]
-    if len(of_snapshot) != 1:
-        found = "nobody signed the snapshot" if not of_snapshot else "more than one snapshot is attested"
-        _refuse("snapshot attestation", found, "give one attestation of the snapshot with --attestation")
-    check_snapshot_attested(of_snapshot[0], snapshot, trust)
-    check_snapshot_age(of_snapshot[0], trust, now_ms=now_ms)
-    of_parts = [a for a in quorums if isinstance(a.attestation.payload, CommitmentPayload)]
-    parts = tuple(_attested_part(part, statement, of_parts) for part in statement.parts)
-    used = {part.attestation.digest() for part in parts}
-    for item in of_parts:
-        payload = item.attestation.payload
-        if item.attestation.digest() not in used:
-            _refuse("attestation", f"{_named(payload)} is attested, and not in the commitments that were given")
-    for item in parts:
-        _check_current(item.attestation.payload, trust, now_ms)
+    known = Memory() if known is None else known
+    snapshots: list[Attested[SnapshotPayload]] = []
+    commitments: list[Attested[CommitmentPayload]] = []
+    for attestation in _merged(attestations):
+        payload, quorum = attestation.payload, trust.quorum(attestation)
+        _check_sequence(payload, known)
+        if isinstance(payload, SnapshotPayload):
+            snapshots.append(Attested(payload, quorum.rule.name, quorum.signers))
+        else:
+            commitments.append(Attested(payload, quorum.rule.name, quorum.signers))
+    if not snapshots:
+        _refuse("snapshot attestation", "nobody signed the snapshot", "give its attestation with --attestation")
+    if len(snapshots) > 1:
+        _refuse("snapshot attestation", "more than one snapshot is attested", "give the attestation of one")
+    (of_snapshot,) = snapshots
+    check_snapshot_attested(of_snapshot.payload, snapshot)
+    check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
+    parts = tuple(_attested_part(part, statement, commitments) for part in statement.parts)
+    for item in commitments:
+        if item not in parts:
+            _refuse("attestation", f"{_named(item.payload)} is attested, and not in the commitments that were given")
+    for part in parts:
+        _check_current(part.payload, trust, now_ms)
     accounts = {part.alias for part in statement.parts}
     if len(accounts) > 1:
         listed = ", ".join(sorted(repr(name[:80]) for name in accounts))
         _refuse("account", f"parts of different accounts do not add up: {listed}")
-    return Authenticated(of_snapshot[0], parts)
+    return Authenticated(of_snapshot, parts)
 
 
-def check_snapshot_attested(attested: Attested, snapshot: Snapshot, trust: Trust) -> None:  # noqa: ARG001
+def check_snapshot_attested(payload: SnapshotPayload, snapshot: Snapshot) -> None:
     """Raises VerificationError when an attestation is of another snapshot."""
-    payload = attested.attestation.payload
-    if not isinstance(payload, SnapshotPayload):
-        _refuse("snapshot attestation", "attests a commitment, not a snapshot")
     expected = SnapshotPayload.of(snapshot, series=payload.series, sequence=payload.sequence)
     for name in ("snapshot", "market", "time", "slot_maps"):
         if getattr(payload, name) != getattr(expected, name):
             _refuse("snapshot attestation", f"{_named(payload)} is another snapshot: its {name} differs")
 
 
-def check_snapshot_age(attested: Attested, trust: Trust, *, now_ms: int) -> None:
+def check_snapshot_age(payload: SnapshotPayload, trust: Trust, *, now_ms: int) -> None:
     """Raises VerificationError for a snapshot that is stale or from the future by the trust file."""
-    rule, payload = attested.quorum.rule, attested.attestation.payload
-    if not isinstance(rule, SnapshotRule) or not isinstance(payload, SnapshotPayload):
-        raise TypeError("an attested snapshot has a snapshot's rule")
+    allowed = trust.snapshot_rule(payload.series).max_age_seconds
     age, skew = now_ms - parse_time(payload.time), 1000 * trust.clock_skew_seconds
-    if age > 1000 * rule.max_age_seconds + skew:
+    if age > 1000 * allowed + skew:
         _refuse(
             "snapshot age",
-            f"the snapshot is stale: taken {age // 1000} s ago, at most {rule.max_age_seconds} s are allowed",
+            f"the snapshot is stale: taken {age // 1000} s ago, at most {allowed} s are allowed",
             "ask for a proof on a newer snapshot",
         )
     if age < -skew:
-        _refuse(
-            "snapshot age", f"the snapshot is from the future: {-age // 1000} s ahead of the clock", "check the clock"
-        )
+        ahead = -age // 1000
+        _refuse("snapshot age", f"the snapshot is from the future: {ahead} s ahead of the clock", "check the clock")
 
 
-def _attested_part(part: CommitmentPart, statement: Statement, attested: Sequence[Attested]) -> Attested:
+def _attested_part(
+    part: CommitmentPart, statement: Statement, attested: Sequence[Attested[CommitmentPayload]]
+) -> Attested[CommitmentPayload]:
     """The attestation of one part of a statement."""
     for item in attested:
-        payload = item.attestation.payload
-        if not isinstance(payload, CommitmentPayload) or payload.points != part.points:
+        payload = item.payload
+        if payload.points != part.points:
             continue
         expected = {
             "role": part.role,
@@ -345,9 +184,7 @@ def _attested_part(part: CommitmentPart, statement: Statement, attested: Sequenc
     )
 
 
-def _check_current(payload: SnapshotPayload | CommitmentPayload, trust: Trust, now_ms: int) -> None:
-    if not isinstance(payload, CommitmentPayload):
-        raise TypeError("a part is attested by a commitment's payload")
+def _check_current(payload: CommitmentPayload, trust: Trust, now_ms: int) -> None:
     skew = 1000 * trust.clock_skew_seconds
     if now_ms >= parse_time(payload.expires) + skew:
         _refuse("commitment attestation", f"{_named(payload)} has expired: {payload.expires}", "ask for a new one")
@@ -358,9 +195,8 @@ def _check_current(payload: SnapshotPayload | CommitmentPayload, trust: Trust, n
         _refuse("beneficiary", f"{_named(payload)} is held for {held!r}, not for {trust.beneficiary[:80]!r}")
 
 
-def _check_sequence(attestation: Attestation, known: Known) -> None:
+def _check_sequence(payload: SnapshotPayload | CommitmentPayload, known: Known) -> None:
     """The newest of its stream, and no contradiction of what was seen under its number."""
-    payload = attestation.payload
     seen = known.newest(payload.stream)
     if seen is None or payload.sequence > seen.sequence:
         return
@@ -370,10 +206,18 @@ def _check_sequence(attestation: Attestation, known: Known) -> None:
         _refuse("sequence", f"{_named(payload)} contradicts what was signed before under the same number")
 
 
-def _refuse_double(streams: Sequence[Stream]) -> None:
-    for i, stream in enumerate(streams):
-        if stream in streams[:i]:
-            _refuse("attestation", f"{' '.join(name[:80] for name in stream)} is attested twice: give the newest only")
+def _merged(attestations: Sequence[Attestation]) -> list[Attestation]:
+    """Attestations of the same thing as one, with the signatures of all; at most one of each stream."""
+    by_stream: dict[Stream, Attestation] = {}
+    for attestation in attestations:
+        payload = attestation.payload
+        first = by_stream.get(payload.stream)
+        if first is not None and first.payload != payload:
+            numbers = {first.payload.sequence, payload.sequence}
+            what = "contradict each other" if len(numbers) == 1 else "are of one stream: give the newest only"
+            _refuse("sequence", f"{_named(first.payload)} and {_named(payload)} {what}")
+        by_stream[payload.stream] = attestation if first is None else first.combined(attestation)
+    return list(by_stream.values())
 
 
 def _named(payload: SnapshotPayload | CommitmentPayload) -> str:

@@ -16,7 +16,7 @@ from verifier.commitments import CommitmentPart
 
 
 class AttestedBy(Model):
-    """An attestation that was accepted: its digest, and the names of the trusted keys that signed it."""
+    """An attestation that was accepted: the digest of its payload, and the names of the trusted keys that signed."""
 
     attestation: Digest
     rule: Name

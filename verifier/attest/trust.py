@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NoReturn, Self
+from typing import ClassVar, NoReturn, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,8 @@ from verifier.attest.documents import Attestation, CommitmentPayload, Name, Snap
 from verifier.commitments import Role
 
 MAX_SECONDS = 366 * 86_400
+
+R = TypeVar("R", bound="Rule")
 
 
 class Rule(Model):
@@ -86,10 +88,14 @@ class Trust(Document):
     def _names(self) -> dict[tuple[str, str], str]:
         return {(key.scheme, key.public_key): key.name for key in self.keys}
 
+    def snapshot_rule(self, series: str) -> SnapshotRule:
+        """The rule for a series. Raises VerificationError where there is none."""
+        return _find(self.snapshots, series, "snapshots of the series")
+
     def rule_for(self, payload: SnapshotPayload | CommitmentPayload) -> Rule:
         """The rule that a payload falls under. Raises VerificationError where there is none: it is not trusted."""
         if isinstance(payload, SnapshotPayload):
-            return _find(self.snapshots, payload.series, "snapshots of the series")
+            return self.snapshot_rule(payload.series)
         rules: dict[Role, tuple[Rule, ...]] = {"positions": self.positions, "collateral": self.collateral}
         return _find(rules[payload.role], payload.issuer, f"attestations of {payload.role} by")
 
@@ -131,7 +137,7 @@ class Quorum:
     signers: tuple[str, ...]
 
 
-def _find(rules: Sequence[Rule], name: str, what: str) -> Rule:
+def _find(rules: Sequence[R], name: str, what: str) -> R:
     for rule in rules:
         if rule.name == name:
             return rule

@@ -1,0 +1,516 @@
+"""SPAN risk parameter files in the expanded unpacked format (``.pa2``), into ``RiskArrays``: nothing is priced.
+
+Columns are those of CME's layout pages, "Risk Parameter File Layouts for the Positional Formats", expanded format, of
+record types 0, 2, 3, 4 (short option minimum), 6, 81/82, B, C, E, P and S; counted from 1, both ends included. Types 1,
+5 and T are of no consequence for a single currency and are passed over. Any other type is refused by name, unless the
+caller says that it may be ignored.
+
+Traps of the format, and what happens here:
+
+* an array value is five digits, then its sign; positive is a loss of one contract long (turned round);
+* a contract is an 81 and an 82 line; its identity needs the day or week codes of both months;
+* a settlement of all nines is no price; with the flag Y the price is in the 14-digit field;
+* CBT prices end in eighths of a tick (alignment 0), of a 32nd (C) or a 64th (K);
+* the risk exponent of type 2 multiplies arrays and charges; type B scales deltas;
+* lines lose their trailing blanks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from engine.decimals import to_units
+from engine.exact import round_half_away
+from engine.importers.span_common import (
+    MAX_CONTRACTS,
+    NOTES,
+    Progress,
+    Side,
+    SpreadEntry,
+    choose_credits,
+    currency_assets,
+    decimal_text,
+    refuse_repeated,
+    refuse_unknown,
+    safe_name,
+)
+from engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArrays
+from engine.spread_rules import CalendarLeg, CalendarRules, CalendarSpread, QuoteAmount, Tier
+from formats import InputError, IntArray
+
+MAX_LINE = 512
+MAX_LINES = 50_000_000
+FILE_FORMAT = "U2"
+NO_PRICE = frozenset("9")
+PASSED_OVER = ("1 ", "5 ", "T ")
+READ = ("0 ", "2 ", "3 ", "4 ", "6 ", "81", "82", "B ", "C ", "E ", "P ", "S ")
+OPTIONS = ("OOF", "OOP", "OOC")
+_IDENTITY = ((3, 5), (6, 15), (26, 28), (29, 29), (30, 35), (36, 37), (39, 44), (45, 46), (48, 54))
+_SERIES_B = ((3, 5), (6, 15), (16, 18), (19, 24), (25, 26), (28, 33), (34, 35))
+#: Truncated first decimals of k/8: the last digit of a price in eighths.
+_EIGHTHS = {"0": 0, "1": 1, "2": 2, "3": 3, "5": 4, "6": 5, "7": 6, "8": 7}
+_TICKS = {"C": 32, "K": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One record."""
+
+    number: int
+    text: str
+
+    def at(self, first: int, last: int) -> str:
+        """The text of columns ``first`` to ``last``, without blanks around it."""
+        return self.text[first - 1 : last].strip()
+
+    def whole(self, first: int, last: int, default: int = 0) -> int:
+        """A number without sign. Raises InputError."""
+        text = self.at(first, last)
+        if not text:
+            return default
+        if not re.fullmatch(r"[0-9]{1,20}", text):
+            raise InputError(
+                "not a number", field=f"type {self.text[:2].strip()} columns {first}-{last}", line=self.number
+            )
+        return int(text)
+
+    def signed(self, first: int, last: int) -> int:
+        """A number whose sign is in the column after it. Raises InputError."""
+        sign = self.text[last : last + 1]
+        if sign not in ("", " ", "+", "-"):
+            raise InputError("not a sign", field=f"type {self.text[:2].strip()} column {last + 1}", line=self.number)
+        return -self.whole(first, last) if sign == "-" else self.whole(first, last)
+
+
+@dataclass(slots=True)
+class Commodity:
+    """A combined commodity and its parameters."""
+
+    code: str
+    currency: str
+    exponent: Fraction
+    premium: bool
+    families: set[tuple[str, str, str]] = field(default_factory=set)
+    tiers: list[Tier] = field(default_factory=list)
+    series: list[tuple[int, CalendarSpread]] = field(default_factory=list)
+    tiered: list[tuple[int, CalendarSpread]] = field(default_factory=list)
+    minimum: Fraction = Fraction(0)
+    scan: Fraction | None = None
+    inter_tiers: bool = False
+
+
+def import_pa2(
+    path: str | Path,
+    *,
+    lots: Mapping[str, str],
+    prices: Mapping[str, str] | None = None,
+    ignore: Collection[str] = (),
+    progress: Progress | None = None,
+) -> RiskArrays:
+    """Read a ``.pa2`` file.
+
+    Args:
+        path: the file.
+        lots: contracts in a lot by combined commodity code, decimal text; only these commodities are imported.
+        prices: prices of collateral assets in the file's currency.
+        ignore: record types that are not read and may be passed over all the same, such as ``V``; ``4`` passes over
+            delivery charges alone.
+        progress: called with bytes read and bytes in all.
+
+    Raises:
+        InputError: names the file, the line, the record type and the reason.
+    """
+    reader = _Reader(lots, ignore)
+    try:
+        for line in _lines(path, progress):
+            try:
+                reader.take(line)
+            except InputError as error:
+                raise error.located(line=line.number) from None
+        return reader.build(Path(path).name, prices or {})
+    except InputError as error:
+        raise error.located(file=str(path)) from None
+
+
+def _lines(path: str | Path, progress: Progress | None) -> Iterator[Line]:
+    try:
+        size, done = Path(path).stat().st_size, 0
+        with Path(path).open("rb") as file:
+            number = 0
+            while raw := file.readline(MAX_LINE + 1):
+                number, done = number + 1, done + len(raw)
+                if len(raw) > MAX_LINE or number > MAX_LINES:
+                    raise InputError(f"a line longer than {MAX_LINE}, or more than {MAX_LINES} lines", line=number)
+                if progress is not None and number % 16_384 == 0:
+                    progress(done, size)
+                text = raw.decode("latin-1").rstrip("\r\n")
+                if text.strip("\x1a "):
+                    yield Line(number, text)
+    except OSError as error:
+        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}") from None
+
+
+class _Reader:
+    def __init__(self, lots: Mapping[str, str], ignore: Collection[str]) -> None:
+        self._lots, self._ignore = lots, {kind.strip() for kind in ignore}
+        self._date = self._created = ""
+        self._held: set[str] = set()
+        self._commodities: dict[str, Commodity] = {}
+        self._owner: dict[tuple[str, str, str], Commodity] = {}
+        self._prices: dict[tuple[str, ...], Line] = {}
+        self._series: dict[tuple[str, ...], Line] = {}
+        self._first: Line | None = None
+        self._pairs: list[tuple[Line, Line, Commodity]] = []
+        self._spreads: list[tuple[int, SpreadEntry]] = []
+        self._notes = list(NOTES)
+        self._passed: dict[str, int] = defaultdict(int)
+
+    def take(self, line: Line) -> None:
+        """One record. Raises InputError."""
+        kind = line.text[:2].ljust(2)
+        if not self._date and kind != "0 ":
+            raise InputError("the first record is no type 0: not an expanded-format SPAN file", line=line.number)
+        if self._first is not None and kind != "82":
+            raise InputError("an 81 record without its 82", line=self._first.number)
+        if kind in PASSED_OVER or (kind not in READ and kind.strip() in self._ignore):
+            self._passed[kind.strip()] += 1
+            return
+        if kind not in READ:
+            raise InputError(
+                f"record type {kind.strip()}: not read here",
+                field="record type",
+                line=line.number,
+                hint="the types that are read: " + ", ".join(k.strip() for k in READ),
+            )
+        match kind:
+            case "0 ":
+                self._header(line)
+            case "2 ":
+                self._commodity(line)
+            case "P ":
+                self._prices[line.at(3, 5), line.at(6, 15), line.at(16, 18)] = line
+            case "B ":
+                self._series[tuple(line.at(*columns) for columns in _SERIES_B)] = line
+            case "6 ":
+                self._inter(line)
+            case "81":
+                self._first = line
+            case "82":
+                self._pair(line)
+            case _:
+                commodity = self._commodities.get(line.at(3, 8))
+                if commodity is not None:
+                    {"3 ": self._tiers, "4 ": self._minimum, "C ": self._tier_spread, "E ": self._series_spread}.get(
+                        kind, self._scanning
+                    )(line, commodity)
+
+    def _header(self, line: Line) -> None:
+        if line.at(36, 37) != FILE_FORMAT:
+            raise InputError(
+                f'file format "{line.at(36, 37)}": this program reads {FILE_FORMAT} (expanded, unpacked)',
+                field="type 0 columns 36-37",
+                line=line.number,
+            )
+        self._date = line.at(9, 16)
+        if not re.fullmatch(r"[0-9]{8}", self._date):
+            raise InputError("not a date CCYYMMDD", field="type 0 columns 9-16", line=line.number)
+        self._created = line.at(24, 35)
+
+    def _commodity(self, line: Line) -> None:
+        code = line.at(7, 12)
+        self._held.add(code)
+        if code not in self._lots:
+            return
+        style = line.at(18, 18) or "P"
+        if style not in ("P", "F"):
+            raise InputError(
+                f"option margin style {style}: P or F are read", field="type 2 column 18", line=line.number
+            )
+        commodity = self._commodities.setdefault(
+            code, Commodity(code, line.at(14, 16), Fraction(10) ** line.whole(13, 13), style == "P")
+        )
+        for k in range(6):
+            product = line.at(23 + 16 * k, 32 + 16 * k)
+            if product:
+                if line.whole(36 + 16 * k, 36 + 16 * k):
+                    raise InputError(
+                        "arrays with a decimal locator of their own (types 83 and 84) are not read",
+                        field=f"type 2 {product}",
+                        line=line.number,
+                    )
+                key = (line.at(3, 5), product, line.at(33 + 16 * k, 35 + 16 * k))
+                commodity.families.add(key)
+                self._owner[key] = commodity
+
+    def _tiers(self, line: Line, commodity: Commodity) -> None:
+        for k in range(4):
+            number = line.whole(11 + 14 * k, 12 + 14 * k)
+            if number:
+                first, last = line.at(13 + 14 * k, 18 + 14 * k), line.at(19 + 14 * k, 24 + 14 * k)
+                commodity.tiers.append(Tier(number=number, first=first or None, last=last or None))
+
+    def _minimum(self, line: Line, commodity: Commodity) -> None:
+        if line.at(9, 10) not in ("", "01") and "4" not in self._ignore:
+            raise InputError(
+                f"delivery charges by method {line.at(9, 10)} are not read",
+                field=f"type 4 {commodity.code}",
+                line=line.number,
+                hint="pass type 4 over to import without them",
+            )
+        commodity.minimum = max(commodity.minimum, line.whole(63, 69) * commodity.exponent)
+        if line.at(79, 79) == "1":
+            self._notes.append(
+                f"{commodity.code}: the minimum is on the greater of short calls and puts: all are counted"
+            )
+
+    def _scanning(self, line: Line, commodity: Commodity) -> None:
+        method = line.at(9, 10)
+        if method == "30":
+            rates = [line.whole(104 + 7 * k, 110 + 7 * k) for k in range(5)]
+            commodity.minimum = max(commodity.minimum, max(rates) * commodity.exponent)
+        elif method in ("20", "23"):
+            commodity.inter_tiers = True
+        elif method != "01":
+            raise InputError(
+                f"scanning by tiers (method {method}) is not read", field=f"type S {commodity.code}", line=line.number
+            )
+
+    def _tier_spread(self, line: Line, commodity: Commodity) -> None:
+        legs = []
+        for k in range(8):
+            if line.whole(22 + 7 * k, 23 + 7 * k):
+                tier, ratio = line.whole(24 + 7 * k, 25 + 7 * k), line.whole(26 + 7 * k, 27 + 7 * k)
+                legs.append(CalendarLeg(tier=tier, ratio=str(ratio), side=_side(line, 28 + 7 * k)))
+        self._add_spread(line, commodity.tiered, line.whole(11, 12), line.whole(15, 21) * commodity.exponent, legs)
+
+    def _series_spread(self, line: Line, commodity: Commodity) -> None:
+        legs = []
+        for k in range(4):
+            month = line.at(21 + 14 * k, 24 + 14 * k)
+            if month:
+                period = f"20{month}{line.at(25 + 14 * k, 26 + 14 * k)}"
+                ratio = decimal_text(Fraction(line.whole(28 + 14 * k, 33 + 14 * k), 10**4))
+                legs.append(CalendarLeg(period=period, ratio=ratio, side=_side(line, 34 + 14 * k)))
+        self._add_spread(line, commodity.series, line.whole(9, 13), line.whole(14, 20) * commodity.exponent, legs)
+
+    def _add_spread(
+        self,
+        line: Line,
+        spreads: list[tuple[int, CalendarSpread]],
+        priority: int,
+        charge: Fraction,
+        legs: list[CalendarLeg],
+    ) -> None:
+        if len(legs) < 2:
+            raise InputError("fewer than two legs", field=f"type {line.text[:1]}", line=line.number)
+        if charge:
+            amount = QuoteAmount(amount=decimal_text(charge))
+            spreads.append((priority, CalendarSpread(charge=amount, legs=tuple(legs))))
+
+    def _inter(self, line: Line) -> None:
+        legs = []
+        for k in range(4):
+            code = line.at(21 + 18 * k, 26 + 18 * k)
+            if code:
+                deltas = decimal_text(Fraction(line.whole(27 + 18 * k, 33 + 18 * k), 10**4))
+                legs.append((code, _side(line, 34 + 18 * k), deltas))
+        # percent with four decimals, so a fraction with six
+        rate = line.whole(10, 16)
+        stated = line.at(89, 90) in ("", "01") and 0 < rate <= 10**6 and len(legs) > 1
+        label = f"inter-commodity spread {line.at(6, 9)}"
+        entry = SpreadEntry(label, decimal_text(Fraction(rate, 10**6)) if stated else None, tuple(legs))
+        self._spreads.append((line.whole(6, 9), entry))
+
+    def _pair(self, second: Line) -> None:
+        first, self._first = self._first, None
+        if first is None:
+            raise InputError("an 82 record without its 81", line=second.number)
+        if any(first.at(*columns) != second.at(*columns) for columns in _IDENTITY):
+            raise InputError("an 82 record of another contract than the 81 before it", line=second.number)
+        commodity = self._owner.get((first.at(3, 5), first.at(6, 15), first.at(26, 28)))
+        if commodity is not None:
+            if len(self._pairs) >= MAX_CONTRACTS:
+                raise InputError(f"more than {MAX_CONTRACTS} contracts: import fewer commodities", field="lots")
+            self._pairs.append((first, second, commodity))
+
+    def build(self, name: str, prices: Mapping[str, str]) -> RiskArrays:
+        """The document. Raises InputError."""
+        refuse_unknown(self._lots, self._held)
+        currencies = {commodity.currency for commodity in self._commodities.values()}
+        if len(currencies) != 1:
+            raise InputError(f"commodities of several currencies: {', '.join(sorted(currencies))}", field="type 2")
+        instruments, gains, deltas = [], [], []
+        seen: dict[str, int] = {}
+        unpriced = 0
+        for first, second, commodity in self._pairs:
+            try:
+                contract = self._contract(first, second, commodity)
+            except InputError as error:
+                raise error.located(line=first.number) from None
+            if contract is None:
+                unpriced += 1
+                continue
+            refuse_repeated(seen, contract.id, first.number)
+            instruments.append(contract)
+            values = [first.signed(55 + 6 * k, 59 + 6 * k) for k in range(9)]
+            values += [second.signed(55 + 6 * k, 59 + 6 * k) for k in range(7)]
+            gains.append([-to_units(decimal_text(v * commodity.exponent), ARRAY_DECIMALS) for v in values])
+            scale = self._scale(first)
+            delta = Fraction(second.signed(97, 101), 10**4) * scale * DELTA
+            deltas.append(round_half_away(delta.numerator, delta.denominator))
+        if not instruments:
+            raise InputError("no contract of these commodities", field="lots")
+        if unpriced:
+            self._notes.append(f"{unpriced} options without a settlement price are left out")
+        if self._passed:
+            listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(self._passed.items()))
+            self._notes.append(f"record types passed over: {listed}")
+        entries = [
+            entry._replace(
+                tiered=any(self._commodities[leg[0]].inter_tiers for leg in entry.legs if leg[0] in self._commodities)
+            )
+            for _, entry in sorted(self._spreads, key=lambda item: item[0])
+        ]
+        chosen = choose_credits(entries, self._commodities, self._notes)
+        used = self._commodities.values()
+        return RiskArrays(
+            time=f"{self._date[:4]}-{self._date[4:6]}-{self._date[6:]}T00:00:00Z",
+            quote=currencies.pop(),
+            source=f"SPAN {FILE_FORMAT} {name}, created {self._created}"[:500],
+            notes=tuple(self._notes),
+            instruments=tuple(instruments),
+            gains=IntArray(np.array(gains, dtype=np.int64)),
+            deltas=IntArray(np.array(deltas, dtype=np.int64)),
+            short_option_minimums={safe_name(c.code): decimal_text(c.minimum) for c in used},
+            price_scans={safe_name(c.code): decimal_text(c.scan) for c in used if c.scan},
+            calendars={
+                safe_name(c.code): CalendarRules(
+                    tiers=tuple(c.tiers),
+                    spreads=tuple(
+                        s for part in (c.series, c.tiered) for _, s in sorted(part, key=lambda item: item[0])
+                    ),
+                )
+                for c in used
+            },
+            credits=tuple(chosen),
+            assets=currency_assets(next(iter(self._commodities.values())).currency, prices),
+        )
+
+    def _contract(self, first: Line, second: Line, commodity: Commodity) -> ArrayInstrument | None:
+        """The contract of a pair of records; None for an option with a premium and no price. Raises InputError."""
+        exchange, product, kind = first.at(3, 5), first.at(6, 15), first.at(26, 28)
+        terms = self._prices.get((exchange, product, kind))
+        if terms is None:
+            raise InputError("no type P record of its product family", field=f"{product} {kind}", line=first.number)
+        option = kind in OPTIONS
+        month = first.at(30, 35) + first.at(36, 37)
+        identity = f"{product}-{kind}-{month}"
+        strike = right = None
+        if option:
+            right = {"C": "call", "P": "put"}.get(first.at(29, 29))
+            if right is None:
+                raise InputError("neither C nor P", field="type 81 column 29", line=first.number)
+            code = terms.at(41, 41) or ("0" if terms.at(40, 40) in _TICKS and _locator(terms, 37, 39) > 0 else "")
+            value = _aligned(first, first.at(48, 54), _locator(terms, 37, 39), code)
+            strike = decimal_text(-value if second.at(119, 119) == "-" else value)
+            identity += f"-{first.at(39, 44)}{first.at(45, 46)}-{strike}-{first.at(29, 29)}"
+        price = _price(first, second, terms)
+        premium = option and commodity.premium
+        if premium and price is None:
+            return None
+        series = self._series.get(_series_of(first))
+        multiplier = Fraction(terms.whole(42, 55), 10**7) * Fraction(10) ** _exponent(terms, 73, 74, 75)
+        if series is not None and series.whole(129, 142):
+            multiplier = Fraction(series.whole(129, 142), 10**7)
+        if not option and series is not None and kind == "FUT":
+            self._scan(series, commodity)
+        expiry = series.at(92, 99) if series is not None else ""
+        return ArrayInstrument.model_validate(
+            {
+                "id": safe_name(identity),
+                "kind": "option" if option else "future" if kind == "FUT" else "spot",
+                "underlying": safe_name(commodity.code),
+                "period": month if kind == "FUT" or option else None,
+                "expiry": f"{expiry[:4]}-{expiry[4:6]}-{expiry[6:]}T00:00:00Z" if len(expiry) == 8 else None,
+                "strike": strike,
+                "option_type": right,
+                "multiplier": decimal_text(multiplier),
+                "lot": self._lots[commodity.code],
+                "price": None if price is None else decimal_text(price),
+                "premium": premium,
+            }
+        )
+
+    def _scale(self, first: Line) -> Fraction:
+        """The delta scaling factor of a contract: that of its series, else 1."""
+        series = self._series.get(_series_of(first))
+        return Fraction((series.whole(86, 91) if series is not None else 0) or 10**4, 10**4)
+
+    def _scan(self, series: Line, commodity: Commodity) -> None:
+        """The least price scan range per delta of a commodity's futures: a credit is bounded from above."""
+        if series.at(165, 165):
+            return
+        scan = series.whole(53, 57) * commodity.exponent * Fraction(10) ** _exponent(series, 168, 166, 167)
+        scan /= Fraction(series.whole(86, 91) or 10**4, 10**4)
+        if scan > 0:
+            commodity.scan = scan if commodity.scan is None else min(scan, commodity.scan)
+
+
+def _series_of(first: Line) -> tuple[str, ...]:
+    """The key of a contract's type B record."""
+    columns = ((3, 5), (6, 15), (26, 28), (30, 35), (36, 37), (39, 44), (45, 46))
+    return tuple(first.at(*pair) for pair in columns)
+
+
+def _side(line: Line, column: int) -> Side:
+    match line.at(column, column):
+        case "A":
+            return "A"
+        case "B":
+            return "B"
+    raise InputError("neither A nor B", field=f"type {line.text[:2].strip()} column {column}", line=line.number)
+
+
+def _locator(line: Line, first: int, last: int) -> int:
+    text = line.at(first, last) or "0"
+    if not re.fullmatch(r"-?[0-9]{1,3}", text):
+        raise InputError("not a decimal locator", field=f"type P columns {first}-{last}", line=line.number)
+    return int(text)
+
+
+def _exponent(line: Line, sign: int, first: int, last: int) -> int:
+    return -line.whole(first, last) if line.at(sign, sign) == "-" else line.whole(first, last)
+
+
+def _price(first: Line, second: Line, terms: Line) -> Fraction | None:
+    """The settlement price in points; None where the file has none."""
+    precise = first.at(123, 123) == "Y"
+    digits = first.at(109, 122) if precise else second.at(111, 117)
+    if not digits or set(digits) == NO_PRICE:
+        return None
+    value = _aligned(second, digits, _locator(terms, 34, 36), terms.at(40, 40))
+    return -value if second.at(118, 118) == "-" else value
+
+
+def _aligned(line: Line, digits: str, decimals: int, code: str) -> Fraction:
+    """A price by its decimal locator and alignment code. Raises InputError for a code or digit that means nothing."""
+    if not re.fullmatch(r"[0-9]{1,20}", digits):
+        raise InputError("not a price", field=f"type {line.text[:2]}", line=line.number)
+    raw = int(digits)
+    if code == "" or raw == 0:
+        return Fraction(raw) / Fraction(10) ** decimals
+    eighths = _EIGHTHS.get(digits[-1])
+    if code not in ("0", *_TICKS) or eighths is None or (code in _TICKS and decimals != 3) or decimals < 1:
+        raise InputError(
+            f"a price that alignment {code} does not allow", field=f"type {line.text[:2]}", line=line.number
+        )
+    if code == "0":
+        return (raw // 10 + Fraction(eighths, 8)) / Fraction(10) ** (decimals - 1)
+    return raw // 1000 + (raw % 1000 // 10 + Fraction(eighths, 8)) / _TICKS[code]

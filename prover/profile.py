@@ -1,0 +1,30 @@
+"""Where the time of a proof goes: stages, and the sizes of its multi-scalar multiplications. Holds no secret."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Profile:
+    """Filled while a proof is made.
+
+    Attributes:
+        stages: (name, seconds), in order.
+        msms: (name, number of terms) of every commitment, in order.
+    """
+
+    stages: list[tuple[str, float]] = field(default_factory=list)
+    msms: list[tuple[str, int]] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages.append((name, time.perf_counter() - start))

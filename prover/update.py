@@ -1,0 +1,167 @@
+"""The holder's side of updates and migrations; verifier/updates.py has the other side and the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from circuits.circuit import segments
+from circuits.margin import slot_map_digest
+from crypto.field import encode_scalar, r, random_scalar
+from crypto.srs import SRS, embedded
+from engine.book import BookLots
+from engine.fills import FillLots
+from engine.migration import carry_over
+from engine.snapshot import Snapshot
+from formats import InputError
+from prover.openings import Opening, OpeningPart
+from verifier.commitments import ROLES, Role
+from verifier.updates import (
+    Migration,
+    MigrationPart,
+    Update,
+    UpdatePart,
+    moved_points,
+    part_of,
+    role_bits,
+    vector_points,
+)
+
+
+def update_opening(
+    snapshot: Snapshot, opening: Opening, fills: FillLots, *, srs: SRS | None = None
+) -> tuple[Opening, Update]:
+    """Apply fills to a commitment through its opening, re-randomised.
+
+    Every segment of a part that the fills speak of gets a fresh increment, also one that no fill is in, so the new
+    points tell nothing about slots and sizes. Parts of other roles stay as they are.
+
+    Args:
+        snapshot: any with the slots that the opening was made for.
+        opening: of one party's part for each role that the fills speak of.
+        fills: signed changes in lots.
+
+    Returns:
+        The new opening (``.commitment()`` is public), and the update for the party that attests.
+
+    Raises:
+        InputError: documents that do not belong together.
+    """
+    srs = srs or embedded()
+    n = snapshot.layout.domain_size
+    _check_setup(opening, snapshot, srs)
+    parts = list(opening.parts)
+    steps = []
+    for role in ROLES:
+        if role not in fills:
+            continue
+        place, _ = part_of(parts, role)
+        part = parts[place]
+        _check_slots(part, snapshot)
+        increments = fresh_scalars(len(part.points))
+        points = moved_points(srs, n, part, fills[role], increments)
+        blinders = [(b + dr) % r for b, dr in zip(part.scalars(), increments, strict=True)]
+        parts[place] = part.model_copy(update={"points": points, "blinders": _hex(blinders)})
+        steps.append(
+            UpdatePart(
+                role=role,
+                alias=part.alias,
+                slot_map=part.slot_map,
+                before=part.points,
+                after=points,
+                increments=_hex(increments),
+            )
+        )
+    renewed = Opening(srs=opening.srs, domain_size=n, parts=tuple(parts))
+    return renewed, Update(srs=opening.srs, domain_size=n, parts=tuple(steps))
+
+
+def migrate_opening(
+    old: Snapshot, new: Snapshot, lots: BookLots, opening: Opening, *, srs: SRS | None = None
+) -> tuple[Opening, BookLots, Migration]:
+    """Commit to the same book in the slots of the next universe, with fresh blinders.
+
+    Args:
+        old: any snapshot with the slots that the opening was made for.
+        new: the snapshot of the next universe.
+        lots: the book behind the opening, in the slots of ``old``; zero in a role that the opening has no part of.
+        opening: at most one part a role.
+
+    Returns:
+        The new opening, the book in the new slots, and the migration for the party that attests.
+
+    Raises:
+        InputError: a position that would be lost (``engine.migration.carry_over``), an opening that is not of this
+            book, documents that do not belong together.
+    """
+    srs = srs or embedded()
+    _check_setup(opening, old, srs)
+    moved = carry_over(lots, old, new)
+    n = new.layout.domain_size
+    parts, steps = [], []
+    roles: list[Role] = [part.role for part in opening.parts]
+    for role in ROLES:
+        if role not in roles:
+            if any(getattr(lots, role)):
+                raise InputError(f"the book has {role}, the opening no part for them", field=role)
+            continue
+        place, _ = part_of(opening.parts, role)
+        part = opening.parts[place]
+        _check_slots(part, old)
+        if part.points != vector_points(srs, old.layout.domain_size, getattr(lots, role), part.scalars()):
+            raise InputError("the opening is not of this book", field=role, hint="give the book that was committed")
+        vector = getattr(moved, role)
+        blinders = fresh_scalars(segments(len(vector), n))
+        points = vector_points(srs, n, vector, blinders)
+        parts.append(
+            OpeningPart(
+                role=role,
+                alias=part.alias,
+                slot_map=slot_map_digest(new, role).hex(),
+                points=points,
+                bits=role_bits(new, role),
+                blinders=_hex(blinders),
+            )
+        )
+        steps.append(
+            MigrationPart(role=role, alias=part.alias, before=part.points, after=points, blinders=_hex(blinders))
+        )
+    migration = Migration(
+        srs=opening.srs,
+        domain_size=n,
+        slot_maps={part.role: part.slot_map for part in parts},
+        parts=tuple(steps),
+    )
+    return Opening(srs=opening.srs, domain_size=n, parts=tuple(parts)), moved, migration
+
+
+def fresh_scalars(count: int) -> list[int]:
+    """Uniform field elements, none 0, all different."""
+    scalars: dict[int, None] = {}
+    while len(scalars) < count:
+        scalar = random_scalar()
+        if scalar:
+            scalars[scalar] = None
+    return list(scalars)
+
+
+def _hex(scalars: Sequence[int]) -> tuple[str, ...]:
+    return tuple(encode_scalar(x).hex() for x in scalars)
+
+
+def _check_setup(opening: Opening, snapshot: Snapshot, srs: SRS) -> None:
+    if opening.srs != srs.digest.hex():
+        raise InputError("made with another structured reference string", field="opening: srs")
+    if opening.domain_size != snapshot.layout.domain_size:
+        raise InputError(
+            f"made over {opening.domain_size} rows, the snapshot has {snapshot.layout.domain_size}",
+            field="opening: domain_size",
+        )
+
+
+def _check_slots(part: OpeningPart, snapshot: Snapshot) -> None:
+    if part.slot_map != slot_map_digest(snapshot, part.role).hex():
+        raise InputError(
+            "made for other slots than the snapshot lists",
+            field=f"{part.role}: slot_map",
+            hint='move it to the new slots with "zkmargin migrate"',
+        )

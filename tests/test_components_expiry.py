@@ -1,0 +1,513 @@
+"""Components in which options net within an expiry: discounted scenarios, skew, basis; and dampened tails."""
+
+import json
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.book import BookLots
+from engine.components import (
+    BasisContingency,
+    CollateralCharge,
+    DampenedTails,
+    DiscountedScenarios,
+    OracleConfidence,
+    PublishedBasisContingency,
+    PublishedCollateralCharge,
+    PublishedDampenedTails,
+    PublishedDiscountedScenarios,
+    PublishedHaircuts,
+    PublishedSkewScenarios,
+    PublishedWorstScenario,
+    RollShock,
+    SkewScenarios,
+)
+from engine.components.gain_offset import Family, OffsetClass
+from engine.components.static_discount import StaticDiscount
+from engine.margin import Claim, margin_report, requirement_total
+from engine.market import Market
+from engine.revaluation import Options, exp, log, shocked_vol, sqrt
+from engine.snapshot import Snapshot
+from engine.valuation import Valuation
+from formats import InputError
+
+UNIT = (1, 1, 72, True)
+COIN = (10_000_000, 10_000_000, 20, True)
+#: Two risk groups; slots 0 to 3 expire (two expiries of the first group, one of the second), the last two do not.
+GROUPS = [0, 0, 0, 1, 0, 1]
+EXPIRIES = [0, 1, 0, 2, -1, -1]
+N = len(GROUPS)
+MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**30), 2**30))
+SIZE = st.one_of(st.integers(0, 9), st.integers(0, 2**30))
+LOTS = st.lists(st.one_of(st.just(0), st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1)), min_size=N, max_size=N)
+REQUIREMENT = st.sampled_from(["initial", "maintenance"])
+FACTOR = {"initial": 10_000, "maintenance": 8_000}
+
+
+def matrix(element: Any, columns: Any) -> Any:
+    return st.lists(st.lists(element, min_size=columns, max_size=columns), min_size=N, max_size=N)
+
+
+def without_expiry(rows: Any) -> Any:
+    return [row if expiry >= 0 else [0] * len(row) for row, expiry in zip(rows, EXPIRIES, strict=True)]
+
+
+def snapshot_of(lab: Any, part: Any) -> Any:
+    """Six slots in two risk groups, a coin and cash, one component. Read back as a document, so validated."""
+    base = lab.snapshot(groups=GROUPS, risk=[[0]] * N, charges=None, marks=[0] * N, assets=[COIN, UNIT])
+    haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
+    grid = PublishedWorstScenario(scenarios=(("s",), ("s",)), risk=lab.array([[0]] * N))
+    return Snapshot.parse(base.model_copy(update={"components": (grid, part, haircuts)}).to_bytes())
+
+
+def confirm(
+    snapshot: Any, lots: Any, coin: Any, requirement: Any, charge: Any, on_the_edge: Any, flat: Any = 0
+) -> None:
+    """The engine's requirement is ``charge`` and its circuit agrees at the edge; shares add up but for collateral."""
+    book = BookLots(tuple(lots), (coin, 0))
+    assert requirement_total(snapshot, book, requirement) == FACTOR[requirement] * charge + 10_000 * flat
+    if coin == 0:
+        report = margin_report(snapshot, book, requirement)
+        assert abs(sum(leg.contribution for leg in report.legs) - report.total) <= 30_000
+    on_the_edge(snapshot, lots, (coin,), claim=Claim(requirement=requirement))
+
+
+def sums(lots: Any, rows: Any, column: Any, group: Any = None, expiry: Any = None) -> Any:
+    return sum(
+        lots[i] * rows[i][column]
+        for i in range(N)
+        if (group is None or GROUPS[i] == group) and (expiry is None or EXPIRIES[i] == expiry)
+    )
+
+
+# --- discounted scenarios -----------------------------------------------------------------------------------
+
+
+@given(
+    LOTS,
+    matrix(MONEY, 2),
+    matrix(SIZE, 2),
+    st.lists(MONEY, min_size=2, max_size=2),
+    st.integers(-999, 999),
+    REQUIREMENT,
+)
+def test_discounted_scenarios_match_their_formula(
+    lab: Any, on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, moved: Any, coin: Any, requirement: Any
+) -> None:
+    shortfall = without_expiry(shortfall)
+    part = PublishedDiscountedScenarios(
+        scenarios=(("down", "up"), ("down", "up")),
+        expiries=lab.array(EXPIRIES),
+        gain=lab.array(gain),
+        shortfall=lab.array(shortfall),
+        collateral_group=lab.array([0, -1]),
+        collateral_gain=lab.array([moved, [0, 0]]),
+    )
+    charge = 0
+    for group, expiries in ((0, (0, 1)), (1, (2,))):
+        losses = [
+            -sums(lots, gain, s, group)
+            + sum(max(0, -sums(lots, shortfall, s, expiry=e)) for e in expiries)
+            - (coin * moved[s] if group == 0 else 0)
+            for s in (0, 1)
+        ]
+        charge += max(0, *losses)
+    confirm(snapshot_of(lab, part), lots, coin, requirement, charge, on_the_edge)
+
+
+# --- skew ---------------------------------------------------------------------------------------------------
+
+
+@given(LOTS, matrix(MONEY, 2), matrix(SIZE, 2), REQUIREMENT)
+def test_skew_scenarios_match_their_formula(
+    lab: Any, on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, requirement: Any
+) -> None:
+    gain, shortfall = without_expiry(gain), without_expiry(shortfall)
+    part = PublishedSkewScenarios(
+        scenarios=("linear", "absolute"),
+        expiries=lab.array(EXPIRIES),
+        gain=lab.array(gain),
+        shortfall=lab.array(shortfall),
+    )
+    charge = sum(
+        max(
+            sum(abs(sums(lots, gain, k, expiry=e) - max(0, -sums(lots, shortfall, k, expiry=e))) for e in expiries)
+            for k in (0, 1)
+        )
+        for expiries in ((0, 1), (2,))
+    )
+    confirm(snapshot_of(lab, part), lots, 0, requirement, charge, on_the_edge)
+
+
+def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact(lab: Any, on_the_edge: Any) -> None:
+    # One expiry: G = 5 q, X = 20 q. Long: |5 q|. Short: |5 q + 20 q| = 25 |q|. More shortfall could hide a gain.
+    column = [[5], [0], [0], [0], [0], [0]]
+    shortfall = [[20], [0], [0], [0], [0], [0]]
+    part = PublishedSkewScenarios(
+        scenarios=("linear",), expiries=lab.array(EXPIRIES), gain=lab.array(column), shortfall=lab.array(shortfall)
+    )
+    snapshot = snapshot_of(lab, part)
+    for lots, charge in ((3, 15), (-3, 75), (0, 0)):
+        confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge, on_the_edge)
+
+
+# --- basis --------------------------------------------------------------------------------------------------
+
+
+@given(LOTS, matrix(MONEY, 2), st.sampled_from(["floor", "added"]), REQUIREMENT)
+def test_basis_contingency_matches_its_formula(
+    lab: Any, on_the_edge: Any, lots: Any, change: Any, mode: Any, requirement: Any
+) -> None:
+    change = without_expiry(change)
+    part = PublishedBasisContingency(mode=mode, expiries=lab.array(EXPIRIES), change=lab.array(change))
+    charge = sum(max(0, *(-sums(lots, change, way, expiry=e) for way in (0, 1))) for e in (0, 1, 2))
+    confirm(snapshot_of(lab, part), lots, 0, requirement, charge, on_the_edge)
+
+
+# --- dampened tails -----------------------------------------------------------------------------------------
+
+
+@given(
+    LOTS,
+    matrix(MONEY, 2),
+    st.booleans(),
+    st.integers(0, 10_000),
+    st.one_of(st.none(), st.integers(0, 2**40)),
+    st.one_of(st.integers(0, 20), st.integers(0, 2**46)),
+    REQUIREMENT,
+)
+def test_dampened_tails_match_their_formula(
+    lab: Any,
+    on_the_edge: Any,
+    lots: Any,
+    risk: Any,
+    together: Any,
+    offset: Any,
+    cap: Any,
+    dampener: Any,
+    requirement: Any,
+) -> None:
+    classes = [OffsetClass(group=g, offset_bp=offset, cap=cap) for g in (0, 1)]
+    labels = ("down", "up")
+    families = (
+        (Family(name="both", classes=tuple(classes), scenarios=labels),)
+        if together
+        else tuple(Family(name=f"U{g}", classes=(c,), scenarios=labels) for g, c in enumerate(classes))
+    )
+    part = PublishedDampenedTails(families=families, risk=lab.array(risk), dampeners=(dampener,) * len(families))
+
+    def counted(group: Any, s: Any) -> Any:
+        loss = -sums(lots, risk, s, group)
+        gain = Fraction(offset, 10_000) * loss if loss < 0 else Fraction(loss)
+        return gain if cap is None else max(gain, Fraction(-cap))
+
+    totals = [sum(counted(g, s) for g in (0, 1)) for s in (0, 1)]
+    alone = [[Fraction(-sums(lots, risk, s, g)) for s in (0, 1)] for g in (0, 1)]
+    charge = sum(
+        max([0, *(-(-loss // 1) for loss in losses if loss > dampener)]) for losses in ([totals] if together else alone)
+    )
+    confirm(snapshot_of(lab, part), lots, 0, requirement, charge, on_the_edge)
+
+
+def test_a_tail_at_its_dampener_counts_nothing_and_one_unit_more_counts_whole(lab: Any, on_the_edge: Any) -> None:
+    families = tuple(
+        Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("down",)) for g in (0, 1)
+    )
+    risk = lab.array([[-1], [0], [0], [0], [0], [0]])
+    snapshot = snapshot_of(lab, PublishedDampenedTails(families=families, risk=risk, dampeners=(1000, 1000)))
+    for lots, charge in ((1000, 0), (1001, 1001)):
+        confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge, on_the_edge)
+
+
+# --- collateral ---------------------------------------------------------------------------------------------
+
+
+@given(SIZE, st.integers(-999, 999))
+def test_a_collateral_charge_is_flat_and_on_what_is_held(lab: Any, on_the_edge: Any, rate: Any, coin: Any) -> None:
+    part = PublishedCollateralCharge(requirements=("initial",), charge=lab.array([rate, 0]))
+    snapshot = snapshot_of(lab, part)
+    confirm(snapshot, [0] * N, coin, "initial", 0, on_the_edge, flat=rate * max(coin, 0))
+    confirm(snapshot, [0] * N, coin, "maintenance", 0, on_the_edge)
+
+
+# --- what a snapshot refuses --------------------------------------------------------------------------------
+
+
+def discounted(lab: Any, **change: Any) -> Any:
+    values = {
+        "scenarios": (("s",), ("s",)),
+        "expiries": lab.array(EXPIRIES),
+        "gain": lab.array([[0]] * N),
+        "shortfall": lab.array([[0]] * N),
+        "collateral_group": lab.array([0, -1]),
+        "collateral_gain": lab.array([[0], [0]]),
+    }
+    return PublishedDiscountedScenarios(**(values | change))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("expiries", [0] * N, "an expiry in two risk groups"),
+        ("expiries", [0], "has the shape"),
+        ("gain", [[0]], "has the shape"),
+        ("gain", [[-(2**63)]] * N, "outside 64 bits"),
+        ("shortfall", [[-1]] + [[0]] * 5, "a negative value"),
+        ("shortfall", [[0]] * 5 + [[1]], "a shortfall without an expiry"),
+        ("collateral_group", [2, -1], "not a risk group"),
+        ("collateral_gain", [[0], [1]], "beyond the scenarios of its group"),
+    ],
+)
+def test_a_snapshot_refuses_discounted_scenarios_that_no_policy_publishes(
+    lab: Any, field: Any, value: Any, reason: Any
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        snapshot_of(lab, discounted(lab, **{field: lab.array(value)}))
+
+
+def test_a_snapshot_refuses_other_parts_that_no_policy_publishes(lab: Any) -> None:
+    expiries, zero = lab.array(EXPIRIES), lab.array([[0]] * N)
+    last = lab.array([[0]] * 5 + [[1]])
+    families = tuple(
+        Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("s",)) for g in (0, 1)
+    )
+    for part, reason in (
+        (PublishedSkewScenarios(scenarios=("s",), expiries=expiries, gain=last, shortfall=zero), "without an expiry"),
+        (PublishedSkewScenarios(scenarios=("s",), expiries=expiries, gain=zero, shortfall=last), "without an expiry"),
+        (
+            PublishedSkewScenarios(
+                scenarios=("s",), expiries=expiries, gain=zero, shortfall=lab.array([[-1]] + [[0]] * 5)
+            ),
+            "a negative value",
+        ),
+        (
+            PublishedBasisContingency(mode="floor", expiries=expiries, change=lab.array([[0, 0]] * 5 + [[0, 1]])),
+            "without an expiry",
+        ),
+        (PublishedDampenedTails(families=families, risk=zero, dampeners=(1,)), "not one dampener"),
+        (PublishedDampenedTails(families=families, risk=zero, dampeners=(1, -1)), "not one dampener"),
+        (PublishedCollateralCharge(charge=lab.array([-1, 0])), "a negative value"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            snapshot_of(lab, part)
+
+
+# --- policy parts -------------------------------------------------------------------------------------------
+
+DISCOUNT = {"long_base_bp": 9500, "short_base_bp": 10_400, "long_rate_bp": 10_000, "short_rate_bp": 5000}
+TABLE = {"edge_bp": 1600, "tails": [{"price_move_bp": 3300, "vol_move_bp": 0, "weight_bp": 1}]}
+GRID = {"price_moves_bp": [-1000, 0, 1000], "vol_moves_bp": [0]}
+SKEW = {
+    "shape": "linear", "cap_base_bp": 1500, "base_bp": -500, "min_width_bp": 100,
+    "width_bp": 40_000, "vol_bp": 6000, "vol_slope_bp": -1000,
+}  # fmt: skip
+
+
+def parsed(kind: Any, **values: Any) -> Any:
+    return kind.model_validate(json.loads(json.dumps(values)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "reason"),
+    [
+        # Derive's deployment script: long 1.05, short 0.95
+        (StaticDiscount, DISCOUNT | {"long_base_bp": 10_500, "short_base_bp": 9500}, "would not be convex"),
+        (StaticDiscount, DISCOUNT | {"long_base_bp": 10_001, "short_base_bp": 10_400}, "would not be convex"),
+        (
+            DiscountedScenarios,
+            {"grid": GRID | {"time_step_seconds": 60}, "discount": DISCOUNT},
+            "count it twice",
+        ),
+        (DiscountedScenarios, {"grid": GRID, "discount": DISCOUNT, "risk_cancelling": ["A", "A"]}, "an asset twice"),
+        (SkewScenarios, {"skews": [SKEW | {"base_bp": -1000}]}, "a vol would turn around"),
+        (SkewScenarios, {"skews": [SKEW | {"cap_base_bp": 9999, "base_bp": 500}]}, "a vol would turn around"),
+        (BasisContingency, {"up_bp": 450, "down_bp": -450, "add_bp": 0, "multiple_bp": 0}, "charge nothing"),
+        (CollateralCharge, {}, "charge nothing"),
+        (
+            DampenedTails,
+            {"table": TABLE | {"edge_bp": 4000}, "dampener": "1"},
+            "inside the price range",
+        ),
+        (
+            DampenedTails,
+            {"table": TABLE, "dampener": "-1"},
+            "must not be negative",
+        ),
+    ],
+)  # fmt: skip
+def test_parameters_that_make_a_requirement_wrong_are_refused(kind: Any, values: Any, reason: Any) -> None:
+    with pytest.raises(InputError, match=reason):
+        parsed(kind, **values)
+
+
+def test_long_at_short_is_the_edge_of_what_is_convex() -> None:
+    parsed(StaticDiscount, **(DISCOUNT | {"long_base_bp": 9500, "short_base_bp": 9500}))
+
+
+# --- numbers by hand ----------------------------------------------------------------------------------------
+
+
+def market(**change: Any) -> Any:
+    """A call that has expired 2,000 in the money, a future, a perpetual; prices 10,000 and easy."""
+    document = {
+        "format": "zkmargin/market/v1",
+        "time": "2026-01-02T00:00:00Z",
+        "underlyings": [{"name": "X", "index_price": "10000", "confidence": "0.4"}],
+        "forwards": [
+            {"underlying": "X", "expiry": "2026-01-02T00:00:00Z", "price": "10000"},
+            {"underlying": "X", "expiry": "2027-01-02T00:00:00Z", "price": "11000"},
+        ],
+        "instruments": [
+            {"id": "call", "kind": "option", "underlying": "X", "expiry": "2026-01-02T00:00:00Z", "strike": "8000",
+             "option_type": "call", "implied_vol": "0.5", "lot": "1"},
+            {"id": "future", "kind": "future", "underlying": "X", "expiry": "2027-01-02T00:00:00Z", "lot": "1"},
+            {"id": "perp", "kind": "perpetual", "underlying": "X", "settlement": "inverse", "multiplier": "10",
+             "lot": "1", "confidence": "0.9"},
+        ],
+        "assets": [{"name": "XX", "price": "9000", "lot": "0.01", "underlying": "X"}],
+    }  # fmt: skip
+    return Market.parse(json.dumps(document | change))
+
+
+def test_discounted_scenarios_by_hand() -> None:
+    part = parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT, risk_cancelling=["XX"]).publish(
+        Valuation(market())
+    )
+    # Long, 0.95 V(s) - V: at 9,000 the call is worth 1,000. Short: 1.00 V(s) - V, since 1 / D = 1.
+    assert part.gain.values[0].tolist() == [-1_050 * 10**9, -100 * 10**9, 850 * 10**9]
+    assert part.shortfall.values[0].tolist() == [50 * 10**9, 100 * 10**9, 150 * 10**9]
+    assert part.gain.values[1].tolist() == [-1_100 * 10**9, 0, 1_100 * 10**9]
+    assert part.collateral_gain.values[0].tolist() == [-9 * 10**9, 0, 9 * 10**9]
+    assert part.expiries.values.tolist() == [0, 1, -1]
+
+
+def test_the_part_of_a_price_that_is_averaged_does_not_move() -> None:
+    soon = json.loads(market().model_dump_json())
+    soon["time"] = "2026-01-01T23:45:00Z"
+    values = {"grid": GRID, "discount": DISCOUNT, "settlement_average_seconds": 1800}
+    part = parsed(DiscountedScenarios, **values).publish(Valuation(Market.parse(json.dumps(soon))))
+    # 15 of the last 30 minutes are left, so half of the forward moves: the call, deep in the money, by half of 1,000.
+    shortfall = [Fraction(5, 100) * value for value in (1_500, 2_000, 2_500)]
+    for got, wanted in zip(part.shortfall.values[0].tolist(), shortfall, strict=True):
+        assert abs(got - wanted * 10**9) < 10**5
+
+
+def test_a_risk_cancelling_asset_must_be_moved_by_something() -> None:
+    assets = [{"name": "XX", "price": "9000", "lot": "0.01"}]
+    part = parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT, risk_cancelling=["XX"])
+    with pytest.raises(InputError, match="asset XX: a risk-cancelling asset whose underlying has no instrument"):
+        part.publish(Valuation(market(assets=assets)))
+
+
+def test_basis_contingency_by_hand() -> None:
+    part = parsed(BasisContingency, up_bp=1000, down_bp=-1000, add_bp=5000, multiple_bp=20_000)
+    published = part.publish(Valuation(market()))
+    # The call has no time left: 0.5 of a change of 1,000. The future has a year: 2.5 of 1,100. The perpetual has none.
+    assert published.change.values.tolist() == [
+        [500 * 10**9, -500 * 10**9],
+        [2_750 * 10**9, -2_750 * 10**9],
+        [0, 0],
+    ]
+
+
+def test_roll_shock_by_hand() -> None:
+    part = parsed(RollShock, rate={"min_annualised_move_bp": 100, "annualised_move_risk_bp": 750})
+    published = part.publish(Valuation(market()))
+    # A year of 7.5 % on the future's index value, 1 % on the perpetual's 10 USD. Options do not roll.
+    assert published.long.values.tolist() == published.short.values.tolist() == [0, 750 * 10**9, 10**8]
+    assert (published.mode, published.type) == ("added", "gross_charge")
+
+
+def test_oracle_confidence_by_hand() -> None:
+    doubt = {"threshold_bp": 5500, "rate_bp": 20_000}
+    published = parsed(OracleConfidence, doubt=doubt).publish(Valuation(market()))
+    # The underlying's 0.4 is the least everywhere: 0.6 x 2 of the notional.
+    assert published.short.values.tolist() == [12_000 * 10**9, 12_000 * 10**9, 12 * 10**9]
+    assert parsed(OracleConfidence, doubt=doubt | {"threshold_bp": 4000}).publish(Valuation(market())) is None
+    charge = parsed(CollateralCharge, rates_bp={"XX": 100}, doubt=doubt).publish(Valuation(market()))
+    assert charge.charge.values.tolist() == [(90 * 10**9 * 121) // 100]
+
+
+def test_an_inverse_contract_in_coin() -> None:
+    table = {"edge_bp": 1600, "tails": [{"price_move_bp": 5000, "vol_move_bp": 0, "weight_bp": 3200}]}
+    for in_coin, edge in ((False, Fraction(16, 10)), (True, Fraction(16, 10) / Fraction(116, 100))):
+        part = parsed(DampenedTails, table=table | {"inverse_in_coin": in_coin}, dampener="0")
+        risk = part.publish(Valuation(market())).risk.values
+        assert risk[2, 0] == round(edge * 10**9)
+        # a linear future at the edge, an option's part of its P&L at the move
+        assert risk[1, 0] == 1_760 * 10**9
+        assert risk[0, 0] == 1_600 * 10**9
+
+
+def test_an_inverse_option_in_coin() -> None:
+    inverse = json.loads(market().model_dump_json())["instruments"]
+    inverse[0]["settlement"] = "inverse"
+    table = {"edge_bp": 1600, "tails": [{"price_move_bp": 6000, "vol_move_bp": 0, "weight_bp": 10_000}]}
+    table["inverse_in_coin"] = True
+    risk = parsed(DampenedTails, table=table, dampener="0").publish(Valuation(market(instruments=inverse))).risk.values
+    # 8,000 / 16,000 coins less 2,000 / 10,000, each at the index of 10,000
+    assert risk[0, 0] == 3_000 * 10**9
+
+
+def test_a_skew_by_hand() -> None:
+    later = json.loads(market().model_dump_json())
+    later["time"] = "2025-01-02T00:00:00Z"
+    options = Options(Valuation(Market.parse(json.dumps(later))))
+    expiry, option = options.expiries[0], options.options[0]
+    assert expiry.years == 1
+    (part,) = parsed(SkewScenarios, skews=[SKEW]).skews
+    # k = ln 0.8 = -0.2231, cap 0.15 - 0.05 = 0.1, width 4 (0.6 - 0.1) = 2
+    (change,) = part.multipliers(expiry, [option])
+    assert abs(change - Fraction(-22314355131, 2 * 10**12)) < Fraction(1, 10**12)
+    (bent,) = parsed(SkewScenarios, skews=[SKEW | {"shape": "absolute"}]).skews[0].multipliers(expiry, [option])
+    assert bent == -change
+    narrow = SKEW | {"width_bp": 0}  # width 0.01: the change is at its cap
+    assert parsed(SkewScenarios, skews=[narrow]).skews[0].multipliers(expiry, [option]) == [Fraction(-1, 10)]
+
+
+def test_decimals_of_fifty_digits() -> None:
+    assert str(float(exp(Fraction(1)))) == "2.718281828459045"
+    assert abs(log(exp(Fraction(7, 3))) - Fraction(7, 3)) < Fraction(1, 10**45)
+    assert abs(sqrt(Fraction(2)) ** 2 - 2) < Fraction(1, 10**45)
+    assert sqrt(Fraction(0)) == 0
+    assert shocked_vol(10, Fraction(-2), floor=5) == 0
+    assert shocked_vol(10, Fraction(-1, 2), floor=7) == 5
+    assert shocked_vol(10, Fraction(1, 2), floor=20) == 20
+    assert shocked_vol(10, Fraction(0), floor=20) == 10
+
+
+def test_an_option_values_as_the_pricing_kernel_says() -> None:
+    valuation = Valuation(market())
+    options = Options(valuation)
+    (mark,) = options.marks(options.options)
+    assert mark == 2_000 * 10**9
+    far = options.options[0]._replace(vol=10**30)  # a total variance beyond every bound: the call is worth its forward
+    moved = json.loads(market().model_dump_json())
+    moved["time"] = "2025-01-02T00:00:00Z"
+    later = Options(Valuation(Market.parse(json.dumps(moved))))
+    assert later.marks([far._replace(factor=later.options[0].factor)]) == [10_000 * 10**9]
+
+
+def test_fine_and_coarse_prices_agree() -> None:
+    moved = json.loads(market().model_dump_json())
+    moved["time"] = "2025-10-02T00:00:00Z"
+    valuation = Valuation(Market.parse(json.dumps(moved)))
+    options = Options(valuation)
+    (mark,) = options.marks(options.options)
+    assert abs(mark - int(valuation.marks()[0])) <= 2
+
+
+def test_nothing_to_charge_is_nothing_published() -> None:
+    empty = market(instruments=[], assets=[])
+    valuation = Valuation(empty)
+    assert parsed(SkewScenarios, skews=[SKEW]).publish(valuation) is None
+    assert parsed(BasisContingency, up_bp=1, down_bp=-1, add_bp=1, multiple_bp=0).publish(valuation) is None
+    assert (
+        parsed(RollShock, rate={"min_annualised_move_bp": 1, "annualised_move_risk_bp": 1}).publish(valuation) is None
+    )
+    published = parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT).publish(valuation)
+    assert np.size(published.gain.values) == 0

@@ -1,0 +1,174 @@
+"""What an acceptance consists of, what a verifier remembers of it, and the receipt of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from engine.decimals import format_time
+from engine.snapshot import Snapshot
+from formats.canonical import keccak256
+from verifier.attest.challenge import Challenge
+from verifier.attest.documents import CommitmentPayload, Payload, SnapshotPayload, Stream
+from verifier.attest.receipt import AttestedBy, Receipt, ReceiptPart, ReceiptPayload, ReceiptSnapshot
+from verifier.attest.trust import Trust
+from verifier.statement import Statement
+from verifier.verify import Accepted
+
+P = TypeVar("P", SnapshotPayload, CommitmentPayload)
+
+
+class Sighting(NamedTuple):
+    """The newest payload seen of a stream: its number, and its digest in hex."""
+
+    sequence: int
+    digest: str
+
+
+class Known(Protocol):
+    """What a verifier remembers."""
+
+    def newest(self, stream: Stream) -> Sighting | None:
+        """The highest number accepted before in a stream."""
+
+    def challenge_used(self, digest: bytes) -> bool:
+        """Whether a proof was accepted for this challenge."""
+
+    def statement_accepted(self, digest: bytes) -> bool:
+        """Whether a proof of this statement was accepted: the replay guard."""
+
+
+@dataclass
+class Memory:
+    """``Known`` in memory: of use in one process, and as the empty memory of who keeps no ledger."""
+
+    sightings: dict[Stream, Sighting] = field(default_factory=dict)
+    challenges: set[bytes] = field(default_factory=set)
+    statements: set[bytes] = field(default_factory=set)
+
+    def newest(self, stream: Stream) -> Sighting | None:
+        """As in ``Known``."""
+        return self.sightings.get(stream)
+
+    def challenge_used(self, digest: bytes) -> bool:
+        """As in ``Known``."""
+        return digest in self.challenges
+
+    def statement_accepted(self, digest: bytes) -> bool:
+        """As in ``Known``."""
+        return digest in self.statements
+
+    def remember(self, acceptance: Acceptance) -> None:
+        """Record an acceptance."""
+        self.sightings.update(acceptance.sightings)
+        self.statements.add(acceptance.statement_digest)
+        if acceptance.challenge is not None:
+            self.challenges.add(acceptance.challenge.digest())
+
+
+@dataclass(frozen=True)
+class Attested(Generic[P]):
+    """What was signed, and by whom of those that the trust file's rule names."""
+
+    payload: P
+    rule: str
+    signers: tuple[str, ...]
+
+    def facts(self) -> AttestedBy:
+        """For a receipt."""
+        return AttestedBy(
+            attestation=self.payload.digest.hex(),
+            rule=self.rule,
+            sequence=self.payload.sequence,
+            signers=self.signers,
+        )
+
+
+@dataclass(frozen=True)
+class Authenticated:
+    """The signed facts behind a statement.
+
+    Attributes:
+        snapshot: who signed the snapshot.
+        parts: who attested each part of the statement, in its order.
+    """
+
+    snapshot: Attested[SnapshotPayload]
+    parts: tuple[Attested[CommitmentPayload], ...]
+
+    @property
+    def sightings(self) -> Mapping[Stream, Sighting]:
+        """What to remember of each stream."""
+        payloads: tuple[Payload, ...] = (self.snapshot.payload, *(part.payload for part in self.parts))
+        return {payload.stream: Sighting(payload.sequence, payload.digest.hex()) for payload in payloads}
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """A proof that was accepted, and under what.
+
+    Attributes:
+        accepted: statement and statement digest.
+        proof: the proof's bytes.
+        snapshot: the statement's.
+        time_ms: when, by the verifier's clock.
+        trust: the trust file, or None: then nothing is authenticated.
+        authenticated: who signed what; None exactly when ``trust`` is.
+        challenge: the challenge that the proof answers, or None.
+    """
+
+    accepted: Accepted
+    proof: bytes
+    snapshot: Snapshot
+    time_ms: int
+    trust: Trust | None = None
+    authenticated: Authenticated | None = None
+    challenge: Challenge | None = None
+
+    @property
+    def statement(self) -> Statement:
+        """What was proved."""
+        return self.accepted.statement
+
+    @property
+    def statement_digest(self) -> bytes:
+        """The replay guard's key."""
+        return self.accepted.statement_digest
+
+    @property
+    def sightings(self) -> Mapping[Stream, Sighting]:
+        """What to remember of each stream; nothing without trust."""
+        return self.authenticated.sightings if self.authenticated else {}
+
+    def receipt(self, *, software: str) -> Receipt:
+        """The record of it; ``software`` is name and version of the program. Unsigned."""
+        statement, claim, seen = self.statement, self.statement.claim, self.authenticated
+        parts = []
+        for i, part in enumerate(statement.parts):
+            by = seen.parts[i] if seen else None
+            expires = by.payload.expires if by else None
+            parts.append(ReceiptPart(part=part, attested=by.facts() if by else None, expires=expires))
+        return Receipt(
+            payload=ReceiptPayload(
+                time=format_time(self.time_ms),
+                software=software,
+                verifier=self.trust.verifier if self.trust else None,
+                statement=self.statement_digest.hex(),
+                proof=keccak256(self.proof).hex(),
+                srs=statement.srs.digest.hex(),
+                snapshot=ReceiptSnapshot(
+                    digest=statement.snapshot_digest.hex(),
+                    name=self.snapshot.name,
+                    time=self.snapshot.time,
+                    attested=seen.snapshot.facts() if seen else None,
+                ),
+                ratio=f"{claim.num}/{claim.den}",
+                requirement=claim.requirement,
+                limits=tuple(str(limit) for limit in statement.limits),
+                parts=tuple(parts),
+                context=statement.context.hex(),
+                trust=self.trust.digest().hex() if self.trust else None,
+                challenge=self.challenge.digest().hex() if self.challenge else None,
+            )
+        )

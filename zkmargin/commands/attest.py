@@ -1,0 +1,248 @@
+"""``zkmargin attest``: sign what you know: a snapshot, or the commitment to what an account holds with you."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from crypto.srs import embedded
+from engine.decimals import format_time, parse_time
+from engine.market import Market
+from engine.snapshot import Snapshot, check_snapshot
+from formats import InputError
+from formats.files import STDIO
+from prover import Opening
+from prover.openings import OpeningPart, commit_vector
+from verifier import Commitment, CommitmentPart
+from verifier.attest import Attestation, CommitmentPayload, SnapshotPayload
+from verifier.commitments import ROLES, Role
+from zkmargin import terminal
+from zkmargin.files import Output, blamed_on, check_paths, load, load_lots, write_outputs
+from zkmargin.options import Command, json_option, key_option, output_option, parse_age, snapshot_option
+from zkmargin.passphrases import unlocked
+
+MAX_SEQUENCE = 2**63 - 1
+sequence_option = click.option(
+    "--sequence",
+    required=True,
+    type=click.IntRange(0, MAX_SEQUENCE),
+    metavar="N",
+    help="One more than the last time; verifiers take the highest that they know.",
+)
+
+
+@click.group("attest")
+def command() -> None:
+    """Sign snapshots and commitments.
+
+    What is signed is recomputed first from the files that you give: sign only what comes from your own records.
+    """
+
+
+@command.command(
+    "snapshot",
+    cls=Command,
+    examples=[
+        "zkmargin attest snapshot snapshot.json --market market.json --sequence 7 --key oracle.key.json -o oracle.json",
+    ],
+)
+@click.argument("snapshot_path", metavar="SNAPSHOT")
+@click.option("--market", "market_path", required=True, metavar="FILE", help="Your market: the snapshot is rebuilt.")
+@click.option("--series", default="main", show_default=True, metavar="NAME", help="What the sequence number counts.")
+@sequence_option
+@key_option
+@output_option("the attestation")
+@json_option
+def snapshot_command(
+    snapshot_path: str,
+    market_path: str,
+    series: str,
+    sequence: int,
+    key_path: str,
+    passphrase_path: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Sign SNAPSHOT, after rebuilding it from your market. Several signers: each signs, `attest combine` joins."""
+    inputs = [snapshot_path, market_path, key_path, *([passphrase_path] if passphrase_path else [])]
+    check_paths(inputs, [output], json=as_json)
+    snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
+    with terminal.progress("Rebuilding"), blamed_on(snapshot_path):
+        check_snapshot(snapshot, market)
+    payload = SnapshotPayload.of(snapshot, series=series, sequence=sequence)
+    _sign(Attestation(payload=payload), key_path, passphrase_path, output, as_json)
+
+
+@command.command(
+    "commitment",
+    cls=Command,
+    examples=[
+        "zkmargin attest commitment commitment.json --role positions --snapshot snapshot.json --book book.json "
+        '--opening opening.json --issuer "venue A" --sequence 3 --valid 1d --key venue-a.key.json -o positions.json',
+        "zkmargin attest commitment commitment.json --role collateral --snapshot snapshot.json --book book.json "
+        '--opening opening.json --issuer "custodian B" --beneficiary "clearing desk" --sequence 3 --valid 1h '
+        "--key custodian-b.key.json -o collateral.json",
+    ],
+)
+@click.argument("commitment_path", metavar="COMMITMENT")
+@click.option("--role", required=True, type=click.Choice(ROLES), help="Which part of it: a venue's, or a custodian's.")
+@snapshot_option
+@click.option("--book", "book_path", required=True, metavar="FILE", help="What your own ledger says (secret).")
+@click.option("--opening", "opening_path", required=True, metavar="FILE", help="The commitment's opening (secret).")
+@click.option("--issuer", required=True, metavar="NAME", help="Your name in trust files.")
+@click.option("--account", metavar="ALIAS", help="Refuse a commitment with another alias than this.")
+@click.option("--part", default="main", show_default=True, metavar="NAME", help="Which part of the account with you.")
+@sequence_option
+@click.option("--issued", metavar="TIME", help="2026-01-02T03:04:05Z; now without it. Co-signers give the same.")
+@click.option("--valid", required=True, metavar="TIME", help="For how long: 90s, 10m, 2h, 1d.")
+@click.option("--beneficiary", metavar="NAME", help="Collateral: for whom alone you hold it until then.")
+@key_option
+@output_option("the attestation")
+@json_option
+def commitment_command(
+    commitment_path: str,
+    role: Role,
+    snapshot_path: str,
+    book_path: str,
+    opening_path: str,
+    issuer: str,
+    account: str | None,
+    part: str,
+    sequence: int,
+    issued: str | None,
+    valid: str,
+    beneficiary: str | None,
+    key_path: str,
+    passphrase_path: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Sign the part of COMMITMENT that is yours, after recomputing it from your own book and the opening."""
+    inputs = [commitment_path, snapshot_path, book_path, opening_path, key_path]
+    check_paths([*inputs, *([passphrase_path] if passphrase_path else [])], [output], json=as_json)
+    if (role == "collateral") != (beneficiary is not None):
+        reason = "collateral is held for somebody: name them" if role == "collateral" else "is for collateral only"
+        raise InputError(reason, file="--beneficiary")
+    seconds = parse_age(valid, "--valid")
+    issued_ms = time.time_ns() // 1_000_000 if issued is None else parse_time(issued, field="--issued")
+    snapshot, commitment = load(Snapshot, snapshot_path), load(Commitment, commitment_path)
+    with blamed_on(commitment_path):
+        found = only_part(commitment, role)
+        if account is not None and found.alias != account:
+            raise InputError(f"is of another account than {account[:80]!r}", field="alias")
+        check_own(commitment, found, load(Opening, opening_path), snapshot, book_path)
+    payload = CommitmentPayload.of(
+        found,
+        srs=commitment.srs,
+        domain_size=commitment.domain_size,
+        issuer=issuer,
+        part=part,
+        sequence=sequence,
+        issued=format_time(issued_ms),
+        expires=format_time(issued_ms + 1000 * seconds),
+        beneficiary=beneficiary,
+    )
+    _sign(Attestation(payload=payload), key_path, passphrase_path, output, as_json)
+
+
+@command.command(
+    "combine",
+    cls=Command,
+    examples=[
+        "zkmargin attest combine oracle-1.json oracle-2.json oracle-3.json --aggregate -o snapshot-attestation.json",
+    ],
+)
+@click.argument("paths", metavar="ATTESTATION...", nargs=-1, required=True)
+@click.option(
+    "--aggregate",
+    is_flag=True,
+    help="Add all bls signatures up to one: smaller, but it counts only for who trusts every one of the signers.",
+)
+@output_option("the attestation")
+@json_option
+def combine_command(paths: tuple[str, ...], aggregate: bool, output: str, as_json: bool) -> None:
+    """Join the signatures of several attestations of the same thing."""
+    check_paths(paths, [output], json=as_json)
+    attestation = load(Attestation, paths[0])
+    for path in paths[1:]:
+        with blamed_on(path):
+            attestation = attestation.combined(load(Attestation, path))
+    if aggregate:
+        attestation = attestation.aggregated()
+    _write(attestation, output, as_json)
+
+
+def only_part(commitment: Commitment, role: Role) -> CommitmentPart:
+    """The one part with a role. Raises InputError when there is none, or more than one."""
+    parts = [part for part in commitment.parts if part.role == role]
+    if len(parts) != 1:
+        raise InputError(f"{len(parts)} parts for {role}: give a commitment with one", field="parts")
+    return parts[0]
+
+
+def check_own(commitment: Commitment, part: CommitmentPart, opening: Opening, snapshot: Snapshot, book: str) -> None:
+    """Recompute a part from a book and its blinders, under a snapshot's slots.
+
+    Raises:
+        InputError: another setup, domain size or slot map than the snapshot's, an opening that has no such part, or
+            one that with this book gives other points.
+    """
+    from circuits.margin import slot_map_digest  # noqa: PLC0415 - beside its only use
+
+    srs = embedded()
+    if commitment.srs != srs.digest.hex():
+        raise InputError("made with another structured reference string", field="srs")
+    if commitment.domain_size != snapshot.layout.domain_size:
+        raise InputError("made over another number of rows than the snapshot has", field="domain_size")
+    if part.slot_map != slot_map_digest(snapshot, part.role).hex():
+        raise InputError("made for other slots than the snapshot lists", field="slot_map")
+    mine = [own for own in opening.parts if own.public() == part]
+    if not mine:
+        raise InputError("the opening is of another commitment", field="points")
+    lots = getattr(load_lots([book], snapshot), part.role)
+    if any(abs(x) >= 1 << part.bits for x in lots):
+        raise InputError(f"the book holds more than the {part.bits} bits that it states", field="bits")
+    if _points(srs_points(opening=mine[0], n=commitment.domain_size, lots=lots)) != part.points:
+        raise InputError("is not to what the book says: do not sign it", field="points")
+
+
+def srs_points(*, opening: OpeningPart, n: int, lots: tuple[int, ...]) -> list[bytes]:
+    """The points that a book and blinders give."""
+    return commit_vector(embedded(), n, lots, opening.scalars())
+
+
+def _points(points: list[bytes]) -> tuple[str, ...]:
+    return tuple(point.hex() for point in points)
+
+
+def _sign(attestation: Attestation, key_path: str, passphrase_path: str | None, output: str, as_json: bool) -> None:
+    signer = unlocked(key_path, passphrase_path)
+    _write(attestation.signed(signer), output, as_json)
+
+
+def _write(attestation: Attestation, output: str, as_json: bool) -> None:
+    write_outputs([Output.document(output, attestation)])
+    payload = attestation.payload
+    signatures = sum(len(signature.public_keys) for signature in attestation.signatures)
+    if as_json:
+        digest = payload.digest.hex()
+        terminal.say_json(
+            {
+                "output": output,
+                "payload": payload.model_dump(mode="json"),
+                "payload_digest": digest,
+                "signatures": signatures,
+            }
+        )
+        return
+    what = "snapshot" if isinstance(payload, SnapshotPayload) else f"{payload.role} of {payload.account!r}"
+    err = output == STDIO
+    terminal.say(
+        terminal.safe(
+            f"attested: {what}, number {payload.sequence}; signed by {signatures} key{'s' * (signatures > 1)}"
+        ),
+        err=err,
+    )
+    if isinstance(payload, CommitmentPayload):
+        terminal.say(terminal.safe(f"it counts until {payload.expires}"), err=err)
