@@ -118,7 +118,8 @@ class LegReport(Model):
     Attributes:
         quantity: in the instrument's own units.
         alone: the requirement of this leg alone.
-        contribution: its share of the book's requirement at what binds (Euler): the shares add up to the total.
+        contribution: its share of the book's requirement at what binds (Euler): the shares add up to the total, less
+            what collateral adds to it or, where it moves with its underlying, takes from it.
     """
 
     id: str

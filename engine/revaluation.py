@@ -171,7 +171,9 @@ class Options:
         rows = list(zip(chosen, moves, vols, strict=True))
         if not rows:
             return []
-        forward = np.array([[max(_rounded(o.forward * (1 + move)), 1) for move in own] for o, own, _ in rows], dtype=np.int64)
+        forward = np.array(
+            [[max(_rounded(o.forward * (1 + move)), 1) for move in own] for o, own, _ in rows], dtype=np.int64
+        )
         years = [self.expiries[o.expiry].time for o in chosen]
         variance = [
             [min(vol * vol * time // (ONE * MS_PER_YEAR), MAX_VARIANCE) for vol in own]

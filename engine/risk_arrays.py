@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -212,7 +212,7 @@ def build_snapshot_from_arrays(
     for asset in arrays.assets:
         if asset.time is not None and now - parse_time(asset.time) > 1000 * policy.max_price_age_seconds:
             raise InputError("its price is older than the policy allows", field=f"asset {asset.name}")
-    published = [part.publish_arrays(arrays) for part in policy.components]
+    published: list[Any] = [part.publish_arrays(arrays) for part in policy.components]
     multipliers = [to_fraction(instrument.multiplier) for instrument in arrays.instruments]
     deltas = [
         _fits(delta * multiplier, instrument.id)

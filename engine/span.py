@@ -163,10 +163,10 @@ class SpanModel(Model):
                 result[slot] = [self._rounded(valuation, instrument, change) for change in changes]
         options = valuation.options
         if len(options.slots):
-            changes = _Priced(self, valuation).changes(points)
-            rounded = np.empty_like(changes)
+            moved = _Priced(self, valuation).changes(points)
+            rounded = np.empty_like(moved)
             for columns, weight in ((slice(0, 14), points[0].weight), (slice(14, 16), points[15].weight)):
-                rounded[:, columns] = self._rounded_all(valuation, changes[:, columns], weight)
+                rounded[:, columns] = self._rounded_all(valuation, moved[:, columns], weight)
             result[options.slots] = rounded
         return result
 

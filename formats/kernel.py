@@ -39,9 +39,9 @@ def kernel(function: F) -> F:
         return function
     directory = _cache_directory(Path(sys.modules[function.__module__].__file__ or "").parent)
     if directory is None:
-        return cast("F", numba.njit(nogil=True)(function))
+        return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
     with _numba_cache_in(directory):
-        return cast("F", numba.njit(nogil=True, cache=True)(function))
+        return cast("F", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 @cache

@@ -19,7 +19,7 @@ from crypto.domain import Domain
 from crypto.srs import SRS
 from prover import _kernels as K
 from prover._kernels import table_cache
-from prover._kernels.fixed_base import FixedBaseTables
+from prover._kernels.fixed_base import FixedBaseTables, best_window
 from prover._kernels.plain_msm import POINT_BYTES
 from prover._kernels.points import bytes_from_rows, rows_from_bytes
 
@@ -46,7 +46,7 @@ class Committer:
         powers = bytes(srs.g1_bytes[: count * POINT_BYTES])
         self.n = n
         self._lagrange = count
-        self._tables = FixedBaseTables.build(powers + _lagrange_points(srs, n))
+        self._tables = FixedBaseTables.build(powers + _lagrange_points(srs, n), window=best_window(n))
 
     def polynomial(self, coefficients: K.FieldVector) -> Job:
         """[p(tau)]_1."""

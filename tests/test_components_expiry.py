@@ -1,6 +1,7 @@
 """Components in which options net within an expiry: discounted scenarios, skew, basis; and dampened tails."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from circuits import assign, build_circuit, check
 from engine.book import BookLots
 from engine.components import (
     BasisContingency,
@@ -33,7 +35,7 @@ from engine.market import Market
 from engine.revaluation import Options, exp, log, shocked_vol, sqrt
 from engine.snapshot import Snapshot
 from engine.valuation import Valuation
-from formats import InputError
+from formats import ConstraintError, InputError
 
 UNIT = (1, 1, 72, True)
 COIN = (10_000_000, 10_000_000, 20, True)
@@ -221,6 +223,62 @@ def test_a_tail_at_its_dampener_counts_nothing_and_one_unit_more_counts_whole(la
     snapshot = snapshot_of(lab, PublishedDampenedTails(families=families, risk=risk, dampeners=(1000, 1000)))
     for lots, charge in ((1000, 0), (1001, 1001)):
         confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge, on_the_edge)
+
+
+# --- provers that lie about a side ---------------------------------------------------------------------------
+
+
+def lie(snapshot: Any, lots: Any, told: Any) -> ConstraintError:
+    """What refuses a prover without a cent who puts ``told`` (by the end of a name) into hidden integers."""
+    circuit = build_circuit(snapshot, Claim())
+
+    def bend(x: Any) -> Any:
+        lies = [value for end, value in told.items() if x.name.endswith(end) and not x.name.startswith("slack")]
+        return replace(x, hint=constant(lies[0])) if lies else x
+
+    bounded = tuple(bend(x) for x in circuit.bounded)
+    bent = replace(circuit, bounded=bounded)
+    with pytest.raises(ConstraintError) as caught:
+        check(bent, assign(bent, lots, (0, 0)))
+    return caught.value
+
+
+def constant(value: Any) -> Any:
+    return lambda _: value
+
+
+@pytest.mark.parametrize(
+    ("told", "equation"),
+    [
+        ({" long": 0, " short": 1}, "if long"),
+        ({" long": 1, " short": 0}, "if short"),
+        ({" long": 1, " short": 1}, "bit"),
+    ],
+)
+def test_a_skew_takes_the_side_that_the_value_is_on(lab: Any, told: Any, equation: Any) -> None:
+    # G = 15 and X = 60: a shortfall of 15, out of nothing, would make the P&L 0 and the charge too
+    rows = lab.array([[5], [0], [0], [0], [0], [0]]), lab.array([[20], [0], [0], [0], [0], [0]])
+    part = PublishedSkewScenarios(scenarios=("s",), expiries=lab.array(EXPIRIES), gain=rows[0], shortfall=rows[1])
+    error = lie(snapshot_of(lab, part), (3, 0, 0, 0, 0, 0), {" above": 75, " below": 15, **told})
+    assert equation in str(error)
+
+
+@pytest.mark.parametrize(
+    ("told", "equation"),
+    [
+        ({" beyond": 0, " within": 1}, "within"),
+        ({" beyond": 1, " within": 0}, "beyond"),
+        ({" beyond": 1, " within": 1}, "bit"),
+    ],
+)
+def test_a_tail_beyond_its_dampener_counts(lab: Any, told: Any, equation: Any) -> None:
+    families = tuple(
+        Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("down",)) for g in (0, 1)
+    )
+    risk = lab.array([[-1], [0], [0], [0], [0], [0]])
+    part = PublishedDampenedTails(families=families, risk=risk, dampeners=(1000, 1000))
+    error = lie(snapshot_of(lab, part), (1001, 0, 0, 0, 0, 0), {"down U0": 0, **told})
+    assert equation in str(error)
 
 
 # --- collateral ---------------------------------------------------------------------------------------------

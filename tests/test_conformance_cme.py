@@ -4,6 +4,7 @@ import csv
 import json
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,11 +26,11 @@ CONTRACT = 100
 USD = 10**13  # valuation units
 
 
-def quoted(conformance_family):
+def quoted(conformance_family: Any) -> Any:
     return [json.loads(p.read_text()) for p in conformance_family(FAMILY) if p.name.endswith("quoted_values.json")]
 
 
-def policy(**rules) -> Policy:
+def policy(**rules: Any) -> Policy:
     return Policy.model_validate(
         {
             "name": "gold",
@@ -55,7 +56,7 @@ def policy(**rules) -> Policy:
     )
 
 
-def test_the_array_of_gold_from_its_parameters(conformance_family, conformance_report):
+def test_the_array_of_gold_from_its_parameters(conformance_family: Any, conformance_report: Any) -> None:
     cases, worst = 0, Decimal(0)
     for given in quoted(conformance_family):
         for name, future in given.items():
@@ -101,7 +102,7 @@ def test_the_array_of_gold_from_its_parameters(conformance_family, conformance_r
     conformance_report(f"{FAMILY}: gold array", cases, f"{worst} USD")
 
 
-def arrays_of(entries, calendars=None, minimum="0"):
+def arrays_of(entries: Any, calendars: Any = None, minimum: Any = "0") -> Any:
     """Risk arrays of (id, kind, period, price, losses, delta)."""
     return RiskArrays(
         time="2025-09-12T00:00:00Z",
@@ -127,7 +128,7 @@ def arrays_of(entries, calendars=None, minimum="0"):
     )
 
 
-def test_the_totals_of_an_option_before_and_after_its_premium(conformance_family, conformance_report):
+def test_the_totals_of_an_option_before_and_after_its_premium(conformance_family: Any, conformance_report: Any) -> None:
     cases = 0
     for given in quoted(conformance_family):
         minimum = str(given["GC_FUT_202509"]["short_option_minimum"])
@@ -138,9 +139,7 @@ def test_the_totals_of_an_option_before_and_after_its_premium(conformance_family
             losses = [0] * 16
             losses[10], losses[12] = option["long_scan"], -option["short_scan"]
             delta = round(option["composite_delta"] * 10**9)
-            arrays = arrays_of(
-                [(name, "option", "202512", str(option["settlement"]), losses, delta)], minimum=minimum
-            )
+            arrays = arrays_of([(name, "option", "202512", str(option["settlement"]), losses, delta)], minimum=minimum)
             snapshot = build_snapshot_from_arrays(arrays, policy())
             for lots, side in ((1, "long"), (-1, "short")):
                 report = margin_report(snapshot, BookLots((lots,), (0,)))
@@ -151,7 +150,7 @@ def test_the_totals_of_an_option_before_and_after_its_premium(conformance_family
     conformance_report(f"{FAMILY}: option totals", cases, "0 USD")
 
 
-def test_the_published_calendar_charges(conformance_family, conformance_report):
+def test_the_published_calendar_charges(conformance_family: Any, conformance_report: Any) -> None:
     cases = 0
     for given in quoted(conformance_family):
         future = given["GC_FUT_202509"]
@@ -185,7 +184,7 @@ def test_the_published_calendar_charges(conformance_family, conformance_report):
     conformance_report(f"{FAMILY}: calendar spreads", cases, "0 USD")
 
 
-def test_published_outright_margins_are_scan_ranges(conformance_family, conformance_report):
+def test_published_outright_margins_are_scan_ranges(conformance_family: Any, conformance_report: Any) -> None:
     """SPAN margins only: SPAN 2's are of another model, whose parameters are not published."""
     files = {path.name: path for path in conformance_family(FAMILY)}
     given = quoted(conformance_family)[0]

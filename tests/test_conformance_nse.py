@@ -4,6 +4,7 @@ import csv
 import json
 from datetime import date
 from decimal import Context, Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def extremes(scenarios: list[dict[str, float]]) -> dict[str, int]:
     return {"multiple": int(up["price"]), "fraction_bp": round(10_000 * up["weight"])}
 
 
-def test_worst_losses_and_deltas_of_every_option(conformance_family, conformance_report):
+def test_worst_losses_and_deltas_of_every_option(conformance_family: Any, conformance_report: Any) -> None:
     files = {path.name: path for path in conformance_family(FAMILY)}
     given = json.loads(files["recovered_parameters.json"].read_text())
     found = {s["file"]: s for s in given["snapshots"]}
@@ -122,7 +123,7 @@ def test_worst_losses_and_deltas_of_every_option(conformance_family, conformance
     conformance_report(f"{FAMILY}/span_*.csv", cases, f"{worst_loss:.4f} rupee, delta {worst_delta:.6f}")
 
 
-def test_futures_arrays_all_sixteen_values(conformance_family, conformance_report):
+def test_futures_arrays_all_sixteen_values(conformance_family: Any, conformance_report: Any) -> None:
     cases, worst = 0, Decimal(0)
     for path in conformance_family(FAMILY):
         if not path.name.startswith("futures_risk_arrays"):
@@ -163,9 +164,7 @@ def test_futures_arrays_all_sixteen_values(conformance_family, conformance_repor
                     ),
                 ),
             )
-            assert model.times(Valuation(market), [f"{contract['expiry']}T00:00:00Z"]) == [
-                given["T_days"] * 86_400_000
-            ]
+            assert model.times(Valuation(market), [f"{contract['expiry']}T00:00:00Z"]) == [given["T_days"] * 86_400_000]
             # Published arrays are positive for a loss; ours for a gain.
             gains = model.arrays(Valuation(market))[0].tolist()
             for gain, published in zip(gains, contract["ra"], strict=True):

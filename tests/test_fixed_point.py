@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numba import njit as untyped_njit
 
-from engine._kernels import SOURCES, fixed_point
+from engine._kernels import fixed_point
 from engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
 
 njit: Any = untyped_njit
@@ -219,14 +219,6 @@ def test_plain_python_gives_the_same_bits() -> None:
         check=True,
     )
     assert run.stdout.strip() == RESULTS_SHA256
-
-
-@pytest.mark.skipif(
-    os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="nothing is compiled under NUMBA_DISABLE_JIT"
-)
-def test_compiled_code_on_disk_belongs_to_every_file_of_the_package() -> None:
-    for name in ("ln_ratio", "normal_cdf"):
-        assert getattr(fixed_point, name)._cache._cache_file._source_stamp == SOURCES
 
 
 def test_tables_are_int64() -> None:

@@ -448,6 +448,9 @@ def test_commitments_that_do_not_belong_together_are_refused_before_any_proof(la
         assets=[(9_000, 10_100, 32, True)],
     )
     alone = given.model_copy(update={"parts": given.parts[:1]})
+    assert len(Statement.of(snapshot, [given], Claim(), context=bytes(1024)).context) == 1024
+    with pytest.raises(InputError, match="context: 1025 bytes, at most 1024"):
+        Statement.of(snapshot, [given], Claim(), context=bytes(1025))
     for commitments, target, reason in (
         ([given, given], snapshot, "given twice"),
         ([given, alone], snapshot, "given twice"),

@@ -1,6 +1,7 @@
-"""Calendar charges and inter-commodity credits: numbers by hand, an oracle in Fractions, circuit = engine at the edge."""
+"""Calendar charges and inter-commodity credits: by hand, against an oracle, circuit = engine."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,18 +22,27 @@ UNIT = (1, 1, 60, True)
 ONE = 10**9
 
 
-def ints(*values):
+def ints(*values: Any) -> Any:
     return IntArray(np.array(values, dtype=np.int64))
 
 
-def spread(*legs, label="spread"):
+def spread(*legs: Any, label: Any = "spread") -> Any:
     """Legs of (accounts, side) or (accounts, side, ratio)."""
     return PublishedSpread(
         label=label, legs=tuple(PublishedLeg(accounts=leg[0], side=leg[1], ratio=(*leg, 1)[2]) for leg in legs)
     )
 
 
-def calendar(deltas, account_of, groups, spreads, charges, *, delivery=None, method="exact"):
+def calendar(
+    deltas: Any,
+    account_of: Any,
+    groups: Any,
+    spreads: Any,
+    charges: Any,
+    *,
+    delivery: Any = None,
+    method: Any = "exact",
+) -> Any:
     return PublishedCalendarCharge(
         method=method,
         deltas=ints(*deltas),
@@ -45,11 +55,13 @@ def calendar(deltas, account_of, groups, spreads, charges, *, delivery=None, met
     )
 
 
-def legs_of(groups, lots):
+def legs_of(groups: Any, lots: Any) -> Any:
     return [Leg(slot, group, q) for slot, (group, q) in enumerate(zip(groups, lots, strict=True)) if q]
 
 
-def with_parts(lab, *parts, groups, risk=None, charges=None, marks=None, mode="floor"):
+def with_parts(
+    lab: Any, *parts: Any, groups: Any, risk: Any = None, charges: Any = None, marks: Any = None, mode: Any = "floor"
+) -> Any:
     n = len(groups)
     snapshot = lab.snapshot(
         groups=groups,
@@ -66,7 +78,7 @@ def with_parts(lab, *parts, groups, risk=None, charges=None, marks=None, mode="f
 # --- calendar charge: by hand ---------------------------------------------------------------------------------
 
 
-def test_a_flat_rate_for_every_pair_of_expiries():
+def test_a_flat_rate_for_every_pair_of_expiries() -> None:
     # NSE: +3 in one expiry, -5 in another: three spreads at 425 rupees a unit
     tier = (0, 1)
     part = calendar([ONE, ONE], [0, 1], [0, 0], [spread((tier, "A"), (tier, "B"))], [425 * ONE])
@@ -76,7 +88,7 @@ def test_a_flat_rate_for_every_pair_of_expiries():
     assert part.assess(legs_of([0, 0], [3, 5])).offsets == {}
 
 
-def test_series_spreads_come_before_those_of_their_tier():
+def test_series_spreads_come_before_those_of_their_tier() -> None:
     # CME gold: 300 for Sep/Oct, then 1000 from tier 1 (Sep, Oct) to tier 2 (Jun)
     part = calendar(
         [ONE, ONE, ONE],
@@ -91,7 +103,7 @@ def test_series_spreads_come_before_those_of_their_tier():
     assert part.assess(legs_of([0, 0, 0], [-5, 0, 9])).offsets == {0: 5 * 1000 * ONE}
 
 
-def test_the_convex_bound_is_half_the_gross_and_exact_where_deltas_balance():
+def test_the_convex_bound_is_half_the_gross_and_exact_where_deltas_balance() -> None:
     tier = (0, 1)
     pair = [spread((tier, "A"), (tier, "B"))]
     exact = calendar([ONE, ONE], [0, 1], [0, 0], pair, [400])
@@ -103,12 +115,12 @@ def test_the_convex_bound_is_half_the_gross_and_exact_where_deltas_balance():
     assert bound.assess(legs_of([0, 0], [3, -3])).offsets == exact.assess(legs_of([0, 0], [3, -3])).offsets
 
 
-def test_delivery_charges_count_every_delta():
+def test_delivery_charges_count_every_delta() -> None:
     part = calendar([ONE, ONE], [0, 1], [0, 0], [], [], delivery=[25, 0])
     assert part.assess(legs_of([0, 0], [-4, 4])).offsets == {0: 4 * 25 * ONE}
 
 
-def test_what_has_no_account_is_in_no_spread():
+def test_what_has_no_account_is_in_no_spread() -> None:
     tier = (0, 1)
     part = calendar([ONE, ONE, ONE], [0, 1, -1], [0, 0], [spread((tier, "A"), (tier, "B"))], [7])
     assert part.assess(legs_of([0, 0, 0], [1, 0, -9])).offsets == {}
@@ -117,11 +129,11 @@ def test_what_has_no_account_is_in_no_spread():
 # --- inter-commodity credit: by hand --------------------------------------------------------------------------
 
 
-def credit(deltas, spreads, credits_):
+def credit(deltas: Any, spreads: Any, credits_: Any) -> Any:
     return PublishedInterCommodityCredit(deltas=ints(*deltas), spreads=tuple(spreads), credits=tuple(credits_))
 
 
-def test_spreads_take_what_earlier_ones_left():
+def test_spreads_take_what_earlier_ones_left() -> None:
     # two A for one B first, then A against C
     part = credit(
         [ONE, ONE, ONE],
@@ -137,7 +149,7 @@ def test_spreads_take_what_earlier_ones_left():
     assert part.assess(legs_of([0, 1, 2], [-4, 2, 0])).offsets == {0: -2 * 20 * ONE, 1: -2 * 10 * ONE}
 
 
-def test_a_credit_never_takes_a_charge_below_its_floor_or_zero(lab):
+def test_a_credit_never_takes_a_charge_below_its_floor_or_zero(lab: Any) -> None:
     scale = 10**15
     part = credit([ONE, ONE], [spread(((0,), "A"), ((1,), "B"))], [(scale, scale)])
     # each group's scan loss is 10 a lot; the credit a lot is 1e9
@@ -147,7 +159,7 @@ def test_a_credit_never_takes_a_charge_below_its_floor_or_zero(lab):
     assert requirement_total(snapshot, lots) == snapshot.factor_bp("initial") * 2 * 3
 
 
-def test_the_charge_of_a_group_is_span_s_formula(lab):
+def test_the_charge_of_a_group_is_span_s_formula(lab: Any) -> None:
     # max(scan + intra - inter, short option minimum), in money units of one scale
     tier = (0, 1)
     charge = calendar([ONE, ONE, ONE], [0, 1, -1], [0, 0], [spread((tier, "A"), (tier, "B"))], [4])
@@ -160,7 +172,8 @@ def test_the_charge_of_a_group_is_span_s_formula(lab):
         risk=[[7, -7], [-5, 5], [6, -6]],
         charges=[0, 1, 0],
     )
-    # +5 -2 of group 0: P&L 7 x 5 + 5 x 2 either way -> scan 45; 2 calendar spreads: 8; net delta 3 against -2: 2 spreads back
+    # +5 -2 of group 0: P&L 7 x 5 + 5 x 2 either way -> scan 45;
+    # 2 calendar spreads: 8; net delta 3 against -2: 2 spreads back
     lots = BookLots((5, -2, -2), (0,))
     report = margin_report(snapshot, lots)
     factor = snapshot.factor_bp("initial")
@@ -179,7 +192,7 @@ def test_the_charge_of_a_group_is_span_s_formula(lab):
 # --- what is refused ------------------------------------------------------------------------------------------
 
 
-def test_a_tier_has_no_order_within():
+def test_a_tier_has_no_order_within() -> None:
     spreads = [spread(((0, 1), "A"), ((2,), "B")), spread(((0,), "A"), ((2,), "B"))]
     with pytest.raises(InputError, match="no order within it is published"):
         check_spreads(spreads, 3)
@@ -193,12 +206,12 @@ def test_a_tier_has_no_order_within():
         ((((0, 1), "A"), ((1,), "A"), ((2,), "B")), "two legs on side A"),
     ],
 )
-def test_spreads_that_make_no_sense(legs, reason):
+def test_spreads_that_make_no_sense(legs: Any, reason: Any) -> None:
     with pytest.raises(InputError, match=reason):
         spread(*legs)
 
 
-def test_exact_spreads_take_equal_deltas_of_all_legs():
+def test_exact_spreads_take_equal_deltas_of_all_legs() -> None:
     rules = {
         "spreads": [
             {
@@ -228,7 +241,7 @@ def test_exact_spreads_take_equal_deltas_of_all_legs():
         ({"spreads": (spread(((0,), "A"), ((1,), "B", 2)),)}, "equal deltas"),
     ],
 )
-def test_published_calendar_charges_are_checked(change, reason):
+def test_published_calendar_charges_are_checked(change: Any, reason: Any) -> None:
     part = calendar([ONE, ONE], [0, 1], [0, 0], [spread(((0,), "A"), ((1,), "B"))], [1])
     part.check(group_of=[0, 0], groups=2, assets=0)
     bad = type(part).model_validate({**dict(part), **change})
@@ -246,7 +259,7 @@ def test_published_calendar_charges_are_checked(change, reason):
         ({"spreads": (spread(((0,), "A"), ((5,), "B")),)}, "does not exist"),
     ],
 )
-def test_published_credits_are_checked(change, reason):
+def test_published_credits_are_checked(change: Any, reason: Any) -> None:
     part = credit([ONE, ONE, ONE], [spread(((0,), "A"), ((1,), "B"))], [(1, 1)])
     part.check(group_of=[0, 1, 2], groups=3, assets=0)
     bad = type(part).model_validate({**dict(part), **change})
@@ -254,7 +267,7 @@ def test_published_credits_are_checked(change, reason):
         bad.check(group_of=[0, 1, 2], groups=3, assets=0)
 
 
-def test_rules_are_checked():
+def test_rules_are_checked() -> None:
     legs = [{"underlying": "A", "side": "A"}, {"underlying": "B", "side": "B"}]
     with pytest.raises(InputError, match="cheaper than nothing"):
         CreditSpread.model_validate({"rate": "1.1", "legs": legs})
@@ -279,7 +292,7 @@ def test_rules_are_checked():
 # --- against an oracle, and the circuit -----------------------------------------------------------------------
 
 
-def naive(spreads, net):
+def naive(spreads: Any, net: Any) -> Any:
     """Greedy spreading written out, in integers: blocks of accounts, both market sides one after the other."""
     left = {frozenset([account]): [max(d, 0), max(-d, 0)] for account, d in enumerate(net)}
     counts = []
@@ -309,7 +322,7 @@ LOTS = st.integers(-50, 50)
 
 
 @st.composite
-def calendars(draw):
+def calendars(draw: Any) -> Any:
     count = draw(st.integers(2, 4))
     singles = [
         spread(((a,), "A"), ((b,), "B"))
@@ -330,7 +343,7 @@ def calendars(draw):
 
 @settings(max_examples=2 * settings().max_examples)
 @given(st.data())
-def test_calendar_charges_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+def test_calendar_charges_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
     count, account_of, deltas, spreads, charges, delivery = data.draw(calendars())
     part = calendar(deltas, account_of, [0] * count, spreads, charges, delivery=delivery)
     lots = [data.draw(LOTS) for _ in account_of]
@@ -347,7 +360,7 @@ def test_calendar_charges_against_the_oracle_and_the_circuit(lab, on_the_edge, d
 
 
 @given(st.data())
-def test_the_convex_bound_is_never_below_the_exact_charge(lab, on_the_edge, data):
+def test_the_convex_bound_is_never_below_the_exact_charge(lab: Any, on_the_edge: Any, data: Any) -> None:
     count, account_of, deltas, spreads, charges, delivery = data.draw(calendars())
     exact = calendar(deltas, account_of, [0] * count, spreads, charges, delivery=delivery)
     halves = [-(-charge // 2) for charge in charges]
@@ -362,16 +375,14 @@ def test_the_convex_bound_is_never_below_the_exact_charge(lab, on_the_edge, data
 
 @settings(max_examples=2 * settings().max_examples)
 @given(st.data())
-def test_credits_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
+def test_credits_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
     groups = [0, 1, 2, 0, 1][: data.draw(st.integers(3, 5))]
     pairs = data.draw(st.lists(st.permutations([0, 1, 2]), min_size=1, max_size=3))
     sizes = st.integers(1, 7)
     spreads, amounts = [], []
     for order in pairs:
         chosen = order[: data.draw(st.integers(2, 3))]
-        spreads.append(
-            spread(*(((g,), "A" if i == 0 else "B", data.draw(sizes)) for i, g in enumerate(chosen)))
-        )
+        spreads.append(spread(*(((g,), "A" if i == 0 else "B", data.draw(sizes)) for i, g in enumerate(chosen))))
         amounts.append(tuple(data.draw(st.integers(0, 3 * 10**13)) for _ in chosen))
     deltas = [data.draw(DELTAS) for _ in groups]
     part = credit(deltas, spreads, amounts)
@@ -394,14 +405,14 @@ def test_credits_against_the_oracle_and_the_circuit(lab, on_the_edge, data):
     on_the_edge(snapshot, lots)
 
 
-def test_form_spreads_agrees_with_fractions_where_ratios_are_one():
+def test_form_spreads_agrees_with_fractions_where_ratios_are_one() -> None:
     # rounding down loses nothing when every ratio is 1
     spreads = [spread(((0,), "A"), ((1,), "B")), spread(((0, 1), "A"), ((2,), "B"))]
     assert form_spreads(spreads, [(5, 0), (0, 2), (0, 4)], smallest_count) == [2, 3]
     assert Fraction(5, 1) == 5
 
 
-def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab):
+def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab: Any) -> None:
     # a later spread with a larger credit: skipping the first would lower the requirement
     part = credit(
         [ONE, ONE, ONE],
@@ -409,7 +420,7 @@ def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab):
         [(10**6, 10**6), (9 * 10**6, 9 * 10**6)],
     )
     snapshot = with_parts(lab, part, groups=[0, 1, 2], risk=[[-20, 20]] * 3)
-    from engine.margin import Claim  # noqa: PLC0415
+    from engine.margin import Claim
 
     circuit = build_circuit(snapshot, Claim())
     witness = assign(circuit, (3, -3, -3), (10**9,))

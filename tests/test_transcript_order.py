@@ -364,7 +364,7 @@ def opening_W_shifted_last(lab: Any, given: Any, schedule: Any) -> Any:
         (("W", "W'"), opening_W_last),
         (("W", "W'"), opening_W_shifted_last),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else " ".join(value),
 )
 def test_the_last_challenge_must_bind_both_openings(lab: Any, false: Any, labels: Any, attack: Any) -> None:
     # the "last challenge" attack: Linea's verifier, 2023

@@ -13,8 +13,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from crypto.keys import PublicKey, SecretKey, Signer
     from engine.book import Book, BookLots, load_book, to_lots
     from engine.importers import import_market
+    from engine.limits import Limit
     from engine.margin import Claim, MarginReport, margin_report
     from engine.market import Market
     from engine.policy import Policy, load_policy, policy_names
@@ -31,13 +33,27 @@ if TYPE_CHECKING:
     )
     from prover import Opening, commit_book, prove
     from verifier import Accepted, Commitment, Statement, verify, verify_batch
+    from verifier.attest import (
+        Acceptance,
+        Attestation,
+        Challenge,
+        CommitmentPayload,
+        Known,
+        Memory,
+        Receipt,
+        SnapshotPayload,
+        Trust,
+        accept,
+    )
 
 #: Said wherever the version is said.
 AUDIT_STATUS = "unaudited"
 
 _MODULES = {
+    "crypto.keys": ("PublicKey", "SecretKey", "Signer"),
     "engine.book": ("Book", "BookLots", "load_book", "to_lots"),
     "engine.importers": ("import_market",),
+    "engine.limits": ("Limit",),
     "engine.margin": ("Claim", "MarginReport", "margin_report"),
     "engine.market": ("Market",),
     "engine.policy": ("Policy", "load_policy", "policy_names"),
@@ -54,6 +70,18 @@ _MODULES = {
     ),
     "prover": ("Opening", "commit_book", "prove"),
     "verifier": ("Accepted", "Commitment", "Statement", "verify", "verify_batch"),
+    "verifier.attest": (
+        "Acceptance",
+        "Attestation",
+        "Challenge",
+        "CommitmentPayload",
+        "Known",
+        "Memory",
+        "Receipt",
+        "SnapshotPayload",
+        "Trust",
+        "accept",
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -75,6 +103,7 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Claim",
     "MarginReport",
     "margin_report",
+    "Limit",
     "Opening",
     "commit_book",
     "prove",
@@ -83,6 +112,19 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Accepted",
     "verify",
     "verify_batch",
+    "PublicKey",
+    "SecretKey",
+    "Signer",
+    "Attestation",
+    "SnapshotPayload",
+    "CommitmentPayload",
+    "Trust",
+    "Challenge",
+    "Acceptance",
+    "accept",
+    "Known",
+    "Memory",
+    "Receipt",
     "load_document",
     "save_document",
     "ZkMarginError",

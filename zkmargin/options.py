@@ -12,7 +12,8 @@ import click
 from engine.components import REQUIREMENTS
 from engine.limits import Limit
 from engine.margin import Claim
-from formats import InputError
+from formats import InputError, load_document
+from verifier.attest.challenge import Challenge
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,6 +90,13 @@ def output_option(what: str) -> Callable[[F], F]:
     )
 
 
+def challenge_option(function: F) -> F:
+    """``--challenge FILE``."""
+    return click.option(
+        "--challenge", "challenge_path", metavar="FILE", help="The verifier's challenge, instead of a context."
+    )(function)
+
+
 def also_option(function: F) -> F:
     """``--also LIMIT``, several times."""
     return click.option(
@@ -141,6 +149,16 @@ def parse_context(text: str) -> bytes:
             f"{len(data)} bytes, at most {MAX_CONTEXT_BYTES}", file="--context", hint="use a digest of the text"
         )
     return data
+
+
+def context_of(text: str, challenge_path: str | None) -> tuple[bytes, Challenge | None]:
+    """The statement's context, from ``--context`` or from a challenge document. Raises InputError, for both too."""
+    if challenge_path is None:
+        return parse_context(text), None
+    if text:
+        raise InputError("the challenge is the context: give one of the two", file="--context")
+    challenge = load_document(Challenge, challenge_path)
+    return challenge.context, challenge
 
 
 def parse_limits(texts: Sequence[str]) -> tuple[Limit, ...]:

@@ -8,15 +8,15 @@ from circuits.circuit import Circuit
 from engine.margin import VALUATION_DECIMALS, Claim
 from engine.snapshot import Snapshot
 from verifier.attest.acceptance import Acceptance, Attested
-from verifier.attest.documents import CommitmentPayload, SnapshotPayload
+from verifier.attest.documents import CommitmentPayload
 from verifier.commitments import CommitmentPart
 from verifier.proof import proof_bytes
 from verifier.statement import Statement
 from zkmargin.terminal import safe
 
 UNAUTHENTICATED = (
-    "whose commitments these are, and whose snapshot: nothing is authenticated without a trust file (--trust), use only "
-    "those of parties that you trust"
+    "whose commitments these are, and whose snapshot: nothing is authenticated without a trust file (--trust), use "
+    "only those of parties that you trust"
 )
 AUTHENTICATED = "that the signers told the truth: the trust file says whose word counts"
 REPLAY = (
@@ -90,7 +90,7 @@ def snapshot_facts(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def part_facts(part: CommitmentPart, attested: Attested[CommitmentPayload] | None = None) -> dict[str, Any]:
+def part_facts(part: CommitmentPart, attested: Attested | None = None) -> dict[str, Any]:
     """One commitment part and who attested it; nothing in it is secret."""
     return {
         "role": part.role,
@@ -103,7 +103,7 @@ def part_facts(part: CommitmentPart, attested: Attested[CommitmentPayload] | Non
     }
 
 
-def attested_facts(attested: Attested[SnapshotPayload] | Attested[CommitmentPayload]) -> dict[str, Any]:
+def attested_facts(attested: Attested) -> dict[str, Any]:
     """Who attested something, for scripts."""
     payload = attested.payload
     facts: dict[str, Any] = {

@@ -198,7 +198,7 @@ class PublishedDiscountedScenarios(Selective, PublishedPart):
         for group in sorted({int(groups[j]) for j, balance in enumerate(lots) if balance and groups[j] >= 0}):
             rows = np.flatnonzero(groups == group)
             matrix = self.collateral_gain.values[rows, : len(self.scenarios[group])]
-            losses[group] = exact_dot(matrix, [-lots[j] for j in rows])
+            losses[group] = exact_dot(matrix, [-lots[j] for j in rows.tolist()])
         return Charge(candidates=losses)
 
     def shares(self, legs: Sequence[Leg], candidate: int | None) -> Sequence[int]:

@@ -166,8 +166,8 @@ class PublishedInterCommodityCredit(Selective, PublishedPart):
         for spread, credits_, count in zip(
             self.spreads, self.credits, form_spreads(self.spreads, sides, smallest_share), strict=True
         ):
-            for leg, credit in zip(spread.legs, credits_, strict=True):
-                if leg.accounts[0] == group:
+            for side, credit in zip(spread.legs, credits_, strict=True):
+                if side.accounts[0] == group:
                     total = total - count * credit
         return total.parts
 

@@ -23,7 +23,7 @@ from engine.market import Market
 from engine.notional import notional
 from engine.revaluation import basis_points
 from engine.valuation import Valuation
-from formats import IntArray, Model
+from formats import IntArray, Model, Seq
 
 
 class Doubt(Model):
@@ -60,7 +60,7 @@ class OracleConfidence(Selective, PolicyPart):
 def gross_charge(
     valuation: Valuation,
     size: np.ndarray[tuple[int], np.dtype[np.int64]],
-    requirements: tuple[Literal["initial", "maintenance"], ...],
+    requirements: Seq[str],
     mode: Literal["added", "flat"],
 ) -> PublishedGrossCharge:
     """Charges per lot [N], long or short alike, as a published gross charge with one pool a risk group."""

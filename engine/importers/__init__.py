@@ -1,13 +1,19 @@
-"""Markets from other people's files. One module per source; adding a format is one line in ``IMPORTERS``."""
+"""Markets and risk arrays from other people's files. One module per source.
+
+Adding a format is one line: in ``IMPORTERS`` for one that a market can be made of, in ``ARRAY_IMPORTERS`` for one that
+holds computed SPAN arrays, from which a snapshot is built without pricing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from engine.importers import deribit
+from engine.importers import deribit, generic_csv, pa2, span_xml
+from engine.importers.span_common import Progress
 from engine.market import Market
+from engine.risk_arrays import RiskArrays
 from formats import InputError
 
 
@@ -30,7 +36,41 @@ class Importer(Protocol):
 IMPORTERS: dict[str, Importer] = {
     "deribit-csv": deribit.import_csv,
     "deribit-json": deribit.import_json,
+    "csv": generic_csv.import_csv,
 }
+
+#: SPAN risk parameter files: ``importer(path, lots=, prices=, progress=, ...)``, options of their own as stated there.
+ARRAY_IMPORTERS: dict[str, Callable[..., RiskArrays]] = {
+    "span-xml": span_xml.import_span_xml,
+    "span-pa2": pa2.import_pa2,
+}
+
+
+def import_arrays(
+    path: str | Path,
+    format_name: str,
+    *,
+    lots: Mapping[str, str],
+    prices: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> RiskArrays:
+    """Import a SPAN file in one of the formats of ``ARRAY_IMPORTERS``.
+
+    Args:
+        path: the file.
+        format_name: the format.
+        lots: contracts in a lot by combined commodity (decimal text): the files do not hold lot sizes, and only these
+            commodities are imported.
+        prices: prices of collateral assets in the file's currency.
+        progress: called with work done and work in all.
+
+    Raises:
+        InputError: an unknown format, or what the importer raises.
+    """
+    importer = ARRAY_IMPORTERS.get(format_name)
+    if importer is None:
+        raise InputError(f"unknown format: one of {', '.join(ARRAY_IMPORTERS)}", field="format")
+    return importer(path, lots=lots, prices=prices or {}, progress=progress)
 
 
 def import_market(
@@ -47,4 +87,4 @@ def import_market(
     return importer(path, pull=pull, prices=prices or {})
 
 
-__all__ = ["IMPORTERS", "Importer", "import_market"]
+__all__ = ["ARRAY_IMPORTERS", "IMPORTERS", "Importer", "import_arrays", "import_market"]

@@ -54,6 +54,7 @@ READ = ("0 ", "2 ", "3 ", "4 ", "6 ", "81", "82", "B ", "C ", "E ", "P ", "S ")
 OPTIONS = ("OOF", "OOP", "OOC")
 _IDENTITY = ((3, 5), (6, 15), (26, 28), (29, 29), (30, 35), (36, 37), (39, 44), (45, 46), (48, 54))
 _SERIES_B = ((3, 5), (6, 15), (16, 18), (19, 24), (25, 26), (28, 33), (34, 35))
+_SERIES_8 = ((3, 5), (6, 15), (26, 28), (30, 35), (36, 37), (39, 44), (45, 46))
 #: Truncated first decimals of k/8: the last digit of a price in eighths.
 _EIGHTHS = {"0": 0, "1": 1, "2": 2, "3": 3, "5": 4, "6": 5, "7": 6, "8": 7}
 _TICKS = {"C": 32, "K": 64}
@@ -197,7 +198,7 @@ class _Reader:
             case "P ":
                 self._prices[line.at(3, 5), line.at(6, 15), line.at(16, 18)] = line
             case "B ":
-                self._series[tuple(line.at(*columns) for columns in _SERIES_B)] = line
+                self._series[_series(line, _SERIES_B)] = line
             case "6 ":
                 self._inter(line)
             case "81":
@@ -362,7 +363,7 @@ class _Reader:
             values = [first.signed(55 + 6 * k, 59 + 6 * k) for k in range(9)]
             values += [second.signed(55 + 6 * k, 59 + 6 * k) for k in range(7)]
             gains.append([-to_units(decimal_text(v * commodity.exponent), ARRAY_DECIMALS) for v in values])
-            scale = self._scale(first)
+            scale = Fraction(self._series_of(first).whole(86, 91) or 10**4, 10**4)
             delta = Fraction(second.signed(97, 101), 10**4) * scale * DELTA
             deltas.append(round_half_away(delta.numerator, delta.denominator))
         if not instruments:
@@ -425,13 +426,13 @@ class _Reader:
         premium = option and commodity.premium
         if premium and price is None:
             return None
-        series = self._series.get(_series_of(first))
+        series = self._series_of(first)
         multiplier = Fraction(terms.whole(42, 55), 10**7) * Fraction(10) ** _exponent(terms, 73, 74, 75)
-        if series is not None and series.whole(129, 142):
+        if series.whole(129, 142):
             multiplier = Fraction(series.whole(129, 142), 10**7)
-        if not option and series is not None and kind == "FUT":
+        if kind == "FUT":
             self._scan(series, commodity)
-        expiry = series.at(92, 99) if series is not None else ""
+        expiry = series.at(92, 99)
         return ArrayInstrument.model_validate(
             {
                 "id": safe_name(identity),
@@ -448,10 +449,12 @@ class _Reader:
             }
         )
 
-    def _scale(self, first: Line) -> Fraction:
-        """The delta scaling factor of a contract: that of its series, else 1."""
-        series = self._series.get(_series_of(first))
-        return Fraction((series.whole(86, 91) if series is not None else 0) or 10**4, 10**4)
+    def _series_of(self, first: Line) -> Line:
+        """The type B record of a contract. Raises InputError where the file has none: deltas need its scale."""
+        found = self._series.get(_series(first, _SERIES_8))
+        if found is None:
+            raise InputError("no type B record of its series", field=first.at(6, 15), line=first.number)
+        return found
 
     def _scan(self, series: Line, commodity: Commodity) -> None:
         """The least price scan range per delta of a commodity's futures: a credit is bounded from above."""
@@ -463,10 +466,9 @@ class _Reader:
             commodity.scan = scan if commodity.scan is None else min(scan, commodity.scan)
 
 
-def _series_of(first: Line) -> tuple[str, ...]:
-    """The key of a contract's type B record."""
-    columns = ((3, 5), (6, 15), (26, 28), (30, 35), (36, 37), (39, 44), (45, 46))
-    return tuple(first.at(*pair) for pair in columns)
+def _series(line: Line, columns: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
+    """The key of a future or an option series; a month may be blank or zeros where there is none."""
+    return tuple(line.at(*pair).lstrip("0") for pair in columns)
 
 
 def _side(line: Line, column: int) -> Side:

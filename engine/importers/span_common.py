@@ -47,8 +47,8 @@ def choose_credits(entries: Iterable[SpreadEntry], imported: Collection[str], no
     """The spreads to give credit for, in published order.
 
     A spread with a leg that is not imported cannot be formed. After one that cannot be stated (a method that is not
-    by deltas, several tiers), none that shares a commodity with it is used: the deltas that it would have taken must not
-    earn another credit.
+    by deltas, several tiers), none that shares a commodity with it is used: the deltas that it would have taken must
+    not earn another credit.
     """
     chosen: list[CreditSpread] = []
     blocked: set[str] = set()

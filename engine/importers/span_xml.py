@@ -23,32 +23,27 @@ What such files do not say, or say in a way that is often misread, and what happ
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from engine.decimals import to_fraction, to_units
 from engine.exact import round_half_away
 from engine.importers.span_common import (
-    MAX_CONTRACTS,
     NOTES,
     Progress,
-    Side,
     SpreadEntry,
     choose_credits,
     currency_assets,
     decimal_text,
     refuse_repeated,
-    refuse_unknown,
     safe_name,
 )
-from engine.importers.tickers import plain_decimal
+from engine.importers.span_records import FILE_FORMAT, Contract, Contracts, Parameters, number_of, rate_of, side_of
 from engine.importers.xml_stream import Record, read_xml
-from engine.market import Kind
-from engine.risk_arrays import ARRAY_DECIMALS, DELTA, SCENARIOS, ArrayInstrument, RiskArrays
+from engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArrays
 from engine.spread_rules import (
     CalendarLeg,
     CalendarRules,
@@ -60,41 +55,8 @@ from engine.spread_rules import (
 )
 from formats import InputError, IntArray
 
-FILE_FORMAT = "4.00"
-PORTFOLIOS = {"phyPf": "PHY", "equityPf": "STOCK", "futPf": "FUT", "oopPf": "OOP", "oofPf": "OOF", "ooePf": "OOE"}
-#: Portfolio kinds whose contracts are not read; a commodity that links one is imported without it, and that is noted.
-UNREAD = ("cmbPf", "oocPf", "debtPf", "swapPf")
+#: How charges are written: an amount, or a fraction of price risk.
 _AMOUNT, _FRACTION = "F", "P"
-
-
-class Link(NamedTuple):
-    """A portfolio of contracts by exchange, kind and id."""
-
-    exchange: str
-    kind: str
-    id: str
-
-
-class Contract(NamedTuple):
-    """A contract as it stands in the file: numbers as plain decimal text, losses of one contract long."""
-
-    line: int
-    own: tuple[str, str, str]
-    kind: Kind
-    commodity: str
-    id: str
-    period: str | None
-    underlying_contract: tuple[str, str, str] | None
-    expiry: str | None
-    strike: str | None
-    option_type: str | None
-    multiplier: str
-    scale: str
-    style: str
-    price: str | None
-    losses: tuple[str, ...]
-    delta: str
-    scan: str | None
 
 
 def import_span_xml(
@@ -118,10 +80,10 @@ def import_span_xml(
         InputError: names the file, the line, the field and the reason.
     """
     try:
-        first = _Parameters(rate)
+        first = Parameters(rate)
         read_xml(path, first.handlers(), texts=first.texts(), progress=_half(progress, 0))
         first.finish(lots)
-        second = _Contracts(first, rate)
+        second = Contracts(first, rate)
         read_xml(path, second.handlers(), texts=second.texts(), progress=_half(progress, 1))
         return _Arrays(first, second.contracts, rate).build(path, lots, prices or {})
     except InputError as error:
@@ -134,205 +96,10 @@ def _half(progress: Progress | None, part: int) -> Progress | None:
     return lambda done, size: progress(done + part * size, 2 * size)
 
 
-class _Parameters:
-    """First pass: everything but contracts."""
-
-    def __init__(self, rate: str) -> None:
-        self.rate = rate
-        self.date = self.created = ""
-        self.commodities: dict[str, Record] = {}
-        self.owner: dict[Link, str] = {}
-        self.points: dict[str, Record] = {}
-        self.spreads: list[Record] = []
-        self.notes: list[str] = []
-
-    def handlers(self) -> dict[str, Callable[[Record, list[Record]], bool | None]]:
-        return {
-            "ccDef": self._commodity,
-            "pointDef": self._point,
-            "interSpreads": self._inter,
-            "spanFile": self._file,
-            "pointInTime": self._time,
-            **dict.fromkeys(("opt", "fut", "phy", "equity"), lambda _record, _around: True),
-        }
-
-    def texts(self) -> dict[str, Callable[[str, list[Record]], bool]]:
-        # nothing of a portfolio is of interest here
-        return {"pfId": lambda _text, around: around[-1].tag in PORTFOLIOS or around[-1].tag in UNREAD}
-
-    def _commodity(self, record: Record, _around: list[Record]) -> None:
-        name = record.need("cc")
-        if name in self.commodities:
-            raise InputError("a combined commodity twice", field=f"<ccDef> {name}", line=record.line)
-        self.commodities[name] = record
-        for link in record.all("pfLink"):
-            key = Link(link.need("exch"), link.need("pfType"), link.need("pfId"))
-            if self.owner.setdefault(key, name) != name:
-                raise InputError("a portfolio in two combined commodities", field=f"<pfLink> {key.id}", line=link.line)
-
-    def _point(self, record: Record, _around: list[Record]) -> None:
-        self.points[record.need("r")] = record
-
-    def _inter(self, record: Record, _around: list[Record]) -> None:
-        self.spreads.append(record)
-
-    def _time(self, record: Record, _around: list[Record]) -> None:
-        if self.date:
-            raise InputError("more than one point in time", field="<pointInTime>", line=record.line)
-        self.date = record.need("date")
-
-    def _file(self, record: Record, _around: list[Record]) -> None:
-        given = record.need("fileFormat")
-        if given != FILE_FORMAT:
-            raise InputError(f"format {given[:20]}: this program reads {FILE_FORMAT}", field="<fileFormat>")
-        self.created = record.text("created") or ""
-
-    def finish(self, lots: Mapping[str, str]) -> None:
-        """Check what was read. Raises InputError."""
-        if not self.date:
-            raise InputError("no <spanFile> with a <pointInTime>: not a SPAN risk parameter file")
-        refuse_unknown(lots, self.commodities)
-        self.commodities = {name: record for name, record in self.commodities.items() if name in lots}
-        self.owner = {link: name for link, name in self.owner.items() if name in lots}
-        for link, name in self.owner.items():
-            if link.kind not in PORTFOLIOS.values():
-                self.notes.append(f"{name}: portfolio {link.id} of type {link.kind} is not read")
-
-    def extreme(self) -> tuple[Fraction, Fraction] | None:
-        """(k, fraction) of scenario 15; None where the file does not define it."""
-        point = self.points.get(self.rate)
-        for scan in [] if point is None else point.all("scanPointDef"):
-            if scan.text("point") == "15":
-                multiple = scan.all("priceScanDef")
-                if not multiple:
-                    return None
-                part = multiple[0]
-                ratio = Fraction(1)
-                if _number(part, "denominator", "1") != "0":
-                    ratio = to_fraction(_number(part, "numerator", "1")) / to_fraction(
-                        _number(part, "denominator", "1")
-                    )
-                # files write a whole multiple as mult k, 1/1, and a third as mult 1, 1/3
-                return abs(to_fraction(_number(part, "mult", "1")) * ratio), to_fraction(_number(scan, "weight", "1"))
-        return None
-
-
-class _Contracts:
-    """Second pass: the contracts of the chosen commodities."""
-
-    def __init__(self, parameters: _Parameters, rate: str) -> None:
-        self.parameters, self.rate = parameters, rate
-        self.contracts: list[Contract] = []
-
-    def handlers(self) -> dict[str, Callable[[Record, list[Record]], bool | None]]:
-        skip = dict.fromkeys(("ccDef", "interSpreads", "pointDef"), self._nothing)
-        return {"fut": self._line, "phy": self._line, "equity": self._line, "opt": self._option, **skip}
-
-    def texts(self) -> dict[str, Callable[[str, list[Record]], bool]]:
-        return {"pfId": self._unwanted}
-
-    def _nothing(self, _record: Record, _around: list[Record]) -> None:
-        return None
-
-    def _unwanted(self, _text: str, around: list[Record]) -> bool:
-        return around[-1].tag in UNREAD or (around[-1].tag in PORTFOLIOS and self._owner(around) is None)
-
-    def _owner(self, around: list[Record]) -> str | None:
-        place = next(i for i in range(len(around) - 1, -1, -1) if around[i].tag in PORTFOLIOS)
-        family, exchange = around[place], around[place - 1]
-        link = Link(exchange.need("exch"), PORTFOLIOS[family.tag], family.need("pfId"))
-        return self.parameters.owner.get(link)
-
-    def _line(self, record: Record, around: list[Record]) -> None:
-        family = around[-1]
-        owner = self._owner(around)
-        if owner is None:
-            return
-        period = record.text("pe") or None
-        future = record.tag == "fut"
-        if future:
-            record.need("pe")
-        code = family.need("pfCode")
-        identity = safe_name(f"{code}-{period}" if future else code)
-        self._add(record, around, "future" if future else "spot", owner, identity, period if future else None)
-
-    def _option(self, record: Record, around: list[Record]) -> None:
-        series, family = around[-1], around[-2]
-        owner = self._owner(around)
-        if owner is None:
-            return
-        period = series.need("pe")
-        right = {"C": "call", "P": "put"}.get(record.need("o"))
-        if right is None:
-            raise InputError("neither C nor P", field="<o>", line=record.line)
-        strike = _number(record, "k")
-        identity = safe_name(f"{family.need('pfCode')}-{period}-{strike}-{record.need('o')}")
-        self._add(record, around, "option", owner, identity, period, strike, right)
-
-    def _add(
-        self,
-        record: Record,
-        around: list[Record],
-        kind: Kind,
-        owner: str,
-        identity: str,
-        period: str | None,
-        strike: str | None = None,
-        right: str | None = None,
-    ) -> None:
-        if len(self.contracts) >= MAX_CONTRACTS:
-            raise InputError(f"more than {MAX_CONTRACTS} contracts: import fewer commodities", field="lots")
-        family = around[-2] if kind == "option" else around[-1]
-        series = around[-1] if kind == "option" else record
-        exchange = around[-3] if kind == "option" else around[-2]
-        arrays = [array for array in record.all("ra") if (array.text("r") or self.rate) == self.rate]
-        if len(arrays) != 1:
-            raise InputError(
-                f"{len(arrays)} risk arrays of rate {self.rate}: every contract needs its own",
-                field=f"<{record.tag}> {identity}",
-                line=record.line,
-            )
-        below = None
-        if family.tag == "oofPf":
-            found = series.all("undC")
-            if not found:
-                raise InputError("an option on a future without its <undC>", field=identity, line=series.line)
-            below = (found[0].need("exch"), found[0].need("pfId"), found[0].need("cId"))
-        scans = [scan for scan in series.all("scanRate") if (scan.text("r") or self.rate) == self.rate]
-        style = family.text("valueMeth") or ""
-        date = series.text("setlDate") or (period if period and len(period) == 8 and period.isdigit() else None)
-        own = (exchange.need("exch"), family.need("pfId"), record.text("cId") or "")
-        array = arrays[0]
-        losses = tuple(_decimal(value, array, "a") for value in array.texts.get("a", []))
-        if len(losses) != SCENARIOS:
-            raise InputError(f"{len(losses)} values, not {SCENARIOS}", field=f"<ra> {identity}", line=array.line)
-        self.contracts.append(
-            Contract(
-                line=record.line,
-                own=own,
-                kind=kind,
-                commodity=owner,
-                id=identity,
-                period=period,
-                underlying_contract=below,
-                expiry=None if date is None else _date(date, record),
-                strike=strike,
-                option_type=right,
-                multiplier=_first_number((record, series, family), "cvf", "1"),
-                scale=_first_number((record, series), "sc", "1"),
-                style=style,
-                price=_number(record, "p") if record.text("p") else None,
-                losses=losses,
-                delta=_number(array, "d"),
-                scan=_number(scans[0], "priceScan", "0") if scans else None,
-            )
-        )
-
-
 class _Arrays:
     """What the two passes found, as a document."""
 
-    def __init__(self, parameters: _Parameters, contracts: list[Contract], rate: str) -> None:
+    def __init__(self, parameters: Parameters, contracts: list[Contract], rate: str) -> None:
         self.parameters, self.contracts, self.rate = parameters, contracts, rate
         self.notes = [*NOTES, *parameters.notes]
 
@@ -456,15 +223,14 @@ class _Arrays:
                 line=line,
             )
         if abs(losses[15] - multiple * part * scan) > slack:
-            self.notes.append(
-                f"{contract.id}: scenario 16 is {decimal_text(losses[15])}, not about {decimal_text(multiple * part * scan)}"
-            )
+            expected = decimal_text(multiple * part * scan)
+            self.notes.append(f"{contract.id}: scenario 16 is {decimal_text(losses[15])}, not about {expected}")
 
     def _minimums(self) -> dict[str, str]:
         """Short option minimum per contract: the largest of a commodity's tiers."""
         found = {}
         for name, record in self.parameters.commodities.items():
-            rates = [_rate(tier, self.rate) for tier in record.all("somTiers", "tier")]
+            rates = [rate_of(tier, self.rate) for tier in record.all("somTiers", "tier")]
             given = [to_fraction(rate) for rate in rates if rate is not None]
             found[safe_name(name)] = decimal_text(max(given, default=Fraction(0)) * self._exponent(name))
             if len(set(given)) > 1:
@@ -479,11 +245,11 @@ class _Arrays:
     def _calendar(self, name: str, record: Record) -> CalendarRules:
         exponent = self._exponent(name)
         tiers = [
-            Tier(number=int(_number(tier, "tn")), first=tier.text("sPe") or None, last=tier.text("ePe") or None)
+            Tier(number=int(number_of(tier, "tn")), first=tier.text("sPe") or None, last=tier.text("ePe") or None)
             for tier in record.all("intraTiers", "tier")
         ]
         spreads = []
-        for spread in sorted(record.all("dSpread"), key=lambda s: int(_number(s, "spread", "0"))):
+        for spread in sorted(record.all("dSpread"), key=lambda s: int(number_of(s, "spread", "0"))):
             method = spread.text("chargeMeth") or _AMOUNT
             if method != _AMOUNT:
                 raise InputError(
@@ -491,13 +257,13 @@ class _Arrays:
                     field="<chargeMeth>",
                     line=spread.line,
                 )
-            rate = _rate(spread, self.rate)
+            rate = rate_of(spread, self.rate)
             legs = [
-                CalendarLeg(period=leg.need("pe"), side=_side(leg), ratio=_number(leg, "i"))
+                CalendarLeg(period=leg.need("pe"), side=side_of(leg), ratio=number_of(leg, "i"))
                 for leg in spread.all("pLeg")
             ]
             legs += [
-                CalendarLeg(tier=int(_number(leg, "tn")), side=_side(leg), ratio=_number(leg, "i"))
+                CalendarLeg(tier=int(number_of(leg, "tn")), side=side_of(leg), ratio=number_of(leg, "i"))
                 for leg in spread.all("tLeg")
             ]
             if rate is None or len(legs) < 2:
@@ -514,7 +280,7 @@ class _Arrays:
         for spot in record.all("spotRate"):
             if (spot.text("r") or self.rate) != self.rate:
                 continue
-            pair = [to_fraction(_number(spot, tag, "0")) for tag in ("sprd", "outr")]
+            pair = [to_fraction(number_of(spot, tag, "0")) for tag in ("sprd", "outr")]
             if pair[0] != pair[1]:
                 self.notes.append(
                     f"{name}: delivery rates of spreads and outrights differ: the larger is used for both"
@@ -529,9 +295,9 @@ class _Arrays:
         entries = []
         kinds = ("dSpread", "hSpread", "sSpread", "cSpread")
         found = [(s, kind) for part in self.parameters.spreads for kind in kinds for s in part.all(kind)]
-        for spread, kind in sorted(found, key=lambda entry: int(_number(entry[0], "spread", "0"))):
+        for spread, kind in sorted(found, key=lambda entry: int(number_of(entry[0], "spread", "0"))):
             legs = [*spread.all("tLeg"), *spread.all("pLeg"), *spread.all("sLeg")]
-            rate = _rate(spread, self.rate)
+            rate = rate_of(spread, self.rate)
             by_delta = kind == "dSpread" and (spread.text("chargeMeth") or _FRACTION) == _FRACTION
             names = [leg.need("cc") for leg in legs]
             tiers = [
@@ -544,53 +310,13 @@ class _Arrays:
                     label=f"inter-commodity spread {spread.text('spread')}",
                     rate=rate if by_delta else None,
                     legs=tuple(
-                        (name, _side(leg), _number(leg, "i")) if by_delta else (name, "A", "1")
+                        (name, side_of(leg), number_of(leg, "i")) if by_delta else (name, "A", "1")
                         for name, leg in zip(names, legs, strict=True)
                     ),
                     tiered=any(len(tier) > 1 for tier in tiers) or bool(spread.all("pLeg")),
                 )
             )
         return tuple(choose_credits(entries, self.parameters.commodities, self.notes))
-
-
-def _rate(record: Record, rate: str) -> str | None:
-    found = [entry for entry in record.all("rate") if (entry.text("r") or rate) == rate]
-    return _number(found[0], "val") if found else None
-
-
-def _side(leg: Record) -> Side:
-    match leg.need("rs"):
-        case "A":
-            return "A"
-        case "B":
-            return "B"
-    raise InputError("neither A nor B", field="<rs>", line=leg.line)
-
-
-def _number(record: Record, tag: str, default: str | None = None) -> str:
-    text = record.text(tag)
-    if not text:
-        if default is None:
-            raise InputError(f"no <{tag}>", field=f"<{record.tag}>", line=record.line)
-        return default
-    return _decimal(text, record, tag)
-
-
-def _first_number(records: tuple[Record, ...], tag: str, default: str) -> str:
-    return next((_number(record, tag) for record in records if record.text(tag)), default)
-
-
-def _decimal(text: str, record: Record, tag: str) -> str:
-    try:
-        return plain_decimal(text)
-    except InputError as error:
-        raise InputError(error.reason, field=f"<{record.tag}> <{tag}>", line=record.line) from None
-
-
-def _date(text: str, record: Record) -> str:
-    if not re.fullmatch(r"[0-9]{8}", text):
-        raise InputError("not a date YYYYMMDD", field="<setlDate>", line=record.line)
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}T00:00:00Z"
 
 
 def _units(value: Fraction, contract: Contract) -> int:

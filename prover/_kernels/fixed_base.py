@@ -48,7 +48,7 @@ class FixedBaseTables:
 
         Args:
             points: x || y, big-endian, each; zeros for infinity.
-            window: bits of a digit, 4 to 14; best left to choose.
+            window: bits of a digit, 4 to 14. Chosen for sums over all n points; ``best_window(m)`` suits sums over m.
             cached: take the tables from the private directory if they are there in good order, else leave them there.
 
         Raises:
@@ -179,12 +179,19 @@ class FixedBaseTables:
                 digits, lengths, first = next(terms)
                 place(entries, mine, digits, lengths, first, self.n)
         low_bits = self.window // 2
-        workspace = self._workspaces.pop() if self._workspaces else Workspace()
+        workspace = self._workspace()
         buckets = sum_groups(self._rows, entries, offsets, workspace)
         split, bounds = split_weights(counts.reshape(-1), len(jobs), self.window, low_bits)
         groups = sum_groups(buckets, split, bounds, workspace)
         self._workspaces.append(workspace)
         return weighted_sums(groups, len(jobs), low_bits)
+
+    def _workspace(self) -> Workspace:
+        """One that no other thread uses; a list's pop is atomic, asking for its length first would not be."""
+        try:
+            return self._workspaces.pop()
+        except IndexError:
+            return Workspace()
 
 
 def _standard_form(scalars: Scalars) -> tuple[Blocks, npt.NDArray[np.bool_]]:

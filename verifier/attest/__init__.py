@@ -1,7 +1,16 @@
 """Commitments in the real world: signed snapshots, attested commitments, trust, challenges, receipts."""
 
-from verifier.attest.accept import accept, authenticate, check_snapshot_attested
-from verifier.attest.acceptance import Acceptance, Attested, Authenticated, Known, Memory, Sighting
+from verifier.attest.accept import accept, attested, authenticate, check_snapshot_attested
+from verifier.attest.acceptance import (
+    Acceptance,
+    Attested,
+    AttestedPart,
+    AttestedSnapshot,
+    Authenticated,
+    Known,
+    Memory,
+    Sighting,
+)
 from verifier.attest.challenge import Challenge
 from verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
 from verifier.attest.receipt import Receipt, ReceiptPayload
@@ -11,6 +20,8 @@ __all__ = [
     "Acceptance",
     "Attestation",
     "Attested",
+    "AttestedPart",
+    "AttestedSnapshot",
     "Authenticated",
     "Challenge",
     "CommitmentPayload",
@@ -26,6 +37,7 @@ __all__ = [
     "Stream",
     "Trust",
     "accept",
+    "attested",
     "authenticate",
     "check_snapshot_attested",
 ]

@@ -12,7 +12,7 @@ from typing import NoReturn
 from engine.decimals import parse_time
 from engine.snapshot import Snapshot
 from formats import InputError, VerificationError
-from verifier.attest.acceptance import Acceptance, Attested, Authenticated, Known, Memory
+from verifier.attest.acceptance import Acceptance, AttestedPart, AttestedSnapshot, Authenticated, Known, Memory
 from verifier.attest.challenge import Challenge
 from verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
 from verifier.attest.trust import Trust
@@ -105,15 +105,15 @@ def authenticate(
         VerificationError: which one is refused, and why.
     """
     known = Memory() if known is None else known
-    snapshots: list[Attested[SnapshotPayload]] = []
-    commitments: list[Attested[CommitmentPayload]] = []
+    snapshots: list[AttestedSnapshot] = []
+    commitments: list[AttestedPart] = []
     for attestation in _merged(attestations):
-        payload, quorum = attestation.payload, trust.quorum(attestation)
-        _check_sequence(payload, known)
-        if isinstance(payload, SnapshotPayload):
-            snapshots.append(Attested(payload, quorum.rule.name, quorum.signers))
+        item = attested(attestation, trust)
+        _check_sequence(item.payload, known)
+        if isinstance(item, AttestedSnapshot):
+            snapshots.append(item)
         else:
-            commitments.append(Attested(payload, quorum.rule.name, quorum.signers))
+            commitments.append(item)
     if not snapshots:
         _refuse("snapshot attestation", "nobody signed the snapshot", "give its attestation with --attestation")
     if len(snapshots) > 1:
@@ -122,9 +122,9 @@ def authenticate(
     check_snapshot_attested(of_snapshot.payload, snapshot)
     check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
     parts = tuple(_attested_part(part, statement, commitments) for part in statement.parts)
-    for item in commitments:
-        if item not in parts:
-            _refuse("attestation", f"{_named(item.payload)} is attested, and not in the commitments that were given")
+    for unused in commitments:
+        if unused not in parts:
+            _refuse("attestation", f"{_named(unused.payload)} is attested, and not in the commitments that were given")
     for part in parts:
         _check_current(part.payload, trust, now_ms)
     accounts = {part.alias for part in statement.parts}
@@ -132,6 +132,14 @@ def authenticate(
         listed = ", ".join(sorted(repr(name[:80]) for name in accounts))
         _refuse("account", f"parts of different accounts do not add up: {listed}")
     return Authenticated(of_snapshot, parts)
+
+
+def attested(attestation: Attestation, trust: Trust) -> AttestedSnapshot | AttestedPart:
+    """What enough trusted parties signed. Raises VerificationError as ``Trust.quorum`` does."""
+    payload, quorum = attestation.payload, trust.quorum(attestation)
+    if isinstance(payload, SnapshotPayload):
+        return AttestedSnapshot(payload, attestation, quorum.rule.name, quorum.signers)
+    return AttestedPart(payload, attestation, quorum.rule.name, quorum.signers)
 
 
 def check_snapshot_attested(payload: SnapshotPayload, snapshot: Snapshot) -> None:
@@ -157,11 +165,9 @@ def check_snapshot_age(payload: SnapshotPayload, trust: Trust, *, now_ms: int) -
         _refuse("snapshot age", f"the snapshot is from the future: {ahead} s ahead of the clock", "check the clock")
 
 
-def _attested_part(
-    part: CommitmentPart, statement: Statement, attested: Sequence[Attested[CommitmentPayload]]
-) -> Attested[CommitmentPayload]:
+def _attested_part(part: CommitmentPart, statement: Statement, candidates: Sequence[AttestedPart]) -> AttestedPart:
     """The attestation of one part of a statement."""
-    for item in attested:
+    for item in candidates:
         payload = item.payload
         if payload.points != part.points:
             continue

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from engine.decimals import format_time
 from engine.snapshot import Snapshot
 from formats.canonical import keccak256
 from verifier.attest.challenge import Challenge
-from verifier.attest.documents import CommitmentPayload, Payload, SnapshotPayload, Stream
+from verifier.attest.documents import Attestation, CommitmentPayload, Payload, SnapshotPayload, Stream
 from verifier.attest.receipt import AttestedBy, Receipt, ReceiptPart, ReceiptPayload, ReceiptSnapshot
 from verifier.attest.trust import Trust
 from verifier.statement import Statement
 from verifier.verify import Accepted
-
-P = TypeVar("P", SnapshotPayload, CommitmentPayload)
 
 
 class Sighting(NamedTuple):
@@ -68,10 +66,18 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Attested(Generic[P]):
-    """What was signed, and by whom of those that the trust file's rule names."""
+class Attested:
+    """What was signed, and by whom of those that the trust file's rule names.
 
-    payload: P
+    Attributes:
+        payload: the attestation's.
+        attestation: the document, with the signatures of all files that attest the same.
+        rule: the name of the rule that was met: a series, a venue or a custodian.
+        signers: names of the trusted keys.
+    """
+
+    payload: Payload
+    attestation: Attestation
     rule: str
     signers: tuple[str, ...]
 
@@ -86,6 +92,20 @@ class Attested(Generic[P]):
 
 
 @dataclass(frozen=True)
+class AttestedSnapshot(Attested):
+    """A signed snapshot."""
+
+    payload: SnapshotPayload
+
+
+@dataclass(frozen=True)
+class AttestedPart(Attested):
+    """An attested part of an account."""
+
+    payload: CommitmentPayload
+
+
+@dataclass(frozen=True)
 class Authenticated:
     """The signed facts behind a statement.
 
@@ -94,13 +114,18 @@ class Authenticated:
         parts: who attested each part of the statement, in its order.
     """
 
-    snapshot: Attested[SnapshotPayload]
-    parts: tuple[Attested[CommitmentPayload], ...]
+    snapshot: AttestedSnapshot
+    parts: tuple[AttestedPart, ...]
+
+    @property
+    def all(self) -> tuple[Attested, ...]:
+        """The snapshot's, then every part's."""
+        return (self.snapshot, *self.parts)
 
     @property
     def sightings(self) -> Mapping[Stream, Sighting]:
         """What to remember of each stream."""
-        payloads: tuple[Payload, ...] = (self.snapshot.payload, *(part.payload for part in self.parts))
+        payloads = [item.payload for item in self.all]
         return {payload.stream: Sighting(payload.sequence, payload.digest.hex()) for payload in payloads}
 
 
@@ -135,6 +160,11 @@ class Acceptance:
     def statement_digest(self) -> bytes:
         """The replay guard's key."""
         return self.accepted.statement_digest
+
+    @property
+    def attested(self) -> tuple[Attested, ...]:
+        """Who signed the snapshot, then each part; empty without trust."""
+        return self.authenticated.all if self.authenticated else ()
 
     @property
     def sightings(self) -> Mapping[Stream, Sighting]:

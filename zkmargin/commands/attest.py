@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 
+from circuits.margin import slot_map_digest
 from crypto.srs import embedded
 from engine.decimals import format_time, parse_time
 from engine.market import Market
@@ -13,7 +15,7 @@ from engine.snapshot import Snapshot, check_snapshot
 from formats import InputError
 from formats.files import STDIO
 from prover import Opening
-from prover.openings import OpeningPart, commit_vector
+from prover.openings import commit_vector
 from verifier import Commitment, CommitmentPart
 from verifier.attest import Attestation, CommitmentPayload, SnapshotPayload
 from verifier.commitments import ROLES, Role
@@ -78,18 +80,26 @@ def snapshot_command(
     "commitment",
     cls=Command,
     examples=[
-        "zkmargin attest commitment commitment.json --role positions --snapshot snapshot.json --book book.json "
-        '--opening opening.json --issuer "venue A" --sequence 3 --valid 1d --key venue-a.key.json -o positions.json',
-        "zkmargin attest commitment commitment.json --role collateral --snapshot snapshot.json --book book.json "
-        '--opening opening.json --issuer "custodian B" --beneficiary "clearing desk" --sequence 3 --valid 1h '
-        "--key custodian-b.key.json -o collateral.json",
+        (
+            "zkmargin attest commitment C.json --role positions --snapshot S.json --book B.json --opening O.json "
+            '--issuer "venue A" --sequence 3 --valid 1d --key venue-a.key.json -o attestation.json'
+        ),
+        (
+            "zkmargin attest commitment C.json --role collateral --snapshot S.json --computed "
+            '--issuer "custodian B" --beneficiary "clearing desk" --sequence 3 --valid 1h --key b.key.json -o out.json'
+        ),
     ],
 )
 @click.argument("commitment_path", metavar="COMMITMENT")
 @click.option("--role", required=True, type=click.Choice(ROLES), help="Which part of it: a venue's, or a custodian's.")
 @snapshot_option
-@click.option("--book", "book_path", required=True, metavar="FILE", help="What your own ledger says (secret).")
-@click.option("--opening", "opening_path", required=True, metavar="FILE", help="The commitment's opening (secret).")
+@click.option("--book", "book_path", metavar="FILE", help="What your own ledger says (secret): it is recomputed.")
+@click.option("--opening", "opening_path", metavar="FILE", help="The commitment's opening (secret), with --book.")
+@click.option(
+    "--computed",
+    is_flag=True,
+    help="Instead: you made this commitment yourself, with `update apply` or `migrate apply` from your own records.",
+)
 @click.option("--issuer", required=True, metavar="NAME", help="Your name in trust files.")
 @click.option("--account", metavar="ALIAS", help="Refuse a commitment with another alias than this.")
 @click.option("--part", default="main", show_default=True, metavar="NAME", help="Which part of the account with you.")
@@ -104,8 +114,9 @@ def commitment_command(
     commitment_path: str,
     role: Role,
     snapshot_path: str,
-    book_path: str,
-    opening_path: str,
+    book_path: str | None,
+    opening_path: str | None,
+    computed: bool,
     issuer: str,
     account: str | None,
     part: str,
@@ -118,9 +129,14 @@ def commitment_command(
     output: str,
     as_json: bool,
 ) -> None:
-    """Sign the part of COMMITMENT that is yours, after recomputing it from your own book and the opening."""
-    inputs = [commitment_path, snapshot_path, book_path, opening_path, key_path]
-    check_paths([*inputs, *([passphrase_path] if passphrase_path else [])], [output], json=as_json)
+    """Sign the part of COMMITMENT that is yours, after recomputing it from your own book and the opening.
+
+    Never sign a point that you did not compute: it could be a commitment to anything.
+    """
+    secrets = [path for path in (book_path, opening_path, passphrase_path) if path is not None]
+    check_paths([commitment_path, snapshot_path, key_path, *secrets], [output], json=as_json)
+    if computed == (book_path is not None) or (book_path is None) != (opening_path is None):
+        raise InputError("give --book and --opening to recompute it, or --computed if you made it", file="--book")
     if (role == "collateral") != (beneficiary is not None):
         reason = "collateral is held for somebody: name them" if role == "collateral" else "is for collateral only"
         raise InputError(reason, file="--beneficiary")
@@ -131,7 +147,10 @@ def commitment_command(
         found = only_part(commitment, role)
         if account is not None and found.alias != account:
             raise InputError(f"is of another account than {account[:80]!r}", field="alias")
-        check_own(commitment, found, load(Opening, opening_path), snapshot, book_path)
+        check_slots(commitment, found, snapshot)
+        if book_path is not None and opening_path is not None:
+            lots = getattr(load_lots([book_path], snapshot), role)
+            check_own(commitment, found, load(Opening, opening_path), lots)
     payload = CommitmentPayload.of(
         found,
         srs=commitment.srs,
@@ -181,39 +200,30 @@ def only_part(commitment: Commitment, role: Role) -> CommitmentPart:
     return parts[0]
 
 
-def check_own(commitment: Commitment, part: CommitmentPart, opening: Opening, snapshot: Snapshot, book: str) -> None:
-    """Recompute a part from a book and its blinders, under a snapshot's slots.
-
-    Raises:
-        InputError: another setup, domain size or slot map than the snapshot's, an opening that has no such part, or
-            one that with this book gives other points.
-    """
-    from circuits.margin import slot_map_digest  # noqa: PLC0415 - beside its only use
-
-    srs = embedded()
-    if commitment.srs != srs.digest.hex():
+def check_slots(commitment: Commitment, part: CommitmentPart, snapshot: Snapshot) -> None:
+    """Raises InputError: made with another setup, over another number of rows, or for other slots."""
+    if commitment.srs != embedded().digest.hex():
         raise InputError("made with another structured reference string", field="srs")
     if commitment.domain_size != snapshot.layout.domain_size:
         raise InputError("made over another number of rows than the snapshot has", field="domain_size")
     if part.slot_map != slot_map_digest(snapshot, part.role).hex():
         raise InputError("made for other slots than the snapshot lists", field="slot_map")
+
+
+def check_own(commitment: Commitment, part: CommitmentPart, opening: Opening, lots: Sequence[int]) -> None:
+    """Recompute a part from a book's lots and its blinders.
+
+    Raises:
+        InputError: an opening without this part, or one that with this book gives other points.
+    """
     mine = [own for own in opening.parts if own.public() == part]
     if not mine:
         raise InputError("the opening is of another commitment", field="points")
-    lots = getattr(load_lots([book], snapshot), part.role)
     if any(abs(x) >= 1 << part.bits for x in lots):
         raise InputError(f"the book holds more than the {part.bits} bits that it states", field="bits")
-    if _points(srs_points(opening=mine[0], n=commitment.domain_size, lots=lots)) != part.points:
+    points = commit_vector(embedded(), commitment.domain_size, lots, mine[0].scalars())
+    if tuple(point.hex() for point in points) != part.points:
         raise InputError("is not to what the book says: do not sign it", field="points")
-
-
-def srs_points(*, opening: OpeningPart, n: int, lots: tuple[int, ...]) -> list[bytes]:
-    """The points that a book and blinders give."""
-    return commit_vector(embedded(), n, lots, opening.scalars())
-
-
-def _points(points: list[bytes]) -> tuple[str, ...]:
-    return tuple(point.hex() for point in points)
 
 
 def _sign(attestation: Attestation, key_path: str, passphrase_path: str | None, output: str, as_json: bool) -> None:

@@ -14,7 +14,16 @@ from engine.snapshot import Snapshot
 from formats import ConstraintError
 from zkmargin import terminal
 from zkmargin.files import blamed_on, check_paths, load, load_lots
-from zkmargin.options import Command, book_option, claim_options, json_option, parse_claim, snapshot_option
+from zkmargin.options import (
+    Command,
+    also_option,
+    book_option,
+    claim_options,
+    json_option,
+    parse_claim,
+    parse_limits,
+    snapshot_option,
+)
 from zkmargin.words import claim_facts, claim_words, money
 
 
@@ -28,27 +37,35 @@ from zkmargin.words import claim_facts, claim_words, money
 @snapshot_option
 @book_option
 @claim_options
+@also_option
 @json_option
-def command(snapshot_path: str, book_paths: tuple[str, ...], claim_text: str, requirement: str, as_json: bool) -> None:
+def command(
+    snapshot_path: str,
+    book_paths: tuple[str, ...],
+    claim_text: str,
+    requirement: str,
+    also_texts: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Say whether a claim holds for a book, without making a proof. Exit code 1 when it does not.
 
     Computes the margin, then every equation that a proof would show, on the book's integers. What it prints is for the
     owner of the book.
     """
     check_paths([snapshot_path, *book_paths])
-    claim = parse_claim(claim_text, requirement)
+    claim, limits = parse_claim(claim_text, requirement), parse_limits(also_texts)
     snapshot = load(Snapshot, snapshot_path)
     lots = load_lots(book_paths, snapshot)
     report = margin_report(snapshot, lots, requirement)
     with blamed_on(snapshot_path):
-        circuit = build_circuit(snapshot, claim)
-    facts = check_facts(report, claim)
+        circuit = build_circuit(snapshot, claim, limits)
+    facts = check_facts(report, claim) | {"limits": [str(limit) for limit in limits]}
     try:
-        check_witness(circuit, margin_witness(snapshot, claim, lots))
+        check_witness(circuit, margin_witness(snapshot, claim, lots, limits))
     except ConstraintError as error:
         if as_json:
             terminal.say_json({"holds": False, **facts, "rule": error.rule, "reason": error.message})
-        if report.largest_claim is not None:
+        if error.rule == "claim" and report.largest_claim is not None:
             error.hint = f"the largest claim that holds for this book is {report.largest_claim}"
         raise
     if as_json:
@@ -56,6 +73,8 @@ def command(snapshot_path: str, book_paths: tuple[str, ...], claim_text: str, re
         return
     for line in check_lines(snapshot, report, claim, len(circuit.equations)):
         terminal.say(line)
+    for limit in limits:
+        terminal.say(f"  kept: {terminal.safe(str(limit))}")
 
 
 def check_facts(report: MarginReport, claim: Claim) -> dict[str, Any]:

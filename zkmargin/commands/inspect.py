@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -11,6 +11,8 @@ from circuits import build_circuit
 from crypto.srs import MAGIC as SRS_MAGIC
 from crypto.srs import SRS
 from engine.book import Book
+from engine.limits import Limit
+from engine.margin import Claim
 from engine.market import Market
 from engine.policy import Policy
 from engine.snapshot import Snapshot
@@ -20,8 +22,9 @@ from prover import Opening
 from verifier import Commitment
 from verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
 from zkmargin import terminal
+from zkmargin.explain import EXPLAINED as SIGNED_DOCUMENTS
 from zkmargin.files import check_paths, load, warn_if_exposed
-from zkmargin.options import Command, claim_options, json_option, parse_claim
+from zkmargin.options import Command, also_option, claim_options, json_option, parse_claim, parse_limits
 from zkmargin.words import part_facts, snapshot_facts
 
 Facts = dict[str, Any]
@@ -38,9 +41,17 @@ Facts = dict[str, Any]
 @click.argument("file")
 @click.option("--snapshot", "snapshot_path", metavar="FILE", help="For a proof: show its elements by name.")
 @claim_options
+@also_option
 @json_option
-def command(file: str, snapshot_path: str | None, claim_text: str, requirement: str, as_json: bool) -> None:
-    """Explain FILE: a market, policy, snapshot, book, commitment, opening, proof or setup.
+def command(
+    file: str,
+    snapshot_path: str | None,
+    claim_text: str,
+    requirement: str,
+    also_texts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Explain FILE: a market, policy, snapshot, book, commitment, opening, proof, setup, key, attestation, receipt ...
 
     Of a book or an opening only the shape is shown. A proof's elements have names only with the snapshot and the claim
     that it was made for.
@@ -50,7 +61,9 @@ def command(file: str, snapshot_path: str | None, claim_text: str, requirement: 
     if data.startswith(MAGIC) and not data.startswith(SRS_MAGIC):
         facts = proof_facts(data)
         if snapshot_path is not None:
-            facts["elements"] = proof_elements(data, load(Snapshot, snapshot_path), claim_text, requirement)
+            facts["elements"] = proof_elements(
+                data, load(Snapshot, snapshot_path), parse_claim(claim_text, requirement), parse_limits(also_texts)
+            )
     elif data.startswith(SRS_MAGIC):
         facts = srs_facts(data, file)
     else:
@@ -81,9 +94,9 @@ def proof_facts(data: bytes) -> Facts:
     }
 
 
-def proof_elements(data: bytes, snapshot: Snapshot, claim_text: str, requirement: str) -> Facts:
+def proof_elements(data: bytes, snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> Facts:
     """The JSON view of a proof: its points and scalars by name. Raises ProofFormatError."""
-    circuit = build_circuit(snapshot, parse_claim(claim_text, requirement))
+    circuit = build_circuit(snapshot, claim, limits)
     proof = decode_proof(data, circuit.shape, read_header(data))
     values = proof.message4
     scalars = {f"f[{c}](zeta)": value for c, value in enumerate(values.f)}
@@ -193,6 +206,7 @@ _EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Opening, _opening),
     (Policy, _policy),
     (Snapshot, _snapshot),
+    *SIGNED_DOCUMENTS,
 )
 
 

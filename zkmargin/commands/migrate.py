@@ -32,8 +32,10 @@ _NEW = click.option("--to", "new_path", required=True, metavar="FILE", help="A s
     "make",
     cls=Command,
     examples=[
-        "zkmargin migrate make --snapshot snapshot.json --to next.json --book book.json --opening opening.json "
-        "--new-book book-2.json --new-opening opening-2.json --migration migration.json -o commitment-2.json",
+        (
+            "zkmargin migrate make --snapshot snapshot.json --to next.json --book book.json --opening opening.json "
+            "--new-book book-2.json --new-opening opening-2.json --migration migration.json -o commitment-2.json"
+        ),
     ],
 )
 @_OLD
@@ -86,8 +88,10 @@ def make(
     "apply",
     cls=Command,
     examples=[
-        "zkmargin migrate apply --snapshot snapshot.json --to next.json --book record.json "
-        "--commitment commitment.json --migration migration.json --new-book record-2.json -o commitment-2.json",
+        (
+            "zkmargin migrate apply --snapshot snapshot.json --to next.json --book record.json "
+            "--commitment commitment.json --migration migration.json --new-book record-2.json -o commitment-2.json"
+        ),
     ],
 )
 @_OLD

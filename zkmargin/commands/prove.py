@@ -11,21 +11,25 @@ import click
 
 from circuits import build_circuit
 from engine.snapshot import Snapshot
-from formats import InputError
+from formats import InputError, VerificationError
 from formats.files import STDIO
 from prover import Opening, prove
 from verifier import Statement
+from verifier.attest import Challenge
 from zkmargin import terminal
 from zkmargin.files import Output, blamed_on, check_paths, load, load_lots, refuse_terminal, write_outputs
 from zkmargin.options import (
     Command,
+    also_option,
     book_option,
+    challenge_option,
     claim_options,
+    context_of,
     context_option,
     json_option,
     output_option,
     parse_claim,
-    parse_context,
+    parse_limits,
     snapshot_option,
 )
 from zkmargin.runtime import compile_note
@@ -38,6 +42,7 @@ from zkmargin.words import claim_words, statement_facts
     examples=[
         "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json -o proof.bin",
         "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 -o proof.bin",
+        "zkmargin prove --snapshot S.json --book B.json --opening O.json --also 'net-exposure BTC <= 9' -o proof.bin",
     ],
 )
 @snapshot_option
@@ -51,7 +56,9 @@ from zkmargin.words import claim_words, statement_facts
     help="The opening of the book's commitment (secret). Several add up.",
 )
 @claim_options
+@also_option
 @context_option
+@challenge_option
 @output_option("the proof")
 @json_option
 def command(
@@ -60,7 +67,9 @@ def command(
     opening_paths: tuple[str, ...],
     claim_text: str,
     requirement: str,
+    also_texts: tuple[str, ...],
     context_text: str,
+    challenge_path: str | None,
     output: str,
     as_json: bool,
 ) -> None:
@@ -69,21 +78,26 @@ def command(
     The proof is verified before it is written. When the claim is false, nothing is written, the broken rule is named
     and the exit code is 1.
     """
-    check_paths([snapshot_path, *book_paths, *opening_paths], [output], json=as_json)
+    inputs = [snapshot_path, *book_paths, *opening_paths, *([challenge_path] if challenge_path else [])]
+    check_paths(inputs, [output], json=as_json)
     refuse_terminal(output, "a proof (binary)")
-    claim, context = parse_claim(claim_text, requirement), parse_context(context_text)
+    claim, limits = parse_claim(claim_text, requirement), parse_limits(also_texts)
+    context, challenge = context_of(context_text, challenge_path)
+    if challenge is not None:
+        warn_if_closed(challenge)
     snapshot = load(Snapshot, snapshot_path)
     lots = load_lots(book_paths, snapshot)
     openings = [load(Opening, path) for path in opening_paths]
     with blamed_on(snapshot_path):
-        build_circuit(snapshot, claim)
+        build_circuit(snapshot, claim, limits)
     begin = time.perf_counter()
     with terminal.progress(f"Proving{compile_note()}"), _openings_named(opening_paths):
-        proof = prove(snapshot, lots, openings, claim, context=context)
+        proof = prove(snapshot, lots, openings, claim, context=context, limits=limits)
     seconds = time.perf_counter() - begin
     write_outputs([Output(output, proof)])
     if as_json:
-        statement = Statement.of(snapshot, [opening.commitment() for opening in openings], claim, context=context)
+        commitments = [opening.commitment() for opening in openings]
+        statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits)
         terminal.say_json(
             {
                 "output": output,
@@ -95,12 +109,24 @@ def command(
         return
     err = output == STDIO
     terminal.say(f"proved in {seconds:.2f} s, {len(proof)} bytes: {claim_words(claim)}", err=err)
+    for limit in limits:
+        terminal.say(f"  and {terminal.safe(str(limit))}", err=err)
     if not err:
         words = ["zkmargin", "verify", "--snapshot", snapshot_path, "--commitment", "COMMITMENT"]
         words += ["--claim", claim_text] if claim.num != claim.den else []
         words += ["--requirement", requirement] if requirement != "initial" else []
-        words += ["--context", context_text] if context else []
+        words += [word for text in also_texts for word in ("--also", text)]
+        words += ["--challenge", challenge_path] if challenge_path else []
+        words += ["--context", context_text] if context_text else []
         terminal.say(f"wrote {output}; next: {terminal.safe(shlex.join([*words, output]))}")
+
+
+def warn_if_closed(challenge: Challenge) -> None:
+    """Say so when the verifier will refuse the answer, by this machine's clock."""
+    try:
+        challenge.check_time(now_ms=time.time_ns() // 1_000_000, skew_seconds=0)
+    except VerificationError as error:
+        terminal.warn(error.message, error.hint)
 
 
 @contextmanager

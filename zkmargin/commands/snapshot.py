@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from circuits import build_circuit
@@ -12,11 +14,12 @@ from engine.policy import load_policy
 from engine.snapshot import Snapshot, build_snapshot, check_snapshot
 from formats import InputError
 from formats.files import STDIO
+from verifier.attest import Attestation, AttestedSnapshot, Trust, attested, check_snapshot_attested
 from zkmargin import terminal
 from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
 from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
-from zkmargin.words import layout_facts, snapshot_facts
+from zkmargin.words import attested_facts, layout_facts, snapshot_facts
 
 
 @click.group("snapshot")
@@ -104,21 +107,50 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
     cls=Command,
     examples=[
         "zkmargin snapshot check snapshot.json market.json",
+        "zkmargin snapshot check snapshot.json market.json --trust trust.json --attestation attestation.json",
     ],
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")
 @click.argument("market_path", metavar="MARKET")
+@click.option("--trust", "trust_path", metavar="FILE", help="Your trust file, with --attestation.")
+@click.option("--attestation", "attestation_paths", multiple=True, metavar="FILE", help="Who signed the snapshot.")
 @json_option
-def check_command(snapshot_path: str, market_path: str, as_json: bool) -> None:
-    """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests."""
-    check_paths([snapshot_path, market_path])
+def check_command(
+    snapshot_path: str, market_path: str, trust_path: str | None, attestation_paths: tuple[str, ...], as_json: bool
+) -> None:
+    """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests.
+
+    With attestations and a trust file, also whether enough trusted signers signed this snapshot and this market (not
+    how old it is: that is `verify`'s business). Exit code 1 when they did not.
+    """
+    check_paths([snapshot_path, market_path, *attestation_paths, *([trust_path] if trust_path else [])])
+    if (trust_path is None) != (not attestation_paths):
+        raise InputError("--trust and --attestation belong together", file="--trust")
     snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
+    signed = None if trust_path is None else _signed(snapshot, load(Trust, trust_path), attestation_paths)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
         check_snapshot(snapshot, market)
     digest = snapshot.digest().hex()
     if as_json:
-        terminal.say_json({"same": True, "digest": digest, "market_digest": snapshot.market_digest})
+        facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}
+        terminal.say_json(facts | {"attested": None if signed is None else attested_facts(signed)})
     else:
         terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
         terminal.say(f"gives the digest {digest}")
+        if signed is not None:
+            signers = ", ".join(signed.signers)
+            terminal.say(terminal.safe(f"number {signed.payload.sequence} of {signed.rule!r}, signed by {signers}"))
+
+
+def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str]) -> AttestedSnapshot:
+    """Who signed a snapshot. Raises VerificationError."""
+    attestation = load(Attestation, paths[0])
+    for path in paths[1:]:
+        with blamed_on(path):
+            attestation = attestation.combined(load(Attestation, path))
+    found = attested(attestation, trust)
+    if not isinstance(found, AttestedSnapshot):
+        raise InputError("attests a commitment, not a snapshot", file=paths[0])
+    check_snapshot_attested(found.payload, snapshot)
+    return found

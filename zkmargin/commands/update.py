@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from engine.book import to_book
 from engine.fills import FillLots, add_fills, load_fills
 from engine.snapshot import Snapshot
+from formats import InputError
+from formats.files import STDIO
 from prover import Opening
 from prover.update import update_opening
 from verifier import Commitment
@@ -19,7 +22,6 @@ from zkmargin.files import (
     check_paths,
     load,
     load_lots,
-    refuse_existing_secret,
     refuse_terminal,
     warn_if_exposed,
     write_outputs,
@@ -46,8 +48,10 @@ def command() -> None:
     "make",
     cls=Command,
     examples=[
-        "zkmargin update make --snapshot snapshot.json --book book.json --opening opening.json --fills fills.json "
-        "--new-book book-2.json --new-opening opening-2.json --update update.json -o commitment-2.json",
+        (
+            "zkmargin update make --snapshot snapshot.json --book book.json --opening opening.json --fills fills.json "
+            "--new-book book-2.json --new-opening opening-2.json --update update.json -o commitment-2.json"
+        ),
     ],
 )
 @snapshot_option
@@ -100,8 +104,10 @@ def make(
     "apply",
     cls=Command,
     examples=[
-        "zkmargin update apply --snapshot snapshot.json --book record.json --commitment commitment.json "
-        "--fills our-fills.json --update update.json --new-book record-2.json -o commitment-2.json",
+        (
+            "zkmargin update apply --snapshot snapshot.json --book record.json --commitment commitment.json "
+            "--fills our-fills.json --update update.json --new-book record-2.json -o commitment-2.json"
+        ),
     ],
 )
 @snapshot_option
@@ -151,7 +157,10 @@ def check_step_paths(inputs: Sequence[str], output: str, secrets: Sequence[str],
     check_paths(inputs, [output, *secrets], json=as_json)
     for path in secrets:
         refuse_terminal(path, "a secret document")
-        refuse_existing_secret(path)
+        if path != STDIO and Path(path).exists():
+            raise InputError(
+                "exists, and a secret file is never overwritten", file=path, hint="name another file, or move it away"
+            )
 
 
 def say_step(
@@ -162,7 +171,7 @@ def say_step(
     if as_json:
         terminal.say_json({"output": output, "parts": parts})
         return
-    err = output == "-"
+    err = output == STDIO
     for part in parts:
         terminal.say(f"{done} the {part['role']} of {terminal.safe(part['alias'])!r}", err=err)
     terminal.say(terminal.safe(words), err=err)

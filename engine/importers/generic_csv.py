@@ -1,0 +1,141 @@
+"""A whole market in one CSV file of our own: the way in for any source that has no importer.
+
+Every row is a ``record``; a cell that does not belong to it stays empty. UTF-8, a header, a line end on every line,
+decimal text (``1e-05`` counts as ``0.00001``), times as ``2026-01-02T03:04:05Z``. Columns, in any order:
+
+    record       market | underlying | forward | option | future | perpetual | spot | asset
+    name         market: the quote currency; underlying, contracts and assets: their name
+    underlying   forward and contracts; asset: optional
+    expiry       forward, option, future
+    strike, option_type, implied_vol      option (call or put; the vol as a fraction, 0.65)
+    price        underlying, forward, asset; future, perpetual, spot: the mark, optional
+    rate         forward: continuously compounded, a fraction per year, optional
+    settlement   contracts: linear or inverse, linear where empty
+    multiplier   contracts: units of the underlying (inverse: quote) in a contract unit, 1 where empty
+    lot          contracts, asset: the smallest quantity
+    time         market; elsewhere the time of that price, optional
+
+There is one ``market`` row. Order is kept: contracts become slots in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.importers.tickers import plain_decimal, read_csv
+from engine.market import MAX_INSTRUMENTS, Asset, Forward, Instrument, Market, Underlying
+from formats import InputError, Model
+from formats.documents import input_error
+
+COLUMNS = (
+    "record",
+    "name",
+    "underlying",
+    "expiry",
+    "strike",
+    "option_type",
+    "implied_vol",
+    "price",
+    "rate",
+    "settlement",
+    "multiplier",
+    "lot",
+    "time",
+)
+_NUMBERS = ("strike", "implied_vol", "price", "rate", "multiplier", "lot")
+_CONTRACTS = ("option", "future", "perpetual", "spot")
+#: The columns of each record, and the fields they become where these are called otherwise.
+_RECORDS: dict[str, tuple[type[Model] | None, dict[str, str]]] = {
+    "market": (None, {"name": "quote", "time": "time"}),
+    "underlying": (Underlying, {"name": "name", "price": "index_price", "time": "time"}),
+    "forward": (Forward, {name: name for name in ("underlying", "expiry", "price", "rate", "time")}),
+    "asset": (Asset, {name: name for name in ("name", "price", "lot", "underlying", "time")}),
+    **{
+        kind: (
+            Instrument,
+            {
+                **{name: name for name in COLUMNS if name not in ("record", "name", "price", "rate")},
+                "name": "id",
+                "price": "mark_price",
+            },
+        )
+        for kind in _CONTRACTS
+    },
+}
+
+
+def import_csv(path: str | Path, *, pull: int | None = None, prices: Mapping[str, str] | None = None) -> Market:
+    """Read a market.
+
+    Args:
+        path: the file.
+        pull: not for this format.
+        prices: prices of assets that the file does not list, in lots of 0.01.
+
+    Raises:
+        InputError: names the file, the line, the column and the reason.
+    """
+    file = str(path)
+    if pull is not None:
+        raise InputError("a file of this format holds one market: there are no pulls", file=file, field="pull")
+    head: dict[str, Any] | None = None
+    parts: dict[type[Model], list[Any]] = {Underlying: [], Forward: [], Instrument: [], Asset: []}
+    for line, row in read_csv(path, COLUMNS):
+        try:
+            kind, fields = _fields(row)
+            if kind is None:
+                if head is not None:
+                    raise InputError("a second market row")  # noqa: TRY301 - located below
+                head = fields
+                continue
+            if len(parts[kind]) >= MAX_INSTRUMENTS:
+                raise InputError(f"more than {MAX_INSTRUMENTS} of a kind")  # noqa: TRY301 - located below
+            parts[kind].append(kind.model_validate(fields))
+        except ValidationError as error:
+            raise input_error(error, file=file).located(line=line) from None
+        except InputError as error:
+            raise error.located(file=file, line=line) from None
+    if head is None:
+        raise InputError("no market row: it holds the quote currency and the time", file=file)
+    listed = {asset.name for asset in parts[Asset]}
+    extra = [Asset(name=name, price=price, lot="0.01") for name, price in (prices or {}).items() if name not in listed]
+    try:
+        return Market.model_validate(
+            {
+                **head,
+                "source": Path(path).name[:200],
+                "underlyings": tuple(parts[Underlying]),
+                "forwards": tuple(parts[Forward]),
+                "instruments": tuple(parts[Instrument]),
+                "assets": (*parts[Asset], *extra),
+            }
+        )
+    except ValidationError as error:
+        raise input_error(error, file=file) from None
+    except InputError as error:
+        raise error.located(file=file) from None
+
+
+def _fields(row: Mapping[str, str]) -> tuple[type[Model] | None, dict[str, Any]]:
+    """The model of a row and its fields. Raises InputError for a cell that does not belong to the record."""
+    record = row["record"]
+    if record not in _RECORDS:
+        raise InputError(f"not one of {', '.join(_RECORDS)}", field="record")
+    kind, names = _RECORDS[record]
+    fields: dict[str, Any] = {}
+    for column, text in row.items():
+        if column == "record" or not text:
+            continue
+        if column not in names:
+            raise InputError(f"does not belong to a row of record {record}", field=column)
+        try:
+            fields[names[column]] = plain_decimal(text) if column in _NUMBERS else text
+        except InputError as error:
+            raise InputError(error.reason, field=column) from None
+    if record in _CONTRACTS:
+        fields["kind"] = record
+    return kind, fields

@@ -1,0 +1,108 @@
+"""What signed documents, keys, trust files, challenges and receipts say, for ``zkmargin inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from crypto.keys import PublicKey, SecretKey, fingerprint
+from crypto.signatures import Signature
+from formats import Document
+from verifier.attest import Attestation, Challenge, Receipt, Rule, SnapshotPayload, Trust
+
+Facts = dict[str, Any]
+
+
+def public_key(key: PublicKey) -> Facts:
+    """A public key."""
+    return {
+        "what": "a public key; it means what a trust file says it means",
+        "name": key.name,
+        "scheme": key.scheme,
+        "fingerprint": key.fingerprint,
+        "public_key": key.public_key,
+        "possession": "proved" if key.possession else "not needed",
+    }
+
+
+def secret_key(key: SecretKey) -> Facts:
+    """A secret key: its public part, and how it is encrypted."""
+    return {
+        "what": "SECRET: a signing key, encrypted with a passphrase",
+        "encryption": f"{key.kdf.name} (N = 2^{key.kdf.log_n}, r = {key.kdf.r}, p = {key.kdf.p}), {key.cipher}",
+        **{name: value for name, value in public_key(key.public).items() if name != "what"},
+    }
+
+
+def attestation(document: Attestation) -> Facts:
+    """An attestation: what is said, and which keys signed it. Whether they count is a trust file's business."""
+    payload = document.payload
+    kind = "a snapshot" if isinstance(payload, SnapshotPayload) else f"a commitment to {payload.role}"
+    return {
+        "what": f"an attestation of {kind}; whose signatures count, a trust file says",
+        "payload_digest": payload.digest.hex(),
+        **payload.model_dump(mode="json", exclude={"kind"}),
+        "signatures": signatures(document.signatures, document.message),
+    }
+
+
+def signatures(items: Sequence[Signature], message: bytes) -> list[Facts]:
+    """Signatures, and whether they are the keys' that they name."""
+    return [
+        {
+            "scheme": item.scheme,
+            "keys": [fingerprint(item.scheme, key) for key in item.public_keys],
+            "verifies": item.verifies(message),
+        }
+        for item in items
+    ]
+
+
+def trust(document: Trust) -> Facts:
+    """A trust file in words."""
+    return {
+        "what": "a trust file: whose signatures count for what",
+        "digest": document.digest().hex(),
+        "verifier": document.verifier,
+        "beneficiary": document.beneficiary,
+        "clock_skew_seconds": document.clock_skew_seconds,
+        "keys": [f"{key.name}: {key.scheme} {key.fingerprint}" for key in document.keys],
+        "snapshots": [f"{_rule(rule)}, at most {rule.max_age_seconds} s old" for rule in document.snapshots],
+        "positions": [_rule(rule) for rule in document.positions],
+        "collateral": [_rule(rule) for rule in document.collateral],
+    }
+
+
+def _rule(rule: Rule) -> str:
+    return f"{rule.name}: {rule.threshold} of {', '.join(rule.signers)}"
+
+
+def challenge(document: Challenge) -> Facts:
+    """A challenge, and the context that answers it."""
+    return {
+        "what": "a verifier's challenge: the context of the proof that answers it",
+        "digest": document.digest().hex(),
+        **document.model_dump(mode="json", exclude={"format"}),
+        "context": document.context.decode("ascii"),
+    }
+
+
+def receipt(document: Receipt) -> Facts:
+    """A receipt."""
+    signed = signatures(document.signatures, document.message)
+    return {
+        "what": "a receipt: what a verifier accepted; run it again with: zkmargin verify --rerun RECEIPT ...",
+        "digest": document.digest().hex(),
+        **document.payload.model_dump(mode="json"),
+        "signatures": signed or "none: whoever has the file can have written it",
+    }
+
+
+EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
+    (Attestation, attestation),
+    (Challenge, challenge),
+    (PublicKey, public_key),
+    (Receipt, receipt),
+    (SecretKey, secret_key),
+    (Trust, trust),
+)
