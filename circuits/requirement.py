@@ -117,8 +117,7 @@ class Requirement:
             if not candidates and key not in self._offsets:
                 continue
             group = key if isinstance(key, str) else self.groups[key]
-            candidates = self._with_offsets(key, group, candidates)
-            charge += self._maximum(f"charge of {group}", group, candidates)
+            charge += self._maximum(f"charge of {group}", group, self._with_offsets(key, group, candidates))
         requirement = factor_bp * charge + SCALE_BP * self._flat
         self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
         return self._equity - requirement

@@ -10,10 +10,11 @@ An option is worth ``D BS(F, K, vol^2 T)`` with ``D = exp(-r T)``, an inverse on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
+from math import lcm
 from typing import NamedTuple
 
 import numpy as np
@@ -104,6 +105,7 @@ class Options:
     """The options of a market, and the expiries of all its instruments.
 
     Attributes:
+        valuation: the market.
         options: in the order of their slots.
         expiries: per underlying and time of expiry, in order of first appearance.
         expiry_of: [N] int64: the expiry of each instrument slot, -1 for one without.
@@ -113,6 +115,7 @@ class Options:
     """
 
     def __init__(self, valuation: Valuation) -> None:
+        self.valuation = valuation
         market, now = valuation.market, parse_time(valuation.market.time)
         self.options: list[Option] = []
         self.expiries: list[Expiry] = []
@@ -154,52 +157,82 @@ class Options:
             )
 
     def values(
-        self, chosen: Sequence[Option], moves: Sequence[Sequence[Fraction]], vols: Sequence[Sequence[int]]
-    ) -> list[list[Fraction]]:
-        """Values of one lot long, discounted, in money units (not rounded).
+        self, chosen: Sequence[Option], moves: Mapping[int, Sequence[Fraction]], vols: Sequence[Sequence[int]]
+    ) -> list[list[int]]:
+        """Undiscounted values under shocks, in each option's price units.
 
         Args:
             chosen: n options.
-            moves: [n][S] relative moves of their forwards, above -1 and at most 9.
+            moves: for each expiry S relative moves of its forward, above -1 and at most 9.
             vols: [n][S] in 1e-18.
 
         Returns:
-            [n][S] fractions.
+            [n][S] integers.
         """
         from engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
 
-        rows = list(zip(chosen, moves, vols, strict=True))
-        if not rows:
+        if not chosen:
             return []
-        forward = np.array(
-            [[max(_rounded(o.forward * (1 + move)), 1) for move in own] for o, own, _ in rows], dtype=np.int64
-        )
-        years = [self.expiries[o.expiry].time for o in chosen]
+        growth = {expiry: [(1 + move).as_integer_ratio() for move in own] for expiry, own in moves.items()}
+        forward = [[max(round_half_away(o.forward * n, d), 1) for n, d in growth[o.expiry]] for o in chosen]
+        times = [self.expiries[o.expiry].time for o in chosen]
         variance = [
             [min(vol * vol * time // (ONE * MS_PER_YEAR), MAX_VARIANCE) for vol in own]
-            for time, (_, _, own) in zip(years, rows, strict=True)
+            for time, own in zip(times, vols, strict=True)
         ]
-        large = np.array([[v > _SMALL_VARIANCE for v in own] for own in variance], dtype=bool)
         values = black76(
-            forward,
+            np.array(forward, dtype=np.int64),
             np.array([[o.strike] for o in chosen], dtype=np.int64),
-            np.where(large, 10**11, 10**9),
+            np.array([[10**11 if v > _SMALL_VARIANCE else 10**9 for v in own] for own in variance], dtype=np.int64),
             np.array([[v // 10**4 if v > _SMALL_VARIANCE else v for v in own] for own in variance], dtype=np.int64),
             0,
             np.array([[o.is_call] for o in chosen], dtype=np.bool_),
             units_per_year=ONE,
         )
-        return [[option.factor * value for value in own] for option, own in zip(chosen, values.tolist(), strict=True)]
+        rows: list[list[int]] = values.tolist()
+        return rows
 
-    def marks(self, chosen: Sequence[Option]) -> list[Fraction]:
-        """Values of one lot long now, in money units (not rounded)."""
-        values = self.values(chosen, [[Fraction(0)]] * len(chosen), [[option.vol] for option in chosen])
-        return [value for (value,) in values]
+    def marks(self, chosen: Sequence[Option]) -> list[int]:
+        """Undiscounted values now, in each option's price units."""
+        still = {expiry: [Fraction(0)] for expiry in range(len(self.expiries))}
+        return [value for (value,) in self.values(chosen, still, [[option.vol] for option in chosen])]
+
+    def amounts(
+        self,
+        chosen: Sequence[Option],
+        values: Sequence[Sequence[int]],
+        marks: Sequence[int],
+        terms: Mapping[int, Sequence[tuple[Fraction, Fraction]]],
+    ) -> Int64Array:
+        """[n, S] money units of one lot long, ``a value - b mark`` discounted, rounded once, half away from zero.
+
+        Args:
+            chosen: n options.
+            values: [n][S] price units.
+            marks: [n] price units.
+            terms: for each expiry S pairs (a, b).
+
+        Raises:
+            InputError: an amount past 64 bits; names the option.
+        """
+        whole = {}
+        for expiry, pairs in terms.items():
+            unit = lcm(*(x.denominator for pair in pairs for x in pair))
+            whole[expiry] = unit, [(int(a * unit), int(b * unit)) for a, b in pairs]
+        amounts = np.zeros((len(chosen), len(values[0]) if values else 0), dtype=np.int64)
+        for row, (option, own, mark) in enumerate(zip(chosen, values, marks, strict=True)):
+            (num, den), (unit, pairs) = option.factor.as_integer_ratio(), whole[option.expiry]
+            found = [num * (a * value - b * mark) for (a, b), value in zip(pairs, own, strict=True)]
+            largest = max(found, key=abs, default=0)
+            self.valuation.money(Fraction(largest, den * unit), option.name)
+            amounts[row] = [round_half_away(amount, den * unit) for amount in found]
+        return amounts
 
 
 def shocked_vol(vol: int, move: Fraction, *, floor: int) -> int:
     """A vol (1e-18) after a relative move: never below 0, and after a move upwards at least ``floor``."""
-    shocked = max(0, _rounded(vol * (1 + move)))
+    num, den = move.as_integer_ratio()
+    shocked = max(0, round_half_away(vol * (den + num), den))
     return max(shocked, floor) if move > 0 else shocked
 
 

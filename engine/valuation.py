@@ -401,6 +401,7 @@ def price_decimals(largest: Fraction, name: str) -> int:
 
 
 def asset_price(name: str, exact: Fraction) -> int:
+    """The price of a lot of collateral as whole money units. Raises InputError for too small or too large a lot."""
     units = round_half_away(exact.numerator, exact.denominator)
     if units != exact and units < MIN_ASSET_PRICE:
         raise InputError(

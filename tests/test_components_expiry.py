@@ -538,16 +538,19 @@ def test_decimals_of_fifty_digits() -> None:
     assert shocked_vol(10, Fraction(0), floor=20) == 10
 
 
+def marks_in_money(options: Any, chosen: Any) -> Any:
+    return [option.factor * mark for option, mark in zip(chosen, options.marks(chosen), strict=True)]
+
+
 def test_an_option_values_as_the_pricing_kernel_says() -> None:
     valuation = Valuation(market())
     options = Options(valuation)
-    (mark,) = options.marks(options.options)
-    assert mark == 2_000 * 10**9
+    assert marks_in_money(options, options.options) == [2_000 * 10**9]
     far = options.options[0]._replace(vol=10**30)  # a total variance beyond every bound: the call is worth its forward
     moved = json.loads(market().model_dump_json())
     moved["time"] = "2025-01-02T00:00:00Z"
     later = Options(Valuation(Market.parse(json.dumps(moved))))
-    assert later.marks([far._replace(factor=later.options[0].factor)]) == [10_000 * 10**9]
+    assert marks_in_money(later, [far._replace(factor=later.options[0].factor)]) == [10_000 * 10**9]
 
 
 def test_fine_and_coarse_prices_agree() -> None:
@@ -555,7 +558,7 @@ def test_fine_and_coarse_prices_agree() -> None:
     moved["time"] = "2025-10-02T00:00:00Z"
     valuation = Valuation(Market.parse(json.dumps(moved)))
     options = Options(valuation)
-    (mark,) = options.marks(options.options)
+    (mark,) = marks_in_money(options, options.options)
     assert abs(mark - int(valuation.marks()[0])) <= 2
 
 

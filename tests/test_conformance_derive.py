@@ -170,7 +170,10 @@ class Computed:
         }
         self.values: dict[str, Fraction] = {}
         options = Options(self.valuation)
-        marks = {o.slot: mark for o, mark in zip(options.options, options.marks(options.options), strict=True)}
+        marks = {
+            option.slot: option.factor * mark
+            for option, mark in zip(options.options, options.marks(options.options), strict=True)
+        }
         self.values["OptionMTM"] = sum(
             (self.usd(leg.lots * marks[leg.slot]) for leg in self.case.legs if leg.slot in marks), Fraction(0)
         )

@@ -51,21 +51,17 @@ class BasisContingency(Selective, PolicyPart):
         if not options.expiries:
             return None
         average = 1000 * self.settlement_average_seconds
-        rates, moves = [], []
-        for expiry in options.expiries:
+        rates, moves = [], {}
+        for place, expiry in enumerate(options.expiries):
             moving = Fraction(min(expiry.time, average), average) if average else Fraction(1)
-            moves.append([moving * basis_points(self.up_bp), moving * basis_points(self.down_bp)])
+            moves[place] = [moving * basis_points(self.up_bp), moving * basis_points(self.down_bp)]
             rates.append(basis_points(self.add_bp) + basis_points(self.multiple_bp) * expiry.years)
         chosen = options.options
-        shocked = options.values(chosen, [moves[o.expiry] for o in chosen], [[o.vol, o.vol] for o in chosen])
         change = np.zeros((valuation.size, 2), dtype=np.int64)
         if chosen:
-            changes = [
-                [rates[option.expiry] * (value - mark) for value in values]
-                for option, values, mark in zip(chosen, shocked, options.marks(chosen), strict=True)
-            ]
-            slots, names = [option.slot for option in chosen], [option.name for option in chosen]
-            change[slots] = rounded_rows(changes, names, valuation)
+            values = options.values(chosen, moves, [[option.vol] * 2 for option in chosen])
+            terms = {place: [(rate, rate)] * 2 for place, rate in enumerate(rates)}
+            change[[o.slot for o in chosen]] = options.amounts(chosen, values, options.marks(chosen), terms)
         for slot, place in enumerate(options.expiry_of.tolist()):
             line = valuation.line(slot)
             if line is not None and place >= 0:

@@ -72,22 +72,22 @@ class DiscountedScenarios(Selective, PolicyPart):
         options = Options(valuation)
         for group, (grid, scenarios) in enumerate(zip(grids, lists, strict=True)):
             chosen = [option for option in options.options if valuation.group_of[option.slot] == group]
-            slots, names = [option.slot for option in chosen], [option.name for option in chosen]
-            shocked = options.values(
-                chosen,
-                [self._moves(options.expiries[option.expiry], scenarios) for option in chosen],
-                [_vols(option.vol, options.expiries[option.expiry], grid, scenarios) for option in chosen],
-            )
+            own = {option.expiry: options.expiries[option.expiry] for option in chosen}
+            moves = {place: self._moves(expiry, scenarios) for place, expiry in own.items()}
+            vol_moves = {place: _vol_moves(expiry, grid, scenarios) for place, expiry in own.items()}
+            vols = [_vols(option.vol, vol_moves[option.expiry], grid.vol_floor_bp) for option in chosen]
+            values, marks = options.values(chosen, moves, vols), options.marks(chosen)
             weights = [basis_points(scenario.weight_bp) for scenario in scenarios]
-            gains, shortfalls = [], []
-            for option, values, mark in zip(chosen, shocked, options.marks(chosen), strict=True):
-                positive, negative = self.discount.multipliers(options.expiries[option.expiry])
-                pairs = list(zip(weights, values, strict=True))
-                gains.append([weight * (positive * value - mark) for weight, value in pairs])
-                shortfalls.append([weight * (negative - positive) * value for weight, value in pairs])
+            discounts = {place: self.discount.multipliers(expiry) for place, expiry in own.items()}
+            kept = {place: [(w * long, w) for w in weights] for place, (long, _) in discounts.items()}
+            lost = {
+                place: [(w * (short - long), Fraction(0)) for w in weights]
+                for place, (long, short) in discounts.items()
+            }
             if chosen:
-                gain[slots, : len(scenarios)] = rounded_rows(gains, names, valuation)
-                shortfall[slots, : len(scenarios)] = rounded_rows(shortfalls, names, valuation)
+                slots = [option.slot for option in chosen]
+                gain[slots, : len(scenarios)] = options.amounts(chosen, values, marks, kept)
+                shortfall[slots, : len(scenarios)] = options.amounts(chosen, values, marks, lost)
             for slot in np.flatnonzero(valuation.group_of == group).tolist():
                 line = valuation.line(slot)
                 if line is not None:
@@ -229,13 +229,19 @@ def _line(line: Fraction, scenarios: Sequence[Scenario]) -> list[Fraction]:
     return [line * basis_points(s.price_move_bp) * basis_points(s.weight_bp) for s in scenarios]
 
 
-def _vols(vol: int, expiry: Expiry, grid: ScenarioGrid, scenarios: Sequence[Scenario]) -> list[int]:
+def _vol_moves(expiry: Expiry, grid: ScenarioGrid, scenarios: Sequence[Scenario]) -> list[Fraction]:
+    """The relative vol moves of an expiry."""
     scale = expiry.tenor_scale(
         basis_points(grid.tenor_exponent_short_1e4),
         basis_points(grid.tenor_exponent_long_1e4),
         1000 * grid.tenor_floor_seconds,
     )
-    floor = round_half_away(*(_1E14 * Fraction(grid.vol_floor_bp)).as_integer_ratio())
-    moves = {scenario.vol_move_bp for scenario in scenarios}
-    vols = {move: shocked_vol(vol, basis_points(move) * scale, floor=floor) for move in moves}
-    return [vols[scenario.vol_move_bp] for scenario in scenarios]
+    moves = {scenario.vol_move_bp: basis_points(scenario.vol_move_bp) * scale for scenario in scenarios}
+    return [moves[scenario.vol_move_bp] for scenario in scenarios]
+
+
+def _vols(vol: int, moves: Sequence[Fraction], floor_bp: int) -> list[int]:
+    """The vols of an option (1e-18) after each move."""
+    floor = round_half_away(*(_1E14 * Fraction(floor_bp)).as_integer_ratio())
+    shocked = {move: shocked_vol(vol, move, floor=floor) for move in set(moves)}
+    return [shocked[move] for move in moves]

@@ -151,8 +151,8 @@ class PublishedInterCommodityCredit(Selective, PublishedPart):
         counts = form_spreads(self.spreads, sides, smallest_count)
         amounts: dict[int, int] = defaultdict(int)
         for spread, credits_, count in zip(self.spreads, self.credits, counts, strict=True):
-            for leg, credit in zip(spread.legs, credits_, strict=True):
-                amounts[leg.accounts[0]] -= credit * count
+            for side, credit in zip(spread.legs, credits_, strict=True):
+                amounts[side.accounts[0]] -= credit * count
         return Charge(offsets={group: amount for group, amount in amounts.items() if amount}, scale=SCALE)
 
     def offset_shares(self, legs: Sequence[Leg], group: int) -> Sequence[int]:

@@ -29,7 +29,7 @@ from engine.components.static_discount import (
     counted_shortfall,
 )
 from engine.exact import Int64Array, exact_dot
-from engine.revaluation import Expiry, Option, Options, basis_points, log, rounded_rows, shocked_vol, sqrt
+from engine.revaluation import Expiry, Option, Options, basis_points, log, shocked_vol, sqrt
 from engine.valuation import Valuation
 from formats import InputError, IntArray, Model, Seq
 
@@ -104,19 +104,18 @@ class SkewScenarios(Selective, PolicyPart):
                 for option, change in zip(own, skew.multipliers(expiry, own), strict=True):
                     changes[option.slot].append(change)
         vols = [[shocked_vol(o.vol, change, floor=0) for change in changes[o.slot]] for o in chosen]
-        shocked = options.values(chosen, [[Fraction(0)] * len(self.skews)] * len(chosen), vols)
-        gains, shortfalls = [], []
-        for option, values, mark in zip(chosen, shocked, options.marks(chosen), strict=True):
+        places = range(len(options.expiries))
+        values = options.values(chosen, {place: [Fraction(0)] * len(self.skews) for place in places}, vols)
+        marks, weights = options.marks(chosen), [basis_points(skew.weight_bp) for skew in self.skews]
+        kept, lost = {}, {}
+        for place, expiry in enumerate(options.expiries):
             whole = (Fraction(1), Fraction(1))
-            expiry = options.expiries[option.expiry]
-            positive, negative = self.discount.multipliers(expiry) if self.discount else whole
-            weights = [basis_points(skew.weight_bp) for skew in self.skews]
-            pairs = list(zip(weights, values, strict=True))
-            gains.append([weight * (positive * value - mark) for weight, value in pairs])
-            shortfalls.append([weight * (negative - positive) * value for weight, value in pairs])
-        slots, names = [option.slot for option in chosen], [option.name for option in chosen]
-        gain[slots] = rounded_rows(gains, names, valuation)
-        shortfall[slots] = rounded_rows(shortfalls, names, valuation)
+            long, short = self.discount.multipliers(expiry) if self.discount else whole
+            kept[place] = [(weight * long, weight) for weight in weights]
+            lost[place] = [(weight * (short - long), Fraction(0)) for weight in weights]
+        slots = [option.slot for option in chosen]
+        gain[slots] = options.amounts(chosen, values, marks, kept)
+        shortfall[slots] = options.amounts(chosen, values, marks, lost)
         expiries = options.expiry_of.copy()
         expiries[np.setdiff1d(np.arange(valuation.size), slots)] = -1
         return PublishedSkewScenarios(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -28,11 +28,21 @@ import numpy as np
 
 from engine.decimals import to_units
 from engine.exact import round_half_away
+from engine.importers.pa2_records import (
+    TICKS,
+    Line,
+    aligned,
+    exponent,
+    locator,
+    price_of,
+    read_lines,
+    series_key,
+    side_of,
+)
 from engine.importers.span_common import (
     MAX_CONTRACTS,
     NOTES,
     Progress,
-    Side,
     SpreadEntry,
     choose_credits,
     currency_assets,
@@ -45,49 +55,13 @@ from engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArray
 from engine.spread_rules import CalendarLeg, CalendarRules, CalendarSpread, QuoteAmount, Tier
 from formats import InputError, IntArray
 
-MAX_LINE = 512
-MAX_LINES = 50_000_000
 FILE_FORMAT = "U2"
-NO_PRICE = frozenset("9")
 PASSED_OVER = ("1 ", "5 ", "T ")
 READ = ("0 ", "2 ", "3 ", "4 ", "6 ", "81", "82", "B ", "C ", "E ", "P ", "S ")
-OPTIONS = ("OOF", "OOP", "OOC")
-_IDENTITY = ((3, 5), (6, 15), (26, 28), (29, 29), (30, 35), (36, 37), (39, 44), (45, 46), (48, 54))
 _SERIES_B = ((3, 5), (6, 15), (16, 18), (19, 24), (25, 26), (28, 33), (34, 35))
 _SERIES_8 = ((3, 5), (6, 15), (26, 28), (30, 35), (36, 37), (39, 44), (45, 46))
-#: Truncated first decimals of k/8: the last digit of a price in eighths.
-_EIGHTHS = {"0": 0, "1": 1, "2": 2, "3": 3, "5": 4, "6": 5, "7": 6, "8": 7}
-_TICKS = {"C": 32, "K": 64}
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One record."""
-
-    number: int
-    text: str
-
-    def at(self, first: int, last: int) -> str:
-        """The text of columns ``first`` to ``last``, without blanks around it."""
-        return self.text[first - 1 : last].strip()
-
-    def whole(self, first: int, last: int, default: int = 0) -> int:
-        """A number without sign. Raises InputError."""
-        text = self.at(first, last)
-        if not text:
-            return default
-        if not re.fullmatch(r"[0-9]{1,20}", text):
-            raise InputError(
-                "not a number", field=f"type {self.text[:2].strip()} columns {first}-{last}", line=self.number
-            )
-        return int(text)
-
-    def signed(self, first: int, last: int) -> int:
-        """A number whose sign is in the column after it. Raises InputError."""
-        sign = self.text[last : last + 1]
-        if sign not in ("", " ", "+", "-"):
-            raise InputError("not a sign", field=f"type {self.text[:2].strip()} column {last + 1}", line=self.number)
-        return -self.whole(first, last) if sign == "-" else self.whole(first, last)
+OPTIONS = ("OOF", "OOP", "OOC")
+_IDENTITY = ((3, 5), (6, 15), (26, 28), (29, 29), (30, 35), (36, 37), (39, 44), (45, 46), (48, 54))
 
 
 @dataclass(slots=True)
@@ -130,7 +104,7 @@ def import_pa2(
     """
     reader = _Reader(lots, ignore)
     try:
-        for line in _lines(path, progress):
+        for line in read_lines(path, progress):
             try:
                 reader.take(line)
             except InputError as error:
@@ -138,24 +112,6 @@ def import_pa2(
         return reader.build(Path(path).name, prices or {})
     except InputError as error:
         raise error.located(file=str(path)) from None
-
-
-def _lines(path: str | Path, progress: Progress | None) -> Iterator[Line]:
-    try:
-        size, done = Path(path).stat().st_size, 0
-        with Path(path).open("rb") as file:
-            number = 0
-            while raw := file.readline(MAX_LINE + 1):
-                number, done = number + 1, done + len(raw)
-                if len(raw) > MAX_LINE or number > MAX_LINES:
-                    raise InputError(f"a line longer than {MAX_LINE}, or more than {MAX_LINES} lines", line=number)
-                if progress is not None and number % 16_384 == 0:
-                    progress(done, size)
-                text = raw.decode("latin-1").rstrip("\r\n")
-                if text.strip("\x1a "):
-                    yield Line(number, text)
-    except OSError as error:
-        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}") from None
 
 
 class _Reader:
@@ -198,7 +154,7 @@ class _Reader:
             case "P ":
                 self._prices[line.at(3, 5), line.at(6, 15), line.at(16, 18)] = line
             case "B ":
-                self._series[_series(line, _SERIES_B)] = line
+                self._series[series_key(line, _SERIES_B)] = line
             case "6 ":
                 self._inter(line)
             case "81":
@@ -288,7 +244,7 @@ class _Reader:
         for k in range(8):
             if line.whole(22 + 7 * k, 23 + 7 * k):
                 tier, ratio = line.whole(24 + 7 * k, 25 + 7 * k), line.whole(26 + 7 * k, 27 + 7 * k)
-                legs.append(CalendarLeg(tier=tier, ratio=str(ratio), side=_side(line, 28 + 7 * k)))
+                legs.append(CalendarLeg(tier=tier, ratio=str(ratio), side=side_of(line, 28 + 7 * k)))
         self._add_spread(line, commodity.tiered, line.whole(11, 12), line.whole(15, 21) * commodity.exponent, legs)
 
     def _series_spread(self, line: Line, commodity: Commodity) -> None:
@@ -298,7 +254,7 @@ class _Reader:
             if month:
                 period = f"20{month}{line.at(25 + 14 * k, 26 + 14 * k)}"
                 ratio = decimal_text(Fraction(line.whole(28 + 14 * k, 33 + 14 * k), 10**4))
-                legs.append(CalendarLeg(period=period, ratio=ratio, side=_side(line, 34 + 14 * k)))
+                legs.append(CalendarLeg(period=period, ratio=ratio, side=side_of(line, 34 + 14 * k)))
         self._add_spread(line, commodity.series, line.whole(9, 13), line.whole(14, 20) * commodity.exponent, legs)
 
     def _add_spread(
@@ -321,7 +277,7 @@ class _Reader:
             code = line.at(21 + 18 * k, 26 + 18 * k)
             if code:
                 deltas = decimal_text(Fraction(line.whole(27 + 18 * k, 33 + 18 * k), 10**4))
-                legs.append((code, _side(line, 34 + 18 * k), deltas))
+                legs.append((code, side_of(line, 34 + 18 * k), deltas))
         # percent with four decimals, so a fraction with six
         rate = line.whole(10, 16)
         stated = line.at(89, 90) in ("", "01") and 0 < rate <= 10**6 and len(legs) > 1
@@ -418,16 +374,16 @@ class _Reader:
             right = {"C": "call", "P": "put"}.get(first.at(29, 29))
             if right is None:
                 raise InputError("neither C nor P", field="type 81 column 29", line=first.number)
-            code = terms.at(41, 41) or ("0" if terms.at(40, 40) in _TICKS and _locator(terms, 37, 39) > 0 else "")
-            value = _aligned(first, first.at(48, 54), _locator(terms, 37, 39), code)
+            code = terms.at(41, 41) or ("0" if terms.at(40, 40) in TICKS and locator(terms, 37, 39) > 0 else "")
+            value = aligned(first, first.at(48, 54), locator(terms, 37, 39), code)
             strike = decimal_text(-value if second.at(119, 119) == "-" else value)
             identity += f"-{first.at(39, 44)}{first.at(45, 46)}-{strike}-{first.at(29, 29)}"
-        price = _price(first, second, terms)
+        price = price_of(first, second, terms)
         premium = option and commodity.premium
         if premium and price is None:
             return None
         series = self._series_of(first)
-        multiplier = Fraction(terms.whole(42, 55), 10**7) * Fraction(10) ** _exponent(terms, 73, 74, 75)
+        multiplier = Fraction(terms.whole(42, 55), 10**7) * Fraction(10) ** exponent(terms, 73, 74, 75)
         if series.whole(129, 142):
             multiplier = Fraction(series.whole(129, 142), 10**7)
         if kind == "FUT":
@@ -451,7 +407,7 @@ class _Reader:
 
     def _series_of(self, first: Line) -> Line:
         """The type B record of a contract. Raises InputError where the file has none: deltas need its scale."""
-        found = self._series.get(_series(first, _SERIES_8))
+        found = self._series.get(series_key(first, _SERIES_8))
         if found is None:
             raise InputError("no type B record of its series", field=first.at(6, 15), line=first.number)
         return found
@@ -460,59 +416,7 @@ class _Reader:
         """The least price scan range per delta of a commodity's futures: a credit is bounded from above."""
         if series.at(165, 165):
             return
-        scan = series.whole(53, 57) * commodity.exponent * Fraction(10) ** _exponent(series, 168, 166, 167)
+        scan = series.whole(53, 57) * commodity.exponent * Fraction(10) ** exponent(series, 168, 166, 167)
         scan /= Fraction(series.whole(86, 91) or 10**4, 10**4)
         if scan > 0:
             commodity.scan = scan if commodity.scan is None else min(scan, commodity.scan)
-
-
-def _series(line: Line, columns: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
-    """The key of a future or an option series; a month may be blank or zeros where there is none."""
-    return tuple(line.at(*pair).lstrip("0") for pair in columns)
-
-
-def _side(line: Line, column: int) -> Side:
-    match line.at(column, column):
-        case "A":
-            return "A"
-        case "B":
-            return "B"
-    raise InputError("neither A nor B", field=f"type {line.text[:2].strip()} column {column}", line=line.number)
-
-
-def _locator(line: Line, first: int, last: int) -> int:
-    text = line.at(first, last) or "0"
-    if not re.fullmatch(r"-?[0-9]{1,3}", text):
-        raise InputError("not a decimal locator", field=f"type P columns {first}-{last}", line=line.number)
-    return int(text)
-
-
-def _exponent(line: Line, sign: int, first: int, last: int) -> int:
-    return -line.whole(first, last) if line.at(sign, sign) == "-" else line.whole(first, last)
-
-
-def _price(first: Line, second: Line, terms: Line) -> Fraction | None:
-    """The settlement price in points; None where the file has none."""
-    precise = first.at(123, 123) == "Y"
-    digits = first.at(109, 122) if precise else second.at(111, 117)
-    if not digits or set(digits) == NO_PRICE:
-        return None
-    value = _aligned(second, digits, _locator(terms, 34, 36), terms.at(40, 40))
-    return -value if second.at(118, 118) == "-" else value
-
-
-def _aligned(line: Line, digits: str, decimals: int, code: str) -> Fraction:
-    """A price by its decimal locator and alignment code. Raises InputError for a code or digit that means nothing."""
-    if not re.fullmatch(r"[0-9]{1,20}", digits):
-        raise InputError("not a price", field=f"type {line.text[:2]}", line=line.number)
-    raw = int(digits)
-    if code == "" or raw == 0:
-        return Fraction(raw) / Fraction(10) ** decimals
-    eighths = _EIGHTHS.get(digits[-1])
-    if code not in ("0", *_TICKS) or eighths is None or (code in _TICKS and decimals != 3) or decimals < 1:
-        raise InputError(
-            f"a price that alignment {code} does not allow", field=f"type {line.text[:2]}", line=line.number
-        )
-    if code == "0":
-        return (raw // 10 + Fraction(eighths, 8)) / Fraction(10) ** (decimals - 1)
-    return raw // 1000 + (raw % 1000 // 10 + Fraction(eighths, 8)) / _TICKS[code]

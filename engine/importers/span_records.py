@@ -64,6 +64,7 @@ class Parameters:
         self.notes: list[str] = []
 
     def handlers(self) -> dict[str, Callable[[Record, list[Record]], bool | None]]:
+        """What ``read_xml`` hands over in this pass."""
         return {
             "ccDef": self._commodity,
             "pointDef": self._point,
@@ -74,7 +75,7 @@ class Parameters:
         }
 
     def texts(self) -> dict[str, Callable[[str, list[Record]], bool]]:
-        # nothing of a portfolio is of interest here
+        """What is skipped: every portfolio."""
         return {"pfId": lambda _text, around: around[-1].tag in PORTFOLIOS or around[-1].tag in UNREAD}
 
     def _commodity(self, record: Record, _around: list[Record]) -> None:
@@ -120,10 +121,10 @@ class Parameters:
         point = self.points.get(self.rate)
         for scan in [] if point is None else point.all("scanPointDef"):
             if scan.text("point") == "15":
-                multiple = scan.all("priceScanDef")
-                if not multiple:
+                moves = scan.all("priceScanDef")
+                if not moves:
                     return None
-                part = multiple[0]
+                part = moves[0]
                 ratio = Fraction(1)
                 if number_of(part, "denominator", "1") != "0":
                     ratio = to_fraction(number_of(part, "numerator", "1")) / to_fraction(
@@ -144,10 +145,12 @@ class Contracts:
         self.contracts: list[Contract] = []
 
     def handlers(self) -> dict[str, Callable[[Record, list[Record]], bool | None]]:
+        """What ``read_xml`` hands over in this pass."""
         skip = dict.fromkeys(("ccDef", "interSpreads", "pointDef"), self._nothing)
         return {"fut": self._line, "phy": self._line, "equity": self._line, "opt": self._option, **skip}
 
     def texts(self) -> dict[str, Callable[[str, list[Record]], bool]]:
+        """What is skipped: portfolios of other commodities."""
         return {"pfId": self._unwanted}
 
     def _nothing(self, _record: Record, _around: list[Record]) -> None:
@@ -249,11 +252,13 @@ class Contracts:
 
 
 def rate_of(record: Record, rate: str) -> str | None:
+    """The ``val`` of a record's ``rate`` of that id; None without one."""
     found = [entry for entry in record.all("rate") if (entry.text("r") or rate) == rate]
     return number_of(found[0], "val") if found else None
 
 
 def side_of(leg: Record) -> Side:
+    """A leg's market side. Raises InputError."""
     match leg.need("rs"):
         case "A":
             return "A"
@@ -263,6 +268,7 @@ def side_of(leg: Record) -> Side:
 
 
 def number_of(record: Record, tag: str, default: str | None = None) -> str:
+    """A number of a record as plain decimal text. Raises InputError where it is missing and has no default."""
     text = record.text(tag)
     if not text:
         if default is None:
@@ -272,10 +278,12 @@ def number_of(record: Record, tag: str, default: str | None = None) -> str:
 
 
 def first_number(records: tuple[Record, ...], tag: str, default: str) -> str:
+    """The number of the innermost record that has it."""
     return next((number_of(record, tag) for record in records if record.text(tag)), default)
 
 
 def decimal_of(text: str, record: Record, tag: str) -> str:
+    """A text as plain decimal text. Raises InputError with its line."""
     try:
         return plain_decimal(text)
     except InputError as error:
@@ -283,6 +291,7 @@ def decimal_of(text: str, record: Record, tag: str) -> str:
 
 
 def date_of(text: str, record: Record) -> str:
+    """A date YYYYMMDD as a time. Raises InputError."""
     if not re.fullmatch(r"[0-9]{8}", text):
         raise InputError("not a date YYYYMMDD", field="<setlDate>", line=record.line)
     return f"{text[:4]}-{text[4:6]}-{text[6:]}T00:00:00Z"
