@@ -221,8 +221,8 @@ class Options:
             whole[expiry] = unit, [(int(a * unit), int(b * unit)) for a, b in pairs]
         amounts = np.zeros((len(chosen), len(values[0]) if values else 0), dtype=np.int64)
         for row, (option, own, mark) in enumerate(zip(chosen, values, marks, strict=True)):
-            (num, den), (unit, pairs) = option.factor.as_integer_ratio(), whole[option.expiry]
-            found = [num * (a * value - b * mark) for (a, b), value in zip(pairs, own, strict=True)]
+            (num, den), (unit, counts) = option.factor.as_integer_ratio(), whole[option.expiry]
+            found = [num * (a * value - b * mark) for (a, b), value in zip(counts, own, strict=True)]
             largest = max(found, key=abs, default=0)
             self.valuation.money(Fraction(largest, den * unit), option.name)
             amounts[row] = [round_half_away(amount, den * unit) for amount in found]

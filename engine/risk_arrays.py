@@ -184,9 +184,13 @@ class RiskArrays(Document):
 
     def _per_lot(self, values: Int64Array, factor: int) -> Int64Array:
         result = np.empty(values.shape, dtype=np.int64)
-        for row, instrument in enumerate(self.instruments):
+        largest = np.abs(values).max(axis=1, initial=0).tolist()
+        for row, (instrument, most) in enumerate(zip(self.instruments, largest, strict=True)):
             lot = to_fraction(instrument.lot) * factor
-            result[row] = [_fits(lot * value, instrument.id) for value in values[row].tolist()]
+            if lot.denominator == 1 and most * lot < 1 << 63:
+                result[row] = values[row] * int(lot)
+            else:
+                result[row] = [_fits(lot * value, instrument.id) for value in values[row].tolist()]
         return result
 
 

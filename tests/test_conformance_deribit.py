@@ -27,6 +27,7 @@ LOT_DECIMALS = 9
 BP = 10_000
 VECTOR, MARGIN = Fraction(1, 10**12), Fraction(1, 10**9)
 EXPIRY_HOUR = 8
+LEAST_VOL = Decimal("0.000000001")
 TAILS = (-6600, -3300, 5000, 10_000, 20_000, 30_000, 40_000, 50_000)
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
@@ -178,9 +179,9 @@ def priced(row: dict[str, str]) -> tuple[Fraction, Fraction]:
                 kind="option",
                 underlying="BTC",
                 expiry=expiry,
-                strike=strike,
+                strike=strike.replace("d", "."),
                 option_type={"C": "call", "P": "put"}[kind],  # type: ignore[arg-type]
-                implied_vol=text(Decimal(row["mark_iv"]) / 100),
+                implied_vol=text(max(Decimal(row["mark_iv"]) / 100, LEAST_VOL)),
                 settlement="inverse",
                 lot="1",
             ),

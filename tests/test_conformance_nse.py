@@ -2,7 +2,7 @@
 
 import csv
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Context, Decimal
 from typing import Any
 
@@ -67,6 +67,7 @@ def test_worst_losses_and_deltas_of_every_option(conformance_family: Any, confor
     scan = given["price_scan_fraction_of_spot"]
     cases, worst_loss, worst_delta = 0, Decimal(0), Decimal(0)
     for name in names:
+        assert name in found, f"{name}: recovered_parameters.json has no vol for it"
         rows = list(csv.DictReader(files[name].read_text().splitlines()))
         spots = {row["spot_from_rpf"] for row in rows}
         assert len(spots) == 1, f"{name}: one spot a file"
@@ -143,7 +144,8 @@ def test_futures_arrays_all_sixteen_values(conformance_family: Any, conformance_
                 fraction_bp=3500,
             )
             market = Market(
-                time="2026-06-24T00:00:00Z",
+                # times count from the evening before: T_days before the expiry
+                time=f"{date.fromisoformat(contract['expiry']) - timedelta(days=given['T_days'])}T00:00:00Z",
                 quote="INR",
                 underlyings=(Underlying(name=contract["symbol"], index_price=text(contract["spot"])),),
                 forwards=(

@@ -91,7 +91,7 @@ def json_tickers() -> str:
 
 
 def test_the_registry_names_the_formats() -> None:
-    assert set(IMPORTERS) == {"deribit-csv", "deribit-json"}
+    assert set(IMPORTERS) == {"csv", "deribit-csv", "deribit-json"}
     with pytest.raises(InputError, match="one of deribit-csv, deribit-json"):
         import_market("x", "span-xml")
 

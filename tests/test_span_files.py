@@ -164,6 +164,7 @@ HOSTILE = {
     "undefined entity": "<spanFile>&x;</spanFile>",
     "deep": "<a>" * 100,
     "long text": "<spanFile><fileFormat>" + "4" * 10_000 + "</fileFormat></spanFile>",
+    "long comment": "<spanFile><!--" + "x" * 5_000_000 + "--></spanFile>",
     "empty": "",
     "not xml": "PK\x03\x04",
     "nothing in it": "<spanFile><fileFormat>4.00</fileFormat></spanFile>",

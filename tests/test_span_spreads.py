@@ -1,6 +1,8 @@
 """Calendar charges and inter-commodity credits: by hand, against an oracle, circuit = engine."""
 
+from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,10 @@ from engine.book import BookLots
 from engine.components.base import Leg
 from engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
 from engine.components.inter_commodity_credit import PublishedInterCommodityCredit
-from engine.margin import margin_report, requirement_total
+from engine.margin import Claim, margin_report, requirement_total
 from engine.spread_rules import CalendarRules, CreditSpread, Tier, whole_ratios
 from engine.spreads import PublishedLeg, PublishedSpread, check_spreads, form_spreads, smallest_count
-from formats import InputError, IntArray
+from formats import ConstraintError, InputError, IntArray
 
 UNIT = (1, 1, 60, True)
 ONE = 10**9
@@ -415,16 +417,30 @@ def test_form_spreads_agrees_with_fractions_where_ratios_are_one() -> None:
 def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab: Any) -> None:
     # a later spread with a larger credit: skipping the first would lower the requirement
     part = credit(
-        [ONE, ONE, ONE],
+        [1, 1, 1],
         [spread(((0,), "A"), ((1,), "B")), spread(((0,), "A"), ((2,), "B"))],
-        [(10**6, 10**6), (9 * 10**6, 9 * 10**6)],
+        [(10**15, 10**15), (9 * 10**15, 9 * 10**15)],
     )
     snapshot = with_parts(lab, part, groups=[0, 1, 2], risk=[[-20, 20]] * 3)
-    from engine.margin import Claim
-
-    circuit = build_circuit(snapshot, Claim())
-    witness = assign(circuit, (3, -3, -3), (10**9,))
+    positions, claim = (3, -3, -3), Claim()
+    needed = requirement_total(snapshot, BookLots(positions, (0,)))
+    circuit = build_circuit(snapshot, claim)
+    witness = assign(circuit, positions, (needed,))
     check(circuit, witness)
     names = [variable.name for variable in circuit.bounded]
     counts = {name: x for name, x in zip(names, witness.bounded, strict=True) if name.endswith("count")}
-    assert sorted(counts.values()) == [0, 0, 0, 3 * ONE]
+    assert sorted(counts.values()) == [0, 0, 0, 3]
+    first = next(name for name, x in counts.items() if x == 3)
+    bits = [name for name in names if name.startswith(first.removesuffix("count") + "binds")]
+    assert len(bits) == 2
+    # whatever the bits of the first spread, including both and none: fewer of it cannot be claimed
+    for fewer in (0, 1, 2):
+        for values in product((0, 1), repeat=2):
+            told = {first: fewer, **dict(zip(bits, values, strict=True))}
+            bent = tuple(
+                replace(v, hint=lambda _of, x=told[v.name]: x) if v.name in told else v for v in circuit.bounded
+            )
+            bad = replace(circuit, bounded=bent)
+            for balance in (needed, 10**12):
+                with pytest.raises(ConstraintError):
+                    check(bad, assign(bad, positions, (balance,)))

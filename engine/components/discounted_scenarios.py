@@ -11,7 +11,7 @@ settlement price moves. Collateral named ``risk_cancelling`` moves with its unde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
@@ -75,7 +75,8 @@ class DiscountedScenarios(Selective, PolicyPart):
             own = {option.expiry: options.expiries[option.expiry] for option in chosen}
             moves = {place: self._moves(expiry, scenarios) for place, expiry in own.items()}
             vol_moves = {place: _vol_moves(expiry, grid, scenarios) for place, expiry in own.items()}
-            vols = [_vols(option.vol, vol_moves[option.expiry], grid.vol_floor_bp) for option in chosen]
+            floor = round_half_away(*(_1E14 * Fraction(grid.vol_floor_bp)).as_integer_ratio())
+            vols = [_vols(option.vol, vol_moves[option.expiry], floor, scenarios) for option in chosen]
             values, marks = options.values(chosen, moves, vols), options.marks(chosen)
             weights = [basis_points(scenario.weight_bp) for scenario in scenarios]
             discounts = {place: self.discount.multipliers(expiry) for place, expiry in own.items()}
@@ -229,19 +230,17 @@ def _line(line: Fraction, scenarios: Sequence[Scenario]) -> list[Fraction]:
     return [line * basis_points(s.price_move_bp) * basis_points(s.weight_bp) for s in scenarios]
 
 
-def _vol_moves(expiry: Expiry, grid: ScenarioGrid, scenarios: Sequence[Scenario]) -> list[Fraction]:
-    """The relative vol moves of an expiry."""
+def _vol_moves(expiry: Expiry, grid: ScenarioGrid, scenarios: Sequence[Scenario]) -> dict[int, Fraction]:
+    """The relative vol moves of an expiry, by the scenario's own."""
     scale = expiry.tenor_scale(
         basis_points(grid.tenor_exponent_short_1e4),
         basis_points(grid.tenor_exponent_long_1e4),
         1000 * grid.tenor_floor_seconds,
     )
-    moves = {scenario.vol_move_bp: basis_points(scenario.vol_move_bp) * scale for scenario in scenarios}
-    return [moves[scenario.vol_move_bp] for scenario in scenarios]
+    return {move: basis_points(move) * scale for move in {scenario.vol_move_bp for scenario in scenarios}}
 
 
-def _vols(vol: int, moves: Sequence[Fraction], floor_bp: int) -> list[int]:
-    """The vols of an option (1e-18) after each move."""
-    floor = round_half_away(*(_1E14 * Fraction(floor_bp)).as_integer_ratio())
-    shocked = {move: shocked_vol(vol, move, floor=floor) for move in set(moves)}
-    return [shocked[move] for move in moves]
+def _vols(vol: int, moves: Mapping[int, Fraction], floor: int, scenarios: Sequence[Scenario]) -> list[int]:
+    """The vols of an option in each scenario; vols and their floor in 1e-18."""
+    shocked = {own: shocked_vol(vol, move, floor=floor) for own, move in moves.items()}
+    return [shocked[scenario.vol_move_bp] for scenario in scenarios]

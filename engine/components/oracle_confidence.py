@@ -8,6 +8,7 @@ on its underlying. Collateral: see ``collateral_charge``.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import ClassVar, Literal
@@ -19,7 +20,6 @@ from engine.components.base import SCALE_BP, PolicyPart, Selective
 from engine.components.gross_charge import PublishedGrossCharge
 from engine.components.pools import Line, Pool
 from engine.decimals import to_fraction
-from engine.market import Market
 from engine.notional import notional
 from engine.revaluation import basis_points
 from engine.valuation import Valuation
@@ -50,10 +50,18 @@ class OracleConfidence(Selective, PolicyPart):
     def publish(self, valuation: Valuation) -> PublishedGrossCharge | None:
         """A gross charge in money units per lot, rounded half away from zero; None without doubt. Raises InputError."""
         market = valuation.market
+        perpetuals: dict[str, list[str | None]] = defaultdict(list)
+        for instrument in market.instruments:
+            if instrument.kind == "perpetual":
+                perpetuals[instrument.underlying].append(instrument.confidence)
         size = np.zeros(valuation.size, dtype=np.int64)
         for slot, instrument in enumerate(market.instruments):
-            rate = self.doubt.rate(_confidences(market, slot))
-            size[slot] = valuation.money(rate * notional(valuation, slot), instrument.id)
+            found = [market.underlying(instrument.underlying).confidence, instrument.confidence]
+            if instrument.expiry is not None:
+                found.append(market.forward(instrument.underlying, instrument.expiry).confidence)
+            if instrument.kind == "option":
+                found += perpetuals[instrument.underlying]
+            size[slot] = valuation.money(self.doubt.rate(found) * notional(valuation, slot), instrument.id)
         return gross_charge(valuation, size, self.requirements, "flat") if size.any() else None
 
 
@@ -73,17 +81,3 @@ def gross_charge(
         long=IntArray(size),
         short=IntArray(size),
     )
-
-
-def _confidences(market: Market, slot: int) -> list[str | None]:
-    instrument = market.instruments[slot]
-    found = [market.underlying(instrument.underlying).confidence, instrument.confidence]
-    if instrument.expiry is not None:
-        found.append(market.forward(instrument.underlying, instrument.expiry).confidence)
-    if instrument.kind == "option":
-        found += [
-            other.confidence
-            for other in market.instruments
-            if other.kind == "perpetual" and other.underlying == instrument.underlying
-        ]
-    return found

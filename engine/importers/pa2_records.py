@@ -50,6 +50,7 @@ class Line:
 
 
 def read_lines(path: str | Path, progress: Progress | None) -> Iterator[Line]:
+    """The records of a file, one at a time. Raises InputError."""
     try:
         size, done = Path(path).stat().st_size, 0
         with Path(path).open("rb") as file:
@@ -73,6 +74,7 @@ def series_key(line: Line, columns: tuple[tuple[int, int], ...]) -> tuple[str, .
 
 
 def side_of(line: Line, column: int) -> Side:
+    """A leg's market side. Raises InputError."""
     match line.at(column, column):
         case "A":
             return "A"
@@ -82,6 +84,7 @@ def side_of(line: Line, column: int) -> Side:
 
 
 def locator(line: Line, first: int, last: int) -> int:
+    """A decimal locator, which may be negative. Raises InputError."""
     text = line.at(first, last) or "0"
     if not re.fullmatch(r"-?[0-9]{1,3}", text):
         raise InputError("not a decimal locator", field=f"type P columns {first}-{last}", line=line.number)
@@ -89,6 +92,7 @@ def locator(line: Line, first: int, last: int) -> int:
 
 
 def exponent(line: Line, sign: int, first: int, last: int) -> int:
+    """A power of ten whose sign is in a column of its own."""
     return -line.whole(first, last) if line.at(sign, sign) == "-" else line.whole(first, last)
 
 

@@ -20,6 +20,7 @@ MAX_DEPTH = 32
 MAX_TEXT = 4096
 MAX_CHILDREN = 100_000
 CHUNK = 1 << 20
+MAX_TOKEN = 2 * CHUNK
 _DECLARATION = 200
 
 
@@ -97,6 +98,8 @@ def _feed(file: BinaryIO, name: str, reader: _Reader, size: int, progress: Progr
         while chunk:
             parser.Parse(chunk, False)
             done += len(chunk)
+            if done - parser.CurrentByteIndex > MAX_TOKEN:  # expat reads a token again with every chunk
+                raise InputError(f"a tag or comment of more than {MAX_TOKEN} bytes")
             if progress is not None:
                 progress(done, max(size, done))
             chunk = file.read(CHUNK)
