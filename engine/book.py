@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -68,6 +68,23 @@ def to_lots(book: Book, snapshot: Snapshot, text: str | None = None, file: str |
         positions=count_section("positions", book.positions, instruments, text, file),
         collateral=count_section("collateral", book.collateral, assets, text, file),
     )
+
+
+def sum_of_books(books: Sequence[BookLots], snapshot: Snapshot) -> BookLots:
+    """Books added up slot by slot: an account at several venues, or a book and trades.
+
+    Raises:
+        InputError: a sum beyond the snapshot's bounds; names the slot.
+    """
+    positions = tuple(map(sum, zip(*(book.positions for book in books), strict=True)))
+    collateral = tuple(map(sum, zip(*(book.collateral for book in books), strict=True)))
+    for slot, lots in zip(snapshot.instruments, positions, strict=True):
+        if abs(lots) >= 1 << snapshot.layout.position_bits:
+            raise InputError(f"the books add up to 2^{snapshot.layout.position_bits} lots or more", field=slot.id)
+    for asset, lots in zip(snapshot.collateral, collateral, strict=True):
+        if abs(lots) >= 1 << asset.bits:
+            raise InputError(f"the books add up to 2^{asset.bits} lots or more", field=asset.asset)
+    return BookLots(positions, collateral)
 
 
 def to_book(lots: BookLots, snapshot: Snapshot) -> Book:

@@ -147,6 +147,20 @@ class Comparison(Model):
     netting_benefit: Amount
 
 
+class Premium(Model):
+    """The requirement before and after the credit for options' value (SPAN: risk requirement less net option value).
+
+    Attributes:
+        before: the requirement; where premiums are equity, their value is in equity instead.
+        net_option_value: options long less options short, at their marks.
+        after: ``before`` less ``net_option_value``; below 0 the options are worth more than is required.
+    """
+
+    before: Amount
+    net_option_value: Amount
+    after: Amount
+
+
 class MarginReport(Model):
     """The margin of a book. Amounts are valuation units in Python and quote currency in JSON. Secret: about one book.
 
@@ -164,6 +178,7 @@ class MarginReport(Model):
     total: Amount
     groups: Seq[GroupCharge]
     additions: Seq[Addition]
+    premium: Premium
     surplus: Amount
     ratio: str | None
     largest_claim: str | None
@@ -184,7 +199,7 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
     Raises:
         InputError: an unknown requirement, or a book that is not of this snapshot.
     """
-    legs = _legs(snapshot, lots)
+    legs = legs_of(snapshot, lots)
     factor = snapshot.factor_bp(requirement)
     book = _assess(snapshot, legs, requirement, lots.collateral)
     worth = equity(snapshot, lots)
@@ -193,6 +208,9 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
     alone = [_assess(snapshot, [leg], requirement).total(factor) for leg in legs]
     shares = book.shares(legs, factor)
     values = [SCALE_BP * leg.lots * marks[leg.slot] for leg in legs]
+    option_value = sum(
+        value for leg, value in zip(legs, values, strict=True) if snapshot.instruments[leg.slot].kind == "option"
+    )
     portfolio, cross = total - worth.mark_to_market, sum(alone) - worth.mark_to_market
     claim = largest_claim(worth.total, total, requirement)
     return MarginReport(
@@ -205,10 +223,11 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
             Addition(component=added.part.type, amount=factor * added.addition + SCALE_BP * added.flat)
             for added in book.added
         ),
+        premium=Premium(before=total, net_option_value=option_value, after=total - option_value),
         surplus=worth.total - total,
         ratio=from_units(10_000 * worth.total // total, 4) if total > 0 else None,
         largest_claim=None if claim is None else f"{claim.num}/{claim.den}",
-        collateral_to_add=max(-(-(total - worth.total) // SCALE_BP) * SCALE_BP, 0),
+        collateral_to_add=collateral_to_add(worth.total, total),
         comparison=Comparison(
             portfolio=portfolio,
             cross=cross,
@@ -232,7 +251,7 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
 
 def equity(snapshot: Snapshot, lots: BookLots) -> Equity:
     """What a book is worth, the same for every requirement. Raises InputError for a book of another snapshot."""
-    legs = _legs(snapshot, lots)
+    legs = legs_of(snapshot, lots)
     marks = snapshot.marks.values.tolist()
     marked = SCALE_BP * sum(leg.lots * marks[leg.slot] for leg in legs)
     held = sum(part.collateral_value(lots.collateral) for part in snapshot.components)
@@ -244,8 +263,13 @@ def equity(snapshot: Snapshot, lots: BookLots) -> Equity:
 
 def requirement_total(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> int:
     """The requirement of a book in valuation units. Raises InputError as ``margin_report`` does."""
-    book = _assess(snapshot, _legs(snapshot, lots), requirement, lots.collateral)
+    book = _assess(snapshot, legs_of(snapshot, lots), requirement, lots.collateral)
     return book.total(snapshot.factor_bp(requirement))
+
+
+def collateral_to_add(equity_total: int, requirement: int) -> int:
+    """What equity lacks for a claim of 1, rounded up to a money unit, in valuation units; 0 where nothing is."""
+    return max(-(-(requirement - equity_total) // SCALE_BP) * SCALE_BP, 0)
 
 
 def claim_slack(snapshot: Snapshot, lots: BookLots, claim: Claim) -> int:
@@ -415,7 +439,8 @@ def _rounded_up(amount: int, scale: int) -> int:
     return -(-amount // scale)
 
 
-def _legs(snapshot: Snapshot, lots: BookLots) -> list[Leg]:
+def legs_of(snapshot: Snapshot, lots: BookLots) -> list[Leg]:
+    """The positions that are not zero, in the order of slots. Raises InputError for a book of another snapshot."""
     if len(lots.positions) != len(snapshot.instruments) or len(lots.collateral) != len(snapshot.collateral):
         raise InputError("the book is not of this snapshot: another number of slots")
     return [

@@ -18,11 +18,12 @@ from engine.components import REQUIREMENTS, SCALE_BP, PublishedComponent, Publis
 from engine.decimals import parse_time, to_fraction
 from engine.market import Kind, Market, OptionType, Settlement
 from engine.policy import Policy, check_domain_size
+from engine.sensitivities import Sensitivities, sensitivities
 from engine.valuation import MAX_ASSET_PRICE, Valuation
 from formats import Document, InputError, IntArray, Model, Seq
 
 #: Bits of a quantity's bound after rounding up to whole digits.
-MAX_BITS = 72
+MAX_BITS = 63
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -75,7 +76,8 @@ class Snapshot(Document):
         instruments: N slots in the market's order.
         collateral: M slots in the market's order.
         marks: [N] value of one lot in money units; 0 for futures and perpetuals, which are carried at zero.
-        deltas: [N] informational: 1e-9 units of underlying per lot.
+        deltas: [N] 1e-9 units of underlying per lot; only limits on exposure are about them.
+        sensitivities: informational: the other Greeks; None for a snapshot of imported arrays, which have none.
         components: what the requirement is computed from.
 
     Raises:
@@ -96,6 +98,7 @@ class Snapshot(Document):
     collateral: Seq[CollateralSlot]
     marks: IntArray
     deltas: IntArray
+    sensitivities: Sensitivities | None = None
     components: Seq[PublishedComponent]
 
     @model_validator(mode="after")
@@ -121,6 +124,8 @@ class Snapshot(Document):
         for field, array in (("marks", self.marks), ("deltas", self.deltas)):
             if array.values.shape != (len(self.instruments),):
                 raise InputError(f"has the shape {array.values.shape}, not ({len(self.instruments)},)", field=field)
+        if self.sensitivities is not None:
+            self.sensitivities.check(size=len(self.instruments), groups=len(self.groups))
         for slot, mark in zip(self.instruments, self.marks.values.tolist(), strict=True):
             if mark < 0 or (mark and slot.kind in ("future", "perpetual")):
                 raise InputError("a mark below 0, or of a future or perpetual not 0", field=slot.id)
@@ -227,6 +232,7 @@ def build_snapshot(
         collateral=tuple(collateral),
         marks=IntArray(valuation.marks()),
         deltas=IntArray(valuation.deltas()),
+        sensitivities=sensitivities(valuation),
         components=tuple(part for part in published if part is not None),
     )
 
@@ -255,8 +261,15 @@ def check_snapshot(snapshot: Snapshot, market: Market) -> None:
 
 
 def whole_digits(bits: int, digit: int) -> int:
-    """A bound in bits, rounded up to whole digits."""
-    return -(-bits // digit) * digit
+    """A bound in bits, rounded up to whole digits. Raises InputError past what a 64-bit integer with sign holds."""
+    rounded = -(-bits // digit) * digit
+    if rounded > MAX_BITS:
+        raise InputError(
+            f"a bound of {bits} bits takes {rounded} bits of whole digits, at most {MAX_BITS}",
+            field="layout",
+            hint=f"ask for at most {MAX_BITS // digit * digit} bits with digits of {digit}",
+        )
+    return rounded
 
 
 def _refuse_twice(field: str, names: Sequence[str]) -> None:

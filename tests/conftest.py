@@ -122,16 +122,27 @@ def conformance_report(pytestconfig: pytest.Config) -> Callable[[str, int, objec
     return report
 
 
-@pytest.fixture(scope="session")
-def lab() -> ModuleType:
-    """The bench of the tests of the argument (tests/lab.py), by its path: tests import nothing from each other."""
-    spec = importlib.util.spec_from_file_location("lab", Path(__file__).with_name("lab.py"))
+def _helper(name: str) -> ModuleType:
+    """A helper of several test files, by its path: tests import nothing from each other."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     if spec is None or spec.loader is None:
-        pytest.fail("tests/lab.py is missing")
+        pytest.fail(f"tests/{name}.py is missing")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["lab"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def lab() -> ModuleType:
+    """The bench of the tests of the argument, ``tests/lab.py``."""
+    return _helper("lab")
+
+
+@pytest.fixture(scope="session")
+def parties() -> ModuleType:
+    """Everybody in a netted account across venues, ``tests/parties.py``."""
+    return _helper("parties")
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +176,7 @@ def postgresql_server() -> Iterator[str]:
         subprocess.run([programs / initdb[0], *initdb[1:]], check=True, capture_output=True, cwd="/", **account)
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-c", "max_connections=50"],
+                [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-c", "fsync=off"],
                 stdout=log,
                 stderr=log,
                 cwd="/",
@@ -179,7 +190,7 @@ def postgresql_server() -> Iterator[str]:
                 time.sleep(0.05)
             yield str(folder)
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGQUIT)  # at once: nobody needs its data
             server.wait()
     finally:
         shutil.rmtree(folder)
@@ -192,9 +203,7 @@ def new_postgresql(postgresql_server: str) -> Callable[[], str]:
 
     def create() -> str:
         name = f"ledger_{secrets.token_hex(8)}"
-        with psycopg.connect(
-            host=postgresql_server, user="zkmargin", dbname="postgres", autocommit=True
-        ) as connection:
+        with psycopg.connect(host=postgresql_server, user="zkmargin", dbname="postgres", autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return f"postgresql://zkmargin@/{name}?host={postgresql_server}"
 

@@ -22,7 +22,7 @@ from formats import InputError, ProofFormatError, VerificationError, ZkMarginErr
 from verifier import verify, verify_batch
 from verifier.argument import Opening, reduce_to_opening
 from verifier.proof import HEADER_BYTES, decode_proof, encode_proof, proof_bytes
-from verifier.verify import _first_bad, _holds
+from verifier.verify import _first_bad, _holds, _holds_together
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
@@ -449,10 +449,16 @@ def test_errors_that_cancel_are_rejected(batch: Any) -> None:
     minus = Opening(opening.left + -D, opening.right, b"")
     unweighted = Opening(add_all([plus.left, minus.left]), add_all([plus.right, minus.right]), b"")
     assert _holds(unweighted, statement)
-    assert _first_bad([opening, opening], statement, 0) is None
-    assert _first_bad([plus, minus], statement, 0) == 0
-    assert _first_bad([opening, plus, opening, minus], statement, 0) == 1
-    assert _first_bad([plus, plus, minus, minus], statement, 0) == 0
+    assert _holds_together([opening, opening], statement)
+    for bad, first in (([plus, minus], 0), ([opening, plus, opening, minus], 1), ([opening, opening, minus], 2)):
+        assert not _holds_together(bad, statement)
+        assert _first_bad(bad, statement) == first
+
+
+def test_a_batch_that_failed_is_never_accepted(batch: Any) -> None:
+    statement, data = batch[0]
+    opening = reduce_to_opening(statement, decode_proof(data, statement.circuit.shape, statement.srs.digest))
+    assert _first_bad([opening] * 4, statement) == 3
 
 
 def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: Any) -> None:

@@ -22,7 +22,6 @@ from formats import IntArray
 pytestmark = pytest.mark.conformance
 
 FAMILY = "margin/cme_span"
-CONTRACT = 100
 USD = 10**13  # valuation units
 
 
@@ -101,7 +100,7 @@ def test_the_array_of_gold_from_its_parameters(conformance_family: Any, conforma
     conformance_report(f"{FAMILY}: gold array", cases, f"{worst} USD")
 
 
-def arrays_of(entries: Any, calendars: Any = None, minimum: Any = "0") -> Any:
+def arrays_of(entries: Any, calendars: Any = None, minimum: Any = "0", contract: Any = 1) -> Any:
     """Risk arrays of (id, kind, period, price, losses, delta)."""
     return RiskArrays(
         time="2025-09-12T00:00:00Z",
@@ -112,7 +111,7 @@ def arrays_of(entries: Any, calendars: Any = None, minimum: Any = "0") -> Any:
                 kind=kind,
                 underlying="GC",
                 period=period,
-                multiplier=str(CONTRACT),
+                multiplier=format(Decimal(contract).normalize(), "f"),
                 lot="1",
                 price=price,
                 premium=kind == "option",
@@ -138,7 +137,12 @@ def test_the_totals_of_an_option_before_and_after_its_premium(conformance_family
             losses = [0] * 16
             losses[10], losses[12] = option["long_scan"], -option["short_scan"]
             delta = round(option["composite_delta"] * 10**9)
-            arrays = arrays_of([(name, "option", "202512", str(option["settlement"]), losses, delta)], minimum=minimum)
+            contract = Decimal(str(option["contract_value"])) / Decimal(str(option["settlement"]))
+            arrays = arrays_of(
+                [(name, "option", "202512", str(option["settlement"]), losses, delta)],
+                minimum=minimum,
+                contract=contract,
+            )
             snapshot = build_snapshot_from_arrays(arrays, policy())
             for lots, side in ((1, "long"), (-1, "short")):
                 report = margin_report(snapshot, BookLots((lots,), (0,)))

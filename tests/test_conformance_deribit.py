@@ -22,6 +22,7 @@ from engine.valuation import Valuation
 
 FAMILY = "margin/deribit"
 MONEY_DECIMALS = 18
+MONEY_UNITS: int = 10**MONEY_DECIMALS
 #: Positions have up to 9 decimals.
 LOT_DECIMALS = 9
 BP = 10_000
@@ -113,7 +114,7 @@ class Simulation:
         self.roll = RollShock(rate=rate).publish(self.valuation)
 
     def coins(self, amount: Fraction | int) -> Fraction:
-        return Fraction(amount) / 10**MONEY_DECIMALS / self.index
+        return Fraction(amount) / MONEY_UNITS / self.index
 
     def check(self) -> Iterator[tuple[str, Fraction, Fraction, Fraction]]:
         """(what, computed, published, tolerance), in coin."""

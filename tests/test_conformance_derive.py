@@ -38,6 +38,7 @@ from engine.valuation import MS_PER_YEAR, Scenario, Valuation
 FAMILY = "margin/derive_pm2"
 NOW = "2025-01-01T00:00:00Z"
 MONEY_DECIMALS = 12
+MONEY_UNITS: int = 10**MONEY_DECIMALS
 BP = 10_000
 RELATIVE, ABSOLUTE = Fraction(1, 10**9), Fraction(1, 10**6)
 TWAP_SECONDS = 1800
@@ -190,7 +191,7 @@ class Computed:
         self.margins(worst)
 
     def usd(self, amount: Fraction | int) -> Fraction:
-        return Fraction(amount) / self.case.scale / 10**MONEY_DECIMALS
+        return Fraction(amount) / self.case.scale / MONEY_UNITS
 
     def discount(self) -> StaticDiscount:
         margin = self.parameters["Margin"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import signal
+import contextlib
+import os
 import sqlite3
 import stat
 import subprocess
@@ -389,26 +389,29 @@ def test_a_conflict_that_never_ends_is_reported(ledger: Ledger, monkeypatch: pyt
 
 # Real processes
 
+#: A verifier process: accepts the proofs that it is given the names of, waits for the word, and records them. With
+#: ``die``, it does so once for every step to the database, each time in an empty ledger and in a child of its own that
+#: is killed at this step.
 SCRIPT = """
-import json, os, signal, sys
+import os, signal, sys
 from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from engine.margin import Claim
 from engine.limits import Limit
+from engine.margin import Claim
 from engine.snapshot import Snapshot
 from formats import VerificationError, load_document
 from verifier import Commitment, Statement
 from verifier.attest import Challenge, accept
 from zkmargin.ledger import Ledger
 
-folder, where, now, die_at, *names = sys.argv[1:]
-folder, steps = Path(folder), 0
+mode, folder, now, *names = sys.argv[1:]
+folder, steps, die_at = Path(folder), 0, 0
 
 def step(*_):
     global steps
     steps += 1
-    if steps == int(die_at):
+    if steps == die_at:
         os.kill(os.getpid(), signal.SIGKILL)
 
 for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
@@ -425,16 +428,29 @@ for name in names:
     statement = Statement.of(snapshot, [commitment], Claim(), context=context, limits=limits)
     proof = (folder / f"{name}.bin").read_bytes()
     prepared.append((name, accept(statement, snapshot, proof, now_ms=int(now), challenge=answers)))
+
+def record(where):
+    with Ledger(where) as ledger:
+        for name, acceptance in prepared:
+            try:
+                ledger.record(acceptance)
+                print("recorded", name, flush=True)
+            except VerificationError as error:
+                print("refused", name, error.check, flush=True)
+
 print("ready", flush=True)
-sys.stdin.readline()
-with Ledger(where) as ledger:
-    for name, acceptance in prepared:
-        try:
-            ledger.record(acceptance)
-            print("recorded", name, flush=True)
-        except VerificationError as error:
-            print("refused", name, error.check, flush=True)
-print("steps", steps, flush=True)
+for line in sys.stdin:
+    where, steps = line.strip(), 0
+    if mode == "live":
+        record(where)
+        break
+    die_at += 1
+    child = os.fork()
+    if child == 0:
+        record(where)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print("killed" if os.WIFSIGNALED(status) else f"exit {status}", flush=True)
 """
 
 
@@ -451,42 +467,65 @@ def folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Recorder:
-    """A verifier process that has accepted proofs and waits for the word to record them."""
+    """The process of ``SCRIPT``."""
 
-    def __init__(self, folder: Path, where: str, *names: str, die_at: int = 0) -> None:
-        command = [sys.executable, folder / "recorder.py", folder, where, str(NOW), str(die_at), *names]
-        root = Path(__file__).resolve().parent.parent
+    def __init__(self, folder: Path, *names: str, mode: str = "live") -> None:
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+            [sys.executable, folder / "recorder.py", mode, folder, str(NOW), *names],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parent.parent,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
         )
 
-    def wait_until_ready(self) -> None:
+    def read(self) -> str:
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+        return self.process.stdout.readline().strip()
 
-    def go(self) -> None:
+    def go(self, where: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
+        self.process.stdin.write(where + "\n")
         self.process.stdin.flush()
 
-    def finish(self, code: int = 0) -> list[str]:
-        out, err = self.process.communicate()
-        assert self.process.returncode == code, err
+    def finish(self) -> list[str]:
+        """What it said after it was told to go on."""
+        out, _ = self.process.communicate()
         return out.splitlines()
 
 
-def run_at_once(*recorders: Recorder) -> list[list[str]]:
-    for recorder in recorders:
-        recorder.wait_until_ready()
-    for recorder in recorders:
-        recorder.go()
-    return [recorder.finish() for recorder in recorders]
+Start = Callable[..., Recorder]
 
 
-def test_of_many_verifiers_one_records_a_statement(new_ledger: New, world: World, folder: Path) -> None:
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """Starts recorders; none of them outlives the test."""
+    started: list[Recorder] = []
+
+    def begin(*names: str, mode: str = "live") -> Recorder:
+        started.append(Recorder(folder, *names, mode=mode))
+        return started[-1]
+
+    yield begin
+    for recorder in started:
+        recorder.process.kill()
+        recorder.process.communicate()
+
+
+def run_at_once(where: str, *recorders: Recorder) -> list[list[str]]:
+    for recorder in recorders:
+        assert recorder.read() == "ready"
+    for recorder in recorders:
+        recorder.go(where)
+    results = [recorder.finish() for recorder in recorders]
+    assert [recorder.process.returncode for recorder in recorders] == [0] * len(recorders)
+    return results
+
+
+def test_of_many_verifiers_one_records_a_statement(new_ledger: New, start: Start) -> None:
     where = new_ledger()
     # the ledger does not exist yet: they make it at the same time too
-    results = run_at_once(*(Recorder(folder, where, "0", "1", "2", "3") for _ in range(4)))
+    results = run_at_once(where, *(start("0", "1", "2", "3") for _ in range(4)))
     lines = [line for lines in results for line in lines]
     for name in "0123":
         assert lines.count(f"recorded {name}") == 1
@@ -497,40 +536,34 @@ def test_of_many_verifiers_one_records_a_statement(new_ledger: New, world: World
             ledger.check(entry)
 
 
-def test_of_many_verifiers_one_accepts_an_answer_to_a_challenge(new_ledger: New, world: World, folder: Path) -> None:
+def test_of_many_verifiers_one_accepts_an_answer_to_a_challenge(new_ledger: New, world: World, start: Start) -> None:
     where = new_ledger()
-    Ledger(where).close()
     names = ("challenge", "challenge limit", "challenge", "challenge limit")
-    results = run_at_once(*(Recorder(folder, where, name) for name in names))
-    outcomes = sorted(lines[0].split()[0] for lines in results)
-    assert outcomes == ["recorded", "refused", "refused", "refused"]
+    results = run_at_once(where, *(start(name) for name in names))
+    assert sorted(lines[0].split()[0] for lines in results) == ["recorded", "refused", "refused", "refused"]
     with Ledger(where) as ledger:
         (entry,) = ledger.entries()
         assert entry.challenge == world.challenge.digest().hex()
         assert ledger.open_challenges() == []
 
 
-def test_killed_at_any_point_nothing_is_lost_or_half_there(new_ledger: New, world: World, folder: Path) -> None:
-    """Killed before and after every statement to the database, and before every commit."""
-    where = new_ledger()
-    Ledger(where).close()
-    counted = Recorder(folder, where, "challenge")
-    (lines,) = run_at_once(counted)
-    steps = int(lines[-1].split()[1])
-    assert steps > 20
-    # every third step on each database: between them all of them, and the commit's neighbours every time
-    points = sorted({*range(1 + steps % 2, steps, 4), *range(steps - 3, steps + 1)})
-    for start in range(0, len(points), 4):
-        batch = []
-        for point in points[start : start + 4]:
-            own = new_ledger()
-            Ledger(own).close()
-            batch.append((own, Recorder(folder, own, "challenge", die_at=point)))
-        for own, recorder in batch:
-            recorder.wait_until_ready()
-            recorder.go()
-            out = recorder.finish(-signal.SIGKILL)
-            assert_sound(own, world, acknowledged="recorded challenge" in out)
+def test_killed_at_any_point_nothing_is_lost_or_half_there(new_ledger: New, world: World, start: Start) -> None:
+    """Killed before and after every statement to the database, its creation's too, and before every commit."""
+    recorder = start("challenge", mode="die")
+    assert recorder.read() == "ready"
+    killed = 0
+    while True:
+        where = new_ledger()
+        recorder.go(where)
+        said = recorder.read()
+        acknowledged = said == "recorded challenge"
+        ended = recorder.read() if acknowledged else said
+        assert_sound(where, world, acknowledged=acknowledged)
+        if ended != "killed":
+            assert (acknowledged, ended) == (True, "exit 0")
+            break
+        killed += 1
+    assert killed > 30
 
 
 def assert_sound(where: str, world: World, *, acknowledged: bool) -> None:
@@ -553,34 +586,26 @@ def assert_sound(where: str, world: World, *, acknowledged: bool) -> None:
         assert ledger.counts() == expected
 
 
-@pytest.mark.slow
-def test_killed_by_the_clock_among_others(new_ledger: New, world: World, folder: Path) -> None:
+def test_killed_by_the_clock_among_others(new_ledger: New, start: Start) -> None:
     """Writers are killed at odd moments while others go on: whatever anyone was told is recorded, is recorded."""
     where = new_ledger()
-    Ledger(where).close()
     told: list[str] = []
-    for delay in (0.0, 0.01, 0.02, 0.04):
-        victims = [Recorder(folder, where, "0", "1"), Recorder(folder, where, "2", "3")]
-        for victim in victims:
-            victim.wait_until_ready()
-            victim.go()
-        try:
-            victims[0].process.wait(delay or 0.001)
-        except subprocess.TimeoutExpired:
-            victims[0].process.kill()
-        for victim in victims:
-            out, _ = victim.process.communicate()
-            told += [line.split()[1] for line in out.splitlines() if line.startswith("recorded")]
+    for delay in (0.02, 0.05):
+        victim, survivor = start("0", "1"), start("2", "3")
+        for recorder in (victim, survivor):
+            assert recorder.read() == "ready"
+        for recorder in (victim, survivor):
+            recorder.go(where)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            victim.process.wait(delay)
+        victim.process.kill()
+        told += [line.split()[1] for r in (victim, survivor) for line in r.finish() if line.startswith("recorded")]
+        assert survivor.process.returncode == 0
         with Ledger(where) as ledger:
-            found = [entry.context.decode() for entry in ledger.entries()]
-            assert set(told) <= set(found)
+            assert set(told) <= {entry.context.decode() for entry in ledger.entries()}
             for entry in ledger.entries():
                 ledger.check(entry)
     assert len(told) == len(set(told))
-    run_at_once(Recorder(folder, where, "0", "1", "2", "3"))
+    run_at_once(where, start("0", "1", "2", "3"))
     with Ledger(where) as ledger:
         assert ledger.counts()["proofs"] == 4
-
-
-def test_the_recorder_reads_what_the_tests_wrote(folder: Path) -> None:
-    assert json.loads((folder / "challenge.json").read_text())["audience"] == "desk"

@@ -17,7 +17,7 @@ from circuits.circuit import Circuit
 from circuits.margin import slot_map_digest
 from crypto.group import add_all, decode_g1, is_infinity
 from crypto.srs import SRS
-from engine.snapshot import Snapshot
+from engine.snapshot import MAX_BITS, Snapshot
 from formats import Document, InputError, Model, Seq
 from formats.canonical import canonical_bytes
 
@@ -42,7 +42,7 @@ class CommitmentPart(Model):
     alias: str = Field(min_length=1, max_length=200)
     slot_map: str = Field(pattern=_HEX32)
     points: Seq[str] = Field(min_length=1, max_length=4096)
-    bits: int = Field(ge=1, le=72)
+    bits: int = Field(ge=1, le=MAX_BITS)
 
     def canonical(self) -> bytes:
         """The bytes that a statement absorbs."""

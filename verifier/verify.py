@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crypto.group import msm, pairing_product_is_one
-from formats.errors import InputError, VerificationError
+from formats.errors import InputError, ProofFormatError, VerificationError
 from verifier.argument import Opening, reduce_to_opening
 from verifier.proof import decode_proof
 from verifier.statement import Statement
@@ -44,15 +44,21 @@ def verify_batch(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted]:
 
     Raises:
         InputError: an empty batch, or statements under different SRS.
-        ProofFormatError, VerificationError: the first bad proof, by its place in ``items``.
+        ProofFormatError: the first proof that is not well-formed, named by its place in ``items`` (from 1).
+        VerificationError: all are well-formed; the first that does not prove its statement, named likewise.
     """
     if not items:
         raise InputError("an empty batch proves nothing", field="proofs")
     if len({statement.srs.digest for statement, _ in items}) > 1:
         raise InputError("statements under different structured reference strings", field="proofs")
-    openings = [_reduce(statement, proof) for statement, proof in items]
-    bad = _first_bad(openings, items[0][0], 0)
-    if bad is not None:
+    openings = []
+    for place, (statement, proof) in enumerate(items, 1):
+        try:
+            openings.append(_reduce(statement, proof))
+        except ProofFormatError as error:
+            raise ProofFormatError(f"proof {place} of {len(items)}: {error.message}") from None
+    if not _holds_together(openings, items[0][0]):
+        bad = _first_bad(openings, items[0][0])
         raise VerificationError(f"proof {bad + 1} of {len(items)} does not prove its statement", check="pairing")
     return [Accepted(s, o.statement_digest) for (s, _), o in zip(items, openings, strict=True)]
 
@@ -69,14 +75,21 @@ def _holds(opening: Opening, statement: Statement) -> bool:
     return pairing_product_is_one([(opening.left, srs.g2_tau), (-opening.right, srs.g2_one)])
 
 
-def _first_bad(openings: Sequence[Opening], statement: Statement, offset: int) -> int | None:
-    """Index of a bad opening, found by bisection; None if the weighted sum passes."""
+def _holds_together(openings: Sequence[Opening], statement: Statement) -> bool:
+    """All openings at once, folded with fresh weights."""
     weights = [1 + secrets.randbelow((1 << _WEIGHT_BITS) - 1) for _ in openings]
     folded = Opening(msm([o.left for o in openings], weights), msm([o.right for o in openings], weights), b"")
-    if _holds(folded, statement):
-        return None
+    return _holds(folded, statement)
+
+
+def _first_bad(openings: Sequence[Opening], statement: Statement) -> int:
+    """Index of the first bad opening of a batch that does not hold together, by bisection.
+
+    It always names one: a batch that failed is never accepted because a half of it passes.
+    """
     if len(openings) == 1:
-        return offset
+        return 0
     middle = len(openings) // 2
-    left = _first_bad(openings[:middle], statement, offset)
-    return left if left is not None else _first_bad(openings[middle:], statement, offset + middle)
+    if not _holds_together(openings[:middle], statement):
+        return _first_bad(openings[:middle], statement)
+    return middle + _first_bad(openings[middle:], statement)

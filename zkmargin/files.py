@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from engine.book import BookLots, load_book
+from engine.book import BookLots, load_book, sum_of_books
 from engine.snapshot import Snapshot
 from formats import Document, InputError, ProofFormatError, load_document, write_atomic
 from formats.files import STDIO
@@ -89,17 +89,7 @@ def load_lots(paths: Sequence[str], snapshot: Snapshot) -> BookLots:
     for path in paths:
         books.append(load_book(path, snapshot))
         warn_if_exposed(path)
-    if len(books) == 1:
-        return books[0]
-    positions = tuple(map(sum, zip(*(book.positions for book in books), strict=True)))
-    collateral = tuple(map(sum, zip(*(book.collateral for book in books), strict=True)))
-    for slot, lots in zip(snapshot.instruments, positions, strict=True):
-        if abs(lots) >= 1 << snapshot.layout.position_bits:
-            raise InputError(f"the books add up to 2^{snapshot.layout.position_bits} lots or more", field=slot.id)
-    for asset, lots in zip(snapshot.collateral, collateral, strict=True):
-        if abs(lots) >= 1 << asset.bits:
-            raise InputError(f"the books add up to 2^{asset.bits} lots or more", field=asset.asset)
-    return BookLots(positions, collateral)
+    return books[0] if len(books) == 1 else sum_of_books(books, snapshot)
 
 
 def read_proof(path: str) -> bytes:

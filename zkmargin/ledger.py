@@ -384,6 +384,11 @@ class Ledger:
     # --- transactions -----------------------------------------------------------------------------------------------
 
     def _create(self) -> None:
+        engine = self._engine
+        if engine.dialect.name == "postgresql":
+            # what the transaction before made while this one waited for the lock must be visible in it
+            engine = engine.execution_options(isolation_level="READ COMMITTED")
+
         def create(connection: Connection) -> None:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
@@ -394,7 +399,7 @@ class Ledger:
         with self._reading() as connection:
             existing = inspect(connection).has_table(_meta.name)
         if not existing:
-            self._write(create)
+            self._write(create, engine)
         with self._reading() as connection:
             schema = connection.execute(select(_meta.c.value).where(_meta.c.key == "schema")).scalar_one_or_none()
         if schema != SCHEMA:
@@ -405,11 +410,12 @@ class Ledger:
         with self._errors(), self._reader.connect() as connection:
             yield connection
 
-    def _write(self, work: Callable[[Connection], T]) -> T:
+    def _write(self, work: Callable[[Connection], T], engine: Engine | None = None) -> T:
         """One transaction, alone or as if alone; again from its beginning where another one came in between."""
+        engine = engine or self._engine
         for attempt in range(MAX_ATTEMPTS):
             try:
-                with self._errors(retry=attempt < MAX_ATTEMPTS - 1), self._engine.begin() as connection:
+                with self._errors(retry=attempt < MAX_ATTEMPTS - 1), engine.begin() as connection:
                     return work(connection)
             except _Again:
                 time.sleep((1 + secrets.randbelow(1 + attempt)) / 200)

@@ -99,7 +99,7 @@ def _feed(file: BinaryIO, name: str, reader: _Reader, size: int, progress: Progr
             parser.Parse(chunk, False)
             done += len(chunk)
             if done - parser.CurrentByteIndex > MAX_TOKEN:  # expat reads a token again with every chunk
-                raise InputError(f"a tag or comment of more than {MAX_TOKEN} bytes")
+                raise InputError(f"a tag or comment of more than {MAX_TOKEN} bytes")  # noqa: TRY301 - located below
             if progress is not None:
                 progress(done, max(size, done))
             chunk = file.read(CHUNK)

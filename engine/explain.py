@@ -1,0 +1,167 @@
+"""What a margin comes from: the book's whole risk array, what each leg adds to it, and what trades would change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pydantic import Field
+
+from engine.book import Book, BookLots, sum_of_books, to_lots
+from engine.components import SCALE_BP, PublishedPart
+from engine.components.base import added_up
+from engine.margin import (
+    Amount,
+    MarginReport,
+    collateral_to_add,
+    largest_claim,
+    legs_of,
+    margin_report,
+    requirement_total,
+)
+from engine.snapshot import Snapshot
+from formats import InputError, Model
+
+_TRADE = re.compile(r"(?P<sign>[+-]?)(?P<quantity>[0-9][0-9.]*) +(?P<name>\S+)")
+
+
+class ArrayRow(Model):
+    """The book in one candidate of a component: a scenario, or a floor that competes with the scenarios.
+
+    Attributes:
+        profit: the group's P&L, gain positive, before the requirement's factor; rounded down to a money unit. Of a
+            floor, the amount that is asked for, negated.
+        binding: whether it sets the group's charge.
+    """
+
+    group: str
+    component: str
+    candidate: int = Field(ge=0)
+    label: str
+    floor: bool
+    profit: Amount
+    binding: bool
+
+
+class Standing(Model):
+    """Where an account stands: the requirement and what is left above it."""
+
+    requirement: Amount
+    charges: dict[str, Amount]
+    additions: Amount
+    equity: Amount
+    surplus: Amount
+    largest_claim: str | None
+    collateral_to_add: Amount
+
+
+class WhatIf(Model):
+    """An account before and after trades at the snapshot's marks.
+
+    Equity stays: what is paid for options and spot at their marks is taken from it, and it holds their value instead.
+    Fees are not counted.
+
+    Attributes:
+        trades: signed quantities by instrument, in its own units.
+        premium: what is paid at the marks; negative is received.
+    """
+
+    trades: dict[str, str]
+    premium: Amount
+    before: Standing
+    after: Standing
+
+
+def risk_array(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> list[ArrayRow]:
+    """The book's P&L in every candidate of every component, group by group.
+
+    Raises:
+        InputError: an unknown requirement, or a book that is not of this snapshot.
+    """
+    report = margin_report(snapshot, lots, requirement)
+    binding = {(group.group, group.component, group.candidate) for group in report.groups}
+    rows = [
+        ArrayRow(
+            group=group,
+            component=part.type,
+            candidate=candidate,
+            label=label,
+            floor=part.is_floor,
+            profit=profit * SCALE_BP,
+            binding=(group, part.type, candidate) in binding,
+        )
+        for part in snapshot.components
+        if part.applies_to(requirement)
+        for group, candidate, label, profit in _candidates(snapshot, part, lots)
+    ]
+    order = {group.group: place for place, group in enumerate(report.groups)}
+    return sorted(rows, key=lambda row: order.get(row.group, len(order)))
+
+
+def _candidates(snapshot: Snapshot, part: PublishedPart, lots: BookLots) -> Iterator[tuple[str, int, str, int]]:
+    """Group, index, label and profit (whole money units) of every candidate of a component."""
+    charge, of_balances = part.assess(legs_of(snapshot, lots)), part.assess_balances(lots.collateral)
+    for place, losses in added_up(charge.candidates, of_balances.candidates).items():
+        for i, loss in enumerate(losses):
+            yield snapshot.groups[place], i, part.label(place, i), -loss // charge.scale
+    for name, losses in charge.joint.items():
+        for i, loss in enumerate(losses):
+            yield name, i, part.joint_label(name, i), -loss // charge.scale
+
+
+def marginals(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> list[int]:
+    """What each leg adds: the book's requirement less that of the book without it, in the order of ``legs_of``.
+
+    In valuation units, negative for a hedge. They do not add up: that is what a report's contributions do.
+    """
+    whole = requirement_total(snapshot, lots, requirement)
+    found = []
+    for leg in legs_of(snapshot, lots):
+        positions = (*lots.positions[: leg.slot], 0, *lots.positions[leg.slot + 1 :])
+        found.append(whole - requirement_total(snapshot, BookLots(positions, lots.collateral), requirement))
+    return found
+
+
+def parse_trades(texts: Sequence[str], snapshot: Snapshot) -> BookLots:
+    """Trades such as ``+5 BTC-26MAR27-100000-C`` (``-`` sells), counted in the snapshot's lots.
+
+    Raises:
+        InputError: not of that form, or what ``engine.book.to_lots`` refuses.
+    """
+    trades = [BookLots((0,) * len(snapshot.instruments), (0,) * len(snapshot.collateral))]
+    for text in texts:
+        match = _TRADE.fullmatch(text.strip())
+        if match is None:
+            raise InputError("not a trade", hint='for example "+5 BTC-26MAR27-100000-C", or "-0.1 BTC-PERPETUAL"')
+        quantity = match["sign"].replace("+", "") + match["quantity"]
+        trades.append(to_lots(Book(positions={match["name"]: quantity}), snapshot))
+    return sum_of_books(trades, snapshot)
+
+
+def what_if(snapshot: Snapshot, lots: BookLots, trades: BookLots, requirement: str = "initial") -> WhatIf:
+    """An account before and after trades.
+
+    Raises:
+        InputError: an unknown requirement, or a position that would be past its bound.
+    """
+    before = margin_report(snapshot, lots, requirement)
+    after = margin_report(snapshot, sum_of_books([lots, trades], snapshot), requirement)
+    return WhatIf(
+        trades={leg.id: leg.quantity for leg in margin_report(snapshot, trades, requirement).legs},
+        premium=after.equity.mark_to_market - before.equity.mark_to_market,
+        before=_standing(before, before.equity.total),
+        after=_standing(after, before.equity.total),
+    )
+
+
+def _standing(report: MarginReport, equity: int) -> Standing:
+    claim = largest_claim(equity, report.total, report.requirement)
+    return Standing(
+        requirement=report.total,
+        charges={group.group: group.charge for group in report.groups},
+        additions=sum(addition.amount for addition in report.additions),
+        equity=equity,
+        surplus=equity - report.total,
+        largest_claim=None if claim is None else f"{claim.num}/{claim.den}",
+        collateral_to_add=collateral_to_add(equity, report.total),
+    )

@@ -1,0 +1,346 @@
+"""Attestations: what they say, their files, and which the verifier accepts for a statement."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from crypto import bls
+from engine.decimals import format_time
+from formats import InputError, VerificationError
+from verifier import Statement, verify
+from verifier.attest import (
+    Attestation,
+    Authenticated,
+    CommitmentPayload,
+    Memory,
+    Sighting,
+    SnapshotPayload,
+    authenticate,
+    check_snapshot_attested,
+)
+
+
+@pytest.fixture(scope="module")
+def world(parties: ModuleType) -> Any:
+    return parties.world()
+
+
+def check(parties: ModuleType, world: Any, **given: Any) -> Authenticated:
+    """Authenticate the statement of the account at NOW; attestations by keyword replace honest ones."""
+    trust = given.pop("trust", None) or parties.trust()
+    now, known = given.pop("now_ms", parties.NOW), given.pop("known", None)
+    attestations = given.pop("attestations", None) or world.attestations(**given)
+    return authenticate(world.statement, world.snapshot, attestations, trust, now_ms=now, known=known)
+
+
+def refused(parties: ModuleType, world: Any, **given: Any) -> str:
+    with pytest.raises(VerificationError) as caught:
+        check(parties, world, **given)
+    return caught.value.message
+
+
+# What is accepted
+
+
+def test_account_across_venues_and_custodians(parties: ModuleType, world: Any) -> None:
+    """Three venues, two custodians, three oracles with a threshold of two: everybody is named in the result."""
+    found = check(parties, world)
+    assert found.snapshot.signers == ("oracle 1", "oracle 2")
+    by = {item.rule: item for item in found.parts}
+    assert set(by) == {*parties.VENUES, *parties.CUSTODIANS}
+    for part, item in zip(world.statement.parts, found.parts, strict=True):
+        assert item.payload.commitment_part == part
+    assert len(found.all) == 6
+    assert found.sightings["snapshot", "main"].sequence == 7
+    assert found.sightings["commitment", "venue A", "positions", "market maker", "main"].sequence == 3
+
+
+def test_oracles_sign_in_files_of_their_own(parties: ModuleType, world: Any) -> None:
+    separate = [world.attest_snapshot("oracle 1"), world.attest_snapshot("oracle 3")]
+    others = world.attestations(snapshot=None)
+    assert check(parties, world, attestations=[*separate, *others]).snapshot.signers == ("oracle 1", "oracle 3")
+    assert "1 of 2" in refused(parties, world, attestations=[separate[0], *others])
+
+
+def test_payloads_are_of_what_they_are_made_from(world: Any) -> None:
+    payload = world.snapshot_payload()
+    assert payload.snapshot == world.snapshot.digest().hex()
+    assert payload.market == world.market.digest().hex() == world.snapshot.market_digest
+    assert payload.slot_maps.positions == world.openings["venue A"].parts[0].slot_map
+    assert payload.slot_maps.collateral == world.openings["custodian D"].parts[0].slot_map
+
+
+# Catalogue item 32 and its like: the snapshot
+
+
+def test_snapshot_that_nobody_signed(parties: ModuleType, world: Any) -> None:
+    assert "nobody signed the snapshot" in refused(parties, world, snapshot=None)
+    assert "not signed by anyone" in refused(parties, world, snapshot=Attestation(payload=world.snapshot_payload()))
+
+
+def test_snapshot_under_threshold(parties: ModuleType, world: Any) -> None:
+    assert "1 of 2 signatures" in refused(parties, world, snapshot=world.attest_snapshot("oracle 2"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("snapshot", "11" * 32),
+        ("market", "11" * 32),
+        ("time", "2026-01-02T03:04:06Z"),
+        ("slot_maps", {"positions": "11" * 32, "collateral": "22" * 32}),
+    ],
+)
+def test_attestation_of_another_snapshot(parties: ModuleType, world: Any, field: str, value: Any) -> None:
+    other = world.attest_snapshot(**{field: value})
+    assert f"is another snapshot: its {field} differs" in refused(parties, world, snapshot=other)
+    with pytest.raises(VerificationError, match=field):
+        check_snapshot_attested(other.payload, world.snapshot)
+
+
+def test_32_stale_snapshot(parties: ModuleType, world: Any) -> None:
+    taken = parties.NOW - 60_000
+    edge = taken + 605_000  # 600 s of the rule and 5 s of clock skew
+    check(parties, world, now_ms=edge)
+    assert "stale: taken 605 s ago, at most 600 s" in refused(parties, world, now_ms=edge + 1)
+
+
+def test_32_snapshot_from_the_future(parties: ModuleType, world: Any) -> None:
+    taken = parties.NOW - 60_000
+    check(parties, world, now_ms=taken - 5_000)
+    assert "from the future: 6 s ahead" in refused(parties, world, now_ms=taken - 6_000)
+
+
+def test_32_snapshot_older_than_one_that_was_seen(parties: ModuleType, world: Any) -> None:
+    known = Memory(sightings={("snapshot", "main"): Sighting(8, "00" * 32)})
+    assert "superseded: number 8 was seen" in refused(parties, world, known=known)
+    elsewhere = Memory(sightings={("snapshot", "other series"): Sighting(8, "00" * 32)})
+    check(parties, world, known=elsewhere)
+
+
+def test_32_repeated_sequence_number(parties: ModuleType, world: Any) -> None:
+    known = Memory(sightings={("snapshot", "main"): Sighting(7, "00" * 32)})
+    assert "contradicts what was signed before under the same number" in refused(parties, world, known=known)
+    same = Memory(sightings={("snapshot", "main"): Sighting(7, world.snapshot_payload().digest.hex())})
+    check(parties, world, known=same)
+
+
+def test_two_snapshots(parties: ModuleType, world: Any) -> None:
+    trust = parties.trust(
+        snapshots=[
+            {"name": name, "signers": ["oracle 1"], "threshold": 1, "max_age_seconds": 600} for name in ("main", "b")
+        ]
+    )
+    both = [*world.attestations(), world.attest_snapshot(series="b")]
+    assert "more than one snapshot" in refused(parties, world, trust=trust, attestations=both)
+
+
+# Catalogue item 31: the commitments
+
+
+def test_part_that_nobody_attested(parties: ModuleType, world: Any) -> None:
+    assert "nobody attested the positions part of 'market maker'" in refused(parties, world, venue_B=None)
+    assert "nobody attested the collateral part" in refused(parties, world, custodian_E=None)
+
+
+def test_31_attestation_of_another_account(parties: ModuleType, world: Any) -> None:
+    other = world.attest("venue A", account="somebody else")
+    assert "is another commitment: its account differs" in refused(parties, world, venue_A=other)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("slot_map", "11" * 32), ("srs", "11" * 32), ("domain_size", 1024), ("bits", 20)],
+)
+def test_31_attestation_for_another_universe(parties: ModuleType, world: Any, field: str, value: Any) -> None:
+    other = world.attest("venue C", **{field: value})
+    assert f"is another commitment: its {field} differs" in refused(parties, world, venue_C=other)
+
+
+def test_31_attestation_with_another_role(parties: ModuleType, world: Any) -> None:
+    """A party that is trusted for collateral cannot vouch for positions, even as a venue of the same name."""
+    extra = {"name": "venue A", "signers": ["venue A"], "threshold": 1}
+    trust = parties.trust(collateral=[*parties.trust_json()["collateral"], extra])
+    other = world.attest("venue A", role="collateral", beneficiary=parties.DESK)
+    assert "its role differs" in refused(parties, world, trust=trust, venue_A=other)
+
+
+def test_attested_by_a_party_that_is_not_trusted_for_the_role(parties: ModuleType, world: Any) -> None:
+    assert "0 of 1 signatures" in refused(parties, world, venue_A=world.attest("venue A", by="venue B"))
+    few = parties.trust(positions=[{"name": "venue A", "signers": ["venue A"], "threshold": 1}])
+    assert "trusts no attestations of positions by 'venue B'" in refused(parties, world, trust=few)
+
+
+def test_expired(parties: ModuleType, world: Any) -> None:
+    short = world.attest("custodian D", expires=format_time(parties.NOW))
+    check(parties, world, custodian_D=short, now_ms=parties.NOW + 4_999)
+    assert "has expired" in refused(parties, world, custodian_D=short, now_ms=parties.NOW + 5_000)
+
+
+def test_issued_in_the_future(parties: ModuleType, world: Any) -> None:
+    early = world.attest("venue A", issued=format_time(parties.NOW + 5_001))
+    assert "is from the future" in refused(parties, world, venue_A=early)
+    check(parties, world, venue_A=early, now_ms=parties.NOW + 1)
+
+
+def test_collateral_held_for_somebody_else(parties: ModuleType, world: Any) -> None:
+    other = world.attest("custodian D", beneficiary="venue Z")
+    assert "is held for 'venue Z', not for 'clearing desk'" in refused(parties, world, custodian_D=other)
+
+
+def test_sequence_older_than_known(parties: ModuleType, world: Any) -> None:
+    stream = world.commitment_payload("venue A").stream
+    known = Memory(sightings={stream: Sighting(4, "00" * 32)})
+    assert "superseded: number 4 was seen" in refused(parties, world, known=known)
+    known = Memory(sightings={stream: Sighting(3, "00" * 32)})
+    assert "contradicts" in refused(parties, world, known=known)
+    newer = world.attest("venue A", sequence=5)
+    assert check(parties, world, known=known, venue_A=newer).sightings[stream].sequence == 5
+
+
+def test_newer_attestation_among_those_given_supersedes(parties: ModuleType, world: Any) -> None:
+    """The venue has moved on to another commitment: the old one is refused although its attestation is at hand."""
+    moved = world.attest("venue A", sequence=4, points=list(world.openings["venue B"].parts[0].points))
+    given = [*world.attestations(), moved]
+    assert "are of one stream: give the newest only" in refused(parties, world, attestations=given)
+    twin = world.attest("venue A", expires="2026-01-02T06:00:00Z")
+    assert "contradict each other" in refused(parties, world, attestations=[*world.attestations(), twin])
+
+
+def test_same_attestation_twice_is_one(parties: ModuleType, world: Any) -> None:
+    assert check(parties, world, attestations=world.attestations() * 2) == check(parties, world)
+
+
+def test_attested_and_left_out_of_the_statement(parties: ModuleType, world: Any) -> None:
+    """A part that somebody attests for the account and that the prover leaves out is not passed over."""
+    more = world.attest("venue A", part="second", points=[bytes_of_another_point()])
+    reason = refused(parties, world, attestations=[*world.attestations(), more])
+    assert "'second' of 'market maker' by 'venue A' is attested, and not in the commitments" in reason
+
+
+def bytes_of_another_point() -> str:
+    return bls.public_key((5).to_bytes(32, "big")).hex()
+
+
+def test_parts_of_different_accounts_do_not_add_up(parties: ModuleType, world: Any) -> None:
+    """Somebody else's collateral, honestly attested to that account, must not cover this one."""
+    parts = tuple(
+        part.model_copy(update={"alias": "somebody else"}) if part.role == "collateral" else part
+        for part in world.statement.parts
+    )
+    statement = replace(world.statement, parts=parts)
+    attestations = world.attestations(
+        custodian_D=world.attest("custodian D", account="somebody else"),
+        custodian_E=world.attest("custodian E", account="somebody else"),
+    )
+    with pytest.raises(VerificationError, match="parts of different accounts do not add up"):
+        authenticate(statement, world.snapshot, attestations, parties.trust(), now_ms=parties.NOW)
+
+
+# Files
+
+
+def test_round_trip_and_one_canonical_form(world: Any) -> None:
+    attestation = world.attest("custodian E")
+    text = attestation.to_bytes()
+    assert Attestation.parse(text) == attestation
+    value = json.loads(text)
+    turned = json.dumps(dict(reversed([(k, v) for k, v in value.items()])))
+    assert Attestation.parse(turned).payload.digest == attestation.payload.digest
+
+
+def commitment_json(world: Any, **changes: Any) -> str:
+    value = json.loads(world.attest("custodian D").to_bytes())
+    value["payload"] |= changes
+    return json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "promise"}, "kind"),
+        ({"sequence": -1}, "sequence"),
+        ({"sequence": 2**63}, "sequence"),
+        ({"sequence": True}, "sequence"),
+        ({"points": []}, "points"),
+        ({"points": ["c0" + "00" * 47]}, "infinity"),
+        ({"points": ["80" + "00" * 46 + "04"]}, "subgroup"),
+        ({"points": ["zz" * 48]}, "points"),
+        ({"slot_map": "11"}, "slot_map"),
+        ({"beneficiary": None}, "held for one"),
+        ({"role": "positions"}, "positions for nobody"),
+        ({"role": "both"}, "role"),
+        ({"expires": "2026-01-02T03:00:00Z"}, "not after it was issued"),
+        ({"expires": "tomorrow"}, "UTC time"),
+        ({"issuer": ""}, "issuer"),
+        ({"note": "x"}, "unknown key"),
+        ({"bits": 73}, "bits"),
+    ],
+)
+def test_malformed_files(world: Any, change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        Attestation.parse(commitment_json(world, **change), file="a.json")
+
+
+@pytest.mark.parametrize(
+    ("signature", "reason"),
+    [
+        ({"scheme": "ecdsa"}, "scheme"),
+        ({"scheme": "ed25519"}, "not as long as a key of ed25519"),
+        ({"public_keys": []}, "public_keys"),
+        ({"public_keys": ["00"]}, "hex"),
+        ({"signature": "00" * 64}, "not as long as a signature of bls"),
+        ({"signature": "00"}, "signature"),
+    ],
+)
+def test_malformed_signatures(world: Any, signature: dict[str, Any], reason: str) -> None:
+    value = json.loads(world.attest("venue A").to_bytes())
+    value["signatures"][0] |= signature
+    with pytest.raises(InputError, match=reason):
+        Attestation.parse(json.dumps(value), file="a.json")
+
+
+def test_only_bls_adds_up(world: Any) -> None:
+    value = json.loads(world.attest("custodian E").to_bytes())
+    value["signatures"][0]["public_keys"] *= 2
+    with pytest.raises(InputError, match="only signatures of bls"):
+        Attestation.parse(json.dumps(value))
+
+
+def test_combining_different_things(world: Any) -> None:
+    with pytest.raises(InputError, match="something else"):
+        world.attest("venue A").combined(world.attest("venue B"))
+
+
+def test_kinds_do_not_mix(world: Any) -> None:
+    """A signature on one kind of payload is none on the other: the kind is signed."""
+    assert isinstance(world.attest("venue A").payload, CommitmentPayload)
+    assert isinstance(world.attest_snapshot().payload, SnapshotPayload)
+    assert world.attest("venue A").message != world.attest_snapshot().message
+
+
+# Catalogue item 36
+
+
+def test_36_parts_are_a_list_and_no_tree(parties: ModuleType, world: Any) -> None:
+    """Item 36 (inner node as leaf, leaf as root, one child's sum unbound ...) cannot apply: nothing is hashed pairwise.
+
+    An account is a list of parts: each is absorbed by itself, framed, and enters the sum with its own attestation. What
+    the item wants of a sum holds in the form that it can take: no part twice, and none added or left out unnoticed.
+    """
+    claim, commitments = world.statement.claim, world.commitments
+    with pytest.raises(InputError, match="given twice"):
+        Statement.of(world.snapshot, [*commitments, commitments[0]], claim)
+    fewer = Statement.of(
+        world.snapshot, commitments[1:], claim, context=world.statement.context, limits=world.statement.limits
+    )
+    assert list(fewer.public_messages()) != list(world.statement.public_messages())
+    with pytest.raises(VerificationError, match="does not prove"):
+        verify(fewer, world.proof)
+    with pytest.raises(VerificationError, match="not in the commitments"):
+        authenticate(fewer, world.snapshot, world.attestations(), parties.trust(), now_ms=parties.NOW)

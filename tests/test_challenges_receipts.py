@@ -1,0 +1,279 @@
+"""Acceptance end to end in Python: challenges, replays, and receipts that a third party can check."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from engine.decimals import parse_time
+from formats import InputError, ProofFormatError, VerificationError
+from verifier import Statement
+from verifier.attest import Acceptance, Challenge, Memory, Receipt, accept
+
+SOFTWARE = "zkmargin 9.9.9"
+
+
+@pytest.fixture(scope="module")
+def world(parties: ModuleType) -> Any:
+    return parties.world()
+
+
+def run(parties: ModuleType, world: Any, **given: Any) -> Acceptance:
+    options: dict[str, Any] = {
+        "now_ms": parties.NOW,
+        "trust": parties.trust(),
+        "attestations": world.attestations(),
+        "challenge": world.challenge,
+    } | given
+    statement, proof = options.pop("statement", world.statement), options.pop("proof", world.proof)
+    return accept(statement, options.pop("snapshot", world.snapshot), proof, **options)
+
+
+def refused(parties: ModuleType, world: Any, **given: Any) -> VerificationError:
+    with pytest.raises(VerificationError) as caught:
+        run(parties, world, **given)
+    return caught.value
+
+
+@pytest.fixture(scope="module")
+def acceptance(parties: ModuleType, world: Any) -> Acceptance:
+    return run(parties, world)
+
+
+# Acceptance
+
+
+def test_accepted_with_everything_that_is_to_be_remembered(world: Any, acceptance: Acceptance) -> None:
+    assert acceptance.statement is world.statement
+    assert len(acceptance.attested) == 6
+    assert len(acceptance.sightings) == 6
+    assert acceptance.challenge == world.challenge
+
+
+def test_without_trust_nothing_is_authenticated(parties: ModuleType, world: Any) -> None:
+    found = run(parties, world, trust=None, attestations=())
+    assert found.authenticated is None
+    assert found.attested == ()
+    assert found.sightings == {}
+    assert found.receipt(software=SOFTWARE).payload.trust is None
+
+
+def test_attestations_without_trust_mean_nothing(parties: ModuleType, world: Any) -> None:
+    with pytest.raises(InputError, match="no use without a trust file"):
+        run(parties, world, trust=None)
+
+
+def test_proof_is_checked_too(parties: ModuleType, world: Any) -> None:
+    flipped = bytearray(world.proof)
+    flipped[-1] ^= 1
+    with pytest.raises((ProofFormatError, VerificationError)):
+        run(parties, world, proof=bytes(flipped))
+    with pytest.raises(ProofFormatError):
+        run(parties, world, proof=world.proof[:-1])
+
+
+def test_31_statement_about_another_snapshot(parties: ModuleType, world: Any) -> None:
+    other = world.snapshot.model_copy(update={"name": "another"})
+    with pytest.raises(InputError, match="another snapshot"):
+        run(parties, world, snapshot=other)
+
+
+def test_31_proof_for_another_claim_limit_or_context(parties: ModuleType, world: Any) -> None:
+    def statement(**changes: Any) -> Statement:
+        arguments = {"context": world.statement.context, "limits": world.statement.limits} | changes
+        return Statement.of(world.snapshot, world.commitments, world.statement.claim, **arguments)
+
+    assert run(parties, world, statement=statement()).statement_digest
+    for change in ({"limits": world.statement.limits[:1]}, {"limits": ()}, {"context": b"another"}):
+        with pytest.raises((ProofFormatError, VerificationError)):
+            run(parties, world, statement=statement(**change), challenge=None)
+
+
+# Challenges
+
+
+def test_challenges_are_fresh_and_their_digest_is_the_context(parties: ModuleType) -> None:
+    one, two = (Challenge.new("desk", lifetime_seconds=60, now_ms=parties.NOW) for _ in range(2))
+    assert one.nonce != two.nonce
+    assert one.context == b"zkmargin/challenge/v1 " + one.digest().hex().encode()
+    assert one.context != two.context
+    assert parse_time(one.deadline) - parse_time(one.issued) == 60_000
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 10**9])
+def test_lifetime(parties: ModuleType, seconds: int) -> None:
+    with pytest.raises(InputError, match="from a second to a year"):
+        Challenge.new("desk", lifetime_seconds=seconds, now_ms=parties.NOW)
+
+
+def test_answer_after_the_deadline(parties: ModuleType, world: Any) -> None:
+    deadline = parse_time(world.challenge.deadline)
+    run(parties, world, now_ms=deadline + 5_000)
+    assert "deadline has passed" in refused(parties, world, now_ms=deadline + 5_001).message
+
+
+def test_challenge_from_the_future(parties: ModuleType, world: Any) -> None:
+    issued = parse_time(world.challenge.issued)
+    run(parties, world, now_ms=issued - 5_000)
+    assert "from the future" in refused(parties, world, now_ms=issued - 5_001).message
+
+
+def test_clock_skew_is_a_setting(parties: ModuleType, world: Any) -> None:
+    deadline = parse_time(world.challenge.deadline)
+    run(parties, world, now_ms=deadline + 60_000, trust=parties.trust(clock_skew_seconds=60))
+    error = refused(parties, world, now_ms=deadline + 1, trust=parties.trust(clock_skew_seconds=0))
+    assert error.check == "challenge"
+
+
+def test_31_challenge_of_another_verifier(parties: ModuleType, world: Any) -> None:
+    error = refused(parties, world, trust=parties.trust(verifier="another desk"))
+    assert "addressed to 'clearing desk', not to 'another desk'" in error.message
+
+
+@pytest.mark.parametrize("field", ["nonce", "audience", "issued", "deadline"])
+def test_proof_answers_one_challenge_only(parties: ModuleType, world: Any, field: str) -> None:
+    value = {"nonce": "00" * 32, "audience": "clearing desk ", "issued": "2026-01-02T03:04:00Z"}.get(
+        field, "2026-01-02T03:06:00Z"
+    )
+    other = world.challenge.model_copy(update={field: value})
+    trust = parties.trust(verifier=other.audience)
+    assert "context is not the challenge's digest" in refused(parties, world, challenge=other, trust=trust).message
+    statement = Statement.of(
+        world.snapshot, world.commitments, world.statement.claim, context=other.context, limits=world.statement.limits
+    )
+    error = refused(parties, world, challenge=other, trust=trust, statement=statement)
+    assert error.check == "pairing"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"nonce": "00"}, "nonce"),
+        ({"nonce": "zz" * 32}, "nonce"),
+        ({"audience": ""}, "audience"),
+        ({"deadline": "2026-01-02T03:04:45Z"}, "not after it was issued"),
+        ({"deadline": "soon"}, "UTC time"),
+        ({"more": 1}, "unknown key"),
+    ],
+)
+def test_malformed_challenges(world: Any, change: dict[str, Any], reason: str) -> None:
+    value = json.loads(world.challenge.to_bytes()) | change
+    with pytest.raises(InputError, match=reason):
+        Challenge.parse(json.dumps(value), file="challenge.json")
+
+
+# Replays
+
+
+def test_accepted_once_per_challenge(parties: ModuleType, world: Any) -> None:
+    memory = Memory()
+    memory.remember(run(parties, world, known=memory))
+    error = refused(parties, world, known=memory)
+    assert error.check == "challenge"
+    assert "accepted for this challenge before" in error.message
+
+
+def test_replay_guard_is_the_statement_digest_not_the_proof(parties: ModuleType, world: Any) -> None:
+    memory = Memory()
+    first = run(parties, world, known=memory, challenge=None)
+    memory.remember(first)
+    error = refused(parties, world, known=memory, challenge=None)
+    assert error.check == "replay"
+    # Another proof of the same statement is the same replay.
+    from prover import prove
+
+    second = prove(
+        world.snapshot,
+        world.lots,
+        list(world.openings.values()),
+        world.statement.claim,
+        context=world.statement.context,
+        limits=world.statement.limits,
+    )
+    assert second != world.proof
+    assert refused(parties, world, known=memory, challenge=None, proof=second).check == "replay"
+
+
+def test_what_is_remembered_refuses_the_past(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+    memory = Memory()
+    memory.remember(acceptance)
+    older = world.attestations(snapshot=world.attest_snapshot(sequence=6))
+    assert "number 7 was seen" in refused(parties, world, known=memory, challenge=None, attestations=older).message
+
+
+def test_refused_proof_leaves_no_trace(parties: ModuleType, world: Any) -> None:
+    memory = Memory()
+    refused(parties, world, known=memory, attestations=world.attestations(venue_A=None))
+    assert memory == Memory()
+    run(parties, world, known=memory)
+
+
+# Receipts
+
+
+def test_receipt_says_who_attested_what(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+    payload = acceptance.receipt(software=SOFTWARE).payload
+    assert payload.software == SOFTWARE
+    assert payload.verifier == parties.DESK
+    assert payload.statement == acceptance.statement_digest.hex()
+    assert payload.trust == parties.trust().digest().hex()
+    assert payload.challenge == world.challenge.digest().hex()
+    assert payload.ratio == "1/1"
+    assert payload.limits == tuple(str(limit) for limit in parties.LIMITS)
+    assert parse_time(payload.time) == parties.NOW
+    assert payload.snapshot.attested is not None
+    assert payload.snapshot.attested.signers == ("oracle 1", "oracle 2")
+    attested = {item.attested.rule: item for item in payload.parts if item.attested is not None}
+    assert set(attested) == {*parties.VENUES, *parties.CUSTODIANS}
+    assert all(item.expires == parties.EXPIRES for item in attested.values())
+    assert tuple(item.part for item in payload.parts) == world.statement.parts
+
+
+def test_receipt_is_signed_with_the_verifiers_key(parties: ModuleType, acceptance: Acceptance) -> None:
+    receipt = Receipt.parse(acceptance.receipt(software=SOFTWARE).signed(parties.signer("desk")).to_bytes())
+    (signature,) = receipt.signatures
+    assert signature.verifies(receipt.message)
+    with pytest.raises(InputError, match="signed already"):
+        receipt.signed(parties.signer("desk"))
+    for field in ("software", "statement", "proof", "time"):
+        value = {"software": "other", "time": "2026-01-02T03:05:06Z"}.get(field, "00" * 32)
+        forged = receipt.model_copy(update={"payload": receipt.payload.model_copy(update={field: value})})
+        assert not signature.verifies(forged.message)
+
+
+def test_third_party_gets_the_same_receipt(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+    receipt = acceptance.receipt(software=SOFTWARE)
+    again = run(parties, world, now_ms=parse_time(receipt.payload.time), attestations=world.attestations()[::-1])
+    assert again.receipt(software="zkmargin 10").differences(receipt) == ()
+
+
+def test_receipt_differs_where_the_acceptance_did(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+    receipt = acceptance.receipt(software=SOFTWARE)
+    other = run(parties, world, trust=parties.trust(clock_skew_seconds=6)).receipt(software=SOFTWARE)
+    assert other.differences(receipt) == ("trust",)
+    newer = world.attestations(venue_A=world.attest("venue A", sequence=9))
+    assert run(parties, world, attestations=newer).receipt(software=SOFTWARE).differences(receipt) == ("parts",)
+    unchallenged = replace(acceptance, challenge=None).receipt(software=SOFTWARE)
+    assert unchallenged.differences(receipt) == ("challenge",)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"time": "now"}, "UTC time"),
+        ({"ratio": "1.0"}, "ratio"),
+        ({"proof": "00"}, "proof"),
+        ({"parts": []}, "parts"),
+        ({"context": "0"}, "context"),
+        ({"more": 1}, "unknown key"),
+    ],
+)
+def test_malformed_receipts(acceptance: Acceptance, change: dict[str, Any], reason: str) -> None:
+    value = json.loads(acceptance.receipt(software=SOFTWARE).to_bytes())
+    value["payload"] |= change
+    with pytest.raises(InputError, match=reason):
+        Receipt.parse(json.dumps(value), file="receipt.json")

@@ -1,0 +1,509 @@
+"""Keys, attestations, trust, challenges and receipts on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import crypto.keys
+from engine.book import Book
+from engine.decimals import format_time
+from engine.example import example_book, example_market
+from formats import save_document
+from zkmargin.cli import main
+
+WORDS = "correct horse battery"
+LIMIT = "collateral USDC >= 1"
+
+
+class Result(NamedTuple):
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+def quick_scrypt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(crypto.keys, "SCRYPT_LOG_N", 14)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An oracle, a venue, a custodian, a market maker and a verifier, each with the files it makes, and a proof."""
+    home = tmp_path_factory.mktemp("trust")
+    market = example_market(format_time(time.time_ns() // 1_000_000 // 1000 * 1000))
+    save_document(market, home / "market.json")
+    save_document(Book.model_validate(example_book(market)), home / "book.json")
+    (home / "pass").write_text(f"{WORDS}\n")
+    (home / "pass").chmod(0o600)
+    lines = ["snapshot build market.json --policy default --domain-size 512 -o snapshot.json"]
+    schemes = {"oracle": "bls", "second": "bls", "venue": "bls", "custodian": "ed25519", "desk": "ed25519"}
+    lines += [
+        f"key new --name {name} --scheme {scheme} --passphrase-file pass -o {name}.key --public {name}.pub"
+        for name, scheme in schemes.items()
+    ]
+    commit = "commit book.json --snapshot snapshot.json --alias maker"
+    own = "--snapshot snapshot.json --book book.json --opening opening.json --sequence 3 --valid 1h"
+    sign = "--passphrase-file pass --key"
+    lines += [
+        f"{commit} -o commitment.json --opening opening.json",
+        f"attest snapshot snapshot.json --market market.json --sequence 7 {sign} oracle.key -o snapshot-1.json",
+        f"attest snapshot snapshot.json --market market.json --sequence 7 {sign} second.key -o snapshot-2.json",
+        "attest combine snapshot-1.json snapshot-2.json --aggregate -o snapshot-both.json",
+        f"attest commitment commitment.json --role positions --issuer venue {own} {sign} venue.key -o positions.json",
+        f"attest commitment commitment.json --role collateral --issuer custodian --beneficiary desk {own} {sign} "
+        "custodian.key -o collateral.json",
+        "challenge new --audience desk --lifetime 1h -o challenge.json",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        quick_scrypt(patch)
+        for line in lines:
+            assert main(line.split()) == 0, line
+        save_trust(home)
+        assert main([*PROVE, "--challenge", "challenge.json", "--also", LIMIT, "-o", "proof.bin"]) == 0
+    return home
+
+
+PROVE = ["prove", "--snapshot", "snapshot.json", "--book", "book.json", "--opening", "opening.json"]
+VERIFY = [
+    "verify",
+    "--snapshot",
+    "snapshot.json",
+    "--commitment",
+    "commitment.json",
+    "--challenge",
+    "challenge.json",
+] + [
+    "--also",
+    LIMIT,
+]
+ATTESTED = [word for name in ("snapshot-both", "positions", "collateral") for word in ("--attestation", f"{name}.json")]
+TRUSTED = [*VERIFY, "--trust", "trust.json", *ATTESTED]
+
+
+def save_trust(home: Path, name: str = "trust.json", **changes: Any) -> None:
+    names = ("oracle", "second", "venue", "custodian")
+    trust = {
+        "format": "zkmargin/trust/v1",
+        "verifier": "desk",
+        "beneficiary": "desk",
+        "keys": [json.loads((home / f"{n}.pub").read_text()) for n in names],
+        "snapshots": [{"name": "main", "signers": ["oracle", "second"], "threshold": 2, "max_age_seconds": 86_400}],
+        "positions": [{"name": "venue", "signers": ["venue"], "threshold": 1}],
+        "collateral": [{"name": "custodian", "signers": ["custodian"], "threshold": 1}],
+    }
+    (home / name).write_text(json.dumps(trust | changes))
+
+
+@pytest.fixture
+def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a line in the folder; expects an exit code, and exactly one error line unless it is 0."""
+    monkeypatch.chdir(folder)
+    quick_scrypt(monkeypatch)
+
+    def call(line: str | list[str], *more: str, code: int = 0) -> Result:
+        capsys.readouterr()
+        found = main([*(line.split() if isinstance(line, str) else line), *more])
+        captured = capsys.readouterr()
+        assert found == code, captured.err
+        errors = [text for text in captured.err.splitlines() if text.startswith("zkmargin: error: ")]
+        assert len(errors) == (code != 0), captured.err
+        return Result(captured.out, captured.err)
+
+    return call
+
+
+def replaced(words: list[str], old: str, new: str) -> list[str]:
+    assert old in words
+    return [new if word == old else word for word in words]
+
+
+# Verification
+
+
+def test_verify_says_who_attested_what(run: Run) -> None:
+    out = run(TRUSTED, "proof.bin").out
+    assert "attested by 'main' as number 7, signed by oracle, second" in out
+    assert "attested by 'venue' as number 3, signed by venue, until" in out
+    assert "attested by 'custodian' as number 3, signed by custodian, held for 'desk'" in out
+    assert f"limit        {LIMIT}" in out
+    assert "the challenge for 'desk'" in out
+    assert "not authenticated" not in out
+    assert "that the signers told the truth" in out
+
+
+def test_verify_json(run: Run) -> None:
+    facts = run(TRUSTED, "proof.bin", "--json").json
+    assert facts["accepted"]
+    assert facts["limits"] == [LIMIT]
+    assert facts["trust"]["verifier"] == "desk"
+    assert facts["snapshot"]["attested"]["signers"] == ["oracle", "second"]
+    by = {part["role"]: part["attested"] for part in facts["commitments"]}
+    assert all(part["authenticated"] for part in facts["commitments"])
+    assert by["positions"]["by"] == "venue"
+    assert by["collateral"]["beneficiary"] == "desk"
+
+
+def test_without_trust_nothing_is_authenticated(run: Run) -> None:
+    out = run(VERIFY, "proof.bin").out
+    assert out.count("not authenticated by itself") == 2
+    assert "nothing is authenticated without a trust file" in out
+    facts = run(VERIFY, "proof.bin", "--json").json
+    assert facts["trust"] is None
+    assert not any(part["authenticated"] for part in facts["commitments"])
+
+
+def test_attestation_without_trust_is_a_mistake(run: Run) -> None:
+    assert "means nothing without --trust" in run([*VERIFY, *ATTESTED], "proof.bin", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([*VERIFY, "--trust", "trust.json"], "nobody signed the snapshot"),
+        (replaced(TRUSTED, "snapshot-both.json", "snapshot-1.json"), "1 of 2 signatures (oracle)"),
+        (replaced(TRUSTED, "positions.json", "positions.json")[:-2], "nobody attested the collateral part"),
+        (TRUSTED[:-4] + TRUSTED[-2:], "nobody attested the positions part"),
+    ],
+)
+def test_refused_attestations_are_rejections(run: Run, words: list[str], reason: str) -> None:
+    assert f"proof.bin: rejected: {reason}" in run(words, "proof.bin", code=1).err.replace("main: ", "")
+    facts = run(words, "proof.bin", "--json", code=1).json
+    assert facts["accepted"] is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"verifier": "other"}, "addressed to 'desk', not to 'other'"),
+        ({"beneficiary": "other"}, "is held for 'desk', not for 'other'"),
+        ({"positions": [{"name": "other", "signers": ["venue"], "threshold": 1}]}, "positions by 'venue'"),
+        ({"positions": [{"name": "venue", "signers": ["oracle"], "threshold": 1}]}, "0 of 1 signatures"),
+    ],
+)
+def test_another_trust_file(run: Run, folder: Path, changes: dict[str, Any], reason: str) -> None:
+    save_trust(folder, "other-trust.json", **changes)
+    assert reason in run(replaced(TRUSTED, "trust.json", "other-trust.json"), "proof.bin", code=1).err
+
+
+def test_stale_by_the_trust_file(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 90_000 * 10**9)
+    words = [word for word in TRUSTED if word not in ("--challenge", "challenge.json")]
+    context = json.loads(run("challenge show challenge.json --json").out)["context"]
+    assert "the snapshot is stale" in run([*words, "--context", context], "proof.bin", code=1).err
+    assert "deadline has passed" in run(TRUSTED, "proof.bin", code=1).err
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("trust", "{}"),
+        ("trust", '{"format": "zkmargin/trust/v2"}'),
+        ("snapshot-both", "[1]"),
+        ("challenge", '{"format"'),
+    ],
+)
+def test_malformed_files_are_bad_input(run: Run, folder: Path, name: str, text: str) -> None:
+    (folder / "bad.json").write_text(text)
+    assert "bad.json" in run(replaced(TRUSTED, f"{name}.json", "bad.json"), "proof.bin", code=2).err
+
+
+def test_challenge_is_the_context(run: Run) -> None:
+    assert "give one of the two" in run([*TRUSTED, "--context", "x"], "proof.bin", code=2).err
+    context = run("challenge show challenge.json --json").json["context"]
+    words = [word for word in TRUSTED if word not in ("--challenge", "challenge.json")]
+    run([*words, "--context", context], "proof.bin")
+    run("challenge new --audience desk -o other.json")
+    assert "rejected" in run(replaced(TRUSTED, "challenge.json", "other.json"), "proof.bin", code=1).err
+
+
+def test_limits_are_part_of_the_statement(run: Run) -> None:
+    other = replaced(TRUSTED, LIMIT, "collateral USDC >= 2")
+    assert "rejected" in run(other, "proof.bin", code=1).err
+    assert "not a limit" in run(replaced(TRUSTED, LIMIT, "luck >= 2"), "proof.bin", code=2).err
+
+
+def test_prove_also(run: Run, folder: Path) -> None:
+    high = "collateral USDC >= 999999999999"
+    assert "the limit is not kept" in run(PROVE, "--also", high, "-o", "no.bin", code=1).err
+    assert not (folder / "no.bin").exists()
+    two = ["--also", "headroom >= 1", "--also", LIMIT]
+    out = run(PROVE, *two, "-o", "two.bin").out
+    assert f"and {LIMIT}" in out
+    words = ["verify", "--snapshot", "snapshot.json", "--commitment", "commitment.json"]
+    run(words, *two[2:], *two[:2], "two.bin")
+    run(words, "two.bin", code=1)
+    check = ["check", "--snapshot", "snapshot.json", "--book", "book.json"]
+    assert "kept: headroom >= 1" in run(check, *two).out
+    assert "not kept" in run(check, "--also", high, code=1).err
+    elements = run(["inspect", "two.bin", "--snapshot", "snapshot.json", "--json"], *two).json["elements"]
+    assert "phi" in elements
+
+
+# Receipts
+
+
+def test_receipt_can_be_run_again(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ["--receipt-key", "desk.key", "--passphrase-file", "pass"]
+    run(TRUSTED, "proof.bin", "--receipt", "receipt.json", *key)
+    shown = run("inspect receipt.json").out
+    assert "verifies" in shown
+    assert "venue" in shown
+    # Years later, when everything has expired:
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 10**18)
+    run(TRUSTED, "proof.bin", code=1)
+    run(TRUSTED, "proof.bin", "--rerun", "receipt.json")
+    save_trust(folder, "other-trust.json", clock_skew_seconds=31)
+    other = replaced(TRUSTED, "trust.json", "other-trust.json")
+    assert (
+        "another acceptance than the receipt's: trust" in run(other, "proof.bin", "--rerun", "receipt.json", code=1).err
+    )
+    forged = json.loads((folder / "receipt.json").read_text())
+    forged["payload"]["software"] = "zkmargin 0"
+    (folder / "forged.json").write_text(json.dumps(forged))
+    assert "signature of the receipt" in run(TRUSTED, "proof.bin", "--rerun", "forged.json", code=1).err
+
+
+def test_no_receipt_of_a_rejection(run: Run, folder: Path) -> None:
+    run(VERIFY, "--trust", "trust.json", "--receipt", "never.json", "proof.bin", code=1)
+    assert not (folder / "never.json").exists()
+    assert "give --receipt" in run(VERIFY, "--receipt-key", "desk.key", "proof.bin", code=2).err
+
+
+def test_unsigned_receipt_says_so(run: Run) -> None:
+    run(VERIFY, "--receipt", "plain.json", "proof.bin")
+    assert "none: whoever has the file" in run("inspect plain.json").out
+
+
+# Keys and passphrases
+
+
+def test_key_files(run: Run, folder: Path) -> None:
+    assert (folder / "venue.key").stat().st_mode & 0o777 == 0o600
+    shown = run("key show venue.key --json").json
+    assert shown == run("key show venue.pub --json").json
+    assert "possession   proved" in run("key show venue.key").out
+    run("key show venue.key -o copy.pub")
+    assert (folder / "copy.pub").read_bytes() == (folder / "venue.pub").read_bytes()
+    assert "exists" in run("key new --name x --passphrase-file pass -o venue.key", code=2).err
+
+
+def test_wrong_passphrase(run: Run, folder: Path) -> None:
+    (folder / "wrong").write_text("something else\n")
+    (folder / "wrong").chmod(0o600)
+    line = (
+        "attest snapshot snapshot.json --market market.json --sequence 8 --key oracle.key --passphrase-file wrong -o n"
+    )
+    err = run(line, code=2).err
+    assert "oracle.key: passphrase: wrong passphrase" in err
+    assert "something else" not in err
+    assert not (folder / "n").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "first line is empty"), (b"\xff\xfe", "UTF-8"), (b"short\n", "8")]
+)
+def test_passphrase_file_of_no_use(run: Run, folder: Path, content: bytes, reason: str) -> None:
+    (folder / "odd").write_bytes(content)
+    (folder / "odd").chmod(0o600)
+    assert reason in run("key new --name x --passphrase-file odd -o x.key", code=2).err
+    assert not (folder / "x.key").exists()
+
+
+def test_exposed_passphrase_file_gets_a_warning(run: Run, folder: Path) -> None:
+    (folder / "open").write_text(f"{WORDS}\r\n")
+    (folder / "open").chmod(0o644)
+    line = (
+        "attest snapshot snapshot.json --market market.json --sequence 8 --key oracle.key --passphrase-file open -o o8"
+    )
+    assert "warning: open: a secret file that others may read" in run(line).err
+
+
+def test_passphrase_is_not_taken_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZKMARGIN_PASSPHRASE", WORDS)
+    err = run("key new --name x --passphrase-file pass -o x.key", code=2).err
+    assert "not taken from the environment" in err
+    assert WORDS not in err
+
+
+def test_no_option_takes_a_secret() -> None:
+    from zkmargin.commands import attest, key, verify
+
+    for group in (attest.command, key.command):
+        for command in group.commands.values():
+            assert not {"passphrase", "secret", "password"} & {parameter.name for parameter in command.params}
+    assert "passphrase" not in {parameter.name for parameter in verify.command.params}
+
+
+def test_passphrase_without_a_terminal(run: Run) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "zkmargin", "key", "new", "--name", "x", "-o", "y.key"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "no terminal to ask on" in result.stderr
+    assert run("key show venue.pub").err == ""
+
+
+def test_passphrase_is_asked_for_without_echo(folder: Path) -> None:
+    """On a real terminal: asked twice, and nothing that was typed comes back."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execv(sys.executable, [sys.executable, "-m", "zkmargin", "key", "new", "--name", "x", "-o", "typed.key"])
+    shown = b""
+    for prompt in (b"Passphrase", b"Repeat"):
+        while prompt not in shown:
+            shown += os.read(terminal, 1000)
+        time.sleep(0.3)  # getpass drops what was typed before it switched the echo off
+        os.write(terminal, WORDS.encode() + b"\n")
+    try:
+        while piece := os.read(terminal, 1000):
+            shown += piece
+    except OSError:  # the terminal is closed when the process ends
+        pass
+    assert os.waitpid(pid, 0)[1] == 0, shown
+    assert WORDS.encode() not in shown
+    assert b"made the bls key" in shown
+
+
+# Attesting
+
+
+OWN = "--snapshot snapshot.json --sequence 4 --valid 1h --issuer venue --key venue.key --passphrase-file pass -o made.json"
+
+
+def test_signer_recomputes_the_commitment(run: Run, folder: Path) -> None:
+    book = json.loads((folder / "book.json").read_text())
+    name = next(iter(book["positions"]))
+    book["positions"][name] = "0"
+    (folder / "other-book.json").write_text(json.dumps(book))
+    (folder / "other-book.json").chmod(0o600)
+    line = f"attest commitment commitment.json --role positions {OWN} --opening opening.json --book"
+    assert "is not to what the book says: do not sign it" in run(f"{line} other-book.json", code=2).err
+    assert not (folder / "made.json").exists()
+    run(f"{line} book.json")
+    run("commit book.json --snapshot snapshot.json --alias maker -o c2.json --opening o2.json")
+    other = f"attest commitment commitment.json --role positions {OWN} --book book.json --opening o2.json"
+    assert "the opening is of another commitment" in run(other, code=2).err
+
+
+def test_signer_says_how_the_commitment_is_known(run: Run) -> None:
+    line = f"attest commitment commitment.json --role positions {OWN}"
+    assert "give --book and --opening" in run(line, code=2).err
+    assert "give --book and --opening" in run(f"{line} --book book.json", code=2).err
+    assert "give --book and --opening" in run(f"{line} --book book.json --opening opening.json --computed", code=2).err
+    run(f"{line} --computed")
+    assert "another account" in run(f"{line} --computed --account somebody", code=2).err
+
+
+def test_beneficiary_is_for_collateral(run: Run) -> None:
+    line = f"attest commitment commitment.json {OWN} --computed --role"
+    assert "name them" in run(f"{line} collateral", code=2).err
+    assert "for collateral only" in run(f"{line} positions --beneficiary x", code=2).err
+
+
+def test_signer_checks_the_universe(run: Run) -> None:
+    run("snapshot build market.json --policy default --domain-size 1024 -o other-snapshot.json")
+    line = f"attest commitment commitment.json --role positions {OWN} --computed"
+    err = run(line.replace("snapshot.json", "other-snapshot.json"), code=2).err
+    assert "another number of rows" in err
+
+
+def test_snapshot_is_rebuilt_before_it_is_signed(run: Run, folder: Path) -> None:
+    market = json.loads((folder / "market.json").read_text())
+    market["source"] = "another"
+    (folder / "other-market.json").write_text(json.dumps(market))
+    line = (
+        "attest snapshot snapshot.json --market other-market.json --sequence 9 --key oracle.key --passphrase-file pass"
+    )
+    assert "another market" in run(f"{line} -o never.json", code=2).err
+    assert not (folder / "never.json").exists()
+
+
+def test_combine_refuses_different_things(run: Run) -> None:
+    assert "something else" in run("attest combine snapshot-1.json positions.json -o x.json", code=2).err
+
+
+def test_snapshot_check_with_attestations(run: Run, folder: Path) -> None:
+    line = "snapshot check snapshot.json market.json --trust trust.json --attestation"
+    assert "number 7 of 'main', signed by oracle, second" in run(f"{line} snapshot-both.json").out
+    assert run(f"{line} snapshot-1.json --attestation snapshot-2.json --json").json["attested"]["sequence"] == 7
+    assert "1 of 2 signatures" in run(f"{line} snapshot-1.json", code=1).err
+    assert "not a snapshot" in run(f"{line} positions.json", code=2).err
+    assert "belong together" in run("snapshot check snapshot.json market.json --trust trust.json", code=2).err
+    run("snapshot build market.json --policy default --domain-size 1024 -o other-snapshot.json")
+    assert (
+        "is another snapshot"
+        in run(line.replace(" snapshot.json", " other-snapshot.json") + " snapshot-both.json", code=1).err
+    )
+    assert folder.is_dir()
+
+
+# Inspect
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("venue.key", ["SECRET", "scrypt (N = 2^14", "chacha20-poly1305"]),
+        ("venue.pub", ["a public key", "possession"]),
+        ("positions.json", ["an attestation of a commitment to positions", "venue", "verifies"]),
+        ("snapshot-both.json", ["an attestation of a snapshot", "main", "verifies"]),
+        ("trust.json", ["a trust file", "main: 2 of oracle, second"]),
+        ("challenge.json", ["a verifier's challenge", "zkmargin/challenge/v1 "]),
+    ],
+)
+def test_inspect_explains_every_new_file(run: Run, name: str, words: list[str]) -> None:
+    out = run(["inspect", name]).out
+    assert all(word in out for word in words), out
+    assert run(["inspect", name, "--json"]).json["format"]
+
+
+def test_expired_challenge_warns_the_prover(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 90_000 * 10**9)
+    assert "deadline has passed" in run(PROVE, "--challenge", "challenge.json", "-o", "late.bin").err
+    assert run("challenge show challenge.json --json").json["open"] is False
+
+
+def test_verifying_bls_attestations_loads_no_cryptography_package(run: Run, folder: Path) -> None:
+    """A cold start stays quick: the package is imported only for Ed25519 and for encrypted keys."""
+    own = "--snapshot snapshot.json --book book.json --opening opening.json --sequence 5 --valid 1h"
+    run(
+        f"attest commitment commitment.json --role collateral --issuer venue --beneficiary desk {own} "
+        "--key venue.key --passphrase-file pass -o bls-collateral.json"
+    )
+    keys = [json.loads((folder / f"{n}.pub").read_text()) for n in ("oracle", "second", "venue")]
+    venue = [{"name": "venue", "signers": ["venue"], "threshold": 1}]
+    save_trust(folder, "bls-trust.json", keys=keys, collateral=venue)
+    words = replaced(replaced(TRUSTED, "trust.json", "bls-trust.json"), "collateral.json", "bls-collateral.json")
+    script = (
+        "import sys; from zkmargin.cli import main; code = main(sys.argv[1:]);"
+        "assert 'cryptography' not in sys.modules; assert 'numba' not in sys.modules; sys.exit(code)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *words, "proof.bin"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
