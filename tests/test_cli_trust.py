@@ -65,8 +65,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"attest snapshot snapshot.json --market market.json --sequence 7 {sign} second.key -o snapshot-2.json",
         "attest combine snapshot-1.json snapshot-2.json --aggregate -o snapshot-both.json",
         f"attest commitment commitment.json --role positions --issuer venue {own} {sign} venue.key -o positions.json",
-        f"attest commitment commitment.json --role collateral --issuer custodian --beneficiary desk {own} {sign} "
-        "custodian.key -o collateral.json",
+        (
+            f"attest commitment commitment.json --role collateral --issuer custodian {own} {sign} custodian.key "
+            "--beneficiary desk -o collateral.json"
+        ),
         "challenge new --audience desk --lifetime 1h -o challenge.json",
     ]
     with pytest.MonkeyPatch.context() as patch:
@@ -88,7 +90,6 @@ VERIFY = [
     "commitment.json",
     "--challenge",
     "challenge.json",
-] + [
     "--also",
     LIMIT,
 ]
@@ -371,7 +372,7 @@ def test_passphrase_is_asked_for_without_echo(folder: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(folder)
-        os.execv(sys.executable, [sys.executable, "-m", "zkmargin", "key", "new", "--name", "x", "-o", "typed.key"])
+        os.execv(sys.executable, [sys.executable, "-m", "zkmargin", "key", "new", "--name", "x", "-o", "typed.key"])  # noqa: S606
     shown = b""
     for prompt in (b"Passphrase", b"Repeat"):
         while prompt not in shown:
@@ -391,7 +392,7 @@ def test_passphrase_is_asked_for_without_echo(folder: Path) -> None:
 # Attesting
 
 
-OWN = "--snapshot snapshot.json --sequence 4 --valid 1h --issuer venue --key venue.key --passphrase-file pass -o made.json"
+OWN = "--snapshot snapshot.json --sequence 4 --valid 1h --issuer venue --key venue.key --passphrase-file pass -o made"
 
 
 def test_signer_recomputes_the_commitment(run: Run, folder: Path) -> None:
@@ -402,7 +403,7 @@ def test_signer_recomputes_the_commitment(run: Run, folder: Path) -> None:
     (folder / "other-book.json").chmod(0o600)
     line = f"attest commitment commitment.json --role positions {OWN} --opening opening.json --book"
     assert "is not to what the book says: do not sign it" in run(f"{line} other-book.json", code=2).err
-    assert not (folder / "made.json").exists()
+    assert not (folder / "made").exists()
     run(f"{line} book.json")
     run("commit book.json --snapshot snapshot.json --alias maker -o c2.json --opening o2.json")
     other = f"attest commitment commitment.json --role positions {OWN} --book book.json --opening o2.json"

@@ -547,6 +547,7 @@ def test_of_many_verifiers_one_accepts_an_answer_to_a_challenge(new_ledger: New,
         assert ledger.open_challenges() == []
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_nothing_is_lost_or_half_there(new_ledger: New, world: World, start: Start) -> None:
     """Killed before and after every statement to the database, its creation's too, and before every commit."""
     recorder = start("challenge", mode="die")
@@ -586,6 +587,7 @@ def assert_sound(where: str, world: World, *, acknowledged: bool) -> None:
         assert ledger.counts() == expected
 
 
+@pytest.mark.slow
 def test_killed_by_the_clock_among_others(new_ledger: New, start: Start) -> None:
     """Writers are killed at odd moments while others go on: whatever anyone was told is recorded, is recorded."""
     where = new_ledger()

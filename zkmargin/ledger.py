@@ -187,7 +187,11 @@ class Ledger:
         if url.get_backend_name() == "postgresql":
             options["isolation_level"] = "REPEATABLE READ"  # one moment's view, and never a reason to begin again
         self._reader = self._engine.execution_options(**options)
-        self._create()
+        try:
+            self._create()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
