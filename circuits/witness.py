@@ -150,10 +150,13 @@ def check(circuit: Circuit, witness: Witness) -> None:
 
 
 def segment_rows(slots: Sequence[int], n: int, s: int) -> Int64Array:
-    """The n rows of segment s of a slot vector, int64; unlisted rows are 0."""
+    """The n rows of segment s of a slot vector, int64; unlisted rows are 0. InputError past 63 bits."""
     rows = np.zeros(n, dtype=np.int64)
     part = slots[s * (n - 1) : (s + 1) * (n - 1)]
-    rows[: len(part)] = part
+    try:
+        rows[: len(part)] = part
+    except OverflowError:
+        raise InputError("a quantity of 2^63 lots or more cannot be committed") from None
     return rows
 
 

@@ -23,7 +23,9 @@ from engine.valuation import MAX_ASSET_PRICE, Valuation
 from formats import Document, InputError, IntArray, Model, Seq
 
 #: Bits of a quantity's bound after rounding up to whole digits.
-MAX_BITS = 63
+MAX_BITS = 72
+#: What a snapshot is built with: columns of a proof hold 64-bit integers with sign.
+MAX_COMMITTED_BITS = 63
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -263,11 +265,11 @@ def check_snapshot(snapshot: Snapshot, market: Market) -> None:
 def whole_digits(bits: int, digit: int) -> int:
     """A bound in bits, rounded up to whole digits. Raises InputError past what a 64-bit integer with sign holds."""
     rounded = -(-bits // digit) * digit
-    if rounded > MAX_BITS:
+    if rounded > MAX_COMMITTED_BITS:
         raise InputError(
-            f"a bound of {bits} bits takes {rounded} bits of whole digits, at most {MAX_BITS}",
+            f"a bound of {bits} bits takes {rounded} bits of whole digits, at most {MAX_COMMITTED_BITS}",
             field="layout",
-            hint=f"ask for at most {MAX_BITS // digit * digit} bits with digits of {digit}",
+            hint=f"ask for at most {MAX_COMMITTED_BITS // digit * digit} bits with digits of {digit}",
         )
     return rounded
 

@@ -140,6 +140,12 @@ def lab() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def golden() -> ModuleType:
+    """Golden proofs and test vectors, ``tests/golden.py``."""
+    return _helper("golden")
+
+
+@pytest.fixture(scope="session")
 def parties() -> ModuleType:
     """Everybody in a netted account across venues, ``tests/parties.py``."""
     return _helper("parties")
@@ -183,7 +189,7 @@ def postgresql_server() -> Iterator[str]:
                 **account,
             )
         try:
-            ready = [programs / "pg_isready", "-q", "-h", folder, "-U", "zkmargin"]
+            ready = [str(programs / "pg_isready"), "-q", "-h", str(folder), "-U", "zkmargin"]
             while subprocess.run(ready, check=False, cwd="/").returncode != 0:
                 if server.poll() is not None:
                     pytest.fail(f"PostgreSQL does not start: {(folder / 'log').read_text()}")

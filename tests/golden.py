@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits.circuit import Circuit, segments
-from circuits.margin import build_circuit, slot_map_digest
+from circuits.margin import slot_map_digest
 from circuits.system import Form, System
 from circuits.witness import Witness, assign
 from crypto.field import r
@@ -53,7 +53,7 @@ def draws(seed: str) -> Callable[[], int]:
 
 @dataclass(frozen=True)
 class Golden:
-    """A golden proof's public side, by its files: ``NAME.snapshot.json``, ``NAME.commitment-I.json``, ``NAME.proof``."""
+    """A golden proof's public side. Files: ``NAME.snapshot.json``, ``NAME.commitment-I.json``, ``NAME.proof``."""
 
     name: str
     claim: Claim
@@ -89,11 +89,11 @@ GOLDEN = (
         Claim(5, 4),
         "to: Börse".encode(),
         (
+            "collateral USDC >= 250000",
+            "gross-exposure ETH <= 4000",
             "headroom >= 1000.5",
             "net-exposure BTC <= 120.25",
-            "gross-exposure ETH <= 4000",
             "position BTC-PERPETUAL <= 50.5",
-            "collateral USDC >= 250000",
         ),
         3,
     ),
@@ -139,7 +139,9 @@ GATES_BOOK = BookLots((1, -2, 3), (40, 3))
 def gates_statement() -> Statement:
     """The statement of the golden proof with gates."""
     commitment = Commitment.parse((FOLDER / "gates.commitment-0.json").read_bytes())
-    return Statement(embedded(), bytes(range(32)), Circuit.freeze(gates_system(), 2), Claim(), commitment.parts, b"gates")
+    return Statement(
+        embedded(), bytes(range(32)), Circuit.freeze(gates_system(), 2), Claim(), commitment.parts, b"gates"
+    )
 
 
 # --- the vector file ----------------------------------------------------------------------------------------
@@ -184,6 +186,10 @@ class Inputs:
 def inputs(group: dict[str, Any], case: dict[str, Any]) -> Inputs:
     """A case with the group's defaults filled in and its files read."""
     given = {**group["defaults"], **case}
+    proof = bytes.fromhex(given["proof"])
+    if "patch" in given:
+        start, new = given["patch"]["offset"], bytes.fromhex(given["patch"]["bytes"])
+        proof = proof[:start] + new + proof[start + len(new) :]
     commitments = (
         text.encode() if (text := entry).startswith("{") else (FOLDER / entry).read_bytes()
         for entry in given["commitments"]
@@ -195,7 +201,7 @@ def inputs(group: dict[str, Any], case: dict[str, Any]) -> Inputs:
         given["requirement"],
         tuple(given["limits"]),
         bytes.fromhex(given["context"]),
-        bytes.fromhex(given["proof"]),
+        proof,
     )
 
 
@@ -257,15 +263,15 @@ def _book_snapshots() -> dict[str, tuple[Snapshot, list[BookLots]]]:
         "groups": [0, 0, 1, 1, 0],
         "risk": [[300, -700, 200], [-650, 210, 90], [100, 130, -140], [-100, 20, 80], [55, -60, 0]],
         "charges": [20, 0, 10, 5, 15],
-        "marks": [700, -200, 0, 90, 1000],
-        "assets": [(900, 1000, 30, True), (800, 800, 12, False)],
+        "marks": [700, 200, 0, 90, 1000],
+        "assets": [(900, 1000, 32, True), (800, 800, 12, False)],
     }
     twenty = {
         "groups": [i % 2 for i in range(20)],
         "risk": [[(7 * i) % 23 - 11, (5 * i) % 17 - 8] for i in range(20)],
         "charges": [i % 3 for i in range(20)],
-        "marks": [(11 * i) % 31 - 15 for i in range(20)],
-        "assets": [(1, 1, 30, True), (9, 10, 10, True)],
+        "marks": [(11 * i) % 31 for i in range(20)],
+        "assets": [(1, 1, 32, True), (9, 10, 8, True)],
     }
     market = example_market("2026-11-20T12:00:00Z")
     kept: list[Any] = []
@@ -283,9 +289,15 @@ def _book_snapshots() -> dict[str, tuple[Snapshot, list[BookLots]]]:
         return BookLots(positions, tuple(balance if j == cash else 0 for j in range(len(default.collateral))))
 
     return {
-        "range-proved": (lab.snapshot(**five), [BookLots((1, -2, 0, 3, -1), (4000, 3))]),
-        "attested": (lab.snapshot(**{**five, "charges": None}, range_proved=False), [BookLots((5, -9, 2, 0, 1), (400_000, 0))]),
-        "two-segments": (lab.snapshot(**twenty, bits=8), [BookLots(tuple((3 * i) % 7 - 3 for i in range(20)), (90_000_000, -2))]),
+        "range-proved": (lab.snapshot(**five), [BookLots((1, -2, 0, 3, -1), (40_000, 3))]),
+        "attested": (
+            lab.snapshot(**{**five, "charges": None}, range_proved=False),
+            [BookLots((5, -9, 2, 0, 1), (400_000, 0))],
+        ),
+        "two-segments": (
+            lab.snapshot(**twenty, bits=8),
+            [BookLots(tuple((3 * i) % 7 - 3 for i in range(20)), (90_000_000, -2))],
+        ),
         "default-policy": (default, [venue(1, 0), venue(-3, 2 * 10**9), venue(1, 10**9)]),
     }
 
@@ -365,7 +377,9 @@ def main(arguments: list[str]) -> int:
     there = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
     changed = sorted(name for name in {*files, *there} if files.get(name) != there.get(name))
     if arguments == ["--check"]:
-        sys.stdout.write("".join(f"differs: {name}\n" for name in changed) or "the golden files are as they were made\n")
+        sys.stdout.write(
+            "".join(f"differs: {name}\n" for name in changed) or "the golden files are as they were made\n"
+        )
         return int(bool(changed))
     for name in changed:
         if name in files:

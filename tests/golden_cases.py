@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import lab
+from golden import GOLDEN, Golden, Made, draws, loose
 
+from circuits.margin import build_circuit
+from circuits.witness import assign
 from crypto.domain import Domain
-from crypto.field import inverse, r
+from crypto.field import r
 from crypto.group import G1_INFINITY, decode_g1, encode_g1
 from crypto.srs import embedded
 from engine.book import BookLots
+from engine.limits import Limit
 from engine.snapshot import Snapshot
-from circuits.witness import assign
-from golden import GOLDEN, Golden, Made, draws, loose
 from prover.openings import commit_vector
 from verifier.proof import HEADER_BYTES, decode_proof, encode_proof, header
 
@@ -69,23 +71,27 @@ class Case:
     changes: dict[str, Any]
 
 
-def vector_document(made: dict[str, tuple[Golden, Snapshot, Made, BookLots]], files: dict[str, bytes]) -> dict[str, Any]:
+def vector_document(
+    made: dict[str, tuple[Golden, Snapshot, Made, BookLots]], files: dict[str, bytes]
+) -> dict[str, Any]:
     """The document, with its cases numbered."""
-    groups, number = [], 0
+    groups: list[dict[str, Any]] = []
+    number = 0
     for golden, snapshot, case, lots in made.values():
         cases = [
             *_same(golden, files),
             *_bytes(golden, case),
-            *_statements(golden, files, made),
+            *_statements(golden, made),
             *_commitments(golden, files, case),
         ]
         if golden.name in ("range-proved", "attested"):
-            cases += _soundness(golden, case, lots)
+            cases += _soundness(case, lots)
         tests = []
         for entry in cases:
             number += 1
             result = {"result": "invalid" if entry.error else "valid"} | ({"error": entry.error} if entry.error else {})
-            tests.append({"tcId": number, "comment": entry.comment, "flags": list(entry.flags)} | entry.changes | result)
+            changes = _compact(entry.changes, case.proof)
+            tests.append({"tcId": number, "comment": entry.comment, "flags": list(entry.flags)} | changes | result)
         defaults = {
             "snapshot": f"{golden.name}.snapshot.json",
             "commitments": golden.commitment_files(),
@@ -118,6 +124,19 @@ def vector_document(made: dict[str, tuple[Golden, Snapshot, Made, BookLots]], fi
         },
         "testGroups": groups,
     }
+
+
+def _compact(changes: dict[str, Any], proof: bytes) -> dict[str, Any]:
+    """A proof that differs from the group's in one short span is written as that span."""
+    other = bytes.fromhex(changes.get("proof", ""))
+    if "proof" not in changes or len(other) != len(proof):
+        return changes
+    differing = [i for i, (a, b) in enumerate(zip(proof, other, strict=True)) if a != b]
+    first, last = differing[0], differing[-1]
+    if last - first > len(proof) // 2:
+        return changes
+    rest = {key: value for key, value in changes.items() if key != "proof"}
+    return rest | {"patch": {"offset": first, "bytes": other[first : last + 1].hex()}}
 
 
 def lab_digest(case: Made) -> str:
@@ -159,8 +178,17 @@ def _bytes(golden: Golden, case: Made) -> Iterator[Case]:
     yield bad("a zero byte more", "Length", data + b"\0")
     yield bad("only the header", "Length", data[:HEADER_BYTES])
     yield bad("twice", "Length", data + data)
-    yield bad("a point more", "Length", data[:HEADER_BYTES] + data[HEADER_BYTES : HEADER_BYTES + 48] + data[HEADER_BYTES:])
-    for at, name in ((0, "magic"), (9, "version"), (10, "curve"), (11, "kind"), (12, "setup digest"), (43, "setup digest, last bit")):
+    yield bad(
+        "a point more", "Length", data[:HEADER_BYTES] + data[HEADER_BYTES : HEADER_BYTES + 48] + data[HEADER_BYTES:]
+    )
+    for at, name in (
+        (0, "magic"),
+        (9, "version"),
+        (10, "curve"),
+        (11, "kind"),
+        (12, "setup digest"),
+        (43, "setup digest, last bit"),
+    ):
         yield bad(f"header: {name}", "Header", data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     yield bad("header: version 256", "Header", data[:8] + b"\1\0" + data[10:])
     yield bad("header: setup digest all zero", "Header", data[:12] + bytes(32) + data[HEADER_BYTES:])
@@ -182,10 +210,14 @@ def _bytes(golden: Golden, case: Made) -> Iterator[Case]:
         yield bad(f"{name}: outside the subgroup", "Subgroup", put(places[i], bytes([0x80]) + bytes(46) + b"\x04"))
         yield bad(f"{name}: off the curve", "OffCurve", put(places[i], bytes([0x80]) + bytes(46) + b"\x01"))
         yield bad(f"{name}: x = p", "FieldBoundary", put(places[i], (P | 1 << 383).to_bytes(48, "big")))
-        yield bad(f"{name}: without the compression flag", "PointFlags", put(places[i], (x & ~(1 << 383)).to_bytes(48, "big")))
+        yield bad(
+            f"{name}: without the compression flag", "PointFlags", put(places[i], (x & ~(1 << 383)).to_bytes(48, "big"))
+        )
         yield bad(f"{name}: sign turned", "Sign", put(places[i], (x ^ 1 << 381).to_bytes(48, "big")), "argument")
         other = points[(i + 1) % len(points)][1]
-        yield bad(f"{name}: that of {points[(i + 1) % len(points)][0]}", "ModifiedElement", put(places[i], other), "argument")
+        yield bad(
+            f"{name}: that of {points[(i + 1) % len(points)][0]}", "ModifiedElement", put(places[i], other), "argument"
+        )
     for at, name in ((places[0], points[0][0]), (places[-1], "W'")):
         yield bad(f"{name}: 48 zero bytes", "PointFlags", put(at, bytes(48)))
         yield bad(f"{name}: infinity with the sign bit", "Infinity", put(at, b"\xe0" + bytes(47)))
@@ -214,29 +246,47 @@ def _bytes(golden: Golden, case: Made) -> Iterator[Case]:
 # --- another statement --------------------------------------------------------------------------------------
 
 
-def _statements(
-    golden: Golden, files: dict[str, bytes], made: dict[str, tuple[Golden, Snapshot, Made, BookLots]]
-) -> Iterator[Case]:
+def _statements(golden: Golden, made: dict[str, tuple[Golden, Snapshot, Made, BookLots]]) -> Iterator[Case]:
     def bad(comment: str, flag: str, error: str = "argument", **changes: Any) -> Case:
         return Case(comment, (flag,), error, changes)
 
     other = "maintenance" if golden.claim.requirement == "initial" else "initial"
     yield bad("the other requirement", "OtherClaim", requirement=other)
-    yield bad("a weaker claim", "OtherClaim", claim=f"{golden.claim.num}/{golden.claim.den + 1}" if golden.claim.num != 3 else "1/1")
+    yield bad(
+        "a weaker claim",
+        "OtherClaim",
+        claim=f"{golden.claim.num}/{golden.claim.den + 1}" if golden.claim.num != 3 else "1/1",
+    )
     yield bad("a stronger claim", "OtherClaim", claim="7/2")
     yield bad("claim 0", "Range", "inputs", claim="0/1")
     yield bad("claim of 2^16", "Range", "inputs", claim="65536/1")
     yield bad("claim below 0", "Range", "inputs", claim="-1/1")
     yield bad("no such requirement", "OtherClaim", "inputs", requirement="final")
-    yield bad("a zero byte as context" if not golden.context else "no context", "OtherContext", context="" if golden.context else "00")
+    yield bad(
+        "a zero byte as context" if not golden.context else "no context",
+        "OtherContext",
+        context="" if golden.context else "00",
+    )
     yield bad("a context with one byte more", "OtherContext", context=(golden.context + b"\0").hex())
     yield bad("a context of 1025 bytes", "Range", "inputs", context=bytes(1025).hex())
     limits = list(golden.limits)
-    yield bad("a limit more", "OtherLimits", "argument", limits=[*limits, "headroom >= 0"])
+    yield bad(
+        "a limit more",
+        "OtherLimits",
+        _refusal(made[golden.name], [*limits, "headroom >= 0"]),
+        limits=[*limits, "headroom >= 0"],
+    )
     if limits:
-        yield bad("the last limit left out", "OtherLimits", limits=limits[:-1])
-        yield bad("limits in another order", "OtherLimits", limits=limits[::-1])
-        yield bad("a limit changed", "OtherLimits", limits=["headroom >= 1000", *limits[1:]])
+        yield bad(
+            "the last limit left out", "OtherLimits", _refusal(made[golden.name], limits[:-1]), limits=limits[:-1]
+        )
+        yield bad(
+            "a limit twice",
+            "OtherLimits",
+            _refusal(made[golden.name], [*limits, limits[0]]),
+            limits=[*limits, limits[0]],
+        )
+        yield bad("a limit changed", "OtherLimits", limits=[text.replace("1000.5", "1000") for text in limits])
         yield bad("a limit on an unknown name", "OtherLimits", "inputs", limits=["position NONE <= 1"])
     for foreign in GOLDEN:
         if foreign.name != golden.name:
@@ -247,6 +297,13 @@ def _statements(
         # the same slots: another circuit, so another length of proofs
         error = "proof"
     yield bad(f"the snapshot of {foreign.name}", "OtherSnapshot", error, snapshot=f"{foreign.name}.snapshot.json")
+
+
+def _refusal(made: tuple[Golden, Snapshot, Made, BookLots], limits: list[str]) -> str:
+    """A proof is too short or too long for a circuit of another shape."""
+    golden, snapshot, case, _ = made
+    circuit = build_circuit(snapshot, golden.claim, [Limit.parse(text) for text in limits])
+    return "argument" if circuit.shape == case.circuit.shape else "proof"
 
 
 # --- commitments --------------------------------------------------------------------------------------------
@@ -266,7 +323,9 @@ def _commitments(golden: Golden, files: dict[str, bytes], case: Made) -> Iterato
 
     points = first["parts"][0]["points"]
     yield bad("another alias", "OtherCommitment", part(alias="somebody else"), "argument")
-    yield bad("another bound, within the range", "OtherCommitment", part(bits=first["parts"][0]["bits"] - 1), "argument")
+    yield bad(
+        "another bound, within the range", "OtherCommitment", part(bits=first["parts"][0]["bits"] - 1), "argument"
+    )
     opposite = encode_g1(-decode_g1(bytes.fromhex(points[0]))).hex()
     yield bad("the opposite book", "OtherCommitment", part(points=[opposite, *points[1:]]), "argument")
     swapped = [p["points"] for p in first["parts"][::-1]]
@@ -278,7 +337,11 @@ def _commitments(golden: Golden, files: dict[str, bytes], case: Made) -> Iterato
     yield bad("a part given twice", "PartTwice", {**first, "parts": [*first["parts"], first["parts"][0]]})
     renamed = {**first["parts"][0], "alias": "again"}
     yield bad("a part given twice under two names", "PartTwice", {**first, "parts": [*first["parts"], renamed]})
-    mirror = {**first["parts"][0], "alias": "mirror", "points": [encode_g1(-decode_g1(bytes.fromhex(x))).hex() for x in points]}
+    mirror = {
+        **first["parts"][0],
+        "alias": "mirror",
+        "points": [encode_g1(-decode_g1(bytes.fromhex(x))).hex() for x in points],
+    }
     cancels = "inputs" if not rest else "argument"
     yield bad("a part and its opposite", "PartTwice", {**first, "parts": [*first["parts"], mirror]}, cancels)
     if not rest:
@@ -302,19 +365,26 @@ def _commitments(golden: Golden, files: dict[str, bytes], case: Made) -> Iterato
     if golden.name != "range-proved":
         return
     yield bad("upper-case hex", "StrictJson", part(points=[points[0].upper(), *points[1:]]))
-    for value, flag in ((0, "Range"), (73, "Range"), (-1, "Range"), (True, "StrictJson"), ("8", "StrictJson"), (None, "StrictJson")):
+    for value, flag in (
+        (0, "Range"),
+        (73, "Range"),
+        (-1, "Range"),
+        (True, "StrictJson"),
+        ("8", "StrictJson"),
+        (None, "StrictJson"),
+    ):
         yield bad(f"bits: {value!r}", flag, part(bits=value))
-    text = _text(first)
+    text, bits = _text(first), f'"bits":{first["parts"][0]["bits"]}'
     for old, new, comment in (
-        ('"bits":8', '"bits":8.0', "1.0 for 1"),
-        ('"bits":8', '"bits":8e0', "an exponent"),
-        ('"bits":8', '"bits":NaN', "NaN"),
-        ('"bits":8', '"bits":Infinity', "Infinity"),
-        ('"bits":8', '"bits":08', "a leading zero"),
-        ('"bits":8', '"bits":-0', "-0"),
-        ('"bits":8', '"bits":٨', "digits that are not ASCII"),
-        ('"bits":8', '"bits":8,"bits":8', "a key twice"),
-        ('"bits":8', '"bits":8,"more":1', "an unknown key"),
+        (bits, '"bits":8.0', "1.0 for 1"),
+        (bits, '"bits":8e0', "an exponent"),
+        (bits, '"bits":NaN', "NaN"),
+        (bits, '"bits":Infinity', "Infinity"),
+        (bits, '"bits":08', "a leading zero"),
+        (bits, '"bits":-0', "-0"),
+        (bits, '"bits":٨', "digits that are not ASCII"),
+        (bits, f"{bits},{bits}", "a key twice"),
+        (bits, f'{bits},"more":1', "an unknown key"),
         ('{"format"', '{"format":"zkmargin/commitment/v1","format"', "the format twice"),
         ("commitment/v1", "commitment/v2", "another version"),
         ('"role":"positions"', '"role":"both"', "no such role"),
@@ -329,7 +399,7 @@ def _commitments(golden: Golden, files: dict[str, bytes], case: Made) -> Iterato
 # --- a prover without checks --------------------------------------------------------------------------------
 
 
-def _soundness(golden: Golden, case: Made, lots: BookLots) -> Iterator[Case]:
+def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
     circuit = case.circuit
     n, digest = circuit.n, embedded().digest
 
@@ -346,10 +416,15 @@ def _soundness(golden: Golden, case: Made, lots: BookLots) -> Iterator[Case]:
     false = recommitted(honest, witness)
     yield bad("a claim that is short, its slack said to be 0", "FalseClaim", false, lab.cheat(false))
     short = -claim_value(circuit, witness)
-    low, *_ = circuit.digit_cells[circuit.equations[-1].slack]
+    low, *_ = circuit.digit_cells[circuit.equations[-1].slack or 0]
     column, row, _ = low
     cells = {f"digits[{column}]": {row: -short}}
-    yield bad("a slack below 0: its lowest digit is negative in the field", "FalseClaim", false, lab.cheat(false, lab.swap(cells)))
+    yield bad(
+        "a slack below 0: its lowest digit is negative in the field",
+        "FalseClaim",
+        false,
+        lab.cheat(false, lab.swap(cells)),
+    )
     J = len(circuit.equations)
     rho = lab.challenges(false.statement, lab.cheat(false)).rho
     missing = pow(rho, J - 1, r) * short % r
@@ -394,10 +469,41 @@ def _soundness(golden: Golden, case: Made, lots: BookLots) -> Iterator[Case]:
         other = replace(case.witness, long=(case.witness.long[0] + 1, *case.witness.long[1:]))
         lying = replace(honest, witness=other)
         yield bad("digits of one lot more than is committed", "OtherDigits", lying, lab.cheat(lying))
+    yield _upper_case(case, honest)
     toy = lab.known_tau(powers=n + 8)
-    dressed = header(digest) + encode_proof(lab.cheat(replace(honest, statement=replace(case.statement, srs=toy))), toy.digest)[HEADER_BYTES:]
-    yield Case("made under a known tau, the ceremony's digest in its header", ("OtherSetup",), "argument", {"proof": dressed.hex()})
-    yield Case("made under a known tau", ("OtherSetup",), "proof", {"proof": (header(toy.digest) + dressed[HEADER_BYTES:]).hex()})
+    dressed = (
+        header(digest)
+        + encode_proof(lab.cheat(replace(honest, statement=replace(case.statement, srs=toy))), toy.digest)[
+            HEADER_BYTES:
+        ]
+    )
+    yield Case(
+        "made under a known tau, the ceremony's digest in its header",
+        ("OtherSetup",),
+        "argument",
+        {"proof": dressed.hex()},
+    )
+    yield Case(
+        "made under a known tau",
+        ("OtherSetup",),
+        "proof",
+        {"proof": (header(toy.digest) + dressed[HEADER_BYTES:]).hex()},
+    )
+
+
+def _upper_case(case: Made, honest: Any) -> Case:
+    """The collateral counted twice, the second time with its point in upper-case hex; the proof is of twice as much."""
+    part = next(part for part in case.statement.parts if part.role == "collateral")
+    again = part.model_construct(**{**dict(part), "points": tuple(point.upper() for point in part.points)})
+    statement = replace(case.statement, parts=tuple(sorted((*case.statement.parts, again), key=type(part).canonical)))
+    twice = tuple(2 * x for x in case.witness.collateral)
+    blinders = {key: b * (2 if key[0] == "collateral" else 1) % r for key, b in case.blinders.items()}
+    positions = case.witness.positions
+    double = replace(honest, statement=statement, witness=assign(case.circuit, positions, twice), blinders=blinders)
+    documents = [{"format": "zkmargin/commitment/v1", "srs": embedded().digest.hex(), "domain_size": case.circuit.n}]
+    documents[0]["parts"] = [p.model_dump(mode="json") for p in statement.parts]
+    changes = {"proof": lab.encode(double, lab.cheat(double)).hex(), "commitments": [_text(documents[0])]}
+    return Case("collateral counted twice, once in upper-case hex", ("PartTwice",), "inputs", changes)
 
 
 def claim_value(circuit: Any, witness: Any) -> int:
@@ -470,6 +576,13 @@ def vector_schema() -> dict[str, Any]:
             "comment": text,
             "flags": {"type": "array", "minItems": 1, "items": text, "description": "keys of notes"},
             **inputs,
+            "patch": {
+                "type": "object",
+                "description": "the group's proof with these bytes in place of as many from the offset on",
+                "required": ["offset", "bytes"],
+                "additionalProperties": False,
+                "properties": {"offset": {"type": "integer", "minimum": 0}, "bytes": hexadecimal},
+            },
             "result": {"enum": ["valid", "invalid"]},
             "error": {
                 "enum": ["inputs", "proof", "argument"],
@@ -485,7 +598,12 @@ def vector_schema() -> dict[str, Any]:
             "name": text,
             "domainSize": {"type": "integer"},
             "statementDigest": {**hexadecimal, "description": "of every valid case of the group"},
-            "defaults": {"type": "object", "required": list(inputs), "additionalProperties": False, "properties": inputs},
+            "defaults": {
+                "type": "object",
+                "required": list(inputs),
+                "additionalProperties": False,
+                "properties": inputs,
+            },
             "tests": {"type": "array", "items": case},
         },
     }

@@ -130,7 +130,7 @@ def read_commitment(text: bytes) -> Json:
         require(isinstance(part, dict) and set(part) == {"role", "alias", "slot_map", "points", "bits"}, "commitment")
         require(part["role"] in ("positions", "collateral"), "commitment: role")
         require(isinstance(part["alias"], str) and 1 <= len(part["alias"]) <= 200, "commitment: alias")
-        require(type(part["bits"]) is int and 1 <= part["bits"] <= 64, "commitment: bits")
+        require(type(part["bits"]) is int and 1 <= part["bits"] <= 72, "commitment: bits")
         require(isinstance(part["points"], list) and 1 <= len(part["points"]) <= 4096, "commitment: points")
         good = all(isinstance(point, str) and re.fullmatch("[0-9a-f]{96}", point) for point in part["points"])
         require(good, "commitment: points")

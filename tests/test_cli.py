@@ -22,8 +22,8 @@ from engine.book import Book
 from engine.example import example_book, example_market
 from engine.snapshot import Snapshot
 from formats import VerificationError, load_document, save_document
+from zkmargin.batch import CLOCK_SKEW_MS, check_age
 from zkmargin.cli import COMMANDS, cli, main
-from zkmargin.commands.verify import CLOCK_SKEW_MS, check_age
 from zkmargin.options import Command
 
 TIME = "2026-01-02T03:04:05Z"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -249,7 +251,8 @@ def test_prove_also(run: Run, folder: Path) -> None:
     out = run(PROVE, *two, "-o", "two.bin").out
     assert f"and {LIMIT}" in out
     words = ["verify", "--snapshot", "snapshot.json", "--commitment", "commitment.json"]
-    run(words, *two[2:], *two[:2], "two.bin")
+    run(words, *two, "two.bin")
+    run(words, *two[2:], *two[:2], "two.bin", code=1)
     run(words, "two.bin", code=1)
     check = ["check", "--snapshot", "snapshot.json", "--book", "book.json"]
     assert "kept: headroom >= 1" in run(check, *two).out
@@ -508,3 +511,33 @@ def test_verifying_bls_attestations_loads_no_cryptography_package(run: Run, fold
         [sys.executable, "-c", script, *words, "proof.bin"], cwd=folder, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+# The walk-through of the documentation
+
+
+def test_walk_through_of_the_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command of docs/trust.md, in its order, on files that exist only once the text has made them."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / "trust.md").read_text()
+    lines = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("    zkmargin ")]
+    assert {" ".join(line[:1]) for line in lines} >= {"key", "attest", "challenge", "prove", "verify", "snapshot"}
+    market = example_market(format_time(time.time_ns() // 1_000_000 // 1000 * 1000))
+    book = example_book(market)
+    save_document(market, tmp_path / "market.json")
+    save_document(Book(positions=book["positions"]), tmp_path / "venue-record.json")
+    save_document(Book(collateral=book["collateral"]), tmp_path / "custody-record.json")
+    (tmp_path / "pass").write_text(f"{WORDS}\n")
+    (tmp_path / "pass").chmod(0o600)
+    monkeypatch.chdir(tmp_path)
+    quick_scrypt(monkeypatch)
+    for line in lines:
+        if line[0] == "snapshot" and line[1] == "build":
+            names = ("oracle", "venue", "custodian")
+            template = text[text.index('    {"format": "zkmargin/trust/v1"') :].split("\n\n", 1)[0]
+            trust = json.loads(re.sub(r'"keys": \[.*?\]', '"keys": []', template))
+            trust["keys"] = [json.loads((tmp_path / f"{name}.public.json").read_text()) for name in names]
+            (tmp_path / "trust.json").write_text(json.dumps(trust))
+        signs = line[:2] == ["key", "new"] or {"--key", "--receipt-key"} & set(line)
+        assert main([*line, *(["--passphrase-file", "pass"] if signs else [])]) == 0, (line, capsys.readouterr().err)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Connection, insert, update
 
 from crypto import ed25519
 from crypto.keys import PublicKey, Signer
@@ -378,7 +378,7 @@ def test_a_conflict_that_never_ends_is_reported(ledger: Ledger, monkeypatch: pyt
     monkeypatch.setattr(module, "MAX_ATTEMPTS", 3)
     attempts = []
 
-    def clash(connection: module.Connection) -> None:
+    def clash(connection: Connection) -> None:
         attempts.append(1)
         connection.execute(insert(module._meta).values(key="schema", value="again"))
 

@@ -126,3 +126,9 @@ def test_too_many_limits_are_refused(snapshot: Snapshot) -> None:
 def test_text_round_trip() -> None:
     for text in ("headroom >= 100", "net-exposure BTC <= 241/2", "position BTC-PERPETUAL <= 50"):
         assert str(Limit.parse(text.replace("241/2", "120.5"))) == text
+
+
+def test_a_quantity_past_64_bits_cannot_be_committed(snapshot: Snapshot, lots: BookLots) -> None:
+    wide = BookLots(lots.positions, (2**63, *lots.collateral[1:]))
+    with pytest.raises(InputError, match="cannot be committed"):
+        commit_book(snapshot, wide)

@@ -8,7 +8,7 @@ commitments that come from someone you trust for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from py_arkworks_bls12381 import G1Point
 from pydantic import Field
@@ -24,7 +24,8 @@ from formats.canonical import canonical_bytes
 Role = Literal["positions", "collateral"]
 ROLES: tuple[Role, ...] = ("positions", "collateral")
 _HEX32 = r"^[0-9a-f]{64}$"
-_HEX_G1 = r"^[0-9a-f]{96}$"
+#: One text for one point: parts that are the same are seen to be the same.
+PointHex = Annotated[str, Field(pattern=r"^[0-9a-f]{96}$")]
 
 
 class CommitmentPart(Model):
@@ -41,7 +42,7 @@ class CommitmentPart(Model):
     role: Role
     alias: str = Field(min_length=1, max_length=200)
     slot_map: str = Field(pattern=_HEX32)
-    points: Seq[str] = Field(min_length=1, max_length=4096)
+    points: Seq[PointHex] = Field(min_length=1, max_length=4096)
     bits: int = Field(ge=1, le=MAX_BITS)
 
     def canonical(self) -> bytes:

@@ -31,7 +31,7 @@ NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "No
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "See everything work on an example, and fail where it must."),
     "market": ("market", "Import market data."),
-    "policy": ("policy", "List and show margin policies."),
+    "policy": ("policy", "List, show and check margin policies."),
     "snapshot": ("snapshot", "Build, show and check risk snapshots."),
     "margin": ("margin", "The margin of a book."),
     "commit": ("commit", "Commit to a book: a public commitment, a secret opening."),
@@ -42,7 +42,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "challenge": ("challenge", "Ask for a proof made now, for you, that counts once."),
     "check": ("check", "Whether a claim holds for a book, in words."),
     "prove": ("prove", "Prove that a committed book meets a claim."),
-    "verify": ("verify", "Verify a proof."),
+    "verify": ("verify", "Verify a proof, or several of one statement."),
+    "verify-batch": ("verify_batch", "Verify proofs of many statements together."),
     "ledger": ("ledger", "What was accepted: status, check, export."),
     "inspect": ("inspect", "Explain any file of ours."),
     "srs": ("srs", "The structured reference string."),

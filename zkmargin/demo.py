@@ -37,7 +37,7 @@ from verifier import Commitment, Statement, verify
 from verifier.proof import HEADER_BYTES
 from zkmargin import terminal
 from zkmargin.runtime import compile_note
-from zkmargin.show import margin_view
+from zkmargin.show_margin import margin_view
 from zkmargin.words import claim_words, layout_facts, not_guaranteed_lines, statement_facts, statement_lines
 
 #: Marks a folder as the demo's own: another folder that is not empty is left alone.

@@ -1,4 +1,4 @@
-"""What signed documents, keys, trust files, challenges and receipts say, for ``zkmargin inspect``."""
+"""What signed documents, keys, trust files, challenges, receipts and updates say, for ``zkmargin inspect``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from crypto.keys import PublicKey, SecretKey, fingerprint
 from crypto.signatures import Signature
+from engine.fills import Fills
 from formats import Document
 from verifier.attest import Attestation, Challenge, Receipt, Rule, SnapshotPayload, Trust
+from verifier.updates import Migration, MigrationPart, Update, UpdatePart
 
 Facts = dict[str, Any]
 
@@ -98,11 +100,48 @@ def receipt(document: Receipt) -> Facts:
     }
 
 
+def fills(document: Fills) -> Facts:
+    """Fills: how many, never what."""
+    return {
+        "what": "SECRET: fills, what changed in a book. Their quantities are not shown",
+        "positions": "not renewed" if document.positions is None else len(document.positions),
+        "balances": "not renewed" if document.collateral is None else len(document.collateral),
+    }
+
+
+def update(document: Update) -> Facts:
+    """An update; its increments are not shown."""
+    return {
+        "what": "SECRET: an update, from the holder of a commitment to the party that attests it, and to nobody else",
+        "srs_digest": document.srs,
+        "domain_size": document.domain_size,
+        "parts": [_step(part) for part in document.parts],
+    }
+
+
+def migration(document: Migration) -> Facts:
+    """A migration; its blinders are not shown."""
+    return {
+        "what": "SECRET: a migration, from the holder of a commitment to the party that attests it, and to nobody else",
+        "srs_digest": document.srs,
+        "domain_size": document.domain_size,
+        "slot_maps": dict(document.slot_maps),
+        "parts": [_step(part) for part in document.parts],
+    }
+
+
+def _step(part: UpdatePart | MigrationPart) -> Facts:
+    return {"role": part.role, "alias": part.alias, "before": list(part.before), "after": list(part.after)}
+
+
 EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Attestation, attestation),
     (Challenge, challenge),
+    (Fills, fills),
+    (Migration, migration),
     (PublicKey, public_key),
     (Receipt, receipt),
     (SecretKey, secret_key),
     (Trust, trust),
+    (Update, update),
 )

@@ -104,7 +104,7 @@ def also_option(function: F) -> F:
         "also_texts",
         multiple=True,
         metavar="LIMIT",
-        help='A further claim, "net-exposure BTC <= 120.5" or "headroom >= 100000"; several may be given.',
+        help='A further claim, "net-exposure BTC <= 120.5" or "headroom >= 100000"; several add up, in one order for prover and verifier.',
     )(function)
 
 
@@ -123,6 +123,18 @@ def key_option(function: F) -> F:
     function = passphrase_option(function)
     return click.option("--key", "key_path", required=True, metavar="FILE", help="The secret key to sign with.")(
         function
+    )
+
+
+def ledger_option(*, required: bool) -> Callable[[F], F]:
+    """``--ledger WHERE``."""
+    return click.option(
+        "--ledger",
+        "ledger_where",
+        required=required,
+        metavar="WHERE",
+        help="The ledger: an SQLite file, made when it is missing, or postgresql://USER@HOST/DATABASE. A password "
+        "belongs into PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
     )
 
 
@@ -162,14 +174,14 @@ def context_of(text: str, challenge_path: str | None) -> tuple[bytes, Challenge 
 
 
 def parse_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
-    """The limits of ``--also``, in canonical order: it is part of the statement. Raises InputError."""
+    """The limits of ``--also``, in the order that they were given in. Raises InputError."""
     limits = []
     for text in texts:
         try:
             limits.append(Limit.parse(text))
         except InputError as error:
             raise InputError(error.reason, file="--also", hint=error.hint) from None
-    return tuple(sorted(limits, key=str))
+    return tuple(limits)
 
 
 def parse_age(text: str, option: str = "--max-age") -> int:

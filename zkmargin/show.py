@@ -14,12 +14,12 @@ from rich.text import Text
 from circuits import build_circuit
 from engine.components import SCALE_BP, PublishedHaircuts, PublishedWorstScenario
 from engine.decimals import from_units
-from engine.margin import Claim, MarginReport
+from engine.margin import Claim
 from engine.policy import Policy
 from engine.snapshot import Snapshot
 from engine.valuation import MONEY_DECIMALS
 from zkmargin.terminal import safe
-from zkmargin.words import layout_facts, money, snapshot_facts
+from zkmargin.words import layout_facts, snapshot_facts
 
 PIPE_WIDTH = 120
 
@@ -67,79 +67,6 @@ class Section:
         """Print it."""
         out.print(Text(safe(self._title), style="bold"))
         out.print(self._table)
-
-
-# --- margin ---------------------------------------------------------------------------------------------------------
-
-
-def margin_view(snapshot: Snapshot, report: MarginReport, other: MarginReport, *, legs: int | None = None) -> None:
-    """A margin report: requirement and what sets it, equity, headroom, what netting saves, each leg.
-
-    Args:
-        snapshot: names the currency.
-        report: the requirement in full.
-        other: the other requirement, for its total.
-        legs: show only so many of the largest contributions.
-    """
-    out = console()
-    out.print(Text(safe(f"{snapshot.name}: amounts in {snapshot.quote}, rounded down to the cent"), style="bold"))
-    _requirement_table(report).show(out)
-    _equity_table(report, other).show(out)
-    _comparison_table(report).show(out)
-    _legs_table(report, legs).show(out)
-
-
-def _requirement_table(report: MarginReport) -> Section:
-    components = list(dict.fromkeys(name for group in report.groups for name in group.components))
-    result = Section(
-        f"{report.requirement.capitalize()} requirement", "Group", "Set by", *(f">{c}" for c in components), ">Charge"
-    )
-    for group in report.groups:
-        amounts = [money(group.components[c]) if c in group.components else "" for c in components]
-        result.row(group.group, group.label, *amounts, money(group.charge))
-    for addition in report.additions:
-        result.row("", addition.component, *("" for _ in components), money(addition.amount))
-    result.row("Total", "", *("" for _ in components), money(report.total), bold=True)
-    return result
-
-
-def _equity_table(report: MarginReport, other: MarginReport) -> Section:
-    worth = report.equity
-    result = Section("Equity and headroom", "", ">Amount")
-    result.row("Options and spot at their marks", money(worth.mark_to_market))
-    result.row(
-        f"Collateral after haircuts (before: {money(worth.collateral_before_haircut)})",
-        money(worth.collateral),
-    )
-    result.row("Equity", money(worth.total), bold=True)
-    result.row(f"Equity less {report.requirement} requirement", money(report.surplus))
-    result.row(f"Equity less {other.requirement} requirement ({money(other.total)})", money(other.surplus))
-    result.row(f"Equity : {report.requirement} requirement", report.ratio or "nothing is required")
-    result.row("Largest claim that can be proved", report.largest_claim or "none")
-    if report.collateral_to_add:
-        result.row("Collateral to add for a claim of 1.0", money(-(-report.collateral_to_add // 10**11) * 10**11))
-    return result
-
-
-def _comparison_table(report: MarginReport) -> Section:
-    compared = report.comparison
-    result = Section("The same book under other rules", "Rule", ">Collateral needed")
-    result.row("Portfolio margin: everything nets within its group", money(compared.portfolio))
-    result.row("Cross margin: collateral shared, each leg charged alone", money(compared.cross))
-    result.row("Isolated margin: each leg alone, nothing shared", money(compared.isolated))
-    result.row("Netting saves", money(compared.netting_benefit), bold=True)
-    return result
-
-
-def _legs_table(report: MarginReport, most: int | None) -> Section:
-    legs = sorted(report.legs, key=lambda leg: -leg.contribution)
-    shown = legs[:most]
-    title = f"{len(legs)} legs; contributions add up to the requirement"
-    title += f"; the largest {len(shown)}" * (len(shown) < len(legs))
-    result = Section(title, "Instrument", ">Quantity", ">Mark value", ">Alone", ">Contribution")
-    for leg in shown:
-        result.row(leg.id, leg.quantity, money(leg.mark_to_market), money(leg.alone), money(leg.contribution))
-    return result
 
 
 # --- snapshot -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import json
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -77,29 +77,43 @@ def listen_to_warnings() -> None:
     warnings.showwarning = show_warning
 
 
+#: Takes the work done and the work in all.
+Progress = Callable[[int, int], None]
+
+
 @contextmanager
-def progress(text: str) -> Iterator[None]:
-    """Show what is being done, on a terminal, once it has taken a second."""
+def progress(text: str) -> Iterator[Progress]:
+    """Show what is being done, on a terminal, once it has taken a second; call what it gives to show how far it is."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda _done, _size: None
         return
     status: list[Any] = []
     lock = threading.Lock()
-    finished = False
+    finished, label = False, f"{text} ..."
 
     def begin() -> None:
         from rich.console import Console  # noqa: PLC0415 - most commands are done before this is needed
+        from rich.text import Text  # noqa: PLC0415
 
         with lock:
             if not finished:
-                status.append(Console(stderr=True).status(f"{text} ..."))
+                status.append(Console(stderr=True).status(Text(label)))
                 status[0].start()
+
+    def advance(done: int, size: int) -> None:
+        nonlocal label
+        label = f"{text} ... {100 * done // size if size else 100} %"
+        with lock:
+            if status and not finished:
+                from rich.text import Text  # noqa: PLC0415
+
+                status[0].update(Text(label))
 
     timer = threading.Timer(PROGRESS_AFTER_SECONDS, begin)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield advance
     finally:
         timer.cancel()
         with lock:

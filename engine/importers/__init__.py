@@ -6,7 +6,8 @@ holds computed SPAN arrays, from which a snapshot is built without pricing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +54,8 @@ def import_arrays(
     lots: Mapping[str, str],
     prices: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    rate: str | None = None,
+    ignore: Collection[str] = (),
 ) -> RiskArrays:
     """Import a SPAN file in one of the formats of ``ARRAY_IMPORTERS``.
 
@@ -63,14 +66,20 @@ def import_arrays(
             commodities are imported.
         prices: prices of collateral assets in the file's currency.
         progress: called with work done and work in all.
+        rate: ``span-xml`` only: the rate id to use where the file has several.
+        ignore: ``span-pa2`` only: record types that may be passed over.
 
     Raises:
-        InputError: an unknown format, or what the importer raises.
+        InputError: an unknown format, an option that it does not have, or what the importer raises.
     """
     importer = ARRAY_IMPORTERS.get(format_name)
     if importer is None:
         raise InputError(f"unknown format: one of {', '.join(ARRAY_IMPORTERS)}", field="format")
-    return importer(path, lots=lots, prices=prices or {}, progress=progress)
+    options = {name: value for name, value in (("rate", rate), ("ignore", ignore)) if value}
+    for name in options:
+        if name not in signature(importer).parameters:
+            raise InputError(f"not an option of the format {format_name}", field=name)
+    return importer(path, lots=lots, prices=prices or {}, progress=progress, **options)
 
 
 def import_market(

@@ -15,6 +15,7 @@ from engine.limits import Limit
 from engine.margin import Claim
 from engine.market import Market
 from engine.policy import Policy
+from engine.risk_arrays import RiskArrays
 from engine.snapshot import Snapshot
 from formats import Document, InputError, parse_json, read_bytes
 from formats.files import STDIO
@@ -157,6 +158,22 @@ def _market(market: Market) -> Facts:
     }
 
 
+def _arrays(arrays: RiskArrays) -> Facts:
+    return {
+        "what": "risk arrays of a clearing house, imported; public. Next: zkmargin snapshot build FILE --policy span",
+        "digest": arrays.digest().hex(),
+        "time": arrays.time,
+        "quote": arrays.quote,
+        "source": arrays.source,
+        "commodities": list(arrays.groups),
+        "instruments": len(arrays.instruments),
+        "credits": len(arrays.credits),
+        "greeks": arrays.greeks,
+        "assets": [a.name for a in arrays.assets],
+        "notes": list(arrays.notes),
+    }
+
+
 def _policy(policy: Policy) -> Facts:
     return {
         "what": "a margin policy; public. More: zkmargin policy show FILE",
@@ -205,6 +222,7 @@ _EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Market, _market),
     (Opening, _opening),
     (Policy, _policy),
+    (RiskArrays, _arrays),
     (Snapshot, _snapshot),
     *SIGNED_DOCUMENTS,
 )

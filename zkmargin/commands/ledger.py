@@ -20,22 +20,10 @@ from verifier.attest import Attestation, Challenge, Receipt, Trust
 from zkmargin import terminal
 from zkmargin.files import check_paths, load
 from zkmargin.ledger import Entry, Ledger
-from zkmargin.options import Command, json_option, parse_age
+from zkmargin.options import Command, json_option, ledger_option, parse_age
 from zkmargin.words import claim_words, ratio
 
 INDEX_FORMAT = "zkmargin/ledger-export/v1"
-
-
-def ledger_option(function: Any) -> Any:
-    """``--ledger WHERE``."""
-    return click.option(
-        "--ledger",
-        "where",
-        required=True,
-        metavar="WHERE",
-        help="The ledger: an SQLite file, made when it is missing, or postgresql://USER@HOST/DATABASE. A password "
-        "belongs into PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
-    )(function)
 
 
 @click.group("ledger")
@@ -56,7 +44,7 @@ def command() -> None:
         "zkmargin ledger status --ledger postgresql://verifier@db.example/margin --json",
     ],
 )
-@ledger_option
+@ledger_option(required=True)
 @click.option(
     "--due-after",
     default="1d",
@@ -65,11 +53,11 @@ def command() -> None:
     help="An account is overdue when its newest proof is about a snapshot older than 90s, 10m, 2h, 1d.",
 )
 @json_option
-def status(where: str, due_after: str, as_json: bool) -> None:
+def status(ledger_where: str, due_after: str, as_json: bool) -> None:
     """Each account by alias: last proof, snapshot, claim, age, overdue; and the challenges nobody answered."""
     due_seconds = parse_age(due_after, "--due-after")
     now_ms = time.time_ns() // 1_000_000
-    with Ledger(where) as ledger:
+    with Ledger(ledger_where) as ledger:
         accounts: list[dict[str, Any]] = [
             {
                 "alias": account.alias,
@@ -108,12 +96,12 @@ def status(where: str, due_after: str, as_json: bool) -> None:
 
 
 @command.command("check", cls=Command, examples=["zkmargin ledger check --ledger ledger.db"])
-@ledger_option
+@ledger_option(required=True)
 @json_option
-def check(where: str, as_json: bool) -> None:
+def check(ledger_where: str, as_json: bool) -> None:
     """Verify every recorded proof again, from the ledger alone. Exit code 1 when one does not verify."""
     good, bad = 0, []
-    with Ledger(where) as ledger, terminal.progress("Verifying"):
+    with Ledger(ledger_where) as ledger, terminal.progress("Verifying"):
         for entry in ledger.entries():
             try:
                 ledger.check(entry)
@@ -142,17 +130,17 @@ def check(where: str, as_json: bool) -> None:
     ],
 )
 @click.argument("folder")
-@ledger_option
+@ledger_option(required=True)
 @click.option("--statement", metavar="HEX", help="Only the proof whose statement digest begins like this.")
 @json_option
-def export(folder: str, where: str, statement: str | None, as_json: bool) -> None:
+def export(folder: str, ledger_where: str, statement: str | None, as_json: bool) -> None:
     """Write accepted proofs and all their files to FOLDER: whoever gets it can verify them again.
 
     FOLDER/index.json names, for each proof, its files and the command that verifies it.
     """
     home = _empty_folder(folder)
     written: set[str] = set()
-    with Ledger(where) as ledger:
+    with Ledger(ledger_where) as ledger:
         chosen = (entry for entry in ledger.entries() if entry.statement.startswith(statement or ""))
         entries = [_export_entry(ledger, entry, home, written) for entry in chosen]
         name = ledger.name
@@ -172,9 +160,9 @@ def export(folder: str, where: str, statement: str | None, as_json: bool) -> Non
 )
 @click.argument("attestation_path", metavar="ATTESTATION")
 @click.option("--trust", "trust_path", required=True, metavar="FILE", help="Whose signatures count.")
-@ledger_option
+@ledger_option(required=True)
 @json_option
-def see(attestation_path: str, trust_path: str, where: str, as_json: bool) -> None:
+def see(attestation_path: str, trust_path: str, ledger_where: str, as_json: bool) -> None:
     """Take note of an ATTESTATION without a proof: older ones of its series are refused from now on.
 
     So a venue tells a verifier that a commitment is superseded. Exit code 1 when it is not signed by enough of those
@@ -183,7 +171,7 @@ def see(attestation_path: str, trust_path: str, where: str, as_json: bool) -> No
     check_paths([attestation_path, trust_path])
     attestation = load(Attestation, attestation_path)
     trust = load(Trust, trust_path)
-    with Ledger(where) as ledger:
+    with Ledger(ledger_where) as ledger:
         quorum = ledger.see(attestation, trust)
     payload = attestation.payload
     facts = {"stream": list(payload.stream), "sequence": payload.sequence, "signers": list(quorum.signers)}

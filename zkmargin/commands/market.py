@@ -1,17 +1,23 @@
-"""``zkmargin market``: markets from other people's files."""
+"""``zkmargin market``: markets and risk arrays from other people's files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from engine.importers import IMPORTERS, import_market
+from engine.importers import ARRAY_IMPORTERS, IMPORTERS, import_arrays, import_market
+from engine.market import Market
+from engine.risk_arrays import RiskArrays
 from formats import InputError
 from formats.files import STDIO
 from zkmargin import terminal
 from zkmargin.files import Output, check_paths, write_outputs
 from zkmargin.options import Command, json_option, output_option
+
+#: The option that an error about a field of an importer's arguments is about.
+OPTIONS = {"lots": "--lot", "rate": "--rate", "ignore": "--ignore", "pull": "--pull"}
 
 
 @click.group("market")
@@ -19,7 +25,8 @@ def command() -> None:
     """Import market data.
 
     A market is everything public that prices a book: index prices, forwards, implied vols, instruments with their lots,
-    and the assets that collateral is held in.
+    and the assets that collateral is held in. A clearing house's SPAN file holds risk arrays instead, which are taken
+    as they are.
     """
 
 
@@ -29,10 +36,19 @@ def command() -> None:
     examples=[
         "zkmargin market import --format deribit-csv tickers.csv --price USDC=1 -o market.json",
         "zkmargin snapshot build market.json --policy default -o snapshot.json",
+        "zkmargin market import --format span-xml nsccl.spn --lot NIFTY=75 --lot BANKNIFTY=35 -o arrays.json",
+        "zkmargin market import --format span-pa2 cme.pa2 --lot GC=1 --ignore V -o arrays.json",
+        "zkmargin snapshot build arrays.json --policy span -o snapshot.json",
     ],
 )
 @click.argument("file")
-@click.option("--format", "format_name", required=True, type=click.Choice(list(IMPORTERS)), help="The file's format.")
+@click.option(
+    "--format",
+    "format_name",
+    required=True,
+    type=click.Choice([*IMPORTERS, *ARRAY_IMPORTERS]),
+    help="The file's format.",
+)
 @click.option("--pull", type=click.IntRange(min=1), metavar="N", help="Which pull of a file that holds several.")
 @click.option(
     "--price",
@@ -41,49 +57,107 @@ def command() -> None:
     metavar="ASSET=PRICE",
     help="Price in quote of a collateral asset that the file does not have; several times.",
 )
-@output_option("the market")
+@click.option(
+    "--lot",
+    "lot_texts",
+    multiple=True,
+    metavar="COMMODITY=N",
+    help="SPAN files: contracts in a lot. Only commodities with one are imported; several times.",
+)
+@click.option("--rate", metavar="ID", help="span-xml: the rate id to use where the file has several.")
+@click.option("--ignore", multiple=True, metavar="TYPE", help="span-pa2: a record type to pass over; several times.")
+@output_option("the market, or the risk arrays")
 @json_option
 def import_command(
-    file: str, format_name: str, pull: int | None, price_texts: tuple[str, ...], output: str, as_json: bool
+    file: str,
+    format_name: str,
+    pull: int | None,
+    price_texts: tuple[str, ...],
+    lot_texts: tuple[str, ...],
+    rate: str | None,
+    ignore: tuple[str, ...],
+    output: str,
+    as_json: bool,
 ) -> None:
-    """Make a market from FILE (- for standard input), and explain every choice that was made on the way."""
+    """Make a market (or risk arrays) from FILE (- for standard input), and explain every choice made on the way."""
     check_paths([file], [output], json=as_json)
-    with terminal.progress(f"Reading {terminal.safe(file)}"):
-        market = import_market(file, format_name, pull=pull, prices=parse_prices(price_texts))
-    write_outputs([Output.document(output, market)])
+    prices, lots = parse_pairs(price_texts, "--price"), parse_pairs(lot_texts, "--lot")
+    imported: Market | RiskArrays
+    with terminal.progress(f"Reading {terminal.safe(file)}") as advance:
+        if format_name in ARRAY_IMPORTERS:
+            _refuse_options(format_name, pull=pull)
+            try:
+                imported = import_arrays(
+                    file, format_name, lots=lots, prices=prices, progress=advance, rate=rate, ignore=ignore
+                )
+            except InputError as error:
+                if error.field in OPTIONS and error.line is None:
+                    raise InputError(error.reason, file=OPTIONS[error.field], hint=error.hint) from None
+                raise
+        else:
+            _refuse_options(format_name, lots=lots, rate=rate, ignore=ignore)
+            imported = import_market(file, format_name, pull=pull, prices=prices)
+    write_outputs([Output.document(output, imported)])
     if as_json:
-        terminal.say_json(
-            {
-                "output": output,
-                "digest": market.digest().hex(),
-                "time": market.time,
-                "instruments": len(market.instruments),
-                "forwards": len(market.forwards),
-                "assets": [asset.name for asset in market.assets],
-                "notes": list(market.notes),
-            }
-        )
+        terminal.say_json({"output": output, **_facts(imported), "notes": list(imported.notes)})
         return
-    err = output == STDIO
+    _say(imported, output)
+
+
+def _refuse_options(format_name: str, **given: object) -> None:
+    for name, value in given.items():
+        if value:
+            raise InputError(f"not an option of the format {format_name}", file=OPTIONS[name])
+
+
+def _facts(imported: Market | RiskArrays) -> dict[str, Any]:
+    """What was read, for scripts."""
+    own: dict[str, Any] = (
+        {"forwards": len(imported.forwards)}
+        if isinstance(imported, Market)
+        else {"commodities": list(imported.groups), "credits": len(imported.credits), "greeks": imported.greeks}
+    )
+    return {
+        "kind": "market" if isinstance(imported, Market) else "risk arrays",
+        "digest": imported.digest().hex(),
+        "time": imported.time,
+        "instruments": len(imported.instruments),
+        **own,
+        "assets": [asset.name for asset in imported.assets],
+    }
+
+
+def _say(imported: Market | RiskArrays, output: str) -> None:
+    """The same for people."""
+    err, arrays = output == STDIO, isinstance(imported, RiskArrays)
+    what = (
+        f"{len(imported.groups)} commodities"
+        if isinstance(imported, RiskArrays)
+        else f"{len(imported.forwards)} expiries"
+    )
     terminal.say(
-        f"{market.source}: {len(market.instruments)} instruments, {len(market.forwards)} expiries, "
-        f"{len(market.assets)} collateral assets at {market.time}",
+        terminal.safe(
+            f"{imported.source}: {len(imported.instruments)} instruments, {what}, "
+            f"{len(imported.assets)} collateral assets at {imported.time}"
+        ),
         err=err,
     )
-    for note in market.notes:
+    for note in imported.notes:
         terminal.say(f"  - {terminal.safe(note)}", err=err)
     if not err:
-        terminal.say(f"wrote {output}; next: zkmargin snapshot build {output} --policy default -o snapshot.json")
+        policy = "span" if arrays else "default"
+        terminal.say(f"wrote {output}; next: zkmargin snapshot build {output} --policy {policy} -o snapshot.json")
 
 
-def parse_prices(texts: Sequence[str]) -> dict[str, str]:
-    """``ASSET=PRICE`` texts. Raises InputError."""
-    prices: dict[str, str] = {}
+def parse_pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """``NAME=NUMBER`` texts. Raises InputError."""
+    pairs: dict[str, str] = {}
+    example = {"--price": ("ASSET=PRICE", "USDC=1"), "--lot": ("COMMODITY=N", "NIFTY=75")}[option]
     for text in texts:
-        name, equals, price = text.partition("=")
-        if not (name and equals and price):
-            raise InputError("not ASSET=PRICE", file="--price", hint="for example --price USDC=1")
-        if name in prices:
-            raise InputError("given twice", file="--price", field=name[:80])
-        prices[name] = price
-    return prices
+        name, equals, number = text.partition("=")
+        if not (name and equals and number):
+            raise InputError(f"not {example[0]}", file=option, hint=f"for example {option} {example[1]}")
+        if name in pairs:
+            raise InputError("given twice", file=option, field=name[:80])
+        pairs[name] = number
+    return pairs

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
-from engine.policy import load_policy, policy_names
+from circuits import build_circuit
+from engine.components import REQUIREMENTS
+from engine.margin import Claim
+from engine.policy import Policy, load_policy, policy_names, policy_schema
+from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays
+from engine.snapshot import Snapshot, build_snapshot
+from formats.files import STDIO
 from zkmargin import terminal
-from zkmargin.options import Command, json_option
+from zkmargin.files import Output, blamed_on, check_paths, load, load_market, write_outputs
+from zkmargin.options import Command, json_option, output_option
+from zkmargin.runtime import compile_note
+from zkmargin.words import layout_facts
 
 
 @click.group("policy")
 def command() -> None:
-    """List and show margin policies.
+    """List, show and check margin policies.
 
     A policy is a data file: factors, a layout, and components with a person's parameters. Everywhere a name is taken,
     so is the path of a policy file of your own.
@@ -57,3 +68,78 @@ def show_command(name: str, as_json: bool) -> None:
     from zkmargin.show import policy_view  # noqa: PLC0415 - tables are loaded when one is shown
 
     policy_view(policy)
+
+
+@command.command(
+    "check",
+    cls=Command,
+    examples=[
+        "zkmargin policy check my-policy.json",
+        "zkmargin policy check my-policy.json --market market.json",
+    ],
+)
+@click.argument("path", metavar="FILE")
+@click.option(
+    "--market",
+    "market_path",
+    metavar="FILE",
+    help="Also build a snapshot of this market (or of these imported arrays) under it, and its circuits.",
+)
+@json_option
+def check_command(path: str, market_path: str | None, as_json: bool) -> None:
+    """Check the policy FILE: its parameters, and with --market whether they fit a market. Exit code 2 with the reason.
+
+    Parameters that would make a requirement wrong, or no sum or maximum that a proof can show, are refused.
+    """
+    check_paths([path, *([market_path] if market_path else [])])
+    # A name is looked for last: what is checked is a file.
+    policy = load_policy(path) if path in policy_names() else load(Policy, path)
+    layouts = None if market_path is None else _layouts(policy, market_path)
+    if as_json:
+        facts = {"valid": True, "name": policy.name, "version": policy.version, "digest": policy.digest().hex()}
+        facts |= {"approximate": policy.approximate, "components": [part.type for part in policy.components]}
+        terminal.say_json(facts | {"layouts": layouts})
+        return
+    terminal.say(f"{terminal.safe(path)}: policy {policy.name} version {terminal.safe(policy.version)} is valid")
+    terminal.say(f"  digest      {policy.digest().hex()}")
+    terminal.say(f"  components  {', '.join(part.type for part in policy.components)}")
+    if policy.approximate:
+        terminal.say(f"  approximate {terminal.safe(policy.approximation)}")
+    for name, layout in (layouts or {}).items():
+        terminal.say(f"  {name}: {layout['equations']} equations, a proof has {layout['proof_bytes']} bytes")
+
+
+def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
+    """The circuit of each requirement under a market. Raises InputError."""
+    market = load_market(market_path)
+    pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
+    with pricing, blamed_on(market_path):
+        snapshot: Snapshot = (
+            build_snapshot_from_arrays(market, policy)
+            if isinstance(market, RiskArrays)
+            else build_snapshot(market, policy)
+        )
+        return {name: layout_facts(build_circuit(snapshot, Claim(1, 1, name))) for name in REQUIREMENTS}
+
+
+@command.command(
+    "schema",
+    cls=Command,
+    examples=[
+        "zkmargin policy schema -o policy.schema.json",
+    ],
+)
+@output_option("the schema")
+def schema_command(output: str) -> None:
+    """The JSON Schema (draft 2020-12) of policy files, with every component and its parameters, for editors.
+
+    It says what a file may hold; what parameters mean together is checked when a policy is read: policy check.
+    """
+    write_outputs([Output(output, schema_text().encode())])
+    if output != STDIO:
+        terminal.say(f"wrote {output}")
+
+
+def schema_text() -> str:
+    """``engine.policy.policy_schema`` as it is kept in docs/policy.schema.json."""
+    return json.dumps(policy_schema(), indent=1, ensure_ascii=False) + "\n"

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -14,6 +15,8 @@ from engine.snapshot import Snapshot
 from formats import InputError, VerificationError
 from formats.files import STDIO
 from prover import Opening, prove
+from prover.profile import Profile
+from prover.prove import default_threads
 from verifier import Statement
 from verifier.attest import Challenge
 from zkmargin import terminal
@@ -35,6 +38,8 @@ from zkmargin.options import (
 from zkmargin.runtime import compile_note
 from zkmargin.words import claim_words, statement_facts
 
+MAX_THREADS = 64
+
 
 @click.command(
     "prove",
@@ -43,6 +48,7 @@ from zkmargin.words import claim_words, statement_facts
         "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json -o proof.bin",
         "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 -o proof.bin",
         "zkmargin prove --snapshot S.json --book B.json --opening O.json --also 'net-exposure BTC <= 9' -o proof.bin",
+        "zkmargin prove --snapshot S.json --book B.json --opening O.json --profile --threads 2 -o proof.bin",
     ],
 )
 @snapshot_option
@@ -59,6 +65,13 @@ from zkmargin.words import claim_words, statement_facts
 @also_option
 @context_option
 @challenge_option
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MAX_THREADS),
+    metavar="N",
+    help="Parts of the work at the same time; the processors, at most 4, without it. The proof does not depend on it.",
+)
+@click.option("--profile", "with_profile", is_flag=True, help="Show where the time goes. Holds no secret.")
 @output_option("the proof")
 @json_option
 def command(
@@ -70,6 +83,8 @@ def command(
     also_texts: tuple[str, ...],
     context_text: str,
     challenge_path: str | None,
+    threads: int | None,
+    with_profile: bool,
     output: str,
     as_json: bool,
 ) -> None:
@@ -90,9 +105,10 @@ def command(
     openings = [load(Opening, path) for path in opening_paths]
     with blamed_on(snapshot_path):
         build_circuit(snapshot, claim, limits)
+    profile = Profile()
     begin = time.perf_counter()
     with terminal.progress(f"Proving{compile_note()}"), _openings_named(opening_paths):
-        proof = prove(snapshot, lots, openings, claim, context=context, limits=limits)
+        proof = prove(snapshot, lots, openings, claim, context=context, limits=limits, threads=threads, profile=profile)
     seconds = time.perf_counter() - begin
     write_outputs([Output(output, proof)])
     if as_json:
@@ -104,11 +120,14 @@ def command(
                 "bytes": len(proof),
                 "milliseconds": round(1000 * seconds),
                 "statement": statement_facts(statement, snapshot),
+                "profile": profile_facts(profile, threads) if with_profile else None,
             }
         )
         return
     err = output == STDIO
     terminal.say(f"proved in {seconds:.2f} s, {len(proof)} bytes: {claim_words(claim)}", err=err)
+    for line in profile_lines(profile, threads) if with_profile else ():
+        terminal.say(line, err=err)
     for limit in limits:
         terminal.say(f"  and {terminal.safe(str(limit))}", err=err)
     if not err:
@@ -119,6 +138,25 @@ def command(
         words += ["--challenge", challenge_path] if challenge_path else []
         words += ["--context", context_text] if context_text else []
         terminal.say(f"wrote {output}; next: {terminal.safe(shlex.join([*words, output]))}")
+
+
+def profile_facts(profile: Profile, threads: int | None) -> dict[str, Any]:
+    """Where the time went, for scripts."""
+    return {
+        "threads": threads or default_threads(),
+        "stages": [{"name": name, "milliseconds": round(1000 * seconds, 3)} for name, seconds in profile.stages],
+        "msms": [{"name": name, "terms": terms} for name, terms in profile.msms],
+    }
+
+
+def profile_lines(profile: Profile, threads: int | None) -> list[str]:
+    """The same for people."""
+    terms = sum(size for _, size in profile.msms)
+    return [
+        *(f"  {1000 * seconds:9.1f} ms  {name}" for name, seconds in profile.stages),
+        f"  {threads or default_threads()} thread(s), {len(profile.msms)} multi-scalar multiplications of {terms} terms",
+        *(f"  {size:9} terms  {name}" for name, size in profile.msms),
+    ]
 
 
 def warn_if_closed(challenge: Challenge) -> None:

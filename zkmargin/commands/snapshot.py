@@ -9,14 +9,14 @@ import click
 from circuits import build_circuit
 from engine.components import REQUIREMENTS
 from engine.margin import Claim
-from engine.market import Market
 from engine.policy import load_policy
+from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
 from engine.snapshot import Snapshot, build_snapshot, check_snapshot
 from formats import InputError
 from formats.files import STDIO
 from verifier.attest import Attestation, AttestedSnapshot, Trust, attested, check_snapshot_attested
 from zkmargin import terminal
-from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
+from zkmargin.files import Output, blamed_on, check_paths, load, load_market, write_outputs
 from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import attested_facts, layout_facts, snapshot_facts
@@ -36,6 +36,7 @@ def command() -> None:
     cls=Command,
     examples=[
         "zkmargin snapshot build market.json --policy default -o snapshot.json",
+        "zkmargin snapshot build arrays.json --policy span -o snapshot.json    # imported SPAN arrays",
         "zkmargin snapshot show snapshot.json",
     ],
 )
@@ -48,13 +49,18 @@ def command() -> None:
 def build_command(
     market_path: str, policy_name: str, domain_size: int | None, position_bits: int | None, output: str, as_json: bool
 ) -> None:
-    """Price the market MARKET under a policy."""
+    """Price the market MARKET under a policy. Imported risk arrays (market import) are taken as they are."""
     check_paths([market_path, policy_name], [output], json=as_json)
-    market = load(Market, market_path)
+    market = load_market(market_path)
     policy = load_policy(policy_name)
     with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
         try:
-            snapshot = build_snapshot(market, policy, domain_size=domain_size, position_bits=position_bits)
+            if isinstance(market, RiskArrays):
+                snapshot = build_snapshot_from_arrays(
+                    market, policy, domain_size=domain_size, position_bits=position_bits
+                )
+            else:
+                snapshot = build_snapshot(market, policy, domain_size=domain_size, position_bits=position_bits)
         except InputError as error:
             own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
             if own:
@@ -126,11 +132,14 @@ def check_command(
     check_paths([snapshot_path, market_path, *attestation_paths, *([trust_path] if trust_path else [])])
     if (trust_path is None) != (not attestation_paths):
         raise InputError("--trust and --attestation belong together", file="--trust")
-    snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
+    snapshot, market = load(Snapshot, snapshot_path), load_market(market_path)
     signed = None if trust_path is None else _signed(snapshot, load(Trust, trust_path), attestation_paths)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
-        check_snapshot(snapshot, market)
+        if isinstance(market, RiskArrays):
+            check_snapshot_of_arrays(snapshot, market)
+        else:
+            check_snapshot(snapshot, market)
     digest = snapshot.digest().hex()
     if as_json:
         facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,7 @@ from formats import InputError, ProofFormatError, VerificationError
 from verifier import Commitment, Statement
 from verifier.attest import Acceptance, Attestation, Receipt, Trust, accept
 from zkmargin import terminal
+from zkmargin.batch import HINT, Entry, check_age, rejection, verify_entries
 from zkmargin.files import Output, check_paths, load, read_proof, write_outputs
 from zkmargin.options import (
     Command,
@@ -23,6 +25,7 @@ from zkmargin.options import (
     context_of,
     context_option,
     json_option,
+    ledger_option,
     parse_age,
     parse_claim,
     parse_limits,
@@ -31,11 +34,11 @@ from zkmargin.options import (
 )
 from zkmargin.words import not_guaranteed_lines, statement_facts, statement_lines
 
-#: A snapshot may be this far ahead of our clock: clocks differ.
-CLOCK_SKEW_MS = 30_000
+if TYPE_CHECKING:
+    from zkmargin.ledger import Ledger
+
 #: How errors about commitments name their field.
 COMMITMENT_FIELDS = ("commitment", "positions part", "collateral part")
-HINT = "a proof holds for one snapshot, commitment, claim and context: are these the ones it was made for?"
 
 
 @click.command(
@@ -44,13 +47,14 @@ HINT = "a proof holds for one snapshot, commitment, claim and context: are these
     examples=[
         "zkmargin verify --snapshot snapshot.json --commitment commitment.json proof.bin",
         "zkmargin verify --snapshot snapshot.json --commitment commitment.json --claim 1.1 --max-age 10m proof.bin",
+        "zkmargin verify --snapshot snapshot.json --commitment commitment.json one.bin two.bin    # one check for both",
         (
             "zkmargin verify --snapshot S.json --commitment C.json --trust trust.json --attestation oracle.json "
             "--attestation venue.json --attestation custodian.json --challenge challenge.json proof.bin"
         ),
     ],
 )
-@click.argument("proof_path", metavar="PROOF")
+@click.argument("proof_paths", metavar="PROOF...", nargs=-1, required=True)
 @snapshot_option
 @click.option(
     "--commitment",
@@ -77,6 +81,7 @@ HINT = "a proof holds for one snapshot, commitment, claim and context: are these
     metavar="AGE",
     help="Reject a snapshot older than 90s, 10m, 2h, 1d by this machine's clock, or from the future.",
 )
+@ledger_option(required=False)
 @click.option("--receipt", "receipt_path", metavar="FILE", help="Write what was accepted.")
 @click.option("--receipt-key", "key_path", metavar="FILE", help="Your secret key, to sign the receipt with.")
 @passphrase_option
@@ -88,7 +93,7 @@ HINT = "a proof holds for one snapshot, commitment, claim and context: are these
 )
 @json_option
 def command(
-    proof_path: str,
+    proof_paths: tuple[str, ...],
     snapshot_path: str,
     commitment_paths: tuple[str, ...],
     claim_text: str,
@@ -99,6 +104,7 @@ def command(
     trust_path: str | None,
     attestation_paths: tuple[str, ...],
     max_age: str | None,
+    ledger_where: str | None,
     receipt_path: str | None,
     key_path: str | None,
     passphrase_path: str | None,
@@ -107,18 +113,28 @@ def command(
 ) -> None:
     """Verify PROOF against your own snapshot, commitments, claim and context, and say what was proved.
 
-    Nothing is taken from the proof but its numbers: what you give here is the statement. With --trust, the snapshot and
-    every commitment must be attested by parties that your trust file names; without it nothing is authenticated. Exit
-    code 0 means accepted, 1 rejected (a stale snapshot and a refused attestation are rejections), 2 that the
-    statement's own files are unusable.
+    Several proofs of one statement are checked together; of several statements, by `zkmargin verify-batch`. Nothing is
+    taken from a proof but its numbers: what you give here is the statement. With --trust, the snapshot and
+    every commitment must be attested by parties that your trust file names; without it nothing is authenticated. With
+    --ledger, the proof is recorded before anything is said, and what was accepted before or is older than what was seen
+    is refused. Exit code 0 means accepted, 1 rejected (a stale snapshot and a refused attestation are rejections), 2
+    that the statement's own files are unusable.
     """
     single = [path for path in (trust_path, challenge_path, key_path, passphrase_path, rerun_path) if path]
-    inputs = [snapshot_path, *commitment_paths, *attestation_paths, proof_path, *single]
+    inputs = [snapshot_path, *commitment_paths, *attestation_paths, *proof_paths, *single]
     check_paths(inputs, [receipt_path] if receipt_path else [], json=as_json)
+    if len(proof_paths) > 1 and (receipt_path or rerun_path or challenge_path or trust_path or ledger_where):
+        raise InputError(
+            "one at a time with --trust, --challenge, --ledger, --receipt or --rerun",
+            file=proof_paths[1],
+            field="PROOF",
+        )
     if key_path is not None and receipt_path is None:
         raise InputError("is for signing a receipt: give --receipt FILE", file="--receipt-key")
     if attestation_paths and trust_path is None:
         raise InputError("means nothing without --trust FILE: who signs is nobody you know", file="--attestation")
+    if rerun_path is not None and ledger_where is not None:
+        raise InputError("repeats an acceptance: nothing is recorded", file="--rerun", hint="leave --ledger out")
     claim, limits = parse_claim(claim_text, requirement), parse_limits(also_texts)
     context, challenge = context_of(context_text, challenge_path)
     seconds_allowed = None if max_age is None else parse_age(max_age)
@@ -134,22 +150,32 @@ def command(
         if not (error.field or "").startswith(COMMITMENT_FIELDS):
             raise error.located(file=snapshot_path) from None
         raise error.located(file=commitment_paths[0] if len(commitments) == 1 else None) from None
+    if len(proof_paths) > 1:
+        batch = [Entry(path, statement, snapshot) for path in proof_paths]
+        verify_entries(batch, max_age=seconds_allowed, now_ms=now_ms, as_json=as_json)
+        return
+    (proof_path,) = proof_paths
     try:
         proof = read_proof(proof_path)
         if seconds_allowed is not None:
             check_age(snapshot, seconds_allowed, now_ms=now_ms)
-        acceptance = accept(
-            statement,
-            snapshot,
-            proof,
-            now_ms=now_ms,
-            trust=trust,
-            attestations=attestations,
-            challenge=challenge,
-        )
-        receipt = acceptance.receipt(software=software())
-        if before is not None:
-            check_same(receipt, before)
+        with opened_ledger(ledger_where) as ledger:
+            acceptance = accept(
+                statement,
+                snapshot,
+                proof,
+                now_ms=now_ms,
+                trust=trust,
+                attestations=attestations,
+                challenge=challenge,
+                known=ledger,
+            )
+            receipt = acceptance.receipt(software=software())
+            if before is not None:
+                check_same(receipt, before)
+            receipt = signed_receipt(receipt, key_path, passphrase_path)
+            if ledger is not None:
+                ledger.record(acceptance, receipt)
     except (ProofFormatError, VerificationError) as error:
         if as_json:
             terminal.say_json(rejection(error))
@@ -157,12 +183,13 @@ def command(
         error.hint = error.hint or HINT
         raise
     if receipt_path is not None:
-        write_outputs([Output.document(receipt_path, signed_receipt(receipt, key_path, passphrase_path))])
+        write_outputs([Output.document(receipt_path, receipt)])
     facts = {
         "accepted": True,
         "statement_digest": acceptance.statement_digest.hex(),
         "max_age_seconds": seconds_allowed,
         "receipt": receipt_path,
+        "ledger": None if ledger is None else ledger.name,
         **statement_facts(statement, snapshot, acceptance),
     }
     if as_json:
@@ -170,6 +197,18 @@ def command(
         return
     for line in report(facts, proof_path, acceptance, max_age):
         terminal.say(line, err=receipt_path == "-")
+
+
+@contextmanager
+def opened_ledger(where: str | None) -> Iterator[Ledger | None]:
+    """The ledger of ``--ledger``, or None without it. Raises InputError."""
+    if where is None:
+        yield None
+        return
+    from zkmargin.ledger import Ledger  # noqa: PLC0415 - most verifications keep none
+
+    with Ledger(where) as ledger:
+        yield ledger
 
 
 def report(facts: dict[str, Any], proof_path: str, acceptance: Acceptance, max_age: str | None) -> Sequence[str]:
@@ -184,29 +223,9 @@ def report(facts: dict[str, Any], proof_path: str, acceptance: Acceptance, max_a
         f"  age          {within}",
         f"  statement    digest {facts['statement_digest']}",
         *([] if facts["receipt"] is None else [f"  receipt      {terminal.safe(facts['receipt'])}"]),
+        *([] if facts["ledger"] is None else [f"  ledger       recorded in {terminal.safe(facts['ledger'])}"]),
         *not_guaranteed_lines(facts),
     ]
-
-
-def check_age(snapshot: Snapshot, seconds: int, *, now_ms: int) -> None:
-    """Compare a snapshot's time with a clock.
-
-    Raises:
-        VerificationError: older than ``seconds``, or further in the future than clocks differ.
-    """
-    age = now_ms - parse_time(snapshot.time)
-    if age > 1000 * seconds:
-        raise VerificationError(
-            f"the snapshot is stale: taken {age // 1000} s ago, at most {seconds} s are allowed",
-            check="max-age",
-            hint="ask for a proof on a newer snapshot",
-        )
-    if age < -CLOCK_SKEW_MS:
-        raise VerificationError(
-            f"the snapshot is from the future: {-age // 1000} s ahead of this machine's clock",
-            check="max-age",
-            hint="check the clock",
-        )
 
 
 def software() -> str:
@@ -234,9 +253,3 @@ def check_same(receipt: Receipt, before: Receipt) -> None:
         raise VerificationError(
             f"another acceptance than the receipt's: {', '.join(different)} differ", check="receipt"
         )
-
-
-def rejection(error: ProofFormatError | VerificationError) -> dict[str, Any]:
-    """A rejection for scripts."""
-    check = error.check if isinstance(error, VerificationError) else "format"
-    return {"accepted": False, "check": check, "reason": error.message}

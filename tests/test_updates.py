@@ -1,0 +1,537 @@
+"""Updates and migrations: both sides get the same commitment, and nobody else learns what moved."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from crypto.commitment import commit_values, lagrange_basis
+from crypto.domain import Domain
+from crypto.field import encode_scalar, r
+from crypto.group import add_all, decode_g1, encode_g1, scalar
+from crypto.srs import embedded
+from engine.book import Book, BookLots, to_book, to_lots
+from engine.fills import FillLots, Fills, add_fills, fills_to_lots
+from engine.margin import Claim
+from engine.market import Asset, Forward, Instrument, Market, Underlying
+from engine.migration import carry_over, lost_slots
+from engine.policy import load_policy
+from engine.snapshot import Snapshot, build_snapshot
+from formats import InputError, VerificationError, ZkMarginError
+from prover import Opening, commit_book, prove
+from prover.openings import commit_vector
+from prover.update import fresh_scalars, migrate_opening, update_opening
+from verifier import Commitment, Statement, verify
+from verifier.updates import Migration, Update, apply_migration, apply_update
+
+EXPIRIES = ("2026-01-30T08:00:00Z", "2026-03-27T08:00:00Z")
+
+
+def market(
+    *expiries: str,
+    strikes: tuple[int, ...] = (80_000, 90_000, 100_000),
+    lot: str = "0.1",
+    assets: tuple[str, ...] = ("USDC", "BTC"),
+    multiplier: str = "1",
+    rates: str = "0",
+) -> Market:
+    prices = {"USDC": ("1", "0.01"), "BTC": ("90000", "0.00001"), "USDT": ("1", "0.01")}
+    options = [
+        Instrument(
+            id=f"BTC-{expiry[:10]}-{strike}-{kind[0].upper()}",
+            kind="option",
+            underlying="BTC",
+            expiry=expiry,
+            strike=str(strike),
+            option_type=kind,
+            implied_vol="0.5",
+            lot=lot,
+            multiplier=multiplier,
+        )
+        for expiry in expiries
+        for strike in strikes
+        for kind in ("call", "put")
+    ]
+    perpetual = Instrument(id="BTC-PERP", kind="perpetual", underlying="BTC", lot="0.001")
+    return Market(
+        time="2026-01-02T00:00:00Z",
+        underlyings=(Underlying(name="BTC", index_price="90000"),),
+        forwards=tuple(Forward(underlying="BTC", expiry=expiry, price="90500", rate=rates) for expiry in expiries),
+        instruments=(*options, perpetual),
+        assets=tuple(Asset(name=name, price=prices[name][0], lot=prices[name][1]) for name in assets),
+    )
+
+
+def snapshot_of(made: Market, rows: int = 64) -> Snapshot:
+    return build_snapshot(made, load_policy("default"), domain_size=rows)
+
+
+CALL, PUT, NEXT = "BTC-2026-01-30-90000-C", "BTC-2026-01-30-80000-P", "BTC-2026-03-27-100000-C"
+BOOK = Book(
+    positions={CALL: "-1.5", PUT: "3", NEXT: "2.5", "BTC-PERP": "0.75"}, collateral={"USDC": "900000", "BTC": "2"}
+)
+FILLS = Fills(positions={CALL: "0.7", NEXT: "-2.5", "BTC-2026-03-27-80000-P": "1.1"}, collateral={"USDC": "-1234.5"})
+
+
+@dataclass
+class Setting:
+    """A holder's book and opening, and fills; the venue has the same record."""
+
+    snapshot: Snapshot
+    lots: BookLots
+    opening: Opening
+    fills: FillLots
+
+    @property
+    def commitment(self) -> Commitment:
+        return self.opening.commitment()
+
+
+@pytest.fixture(scope="module", params=[16, 64], ids=["two segments", "one segment"])
+def setting(request: pytest.FixtureRequest) -> Setting:
+    # 16 options and a perpetual: two segments of 15 slots, or one of 63
+    snapshot = snapshot_of(market(*EXPIRIES, strikes=(80_000, 90_000, 100_000, 110_000)), request.param)
+    lots = to_lots(BOOK, snapshot)
+    return Setting(snapshot, lots, commit_book(snapshot, lots, alias="maker"), fills_to_lots(FILLS, snapshot))
+
+
+def changed(document: Any, **edits: Any) -> Any:
+    """A document with values of its first part replaced, read again as if from a file."""
+    data = json.loads(document.to_bytes())
+    for name, value in edits.items():
+        if name in data:
+            data[name] = value
+        else:
+            data["parts"][0][name] = value
+    return type(document).parse(json.dumps(data), file="step.json")
+
+
+# Fills
+
+
+def test_fills_are_counted_in_lots_and_added(setting: Setting) -> None:
+    after = add_fills(setting.lots, setting.fills, setting.snapshot)
+    assert to_book(after, setting.snapshot) == Book(
+        positions={CALL: "-0.8", PUT: "3", "BTC-2026-03-27-80000-P": "1.1", "BTC-PERP": "0.75"},
+        collateral={"USDC": "898765.5", "BTC": "2"},
+    )
+    assert to_lots(to_book(after, setting.snapshot), setting.snapshot) == after
+    only = fills_to_lots(Fills(positions={}), setting.snapshot)
+    assert list(only) == ["positions"]
+    assert add_fills(setting.lots, only, setting.snapshot) == setting.lots
+
+
+@pytest.mark.parametrize(
+    ("fills", "reason"),
+    [
+        ({"positions": {"BTC-PREP": "1"}}, "positions.BTC-PREP: no such instrument"),
+        ({"positions": {CALL: "0.05"}}, "not a multiple of the lot, 0.1"),
+        ({"positions": {CALL: "1e9"}}, "not a decimal number"),
+        ({"positions": {CALL: "999999999999"}}, "too large"),
+        ({"collateral": {"DOGE": "1"}}, "no such asset"),
+        ({}, 'neither "positions" nor "collateral"'),
+    ],
+)
+def test_fills_that_mean_nothing(setting: Setting, fills: Any, reason: str) -> None:
+    text = json.dumps({"format": "zkmargin/fills/v1", **fills}, indent=1)
+    with pytest.raises(InputError, match=reason) as caught:
+        fills_to_lots(Fills.parse(text, file="fills.json"), setting.snapshot, text, "fills.json")
+    assert str(caught.value).startswith("fills.json")
+
+
+def test_fills_keep_the_bounds(setting: Setting) -> None:
+    bits = setting.snapshot.layout.position_bits
+    for quantity in ((1 << bits) + 15, 15 - (1 << bits)):  # the book has -15 lots
+        with pytest.raises(InputError, match=f"{CALL}: after the fills 2") as caught:
+            add_fills(setting.lots, {"positions": one(setting, CALL, quantity)}, setting.snapshot)
+        assert str(quantity) not in str(caught.value)
+        inside = quantity - 1 if quantity > 0 else quantity + 1
+        add_fills(setting.lots, {"positions": one(setting, CALL, inside)}, setting.snapshot)
+    with pytest.raises(InputError, match="BTC: negative after the fills"):
+        add_fills(
+            setting.lots, fills_to_lots(Fills(collateral={"BTC": "-2.00001"}), setting.snapshot), setting.snapshot
+        )
+    usdc = setting.snapshot.collateral[0]
+    with pytest.raises(InputError, match="USDC: after the fills 2"):
+        add_fills(setting.lots, {"collateral": (1 << usdc.bits, 0)}, setting.snapshot)
+
+
+def one(setting: Setting, name: str, lots: int) -> tuple[int, ...]:
+    return tuple(lots if slot.id == name else 0 for slot in setting.snapshot.instruments)
+
+
+def test_fills_show_no_amounts() -> None:
+    assert repr(FILLS) == str(FILLS) == "Fills(3 positions, 1 balances)"
+    assert Fills.SECRET
+    assert Update.SECRET
+    assert Migration.SECRET
+
+
+# Updates
+
+
+def test_both_sides_get_the_same_commitment_and_it_can_be_proved(setting: Setting) -> None:
+    opening, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    applied = apply_update(setting.snapshot, setting.commitment, setting.lots, setting.fills, update)
+    assert applied.commitment == opening.commitment()
+    after = add_fills(setting.lots, setting.fills, setting.snapshot)
+    assert applied.book == after
+    for part in opening.parts:
+        points = commit_vector(embedded(), opening.domain_size, getattr(after, part.role), part.scalars())
+        assert part.points == tuple(point.hex() for point in points)
+    proof = prove(setting.snapshot, after, [opening], Claim())
+    verify(Statement.of(setting.snapshot, [applied.commitment], Claim()), proof)
+    with pytest.raises(ZkMarginError):
+        verify(Statement.of(setting.snapshot, [setting.commitment], Claim()), proof)
+
+
+def test_updates_follow_each_other(setting: Setting) -> None:
+    opening, book, commitment = setting.opening, setting.lots, setting.commitment
+    for sign in (1, -1):
+        fills = {role: tuple(sign * q for q in lots) for role, lots in setting.fills.items()}
+        opening, update = update_opening(setting.snapshot, opening, fills)
+        commitment, book = apply_update(setting.snapshot, commitment, book, fills, update)
+        assert commitment == opening.commitment()
+    assert book == setting.lots
+    assert not {p for part in commitment.parts for p in part.points} & {
+        p for part in setting.commitment.parts for p in part.points
+    }
+
+
+def test_only_the_roles_of_the_fills_are_renewed(setting: Setting) -> None:
+    fills = {"positions": setting.fills["positions"]}
+    opening, update = update_opening(setting.snapshot, setting.opening, fills)
+    assert [part.role for part in update.parts] == ["positions"]
+    before = {part.role: part.points for part in setting.opening.parts}
+    after = {part.role: part.points for part in opening.parts}
+    assert after["collateral"] == before["collateral"]
+    assert all(a != b for a, b in zip(after["positions"], before["positions"], strict=True))
+    assert apply_update(setting.snapshot, setting.commitment, setting.lots, fills, update).commitment == (
+        opening.commitment()
+    )
+
+
+def test_without_increments_an_observer_finds_the_fill_and_with_them_not(setting: Setting) -> None:
+    """An observer who sees both commitments searches all slots for one fill of at most 40 lots."""
+    fills = {"positions": one(setting, NEXT, -25)}
+    n = setting.snapshot.layout.domain_size
+    basis = lagrange_basis(embedded(), Domain.of(n))
+
+    def found(before: tuple[str, ...], after: tuple[str, ...]) -> list[tuple[int, int]]:
+        hits = []
+        for s, (old, new) in enumerate(zip(before, after, strict=True)):
+            difference = decode_g1(bytes.fromhex(new)) - decode_g1(bytes.fromhex(old))
+            for row in range(n - 1):
+                step, total = basis[row], basis[row] * scalar(-40)
+                for lots in range(-40, 41):
+                    if lots and total == difference:
+                        hits.append((s * (n - 1) + row, lots))
+                    total = total + step
+        return hits
+
+    slot = [instrument.id for instrument in setting.snapshot.instruments].index(NEXT)
+    (part,) = (part for part in setting.opening.parts if part.role == "positions")
+    naive = tuple(
+        encode_g1(add_all([decode_g1(bytes.fromhex(point)), change])).hex()
+        for point, change in zip(part.points, plain_changes(setting, fills["positions"]), strict=True)
+    )
+    assert found(part.points, naive) == [(slot, -25)]
+    opening, update = update_opening(setting.snapshot, setting.opening, fills)
+    (renewed,) = (part for part in opening.parts if part.role == "positions")
+    assert found(part.points, renewed.points) == []
+    # what hides it is the increment alone: with it, the venue gets from one to the other
+    n_segments = len(part.points)
+    blinding = [commit_values(embedded(), Domain.of(n), [0] * n, dr) for dr in update.parts[0].scalars()]
+    unblinded = tuple(
+        encode_g1(decode_g1(bytes.fromhex(renewed.points[s])) - blinding[s]).hex() for s in range(n_segments)
+    )
+    assert found(part.points, unblinded) == [(slot, -25)]
+
+
+def plain_changes(setting: Setting, lots: tuple[int, ...]) -> list[Any]:
+    n = setting.snapshot.layout.domain_size
+    rows = [lots[at : at + n - 1] for at in range(0, len(lots), n - 1)]
+    return [commit_values(embedded(), Domain.of(n), [*row, *[0] * (n - len(row))], 0) for row in rows]
+
+
+def test_an_update_without_fills_looks_like_any_other(setting: Setting) -> None:
+    quiet = fills_to_lots(Fills(positions={}, collateral={}), setting.snapshot)
+    opening, nothing = update_opening(setting.snapshot, setting.opening, quiet)
+    for old, new in zip(setting.opening.parts, opening.parts, strict=True):
+        assert all(a != b for a, b in zip(old.points, new.points, strict=True))
+    _, something = update_opening(setting.snapshot, setting.opening, setting.fills)
+    assert len(nothing.to_bytes()) == len(something.to_bytes())
+    applied = apply_update(setting.snapshot, setting.commitment, setting.lots, quiet, nothing)
+    assert applied == (opening.commitment(), setting.lots)
+
+
+def test_increments_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([0, 5, 5, 0, 7, 9])
+    monkeypatch.setattr("prover.update.random_scalar", lambda: next(drawn))
+    assert fresh_scalars(3) == [5, 7, 9]
+
+
+# What the venue refuses
+
+
+@pytest.mark.parametrize(
+    ("role_fills", "reason"),
+    [
+        ({"positions": {CALL: "0.7"}}, "positions: the holder's fills are not these"),
+        ({"positions": {CALL: "0.7", NEXT: "-2.5", "BTC-2026-03-27-80000-P": "1"}}, "the holder's fills are not these"),
+        ({"positions": {CALL: "0.7", NEXT: "-2.5", "BTC-2026-03-27-80000-P": "1.1"}}, None),
+    ],
+)
+def test_the_venue_trusts_its_own_record_of_the_fills(setting: Setting, role_fills: Any, reason: str | None) -> None:
+    _, update = update_opening(setting.snapshot, setting.opening, {"positions": setting.fills["positions"]})
+    fills = fills_to_lots(Fills(**role_fills), setting.snapshot)
+    if reason is None:
+        apply_update(setting.snapshot, setting.commitment, setting.lots, fills, update)
+        return
+    with pytest.raises(VerificationError, match=reason) as caught:
+        apply_update(setting.snapshot, setting.commitment, setting.lots, fills, update)
+    assert caught.value.check == "update"
+
+
+def test_an_update_holds_for_one_commitment_once(setting: Setting) -> None:
+    opening, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    with pytest.raises(VerificationError, match="starts from another commitment"):
+        apply_update(setting.snapshot, opening.commitment(), setting.lots, setting.fills, update)
+    stranger = commit_book(setting.snapshot, setting.lots, alias="maker").commitment()
+    with pytest.raises(VerificationError, match="starts from another commitment"):
+        apply_update(setting.snapshot, stranger, setting.lots, setting.fills, update)
+    renamed = changed(update, alias="somebody else")
+    with pytest.raises(VerificationError, match="starts from another commitment"):
+        apply_update(setting.snapshot, setting.commitment, setting.lots, setting.fills, renamed)
+
+
+def test_the_roles_must_be_those_of_the_fills(setting: Setting) -> None:
+    _, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    only = {"positions": setting.fills["positions"]}
+    with pytest.raises(VerificationError, match="of collateral and positions, the fills are of positions"):
+        apply_update(setting.snapshot, setting.commitment, setting.lots, only, update)
+    twice = update.model_copy(update={"parts": (update.parts[0], update.parts[0])})
+    with pytest.raises(VerificationError, match="the update is of positions"):
+        apply_update(setting.snapshot, setting.commitment, setting.lots, setting.fills, twice)
+
+
+def hexed(x: int) -> str:
+    return encode_scalar(x).hex()
+
+
+@pytest.mark.parametrize(
+    ("increment", "reason"),
+    [
+        ("a" * 96, "a point where a number must be"),
+        ("97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb", "a point"),
+        (hexed(0), "0 hides nothing"),
+        (f"{r:064x}", "not a canonical scalar"),
+        (f"{r + 1:064x}", "not a canonical scalar"),
+        ("f" * 64, "not a canonical scalar"),
+        ("12", "not a canonical scalar"),
+        ("zz" * 32, "not a canonical scalar"),
+    ],
+)
+def test_an_increment_is_a_number_and_not_zero(setting: Setting, increment: str, reason: str) -> None:
+    _, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    increments = [increment, *update.parts[0].increments[1:]]
+    with pytest.raises(InputError, match=reason) as caught:
+        changed(update, increments=increments)
+    assert str(caught.value).startswith("step.json: parts.increments")
+    assert increment not in str(caught.value)
+
+
+def test_increments_are_one_a_segment_and_different(setting: Setting) -> None:
+    _, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    increments = list(update.parts[0].increments)
+    for wrong in ([*increments, hexed(3)], increments[:-1]):
+        with pytest.raises(InputError, match=r"numbers for|at least 1 item"):
+            changed(update, increments=wrong)
+    after = list(update.parts[0].after)
+    with pytest.raises(InputError, match="does not change the number of segments"):
+        changed(update, after=[*after, after[0]])
+    if len(increments) > 1:
+        with pytest.raises(InputError, match="the same number twice"):
+            changed(update, increments=[increments[0]] * len(increments))
+
+
+def test_an_increment_that_was_changed_leads_elsewhere(setting: Setting) -> None:
+    _, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    other = changed(update, increments=[hexed(11 + s) for s in range(len(update.parts[0].increments))])
+    with pytest.raises(VerificationError, match="leads to another commitment"):
+        apply_update(setting.snapshot, setting.commitment, setting.lots, setting.fills, other)
+
+
+def test_the_attested_bound_is_kept(setting: Setting) -> None:
+    tight = Commitment(
+        **{
+            **setting.commitment.model_dump(),
+            "parts": tuple(part.model_copy(update={"bits": 5}) for part in setting.commitment.parts),
+        }
+    )
+    fills = {"positions": one(setting, CALL, -17)}  # from -15 lots to -32
+    _, update = update_opening(setting.snapshot, setting.opening, fills)
+    with pytest.raises(InputError, match=r"positions: a quantity leaves the bound that is attested, 2\^5 lots"):
+        apply_update(setting.snapshot, tight, setting.lots, fills, update)
+
+
+def test_documents_that_do_not_belong_together(setting: Setting) -> None:
+    _, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    other = snapshot_of(market(*EXPIRIES), setting.snapshot.layout.domain_size)
+    with pytest.raises(InputError):
+        apply_update(other, setting.commitment, to_lots(BOOK, other), fills_to_lots(FILLS, other), update)
+    with pytest.raises(InputError, match="made for other slots"):
+        update_opening(other, setting.opening, fills_to_lots(FILLS, other))
+    bigger = snapshot_of(market(*EXPIRIES), 128)
+    with pytest.raises(InputError, match="made over"):
+        update_opening(bigger, setting.opening, fills_to_lots(FILLS, bigger))
+    arguments = (setting.lots, setting.fills)
+    with pytest.raises(InputError, match="update: domain_size"):
+        apply_update(setting.snapshot, setting.commitment, *arguments, changed(update, domain_size=256))
+    with pytest.raises(InputError, match="another structured reference string"):
+        apply_update(setting.snapshot, setting.commitment, *arguments, changed(update, srs="00" * 32))
+    with pytest.raises(InputError, match="another structured reference string"):
+        update_opening(setting.snapshot, changed(setting.opening, srs="00" * 32), setting.fills)
+    with pytest.raises(InputError, match="for other slots"):
+        apply_update(setting.snapshot, setting.commitment, *arguments, changed(update, slot_map="00" * 32))
+    half = commit_book(setting.snapshot, setting.lots, roles=["collateral"], alias="maker")
+    with pytest.raises(InputError, match="0 parts of positions where one is needed"):
+        update_opening(setting.snapshot, half, setting.fills)
+    double = setting.opening.model_copy(update={"parts": (setting.opening.parts[0],) * 2})
+    with pytest.raises(InputError, match="2 parts of positions where one is needed"):
+        update_opening(setting.snapshot, double, setting.fills)
+
+
+# Migrations
+
+
+OLD = snapshot_of(market(*EXPIRIES))
+SETTLED = Fills(positions={CALL: "1.5", PUT: "-3"}, collateral={"USDC": "-2250"})
+#: The January expiry is gone; strikes, a later expiry and an asset are new; lots are finer; rows fewer.
+NEW = snapshot_of(
+    market("2026-03-27T08:00:00Z", "2026-06-26T08:00:00Z", lot="0.01", assets=("USDT", "BTC", "USDC")), rows=16
+)
+
+
+@pytest.fixture(scope="module")
+def settled() -> tuple[BookLots, Opening]:
+    """A book whose January positions were settled as fills."""
+    lots = to_lots(BOOK, OLD)
+    fills = fills_to_lots(SETTLED, OLD)
+    opening, _ = update_opening(OLD, commit_book(OLD, lots, alias="maker"), fills)
+    return add_fills(lots, fills, OLD), opening
+
+
+def test_a_settled_book_moves_and_both_sides_agree(settled: tuple[BookLots, Opening]) -> None:
+    lots, old = settled
+    opening, moved, migration = migrate_opening(OLD, NEW, lots, old)
+    same = Book(positions={NEXT: "2.5", "BTC-PERP": "0.75"}, collateral={"USDC": "897750", "BTC": "2"})
+    assert to_book(moved, NEW) == to_book(lots, OLD) == same
+    applied = apply_migration(OLD, NEW, old.commitment(), lots, migration)
+    assert applied.commitment == opening.commitment()
+    assert applied.book == moved
+    proof = prove(NEW, moved, [opening], Claim())
+    verify(Statement.of(NEW, [applied.commitment], Claim()), proof)
+    assert Migration.parse(migration.to_bytes()) == migration
+
+
+def test_a_position_that_would_be_lost_is_an_error() -> None:
+    lots = to_lots(BOOK, OLD)
+    opening = commit_book(OLD, lots, alias="maker")
+    with pytest.raises(InputError, match=r"open, and not in the next snapshot") as caught:
+        migrate_opening(OLD, NEW, lots, opening)
+    assert caught.value.field in (f"positions.{CALL}", f"positions.{PUT}")
+    assert "settle it first" in str(caught.value.hint)
+    assert "1.5" not in f"{caught.value}{caught.value.hint}"
+    assert set(lost_slots(OLD, NEW)) == {slot.id for slot in OLD.instruments if "2026-01-30" in slot.id}
+
+
+@pytest.mark.parametrize(
+    ("book", "target", "reason"),
+    [
+        (Book(collateral={"BTC": "1"}), {"assets": ("USDC",)}, "collateral.BTC: held, and not in the next snapshot"),
+        (Book(positions={NEXT: "1"}), {"multiplier": "10"}, "open, and another contract in the next snapshot"),
+        (Book(positions={NEXT: "0.3"}), {"lot": "0.2"}, "not a multiple of the next snapshot's lot, 0.2"),
+        (Book(positions={NEXT: "90000000"}), {"lot": "0.0001"}, "too large for the next snapshot"),
+    ],
+)
+def test_what_the_next_snapshot_cannot_hold(book: Book, target: Any, reason: str) -> None:
+    new = snapshot_of(market(*EXPIRIES, **target))
+    with pytest.raises(InputError, match=reason):
+        carry_over(to_lots(book, OLD), OLD, new)
+    carry_over(to_lots(Book(), OLD), OLD, new)
+
+
+def test_a_debt_that_the_next_policy_forbids() -> None:
+    owed = to_lots(Book(collateral={"USDC": "-5"}), OLD)
+    data = json.loads(OLD.to_bytes())
+    data["collateral"][0]["negative_allowed"] = False
+    with pytest.raises(InputError, match="the next policy allows no negative balance"):
+        carry_over(owed, OLD, Snapshot.parse(json.dumps(data)))
+
+
+def test_the_venue_moves_its_own_record(settled: tuple[BookLots, Opening]) -> None:
+    lots, old = settled
+    _, _, migration = migrate_opening(OLD, NEW, lots, old)
+    commitment = old.commitment()
+    other = add_fills(lots, fills_to_lots(Fills(positions={NEXT: "0.1"}), OLD), OLD)
+    with pytest.raises(VerificationError, match="the holder moved another book than this record"):
+        apply_migration(OLD, NEW, commitment, other, migration)
+    unsettled = to_lots(BOOK, OLD)
+    with pytest.raises(InputError, match="open, and not in the next snapshot"):
+        apply_migration(OLD, NEW, commitment, unsettled, migration)
+    stranger = commit_book(OLD, lots, alias="maker").commitment()
+    with pytest.raises(VerificationError, match="starts from another commitment"):
+        apply_migration(OLD, NEW, stranger, lots, migration)
+    half = migration.model_copy(update={"parts": migration.parts[:1]})
+    with pytest.raises(VerificationError, match="nothing may be left behind"):
+        apply_migration(OLD, NEW, commitment, lots, half)
+    part = commitment.model_copy(update={"parts": commitment.parts[:1]})
+    with pytest.raises(VerificationError, match="nothing may be left behind"):
+        apply_migration(OLD, NEW, part, lots, migration)
+    one_role = migration.model_copy(
+        update={"parts": migration.parts[:1], "slot_maps": {"positions": migration.slot_maps["positions"]}}
+    )
+    with pytest.raises(InputError, match="the record has collateral, the commitment no part for them"):
+        apply_migration(OLD, NEW, part, lots, one_role)
+    count = len(migration.parts[0].blinders)
+    with pytest.raises(VerificationError, match="moved another book"):
+        apply_migration(OLD, NEW, commitment, lots, changed(migration, blinders=[hexed(3 + s) for s in range(count)]))
+
+
+@pytest.mark.parametrize(
+    ("edits", "reason"),
+    [
+        ({"srs": "00" * 32}, "migration: srs"),
+        ({"domain_size": 32}, "migration: domain_size"),
+        ({"slot_maps": {"positions": "00" * 32, "collateral": "00" * 32}}, "for other slots than the new snapshot"),
+        ({"blinders": ["a" * 96]}, "a point where a number must be"),
+        ({"blinders": [hexed(0)]}, "0 hides nothing"),
+        ({"blinders": [hexed(1), hexed(2), hexed(3)]}, "numbers for"),
+        ({"blinders": [hexed(1), hexed(2)], "after": ["a" * 96, "b" * 96]}, "2 segments, the new snapshot has 1"),
+    ],
+)
+def test_migrations_that_are_refused(settled: tuple[BookLots, Opening], edits: Any, reason: str) -> None:
+    lots, old = settled
+    _, _, migration = migrate_opening(OLD, NEW, lots, old)
+    with pytest.raises(InputError, match=reason):
+        apply_migration(OLD, NEW, old.commitment(), lots, changed(migration, **edits))
+
+
+def test_the_holder_gives_the_book_that_was_committed(settled: tuple[BookLots, Opening]) -> None:
+    lots, old = settled
+    other = add_fills(lots, fills_to_lots(Fills(positions={NEXT: "0.1"}), OLD), OLD)
+    with pytest.raises(InputError, match="the opening is not of this book"):
+        migrate_opening(OLD, NEW, other, old)
+    positions = old.model_copy(update={"parts": old.parts[:1]})
+    with pytest.raises(InputError, match="the book has collateral, the opening no part for them"):
+        migrate_opening(OLD, NEW, lots, positions)
+    alone = BookLots(lots.positions, (0,) * len(lots.collateral))
+    opening, moved, migration = migrate_opening(OLD, NEW, alone, positions)
+    applied = apply_migration(OLD, NEW, positions.commitment(), alone, migration)
+    assert (applied.commitment, applied.book) == (opening.commitment(), moved)
+    with pytest.raises(InputError, match="made for other slots"):
+        migrate_opening(snapshot_of(market(EXPIRIES[1])), NEW, to_lots(Book(), snapshot_of(market(EXPIRIES[1]))), old)
