@@ -17,6 +17,7 @@ from formats import Document, InputError, Model, Seq, load_document
 MAX_FACTOR_BP = 100_000
 WHOLE_HAIRCUT_BP = 10_000
 MIN_DOMAIN, MAX_DOMAIN = 16, 2048
+LAYOUT_PROFILES = ("fast", "compact")
 
 
 def check_domain_size(size: int) -> int:
@@ -24,6 +25,22 @@ def check_domain_size(size: int) -> int:
     if not MIN_DOMAIN <= size <= MAX_DOMAIN or size & (size - 1):
         raise InputError(f"must be a power of two from {MIN_DOMAIN} to {MAX_DOMAIN}", field="domain_size")
     return size
+
+
+def domain_size_for(profile: str, slots: int) -> int:
+    """The domain size of a layout profile for this many instrument slots (docs/benchmarks.md has the measurements).
+
+    ``fast``: the least from 256 to 1024 that takes all slots in one segment, else 1024. ``compact``: 1024 if that takes
+    all slots in one segment, else 2048: fewer columns, so a smaller proof, that takes longer to make.
+
+    Raises:
+        InputError: another profile.
+    """
+    if profile == "fast":
+        return next((n for n in (256, 512, 1024) if slots < n), 1024)
+    if profile == "compact":
+        return 1024 if slots < 1024 else 2048
+    raise InputError(f"a layout profile is one of {', '.join(LAYOUT_PROFILES)}", field="layout")
 
 
 class PolicyLayout(Model):

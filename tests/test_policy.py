@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.components import Haircuts, ScenarioGrid, ShortOptionMinimum, Tail, WorstScenario
-from engine.policy import Policy, load_policy, policy_names
+from engine.policy import Policy, domain_size_for, load_policy, policy_names
 from engine.valuation import Scenario
 from formats import InputError, save_document
 
@@ -189,3 +189,17 @@ def test_a_layout_without_range_proofs_needs_no_charge_on_shorts() -> None:
     data["layout"]["range_proved"] = False
     del data["components"][1]
     assert not parse(data).layout.range_proved
+
+
+@pytest.mark.parametrize(
+    ("slots", "fast", "compact"),
+    [(1, 256, 1024), (255, 256, 1024), (256, 512, 1024), (1023, 1024, 1024), (1024, 1024, 2048)],
+)
+def test_layout_profiles(slots: int, fast: int, compact: int) -> None:
+    assert domain_size_for("fast", slots) == fast
+    assert domain_size_for("compact", slots) == compact
+
+
+def test_an_unknown_layout_profile_is_refused() -> None:
+    with pytest.raises(InputError, match="fast, compact"):
+        domain_size_for("small", 1)

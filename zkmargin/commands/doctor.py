@@ -27,7 +27,17 @@ from zkmargin.runtime import compiled_kernels, processor_flags
 
 Status = Literal["ok", "note", "FAIL"]
 
-PACKAGES = ("click", "cryptography", "numba", "llvmlite", "numpy", "py-arkworks-bls12381", "pycryptodome", "pydantic", "rich")
+PACKAGES = (
+    "click",
+    "cryptography",
+    "numba",
+    "llvmlite",
+    "numpy",
+    "py-arkworks-bls12381",
+    "pycryptodome",
+    "pydantic",
+    "rich",
+)
 MIN_FREE_BYTES = 200 * 1024 * 1024
 #: Processor features that the generated kernels can use.
 USEFUL_FLAGS = ("avx512ifma", "avx512f", "avx2", "bmi2", "adx", "asimd")
