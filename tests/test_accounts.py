@@ -123,7 +123,7 @@ def test_one_proof_covers_the_netted_book_and_says_who_attested_what(account: Ac
         attestations=account.attestations(),
     )
     assert accepted.authenticated is not None
-    by_point = {part.attestation.payload.points: part for part in accepted.authenticated.parts}
+    by_point = {part.payload.points: part for part in accepted.authenticated.parts}
     assert len(by_point) == 5
     for name, opening in account.openings.items():
         assert by_point[opening.parts[0].points].signers == (name,)

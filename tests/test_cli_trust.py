@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -44,7 +45,7 @@ def quick_scrypt(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An oracle, a venue, a custodian, a market maker and a verifier, each with the files it makes, and a proof."""
     home = tmp_path_factory.mktemp("trust")
     market = example_market(format_time(time.time_ns() // 1_000_000 // 1000 * 1000))
@@ -111,6 +112,12 @@ def save_trust(home: Path, name: str = "trust.json", **changes: Any) -> None:
         "collateral": [{"name": "custodian", "signers": ["custodian"], "threshold": 1}],
     }
     (home / name).write_text(json.dumps(trust | changes))
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
+    return Path(shutil.copytree(made, tmp_path / "copy"))
 
 
 @pytest.fixture

@@ -1,0 +1,413 @@
+"""Mutation: what if a line of the verifier were wrong? Every such program must fail a test.
+
+    python tests/mutation.py                    all mutants; prints the score and the survivors
+    python tests/mutation.py verifier.proof     those of some modules
+    python tests/mutation.py --every 20         a sample
+
+*Protocol mutants*: each absorb of the transcript a no-op, each equation of a golden circuit left out of the combination.
+*Code mutants*: one operator, constant, condition or statement changed in the source. A fork that has imported everything
+but the code under test runs the mutant's source and the tests chosen for it, so that a mutant costs about a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import importlib
+import importlib.abc
+import importlib.machinery
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT_SECONDS = 120
+
+#: Module -> the tests that must notice. Those that notice most come first.
+TARGETS: dict[str, tuple[str, ...]] = {
+    "verifier.proof": ("test_golden.py", "test_verifier_checks.py"),
+    "verifier.statement": ("test_golden.py", "test_verifier_checks.py"),
+    "verifier.transcript": ("test_golden.py", "test_protocol_algebra.py"),
+    "verifier.argument": ("test_golden.py", "test_verifier_checks.py"),
+    "verifier.verify": ("test_golden.py", "test_verifier_checks.py"),
+    "verifier.commitments": ("test_golden.py", "test_verifier_checks.py"),
+    "crypto.group": ("test_golden.py", "test_field_group.py"),
+    "crypto.field": ("test_golden.py", "test_field_group.py", "test_protocol_algebra.py"),
+    "crypto.transcript": ("test_golden.py", "test_protocol_algebra.py"),
+    "crypto.srs": ("test_golden.py", "test_srs.py"),
+    "crypto.srs_files": ("test_srs.py",),
+    "crypto.srs_checks": ("test_srs.py",),
+}
+#: Statements of the circuit's construction: dropped one by one.
+CIRCUITS = (
+    "circuits.circuit",
+    "circuits.limits",
+    "circuits.margin",
+    "circuits.requirement",
+    "circuits.spreads",
+    "circuits.system",
+)
+
+#: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)`` without the line.
+EQUIVALENT: dict[str, str] = {}
+
+
+# --- the mutants --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one module: the place in its syntax tree (see ``_places``) and which change there."""
+
+    module: str
+    place: int
+    choice: int
+    line: int
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.module}: {self.kind}: {self.text}"
+
+
+COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+BINARY: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Add,
+    ast.Pow: ast.Mult,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
+
+
+def _places(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes in order, without what does not run: annotations, docstrings, the words of errors, descriptions."""
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            skipped.update(id(child) for child in ast.iter_child_nodes(node))
+            continue
+        dead: list[ast.AST | None] = []
+        if isinstance(node, ast.AnnAssign):
+            # inside Annotated there are bounds that do run
+            dead.append(node.annotation)
+        elif isinstance(node, ast.arg):
+            dead.append(node.annotation)
+        elif isinstance(node, ast.FunctionDef):
+            dead.append(node.returns)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            dead += [node, node.value]
+        elif isinstance(node, ast.Raise):
+            dead.append(node.exc)
+        elif isinstance(node, ast.JoinedStr):
+            dead += node.values
+        elif isinstance(node, ast.keyword) and node.arg in ("field", "hint", "description", "repr"):
+            dead.append(node.value)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)) or _is_all(node):
+            dead.append(node)
+        skipped.update(id(x) for x in dead if x is not None)
+        if id(node) in skipped:
+            skipped.update(id(child) for child in ast.iter_child_nodes(node))
+        else:
+            yield node
+
+
+def _is_all(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "Point")
+
+
+def _changes(node: ast.AST) -> list[tuple[str, ast.AST]]:
+    """(kind, replacement) for a node."""
+    new: list[tuple[str, ast.AST]] = []
+    if isinstance(node, ast.Compare):
+        for i, op in enumerate(node.ops):
+            other = copy.deepcopy(node)
+            other.ops[i] = COMPARE[type(op)]()
+            new.append(("comparison", other))
+    elif isinstance(node, ast.BinOp) and type(node.op) in BINARY:
+        new.append(("operator", ast.BinOp(node.left, BINARY[type(node.op)](), node.right)))
+    elif isinstance(node, ast.BoolOp):
+        new.append(("and/or", ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)))
+        new += [("term dropped", value) for value in node.values]
+    elif isinstance(node, ast.UnaryOp):
+        new.append(("sign or not", node.operand))
+    elif isinstance(node, ast.Constant) and type(node.value) is int:
+        new.append(("constant", ast.Constant(node.value + 1)))
+        new.append(("constant", ast.Constant(node.value - 1)))
+    elif isinstance(node, ast.Constant) and type(node.value) is bool:
+        new.append(("constant", ast.Constant(not node.value)))
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
+        new.append(("text", ast.Constant(node.value + "x")))
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+        new.append(("text", ast.Constant(node.value + b"x")))
+    elif isinstance(node, (ast.If, ast.IfExp)):
+        for value in (True, False):
+            other_if = copy.deepcopy(node)
+            other_if.test = ast.Constant(value)
+            new.append((f"condition {value}", other_if))
+    elif isinstance(node, ast.Raise):
+        new.append(("check removed", ast.Pass()))
+    elif isinstance(node, (ast.Expr, ast.AugAssign, ast.For)):
+        new.append(("statement dropped", ast.Pass()))
+    elif isinstance(node, ast.Return) and node.value is not None:
+        new.append(("returns None", ast.Return(ast.Constant(None))))
+    return new
+
+
+def source_of(module: str) -> tuple[Path, str]:
+    """File and text."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return path, path.read_text("utf-8")
+
+
+def mutants(module: str, kinds: Sequence[str] = ()) -> list[Mutant]:
+    """All of a module, or those of some kinds."""
+    found = []
+    for place, node in enumerate(_places(ast.parse(source_of(module)[1]))):
+        for choice, (kind, new) in enumerate(_changes(node)):
+            if kinds and kind not in kinds:
+                continue
+            before, after = (" ".join(ast.unparse(x).split())[:110] for x in (node, new))
+            found.append(Mutant(module, place, choice, getattr(node, "lineno", 0), kind, f"{before} -> {after}"))
+    return found
+
+
+def mutated(mutant: Mutant) -> ast.Module:
+    """The module's tree with the change."""
+    tree = ast.parse(source_of(mutant.module)[1])
+    for place, node in enumerate(_places(tree)):
+        if place == mutant.place:
+            target, new = node, _changes(node)[mutant.choice][1]
+            break
+    else:
+        raise LookupError(str(mutant))
+
+    class Replace(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> Any:
+            return ast.copy_location(new, node) if node is target else self.generic_visit(node)
+
+    return ast.fix_missing_locations(Replace().visit(tree))
+
+
+# --- running them -------------------------------------------------------------------------------------------
+
+
+class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from a changed tree."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.name, self.tree = mutant.module, mutated(mutant)
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if name != self.name:
+            return None
+        return importlib.machinery.ModuleSpec(name, self, origin=str(source_of(name)[0]))
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__file__ = str(source_of(self.name)[0])
+        exec(compile(self.tree, module.__file__, "exec"), module.__dict__)  # noqa: S102 - our own source
+
+
+def preload() -> None:
+    """Import what is not under test: the fork server's share of the work."""
+    sys.path.insert(0, str(ROOT))
+    for name in (
+        "hypothesis", "numpy", "py_arkworks_bls12381", "py_ecc.optimized_bls12_381", "py_ecc.bls", "pydantic", "pytest",
+        "Crypto.Hash.keccak", "engine.components", "engine.snapshot", "engine.example", "engine.margin", "engine.limits",
+    ):  # fmt: skip
+        importlib.import_module(name)
+    tested = ("crypto", "circuits", "verifier", "prover", "zkmargin")
+    early = [name for name in sys.modules if name.partition(".")[0] in tested]
+    if early:
+        raise RuntimeError(f"loaded before the mutation: {early}")
+
+
+def _child(mutant: Mutant | None, tests: Sequence[str], options: Sequence[str]) -> int:
+    import pytest
+
+    with open(os.devnull, "w", encoding="utf-8") as null:
+        os.dup2(null.fileno(), 1)
+        os.dup2(null.fileno(), 2)
+    signal.alarm(TIMEOUT_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ["CI"] = "1"  # hypothesis draws the same examples each time
+    os.environ.pop("ZKMARGIN_FULL", None)
+    if mutant:
+        sys.meta_path.insert(0, _Loader(mutant))
+    common = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-W", "ignore"]
+    return int(pytest.main([*common, "-m", "not slow", *options, *(str(ROOT / "tests" / name) for name in tests)]))
+
+
+def run_forked(jobs: Sequence[tuple[Mutant | None, Sequence[str], Sequence[str]]], workers: int) -> list[bool]:
+    """For each job whether its tests failed (or it crashed, or hung): the mutant is killed."""
+    killed = [False] * len(jobs)
+    running: dict[int, int] = {}
+    waiting = list(enumerate(jobs))[::-1]
+    while waiting or running:
+        while waiting and len(running) < workers:
+            index, (mutant, tests, options) = waiting.pop()
+            sys.stdout.flush()
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    code = _child(mutant, tests, options)
+                finally:
+                    os._exit(code)
+            running[pid] = index
+        pid, status = os.wait()
+        killed[running.pop(pid)] = status != 0
+    return killed
+
+
+# --- protocol mutants ---------------------------------------------------------------------------------------
+
+
+def protocol_mutants() -> Iterator[tuple[str, bool]]:
+    """(name, killed) for each absorb left out and each equation left out of the combined one, on golden proofs.
+
+    Runs in this process: call it in a fork, or last.
+    """
+    from unittest.mock import patch
+
+    from circuits.circuit import Circuit
+    from crypto.transcript import Transcript
+    from formats import VerificationError
+    from verifier import verify
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    golden = importlib.import_module("golden")
+    cases = {name: golden.statement_of(name) for name in golden.NAMES}
+
+    def refused(names: Sequence[str]) -> bool:
+        for name in names:
+            try:
+                verify(*cases[name])
+            except VerificationError:
+                return True
+        return False
+
+    if refused(golden.NAMES):
+        raise RuntimeError("a golden proof is refused without any mutation")
+    append, combine = Transcript.append, Circuit.combine
+    labels: list[str] = []
+
+    def note(self: Transcript, label: str, data: bytes) -> None:
+        if label not in labels:
+            labels.append(label)
+        append(self, label, data)
+
+    with patch.object(Transcript, "append", note):
+        refused(golden.NAMES)
+    for label in labels:
+
+        def forget(self: Transcript, name: str, data: bytes, label: str = label) -> None:
+            if name != label:
+                append(self, name, data)
+
+        with patch.object(Transcript, "append", forget):
+            yield f"absorb left out: {label}", refused(golden.NAMES)
+    for name, (statement, _) in cases.items():
+        for j, equation in enumerate(statement.circuit.equations):
+
+            def skip(self: Circuit, rho: int, j: int = j) -> Any:
+                whole, rest = combine(self, rho), combine(self.without_equation(j), rho)
+                # without equation j, the weights of the others as they were
+                alone = combine(self, rho)
+                del rest
+                scale = pow(rho, j, golden.r)
+                for (kind, index), coefficient in self.equations[j].form.terms.items():
+                    alone.weights[kind][index] = (alone.weights[kind][index] - scale * coefficient) % golden.r
+                sigma = (whole.sigma + scale * self.equations[j].form.constant) % golden.r
+                return type(whole)(self, alone.weights, sigma)
+
+            with patch.object(Circuit, "combine", skip):
+                yield f"equation left out: {name}: {equation.rule}, {equation.name}", refused([name])
+
+
+# --- the command --------------------------------------------------------------------------------------------
+
+
+def jobs_of(modules: Sequence[str]) -> list[tuple[Mutant, Sequence[str], Sequence[str]]]:
+    """Every code mutant with its tests."""
+    jobs: list[tuple[Mutant, Sequence[str], Sequence[str]]] = []
+    for module in modules:
+        if module in TARGETS:
+            jobs += [(mutant, TARGETS[module], ()) for mutant in mutants(module)]
+        else:
+            chosen = mutants(module, ("statement dropped", "check removed"))
+            options = ("--deselect", "tests/test_second_verifier.py::none")
+            jobs += [(mutant, ("test_golden.py", "test_circuit_system.py"), options) for mutant in chosen]
+    return jobs
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run and report. 0 where nothing survives that is not listed as equivalent."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", default=[])
+    parser.add_argument("--every", type=int, default=1, help="run one mutant in so many")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--no-protocol", action="store_true")
+    given = parser.parse_args(arguments)
+    preload()
+    modules = given.modules or list(TARGETS)
+    start = time.monotonic()
+    unchanged = sorted({TARGETS[module] for module in modules if module in TARGETS})
+    if any(run_forked([(None, tests, ()) for tests in unchanged], given.workers)):
+        sys.stdout.write("error: the tests fail without any mutation\n")
+        return 2
+    jobs = jobs_of(modules)
+    equivalent = [job for job in jobs if str(job[0]) in EQUIVALENT]
+    jobs = [job for job in jobs if str(job[0]) not in EQUIVALENT][:: given.every]
+    killed = run_forked(jobs, given.workers)
+    survivors = [job[0] for job, dead in zip(jobs, killed, strict=True) if not dead]
+    for module in modules:
+        own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].module == module]
+        sys.stdout.write(f"{module:24} {sum(own):4} of {len(own):4} killed\n")
+    for kind in sorted({job[0].kind for job in jobs}):
+        own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].kind == kind]
+        sys.stdout.write(f"  {kind:22} {sum(own):4} of {len(own):4} killed\n")
+    for mutant in survivors:
+        sys.stdout.write(f"survives: line {mutant.line}: {mutant}\n")
+    left = 0
+    if not given.no_protocol:
+        outcomes = list(protocol_mutants())
+        for name, dead in outcomes:
+            if not dead:
+                sys.stdout.write(f"survives: {name}\n")
+        left = sum(not dead for _, dead in outcomes)
+        sys.stdout.write(f"protocol mutants          {len(outcomes) - left:4} of {len(outcomes):4} killed\n")
+    share = 100 * sum(killed) / len(killed) if killed else 100.0
+    sys.stdout.write(
+        f"code mutants              {sum(killed):4} of {len(killed):4} killed: {share:.1f} %; {len(equivalent)} more are "
+        f"equivalent; {time.monotonic() - start:.0f} s\n"
+    )
+    return int(bool(survivors or left))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
