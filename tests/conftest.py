@@ -2,7 +2,7 @@
 
 Conformance tests compare with published data that is not part of the project. Without that data they are
 deselected and the summary says how many; with it, a family that is absent is skipped by name and a family
-that is there but empty or unreadable fails.
+that is there but empty or unreadable fails. Tests of what a platform lacks are deselected and counted as well.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 DATA_VARIABLE = "ZKMARGIN_CONFORMANCE_DATA"
-DESELECTED = pytest.StashKey[int]()
+#: (marker, why, how many tests) of the tests that are not run here.
+DESELECTED = pytest.StashKey[list[tuple[str, str, int]]]()
 #: What conformance tests measured: (family, cases, worst error in words).
 MEASURED = pytest.StashKey[list[tuple[str, int, str]]]()
 
@@ -42,33 +43,46 @@ settings.register_profile("full", settings.get_profile("quick"), max_examples=2_
 settings.load_profile("full" if os.environ.get("ZKMARGIN_FULL") == "1" else "quick")
 
 
+def _lacking(marker: str) -> str:
+    """Why the tests with a marker cannot run here; empty if they can."""
+    if marker == "conformance":
+        return "" if os.environ.get(DATA_VARIABLE) else f"{DATA_VARIABLE} is unset"
+    if marker == "linux":
+        return "" if sys.platform == "linux" else f"this is {sys.platform}"
+    from formats.kernel import JIT_ENABLED
+
+    return "" if JIT_ENABLED else "NUMBA_DISABLE_JIT is set"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get(DATA_VARIABLE):
-        return
-    unselected = [item for item in items if item.get_closest_marker("conformance")]
-    if unselected:
-        items[:] = [item for item in items if not item.get_closest_marker("conformance")]
-        config.hook.pytest_deselected(items=unselected)
-        config.stash[DESELECTED] = len(unselected)
-        if hasattr(config, "workeroutput"):
-            config.workeroutput["conformance_deselected"] = len(unselected)
+    told = config.stash.setdefault(DESELECTED, [])
+    for marker in ("conformance", "linux", "compiled"):
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        why = _lacking(marker) if marked else ""
+        if why:
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=marked)
+            told.append((marker, why, len(marked)))
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["deselected"] = told
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Takes the count from a pytest-xdist worker, which collects where nobody reads its summary."""
-    count = getattr(node, "workeroutput", {}).get("conformance_deselected", 0)
-    if count:
-        node.config.stash[DESELECTED] = count
+    """Takes the counts from a pytest-xdist worker, which collects where nobody reads its summary."""
+    told = getattr(node, "workeroutput", {}).get("deselected", [])
+    if told:  # every worker collects all tests
+        node.config.stash[DESELECTED] = told
     for family, cases, worst in getattr(node, "workeroutput", {}).get("conformance_measured", []):
         node.config.stash.setdefault(MEASURED, []).append((family, cases, worst))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    count = config.stash.get(DESELECTED, 0)
-    if count:
-        terminalreporter.write_line(f"conformance: {DATA_VARIABLE} is unset: {count} tests deselected", yellow=True)
-    for family, cases, worst in sorted(config.stash.get(MEASURED, [])):
+    told: list[tuple[str, str, int]] = config.stash.get(DESELECTED, [])
+    for marker, why, count in told:
+        terminalreporter.write_line(f"{marker}: {why}: {count} tests deselected", yellow=True)
+    measured: list[tuple[str, int, str]] = config.stash.get(MEASURED, [])
+    for family, cases, worst in sorted(measured):
         terminalreporter.write_line(f"conformance: {family}: {cases} cases pass, worst {worst}", green=True)
 
 

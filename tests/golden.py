@@ -21,7 +21,7 @@ from circuits.circuit import Circuit, segments
 from circuits.margin import slot_map_digest
 from circuits.system import Form, System
 from circuits.witness import Witness, assign
-from crypto.field import r
+from crypto.field import encode_scalar, r
 from crypto.srs import embedded
 from engine.book import BookLots
 from engine.limits import Limit
@@ -29,7 +29,9 @@ from engine.margin import Claim
 from engine.snapshot import Snapshot
 from formats import InputError
 from verifier import Commitment, CommitmentPart, Statement
+from verifier.argument import replay
 from verifier.commitments import ROLES
+from verifier.proof import decode_proof
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1"
 VECTORS = FOLDER / "vectors.json"
@@ -142,6 +144,15 @@ def gates_statement() -> Statement:
     return Statement(
         embedded(), bytes(range(32)), Circuit.freeze(gates_system(), 2), Claim(), commitment.parts, b"gates"
     )
+
+
+CHALLENGES = ("beta", "rho", "chi", "zeta", "v", "y")
+
+
+def challenges(statement: Statement, proof: bytes) -> dict[str, str]:
+    """All challenges of a proof, in hex."""
+    x, _ = replay(statement, decode_proof(proof, statement.circuit.shape, statement.srs.digest))
+    return {name: encode_scalar(getattr(x, name)).hex() for name in CHALLENGES}
 
 
 # --- the vector file ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import lab
-from golden import GOLDEN, Golden, Made, draws, loose
+from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
 
 from circuits.margin import build_circuit
 from circuits.witness import assign
@@ -23,6 +23,7 @@ from engine.book import BookLots
 from engine.limits import Limit
 from engine.snapshot import Snapshot
 from prover.openings import commit_vector
+from verifier import verify
 from verifier.proof import HEADER_BYTES, decode_proof, encode_proof, header
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
@@ -104,7 +105,8 @@ def vector_document(
             {
                 "name": golden.name,
                 "domainSize": snapshot.layout.domain_size,
-                "statementDigest": lab_digest(case),
+                "statementDigest": _digest(case),
+                "challenges": challenges(case.statement, case.proof),
                 "defaults": defaults | {"proof": case.proof.hex()},
                 "tests": tests,
             }
@@ -139,10 +141,7 @@ def _compact(changes: dict[str, Any], proof: bytes) -> dict[str, Any]:
     return rest | {"patch": {"offset": first, "bytes": other[first : last + 1].hex()}}
 
 
-def lab_digest(case: Made) -> str:
-    """The statement digest."""
-    from verifier import verify
-
+def _digest(case: Made) -> str:
     return verify(case.statement, case.proof).statement_digest.hex()
 
 
@@ -592,11 +591,18 @@ def vector_schema() -> dict[str, Any]:
     }
     group = {
         "type": "object",
-        "required": ["name", "domainSize", "statementDigest", "defaults", "tests"],
+        "required": ["name", "domainSize", "statementDigest", "challenges", "defaults", "tests"],
         "additionalProperties": False,
         "properties": {
             "name": text,
             "domainSize": {"type": "integer"},
+            "challenges": {
+                "type": "object",
+                "description": "of the golden proof, by the names of docs/protocol.md",
+                "required": list(CHALLENGES),
+                "additionalProperties": False,
+                "properties": dict.fromkeys(CHALLENGES, hexadecimal),
+            },
             "statementDigest": {**hexadecimal, "description": "of every valid case of the group"},
             "defaults": {
                 "type": "object",

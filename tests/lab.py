@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from prover import _kernels as K
 from prover.openings import commit_vector
 from verifier import CommitmentPart, Statement
 from verifier.proof import Proof, encode_proof
+from verifier.transcript import MarginTranscript
 
 TAU = 0x1234567890ABCDEF_FEDCBA0987654321
 
@@ -132,7 +134,8 @@ def state(
 ) -> Any:
     """The statement that commits to a witness's book (true or not), with everything else fixed."""
     srs = srs or embedded()
-    draw, blinders, parts = draws(seed), {}, []
+    draw, parts = draws(seed), []
+    blinders: dict[tuple[str, int], int] = {}
     for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
         drawn = [draw() for _ in range(count)]
         blinders |= {(role, s): b for s, b in enumerate(drawn)}
@@ -177,8 +180,8 @@ def with_blinders(given: Any, blinders: Any) -> Any:
     for role in ("positions", "collateral"):
         row = [b for (name, _), b in sorted(blinders.items()) if name == role]
         parts.append(part(role, commit_vector(given.statement.srs, given.circuit.n, getattr(given.witness, role), row)))
-    parts = tuple(sorted(parts, key=CommitmentPart.canonical))
-    return Case(replace(given.statement, parts=parts), given.witness, blinders)
+    statement = replace(given.statement, parts=tuple(sorted(parts, key=CommitmentPart.canonical)))
+    return Case(statement, given.witness, blinders)
 
 
 # --- provers ------------------------------------------------------------------------------------------------
@@ -210,7 +213,7 @@ def unchecked() -> Any:
     ``copy.tamper(rounds, name, values)``, if set, replaces the values of a column before it is committed.
     """
     # dataclasses look their module up by name
-    module = types.ModuleType(prover.argument.__name__)
+    module: Any = types.ModuleType(prover.argument.__name__)
     exec(_unchecked_code(), module.__dict__)  # noqa: S102 - our own source
     module.tamper = None
     interpolate = module._Rounds.interpolate
@@ -235,7 +238,8 @@ def cheat(given: Any, tamper: Tamper | None = None, *, seed: Any = "proof", tran
     module.tamper = tamper
     if transcript is not None:
         module.MarginTranscript = transcript
-    return module.prove_argument(given.statement, given.witness, given.blinders, draws(seed))
+    proof: Proof = module.prove_argument(given.statement, given.witness, given.blinders, draws(seed))
+    return proof
 
 
 def swap(changes: Any) -> Any:
@@ -251,12 +255,8 @@ def swap(changes: Any) -> Any:
 
 def challenges(statement: Any, proof: Any, transcript: Any = None) -> Any:
     """All challenges of a proof under a schedule."""
-    real = verifier.argument.MarginTranscript
-    try:
-        verifier.argument.MarginTranscript = transcript or real
+    with patch("verifier.argument.MarginTranscript", transcript or MarginTranscript):
         return verifier.argument.replay(statement, proof)[0]
-    finally:
-        verifier.argument.MarginTranscript = real
 
 
 def commit(srs: Any, coefficients: Any) -> Any:

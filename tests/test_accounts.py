@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +17,12 @@ from engine.margin import Claim, claim_slack, margin_report
 from engine.netting import netting
 from engine.policy import load_policy
 from engine.snapshot import Snapshot, build_snapshot
-from formats import ConstraintError, InputError, VerificationError, ZkMarginError
+from formats import ConstraintError, InputError, VerificationError, ZkMarginError, save_document
 from prover import Opening, commit_book, prove
 from verifier import Commitment, Statement
 from verifier.attest import Attestation, CommitmentPayload, Rule, SnapshotPayload, SnapshotRule, Trust, accept
 from verifier.commitments import Role
+from zkmargin.cli import main
 
 TIME = "2026-01-02T03:04:05Z"
 NOW = 1_767_323_045_000 + 5_000
@@ -231,3 +234,32 @@ def test_the_files_of_one_party_hold_nothing_of_another(account: Account) -> Non
         assert not set(again.parts[0].points) & set(opening.parts[0].points)
         public = json.loads(opening.commitment().to_bytes())["parts"][0]
         assert set(public) == {"role", "alias", "slot_map", "points", "bits"}
+
+
+def test_the_walk_through_of_the_documentation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "accounts.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    save_document(example_market(TIME), tmp_path / "market.json")
+    outputs = {}
+    for line in (line.strip() for line in text.splitlines() if line.startswith("    ")):
+        words = shlex.split(line)
+        if words[0] == "echo":
+            assert words[2] == ">"
+            (tmp_path / words[3]).write_text(words[1])
+        elif words[0] == "chmod":
+            for name in words[2:]:
+                (tmp_path / name).chmod(int(words[1], 8))
+        else:
+            assert words.pop(0) == "zkmargin", line
+            code = main(words)
+            captured = capsys.readouterr()
+            assert (code, captured.err) == (0, ""), line
+            outputs[" ".join(words[:2])] = captured.out
+    assert "Netting across venues saves" in outputs["margin venue-a.json"]
+    assert (tmp_path / "a-2.json").read_bytes() == (tmp_path / "a-2-attest.json").read_bytes()
+    assert (tmp_path / "a-3.json").read_bytes() == (tmp_path / "a-3-attest.json").read_bytes()
+    assert "maker 7: 1 proofs" in outputs["ledger status"]
+    assert "1 proofs verify" in outputs["ledger check"]
+    assert "wrote 1 proofs and 3 documents" in outputs["ledger export"]

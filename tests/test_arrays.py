@@ -224,10 +224,9 @@ def test_catalogue_47_a_small_file_takes_little_memory_whatever_it_claims(side: 
         tracemalloc.stop()
 
 
+@pytest.mark.linux
 def test_catalogue_47_under_a_limit_of_the_operating_system(tmp_path: Path) -> None:
     """The whole way from the file, in a process that may take 1 MB more than it has."""
-    if sys.platform != "linux":
-        pytest.skip("address space is limited by way of /proc")
     for number, side in enumerate((MAX_ELEMENTS, 2**32 - 1, 2**63)):
         (tmp_path / f"{number}.json").write_text(table_text(shape=[side, 1], data="AAAA"))
     script = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -322,6 +323,43 @@ def test_kinds_do_not_mix(world: Any) -> None:
     assert isinstance(world.attest("venue A").payload, CommitmentPayload)
     assert isinstance(world.attest_snapshot().payload, SnapshotPayload)
     assert world.attest("venue A").message != world.attest_snapshot().message
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value; of lists the first two items."""
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from paths(item, (*path, key))
+
+
+HOSTILE: tuple[Any, ...] = (None, -1, 2**200, "\u202e", "c0" + "00" * 47, [[]], "9999-12-31T23:59:59Z")
+
+
+@pytest.mark.slow
+def test_55_hostile_documents_are_bad_input_or_refused(parties: ModuleType, world: Any) -> None:
+    """Whatever stands anywhere in an attestation or a trust file: one of the two documented errors, or acceptance."""
+    trust, honest = parties.trust(), world.attestations()
+    documents = [world.attest_snapshot(), world.attest("custodian E"), trust]
+    tried = 0
+    for document in documents:
+        text = document.to_bytes()
+        for path in paths(json.loads(text)):
+            for value in HOSTILE:
+                changed = json.loads(text)
+                place = changed
+                for key in path[:-1]:
+                    place = place[key]
+                place[path[-1]] = value
+                tried += 1
+                try:
+                    read = type(document).parse(json.dumps(changed), file="hostile.json")
+                    given, by = ([read], trust) if isinstance(read, Attestation) else (honest, read)
+                    authenticate(world.statement, world.snapshot, given, by, now_ms=parties.NOW)
+                except (InputError, VerificationError):
+                    pass
+    assert tried > 500
 
 
 # Catalogue item 36

@@ -190,6 +190,8 @@ def test_batch_finds_errors_that_cancel() -> None:
     )
     assert not bls.batch_verify(wrong)
     assert not bls.batch_verify([])
+    assert not bls.batch_verify([(G1_INFINITY, MESSAGE, items[0][2])])
+    assert not bls.batch_verify([(items[0][0], MESSAGE, G2_INFINITY)])
 
 
 # Catalogue item 33: infinity, wrong tags, no proof of possession

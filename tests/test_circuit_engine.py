@@ -161,6 +161,7 @@ def test_the_refusal_says_by_how_much(lab: Any, data: Any) -> None:
     assert caught.value.rule == "claim"
     # at least what is missing in equity, to one valuation unit
     missing = caught.value.shortfall
+    assert missing is not None
     assert claim_slack(snapshot, moved(below, missing), claim) >= 0
     assert claim_slack(snapshot, moved(below, missing - 1), claim) < 0
     check(build_circuit(snapshot, claim), margin_witness(snapshot, claim, moved(below, 1)))

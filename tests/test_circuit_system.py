@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuits.circuit import Circuit, Columns, listed, segments
-from circuits.system import MAX_FORM, Form, System
+from circuits.system import MAX_FORM, Atom, Form, System
 from crypto.domain import evaluate
 from crypto.field import r
 from formats import InputError
@@ -186,7 +186,7 @@ def test_a_slack_is_wide_enough_for_every_value_that_is_not_negative(constant: A
     form = system.integer("x", 15, lambda _: 0) * factor + constant
     system.at_least_zero("rule", "name", form)
     equation = system.equations[-1]
-    slack = ("bounded", equation.slack)
+    slack: Atom = ("bounded", equation.slack)
     assert equation.form == form - Form({slack: 1})
     assert system.bounds(Form({slack: 1}))[1] >= system.bounds(form)[1]
     assert system.bounded[equation.slack].hint(lambda _: 3) == 3 * factor + constant
@@ -329,7 +329,7 @@ def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingre
 
 # --- public polynomials -------------------------------------------------------------------------------------
 
-SHAPES = (
+SHAPES: tuple[dict[str, Any], ...] = (
     {},
     {"gates": 2},
     {"slots": 33, "bits": 8},

@@ -345,6 +345,9 @@ def test_parts_of_two_venues_and_a_custodian_add_up(run: Run, files: Path, tmp_p
     books = [tmp_path / f"{name}.json" for name in "abc"]
     together = run("margin", *books, "--snapshot", files / "snapshot.json", "--json").json
     alone = run("margin", files / "book.json", "--snapshot", files / "snapshot.json", "--json").json
+    saved = together.pop("netting")
+    assert alone.pop("netting") is None
+    assert saved["together"] == alone["requirements"]["initial"]["total"]
     assert together == alone
 
 

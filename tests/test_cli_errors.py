@@ -505,7 +505,7 @@ def test_reader_that_goes_away_is_no_rejection(files: Path) -> None:
     assert result.stderr == b""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.linux
 def test_full_disk_behind_standard_output(files: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         command = [sys.executable, "-m", "zkmargin", *VERIFY.split(), "--json"]

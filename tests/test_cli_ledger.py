@@ -179,7 +179,7 @@ def test_what_was_seen_supersedes_older_attestations(run: Run, new_ledger: New) 
 def test_status_says_everything_of_an_account(run: Run, new_ledger: New, folder: Path) -> None:
     where = new_ledger()
     assert "0 proofs of 0 accounts" in run("ledger status", "--ledger", where).out
-    limited = f'--context "for the desk" --also "net-exposure BTC <= 1000.25" --claim 1.01 limited.bin'
+    limited = '--context "for the desk" --also "net-exposure BTC <= 1000.25" --claim 1.01 limited.bin'
     run(f"{TRUSTED} {limited}", "--ledger", where)
     with Ledger(where) as ledger:
         ledger.issue(load_document(Challenge, folder / "challenge.json"))
@@ -235,6 +235,17 @@ def test_an_export_can_be_verified_by_whoever_gets_it(run: Run, new_ledger: New,
     )
 
 
+def test_an_issued_challenge_waits_for_its_answer(run: Run, new_ledger: New, tmp_path: Path) -> None:
+    where, path = new_ledger(), tmp_path / "issued.json"
+    run(f"challenge new --audience desk --lifetime 1m -o {path}", "--ledger", where)
+    digest = load_document(Challenge, path).digest().hex()
+    (waiting,) = run("ledger status", "--ledger", where, "--json").json["open_challenges"]
+    assert (waiting["digest"], waiting["audience"], waiting["overdue"]) == (digest, "desk", False)
+    run(f"{PROVE} --challenge {path} -o {tmp_path / 'proof.bin'}")
+    run(f"{VERIFY} --challenge {path} {tmp_path / 'proof.bin'}", "--ledger", where)
+    assert run("ledger status", "--ledger", where, "--json").json["open_challenges"] == []
+
+
 def test_check_verifies_the_records_again(run: Run, new_ledger: New) -> None:
     where = new_ledger()
     run(f"{VERIFY} plain.bin", "--ledger", where)
@@ -252,7 +263,7 @@ def test_refusals_in_one_line(run: Run, tmp_path: Path) -> None:
         ("ledger status --ledger mysql://u:hunter2@h/d", "neither an SQLite file nor a PostgreSQL database"),
         (f"ledger status --ledger {tmp_path}/no/such.db", "cannot be opened"),
         ("ledger status --ledger book.json", "file is not a database"),
-        (f"ledger status --ledger {tmp_path}/a.db --due-after soon", "--due-after: not an age"),
+        (f"ledger status --ledger {tmp_path}/a.db --due-after soon", "--due-after: not a time"),
         (f"{VERIFY} plain.bin --rerun receipt.json --ledger {tmp_path}/a.db", "--rerun: repeats an acceptance"),
     ):
         err = run(line, code=2).err

@@ -472,6 +472,71 @@ def test_snapshot_check_with_attestations(run: Run, folder: Path) -> None:
     assert folder.is_dir()
 
 
+def test_scripts_get_json(run: Run, folder: Path) -> None:
+    key = run("key new --name robot --scheme ed25519 --passphrase-file pass -o robot.key --json").json
+    assert key == {"output": "robot.key", "public": None, **run("key show robot.key --json").json}
+    assert "zkmargin key show robot2.key -o FILE" in run("key new --name r --passphrase-file pass -o robot2.key").out
+    challenge = run("challenge new --audience desk --lifetime 90s -o c.json --json").json
+    assert challenge["context"] == f"zkmargin/challenge/v1 {challenge['digest']}"
+    line = "attest snapshot snapshot.json --market market.json --sequence 8 --key oracle.key --passphrase-file pass"
+    attested = run(f"{line} -o a.json --json").json
+    assert attested["payload"]["sequence"] == 8
+    assert attested["signatures"] == 1
+    piped = run(line)
+    assert json.loads(piped.out)["payload"] == attested["payload"]
+    assert "attested: snapshot, number 8" in piped.err
+    assert (folder / "a.json").exists()
+
+
+def test_challenge_in_words_and_its_mistakes(run: Run) -> None:
+    out = run("challenge show challenge.json").out
+    assert "open, by this machine's clock" in out
+    assert "context   zkmargin/challenge/v1 " in out
+    assert "--lifetime" in run("challenge new --audience desk --lifetime soon -o c.json", code=2).err
+    assert "from a second to a year" in run("challenge new --audience desk --lifetime 0s -o c.json", code=2).err
+    assert "audience" in run(["challenge", "new", "--audience", "", "-o", "c.json"], code=2).err
+    assert "--name" in run(["key", "new", "--name", "", "--passphrase-file", "pass", "-o", "k"], code=2).err
+
+
+def test_signer_of_another_universe_or_of_two_parts(run: Run, folder: Path) -> None:
+    line = f"attest commitment commitment.json --role positions {OWN} --computed"
+    value = json.loads((folder / "commitment.json").read_text())
+    for change, reason in (
+        ({"srs": "00" * 32}, "another structured reference string"),
+        ({"parts": [part | {"slot_map": "00" * 32} for part in value["parts"]]}, "other slots"),
+        ({"parts": value["parts"] * 2}, "2 parts for positions"),
+        ({"parts": [part for part in value["parts"] if part["role"] != "positions"]}, "0 parts for positions"),
+    ):
+        (folder / "commitment.json").write_text(json.dumps(value | change))
+        assert reason in run(line, code=2).err
+        assert not (folder / "made").exists()
+
+
+@pytest.mark.parametrize("option", ["--issuer", "--part", "--beneficiary"])
+@pytest.mark.parametrize("text", ["", "x" * 201, "a\nb", "\u202eb"], ids=["empty", "long", "line end", "override"])
+def test_names_are_printable(run: Run, option: str, text: str) -> None:
+    role = "collateral" if option == "--beneficiary" else "positions"
+    line = f"attest commitment commitment.json --role {role} {OWN} --computed".split()
+    assert f"{option}: 1 to 200 printable characters" in run([*line, option, text], code=2).err
+    line = ["attest", "snapshot", "snapshot.json", "--market", "market.json", "--sequence", "8", "--key", "oracle.key"]
+    assert "--series: 1 to 200" in run([*line, "--series", text], code=2).err
+
+
+@pytest.mark.parametrize("more", ["--valid 999999999d", "--valid 0s", "--issued yesterday"])
+def test_times_that_are_none(run: Run, folder: Path, more: str) -> None:
+    run(f"attest commitment commitment.json --role positions {OWN} --computed {more}", code=2)
+    assert not (folder / "made").exists()
+
+
+def test_book_beyond_the_stated_bits_is_not_signed(run: Run, folder: Path) -> None:
+    for name in ("commitment.json", "opening.json"):
+        value = json.loads((folder / name).read_text())
+        value["parts"] = [part | {"bits": 1} for part in value["parts"]]
+        (folder / name).write_text(json.dumps(value))
+    line = f"attest commitment commitment.json --role positions {OWN} --book book.json --opening opening.json"
+    assert "more than the 1 bits that it states" in run(line, code=2).err
+
+
 # Inspect
 
 

@@ -223,7 +223,7 @@ def test_expected_shortfall_refuses_what_would_be_wrong() -> None:
 
 
 def test_expected_shortfall_is_published_from_a_list() -> None:
-    days = [{"name": str(k), "moves": {}, "others": None} for k in range(2)]
+    days: list[dict[str, Any]] = [{"name": str(k), "moves": {}, "others": None} for k in range(2)]
     moves = [{"BTC": {"price_move_bp": m}, "ETH": {"price_move_bp": m}} for m in (-500, 400)]
     data = [{"name": day["name"], "moves": move} for day, move in zip(days, moves, strict=True)]
     part = ExpectedShortfall.model_validate_json(

@@ -197,7 +197,7 @@ def test_rates_are_published_by_kind_and_underlying(valuation: Any) -> None:
             }
         )
     )
-    published = part.publish(valuation)
+    published: Any = part.publish(valuation)
     names = [i.id for i in valuation.market.instruments]
     slot = names.index("BTC-PERPETUAL")
     assert published.long.values[slot] == published.short.values[slot] == 92_416_500_000  # 0.001 BTC at the index
@@ -377,7 +377,7 @@ def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
     slopes = [factor * int(a - b) / Fraction(2, 1000) for factor, a, b in zip(options.factors, up, down, strict=True)]
     for slot, slope in zip(options.slots.tolist(), slopes, strict=True):
         assert abs(values[slot] - slope) <= max(abs(slope) * Fraction(1, 1000), 10**6)
-    published = VegaTermUpperBound(vol_move_bp=100).publish(valuation)
+    published: Any = VegaTermUpperBound(vol_move_bp=100).publish(valuation)
     assert len(published.pools) == 12
     assert published.pool.values[0] == -1
 
@@ -397,11 +397,11 @@ def test_provisions_are_flat(lab: Any, on_the_edge: Any, kind: Any) -> None:
 def test_funding_is_charged_to_the_side_that_pays(valuation: Any) -> None:
     names = [i.id for i in valuation.market.instruments]
     btc, eth = names.index("BTC-PERPETUAL"), names.index("ETH-PERPETUAL")
-    published = Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100).publish(valuation)
+    published: Any = Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100).publish(valuation)
     mark = valuation.line(btc)
     assert (published.long.values[btc], published.short.values[btc]) == (up(mark * 200 / 10**6), 0)
     assert (published.long.values[eth], published.short.values[eth]) == (0, up(valuation.line(eth) * 300 / 10**6))
-    both = Funding(default_ppm=100).publish(valuation)
+    both: Any = Funding(default_ppm=100).publish(valuation)
     assert both.long.values[btc] == both.short.values[btc] == up(mark / 10_000)
     assert not both.long.values[names.index("BTC-SPOT")]
 
@@ -453,7 +453,7 @@ def test_shorts_per_strike_against_the_oracle_and_the_circuit(
 
 
 def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Any) -> None:
-    published = ShortOptionMinimum(rate_bp=30, per="strike", mode="flat").publish(valuation)
+    published: Any = ShortOptionMinimum(rate_bp=30, per="strike", mode="flat").publish(valuation)
     options = [i for i in valuation.market.instruments if i.kind == "option"]
     assert len(published.members()) == len(options) // 2
     for slots in published.members():

@@ -55,7 +55,7 @@ def test_exact_dot_refuses_shapes_and_types_that_do_not_fit(matrix: Any, vector:
 
 def nearest(value: Any) -> int:
     """Half away from zero, by cases."""
-    below = value.numerator // value.denominator
+    below: int = value.numerator // value.denominator
     rest = value - below
     if rest == Fraction(1, 2):
         return below + 1 if value > 0 else below

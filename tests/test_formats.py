@@ -182,6 +182,7 @@ def test_catalogue_48_depth_and_digits_are_bounded_before_the_parser_sees_them()
 
 
 @pytest.mark.slow
+@pytest.mark.linux
 def test_catalogue_48_a_million_positions_in_bounded_memory() -> None:
     """Right ones and wrong ones, in a process that may take 1 GB more than it starts with."""
     script = """
@@ -203,8 +204,6 @@ for positions in (dict.fromkeys(names, "1") | {"I999999": 1}, dict.fromkeys(name
     except InputError as error:
         print(error)
 """
-    if sys.platform != "linux":
-        pytest.skip("address space is limited by way of /proc")
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.stderr == ""
     assert result.stdout.splitlines() == [

@@ -27,7 +27,7 @@ def snapshot() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def lots(snapshot: Snapshot) -> BookLots:
-    return to_lots(Book(**example_book(example_market("2026-11-20T12:00:00Z"))), snapshot)
+    return to_lots(Book.model_validate(example_book(example_market("2026-11-20T12:00:00Z"))), snapshot)
 
 
 def tight(snapshot: Snapshot, lots: BookLots, kind: str, subject: str) -> tuple[Limit, Limit]:

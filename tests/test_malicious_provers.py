@@ -16,6 +16,7 @@ import verifier.argument
 from circuits import assign, build_circuit
 from circuits.circuit import Circuit
 from circuits.system import Form, System
+from circuits.witness import Witness
 from crypto.commitment import commit_values
 from crypto.field import inverse, r
 from crypto.group import encode_g1
@@ -29,7 +30,7 @@ from verifier.commitments import gather
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "range-proved": {},
     "gates": {"gates": 2},
     "segments": {"slots": 20, "bits": 8},
@@ -170,7 +171,7 @@ def test_one_unit_of_collateral_short_is_rejected(lab: Any) -> None:
 
 def cells(changes: Any) -> Any:
     """A tamper from ((column, row, weight), value) pairs."""
-    by_column = {}
+    by_column: dict[Any, Any] = {}
     for (column, row, _), value in changes:
         by_column.setdefault(f"digits[{column}]", {})[row] = value
     return by_column
@@ -265,23 +266,22 @@ def test_helpers_that_absorb_a_false_claim_are_rejected(lab: Any) -> None:
     circuit = given.circuit
     J = len(circuit.equations)
 
-    def run(extra: Any) -> Any:
+    def run(extra: Any, lookup: Any = 0) -> Any:
         def tamper(_rounds: Any, name: Any, values: Any) -> Any:
             if name == "h[0]":
                 values[0] += extra
             if name == "phi" and extra:
                 # the running sum that closes with the helper's new value: later entries move by rho^J extra
-                return [x + extra * run.lookup if i > 0 else 0 for i, x in enumerate(values)]
+                return [x + extra * lookup if i > 0 else 0 for i, x in enumerate(values)]
             return values
 
         return lab.cheat(given, tamper)
 
-    run.lookup = 0
     x = lab.challenges(given.statement, run(0))
-    run.lookup = pow(x.rho, J, r)
+    lookup = pow(x.rho, J, r)
     # the claim is off by rho^(J-1) short: pay it with the helper
-    extra = pow(x.rho, J - 1, r) * short * inverse(run.lookup) % r
-    proof = run(extra)
+    extra = pow(x.rho, J - 1, r) * short * inverse(lookup) % r
+    proof = run(extra, lookup)
     assert lab.challenges(given.statement, proof).rho == x.rho
     with pytest.raises(VerificationError):
         verify(given.statement, lab.encode(given, proof))
@@ -333,7 +333,7 @@ def hidden(lab: Any, given: Any, role: Any, row: Any, lots: Any, shape: Any) -> 
 
     module.tamper = counted
 
-    class Columns(type(given.witness)):
+    class Columns(Witness):
         def columns(self, circuit: Any) -> Any:
             return {**super().columns(circuit), (role, 0): np.array(rows, dtype=np.int64)}
 

@@ -2,7 +2,7 @@
 
 import json
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.book import BookLots
-from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
+from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario, Requirement
 from engine.margin import (
     CLAIM_BOUND,
     Claim,
@@ -40,7 +40,7 @@ def make_snapshot(
     risk: Any,
     charges: Any,
     marks: Any,
-    mode: str = "floor",
+    mode: Literal["floor", "added"] = "floor",
     assets: Any = ((10**7, 10_000, 10_100),),
     counts: Any = None,
 ) -> Snapshot:
@@ -126,9 +126,11 @@ def cases(draw: st.DrawFn) -> tuple[Snapshot, BookLots]:
     return snapshot, lots
 
 
-def oracle_requirement(snapshot: Snapshot, positions: Any, name: str) -> Fraction:
+def oracle_requirement(snapshot: Snapshot, positions: Any, name: Requirement) -> Fraction:
     """The requirement in quote currency, written from the definition."""
     grid, minimum, _ = snapshot.components
+    assert isinstance(grid, PublishedWorstScenario)
+    assert isinstance(minimum, PublishedShortOptionMinimum)
     unit = Fraction(1, 10**9)
     total, added = Fraction(0), Fraction(0)
     for group in range(len(snapshot.groups)):
@@ -147,6 +149,7 @@ def oracle_requirement(snapshot: Snapshot, positions: Any, name: str) -> Fractio
 
 def oracle_equity(snapshot: Snapshot, lots: BookLots) -> Fraction:
     haircuts = snapshot.components[2]
+    assert isinstance(haircuts, PublishedHaircuts)
     marked = sum(q * int(m) for q, m in zip(lots.positions, snapshot.marks.values, strict=True))
     value = Fraction(marked)
     for j, balance in enumerate(lots.collateral):
@@ -159,7 +162,7 @@ UNIT = Fraction(1, 10**13)
 
 
 @given(cases(), st.sampled_from(["initial", "maintenance"]))
-def test_requirement_and_equity_match_the_oracle(case: Any, name: str) -> None:
+def test_requirement_and_equity_match_the_oracle(case: Any, name: Requirement) -> None:
     snapshot, lots = case
     report = margin_report(snapshot, lots, name)
     assert report.total * UNIT == oracle_requirement(snapshot, lots.positions, name)
@@ -171,7 +174,7 @@ def test_requirement_and_equity_match_the_oracle(case: Any, name: str) -> None:
 
 
 @given(cases(), st.sampled_from(["initial", "maintenance"]))
-def test_legs_alone_and_contributions(case: Any, name: str) -> None:
+def test_legs_alone_and_contributions(case: Any, name: Requirement) -> None:
     snapshot, lots = case
     report = margin_report(snapshot, lots, name)
     assert [leg.id for leg in report.legs] == [f"I{i}" for i, q in enumerate(lots.positions) if q]
@@ -187,7 +190,7 @@ def test_legs_alone_and_contributions(case: Any, name: str) -> None:
 
 
 @given(cases(), st.sampled_from(["initial", "maintenance"]))
-def test_netting_never_costs(case: Any, name: str) -> None:
+def test_netting_never_costs(case: Any, name: Requirement) -> None:
     snapshot, lots = case
     report = margin_report(snapshot, lots, name)
     compared = report.comparison
@@ -215,7 +218,7 @@ def test_the_requirement_is_subadditive(case: Any, cut: int) -> None:
 
 
 @given(cases(), st.integers(1, 65_535), st.integers(1, 65_535), st.sampled_from(["initial", "maintenance"]))
-def test_a_claim_holds_exactly_when_its_slack_is_not_negative(case: Any, num: int, den: int, name: str) -> None:
+def test_a_claim_holds_exactly_when_its_slack_is_not_negative(case: Any, num: int, den: int, name: Requirement) -> None:
     snapshot, lots = case
     ratio = Fraction(num, den)
     claim = Claim(ratio.numerator, ratio.denominator, name)

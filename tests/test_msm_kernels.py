@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from py_arkworks_bls12381 import G1Point, Scalar
 from crypto.field import r
 from formats import private_cache
 from formats.errors import SetupError
-from formats.kernel import JIT_ENABLED
 from prover import _kernels as K
 from prover._kernels import base_field, group_sums, inversion, plain_msm, points, table_cache
 from prover._kernels.fixed_base import FixedBaseTables
@@ -24,7 +24,6 @@ from prover._kernels.vectors import from_blocks, to_blocks
 
 P, R = base_field.P, base_field.FIELD.R
 INFINITY = bytes(96)
-needs_compiler = pytest.mark.skipif(not JIT_ENABLED, reason="without numba there are no kernels and no tables")
 EDGES = [0, 1, 2, r - 1, r - 2, r // 2, r // 2 + 1, 1 << 254, (1 << 254) - 1, 1 << 10, (1 << 10) + 1, 3 << 200]
 FIELD_EDGES = [
     1,
@@ -128,7 +127,8 @@ def test_signed_integers(tables: FixedBaseTables) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_many_jobs_and_threads(tables: FixedBaseTables, threads: int) -> None:
     values = np.array([5, -6, 0, 1023], dtype=np.int64)
-    jobs, answers = [], []
+    jobs: list[Any] = []
+    answers = []
     for k in range(7):
         scalars = [pow(13, 99 + k + i, r) for i in range(3 * k)]
         jobs.append([(2, K.from_ints(scalars)), (29 - k, values), (0, K.from_ints([k]))])
@@ -150,7 +150,7 @@ def test_a_full_size_sum() -> None:
     scalars = [pow(5, 1000 + i, r) for i in range(n)]
     digits = np.arange(n, dtype=np.int64) * 31 % 1024
     answers = [encode(times(sum(a * b for a, b in zip(logs, s, strict=True)))) for s in (scalars, digits.tolist())]
-    jobs = [[(0, K.from_ints(scalars))], [(0, digits)]]
+    jobs: list[Any] = [[(0, K.from_ints(scalars))], [(0, digits)]]
     assert large.msm_many(jobs) == large.msm_many(jobs, threads=2) == answers
 
 
@@ -199,7 +199,7 @@ def test_a_point_outside_the_subgroup_is_added_right() -> None:
     assert plain == INFINITY
 
 
-@needs_compiler
+@pytest.mark.compiled
 def test_affine_additions_pair_by_pair() -> None:
     rows = points.rows_from_bytes(DATA)
     pairs = [(i, j) for i in range(66) for j in range(66)]
@@ -212,7 +212,7 @@ def test_affine_additions_pair_by_pair() -> None:
     assert results == [known[(logs[i] + logs[j]) % r] for i, j in pairs]
 
 
-@needs_compiler
+@pytest.mark.compiled
 @given(st.lists(st.one_of(st.sampled_from(FIELD_EDGES), st.integers(1, P - 1)), min_size=8, max_size=8))
 @settings(deadline=None)
 def test_base_field_inversion(xs: list[int]) -> None:
@@ -239,7 +239,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@needs_compiler
+@pytest.mark.compiled
 def test_tables_are_kept_and_found_again(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = FixedBaseTables.build(DATA, cached=True).msm(K.constant(9, 33))
     (file,) = (cache_folder / "tables").iterdir()
@@ -250,7 +250,7 @@ def test_tables_are_kept_and_found_again(cache_folder: Path, monkeypatch: pytest
     assert len(list((cache_folder / "tables").iterdir())) == 1
 
 
-@needs_compiler
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "damage", ["first byte", "row", "last byte", "short", "long", "empty", "other setup", "writable"]
 )
@@ -278,7 +278,7 @@ def test_damaged_or_foreign_tables_are_rebuilt(cache_folder: Path, damage: str) 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-@needs_compiler
+@pytest.mark.compiled
 def test_a_link_in_place_of_the_tables_is_not_followed(cache_folder: Path, tmp_path: Path) -> None:
     FixedBaseTables.build(DATA, cached=True)
     (file,) = (cache_folder / "tables").iterdir()
@@ -292,7 +292,7 @@ def test_a_link_in_place_of_the_tables_is_not_followed(cache_folder: Path, tmp_p
     assert table_cache.load(full, 10) is None
 
 
-@needs_compiler
+@pytest.mark.compiled
 def test_a_cache_that_others_may_write_to_is_not_used(cache_folder: Path) -> None:
     FixedBaseTables.build(DATA, cached=True)
     cache_folder.chmod(0o777)

@@ -69,7 +69,7 @@ def test_engine_and_circuit_agree_on_random_books(snapshot: Any, on_the_edge: An
 
 
 def test_the_example_book_and_its_report(snapshot: Any, market: Any) -> None:
-    lots = to_lots(Book(**example_book(market)), snapshot)
+    lots = to_lots(Book.model_validate(example_book(market)), snapshot)
     report = margin_report(snapshot, lots)
     assert report.total > 0
     assert abs(sum(leg.contribution for leg in report.legs) - report.total) <= 10**6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point
 
-import crypto.transcript
 from crypto.commitment import blind, commit_coefficients, commit_values
 from crypto.domain import Domain, divide_by_linear, evaluate
 from crypto.exact import int_matvec
@@ -21,6 +21,7 @@ from crypto.group import msm, scalar
 from crypto.srs import embedded
 from crypto.transcript import MAX_REJECTIONS, Transcript
 from crypto.unsafe_srs import insecure_from_tau
+from formats import keccak256
 from verifier.proof import Message1, Message2, Message3, Message4, Message5
 from verifier.transcript import PROTOCOL, MarginTranscript
 
@@ -315,11 +316,10 @@ def test_item_17_an_excluded_challenge_takes_the_next_counter() -> None:
 
 
 def test_item_17_zero_is_never_a_challenge(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = crypto.transcript.keccak256
     zero_then_real = iter([bytes(32), bytes(32)])
     transcript = Transcript("test")
     expected, state = challenge(transcript.state, b"chi", 1)
-    monkeypatch.setattr(crypto.transcript, "keccak256", lambda data: next(zero_then_real, None) or real(data))
+    monkeypatch.setattr("crypto.transcript.keccak256", lambda data: next(zero_then_real, None) or keccak256(data))
     assert transcript.challenge("chi") == expected
     assert transcript.state == state
 
@@ -332,7 +332,7 @@ def test_item_17_r_is_zero_and_a_hash_that_never_helps_is_an_error(monkeypatch: 
         return r.to_bytes(64, "big")[32 * (data[-1] & 1) :][:32]
 
     transcript = Transcript("test")
-    monkeypatch.setattr(crypto.transcript, "keccak256", stub)
+    monkeypatch.setattr("crypto.transcript.keccak256", stub)
     with pytest.raises(RuntimeError, match="no admissible challenge chi in 128 tries"):
         transcript.challenge("chi")
     assert len(calls) == 2 * MAX_REJECTIONS
@@ -382,7 +382,7 @@ def schedule(messages: tuple[Message1, Message2, Message3, Message4, Message5]) 
 
 
 def margin_transcript() -> MarginTranscript:
-    statement = SimpleNamespace(circuit=SimpleNamespace(n=16), public_messages=lambda: iter(PUBLIC))
+    statement: Any = SimpleNamespace(circuit=SimpleNamespace(n=16), public_messages=lambda: iter(PUBLIC))
     return MarginTranscript(statement)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -96,12 +97,13 @@ def case(build: Build, n: int, slots: int) -> Case:
     seed = f"{build.__name__} {n} {slots}"
     draw = stream(f"commitments of {seed}")
     split = [(7 * i) % 3 - 1 for i in range(slots)]
-    vectors = {
+    vectors: dict[str, tuple[Literal["positions", "collateral"], list[int], int]] = {
         "first": ("positions", split, circuit.position_segments),
         "second": ("positions", [q - p for q, p in zip(positions, split, strict=True)], circuit.position_segments),
         "custody": ("collateral", collateral, circuit.collateral_segments),
     }
-    parts, blinders = [], {}
+    parts: list[CommitmentPart] = []
+    blinders: dict[tuple[str, int], int] = {}
     for alias, (role, vector, segments) in vectors.items():
         own = [draw() for _ in range(segments)]
         points = tuple(point.hex() for point in commit_vector(embedded(), n, vector, own))
@@ -174,7 +176,7 @@ def attested_case() -> Prepared:
 
 def test_the_reference_draws_as_many_blinders_as_the_protocol_lists(attested_case: Prepared) -> None:
     c, proof = attested_case
-    drawn = []
+    drawn: list[int] = []
 
     def draw() -> int:
         drawn.append(stream(f"{len(drawn)}")())

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import pricing, valuation
-from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
+from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario, WorstScenario
 from engine.components.worst_scenario import ScenarioGrid, Tail
 from engine.exact import round_half_away
 from engine.market import Asset, Forward, Instrument, Market, Underlying
@@ -105,14 +105,16 @@ def grid_of(snapshot: Snapshot) -> PublishedWorstScenario:
 
 
 def risk_of(snapshot: Snapshot, name: str) -> list[int]:
-    return grid_of(snapshot).risk.values[SLOT[name]].tolist()
+    row: list[int] = grid_of(snapshot).risk.values[SLOT[name]].tolist()
+    return row
 
 
 def rounded(value: Fraction) -> int:
     return round_half_away(value.numerator, value.denominator)
 
 
-SCENARIOS = POLICY.components[0].grid.scenarios()
+(GRID,) = (part.grid for part in POLICY.components if isinstance(part, WorstScenario))
+SCENARIOS = GRID.scenarios()
 
 
 def test_slots_groups_and_layout(snapshot: Snapshot) -> None:
@@ -175,7 +177,8 @@ def value(name: str, *, price: Fraction = Fraction(1), vol_1e9: int | None = Non
         max(0 if past else 60 * DAY - later_ms, 0),
         0 if inverse or past else 50_000_000,
     ]
-    priced = black76(*(np.array([int(cell)]) for cell in cells), np.array([instrument.option_type == "call"]))
+    F, K, vol, time, rate = (np.array([int(cell)]) for cell in cells)
+    priced = black76(F, K, vol, time, rate, np.array([instrument.option_type == "call"]))
     result = Fraction(int(priced[0]), unit)
     return result * INDEX / forward if inverse else result
 
@@ -298,7 +301,7 @@ def test_a_time_step_past_expiry_stops_at_intrinsic() -> None:
     assert mark + int(profits[24]) == (90_000 * 13 // 10 - 85_000) * 10**9
 
 
-def rule(**changes: int) -> VolRule:
+def rule(**changes: Any) -> VolRule:
     return VolRule(
         **{"exponent_short_1e4": 0, "exponent_long_1e4": 0, "tenor_floor_ms": DAY, "floor_1e9": 0, **changes}
     )

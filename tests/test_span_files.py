@@ -186,7 +186,7 @@ def test_a_large_file_takes_bounded_memory(tmp_path: Any) -> None:
     start = text.index("<phyPf>")
     end = text.index("<futPf><pfId>4<")
     block = text[start:end]
-    copies = []
+    copies: list[str] = []
     while sum(map(len, copies)) < 20_000_000:
         number = len(copies)
         copies.append(block.replace("<pfId>", f"<pfId>{number}x").replace("ALPHA", f"Z{number}"))

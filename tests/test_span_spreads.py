@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits import assign, build_circuit, check
+from circuits.system import Hint
 from engine.book import BookLots
 from engine.components.base import Leg
 from engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
@@ -299,7 +300,7 @@ def naive(spreads: Any, net: Any) -> Any:
     left = {frozenset([account]): [max(d, 0), max(-d, 0)] for account, d in enumerate(net)}
     counts = []
     for one in spreads:
-        keys = []
+        keys: list[frozenset[Any]] = []
         for leg in one.legs:
             inside = [key for key in left if key & set(leg.accounts)]
             merged = frozenset().union(*inside)
@@ -414,6 +415,10 @@ def test_form_spreads_agrees_with_fractions_where_ratios_are_one() -> None:
     assert Fraction(5, 1) == 5
 
 
+def always(value: int) -> Hint:
+    return lambda _of: value
+
+
 def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab: Any) -> None:
     # a later spread with a larger credit: skipping the first would lower the requirement
     part = credit(
@@ -437,9 +442,7 @@ def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab: Any) ->
     for fewer in (0, 1, 2):
         for values in product((0, 1), repeat=2):
             told = {first: fewer, **dict(zip(bits, values, strict=True))}
-            bent = tuple(
-                replace(v, hint=lambda _of, x=told[v.name]: x) if v.name in told else v for v in circuit.bounded
-            )
+            bent = tuple(replace(v, hint=always(told[v.name])) if v.name in told else v for v in circuit.bounded)
             bad = replace(circuit, bounded=bent)
             for balance in (needed, 10**12):
                 with pytest.raises(ConstraintError):

@@ -675,7 +675,7 @@ def test_data_file_is_reproducible_from_the_registry_package(
 ) -> None:
     package = importlib.util.find_spec("eth_account")
     if package is None or package.origin is None:
-        pytest.skip("eth-account is not installed")
+        pytest.fail("the package eth-account is missing: pip install 'zkmargin[dev]'")
     source = Path(package.origin).parent / "typed_transactions/blob_transactions/kzg_trusted_setup.txt"
     output = tmp_path / "out.srs"
     assert make_srs.main([str(source), "-o", str(output)]) == 0

@@ -22,7 +22,7 @@ from verifier import verify
 from verifier.argument import replay
 from verifier.proof import decode_proof
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "one column": {"range_proved": False, "scenarios": 1, "assets": ((4, False),)},
     "two columns": {"range_proved": False},
     "two helpers": {},
@@ -49,7 +49,7 @@ class Bench:
 
         self.module = lab.unchecked()
         self.module.MarginTranscript = Fixed
-        self.values = {}
+        self.values: dict[str, int] = {}
 
         def commit_all(rounds: Any, names: Any) -> Any:
             self.values |= {name: K.evaluate(rounds.polynomials[name], self.tau) for name in names}

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crypto.keys import PublicKey, SecretKey, Signer
     from engine.book import Book, BookLots, load_book, to_lots
-    from engine.importers import import_market
+    from engine.fills import Fills, add_fills, fills_to_lots
+    from engine.greeks import GreekReport, greek_report
+    from engine.importers import import_arrays, import_market
     from engine.limits import Limit
     from engine.margin import Claim, MarginReport, margin_report
     from engine.market import Market
     from engine.policy import Policy, load_policy, policy_names
+    from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays
     from engine.snapshot import Snapshot, build_snapshot, check_snapshot
     from formats import (
         ConstraintError,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         save_document,
     )
     from prover import Opening, commit_book, prove
+    from prover.update import migrate_opening, update_opening
     from verifier import Accepted, Commitment, Statement, verify, verify_batch
     from verifier.attest import (
         Acceptance,
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
         Trust,
         accept,
     )
+    from verifier.updates import Migration, Update, apply_migration, apply_update
+    from zkmargin.ledger import Ledger
 
 #: Said wherever the version is said.
 AUDIT_STATUS = "unaudited"
@@ -52,11 +58,14 @@ AUDIT_STATUS = "unaudited"
 _MODULES = {
     "crypto.keys": ("PublicKey", "SecretKey", "Signer"),
     "engine.book": ("Book", "BookLots", "load_book", "to_lots"),
-    "engine.importers": ("import_market",),
+    "engine.fills": ("Fills", "add_fills", "fills_to_lots"),
+    "engine.greeks": ("GreekReport", "greek_report"),
+    "engine.importers": ("import_arrays", "import_market"),
     "engine.limits": ("Limit",),
     "engine.margin": ("Claim", "MarginReport", "margin_report"),
     "engine.market": ("Market",),
     "engine.policy": ("Policy", "load_policy", "policy_names"),
+    "engine.risk_arrays": ("RiskArrays", "build_snapshot_from_arrays"),
     "engine.snapshot": ("Snapshot", "build_snapshot", "check_snapshot"),
     "formats": (
         "ConstraintError",
@@ -69,6 +78,7 @@ _MODULES = {
         "save_document",
     ),
     "prover": ("Opening", "commit_book", "prove"),
+    "prover.update": ("migrate_opening", "update_opening"),
     "verifier": ("Accepted", "Commitment", "Statement", "verify", "verify_batch"),
     "verifier.attest": (
         "Acceptance",
@@ -82,6 +92,8 @@ _MODULES = {
         "Trust",
         "accept",
     ),
+    "verifier.updates": ("Migration", "Update", "apply_migration", "apply_update"),
+    "zkmargin.ledger": ("Ledger",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -90,11 +102,14 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "__version__",
     "Market",
     "import_market",
+    "RiskArrays",
+    "import_arrays",
     "Policy",
     "load_policy",
     "policy_names",
     "Snapshot",
     "build_snapshot",
+    "build_snapshot_from_arrays",
     "check_snapshot",
     "Book",
     "BookLots",
@@ -103,10 +118,21 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Claim",
     "MarginReport",
     "margin_report",
+    "GreekReport",
+    "greek_report",
     "Limit",
     "Opening",
     "commit_book",
     "prove",
+    "Fills",
+    "fills_to_lots",
+    "add_fills",
+    "update_opening",
+    "Update",
+    "apply_update",
+    "migrate_opening",
+    "Migration",
+    "apply_migration",
     "Commitment",
     "Statement",
     "Accepted",
@@ -125,6 +151,7 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Known",
     "Memory",
     "Receipt",
+    "Ledger",
     "load_document",
     "save_document",
     "ZkMarginError",

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.book import BookLots, load_book, sum_of_books
-from engine.market import Market
-from engine.risk_arrays import RiskArrays
 from engine.snapshot import Snapshot
-from formats import Document, InputError, ProofFormatError, load_document, parse_json, read_text, write_atomic
+from formats import Document, InputError, ProofFormatError, load_document, write_atomic
 from formats.files import STDIO
 from zkmargin import terminal
 
@@ -67,14 +65,6 @@ def load(kind: type[D], path: str) -> D:
     if kind.SECRET:
         warn_if_exposed(path)
     return document
-
-
-def load_market(path: str) -> Market | RiskArrays:
-    """Read a market, or imported risk arrays: whichever it says it is. Raises InputError."""
-    text = read_text(path)
-    value = parse_json(text, file=path)
-    arrays = isinstance(value, dict) and value.get("format") == RiskArrays.FORMAT
-    return RiskArrays.parse(text, file=path) if arrays else Market.parse(text, file=path)
 
 
 def warn_if_exposed(path: str) -> None:

@@ -18,6 +18,7 @@ from verifier.attest.challenge import Challenge
 F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_CONTEXT_BYTES = 1024
+MAX_NAME = 200
 _AGE = re.compile(r"([0-9]{1,9})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -104,7 +105,10 @@ def also_option(function: F) -> F:
         "also_texts",
         multiple=True,
         metavar="LIMIT",
-        help='A further claim, "net-exposure BTC <= 120.5" or "headroom >= 100000"; several add up, in one order for prover and verifier.',
+        help=(
+            'A further claim, "net-exposure BTC <= 120.5" or "headroom >= 100000"; several add up, in one order for '
+            "prover and verifier."
+        ),
     )(function)
 
 
@@ -182,6 +186,13 @@ def parse_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
         except InputError as error:
             raise InputError(error.reason, file="--also", hint=error.hint) from None
     return tuple(limits)
+
+
+def check_names(**texts: str | None) -> None:
+    """Names that go into documents, by their option. Raises InputError: empty, too long, or with control characters."""
+    for option, text in texts.items():
+        if text is not None and not (1 <= len(text) <= MAX_NAME and text.isprintable()):
+            raise InputError(f"1 to {MAX_NAME} printable characters", file=f"--{option}")
 
 
 def parse_age(text: str, option: str = "--max-age") -> int:

@@ -21,7 +21,7 @@ from verifier.attest import Attestation, CommitmentPayload, SnapshotPayload
 from verifier.commitments import ROLES, Role
 from zkmargin import terminal
 from zkmargin.files import Output, blamed_on, check_paths, load, load_lots, write_outputs
-from zkmargin.options import Command, json_option, key_option, output_option, parse_age, snapshot_option
+from zkmargin.options import Command, check_names, json_option, key_option, output_option, parse_age, snapshot_option
 from zkmargin.passphrases import unlocked
 
 MAX_SEQUENCE = 2**63 - 1
@@ -69,6 +69,7 @@ def snapshot_command(
     """Sign SNAPSHOT, after rebuilding it from your market. Several signers: each signs, `attest combine` joins."""
     inputs = [snapshot_path, market_path, key_path, *([passphrase_path] if passphrase_path else [])]
     check_paths(inputs, [output], json=as_json)
+    check_names(series=series)
     snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
     with terminal.progress("Rebuilding"), blamed_on(snapshot_path):
         check_snapshot(snapshot, market)
@@ -137,6 +138,7 @@ def commitment_command(
     check_paths([commitment_path, snapshot_path, key_path, *secrets], [output], json=as_json)
     if computed == (book_path is not None) or (book_path is None) != (opening_path is None):
         raise InputError("give --book and --opening to recompute it, or --computed if you made it", file="--book")
+    check_names(issuer=issuer, part=part, beneficiary=beneficiary)
     if (role == "collateral") != (beneficiary is not None):
         reason = "collateral is held for somebody: name them" if role == "collateral" else "is for collateral only"
         raise InputError(reason, file="--beneficiary")

@@ -13,7 +13,7 @@ from verifier.attest import Challenge
 from verifier.attest.accept import CLOCK_SKEW_SECONDS
 from zkmargin import terminal
 from zkmargin.files import Output, check_paths, load, write_outputs
-from zkmargin.options import Command, json_option, output_option, parse_age
+from zkmargin.options import Command, check_names, json_option, ledger_option, output_option, parse_age
 
 
 @click.group("challenge")
@@ -29,17 +29,28 @@ def command() -> None:
     cls=Command,
     examples=[
         'zkmargin challenge new --audience "clearing desk" --lifetime 10m -o challenge.json',
+        'zkmargin challenge new --audience "clearing desk" --ledger ledger.db -o challenge.json',
     ],
 )
 @click.option("--audience", required=True, metavar="NAME", help="Who will verify: the verifier of the trust file.")
 @click.option("--lifetime", default="10m", show_default=True, metavar="TIME", help="Until its deadline: 90s, 10m, 2h.")
+@ledger_option(required=False)
 @output_option("the challenge")
 @json_option
-def new_command(audience: str, lifetime: str, output: str, as_json: bool) -> None:
-    """Issue a challenge. Send it to the prover, keep it for the verification."""
+def new_command(audience: str, lifetime: str, ledger_where: str | None, output: str, as_json: bool) -> None:
+    """Issue a challenge. Send it to the prover, keep it for the verification.
+
+    With --ledger, `ledger status` shows it until it is answered.
+    """
     check_paths([], [output], json=as_json)
+    check_names(audience=audience)
     seconds = parse_age(lifetime, "--lifetime")
     challenge = Challenge.new(audience, lifetime_seconds=seconds, now_ms=time.time_ns() // 1_000_000)
+    if ledger_where is not None:
+        from zkmargin.ledger import Ledger  # noqa: PLC0415 - most challenges are kept as files
+
+        with Ledger(ledger_where) as ledger:
+            ledger.issue(challenge)
     write_outputs([Output.document(output, challenge)])
     if as_json:
         terminal.say_json({"output": output, **challenge_facts(challenge)})

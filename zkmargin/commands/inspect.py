@@ -23,6 +23,7 @@ from prover import Opening
 from verifier import Commitment
 from verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
 from zkmargin import terminal
+from zkmargin.commands.verify_batch import BatchList
 from zkmargin.explain import EXPLAINED as SIGNED_DOCUMENTS
 from zkmargin.files import check_paths, load, warn_if_exposed
 from zkmargin.options import Command, also_option, claim_options, json_option, parse_claim, parse_limits
@@ -174,6 +175,14 @@ def _arrays(arrays: RiskArrays) -> Facts:
     }
 
 
+def _batch(batch: BatchList) -> Facts:
+    return {
+        "what": "a list of proofs to verify together: zkmargin verify-batch FILE",
+        "digest": batch.digest().hex(),
+        "proofs": [item.proof for item in batch.proofs],
+    }
+
+
 def _policy(policy: Policy) -> Facts:
     return {
         "what": "a margin policy; public. More: zkmargin policy show FILE",
@@ -217,6 +226,7 @@ def _book(book: Book) -> Facts:
 
 
 _EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
+    (BatchList, _batch),
     (Book, _book),
     (Commitment, _commitment),
     (Market, _market),

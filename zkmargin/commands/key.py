@@ -6,13 +6,11 @@ import click
 
 from crypto.keys import PublicKey, SecretKey
 from crypto.signatures import SCHEMES, Scheme
-from formats import InputError, parse_json, read_bytes
+from formats import parse_json, read_bytes
 from zkmargin import terminal
 from zkmargin.files import Output, check_paths, refuse_existing_secret, refuse_terminal, warn_if_exposed, write_outputs
-from zkmargin.options import Command, json_option, passphrase_option
+from zkmargin.options import Command, check_names, json_option, passphrase_option
 from zkmargin.passphrases import passphrase
-
-MAX_NAME = 200
 
 
 @click.group("key")
@@ -52,8 +50,7 @@ def new_command(
     check_paths([passphrase_path] if passphrase_path else [], outputs, json=as_json)
     refuse_terminal(output, "a secret key")
     refuse_existing_secret(output)
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise InputError(f"1 to {MAX_NAME} printable characters", file="--name")
+    check_names(name=name)
     key = SecretKey.generate(name, scheme, passphrase(passphrase_path, "the new key", confirm=True))
     write_outputs([Output.document(output, key), *([Output.document(public_path, key.public)] if public_path else [])])
     if as_json:

@@ -102,6 +102,8 @@ def command(
         show_margin.what_if_view(compared, requirement)
     if with_array:
         show_margin.array_view(array)
+    if venues is not None:
+        show_margin.netting_view(venues)
 
 
 def read_trades(texts: Sequence[str], snapshot: Snapshot) -> BookLots:

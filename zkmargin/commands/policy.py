@@ -10,11 +10,9 @@ from circuits import build_circuit
 from engine.components import REQUIREMENTS
 from engine.margin import Claim
 from engine.policy import Policy, load_policy, policy_names, policy_schema
-from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays
-from engine.snapshot import Snapshot, build_snapshot
 from formats.files import STDIO
-from zkmargin import terminal
-from zkmargin.files import Output, blamed_on, check_paths, load, load_market, write_outputs
+from zkmargin import sources, terminal
+from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
 from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import layout_facts
@@ -111,14 +109,10 @@ def check_command(path: str, market_path: str | None, as_json: bool) -> None:
 
 def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
     """The circuit of each requirement under a market. Raises InputError."""
-    market = load_market(market_path)
+    market = sources.load_market(market_path)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(market_path):
-        snapshot: Snapshot = (
-            build_snapshot_from_arrays(market, policy)
-            if isinstance(market, RiskArrays)
-            else build_snapshot(market, policy)
-        )
+        snapshot = sources.build(market, policy)
         return {name: layout_facts(build_circuit(snapshot, Claim(1, 1, name))) for name in REQUIREMENTS}
 
 

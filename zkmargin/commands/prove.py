@@ -151,10 +151,10 @@ def profile_facts(profile: Profile, threads: int | None) -> dict[str, Any]:
 
 def profile_lines(profile: Profile, threads: int | None) -> list[str]:
     """The same for people."""
-    terms = sum(size for _, size in profile.msms)
+    count, terms = len(profile.msms), sum(size for _, size in profile.msms)
     return [
         *(f"  {1000 * seconds:9.1f} ms  {name}" for name, seconds in profile.stages),
-        f"  {threads or default_threads()} thread(s), {len(profile.msms)} multi-scalar multiplications of {terms} terms",
+        f"  {threads or default_threads()} thread(s), {count} multi-scalar multiplications of {terms} terms",
         *(f"  {size:9} terms  {name}" for name, size in profile.msms),
     ]
 

@@ -10,13 +10,12 @@ from circuits import build_circuit
 from engine.components import REQUIREMENTS
 from engine.margin import Claim
 from engine.policy import load_policy
-from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
-from engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from engine.snapshot import Snapshot
 from formats import InputError
 from formats.files import STDIO
 from verifier.attest import Attestation, AttestedSnapshot, Trust, attested, check_snapshot_attested
-from zkmargin import terminal
-from zkmargin.files import Output, blamed_on, check_paths, load, load_market, write_outputs
+from zkmargin import sources, terminal
+from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
 from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import attested_facts, layout_facts, snapshot_facts
@@ -51,16 +50,11 @@ def build_command(
 ) -> None:
     """Price the market MARKET under a policy. Imported risk arrays (market import) are taken as they are."""
     check_paths([market_path, policy_name], [output], json=as_json)
-    market = load_market(market_path)
+    market = sources.load_market(market_path)
     policy = load_policy(policy_name)
     with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
         try:
-            if isinstance(market, RiskArrays):
-                snapshot = build_snapshot_from_arrays(
-                    market, policy, domain_size=domain_size, position_bits=position_bits
-                )
-            else:
-                snapshot = build_snapshot(market, policy, domain_size=domain_size, position_bits=position_bits)
+            snapshot = sources.build(market, policy, domain_size=domain_size, position_bits=position_bits)
         except InputError as error:
             own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
             if own:
@@ -132,14 +126,11 @@ def check_command(
     check_paths([snapshot_path, market_path, *attestation_paths, *([trust_path] if trust_path else [])])
     if (trust_path is None) != (not attestation_paths):
         raise InputError("--trust and --attestation belong together", file="--trust")
-    snapshot, market = load(Snapshot, snapshot_path), load_market(market_path)
+    snapshot, market = load(Snapshot, snapshot_path), sources.load_market(market_path)
     signed = None if trust_path is None else _signed(snapshot, load(Trust, trust_path), attestation_paths)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
-        if isinstance(market, RiskArrays):
-            check_snapshot_of_arrays(snapshot, market)
-        else:
-            check_snapshot(snapshot, market)
+        sources.check(snapshot, market)
     digest = snapshot.digest().hex()
     if as_json:
         facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}

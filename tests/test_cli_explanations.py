@@ -1,0 +1,388 @@
+"""Explanations, policies, imports, profiles and batches on the command line: words, JSON, CSV, refusals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from engine.book import Book
+from engine.example import example_book, example_market
+from engine.policy import load_policy
+from formats import save_document
+from zkmargin.cli import main
+from zkmargin.commands.policy import schema_text
+from zkmargin.files import MAX_PROOF_BYTES
+
+TIME = "2026-01-02T03:04:05Z"
+DATA = Path(__file__).with_name("data")
+SCHEMA = Path(__file__).resolve().parent.parent / "docs" / "policy.schema.json"
+
+
+class Result(NamedTuple):
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; an error is one line."""
+
+    def call(*arguments: object, code: int = 0) -> Result:
+        capsys.readouterr()
+        found = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert found == code, captured.err
+        assert sum(line.startswith("zkmargin: error: ") for line in captured.err.splitlines()) == (code != 0)
+        return Result(captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's files under a small domain, with two proofs for different contexts and claims."""
+    at = tmp_path_factory.mktemp("explained")
+    example = example_market(TIME)
+    save_document(example, at / "market.json")
+    save_document(Book.model_validate(example_book(example)), at / "book.json")
+    snapshot, book, opening = (str(at / name) for name in ("snapshot.json", "book.json", "opening.json"))
+    prove = ["prove", "--snapshot", snapshot, "--book", book, "--opening", opening]
+    build = ["snapshot", "build", str(at / "market.json"), "--policy", "default", "--domain-size", "256"]
+    for line in (
+        [*build, "-o", snapshot],
+        ["commit", book, "--snapshot", snapshot, "-o", str(at / "commitment.json"), "--opening", opening],
+        [*prove, "-o", str(at / "a.bin")],
+        [*prove, "-o", str(at / "same.bin"), "--threads", "1"],
+        [*prove, "--context", "b", "--claim", "1.1", "-o", str(at / "b.bin")],
+    ):
+        assert main(line) == 0
+    return at
+
+
+@pytest.fixture
+def margin(folder: Path) -> list[object]:
+    return ["margin", folder / "book.json", "--snapshot", folder / "snapshot.json"]
+
+
+# --- margin ---------------------------------------------------------------------------------------------------
+
+
+def test_margin_explains_in_words(run: Run, folder: Path, margin: list[object]) -> None:
+    trades = ["--add", "+5 BTC-PERPETUAL", "--add", "-2 ETH-SPOT"]
+    text = run(*margin, *trades, "--array", "--market", folder / "market.json").out
+    for words in (
+        "Greeks from the market at",
+        "Greeks of each leg",
+        "Marginal",
+        "Requirement before premium credit",
+        "What if: +5 BTC-PERPETUAL, -2 ETH-SPOT",
+        "Risk array",
+        "short option minimum (floor)",
+        "Collateral to add for a claim of 1.0",
+    ):
+        assert words in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_margin_for_scripts(run: Run, folder: Path, margin: list[object]) -> None:
+    facts = run(*margin, "--add", "+5 BTC-PERPETUAL", "--array", "--json").json
+    report = facts["requirements"]["initial"]
+    assert set(facts["marginals"]) == {leg["id"] for leg in report["legs"]}
+    assert [u["name"] for u in facts["greeks"]["underlyings"]] == ["BTC", "ETH"]
+    assert facts["greeks"]["units"]["theta"] == "quote per calendar day"
+    assert facts["what_if"]["before"]["requirement"] == report["total"]
+    assert facts["what_if"]["trades"] == {"BTC-PERPETUAL": "5"}
+    bound = [row for row in facts["array"] if row["binding"]]
+    assert [(row["group"], row["label"]) for row in bound] == [(g["group"], g["label"]) for g in report["groups"]]
+    plain = run(*margin, "--json").json
+    assert (plain["what_if"], plain["array"]) == (None, None)
+    from_market = run(*margin, "--market", folder / "market.json", "--json").json["greeks"]
+    assert from_market["legs"] == plain["greeks"]["legs"]
+
+
+def test_the_array_as_csv_is_secret(run: Run, margin: list[object], tmp_path: Path) -> None:
+    path = tmp_path / "array.csv"
+    run(*margin, "--csv", path, "--requirement", "maintenance")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    array = run(*margin, "--array", "--json", "--requirement", "maintenance").json["array"]
+    assert [row["profit"] for row in rows] == [row["profit"] for row in array]
+    assert [row["label"] for row in rows] == [row["label"] for row in array]
+    assert {row["group"] for row in rows} == {"BTC", "ETH"}
+
+
+def test_the_array_on_standard_output_is_all_there_is(run: Run, margin: list[object]) -> None:
+    result = run(*margin, "--csv", "-")
+    assert result.out.startswith("group,component,candidate,label,floor,profit,binding\r\n")
+    assert "requirement" not in result.out
+    assert result.err == ""
+    assert run(*margin, "--csv", "-", "--json", code=2).out == ""
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        (["--add", "BTC-PERPETUAL"], "--add: not a trade"),
+        (["--add", "1 BTC-PERPETUALS"], "--add: BTC-PERPETUALS: no such instrument"),
+        (["--add", "99999999999 BTC-PERPETUAL"], "--add: BTC-PERPETUAL: too large"),
+        (["--csv", "none/array.csv"], "none/array.csv: cannot be written"),
+        (["--market", "absent.json"], "absent.json: cannot be read"),
+    ],
+)
+def test_what_margin_refuses(run: Run, margin: list[object], extra: list[str], reason: str) -> None:
+    result = run(*margin, *extra, code=2)
+    assert reason in result.err
+    assert result.out == ""
+
+
+def test_an_output_that_is_an_input_is_refused(run: Run, folder: Path, margin: list[object]) -> None:
+    assert "is an input" in run(*margin, "--csv", folder / "book.json", code=2).err
+
+
+def test_a_market_without_the_books_instruments_is_refused_by_name(
+    run: Run, folder: Path, margin: list[object], tmp_path: Path
+) -> None:
+    market = json.loads((folder / "market.json").read_text())
+    held = next(iter(json.loads((folder / "book.json").read_text())["positions"]))
+    market["instruments"] = [i for i in market["instruments"] if i["id"] != held]
+    (tmp_path / "other.json").write_text(json.dumps(market))
+    result = run(*margin, "--market", tmp_path / "other.json", code=2)
+    assert f"other.json: {held}: the market does not have it" in result.err
+
+
+# --- policies -------------------------------------------------------------------------------------------------
+
+
+def test_the_committed_schema_is_the_programs(run: Run, tmp_path: Path) -> None:
+    assert SCHEMA.read_text() == schema_text(), "run: zkmargin policy schema -o docs/policy.schema.json"
+    run("policy", "schema", "-o", tmp_path / "schema.json")
+    assert (tmp_path / "schema.json").read_text() == schema_text()
+    assert run("policy", "schema").out == schema_text()
+
+
+def own_policy(path: Path, change: Callable[[Any], None]) -> Path:
+    policy = json.loads(load_policy("default").to_bytes())
+    change(policy)
+    path.write_text(json.dumps(policy))
+    return path
+
+
+def test_a_good_policy_is_checked_with_its_market(run: Run, folder: Path, tmp_path: Path) -> None:
+    own = own_policy(tmp_path / "own.json", lambda p: p.__setitem__("name", "mine"))
+    assert "policy mine version 1 is valid" in run("policy", "check", own).out
+    facts = run("policy", "check", own, "--market", folder / "market.json", "--json").json
+    assert facts["valid"] is True
+    assert set(facts["layouts"]) == {"initial", "maintenance"}
+    assert "a proof has" in run("policy", "check", "paradex", "--market", folder / "market.json").out
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda p: p["requirements"].__setitem__("maintenance", 12000), "maintenance above initial"),
+        (lambda p: p["components"].pop(0), "no worst_scenario component"),
+        (lambda p: p["components"][0].__setitem__("type", "nonsense"), "components"),
+        (lambda p: p["components"][0]["grid"].__setitem__("price_moves_bp", [-20000]), "price_move"),
+        (lambda p: p["layout"].__setitem__("domain_size", 1000), "domain_size: must be a power of two"),
+        (lambda p: p.__setitem__("surprise", 1), "surprise: unknown key"),
+    ],
+)
+def test_a_bad_policy_is_refused_with_the_reason(
+    run: Run, tmp_path: Path, change: Callable[[Any], None], reason: str
+) -> None:
+    own = own_policy(tmp_path / "own.json", change)
+    result = run("policy", "check", own, code=2)
+    assert "own.json" in result.err
+    assert reason in result.err
+    assert result.out == ""
+
+
+def test_a_policy_that_does_not_fit_its_market_is_refused(run: Run, folder: Path, tmp_path: Path) -> None:
+    own = own_policy(tmp_path / "own.json", lambda p: p["components"][-1]["assets"].pop("ETH"))
+    result = run("policy", "check", own, "--market", folder / "market.json", code=2)
+    assert "market.json: asset ETH: the policy has no haircut" in result.err
+    arrays = tmp_path / "arrays.json"
+    run("market", "import", "--format", "span-xml", DATA / "span_demo.spn", "--lot", "BETA=1", "-o", arrays)
+    result = run("policy", "check", "default", "--market", arrays, code=2)
+    assert "worst_scenario: revalues contracts, which imported arrays do not allow" in result.err
+
+
+# --- imports --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("span-xml", ["span_demo.spn", "--lot", "ALPHA=75"]), ("span-pa2", ["span_demo.pa2", "--lot", "GC=1"])],
+)
+def test_span_files_are_imported_and_inspected(run: Run, tmp_path: Path, name: str, options: list[str]) -> None:
+    file, *lots = options
+    out = tmp_path / "arrays.json"
+    text = run("market", "import", "--format", name, DATA / file, *lots, "-o", out).out
+    assert "lot sizes are not in the file" in text
+    assert "no Greeks" in text
+    assert f"snapshot build {out} --policy span" in text
+    facts = run("market", "import", "--format", name, DATA / file, *lots, "-o", out, "--json").json
+    assert facts["kind"] == "risk arrays"
+    assert facts["greeks"] == "none"
+    assert run("inspect", out, "--json").json["commodities"] == facts["commodities"]
+
+
+def test_margin_of_arrays_says_that_greeks_are_missing(run: Run, tmp_path: Path) -> None:
+    arrays, snapshot, book = (tmp_path / name for name in ("arrays.json", "snapshot.json", "book.json"))
+    run("market", "import", "--format", "span-xml", DATA / "span_demo.spn", "--lot", "BETA=1", "-o", arrays)
+    run("snapshot", "build", arrays, "--policy", "span", "-o", snapshot)
+    save_document(Book(positions={"BETA-202609": "2", "OB-202612-52-C": "-3"}, collateral={"INR": "900"}), book)
+    line = ["margin", book, "--snapshot", snapshot]
+    assert "Missing above: imported SPAN arrays hold a composite delta and no other Greeks" in run(*line).out
+    facts = run(*line, "--json").json["greeks"]
+    assert facts["missing"]
+    assert facts["legs"][0]["vega"] is None
+    assert Fraction(facts["legs"][0]["delta"]) == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["span-xml", "span_demo.spn"], "--lot: lot sizes are not in the file"),
+        (["span-xml", "span_demo.spn", "--lot", "ALPHA"], "--lot: not COMMODITY=N"),
+        (["span-xml", "span_demo.spn", "--lot", "ALPHA=1", "--lot", "ALPHA=2"], "--lot: ALPHA: given twice"),
+        (["span-xml", "span_demo.spn", "--lot", "ALPHA=1", "--ignore", "V"], "--ignore: not an option of the format"),
+        (["span-xml", "span_demo.spn", "--lot", "ALPHA=1", "--pull", "1"], "--pull: not an option of the format"),
+        (["span-pa2", "span_demo.pa2", "--lot", "GC=1", "--rate", "2"], "--rate: not an option of the format"),
+        (["span-pa2", "span_demo.spn", "--lot", "GC=1"], "span_demo.spn:1: the first record is no type 0"),
+        (["csv", "market_demo.csv", "--lot", "GC=1"], "--lot: not an option of the format csv"),
+        (["span-pa2", "absent.pa2", "--lot", "GC=1"], "absent.pa2: cannot be read"),
+    ],
+)
+def test_imports_that_are_refused(run: Run, tmp_path: Path, options: list[str], reason: str) -> None:
+    name, file, *more = options
+    out = tmp_path / "out.json"
+    assert reason in run("market", "import", "--format", name, DATA / file, *more, "-o", out, code=2).err
+    assert not out.exists()
+
+
+def test_progress_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+    import time
+
+    from zkmargin import terminal
+
+    monkeypatch.setattr(terminal, "PROGRESS_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with terminal.progress("Reading [b]x[/b]") as advance:
+        advance(1, 4)
+        time.sleep(0.3)
+        advance(3, 4)
+        time.sleep(0.3)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Reading [b]x[/b] ... 25 %" in err
+    assert "75 %" in err
+
+
+# --- proving and verifying ------------------------------------------------------------------------------------
+
+
+def test_a_proof_comes_with_its_profile(run: Run, folder: Path, tmp_path: Path) -> None:
+    line = ["prove", "--snapshot", folder / "snapshot.json", "--book", folder / "book.json"]
+    line += ["--opening", folder / "opening.json", "-o", tmp_path / "p.bin", "--profile", "--threads", "1"]
+    text = run(*line).out
+    for words in ("ms  witness", "ms  self-verification", "1 thread(s)", "terms  W"):
+        assert words in text
+    profile = run(*line, "--json").json["profile"]
+    assert profile["threads"] == 1
+    assert {"statement", "witness", "self-verification"} <= {stage["name"] for stage in profile["stages"]}
+    assert all(msm["terms"] > 0 for msm in profile["msms"])
+    assert run(*line[:-3], "--json").json["profile"] is None
+    for threads in ("0", "65", "x"):
+        assert "--threads" in run(*line[:-1], threads, code=2).err
+
+
+def test_several_proofs_of_one_statement(run: Run, folder: Path, tmp_path: Path) -> None:
+    line = ["verify", "--snapshot", folder / "snapshot.json", "--commitment", folder / "commitment.json"]
+    one, same, other = folder / "a.bin", folder / "same.bin", folder / "b.bin"
+    assert "accepted: all 2 proofs" in run(*line, one, same).out
+    facts = run(*line, one, same, "--json").json
+    assert [item["proof"] for item in facts["proofs"]] == [str(one), str(same)]
+    result = run(*line, one, other, same, code=1)
+    assert f"{other}: rejected: the proof does not prove this statement" in result.err
+    short = tmp_path / "short.bin"
+    short.write_bytes(one.read_bytes()[:-1])
+    assert f"{short}: rejected: " in run(*line, one, short, code=1).err
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(MAX_PROOF_BYTES + 1))
+    assert f"{large}: larger than any proof" in run(*line, one, large, code=1).err
+    facts = run(*line, one, short, "--json", code=1).json
+    assert (facts["accepted"], facts["check"], facts["proof"]) == (False, "format", str(short))
+    assert run(*line, one, same, "--max-age", "1s", "--json", code=1).json["check"] == "max-age"
+    assert "one at a time" in run(*line, one, same, "--receipt", tmp_path / "r.json", code=2).err
+    assert "cannot be read" in run(*line, one, tmp_path / "absent.bin", code=2).err
+
+
+def batch(folder: Path, path: Path, **second: Any) -> Path:
+    common = {"snapshot": "snapshot.json", "commitments": ["commitment.json"]}
+    items = [{**common, "proof": "a.bin"}, {**common, "proof": "b.bin", "claim": "1.1", "context": "b", **second}]
+    target = folder / path.name
+    target.write_text(json.dumps({"format": "zkmargin/batch/v1", "proofs": items}))
+    return target
+
+
+def test_proofs_of_several_statements(run: Run, folder: Path) -> None:
+    listed = batch(folder, Path("list.json"))
+    assert "accepted: all 2 proofs" in run("verify-batch", listed).out
+    facts = run("verify-batch", listed, "--json").json
+    assert [item["claim"]["ratio"] for item in facts["proofs"]] == ["1", "11/10"]
+    assert len({item["statement_digest"] for item in facts["proofs"]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "reason"),
+    [
+        ({"claim": "1.2"}, 1, "b.bin: rejected: the proof does not prove"),
+        ({"context": "c"}, 1, "b.bin: rejected: the proof does not prove"),
+        ({"proof": "snapshot.json"}, 1, "snapshot.json: "),
+        ({"proof": "absent.bin"}, 2, "absent.bin: cannot be read"),
+        ({"claim": "x"}, 2, "wrong.json: proofs[1]: claim: not a decimal"),
+        ({"requirement": "average"}, 2, "wrong.json: proofs[1]: requirement: "),
+        ({"limits": ["nonsense"]}, 2, "wrong.json: proofs[1]: limits: not a limit"),
+        ({"context": "x" * 1025}, 2, "wrong.json: proofs[1]: context: 1025 bytes"),
+        ({"snapshot": "commitment.json"}, 2, 'expected "zkmargin/snapshot/v1"'),
+        ({"surprise": 1}, 2, "proofs[1].surprise: unknown key"),
+        ({"commitments": []}, 2, "proofs[1].commitments"),
+    ],
+)
+def test_a_bad_list_names_what_is_wrong(run: Run, folder: Path, second: dict[str, Any], code: int, reason: str) -> None:
+    result = run("verify-batch", batch(folder, Path("wrong.json"), **second), code=code)
+    assert reason in result.err
+    assert result.out == ""
+
+
+def test_the_catalogue_document_names_every_component_and_policy() -> None:
+    from engine.policy import policy_names
+
+    text = (SCHEMA.parent / "components.md").read_text()
+    kinds = json.loads(SCHEMA.read_text())["properties"]["components"]["items"]["discriminator"]["mapping"]
+    for name in (*kinds, *policy_names()):
+        assert f"`{name}`" in text, f"{name} is not in docs/components.md"
+    assert {kind for kind in kinds if "upper_bound" in kind} <= {
+        line.split("`")[1] for line in text.splitlines() if line.startswith("| `") and "**upper bound**" in line
+    }
+
+
+def test_inspect_explains_a_list(run: Run, folder: Path) -> None:
+    assert run("inspect", batch(folder, Path("listed.json")), "--json").json["proofs"] == ["a.bin", "b.bin"]

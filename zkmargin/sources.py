@@ -1,0 +1,34 @@
+"""What a snapshot is built from: a market, or a clearing house's risk arrays. Apart, since no verification needs it."""
+
+from __future__ import annotations
+
+from engine.market import Market
+from engine.policy import Policy
+from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
+from engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from formats import parse_json, read_text
+
+
+def load_market(path: str) -> Market | RiskArrays:
+    """Read a market, or imported risk arrays: whichever it says it is. Raises InputError."""
+    text = read_text(path)
+    value = parse_json(text, file=path)
+    arrays = isinstance(value, dict) and value.get("format") == RiskArrays.FORMAT
+    return RiskArrays.parse(text, file=path) if arrays else Market.parse(text, file=path)
+
+
+def build(
+    source: Market | RiskArrays, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
+) -> Snapshot:
+    """The snapshot of a market or of arrays. Raises InputError."""
+    if isinstance(source, RiskArrays):
+        return build_snapshot_from_arrays(source, policy, domain_size=domain_size, position_bits=position_bits)
+    return build_snapshot(source, policy, domain_size=domain_size, position_bits=position_bits)
+
+
+def check(snapshot: Snapshot, source: Market | RiskArrays) -> None:
+    """Rebuild a snapshot from its market or arrays and compare. Raises InputError."""
+    if isinstance(source, RiskArrays):
+        check_snapshot_of_arrays(snapshot, source)
+    else:
+        check_snapshot(snapshot, source)
