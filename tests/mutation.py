@@ -227,7 +227,8 @@ def mutated(mutant: Mutant) -> ast.Module:
         def visit(self, node: ast.AST) -> Any:
             return ast.copy_location(new, node) if node is target else self.generic_visit(node)
 
-    return ast.fix_missing_locations(Replace().visit(tree))
+    changed: ast.Module = Replace().visit(tree)
+    return ast.fix_missing_locations(changed)
 
 
 # --- running them -------------------------------------------------------------------------------------------

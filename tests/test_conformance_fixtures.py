@@ -1,4 +1,4 @@
-"""What tests/conftest.py promises about published data, shown on a small suite of its own."""
+"""What tests/conftest.py promises about tests that cannot run here, shown on a small suite of its own."""
 
 from __future__ import annotations
 
@@ -49,6 +49,24 @@ def test_without_data_the_tests_are_deselected_and_counted(suite: Path, options:
     assert "conformance: ZKMARGIN_CONFORMANCE_DATA is unset: 1 tests deselected" in output
     assert "1 passed" in output
     assert "skipped" not in output
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_what_the_platform_lacks_is_deselected_and_counted(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    (suite / "test_kernels.py").write_text("import pytest\n\n@pytest.mark.compiled\ndef test_kernel():\n    pass\n")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    status, output = run(suite, None, *options)
+    assert status == 0
+    assert "2 passed" in output
+    assert "compiled:" not in output
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    status, output = run(suite, None, *options)
+    assert status == 0
+    assert "1 passed" in output
+    assert "compiled: NUMBA_DISABLE_JIT is set: 1 tests deselected" in output
+    assert "conformance: ZKMARGIN_CONFORMANCE_DATA is unset: 1 tests deselected" in output
 
 
 def test_with_data_the_family_is_listed_in_order(suite: Path, tmp_path: Path) -> None:

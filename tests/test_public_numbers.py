@@ -1,8 +1,10 @@
 """Public numbers (catalogue items 24, 26, 28 and 30): ranges, roundings, neighbours; every one of them is bound."""
 
+import base64
 import json
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from circuits import build_circuit
 from circuits.requirement import Requirement
-from circuits.system import Form, System
+from circuits.system import Atom, Form, System
 from engine.margin import Claim
 from engine.market import Market
 from engine.policy import load_policy
@@ -158,7 +160,8 @@ def test_26_a_quotient_is_rounded_against_the_account(scale: int, amount: int, s
     slack = system.bounded[last.slack]
     balance = amount * step
 
-    def value(kind: str, index: int, chosen: int) -> int:
+    def value(chosen: int, atom: Atom) -> int:
+        kind, index = atom
         if (kind, index) == ("bounded", x):
             return chosen
         if (kind, index) == ("bounded", last.slack):
@@ -169,7 +172,7 @@ def test_26_a_quotient_is_rounded_against_the_account(scale: int, amount: int, s
     least = max(-(-balance // scale), 0)
     assert slack.name == "slack of rule: name"
     for chosen, good in ((least, True), (least + 1, True), (least - 1, False)):
-        margin = last.form.value(lambda atom, chosen=chosen: value(*atom, chosen))
+        margin = last.form.value(partial(value, chosen))
         assert (margin >= 0) == good or chosen < 0
     assert least >= Fraction(balance, scale)
 
@@ -231,12 +234,12 @@ def other(value: Any) -> Any:
         return value[:-1] + digits[(digits.index(value[-1]) + 1) % 10] if value and value[-1] in digits else f"{value}x"
     if value is None:
         return "x"
-    numbers = np.frombuffer(__import__("base64").b64decode(value["data"]), dtype="<i8").copy()
+    numbers = np.frombuffer(base64.b64decode(value["data"]), dtype="<i8").copy()
     if not numbers.size:
         return {"shape": [1], "keccak256": keccak256(bytes(8)).hex(), "data": "AAAAAAAAAAA="}
     numbers[-1] += 1
     raw = numbers.tobytes()
-    return {**value, "keccak256": keccak256(raw).hex(), "data": __import__("base64").b64encode(raw).decode()}
+    return {**value, "keccak256": keccak256(raw).hex(), "data": base64.b64encode(raw).decode()}
 
 
 def test_28_the_fields_of_the_statement_itself(golden: ModuleType) -> None:

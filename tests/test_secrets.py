@@ -1,4 +1,4 @@
-"""What must stay secret does (catalogue items 40 to 42): blinders are fresh, also after fork; no search finds a book."""
+"""What must stay secret does (catalogue 40 to 42): blinders are fresh, also after fork; no search finds a book."""
 
 import io
 import logging

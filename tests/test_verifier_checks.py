@@ -17,7 +17,7 @@ from engine.limits import Limit
 from engine.margin import Claim
 from formats import InputError, ProofFormatError, VerificationError
 from verifier import Accepted, Commitment, CommitmentPart, Statement, verify, verify_batch
-from verifier.argument import Challenges, Linear, Opening, reduce_to_opening, replay
+from verifier.argument import Challenges, Linear, Opening, linearise, reduce_to_opening, replay
 from verifier.commitments import gather, sum_points
 from verifier.proof import (
     HEADER_BYTES,
@@ -152,6 +152,27 @@ def test_challenges_are_the_published_ones(golden: ModuleType, cases: Any) -> No
     assert golden.challenges(*cases["gates"]) == GATES_CHALLENGES
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_18_every_polynomial_is_opened_once_at_a_point(cases: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    statement, data = cases[name]
+    proof, added = decoded(statement, data), []
+    real = Linear.add
+    base = linearise(statement.circuit, replay(statement, proof)[0], proof.message4)
+    opened_to_zero = set(base.coefficients)
+
+    def spy(self: Linear, element: str, coefficient: int) -> None:
+        added.append(element)
+        real(self, element, coefficient)
+
+    monkeypatch.setattr(Linear, "add", spy)
+    monkeypatch.setattr(import_module("verifier.argument"), "linearise", lambda *_: base)
+    reduce_to_opening(statement, proof)
+    values = [f"f[{c}]" for c in range(statement.circuit.shape.digits)] + ["A"] * statement.circuit.shape.gates
+    assert added == [*values, "phi", "W", "W'"]
+    # what is opened to 0 has no value of its own in a message
+    assert opened_to_zero.isdisjoint(values)
+
+
 def test_a_combination_adds_up_name_by_name() -> None:
     from crypto.field import r
 
@@ -258,11 +279,13 @@ def test_38_setups_do_not_mix(items: Any) -> None:
 
 def test_39_weights_are_fresh_not_zero_and_128_bits(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("verifier.verify")
-    real, seen, bounds = module.msm, [], []
+    real: Callable[[Sequence[G1Point], Sequence[int]], G1Point] = module.msm
+    seen, bounds = [], []
 
     def spy(points: Sequence[G1Point], weights: Sequence[int]) -> G1Point:
         seen.append(tuple(weights))
-        return real(points, weights)
+        total: G1Point = real(points, weights)
+        return total
 
     def draw(bound: int) -> int:
         bounds.append(bound)

@@ -1,0 +1,37 @@
+"""Coverage-guided fuzzing of the same targets with atheris: ``pip install 'zkmargin[fuzz]'``.
+
+python tests/fuzz/coverage_guided.py TARGET SECONDS [CORPUS]
+"""
+
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def main(name: str, seconds: int, corpus: str | None) -> None:
+    """Run libFuzzer on one target; it ends the process, with a code above 0 for a finding."""
+    sys.path.insert(0, str(ROOT))
+    import atheris
+
+    with atheris.instrument_imports(include=["crypto", "circuits", "verifier", "formats", "engine"]):
+        spec = importlib.util.spec_from_file_location("targets", ROOT / "tests" / "fuzz" / "targets.py")
+        if spec is None or spec.loader is None:
+            raise FileNotFoundError("targets.py")
+        targets: Any = importlib.util.module_from_spec(spec)
+        sys.modules["targets"] = targets
+        spec.loader.exec_module(targets)
+    target = targets.TARGETS[name]
+    folder = Path(corpus or tempfile.mkdtemp(prefix="zkmargin-fuzz-"))
+    for i, seed in enumerate(target.seeds()):
+        (folder / f"seed-{i}").write_bytes(seed[: target.longest])
+    options = [f"-max_total_time={seconds}", f"-max_len={target.longest}", "-timeout=60", "-rss_limit_mb=2048"]
+    atheris.Setup([sys.argv[0], str(folder), *options, "-print_final_stats=1"], target.run)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
