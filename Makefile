@@ -5,6 +5,10 @@ VENV ?= .venv
 DEMO ?= zkmargin-demo
 WORKERS ?= 2
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 600
+GUIDED ?= g1 g2 transcript setups json documents importers words
+COVERING := $(addprefix tests/test_,golden.py verifier_checks.py field_group.py protocol_algebra.py srs.py circuit_*.py \
+	witness.py limits.py components_*.py policies_*.py span_*.py)
 BENCH_ARGS ?=
 BIN := $(VENV)/bin
 
@@ -21,7 +25,7 @@ DEV_READY := $(VENV)/.installed-dev
 BENCH_READY := $(VENV)/.installed-bench
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance lint types layers wheel bench smoke dev lock clean
+.PHONY: help demo test conformance assurance coverage lowest lint types layers wheel bench smoke dev lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,8 +40,23 @@ conformance: $(DEV_READY)  ## only the tests against published data in $ZKMARGIN
 	@test -n "$$ZKMARGIN_CONFORMANCE_DATA" || { echo "error: ZKMARGIN_CONFORMANCE_DATA names no folder" >&2; exit 1; }
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m conformance $(PYTEST_ARGS)
 
-assurance: $(DEV_READY)  ## the whole test suite with many more examples (long)
-	ZKMARGIN_FULL=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+assurance: $(DEV_READY)  ## everything at full length: examples, mutants, fuzzing, coverage, lowest versions (hours)
+	$(PIP_INSTALL) --editable '.[assurance]'
+	ZKMARGIN_FULL=1 $(BIN)/pytest -p randomly -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python tests/mutation.py
+	ZKMARGIN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -n $(WORKERS) -p no:randomly tests/test_fuzz.py
+	for target in $(GUIDED); do $(BIN)/python tests/fuzz/coverage_guided.py $$target $(FUZZ_SECONDS) || exit 1; done
+	$(MAKE) coverage lowest
+
+coverage: $(DEV_READY)  ## every line and branch of verifier, transcript, encodings, setup and circuits, without the JIT
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -q $(COVERING)
+	$(BIN)/coverage report
+
+lowest:  ## the test suite with the lowest versions that pyproject.toml allows, in an environment of its own
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; unset PIP_CONSTRAINT PIP_BUILD_CONSTRAINT; \
+	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq uv; \
+	"$$tmp/venv/bin/uv" pip install -q --python "$$tmp/venv/bin/python" --resolution lowest-direct --editable '.[dev]'; \
+	"$$tmp/venv/bin/python" -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(DEV_READY)  ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -41,6 +41,10 @@ SIDES: tuple[DenseKind, DenseKind] = ("long", "short")
 DENSE_KINDS: tuple[DenseKind, ...] = ("positions", *SIDES)
 #: Gates multiply residues: their inputs are wired to bounded integers, and the product must not wrap either.
 MAX_FORM = r // 2
+#: What a circuit may have, so that a hostile snapshot costs bounded memory: a matrix row is N integers, whatever the
+#: snapshot spends on it (a risk array of N x S values makes as many rows as there are groups times S).
+MAX_CELLS = 1 << 26
+MAX_EQUATIONS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class System:
         """sum_i coefficients[i] * (position, long or short side of slot i); int64, one for each slot.
 
         Raises:
-            InputError: a side is asked for in a circuit without range-proved positions.
+            InputError: a side is asked for in a circuit without range-proved positions, or past ``MAX_CELLS``.
         """
         if coefficients.shape != (self.position_count,) or coefficients.dtype != np.int64:
             raise ValueError(f"{self.position_count} int64 coefficients, not {coefficients.dtype}{coefficients.shape}")
@@ -166,6 +170,10 @@ class System:
         if kind != "positions" and not self.range_proved:
             raise InputError(
                 "a charge on short or gross positions needs range-proved positions", field="layout.range_proved"
+            )
+        if (1 + sum(map(len, self.rows.values()))) * self.position_count > MAX_CELLS:
+            raise InputError(
+                f"more than {MAX_CELLS} public coefficients: too many groups and scenarios for this many instruments"
             )
         atom: Atom = (kind, len(self.rows[kind]))
         self.rows[kind].append(coefficients)
@@ -219,6 +227,8 @@ class System:
         return Form({("C", g): 1})
 
     def _add(self, equation: Equation) -> None:
+        if len(self.equations) == MAX_EQUATIONS:
+            raise InputError(f"more than {MAX_EQUATIONS} equations")
         low, high = self.bounds(equation.form)
         if max(-low, high) >= MAX_FORM:
             bits = max(-low, high).bit_length()

@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
 from engine.components import REQUIREMENTS, SCALE_BP, PublishedComponent, PublishedHaircuts
@@ -126,6 +127,9 @@ class Snapshot(Document):
         for field, array in (("marks", self.marks), ("deltas", self.deltas)):
             if array.values.shape != (len(self.instruments),):
                 raise InputError(f"has the shape {array.values.shape}, not ({len(self.instruments)},)", field=field)
+            # -2^63 has no absolute value in 64 bits, and limits on gross exposure take one
+            if np.any(array.values == np.iinfo(np.int64).min):
+                raise InputError("a value outside 64 bits with sign", field=field)
         if self.sensitivities is not None:
             self.sensitivities.check(size=len(self.instruments), groups=len(self.groups))
         for slot, mark in zip(self.instruments, self.marks.values.tolist(), strict=True):

@@ -101,6 +101,9 @@ def form_spreads(
     left = [list(sides) for sides in accounts]
     counts = []
     for spread in spreads:
+        for leg in spread.legs:
+            _merge(leg.accounts, block_of, left, spread.label)
+        # again: a later leg of the same spread may have merged what an earlier one takes a part of
         blocks = [_merge(leg.accounts, block_of, left, spread.label) for leg in spread.legs]
         total: A | None = None
         for turned in (False,) if spread.mirrored else (False, True):

@@ -33,9 +33,9 @@ class ProverError(RuntimeError):
     """The argument did not close: a witness that does not satisfy the circuit got here, or a defect of ours."""
 
 
-@dataclass
+@dataclass(repr=False)
 class _Rounds:
-    """What one round hands to the next: columns on H and polynomials (monomial basis), by name."""
+    """What one round hands to the next: columns on H and polynomials (monomial basis), by name. Secret."""
 
     statement: Statement
     draw: Draw

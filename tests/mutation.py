@@ -74,7 +74,10 @@ PRELOADED = (
 )
 
 #: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)`` without the line.
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT: dict[str, str] = {
+    "verifier.proof: text: 'ABC' -> 'ABCx'": "three points are zipped with these names: a fourth name is never used",
+    "verifier.proof: constant: 0 -> -1": "the first of exactly one value is the last",
+}
 
 
 # --- the mutants --------------------------------------------------------------------------------------------
@@ -297,7 +300,11 @@ def run_forked(jobs: Sequence[tuple[Mutant | None, Sequence[str], Sequence[str]]
                     os._exit(code)
             running[pid] = index
         pid, status = os.wait()
-        killed[running.pop(pid)] = status != 0
+        index = running.pop(pid)
+        killed[index] = status != 0
+        mutant = jobs[index][0]
+        if status == 0 and mutant:
+            sys.stdout.write(f"survives ({index + 1} of {len(jobs)}): line {mutant.line}: {mutant}\n")
     return killed
 
 
@@ -409,8 +416,6 @@ def main(arguments: Sequence[str]) -> int:
     for kind in sorted({job[0].kind for job in jobs}):
         own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].kind == kind]
         sys.stdout.write(f"  {kind:22} {sum(own):4} of {len(own):4} killed\n")
-    for mutant in survivors:
-        sys.stdout.write(f"survives: line {mutant.line}: {mutant}\n")
     left = 0
     if not given.no_protocol:
         outcomes = list(protocol_mutants())

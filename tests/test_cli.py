@@ -493,3 +493,14 @@ def test_every_command_module_has_its_command() -> None:
         command = importlib.import_module(f"zkmargin.commands.{module}").command
         assert isinstance(command, click.Command)
         assert command.name == name
+
+
+def test_layout_profiles_choose_the_rows(run: Run, files: Path, tmp_path: Path) -> None:
+    build = ("snapshot", "build", files / "market.json", "--policy", "default")
+    for layout, rows in (("fast", 512), ("compact", 1024)):
+        target = tmp_path / f"{layout}.json"
+        run(*build, "--layout", layout, "-o", target)
+        assert json.loads(target.read_text())["layout"]["domain_size"] == rows
+    both = run(*build, "--layout", "fast", "--domain-size", "256", "-o", tmp_path / "x.json", code=2)
+    assert "not by both" in both.err
+    assert not (tmp_path / "x.json").exists()

@@ -112,6 +112,8 @@ def test_the_targets_are_these(targets: Any) -> None:
 def test_target(targets: Any, name: str) -> None:
     target = targets.TARGETS[name]
     start, run, examples = time.monotonic(), 0, 0
+    for data in target.seeds():
+        target.run(data)
     inputs = mutated(target.seeds(), target.longest)
     while run == 0 or time.monotonic() - start < SECONDS:
 

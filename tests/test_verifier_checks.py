@@ -322,9 +322,18 @@ def test_a_statement_is_built_from_documents(golden: ModuleType) -> None:
     assert list(statement.parts) == sorted((p for c in commitments for p in c.parts), key=CommitmentPart.canonical)
     defaults = Statement.of(snapshot, commitments, Claim())
     assert (defaults.context, defaults.limits) == (b"", ())
+    bare = Statement(statement.srs, statement.snapshot_digest, statement.circuit, statement.claim, statement.parts)
+    assert (bare.context, bare.limits) == (b"", ())
     toy = insecure_from_tau(9, 80)
     moved = [c.model_copy(update={"srs": toy.digest.hex()}) for c in commitments]
     assert Statement.of(snapshot, moved, Claim(), srs=toy).srs is toy
+
+
+def test_bad_points_are_refused_when_the_statement_is_built(documents: Any) -> None:
+    snapshot, commitment, _ = documents
+    for point in ("c0" + "00" * 47, "80" + "00" * 46 + "04"):
+        with pytest.raises(InputError, match="points"):
+            Statement.of(snapshot, [changed(commitment, 0, points=(point,))], Claim())
 
 
 def test_what_is_public_in_its_order(cases: Any) -> None:

@@ -16,7 +16,7 @@ from zkmargin.terminal import safe
 
 UNAUTHENTICATED = (
     "whose commitments these are, and whose snapshot: nothing is authenticated without a trust file (--trust), use "
-    "only those of parties that you trust"
+    "only those of parties that you trust; parts add up, so one that the prover made can cancel another's positions"
 )
 AUTHENTICATED = "that the signers told the truth: the trust file says whose word counts"
 REPLAY = (
@@ -27,7 +27,7 @@ CHALLENGED = "that the challenge is used once: keep a ledger, or the challenges 
 NOT_GUARANTEED = (
     "that the book is complete: positions or debts that were not committed are not in it",
     "that the collateral exists, is free of other claims, or can be sold at the snapshot's prices",
-    "that the snapshot's prices are right: rebuild it from its market with `zkmargin snapshot check`",
+    "that the snapshot's prices are right, or its charges its policy's: rebuild it with `zkmargin snapshot check`",
     "anything about another time than the snapshot's, or about losses beyond the policy's scenarios",
 )
 

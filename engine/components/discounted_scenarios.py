@@ -160,6 +160,8 @@ class PublishedDiscountedScenarios(Selective, PublishedPart):
         """Check shapes, signs, and that columns beyond a group's scenarios are 0. Raises InputError."""
         if len(self.scenarios) != groups:
             raise InputError(f"labels for {len(self.scenarios)} groups, not {groups}", field="scenarios")
+        if not all(self.scenarios):
+            raise InputError("a group without a scenario: nothing would be charged", field="scenarios")
         counts = np.array([*(len(labels) for labels in self.scenarios), 0], dtype=np.int64)  # the last is of group -1
         width = int(counts.max())
         check_expiries(self.expiries, group_of)

@@ -143,6 +143,8 @@ class PublishedGainOffset(Selective, PublishedPart):
             raise InputError("not every risk group is in exactly one product group", field="families")
         if len(set(self.joint_groups)) != len(self.joint_groups):
             raise InputError("two product groups with one name", field="families")
+        if not all(family.scenarios for family in self.families):
+            raise InputError("a product group without a scenario: nothing would be charged", field="families")
         counts = {part.group: len(family.scenarios) for family in self.families for part in family.classes}
         shape = (len(group_of), max(counts.values(), default=0))
         if self.risk.values.shape != shape:

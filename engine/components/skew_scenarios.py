@@ -146,6 +146,8 @@ class PublishedSkewScenarios(Selective, PublishedPart):
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check shapes, signs, and that slots without an expiry have no P&L. Raises InputError."""
         shape = (len(group_of), len(self.scenarios))
+        if not self.scenarios:
+            raise InputError("no scenario: nothing would be charged", field="scenarios")
         check_expiries(self.expiries, group_of)
         check_matrix("gain", self.gain, shape)
         check_matrix("shortfall", self.shortfall, shape, negative=False)

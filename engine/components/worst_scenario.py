@@ -159,9 +159,11 @@ class PublishedWorstScenario(Selective, PublishedPart):
     RISK: ClassVar[bool] = True
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
-        """Check the shapes, and that columns beyond a group's scenarios are 0. Raises InputError."""
+        """Check shapes, that no group lacks scenarios, and that columns beyond its own are 0. Raises InputError."""
         if len(self.scenarios) != groups:
             raise InputError(f"labels for {len(self.scenarios)} groups, not {groups}", field="scenarios")
+        if not all(self.scenarios):
+            raise InputError("a group without a scenario: nothing would be charged", field="scenarios")
         counts = np.array([len(labels) for labels in self.scenarios], dtype=np.int64)
         shape = (len(group_of), int(counts.max(initial=0)))
         if self.risk.values.shape != shape:

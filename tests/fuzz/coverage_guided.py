@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the same targets with atheris: ``pip install 'zkmargin[fuzz]'``.
+"""Coverage-guided fuzzing of the same targets with atheris: ``pip install 'zkmargin[assurance]'``.
 
 python tests/fuzz/coverage_guided.py TARGET SECONDS [CORPUS]
 """

@@ -9,7 +9,7 @@ import click
 from circuits import build_circuit
 from engine.components import REQUIREMENTS
 from engine.margin import Claim
-from engine.policy import load_policy
+from engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
 from engine.snapshot import Snapshot
 from formats import InputError
 from formats.files import STDIO
@@ -36,22 +36,39 @@ def command() -> None:
     examples=[
         "zkmargin snapshot build market.json --policy default -o snapshot.json",
         "zkmargin snapshot build arrays.json --policy span -o snapshot.json    # imported SPAN arrays",
+        "zkmargin snapshot build market.json --policy default --layout fast -o snapshot.json",
         "zkmargin snapshot show snapshot.json",
     ],
 )
 @click.argument("market_path", metavar="MARKET")
 @click.option("--policy", "policy_name", required=True, metavar="NAME", help="A named policy or a policy file.")
+@click.option(
+    "--layout",
+    "profile",
+    type=click.Choice(LAYOUT_PROFILES),
+    help="Rows of a segment chosen for a fast proof or a compact one; else the policy's.",
+)
 @click.option("--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two; else the policy's.")
 @click.option("--position-bits", type=int, metavar="BITS", help="Bound of positions; else the policy's.")
 @output_option("the snapshot")
 @json_option
 def build_command(
-    market_path: str, policy_name: str, domain_size: int | None, position_bits: int | None, output: str, as_json: bool
+    market_path: str,
+    policy_name: str,
+    profile: str | None,
+    domain_size: int | None,
+    position_bits: int | None,
+    output: str,
+    as_json: bool,
 ) -> None:
     """Price the market MARKET under a policy. Imported risk arrays (market import) are taken as they are."""
     check_paths([market_path, policy_name], [output], json=as_json)
     market = sources.load_market(market_path)
     policy = load_policy(policy_name)
+    if profile is not None:
+        if domain_size is not None:
+            raise InputError("choose the rows by --layout or by --domain-size, not by both", file="--layout")
+        domain_size = domain_size_for(profile, len(market.instruments))
     with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
         try:
             snapshot = sources.build(market, policy, domain_size=domain_size, position_bits=position_bits)
