@@ -60,7 +60,13 @@ class Limit:
         has_subject, relation = KINDS[kind]
         if bool(subject) != has_subject or match["relation"] != relation:
             raise InputError(f"{kind} is stated as: {kind}{' NAME' * has_subject} {relation} NUMBER", field="limit")
-        bound = to_fraction(match["bound"], field=f"limit {kind}")
+        whole, slash, part = match["bound"].partition("/")
+        bound = to_fraction(whole, field=f"limit {kind}")
+        if slash:  # the canonical text of a bound that is not whole
+            below = to_fraction(part, field=f"limit {kind}")
+            if below <= 0:
+                raise InputError("a ratio with a denominator that is not above 0", field=f"limit {kind}")
+            bound /= below
         if bound < 0 or bound.numerator.bit_length() > _MAX_BOUND_BITS:
             raise InputError("a bound from 0 up, of a sensible size", field=f"limit {kind}")
         return cls(kind, subject, bound)

@@ -106,6 +106,8 @@ def test_every_limit_adds_its_own_equations(snapshot: Snapshot) -> None:
         "headroom >= NaN",
         "leverage BTC <= 3",
         "headroom >= " + "9" * 60,
+        "headroom >= 1/0",
+        "headroom >= 1/-2",
     ],
 )
 def test_what_is_no_limit_is_refused(text: str) -> None:
@@ -126,6 +128,7 @@ def test_too_many_limits_are_refused(snapshot: Snapshot) -> None:
 def test_text_round_trip() -> None:
     for text in ("headroom >= 100", "net-exposure BTC <= 241/2", "position BTC-PERPETUAL <= 50"):
         assert str(Limit.parse(text.replace("241/2", "120.5"))) == text
+        assert Limit.parse(text) == Limit.parse(text.replace("241/2", "120.5"))
 
 
 def test_a_quantity_past_64_bits_cannot_be_committed(snapshot: Snapshot, lots: BookLots) -> None:

@@ -340,7 +340,7 @@ def words(data: bytes) -> None:
     """Claims, limits, decimals and times: text that comes back."""
     text = data.decode("utf-8", "replace")
     limit = _attempt(lambda: Limit.parse(text), ZkMarginError)
-    if limit is not None and limit.bound.denominator == 1:  # the canonical text of others is a fraction
+    if limit is not None:
         _check(Limit.parse(str(limit)) == limit, text)
     claim = _attempt(lambda: Claim.parse(text), ZkMarginError)
     if claim is not None:
