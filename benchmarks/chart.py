@@ -24,7 +24,8 @@ def draw(data: list[dict[str, Any]], machine: dict[str, Any], path: str | Path) 
     mpl.use("svg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
-    style = {"svg.hashsalt": "zkmargin", "svg.fonttype": "none", "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
+    style: Any = {"svg.hashsalt": "zkmargin", "svg.fonttype": "none", "font.size": 10}
+    style |= {"axes.grid": True, "grid.alpha": 0.3}
     with mpl.rc_context(style):
         figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
         for scenarios, rows in groupby(data, key=lambda row: row["scenarios"]):

@@ -184,9 +184,10 @@ class RiskArrays(Document):
 
     def _per_lot(self, values: Int64Array, factor: int) -> Int64Array:
         result = np.empty(values.shape, dtype=np.int64)
-        largest = np.abs(values).max(axis=1, initial=0).tolist()
-        for row, (instrument, most) in enumerate(zip(self.instruments, largest, strict=True)):
-            lot = to_fraction(instrument.lot) * factor
+        # Python integers: -2^63 has no absolute value in 64 bits
+        ends = zip(values.min(axis=1, initial=0).tolist(), values.max(axis=1, initial=0).tolist(), strict=True)
+        for row, (instrument, (low, high)) in enumerate(zip(self.instruments, ends, strict=True)):
+            lot, most = to_fraction(instrument.lot) * factor, max(-low, high)
             if lot.denominator == 1 and most * lot < 1 << 63:
                 result[row] = values[row] * int(lot)
             else:

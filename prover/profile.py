@@ -1,4 +1,4 @@
-"""Where the time of a proof goes: stages, and the sizes of its multi-scalar multiplications. Holds no secret."""
+"""Where the time of a proof goes: stages and MSM sizes. No quantities, but times vary with how full a book is."""
 
 from __future__ import annotations
 

@@ -75,8 +75,20 @@ PRELOADED = (
 
 #: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)`` without the line.
 EQUIVALENT: dict[str, str] = {
-    "verifier.proof: text: 'ABC' -> 'ABCx'": "three points are zipped with these names: a fourth name is never used",
-    "verifier.proof: constant: 0 -> -1": "the first of exactly one value is the last",
+    "verifier.proof: text: 'ABC' -> 'ABCx' in yield from zip(\"ABC\", m1.gates, strict=F": "the fourth is not used",
+    'verifier.proof: constant: 0 -> -1 in scalars("f(zeta)", shape.digits), scalar': "of exactly one value",
+    "verifier.transcript: operator: -x % r -> -x + r": "the same for x in 1..r-1; 0 is excluded before",
+    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r": "reduced when coefficients are added up",
+    "verifier.argument: operator: (x.beta + f[c]) % r -> x.beta + f[c] + r": "the product is reduced later",
+    "verifier.argument: operator: (x.beta + i) % r -> x.beta + i + r": "reduced by the inversion",
+    "verifier.argument: constant: True -> False in for v, (name, value) in zip(powers(x.v, ": "lengths agree anyway",
+    "verifier.argument: constant: True -> False in D.constant += chi * sum((p - m) * n**d f": "lengths agree anyway",
+    "crypto.field: operator: prefix[-1] * x % r -> prefix[-1] * x + r": "reduced by the inversion and at the end",
+    "verifier.verify: constant: True -> False in return [Accepted(s, o.statement_digest) ": "lengths agree",
+    "verifier.commitments: text: 'json' -> 'jsonx' in return canonical_bytes(self.model_dump(m": "same values",
+    "verifier.commitments: constant: True -> False in sums = tuple(add_all(column) for column ": "lengths agree",
+    "crypto.srs_checks: operator: len(g2) - 1 -> len(g2) + 1": "the library cuts to the shorter list",
+    "verifier.verify: text: b'' -> b'x' in folded = Opening(msm([o.left for o in op": "a digest that nobody reads",
 }
 
 
@@ -206,13 +218,16 @@ def source_of(module: str) -> tuple[Path, str]:
 
 def mutants(module: str, kinds: Sequence[str] = ()) -> list[Mutant]:
     """All of a module, or those of some kinds."""
-    found = []
-    for place, node in enumerate(_places(ast.parse(source_of(module)[1]))):
+    found, source = [], source_of(module)[1]
+    lines = source.splitlines()
+    for place, node in enumerate(_places(ast.parse(source))):
         for choice, (kind, new) in enumerate(_changes(node)):
             if kinds and kind not in kinds:
                 continue
             before, after = (" ".join(ast.unparse(x).split())[:110] for x in (node, new))
-            found.append(Mutant(module, place, choice, getattr(node, "lineno", 0), kind, f"{before} -> {after}"))
+            line = getattr(node, "lineno", 0)
+            where = f" in {lines[line - 1].strip()[:40]}" if isinstance(node, ast.Constant) else ""
+            found.append(Mutant(module, place, choice, line, kind, f"{before} -> {after}{where}"))
     return found
 
 

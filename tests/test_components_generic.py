@@ -261,6 +261,11 @@ def test_gains_count_in_part_against_other_losses(lab: Any) -> None:
     assert money(snapshot_of(lab, offset(lab, risk, (9000, 9000), together=False)), [1, 1, 0, 0]) == 40
 
 
+def test_a_product_group_of_one_class_is_its_risk_group(lab: Any, on_the_edge: Any) -> None:
+    risk = [[-10, 10], [8, -30], [0, 0], [0, 0]]
+    on_the_edge(snapshot_of(lab, offset(lab, risk, (9000, 9000), together=False)), [1, 1, 0, 0])
+
+
 @given(st.data())
 def test_gain_offset_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
     risk, lots = rows(data.draw, 3), data.draw(LOTS)

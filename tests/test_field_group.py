@@ -24,7 +24,9 @@ from crypto.group import (
     G1_INFINITY,
     add_all,
     decode_g1,
+    decode_g2,
     encode_g1,
+    encode_g2,
     is_infinity,
     msm,
     pairing_product_is_one,
@@ -431,3 +433,49 @@ def recompressed(slot: bytes) -> bytes:
     xy = unpadded(slot)
     x, y = int.from_bytes(xy[:48], "big"), int.from_bytes(xy[48:], "big")
     return compressed(x % 2**381, larger_y=2 * y > P)
+
+
+# --- the G2 decoder, and a library that is too lenient -------------------------------------------------------
+
+
+def test_items_2_to_7_g2_is_decoded_as_strictly() -> None:
+    good = encode_g2(G2Point() * scalar(12345))
+    assert encode_g2(decode_g2(good)) == good
+    assert decode_g2(good) == G2Point() * scalar(12345)
+    opposite = bytes([good[0] ^ 0x20]) + good[1:]
+    assert decode_g2(opposite) == -(G2Point() * scalar(12345))
+    x = int.from_bytes(good[:48], "big")
+    p = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
+    reasons = {
+        b"": "a G2 point has 96 bytes, not 0",
+        good[:-1]: "a G2 point has 96 bytes, not 95",
+        good + b"\0": "a G2 point has 96 bytes, not 97",
+        bytes([good[0] & 0x7F]) + good[1:]: "without the compression flag",
+        bytes(96): "without the compression flag",
+        b"\xc0" + bytes(95): "the point at infinity",
+        b"\xe0" + bytes(94) + b"\1": "the point at infinity",
+        (p | 1 << 383).to_bytes(48, "big") + good[48:]: "not the encoding of a point",
+        good[:48] + p.to_bytes(48, "big"): "not the encoding of a point",
+        (x + 1).to_bytes(48, "big") + good[48:]: "not the encoding of a point",
+        b"\x80" + bytes(94) + b"\2": "not the encoding of a point",  # on the twist, outside the subgroup, or on neither
+    }
+    for data, reason in reasons.items():
+        with pytest.raises(ValueError, match=reason):
+            decode_g2(data)
+
+
+@pytest.mark.parametrize(("name", "size"), [("G1Point", 48), ("G2Point", 96)])
+def test_item_3_a_library_that_reads_a_second_encoding_is_not_believed(
+    name: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = {"G1Point": G1Point, "G2Point": G2Point}[name]
+
+    class Lenient:
+        @staticmethod
+        def from_compressed_bytes(_: bytes) -> object:
+            return kind()
+
+    monkeypatch.setattr(f"crypto.group.{name}", Lenient)
+    decode = {"G1Point": decode_g1, "G2Point": decode_g2}[name]
+    with pytest.raises(ValueError, match="a non-canonical encoding"):
+        decode(b"\x9f" + bytes(size - 1))

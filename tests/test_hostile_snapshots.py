@@ -17,6 +17,7 @@ from engine.components import (
 )
 from engine.components.gain_offset import Family, OffsetClass
 from engine.margin import Claim
+from engine.risk_arrays import ArrayInstrument, RiskArrays
 from engine.snapshot import Snapshot
 from engine.spreads import PublishedLeg, PublishedSpread, check_spreads, form_spreads, smallest_count
 from formats import InputError
@@ -40,6 +41,24 @@ def test_a_delta_without_an_absolute_value_is_refused(lab: Any) -> None:
     with pytest.raises(InputError, match="64 bits with sign") as caught:
         snapshot_of(lab, deltas=lab.array([INT64_MIN, 1]))
     assert caught.value.field == "deltas"
+
+
+def imported(lab: Any, gain: Any, delta: Any, lot: Any) -> Any:
+    contract = ArrayInstrument(id="X", kind="future", underlying="U", lot=lot, multiplier="1")
+    gains = lab.array([[gain, *[1] * 15]])
+    time = "2026-01-01T00:00:00Z"
+    return RiskArrays(time=time, quote="USD", instruments=(contract,), gains=gains, deltas=lab.array([delta]))
+
+
+@pytest.mark.parametrize(
+    ("gain", "delta", "lot"),
+    [(INT64_MIN, 1, "1"), (INT64_MIN, 1, "0.001"), (-(2**53), 1, "1.024"), (1, INT64_MIN, "1"), (1, INT64_MIN, "2")],
+)
+def test_an_imported_loss_never_wraps_around(lab: Any, gain: Any, delta: Any, lot: Any) -> None:
+    # the least 64-bit integer has itself as absolute value there: a loss of 2^63 counted as 0
+    assert imported(lab, INT64_MIN // 1000 + 1, 1 - 2**62, "1").gains_per_lot()[0, 0] == 1000 * (INT64_MIN // 1000 + 1)
+    with pytest.raises(InputError, match="past 64 bits"):
+        imported(lab, gain, delta, lot)
 
 
 def families(*scenarios: Any) -> Any:

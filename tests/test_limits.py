@@ -68,6 +68,13 @@ def test_a_limit_holds_at_the_boundary_and_not_one_unit_beyond(
     assert caught.value.shortfall == 1
 
 
+def test_the_first_limit_that_is_not_kept_is_named(snapshot: Snapshot, lots: BookLots) -> None:
+    holds, fails = tight(snapshot, lots, "collateral", "USDC")
+    with pytest.raises(ConstraintError, match=r"the limit is not kept: collateral") as caught:
+        margin_witness(snapshot, CLAIM, lots, [tight(snapshot, lots, "headroom", "")[0], holds, fails])
+    assert caught.value.shortfall == 1
+
+
 def test_limits_are_part_of_the_statement(snapshot: Snapshot, lots: BookLots) -> None:
     limits = [Limit.parse("net-exposure BTC <= 1000"), Limit.parse("collateral USDC >= 1000")]
     opening = commit_book(snapshot, lots)

@@ -718,3 +718,48 @@ def test_published_file_with_one_digit_changed(conformance_data: Path, tmp_path:
     path.write_bytes(bytes(data))
     with pytest.raises(SetupError, match="line "):
         load(path, allow_insecure=True)
+
+
+def test_item_47_counts_at_both_ends() -> None:
+    from crypto.srs_files import MAX_FILE_BYTES, MAX_G2_POWERS, _check_counts
+
+    assert (MAX_G2_POWERS, MAX_FILE_BYTES) == (1024, 8 * 2**20)
+    for counts in ((2, 2), (1 << 15, 2), (2, 1024)):
+        _check_counts(*counts)
+    for counts in ((1, 2), (2, 1), ((1 << 15) + 1, 2), (2, 1025)):
+        with pytest.raises(InputError, match="a setup has 2 to"):
+            _check_counts(*counts)
+
+
+def test_the_words_of_every_check_and_the_size_of_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import secrets
+
+    from crypto.group import encode_g1, encode_g2
+    from crypto.unsafe_srs import insecure_from_tau
+
+    sizes = []
+
+    def randbits(size: int) -> int:
+        sizes.append(size)
+        return secrets.SystemRandom().getrandbits(size)
+
+    monkeypatch.setattr("crypto.srs_checks.secrets.randbits", randbits)
+    srs, words = insecure_from_tau(5, 4), list[str]()
+    rows = {
+        "g1_monomial": ["0x" + encode_g1(point).hex() for point in srs.g1_powers(4)],
+        "g2_monomial": ["0x" + encode_g2(point).hex() for point in (srs.g2_one, srs.g2_tau)],
+    }
+    path = tmp_path / "setup.json"
+    path.write_text(json.dumps(rows))
+    load(path, allow_insecure=True, progress=words.append)
+    assert words == [
+        "every point is canonical, on the curve, in the subgroup and not infinity",
+        "the powers of degree 0 are the standard generators",
+        "tau is not 0 or 1, and no two powers are equal",
+        "consecutive G1 powers differ by the factor tau",
+        "consecutive G2 powers differ by the factor tau",
+    ]
+    assert sizes == [128] * 4
+    path.write_bytes(srs.encoding)
+    load(path, allow_insecure=True, progress=words.append)
+    assert len(words) == 5 + 4

@@ -421,7 +421,7 @@ def changed(commitment: Commitment, i: int, **changes: object) -> Commitment:
 
 def test_documents_that_do_not_belong_together_are_refused_by_name(documents: Any) -> None:
     snapshot, commitment, _ = documents
-    part = commitment.parts[0]
+    part, other = commitment.parts
     twin = part.model_copy(update={"alias": "again"})
     n = snapshot.layout.domain_size
     srs, rows = commitment.model_copy(update={"srs": "00" * 32}), f"made over {2 * n} rows, the snapshot has {n}"
@@ -432,8 +432,8 @@ def test_documents_that_do_not_belong_together_are_refused_by_name(documents: An
         (changed(commitment, 0, slot_map="11" * 32), "was made for other slots", "commitment: slot_map"),
         (changed(commitment, 1, slot_map="11" * 32), "was made for other slots", "commitment: slot_map"),
         (commitment.model_copy(update={"parts": more}), "'again' is given twice", "commitment: points"),
-        (commitment.model_copy(update={"parts": commitment.parts[:1]}), "no part for", "commitment"),
-        (commitment.model_copy(update={"parts": commitment.parts[1:]}), "no part for", "commitment"),
+        (commitment.model_copy(update={"parts": commitment.parts[:1]}), f"no part for {other.role}", "commitment"),
+        (commitment.model_copy(update={"parts": commitment.parts[1:]}), f"no part for {part.role}", "commitment"),
     ]
     for document, reason, field in refusals:
         with pytest.raises(InputError, match=reason) as caught:

@@ -71,7 +71,7 @@ MAX_THREADS = 64
     metavar="N",
     help="Parts of the work at the same time; the processors, at most 4, without it. The proof does not depend on it.",
 )
-@click.option("--profile", "with_profile", is_flag=True, help="Show where the time goes. Holds no secret.")
+@click.option("--profile", "with_profile", is_flag=True, help="Show where the time goes. Times vary with the book.")
 @output_option("the proof")
 @json_option
 def command(
