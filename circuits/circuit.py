@@ -226,13 +226,14 @@ class Combination:
     sigma: int
 
     def sides(self) -> dict[DenseKind, list[list[int]]]:
-        """For positions and their long and short sides, the coefficient of every row, segment by segment.
+        """For positions and their proved long and short sides, the coefficient of every row, segment by segment.
 
         Digit d of a side has n^d times its side's coefficient.
         """
         c = self.circuit
-        slots = {kind: int_matvec(c.matrices[kind].T, self.weights[kind]) for kind in DENSE_KINDS}
-        return {kind: [_segment(slots[kind], c.n, s) for s in range(c.position_segments)] for kind in DENSE_KINDS}
+        kinds = DENSE_KINDS if c.position_digits else DENSE_KINDS[:1]
+        slots = {kind: int_matvec(c.matrices[kind].T, self.weights[kind]) for kind in kinds}
+        return {kind: [_segment(slots[kind], c.n, s) for s in range(c.position_segments)] for kind in kinds}
 
     def others(self) -> dict[Column, list[int]]:
         """U on H for every column that is not a position's: collateral, packed digits, gate wires."""
@@ -255,8 +256,8 @@ class Combination:
         result = self.others()
         for s in range(c.position_segments):
             result["positions", s] = sides["positions"][s]
-            for side, kind in enumerate(SIDES):
-                for d in range(c.position_digits):
+            for d in range(c.position_digits):
+                for side, kind in enumerate(SIDES):
                     result["digits", c.digit_column(s, side, d)] = [x * c.n**d % r for x in sides[kind][s]]
         return result
 

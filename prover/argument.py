@@ -7,6 +7,7 @@ Every blinder comes from ``draw``, in the order in which the protocol names them
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -180,16 +181,19 @@ def _round3(
     length = circuit.shape.pieces * (n + 1) + 1
     size = 1 << (length - 1).bit_length()
     blowup = size // n
-    on = {name: K.coset_ntt(p, size, GENERATOR) for name, p in rounds.polynomials.items()}
+    varying = {name: u for name, u in U.items() if not name.startswith("h[")}  # a helper's U is the constant rho^J
+    with ThreadPoolExecutor(rounds.threads) as pool:  # the kernels run without the GIL
+        lifted = pool.map(lambda p: K.coset_ntt(p, size, GENERATOR), rounds.polynomials.values())
+        on = dict(zip(rounds.polynomials, lifted, strict=True))
+        public = pool.map(lambda u: K.coset_ntt(K.intt(u), size, GENERATOR), varying.values())
+        total = _sum([K.mul(on[name], u) for name, u in zip(varying, public, strict=True)])
 
     # phi(omega X) - phi(X) - total(X) + sigma/n: one step of omega in H is ``blowup`` steps in the coset
     lookup = pow(rho, len(circuit.equations), r)
     identity = _shifted(K.sub(K.roll(on["phi"], blowup), on["phi"]), combination.sigma * inverse(n))
-    for name, u in U.items():
-        if name.startswith("h["):
-            identity = K.add_scaled(identity, on[name], -lookup)
-        else:
-            identity = K.sub(identity, K.mul(on[name], K.coset_ntt(K.intt(u), size, GENERATOR)))
+    identity = K.sub(identity, total)
+    for g in range(len(circuit.lookup_groups)):
+        identity = K.add_scaled(identity, on[f"h[{g}]"], -lookup)
 
     # + the row identities, by powers of chi that are all different (the order of verifier/argument.py)
     weight = 1

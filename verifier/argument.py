@@ -13,11 +13,13 @@ must open to 0 at zeta.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 from py_arkworks_bls12381 import G1Point
 
 from circuits.circuit import Circuit, listed
+from crypto.domain import Domain
 from crypto.field import batch_inverse, dot, inverse, powers, r
 from crypto.group import decode_g1, msm
 from formats.errors import ProofFormatError
@@ -78,7 +80,7 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
     Z = domain.vanishing_at(x.zeta)
     combination = circuit.combine(x.rho)
     U = combination.at(basis)
-    w = dot(basis, batch_inverse([(x.beta + i) % r for i in range(n)]))
+    w = _table_at(n, x.beta, x.zeta)
     lookup = pow(x.rho, J, r)
     f = values.f
     D = Linear()
@@ -126,6 +128,12 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
         D.add("B", U.B - chi * A)
         D.add("C", U.C + chi)
     return D
+
+
+@lru_cache(maxsize=2)  # a prover verifies its own proof: the same challenges twice
+def _table_at(n: int, beta: int, zeta: int) -> int:
+    """w(zeta) for the polynomial w with w(omega^i) = 1 / (beta + i)."""
+    return dot(Domain.of(n).lagrange_at(zeta), batch_inverse([(beta + i) % r for i in range(n)]))
 
 
 def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
