@@ -80,7 +80,7 @@ EQUIVALENT: dict[str, str] = {
     "verifier.transcript: operator: -x % r -> -x + r": "the same for x in 1..r-1; 0 is excluded before",
     "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r": "reduced when coefficients are added up",
     "verifier.argument: operator: (x.beta + f[c]) % r -> x.beta + f[c] + r": "the product is reduced later",
-    "verifier.argument: operator: (x.beta + i) % r -> x.beta + i + r": "reduced by the inversion",
+    "verifier.argument: operator: (beta + i) % r -> beta + i + r": "reduced by the inversion",
     "verifier.argument: constant: True -> False in for v, (name, value) in zip(powers(x.v, ": "lengths agree anyway",
     "verifier.argument: constant: True -> False in D.constant += chi * sum((p - m) * n**d f": "lengths agree anyway",
     "crypto.field: operator: prefix[-1] * x % r -> prefix[-1] * x + r": "reduced by the inversion and at the end",
