@@ -13,15 +13,16 @@ import numpy as np
 
 from engine.book import BookLots
 from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
-from engine.policy import load_policy
+from engine.policy import Policy, load_policy
+from engine.sensitivities import Sensitivities
 from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
 from formats import IntArray
 
 SEED = 4844
 #: Bounds of the public integers, in money units per lot.
 MAX_RISK, MAX_MARK, MAX_CHARGE = 10**9, 10**9, 10**7
-COLLATERAL_BITS = 60
-COLLATERAL_PRICE = 10**7
+COLLATERAL_BITS = 55
+COLLATERAL_PRICE = 10**9
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,32 @@ class Case:
         return -(-self.position_bits // self.digit_bits) * self.digit_bits
 
 
+def policy_of(case: Case) -> Policy:
+    """The default policy with S vol moves, one kind of collateral, and no charge for shorts without range proofs."""
+    text = load_policy("default").model_dump(mode="json")
+    worst, minimum, haircuts = text["components"]
+    worst["grid"] |= {"price_moves_bp": [0], "vol_moves_bp": list(range(case.scenarios)), "tails": []}
+    haircuts["assets"] = {"USD": {"haircut_bp": 0, "bits": COLLATERAL_BITS}}
+    text["layout"] |= {"domain_size": case.n, "position_bits": case.bits, "range_proved": case.range_proved}
+    components = [worst, minimum, haircuts] if case.range_proved else [worst, haircuts]
+    return Policy.model_validate(text | {"name": "synthetic", "components": components})
+
+
 def snapshot_of(case: Case) -> Snapshot:
     """A snapshot of that size. The same case gives the same snapshot."""
     draw = np.random.default_rng(SEED)
     risk = draw.integers(-MAX_RISK, MAX_RISK, size=(case.slots, case.scenarios), dtype=np.int64, endpoint=True)
     charge = draw.integers(0, MAX_CHARGE, size=case.slots, dtype=np.int64)
     minimum = (PublishedShortOptionMinimum(mode="floor", charge=IntArray(charge)),) if case.range_proved else ()
+    policy, time = policy_of(case), "2026-01-01T00:00:00Z"
+    nothing = IntArray(np.zeros(case.slots, dtype=np.int64))
     value = np.array([COLLATERAL_PRICE * 10_000], dtype=np.int64)
     return Snapshot(
-        name=f"synthetic {case}",
-        time="2026-01-01T00:00:00Z",
+        name=f"{policy.name} {time}",
+        time=time,
         quote="USD",
         market_digest="00" * 32,
-        policy=load_policy("default"),
+        policy=policy,
         layout=Layout(domain_size=case.n, position_bits=case.bits, range_proved=case.range_proved),
         groups=("U",),
         instruments=tuple(
@@ -81,17 +95,18 @@ def snapshot_of(case: Case) -> Snapshot:
         collateral=(
             CollateralSlot(
                 asset="USD",
-                lot="0.01",
+                lot="1",
                 price=COLLATERAL_PRICE,
                 bits=-(-COLLATERAL_BITS // case.digit_bits) * case.digit_bits,
                 negative_allowed=False,
             ),
         ),
         marks=IntArray(draw.integers(0, MAX_MARK, size=case.slots, dtype=np.int64)),
-        deltas=IntArray(np.zeros(case.slots, dtype=np.int64)),
+        deltas=nothing,
+        sensitivities=Sensitivities(index_prices=("1",), gammas=nothing, vegas=nothing, thetas=nothing, rhos=nothing),
         components=(
             PublishedWorstScenario(
-                scenarios=(tuple(f"scenario {s}" for s in range(case.scenarios)),), risk=IntArray(risk)
+                scenarios=policy.components[0].implied(("U",), {})["scenarios"], risk=IntArray(risk)
             ),
             *minimum,
             PublishedHaircuts(long_value=IntArray(value), short_value=IntArray(value)),

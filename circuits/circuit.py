@@ -15,13 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from operator import mul
 
 import numpy as np
 
 from circuits.system import DENSE_KINDS, SIDES, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
 from crypto.domain import Domain
-from crypto.exact import int_matvec
-from crypto.field import dot, powers, r
+from crypto.exact import bilinear, int_matvec
+from crypto.field import powers, r
+from crypto.scalars import Vector, inner, limbs, scalar, vector
 from formats.canonical import canonical_bytes, keccak256
 from formats.errors import InputError
 
@@ -154,6 +156,12 @@ class Circuit:
             for start, stop in pairwise(self.cells)
         )
 
+    @cached_property
+    def packed(self) -> tuple[list[int], Vector]:
+        """For every packed cell in order, the bounded integer whose digit it holds and that digit's weight n^d."""
+        owners = [v for v, cells in enumerate(self.digit_cells) for _ in cells]
+        return owners, [scalar(weight) for cells in self.digit_cells for _, _, weight in cells]
+
     def selector(self, role: str, segment: int) -> list[int]:
         """1 on every row that is not a listed slot of the role in this segment, else 0."""
         count = self.position_count if role == "positions" else self.collateral_count
@@ -261,28 +269,33 @@ class Combination:
                     result["digits", c.digit_column(s, side, d)] = [x * c.n**d % r for x in sides[kind][s]]
         return result
 
-    def at(self, lagrange: Sequence[int]) -> Columns:
+    def at(self, lagrange: Vector) -> Columns:
         """Every U at a point, from the values L_i of the Lagrange basis there: no transform, no n x N work
-        beyond one exact integer matrix product a side.
+        beyond one exact bilinear form a side.
         """
-        c, n, w = self.circuit, self.circuit.n, self.weights
+        c, n = self.circuit, self.circuit.n
+        w = {kind: vector(weights) for kind, weights in self.weights.items()}
+        dense, basis = {kind: limbs(w[kind]) for kind in DENSE_KINDS}, limbs(lagrange)
         positions, digits = [], [0] * c.digit_columns
         for s in range(c.position_segments):
-            used = slice(s * (n - 1), s * (n - 1) + listed(c.position_count, n, s))
-            basis = lagrange[: used.stop - used.start]
-            side = {kind: dot(int_matvec(c.matrices[kind][:, used], basis), w[kind]) for kind in DENSE_KINDS}
+            count = listed(c.position_count, n, s)
+            used = slice(s * (n - 1), s * (n - 1) + count)
+            side = {kind: bilinear(dense[kind], c.matrices[kind][:, used], basis[:count]) for kind in DENSE_KINDS}
             positions.append(side["positions"])
             for d in range(c.position_digits):
                 for i, kind in enumerate(SIDES):
                     digits[c.digit_column(s, i, d)] = side[kind] * n**d % r
-        for weight, cells in zip(w["bounded"], c.digit_cells, strict=True):
-            for column, row, power in cells:
-                digits[column] += weight * power % r * lagrange[row]
-        collateral = [
-            dot(part := _segment(w["collateral"], n, s), lagrange[: len(part)]) for s in range(c.collateral_segments)
-        ]
-        A, B, C = (dot(w[kind], lagrange[: len(c.gates)]) for kind in "ABC")
-        return Columns(positions, collateral, [x % r for x in digits], A, B, C)
+        owners, place_values = c.packed
+        packed = list(map(mul, map(w["bounded"].__getitem__, owners), place_values))
+        for column in range(c.packed_offset, c.digit_columns):
+            part = packed[(column - c.packed_offset) * n :][:n]
+            digits[column] = int(inner(part, lagrange[: len(part)]))
+        collateral = []
+        for s in range(c.collateral_segments):
+            part = w["collateral"][s * (n - 1) :][: n - 1]
+            collateral.append(int(inner(part, lagrange[: len(part)])))
+        A, B, C = (int(inner(w[kind], lagrange[: len(c.gates)])) for kind in "ABC")
+        return Columns(positions, collateral, digits, A, B, C)
 
 
 def segments(count: int, n: int) -> int:

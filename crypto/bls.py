@@ -26,8 +26,8 @@ from crypto.group import (
     encode_g2,
     is_infinity,
     pairing_product_is_one,
-    scalar,
 )
+from crypto.scalars import scalar
 
 SIGNATURE_DST = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 POSSESSION_DST = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"

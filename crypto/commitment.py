@@ -13,7 +13,8 @@ from py_arkworks_bls12381 import G1Point
 
 from crypto.domain import Domain
 from crypto.field import inverse, powers, r
-from crypto.group import msm, scalar
+from crypto.group import msm
+from crypto.scalars import scalar
 from crypto.srs import SRS
 
 

@@ -6,9 +6,9 @@ order 1, omega, omega^2, ...; in the monomial basis, the list of its coefficient
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 
-from crypto.field import GENERATOR, TWO_ADICITY, batch_inverse, inverse, powers, r
+from crypto.field import GENERATOR, TWO_ADICITY, inverse, powers, r
 
 
 class Domain:
@@ -40,10 +40,6 @@ class Domain:
         """Z_H(x) = x^n - 1."""
         return (pow(x, self.n, r) - 1) % r
 
-    def lagrange_at(self, x: int) -> tuple[int, ...]:
-        """All L_i(x) = Z_H(x)/n * omega^i / (x - omega^i) for x outside H (ZeroDivisionError inside)."""
-        return _lagrange_at(self, x)
-
     def ntt(self, coefficients: list[int]) -> list[int]:
         """Values on H of a polynomial of at most n coefficients (ValueError beyond)."""
         if len(coefficients) > self.n:
@@ -56,13 +52,6 @@ class Domain:
             raise ValueError(f"{len(values)} values on a domain of {self.n}")
         scale = inverse(self.n)
         return [x * scale % r for x in _butterflies(list(values), inverse(self.omega))]
-
-
-@lru_cache(maxsize=2)  # a prover verifies its own proof: the same point twice
-def _lagrange_at(domain: Domain, x: int) -> tuple[int, ...]:
-    factor = domain.vanishing_at(x) * inverse(domain.n) % r
-    quotients = batch_inverse([x - w for w in domain.elements], factor)
-    return tuple(w * d % r for w, d in zip(domain.elements, quotients, strict=True))
 
 
 @cache

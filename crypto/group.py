@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
+from py_arkworks_bls12381 import GT, G1Point, G2Point
 
-from crypto.field import r
+from crypto.scalars import vector
 
 G1_BYTES = 48
 G2_BYTES = 96
@@ -72,18 +72,11 @@ def encode_g2(point: G2Point) -> bytes:
     return bytes(point.to_compressed_bytes())
 
 
-def scalar(x: int) -> Scalar:
-    """An arkworks scalar from any integer (reduced mod r)."""
-    return Scalar.from_le_bytes((x % r).to_bytes(32, "little"))
-
-
 def msm(points: Sequence[G1Point], scalars: Sequence[int]) -> G1Point:
     """sum_i scalars_i * points_i. ValueError when the lengths differ; an empty sum is the identity."""
     if len(points) != len(scalars):
         raise ValueError(f"{len(points)} points and {len(scalars)} scalars")
-    if not points:
-        return G1Point.identity()
-    return G1Point.multiexp_unchecked(list(points), [scalar(x) for x in scalars])
+    return G1Point.multiexp_unchecked(list(points), vector(scalars))
 
 
 def add_all(points: Iterable[G1Point]) -> G1Point:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from crypto import bls
-from crypto.signatures import Scheme, Signature, module_of
-from formats import Document, InputError, Model
+from crypto.signatures import KeyHex, Scheme, Signature, module_of
+from formats import Document, Hexadecimal, InputError, Model
 from formats.canonical import canonical_bytes, keccak256
 
 SCRYPT_LOG_N = 17
 MIN_PASSPHRASE = 8
 _NAME = Field(min_length=1, max_length=200)
-_PUBLIC_HEX = Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{96})$")
-_POSSESSION_HEX = Field(default=None, pattern=r"^[0-9a-f]{192}$")
+SALT_BYTES, NONCE_BYTES = 16, 12
 
 
 class PublicKey(Document):
@@ -42,8 +41,8 @@ class PublicKey(Document):
 
     name: str = _NAME
     scheme: Scheme
-    public_key: str = _PUBLIC_HEX
-    possession: str | None = _POSSESSION_HEX
+    public_key: KeyHex
+    possession: Annotated[str, Hexadecimal(96)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -77,7 +76,7 @@ class Scrypt(Model):
     log_n: int = Field(ge=14, le=20)
     r: Literal[8] = 8
     p: Literal[1] = 1
-    salt: str = Field(pattern=r"^[0-9a-f]{32}$")
+    salt: Annotated[str, Hexadecimal(SALT_BYTES)]
 
 
 class SecretKey(Document):
@@ -89,8 +88,8 @@ class SecretKey(Document):
     public: PublicKey
     kdf: Scrypt
     cipher: Literal["chacha20-poly1305"] = "chacha20-poly1305"
-    nonce: str = Field(pattern=r"^[0-9a-f]{24}$")
-    ciphertext: str = Field(pattern=r"^[0-9a-f]{96}$", repr=False)
+    nonce: Annotated[str, Hexadecimal(NONCE_BYTES)]
+    ciphertext: Annotated[str, Hexadecimal(48)] = Field(repr=False)
 
     @classmethod
     def generate(cls, name: str, scheme: Scheme, passphrase: str) -> Self:
@@ -108,7 +107,7 @@ class SecretKey(Document):
             public_key=module_of(scheme).public_key(secret).hex(),
             possession=bls.prove_possession(secret).hex() if scheme == "bls" else None,
         )
-        kdf, nonce = Scrypt(log_n=SCRYPT_LOG_N, salt=os.urandom(16).hex()), os.urandom(12)
+        kdf, nonce = Scrypt(log_n=SCRYPT_LOG_N, salt=os.urandom(SALT_BYTES).hex()), os.urandom(NONCE_BYTES)
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415 - slow to import
 
         sealed = ChaCha20Poly1305(_stretch(passphrase, kdf)).encrypt(nonce, secret, _authenticated(public, kdf))

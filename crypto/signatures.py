@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Literal, Protocol, Self, cast
+from typing import Annotated, Literal, Protocol, Self, cast
 
 from pydantic import Field, model_validator
 
-from formats import InputError, Model, Seq
+from formats import Hexadecimal, InputError, Model, Seq
 
 Scheme = Literal["bls", "ed25519"]
 SCHEMES: tuple[Scheme, ...] = ("bls", "ed25519")
 MAX_SIGNERS = 64
-_HEX_KEY = r"^([0-9a-f]{64}|[0-9a-f]{96})$"
+#: Of either scheme: ed25519, bls.
+KeyHex = Annotated[str, Hexadecimal(32, 48)]
+SignatureHex = Annotated[str, Hexadecimal(64, 96)]
 
 
 class SchemeModule(Protocol):
@@ -66,14 +68,13 @@ class Signature(Model):
     """
 
     scheme: Scheme
-    public_keys: Seq[str] = Field(min_length=1, max_length=MAX_SIGNERS)
-    signature: str = Field(pattern=r"^([0-9a-f]{128}|[0-9a-f]{192})$")
+    public_keys: Seq[KeyHex] = Field(min_length=1, max_length=MAX_SIGNERS)
+    signature: SignatureHex
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         lengths = {"bls": (96, 192), "ed25519": (64, 128)}[self.scheme]
         for key in self.public_keys:
-            check_hex_key(key)
             if len(key) != lengths[0]:
                 raise InputError(f"not as long as a key of {self.scheme}", field="public_keys")
         if len(self.signature) != lengths[1]:
@@ -97,12 +98,6 @@ class Signature(Model):
 
             return bls.fast_aggregate_verify(keys, message, signature)
         return module_of(self.scheme).verify(keys[0], message, signature)
-
-
-def check_hex_key(key: str) -> None:
-    """Raises InputError for what is not lower-case hex of a key's length."""
-    if len(key) not in (64, 96) or not set(key) <= set("0123456789abcdef"):
-        raise InputError("not a public key in lower-case hex", field="public_keys")
 
 
 def aggregated(signatures: Sequence[Signature]) -> tuple[Signature, ...]:

@@ -19,8 +19,9 @@ from typing import TypeVar
 from py_arkworks_bls12381 import G1Point, G2Point
 
 from crypto.domain import Domain
-from crypto.field import batch_inverse, powers, r, random_scalar
-from crypto.group import msm, pairing_product_is_one, scalar
+from crypto.field import batch_inverse, powers, random_scalar
+from crypto.group import msm, pairing_product_is_one
+from crypto.scalars import scalar
 from crypto.srs import G1_BYTES, G2_BYTES, SRS
 from formats import SetupError
 
@@ -151,11 +152,11 @@ def check_lagrange(g1: Sequence[G1Point], lagrange: Sequence[G1Point]) -> None:
         SetupError: they are not the Lagrange basis of these powers.
     """
     n = len(g1)
-    if n & (n - 1) or len(lagrange) != n:
+    if n.bit_count() != 1 or len(lagrange) != n:
         raise SetupError(f"{len(lagrange)} Lagrange points for {n} powers: both must be the same power of two")
     domain, s = Domain.of(n), random_scalar()
     # s w^i = 1 would need s to be a root of unity: n chances in r.
-    inverses = batch_inverse([(s * w - 1) % r for w in domain.elements])
+    inverses = batch_inverse([s * w - 1 for w in domain.elements])
     scale = domain.vanishing_at(s)
     if msm(lagrange, [scale * d for d in inverses]) != msm(g1, powers(s, n)):
         raise SetupError("the Lagrange points do not belong to these powers of tau")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from py_arkworks_bls12381 import G1Point, G2Point
 
 from crypto.field import r
-from crypto.group import scalar
+from crypto.scalars import scalar
 from crypto.srs import MAX_POWERS, SRS
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from engine.decimals import from_units, to_fraction, to_units
 from engine.snapshot import Snapshot
-from formats import Document, InputError
+from formats import Document, FrozenMap, InputError, Map
 from formats.files import read_text
 from formats.lines import line_at
 
@@ -23,8 +23,8 @@ class Book(Document):
     FORMAT: ClassVar[str] = "zkmargin/book/v1"
     SECRET: ClassVar[bool] = True
 
-    positions: dict[str, str] = Field(default_factory=dict)
-    collateral: dict[str, str] = Field(default_factory=dict)
+    positions: Map[str, str] = Field(default_factory=FrozenMap)
+    collateral: Map[str, str] = Field(default_factory=FrozenMap)
 
     def __repr__(self) -> str:
         return f"Book({len(self.positions)} positions, {len(self.collateral)} balances)"

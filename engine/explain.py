@@ -20,7 +20,7 @@ from engine.margin import (
     requirement_total,
 )
 from engine.snapshot import Snapshot
-from formats import InputError, Model
+from formats import InputError, Map, Model
 
 _TRADE = re.compile(r"(?P<sign>[+-]?)(?P<quantity>[0-9][0-9.]*) +(?P<name>\S+)")
 
@@ -47,7 +47,7 @@ class Standing(Model):
     """Where an account stands: the requirement and what is left above it."""
 
     requirement: Amount
-    charges: dict[str, Amount]
+    charges: Map[str, Amount]
     additions: Amount
     equity: Amount
     surplus: Amount
@@ -66,7 +66,7 @@ class WhatIf(Model):
         premium: what is paid at the marks; negative is received.
     """
 
-    trades: dict[str, str]
+    trades: Map[str, str]
     premium: Amount
     before: Standing
     after: Standing

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from engine.book import BookLots, Rule, count_section
 from engine.snapshot import Snapshot
-from formats import Document, InputError
+from formats import Document, InputError, Map
 from formats.files import read_text
 
 
@@ -29,8 +29,8 @@ class Fills(Document):
     FORMAT: ClassVar[str] = "zkmargin/fills/v1"
     SECRET: ClassVar[bool] = True
 
-    positions: dict[str, str] | None = None
-    collateral: dict[str, str] | None = None
+    positions: Map[str, str] | None = None
+    collateral: Map[str, str] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

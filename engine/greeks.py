@@ -18,7 +18,7 @@ from engine.market import Instrument, Market
 from engine.sensitivities import Sensitivities, sensitivities
 from engine.snapshot import InstrumentSlot, Snapshot
 from engine.valuation import MONEY_DECIMALS, Valuation
-from formats import InputError, Model, Seq
+from formats import InputError, Map, Model, Seq
 
 UNITS = {
     "delta": "units of the underlying",
@@ -73,7 +73,7 @@ class GreekReport(Model):
     time: str
     market_digest: str
     quote: str
-    units: dict[str, str]
+    units: Map[str, str]
     missing: str
     legs: Seq[Exposure]
     underlyings: Seq[Exposure]

@@ -22,7 +22,7 @@ from engine.components.base import added_up
 from engine.decimals import from_units, to_fraction, to_units
 from engine.snapshot import Snapshot
 from engine.valuation import MONEY_DECIMALS
-from formats import InputError, Model, Seq
+from formats import InputError, Map, Model, Seq
 
 #: Decimals of a valuation unit in quote currency.
 VALUATION_DECIMALS = MONEY_DECIMALS + 4
@@ -102,7 +102,7 @@ class GroupCharge(Model):
     component: str | None
     candidate: int | None
     label: str
-    components: dict[str, Amount]
+    components: Map[str, Amount]
 
 
 class Addition(Model):

@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from engine.components import REQUIREMENTS, Haircuts, OpenOrders, PolicyComponent, Requirement
-from formats import Document, InputError, Model, Seq, load_document
+from formats import Document, InputError, Map, Model, Seq, load_document
 
 MAX_FACTOR_BP = 100_000
+MAX_COMPONENTS = 64
 WHOLE_HAIRCUT_BP = 10_000
 MIN_DOMAIN, MAX_DOMAIN = 16, 2048
 LAYOUT_PROFILES = ("fast", "compact")
@@ -84,7 +85,7 @@ class Policy(Document):
     description: str = Field(default="", max_length=4000)
     version: str = Field(min_length=1, max_length=40)
     approximation: str = Field(default="", max_length=4000)
-    requirements: dict[Requirement, int]
+    requirements: Map[Requirement, int]
     layout: PolicyLayout
     max_price_age_seconds: int = Field(ge=0, le=31_536_000)
     components: Seq[PolicyComponent]
@@ -100,6 +101,8 @@ class Policy(Document):
             raise InputError(
                 "maintenance above initial: an account could open what it cannot keep", field="requirements"
             )
+        if len(self.components) > MAX_COMPONENTS:
+            raise InputError(f"more than {MAX_COMPONENTS} components", field="components")
         self._check_order_slots()
         for name in REQUIREMENTS:
             if not any(part.RISK and part.applies_to(name) for part in self.components):

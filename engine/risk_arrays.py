@@ -23,7 +23,7 @@ from engine.policy import Policy, check_domain_size
 from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot, whole_digits
 from engine.spread_rules import CalendarRules, CreditSpread, Period
 from engine.valuation import MONEY, asset_price
-from formats import Document, InputError, IntArray, Model, Seq
+from formats import Document, FrozenMap, InputError, IntArray, Map, Model, Seq
 
 MAX_ARRAYS = 1 << 16
 SCENARIOS = 16
@@ -109,9 +109,9 @@ class RiskArrays(Document):
     instruments: Seq[ArrayInstrument] = Field(max_length=MAX_ARRAYS)
     gains: IntArray
     deltas: IntArray
-    short_option_minimums: dict[str, str] = Field(default_factory=dict)
-    price_scans: dict[str, str] = Field(default_factory=dict)
-    calendars: dict[str, CalendarRules] = Field(default_factory=dict)
+    short_option_minimums: Map[str, str] = Field(default_factory=FrozenMap)
+    price_scans: Map[str, str] = Field(default_factory=FrozenMap)
+    calendars: Map[str, CalendarRules] = Field(default_factory=FrozenMap)
     credits: Seq[CreditSpread] = ()
     assets: Seq[Asset] = ()
 

@@ -7,18 +7,19 @@ in units of 1e-9 quote, quantities in lots, rates in basis points. The integers 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
-from engine.components import REQUIREMENTS, SCALE_BP, PublishedComponent, PublishedHaircuts
+from engine.components import REQUIREMENTS, SCALE_BP, PolicyPart, PublishedComponent, PublishedHaircuts
+from engine.components.base import Extent
 from engine.decimals import parse_time, to_fraction
-from engine.market import Kind, Market, OptionType, Settlement
-from engine.policy import Policy, check_domain_size
+from engine.market import MAX_INSTRUMENTS, Kind, Market, Name, OptionType, Settlement
+from engine.policy import MAX_COMPONENTS, Policy, check_domain_size
 from engine.sensitivities import Sensitivities, sensitivities
 from engine.valuation import MAX_ASSET_PRICE, Valuation
 from formats import Document, InputError, IntArray, Model, Seq
@@ -28,29 +29,38 @@ MAX_BITS = 72
 #: What a snapshot is built with: columns of a proof hold 64-bit integers with sign.
 MAX_COMMITTED_BITS = 63
 
+#: Limits, so that a hostile snapshot costs bounded time and memory (docs/formats.md says what real ones need).
+MAX_GROUPS = 1 << 13
+MAX_COLLATERAL = 1 << 12
+#: Rows of coefficients that its circuit looks at, these times slots, and terms that it adds up (``Extent``).
+MAX_ROWS = 1 << 20
+MAX_CELLS = 1 << 30
+MAX_TERMS = 1 << 27
+
+Decimal = Annotated[str, StringConstraints(max_length=60)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class InstrumentSlot(Model):
     """What a position in a slot means; ``group`` indexes the snapshot's groups, decimals are in the market's units."""
 
-    id: str
+    id: Name
     kind: Kind
     group: int = Field(ge=0)
-    underlying: str
-    lot: str
-    expiry: str | None
-    strike: str | None
+    underlying: Name
+    lot: Decimal
+    expiry: Decimal | None
+    strike: Decimal | None
     option_type: OptionType | None
     settlement: Settlement
-    multiplier: str
+    multiplier: Decimal
 
 
 class CollateralSlot(Model):
     """What a balance in a slot means: ``price`` in money units per lot, |balance| below ``2**bits`` lots."""
 
-    asset: str
-    lot: str
+    asset: Name
+    lot: Decimal
     price: int = Field(gt=0, lt=MAX_ASSET_PRICE)
     bits: int = Field(ge=1, le=MAX_BITS)
     negative_allowed: bool
@@ -91,18 +101,18 @@ class Snapshot(Document):
 
     name: str = Field(max_length=200)
     time: str
-    quote: str
+    quote: Name
     money_unit: Literal["0.000000001"] = "0.000000001"
     market_digest: Digest
     policy: Policy
     layout: Layout
-    groups: Seq[str]
-    instruments: Seq[InstrumentSlot]
-    collateral: Seq[CollateralSlot]
+    groups: Seq[Name] = Field(max_length=MAX_GROUPS)
+    instruments: Seq[InstrumentSlot] = Field(max_length=MAX_INSTRUMENTS)
+    collateral: Seq[CollateralSlot] = Field(max_length=MAX_COLLATERAL)
     marks: IntArray
     deltas: IntArray
     sensitivities: Sensitivities | None = None
-    components: Seq[PublishedComponent]
+    components: Seq[PublishedComponent] = Field(max_length=MAX_COMPONENTS)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -135,13 +145,33 @@ class Snapshot(Document):
         for slot, mark in zip(self.instruments, self.marks.values.tolist(), strict=True):
             if mark < 0 or (mark and slot.kind in ("future", "perpetual")):
                 raise InputError("a mark below 0, or of a future or perpetual not 0", field=slot.id)
+        if not set(self.group_of) == set(range(len(self.groups))):
+            raise InputError("a risk group without an instrument", field="groups")
+        sizes: dict[str, Any] = {
+            "group_of": self.group_of,
+            "groups": len(self.groups),
+            "assets": len(self.collateral),
+        }
         for part in self.components:
             try:
-                part.check(group_of=self.group_of, groups=len(self.groups), assets=len(self.collateral))
+                part.check(**sizes)
             except InputError as error:
                 raise InputError(error.reason, field=f"{part.type}.{error.field or ''}".rstrip(".")) from None
         self._check_coverage()
+        self._check_extent([part.extent(**sizes) for part in self.components])
         return self
+
+    def _check_extent(self, extents: Sequence[Extent]) -> None:
+        groups, assets = len(self.groups), len(self.collateral)
+        rows = sum(extent.rows for extent in extents)
+        terms = sum(extent.terms for extent in extents) + groups**2 + assets**2
+        for what, most, found in (
+            ("rows of coefficients", MAX_ROWS, rows),
+            ("coefficients", MAX_CELLS, rows * len(self.instruments)),
+            ("terms", MAX_TERMS, terms),
+        ):
+            if found > most:
+                raise InputError(f"a circuit of {found} {what}, more than {most}", field="components")
 
     def _collateral_bits(self) -> list[tuple[str, int]]:
         return [(f"asset {slot.asset} bits", slot.bits) for slot in self.collateral]
@@ -156,6 +186,63 @@ class Snapshot(Document):
             for joint in part.joint_groups:
                 if joint in self.groups:
                     raise InputError(f'"{joint[:40]}" is a risk group of its own already', field=part.type)
+
+    def check_loaded(self) -> None:
+        """Check the snapshot against its own policy: everything of it that follows without a market.
+
+        That is the names of the components, their order, what ``PolicyPart.implied`` gives (labels, rates, modes,
+        scales, what collateral counts for at its price), and the terms of the collateral. The prices and the arrays
+        are not checked: ``check_snapshot`` rebuilds them.
+
+        Raises:
+            InputError: names what contradicts the policy.
+        """
+        policy, digit = self.policy, self.layout.digit_bits
+        if self.name != f"{policy.name} {self.time}":
+            raise InputError("not the policy's name and the time", field="name")
+        if self.layout.range_proved != policy.layout.range_proved:
+            raise InputError("not what the policy says", field="layout.range_proved")
+        if self.groups != tuple(dict.fromkeys(slot.underlying for slot in self.instruments)):
+            raise InputError("not the underlyings in order of first appearance", field="groups")
+        for slot in self.collateral:
+            terms = policy.haircuts.terms(slot.asset)
+            bits = whole_digits(terms.bits or policy.layout.collateral_bits, digit)
+            if (slot.bits, slot.negative_allowed) != (bits, terms.negative_allowed):
+                raise InputError("its bound or sign is not the policy's", field=f"asset {slot.asset}")
+        self._check_components()
+
+    def _check_components(self) -> None:
+        """Each component is published by one of the policy, in its order; parts that may be silent can be missing."""
+        # Imported arrays have no sensitivities, and may hold no charge for an option.
+        imported = self.sensitivities is None
+        kinds = frozenset() if imported else frozenset(slot.kind for slot in self.instruments)
+        prices = {slot.asset: slot.price for slot in self.collateral}
+        reached = {0}  # how many components the parts so far may have published
+        blamed: dict[int, str] = {}
+        for part in self.policy.components:
+            if imported and not part.importable:
+                raise InputError("no sensitivities, but a component that imported arrays do not allow", field=part.type)
+            wrong = {place: self._contradiction(part, place, prices) for place in reached}
+            blamed = {place: field for place, field in wrong.items() if field is not None and "." in field} | blamed
+            after = {place + 1 for place, field in wrong.items() if field is None}
+            if part.may_be_silent(kinds):
+                after |= reached
+            if not after:
+                place = max(reached)
+                raise InputError("not what the policy says", field=blamed.get(place, wrong[place]))
+            reached = after
+        if len(self.components) not in reached:
+            place = max(reached)
+            raise InputError("not what the policy says", field=blamed.get(place, self.components[place].type))
+
+    def _contradiction(self, part: PolicyPart, place: int, prices: Mapping[str, int]) -> str | None:
+        """The field in which a component is not what a part of the policy publishes."""
+        published = self.components[place] if place < len(self.components) else None
+        kind = part.PUBLISHES or part.type
+        if published is None or published.type != kind:
+            return kind
+        implied = part.implied(self.groups, prices).items()
+        return next((f"{kind}.{name}" for name, value in implied if getattr(published, name) != value), None)
 
     def factor_bp(self, requirement: str) -> int:
         """The factor of a requirement in basis points: the policy's, times public multipliers, rounded up.

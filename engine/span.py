@@ -29,7 +29,7 @@ from engine.exact import Int64Array, round_half_away, scale_round
 from engine.market import Instrument
 from engine.spread_rules import QuoteAmount
 from engine.valuation import PRICE_BITS, Valuation, quantity_per_lot
-from formats import InputError, Model
+from formats import FrozenMap, InputError, Map, Model
 
 SCENARIOS = 16
 MS_PER_DAY = 86_400_000
@@ -93,7 +93,7 @@ class SpanModel(Model):
         delta_weights_bp: weights of the moves 0, +-1/3, +-2/3, +-1 of a composite delta.
     """
 
-    underlyings: dict[str, SpanRisk] = Field(default_factory=dict)
+    underlyings: Map[str, SpanRisk] = Field(default_factory=FrozenMap)
     default: SpanRisk | None = None
     moves: Literal["forward", "spot"]
     lookahead_seconds: int = Field(ge=0, le=30 * 86_400)

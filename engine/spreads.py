@@ -13,6 +13,7 @@ multiplied by integers: the engine runs it on integers, the circuit on hidden fo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -21,6 +22,10 @@ from formats import InputError, Model, Seq
 
 MAX_LEGS = 8
 MAX_RATIO = 10**6
+#: Spreads in a list, accounts on a leg, and accounts times legs: each leg is looked up among all accounts.
+MAX_SPREADS = 1 << 16
+MAX_ACCOUNTS_OF_LEG = 4096
+MAX_LOOKUPS = 1 << 26
 
 
 class Amount(Protocol):
@@ -37,7 +42,7 @@ A = TypeVar("A", bound=Amount)
 class PublishedLeg(Model):
     """One leg: ``ratio`` deltas a spread from the accounts together, long on side A when B is short."""
 
-    accounts: Seq[int] = Field(min_length=1)
+    accounts: Seq[int] = Field(min_length=1, max_length=MAX_ACCOUNTS_OF_LEG)
     ratio: int = Field(ge=1, le=MAX_RATIO)
     side: Literal["A", "B"]
 
@@ -69,14 +74,45 @@ def check_spreads(spreads: Sequence[PublishedSpread], accounts: int) -> None:
     """Check that the spreads have one meaning.
 
     Raises:
-        InputError: an unknown account, or a leg on a part of a tier after the tier was spread as a whole: no order
-            in which a tier's deltas are used up within it is published.
+        InputError: more than can be looked up, an unknown account, or a leg on a part of a tier after the tier was
+            spread as a whole: no order in which a tier's deltas are used up within it is published.
     """
+    if accounts * sum(len(spread.legs) for spread in spreads) > MAX_LOOKUPS:
+        raise InputError(f"accounts times legs of spreads above {MAX_LOOKUPS}", field="spreads")
     for spread in spreads:
         for leg in spread.legs:
             if not all(0 <= account < accounts for account in leg.accounts):
                 raise InputError("an account that does not exist", field=spread.label)
     form_spreads(spreads, [(0, 0)] * accounts, lambda _deltas, _ratios: 0)
+
+
+def spread_terms(spreads: Sequence[PublishedSpread], accounts: int) -> int:
+    """Terms of the equations that form the spreads: two a leg, of what is left on it (circuits/spreads.py)."""
+    terms = 0
+
+    def smallest(deltas: Sequence[_Terms], _ratios: Sequence[int]) -> _Terms:
+        nonlocal terms
+        terms += 2 * sum(delta.count for delta in deltas)
+        return _Terms(1)
+
+    form_spreads(spreads, [(_Terms(1), _Terms(1))] * accounts, smallest)
+    return terms
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How many terms a form has, at most."""
+
+    count: int
+
+    def __add__(self, other: _Terms) -> _Terms:
+        return _Terms(self.count + other.count)
+
+    def __sub__(self, other: _Terms) -> _Terms:
+        return self + other
+
+    def __mul__(self, factor: int) -> _Terms:
+        return self
 
 
 def form_spreads(
@@ -121,7 +157,8 @@ def form_spreads(
 def _merge(chosen: Sequence[int], block_of: list[int], left: list[list[A]], label: str) -> int:
     """The one block that holds these accounts, their deltas added up."""
     blocks = list(dict.fromkeys(block_of[account] for account in chosen))
-    if sum(block in blocks for block in block_of) != len(set(chosen)):
+    taken = frozenset(blocks)
+    if sum(block in taken for block in block_of) != len(set(chosen)):
         raise InputError(
             "takes from a part of a tier after the tier was spread as a whole: no order within it is published",
             field=label,

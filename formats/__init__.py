@@ -16,12 +16,19 @@ from formats.errors import (
     ZkMarginError,
 )
 from formats.files import read_bytes, read_text, write_atomic
+from formats.hexadecimal import Digest, Hexadecimal, from_hex
+from formats.mappings import FrozenMap, FullMap, Map
 
 __all__ = [
     "ConstraintError",
+    "Digest",
     "Document",
+    "FrozenMap",
+    "FullMap",
+    "Hexadecimal",
     "InputError",
     "IntArray",
+    "Map",
     "Model",
     "ProofFormatError",
     "Seq",
@@ -29,6 +36,7 @@ __all__ = [
     "VerificationError",
     "ZkMarginError",
     "canonical_bytes",
+    "from_hex",
     "keccak256",
     "load_document",
     "parse_json",

@@ -20,6 +20,8 @@ from formats.lines import TOKEN, line_of_literal, line_of_twin
 
 MAX_INTEGER_DIGITS = 400
 MAX_DEPTH = 64
+#: Values in a document: each takes some hundred bytes once it is read, whatever it takes in the file.
+MAX_VALUES = 1 << 23
 
 # Any: JSON values are as wide as JSON; the models above give them types.
 Json = Any
@@ -54,7 +56,7 @@ def _refuse_floats(value: Json) -> None:
 
 
 def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal["refuse", "exact"] = "refuse") -> Json:
-    """Parse JSON strictly: no duplicate keys, no NaN or Infinity, bounded depth and integer size.
+    """Parse JSON strictly: no duplicate keys, no NaN or Infinity, bounded depth, integer size and number of values.
 
     Args:
         text: the document; bytes must be UTF-8 without a byte-order mark.
@@ -69,6 +71,7 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
         if isinstance(text, bytes):
             text = text.decode("utf-8")
         _refuse_byte_order_mark(text)
+        _bound_values(text)
         _bound_depth(text)
         value = _parse(text, decimals)
         _refuse_lone_surrogates(text)
@@ -135,6 +138,12 @@ def _refuse_lone_surrogates(text: str) -> None:
             except UnicodeEncodeError:
                 line = text.count("\n", 0, match.start()) + 1
                 raise InputError("half of a surrogate pair, which is no character", line=line) from None
+
+
+def _bound_values(text: str) -> None:
+    """Refuse more values than any document needs, before they are made (marks inside strings count too: harmless)."""
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise InputError(f"more than {MAX_VALUES} values")
 
 
 def _bound_depth(text: str) -> None:

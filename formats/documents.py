@@ -22,8 +22,9 @@ MAX_LISTED_ERRORS = 10_000
 
 T = TypeVar("T")
 
-#: A JSON list read into an immutable tuple (everything else is strict: no coercion of any kind).
-Seq = Annotated[tuple[T, ...], Strict(False)]
+#: A JSON list read into an immutable tuple (everything else is strict: no coercion of any kind). It is read up to its
+#: first error: millions of errors would take gigabytes.
+Seq = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]
 
 
 class Model(BaseModel):
@@ -81,6 +82,13 @@ class Document(Model):
         copied.__dict__.pop("cached_digest", None)
         return copied
 
+    def check_loaded(self) -> None:
+        """What ``load_document`` asks of a file besides its structure: nothing, unless a format says so.
+
+        Raises:
+            InputError: it contradicts itself.
+        """
+
     def to_bytes(self) -> bytes:
         """The file's bytes: readable JSON, one trailing newline."""
         return (json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
@@ -116,7 +124,7 @@ def _without_data(value: Any) -> Any:
         return value.canonical()
     if isinstance(value, BaseModel):
         return {name: _without_data(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _without_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_data(item) for item in value]
@@ -150,7 +158,12 @@ D = TypeVar("D", bound=Document)
 
 def load_document(kind: type[D], path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> D:
     """Read and validate a document file (``-`` for standard input). Raises InputError."""
-    return kind.parse(read_text(path, max_bytes=max_bytes), file=str(path))
+    document = kind.parse(read_text(path, max_bytes=max_bytes), file=str(path))
+    try:
+        document.check_loaded()
+    except InputError as error:
+        raise error.located(file=str(path)) from None
+    return document
 
 
 def save_document(document: Document, path: str | Path) -> None:

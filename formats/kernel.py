@@ -20,7 +20,7 @@ import numba
 from numba.core import config as numba_config
 
 from formats.errors import SetupError
-from formats.private_cache import private_directory
+from formats.private_cache import private_version
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -51,7 +51,7 @@ def _cache_directory(package: Path) -> Path | None:
         content = source.read_bytes()
         digest.update(len(content).to_bytes(8, "big") + content)
     try:
-        return private_directory(f"kernels-{digest.hexdigest()[:16]}")
+        return private_version("kernels", digest.hexdigest()[:16])
     except SetupError as error:
         warnings.warn(f"{error.message}; kernels are compiled anew in each process", RuntimeWarning, stacklevel=3)
         return None

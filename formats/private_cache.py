@@ -8,12 +8,15 @@ group or others. It never holds anything that cannot be rebuilt, and nothing sec
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import time
 from pathlib import Path
 
 from formats.errors import SetupError
 
 CACHE_VARIABLE = "ZKMARGIN_CACHE_DIR"
+UNUSED_SECONDS = 30 * 24 * 3600
 
 
 def cache_root() -> Path:
@@ -41,6 +44,25 @@ def private_directory(name: str) -> Path:
         reason = getattr(error, "strerror", None) or str(error)
         raise SetupError(f"{root}: the cache directory cannot be made: {reason.lower()}") from None
     return root / name
+
+
+def private_version(kind: str, version: str) -> Path:
+    """The private folder of one version of something: ``kind-version``. Versions unused for 30 days are removed.
+
+    Raises:
+        SetupError: as ``private_directory``.
+    """
+    folder = private_directory(f"{kind}-{version}")
+    os.utime(folder)  # the time of its last use
+    oldest = time.time() - UNUSED_SECONDS
+    for other in folder.parent.glob(f"{kind}-*"):
+        try:
+            _check_private(other)
+            if other.stat().st_mtime < oldest:
+                shutil.rmtree(other)
+        except (OSError, SetupError):
+            continue  # another process removed it, or it is not ours to remove
+    return folder
 
 
 def _check_private(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -12,24 +12,24 @@ from circuits.margin import slot_map_digest
 from circuits.witness import segment_rows
 from crypto.commitment import commit_values
 from crypto.domain import Domain
-from crypto.field import decode_scalar, encode_scalar, r, random_scalar
+from crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
 from crypto.group import encode_g1
 from crypto.srs import SRS, embedded
 from engine.book import BookLots
 from engine.snapshot import Snapshot
-from formats import Document, InputError, Seq
+from formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
 from verifier.commitments import ROLES, Commitment, CommitmentPart, Role
 
 
 class OpeningPart(CommitmentPart):
     """A commitment part with its blinders (hex, one canonical scalar a segment): secret."""
 
-    blinders: Seq[str] = Field(min_length=1, max_length=4096, repr=False)
+    blinders: Seq[Annotated[str, Hexadecimal(SCALAR_BYTES)]] = Field(min_length=1, max_length=4096, repr=False)
 
     def scalars(self) -> tuple[int, ...]:
         """The blinders. Raises InputError without repeating them."""
         try:
-            scalars = tuple(decode_scalar(bytes.fromhex(b)) for b in self.blinders)
+            scalars = tuple(decode_scalar(from_hex(b)) for b in self.blinders)
         except ValueError:
             raise InputError("not a canonical scalar in hex", field="parts.blinders") from None
         if len(scalars) != len(self.points):
@@ -47,7 +47,7 @@ class Opening(Document):
     FORMAT: ClassVar[str] = "zkmargin/opening/v1"
     SECRET: ClassVar[bool] = True
 
-    srs: str = Field(pattern=r"^[0-9a-f]{64}$")
+    srs: Digest
     domain_size: int
     parts: Seq[OpeningPart] = Field(min_length=1, max_length=1024)
 

@@ -271,7 +271,9 @@ def commitment_json(world: Any, **changes: Any) -> str:
         ({"points": []}, "points"),
         ({"points": ["c0" + "00" * 47]}, "infinity"),
         ({"points": ["80" + "00" * 46 + "04"]}, "subgroup"),
-        ({"points": ["zz" * 48]}, "points"),
+        ({"points": ["zz" * 48]}, r"payload\.commitment\.points\[0\]: not 48 bytes in lower-case hexadecimal"),
+        ({"slot_map": "AB" * 32}, r"payload\.commitment\.slot_map: not 32 bytes in lower-case hexadecimal$"),
+        ({"srs": "AB" * 32}, r"payload\.commitment\.srs: not 32 bytes in lower-case hexadecimal$"),
         ({"slot_map": "11"}, "slot_map"),
         ({"beneficiary": None}, "held for one"),
         ({"role": "positions"}, "positions for nobody"),
@@ -294,7 +296,9 @@ def test_malformed_files(world: Any, change: dict[str, Any], reason: str) -> Non
         ({"scheme": "ecdsa"}, "scheme"),
         ({"scheme": "ed25519"}, "not as long as a key of ed25519"),
         ({"public_keys": []}, "public_keys"),
-        ({"public_keys": ["00"]}, "hex"),
+        ({"public_keys": ["00"]}, r"public_keys\[0\]: not 32 or 48 bytes in lower-case hexadecimal"),
+        ({"public_keys": ["AB" * 48]}, r"public_keys\[0\]: not 32 or 48 bytes in lower-case hexadecimal"),
+        ({"signature": "AB" * 96}, r"signature: not 64 or 96 bytes in lower-case hexadecimal$"),
         ({"signature": "00" * 64}, "not as long as a signature of bls"),
         ({"signature": "00"}, "signature"),
     ],
@@ -304,6 +308,16 @@ def test_malformed_signatures(world: Any, signature: dict[str, Any], reason: str
     value["signatures"][0] |= signature
     with pytest.raises(InputError, match=reason):
         Attestation.parse(json.dumps(value), file="a.json")
+
+
+def test_29_attested_points_have_one_text(world: Any) -> None:
+    """Otherwise one part could be attested, and count, under two spellings."""
+    points = world.commitment_payload("custodian D").points
+    with pytest.raises(InputError) as caught:
+        Attestation.parse(commitment_json(world, points=[points[0].upper(), *points[1:]]), file="a.json")
+    reason = "payload.commitment.points[0]: not 48 bytes in lower-case hexadecimal"
+    assert caught.value.message.startswith(f"a.json:1: {reason}")
+    assert "\n" not in caught.value.message
 
 
 def test_only_bls_adds_up(world: Any) -> None:

@@ -20,8 +20,8 @@ from crypto.group import (
     encode_g1,
     encode_g2,
     pairing_product_is_one,
-    scalar,
 )
+from crypto.scalars import scalar
 
 Files = Callable[[str], list[Path]]
 Report = Callable[[str, int, object], None]

@@ -12,6 +12,7 @@ from circuits.circuit import Circuit, Columns, listed, segments
 from circuits.system import MAX_FORM, Atom, Form, System
 from crypto.domain import evaluate
 from crypto.field import r
+from crypto.scalars import lagrange_at
 from formats import InputError
 
 INTEGERS = st.integers(-(2**80), 2**80)
@@ -354,7 +355,7 @@ def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(lab: Any, sh
     def value(name: Any, index: Any) -> Any:
         return evaluate(domain.intt([x % r for x in rows[name, index]]), point) if (name, index) in rows else 0
 
-    assert combination.at(domain.lagrange_at(point)) == Columns(
+    assert combination.at(lagrange_at(domain, point)) == Columns(
         [value("positions", s) for s in range(circuit.position_segments)],
         [value("collateral", s) for s in range(circuit.collateral_segments)],
         [value("digits", c) for c in range(circuit.digit_columns)],

@@ -20,11 +20,16 @@ import pytest
 import zkmargin
 from engine.book import Book
 from engine.example import example_book, example_market
+from engine.margin import Claim
 from engine.snapshot import Snapshot
 from formats import VerificationError, load_document, save_document
+from verifier import Commitment, Statement
 from zkmargin.batch import CLOCK_SKEW_MS, check_age
 from zkmargin.cli import COMMANDS, cli, main
 from zkmargin.options import Command
+from zkmargin.show import cell_text
+from zkmargin.terminal import word
+from zkmargin.words import statement_facts, statement_lines
 
 TIME = "2026-01-02T03:04:05Z"
 TIME_MS = 1_767_323_045_000
@@ -310,6 +315,64 @@ def test_verify_says_everything_that_was_proved(run: Run, files: Path) -> None:
     assert facts["snapshot"]["digest"] == snapshot.digest().hex()
     assert len(facts["not_guaranteed"]) >= 5
     assert facts["statement_digest"] in text
+
+
+HOSTILE = "\x1b[2J\x9b1m\u202eevil\u2066\u200b\u2028\r\nclaim        equity is at least 9 times '\\"
+
+
+@pytest.mark.parametrize(
+    ("context", "shown"),
+    [
+        (b"", "none"),
+        (b"none", "'none'"),
+        (
+            b"the challenge for 'desk', to be answered before 2026",
+            "\"the challenge for 'desk', to be answered before 2026\"",
+        ),
+        (b"0x00", "'0x00'"),
+        (b"\xff\x00", "0xff00"),
+        (HOSTILE.encode(), repr(HOSTILE)),
+    ],
+)
+def test_no_context_is_taken_for_words_of_ours(files: Path, context: bytes, shown: str) -> None:
+    snapshot = load_document(Snapshot, files / "snapshot.json")
+    commitment = load_document(Commitment, files / "commitment.json")
+    facts = statement_facts(Statement.of(snapshot, [commitment], Claim(), context=context), snapshot)
+    (line,) = (line for line in statement_lines(facts) if line.startswith("context"))
+    assert line == f"context      {shown}"
+    assert line.isprintable()
+    assert bytes.fromhex(facts["context"]["hex"]) == context
+
+
+def test_free_text_of_documents_is_quoted_and_escaped(run: Run, files: Path, tmp_path: Path) -> None:
+    assert [word(text) for text in ("v1.2-rc", "none", "True", "", "a b")] == [
+        "v1.2-rc",
+        "'none'",
+        "'True'",
+        "''",
+        "'a b'",
+    ]
+    commitment = json.loads((files / "commitment.json").read_text())
+    for part in commitment["parts"]:
+        part["alias"] = HOSTILE
+    (tmp_path / "c.json").write_text(json.dumps(commitment))
+    shown = run("inspect", tmp_path / "c.json").out
+    assert repr(HOSTILE) in shown
+    statement = ["--snapshot", files / "snapshot.json", "--commitment", tmp_path / "c.json", "--context", CONTEXT]
+    assert run("inspect", tmp_path / "c.json", "--json").json["parts"][0]["alias"] == HOSTILE
+    facts = statement_facts(
+        Statement.of(
+            load_document(Snapshot, files / "snapshot.json"), [load_document(Commitment, tmp_path / "c.json")], Claim()
+        ),
+        load_document(Snapshot, files / "snapshot.json"),
+    )
+    words = "\n".join(statement_lines(facts))
+    assert f"positions of {HOSTILE!r}" in words
+    assert facts["commitments"][0]["alias"] == HOSTILE
+    refused = run("verify", *statement, files / "proof.bin", code=1)
+    for text in (shown, words, refused.err):
+        assert all(line.isprintable() for line in text.split("\n"))
+    assert cell_text(f"x{' ' * 9}1,000.00{HOSTILE}").startswith(r"x \x20\x20\x20\x20\x20\x20\x20\x201,000.00\x1b[2J")
 
 
 def test_verify_does_not_take_the_claim_from_the_proof(run: Run, files: Path) -> None:

@@ -15,9 +15,11 @@ import pytest
 
 from engine.book import Book
 from engine.example import example_book, example_market
+from engine.explain import ArrayRow
 from engine.policy import load_policy
 from formats import save_document
 from zkmargin.cli import main
+from zkmargin.commands.margin import array_csv
 from zkmargin.commands.policy import schema_text
 from zkmargin.files import MAX_PROOF_BYTES
 
@@ -113,6 +115,20 @@ def test_margin_for_scripts(run: Run, folder: Path, margin: list[object]) -> Non
     assert (plain["what_if"], plain["array"]) == (None, None)
     from_market = run(*margin, "--market", folder / "market.json", "--json").json["greeks"]
     assert from_market["legs"] == plain["greeks"]["legs"]
+
+
+@pytest.mark.parametrize("first", [*"=+-@\t\r\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "  ="])
+def test_no_label_becomes_a_formula_in_a_spreadsheet(first: str) -> None:
+    text = f'{first}HYPERLINK("https://example.com","x")'
+    row = ArrayRow(
+        group=text, component="joint", candidate=0, label=text, floor=False, profit=-12_500_000_000_000, binding=True
+    )
+    (read,) = csv.DictReader(io.StringIO(array_csv([row]).decode(), newline=""))
+    assert read["group"] == read["label"] == f"'{text}"
+    assert (read["component"], read["candidate"], read["profit"]) == ("joint", "0", "-1.25")
+    plain = row.model_copy(update={"group": "BTC", "label": "price -30 % vol +50 %"})
+    (read,) = csv.DictReader(io.StringIO(array_csv([plain]).decode()))
+    assert (read["group"], read["label"]) == ("BTC", "price -30 % vol +50 %")
 
 
 def test_the_array_as_csv_is_secret(run: Run, margin: list[object], tmp_path: Path) -> None:
@@ -348,6 +364,10 @@ def test_proofs_of_several_statements(run: Run, folder: Path) -> None:
     facts = run("verify-batch", listed, "--json").json
     assert [item["claim"]["ratio"] for item in facts["proofs"]] == ["1", "11/10"]
     assert len({item["statement_digest"] for item in facts["proofs"]}) == 2
+    assert run("verify-batch", listed, "--json", "--workers", "2").json == facts
+    wrong = batch(folder, Path("wrong.json"), context="c")
+    assert "b.bin: rejected: " in run("verify-batch", wrong, "--workers", "2", code=1).err
+    assert "--workers" in run("verify-batch", listed, "--workers", "0", code=2).err
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,16 @@ def test_what_was_seen_supersedes_older_attestations(run: Run, new_ledger: New) 
     run(f"{TRUSTED.replace('-5', '-6')} plain.bin", "--ledger", where)
 
 
+def test_what_a_ledger_guarantees_is_not_called_unguaranteed(run: Run, new_ledger: New) -> None:
+    limited = '--context "for the desk" --also "net-exposure BTC <= 1000.25" --claim 1.01 limited.bin'
+    first = "that it is shown for the first time"
+    assert first in run(f"{TRUSTED} {limited}").out
+    recorded = run(f"{TRUSTED} {limited}", "--ledger", where := new_ledger()).out
+    assert first not in recorded
+    assert "its statement is new to this ledger, other verifiers' ledgers are not asked" in recorded
+    assert "replay" in run(f"{TRUSTED} {limited}", "--ledger", where, code=1).err
+
+
 def test_status_says_everything_of_an_account(run: Run, new_ledger: New, folder: Path) -> None:
     where = new_ledger()
     assert "0 proofs of 0 accounts" in run("ledger status", "--ledger", where).out
@@ -194,7 +204,7 @@ def test_status_says_everything_of_an_account(run: Run, new_ledger: New, folder:
     assert last["accepted"] == format_time(NOW_MS + 5000)
     assert [challenge["overdue"] for challenge in facts["open_challenges"]] == [True, False]
     text = run("ledger status --due-after 5s", "--ledger", where).out
-    for words in ("maker 7: 1 proofs", "within 5s", "101/100", "limit        net-exposure BTC <= 1000.25", "OVERDUE"):
+    for words in ("'maker 7': 1 proofs", "within 5s", "101/100", "limit        net-exposure BTC <= 1000.25", "OVERDUE"):
         assert words in text
     assert "OVERDUE: older than 4s" in run("ledger status --due-after 4s", "--ledger", where).out
 

@@ -148,9 +148,9 @@ def replaced(words: list[str], old: str, new: str) -> list[str]:
 
 def test_verify_says_who_attested_what(run: Run) -> None:
     out = run(TRUSTED, "proof.bin").out
-    assert "attested by 'main' as number 7, signed by oracle, second" in out
-    assert "attested by 'venue' as number 3, signed by venue, until" in out
-    assert "attested by 'custodian' as number 3, signed by custodian, held for 'desk'" in out
+    assert "attested by 'main' as number 7, signed by 'oracle', 'second'" in out
+    assert "attested by 'venue' as number 3, signed by 'venue', until" in out
+    assert "attested by 'custodian' as number 3, signed by 'custodian', held for 'desk'" in out
     assert f"limit        {LIMIT}" in out
     assert "the challenge for 'desk'" in out
     assert "not authenticated" not in out
@@ -459,7 +459,7 @@ def test_combine_refuses_different_things(run: Run) -> None:
 
 def test_snapshot_check_with_attestations(run: Run, folder: Path) -> None:
     line = "snapshot check snapshot.json market.json --trust trust.json --attestation"
-    assert "number 7 of 'main', signed by oracle, second" in run(f"{line} snapshot-both.json").out
+    assert "number 7 of 'main', signed by 'oracle', 'second'" in run(f"{line} snapshot-both.json").out
     assert run(f"{line} snapshot-1.json --attestation snapshot-2.json --json").json["attested"]["sequence"] == 7
     assert "1 of 2 signatures" in run(f"{line} snapshot-1.json", code=1).err
     assert "not a snapshot" in run(f"{line} positions.json", code=2).err

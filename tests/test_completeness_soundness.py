@@ -15,14 +15,15 @@ from py_arkworks_bls12381 import G1Point
 from circuits import assign, check
 from circuits.circuit import Circuit
 from crypto.field import r
-from crypto.group import G1_INFINITY, add_all, decode_g1, encode_g1, scalar
+from crypto.group import G1_INFINITY, decode_g1, encode_g1
+from crypto.scalars import scalar
 from engine.limits import Limit
 from engine.margin import Claim
 from formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from verifier import verify, verify_batch
 from verifier.argument import Opening, reduce_to_opening
 from verifier.proof import HEADER_BYTES, decode_proof, encode_proof, proof_bytes
-from verifier.verify import _first_bad, _holds, _holds_together
+from verifier.verify import _first_bad, _hold_together, fold, holds
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
@@ -446,38 +447,36 @@ def test_errors_that_cancel_are_rejected(batch: Any) -> None:
     statement, data = batch[0]
     opening = reduce_to_opening(statement, decode_proof(data, statement.circuit.shape, statement.srs.digest))
     D = G1Point() * scalar(12345)
-    plus = Opening(opening.left + D, opening.right, b"")
-    minus = Opening(opening.left + -D, opening.right, b"")
-    unweighted = Opening(add_all([plus.left, minus.left]), add_all([plus.right, minus.right]), b"")
-    assert _holds(unweighted, statement)
-    assert _holds_together([opening, opening], statement)
+    plus, minus = (Opening((*opening.left, (D, sign)), opening.right, b"") for sign in (1, -1))
+    srs = statement.srs
+    assert holds(*fold([plus, minus], [1, 1]), srs)
+    assert _hold_together([opening, opening], srs)
     for bad, first in (([plus, minus], 0), ([opening, plus, opening, minus], 1), ([opening, opening, minus], 2)):
-        assert not _holds_together(bad, statement)
-        assert _first_bad(bad, statement) == first
+        assert not _hold_together(bad, srs)
+        assert _first_bad(bad, srs) == first
 
 
 def test_a_batch_that_failed_is_never_accepted(batch: Any) -> None:
     statement, data = batch[0]
     opening = reduce_to_opening(statement, decode_proof(data, statement.circuit.shape, statement.srs.digest))
-    assert _first_bad([opening] * 4, statement) == 3
+    assert _first_bad([opening] * 4, statement.srs) == 3
 
 
 def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: Any) -> None:
     module = import_module("verifier.verify")
     seen = []
-    real = module.msm
+    real = module.fold
 
-    def spy(points: Any, scalars: Any) -> Any:
-        seen.append(tuple(scalars))
-        return real(points, scalars)
+    def spy(openings: Any, weights: Any) -> Any:
+        seen.append(tuple(weights))
+        return real(openings, weights)
 
-    monkeypatch.setattr(module, "msm", spy)
+    monkeypatch.setattr(module, "fold", spy)
     verify_batch(batch)
     verify_batch(batch)
-    left, right, other, _ = seen
-    assert left == right
-    assert all(0 < w < 2**128 for w in left)
-    assert len({*left, *other}) == 2 * len(batch)
+    first, second = seen
+    assert all(0 < w < 2**128 for w in first)
+    assert len({*first, *second}) == 2 * len(batch)
 
 
 def test_an_empty_batch_proves_nothing() -> None:

@@ -22,6 +22,7 @@ from crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_s
 from crypto.group import (
     G1_BYTES,
     G1_INFINITY,
+    G2_INFINITY,
     add_all,
     decode_g1,
     decode_g2,
@@ -30,8 +31,8 @@ from crypto.group import (
     is_infinity,
     msm,
     pairing_product_is_one,
-    scalar,
 )
+from crypto.scalars import scalar
 from crypto.srs_checks import strict_point
 from formats import SetupError, keccak256
 
@@ -136,6 +137,7 @@ def test_items_3_and_7_infinity_zero_bytes_and_stray_bits(head: int, tail: int) 
 def test_item_7_the_identity_encodes_as_infinity() -> None:
     identity = G1Point.identity()
     assert encode_g1(identity) == G1_INFINITY
+    assert encode_g2(G2Point.identity()) == G2_INFINITY
     assert is_infinity(identity)
     assert not is_infinity(G1Point())
     with pytest.raises(ValueError, match="the point at infinity"):
@@ -451,6 +453,7 @@ def test_items_2_to_7_g2_is_decoded_as_strictly() -> None:
         good[:-1]: "a G2 point has 96 bytes, not 95",
         good + b"\0": "a G2 point has 96 bytes, not 97",
         bytes([good[0] & 0x7F]) + good[1:]: "without the compression flag",
+        bytes([good[0] & 0x7F | 0x01]) + good[1:]: "without the compression flag",
         bytes(96): "without the compression flag",
         b"\xc0" + bytes(95): "the point at infinity",
         b"\xe0" + bytes(94) + b"\1": "the point at infinity",

@@ -1,13 +1,14 @@
 """Strict JSON, canonical bytes and digests, lines of errors, the error tree. Catalogue numbers: hostile inputs."""
 
 import copy
+import importlib
 import json
 import subprocess
 import sys
 import types
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -19,17 +20,22 @@ import formats
 from formats import (
     ConstraintError,
     Document,
+    FrozenMap,
+    FullMap,
     InputError,
     IntArray,
+    Map,
     Model,
     ProofFormatError,
     Seq,
     SetupError,
     VerificationError,
     ZkMarginError,
+    canonical,
     canonical_bytes,
     keccak256,
     load_document,
+    mappings,
     parse_json,
     save_document,
 )
@@ -55,7 +61,7 @@ class Sheet(Document):
     FORMAT: ClassVar[str] = "zkmargin/sheet/v2"
 
     title: str = ""
-    lots: dict[str, str] = Field(default_factory=dict)
+    lots: Map[str, str] = Field(default_factory=FrozenMap)
     legs: Seq[Leg] = ()
     parts: Seq[Leg | Cash] = ()
     array: IntArray | None = None
@@ -65,7 +71,7 @@ class Secret(Document):
     FORMAT: ClassVar[str] = "zkmargin/secret/v1"
     SECRET: ClassVar[bool] = True
 
-    amounts: dict[str, str] = Field(default_factory=dict)
+    amounts: Map[str, str] = Field(default_factory=FrozenMap)
     bound: int = Field(default=0, ge=0, le=10)
     hidden: str = Field(default="0a", pattern="^[0-9a-f]*$")
 
@@ -496,6 +502,146 @@ def test_secret_documents_are_written_secret(tmp_path: Path) -> None:
     assert load_document(Sheet, tmp_path / "sheet") == Sheet()
 
 
+def test_a_file_that_contradicts_itself_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    class Twice(Document):
+        FORMAT: ClassVar[str] = "zkmargin/twice/v1"
+
+        once: int
+        again: int
+
+        def check_loaded(self) -> None:
+            if self.once != self.again:
+                raise InputError("not the same", field="again")
+
+    save_document(Twice(once=1, again=2), tmp_path / "f")
+    with pytest.raises(InputError, match="not the same") as caught:
+        load_document(Twice, tmp_path / "f")
+    assert (caught.value.file, caught.value.field) == (str(tmp_path / "f"), "again")
+
+
+# Bounded time and memory
+
+
+def test_a_document_has_a_largest_number_of_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canonical, "MAX_VALUES", 6)
+    assert parse_json('{"a": [1, 2, {}]}') == {"a": [1, 2, {}]}
+    assert parse_json('{"a": [1, 2, {}], "b": 0}')
+    for text in ('{"a": [1, 2, {}, 4], "b": 0}', '{"a": [[], [], []]}'):
+        with pytest.raises(InputError, match="more than 6 values"):
+            parse_json(text, file="f")
+
+
+def test_a_list_is_read_up_to_its_first_error() -> None:
+    # each error that pydantic lists takes half a kilobyte: millions of them took gigabytes
+    with pytest.raises(ValidationError) as caught:
+        Sheet.model_validate({"legs": [{}] * 1000})
+    assert caught.value.error_count() == 1
+
+
+def test_a_mapping_has_a_largest_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mappings, "MAX_ITEMS", 2)
+    assert len(Sheet.parse(sheet_text(lots={"a": "1", "b": "2"})).lots) == 2
+    with pytest.raises(InputError, match="lots: more than 2 keys"):
+        Sheet.parse(sheet_text(lots={"a": 0, "b": 0, "c": 0}))
+
+
+# Mappings
+
+
+class Nested(Document):
+    FORMAT: ClassVar[str] = "zkmargin/nested/v1"
+
+    tables: Map[str, Map[str, int]] = Field(default_factory=FrozenMap)
+    full: FullMap[str, Leg]
+
+
+NESTED = Nested(tables={"b": {"y": 2, "x": 1}, "a": {}}, full={"one": Leg(lot="1")})
+
+
+def test_a_document_cannot_change_under_its_digest() -> None:
+    given = {"BTC": "1"}
+    sheet = Sheet(lots=given)
+    digest = sheet.digest()
+    given["BTC"] = "2"
+    maps: tuple[Any, ...] = (sheet.lots, Sheet().lots, NESTED.tables, NESTED.tables["b"], NESTED.full)
+    for frozen in maps:
+        with pytest.raises(TypeError):
+            frozen["BTC"] = "2"
+        with pytest.raises(TypeError):
+            del frozen["BTC"]
+        with pytest.raises(AttributeError):
+            frozen._items = {}
+        with pytest.raises(AttributeError):
+            del frozen._items
+        with pytest.raises(TypeError):
+            frozen._items["BTC"] = "2"
+        assert not {"clear", "pop", "popitem", "setdefault", "update"} & set(dir(frozen))
+    assert sheet.digest() == digest == Sheet(lots={"BTC": "1"}).digest()
+
+
+def test_a_mapping_reads_and_is_written_as_a_dict() -> None:
+    assert Nested.parse(NESTED.to_bytes()) == NESTED
+    assert Nested.parse(NESTED.to_bytes()).digest() == NESTED.digest()
+    assert json.loads(NESTED.to_bytes())["tables"] == {"b": {"y": 2, "x": 1}, "a": {}}
+    assert NESTED.model_dump()["tables"] == {"b": {"y": 2, "x": 1}, "a": {}}
+    assert type(NESTED.model_dump()["tables"]["b"]) is dict
+    assert list(NESTED.tables) == ["b", "a"]
+    assert {**NESTED.tables["b"]} == NESTED.tables["b"] == {"x": 1, "y": 2}
+    assert repr(NESTED.tables) == repr(NESTED.model_dump()["tables"])
+    assert Nested(tables=NESTED.tables, full=NESTED.full) == NESTED == copy.deepcopy(NESTED)
+    assert copy.copy(NESTED.tables) is NESTED.tables
+    assert NESTED.model_copy(deep=True).tables is NESTED.tables
+    assert hash(FrozenMap({"x": 1, "y": 2})) == hash(NESTED.tables["b"])
+    assert hash(NESTED) == hash(copy.deepcopy(NESTED))
+    schema = Nested.model_json_schema()["properties"]
+    assert (schema["tables"]["type"], schema["full"]["type"], schema["full"]["minProperties"]) == (
+        "object",
+        "object",
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"tables": {"a": {"x": "1"}}}, {"tables": [["a", {}]]}, {"tables": {"a": None}}, {"full": {}}]
+)
+def test_a_mapping_is_as_strict_as_a_dict(change: dict[str, Any]) -> None:
+    data = json.loads(NESTED.to_bytes()) | change
+    with pytest.raises(InputError):
+        Nested.parse(json.dumps(data))
+
+
+def kinds_of_models(kind: type[Model]) -> set[type[Model]]:
+    return {kind}.union(*(kinds_of_models(below) for below in kind.__subclasses__()))
+
+
+def inside(annotation: Any) -> set[Any]:
+    return {get_origin(annotation) or annotation}.union(*(inside(part) for part in get_args(annotation)))
+
+
+def test_no_model_of_ours_holds_anything_that_can_be_changed() -> None:
+    for name in ("engine.explain", "engine.fills", "engine.greeks", "engine.migration", "engine.netting"):
+        importlib.import_module(name)
+    importlib.import_module("engine.risk_arrays")
+    found = {
+        f"{kind.__qualname__}.{name}"
+        for kind in kinds_of_models(Model)
+        if kind.__module__.split(".")[0] in {"formats", "engine"}
+        for name, field in kind.model_fields.items()
+        if {dict, list, set, bytearray} & inside(field.annotation)
+    }
+    assert not found
+
+
+def test_arrays_of_documents_cannot_be_written() -> None:
+    read = IntArray.from_json(IntArray(np.arange(6).reshape(2, 3)).to_json())
+    for array in (read, IntArray(np.arange(6)), copy.deepcopy(read)):
+        assert not array.values.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            array.values[0] = 1
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.values.flags.writeable = True
+
+
 # The error tree
 
 
@@ -548,3 +694,118 @@ def test_an_input_error_of_a_validator_comes_out_with_the_file() -> None:
     with pytest.raises(InputError) as caught:
         Picky.parse(sheet_text(), file="f")
     assert (str(caught.value), caught.value.hint) == ("f: title: not today", "tomorrow")
+
+
+# The bound on depth, where there are more brackets than it
+
+
+def test_catalogue_48_what_is_bounded_is_the_depth_not_the_number_of_brackets() -> None:
+    deepest = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
+    for text in (
+        f"[[], {deepest}]",
+        f"[{deepest}, {deepest}]",
+        "[" + "[], {}, " * 100 + "0]",
+        '["[", "\\"[", {}]' + " " * 70,
+    ):
+        assert isinstance(parse_json(text), list)
+    for text in (f"[[],\n[{deepest}]]", f"[{deepest},\n[{deepest}]]", '["]]",\n' + "[" * MAX_DEPTH):
+        with pytest.raises(InputError, match=f"^line:3: nested more than {MAX_DEPTH} deep$"):
+            parse_json("\n" + text)
+
+
+def test_the_line_of_half_a_pair_in_a_text_that_starts_with_a_line_break() -> None:
+    with pytest.raises(InputError, match=r"^line:3: half of a surrogate pair"):
+        parse_json('\n["",\n"\\ud83d"]')
+
+
+def test_catalogue_48_a_caller_that_is_deep_itself_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("formats.canonical._parse", exhausted)
+    with pytest.raises(InputError, match=r"^f.json: nested too deeply$"):
+        parse_json("[]", file="f.json")
+
+
+# What a document's bytes and its digest are made of
+
+
+class Mixed(Document):
+    FORMAT: ClassVar[str] = "zkmargin/mixed/v1"
+
+    blob: bytes = b""
+    lots: dict[str, Leg] = Field(default_factory=dict)
+    legs: Seq[Leg] = ()
+
+
+def test_canonical_bytes_and_the_file_by_hand() -> None:
+    mixed = Mixed(blob=b"\x00\xff", lots={"b": Leg(lot="é"), "a": Leg(lot="1", count=2)}, legs=(Leg(lot="3"),))
+    assert mixed.canonical().decode() == (
+        '{"blob":"00ff","format":"zkmargin/mixed/v1","legs":[{"count":0,"lot":"3","type":"leg"}],'
+        '"lots":{"a":{"count":2,"lot":"1","type":"leg"},"b":{"count":0,"lot":"é","type":"leg"}}}'
+    )
+    plain = Mixed(blob=b"\x01", lots={"é": Leg(lot="1")})
+    assert plain.to_bytes().decode() == (
+        '{\n "format": "zkmargin/mixed/v1",\n "blob": "01",\n "lots": {\n  "é": {\n   "type": "leg",\n   "lot": "1",\n'
+        '   "count": 0\n  }\n },\n "legs": []\n}\n'
+    )
+
+
+def test_copies_share_what_did_not_change() -> None:
+    mixed = Mixed(lots={"A": Leg(lot="1")})
+    assert mixed.model_copy().lots is mixed.lots
+    assert mixed.model_copy(deep=True).lots is not mixed.lots
+
+
+def test_documents_are_public_unless_they_say_so() -> None:
+    assert (Document.SECRET, Sheet.SECRET, Secret.SECRET) == (False, False, True)
+
+
+def test_no_number_is_infinite_or_none() -> None:
+    class Rate(Model):
+        value: float
+
+    for value in ("nan", "inf", "-inf"):
+        with pytest.raises(ValidationError):
+            Rate(value=float(value))
+
+
+def test_the_first_of_several_errors_is_told_and_beyond_ten_thousand_their_number() -> None:
+    with pytest.raises(InputError) as caught:
+        Sheet.parse(sheet_text(title=5, lots=7, more=1), file="f")
+    assert str(caught.value) == "f:3: title: input should be a valid string (and 2 more)"
+    with pytest.raises(InputError) as caught:
+        Sheet.parse(sheet_text(more=1), file="f")
+    assert str(caught.value) == "f:3: more: unknown key"
+    wrong = dict.fromkeys((str(i) for i in range(10_000)), 1)
+    with pytest.raises(InputError, match=r"^f:4: lots\[0\]: input should be a valid string \(and 9999 more\)$"):
+        Sheet.parse(sheet_text(lots=wrong), file="f")
+    with pytest.raises(InputError, match=r"^f: 10001 fields are wrong: this is no such document$"):
+        Sheet.parse(sheet_text(lots=wrong | {"x": 1}), file="f")
+
+
+def test_a_file_is_asked_what_its_format_asks(tmp_path: Path) -> None:
+    class Contradictory(Sheet):
+        def check_loaded(self) -> None:
+            raise InputError("contradicts itself", field="title")
+
+    path = tmp_path / "sheet"
+    path.write_bytes(Sheet().to_bytes())
+    assert Contradictory.parse(path.read_bytes()) == Contradictory()
+    with pytest.raises(InputError) as caught:
+        load_document(Contradictory, path)
+    assert str(caught.value) == f"{path}: title: contradicts itself"
+
+
+def test_catalogue_48_the_bounds_of_any_json_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (canonical.MAX_VALUES, MAX_DEPTH, MAX_INTEGER_DIGITS) == (2**23, 64, 400)
+    monkeypatch.setattr(canonical, "MAX_VALUES", 1)
+    text = "".join(chr(code) for code in range(32, 127) if chr(code) not in ',[{"\\')
+    assert parse_json(f'["{text}"]') == [text]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_encoder_refuses_what_is_no_number_too(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    monkeypatch.setattr(canonical, "_refuse_floats", lambda _: None)
+    with pytest.raises(ValueError, match="Out of range float values"):
+        canonical_bytes(value)

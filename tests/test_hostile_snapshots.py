@@ -1,5 +1,7 @@
 """Snapshots that nobody built: what their integers could do to a circuit is refused when they are read or encoded."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +14,28 @@ from engine.components import (
     PublishedDiscountedScenarios,
     PublishedGainOffset,
     PublishedHaircuts,
+    PublishedJointScenarios,
     PublishedSkewScenarios,
     PublishedWorstScenario,
 )
+from engine.components.base import Extent
 from engine.components.gain_offset import Family, OffsetClass
+from engine.example import example_market
 from engine.margin import Claim
-from engine.risk_arrays import ArrayInstrument, RiskArrays
-from engine.snapshot import Snapshot
-from engine.spreads import PublishedLeg, PublishedSpread, check_spreads, form_spreads, smallest_count
-from formats import InputError
+from engine.market import Market
+from engine.policy import MAX_COMPONENTS, Policy, load_policy, policy_names
+from engine.risk_arrays import ArrayInstrument, RiskArrays, build_snapshot_from_arrays
+from engine.snapshot import MAX_CELLS, MAX_COLLATERAL, MAX_GROUPS, MAX_ROWS, MAX_TERMS, Snapshot, build_snapshot
+from engine.spreads import (
+    MAX_LOOKUPS,
+    PublishedLeg,
+    PublishedSpread,
+    check_spreads,
+    form_spreads,
+    smallest_count,
+    spread_terms,
+)
+from formats import InputError, IntArray, load_document, save_document
 
 UNIT = (1, 1, 60, True)
 INT64_MIN = -(2**63)
@@ -128,3 +143,266 @@ def test_a_circuit_has_a_largest_size(lab: Any, monkeypatch: Any) -> None:
         small.equal("rule", "name", Form())
     with pytest.raises(InputError, match=f"more than {equations} equations"):
         small.equal("rule", "name", Form())
+
+
+# A snapshot against its own policy
+
+
+def small_market() -> Market:
+    """A few instruments of each kind, and the assets that every policy knows."""
+    market = example_market("2026-11-20T12:00:00Z")
+    chosen = [x for x in market.instruments if x.kind != "option"][:6]
+    chosen += [x for x in market.instruments if x.kind == "option"][::60]
+    return Market.model_validate(
+        {name: getattr(market, name) for name in Market.model_fields} | {"instruments": tuple(chosen)}
+    )
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, Any]:
+    """A snapshot of every named policy that prices crypto, as JSON."""
+    names = [name for name in policy_names() if name != "span-nse"]
+    return {name: json.loads(build_snapshot(small_market(), load_policy(name)).to_bytes()) for name in names}
+
+
+def loaded(folder: Path, data: Any) -> Snapshot:
+    path = folder / "snapshot.json"
+    path.write_text(json.dumps(data))
+    return load_document(Snapshot, path)
+
+
+def array_json(values: Any) -> Any:
+    return IntArray(np.array(values, dtype=np.int64)).to_json()
+
+
+def part_of(data: Any, kind: str) -> Any:
+    return next(part for part in data["components"] if part["type"] == kind)
+
+
+def test_what_policies_build_is_loaded(built: dict[str, Any], tmp_path: Path) -> None:
+    for data in built.values():
+        assert loaded(tmp_path, data).groups
+    bare = small_market().model_copy(update={"instruments": small_market().instruments[:1]})
+    for name in ("default", "deribit-pm", "paradex", "span", "tims"):
+        policy = load_policy(name)
+        save_document(build_snapshot(bare, policy), tmp_path / "bare.json")
+        assert load_document(Snapshot, tmp_path / "bare.json").policy == policy
+
+
+def test_imported_arrays_without_a_charge_are_loaded(lab: Any, tmp_path: Path) -> None:
+    contract = ArrayInstrument(id="X", kind="future", underlying="U", lot="1", multiplier="1")
+    arrays = RiskArrays(
+        time="2026-01-01T00:00:00Z",
+        quote="USD",
+        instruments=(contract,),
+        gains=lab.array([[1] * 16]),
+        deltas=lab.array([1]),
+    )
+    snapshot = build_snapshot_from_arrays(arrays, load_policy("span"))
+    save_document(snapshot, tmp_path / "s.json")
+    assert load_document(Snapshot, tmp_path / "s.json") == snapshot
+    other = json.loads(snapshot.to_bytes())
+    other["policy"] = json.loads(load_policy("default").to_bytes())
+    other["name"] = f"default {snapshot.time}"
+    with pytest.raises(InputError, match="imported arrays do not allow"):
+        loaded(tmp_path, other)
+
+
+def set_at(data: Any, path: tuple[Any, ...], value: Any) -> None:
+    for key in path[:-1]:
+        data = data[key]
+    data[path[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("policy", "path", "value", "reason"),
+    [
+        ("default", ("name",), "the venue's own", "name: not the policy's name"),
+        ("default", ("layout", "range_proved"), False, "layout.range_proved: not what the policy says"),
+        ("default", ("collateral", 0, "negative_allowed"), False, "USDC: its bound or sign"),
+        ("default", ("collateral", 0, "bits"), 60, "USDC: its bound or sign"),
+        ("default", ("collateral", 0, "asset"), "DOGE", "DOGE: the policy has no haircut"),
+        ("default", ("collateral", 0, "price"), 1, "haircuts.long_value: not what the policy says"),
+        ("default", ("policy", "requirements", "initial"), 20_000, None),
+        ("default", ("policy", "components", 2, "assets", "BTC", "haircut_bp"), 0, "haircuts.long_value"),
+        ("default", ("policy", "components", 0, "grid", "vol_moves_bp"), [0], "worst_scenario.scenarios"),
+        ("default", ("components", 0, "scenarios", 0, 0), "price -99 % vol -99 %", "worst_scenario.scenarios"),
+        ("default", ("components", 1, "mode"), "added", "short_option_minimum.mode"),
+        ("default", ("components", 1, "requirements"), ["initial"], "short_option_minimum.requirements"),
+        ("paradex", ("components", 1, "net_rate_bp"), 10_000, "min_delta.net_rate_bp"),
+        ("paradex", ("components", 2, "scale"), 2**61, "funding.scale"),
+        ("paradex", ("components", 3, "pools", 0, "lines", 0, "slope"), 0, "fees.pools"),
+        ("tims", ("components", 0, "families", 0, "classes", 0, "offset_bp"), 9_999, "gain_offset.families"),
+        ("deribit-pm", ("components", 1, "dampeners", 0), 2**99, "dampened_tails.dampeners"),
+        ("span", ("components", 1, "method"), "convex_bound", "calendar_charge.method"),
+        ("derive-pmrm2", ("components", 1, "scenarios", 0), "nothing", "skew_scenarios.scenarios"),
+    ],
+)
+def test_a_snapshot_that_contradicts_its_policy_is_not_loaded(
+    built: dict[str, Any], tmp_path: Path, policy: str, path: tuple[Any, ...], value: Any, reason: str | None
+) -> None:
+    data = json.loads(json.dumps(built[policy]))
+    set_at(data, path, value)
+    Snapshot.parse(json.dumps(data))  # by itself it has the form of one
+    if reason is None:
+        assert loaded(tmp_path, data)
+        return
+    with pytest.raises(InputError, match=reason) as caught:
+        loaded(tmp_path, data)
+    assert str(caught.value).startswith(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["long_value", "short_value"])
+def test_collateral_counts_for_its_price_less_the_haircut(built: dict[str, Any], tmp_path: Path, name: str) -> None:
+    data = json.loads(json.dumps(built["default"]))
+    values = Snapshot.parse(json.dumps(data)).components[-1]
+    more = getattr(values, name).values + (1 if name == "short_value" else -1)
+    part_of(data, "haircuts")[name] = array_json(more)
+    with pytest.raises(InputError, match=f"haircuts.{name}: not what the policy says"):
+        loaded(tmp_path, data)
+
+
+def test_components_are_those_of_the_policy(built: dict[str, Any], tmp_path: Path) -> None:
+    def changed(policy: str, change: Any) -> Any:
+        data = json.loads(json.dumps(built[policy]))
+        change(data["components"])
+        return data
+
+    for policy, change, reason in (
+        ("default", lambda parts: parts.pop(1), "short_option_minimum: not what the policy says"),
+        ("default", lambda parts: parts.reverse(), "worst_scenario: not what the policy says"),
+        ("default", lambda parts: parts.insert(1, parts[1]), "haircuts: not what the policy says"),
+        ("default", lambda parts: parts.append(parts[1]), "short_option_minimum: not what the policy says"),
+        ("paradex", lambda parts: parts.pop(2), "funding: not what the policy says"),
+        ("paradex", lambda parts: parts.pop(1), "min_delta: not what the policy says"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            loaded(tmp_path, changed(policy, change))
+
+
+def test_a_part_that_may_be_silent_leaves_its_place_to_the_next(tmp_path: Path) -> None:
+    # both publish a gross charge; the first has nothing to say about this market
+    data = json.loads(load_policy("default").to_bytes())
+    rate = {"kinds": ["perpetual"], "rate_bp": 100}
+    parts = [
+        {"type": "gross_charge", "mode": "added", "rates": [rate | {"underlyings": ["SOL"]}]},
+        {"type": "gross_charge", "mode": "added", "rates": [rate]},
+        {"type": "roll_shock", "rate": {"min_annualised_move_bp": 0, "annualised_move_risk_bp": 0}},
+        {"type": "roll_shock", "rate": {"min_annualised_move_bp": 1, "annualised_move_risk_bp": 0}},
+    ]
+    data["components"] += parts
+    snapshot = build_snapshot(small_market(), Policy.parse(json.dumps(data)))
+    assert [part.type for part in snapshot.components].count("gross_charge") == 2
+    document = json.loads(snapshot.to_bytes())
+    assert loaded(tmp_path, document) == snapshot
+    document["components"].pop(-2)
+    with pytest.raises(InputError, match="not what the policy says"):
+        loaded(tmp_path, document)
+
+
+def test_groups_are_in_the_order_of_their_instruments(lab: Any) -> None:
+    for groups, reason in (([0, 1], "A0: the policy has no haircut"), ([1, 0], "groups: not the underlyings in order")):
+        snapshot = lab.snapshot(groups=groups, risk=[[1]] * 2, charges=None, marks=[0, 0], assets=[UNIT])
+        named = snapshot.model_copy(update={"name": f"{snapshot.policy.name} {snapshot.time}"})
+        with pytest.raises(InputError, match=reason):
+            named.check_loaded()
+
+
+# Limits
+
+
+def document(lab: Any, **change: Any) -> Any:
+    data = json.loads(lab.snapshot(groups=[0], risk=[[1]], charges=None, marks=[0], assets=[UNIT]).to_bytes())
+    return data | change
+
+
+def refused(data: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        Snapshot.parse(json.dumps(data), file="s.json")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_lists_of_a_snapshot_have_a_largest_length(lab: Any) -> None:
+    data = document(lab)
+    (slot,), (asset,) = data["instruments"], data["collateral"]
+    grid, haircuts = data["components"]
+    assert "at most 8192" in refused(document(lab, groups=[f"G{g}" for g in range(MAX_GROUPS + 1)]))
+    many = [asset | {"asset": f"A{j}"} for j in range(MAX_COLLATERAL + 1)]
+    assert "at most 4096" in refused(document(lab, collateral=many))
+    slots = [slot | {"id": f"I{i}"} for i in range((1 << 16) + 1)]
+    assert "at most 65536" in refused(document(lab, instruments=slots))
+    assert "at most 64 " in refused(document(lab, components=[grid] * MAX_COMPONENTS + [haircuts]))
+    assert "at most 1024" in refused(document(lab, components=[grid | {"scenarios": [["s"] * 1025]}, haircuts]))
+    assert "at most 8000" in refused(document(lab, components=[grid | {"scenarios": [["s" * 8001]]}, haircuts]))
+    policy = json.loads(load_policy("default").to_bytes())
+    policy["components"] = policy["components"][:1] * MAX_COMPONENTS + policy["components"][1:]
+    with pytest.raises(InputError, match="more than 64 components"):
+        Policy.parse(json.dumps(policy))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "X\x1b[2J"}, {"id": "\u202eX"}, {"id": ""}, {"id": "a  b"}, {"underlying": "U 0"}, {"lot": "0" * 61}]
+    + [{name: "1" * 61} for name in ("expiry", "strike", "multiplier")],
+)
+def test_names_and_numbers_of_slots_are_what_a_market_allows(lab: Any, change: Any) -> None:
+    (slot,) = document(lab)["instruments"]
+    assert "instruments[0]" in refused(document(lab, instruments=[slot | change]))
+
+
+def test_a_group_without_an_instrument_is_refused(lab: Any) -> None:
+    data = document(lab, groups=["U0", "U1"])
+    data["components"][0]["scenarios"] *= 2
+    assert "groups: a risk group without an instrument" in refused(data)
+
+
+@pytest.mark.parametrize(
+    ("size", "extent", "what"),
+    [
+        (1, Extent(rows=MAX_ROWS), "rows of coefficients"),
+        (1 << 12, Extent(rows=MAX_CELLS >> 12), "coefficients"),
+        (1, Extent(terms=MAX_TERMS - 2), "terms"),
+    ],
+)
+def test_a_snapshot_has_a_largest_circuit(lab: Any, monkeypatch: Any, size: Any, extent: Any, what: Any) -> None:
+    snapshot = lab.snapshot(groups=[0] * size, risk=[[1]] * size, charges=None, marks=[0] * size, assets=[UNIT])
+    text = snapshot.to_bytes()
+
+    def allowed(most: Extent) -> None:
+        monkeypatch.setattr(PublishedWorstScenario, "extent", lambda _self, **_sizes: most)
+        monkeypatch.setattr(PublishedHaircuts, "extent", lambda _self, **_sizes: Extent())
+        Snapshot.parse(text)
+
+    allowed(extent)
+    with pytest.raises(InputError, match=f"a circuit of [0-9]+ {what}, more than"):
+        allowed(Extent(*(value + bool(value) for value in extent)))
+
+
+def test_rows_of_zeros_count_too(lab: Any) -> None:
+    # the circuit skips them, but only after it has looked at each
+    parts = [
+        PublishedWorstScenario(scenarios=(("s",) * 1024,) * 2, risk=lab.array(np.zeros((2, 1024), dtype=np.int64)))
+        for _ in range(60)
+    ]
+    assert snapshot_of(lab, *parts).components
+    sizes: Any = {"group_of": (0, 1), "groups": 2, "assets": 1}
+    assert parts[0].extent(**sizes) == Extent(rows=2048)
+    alone = PublishedJointScenarios(group=None, scenarios=("s",) * 3, risk=lab.array([[0] * 3] * 2))
+    assert (alone.extent(**sizes), alone.model_copy(update={"group": "J"}).extent(**sizes)) == (Extent(6), Extent(3))
+    none = lab.array([0, 1])
+    zeros = lab.array([[0] * 3] * 2)
+    skews = PublishedSkewScenarios(scenarios=("s",) * 3, expiries=none, gain=zeros, shortfall=zeros)
+    assert skews.extent(**sizes) == Extent(rows=2 * 3 * 2 * 2, terms=3 * 2 * 2**2)
+
+
+def test_spreads_have_a_largest_work() -> None:
+    spread = PublishedSpread(label="s", legs=(leg("A", 0), leg("B", 1)))
+    with pytest.raises(InputError, match="accounts times legs"):
+        check_spreads([spread] * 16, MAX_LOOKUPS // 32 + 1)
+    # the first takes from two sides of one term, the next from what is left: one term more each
+    assert spread_terms([spread], 2) == 2 * (2 + 2)
+    assert spread_terms([spread] * 2, 2) == 2 * (2 + 2) + 2 * (4 + 4)
+    whole = PublishedSpread(label="w", legs=(leg("A", 0, 1, 2), leg("B", 3)))
+    assert spread_terms([whole], 4) == 2 * (4 + 4)

@@ -122,6 +122,15 @@ def test_file_cannot_ask_for_all_memory_or_for_no_work(change: dict[str, Any]) -
         SecretKey.parse(json.dumps(value), file="key.json")
 
 
+@pytest.mark.parametrize("path", [("kdf", "salt"), ("nonce",), ("ciphertext",)])
+def test_29_one_text_for_one_value(path: tuple[str, ...]) -> None:
+    value = json.loads(make("ed25519").to_bytes())
+    inside = value[path[0]] if len(path) > 1 else value
+    inside[path[-1]] = "A" + inside[path[-1]][1:]
+    with pytest.raises(InputError, match=rf"{path[-1]}: not \d+ bytes in lower-case hexadecimal$"):
+        SecretKey.parse(json.dumps(value), file="key.json")
+
+
 def test_secrets_are_not_shown() -> None:
     key = make()
     signer = key.unlock(PASSPHRASE)
@@ -150,7 +159,8 @@ def public(scheme: Scheme = "bls", **changes: Any) -> dict[str, Any]:
         (lambda: public("ed25519") | {"scheme": "bls", "possession": "00" * 96}, "48 bytes, not 32"),
         (lambda: public() | {"scheme": "ecdsa"}, "scheme"),
         (lambda: public(name=""), "name"),
-        (lambda: public(public_key="AB" * 48), "public_key"),
+        (lambda: public(public_key="AB" * 48), "public_key: not 32 or 48 bytes in lower-case hexadecimal"),
+        (lambda: public(possession="AB" * 96), "possession: not 96 bytes in lower-case hexadecimal"),
     ],
 )
 def test_33_bad_public_keys(value: Any, reason: str) -> None:

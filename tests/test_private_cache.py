@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,26 @@ def test_a_directory_that_is_not_ours_alone_is_refused(tmp_path: Path, monkeypat
     root.write_text("")
     with pytest.raises(SetupError, match="cannot be made"):
         private_cache.private_directory("kernels")
+
+
+def test_versions_that_nobody_uses_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(private_cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    names = ("kernels-old", "kernels-recent", "tables-old", "kernels-now", "kernels-shared")
+    old, recent, other, now, shared = (private_cache.private_directory(name) for name in names)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "cache" / "kernels-link"
+    link.symlink_to(elsewhere)
+    then = time.time() - private_cache.UNUSED_SECONDS
+    for folder, at in ((old, then - 60), (recent, then + 60), (other, then - 60), (now, then - 60), (elsewhere, 0)):
+        (folder / "kernel.nbi").write_bytes(b"code")
+        os.utime(folder, (at, at))
+    shared.chmod(0o777)
+    os.utime(shared, (0, 0))
+    assert private_cache.private_version("kernels", "now") == now
+    assert [f.exists() for f in (old, recent, other, now, shared, link)] == [False, True, True, True, True, True]
+    assert (elsewhere / "kernel.nbi").exists()
+    assert now.stat().st_mtime > time.time() - 60
 
 
 @pytest.mark.slow

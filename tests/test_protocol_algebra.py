@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from Crypto.Hash import keccak
 from hypothesis import given
@@ -15,9 +16,11 @@ from py_arkworks_bls12381 import G1Point
 
 from crypto.commitment import blind, commit_coefficients, commit_values
 from crypto.domain import Domain, divide_by_linear, evaluate
-from crypto.exact import int_matvec
+from crypto.exact import bilinear, int_matvec
 from crypto.field import GENERATOR, batch_inverse, dot, inverse, powers, r
-from crypto.group import msm, scalar
+from crypto.group import msm
+from crypto.scalars import inner, lagrange_at, limbs, scalar, shifted_table, sum_of_fractions
+from crypto.scalars import vector as scalars
 from crypto.srs import embedded
 from crypto.transcript import MAX_REJECTIONS, Transcript
 from crypto.unsafe_srs import insecure_from_tau
@@ -84,13 +87,19 @@ def test_transforms_refuse_other_lengths() -> None:
 @given(st.data(), SIZES, FIELD)
 def test_the_lagrange_basis_interpolates_and_sums_to_one(data: st.DataObject, n: int, x: int) -> None:
     domain = Domain.of(n)
-    if x in domain.elements:
-        with pytest.raises(ZeroDivisionError):
-            domain.lagrange_at(x)
-        return
-    basis, values = domain.lagrange_at(x), data.draw(vectors(n))
+    basis, values = list(map(int, lagrange_at(domain, x))), data.draw(vectors(n))
     assert sum(basis) % r == 1
     assert dot(basis, values) == evaluate(domain.intt(values), x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 512])
+def test_the_lagrange_basis_is_a_unit_vector_on_h_and_the_textbook_formula_elsewhere(n: int) -> None:
+    domain = Domain.of(n)
+    for i in {0, 1 % n, n // 2, n - 1}:
+        assert list(map(int, lagrange_at(domain, domain.elements[i]))) == [int(j == i) for j in range(n)]
+    x = 0x123456789ABCDEF**4 % r
+    factor = domain.vanishing_at(x) * inverse(n)
+    assert list(map(int, lagrange_at(domain, x))) == [factor * w * inverse(x - w) % r for w in domain.elements]
 
 
 @pytest.mark.parametrize("n", [1, 2, 16])
@@ -157,7 +166,7 @@ TAU = 0xC0FFEE
 def test_a_commitment_is_the_sum_in_the_lagrange_basis(data: st.DataObject, n: int, b: int) -> None:
     """C = sum_i v_i [L_i(tau)]_1 + b [Z_H(tau)]_1, seen through a known tau: in the exponent and point by point."""
     srs, domain, values = insecure_from_tau(TAU, 16), Domain.of(n), data.draw(vectors(n))
-    basis, Z = domain.lagrange_at(TAU), domain.vanishing_at(TAU)
+    basis, Z = list(map(int, lagrange_at(domain, TAU))), domain.vanishing_at(TAU)
     commitment = commit_values(srs, domain, values, b)
     assert commitment == G1Point() * scalar(dot(basis, values) + b * Z)
     points = [G1Point() * scalar(x) for x in (*basis, Z)]
@@ -193,6 +202,44 @@ def test_item_12_polynomials_longer_than_the_setup() -> None:
         commit_values(srs, Domain.of(8), [0] * 7, 1)
 
 
+# Arkworks' scalars
+
+
+@pytest.mark.parametrize("below", [[0], [3, 0], [0, 0]])
+def test_item_44_no_fraction_over_zero(below: list[int]) -> None:
+    with pytest.raises(ZeroDivisionError, match=r"^0 has no inverse$"):
+        sum_of_fractions(scalars(range(1, len(below) + 1)), scalars(below))
+
+
+@given(st.data(), st.integers(0, 4))
+def test_fractions_add_up(data: st.DataObject, k: int) -> None:
+    above, below = data.draw(vectors(1 << k)), data.draw(vectors(1 << k))
+    if 0 in below:
+        with pytest.raises(ZeroDivisionError):
+            sum_of_fractions(scalars(above), scalars(below))
+    else:
+        assert int(sum_of_fractions(scalars(above), scalars(below))) == dot(above, map(inverse, below))
+
+
+@pytest.mark.parametrize(("above", "below"), [(0, 0), (3, 3), (2, 4), (4, 2)])
+def test_fractions_come_in_pairs(above: int, below: int) -> None:
+    with pytest.raises(ValueError, match=f"{above} numerators and {below} denominators"):
+        sum_of_fractions(scalars([1] * above), scalars([1] * below))
+
+
+@given(vectors(3), vectors(3))
+def test_vectors_of_scalars(xs: list[int], ys: list[int]) -> None:
+    assert int(inner(scalars(xs), scalars(ys))) == dot(xs, ys)
+    assert [int.from_bytes(row.astype(np.uint8).tobytes(), "little") for row in limbs(scalars(xs))] == xs
+    with pytest.raises(ValueError, match=r"^3 and 2 scalars$"):
+        inner(scalars(xs), scalars(ys[:2]))
+
+
+@pytest.mark.parametrize("beta", [0, 1, r - 3, r - 1])
+def test_the_table_is_shifted(beta: int) -> None:
+    assert list(map(int, shifted_table(beta, 5))) == [(beta + i) % r for i in range(5)]
+
+
 # Exact matrix products
 
 
@@ -226,6 +273,56 @@ def test_int_matvec_refuses_shapes_that_do_not_fit() -> None:
     columns = (1 << 20) + 1
     with pytest.raises(ValueError, match="a matrix of"):
         int_matvec(np.zeros((0, columns), dtype=np.int64), [0] * columns)
+
+
+def _bytes(xs: list[int]) -> npt.NDArray[np.float64]:
+    return limbs(scalars(xs))
+
+
+@given(st.data(), st.integers(0, 4), st.integers(0, 5))
+def test_bilinear_is_the_sum_over_python_integers(data: st.DataObject, rows: int, columns: int) -> None:
+    cells = st.lists(st.lists(INT64, min_size=columns, max_size=columns), min_size=rows, max_size=rows)
+    table, x, y = data.draw(cells), data.draw(vectors(rows)), data.draw(vectors(columns))
+    matrix = np.array(table, dtype=np.int64).reshape(rows, columns)
+    expected = dot(x, [dot(row, y) for row in table])
+    assert bilinear(_bytes(x), matrix, _bytes(y)) == expected
+    assert bilinear(_bytes(x), np.asfortranarray(matrix), _bytes(y)) == expected
+
+
+@pytest.mark.parametrize("extreme", [-(2**63), 2**63 - 1, -(2**32), 2**32, 2**32 - 1, -1])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1 << 13), (1, (1 << 13) + 1), (300, 1100), (1 << 15, 3)])
+def test_bilinear_does_not_wrap_where_every_product_is_extreme(extreme: int, rows: int, columns: int) -> None:
+    x, y = (np.tile(_bytes([r - 1]), (count, 1)) for count in (rows, columns))
+    matrix = np.full((rows, columns), extreme, dtype=np.int64)
+    assert bilinear(x, matrix, y) == rows * columns * extreme % r
+    x[:], y[:] = 255, 255  # more than any field element has
+    assert bilinear(x, matrix, y) == (2**256 - 1) ** 2 * rows * columns * extreme % r
+
+
+@pytest.mark.parametrize("shape", [(1, 1 << 20), (1 << 18, 1)])
+def test_bilinear_at_its_greatest_length(shape: tuple[int, int]) -> None:
+    x, y = (np.full((count, 32), 255, dtype=np.float64) for count in shape)
+    for extreme in (-(2**63), 2**63 - 1):
+        matrix = np.full(shape, extreme, dtype=np.int64)
+        assert bilinear(x, matrix, y) == (2**256 - 1) ** 2 * max(shape) * extreme % r
+
+
+def test_bilinear_refuses_shapes_and_types_that_do_not_fit() -> None:
+    x, matrix, y = _bytes([1, 2]), np.zeros((2, 3), dtype=np.int64), _bytes([1, 2, 3])
+    assert bilinear(x, matrix, y) == 0
+    for bad in [(y, matrix, y), (x, matrix, x), (x[:, :31], matrix, y), (x, matrix, y[:, :31]), (x, matrix[:, :2], y)]:
+        with pytest.raises(ValueError, match="a matrix of"):
+            bilinear(*bad)
+    with pytest.raises(TypeError, match="an int64 matrix"):
+        bilinear(x, matrix.astype(np.int32), y)
+    with pytest.raises(TypeError, match="an int64 matrix"):
+        bilinear(x.astype(np.float32), matrix, y)
+    with pytest.raises(TypeError, match="an int64 matrix"):
+        bilinear(x, matrix, y.astype(np.float32))
+    for shape in ((0, (1 << 20) + 1), ((1 << 20) + 1, 0)):
+        left, right = (np.zeros((count, 32)) for count in shape)
+        with pytest.raises(ValueError, match="a matrix of"):
+            bilinear(left, np.zeros(shape, dtype=np.int64), right)
 
 
 # The transcript's bytes, written out once more

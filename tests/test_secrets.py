@@ -13,7 +13,8 @@ import pytest
 
 from crypto.domain import Domain
 from crypto.field import r
-from crypto.group import G1_INFINITY, decode_g1, encode_g1, scalar
+from crypto.group import G1_INFINITY, decode_g1, encode_g1
+from crypto.scalars import lagrange_at, scalar
 from crypto.srs import embedded
 from engine.book import BookLots
 from engine.margin import Claim
@@ -99,7 +100,7 @@ def candidates(lab: Any, given: Any, data: bytes, shape: Any) -> list[int]:
     # a difference with another public point would show what both share
     differences = {encode_g1(a + -b) for a in public for b in public if a != b}
     values = set(proof.scalars())
-    basis = Domain.of(circuit.n).lagrange_at(x.zeta)
+    basis = list(map(int, lagrange_at(circuit.domain, x.zeta)))
     unit = decode_g1(lab.commit(embedded(), Domain.of(circuit.n).intt([1] + [0] * (circuit.n - 1))))
     found = []
     for guess in range(1024):

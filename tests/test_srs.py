@@ -21,9 +21,19 @@ import crypto.srs
 from crypto import make_srs
 from crypto.domain import Domain
 from crypto.field import r
-from crypto.group import scalar
-from crypto.srs import EMBEDDED_DIGEST, EMBEDDED_FILE, HEADER_BYTES, KNOWN, MAGIC, MAX_POWERS, SRS, embedded
-from crypto.srs_checks import check_g1_powers, strict_point, verify_srs
+from crypto.scalars import lagrange_at, scalar
+from crypto.srs import (
+    EMBEDDED_DIGEST,
+    EMBEDDED_FILE,
+    HEADER_BYTES,
+    KNOWN,
+    MAGIC,
+    MAX_POWERS,
+    SRS,
+    embedded,
+    encoded_bytes,
+)
+from crypto.srs_checks import check_g1_powers, check_lagrange, strict_point, verify_srs
 from crypto.srs_files import MAX_FILE_BYTES, load
 from crypto.unsafe_srs import insecure_from_tau
 from formats import InputError, SetupError, keccak256
@@ -43,7 +53,7 @@ class Files:
         self.folder = folder
         self.g1 = [G1Point() * scalar(pow(TAU, i, r)) for i in range(N)]
         self.g2 = [G2Point() * scalar(pow(TAU, i, r)) for i in range(M)]
-        self.lagrange = [G1Point() * scalar(x) for x in Domain.of(N).lagrange_at(TAU)]
+        self.lagrange = [G1Point() * x for x in lagrange_at(Domain.of(N), TAU)]
 
     def write(self, form: str) -> bytes:
         if form == "binary":
@@ -103,6 +113,8 @@ def test_verify_srs_reports_every_check_of_the_embedded_setup() -> None:
     assert not report.insecure
     assert report.checks == tuple(seen)
     assert len(seen) == len(set(seen)) == 4
+    with pytest.raises(FrozenInstanceError):
+        report.insecure = True  # type: ignore[misc]
 
 
 def test_encoding_has_the_documented_layout() -> None:
@@ -150,6 +162,13 @@ def test_json_without_lagrange_points(files: Files) -> None:
     assert files.load(json.dumps(document).encode()) == insecure_from_tau(TAU, N)
 
 
+def test_the_smallest_setup_has_two_powers(files: Files) -> None:
+    half = pow(2, -1, r)  # L_0 = (1 + X) / 2, L_1 = (1 - X) / 2
+    files.g1, files.lagrange = files.g1[:2], [G1Point() * scalar((1 + s * TAU) * half) for s in (1, -1)]
+    for form in FORMS:
+        assert files.load(form).powers == 2
+
+
 def test_load_from_standard_input(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(files.write("binary"))))
     assert load("-", allow_insecure=True).powers == N
@@ -162,7 +181,7 @@ def test_load_tells_its_progress(files: Files) -> None:
     load(path, allow_insecure=True, progress=seen.append)
     assert len(seen) == 6
     assert any("G2" in check for check in seen)
-    assert any("Lagrange" in check for check in seen)
+    assert seen[-1] == "the Lagrange points belong to these powers"
 
 
 def test_errors_name_the_file_and_the_place(files: Files) -> None:
@@ -177,6 +196,13 @@ def test_errors_name_the_file_and_the_place(files: Files) -> None:
     with pytest.raises(SetupError) as document:
         files.load("json")
     assert document.value.message == f"{path}: g1_monomial[3]: not in the subgroup of order r"
+    files.g1[3] = files.g1[2]
+    for slot, field in (("lagrange", "g1_lagrange"), ("g2", "g2_monomial")):
+        points = getattr(files, slot)
+        points[3] = outside_subgroup(type(points[3]))
+        with pytest.raises(SetupError) as other:
+            files.load("json")
+        assert other.value.message == f"{path}: {field}[3]: not in the subgroup of order r"
 
 
 # Catalogue 2 to 7: encodings and groups
@@ -435,6 +461,13 @@ def test_item_9_lagrange_points_of_another_count(files: Files) -> None:
             files.load(json.dumps({**document, "g1_lagrange": lagrange}).encode())
 
 
+def test_item_9_lagrange_points_are_as_many_as_the_powers(files: Files) -> None:
+    check_lagrange(files.g1, files.lagrange)
+    for lagrange in (files.lagrange[:-1], files.lagrange * 2, []):
+        with pytest.raises(SetupError, match=f"^{len(lagrange)} Lagrange points for {N} powers"):
+            check_lagrange(files.g1, lagrange)
+
+
 def test_item_9_lagrange_points_need_a_power_of_two(files: Files) -> None:
     del files.g1[-1], files.lagrange[-1]
     with pytest.raises(SetupError, match="power of two"):
@@ -606,6 +639,15 @@ def test_item_48_nested_or_large(files: Files) -> None:
         files.load(files.write("binary") + bytes(MAX_FILE_BYTES))
 
 
+def test_json_is_known_by_its_brace(files: Files) -> None:
+    data = files.write("json")
+    for white in (b"", b" \t\r\n", b"\n\n"):
+        assert files.load(white + data).powers == N
+    for other in (b"x", b"\0", b"[", b"\xef\xbb\xbf"):
+        with pytest.raises(InputError, match="not a setup in a known form"):
+            files.load(other + data)
+
+
 def test_item_49_pickle_is_not_a_setup(files: Files) -> None:
     with pytest.raises(InputError, match="not a setup in a known form"):
         files.load(pickle.dumps({"g1_monomial": []}))
@@ -630,7 +672,7 @@ def test_item_56_tampered_data_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(crypto.srs, "EMBEDDED_FILE", path)
     with pytest.raises(SetupError, match="damaged") as caught:
         embedded()
-    assert caught.value.hint is not None
+    assert caught.value.hint == "install zkmargin again from a trusted source"
 
 
 @pytest.mark.usefixtures("fresh_embedded")
@@ -763,3 +805,31 @@ def test_the_words_of_every_check_and_the_size_of_its_weights(monkeypatch: pytes
     path.write_bytes(srs.encoding)
     load(path, allow_insecure=True, progress=words.append)
     assert len(words) == 5 + 4
+
+
+def test_item_47_json_counts_out_of_range(files: Files) -> None:
+    document = json.loads(files.write("json"))
+    for field, what in (("g1_monomial", "1 powers"), ("g2_monomial", "1 G2 powers")):
+        short = {**document, field: document[field][:1]}
+        with pytest.raises(InputError, match=f"{what}: a setup has 2 to"):
+            files.load(json.dumps(short).encode())
+    long = {**document, "g2_monomial": document["g2_monomial"][:1] * 1025}
+    with pytest.raises(InputError, match="1025 G2 powers: a setup has 2 to 1024"):
+        files.load(json.dumps(long).encode())
+
+
+def test_the_header_says_how_much_follows() -> None:
+    for powers in (2, MAX_POWERS):
+        head = MAGIC + struct.pack(">IH", powers, 2)
+        with pytest.raises(InputError, match=f"^32 bytes: {powers} powers take exactly {encoded_bytes(powers)}$"):
+            SRS(head)
+        assert SRS(head.ljust(encoded_bytes(powers), b"\0")).powers == powers
+    with pytest.raises(InputError, match="ends within the header"):
+        SRS(head[:-1])
+
+
+def test_the_ceremonies_that_are_accepted_are_these_two() -> None:
+    assert {digest.hex()[:16]: name for digest, name in KNOWN.items()} == {
+        "fb12c4dba024a4de": "ethereum-kzg-4096",
+        "73caec77e1358b45": "ethereum-kzg-8192",
+    }

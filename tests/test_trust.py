@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields, replace
 from types import ModuleType
 from typing import Any
 
 import pytest
+from py_arkworks_bls12381 import G1Point
 
 from crypto import bls
 from crypto.group import decode_g1, encode_g1
-from crypto.signatures import Signature
-from formats import InputError, VerificationError
-from verifier.attest import Attestation, Trust
+from crypto.signatures import Signature, message_to_sign
+from engine.decimals import parse_time
+from formats import Document, InputError, Model, VerificationError, keccak256
+from verifier import Commitment, CommitmentPart
+from verifier.attest import (
+    Attestation,
+    Challenge,
+    CommitmentPayload,
+    Memory,
+    Receipt,
+    ReceiptPayload,
+    Rule,
+    Sighting,
+    SnapshotPayload,
+    SnapshotRule,
+    Trust,
+    accept,
+    authenticate,
+)
+from verifier.attest.accept import check_challenge
+from verifier.attest.receipt import AttestedBy, ReceiptSnapshot
+from verifier.updates import Migration, MigrationPart, Update, UpdatePart
 
 
 def refused(trust: Trust, attestation: Attestation) -> str:
@@ -27,6 +49,84 @@ def world(parties: ModuleType) -> Any:
 
 
 # Documents
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        (Attestation, "attestation"),
+        (Challenge, "challenge"),
+        (Commitment, "commitment"),
+        (Migration, "migration"),
+        (Receipt, "receipt"),
+        (Trust, "trust"),
+        (Update, "update"),
+    ],
+)
+def test_names_of_formats(document: type[Document], name: str) -> None:
+    assert document.FORMAT.split("/") == ["zkmargin", name, "v1"]
+    assert document.SECRET is (name in ("migration", "update"))
+
+
+TEXT, COUNT = {"minLength": 1, "maxLength": 200}, {"minimum": 0, "exclusiveMaximum": 2**63}
+RULE = {"name": TEXT, "signers": {"minItems": 1, "maxItems": 64, "items": TEXT}, "threshold": {"minimum": 1}}
+POINTS, TABLE = {"minItems": 1, "maxItems": 4096}, {"minItems": 1, "maxItems": 1024}
+STEP = {"alias": TEXT, "before": POINTS, "after": POINTS}
+BITS = {"minimum": 1, "maximum": 72}
+BOUNDS: dict[type[Model], dict[str, Any]] = {
+    Rule: RULE,
+    SnapshotRule: RULE | {"max_age_seconds": {"minimum": 1, "maximum": 31_622_400}},
+    Trust: {
+        "verifier": TEXT,
+        "beneficiary": TEXT,
+        "clock_skew_seconds": {"minimum": 0, "maximum": 3600, "default": 30},
+        "keys": TABLE,
+        "snapshots": TABLE,
+        "positions": TABLE,
+        "collateral": TABLE,
+    },
+    Attestation: {"signatures": {"maxItems": 64}},
+    SnapshotPayload: {"series": TEXT, "sequence": COUNT},
+    CommitmentPayload: {
+        "issuer": TEXT,
+        "account": TEXT,
+        "part": TEXT,
+        "sequence": COUNT,
+        "points": POINTS,
+        "bits": BITS,
+        "beneficiary": TEXT,
+    },
+    Challenge: {"audience": TEXT},
+    Receipt: {"signatures": {"maxItems": 1}},
+    ReceiptPayload: {"software": {"maxLength": 200}, "verifier": TEXT, "parts": {"minItems": 1}},
+    ReceiptSnapshot: {"name": {"maxLength": 200}},
+    AttestedBy: {"rule": TEXT, "sequence": COUNT, "signers": {"minItems": 1, "items": TEXT}},
+    Commitment: {"parts": TABLE},
+    CommitmentPart: {"alias": TEXT, "points": POINTS, "bits": BITS},
+    Update: {"parts": {"minItems": 1, "maxItems": 2}},
+    UpdatePart: STEP | {"increments": POINTS},
+    Migration: {"parts": {"minItems": 1, "maxItems": 2}},
+    MigrationPart: STEP | {"blinders": POINTS},
+}
+
+
+def bounds(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a JSON schema bounds, and numbers that are given by default."""
+    words = ("minItems", "maxItems", "minimum", "maximum", "exclusiveMaximum", "minLength", "maxLength")
+    found = {word: schema[word] for word in words if word in schema}
+    if isinstance(schema.get("default"), int):
+        found["default"] = schema["default"]
+    if "items" in schema and (inner := bounds(schema["items"])):
+        found["items"] = inner
+    for choice in schema.get("anyOf", ()):
+        found |= bounds(choice)
+    return found
+
+
+@pytest.mark.parametrize("model", BOUNDS, ids=lambda model: model.__name__)
+def test_48_sizes_and_numbers_are_bounded_as_stated(model: type[Model]) -> None:
+    properties = model.model_json_schema()["properties"]
+    assert {name: b for name, schema in properties.items() if (b := bounds(schema))} == BOUNDS[model]
 
 
 def parse(parties: ModuleType, **changes: Any) -> Trust:
@@ -48,7 +148,7 @@ def rule(**changes: Any) -> dict[str, Any]:
         ({"positions": [rule(threshold=-1)]}, "threshold"),
         ({"positions": [rule(threshold=2)]}, "2 of 1 signers: never enough"),
         ({"positions": [rule(signers=[])]}, "signers"),
-        ({"positions": [rule(signers=["venue A", "venue A"], threshold=2)]}, "'venue A' is there twice"),
+        ({"positions": [rule(signers=["venue A", "venue A"], threshold=2)]}, "signers: 'venue A' is there twice"),
         ({"positions": [rule(signers=["nobody"])]}, "no key is named 'nobody'"),
         ({"positions": [rule(), rule()]}, "'venue A' is there twice"),
         ({"positions": [rule(threshold="1")]}, "threshold"),
@@ -67,9 +167,11 @@ def test_34_trust_files_that_cannot_be_meant(parties: ModuleType, change: dict[s
 
 def test_34_one_key_under_two_names_would_count_twice(parties: ModuleType) -> None:
     keys = parties.trust_json()["keys"]
-    for twin in (keys[0] | {"name": "somebody else"}, keys[1] | {"name": keys[0]["name"]}):
-        with pytest.raises(InputError, match="is there twice"):
+    stranger = parties.signer_of("stranger").public.model_dump(mode="json")
+    for twin in (keys[0] | {"name": "somebody else"}, stranger | {"name": keys[0]["name"]}):
+        with pytest.raises(InputError, match="is there twice") as caught:
             parse(parties, keys=[*keys, twin])
+        assert caught.value.field == "keys"
 
 
 def test_33_key_without_proof_of_possession_is_refused(parties: ModuleType) -> None:
@@ -97,14 +199,17 @@ def test_enough_signers_of_either_scheme(parties: ModuleType, world: Any, names:
     quorum = parties.trust().quorum(world.attest_snapshot(*names))
     assert quorum.signers == tuple(sorted(names))
     assert quorum.rule.name == "main"
+    with pytest.raises(FrozenInstanceError):
+        quorum.signers = ()
 
 
 def test_34_unsigned(parties: ModuleType, world: Any) -> None:
-    assert "not signed by anyone" in refused(parties.trust(), Attestation(payload=world.snapshot_payload()))
+    unsigned = Attestation(payload=world.snapshot_payload())
+    assert refused(parties.trust(), unsigned) == "main: not signed by anyone"
 
 
 def test_34_under_the_threshold(parties: ModuleType, world: Any) -> None:
-    assert "1 of 2 signatures (oracle 1)" in refused(parties.trust(), world.attest_snapshot("oracle 1"))
+    assert refused(parties.trust(), world.attest_snapshot("oracle 1")) == "main: 1 of 2 signatures (oracle 1)"
 
 
 def test_34_same_signer_twice_counts_once(parties: ModuleType, world: Any) -> None:
@@ -159,6 +264,69 @@ def test_wrong_signature_of_a_trusted_key_is_refused_whatever_else_is_there(part
     other = world.attest_snapshot("oracle 3", sequence=8)
     mixed = good.model_copy(update={"signatures": (*good.signatures, *other.signatures)})
     assert "the signature of oracle 3 does not verify" in refused(parties.trust(), mixed)
+
+
+def receipt_at(world: Any, now_ms: int) -> Receipt:
+    accepted = accept(world.statement, world.snapshot, world.proof, now_ms=now_ms, challenge=world.challenge)
+    return accepted.receipt(software="test")
+
+
+def test_the_time_of_an_acceptance_is_no_difference(parties: ModuleType, world: Any) -> None:
+    first, second = (receipt_at(world, parties.NOW + ms) for ms in (0, 1))
+    assert first.payload.time != second.payload.time
+    assert first.differences(second) == ()
+
+
+def test_who_signed_what_cannot_be_changed(parties: ModuleType, world: Any) -> None:
+    found = authenticate(world.statement, world.snapshot, world.attestations(), parties.trust(), now_ms=parties.NOW)
+    accepted = accept(world.statement, world.snapshot, world.proof, now_ms=parties.NOW)
+    values: list[Any] = [found, *found.all, accepted]
+    for value in values:
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, fields(value)[0].name, None)
+
+
+def test_a_challenge_lives_from_a_second_to_a_year(parties: ModuleType) -> None:
+    for seconds in (1, 31_622_400):
+        challenge = Challenge.new("desk", lifetime_seconds=seconds, now_ms=parties.NOW)
+        assert parse_time(challenge.deadline) - parse_time(challenge.issued) == 1000 * seconds
+        assert Challenge.parse(challenge.to_bytes()) == challenge
+    for seconds in (0, 31_622_401):
+        with pytest.raises(InputError, match="from a second to a year"):
+            Challenge.new("desk", lifetime_seconds=seconds, now_ms=parties.NOW)
+
+
+def test_without_a_trust_file_clocks_may_be_half_a_minute_off(world: Any) -> None:
+    issued, deadline = parse_time(world.challenge.issued), parse_time(world.challenge.deadline)
+    for now in (issued - 30_000, deadline + 30_000):
+        check_challenge(world.challenge, world.statement, now_ms=now)
+    for now in (issued - 30_001, deadline + 30_001):
+        with pytest.raises(VerificationError) as caught:
+            check_challenge(world.challenge, world.statement, now_ms=now)
+        assert caught.value.check == "challenge"
+
+
+def test_what_is_signed_by_hand(parties: ModuleType, world: Any) -> None:
+    for attestation in (world.attest_snapshot(), world.attest("custodian D")):
+        payload = json.loads(attestation.to_bytes())["payload"]
+        signed = json.dumps(
+            {"format": "zkmargin/attestation/v1", "payload": payload}, sort_keys=True, separators=(",", ":")
+        )
+        assert attestation.payload.digest == keccak256(signed.encode())
+        assert attestation.message == message_to_sign("zkmargin/attestation/v1", attestation.payload.digest)
+    receipt = receipt_at(world, parties.NOW)
+    payload = json.loads(receipt.to_bytes())["payload"]
+    signed = json.dumps({"format": "zkmargin/receipt/v1", "payload": payload}, sort_keys=True, separators=(",", ":"))
+    assert receipt.message == message_to_sign("zkmargin/receipt/v1", keccak256(signed.encode()))
+
+
+@pytest.mark.parametrize("change", [{"time": "soon"}, {"snapshot": "00"}, {"market": ""}, {"slot_maps": {}}])
+def test_malformed_snapshot_payloads(world: Any, change: dict[str, Any]) -> None:
+    value = json.loads(world.attest_snapshot().to_bytes())
+    value["payload"] |= change
+    with pytest.raises(InputError) as caught:
+        Attestation.parse(json.dumps(value), file="a.json")
+    assert str(caught.value.field).split(".")[-1].startswith((*change, "positions"))
 
 
 @pytest.mark.parametrize("field", ["sequence", "time", "series", "snapshot", "market"])
@@ -219,3 +387,160 @@ def test_bad_signatures_are_not_added_up(world: Any) -> None:
     good, other = world.attest_snapshot("oracle 1"), world.attest_snapshot("oracle 2", sequence=8)
     with pytest.raises(InputError, match="does not verify"):
         good.model_copy(update={"signatures": (*good.signatures, *other.signatures)}).aggregated()
+
+
+# Which check refuses, in which words, and what to do about it
+
+LONG = "n" * 200
+COMMITMENT, SNAPSHOT = "commitment attestation", "snapshot attestation"
+OF_VENUE = "number 3 of positions 'main' of 'market maker' by 'venue A'"
+OF_CUSTODIAN = "number 3 of collateral 'main' of 'market maker' by 'custodian D'"
+
+
+def two_series(parties: ModuleType) -> Trust:
+    one = {"signers": ["oracle 1"], "threshold": 1, "max_age_seconds": 600}
+    return parties.trust(snapshots=[{"name": name} | one for name in ("main", "b")])  # type: ignore[no-any-return]
+
+
+REFUSALS: dict[str, tuple[Callable[[Any, Any], dict[str, Any]], str, str, str | None]] = {
+    "no snapshot": (
+        lambda _, w: {"attestations": w.attestations(snapshot=None)},
+        SNAPSHOT,
+        "nobody signed the snapshot",
+        "give its attestation with --attestation",
+    ),
+    "two snapshots": (
+        lambda p, w: {"trust": two_series(p), "attestations": [*w.attestations(), w.attest_snapshot(series="b")]},
+        SNAPSHOT,
+        "more than one snapshot is attested",
+        "give the attestation of one",
+    ),
+    "another snapshot": (
+        lambda _, w: {"attestations": w.attestations(snapshot=w.attest_snapshot(market="11" * 32))},
+        SNAPSHOT,
+        "number 7 of the series 'main' is another snapshot: its market differs",
+        None,
+    ),
+    "stale": (
+        lambda p, _: {"now_ms": p.NOW - 60_000 + 606_999},
+        "snapshot age",
+        "the snapshot is stale: taken 606 s ago, at most 600 s are allowed",
+        "ask for a proof on a newer snapshot",
+    ),
+    "of the future": (
+        lambda p, _: {"now_ms": p.NOW - 60_000 - 599_999},
+        "snapshot age",
+        "the snapshot is from the future: 599 s ahead of the clock",
+        "check the clock",
+    ),
+    "no commitment": (
+        lambda _, w: {"attestations": w.attestations(venue_A=None)},
+        COMMITMENT,
+        "nobody attested the positions part of 'market maker'",
+        "give its attestation with --attestation",
+    ),
+    "another commitment": (
+        lambda _, w: {"attestations": w.attestations(venue_A=w.attest("venue A", bits=20))},
+        COMMITMENT,
+        f"{OF_VENUE} is another commitment: its bits differs",
+        None,
+    ),
+    "expired": (
+        lambda _, w: {"attestations": w.attestations(venue_A=w.attest("venue A", expires="2026-01-02T03:03:00Z"))},
+        COMMITMENT,
+        f"{OF_VENUE} has expired: 2026-01-02T03:03:00Z",
+        "ask for a new one",
+    ),
+    "not yet issued": (
+        lambda _, w: {"attestations": w.attestations(venue_A=w.attest("venue A", issued="2026-01-02T04:00:00Z"))},
+        COMMITMENT,
+        f"{OF_VENUE} is from the future: 2026-01-02T04:00:00Z",
+        "check the clock",
+    ),
+    "beneficiary": (
+        lambda _, w: {"attestations": w.attestations(custodian_D=w.attest("custodian D", beneficiary=LONG))},
+        "beneficiary",
+        f"{OF_CUSTODIAN} is held for {LONG[:80]!r}, not for 'clearing desk'",
+        None,
+    ),
+    "superseded": (
+        lambda _, w: {"known": Memory(sightings={w.commitment_payload("venue A").stream: Sighting(8, "00" * 32)})},
+        "sequence",
+        f"{OF_VENUE} is superseded: number 8 was seen",
+        None,
+    ),
+    "superseded snapshot": (
+        lambda _, w: {"known": Memory(sightings={w.snapshot_payload().stream: Sighting(8, "00" * 32)})},
+        "sequence",
+        "number 7 of the series 'main' is superseded: number 8 was seen",
+        None,
+    ),
+    "contradicts": (
+        lambda _, w: {"known": Memory(sightings={w.commitment_payload("venue A").stream: Sighting(3, "00" * 32)})},
+        "sequence",
+        f"{OF_VENUE} contradicts what was signed before under the same number",
+        None,
+    ),
+    "contradict each other": (
+        lambda _, w: {"attestations": [*w.attestations(), w.attest("venue A", expires="2026-01-02T06:00:00Z")]},
+        "sequence",
+        f"{OF_VENUE} and {OF_VENUE} contradict each other",
+        None,
+    ),
+    "one stream": (
+        lambda _, w: {"attestations": [*w.attestations(), w.attest("venue A", sequence=4)]},
+        "sequence",
+        f"{OF_VENUE} and {OF_VENUE.replace('3', '4')} are of one stream: give the newest only",
+        None,
+    ),
+    "unused": (
+        lambda _, w: {
+            "attestations": [*w.attestations(), w.attest("venue A", part="b", points=[encode_g1(G1Point()).hex()])]
+        },
+        "attestation",
+        f"{OF_VENUE.replace('main', 'b')} is attested, and not in the commitments that were given",
+        None,
+    ),
+    "two accounts": (
+        lambda _, w: {
+            "statement": replace(
+                w.statement,
+                parts=tuple(
+                    part.model_copy(update={"alias": LONG}) if part.role == "collateral" else part
+                    for part in w.statement.parts
+                ),
+            ),
+            "attestations": w.attestations(
+                custodian_D=w.attest("custodian D", account=LONG), custodian_E=w.attest("custodian E", account=LONG)
+            ),
+        },
+        "account",
+        f"parts of different accounts do not add up: 'market maker', {LONG[:80]!r}",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_which_check_refuses_and_in_which_words(parties: ModuleType, world: Any, name: str) -> None:
+    make, check, words, hint = REFUSALS[name]
+    given = {"statement": world.statement, "attestations": world.attestations(), "trust": parties.trust()}
+    given |= {"now_ms": parties.NOW} | make(parties, world)
+    with pytest.raises(VerificationError) as caught:
+        authenticate(snapshot=world.snapshot, **given)
+    assert (caught.value.check, caught.value.message, caught.value.hint) == (check, words, hint)
+
+
+def test_which_challenge_is_refused_and_in_which_words(parties: ModuleType, world: Any) -> None:
+    used = Memory(challenges={world.challenge.digest()})
+    trust = parties.trust(verifier=LONG)
+    other = world.challenge.model_copy(update={"nonce": "00" * 32})
+    cases: list[tuple[Challenge, dict[str, Any], str]] = [
+        (world.challenge, {"known": used}, "a proof was accepted for this challenge before: a replay"),
+        (other, {}, "the statement's context is not the challenge's digest"),
+        (world.challenge, {"trust": trust}, f"the challenge is addressed to 'clearing desk', not to {LONG[:80]!r}"),
+    ]
+    for challenge, given, words in cases:
+        with pytest.raises(VerificationError) as caught:
+            check_challenge(challenge, world.statement, now_ms=parties.NOW, **given)
+        assert (caught.value.check, caught.value.message) == ("challenge", words)

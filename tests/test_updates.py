@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from crypto.commitment import commit_values, lagrange_basis
 from crypto.domain import Domain
 from crypto.field import encode_scalar, r
-from crypto.group import add_all, decode_g1, encode_g1, scalar
+from crypto.group import add_all, decode_g1, encode_g1
+from crypto.scalars import scalar
 from crypto.srs import embedded
 from engine.book import Book, BookLots, to_book, to_lots
 from engine.fills import FillLots, Fills, add_fills, fills_to_lots
@@ -331,8 +333,10 @@ def hexed(x: int) -> str:
         (f"{r:064x}", "not a canonical scalar"),
         (f"{r + 1:064x}", "not a canonical scalar"),
         ("f" * 64, "not a canonical scalar"),
-        ("12", "not a canonical scalar"),
-        ("zz" * 32, "not a canonical scalar"),
+        ("12", "not 32 bytes in lower-case hexadecimal"),
+        ("zz" * 32, "not 32 bytes in lower-case hexadecimal"),
+        (f" {hexed(7)[1:]}", "not 32 bytes in lower-case hexadecimal"),
+        (hexed(r - 1).upper(), "not 32 bytes in lower-case hexadecimal"),
     ],
 )
 def test_an_increment_is_a_number_and_not_zero(setting: Setting, increment: str, reason: str) -> None:
@@ -340,8 +344,24 @@ def test_an_increment_is_a_number_and_not_zero(setting: Setting, increment: str,
     increments = [increment, *update.parts[0].increments[1:]]
     with pytest.raises(InputError, match=reason) as caught:
         changed(update, increments=increments)
-    assert str(caught.value).startswith("step.json: parts.increments")
+    assert re.match(r"step\.json:1: parts\[0\]\.increments\[0\]: |step\.json: parts\.increments: ", str(caught.value))
     assert increment not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["before", "after", "slot_map", "srs"])
+def test_29_points_and_digests_of_an_update_have_one_text(setting: Setting, field: str) -> None:
+    _, update = update_opening(setting.snapshot, setting.opening, setting.fills)
+    value = getattr(update.parts[0], field, update.srs)
+    upper = value.upper() if isinstance(value, str) else [text.upper() for text in value]
+    with pytest.raises(InputError, match=rf"{field}(\[0\])?: not (32|48) bytes in lower-case hexadecimal"):
+        changed(update, **{field: upper})
+
+
+def test_29_blinders_of_an_opening_have_one_text(setting: Setting) -> None:
+    spaced = [f" {text[1:]}" for text in setting.opening.parts[0].blinders]
+    with pytest.raises(InputError, match=r"blinders\[0\]: not 32 bytes in lower-case hexadecimal") as caught:
+        changed(setting.opening, blinders=spaced)
+    assert spaced[0] not in caught.value.message
 
 
 def test_increments_are_one_a_segment_and_different(setting: Setting) -> None:
@@ -509,6 +529,9 @@ def test_the_venue_moves_its_own_record(settled: tuple[BookLots, Opening]) -> No
         ({"domain_size": 32}, "migration: domain_size"),
         ({"slot_maps": {"positions": "00" * 32, "collateral": "00" * 32}}, "for other slots than the new snapshot"),
         ({"blinders": ["a" * 96]}, "a point where a number must be"),
+        ({"blinders": [hexed(r - 1).upper()]}, r"blinders\[0\]: not 32 bytes in lower-case hexadecimal"),
+        ({"after": ["A" * 96]}, r"after\[0\]: not 48 bytes in lower-case hexadecimal"),
+        ({"slot_maps": {"positions": "AB" * 32}}, r"slot_maps\.positions: not 32 bytes in lower-case hexadecimal"),
         ({"blinders": [hexed(0)]}, "0 hides nothing"),
         ({"blinders": [hexed(1), hexed(2), hexed(3)]}, "numbers for"),
         ({"blinders": [hexed(1), hexed(2)], "after": ["a" * 96, "b" * 96]}, "2 segments, the new snapshot has 1"),

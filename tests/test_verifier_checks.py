@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 
-from crypto.group import add_all, decode_g1, encode_g1, scalar
+from crypto.group import add_all, decode_g1, encode_g1
+from crypto.scalars import scalar
 from crypto.srs import embedded
 from crypto.unsafe_srs import insecure_from_tau
 from engine.limits import Limit
@@ -33,7 +34,7 @@ from verifier.proof import (
     proof_bytes,
     read_header,
 )
-from verifier.verify import _first_bad, _holds, _holds_together
+from verifier.verify import _first_bad, _hold_together, fold, holds
 
 NAMES = ("range-proved", "attested", "two-segments", "default-policy", "gates")
 
@@ -239,18 +240,29 @@ def test_38_errors_that_cancel_do_not_pass(items: Any) -> None:
     statement, data = items[0]
     good = reduce_to_opening(statement, decoded(statement, data))
     D = G1Point() * scalar(12345)
-    plus, minus = replace(good, left=good.left + D), replace(good, left=good.left + -D)
-    unweighted = replace(good, left=add_all([plus.left, minus.left]), right=add_all([good.right, good.right]))
-    assert _holds(unweighted, statement)
-    assert _holds_together([good, good], statement)
-    assert _holds_together([good], statement)
-    assert not _holds_together([plus], statement)
-    assert not _holds_together([plus, minus], statement)
-    assert _first_bad([plus], statement) == 0
-    assert _first_bad([plus, minus], statement) == 0
-    assert _first_bad([good, plus, good, minus], statement) == 1
-    assert _first_bad([good, good, good, minus], statement) == 3
-    assert _first_bad([good, good, plus], statement) == 2
+    plus, minus = (replace(good, left=(*good.left, (D, sign))) for sign in (1, -1))
+    srs = statement.srs
+    assert holds(*fold([plus, minus], [1, 1]), srs)
+    assert not holds(*fold([plus, minus], [1, 2]), srs)
+    assert _hold_together([good, good], srs)
+    assert _hold_together([good], srs)
+    assert not _hold_together([plus], srs)
+    assert not _hold_together([plus, minus], srs)
+    assert _first_bad([plus], srs) == 0
+    assert _first_bad([plus, minus], srs) == 0
+    assert _first_bad([good, plus, good, minus], srs) == 1
+    assert _first_bad([good, good, good, minus], srs) == 3
+    assert _first_bad([good, good, plus], srs) == 2
+
+
+def test_38_each_opening_has_its_weight(items: Any) -> None:
+    good = [reduce_to_opening(statement, decoded(statement, data)) for statement, data in items]
+    weights = list(range(2, 2 + len(good)))
+    alone = [fold([opening], [1]) for opening in good]
+    sides = tuple(add_all(side[i] * scalar(w) for side, w in zip(alone, weights, strict=True)) for i in (0, 1))
+    assert fold(good, weights) == sides
+    with pytest.raises(ValueError, match="zip"):
+        fold(good, weights[1:])
 
 
 def test_38_a_batch_that_failed_names_a_proof_even_if_its_halves_pass(
@@ -258,7 +270,7 @@ def test_38_a_batch_that_failed_names_a_proof_even_if_its_halves_pass(
 ) -> None:
     module = import_module("verifier.verify")
     answers = iter([False, True, True, True])
-    monkeypatch.setattr(module, "_holds_together", lambda *_: next(answers))
+    monkeypatch.setattr(module, "_hold_together", lambda *_: next(answers))
     with pytest.raises(VerificationError, match="proof 5 of 5"):
         verify_batch(items)
 
@@ -279,24 +291,22 @@ def test_38_setups_do_not_mix(items: Any) -> None:
 
 def test_39_weights_are_fresh_not_zero_and_128_bits(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("verifier.verify")
-    real: Callable[[Sequence[G1Point], Sequence[int]], G1Point] = module.msm
+    real: Callable[[Sequence[Opening], Sequence[int]], tuple[G1Point, G1Point]] = module.fold
     seen, bounds = [], []
 
-    def spy(points: Sequence[G1Point], weights: Sequence[int]) -> G1Point:
+    def spy(openings: Sequence[Opening], weights: Sequence[int]) -> tuple[G1Point, G1Point]:
         seen.append(tuple(weights))
-        total: G1Point = real(points, weights)
-        return total
+        return real(openings, weights)
 
     def draw(bound: int) -> int:
         bounds.append(bound)
         return int(bound - 1)
 
-    monkeypatch.setattr(module, "msm", spy)
+    monkeypatch.setattr(module, "fold", spy)
     verify_batch(items)
     verify_batch(items)
-    assert seen[0] == seen[1]
-    assert len({*seen[0], *seen[2]}) == 2 * len(items)
-    assert all(0 < w < 2**128 for w in (*seen[0], *seen[2]))
+    assert len({*seen[0], *seen[1]}) == 2 * len(items)
+    assert all(0 < w < 2**128 for w in (*seen[0], *seen[1]))
     # the least and the greatest that the generator can give
     monkeypatch.setattr(module.secrets, "randbelow", draw)
     verify_batch(items)

@@ -17,6 +17,7 @@ import prover.argument
 from circuits import assign, check
 from circuits.circuit import Circuit
 from crypto.field import inverse, r
+from crypto.scalars import lagrange_at
 from prover import _kernels as K
 from verifier import verify
 from verifier.argument import replay
@@ -235,7 +236,7 @@ def two_books(lab: Any, name: Any) -> Any:
         witnesses.append(assign(circuit, lab.book_of(circuit.position_count, scale), list(balances)))
         check(circuit, witnesses[-1])
     first = lab.state(circuit, witnesses[0], srs=lab.known_tau())
-    basis, Z = circuit.domain.lagrange_at(lab.TAU), circuit.domain.vanishing_at(lab.TAU)
+    basis, Z = list(map(int, lagrange_at(circuit.domain, lab.TAU))), circuit.domain.vanishing_at(lab.TAU)
     blinders = {}
     for column, blinder in first.blinders.items():
         a, b = (sum(int(x) * l for x, l in zip(w.columns(circuit)[column], basis, strict=True)) for w in witnesses)

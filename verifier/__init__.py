@@ -3,5 +3,6 @@
 from verifier.commitments import Commitment, CommitmentPart
 from verifier.statement import Statement
 from verifier.verify import Accepted, verify, verify_batch
+from verifier.workers import Workers
 
-__all__ = ["Accepted", "Commitment", "CommitmentPart", "Statement", "verify", "verify_batch"]
+__all__ = ["Accepted", "Commitment", "CommitmentPart", "Statement", "Workers", "verify", "verify_batch"]

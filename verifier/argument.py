@@ -13,15 +13,14 @@ must open to 0 at zeta.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import prod
 
 from py_arkworks_bls12381 import G1Point
 
 from circuits.circuit import Circuit, listed
-from crypto.domain import Domain
-from crypto.field import batch_inverse, dot, inverse, powers, r
-from crypto.group import decode_g1, msm
+from crypto.field import dot, inverse, powers, r
+from crypto.group import decode_g1
+from crypto.scalars import ZERO, Vector, lagrange_at, shifted_table, sum_of_fractions
 from formats.errors import ProofFormatError
 from verifier.proof import Message4, Proof
 from verifier.statement import Statement
@@ -52,12 +51,19 @@ class Linear:
         self.coefficients[name] = (self.coefficients.get(name, 0) + coefficient) % r
 
 
+#: A sum of scalars times points that nobody has added up yet.
+Terms = tuple[tuple[G1Point, int], ...]
+
+
 @dataclass(frozen=True)
 class Opening:
-    """What is left of a proof: it is valid exactly when e(left, [tau]_2) = e(right, [1]_2)."""
+    """What is left of a proof: it is valid exactly when e(left, [tau]_2) = e(right, [1]_2).
 
-    left: G1Point
-    right: G1Point
+    Both sides are left as they are, so that the openings of a batch are added up in one multi-scalar multiplication.
+    """
+
+    left: Terms
+    right: Terms
     statement_digest: bytes
 
 
@@ -76,11 +82,11 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
     """D: the identity at zeta with the sent values put in."""
     n, domain = circuit.n, circuit.domain
     J, groups = len(circuit.equations), circuit.lookup_groups
-    basis = domain.lagrange_at(x.zeta)
+    basis = lagrange_at(domain, x.zeta)
     Z = domain.vanishing_at(x.zeta)
     combination = circuit.combine(x.rho)
     U = combination.at(basis)
-    w = _table_at(n, x.beta, x.zeta)
+    w = int(sum_of_fractions(basis, shifted_table(x.beta, n)))  # w(omega^i) = 1 / (beta + i)
     lookup = pow(x.rho, J, r)
     f = values.f
     D = Linear()
@@ -119,8 +125,7 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
     ):
         for s in range(count):
             chi = chi * x.chi % r
-            # the selector is 1 on every row that is not a listed slot, and sum_i L_i = 1
-            D.add(f"{role}[{s}]", -chi * (1 - sum(basis[: listed(slots, n, s)])))
+            D.add(f"{role}[{s}]", -chi * _selector_at(basis, listed(slots, n, s)))
     if circuit.gates:
         (A,) = values.A
         chi = chi * x.chi % r
@@ -130,10 +135,11 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
     return D
 
 
-@lru_cache(maxsize=2)  # a prover verifies its own proof: the same challenges twice
-def _table_at(n: int, beta: int, zeta: int) -> int:
-    """w(zeta) for the polynomial w with w(omega^i) = 1 / (beta + i)."""
-    return dot(Domain.of(n).lagrange_at(zeta), batch_inverse([(beta + i) % r for i in range(n)]))
+def _selector_at(basis: Vector, listed_rows: int) -> int:
+    """The value of the selector, which is 1 on every row that is not a listed slot, from the shorter of two sums."""
+    if 2 * listed_rows > len(basis):
+        return int(sum(basis[listed_rows:], ZERO))
+    return 1 - int(sum(basis[:listed_rows], ZERO))  # sum_i L_i = 1
 
 
 def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
@@ -164,9 +170,6 @@ def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
     # e(W + y W', [tau]_2) = e(zeta W + y omega zeta W' + F, [1]_2)
     F.add("W", x.zeta)
     F.add("W'", x.y * circuit.domain.omega * x.zeta)
-    names = list(F.coefficients)
-    right = msm(
-        [*(points[name] for name in names), statement.srs.g1(0)], [*(F.coefficients[m] for m in names), F.constant]
-    )
-    left = msm([points["W"], points["W'"]], [1, x.y])
-    return Opening(left, right, statement_digest)
+    left = ((points["W"], 1), (points["W'"], x.y))
+    right = tuple((points[name], coefficient) for name, coefficient in F.coefficients.items())
+    return Opening(left, (*right, (statement.srs.g1(0), F.constant % r)), statement_digest)

@@ -15,17 +15,16 @@ from pydantic import Field
 
 from circuits.circuit import Circuit
 from circuits.margin import slot_map_digest
-from crypto.group import add_all, decode_g1, is_infinity
+from crypto.group import G1_BYTES, add_all, decode_g1, is_infinity
 from crypto.srs import SRS
 from engine.snapshot import MAX_BITS, Snapshot
-from formats import Document, InputError, Model, Seq
+from formats import Digest, Document, Hexadecimal, InputError, Model, Seq, from_hex
 from formats.canonical import canonical_bytes
 
 Role = Literal["positions", "collateral"]
 ROLES: tuple[Role, ...] = ("positions", "collateral")
-_HEX32 = r"^[0-9a-f]{64}$"
 #: One text for one point: parts that are the same are seen to be the same.
-PointHex = Annotated[str, Field(pattern=r"^[0-9a-f]{96}$")]
+PointHex = Annotated[str, Hexadecimal(G1_BYTES)]
 
 
 class CommitmentPart(Model):
@@ -41,7 +40,7 @@ class CommitmentPart(Model):
 
     role: Role
     alias: str = Field(min_length=1, max_length=200)
-    slot_map: str = Field(pattern=_HEX32)
+    slot_map: Digest
     points: Seq[PointHex] = Field(min_length=1, max_length=4096)
     bits: int = Field(ge=1, le=MAX_BITS)
 
@@ -54,7 +53,7 @@ class CommitmentPart(Model):
         result = []
         for s, point in enumerate(self.points):
             try:
-                result.append(decode_g1(bytes.fromhex(point)))
+                result.append(decode_g1(from_hex(point)))
             except ValueError as error:
                 raise InputError(f"{error}", field=f"{self.role} part {self.alias!r}: points[{s}]") from None
         return tuple(result)
@@ -65,7 +64,7 @@ class Commitment(Document):
 
     FORMAT: ClassVar[str] = "zkmargin/commitment/v1"
 
-    srs: str = Field(pattern=_HEX32, description="digest of the structured reference string")
+    srs: Digest = Field(description="digest of the structured reference string")
     domain_size: int
     parts: Seq[CommitmentPart] = Field(min_length=1, max_length=1024)
 

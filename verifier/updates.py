@@ -14,27 +14,35 @@ sizes can be searched for in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, NoReturn, Self
+from typing import Annotated, ClassVar, NamedTuple, NoReturn, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from circuits.circuit import segments
 from circuits.margin import slot_map_digest
 from circuits.witness import segment_rows
 from crypto.commitment import commit_values
 from crypto.domain import Domain
-from crypto.field import decode_scalar
+from crypto.field import SCALAR_BYTES, decode_scalar
 from crypto.group import G1_BYTES, encode_g1, is_infinity
 from crypto.srs import SRS, embedded
 from engine.book import BookLots
 from engine.fills import FillLots, add_fills
 from engine.migration import carry_over
 from engine.snapshot import Snapshot
-from formats import Document, InputError, Model, Seq, VerificationError
-from verifier.commitments import ROLES, Commitment, CommitmentPart, Role
+from formats import Digest, Document, Hexadecimal, InputError, Map, Model, Seq, VerificationError, from_hex
+from verifier.commitments import ROLES, Commitment, CommitmentPart, PointHex, Role
 
-_HEX32 = r"^[0-9a-f]{64}$"
 MAX_SEGMENTS = 4096
+
+
+def _no_point(text: object) -> object:
+    if isinstance(text, str) and len(text) == 2 * G1_BYTES:
+        raise ValueError("a point where a number must be: a point could hide a change of the book")
+    return text
+
+
+_NumberHex = Annotated[str, Hexadecimal(SCALAR_BYTES), BeforeValidator(_no_point)]
 
 
 class _Step(Model):
@@ -42,15 +50,15 @@ class _Step(Model):
 
     role: Role
     alias: str = Field(min_length=1, max_length=200)
-    before: Seq[str] = Field(min_length=1, max_length=MAX_SEGMENTS)
-    after: Seq[str] = Field(min_length=1, max_length=MAX_SEGMENTS)
+    before: Seq[PointHex] = Field(min_length=1, max_length=MAX_SEGMENTS)
+    after: Seq[PointHex] = Field(min_length=1, max_length=MAX_SEGMENTS)
 
 
 class UpdatePart(_Step):
     """One updated part. ``increments``: dr, one canonical scalar a segment (hex), none 0, no two equal: secret."""
 
-    slot_map: str = Field(pattern=_HEX32)
-    increments: Seq[str] = Field(min_length=1, max_length=MAX_SEGMENTS, repr=False)
+    slot_map: Digest
+    increments: Seq[_NumberHex] = Field(min_length=1, max_length=MAX_SEGMENTS, repr=False)
 
     def scalars(self) -> tuple[int, ...]:
         """The increments. Raises InputError without repeating them."""
@@ -67,7 +75,7 @@ class UpdatePart(_Step):
 class MigrationPart(_Step):
     """One moved part. ``blinders``: one canonical scalar a segment (hex), none 0, no two equal: secret."""
 
-    blinders: Seq[str] = Field(min_length=1, max_length=MAX_SEGMENTS, repr=False)
+    blinders: Seq[_NumberHex] = Field(min_length=1, max_length=MAX_SEGMENTS, repr=False)
 
     def scalars(self) -> tuple[int, ...]:
         """The blinders. Raises InputError without repeating them."""
@@ -85,7 +93,7 @@ class Update(Document):
     FORMAT: ClassVar[str] = "zkmargin/update/v1"
     SECRET: ClassVar[bool] = True
 
-    srs: str = Field(pattern=_HEX32)
+    srs: Digest
     domain_size: int
     parts: Seq[UpdatePart] = Field(min_length=1, max_length=2)
 
@@ -99,9 +107,9 @@ class Migration(Document):
     FORMAT: ClassVar[str] = "zkmargin/migration/v1"
     SECRET: ClassVar[bool] = True
 
-    srs: str = Field(pattern=_HEX32)
+    srs: Digest
     domain_size: int
-    slot_maps: dict[Role, str]
+    slot_maps: Map[Role, Digest]
     parts: Seq[MigrationPart] = Field(min_length=1, max_length=2)
 
 
@@ -279,10 +287,8 @@ def vector_points(srs: SRS, n: int, lots: Sequence[int], blinders: Sequence[int]
 def _secret_scalars(texts: Sequence[str], count: int, field: str) -> tuple[int, ...]:
     if len(texts) != count:
         raise InputError(f"{len(texts)} numbers for {count} segments", field=field)
-    if any(len(text) == 2 * G1_BYTES for text in texts):
-        raise InputError("a point where a number must be: a point could hide a change of the book", field=field)
     try:
-        scalars = tuple(decode_scalar(bytes.fromhex(text)) for text in texts)
+        scalars = tuple(decode_scalar(from_hex(text)) for text in texts)
     except ValueError:
         raise InputError("not a canonical scalar in hex", field=field) from None
     if 0 in scalars:

@@ -6,9 +6,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from py_arkworks_bls12381 import G1Point
+
+from crypto.field import r
 from crypto.group import msm, pairing_product_is_one
+from crypto.srs import SRS
 from formats.errors import InputError, ProofFormatError, VerificationError
-from verifier.argument import Opening, reduce_to_opening
+from verifier.argument import Opening, Terms, reduce_to_opening
 from verifier.proof import decode_proof
 from verifier.statement import Statement
 
@@ -33,8 +37,8 @@ def verify(statement: Statement, proof: bytes) -> Accepted:
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: a well-formed proof that does not prove the statement.
     """
-    opening = _reduce(statement, proof)
-    if not _holds(opening, statement):
+    opening = reduce(statement, proof)
+    if not holds(*fold([opening], [1]), statement.srs):
         raise VerificationError("the proof does not prove this statement", check="pairing")
     return Accepted(statement, opening.statement_digest)
 
@@ -51,38 +55,52 @@ def verify_batch(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted]:
         raise InputError("an empty batch proves nothing", field="proofs")
     if len({statement.srs.digest for statement, _ in items}) > 1:
         raise InputError("statements under different structured reference strings", field="proofs")
+    srs = items[0][0].srs
     openings = []
     for place, (statement, proof) in enumerate(items, 1):
         try:
-            openings.append(_reduce(statement, proof))
+            openings.append(reduce(statement, proof))
         except ProofFormatError as error:
             raise ProofFormatError(f"proof {place} of {len(items)}: {error.message}") from None
-    if not _holds_together(openings, items[0][0]):
-        bad = _first_bad(openings, items[0][0])
+    if not _hold_together(openings, srs):
+        bad = _first_bad(openings, srs)
         raise VerificationError(f"proof {bad + 1} of {len(items)} does not prove its statement", check="pairing")
     return [Accepted(s, o.statement_digest) for (s, _), o in zip(items, openings, strict=True)]
 
 
-def _reduce(statement: Statement, proof: bytes) -> Opening:
+def reduce(statement: Statement, proof: bytes) -> Opening:
+    """Everything about a proof but the pairing. Raises ProofFormatError."""
     if not isinstance(proof, bytes):
         raise TypeError("a proof is bytes")
     return reduce_to_opening(statement, decode_proof(proof, statement.circuit.shape, statement.srs.digest))
 
 
-def _holds(opening: Opening, statement: Statement) -> bool:
+def fresh_weights(count: int) -> list[int]:
+    """Random 128-bit weights, none 0: to be drawn when everything they weigh is fixed."""
+    return [1 + secrets.randbelow((1 << _WEIGHT_BITS) - 1) for _ in range(count)]
+
+
+def fold(openings: Sequence[Opening], weights: Sequence[int]) -> tuple[G1Point, G1Point]:
+    """The weighted sums of the left and of the right sides."""
+    return _sum([opening.left for opening in openings], weights), _sum([opening.right for opening in openings], weights)
+
+
+def holds(left: G1Point, right: G1Point, srs: SRS) -> bool:
     """e(left, [tau]_2) = e(right, [1]_2)."""
-    srs = statement.srs
-    return pairing_product_is_one([(opening.left, srs.g2_tau), (-opening.right, srs.g2_one)])
+    return pairing_product_is_one([(left, srs.g2_tau), (-right, srs.g2_one)])
 
 
-def _holds_together(openings: Sequence[Opening], statement: Statement) -> bool:
+def _sum(sides: Sequence[Terms], weights: Sequence[int]) -> G1Point:
+    terms = [(point, weight * c % r) for side, weight in zip(sides, weights, strict=True) for point, c in side]
+    return msm([point for point, _ in terms], [c for _, c in terms])
+
+
+def _hold_together(openings: Sequence[Opening], srs: SRS) -> bool:
     """All openings at once, folded with fresh weights."""
-    weights = [1 + secrets.randbelow((1 << _WEIGHT_BITS) - 1) for _ in openings]
-    folded = Opening(msm([o.left for o in openings], weights), msm([o.right for o in openings], weights), b"")
-    return _holds(folded, statement)
+    return holds(*fold(openings, fresh_weights(len(openings))), srs)
 
 
-def _first_bad(openings: Sequence[Opening], statement: Statement) -> int:
+def _first_bad(openings: Sequence[Opening], srs: SRS) -> int:
     """Index of the first bad opening of a batch that does not hold together, by bisection.
 
     It always names one: a batch that failed is never accepted because a half of it passes.
@@ -90,6 +108,6 @@ def _first_bad(openings: Sequence[Opening], statement: Statement) -> int:
     if len(openings) == 1:
         return 0
     middle = len(openings) // 2
-    if not _holds_together(openings[:middle], statement):
-        return _first_bad(openings[:middle], statement)
-    return middle + _first_bad(openings[middle:], statement)
+    if not _hold_together(openings[:middle], srs):
+        return _first_bad(openings[:middle], srs)
+    return middle + _first_bad(openings[middle:], srs)

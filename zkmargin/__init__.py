@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from prover import Opening, commit_book, prove
     from prover.update import migrate_opening, update_opening
-    from verifier import Accepted, Commitment, Statement, verify, verify_batch
+    from verifier import Accepted, Commitment, Statement, Workers, verify, verify_batch
     from verifier.attest import (
         Acceptance,
         Attestation,
@@ -79,7 +79,7 @@ _MODULES = {
     ),
     "prover": ("Opening", "commit_book", "prove"),
     "prover.update": ("migrate_opening", "update_opening"),
-    "verifier": ("Accepted", "Commitment", "Statement", "verify", "verify_batch"),
+    "verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch"),
     "verifier.attest": (
         "Acceptance",
         "Attestation",
@@ -138,6 +138,7 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Accepted",
     "verify",
     "verify_batch",
+    "Workers",
     "PublicKey",
     "SecretKey",
     "Signer",

@@ -9,7 +9,7 @@ from typing import Any
 from engine.decimals import parse_time
 from engine.snapshot import Snapshot
 from formats import ProofFormatError, VerificationError
-from verifier import Accepted, Statement, verify, verify_batch
+from verifier import Accepted, Statement, Workers, verify
 from zkmargin import terminal
 from zkmargin.files import read_proof
 from zkmargin.words import claim_words, not_guaranteed_lines, statement_facts
@@ -55,8 +55,10 @@ def rejection(error: ProofFormatError | VerificationError) -> dict[str, Any]:
     return {"accepted": False, "check": check, "reason": error.message}
 
 
-def verify_entries(entries: Sequence[Entry], *, max_age: int | None, now_ms: int, as_json: bool) -> None:
+def verify_entries(entries: Sequence[Entry], *, max_age: int | None, now_ms: int, workers: int, as_json: bool) -> None:
     """Verify proofs together and say so; all are accepted, or an error names the first bad one's file.
+
+    ``workers`` processes share the work.
 
     Raises:
         InputError: an unreadable file.
@@ -71,7 +73,9 @@ def verify_entries(entries: Sequence[Entry], *, max_age: int | None, now_ms: int
         except (ProofFormatError, VerificationError) as error:
             raise _rejected(entry, error, as_json=as_json) from None
     try:
-        accepted = verify_batch([(entry.statement, proof) for entry, proof in zip(entries, proofs, strict=True)])
+        snapshots = {id(entry.snapshot): entry.snapshot for entry in entries}
+        with Workers(list(snapshots.values()), workers) as running:
+            accepted = running.verify_batch([(e.statement, proof) for e, proof in zip(entries, proofs, strict=True)])
     except (ProofFormatError, VerificationError):
         # One by one: what is bad is named by its file.
         for entry, proof in zip(entries, proofs, strict=True):
@@ -87,7 +91,7 @@ def verify_entries(entries: Sequence[Entry], *, max_age: int | None, now_ms: int
     terminal.say(f"accepted: all {len(entries)} proofs, checked together")
     for entry, one in zip(entries, accepted, strict=True):
         terminal.say(f"  {terminal.safe(entry.path)}: {claim_words(entry.statement.claim)}")
-        terminal.say(f"    {terminal.safe(entry.snapshot.name)}; statement digest {one.statement_digest.hex()}")
+        terminal.say(f"    {terminal.quoted(entry.snapshot.name)}; statement digest {one.statement_digest.hex()}")
         for limit in entry.statement.limits:
             terminal.say(f"    {terminal.safe(str(limit))}")
     for line in not_guaranteed_lines(statement_facts(entries[0].statement, entries[0].snapshot)):

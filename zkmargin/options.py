@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_CONTEXT_BYTES = 1024
 MAX_NAME = 200
+MAX_WORKERS = 256
 _AGE = re.compile(r"([0-9]{1,9})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -140,6 +141,17 @@ def ledger_option(*, required: bool) -> Callable[[F], F]:
         help="The ledger: an SQLite file, made when it is missing, or postgresql://USER@HOST/DATABASE. A password "
         "belongs into PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
     )
+
+
+def workers_option(function: F) -> F:
+    """``--workers``."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(1, MAX_WORKERS),
+        default=1,
+        metavar="N",
+        help="Processes that share many proofs. Starting one takes half a second: for hundreds of proofs and more.",
+    )(function)
 
 
 def json_option(function: F) -> F:

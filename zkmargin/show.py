@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from typing import Any
@@ -18,7 +19,7 @@ from engine.margin import Claim
 from engine.policy import Policy
 from engine.snapshot import Snapshot
 from engine.valuation import MONEY_DECIMALS
-from zkmargin.terminal import safe
+from zkmargin.terminal import quoted, safe, word
 from zkmargin.words import layout_facts, snapshot_facts
 
 PIPE_WIDTH = 120
@@ -44,6 +45,11 @@ def percent(bp: int) -> str:
     return f"{from_units(bp, 2)} %"
 
 
+def cell_text(cell: object) -> str:
+    """A cell on one line, escaped, without two spaces in a row: text from a file cannot look like further columns."""
+    return re.sub(" {2,}", lambda spaces: " " + r"\x20" * (len(spaces.group()) - 1), safe(str(cell)))
+
+
 class Section:
     """A titled table. A column whose name begins with > is aligned to the right; without names there is no header."""
 
@@ -56,7 +62,7 @@ class Section:
 
     def row(self, *cells: object, bold: bool = False) -> None:
         """Add cells, shown as they are."""
-        self._table.add_row(*(Text(safe(str(cell)), style="bold" if bold else "") for cell in cells))
+        self._table.add_row(*(Text(cell_text(cell), style="bold" if bold else "") for cell in cells))
 
     def pairs(self, facts: dict[str, Any]) -> None:
         """Add named facts, one a line."""
@@ -102,7 +108,7 @@ def snapshot_json(snapshot: Snapshot, *, slots: bool) -> dict[str, Any]:
 
 def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
     """A snapshot in tables."""
-    facts, out = snapshot_json(snapshot, slots=slots), console()
+    facts, out, policy = snapshot_json(snapshot, slots=slots), console(), snapshot.policy
     result = Section("Snapshot", "", "")
     result.pairs(
         {
@@ -110,7 +116,7 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             "time": facts["time"],
             "digest": facts["digest"],
             "market digest": facts["market_digest"],
-            "policy": f"{snapshot.policy.name} version {snapshot.policy.version}: {snapshot.policy.title}",
+            "policy": f"{policy.name} version {word(policy.version)}: {quoted(policy.title)}",
             "components": ", ".join(facts["components"]),
             "requirements": ", ".join(f"{k} {percent(v)}" for k, v in facts["requirements_bp"].items())
             + " of the charge",
@@ -177,7 +183,7 @@ def _haircuts(snapshot: Snapshot) -> list[dict[str, int]]:
 def policy_view(policy: Policy) -> None:
     """A policy in words and parameters."""
     out = console()
-    result = Section(f"{policy.name} (version {policy.version}): {policy.title}", "", "")
+    result = Section(f"{policy.name} (version {word(policy.version)}): {quoted(policy.title)}", "", "")
     layout = policy.layout
     result.pairs(
         {

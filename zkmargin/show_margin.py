@@ -13,7 +13,7 @@ from engine.netting import Netting
 from engine.snapshot import Snapshot
 from engine.valuation import MONEY_DECIMALS
 from zkmargin.show import Section, console
-from zkmargin.terminal import safe
+from zkmargin.terminal import quoted, safe
 from zkmargin.words import money
 
 #: Decimals of amounts of underlying, and of quote.
@@ -38,7 +38,8 @@ def margin_view(
         marginals: what each leg adds to the requirement, in the report's order.
     """
     out = console()
-    out.print(Text(safe(f"{snapshot.name}: amounts in {snapshot.quote}, rounded down to the cent"), style="bold"))
+    title = f"{quoted(snapshot.name)}: amounts in {safe(snapshot.quote)}, rounded down to the cent"
+    out.print(Text(title, style="bold"))
     _requirement_table(report).show(out)
     _equity_table(report, other).show(out)
     _comparison_table(report).show(out)

@@ -6,22 +6,28 @@ Rules:
 * with ``--json`` standard output holds one JSON value and nothing else;
 * where a document is written to standard output, the words about it go to standard error;
 * binary data and secret documents are never written to a terminal;
-* text from files is printed with its control characters escaped: a name cannot steer the terminal;
+* text from files is printed with its control and format characters escaped: a name cannot steer the terminal;
+* free text of a document (name, alias, label, context) that stands among our words is ``quoted``, so that none of it
+  can be taken for them;
 * progress is shown on a terminal only, and only for work that takes more than a second.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 PROGRAM = "zkmargin"
 PROGRESS_AFTER_SECONDS = 1.0
+WORD = re.compile(r"[A-Za-z0-9._:/+-]+")
+#: Words of ours where a value is absent.
+NO_WORDS = ("none", "true", "false")
 
 
 def safe(text: str) -> str:
@@ -29,8 +35,23 @@ def safe(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def quoted(text: str) -> str:
+    """The text in quotes, on one line, escaped so that it can be read back: none of it can be taken for our words."""
+    return repr(text)
+
+
+def word(text: str) -> str:
+    """One plain word (a digest, a time, an id) as it is, anything else ``quoted``."""
+    return text if WORD.fullmatch(text) and text.lower() not in NO_WORDS else quoted(text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotes, separated by commas."""
+    return ", ".join(map(quoted, names))
+
+
 def say(text: str = "", *, err: bool = False) -> None:
-    """One or more lines of ours; anything in it that came from a file has been through ``safe``."""
+    """One or more lines of ours; anything in it that came from a file has been through ``safe`` or ``quoted``."""
     stream = sys.stderr if err else sys.stdout
     stream.write(text + "\n")
 

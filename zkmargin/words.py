@@ -12,7 +12,7 @@ from verifier.attest.documents import CommitmentPayload
 from verifier.commitments import CommitmentPart
 from verifier.proof import proof_bytes
 from verifier.statement import Statement
-from zkmargin.terminal import safe
+from zkmargin.terminal import listed, quoted, safe, word
 
 UNAUTHENTICATED = (
     "whose commitments these are, and whose snapshot: nothing is authenticated without a trust file (--trust), use "
@@ -24,6 +24,7 @@ REPLAY = (
     "or --challenge"
 )
 CHALLENGED = "that the challenge is used once: keep a ledger, or the challenges and statement digests that you accepted"
+RECORDED = "that it is shown to you alone: its statement is new to this ledger, other verifiers' ledgers are not asked"
 NOT_GUARANTEED = (
     "that the book is complete: positions or debts that were not committed are not in it",
     "that the collateral exists, is free of other claims, or can be sold at the snapshot's prices",
@@ -32,10 +33,10 @@ NOT_GUARANTEED = (
 )
 
 
-def not_guaranteed(*, authenticated: bool = False, challenged: bool = False) -> list[str]:
-    """What no proof says, and what this one does not."""
+def not_guaranteed(*, authenticated: bool = False, challenged: bool = False, recorded: bool = False) -> list[str]:
+    """What no proof says, and what this one does not; ``recorded``: a ledger took it, which refuses a replay."""
     first = AUTHENTICATED if authenticated else UNAUTHENTICATED
-    return [first, *NOT_GUARANTEED, CHALLENGED if challenged else REPLAY]
+    return [first, *NOT_GUARANTEED, RECORDED if recorded else CHALLENGED if challenged else REPLAY]
 
 
 def money(amount: int) -> str:
@@ -138,8 +139,13 @@ def layout_facts(circuit: Circuit) -> dict[str, Any]:
     }
 
 
-def statement_facts(statement: Statement, snapshot: Snapshot, acceptance: Acceptance | None = None) -> dict[str, Any]:
-    """Everything public that a proof of the statement shows, and after its acceptance who vouches, for scripts."""
+def statement_facts(
+    statement: Statement, snapshot: Snapshot, acceptance: Acceptance | None = None, *, recorded: bool = False
+) -> dict[str, Any]:
+    """Everything public that a proof of the statement shows, for scripts.
+
+    After its acceptance also who vouches; ``recorded``, that a ledger took it.
+    """
     seen = acceptance.authenticated if acceptance else None
     by = seen.parts if seen else (None,) * len(statement.parts)
     trust, challenge = (acceptance.trust, acceptance.challenge) if acceptance else (None, None)
@@ -160,20 +166,22 @@ def statement_facts(statement: Statement, snapshot: Snapshot, acceptance: Accept
             "audience": challenge.audience,
             "deadline": challenge.deadline,
         },
-        "not_guaranteed": not_guaranteed(authenticated=trust is not None, challenged=challenge is not None),
+        "not_guaranteed": not_guaranteed(
+            authenticated=trust is not None, challenged=challenge is not None, recorded=recorded
+        ),
     }
 
 
 def statement_lines(facts: dict[str, Any]) -> list[str]:
-    """``statement_facts`` for people. Names in it come from files: they are shown with control characters escaped."""
+    """``statement_facts`` for people. Free text in it comes from files: it is quoted and escaped."""
     snapshot, policy, claim = facts["snapshot"], facts["snapshot"]["policy"], facts["claim"]
     bound = f"every position is within 2^{facts['position_bits']} lots"
     how = "proved" if facts["positions_range_proved"] else "said by whoever made the commitments, not proved"
     lines = [
         f"claim        {claim['words']}",
         *(f"limit        {safe(limit)}" for limit in facts["limits"]),
-        f"policy       {safe(policy['name'])} version {safe(policy['version'])}, all its components",
-        f"snapshot     {safe(snapshot['name'])}",
+        f"policy       {policy['name']} version {word(policy['version'])}, all its components",
+        f"snapshot     {quoted(snapshot['name'])}",
         f"             taken at {safe(snapshot['time'])}",
         f"             {snapshot['instruments']} instruments, {snapshot['collateral_assets']} collateral assets",
         f"             digest {snapshot['digest']}",
@@ -183,29 +191,34 @@ def statement_lines(facts: dict[str, Any]) -> list[str]:
     for part in facts["commitments"]:
         points = len(part["points"])
         lines.append(
-            f"commitment   {part['role']} of {safe(part['alias'])!r} ({points} point{'s' * (points > 1)}, up to "
+            f"commitment   {part['role']} of {quoted(part['alias'])} ({points} point{'s' * (points > 1)}, up to "
             f"{part['bits']} bits): {_who(part['attested'], 'not authenticated by itself')}"
         )
-    context = facts["context"]
-    text = "none" if not context["hex"] else safe(context["text"] or "") or f"0x{context['hex']}"
     trust, challenge = facts["trust"], facts["challenge"]
-    if challenge:
-        text = f"the challenge for {safe(challenge['audience'])!r}, to be answered before {safe(challenge['deadline'])}"
-    lines += [f"context      {text}"]
+    lines += [f"context      {_context(facts['context'], challenge)}"]
     if trust:
-        lines.append(f"trust        of {safe(trust['verifier'])!r}, file with the digest {trust['digest']}")
+        lines.append(f"trust        of {quoted(trust['verifier'])}, file with the digest {trust['digest']}")
     lines += [f"setup        {facts['srs']['name']}, digest {facts['srs']['digest'][:16]}…"]
     return lines
+
+
+def _context(context: dict[str, Any], challenge: dict[str, Any] | None) -> str:
+    """Our words without quotes, the prover's and verifier's text in them, bytes that are no text as 0x and digits."""
+    if challenge is not None:
+        return f"the challenge for {quoted(challenge['audience'])}, to be answered before {safe(challenge['deadline'])}"
+    if not context["hex"]:
+        return "none"
+    return f"0x{context['hex']}" if context["text"] is None else quoted(context["text"])
 
 
 def _who(attested: dict[str, Any] | None, nobody: str) -> str:
     """Who attested something, in words."""
     if attested is None:
         return nobody
-    signers = ", ".join(safe(name) for name in attested["signers"])
-    words = f"attested by {safe(attested['by'])!r} as number {attested['sequence']}, signed by {signers}"
+    words = f"attested by {quoted(attested['by'])} as number {attested['sequence']}"
+    words += f", signed by {listed(attested['signers'])}"
     if attested.get("beneficiary"):
-        words += f", held for {safe(attested['beneficiary'])!r}"
+        words += f", held for {quoted(attested['beneficiary'])}"
     return words + (f", until {safe(attested['expires'])}" if "expires" in attested else "")
 
 

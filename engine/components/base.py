@@ -7,11 +7,11 @@ through ``PublishedPart``: losses that compete within a risk group, additions to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from engine.valuation import Valuation
 from formats import InputError, Model, Seq
@@ -26,12 +26,34 @@ REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
 SCALE_BP = 10_000
 
 
+#: At most so many scenarios in a list, and characters of what a person calls one (joined, in a product group).
+MAX_SCENARIOS = 1024
+Label = Annotated[str, StringConstraints(max_length=8_000)]
+Labels = Annotated[Seq[Label], Field(max_length=MAX_SCENARIOS)]
+
+
 class Leg(NamedTuple):
     """A position that is not zero: the instrument's slot, its risk group, and signed lots."""
 
     slot: int
     group: int
     lots: int
+
+
+#: What a term counts that equations keep, in terms that are added up and gone.
+KEPT = 16
+
+
+class Extent(NamedTuple):
+    """How much work a component's circuit takes at most: a snapshot has limits for the sums.
+
+    Attributes:
+        rows: rows of public coefficients (one number for each slot) that are looked at, zeros too.
+        terms: terms that are added up; a form that grows to k terms one by one takes k^2 of them.
+    """
+
+    rows: int = 0
+    terms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +117,10 @@ class PublishedPart(Model):
         """
         raise NotImplementedError
 
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """How large its circuit can become."""
+        return Extent()
+
     def assess(self, legs: Sequence[Leg]) -> Charge:  # noqa: ARG002 - components of collateral charge nothing
         """What the component asks of a book, given as its legs in any order."""
         return Charge()
@@ -148,10 +174,35 @@ class PolicyPart(Model):
     NEEDS_SIDES: ClassVar[bool] = False
     #: Whether it is a measure of market risk: every requirement has one.
     RISK: ClassVar[bool] = False
+    #: The type of what it publishes, where that is not its own.
+    PUBLISHES: ClassVar[str] = ""
+    #: The parameters that it publishes as they are.
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements",)
 
     def applies_to(self, requirement: str) -> bool:  # noqa: ARG002
         """Whether the component counts in a requirement."""
         return True
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
+        """The published fields that follow from what a snapshot holds besides them: no market is needed to check these.
+
+        Args:
+            groups: names of the risk groups.
+            prices: money units per lot of each asset, in the order of the collateral slots.
+
+        Raises:
+            InputError: an asset that the policy does not name.
+        """
+        return {name: getattr(self, name) for name in self.COPIED}
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
+        """Whether it may publish nothing about a market that has these kinds of instrument."""
+        return False
+
+    @property
+    def importable(self) -> bool:
+        """Whether it can be published from imported arrays."""
+        return type(self).publish_arrays is not PolicyPart.publish_arrays
 
     @property
     def needs_sides(self) -> bool:

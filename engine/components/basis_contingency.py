@@ -9,15 +9,15 @@ It competes with the scenarios of its risk group, or is added. An expiry's futur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.static_discount import by_expiry, by_group, check_expiries, check_matrix
+from engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.static_discount import by_expiry, by_group, check_expiries, check_matrix, members
 from engine.exact import exact_dot
 from engine.revaluation import Options, basis_points, rounded_rows
 from engine.valuation import Valuation
@@ -39,11 +39,17 @@ class BasisContingency(Selective, PolicyPart):
     multiple_bp: int = Field(ge=0, le=1_000_000)
     settlement_average_seconds: int = Field(default=0, ge=0, le=86_400)
 
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode")
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.add_bp and not self.multiple_bp:
             raise InputError("it would charge nothing", field="add_bp")
         return self
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:
+        """Where nothing expires."""
+        return "option" not in kinds and "future" not in kinds
 
     def publish(self, valuation: Valuation) -> PublishedBasisContingency | None:
         """Revalue everything that expires; None where nothing does. Raises InputError."""
@@ -90,6 +96,11 @@ class PublishedBasisContingency(Selective, PublishedPart):
         check_matrix("change", self.change, (len(group_of), 2))
         if np.any(self.change.values[self.expiries.values < 0]):
             raise InputError("a value without an expiry", field="change")
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """Two rows for each expiry."""
+        expiries = len(members(self.expiries.values))
+        return Extent(2 * expiries, expiries**2)
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """The sum of the expiries' losses: a candidate of each group, or an addition."""

@@ -19,19 +19,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import KEPT, Charge, Extent, Label, Leg, PolicyPart, PublishedPart, Selective
 from engine.components.span_scenarios import span_model
 from engine.decimals import format_time, parse_time, to_fraction
 from engine.exact import Int64Array
 from engine.spread_rules import CalendarRules, CalendarSpread, whole_ratios
 from engine.spreads import (
+    MAX_SPREADS,
     PublishedLeg,
     PublishedSpread,
     Shares,
@@ -39,9 +40,10 @@ from engine.spreads import (
     form_spreads,
     smallest_count,
     smallest_share,
+    spread_terms,
 )
 from engine.valuation import MONEY, Valuation
-from formats import InputError, IntArray, Seq
+from formats import FrozenMap, InputError, IntArray, Map, Seq
 
 if TYPE_CHECKING:
     from engine.risk_arrays import RiskArrays
@@ -68,8 +70,10 @@ class CalendarCharge(Selective, PolicyPart):
 
     type: Literal["calendar_charge"] = "calendar_charge"
     method: Method
-    underlyings: dict[str, CalendarRules] = Field(default_factory=dict)
+    underlyings: Map[str, CalendarRules] = Field(default_factory=FrozenMap)
     default: CalendarRules | None = None
+
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "method")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -80,6 +84,10 @@ class CalendarCharge(Selective, PolicyPart):
 
     def _all_rules(self) -> list[tuple[str, CalendarRules]]:
         return [*self.underlyings.items(), *((("default", self.default),) if self.default else ())]
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
+        """Where no spread can be formed."""
+        return True
 
     def publish(self, valuation: Valuation) -> PublishedCalendarCharge | None:
         """Accounts, spreads and charges of a market; deltas are those of the policy's ``span_scenarios``.
@@ -201,9 +209,9 @@ class PublishedCalendarCharge(Selective, PublishedPart):
     method: Method
     deltas: IntArray
     account_of: IntArray
-    accounts: Seq[str]
+    accounts: Seq[Label]
     account_groups: Seq[int]
-    spreads: Seq[PublishedSpread]
+    spreads: Seq[PublishedSpread] = Field(max_length=MAX_SPREADS)
     charges: Seq[int]
     delivery: Seq[int]
 
@@ -245,6 +253,13 @@ class PublishedCalendarCharge(Selective, PublishedPart):
             for account in {account for leg in spread.legs for account in leg.accounts}:
                 rates[account] = max(rates[account], charge)
         return rates
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """A row for each account."""
+        terms = len(self.accounts) ** 2
+        if self.method == "exact":
+            terms += KEPT * spread_terms(self.spreads, len(self.accounts))
+        return Extent(len(self.accounts), terms)
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """An offset of each group, in 1e-9 money units."""

@@ -7,7 +7,7 @@ the oracle of an asset or of its underlying is in doubt, (1 - confidence) x rate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from engine.components.oracle_confidence import Doubt
 from engine.components.static_discount import check_matrix
 from engine.revaluation import basis_points
 from engine.valuation import Valuation
-from formats import InputError, IntArray
+from formats import FrozenMap, InputError, IntArray, Map
 
 RateBp = Annotated[int, Field(ge=0, le=SCALE_BP)]
 
@@ -31,7 +31,7 @@ class CollateralCharge(Selective, PolicyPart):
     """
 
     type: Literal["collateral_charge"] = "collateral_charge"
-    rates_bp: dict[str, RateBp] = Field(default_factory=dict)
+    rates_bp: Map[str, RateBp] = Field(default_factory=FrozenMap)
     doubt: Doubt | None = None
 
     @model_validator(mode="after")
@@ -39,6 +39,10 @@ class CollateralCharge(Selective, PolicyPart):
         if not self.rates_bp and self.doubt is None:
             raise InputError("it would charge nothing", field="rates_bp")
         return self
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
+        """Where no asset is charged."""
+        return True
 
     def publish(self, valuation: Valuation) -> PublishedCollateralCharge | None:
         """Charges in money units per lot held, rounded half away from zero; None without any. Raises InputError."""

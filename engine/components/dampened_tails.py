@@ -9,8 +9,9 @@ the circuit says exactly what the engine says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,8 +20,8 @@ from engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, Selective
 from engine.components.gain_offset import Family, ProductGroup, PublishedGainOffset, check_product_groups, families_of
 from engine.components.worst_scenario import ShockRule, Tail
 from engine.decimals import to_units
-from engine.valuation import MONEY_DECIMALS, Scenario, Valuation
-from formats import InputError, IntArray, Seq
+from engine.valuation import MONEY, MONEY_DECIMALS, Scenario, Valuation
+from formats import FrozenMap, InputError, IntArray, Map, Seq
 
 
 class TailTable(ShockRule):
@@ -62,10 +63,10 @@ class DampenedTails(Selective, PolicyPart):
 
     type: Literal["dampened_tails"] = "dampened_tails"
     table: TailTable
-    overrides: dict[str, TailTable] = Field(default_factory=dict)
+    overrides: Map[str, TailTable] = Field(default_factory=FrozenMap)
     dampener: str
-    dampeners: dict[str, str] = Field(default_factory=dict)
-    product_groups: dict[str, ProductGroup] = Field(default_factory=dict)
+    dampeners: Map[str, str] = Field(default_factory=FrozenMap)
+    product_groups: Map[str, ProductGroup] = Field(default_factory=FrozenMap)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -75,6 +76,14 @@ class DampenedTails(Selective, PolicyPart):
         counts = {name: len(self.overrides.get(name, self.table).tails) for name in (*self.overrides, "")}
         check_product_groups(self.product_groups, lambda name: counts.get(name, counts[""]))
         return self
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the product groups with their scenarios and dampeners."""
+        tables = (self.overrides.get(name, self.table) for name in groups)
+        labels = [[scenario.label() for scenario in table.scenarios()] for table in tables]
+        families = families_of(groups, self.product_groups, labels)
+        dampeners = tuple(self._dampener(family, MONEY) for family in families)
+        return {**super().implied(groups, prices), "families": families, "dampeners": dampeners}
 
     def publish(self, valuation: Valuation) -> PublishedDampenedTails:
         """Revalue every instrument in every tail of its underlying. Raises InputError."""
@@ -93,12 +102,12 @@ class DampenedTails(Selective, PolicyPart):
             requirements=self.requirements,
             families=families,
             risk=IntArray(risk),
-            dampeners=tuple(self._dampener(family, valuation) for family in families),
+            dampeners=tuple(self._dampener(family, valuation.money_unit) for family in families),
         )
 
-    def _dampener(self, family: Family, valuation: Valuation) -> int:
+    def _dampener(self, family: Family, money_unit: Fraction) -> int:
         text = self.dampeners.get(family.name, self.dampener)
-        return int(to_units(text, MONEY_DECIMALS) * valuation.money_unit / 10**MONEY_DECIMALS)
+        return int(to_units(text, MONEY_DECIMALS) * money_unit / 10**MONEY_DECIMALS)
 
 
 class PublishedDampenedTails(PublishedGainOffset):

@@ -13,9 +13,10 @@ name says so: the number is an upper bound of the exchange's. The engine compute
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,8 +24,8 @@ from engine.components.base import SCALE_BP, PolicyPart, Selective
 from engine.components.pools import Line, Mode, NetPools, Pool
 from engine.decimals import to_fraction
 from engine.notional import delta_notionals
-from engine.valuation import Valuation
-from formats import InputError, IntArray, Model
+from engine.valuation import MONEY, Valuation
+from formats import FrozenMap, InputError, IntArray, Map, Model
 
 SCALE = 10**9
 
@@ -64,7 +65,13 @@ class DeltaShockUpperBound(Selective, PolicyPart):
     type: Literal["delta_shock_upper_bound"] = "delta_shock_upper_bound"
     mode: Mode = "added"
     shock: DeltaShock
-    overrides: dict[str, DeltaShock] = Field(default_factory=dict)
+    overrides: Map[str, DeltaShock] = Field(default_factory=FrozenMap)
+
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode")
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the lines of each underlying."""
+        return {**super().implied(groups, prices), "scale": SCALE, "pools": self._pools(groups, MONEY)}
 
     def publish(self, valuation: Valuation) -> PublishedDeltaShockUpperBound:
         """Delta notionals per lot in money units, and the lines of each underlying."""
@@ -72,13 +79,15 @@ class DeltaShockUpperBound(Selective, PolicyPart):
             requirements=self.requirements,
             mode=self.mode,
             scale=SCALE,
-            pools=tuple(
-                Pool(name=name, group=g, lines=self.overrides.get(name, self.shock).lines(valuation.money_unit))
-                for g, name in enumerate(valuation.groups)
-            ),
+            pools=self._pools(valuation.groups, valuation.money_unit),
             pool=IntArray(valuation.group_of),
             value=IntArray(delta_notionals(valuation)),
         )
+
+    def _pools(self, groups: Sequence[str], money_unit: Fraction) -> tuple[Pool, ...]:
+        common = self.shock.lines(money_unit)
+        own = {name: shock.lines(money_unit) for name, shock in self.overrides.items()}
+        return tuple(Pool(name=name, group=g, lines=own.get(name, common)) for g, name in enumerate(groups))
 
 
 class PublishedDeltaShockUpperBound(NetPools):

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
 from engine.components.static_discount import (
     StaticDiscount,
     by_expiry,
@@ -26,12 +26,13 @@ from engine.components.static_discount import (
     check_expiries,
     check_matrix,
     counted_shortfall,
+    members,
 )
 from engine.components.worst_scenario import ScenarioGrid
 from engine.exact import exact_dot, round_half_away
 from engine.revaluation import Expiry, Options, basis_points, rounded_rows, shocked_vol
 from engine.valuation import Scenario, Valuation
-from formats import InputError, IntArray, Seq
+from formats import FrozenMap, InputError, IntArray, Map, Seq
 
 _1E14 = 10**14
 
@@ -47,7 +48,7 @@ class DiscountedScenarios(Selective, PolicyPart):
 
     type: Literal["discounted_scenarios"] = "discounted_scenarios"
     grid: ScenarioGrid
-    overrides: dict[str, ScenarioGrid] = Field(default_factory=dict)
+    overrides: Map[str, ScenarioGrid] = Field(default_factory=FrozenMap)
     discount: StaticDiscount
     settlement_average_seconds: int = Field(default=0, ge=0, le=86_400)
     risk_cancelling: Seq[str] = ()
@@ -61,6 +62,12 @@ class DiscountedScenarios(Selective, PolicyPart):
         if len(set(self.risk_cancelling)) != len(self.risk_cancelling):
             raise InputError("an asset twice", field="risk_cancelling")
         return self
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the labels of every group's scenarios."""
+        labels = self.grid.labels()
+        own = {group: grid.labels() for group, grid in self.overrides.items()}
+        return {**super().implied(groups, prices), "scenarios": tuple(own.get(group, labels) for group in groups)}
 
     def publish(self, valuation: Valuation) -> PublishedDiscountedScenarios:
         """Revalue everything in every scenario of its underlying. Raises InputError."""
@@ -96,8 +103,7 @@ class DiscountedScenarios(Selective, PolicyPart):
                     gain[slot, : len(scenarios)] = rounded_rows([_line(line, scenarios)], [name], valuation)[0]
         groups, gains_of = self._collateral(valuation, lists, width)
         return PublishedDiscountedScenarios(
-            requirements=self.requirements,
-            scenarios=tuple(tuple(scenario.label() for scenario in scenarios) for scenarios in lists),
+            **self.implied(valuation.groups, {}),
             expiries=IntArray(options.expiry_of),
             gain=IntArray(gain),
             shortfall=IntArray(shortfall),
@@ -147,7 +153,7 @@ class PublishedDiscountedScenarios(Selective, PublishedPart):
     """
 
     type: Literal["discounted_scenarios"] = "discounted_scenarios"
-    scenarios: Seq[Seq[str]]
+    scenarios: Seq[Labels]
     expiries: IntArray
     gain: IntArray
     shortfall: IntArray
@@ -181,6 +187,11 @@ class PublishedDiscountedScenarios(Selective, PublishedPart):
         ):
             if np.any(array.values[np.arange(width) >= counts[of][:, None]]):
                 raise InputError("a value beyond the scenarios of its group", field=field)
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """A row for each scenario of each group, and for each of these and every expiry."""
+        rows, expiries = sum(map(len, self.scenarios)), len(members(self.expiries.values))
+        return Extent(rows * (1 + expiries), rows * (expiries**2 + assets**2))
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """Candidates: the loss of each group in each of its scenarios, collateral left out."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.components.base import Leg
+from engine.components.base import Extent, Leg
 from engine.components.joint_scenarios import ScenarioArray, ScenarioList
 from engine.components.worst_scenario import WHOLE_BP
 from engine.exact import exact_dot
@@ -36,6 +36,8 @@ class ExpectedShortfall(ScenarioList):
     level_bp: int = Field(gt=0, lt=WHOLE_BP)
     weight_bp: int = Field(default=WHOLE_BP, gt=0, le=WHOLE_BP)
 
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "group", "level_bp", "weight_bp")
+
     @model_validator(mode="after")
     def _check_likely(self) -> Self:
         if any(scenario.weight_bp != WHOLE_BP for scenario in self.scenarios):
@@ -45,12 +47,8 @@ class ExpectedShortfall(ScenarioList):
     def publish(self, valuation: Valuation) -> PublishedExpectedShortfall:
         """Revalue every instrument in every scenario. Raises InputError."""
         return PublishedExpectedShortfall(
-            requirements=self.requirements,
-            group=self.group,
-            scenarios=tuple(scenario.name for scenario in self.scenarios),
+            **self.implied(valuation.groups, {}),
             risk=self.array(valuation),
-            level_bp=self.level_bp,
-            weight_bp=self.weight_bp,
         )
 
 
@@ -82,6 +80,11 @@ class PublishedExpectedShortfall(ScenarioArray):
     def scale(self) -> int:
         """The denominator."""
         return self.factors[2]
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:
+        """And the sum of the excesses over the threshold."""
+        rows = super().extent(group_of=group_of, groups=groups, assets=assets).rows
+        return Extent(rows, rows * len(self.scenarios))
 
     def measure(self, losses: Sequence[int]) -> Sequence[int]:
         """The one candidate."""

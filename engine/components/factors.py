@@ -13,10 +13,10 @@ Everything here is public and computed when a snapshot is built, so a proof is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -106,17 +106,23 @@ class Factors(Selective, PolicyPart):
             raise InputError("neither depeg nor anti_procyclicality: it would do nothing", field="depeg")
         return self
 
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the multiplier, where it depends on no price."""
+        known = {} if self.depeg is not None else {"value_bp": self._value_bp(Fraction(1))}
+        return {**super().implied(groups, prices), **known}
+
     def publish(self, valuation: Valuation) -> PublishedFactors:
         """The multiplier in basis points, rounded up. Raises InputError for a missing price or an absurd multiplier."""
-        multiplier = Fraction(1)
-        if self.depeg is not None:
-            multiplier *= self.depeg.multiplier(valuation)
+        depeg = Fraction(1) if self.depeg is None else self.depeg.multiplier(valuation)
+        return PublishedFactors(requirements=self.requirements, value_bp=self._value_bp(depeg))
+
+    def _value_bp(self, multiplier: Fraction) -> int:
         if self.anti_procyclicality is not None:
             multiplier *= self.anti_procyclicality.multiplier()
         value = ceil(multiplier * SCALE_BP)
         if value > MAX_MULTIPLIER_BP:
             raise InputError("a multiplier above 100", field="factors")
-        return PublishedFactors(requirements=self.requirements, value_bp=value)
+        return value
 
 
 class PublishedFactors(Selective, PublishedPart):

@@ -14,17 +14,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Selective, spread
+from engine.components.base import (
+    SCALE_BP,
+    Charge,
+    Extent,
+    Label,
+    Labels,
+    Leg,
+    PolicyPart,
+    PublishedPart,
+    Selective,
+    spread,
+)
 from engine.components.worst_scenario import ScenarioGrid
 from engine.decimals import to_units
 from engine.exact import exact_dot
 from engine.valuation import MONEY_DECIMALS, Valuation
-from formats import InputError, IntArray, Model, Seq
+from formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 
 
 class ProductGroup(Model):
@@ -39,8 +50,8 @@ class ProductGroup(Model):
 
     underlyings: Seq[str] = Field(min_length=1)
     offset_bp: int = Field(ge=0, le=SCALE_BP)
-    offsets_bp: dict[str, int] = Field(default_factory=dict)
-    caps: dict[str, str] = Field(default_factory=dict)
+    offsets_bp: Map[str, int] = Field(default_factory=FrozenMap)
+    caps: Map[str, str] = Field(default_factory=FrozenMap)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,8 +82,8 @@ class GainOffset(Selective, PolicyPart):
 
     type: Literal["gain_offset"] = "gain_offset"
     grid: ScenarioGrid
-    overrides: dict[str, ScenarioGrid] = Field(default_factory=dict)
-    product_groups: dict[str, ProductGroup] = Field(default_factory=dict)
+    overrides: Map[str, ScenarioGrid] = Field(default_factory=FrozenMap)
+    product_groups: Map[str, ProductGroup] = Field(default_factory=FrozenMap)
 
     RISK: ClassVar[bool] = True
 
@@ -81,6 +92,13 @@ class GainOffset(Selective, PolicyPart):
         grids = {name: len(grid.scenarios()) for name, grid in {**self.overrides, "": self.grid}.items()}
         check_product_groups(self.product_groups, lambda name: grids.get(name, grids[""]))
         return self
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the product groups with their scenarios."""
+        common = self.grid.labels()
+        own = {name: grid.labels() for name, grid in self.overrides.items()}
+        labels = [own.get(name, common) for name in groups]
+        return {**super().implied(groups, prices), "families": families_of(groups, self.product_groups, labels)}
 
     def publish(self, valuation: Valuation) -> PublishedGainOffset:
         """Revalue every instrument in every scenario of its underlying. Raises InputError."""
@@ -92,9 +110,7 @@ class GainOffset(Selective, PolicyPart):
             risk[rows, : len(scenarios)] = valuation.profits(
                 rows, scenarios, vol_rule=grid.vol_rule(), time_step_ms=1000 * grid.time_step_seconds
             )
-        labels = [[scenario.label() for scenario in scenarios] for scenarios in lists]
-        families = families_of(valuation.groups, self.product_groups, labels)
-        return PublishedGainOffset(requirements=self.requirements, families=families, risk=IntArray(risk))
+        return PublishedGainOffset(**self.implied(valuation.groups, {}), risk=IntArray(risk))
 
 
 class OffsetClass(Model):
@@ -108,9 +124,9 @@ class OffsetClass(Model):
 class Family(Model):
     """A product group, or a risk group of its own, with the labels of its scenarios."""
 
-    name: str
+    name: Label
     classes: Seq[OffsetClass] = Field(min_length=1)
-    scenarios: Seq[str]
+    scenarios: Labels
 
     @property
     def key(self) -> int | str:
@@ -154,6 +170,11 @@ class PublishedGainOffset(Selective, PublishedPart):
         own = np.array([counts[group] for group in group_of], dtype=np.int64)
         if np.any(self.risk.values[np.arange(shape[1]) >= own[:, None]]):
             raise InputError("a value beyond the scenarios of its group", field="risk")
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """A row for each scenario and class."""
+        sizes = [(len(family.scenarios), len(family.classes)) for family in self.families]
+        return Extent(sum(s * c for s, c in sizes), sum(s * c**2 for s, c in sizes))
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """Candidates in 1/10^4 money units: each scenario of each product group."""

@@ -9,9 +9,9 @@ size. Marginal rates must grow: a whole amount charged at the last tier's rate j
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -22,7 +22,7 @@ from engine.decimals import to_fraction, to_units
 from engine.market import Instrument, Kind
 from engine.notional import notional
 from engine.valuation import MONEY_DECIMALS, Valuation, quantity_per_lot
-from formats import InputError, IntArray, Model, Seq
+from formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 
 MAX_RATE_BP = 10 * SCALE_BP
 
@@ -113,9 +113,10 @@ class GrossCharge(Selective, PolicyPart):
     type: Literal["gross_charge"] = "gross_charge"
     mode: Mode
     rates: Seq[GrossRate] = Field(min_length=1)
-    product_groups: dict[str, Seq[str]] = Field(default_factory=dict)
+    product_groups: Map[str, Seq[str]] = Field(default_factory=FrozenMap)
 
     NEEDS_SIDES: ClassVar[bool] = True
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode")
 
     @model_validator(mode="after")
     def _check_groups(self) -> Self:
@@ -125,6 +126,14 @@ class GrossCharge(Selective, PolicyPart):
         if self.product_groups and self.mode != "floor":
             raise InputError("only a floor competes in a group", field="product_groups")
         return self
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the scale."""
+        return {**super().implied(groups, prices), "scale": SCALE_BP}
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:
+        """Where none of its rates covers an instrument: of a kind, or of an underlying."""
+        return not any(rate.underlyings is None and kind in rate.kinds for rate in self.rates for kind in kinds)
 
     def publish(self, valuation: Valuation) -> PublishedGrossCharge | None:
         """Sizes per lot in money units, rounded half away from zero; None where no instrument has a rate."""
@@ -167,7 +176,7 @@ class PublishedGrossCharge(GrossPools):
     type: Literal["gross_charge"] = "gross_charge"
 
 
-def group_keys(groups: Sequence[str], product_groups: dict[str, Seq[str]]) -> list[int | str]:
+def group_keys(groups: Sequence[str], product_groups: Mapping[str, Seq[str]]) -> list[int | str]:
     """For each risk group where its floors compete: in a product group with another of them in the market, or alone."""
     keys: list[int | str] = list(range(len(groups)))
     for name, members in product_groups.items():

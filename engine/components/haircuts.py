@@ -9,16 +9,16 @@ surcharge of 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, PolicyPart, PublishedPart
+from engine.components.base import SCALE_BP, Extent, PolicyPart, PublishedPart
 from engine.decimals import to_units
 from engine.valuation import MONEY_DECIMALS, Valuation
-from formats import InputError, IntArray, Model, Seq
+from formats import FullMap, InputError, IntArray, Model, Seq
 
 if TYPE_CHECKING:
     from engine.risk_arrays import RiskArrays
@@ -85,7 +85,7 @@ class Haircuts(PolicyPart):
     """The assets that collateral may be held in. An asset that is not listed here is not collateral: refused."""
 
     type: Literal["haircuts"] = "haircuts"
-    assets: dict[str, AssetTerms] = Field(min_length=1)
+    assets: FullMap[str, AssetTerms]
 
     def terms(self, asset: str) -> AssetTerms:
         """The terms of an asset. Raises InputError for an asset that is not listed."""
@@ -96,6 +96,11 @@ class Haircuts(PolicyPart):
             raise InputError(
                 "the policy has no haircut for this asset", field=f"asset {asset}", hint=f"the policy lists {listed}"
             ) from None
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
+        """All of it."""
+        part = self._published(list(prices), list(prices.values()))
+        return {name: getattr(part, name) for name in ("long_value", "short_value", "tiers")}
 
     def publish(self, valuation: Valuation) -> PublishedHaircuts:
         """Values per lot held and owed, exact. Raises InputError for an asset without terms."""
@@ -154,6 +159,10 @@ class PublishedHaircuts(PublishedPart):
         for tier in self.tiers:
             if tier.slot >= assets or tier.value >= int(self.long_value.values[tier.slot]):
                 raise InputError("a tier of no slot, or one that does not lower the value", field="tiers")
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """Two terms for each slot, and its tiers."""
+        return Extent(terms=4 * assets**2 + assets * len(self.tiers))
 
     def collateral_value(self, lots: Sequence[int]) -> int:
         """Credits for balances held less debits for balances owed."""

@@ -16,18 +16,19 @@ engine and the circuit form the same spreads in the same order (``engine.spreads
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import KEPT, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
 from engine.components.span_scenarios import span_model
 from engine.decimals import to_fraction, to_units
 from engine.exact import Int64Array
 from engine.spread_rules import RATE_UNIT, CreditSpread, QuoteAmount, whole_ratios
 from engine.spreads import (
+    MAX_SPREADS,
     PublishedLeg,
     PublishedSpread,
     Shares,
@@ -35,9 +36,10 @@ from engine.spreads import (
     form_spreads,
     smallest_count,
     smallest_share,
+    spread_terms,
 )
 from engine.valuation import MONEY, Valuation
-from formats import InputError, IntArray, Seq
+from formats import FrozenMap, InputError, IntArray, Map, Seq
 
 if TYPE_CHECKING:
     from engine.risk_arrays import RiskArrays
@@ -57,7 +59,11 @@ class InterCommodityCredit(Selective, PolicyPart):
 
     type: Literal["inter_commodity_credit"] = "inter_commodity_credit"
     spreads: Seq[CreditSpread] = ()
-    price_risk: dict[str, QuoteAmount] = Field(default_factory=dict)
+    price_risk: Map[str, QuoteAmount] = Field(default_factory=FrozenMap)
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
+        """Where no spread can be formed: it would only lower the requirement."""
+        return True
 
     def publish(self, valuation: Valuation) -> PublishedInterCommodityCredit | None:
         """Spreads whose legs are all in the market. Raises InputError."""
@@ -127,7 +133,7 @@ class PublishedInterCommodityCredit(Selective, PublishedPart):
 
     type: Literal["inter_commodity_credit"] = "inter_commodity_credit"
     deltas: IntArray
-    spreads: Seq[PublishedSpread]
+    spreads: Seq[PublishedSpread] = Field(max_length=MAX_SPREADS)
     credits: Seq[Seq[int]]
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
@@ -141,6 +147,10 @@ class PublishedInterCommodityCredit(Selective, PublishedPart):
         if any(len(leg.accounts) != 1 for spread in self.spreads for leg in spread.legs):
             raise InputError("a leg of an inter-commodity spread is one risk group", field="spreads")
         check_spreads(self.spreads, groups)
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """A row for each group."""
+        return Extent(groups, KEPT * spread_terms(self.spreads, groups))
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """A negative offset of each group, in 1e-15 money units."""

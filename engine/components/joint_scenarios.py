@@ -10,18 +10,28 @@ group compete in it. Without a ``group`` each underlying stands alone and the sc
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.worst_scenario import MAX_SCENARIOS, WHOLE_BP, ShockRule, check_moves
+from engine.components.base import (
+    MAX_SCENARIOS,
+    Charge,
+    Extent,
+    Label,
+    Labels,
+    Leg,
+    PolicyPart,
+    PublishedPart,
+    Selective,
+)
+from engine.components.worst_scenario import WHOLE_BP, ShockRule, check_moves
 from engine.exact import exact_dot
 from engine.market import NAME_PATTERN
 from engine.valuation import Scenario, Valuation
-from formats import InputError, IntArray, Model, Seq
+from formats import FullMap, InputError, IntArray, Model, Seq
 
 
 class Move(Model):
@@ -40,7 +50,7 @@ class JointMove(Model):
     """One joint scenario: a move of every underlying; ``weight_bp`` of the P&L counts."""
 
     name: str = Field(min_length=1, max_length=80)
-    moves: dict[str, Move] = Field(min_length=1)
+    moves: FullMap[str, Move]
     weight_bp: int = Field(default=WHOLE_BP, gt=0, le=WHOLE_BP)
 
 
@@ -61,6 +71,7 @@ class ScenarioList(Selective, ShockRule, PolicyPart):
     others: Move | None = None
 
     RISK: ClassVar[bool] = True
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "group")
 
     @model_validator(mode="after")
     def _check_list(self) -> Self:
@@ -79,6 +90,10 @@ class ScenarioList(Selective, ShockRule, PolicyPart):
                 hint='"source" says whether the list is published, historical or simulated',
             )
         return self
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the names of the scenarios."""
+        return {**super().implied(groups, prices), "scenarios": tuple(scenario.name for scenario in self.scenarios)}
 
     def array(self, valuation: Valuation) -> IntArray:
         """[N, S] P&L of one lot long of every slot. Raises InputError for an underlying without a move."""
@@ -110,9 +125,7 @@ class JointScenarios(ScenarioList):
     def publish(self, valuation: Valuation) -> PublishedJointScenarios:
         """Revalue every instrument in every scenario. Raises InputError."""
         return PublishedJointScenarios(
-            requirements=self.requirements,
-            group=self.group,
-            scenarios=tuple(scenario.name for scenario in self.scenarios),
+            **self.implied(valuation.groups, {}),
             risk=self.array(valuation),
         )
 
@@ -125,8 +138,8 @@ class ScenarioArray(Selective, PublishedPart):
         scenarios: S labels.
     """
 
-    group: str | None
-    scenarios: Seq[str]
+    group: Label | None
+    scenarios: Labels
     risk: IntArray
 
     RISK: ClassVar[bool] = True
@@ -158,6 +171,10 @@ class ScenarioArray(Selective, PublishedPart):
     def scale(self) -> int:
         """What a money unit counts in ``measure``."""
         return 1
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """A row for each scenario, and for each group where these stand alone."""
+        return Extent(rows=len(self.scenarios) * (1 if self.group else groups))
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """Candidates of the joint group, or of each risk group."""

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import SCALE_BP, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
 from engine.components.pools import Mode
 from engine.notional import delta_notionals
 from engine.valuation import Valuation
@@ -33,6 +33,7 @@ class MinDelta(Selective, PolicyPart):
     hedged_rate_bp: int = Field(ge=0, le=SCALE_BP)
 
     NEEDS_SIDES: ClassVar[bool] = True
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode", "net_rate_bp", "hedged_rate_bp")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -81,6 +82,10 @@ class PublishedMinDelta(Selective, PublishedPart):
             raise InputError("a value outside 64 bits with sign", field="delta")
         if self.weights[0] < 0:
             raise InputError("below half of the hedged rate: not convex", field="net_rate_bp")
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """Three rows for each group."""
+        return Extent(3 * groups, groups**2)
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """The charge of each risk group: a candidate, or a summand of the addition."""

@@ -7,15 +7,15 @@ haircut of 10000, which a policy is checked for). Deribit, OKX and Bybit add suc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
 from engine.valuation import Valuation
-from formats import InputError, IntArray
+from formats import FullMap, InputError, IntArray
 
 RateBp = Annotated[int, Field(ge=0, le=10 * SCALE_BP)]
 
@@ -25,17 +25,21 @@ class OpenOrders(Selective, PolicyPart):
 
     type: Literal["open_orders"] = "open_orders"
     mode: Literal["added", "flat"] = "flat"
-    assets: dict[str, RateBp] = Field(min_length=1)
+    assets: FullMap[str, RateBp]
+
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode")
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the rates, which are those of the prices."""
+        rates = [price * self.assets.get(name, 0) for name, price in prices.items()]
+        if any(rate >= 1 << 63 for rate in rates):
+            raise InputError("a charge per lot past 64 bits", field="assets", hint="use a smaller lot")
+        return {**super().implied(groups, prices), "rate": IntArray(np.array(rates, dtype=np.int64))}
 
     def publish(self, valuation: Valuation) -> PublishedOpenOrders:
         """Charges per lot, exact. Raises InputError past 64 bits."""
-        names = [asset.name for asset in valuation.market.assets]
-        rates = [price * self.assets.get(name, 0) for name, price in zip(names, valuation.asset_prices, strict=True)]
-        if any(rate >= 1 << 63 for rate in rates):
-            raise InputError("a charge per lot past 64 bits", field="assets", hint="use a smaller lot")
-        return PublishedOpenOrders(
-            requirements=self.requirements, mode=self.mode, rate=IntArray(np.array(rates, dtype=np.int64))
-        )
+        names = (asset.name for asset in valuation.market.assets)
+        return PublishedOpenOrders(**self.implied((), dict(zip(names, valuation.asset_prices, strict=True))))
 
 
 class PublishedOpenOrders(Selective, PublishedPart):

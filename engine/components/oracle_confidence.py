@@ -9,9 +9,9 @@ on its underlying. Collateral: see ``collateral_charge``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -23,7 +23,7 @@ from engine.decimals import to_fraction
 from engine.notional import notional
 from engine.revaluation import basis_points
 from engine.valuation import Valuation
-from formats import IntArray, Model, Seq
+from formats import IntArray, Model
 
 
 class Doubt(Model):
@@ -46,6 +46,15 @@ class OracleConfidence(Selective, PolicyPart):
     doubt: Doubt
 
     NEEDS_SIDES: ClassVar[bool] = True
+    PUBLISHES: ClassVar[str] = "gross_charge"
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And one pool a risk group, on top of the requirement."""
+        return {**super().implied(groups, prices), **one_pool_a_group(groups, "flat")}
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
+        """Without doubt."""
+        return True
 
     def publish(self, valuation: Valuation) -> PublishedGrossCharge | None:
         """A gross charge in money units per lot, rounded half away from zero; None without doubt. Raises InputError."""
@@ -62,22 +71,19 @@ class OracleConfidence(Selective, PolicyPart):
             if instrument.kind == "option":
                 found += perpetuals[instrument.underlying]
             size[slot] = valuation.money(self.doubt.rate(found) * notional(valuation, slot), instrument.id)
-        return gross_charge(valuation, size, self.requirements, "flat") if size.any() else None
+        if not size.any():
+            return None
+        return gross_charge(valuation, size, self.implied(valuation.groups, {}))
+
+
+def one_pool_a_group(groups: Sequence[str], mode: Literal["added", "flat"]) -> dict[str, Any]:
+    """The terms of a gross charge in money units whose pools are the risk groups."""
+    pools = tuple(Pool(name=name, group=g, lines=(Line(slope=1),)) for g, name in enumerate(groups))
+    return {"mode": mode, "scale": 1, "pools": pools}
 
 
 def gross_charge(
-    valuation: Valuation,
-    size: np.ndarray[tuple[int], np.dtype[np.int64]],
-    requirements: Seq[str],
-    mode: Literal["added", "flat"],
+    valuation: Valuation, size: np.ndarray[tuple[int], np.dtype[np.int64]], terms: Mapping[str, Any]
 ) -> PublishedGrossCharge:
-    """Charges per lot [N], long or short alike, as a published gross charge with one pool a risk group."""
-    return PublishedGrossCharge(
-        requirements=requirements,
-        mode=mode,
-        scale=1,
-        pools=tuple(Pool(name=name, group=g, lines=(Line(slope=1),)) for g, name in enumerate(valuation.groups)),
-        pool=IntArray(valuation.group_of),
-        long=IntArray(size),
-        short=IntArray(size),
-    )
+    """Charges per lot [N], long or short alike, with the terms of ``one_pool_a_group`` and its requirements."""
+    return PublishedGrossCharge(**terms, pool=IntArray(valuation.group_of), long=IntArray(size), short=IntArray(size))

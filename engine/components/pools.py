@@ -16,11 +16,15 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import Charge, Leg, PublishedPart, Selective, spread
+from engine.components.base import Charge, Extent, Label, Leg, PublishedPart, Selective, spread
 from formats import InputError, IntArray, Model, Seq
 
 #: Competes with the scenarios of its group; on top, times the requirement's factor; on top as it is.
 Mode = Literal["floor", "added", "flat"]
+
+
+#: Tiers or chords of one pool.
+MAX_LINES = 64
 
 
 class Line(Model):
@@ -33,9 +37,9 @@ class Line(Model):
 class Pool(Model):
     """Positions that are charged together; ``group`` is the risk group, or the joint one, where a floor competes."""
 
-    name: str
-    group: int | str
-    lines: Seq[Line] = Field(min_length=1)
+    name: Label
+    group: int | Label
+    lines: Seq[Line] = Field(min_length=1, max_length=MAX_LINES)
 
     def amount(self, size: int) -> int:
         """The charge of a size."""
@@ -67,6 +71,11 @@ class PooledCharge(Selective, PublishedPart):
     pools: Seq[Pool]
     pool: IntArray
 
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """Two rows for each pool."""
+        lines = sum(len(pool.lines) for pool in self.pools)
+        return Extent(2 * len(self.pools), len(self.pools) ** 2 + lines)
+
     @property
     def arrays(self) -> Mapping[str, IntArray]:
         """The arrays that sizes are made of, [N] each, by name."""
@@ -93,6 +102,8 @@ class PooledCharge(Selective, PublishedPart):
                 raise InputError(f"has the shape {array.values.shape}, not ({len(group_of)},)", field=name)
             if np.any(array.values == np.iinfo(np.int64).min):
                 raise InputError("a value outside 64 bits with sign", field=name)
+        if len(self.pools) > max(len(group_of), groups):
+            raise InputError("more pools than instruments", field="pools")
         places = self.pool.values.tolist()
         if any(not -1 <= place < len(self.pools) for place in places):
             raise InputError("a pool that is not there", field="pool")

@@ -6,19 +6,21 @@ provision; maintenance margin = 50 % of the first term + the same provisions (do
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from math import ceil
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from engine.components.base import PolicyPart, Selective
-from engine.components.pools import GrossPools, Line, Pool
+from engine.components.oracle_confidence import one_pool_a_group
+from engine.components.pools import GrossPools
 from engine.market import Instrument, Kind
 from engine.notional import notional
 from engine.valuation import Valuation
-from formats import IntArray, Model, Seq
+from formats import FrozenMap, IntArray, Map, Model, Seq
 
 PPM = 10**6
 
@@ -33,10 +35,18 @@ class Funding(Selective, PolicyPart):
     """
 
     type: Literal["funding"] = "funding"
-    rates_ppm: dict[str, int] = Field(default_factory=dict)
+    rates_ppm: Map[str, int] = Field(default_factory=FrozenMap)
     default_ppm: int = Field(ge=0, le=PPM)
 
     NEEDS_SIDES: ClassVar[bool] = True
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And one pool a risk group, on top of the requirement."""
+        return {**super().implied(groups, prices), **one_pool_a_group(groups, "flat")}
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:
+        """Without perpetuals."""
+        return "perpetual" not in kinds
 
     def publish(self, valuation: Valuation) -> PublishedFunding | None:
         """Charges per lot in money units, rounded up; None without perpetuals."""
@@ -51,10 +61,7 @@ class Funding(Selective, PolicyPart):
         if all(instrument.kind != "perpetual" for instrument in valuation.market.instruments):
             return None
         return PublishedFunding(
-            requirements=self.requirements,
-            mode="flat",
-            scale=1,
-            pools=_pools(valuation),
+            **self.implied(valuation.groups, {}),
             pool=IntArray(valuation.group_of),
             long=IntArray(long),
             short=IntArray(short),
@@ -83,6 +90,10 @@ class Fees(Selective, PolicyPart):
 
     NEEDS_SIDES: ClassVar[bool] = True
 
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And one pool a risk group, on top of the requirement."""
+        return {**super().implied(groups, prices), **one_pool_a_group(groups, "flat")}
+
     def publish(self, valuation: Valuation) -> PublishedFees:
         """Fees per lot in money units, rounded up."""
         fees = np.zeros(valuation.size, dtype=np.int64)
@@ -96,10 +107,7 @@ class Fees(Selective, PolicyPart):
                 fee = min(fee, Fraction(marks[slot] * rate.up_to_mark_bp, 10_000))
             fees[slot] = _up(valuation, fee, instrument)
         return PublishedFees(
-            requirements=self.requirements,
-            mode="flat",
-            scale=1,
-            pools=_pools(valuation),
+            **self.implied(valuation.groups, {}),
             pool=IntArray(valuation.group_of),
             long=IntArray(fees),
             short=IntArray(fees),
@@ -110,10 +118,6 @@ class PublishedFees(GrossPools):
     """``long`` and ``short``: the fee of closing one lot in money units."""
 
     type: Literal["fees"] = "fees"
-
-
-def _pools(valuation: Valuation) -> tuple[Pool, ...]:
-    return tuple(Pool(name=name, group=g, lines=(Line(slope=1),)) for g, name in enumerate(valuation.groups))
 
 
 def _up(valuation: Valuation, amount: Fraction, instrument: Instrument) -> int:

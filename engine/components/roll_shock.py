@@ -9,20 +9,21 @@ part of the risk matrix margin, so multiplied by the requirement's factor.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from engine.components.base import SCALE_BP, PolicyPart, Selective
 from engine.components.gross_charge import PublishedGrossCharge
-from engine.components.oracle_confidence import gross_charge
+from engine.components.oracle_confidence import gross_charge, one_pool_a_group
 from engine.decimals import parse_time
 from engine.notional import notional
 from engine.revaluation import basis_points
 from engine.valuation import MS_PER_YEAR, Valuation
-from formats import Model
+from formats import FrozenMap, Map, Model
 
 
 class RollRate(Model):
@@ -37,9 +38,18 @@ class RollShock(Selective, PolicyPart):
 
     type: Literal["roll_shock"] = "roll_shock"
     rate: RollRate
-    overrides: dict[str, RollRate] = Field(default_factory=dict)
+    overrides: Map[str, RollRate] = Field(default_factory=FrozenMap)
 
     NEEDS_SIDES: ClassVar[bool] = True
+    PUBLISHES: ClassVar[str] = "gross_charge"
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And one pool a risk group, times the requirement's factor."""
+        return {**super().implied(groups, prices), **one_pool_a_group(groups, "added")}
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
+        """Where nothing rolls, or at no charge."""
+        return True
 
     def publish(self, valuation: Valuation) -> PublishedGrossCharge | None:
         """A gross charge in money units per lot, rounded half away from zero; None where nothing rolls."""
@@ -53,4 +63,6 @@ class RollShock(Selective, PolicyPart):
             grown = basis_points(terms.annualised_move_risk_bp) * Fraction(time, MS_PER_YEAR)
             rate = max(basis_points(terms.min_annualised_move_bp), grown)
             size[slot] = valuation.money(rate * notional(valuation, slot), instrument.id)
-        return gross_charge(valuation, size, self.requirements, "added") if size.any() else None
+        if not size.any():
+            return None
+        return gross_charge(valuation, size, self.implied(valuation.groups, {}))

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
 from engine.decimals import to_fraction
 from engine.valuation import MONEY, Valuation
-from formats import InputError, IntArray
+from formats import FrozenMap, InputError, IntArray, Map
 
 if TYPE_CHECKING:
     from engine.risk_arrays import RiskArrays
@@ -43,12 +43,18 @@ class ShortOptionMinimum(Selective, PolicyPart):
     mode: Mode = "floor"
     per: Literal["contract", "strike"] = "contract"
     rate_bp: RateBp
-    rates_bp: dict[str, RateBp] = Field(default_factory=dict)
+    rates_bp: Map[str, RateBp] = Field(default_factory=FrozenMap)
+
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode")
 
     @property
     def needs_sides(self) -> bool:
         """Netting per strike is linear in the positions; a count per contract needs their short side."""
         return self.per == "contract"
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:
+        """Without options."""
+        return "option" not in kinds
 
     def publish(self, valuation: Valuation) -> PublishedShortOptionMinimum | None:
         """Charges in money units per short lot, rounded half away from zero; None without options."""
@@ -136,6 +142,11 @@ class PublishedShortOptionMinimum(Selective, PublishedPart):
             if strike >= 0:
                 found[strike].append(slot)
         return [found[strike] for strike in sorted(found)]
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """A row for each group, or for each of its strikes."""
+        strikes = 1 if self.strikes is None else len(self.members())
+        return Extent(groups * strikes, groups * strikes**2)
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """The sum of charge x short lots: a candidate of each group, or an addition."""

@@ -12,14 +12,14 @@ must know n exactly: one hidden bit an expiry says which side V is on, and the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
 from engine.components.static_discount import (
     StaticDiscount,
     by_expiry,
@@ -27,6 +27,7 @@ from engine.components.static_discount import (
     check_expiries,
     check_matrix,
     counted_shortfall,
+    members,
 )
 from engine.exact import Int64Array, exact_dot
 from engine.revaluation import Expiry, Option, Options, basis_points, log, shocked_vol, sqrt
@@ -89,6 +90,14 @@ class SkewScenarios(Selective, PolicyPart):
                 )
         return self
 
+    def may_be_silent(self, kinds: Collection[str]) -> bool:
+        """Without options."""
+        return "option" not in kinds
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the names of the skews."""
+        return {**super().implied(groups, prices), "scenarios": tuple(f"{skew.shape} skew" for skew in self.skews)}
+
     def publish(self, valuation: Valuation) -> PublishedSkewScenarios | None:
         """Revalue every option in every skew; None without options. Raises InputError."""
         options = Options(valuation)
@@ -119,8 +128,7 @@ class SkewScenarios(Selective, PolicyPart):
         expiries = options.expiry_of.copy()
         expiries[np.setdiff1d(np.arange(valuation.size), slots)] = -1
         return PublishedSkewScenarios(
-            requirements=self.requirements,
-            scenarios=tuple(f"{skew.shape} skew" for skew in self.skews),
+            **self.implied(valuation.groups, {}),
             expiries=IntArray(expiries),
             gain=IntArray(gain),
             shortfall=IntArray(shortfall),
@@ -138,7 +146,7 @@ class PublishedSkewScenarios(Selective, PublishedPart):
     """
 
     type: Literal["skew_scenarios"] = "skew_scenarios"
-    scenarios: Seq[str]
+    scenarios: Labels
     expiries: IntArray
     gain: IntArray
     shortfall: IntArray
@@ -154,6 +162,11 @@ class PublishedSkewScenarios(Selective, PublishedPart):
         for field, array in (("gain", self.gain), ("shortfall", self.shortfall)):
             if np.any(array.values[self.expiries.values < 0]):
                 raise InputError("a value without an expiry", field=field)
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """Two rows for each skew, group and expiry."""
+        rows, expiries = len(self.scenarios) * groups, len(members(self.expiries.values))
+        return Extent(2 * rows * expiries, rows * expiries**2)
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """Candidates: the loss of each group in each skew."""

@@ -25,6 +25,7 @@ class SpanScenarios(SpanModel, Selective, PolicyPart):
     type: Literal["span_scenarios"] = "span_scenarios"
 
     RISK: ClassVar[bool] = True
+    PUBLISHES: ClassVar[str] = "worst_scenario"
 
     def publish(self, valuation: Valuation) -> PublishedWorstScenario:
         """The risk arrays of a market. Raises InputError."""

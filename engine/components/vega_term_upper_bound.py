@@ -10,7 +10,8 @@ engine computes this bound, and the circuit the same.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -31,6 +32,16 @@ class VegaTermUpperBound(Selective, PolicyPart):
     type: Literal["vega_term_upper_bound"] = "vega_term_upper_bound"
     mode: Mode = "added"
     vol_move_bp: int = Field(gt=0, le=SCALE_BP)
+
+    COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode")
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the scale."""
+        return {**super().implied(groups, prices), "scale": SCALE}
+
+    def may_be_silent(self, kinds: Collection[str]) -> bool:
+        """Without options."""
+        return "option" not in kinds
 
     def publish(self, valuation: Valuation) -> PublishedVegaTermUpperBound | None:
         """Vegas per lot in money units per 1.00 of vol; a pool is an expiry. None without options."""

@@ -7,18 +7,17 @@ a group's charge is the largest loss over its scenarios, charges of groups add u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Leg, PolicyPart, PublishedPart, Selective
+from engine.components.base import MAX_SCENARIOS, Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
 from engine.exact import exact_dot
 from engine.valuation import MAX_PRICE_MOVE_BP, Scenario, Valuation, VolRule
-from formats import InputError, IntArray, Model, Seq
+from formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 
-MAX_SCENARIOS = 1024
 WHOLE_BP = 10_000
 MAX_VOL_MOVE_BP = 100_000
 
@@ -116,15 +115,25 @@ class ScenarioGrid(ShockRule):
         grid = [Scenario(price, vol, WHOLE_BP) for price in self.price_moves_bp for vol in self.vol_moves_bp]
         return (*grid, *(Scenario(t.price_move_bp, t.vol_move_bp, t.weight_bp) for t in self.tails))
 
+    def labels(self) -> tuple[str, ...]:
+        """The scenarios' labels."""
+        return tuple(scenario.label() for scenario in self.scenarios())
+
 
 class WorstScenario(Selective, PolicyPart):
     """The largest loss over a grid of scenarios; ``overrides`` holds whole grids for single underlyings."""
 
     type: Literal["worst_scenario"] = "worst_scenario"
     grid: ScenarioGrid
-    overrides: dict[str, ScenarioGrid] = Field(default_factory=dict)
+    overrides: Map[str, ScenarioGrid] = Field(default_factory=FrozenMap)
 
     RISK: ClassVar[bool] = True
+
+    def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
+        """And the labels of every group's scenarios."""
+        labels = self.grid.labels()
+        own = {group: grid.labels() for group, grid in self.overrides.items()}
+        return {**super().implied(groups, prices), "scenarios": tuple(own.get(group, labels) for group in groups)}
 
     def publish(self, valuation: Valuation) -> PublishedWorstScenario:
         """Revalue every instrument in every scenario of its underlying. Raises InputError."""
@@ -137,8 +146,7 @@ class WorstScenario(Selective, PolicyPart):
                 rows, scenarios, vol_rule=grid.vol_rule(), time_step_ms=1000 * grid.time_step_seconds
             )
         return PublishedWorstScenario(
-            requirements=self.requirements,
-            scenarios=tuple(tuple(scenario.label() for scenario in scenarios) for scenarios in lists),
+            **self.implied(valuation.groups, {}),
             risk=IntArray(risk),
         )
 
@@ -153,7 +161,7 @@ class PublishedWorstScenario(Selective, PublishedPart):
     """
 
     type: Literal["worst_scenario"] = "worst_scenario"
-    scenarios: Seq[Seq[str]]
+    scenarios: Seq[Labels]
     risk: IntArray
 
     RISK: ClassVar[bool] = True
@@ -174,6 +182,10 @@ class PublishedWorstScenario(Selective, PublishedPart):
             beyond = np.arange(shape[1]) >= counts[np.asarray(group_of)][:, None]
             if np.any(self.risk.values[beyond]):
                 raise InputError("a value beyond the scenarios of its group", field="risk")
+
+    def extent(self, *, group_of: Sequence[int], groups: int, assets: int) -> Extent:  # noqa: ARG002
+        """A row for each scenario of each group."""
+        return Extent(rows=sum(map(len, self.scenarios)))
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """Candidates: the loss of each group in each of its scenarios."""

@@ -23,7 +23,8 @@ from pydantic import TypeAdapter
 
 from crypto.domain import Domain
 from crypto.field import decode_scalar, r
-from crypto.group import decode_g1, decode_g2, encode_g1, encode_g2, msm, scalar
+from crypto.group import decode_g1, decode_g2, encode_g1, encode_g2, msm
+from crypto.scalars import scalar
 from crypto.srs_files import load
 from crypto.transcript import Transcript
 from crypto.unsafe_srs import insecure_from_tau

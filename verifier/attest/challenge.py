@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from engine.decimals import format_time, parse_time
-from formats import Document, InputError, VerificationError
+from formats import Document, Hexadecimal, InputError, VerificationError
 from verifier.attest.documents import Name
 
 MAX_LIFETIME_SECONDS = 366 * 86_400
+NONCE_BYTES = 32
 
 
 class Challenge(Document):
@@ -25,7 +26,7 @@ class Challenge(Document):
 
     FORMAT: ClassVar[str] = "zkmargin/challenge/v1"
 
-    nonce: str = Field(pattern=r"^[0-9a-f]{64}$")
+    nonce: Annotated[str, Hexadecimal(NONCE_BYTES)]
     audience: Name
     issued: str
     deadline: str
@@ -36,7 +37,7 @@ class Challenge(Document):
         if not 1 <= lifetime_seconds <= MAX_LIFETIME_SECONDS:
             raise InputError("from a second to a year", field="lifetime")
         return cls(
-            nonce=secrets.token_hex(32),
+            nonce=secrets.token_hex(NONCE_BYTES),
             audience=audience,
             issued=format_time(now_ms),
             deadline=format_time(now_ms + 1000 * lifetime_seconds),

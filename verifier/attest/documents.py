@@ -16,11 +16,10 @@ from crypto.keys import Signer
 from crypto.signatures import Signature, aggregated, message_to_sign
 from engine.decimals import parse_time
 from engine.snapshot import Snapshot
-from formats import Document, InputError, Model, Seq
+from formats import Digest, Document, InputError, Model, Seq
 from formats.canonical import canonical_bytes, keccak256
-from verifier.commitments import CommitmentPart, Role
+from verifier.commitments import CommitmentPart, PointHex, Role
 
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Sequence64 = Annotated[int, Field(ge=0, lt=2**63)]
 MAX_SIGNATURES = 64
@@ -114,7 +113,7 @@ class CommitmentPayload(_Payload):
     issued: str
     expires: str
     slot_map: Digest
-    points: Seq[str] = Field(min_length=1, max_length=4096)
+    points: Seq[PointHex] = Field(min_length=1, max_length=4096)
     bits: int = Field(ge=1, le=72)
     srs: Digest
     domain_size: int

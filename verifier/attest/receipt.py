@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from crypto.keys import Signer
 from crypto.signatures import Signature, message_to_sign
 from engine.decimals import parse_time
-from formats import Document, InputError, Model, Seq
+from formats import Digest, Document, Hexadecimal, InputError, Model, Seq
 from formats.canonical import canonical_bytes, keccak256
-from verifier.attest.documents import Digest, Name, Sequence64
+from verifier.attest.documents import Name, Sequence64
 from verifier.commitments import CommitmentPart
 
 
@@ -68,7 +68,7 @@ class ReceiptPayload(Model):
     requirement: str
     limits: Seq[str]
     parts: Seq[ReceiptPart] = Field(min_length=1)
-    context: str = Field(pattern=r"^([0-9a-f]{2})*$")
+    context: Annotated[str, Hexadecimal()]
     trust: Digest | None
     challenge: Digest | None
 

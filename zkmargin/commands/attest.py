@@ -248,12 +248,12 @@ def _write(attestation: Attestation, output: str, as_json: bool) -> None:
             }
         )
         return
-    what = "snapshot" if isinstance(payload, SnapshotPayload) else f"{payload.role} of {payload.account!r}"
+    what = "snapshot"
+    if isinstance(payload, CommitmentPayload):
+        what = f"{payload.role} of {terminal.quoted(payload.account)}"
     err = output == STDIO
     terminal.say(
-        terminal.safe(
-            f"attested: {what}, number {payload.sequence}; signed by {signatures} key{'s' * (signatures > 1)}"
-        ),
+        f"attested: {what}, number {payload.sequence}; signed by {signatures} key{'s' * (signatures > 1)}",
         err=err,
     )
     if isinstance(payload, CommitmentPayload):

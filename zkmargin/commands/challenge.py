@@ -56,7 +56,7 @@ def new_command(audience: str, lifetime: str, ledger_where: str | None, output: 
         terminal.say_json({"output": output, **challenge_facts(challenge)})
         return
     err = output == STDIO
-    terminal.say(f"challenge for {terminal.safe(repr(audience))}, to be answered before {challenge.deadline}", err=err)
+    terminal.say(f"challenge for {terminal.quoted(audience)}, to be answered before {challenge.deadline}", err=err)
     if not err:
         terminal.say(f"next, for the prover: zkmargin prove --challenge {terminal.safe(output)} ...")
 
@@ -82,7 +82,7 @@ def show_command(challenge_path: str, as_json: bool) -> None:
     if as_json:
         terminal.say_json(facts)
         return
-    terminal.say(f"challenge for {terminal.safe(repr(challenge.audience))}: {terminal.safe(state)}")
+    terminal.say(f"challenge for {terminal.quoted(challenge.audience)}: {terminal.safe(state)}")
     terminal.say(f"  issued    {challenge.issued}")
     terminal.say(f"  deadline  {challenge.deadline}")
     terminal.say(f"  digest    {facts['digest']}")

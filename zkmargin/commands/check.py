@@ -102,5 +102,5 @@ def check_lines(snapshot: Snapshot, report: MarginReport, claim: Claim, equation
         f"  to spare over the claim: {money(report.slack(claim) // claim.den)}",
         f"  largest claim that can be proved: {report.largest_claim}",
     ]
-    lines += [f"  {terminal.safe(g.group)}: {money(g.charge)} from {terminal.safe(g.label)}" for g in report.groups]
+    lines += [f"  {terminal.safe(g.group)}: {money(g.charge)} from {terminal.quoted(g.label)}" for g in report.groups]
     return [*lines, f"  all {equations} equations of the circuit hold on this book's integers"]

@@ -243,5 +243,12 @@ def _lines(name: str, value: Any) -> list[str]:
         return [name, *(f"  {line}" for key, item in value.items() for line in _lines(key, item))]
     if isinstance(value, list) and any(isinstance(item, (dict, str)) for item in value) and len(str(value)) > 80:
         return [line for i, item in enumerate(value) for line in _lines(f"{name}[{i}]", item)]
-    shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return [f"{name:<16} {terminal.safe(shown)}"]
+    shown = ", ".join(map(_shown, value)) if isinstance(value, list) else _shown(value)
+    return [f"{name:<16} {shown}"]
+
+
+def _shown(value: object) -> str:
+    """A value of a document: text that is more than one plain word is quoted."""
+    if value is None:
+        return "none"
+    return terminal.word(value) if isinstance(value, str) else str(value)

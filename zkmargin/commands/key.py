@@ -57,7 +57,7 @@ def new_command(
         terminal.say_json({"output": output, "public": public_path, **key_facts(key.public)})
         return
     err = "-" in outputs
-    terminal.say(f"made the {scheme} key {name!r}, fingerprint {key.public.fingerprint}", err=err)
+    terminal.say(f"made the {scheme} key {terminal.quoted(name)}, fingerprint {key.public.fingerprint}", err=err)
     terminal.say(
         f"secret, keep it: {output}    public: {public_path or f'zkmargin key show {output} -o FILE'}", err=err
     )
@@ -83,7 +83,7 @@ def show_command(key_path: str, output: str | None, as_json: bool) -> None:
     if as_json:
         terminal.say_json(key_facts(public))
     elif output != "-":
-        terminal.say(f"{public.scheme} key {terminal.safe(repr(public.name))}")
+        terminal.say(f"{public.scheme} key {terminal.quoted(public.name)}")
         terminal.say(f"  fingerprint  {public.fingerprint}")
         terminal.say(f"  public key   {public.public_key}")
         if public.possession:

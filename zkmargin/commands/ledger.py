@@ -82,9 +82,9 @@ def status(ledger_where: str, due_after: str, as_json: bool) -> None:
     for account in accounts:
         last = account["last"]
         late = f"OVERDUE: older than {due_after}" if account["overdue"] else f"within {due_after}"
-        terminal.say(f"{terminal.safe(account['alias'])}: {account['proofs']} proofs, the last one")
+        terminal.say(f"{terminal.quoted(account['alias'])}: {account['proofs']} proofs, the last one")
         terminal.say(f"  accepted     {last['accepted']}, statement {last['statement']}")
-        terminal.say(f"  snapshot     {terminal.safe(last['snapshot']['name'])}, digest {last['snapshot']['digest']}")
+        terminal.say(f"  snapshot     {terminal.quoted(last['snapshot']['name'])}, digest {last['snapshot']['digest']}")
         terminal.say(f"  age          {account['age_seconds']} s since the snapshot: {late}")
         terminal.say(f"  claim        {last['claim']['words']}")
         for limit in last["limits"]:
@@ -178,8 +178,8 @@ def see(attestation_path: str, trust_path: str, ledger_where: str, as_json: bool
     if as_json:
         terminal.say_json(facts)
         return
-    stream = " ".join(terminal.safe(name) for name in payload.stream)
-    terminal.say(f"seen: number {payload.sequence} of {stream}, signed by {terminal.safe(', '.join(quorum.signers))}")
+    stream = " ".join(map(terminal.word, payload.stream))
+    terminal.say(f"seen: number {payload.sequence} of {stream}, signed by {terminal.listed(quorum.signers)}")
 
 
 def _entry_facts(ledger: Ledger, entry: Entry) -> dict[str, Any]:

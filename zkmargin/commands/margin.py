@@ -26,6 +26,10 @@ from zkmargin.options import Command, json_option, snapshot_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import snapshot_facts
 
+#: Columns whose text is a snapshot's, not ours.
+FREE_TEXT = ("group", "component", "label")
+#: What a formula can begin with, also in full width; tabs and line ends can hide it (OWASP, "CSV injection").
+FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 COLUMNS = ("group", "component", "candidate", "label", "floor", "profit", "binding")
 
 
@@ -150,9 +154,19 @@ def margin_facts(
 
 
 def array_csv(rows: Sequence[ArrayRow]) -> bytes:
-    """The array as CSV (RFC 4180) with a header; amounts are exact decimals of the quote currency."""
+    """The array as CSV (RFC 4180) with a header; amounts are exact decimals of the quote currency.
+
+    A name or label that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    writer.writerows(row.model_dump(mode="json") for row in rows)
+    for row in rows:
+        cells = row.model_dump(mode="json")
+        writer.writerow(cells | {name: no_formula(cells[name]) for name in FREE_TEXT})
     return text.getvalue().encode()
+
+
+def no_formula(text: str) -> str:
+    """Text for a cell of a spreadsheet: with an apostrophe in front where it could begin a formula."""
+    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text

@@ -98,11 +98,11 @@ def check_command(path: str, market_path: str | None, as_json: bool) -> None:
         facts |= {"approximate": policy.approximate, "components": [part.type for part in policy.components]}
         terminal.say_json(facts | {"layouts": layouts})
         return
-    terminal.say(f"{terminal.safe(path)}: policy {policy.name} version {terminal.safe(policy.version)} is valid")
+    terminal.say(f"{terminal.safe(path)}: policy {policy.name} version {terminal.word(policy.version)} is valid")
     terminal.say(f"  digest      {policy.digest().hex()}")
     terminal.say(f"  components  {', '.join(part.type for part in policy.components)}")
     if policy.approximate:
-        terminal.say(f"  approximate {terminal.safe(policy.approximation)}")
+        terminal.say(f"  approximate {terminal.quoted(policy.approximation)}")
     for name, layout in (layouts or {}).items():
         terminal.say(f"  {name}: {layout['equations']} equations, a proof has {layout['proof_bytes']} bytes")
 

@@ -156,8 +156,8 @@ def check_command(
         terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
         terminal.say(f"gives the digest {digest}")
         if signed is not None:
-            signers = ", ".join(signed.signers)
-            terminal.say(terminal.safe(f"number {signed.payload.sequence} of {signed.rule!r}, signed by {signers}"))
+            number, rule = signed.payload.sequence, terminal.quoted(signed.rule)
+            terminal.say(f"number {number} of {rule}, signed by {terminal.listed(signed.signers)}")
 
 
 def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str]) -> AttestedSnapshot:

@@ -173,7 +173,7 @@ def say_step(
         return
     err = output == STDIO
     for part in parts:
-        terminal.say(f"{done} the {part['role']} of {terminal.safe(part['alias'])!r}", err=err)
+        terminal.say(f"{done} the {part['role']} of {terminal.quoted(part['alias'])}", err=err)
     terminal.say(terminal.safe(words), err=err)
     if not err:
         terminal.say(terminal.safe(f"public: {output}, of no authority before it is attested again"))

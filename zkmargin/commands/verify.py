@@ -31,6 +31,7 @@ from zkmargin.options import (
     parse_limits,
     passphrase_option,
     snapshot_option,
+    workers_option,
 )
 from zkmargin.words import not_guaranteed_lines, statement_facts, statement_lines
 
@@ -91,6 +92,7 @@ COMMITMENT_FIELDS = ("commitment", "positions part", "collateral part")
     metavar="RECEIPT",
     help="Repeat an acceptance: the receipt's time is the clock, and everything must come out as in the receipt.",
 )
+@workers_option
 @json_option
 def command(
     proof_paths: tuple[str, ...],
@@ -109,6 +111,7 @@ def command(
     key_path: str | None,
     passphrase_path: str | None,
     rerun_path: str | None,
+    workers: int,
     as_json: bool,
 ) -> None:
     """Verify PROOF against your own snapshot, commitments, claim and context, and say what was proved.
@@ -152,7 +155,7 @@ def command(
         raise error.located(file=commitment_paths[0] if len(commitments) == 1 else None) from None
     if len(proof_paths) > 1:
         batch = [Entry(path, statement, snapshot) for path in proof_paths]
-        verify_entries(batch, max_age=seconds_allowed, now_ms=now_ms, as_json=as_json)
+        verify_entries(batch, max_age=seconds_allowed, now_ms=now_ms, workers=workers, as_json=as_json)
         return
     (proof_path,) = proof_paths
     try:
@@ -190,7 +193,7 @@ def command(
         "max_age_seconds": seconds_allowed,
         "receipt": receipt_path,
         "ledger": None if ledger is None else ledger.name,
-        **statement_facts(statement, snapshot, acceptance),
+        **statement_facts(statement, snapshot, acceptance, recorded=ledger is not None),
     }
     if as_json:
         terminal.say_json(facts)

@@ -16,7 +16,7 @@ from formats.files import STDIO
 from verifier import Commitment, Statement
 from zkmargin.batch import Entry, verify_entries
 from zkmargin.files import blamed_on, load
-from zkmargin.options import Command, json_option, parse_age, parse_claim, parse_context, parse_limits
+from zkmargin.options import Command, json_option, parse_age, parse_claim, parse_context, parse_limits, workers_option
 
 MAX_PROOFS = 4096
 
@@ -49,12 +49,14 @@ class BatchList(Document):
     examples=[
         "zkmargin verify-batch list.json",
         "zkmargin verify-batch list.json --max-age 10m --json",
+        "zkmargin verify-batch list.json --workers 8     # a thousand proofs on eight cores",
     ],
 )
 @click.argument("list_path", metavar="LIST")
 @click.option("--max-age", metavar="AGE", help="Reject a snapshot older than 90s, 10m, 2h, 1d, or from the future.")
+@workers_option
 @json_option
-def command(list_path: str, max_age: str | None, as_json: bool) -> None:
+def command(list_path: str, max_age: str | None, workers: int, as_json: bool) -> None:
     """Verify the proofs of LIST, each against its own statement, with one pairing check. All are accepted or none.
 
     LIST is a JSON file {"format": "zkmargin/batch/v1", "proofs": [{"proof": "a.bin", "snapshot": "s.json",
@@ -73,7 +75,7 @@ def command(list_path: str, max_age: str | None, as_json: bool) -> None:
             snapshot = snapshots[path] if path in snapshots else load(Snapshot, path)
             snapshots[path] = snapshot
             entries.append(Entry(str(folder / item.proof), _statement(item, snapshot, folder), snapshot))
-    verify_entries(entries, max_age=seconds, now_ms=time.time_ns() // 1_000_000, as_json=as_json)
+    verify_entries(entries, max_age=seconds, now_ms=time.time_ns() // 1_000_000, workers=workers, as_json=as_json)
 
 
 def _statement(item: BatchItem, snapshot: Snapshot, folder: Path) -> Statement:

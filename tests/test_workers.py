@@ -1,0 +1,138 @@
+"""Batches on several processes: the same answers as on one, whatever happens to the others (catalogue item 38)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from py_arkworks_bls12381 import G1Point
+
+from crypto.group import decode_g1, encode_g1
+from crypto.unsafe_srs import insecure_from_tau
+from engine.snapshot import Snapshot
+from formats import InputError, ProofFormatError, VerificationError
+from verifier import Statement, Workers, verify_batch, workers
+from verifier.proof import decode_proof, encode_proof
+from verifier.verify import fresh_weights
+
+Items = list[tuple[Statement, bytes]]
+
+
+@pytest.fixture(scope="module")
+def given(golden: ModuleType) -> tuple[list[Snapshot], Items]:
+    """Statements about two snapshots, with limits and contexts among them."""
+    chosen = golden.GOLDEN
+    return [g.snapshot() for g in chosen], [(g.statement(), g.proof()) for g in chosen]
+
+
+@pytest.fixture(scope="module")
+def running(given: Any) -> Iterator[Workers]:
+    with Workers(given[0], 2) as started:
+        yield started
+
+
+def shifted(item: tuple[Statement, bytes]) -> tuple[Statement, bytes]:
+    statement, data = item
+    proof = decode_proof(data, statement.circuit.shape, statement.srs.digest)
+    W = encode_g1(decode_g1(proof.message5.W) + G1Point())
+    return statement, encode_proof(replace(proof, message5=replace(proof.message5, W=W)), statement.srs.digest)
+
+
+def test_the_same_answers_as_one_process(given: Any, running: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, items = given
+    one = verify_batch(items)
+    monkeypatch.setattr(workers, "verify_batch", lambda _: pytest.fail("the workers did not answer"))
+    assert running.verify_batch(items) == one
+    assert running.verify_batch(items[::-1]) == one[::-1]
+    assert running.verify_batch(items[:1]) == one[:1]
+
+
+def test_a_bad_proof_is_named_whoever_reads_it(given: Any, running: Workers) -> None:
+    _, items = given
+    for bad in range(3):
+        batch = [shifted(item) if i == bad else item for i, item in enumerate(items[:3])]
+        with pytest.raises(VerificationError, match=f"^proof {bad + 1} of 3 does not prove its statement$"):
+            running.verify_batch(batch)
+        batch = [(s, data[:-1] if i == bad else data) for i, (s, data) in enumerate(items[:3])]
+        with pytest.raises(ProofFormatError, match=rf"^proof {bad + 1} of 3: \d+ bytes where"):
+            running.verify_batch(batch)
+    with pytest.raises(InputError, match="an empty batch proves nothing"):
+        running.verify_batch([])
+    assert len(running.verify_batch(items)) == len(items)
+
+
+def test_shares_are_weighted(given: Any, running: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of two shares that cancel would pass if each share had fixed weights."""
+    seen: list[Sequence[int]] = []
+
+    def spy(count: int) -> list[int]:
+        seen.append(fresh_weights(count))
+        return list(seen[-1])
+
+    monkeypatch.setattr(workers, "fresh_weights", spy)
+    _, items = given
+    running.verify_batch(items)
+    running.verify_batch(items)
+    assert len({w for weights in seen for w in weights}) == 2 * len(items[::2])
+
+
+def test_other_statements_than_announced(given: Any) -> None:
+    snapshots, items = given
+    with Workers(snapshots[:1], 1) as alone:
+        known = [item for item in items if item[0].snapshot_digest == snapshots[0].digest()]
+        assert len(alone.verify_batch(known)) == len(known)
+        with pytest.raises(InputError, match="started without this statement's snapshot"):
+            alone.verify_batch(items)
+
+
+def test_another_setup_is_verified_here(given: Any, running: Workers) -> None:
+    statement, data = given[1][0]
+    with pytest.raises(ProofFormatError, match="made for another structured reference string"):
+        running.verify_batch([(replace(statement, srs=insecure_from_tau(7, 32)), data)])
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_at_least_one_process(given: Any, count: int) -> None:
+    with pytest.raises(InputError, match=r"^workers: at least 1$"):
+        Workers(given[0], count)
+
+
+def test_a_worker_that_dies_or_babbles_does_not_matter(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots, items = given
+    expected = verify_batch(items)
+    with Workers(snapshots, 2) as broken:
+        real = workers._read
+        share = len(items) // 2
+        for answer in (b"", b"x", bytes(96 + 32 * share), encode_g1(G1Point()) * 2 + bytes(32 * share)):
+
+            def babble(process: Any, answer: bytes = answer) -> bytes:
+                real(process)
+                return answer
+
+            monkeypatch.setattr(workers, "_read", babble)
+            assert broken.verify_batch(items) == expected
+            with pytest.raises(VerificationError, match="proof 1 of"):
+                broken.verify_batch([shifted(items[0]), *items[1:]])
+        monkeypatch.setattr(workers, "_read", real)
+        broken._processes[0].kill()
+        broken._processes[0].wait()
+        assert broken.verify_batch(items) == expected
+        with pytest.raises(VerificationError, match="proof 2 of"):
+            broken.verify_batch([items[0], shifted(items[1]), *items[2:]])
+
+
+def test_modules_of_the_current_folder_are_not_imported(
+    given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "verify_batch", lambda _: pytest.fail("the worker did not start"))
+    snapshots, items = given
+    with Workers(snapshots, 2) as started:
+        assert len(started.verify_batch(items)) == len(items)
+        processes = started._processes
+    assert [process.poll() for process in processes] == [-9]
