@@ -385,7 +385,7 @@ def loose(circuit: Circuit) -> Circuit:
 def main(arguments: list[str]) -> int:
     """Write, or compare with ``--check``."""
     files = make_all()
-    there = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    there = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.is_file()}
     changed = sorted(name for name in {*files, *there} if files.get(name) != there.get(name))
     if arguments == ["--check"]:
         sys.stdout.write(

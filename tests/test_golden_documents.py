@@ -1,0 +1,574 @@
+"""Golden documents of format version 1: read as they were written, bound as they were, refused when changed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from circuits import build_circuit
+from crypto.commitment import commit_values
+from crypto.domain import Domain
+from crypto.group import encode_g1
+from crypto.keys import PublicKey, SecretKey
+from crypto.srs import embedded
+from engine.book import Book, to_lots
+from engine.fills import fills_to_lots
+from engine.limits import Limit
+from engine.margin import Claim
+from engine.risk_arrays import build_snapshot_from_arrays
+from engine.snapshot import build_snapshot, check_snapshot
+from formats import Document, InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
+from prover import Opening
+from prover.update import migrate_opening
+from verifier import Commitment, Statement
+from verifier.attest import Acceptance, Attestation, Challenge, Receipt, SnapshotPayload, Trust, accept
+from verifier.updates import apply_migration, apply_update
+from zkmargin.commands.ledger import export
+from zkmargin.commands.verify_batch import command as verify_batch
+from zkmargin.ledger import Ledger
+
+FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
+#: keccak-256 of every golden document, name by name. A change here is a change of format version 1: there is none.
+PINNED = "3deff663742d3805418453356c45b55814a840ae2777ac7783a357ac94b38927"
+NAMES = sorted(path.name for path in FOLDER.glob("*.*.json"))
+
+
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("golden_documents", Path(__file__).with_name("golden_documents.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def digests() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / "digests.json").read_bytes())
+    return found
+
+
+def value_of(name: str) -> Any:
+    return json.loads((FOLDER / name).read_bytes())
+
+
+def refusal(kind: type[Document], value: Any, name: str) -> str:
+    """The one line that a changed document is refused with."""
+    with pytest.raises(InputError) as caught:
+        kind.parse(value if isinstance(value, (str, bytes)) else json.dumps(value), file=name)
+    message = caught.value.message
+    assert message.startswith(name)
+    assert "\n" not in message
+    return message
+
+
+# Every document
+
+
+def test_the_golden_documents_are_the_pinned_ones() -> None:
+    listing = "".join(f"{keccak256(path.read_bytes()).hex()}  {path.name}\n" for path in sorted(FOLDER.iterdir()))
+    assert keccak256(listing.encode()).hex() == PINNED, listing
+
+
+def test_the_generator_makes_the_same_bytes() -> None:
+    tests = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": str(tests.parent)}
+    run = subprocess.run(
+        [sys.executable, tests / "golden_documents.py", "--check"],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_kind_of_document_has_a_golden_file(made: ModuleType) -> None:
+    def all_kinds(base: type[Document]) -> Iterator[type[Document]]:
+        for kind in base.__subclasses__():
+            yield kind
+            yield from all_kinds(kind)
+
+    ours = {"circuits", "crypto", "engine", "formats", "prover", "verifier", "zkmargin"}
+    assert {kind for kind in all_kinds(Document) if kind.__module__.split(".")[0] in ours} == set(made.KINDS.values())
+    assert {made.kind_of(name) for name in NAMES} == set(made.KINDS.values())
+    for name, kind in made.KINDS.items():
+        assert f"zkmargin/{name}/v1" == kind.FORMAT
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_read_and_written_as_it_is(made: ModuleType, digests: Any, name: str) -> None:
+    document = made.read(name)
+    assert document.to_bytes() == (FOLDER / name).read_bytes()
+    found = digests[name]
+    assert (document.FORMAT, document.digest().hex()) == (found["format"], found["digest"])
+    assert keccak256(document.canonical()).hex() == found["digest"]
+    if isinstance(document, Attestation):
+        assert document.payload.digest.hex() == found["payload"]
+    if isinstance(document, Challenge):
+        assert document.context.decode("ascii") == found["context"] == f"zkmargin/challenge/v1 {found['digest']}"
+    if isinstance(document, PublicKey):
+        assert document.fingerprint == found["fingerprint"]
+    if isinstance(document, Receipt):
+        assert document.payload.statement == found["statement"]
+    for requirement, digest in found.get("circuits", {}).items():
+        assert build_circuit(document, Claim(requirement=requirement)).digest.hex() == digest
+
+
+def test_nothing_else_is_in_the_list_of_digests(digests: Any) -> None:
+    others = {"digests.json", "texts.json", "ledger.sql", "ledger-export.json"}
+    assert set(digests) == {path.name for path in FOLDER.iterdir()} - others
+    for name in ("answer.proof", "plain.proof"):
+        assert keccak256((FOLDER / name).read_bytes()).hex() == digests[name]["keccak256"]
+
+
+def turned(value: Any) -> Any:
+    """The same value with the keys of every object in another order."""
+    if isinstance(value, dict):
+        return {key: turned(item) for key, item in reversed(value.items())}
+    return [turned(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_keys_does_not_matter_and_everything_else_does(made: ModuleType, digests: Any, name: str) -> None:
+    kind, value = made.kind_of(name), value_of(name)
+    assert kind.parse(json.dumps(turned(value), indent=3)).digest().hex() == digests[name]["digest"]
+    form = kind.FORMAT
+    assert f'is another version: this program reads "{form}"' in refusal(
+        kind, value | {"format": f"{form[:-1]}2"}, name
+    )
+    assert f'expected "{form}"' in refusal(kind, value | {"format": "zkmargin/other/v1"}, name)
+    assert 'no "format" line' in refusal(kind, {k: v for k, v in value.items() if k != "format"}, name)
+    text = (FOLDER / name).read_text("utf-8")
+    assert "the key appears twice" in refusal(kind, text.replace("{", '{\n "format": "x",', 1), name)
+    for damaged in (text[:-3], "\ufeff" + text, f"[{text}]", text + text):
+        refusal(kind, damaged, name)
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value inside a document, by its path."""
+    yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, (*path, key))
+
+
+def replaced(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
+    """The document with one value replaced."""
+    if not path:
+        return new
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_keys_are_refused_at_every_depth(made: ModuleType, name: str) -> None:
+    kind, value = made.kind_of(name), value_of(name)
+    seen: set[tuple[str | int, ...]] = set()
+    for path, item in places(value):
+        # one of each place is enough: a list's elements are alike
+        pattern = tuple("*" if isinstance(key, int) else key for key in path)
+        if not isinstance(item, dict) or pattern in seen:
+            continue
+        seen.add(pattern)
+        refusal(kind, replaced(value, path, item | {"unknown": None}), name)
+    assert "unknown: unknown key" in refusal(kind, value | {"unknown": 1}, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_29_one_text_for_one_point_key_signature_and_digest(made: ModuleType, name: str) -> None:
+    """A second spelling would be a second part, signer or challenge. Refused in one line that names the field."""
+    kind, value = made.kind_of(name), value_of(name)
+    for path, text in places(value):
+        if not isinstance(text, str) or not re.fullmatch(r"[0-9a-f]{24,}", text):
+            continue
+        field = next(str(key) for key in reversed(path) if isinstance(key, str))
+        for other in (text.upper(), f" {text[1:]}", f"{text}\n", f"0x{text[2:]}", text[:-2], f"{text}00", ""):
+            if other == text or (field == "context" and re.fullmatch("([0-9a-f]{2})*", other)):
+                continue  # digits only; a context has any length
+            message = refusal(kind, replaced(value, path, other), name)
+            assert field in message or "not base64" in message or field == "keccak256"
+            assert not kind.SECRET or len(other) < 20 or other not in message
+    spelled = [path for path, text in places(value) if isinstance(text, str) and len(text) > 60 and text.isalnum()]
+    assert spelled or kind.FORMAT.split("/")[1] in {"market", "policy", "book", "fills", "batch", "risk-arrays"}
+
+
+# What they say together
+
+
+def test_the_snapshots_follow_from_their_markets_and_policies(made: ModuleType) -> None:
+    market, policy, snapshot = (made.read(f"golden.{kind}.json") for kind in ("market", "policy", "snapshot"))
+    check_snapshot(snapshot, market)
+    for name, of, under in (
+        ("golden", market, policy),
+        ("every-component", market, made.read("every-component.policy.json")),
+        ("next", made.read("next.market.json"), policy),
+    ):
+        assert build_snapshot(of, under).to_bytes() == (FOLDER / f"{name}.snapshot.json").read_bytes()
+    arrays = made.read("golden.risk-arrays.json")
+    with pytest.raises(InputError, match="revalues contracts"):
+        build_snapshot_from_arrays(arrays, policy)
+
+
+def test_every_component_is_in_a_golden_policy(made: ModuleType) -> None:
+    from typing import get_args
+
+    from engine.components import PolicyComponent, PublishedComponent
+
+    policy, snapshot = made.read("every-component.policy.json"), made.read("every-component.snapshot.json")
+    assert {type(part) for part in policy.components} == set(get_args(get_args(PolicyComponent)[0]))
+    assert {type(part) for part in snapshot.components} == set(get_args(get_args(PublishedComponent)[0]))
+
+
+def test_openings_open_their_commitments(made: ModuleType) -> None:
+    steps = {
+        "holder": ("golden.snapshot.json", "golden"),
+        "updated": ("golden.snapshot.json", "updated"),
+        "migrated": ("next.snapshot.json", "migrated"),
+    }
+    for name, (snapshot_name, public) in steps.items():
+        opening: Opening = made.read(f"{name}.opening.json")
+        snapshot, commitment = made.read(snapshot_name), made.read(f"{public}.commitment.json")
+        lots = to_lots(made.read(f"{name}.book.json"), snapshot)
+        assert opening.commitment() == commitment
+        n = snapshot.layout.domain_size
+        for part in opening.parts:
+            column = [0] * n
+            column[: len(getattr(lots, part.role))] = getattr(lots, part.role)
+            (blinder,) = part.scalars()
+            point = encode_g1(commit_values(embedded(), Domain.of(n), column, blinder))
+            assert (point.hex(),) == part.points
+
+
+def test_the_attesting_party_gets_the_golden_commitments(made: ModuleType) -> None:
+    snapshot, later = made.read("golden.snapshot.json"), made.read("next.snapshot.json")
+    fills = fills_to_lots(made.read("holder.fills.json"), snapshot)
+    book = to_lots(made.read("holder.book.json"), snapshot)
+    start, update = made.read("golden.commitment.json"), made.read("holder.update.json")
+    first = apply_update(snapshot, start, book, fills, update)
+    assert first.commitment == made.read("updated.commitment.json")
+    assert first.book == to_lots(made.read("updated.book.json"), snapshot)
+    second = apply_migration(snapshot, later, first.commitment, first.book, made.read("holder.migration.json"))
+    assert second.commitment == made.read("migrated.commitment.json")
+    assert second.book == to_lots(made.read("migrated.book.json"), later)
+    # one byte of a secret number, or one point of it, leads elsewhere
+    for name, field in (("holder.update.json", "increments"), ("holder.migration.json", "blinders")):
+        value = value_of(name)
+        text = value["parts"][0][field][0]
+        changed = replaced(value, ("parts", 0, field, 0), text[:-1] + ("0" if text[-1] != "0" else "1"))
+        bent = made.kind_of(name).parse(json.dumps(changed))
+
+        def apply(bent: Any = bent, field: str = field) -> None:
+            if field == "increments":
+                apply_update(snapshot, start, book, fills, bent)
+            else:
+                apply_migration(snapshot, later, first.commitment, first.book, bent)
+
+        with pytest.raises(VerificationError, match=r"leads to another commitment|moved another book"):
+            apply()
+        point = replaced(value, ("parts", 0, field, 0), value["parts"][0]["after"][0])
+        assert "a point where a number must be" in refusal(made.kind_of(name), point, name)
+
+
+def test_a_book_that_does_not_fit_is_refused_without_its_numbers(made: ModuleType) -> None:
+    snapshot = made.read("golden.snapshot.json")
+    wrong = ({"positions": {"XRP": "1.23"}}, {"positions": {"ETH": "1.23456"}}, {"collateral": {"BTC": "-1.23"}})
+    for changes in wrong:
+        with pytest.raises(InputError) as caught:
+            to_lots(Book.model_validate(changes), snapshot)
+        assert "1.23" not in caught.value.message
+    later, opening = made.read("next.snapshot.json"), made.read("holder.opening.json")
+    lots = to_lots(made.read("holder.book.json"), snapshot)
+    with pytest.raises(InputError, match="open, and not in the next snapshot"):
+        migrate_opening(snapshot, later, lots, opening)
+
+
+# Keys and signatures
+
+
+@pytest.mark.parametrize("party", ["oracle-1", "oracle-3"])
+def test_the_keys_open_with_their_passphrase(made: ModuleType, party: str) -> None:
+    key, public = made.read(f"{party}.key.json"), made.read(f"{party}.public-key.json")
+    assert key.public == public
+    signer = key.unlock(made.PASSPHRASE)
+    attestation = made.read("snapshot.attestation.json")
+    # both schemes sign deterministically
+    assert signer.sign(attestation.message) in attestation.signatures
+    with pytest.raises(InputError, match="wrong passphrase"):
+        key.unlock(made.PASSPHRASE.upper())
+    value = value_of(f"{party}.key.json")
+    for path in (("ciphertext",), ("nonce",), ("kdf", "salt")):
+        text = str(value[path[0]] if len(path) == 1 else value[path[0]][path[1]])
+        changed = replaced(value, path, ("1" if text[0] == "0" else "0") + text[1:])
+        with pytest.raises(InputError, match="wrong passphrase, or the file was altered"):
+            SecretKey.parse(json.dumps(changed)).unlock(made.PASSPHRASE)
+    renamed = replaced(value, ("public", "name"), "oracle 9")
+    with pytest.raises(InputError, match="the file was altered"):
+        SecretKey.parse(json.dumps(renamed)).unlock(made.PASSPHRASE)
+
+
+def test_a_proof_of_possession_is_of_its_key(made: ModuleType) -> None:
+    value, trust = value_of("oracle-1.public-key.json"), made.read("golden.trust.json")
+    other = next(key for key in trust.keys if key.name == "oracle 2")
+    assert "not this key's" in refusal(PublicKey, value | {"possession": other.possession}, "k.json")
+    assert "a bls key needs one" in refusal(PublicKey, value | {"possession": None}, "k.json")
+    assert "is there twice" in refusal(
+        Trust,
+        replaced(value_of("golden.trust.json"), ("keys", 1), value | {"name": "oracle 2"}),
+        "golden.trust.json",
+    )
+
+
+QUORUMS = {
+    "snapshot": ("oracle 1", "oracle 3"),
+    "aggregate": ("oracle 1", "oracle 2"),
+    "positions": ("venue",),
+    "collateral": ("custodian",),
+}
+
+
+@pytest.mark.parametrize("name", QUORUMS)
+def test_the_signatures_count(made: ModuleType, name: str) -> None:
+    trust, attestation = made.read("golden.trust.json"), made.read(f"{name}.attestation.json")
+    assert trust.quorum(attestation).signers == QUORUMS[name]
+    for signature in attestation.signatures:
+        assert signature.verifies(attestation.message)
+    value = value_of(f"{name}.attestation.json")
+    edited = Attestation.parse(json.dumps(replaced(value, ("payload", "sequence"), 9)))
+    with pytest.raises(VerificationError, match="does not verify"):
+        trust.quorum(edited)
+    text = value["signatures"][0]["signature"]
+    other = replaced(value, ("signatures", 0, "signature"), text[:-1] + ("0" if text[-1] != "0" else "1"))
+    with pytest.raises(VerificationError, match="does not verify"):
+        trust.quorum(Attestation.parse(json.dumps(other)))
+    twice = {**value, "signatures": value["signatures"][:1] * 2}
+    once = {**value, "signatures": value["signatures"][:1]}
+    counted = [
+        trust.model_copy(update={"snapshots": (trust.snapshots[0].model_copy(update={"threshold": 1}),)})
+        .quorum(Attestation.parse(json.dumps(item)))
+        .signers
+        for item in (twice, once)
+    ]
+    assert counted[0] == counted[1]
+
+
+def test_what_nobody_signed_counts_for_nothing(made: ModuleType) -> None:
+    with pytest.raises(VerificationError, match="not signed by anyone"):
+        made.read("golden.trust.json").quorum(made.read("unsigned.attestation.json"))
+
+
+def test_the_attestations_are_of_the_other_documents(made: ModuleType) -> None:
+    snapshot, commitment = made.read("golden.snapshot.json"), made.read("golden.commitment.json")
+    payload = made.read("snapshot.attestation.json").payload
+    assert payload == SnapshotPayload.of(snapshot, series="main", sequence=7)
+    assert payload == made.read("aggregate.attestation.json").payload == made.read("unsigned.attestation.json").payload
+    for part in commitment.parts:
+        assert made.read(f"{part.role}.attestation.json").payload.commitment_part == part
+
+
+# Acceptance, receipts, batches
+
+
+def accepted(made: ModuleType, *, proof: bytes | None = None, **changes: Any) -> Acceptance:
+    """The golden proof accepted again, at the time of its receipt."""
+    snapshot: Any = made.read("golden.snapshot.json")
+    challenge = changes.get("challenge", made.read("answered.challenge.json"))
+    statement = Statement.of(
+        snapshot, [made.read("golden.commitment.json")], made.CLAIM, context=challenge.context, limits=made.LIMITS
+    )
+    return accept(
+        statement,
+        snapshot,
+        (FOLDER / "answer.proof").read_bytes() if proof is None else proof,
+        now_ms=made.NOW,
+        trust=changes.get("trust", made.read("golden.trust.json")),
+        attestations=[made.read(f"{name}.attestation.json") for name in changes.get("by", QUORUMS_GIVEN)],
+        challenge=challenge,
+    )
+
+
+QUORUMS_GIVEN = ("snapshot", "positions", "collateral")
+
+
+def test_the_signed_receipt_is_had_again(made: ModuleType) -> None:
+    receipt: Receipt = made.read("signed.receipt.json")
+    again = accepted(made).receipt(software=receipt.payload.software)
+    assert again.payload == receipt.payload
+    assert receipt.differences(again) == ()
+    (signature,) = receipt.signatures
+    desk = next(key for key in made.read("golden.trust.json").keys if key.name == made.DESK)
+    assert signature.public_keys == (desk.public_key,)
+    assert signature.verifies(receipt.message)
+    for field, value in (("verifier", "somebody"), ("requirement", "maintenance"), ("ratio", "5/3")):
+        edited = receipt.model_copy(update={"payload": receipt.payload.model_copy(update={field: value})})
+        assert not signature.verifies(edited.message)
+        assert receipt.differences(edited) == (field,)
+    by_others = accepted(made, by=("aggregate", "positions", "collateral")).receipt(software="x")
+    assert receipt.differences(by_others) == ("snapshot",)
+
+
+def test_the_plain_receipt_is_had_again(made: ModuleType) -> None:
+    receipt = made.read("plain.receipt.json")
+    snapshot = made.read("golden.snapshot.json")
+    statement = Statement.of(snapshot, [made.read("golden.commitment.json")], Claim(), context=made.CONTEXT)
+    again = accept(statement, snapshot, (FOLDER / "plain.proof").read_bytes(), now_ms=made.NOW + 1)
+    assert again.receipt(software=receipt.payload.software) == receipt
+
+
+def test_another_challenge_trust_or_proof_is_refused(made: ModuleType) -> None:
+    with pytest.raises(VerificationError) as caught:
+        accepted(made, challenge=made.read("open.challenge.json"))
+    assert caught.value.check == "pairing"
+    stranger = made.read("golden.trust.json").model_copy(update={"verifier": "another desk"})
+    with pytest.raises(VerificationError, match="addressed to"):
+        accepted(made, trust=stranger)
+    with pytest.raises(VerificationError, match="not signed by anyone"):
+        accepted(made, by=("unsigned", "positions", "collateral"))
+    proof = bytearray((FOLDER / "answer.proof").read_bytes())
+    proof[-200] ^= 1
+    with pytest.raises((ProofFormatError, VerificationError)):
+        accepted(made, proof=bytes(proof))
+
+
+def test_the_batch_verifies(made: ModuleType, tmp_path: Path) -> None:
+    run = CliRunner().invoke(verify_batch, [str(FOLDER / "golden.batch.json"), "--json"])
+    assert run.exit_code == 0, run.output
+    (item,) = made.read("golden.batch.json").proofs
+    lying = item.model_dump(mode="json") | {"context": "to: Borse"}
+    lying |= {key: str(FOLDER / lying[key]) for key in ("proof", "snapshot")}
+    lying["commitments"] = [str(FOLDER / path) for path in lying["commitments"]]
+    changed = tmp_path / "list.json"
+    changed.write_text(json.dumps({"format": "zkmargin/batch/v1", "proofs": [lying]}), "utf-8")
+    assert isinstance(CliRunner().invoke(verify_batch, [str(changed)]).exception, ZkMarginError)
+
+
+def test_claims_and_limits_are_read_as_they_were(made: ModuleType) -> None:
+    texts = json.loads((FOLDER / "texts.json").read_bytes())
+    for text, canonical in texts["claims"].items():
+        claim = Claim.parse(text)
+        assert f"{claim.num}/{claim.den}" == canonical
+        assert Claim.parse(canonical) == claim
+    for text, canonical in texts["limits"].items():
+        assert str(Limit.parse(text)) == canonical
+        assert Limit.parse(canonical) == Limit.parse(text)
+    for text in texts["not claims"]:
+        with pytest.raises(InputError):
+            Claim.parse(text)
+    for text in texts["not limits"]:
+        with pytest.raises(InputError):
+            Limit.parse(text)
+    assert made.texts() == texts
+
+
+# The ledger
+
+
+@pytest.fixture
+def ledger_file(tmp_path: Path) -> Path:
+    """The golden ledger as a file."""
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((FOLDER / "ledger.sql").read_text("utf-8"))
+    return path
+
+
+def test_the_golden_ledger_is_read_and_verifies(made: ModuleType, ledger_file: Path) -> None:
+    with Ledger(ledger_file) as ledger:
+        entries = list(ledger.entries())
+        receipts = [made.read("signed.receipt.json"), made.read("plain.receipt.json")]
+        assert [entry.statement for entry in entries] == [receipt.payload.statement for receipt in receipts]
+        assert [ledger.check(entry).statement_digest.hex() for entry in entries] == [e.statement for e in entries]
+        assert ledger.document(Receipt, str(entries[0].receipt)) == receipts[0]
+        assert entries[0].limits == made.LIMITS
+        assert entries[1].context == made.CONTEXT
+        assert [entry.attestations for entry in entries[1:]] == [()]
+        assert ledger.open_challenges() == [made.read("open.challenge.json")]
+        assert ledger.challenge_used(made.read("answered.challenge.json").digest())
+        assert [(account.alias, account.proofs) for account in ledger.accounts()] == [(made.ACCOUNT, 2)]
+        assert ledger.counts() == {"proofs": 2, "documents": 9, "streams": 3, "challenges": 2}
+        seen = ledger.newest(("snapshot", "main"))
+        assert seen == (7, made.read("snapshot.attestation.json").payload.digest.hex())
+
+
+def test_the_golden_ledger_goes_on(made: ModuleType, ledger_file: Path) -> None:
+    with Ledger(ledger_file) as ledger:
+        with pytest.raises(VerificationError, match="replay"):
+            ledger.record(accepted(made))
+        trust, first = made.read("golden.trust.json"), made.read("snapshot.attestation.json")
+        newer = first.model_copy(update={"payload": first.payload.model_copy(update={"sequence": 8}), "signatures": ()})
+        for party in ("oracle-1", "oracle-3"):
+            newer = newer.signed(made.read(f"{party}.key.json").unlock(made.PASSPHRASE))
+        assert ledger.see(newer, trust).signers == QUORUMS["snapshot"]
+        with pytest.raises(VerificationError, match="superseded"):
+            ledger.see(first, trust)
+
+
+def test_the_export_is_the_golden_one(made: ModuleType, ledger_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = CliRunner().invoke(export, [str(out), "--ledger", str(ledger_file)])
+    assert run.exit_code == 0, run.output
+    index = (FOLDER / "ledger-export.json").read_bytes()
+    assert (out / "index.json").read_bytes() == index
+    value = json.loads(index)
+    assert value["format"] == "zkmargin/ledger-export/v1"
+    files = value["proofs"][0]["files"]
+    same = {
+        "proof": "answer.proof",
+        "snapshot": "golden.snapshot.json",
+        "commitment": "golden.commitment.json",
+        "trust": "golden.trust.json",
+        "challenge": "answered.challenge.json",
+        "receipt": "signed.receipt.json",
+    }
+    for key, name in same.items():
+        if key == "commitment":  # a ledger keeps the statement's parts, in its order
+            continue
+        assert (out / files[key]).read_bytes() == (FOLDER / name).read_bytes()
+    kept = Commitment.parse((out / files["commitment"]).read_bytes())
+    assert set(kept.parts) == set(made.read("golden.commitment.json").parts)
+
+
+def test_a_new_ledger_has_the_golden_schema(made: ModuleType, ledger_file: Path, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "new.db"):
+        pass
+    schemas = []
+    for path in (ledger_file, tmp_path / "new.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            lines = made.sql(connection).splitlines()
+            schemas.append([line for line in lines if line.startswith("CREATE") or '"meta"' in line])
+    assert schemas[0] == schemas[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("UPDATE meta SET value = 'zkmargin/ledger/v2'", "no ledger of this version"),
+        ("UPDATE proofs SET proof = zeroblob(100)", "not a zkmargin proof"),
+        ("UPDATE proofs SET context = x'00'", "statement"),
+        ("UPDATE proofs SET num = 1", "statement"),
+        (
+            "UPDATE documents SET body = CAST(replace(body, 'golden', 'g0lden') AS BLOB)",
+            "damaged",
+        ),
+        ("DELETE FROM documents WHERE format LIKE '%commitment%'", "is not in the ledger"),
+    ],
+)
+def test_a_ledger_that_was_changed_is_noticed(ledger_file: Path, change: str, reason: str) -> None:
+    with closing(sqlite3.connect(ledger_file)) as connection:
+        connection.execute(change)
+        connection.commit()
+    with pytest.raises(ZkMarginError, match=reason), Ledger(ledger_file) as ledger:
+        ledger.check(next(ledger.entries()))
