@@ -4,6 +4,8 @@
     python tests/mutation.py verifier.proof     those of some modules
     python tests/mutation.py --every 20         a sample
 
+Run it on a copy of the tree that nobody edits: a file that is changed meanwhile looks like a killed mutant.
+
 *Protocol mutants*: each absorb of the transcript a no-op, each equation of a golden circuit left out of the
 combination. *Code mutants*: one operator, constant, condition or statement changed in the source. A fork that has
 imported everything but the code under test runs the mutant's source and the tests chosen for it, so that a mutant
@@ -23,6 +25,7 @@ import resource
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,22 +35,32 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 120
 
-#: Module -> the tests that must notice. Those that notice most come first.
+#: Module -> the tests that must notice. The fast ones come first: pytest stops at the first failure.
 TARGETS: dict[str, tuple[str, ...]] = {
+    "formats.canonical": ("test_formats.py",),
+    "formats.documents": ("test_formats.py",),
+    "crypto.group": ("test_field_group.py", "test_golden.py"),
+    "crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
+    "crypto.scalars": ("test_protocol_algebra.py", "test_golden.py"),
+    "crypto.transcript": ("test_protocol_algebra.py", "test_golden.py"),
+    "crypto.srs": ("test_srs.py", "test_golden.py"),
+    "crypto.srs_files": ("test_srs.py",),
+    "crypto.srs_checks": ("test_srs.py",),
     "verifier.proof": ("test_golden.py", "test_verifier_checks.py"),
     "verifier.statement": ("test_golden.py", "test_verifier_checks.py"),
     "verifier.transcript": ("test_golden.py", "test_protocol_algebra.py"),
     "verifier.argument": ("test_golden.py", "test_verifier_checks.py"),
     "verifier.verify": ("test_golden.py", "test_verifier_checks.py"),
     "verifier.commitments": ("test_golden.py", "test_verifier_checks.py"),
-    "crypto.group": ("test_golden.py", "test_field_group.py"),
-    "crypto.field": ("test_golden.py", "test_field_group.py", "test_protocol_algebra.py"),
-    "crypto.transcript": ("test_golden.py", "test_protocol_algebra.py"),
-    "crypto.srs": ("test_golden.py", "test_srs.py"),
-    "crypto.srs_files": ("test_srs.py",),
-    "crypto.srs_checks": ("test_srs.py",),
+    "verifier.updates": ("test_trust.py", "test_update_checks.py", "test_updates.py"),
+    "verifier.attest.documents": ("test_trust.py", "test_attestations.py"),
+    "verifier.attest.trust": ("test_trust.py", "test_attestations.py"),
+    "verifier.attest.accept": ("test_attestations.py", "test_challenges_receipts.py", "test_trust.py"),
+    "verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py"),
+    "verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py"),
+    "verifier.attest.receipt": ("test_trust.py", "test_challenges_receipts.py"),
 }
-#: Statements of the circuit's construction: dropped one by one.
+#: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.
 CIRCUITS = (
     "circuits.circuit",
     "circuits.limits",
@@ -56,10 +69,12 @@ CIRCUITS = (
     "circuits.spreads",
     "circuits.system",
 )
+CIRCUIT_TESTS = ("test_golden.py", "test_circuit_system.py")
 
 #: Imported once, before any fork: neither under test nor an importer of what is.
 PRELOADED = (
     "hypothesis",
+    "numba",
     "numpy",
     "py_arkworks_bls12381",
     "py_ecc.optimized_bls12_381",
@@ -67,28 +82,67 @@ PRELOADED = (
     "pydantic",
     "pytest",
     "Crypto.Hash.keccak",
-    "engine.components",
-    "engine.example",
-    "engine.limits",
-    "engine.snapshot",
 )
+#: Of ours: as soon as ``formats``, on which it stands, is not under test any more.
+PRELOADED_OF_OURS = ("engine.components", "engine.example", "engine.limits", "engine.snapshot")
 
-#: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)`` without the line.
+#: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)``.
 EQUIVALENT: dict[str, str] = {
+    "formats.canonical: condition False: if not re.search('\\\\\\\\u[dD][89a-fA-F]', text): return -> "
+    "if False: return": "a shortcut",
+    "formats.canonical: condition False: if text.count('[') + text.count('{') <= MAX_DEPTH: return -> "
+    "if False: return": "a shortcut",
+    "formats.canonical: comparison: text.count('[') + text.count('{') <= MAX_DEPTH -> "
+    "text.count('[') + text.count('{') < MAX_DEPTH": "a shortcut",
+    "formats.canonical: and/or: token[0] == '\"' and '\\\\u' in token -> "
+    "token[0] == '\"' or '\\\\u' in token": "a shortcut",
+    "formats.canonical: term dropped: token[0] == '\"' and '\\\\u' in token -> token[0] == '\"'": "a shortcut",
+    "formats.canonical: term dropped: token[0] == '\"' and '\\\\u' in token -> '\\\\u' in token": "it is a string",
+    'formats.canonical: constant: 0 -> -1 in if token[0] == \'"\' and "\\\\u" in token:': "a string ends as it starts",
+    "formats.canonical: sign or not: -1 -> 1": "set before it is read",
+    "formats.canonical: constant: 1 -> 2 in depth, inside, escaped = 0, False, -1": "set before it is read",
+    "formats.canonical: constant: 1 -> 0 in depth, inside, escaped = 0, False, -1": "set before it is read",
+    "formats.canonical: sign or not: -1 -> 1 (2)": "a text that starts with a string ends with it",
+    "formats.canonical: constant: 1 -> 2 in inside, escaped = True, -1": "no place in a text",
+    "formats.canonical: constant: 1 -> 0 in inside, escaped = True, -1": "no place inside a string",
+    "formats.canonical: condition True: if char in ']}': depth -= 1 -> if True: depth -= 1": "or \\: no JSON",
+    "formats.canonical: text: '[{' -> '[{x' in elif char in \"[{\":": "it is one of six characters",
+    "formats.canonical: text: ']}' -> ']}x' in elif char in \"]}\":": "it is one of six characters",
+    "formats.canonical: constant: 0 -> -1 in key = Counter(key for key, _ in items).m (2)": "of one item",
+    "formats.canonical: constant: 1 -> 2 in key = Counter(key for key, _ in items).m": "the first is taken",
+    "formats.documents: constant: False -> True in first = error.errors(include_url=False, ": "not read",
+    "formats.documents: constant: False -> True in first = error.errors(include_url=False,  (2)": "not read",
+    "formats.documents: constant: False -> True in first = error.errors(include_url=False,  (3)": "not read",
+    "verifier.updates: constant: 0 -> -1 in return found[0]": "of one item",
+    "verifier.updates: constant: True -> False in for s, (point, dr) in enumerate(zip(part": "lengths agree",
+    "verifier.updates: statement dropped: check_bound(moved, lots) -> pass": "carry_over has checked it",
+    "verifier.attest.documents: text: 'json' -> 'jsonx' in return keccak256(canonical_bytes({\"forma": "same values",
+    "verifier.attest.receipt: text: 'json' -> 'jsonx' in content = {\"format\": self.FORMAT, \"paylo": "same values",
     "verifier.proof: text: 'ABC' -> 'ABCx' in yield from zip(\"ABC\", m1.gates, strict=F": "the fourth is not used",
     'verifier.proof: constant: 0 -> -1 in scalars("f(zeta)", shape.digits), scalar': "of exactly one value",
     "verifier.transcript: operator: -x % r -> -x + r": "the same for x in 1..r-1; 0 is excluded before",
     "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r": "reduced when coefficients are added up",
+    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r (2)": "reduced when coefficients are added up",
+    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r (3)": "reduced when coefficients are added up",
+    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r (4)": "reduced when coefficients are added up",
     "verifier.argument: operator: (x.beta + f[c]) % r -> x.beta + f[c] + r": "the product is reduced later",
-    "verifier.argument: operator: (beta + i) % r -> beta + i + r": "reduced by the inversion",
     "verifier.argument: constant: True -> False in for v, (name, value) in zip(powers(x.v, ": "lengths agree anyway",
     "verifier.argument: constant: True -> False in D.constant += chi * sum((p - m) * n**d f": "lengths agree anyway",
+    "crypto.scalars: constant: 0 -> -1 in if denominators[0].is_zero():": "of one item",
+    "crypto.scalars: constant: 0 -> -1 in return numerators[0] * denominators[0].i": "of one item",
+    "crypto.scalars: constant: 0 -> -1 in return numerators[0] * denominators[0].i (2)": "of one item",
     "crypto.field: operator: prefix[-1] * x % r -> prefix[-1] * x + r": "reduced by the inversion and at the end",
+    "crypto.field: constant: 1 -> 2 in prefix = [1]": "any start but 0 cancels",
+    "crypto.field: operator: inverse(prefix[-1]) * numerator % r -> inverse(prefix[-1]) * numerator + r": (
+        "reduced with each result"
+    ),
+    "crypto.field: operator: running * xs[i] % r -> running * xs[i] + r": "reduced with each result",
+    "crypto.field: constant: 0 -> 1 in result = [0] * len(xs)": "each is overwritten",
+    "crypto.field: constant: 0 -> -1 in result = [0] * len(xs)": "each is overwritten",
     "verifier.verify: constant: True -> False in return [Accepted(s, o.statement_digest) ": "lengths agree",
     "verifier.commitments: text: 'json' -> 'jsonx' in return canonical_bytes(self.model_dump(m": "same values",
     "verifier.commitments: constant: True -> False in sums = tuple(add_all(column) for column ": "lengths agree",
     "crypto.srs_checks: operator: len(g2) - 1 -> len(g2) + 1": "the library cuts to the shorter list",
-    "verifier.verify: text: b'' -> b'x' in folded = Opening(msm([o.left for o in op": "a digest that nobody reads",
 }
 
 
@@ -159,7 +213,7 @@ def _places(tree: ast.AST) -> Iterator[ast.AST]:
             dead += node.values
         elif isinstance(node, ast.keyword) and node.arg in ("field", "hint", "description", "repr"):
             dead.append(node.value)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)) or _is_all(node):
+        elif isinstance(node, (ast.Import, ast.ImportFrom)) or _is_of_names(node):
             dead.append(node)
         skipped.update(id(x) for x in dead if x is not None)
         if id(node) in skipped:
@@ -168,8 +222,11 @@ def _places(tree: ast.AST) -> Iterator[ast.AST]:
             yield node
 
 
-def _is_all(node: ast.AST) -> bool:
-    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "Point")
+def _is_of_names(node: ast.AST) -> bool:
+    """``__all__``, and names of types, of which only type checkers know."""
+    return isinstance(node, ast.Assign) and (
+        ast.unparse(node.targets[0]) in ("__all__", "Point") or ast.unparse(node.value).startswith("TypeVar(")
+    )
 
 
 def _changes(node: ast.AST) -> list[tuple[str, ast.AST]]:
@@ -218,7 +275,7 @@ def source_of(module: str) -> tuple[Path, str]:
 
 def mutants(module: str, kinds: Sequence[str] = ()) -> list[Mutant]:
     """All of a module, or those of some kinds."""
-    found, source = [], source_of(module)[1]
+    found, source, seen = [], source_of(module)[1], Counter[str]()
     lines = source.splitlines()
     for place, node in enumerate(_places(ast.parse(source))):
         for choice, (kind, new) in enumerate(_changes(node)):
@@ -227,7 +284,9 @@ def mutants(module: str, kinds: Sequence[str] = ()) -> list[Mutant]:
             before, after = (" ".join(ast.unparse(x).split())[:110] for x in (node, new))
             line = getattr(node, "lineno", 0)
             where = f" in {lines[line - 1].strip()[:40]}" if isinstance(node, ast.Constant) else ""
-            found.append(Mutant(module, place, choice, line, kind, f"{before} -> {after}{where}"))
+            text = f"{before} -> {after}{where}"
+            seen[text] += 1
+            found.append(Mutant(module, place, choice, line, kind, text + (f" ({seen[text]})" * (seen[text] > 1))))
     return found
 
 
@@ -270,18 +329,17 @@ class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, module.__file__, "exec"), module.__dict__)  # noqa: S102 - our own source
 
 
-def preload() -> None:
-    """Import what is not under test: the fork server's share of the work."""
+def preload(names: Sequence[str], tested: Sequence[str]) -> None:
+    """Import what is not under test: the fork server's share of the work. ``tested``: packages that must not be."""
     sys.path.insert(0, str(ROOT))
-    for name in PRELOADED:
+    for name in names:
         importlib.import_module(name)
-    tested = ("crypto", "circuits", "verifier", "prover", "zkmargin")
     early = [name for name in sys.modules if name.partition(".")[0] in tested]
     if early:
         raise RuntimeError(f"loaded before the mutation: {early}")
 
 
-def _child(mutant: Mutant | None, tests: Sequence[str], options: Sequence[str]) -> int:
+def _child(mutant: Mutant | None, tests: tuple[str, ...]) -> int:
     import pytest
 
     with Path(os.devnull).open("w", encoding="utf-8") as null:
@@ -294,23 +352,23 @@ def _child(mutant: Mutant | None, tests: Sequence[str], options: Sequence[str]) 
     if mutant:
         sys.meta_path.insert(0, _Loader(mutant))
     common = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-W", "ignore"]
-    return int(pytest.main([*common, "-m", "not slow", *options, *(str(ROOT / "tests" / name) for name in tests)]))
+    return int(pytest.main([*common, "-m", "not slow", *(str(ROOT / "tests" / name) for name in tests)]))
 
 
-def run_forked(jobs: Sequence[tuple[Mutant | None, Sequence[str], Sequence[str]]], workers: int) -> list[bool]:
+def run_forked(jobs: Sequence[tuple[Mutant | None, tuple[str, ...]]], workers: int) -> list[bool]:
     """For each job whether its tests failed (or it crashed, or hung): the mutant is killed."""
     killed = [False] * len(jobs)
     running: dict[int, int] = {}
     waiting = list(enumerate(jobs))[::-1]
     while waiting or running:
         while waiting and len(running) < workers:
-            index, (mutant, tests, options) = waiting.pop()
+            index, (mutant, tests) = waiting.pop()
             sys.stdout.flush()
             pid = os.fork()
             if pid == 0:
                 code = 1
                 try:
-                    code = _child(mutant, tests, options)
+                    code = _child(mutant, tests)
                 finally:
                     os._exit(code)
             running[pid] = index
@@ -392,17 +450,20 @@ def protocol_mutants() -> Iterator[tuple[str, bool]]:
 # --- the command --------------------------------------------------------------------------------------------
 
 
-def jobs_of(modules: Sequence[str]) -> list[tuple[Mutant, Sequence[str], Sequence[str]]]:
-    """Every code mutant with its tests."""
-    jobs: list[tuple[Mutant, Sequence[str], Sequence[str]]] = []
-    for module in modules:
+def jobs_of(modules: Sequence[str]) -> list[tuple[Mutant, tuple[str, ...]]]:
+    """Every code mutant with its tests; those of ``formats`` first."""
+    jobs: list[tuple[Mutant, tuple[str, ...]]] = []
+    for module in sorted(modules, key=lambda name: not _is_base(name)):
         if module in TARGETS:
-            jobs += [(mutant, TARGETS[module], ()) for mutant in mutants(module)]
+            jobs += [(mutant, TARGETS[module]) for mutant in mutants(module)]
         else:
             chosen = mutants(module, ("statement dropped", "check removed"))
-            options = ("--deselect", "tests/test_second_verifier.py::none")
-            jobs += [(mutant, ("test_golden.py", "test_circuit_system.py"), options) for mutant in chosen]
+            jobs += [(mutant, CIRCUIT_TESTS) for mutant in chosen]
     return jobs
+
+
+def _is_base(module: str) -> bool:
+    return module.startswith("formats.")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -413,17 +474,23 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--no-protocol", action="store_true")
     given = parser.parse_args(arguments)
-    preload()
+    if unknown := set(given.modules) - {*TARGETS, *CIRCUITS}:
+        parser.error(f"no tests are stated for {', '.join(sorted(unknown))}")
+    above = ("crypto", "circuits", "verifier", "prover", "zkmargin")
+    preload(PRELOADED, ("formats", "engine", *above))
     modules = given.modules or list(TARGETS)
     start = time.monotonic()
-    unchanged = sorted({TARGETS[module] for module in modules if module in TARGETS})
-    if any(run_forked([(None, tests, ()) for tests in unchanged], given.workers)):
-        sys.stdout.write("error: the tests fail without any mutation\n")
-        return 2
     jobs = jobs_of(modules)
     equivalent = [job for job in jobs if str(job[0]) in EQUIVALENT]
     jobs = [job for job in jobs if str(job[0]) not in EQUIVALENT][:: given.every]
-    killed = run_forked(jobs, given.workers)
+    unchanged = sorted({tests for _, tests in jobs})
+    if any(run_forked([(None, tests) for tests in unchanged], given.workers)):
+        sys.stdout.write("error: the tests fail without any mutation\n")
+        return 2
+    base = sum(_is_base(job[0].module) for job in jobs)
+    killed = run_forked(jobs[:base], given.workers)
+    preload(PRELOADED_OF_OURS, above)
+    killed += run_forked(jobs[base:], given.workers)
     survivors = [job[0] for job, dead in zip(jobs, killed, strict=True) if not dead]
     for module in modules:
         own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].module == module]
