@@ -39,8 +39,10 @@ TIMEOUT_SECONDS = 120
 TARGETS: dict[str, tuple[str, ...]] = {
     "formats.canonical": ("test_formats.py",),
     "formats.documents": ("test_formats.py",),
+    "verifier.workers": ("test_workers.py",),
     "crypto.group": ("test_field_group.py", "test_golden.py"),
     "crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
+    "crypto.exact": ("test_protocol_algebra.py",),
     "crypto.scalars": ("test_protocol_algebra.py", "test_golden.py"),
     "crypto.transcript": ("test_protocol_algebra.py", "test_golden.py"),
     "crypto.srs": ("test_srs.py", "test_golden.py"),

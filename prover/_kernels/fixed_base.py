@@ -106,10 +106,10 @@ class FixedBaseTables:
         if len(schedule) == 1:
             results = [self._sums([job for _, job in schedule[0]])]
         else:
-            first, *others = [[job for _, job in share] for share in schedule]
+            mine, *others = [[job for _, job in share] for share in schedule]
             with ThreadPoolExecutor(len(others)) as pool:  # the kernels run without the GIL
                 running = pool.map(self._sums, others)
-                results = [self._sums(first), *running]
+                results = [self._sums(mine), *running]
         owners = [owner for share in schedule for owner, _ in share]
         rows = np.concatenate(results)
         if len(owners) > len(jobs):  # pieces of jobs: add them up
