@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 600
 GUIDED ?= g1 g2 transcript setups json documents importers words
 COVERING := $(addprefix tests/test_,golden.py verifier_checks.py field_group.py protocol_algebra.py srs.py circuit_*.py hostile_snapshots.py \
-	witness.py limits.py components_*.py policies_*.py span_*.py)
+	workers.py witness.py limits.py components_*.py policies_*.py span_*.py)
 BENCH_ARGS ?=
 BIN := $(VENV)/bin
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from py_arkworks_bls12381 import G1Point
 
 from crypto.group import decode_g1, encode_g1
+from crypto.srs import embedded
 from crypto.unsafe_srs import insecure_from_tau
 from engine.snapshot import Snapshot
-from formats import InputError, ProofFormatError, VerificationError
+from formats import InputError, ProofFormatError, VerificationError, canonical_bytes
 from verifier import Statement, Workers, verify_batch, workers
 from verifier.proof import decode_proof, encode_proof
-from verifier.verify import fresh_weights
+from verifier.verify import fresh_weights, holds
 
 Items = list[tuple[Statement, bytes]]
 
@@ -136,3 +141,38 @@ def test_modules_of_the_current_folder_are_not_imported(
         assert len(started.verify_batch(items)) == len(items)
         processes = started._processes
     assert [process.poll() for process in processes] == [-9]
+
+
+def test_a_process_without_pipes_is_a_dead_one(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots, items = given
+    with Workers(snapshots, 2) as broken:
+        (process,) = broken._processes
+        for name in ("stdout", "stdin"):
+            pipe = getattr(process, name)
+            monkeypatch.setattr(process, name, None)
+            assert broken.verify_batch(items) == verify_batch(items)
+            monkeypatch.setattr(process, name, pipe)
+
+
+def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop of a worker's process, run in this one: sums of its share, and nothing where a proof is malformed."""
+    snapshots, items = given
+    malformed = [(items[0][0], items[0][1][:-1])]
+    infinity = items[0][0].parts[0].model_copy(update={"points": ("c0" + "00" * 47,)})
+    bad_point = [(replace(items[0][0], parts=(infinity, *items[0][0].parts[1:])), items[0][1])]
+    told = [canonical_bytes([snapshot.to_bytes().decode() for snapshot in snapshots])]
+    told += [workers._request(share) for share in (items, malformed, bad_point, items[:1])]
+    answers = BytesIO()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(b"".join(map(workers._framed, told)))))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=answers))
+    monkeypatch.setattr(signal, "signal", Mock())
+    workers.serve()
+    answers.seek(0)
+    whole, *nothing, one = (workers._received(answers) for _ in range(4))
+    assert nothing == [b"", b""]
+    assert workers._received(answers) == b""
+    for answer, share in ((whole, items), (one, items[:1])):
+        left, right = (decode_g1(answer[at : at + 48]) for at in (0, 48))
+        assert holds(left, right, embedded())
+        digests = [accepted.statement_digest for accepted in verify_batch(share)]
+        assert answer[96:] == b"".join(digests)

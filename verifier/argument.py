@@ -172,4 +172,4 @@ def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
     F.add("W'", x.y * circuit.domain.omega * x.zeta)
     left = ((points["W"], 1), (points["W'"], x.y))
     right = tuple((points[name], coefficient) for name, coefficient in F.coefficients.items())
-    return Opening(left, (*right, (statement.srs.g1(0), F.constant % r)), statement_digest)
+    return Opening(left, (*right, (statement.srs.g1(0), F.constant)), statement_digest)
