@@ -90,6 +90,13 @@ PRELOADED_OF_OURS = ("engine.components", "engine.example", "engine.limits", "en
 
 #: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)``.
 EQUIVALENT: dict[str, str] = {
+    "verifier.argument: comparison: 2 * listed_rows > len(basis) -> "
+    "2 * listed_rows >= len(basis)": "both sums are right",
+    "verifier.verify: constant: 1 -> 2 in if not holds(*fold([opening], [1]), stat": "any weight but 0 will do",
+    "verifier.verify: constant: 0 -> -1 in srs = items[0][0].srs (2)": "one setup for all",
+    "verifier.argument: operator: 2 * listed_rows -> 2 + listed_rows": "both sums are right",
+    "verifier.argument: constant: 2 -> 3 in if 2 * listed_rows > len(basis):": "both sums are right",
+    "verifier.argument: constant: 2 -> 1 in if 2 * listed_rows > len(basis):": "both sums are right",
     "formats.canonical: condition False: if not re.search('\\\\\\\\u[dD][89a-fA-F]', text): return -> "
     "if False: return": "a shortcut",
     "formats.canonical: condition False: if text.count('[') + text.count('{') <= MAX_DEPTH: return -> "

@@ -299,6 +299,15 @@ def test_bilinear_does_not_wrap_where_every_product_is_extreme(extreme: int, row
     assert bilinear(x, matrix, y) == (2**256 - 1) ** 2 * rows * columns * extreme % r
 
 
+def test_bilinear_keeps_the_last_bit_of_the_longest_sums() -> None:
+    """Odd sums just below 2^54: one bit more than a double holds, had the limbs one bit more than they have."""
+    columns = 1 << 14
+    matrix = np.full((1, columns), 2**32 - 1, dtype=np.int64)
+    matrix[0, 0] = 0
+    y = np.full((columns, 32), 255, dtype=np.float64)
+    assert bilinear(_bytes([1]), matrix, y) == (columns - 1) * (2**32 - 1) * (2**256 - 1) % r
+
+
 @pytest.mark.parametrize("shape", [(1, 1 << 20), (1 << 18, 1)])
 def test_bilinear_at_its_greatest_length(shape: tuple[int, int]) -> None:
     x, y = (np.full((count, 32), 255, dtype=np.float64) for count in shape)

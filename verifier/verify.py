@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from py_arkworks_bls12381 import G1Point
 
-from crypto.field import r
 from crypto.group import msm, pairing_product_is_one
 from crypto.srs import SRS
 from formats.errors import InputError, ProofFormatError, VerificationError
@@ -91,7 +90,7 @@ def holds(left: G1Point, right: G1Point, srs: SRS) -> bool:
 
 
 def _sum(sides: Sequence[Terms], weights: Sequence[int]) -> G1Point:
-    terms = [(point, weight * c % r) for side, weight in zip(sides, weights, strict=True) for point, c in side]
+    terms = [(point, weight * c) for side, weight in zip(sides, weights, strict=True) for point, c in side]
     return msm([point for point, _ in terms], [c for _, c in terms])
 
 
