@@ -38,8 +38,6 @@ def int_matvec(matrix: npt.NDArray[np.int64], vector: Sequence[int]) -> list[int
     rows, columns = matrix.shape
     if columns != len(vector) or columns > _MAX_LENGTH:
         raise ValueError(f"a matrix of {columns} columns and a vector of {len(vector)}")
-    if rows == 0:
-        return []
     field = np.frombuffer(b"".join(x.to_bytes(32, "little") for x in vector), dtype="<u2")
     field_limbs = field.reshape(columns, _FIELD_LIMBS).astype(np.float64)
     limbs = _matrix_limbs(matrix, _LIMB)

@@ -270,6 +270,9 @@ def test_int_matvec_at_its_greatest_length() -> None:
 def test_int_matvec_refuses_shapes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="a vector of 3"):
         int_matvec(np.zeros((2, 2), dtype=np.int64), [1, 2, 3])
+    assert int_matvec(np.zeros((0, 2), dtype=np.int64), [1, 2]) == []
+    with pytest.raises(TypeError, match="an int64 matrix, not int32"):
+        int_matvec(np.zeros((2, 2), dtype=np.int32), [1, 2])
     columns = (1 << 20) + 1
     with pytest.raises(ValueError, match="a matrix of"):
         int_matvec(np.zeros((0, columns), dtype=np.int64), [0] * columns)
