@@ -96,10 +96,10 @@ EQUIVALENT: dict[str, str] = {
     "crypto.exact: condition False: if matrix.size == 0: return 0 -> if False: return 0": "a shortcut",
     "crypto.exact: statement dropped: total[:, i] &= (1 << _LIMB) - 1 -> pass": "taken as 16 bits next",
     "verifier.verify: constant: 0 -> -1 in srs = items[0][0].srs (2)": "one setup for all",
-    "verifier.argument: condition True: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) -> "
-    "if True: return int(sum(basis[listed_rows:], ZERO))": "both sums are right",
-    "verifier.argument: condition False: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) -> "
-    "if False: return int(sum(basis[listed_rows:], ZERO))": "both sums are right",
+    "verifier.argument: condition True: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) "
+    "-> if True: return int(sum(basis[listed_rows:], ZERO))": "both sums are right",
+    "verifier.argument: condition False: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) "
+    "-> if False: return int(sum(basis[listed_rows:], ZERO))": "both sums are right",
     "verifier.argument: operator: 2 * listed_rows -> 2 + listed_rows": "both sums are right",
     "verifier.argument: constant: 2 -> 3 in if 2 * listed_rows > len(basis):": "both sums are right",
     "verifier.argument: constant: 2 -> 1 in if 2 * listed_rows > len(basis):": "both sums are right",
