@@ -22,7 +22,7 @@ from engine.market import MAX_INSTRUMENTS, Kind, Market, Name, OptionType, Settl
 from engine.policy import MAX_COMPONENTS, Policy, check_domain_size
 from engine.sensitivities import Sensitivities, sensitivities
 from engine.valuation import MAX_ASSET_PRICE, Valuation
-from formats import Document, InputError, IntArray, Model, Seq
+from formats import Digest, Document, InputError, IntArray, Model, Seq
 
 #: Bits of a quantity's bound after rounding up to whole digits.
 MAX_BITS = 72
@@ -38,7 +38,6 @@ MAX_CELLS = 1 << 30
 MAX_TERMS = 1 << 27
 
 Decimal = Annotated[str, StringConstraints(max_length=60)]
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class InstrumentSlot(Model):

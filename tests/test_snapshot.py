@@ -540,7 +540,7 @@ N, S, M = len(INSTRUMENTS), 35, 2
         (["components", 2, "long_value"], array([-1] * M), "haircuts.long_value: a negative value"),
         (["components", 2, "short_value"], array([0] * M), "haircuts.short_value: owing an asset"),
         (["components"], [], "components: no scenarios"),
-        (["market_digest"], "00", "pattern"),
+        (["market_digest"], "00", "not 32 bytes in lower-case hexadecimal"),
         (["money_unit"], "0.01", "0.000000001"),
         (["time"], "yesterday", "time: not a UTC time"),
         (["format"], "zkmargin/snapshot/v2", "another version"),

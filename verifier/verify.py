@@ -36,7 +36,7 @@ def verify(statement: Statement, proof: bytes) -> Accepted:
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: a well-formed proof that does not prove the statement.
     """
-    opening = reduce(statement, proof)
+    opening = opening_of(statement, proof)
     if not holds(*fold([opening], [1]), statement.srs):
         raise VerificationError("the proof does not prove this statement", check="pairing")
     return Accepted(statement, opening.statement_digest)
@@ -58,7 +58,7 @@ def verify_batch(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted]:
     openings = []
     for place, (statement, proof) in enumerate(items, 1):
         try:
-            openings.append(reduce(statement, proof))
+            openings.append(opening_of(statement, proof))
         except ProofFormatError as error:
             raise ProofFormatError(f"proof {place} of {len(items)}: {error.message}") from None
     if not _hold_together(openings, srs):
@@ -67,7 +67,7 @@ def verify_batch(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted]:
     return [Accepted(s, o.statement_digest) for (s, _), o in zip(items, openings, strict=True)]
 
 
-def reduce(statement: Statement, proof: bytes) -> Opening:
+def opening_of(statement: Statement, proof: bytes) -> Opening:
     """Everything about a proof but the pairing. Raises ProofFormatError."""
     if not isinstance(proof, bytes):
         raise TypeError("a proof is bytes")

@@ -26,7 +26,7 @@ from formats import InputError, ZkMarginError, canonical_bytes, parse_json
 from formats.canonical import Json
 from verifier.commitments import Commitment, CommitmentPart
 from verifier.statement import Statement
-from verifier.verify import Accepted, fold, fresh_weights, holds, reduce, verify_batch
+from verifier.verify import Accepted, fold, fresh_weights, holds, opening_of, verify_batch
 
 Items = Sequence[tuple[Statement, bytes]]
 _LENGTH_BYTES = 8
@@ -115,7 +115,7 @@ class Workers:
 def _summary(items: Items) -> bytes:
     """The folded left and right sides, then the statement digests; nothing if a proof is not well-formed."""
     try:
-        openings = [reduce(statement, proof) for statement, proof in items]
+        openings = [opening_of(statement, proof) for statement, proof in items]
     except ZkMarginError:
         return b""
     sides = fold(openings, fresh_weights(len(openings)))
