@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
@@ -58,13 +58,13 @@ def rows(case: dict[str, Any], batch: int, runs: int) -> list[list[Any]]:
         i = next(places)
         verify(statement(i), items[i][1])
 
-    def read() -> list[tuple[Statement, bytes]]:
-        return [(statement(i), items[i][1]) for i in range(batch)]
+    def read() -> Iterator[tuple[Statement, bytes]]:
+        return ((statement(i), items[i][1]) for i in range(batch))
 
     with Workers([snapshot], 2) as workers:
         calls: dict[str, Callable[[], object]] = {
             "one": one,
-            "many": lambda: verify_batch(read()),
+            "many": lambda: verify_batch(list(read())),
             "two": lambda: workers.verify_batch(read()),
         }
         times = alternating(calls, runs)

@@ -14,16 +14,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import mul
 
 import numpy as np
 
 from circuits.system import DENSE_KINDS, SIDES, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
 from crypto.domain import Domain
-from crypto.exact import bilinear, int_matvec
+from crypto.exact import CutMatrix, bilinear, int_matvec
 from crypto.field import powers, r
-from crypto.scalars import Vector, inner, limbs, scalar, vector
+from crypto.scalars import ZERO, Vector, inner, limbs, vector
 from formats.canonical import canonical_bytes, keccak256
 from formats.errors import InputError
 
@@ -157,10 +157,26 @@ class Circuit:
         )
 
     @cached_property
-    def packed(self) -> tuple[list[int], Vector]:
-        """For every packed cell in order, the bounded integer whose digit it holds and that digit's weight n^d."""
-        owners = [v for v, cells in enumerate(self.digit_cells) for _ in cells]
-        return owners, [scalar(weight) for cells in self.digit_cells for _, _, weight in cells]
+    def cut(self) -> tuple[CutMatrix, ...]:
+        """For each position segment, the rows of all matrices over its listed slots, ready for exact products."""
+        rows = np.vstack([self.matrices[kind] for kind in DENSE_KINDS])
+        per_segment = self.n - 1
+        return tuple(
+            CutMatrix.of(rows[:, s * per_segment : (s + 1) * per_segment]) for s in range(self.position_segments)
+        )
+
+    @cached_property
+    def packed(self) -> tuple[tuple[Vector, tuple[tuple[int, int, int], ...]], ...]:
+        """For each packed digit column, the weights n^d of its cells, and (v, first cell, end) of every bounded integer
+        v that has digits there.
+        """
+        n, weights = self.n, vector(weight for cells in self.digit_cells for _, _, weight in cells)
+        columns = []
+        for first in range(0, n * (self.digit_columns - self.packed_offset), n):
+            clipped = [min(max(cell - first, 0), n) for cell in self.cells]
+            spans = tuple((v, start, end) for v, (start, end) in enumerate(pairwise(clipped)) if start < end)
+            columns.append((weights[first : first + n], spans))
+        return tuple(columns)
 
     def selector(self, role: str, segment: int) -> list[int]:
         """1 on every row that is not a listed slot of the role in this segment, else 0."""
@@ -275,21 +291,17 @@ class Combination:
         """
         c, n = self.circuit, self.circuit.n
         w = {kind: vector(weights) for kind, weights in self.weights.items()}
-        dense, basis = {kind: limbs(w[kind]) for kind in DENSE_KINDS}, limbs(lagrange)
+        dense, basis = [limbs(w[kind]) for kind in DENSE_KINDS], limbs(lagrange)
         positions, digits = [], [0] * c.digit_columns
-        for s in range(c.position_segments):
-            count = listed(c.position_count, n, s)
-            used = slice(s * (n - 1), s * (n - 1) + count)
-            side = {kind: bilinear(dense[kind], c.matrices[kind][:, used], basis[:count]) for kind in DENSE_KINDS}
+        for s, matrix in enumerate(c.cut):
+            side = dict(zip(DENSE_KINDS, bilinear(dense, matrix, basis[: matrix.columns]), strict=True))
             positions.append(side["positions"])
             for d in range(c.position_digits):
                 for i, kind in enumerate(SIDES):
                     digits[c.digit_column(s, i, d)] = side[kind] * n**d % r
-        owners, place_values = c.packed
-        packed = list(map(mul, map(w["bounded"].__getitem__, owners), place_values))
-        for column in range(c.packed_offset, c.digit_columns):
-            part = packed[(column - c.packed_offset) * n :][:n]
-            digits[column] = int(inner(part, lagrange[: len(part)]))
+        for column, (place_values, spans) in enumerate(c.packed, c.packed_offset):
+            sums = [ZERO, *accumulate(map(mul, place_values, lagrange))]
+            digits[column] = int(sum((w["bounded"][v] * (sums[end] - sums[start]) for v, start, end in spans), ZERO))
         collateral = []
         for s in range(c.collateral_segments):
             part = w["collateral"][s * (n - 1) :][: n - 1]

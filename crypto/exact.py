@@ -8,6 +8,7 @@ the same on every machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -57,46 +58,87 @@ def int_matvec(matrix: npt.NDArray[np.int64], vector: Sequence[int]) -> list[int
     return [int.from_bytes(data[i * size : (i + 1) * size], "little") % r for i in range(rows)]
 
 
-def bilinear(x: npt.NDArray[np.float64], matrix: npt.NDArray[np.int64], y: npt.NDArray[np.float64]) -> int:
-    """``x^T matrix y mod r``: what ``int_matvec`` and an inner product give, without the vector between them.
+@dataclass(frozen=True)
+class CutMatrix:
+    """An int64 matrix, cut once into limbs of which sums of products with bytes are exact.
+
+    Attributes:
+        rows, columns: its shape.
+        width: bits of a limb.
+        limbs: float64 [rows, columns] each, lowest first.
+    """
+
+    rows: int
+    columns: int
+    width: int
+    limbs: tuple[npt.NDArray[np.float64], ...]
+
+    @classmethod
+    def of(cls, matrix: npt.NDArray[np.int64]) -> CutMatrix:
+        """Cut a matrix.
+
+        Raises:
+            TypeError: another dtype.
+            ValueError: a side longer than 2^20.
+        """
+        if matrix.dtype != np.int64:
+            raise TypeError(f"an int64 matrix, not {matrix.dtype}")
+        rows, columns = matrix.shape
+        if max(rows, columns) > _MAX_LENGTH:
+            raise ValueError(f"a matrix of {matrix.shape}")
+        # |limb| <= 2^width, and columns * 2^width * 2^8 <= 2^53
+        width = (_EXACT_BITS - _BYTE - max(0, columns - 1).bit_length()) // _BYTE * _BYTE
+        return cls(rows, columns, width, tuple(map(np.ascontiguousarray, _matrix_limbs(matrix, width))))
+
+
+def bilinear(xs: Sequence[npt.NDArray[np.float64]], matrix: CutMatrix, y: npt.NDArray[np.float64]) -> list[int]:
+    """``x^T M y mod r`` for each x in turn and as many further rows M of the matrix.
+
+    It is what ``int_matvec`` and inner products give, without the vector between them.
 
     Args:
-        x: float64 [rows, 32], field elements as little-endian bytes (``crypto.scalars.limbs``).
-        matrix: int64 [rows, columns].
+        xs: float64 [.., 32] each, field elements as little-endian bytes (``crypto.scalars.limbs``); together as long
+            as the matrix has rows.
+        matrix: [rows, columns].
         y: float64 [columns, 32], likewise.
 
     Raises:
         TypeError: another dtype.
-        ValueError: shapes that do not fit, or a side longer than 2^20.
+        ValueError: shapes that do not fit.
     """
-    if matrix.dtype != np.int64 or x.dtype != np.float64 or y.dtype != np.float64:
-        raise TypeError(f"an int64 matrix between doubles, not {x.dtype}, {matrix.dtype}, {y.dtype}")
-    rows, columns = matrix.shape
-    if (*x.shape, *y.shape) != (rows, SCALAR_BYTES, columns, SCALAR_BYTES):
-        raise ValueError(f"a matrix of {matrix.shape} between {x.shape} and {y.shape}")
-    if max(rows, columns) > _MAX_LENGTH:
-        raise ValueError(f"a matrix of {matrix.shape}")
-    if matrix.size == 0:
-        return 0
-    # |limb of the matrix| <= 2^width, and columns * 2^width * 2^8 <= 2^53
-    width = (_EXACT_BITS - _BYTE - (columns - 1).bit_length()) // _BYTE * _BYTE
-    total = np.zeros(4 * SCALAR_BYTES, dtype=np.int64)  # in units of 2^8; no entry comes near 2^63
+    if any(side.dtype != np.float64 for side in [*xs, y]):
+        raise TypeError("field elements as doubles, in bytes")
+    widths = {side.shape[1] for side in [*xs, y]}
+    if (sum(map(len, xs)), len(y), widths) != (matrix.rows, matrix.columns, {SCALAR_BYTES}):
+        raise ValueError(f"a matrix of {matrix.rows, matrix.columns} between {[x.shape for x in xs]} and {y.shape}")
+    results = [0] * len(xs)
     with _BLAS.limit(limits=1, user_api="blas"):
-        for i, limb in enumerate(_matrix_limbs(matrix, width)):
-            parts = _matrix_limbs((limb @ y).astype(np.int64), _LIMB)
-            products = (x.T @ np.hstack(parts)).astype(np.int64).reshape(SCALAR_BYTES, len(parts), SCALAR_BYTES)
-            for j in range(len(parts)):
-                start = (i * width + j * _LIMB) // _BYTE
-                total[start : start + 2 * SCALAR_BYTES - 1] += _antidiagonals(products[:, j])
-    return sum(entry << (_BYTE * i) for i, entry in enumerate(total.tolist())) % r
+        for i, limb in enumerate(matrix.limbs):
+            parts, start = _quarters(limb @ y), 0
+            for k, x in enumerate(xs):
+                if len(x):
+                    products = x.T @ parts[start : start + len(x)]
+                    results[k] += _sum_of_bytes(products) << (matrix.width * i)
+                    start += len(x)
+    return [result % r for result in results]
 
 
-def _antidiagonals(square: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """For a matrix [m, m] the 2m - 1 sums of the entries (b, c) with the same b + c."""
-    m = len(square)
-    padded = np.zeros((m, 2 * m), dtype=np.int64)
-    padded[:, :m] = square
-    return padded.ravel()[:-m].reshape(m, 2 * m - 1).sum(axis=0)  # type: ignore[no-any-return]  # numpy's stubs
+def _quarters(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Integers [rows, 32], |.| <= 2^53, as the four 16-bit limbs of each, the highest signed: float64 [rows, 128]."""
+    words = sums.astype("<i8")
+    quarters = words.view("<u2").astype(np.float64)
+    quarters[:, 3::4] = words.view("<i2")[:, 3::4]
+    return quarters
+
+
+#: The place of every product of byte a with quarter j of byte b, in units of 2^8.
+_PLACES = np.add.outer(np.arange(SCALAR_BYTES), np.add.outer(np.arange(SCALAR_BYTES), 2 * np.arange(4)).ravel()).ravel()
+
+
+def _sum_of_bytes(products: npt.NDArray[np.float64]) -> int:
+    """Products [32, 128] of bytes with ``_quarters`` added up, each at its place: sums stay below 2^53."""
+    sums = np.bincount(_PLACES, weights=products.ravel()).astype(np.int64)
+    return sum(entry << (_BYTE * i) for i, entry in enumerate(sums.tolist()))
 
 
 def _matrix_limbs(matrix: npt.NDArray[np.int64], width: int) -> list[npt.NDArray[np.float64]]:

@@ -92,8 +92,7 @@ PRELOADED_OF_OURS = ("engine.components", "engine.example", "engine.limits", "en
 EQUIVALENT: dict[str, str] = {
     "verifier.argument: comparison: 2 * listed_rows > len(basis) -> "
     "2 * listed_rows >= len(basis)": "both sums are right",
-    "verifier.verify: constant: 1 -> 2 in if not holds(*fold([opening], [1]), stat": "any weight but 0 will do",
-    "crypto.exact: condition False: if matrix.size == 0: return 0 -> if False: return 0": "a shortcut",
+    "verifier.verify: constant: 1 -> 2 in if not holds(*fold([opening], [1], state": "any weight but 0 will do",
     "crypto.exact: statement dropped: total[:, i] &= (1 << _LIMB) - 1 -> pass": "taken as 16 bits next",
     "verifier.verify: constant: 0 -> -1 in srs = items[0][0].srs (2)": "one setup for all",
     "verifier.argument: condition True: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) "

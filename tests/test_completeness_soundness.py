@@ -21,7 +21,7 @@ from engine.limits import Limit
 from engine.margin import Claim
 from formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from verifier import verify, verify_batch
-from verifier.argument import Opening, reduce_to_opening
+from verifier.argument import reduce_to_opening
 from verifier.proof import HEADER_BYTES, decode_proof, encode_proof, proof_bytes
 from verifier.verify import _first_bad, _hold_together, fold, holds
 
@@ -447,9 +447,9 @@ def test_errors_that_cancel_are_rejected(batch: Any) -> None:
     statement, data = batch[0]
     opening = reduce_to_opening(statement, decode_proof(data, statement.circuit.shape, statement.srs.digest))
     D = G1Point() * scalar(12345)
-    plus, minus = (Opening((*opening.left, (D, sign)), opening.right, b"") for sign in (1, -1))
+    plus, minus = (replace(opening, left=(*opening.left, (D, sign))) for sign in (1, -1))
     srs = statement.srs
-    assert holds(*fold([plus, minus], [1, 1]), srs)
+    assert holds(*fold([plus, minus], [1, 1], srs), srs)
     assert _hold_together([opening, opening], srs)
     for bad, first in (([plus, minus], 0), ([opening, plus, opening, minus], 1), ([opening, opening, minus], 2)):
         assert not _hold_together(bad, srs)
@@ -467,9 +467,9 @@ def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: 
     seen = []
     real = module.fold
 
-    def spy(openings: Any, weights: Any) -> Any:
+    def spy(openings: Any, weights: Any, srs: Any) -> Any:
         seen.append(tuple(weights))
-        return real(openings, weights)
+        return real(openings, weights, srs)
 
     monkeypatch.setattr(module, "fold", spy)
     verify_batch(batch)

@@ -16,7 +16,7 @@ from py_arkworks_bls12381 import G1Point
 
 from crypto.commitment import blind, commit_coefficients, commit_values
 from crypto.domain import Domain, divide_by_linear, evaluate
-from crypto.exact import bilinear, int_matvec
+from crypto.exact import CutMatrix, bilinear, int_matvec
 from crypto.field import GENERATOR, batch_inverse, dot, inverse, powers, r
 from crypto.group import msm
 from crypto.scalars import inner, lagrange_at, limbs, scalar, shifted_table, sum_of_fractions
@@ -282,24 +282,26 @@ def _bytes(xs: list[int]) -> npt.NDArray[np.float64]:
     return limbs(scalars(xs))
 
 
-@given(st.data(), st.integers(0, 4), st.integers(0, 5))
-def test_bilinear_is_the_sum_over_python_integers(data: st.DataObject, rows: int, columns: int) -> None:
+@given(st.data(), st.lists(st.integers(0, 3), max_size=3), st.integers(0, 5))
+def test_bilinear_is_the_sum_over_python_integers(data: st.DataObject, blocks: list[int], columns: int) -> None:
+    rows = sum(blocks)
     cells = st.lists(st.lists(INT64, min_size=columns, max_size=columns), min_size=rows, max_size=rows)
-    table, x, y = data.draw(cells), data.draw(vectors(rows)), data.draw(vectors(columns))
+    table, xs, y = data.draw(cells), [data.draw(vectors(count)) for count in blocks], data.draw(vectors(columns))
     matrix = np.array(table, dtype=np.int64).reshape(rows, columns)
-    expected = dot(x, [dot(row, y) for row in table])
-    assert bilinear(_bytes(x), matrix, _bytes(y)) == expected
-    assert bilinear(_bytes(x), np.asfortranarray(matrix), _bytes(y)) == expected
+    left = [dot(row, y) for row in table]
+    expected = [dot(x, [left.pop(0) for _ in x]) for x in xs]
+    assert bilinear([_bytes(x) for x in xs], CutMatrix.of(matrix), _bytes(y)) == expected
+    assert bilinear([_bytes(x) for x in xs], CutMatrix.of(np.asfortranarray(matrix)), _bytes(y)) == expected
 
 
 @pytest.mark.parametrize("extreme", [-(2**63), 2**63 - 1, -(2**32), 2**32, 2**32 - 1, -1])
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1 << 13), (1, (1 << 13) + 1), (300, 1100), (1 << 15, 3)])
 def test_bilinear_does_not_wrap_where_every_product_is_extreme(extreme: int, rows: int, columns: int) -> None:
     x, y = (np.tile(_bytes([r - 1]), (count, 1)) for count in (rows, columns))
-    matrix = np.full((rows, columns), extreme, dtype=np.int64)
-    assert bilinear(x, matrix, y) == rows * columns * extreme % r
+    matrix = CutMatrix.of(np.full((rows, columns), extreme, dtype=np.int64))
+    assert bilinear([x], matrix, y) == [rows * columns * extreme % r]
     x[:], y[:] = 255, 255  # more than any field element has
-    assert bilinear(x, matrix, y) == (2**256 - 1) ** 2 * rows * columns * extreme % r
+    assert bilinear([x], matrix, y) == [(2**256 - 1) ** 2 * rows * columns * extreme % r]
 
 
 def test_bilinear_keeps_the_last_bit_of_the_longest_sums() -> None:
@@ -308,33 +310,53 @@ def test_bilinear_keeps_the_last_bit_of_the_longest_sums() -> None:
     matrix = np.full((1, columns), 2**32 - 1, dtype=np.int64)
     matrix[0, 0] = 0
     y = np.full((columns, 32), 255, dtype=np.float64)
-    assert bilinear(_bytes([1]), matrix, y) == (columns - 1) * (2**32 - 1) * (2**256 - 1) % r
+    expected = (columns - 1) * (2**32 - 1) * (2**256 - 1) % r
+    assert bilinear([_bytes([1])], CutMatrix.of(matrix), y) == [expected]
 
 
 @pytest.mark.parametrize("shape", [(1, 1 << 20), (1 << 18, 1)])
 def test_bilinear_at_its_greatest_length(shape: tuple[int, int]) -> None:
     x, y = (np.full((count, 32), 255, dtype=np.float64) for count in shape)
     for extreme in (-(2**63), 2**63 - 1):
-        matrix = np.full(shape, extreme, dtype=np.int64)
-        assert bilinear(x, matrix, y) == (2**256 - 1) ** 2 * max(shape) * extreme % r
+        matrix = CutMatrix.of(np.full(shape, extreme, dtype=np.int64))
+        assert bilinear([x], matrix, y) == [(2**256 - 1) ** 2 * max(shape) * extreme % r]
+
+
+@pytest.mark.parametrize(
+    ("columns", "extreme", "width", "count"),
+    [
+        (1 << 13, 2**32 - 1, 32, 1),
+        (1 << 13, -(2**32), 32, 1),
+        (1 << 13, 2**32, 32, 2),
+        ((1 << 13) + 1, 2**32 - 1, 24, 2),
+        (1, 2**40 - 1, 40, 1),
+        (0, 0, 40, 1),
+    ],
+)
+def test_a_matrix_is_cut_into_as_few_limbs_as_are_exact(columns: int, extreme: int, width: int, count: int) -> None:
+    cut = CutMatrix.of(np.full((2, columns), extreme, dtype=np.int64))
+    assert (cut.rows, cut.columns, cut.width, len(cut.limbs)) == (2, columns, width, count)
 
 
 def test_bilinear_refuses_shapes_and_types_that_do_not_fit() -> None:
-    x, matrix, y = _bytes([1, 2]), np.zeros((2, 3), dtype=np.int64), _bytes([1, 2, 3])
-    assert bilinear(x, matrix, y) == 0
-    for bad in [(y, matrix, y), (x, matrix, x), (x[:, :31], matrix, y), (x, matrix, y[:, :31]), (x, matrix[:, :2], y)]:
+    zeros = np.zeros((2, 3), dtype=np.int64)
+    x, matrix, y = _bytes([1, 2]), CutMatrix.of(zeros), _bytes([1, 2, 3])
+    assert bilinear([x], matrix, y) == [0]
+    assert bilinear([x[:1], x[1:], x[2:]], matrix, y) == [0, 0, 0]
+    wide = CutMatrix.of(zeros[:, :2])
+    bad = [([y], matrix, y), ([x], matrix, x), ([x[:, :31]], matrix, y), ([x], matrix, y[:, :31]), ([x], wide, y)]
+    for xs, between, right in [*bad, ([], matrix, y), ([x, x], matrix, y), ([x[:1], x[1:, :31]], matrix, y)]:
         with pytest.raises(ValueError, match="a matrix of"):
-            bilinear(*bad)
-    with pytest.raises(TypeError, match="an int64 matrix"):
-        bilinear(x, matrix.astype(np.int32), y)
-    with pytest.raises(TypeError, match="an int64 matrix"):
-        bilinear(x.astype(np.float32), matrix, y)
-    with pytest.raises(TypeError, match="an int64 matrix"):
-        bilinear(x, matrix, y.astype(np.float32))
+            bilinear(xs, between, right)
+    with pytest.raises(TypeError, match="an int64 matrix, not int32"):
+        CutMatrix.of(zeros.astype(np.int32))
+    with pytest.raises(TypeError, match="as doubles"):
+        bilinear([x[:1], x[1:].astype(np.float32)], matrix, y)
+    with pytest.raises(TypeError, match="as doubles"):
+        bilinear([x], matrix, y.astype(np.float32))
     for shape in ((0, (1 << 20) + 1), ((1 << 20) + 1, 0)):
-        left, right = (np.zeros((count, 32)) for count in shape)
         with pytest.raises(ValueError, match="a matrix of"):
-            bilinear(left, np.zeros(shape, dtype=np.int64), right)
+            CutMatrix.of(np.zeros(shape, dtype=np.int64))
 
 
 # The transcript's bytes, written out once more

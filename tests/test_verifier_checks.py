@@ -12,7 +12,7 @@ from py_arkworks_bls12381 import G1Point
 
 from crypto.group import add_all, decode_g1, encode_g1
 from crypto.scalars import scalar
-from crypto.srs import embedded
+from crypto.srs import SRS, embedded
 from crypto.unsafe_srs import insecure_from_tau
 from engine.limits import Limit
 from engine.margin import Claim
@@ -242,8 +242,8 @@ def test_38_errors_that_cancel_do_not_pass(items: Any) -> None:
     D = G1Point() * scalar(12345)
     plus, minus = (replace(good, left=(*good.left, (D, sign))) for sign in (1, -1))
     srs = statement.srs
-    assert holds(*fold([plus, minus], [1, 1]), srs)
-    assert not holds(*fold([plus, minus], [1, 2]), srs)
+    assert holds(*fold([plus, minus], [1, 1], srs), srs)
+    assert not holds(*fold([plus, minus], [1, 2], srs), srs)
     assert _hold_together([good, good], srs)
     assert _hold_together([good], srs)
     assert not _hold_together([plus], srs)
@@ -258,11 +258,12 @@ def test_38_errors_that_cancel_do_not_pass(items: Any) -> None:
 def test_38_each_opening_has_its_weight(items: Any) -> None:
     good = [reduce_to_opening(statement, decoded(statement, data)) for statement, data in items]
     weights = list(range(2, 2 + len(good)))
-    alone = [fold([opening], [1]) for opening in good]
+    srs = items[0][0].srs
+    alone = [fold([opening], [1], srs) for opening in good]
     sides = tuple(add_all(side[i] * scalar(w) for side, w in zip(alone, weights, strict=True)) for i in (0, 1))
-    assert fold(good, weights) == sides
+    assert fold(good, weights, srs) == sides
     with pytest.raises(ValueError, match="zip"):
-        fold(good, weights[1:])
+        fold(good, weights[1:], srs)
 
 
 def test_38_a_batch_that_failed_names_a_proof_even_if_its_halves_pass(
@@ -291,12 +292,12 @@ def test_38_setups_do_not_mix(items: Any) -> None:
 
 def test_39_weights_are_fresh_not_zero_and_128_bits(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("verifier.verify")
-    real: Callable[[Sequence[Opening], Sequence[int]], tuple[G1Point, G1Point]] = module.fold
+    real: Callable[[Sequence[Opening], Sequence[int], SRS], tuple[G1Point, G1Point]] = module.fold
     seen, bounds = [], []
 
-    def spy(openings: Sequence[Opening], weights: Sequence[int]) -> tuple[G1Point, G1Point]:
+    def spy(openings: Sequence[Opening], weights: Sequence[int], srs: SRS) -> tuple[G1Point, G1Point]:
         seen.append(tuple(weights))
-        return real(openings, weights)
+        return real(openings, weights, srs)
 
     def draw(bound: int) -> int:
         bounds.append(bound)

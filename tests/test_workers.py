@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 from py_arkworks_bls12381 import G1Point
 
-from crypto.group import decode_g1, encode_g1
+from crypto.group import G1_INFINITY, decode_g1, encode_g1
 from crypto.srs import embedded
 from crypto.unsafe_srs import insecure_from_tau
 from engine.snapshot import Snapshot
@@ -82,22 +82,50 @@ def test_shares_are_weighted(given: Any, running: Workers, monkeypatch: pytest.M
     _, items = given
     running.verify_batch(items)
     running.verify_batch(items)
-    assert len({w for weights in seen for w in weights}) == 2 * len(items[::2])
+    assert len({w for weights in seen for w in weights}) == 2 * len(items[1::2])
 
 
-def test_other_statements_than_announced(given: Any) -> None:
+def test_items_may_be_made_while_the_workers_are_at_work(
+    given: Any, running: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, items = given
+    expected = verify_batch(items)
+    real, sent, counts = workers._write, list[bytes](), list[int]()
+
+    def spy(process: Any, data: bytes) -> None:
+        sent.append(data)
+        real(process, data)
+
+    monkeypatch.setattr(workers, "_write", spy)
+    monkeypatch.setattr(workers, "verify_batch", lambda _: pytest.fail("the workers did not answer"))
+
+    def one_by_one() -> Iterator[tuple[Statement, bytes]]:
+        for item in items:
+            counts.append(len(sent))
+            yield item
+
+    assert running.verify_batch(one_by_one()) == expected
+    assert counts == [(1 + i) // 2 for i in range(len(items))]
+
+
+def test_statements_that_were_not_announced_are_verified_here(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshots, items = given
-    with Workers(snapshots[:1], 1) as alone:
-        known = [item for item in items if item[0].snapshot_digest == snapshots[0].digest()]
-        assert len(alone.verify_batch(known)) == len(known)
-        with pytest.raises(InputError, match="started without this statement's snapshot"):
-            alone.verify_batch(items)
+    expected = verify_batch(items)
+    monkeypatch.setattr(workers, "verify_batch", lambda _: pytest.fail("the workers did not answer"))
+    for known in (1, 0):
+        with Workers(snapshots[:known], 2) as some:
+            assert some.verify_batch(items) == expected
 
 
 def test_another_setup_is_verified_here(given: Any, running: Workers) -> None:
-    statement, data = given[1][0]
+    (statement, data), good = given[1][:2]
+    other = (replace(statement, srs=insecure_from_tau(7, 32)), data)
     with pytest.raises(ProofFormatError, match="made for another structured reference string"):
-        running.verify_batch([(replace(statement, srs=insecure_from_tau(7, 32)), data)])
+        running.verify_batch([other])
+    for batch in ([other, good], [good, other]):
+        with pytest.raises(InputError, match="statements under different structured reference strings"):
+            running.verify_batch(batch)
+    assert running.verify_batch([good]) == verify_batch([good])
 
 
 @pytest.mark.parametrize("count", [0, -1])
@@ -106,12 +134,12 @@ def test_at_least_one_process(given: Any, count: int) -> None:
         Workers(given[0], count)
 
 
-def test_a_worker_that_dies_or_babbles_does_not_matter(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_babbles_does_not_matter(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshots, items = given
     expected = verify_batch(items)
     with Workers(snapshots, 2) as broken:
         real = workers._read
-        share = len(items) // 2
+        share = len(items[::2])
         for answer in (b"", b"x", bytes(96 + 32 * share), encode_g1(G1Point()) * 2 + bytes(32 * share)):
 
             def babble(process: Any, answer: bytes = answer) -> bytes:
@@ -122,12 +150,60 @@ def test_a_worker_that_dies_or_babbles_does_not_matter(given: Any, monkeypatch: 
             assert broken.verify_batch(items) == expected
             with pytest.raises(VerificationError, match="proof 1 of"):
                 broken.verify_batch([shifted(items[0]), *items[1:]])
-        monkeypatch.setattr(workers, "_read", real)
-        broken._processes[0].kill()
-        broken._processes[0].wait()
-        assert broken.verify_batch(items) == expected
+        assert broken._processes
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_worker_that_dies_does_not_matter(given: Any, count: int) -> None:
+    snapshots, items = given
+    expected = verify_batch(items)
+    with Workers(snapshots, count) as broken:
+        processes = broken._processes
+        processes[0].kill()
+        processes[0].wait()
+        assert broken.verify_batch(iter(items)) == expected
+        assert [process.poll() for process in processes] == [-9] * (count - 1)
         with pytest.raises(VerificationError, match="proof 2 of"):
             broken.verify_batch([items[0], shifted(items[1]), *items[2:]])
+
+
+def test_an_answer_is_never_taken_for_that_to_the_next_batch(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is interrupted, wherever: what its workers still say must not vouch for other proofs."""
+    snapshots, items = given
+    good, bad = [items[0], items[1]], [shifted(items[0]), items[1]]
+
+    class Stop(BaseException):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    def breaks_off() -> Iterator[tuple[Statement, bytes]]:
+        yield from good
+        raise Stop
+
+    for place in ("_read", "opening_of", "fresh_weights", None):
+        with Workers(snapshots, 2) as interrupted, monkeypatch.context() as patch:
+            if place:
+                patch.setattr(workers, place, stop)
+            with pytest.raises(Stop):
+                interrupted.verify_batch(good if place else breaks_off())
+            patch.undo()
+            with pytest.raises(VerificationError, match="proof 1 of 2"):
+                interrupted.verify_batch(bad)
+            assert len(interrupted.verify_batch(good)) == 2
+
+
+def test_errors_of_those_who_make_the_items_come_through(given: Any) -> None:
+    """An OSError there is no worker's: a batch is never cut short."""
+    snapshots, items = given
+
+    def unreadable() -> Iterator[tuple[Statement, bytes]]:
+        yield items[0]
+        raise FileNotFoundError("proof.bin")
+
+    with Workers(snapshots, 2) as running, pytest.raises(FileNotFoundError, match=r"proof\.bin"):
+        running.verify_batch(unreadable())
 
 
 def test_modules_of_the_current_folder_are_not_imported(
@@ -145,34 +221,54 @@ def test_modules_of_the_current_folder_are_not_imported(
 
 def test_a_process_without_pipes_is_a_dead_one(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshots, items = given
-    with Workers(snapshots, 2) as broken:
-        (process,) = broken._processes
-        for name in ("stdout", "stdin"):
+    for name in ("stdout", "stdin"):
+        with Workers(snapshots, 2) as broken, monkeypatch.context() as patch:
+            (process,) = broken._processes
             pipe = getattr(process, name)
-            monkeypatch.setattr(process, name, None)
+            patch.setattr(process, name, None)
             assert broken.verify_batch(items) == verify_batch(items)
-            monkeypatch.setattr(process, name, pipe)
+            assert broken._processes == []
+            pipe.close()
+
+
+def test_half_a_message_is_none() -> None:
+    whole = workers._framed(b"abc")
+    assert workers._received(BytesIO(whole)) == b"abc"
+    assert [workers._received(BytesIO(whole[:size])) for size in range(len(whole))] == [None] * len(whole)
 
 
 def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop of a worker's process, run in this one: sums of its share, and nothing where a proof is malformed."""
     snapshots, items = given
-    malformed = [(items[0][0], items[0][1][:-1])]
+    malformed = (items[0][0], items[0][1][:-1])
     infinity = items[0][0].parts[0].model_copy(update={"points": ("c0" + "00" * 47,)})
-    bad_point = [(replace(items[0][0], parts=(infinity, *items[0][0].parts[1:])), items[0][1])]
+    bad_point = (replace(items[0][0], parts=(infinity, *items[0][0].parts[1:])), items[0][1])
+    shares = [items, [malformed], [items[1], bad_point, items[0]], [], items[:1]]
     told = [canonical_bytes([snapshot.to_bytes().decode() for snapshot in snapshots])]
-    told += [workers._request(share) for share in (items, malformed, bad_point, items[:1])]
+    for share in shares:
+        told += [*(workers._request(*item) for item in share), b""]
     answers = BytesIO()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(b"".join(map(workers._framed, told)))))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=answers))
     monkeypatch.setattr(signal, "signal", Mock())
     workers.serve()
     answers.seek(0)
-    whole, *nothing, one = (workers._received(answers) for _ in range(4))
+    whole, *nothing, empty, one = (workers._received(answers) for _ in shares)
     assert nothing == [b"", b""]
-    assert workers._received(answers) == b""
+    assert empty == G1_INFINITY * 2
+    assert workers._received(answers) is None
     for answer, share in ((whole, items), (one, items[:1])):
+        assert answer is not None
         left, right = (decode_g1(answer[at : at + 48]) for at in (0, 48))
         assert holds(left, right, embedded())
         digests = [accepted.statement_digest for accepted in verify_batch(share)]
         assert answer[96:] == b"".join(digests)
+
+
+def test_a_worker_that_was_told_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = BytesIO()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO()))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=answers))
+    monkeypatch.setattr(signal, "signal", Mock())
+    workers.serve()
+    assert answers.getvalue() == b""

@@ -57,13 +57,14 @@ Terms = tuple[tuple[G1Point, int], ...]
 
 @dataclass(frozen=True)
 class Opening:
-    """What is left of a proof: it is valid exactly when e(left, [tau]_2) = e(right, [1]_2).
+    """What is left of a proof: it is valid exactly when e(left, [tau]_2) = e(right + constant [1]_1, [1]_2).
 
     Both sides are left as they are, so that the openings of a batch are added up in one multi-scalar multiplication.
     """
 
     left: Terms
     right: Terms
+    constant: int
     statement_digest: bytes
 
 
@@ -172,4 +173,4 @@ def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
     F.add("W'", x.y * circuit.domain.omega * x.zeta)
     left = ((points["W"], 1), (points["W'"], x.y))
     right = tuple((points[name], coefficient) for name, coefficient in F.coefficients.items())
-    return Opening(left, (*right, (statement.srs.g1(0), F.constant)), statement_digest)
+    return Opening(left, right, F.constant, statement_digest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from py_arkworks_bls12381 import G1Point
 
+from crypto.field import dot
 from crypto.group import msm, pairing_product_is_one
 from crypto.srs import SRS
 from formats.errors import InputError, ProofFormatError, VerificationError
@@ -37,7 +38,7 @@ def verify(statement: Statement, proof: bytes) -> Accepted:
         VerificationError: a well-formed proof that does not prove the statement.
     """
     opening = opening_of(statement, proof)
-    if not holds(*fold([opening], [1]), statement.srs):
+    if not holds(*fold([opening], [1], statement.srs), statement.srs):
         raise VerificationError("the proof does not prove this statement", check="pairing")
     return Accepted(statement, opening.statement_digest)
 
@@ -79,9 +80,12 @@ def fresh_weights(count: int) -> list[int]:
     return [1 + secrets.randbelow((1 << _WEIGHT_BITS) - 1) for _ in range(count)]
 
 
-def fold(openings: Sequence[Opening], weights: Sequence[int]) -> tuple[G1Point, G1Point]:
+def fold(openings: Sequence[Opening], weights: Sequence[int], srs: SRS) -> tuple[G1Point, G1Point]:
     """The weighted sums of the left and of the right sides."""
-    return _sum([opening.left for opening in openings], weights), _sum([opening.right for opening in openings], weights)
+    constant = dot([opening.constant for opening in openings], weights)
+    left = _weighted([opening.left for opening in openings], weights)
+    right = _weighted([opening.right for opening in openings], weights)
+    return _sum(left), _sum([*right, (srs.g1(0), constant)])
 
 
 def holds(left: G1Point, right: G1Point, srs: SRS) -> bool:
@@ -89,14 +93,17 @@ def holds(left: G1Point, right: G1Point, srs: SRS) -> bool:
     return pairing_product_is_one([(left, srs.g2_tau), (-right, srs.g2_one)])
 
 
-def _sum(sides: Sequence[Terms], weights: Sequence[int]) -> G1Point:
-    terms = [(point, weight * c) for side, weight in zip(sides, weights, strict=True) for point, c in side]
+def _weighted(sides: Sequence[Terms], weights: Sequence[int]) -> list[tuple[G1Point, int]]:
+    return [(point, weight * c) for side, weight in zip(sides, weights, strict=True) for point, c in side]
+
+
+def _sum(terms: Sequence[tuple[G1Point, int]]) -> G1Point:
     return msm([point for point, _ in terms], [c for _, c in terms])
 
 
 def _hold_together(openings: Sequence[Opening], srs: SRS) -> bool:
     """All openings at once, folded with fresh weights."""
-    return holds(*fold(openings, fresh_weights(len(openings))), srs)
+    return holds(*fold(openings, fresh_weights(len(openings)), srs), srs)
 
 
 def _first_bad(openings: Sequence[Opening], srs: SRS) -> int:

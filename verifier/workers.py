@@ -1,8 +1,8 @@
 """Batches on several cores: worker processes that are started once and stay.
 
 One core verifies a batch in ``verify_batch``. A worker is a Python of its own that knows some snapshots; it is sent
-statements and proofs, and answers with the weighted sums of its share (``verifier.verify.fold``). Whatever goes wrong
-there, the batch is verified here instead: workers can only make an answer come sooner.
+statements and proofs one by one, and asked for the weighted sums of its share (``verifier.verify.fold``). Whatever goes
+wrong there, the batch is verified here instead: workers can only make an answer come sooner.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -24,23 +24,31 @@ from engine.margin import Claim
 from engine.snapshot import Snapshot
 from formats import InputError, ZkMarginError, canonical_bytes, parse_json
 from formats.canonical import Json
+from verifier.argument import Opening
 from verifier.commitments import Commitment, CommitmentPart
 from verifier.statement import Statement
 from verifier.verify import Accepted, fold, fresh_weights, holds, opening_of, verify_batch
 
-Items = Sequence[tuple[Statement, bytes]]
+Item = tuple[Statement, bytes]
 _LENGTH_BYTES = 8
 _DIGEST_BYTES = 32
+#: Asks a worker for the summary of what it was sent.
+_SUM_UP = b""
+
+
+class _LostError(Exception):
+    """A worker that does not answer."""
 
 
 class Workers:
     """Verifies batches in ``count`` processes, this one among them.
 
     Args:
-        snapshots: what the statements to come are about.
+        snapshots: what most statements to come are about; only these are sent to other processes.
         count: processes, at least 1.
 
-    Use it as a context manager, or ``close`` it. It must not be used by two threads at the same time.
+    Use it as a context manager, or ``close`` it; then, and after a worker was lost or a batch interrupted, batches are
+    verified in this process alone. It must not be used by two threads at the same time.
 
     Raises:
         InputError: a count below 1.
@@ -61,21 +69,30 @@ class Workers:
         for process in self._processes:
             _write(process, canonical_bytes([snapshot.to_bytes().decode() for snapshot in snapshots]))
 
-    def verify_batch(self, items: Items) -> list[Accepted]:
-        """As ``verifier.verify_batch``, sooner.
+    def verify_batch(self, items: Iterable[Item]) -> list[Accepted]:
+        """As ``verifier.verify_batch``, sooner; the items are taken one by one, and may be made meanwhile.
 
         Raises:
-            InputError: the workers were not told of a statement's snapshot; and what ``verify_batch`` raises.
+            What ``verifier.verify_batch`` raises, and whatever ``items`` raises.
         """
-        if any(statement.snapshot_digest not in self._known for statement, _ in items):
-            raise InputError("the workers were started without this statement's snapshot", field="snapshot")
-        return self._together(items) or verify_batch(items)
+        taken: list[Item] = []
+        rest = iter(items)
+        try:
+            accepted = self._together(rest, taken)
+        except _LostError:
+            self.close()
+            accepted = []
+        except BaseException:
+            self.close()  # what a worker still has to say must not be taken for its answer to the next batch
+            raise
+        return accepted or verify_batch([*taken, *rest])
 
     def close(self) -> None:
         """End the processes."""
         for process in self._processes:
             process.kill()
             process.communicate()
+        self._processes = []
 
     def __enter__(self) -> Self:
         return self
@@ -83,62 +100,83 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _together(self, items: Items) -> list[Accepted]:
-        """All accepted, or nothing: a proof is bad, or it cannot be told this way."""
-        count = 1 + len(self._processes)
-        srs = embedded()
-        if any(statement.srs.digest != srs.digest for statement, _ in items):
+    def _together(self, items: Iterator[Item], taken: list[Item]) -> list[Accepted]:
+        """All accepted, or nothing: a proof is bad, or it cannot be told this way. Keeps the items it takes."""
+        srs, others = embedded(), self._processes
+        own, places = _Share(), [list[int]() for _ in range(1 + len(others))]
+        for place, (statement, proof) in enumerate(items):
+            taken.append((statement, proof))
+            turn = place % len(places)
+            if turn == len(others) or statement.snapshot_digest not in self._known:
+                own.add(statement, proof)
+                places[-1].append(place)
+            else:
+                _write(others[turn], _request(statement, proof))
+                places[turn].append(place)
+        for process in others:
+            _write(process, _SUM_UP)
+        own_summary = own.summary()
+        summaries = [*map(_read, others), own_summary]
+        if not all(map(_is_summary, summaries, map(len, places))):
             return []
-        shares = [items[i::count] for i in range(count)]
+        if any(statement.srs.digest != srs.digest for statement, _ in taken):
+            return []  # they read every proof under the setup that is embedded
         try:
-            for process, share in zip(self._processes, shares[1:], strict=True):
-                _write(process, _request(share))
-            summaries = [_summary(shares[0]), *map(_read, self._processes)]
-            if not all(map(_is_summary, summaries, map(len, shares))):
-                return []
             left, right = (
                 add_all(G1Point.from_compressed_bytes(summary[at : at + G1_BYTES]) for summary in summaries)
                 for at in (0, G1_BYTES)
             )
-        except (OSError, ValueError):  # a worker died, or answered something else
+        except ValueError:
             return []
         if not holds(left, right, srs):
             return []
-        digests = [b""] * len(items)
-        for i, summary in enumerate(summaries):
-            digests[i::count] = [
-                summary[at : at + _DIGEST_BYTES] for at in range(2 * G1_BYTES, len(summary), _DIGEST_BYTES)
-            ]
-        return [Accepted(statement, digest) for (statement, _), digest in zip(items, digests, strict=True)]
+        digests = {}
+        for summary, mine in zip(summaries, places, strict=True):
+            for place, at in zip(mine, range(2 * G1_BYTES, len(summary), _DIGEST_BYTES), strict=True):
+                digests[place] = summary[at : at + _DIGEST_BYTES]
+        return [Accepted(statement, digests[place]) for place, (statement, _) in enumerate(taken)]
 
 
-def _summary(items: Items) -> bytes:
-    """The folded left and right sides, then the statement digests; nothing if a proof is not well-formed."""
-    try:
-        openings = [opening_of(statement, proof) for statement, proof in items]
-    except ZkMarginError:
-        return b""
-    sides = fold(openings, fresh_weights(len(openings)))
-    return b"".join([*map(encode_g1, sides), *(opening.statement_digest for opening in openings)])
+class _Share:
+    """What one process makes of its part of a batch."""
+
+    def __init__(self) -> None:
+        self._openings: list[Opening] | None = []
+
+    def add(self, statement: Statement, proof: bytes) -> None:
+        """Reduce one more proof to its opening."""
+        if self._openings is not None:
+            try:
+                self._openings.append(opening_of(statement, proof))
+            except ZkMarginError:
+                self.spoil()
+
+    def spoil(self) -> None:
+        """Something is not well-formed: there will be no summary."""
+        self._openings = None
+
+    def summary(self) -> bytes:
+        """The folded left and right sides, then the statement digests; nothing if a proof is not well-formed."""
+        if self._openings is None:
+            return b""
+        sides = fold(self._openings, fresh_weights(len(self._openings)), embedded())
+        return b"".join([*map(encode_g1, sides), *(opening.statement_digest for opening in self._openings)])
 
 
 def _is_summary(data: bytes, count: int) -> bool:
     return len(data) == 2 * G1_BYTES + count * _DIGEST_BYTES
 
 
-def _request(items: Items) -> bytes:
+def _request(statement: Statement, proof: bytes) -> bytes:
     return canonical_bytes(
-        [
-            {
-                "snapshot": statement.snapshot_digest.hex(),
-                "claim": [statement.claim.num, statement.claim.den, statement.claim.requirement],
-                "limits": [str(limit) for limit in statement.limits],
-                "parts": [part.model_dump(mode="json") for part in statement.parts],
-                "context": statement.context.hex(),
-                "proof": proof.hex(),
-            }
-            for statement, proof in items
-        ]
+        {
+            "snapshot": statement.snapshot_digest.hex(),
+            "claim": [statement.claim.num, statement.claim.den, statement.claim.requirement],
+            "limits": [str(limit) for limit in statement.limits],
+            "parts": [part.model_dump(mode="json") for part in statement.parts],
+            "context": statement.context.hex(),
+            "proof": proof.hex(),
+        }
     )
 
 
@@ -165,36 +203,47 @@ def _framed(data: bytes) -> bytes:
     return len(data).to_bytes(_LENGTH_BYTES, "big") + data
 
 
-def _received(stream: IO[bytes]) -> bytes:
-    """One message; nothing at the end of the stream."""
-    return stream.read(int.from_bytes(stream.read(_LENGTH_BYTES), "big"))
+def _received(stream: IO[bytes]) -> bytes | None:
+    """One message; None at the end of the stream."""
+    length = stream.read(_LENGTH_BYTES)
+    if len(length) < _LENGTH_BYTES:
+        return None
+    data = stream.read(int.from_bytes(length, "big"))
+    return data if len(data) == int.from_bytes(length, "big") else None
 
 
 def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
-    if process.stdin is None:
-        raise BrokenPipeError
-    process.stdin.write(_framed(data))
-    process.stdin.flush()
+    try:
+        if process.stdin is None:
+            raise BrokenPipeError
+        process.stdin.write(_framed(data))
+        process.stdin.flush()
+    except OSError as error:
+        raise _LostError from error
 
 
 def _read(process: subprocess.Popen[bytes]) -> bytes:
-    if process.stdout is None:
-        raise BrokenPipeError
-    return _received(process.stdout)
+    answer = _received(process.stdout) if process.stdout else None
+    if answer is None:
+        raise _LostError
+    return answer
 
 
 def serve() -> None:
     """What a worker process does, until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    known = [Snapshot.parse(text) for text in parse_json(_received(requests))]
+    known = [Snapshot.parse(text) for text in parse_json(_received(requests) or b"[]")]
     snapshots = {snapshot.digest().hex(): snapshot for snapshot in known}
-    while request := _received(requests):
+    share = _Share()
+    while (request := _received(requests)) is not None:
+        if request == _SUM_UP:
+            answers.write(_framed(share.summary()))
+            answers.flush()
+            share = _Share()
+            continue
+        given = parse_json(request)
         try:
-            answer = _summary(
-                [(_statement(given, snapshots), bytes.fromhex(given["proof"])) for given in parse_json(request)]
-            )
+            share.add(_statement(given, snapshots), bytes.fromhex(given["proof"]))
         except ZkMarginError:
-            answer = b""
-        answers.write(_framed(answer))
-        answers.flush()
+            share.spoil()
