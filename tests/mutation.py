@@ -276,7 +276,7 @@ def _changes(node: ast.AST) -> list[tuple[str, ast.AST]]:
         new.append(("check removed", ast.Pass()))
     elif isinstance(node, (ast.Expr, ast.AugAssign, ast.For)):
         new.append(("statement dropped", ast.Pass()))
-    elif isinstance(node, ast.Return) and node.value is not None:
+    elif isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
         new.append(("returns None", ast.Return(ast.Constant(None))))
     return new
 

@@ -308,6 +308,16 @@ def test_a_damaged_record_is_noticed(ledger: Ledger, world: World) -> None:
         ledger.document(Snapshot, "11" * 32)
 
 
+def test_a_document_that_is_text_in_the_table_is_damaged(tmp_path: Path, world: World) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.record(world.accepted("0"))
+        (entry,) = ledger.entries()
+        with ledger._engine.begin() as connection:
+            connection.exec_driver_sql("update documents set body = 'by hand'")
+        with pytest.raises(InputError, match="is damaged: no bytes"):
+            ledger.check(entry)
+
+
 # Where it is
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -140,11 +140,18 @@ def test_a_worker_that_babbles_does_not_matter(given: Any, monkeypatch: pytest.M
     with Workers(snapshots, 2) as broken:
         real = workers._read
         share = len(items[::2])
-        for answer in (b"", b"x", bytes(96 + 32 * share), encode_g1(G1Point()) * 2 + bytes(32 * share)):
+        answers: list[Callable[[bytes], bytes]] = [
+            lambda _: b"",
+            lambda _: b"x",
+            lambda _: bytes(96 + 32 * share),
+            lambda _: encode_g1(G1Point()) * 2 + bytes(32 * share),
+            lambda right: right[:-32],
+            lambda right: right + bytes(32),
+        ]
+        for answer in answers:
 
-            def babble(process: Any, answer: bytes = answer) -> bytes:
-                real(process)
-                return answer
+            def babble(process: Any, answer: Callable[[bytes], bytes] = answer) -> bytes:
+                return answer(real(process))
 
             monkeypatch.setattr(workers, "_read", babble)
             assert broken.verify_batch(items) == expected
@@ -250,8 +257,10 @@ def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None
     answers = BytesIO()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(b"".join(map(workers._framed, told)))))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=answers))
-    monkeypatch.setattr(signal, "signal", Mock())
+    handlers = Mock()
+    monkeypatch.setattr(signal, "signal", handlers)
     workers.serve()
+    handlers.assert_called_once_with(signal.SIGINT, signal.SIG_IGN)
     answers.seek(0)
     whole, *nothing, empty, one = (workers._received(answers) for _ in shares)
     assert nothing == [b"", b""]

@@ -358,7 +358,9 @@ class Ledger:
             body = connection.execute(query).scalar_one_or_none()
         if body is None:
             raise InputError("is not in the ledger", file=self.name, field=f"document {digest[:16]}")
-        document = kind.parse(bytes(body), file=self.name)
+        if not isinstance(body, bytes):  # SQLite keeps whatever someone writes into a column
+            raise InputError("is damaged: no bytes", file=self.name, field=f"document {digest[:16]}")
+        document = kind.parse(body, file=self.name)
         if document.digest().hex() != digest:
             raise InputError("is damaged: its digest is another", file=self.name, field=f"document {digest[:16]}")
         return document
