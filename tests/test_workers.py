@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -126,6 +128,27 @@ def test_another_setup_is_verified_here(given: Any, running: Workers) -> None:
         with pytest.raises(InputError, match="statements under different structured reference strings"):
             running.verify_batch(batch)
     assert running.verify_batch([good]) == verify_batch([good])
+
+
+def test_one_process_is_this_one(given: Any) -> None:
+    snapshots, items = given
+    with Workers(snapshots, 1) as alone:
+        assert alone._processes == []
+        assert alone.verify_batch(items) == verify_batch(items)
+
+
+def test_a_worker_imports_the_program_that_started_it(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Mock()
+    monkeypatch.setattr(subprocess, "Popen", started)
+    monkeypatch.setattr(workers, "_write", lambda *_: None)
+    root = str(Path(workers.__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", "theirs")
+    Workers(given[0], 2)
+    monkeypatch.delenv("PYTHONPATH")
+    Workers(given[0], 2)
+    paths = [call.kwargs["env"]["PYTHONPATH"] for call in started.call_args_list]
+    assert paths == [os.pathsep.join([root, "theirs"]), root]
+    assert all("-P" in call.args[0] for call in started.call_args_list)
 
 
 @pytest.mark.parametrize("count", [0, -1])
@@ -254,13 +277,15 @@ def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None
     told = [canonical_bytes([snapshot.to_bytes().decode() for snapshot in snapshots])]
     for share in shares:
         told += [*(workers._request(*item) for item in share), b""]
-    answers = BytesIO()
+    answers, sent = BytesIO(), Mock()
+    sent.write.side_effect = answers.write
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(b"".join(map(workers._framed, told)))))
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=answers))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=sent))
     handlers = Mock()
     monkeypatch.setattr(signal, "signal", handlers)
     workers.serve()
     handlers.assert_called_once_with(signal.SIGINT, signal.SIG_IGN)
+    assert [name for name, *_ in sent.mock_calls] == ["write", "flush"] * len(shares)
     answers.seek(0)
     whole, *nothing, empty, one = (workers._received(answers) for _ in shares)
     assert nothing == [b"", b""]
