@@ -281,8 +281,14 @@ def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None
     sent.write.side_effect = answers.write
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(b"".join(map(workers._framed, told)))))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=sent))
-    handlers = Mock()
+    handlers, real = Mock(), workers._statement
+
+    def wordy(*args: Any) -> Statement:
+        print("a word")
+        return real(*args)
+
     monkeypatch.setattr(signal, "signal", handlers)
+    monkeypatch.setattr(workers, "_statement", wordy)
     workers.serve()
     handlers.assert_called_once_with(signal.SIGINT, signal.SIG_IGN)
     assert [name for name, *_ in sent.mock_calls] == ["write", "flush"] * len(shares)

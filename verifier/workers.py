@@ -233,6 +233,7 @@ def serve() -> None:
     """What a worker process does, until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # a word that someone prints is no answer
     known = [Snapshot.parse(text) for text in parse_json(_received(requests) or b"[]")]
     snapshots = {snapshot.digest().hex(): snapshot for snapshot in known}
     share = _Share()
