@@ -284,7 +284,7 @@ def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None
     handlers, real = Mock(), workers._statement
 
     def wordy(*args: Any) -> Statement:
-        print("a word")
+        sys.stdout.write("a word\n")
         return real(*args)
 
     monkeypatch.setattr(signal, "signal", handlers)
