@@ -52,8 +52,7 @@ def int_matvec(matrix: npt.NDArray[np.int64], vector: Sequence[int]) -> list[int
     total += np.frombuffer(offset, dtype="<u2").astype(np.int64)
     for i in range(width - 1):
         total[:, i + 1] += total[:, i] >> _LIMB
-        total[:, i] &= (1 << _LIMB) - 1
-    data = total.astype("<u2").tobytes()
+    data = total.astype("<u2").tobytes()  # of every limb the bits that were not carried
     size = 2 * width
     return [int.from_bytes(data[i * size : (i + 1) * size], "little") % r for i in range(rows)]
 
@@ -87,7 +86,7 @@ class CutMatrix:
         if max(rows, columns) > _MAX_LENGTH:
             raise ValueError(f"a matrix of {matrix.shape}")
         # |limb| <= 2^width, and columns * 2^width * 2^8 <= 2^53
-        width = (_EXACT_BITS - _BYTE - max(0, columns - 1).bit_length()) // _BYTE * _BYTE
+        width = (_EXACT_BITS - _BYTE - (columns - 1).bit_length()) // _BYTE * _BYTE
         return cls(rows, columns, width, tuple(map(np.ascontiguousarray, _matrix_limbs(matrix, width))))
 
 

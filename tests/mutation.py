@@ -104,11 +104,23 @@ EQUIVALENT: dict[str, str] = {
     "crypto.exact: constant: 7 -> 6 in width = _FIELD_LIMBS + len(limbs) + 7": "wider than it need be",
     "crypto.exact: constant: True -> False in @dataclass(frozen=True)": "nobody changes one",
     "crypto.exact: constant: 1 -> 0 in count = max(1, -(-top.bit_length() // wi": "a matrix of zeros",
+    "crypto.exact: condition True: if len(x): products = x.T @ parts[start:start + len(x)] "
+    "results[k] += _sum_of_bytes(products) << matrix.width  -> if True: products = x.T @ "
+    "parts[start:start + len(x)] results[k] += _sum_of_bytes(products) << matrix.width * ": "a shortcut",
     "crypto.exact: constant: 1 -> 2 in for i in range(width - 1):": "the top limb takes no carry",
+    **{
+        f'crypto.exact: constant: 1 -> {threads} in with _BLAS.limit(limits=1, user_api="bla{again}': "the same bits"
+        for threads in (0, 2)
+        for again in ("", " (2)")
+    },
+    **{
+        f"crypto.exact: constant: 0 -> {start} in top = max(int(matrix.max(initial=0)), -1{again}": "a bit, anyway"
+        for start in (1, -1)
+        for again in ("", " (2)")
+    },
     "verifier.argument: comparison: 2 * listed_rows > len(basis) -> "
     "2 * listed_rows >= len(basis)": "both sums are right",
     "verifier.verify: constant: 1 -> 2 in if not holds(*fold([opening], [1], state": "any weight but 0 will do",
-    "crypto.exact: statement dropped: total[:, i] &= (1 << _LIMB) - 1 -> pass": "taken as 16 bits next",
     "verifier.verify: constant: 0 -> -1 in srs = items[0][0].srs (2)": "one setup for all",
     "verifier.argument: condition True: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) "
     "-> if True: return int(sum(basis[listed_rows:], ZERO))": "both sums are right",
