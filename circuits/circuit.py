@@ -159,10 +159,10 @@ class Circuit:
     @cached_property
     def cut(self) -> tuple[CutMatrix, ...]:
         """For each position segment, the rows of all matrices over its listed slots, ready for exact products."""
-        rows = np.vstack([self.matrices[kind] for kind in DENSE_KINDS])
-        per_segment = self.n - 1
+        starts = range(0, self.position_segments * (self.n - 1), self.n - 1)
         return tuple(
-            CutMatrix.of(rows[:, s * per_segment : (s + 1) * per_segment]) for s in range(self.position_segments)
+            CutMatrix.of(np.vstack([self.matrices[kind][:, start : start + self.n - 1] for kind in DENSE_KINDS]))
+            for start in starts
         )
 
     @cached_property
@@ -171,12 +171,11 @@ class Circuit:
         v that has digits there.
         """
         n, weights = self.n, vector(weight for cells in self.digit_cells for _, _, weight in cells)
-        columns = []
-        for first in range(0, n * (self.digit_columns - self.packed_offset), n):
-            clipped = [min(max(cell - first, 0), n) for cell in self.cells]
-            spans = tuple((v, start, end) for v, (start, end) in enumerate(pairwise(clipped)) if start < end)
-            columns.append((weights[first : first + n], spans))
-        return tuple(columns)
+        spans: list[list[tuple[int, int, int]]] = [[] for _ in range(self.packed_offset, self.digit_columns)]
+        for v, (start, end) in enumerate(pairwise(self.cells)):
+            for column in range(start // n, -(-end // n)):
+                spans[column].append((v, max(start - column * n, 0), min(end - column * n, n)))
+        return tuple((weights[column * n : (column + 1) * n], tuple(inside)) for column, inside in enumerate(spans))
 
     def selector(self, role: str, segment: int) -> list[int]:
         """1 on every row that is not a listed slot of the role in this segment, else 0."""
