@@ -518,10 +518,13 @@ def test_full_disk_behind_standard_output(files: Path) -> None:
 def test_interrupt(files: Path) -> None:
     os.mkfifo(files / "slow.json")
     command = [sys.executable, "-m", "zkmargin", "snapshot", "show", "slow.json"]
+    # a shell's background job ignores SIGINT, and so would its children
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=files, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     with (files / "slow.json").open("wb"):  # waits until the reader is there
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err == "zkmargin: error: interrupted\n"
 
