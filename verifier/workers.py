@@ -32,8 +32,6 @@ from verifier.verify import Accepted, fold, fresh_weights, holds, opening_of, ve
 Item = tuple[Statement, bytes]
 _LENGTH_BYTES = 8
 _DIGEST_BYTES = 32
-#: Of so many rounds the caller, who makes the items and is last in each, sits out one.
-_ROUNDS = 16
 #: Asks a worker for the summary of what it was sent.
 _SUM_UP = b""
 
@@ -108,7 +106,7 @@ class Workers:
         own, places = _Share(), [list[int]() for _ in range(1 + len(others))]
         for place, (statement, proof) in enumerate(items):
             taken.append((statement, proof))
-            turn = place % (_ROUNDS * len(places) - 1) % len(places)
+            turn = place % len(places)
             if turn == len(others) or statement.snapshot_digest not in self._known:
                 own.add(statement, proof)
                 places[-1].append(place)
