@@ -11,12 +11,12 @@ import numpy as np
 from py_arkworks_bls12381 import G1Point, Scalar
 
 from benchmarks.measure import Column, Section, Timing, alternating, in_child
-from crypto.domain import Domain
-from crypto.field import r
-from crypto.group import encode_g1
-from crypto.srs import G1_BYTES, embedded
-from prover import _kernels as K
-from prover._kernels.fixed_base import FixedBaseTables, Scalars
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import r
+from zkmargin.crypto.group import encode_g1
+from zkmargin.crypto.srs import G1_BYTES, embedded
+from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels.fixed_base import FixedBaseTables, Scalars
 
 COLUMNS = (
     Column("what"),

@@ -93,7 +93,7 @@ def measure(case: Case, runs: int, environment: dict[str, str] | None = None) ->
 def write(case: dict[str, Any], folder: str) -> None:
     """The snapshot's file."""
     from benchmarks.synthetic import snapshot_of  # noqa: PLC0415
-    from formats import save_document  # noqa: PLC0415
+    from zkmargin.formats import save_document  # noqa: PLC0415
 
     save_document(snapshot_of(Case(**case)), Path(folder) / "snapshot.json")
 
@@ -101,12 +101,12 @@ def write(case: dict[str, Any], folder: str) -> None:
 def stages(case: dict[str, Any], folder: str, runs: int) -> dict[str, float]:
     """From a snapshot's file to an accepted proof, stage by stage."""
     from benchmarks.synthetic import book_of  # noqa: PLC0415
-    from circuits import build_circuit  # noqa: PLC0415
-    from engine.margin import Claim  # noqa: PLC0415
-    from engine.snapshot import Snapshot  # noqa: PLC0415
-    from formats import load_document  # noqa: PLC0415
-    from prover import commit_book, prove  # noqa: PLC0415
-    from verifier import Statement, verify  # noqa: PLC0415
+    from zkmargin.circuits import build_circuit  # noqa: PLC0415
+    from zkmargin.engine.margin import Claim  # noqa: PLC0415
+    from zkmargin.engine.snapshot import Snapshot  # noqa: PLC0415
+    from zkmargin.formats import load_document  # noqa: PLC0415
+    from zkmargin.prover import commit_book, prove  # noqa: PLC0415
+    from zkmargin.verifier import Statement, verify  # noqa: PLC0415
 
     claim, lots = Claim(), book_of(Case(**case))
     snapshot, read = once(lambda: load_document(Snapshot, Path(folder) / "snapshot.json"))

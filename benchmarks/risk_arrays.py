@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Column, Section, alternating, in_child
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.policy import Policy, load_policy
-from engine.pricing import MS_PER_YEAR, black76
-from engine.snapshot import build_snapshot
-from formats import load_document, save_document
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.pricing import MS_PER_YEAR, black76
+from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.formats import load_document, save_document
 
 COLUMNS = (
     Column("what"),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.book import BookLots
-from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
-from engine.policy import Policy, load_policy
-from engine.sensitivities import Sensitivities
-from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
-from formats import IntArray
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
+from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.sensitivities import Sensitivities
+from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
+from zkmargin.formats import IntArray
 
 SEED = 4844
 #: Bounds of the public integers, in money units per lot.

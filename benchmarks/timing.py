@@ -14,12 +14,12 @@ import statistics
 import time
 from collections.abc import Callable
 
-from engine.book import BookLots
-from engine.example import example_market
-from engine.margin import Claim
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from prover import commit_book, prove
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.prover import commit_book, prove
 
 
 def books(snapshot: Snapshot) -> dict[str, BookLots]:

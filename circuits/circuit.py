@@ -19,13 +19,13 @@ from operator import mul
 
 import numpy as np
 
-from circuits.system import DENSE_KINDS, SIDES, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
-from crypto.domain import Domain
-from crypto.exact import CutMatrix, bilinear, int_matvec
-from crypto.field import powers, r
-from crypto.scalars import ZERO, Vector, inner, limbs, vector
-from formats.canonical import canonical_bytes, keccak256
-from formats.errors import InputError
+from zkmargin.circuits.system import DENSE_KINDS, SIDES, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.exact import CutMatrix, bilinear, int_matvec
+from zkmargin.crypto.field import powers, r
+from zkmargin.crypto.scalars import ZERO, Vector, inner, limbs, vector
+from zkmargin.formats.canonical import canonical_bytes, keccak256
+from zkmargin.formats.errors import InputError
 
 CIRCUIT_FORMAT = "zkmargin/circuit/v1"
 #: Columns whose helper h_g share one commitment (protocol section 4, message 2).

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.limits import Limit
-from engine.snapshot import Snapshot
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.snapshot import Snapshot
 
 
 def encode_limit(limit: Limit, snapshot: Snapshot, requirement: Requirement, headroom: Form) -> None:

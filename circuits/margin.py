@@ -7,19 +7,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from circuits.circuit import Circuit
-from circuits.encoders import ENCODERS
-from circuits.limits import encode_limit
-from circuits.requirement import Requirement
-from circuits.system import System
-from circuits.witness import Witness, assign
-from engine.book import BookLots
-from engine.decimals import from_units
-from engine.limits import MAX_LIMITS, Limit
-from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
-from engine.snapshot import Snapshot
-from formats.canonical import canonical_bytes, keccak256
-from formats.errors import ConstraintError, InputError
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.encoders import ENCODERS
+from zkmargin.circuits.limits import encode_limit
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import System
+from zkmargin.circuits.witness import Witness, assign
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.limits import MAX_LIMITS, Limit
+from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats.canonical import canonical_bytes, keccak256
+from zkmargin.formats.errors import ConstraintError, InputError
 
 
 def build_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> Circuit:

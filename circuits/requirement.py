@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from circuits.system import Form, Hint, System
-from engine.components import SCALE_BP
+from zkmargin.circuits.system import Form, Hint, System
+from zkmargin.engine.components import SCALE_BP
 
 
 @dataclass(frozen=True)

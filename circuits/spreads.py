@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from circuits.system import Form, System
-from engine.spreads import PublishedSpread, form_spreads
+from zkmargin.circuits.system import Form, System
+from zkmargin.engine.spreads import PublishedSpread, form_spreads
 
 RULE = "spread"
 

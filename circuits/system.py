@@ -26,8 +26,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from crypto.field import r
-from formats.errors import InputError
+from zkmargin.crypto.field import r
+from zkmargin.formats.errors import InputError
 
 Int64Array = npt.NDArray[np.int64]
 Kind = Literal["positions", "long", "short", "collateral", "bounded", "A", "B", "C"]

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from circuits.circuit import Circuit
-from circuits.system import SIDES, Atom, Column, Int64Array
-from crypto.exact import int_matvec
-from crypto.field import r
-from formats.errors import ConstraintError, InputError
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.system import SIDES, Atom, Column, Int64Array
+from zkmargin.crypto.exact import int_matvec
+from zkmargin.crypto.field import r
+from zkmargin.formats.errors import ConstraintError, InputError
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,11 +10,11 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
-from engine.decimals import from_units, to_fraction, to_units
-from engine.snapshot import Snapshot
-from formats import Document, FrozenMap, InputError, Map
-from formats.files import read_text
-from formats.lines import line_at
+from zkmargin.engine.decimals import from_units, to_fraction, to_units
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, FrozenMap, InputError, Map
+from zkmargin.formats.files import read_text
+from zkmargin.formats.lines import line_at
 
 
 class Book(Document):

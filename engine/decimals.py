@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
-from formats import InputError
+from zkmargin.formats import InputError
 
 MAX_DECIMAL_LENGTH = 60
 MS_PER_SECOND = 1000

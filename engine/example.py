@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import isqrt
 
-from engine.decimals import format_time, from_units, parse_time, to_fraction
-from engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 
 STRIKES_BELOW, STRIKES_ABOVE = 9, 8
 EXPIRY_HOUR = 8

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from engine.book import Book, BookLots, sum_of_books, to_lots
-from engine.components import SCALE_BP, PublishedPart
-from engine.components.base import added_up
-from engine.margin import (
+from zkmargin.engine.book import Book, BookLots, sum_of_books, to_lots
+from zkmargin.engine.components import SCALE_BP, PublishedPart
+from zkmargin.engine.components.base import added_up
+from zkmargin.engine.margin import (
     Amount,
     MarginReport,
     collateral_to_add,
@@ -19,8 +19,8 @@ from engine.margin import (
     margin_report,
     requirement_total,
 )
-from engine.snapshot import Snapshot
-from formats import InputError, Map, Model
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, Map, Model
 
 _TRADE = re.compile(r"(?P<sign>[+-]?)(?P<quantity>[0-9][0-9.]*) +(?P<name>\S+)")
 

@@ -11,10 +11,10 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from engine.book import BookLots, Rule, count_section
-from engine.snapshot import Snapshot
-from formats import Document, InputError, Map
-from formats.files import read_text
+from zkmargin.engine.book import BookLots, Rule, count_section
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, InputError, Map
+from zkmargin.formats.files import read_text
 
 
 class Fills(Document):

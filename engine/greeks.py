@@ -11,14 +11,14 @@ from typing import Annotated
 
 from pydantic import PlainSerializer
 
-from engine.book import BookLots
-from engine.decimals import from_units, to_fraction
-from engine.exact import round_half_away
-from engine.market import Instrument, Market
-from engine.sensitivities import Sensitivities, sensitivities
-from engine.snapshot import InstrumentSlot, Snapshot
-from engine.valuation import MONEY_DECIMALS, Valuation
-from formats import InputError, Map, Model, Seq
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.decimals import from_units, to_fraction
+from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.market import Instrument, Market
+from zkmargin.engine.sensitivities import Sensitivities, sensitivities
+from zkmargin.engine.snapshot import InstrumentSlot, Snapshot
+from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
+from zkmargin.formats import InputError, Map, Model, Seq
 
 UNITS = {
     "delta": "units of the underlying",

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-from engine.book import BookLots
-from engine.decimals import to_fraction
-from engine.margin import VALUATION_DECIMALS, equity, requirement_total
-from engine.snapshot import Snapshot
-from formats import InputError
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.margin import VALUATION_DECIMALS, equity, requirement_total
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
 
 #: kind -> (has a subject, the relation it is stated with)
 KINDS = {

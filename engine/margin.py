@@ -16,13 +16,13 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainSerializer
 
-from engine.book import BookLots
-from engine.components import REQUIREMENTS, SCALE_BP, Charge, Leg, PublishedPart
-from engine.components.base import added_up
-from engine.decimals import from_units, to_fraction, to_units
-from engine.snapshot import Snapshot
-from engine.valuation import MONEY_DECIMALS
-from formats import InputError, Map, Model, Seq
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, Charge, Leg, PublishedPart
+from zkmargin.engine.components.base import added_up
+from zkmargin.engine.decimals import from_units, to_fraction, to_units
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.valuation import MONEY_DECIMALS
+from zkmargin.formats import InputError, Map, Model, Seq
 
 #: Decimals of a valuation unit in quote currency.
 VALUATION_DECIMALS = MONEY_DECIMALS + 4

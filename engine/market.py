@@ -14,8 +14,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from engine.decimals import MS_PER_SECOND, parse_time, to_fraction
-from formats import Document, InputError, Model, Seq
+from zkmargin.engine.decimals import MS_PER_SECOND, parse_time, to_fraction
+from zkmargin.formats import Document, InputError, Model, Seq
 
 MAX_INSTRUMENTS = 1 << 16
 MAX_VALUE = Fraction(10**15)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from engine.book import BookLots
-from engine.decimals import to_fraction
-from engine.snapshot import InstrumentSlot, Snapshot
-from formats import InputError
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.snapshot import InstrumentSlot, Snapshot
+from zkmargin.formats import InputError
 
 SETTLE = 'settle it first: "zkmargin update" with a fill that closes it, and the cash that it is settled for'
 

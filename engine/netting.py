@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.book import BookLots, sum_of_books
-from engine.margin import Amount, requirement_total
-from engine.snapshot import Snapshot
-from formats import Model, Seq
+from zkmargin.engine.book import BookLots, sum_of_books
+from zkmargin.engine.margin import Amount, requirement_total
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Model, Seq
 
 
 class BookAlone(Model):

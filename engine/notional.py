@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from engine.decimals import to_fraction
-from engine.exact import Int64Array
-from engine.valuation import Valuation
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.exact import Int64Array
+from zkmargin.engine.valuation import Valuation
 
 
 def notional(valuation: Valuation, slot: int) -> Fraction:
@@ -37,7 +37,7 @@ def delta_notionals(valuation: Valuation) -> Int64Array:
 
 def vegas(valuation: Valuation) -> Int64Array:
     """[N] money units per lot that an option's value changes by per 1.00 of volatility; 0 for everything else."""
-    from engine.pricing import greeks  # noqa: PLC0415 - compiled code, which a verifier never loads
+    from zkmargin.engine.pricing import greeks  # noqa: PLC0415 - compiled code, which a verifier never loads
 
     values = np.zeros(valuation.size, dtype=np.int64)
     options = valuation.options

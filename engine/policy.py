@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from engine.components import REQUIREMENTS, Haircuts, OpenOrders, PolicyComponent, Requirement
-from formats import Document, InputError, Map, Model, Seq, load_document
+from zkmargin.engine.components import REQUIREMENTS, Haircuts, OpenOrders, PolicyComponent, Requirement
+from zkmargin.formats import Document, InputError, Map, Model, Seq, load_document
 
 MAX_FACTOR_BP = 100_000
 MAX_COMPONENTS = 64
@@ -157,14 +157,14 @@ def policy_schema() -> dict[str, Any]:
 
 def policy_names() -> tuple[str, ...]:
     """The policies that ship with this package."""
-    folder = resources.files("engine") / "policies"
+    folder = resources.files("zkmargin.engine") / "policies"
     return tuple(sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")))
 
 
 def load_policy(name_or_path: str | Path) -> Policy:
     """A named policy, or a policy document from a path. Raises InputError."""
     if isinstance(name_or_path, str) and name_or_path in policy_names():
-        text = (resources.files("engine") / "policies" / f"{name_or_path}.json").read_text("utf-8")
+        text = (resources.files("zkmargin.engine") / "policies" / f"{name_or_path}.json").read_text("utf-8")
         return Policy.parse(text, file=f"policy {name_or_path}")
     if isinstance(name_or_path, str) and "/" not in name_or_path and not Path(name_or_path).exists():
         names = ", ".join(policy_names())

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from engine._kernels import black76 as kernels
-from formats import InputError
+from zkmargin.engine._kernels import black76 as kernels
+from zkmargin.formats import InputError
 
 Int64Array = npt.NDArray[np.int64]
 _Columns = tuple[Int64Array, Int64Array, Int64Array, Int64Array, Int64Array, npt.NDArray[np.bool_]]

@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.decimals import format_time, parse_time, to_fraction
-from engine.exact import Int64Array, round_half_away
-from engine.valuation import (
+from zkmargin.engine.decimals import format_time, parse_time, to_fraction
+from zkmargin.engine.exact import Int64Array, round_half_away
+from zkmargin.engine.valuation import (
     MAX_YEARS,
     MIN_FORWARD,
     MS_PER_YEAR,
@@ -30,7 +30,7 @@ from engine.valuation import (
     price_decimals,
     quantity_per_lot,
 )
-from formats import InputError
+from zkmargin.formats import InputError
 
 #: Vols and total variances are counted in 1e-18.
 ONE = 10**18
@@ -169,7 +169,7 @@ class Options:
         Returns:
             [n][S] integers.
         """
-        from engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
+        from zkmargin.engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
 
         if not chosen:
             return []

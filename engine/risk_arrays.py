@@ -16,14 +16,14 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.decimals import parse_time, to_fraction, to_units
-from engine.exact import Int64Array, round_half_away
-from engine.market import Asset, Kind, Name, OptionType
-from engine.policy import Policy, check_domain_size
-from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot, whole_digits
-from engine.spread_rules import CalendarRules, CreditSpread, Period
-from engine.valuation import MONEY, asset_price
-from formats import Document, FrozenMap, InputError, IntArray, Map, Model, Seq
+from zkmargin.engine.decimals import parse_time, to_fraction, to_units
+from zkmargin.engine.exact import Int64Array, round_half_away
+from zkmargin.engine.market import Asset, Kind, Name, OptionType
+from zkmargin.engine.policy import Policy, check_domain_size
+from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot, whole_digits
+from zkmargin.engine.spread_rules import CalendarRules, CreditSpread, Period
+from zkmargin.engine.valuation import MONEY, asset_price
+from zkmargin.formats import Document, FrozenMap, InputError, IntArray, Map, Model, Seq
 
 MAX_ARRAYS = 1 << 16
 SCENARIOS = 16

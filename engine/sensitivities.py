@@ -17,10 +17,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from engine.decimals import to_fraction
-from engine.exact import Int64Array, scale_round
-from engine.valuation import Valuation
-from formats import InputError, IntArray, Model, Seq
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.exact import Int64Array, scale_round
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, IntArray, Model, Seq
 
 DAYS_PER_YEAR = 365
 _PER_CENT = 100
@@ -63,7 +63,7 @@ def sensitivities(valuation: Valuation) -> Sensitivities:
     Raises:
         InputError: a Greek of one lot past 64 bits; names the instrument.
     """
-    from engine.pricing import greeks  # noqa: PLC0415 - compiled code, which a verifier never loads
+    from zkmargin.engine.pricing import greeks  # noqa: PLC0415 - compiled code, which a verifier never loads
 
     market, options = valuation.market, valuation.options
     index_prices = tuple(market.underlying(name).index_price for name in valuation.groups)

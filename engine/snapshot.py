@@ -15,14 +15,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
-from engine.components import REQUIREMENTS, SCALE_BP, PolicyPart, PublishedComponent, PublishedHaircuts
-from engine.components.base import Extent
-from engine.decimals import parse_time, to_fraction
-from engine.market import MAX_INSTRUMENTS, Kind, Market, Name, OptionType, Settlement
-from engine.policy import MAX_COMPONENTS, Policy, check_domain_size
-from engine.sensitivities import Sensitivities, sensitivities
-from engine.valuation import MAX_ASSET_PRICE, Valuation
-from formats import Digest, Document, InputError, IntArray, Model, Seq
+from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, PolicyPart, PublishedComponent, PublishedHaircuts
+from zkmargin.engine.components.base import Extent
+from zkmargin.engine.decimals import parse_time, to_fraction
+from zkmargin.engine.market import MAX_INSTRUMENTS, Kind, Market, Name, OptionType, Settlement
+from zkmargin.engine.policy import MAX_COMPONENTS, Policy, check_domain_size
+from zkmargin.engine.sensitivities import Sensitivities, sensitivities
+from zkmargin.engine.valuation import MAX_ASSET_PRICE, Valuation
+from zkmargin.formats import Digest, Document, InputError, IntArray, Model, Seq
 
 #: Bits of a quantity's bound after rounding up to whole digits.
 MAX_BITS = 72

@@ -24,12 +24,12 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.decimals import parse_time, to_fraction, to_units
-from engine.exact import Int64Array, round_half_away, scale_round
-from engine.market import Instrument
-from engine.spread_rules import QuoteAmount
-from engine.valuation import PRICE_BITS, Valuation, quantity_per_lot
-from formats import FrozenMap, InputError, Map, Model
+from zkmargin.engine.decimals import parse_time, to_fraction, to_units
+from zkmargin.engine.exact import Int64Array, round_half_away, scale_round
+from zkmargin.engine.market import Instrument
+from zkmargin.engine.spread_rules import QuoteAmount
+from zkmargin.engine.valuation import PRICE_BITS, Valuation, quantity_per_lot
+from zkmargin.formats import FrozenMap, InputError, Map, Model
 
 SCENARIOS = 16
 MS_PER_DAY = 86_400_000
@@ -289,7 +289,7 @@ class _Priced:
 
     def changes(self, points: Sequence[Point]) -> Int64Array:
         """[n, 16] changes of value in the options' price units, before weights."""
-        from engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
+        from zkmargin.engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
 
         options = self._options
         moves = sorted({point.price for point in points})
@@ -320,7 +320,7 @@ class _Priced:
         ]
 
     def _slopes(self, forward: Int64Array, time: Int64Array) -> list[int]:
-        from engine.pricing import greeks  # noqa: PLC0415
+        from zkmargin.engine.pricing import greeks  # noqa: PLC0415
 
         options = self._options
         no_rate = np.zeros_like(options.rate)
@@ -365,6 +365,6 @@ def _scaled(values: Int64Array, factors: Sequence[Fraction], names: Sequence[str
 
 
 def _discount(time_ms: int, rate_1e9: int) -> Fraction:
-    from engine.pricing import discount_1e17  # noqa: PLC0415
+    from zkmargin.engine.pricing import discount_1e17  # noqa: PLC0415
 
     return Fraction(int(discount_1e17(time_ms, rate_1e9)), 10**17)

@@ -13,9 +13,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from engine.decimals import to_fraction, to_units
-from engine.spreads import MAX_LEGS, MAX_RATIO
-from formats import InputError, Model, Seq
+from zkmargin.engine.decimals import to_fraction, to_units
+from zkmargin.engine.spreads import MAX_LEGS, MAX_RATIO
+from zkmargin.formats import InputError, Model, Seq
 
 Period = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}([0-9A-Z]{2})?$")]
 RATE_UNIT = 10**6

@@ -18,7 +18,7 @@ from typing import Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from formats import InputError, Model, Seq
+from zkmargin.formats import InputError, Model, Seq
 
 MAX_LEGS = 8
 MAX_RATIO = 10**6

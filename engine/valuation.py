@@ -22,10 +22,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from engine.decimals import parse_time, to_fraction, to_units
-from engine.exact import Int64Array, round_half_away, scale_round
-from engine.market import Instrument, Market
-from formats import InputError
+from zkmargin.engine.decimals import parse_time, to_fraction, to_units
+from zkmargin.engine.exact import Int64Array, round_half_away, scale_round
+from zkmargin.engine.market import Instrument, Market
+from zkmargin.formats import InputError
 
 #: Decimals of the money unit, 1e-9 of the quote currency.
 MONEY_DECIMALS = 9
@@ -312,7 +312,7 @@ class _Options:
 
     def value(self) -> Int64Array:
         """[n] the options' values now, in their price units."""
-        from engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
+        from zkmargin.engine.pricing import black76  # noqa: PLC0415 - compiled code, which a verifier never loads
 
         if len(self.slots) == 0:
             return np.zeros(0, dtype=np.int64)
@@ -320,7 +320,7 @@ class _Options:
 
     def slopes(self) -> list[Fraction]:
         """The money units per lot of a relative move of the price, to first order: ``F dV/dF`` times the factor."""
-        from engine.pricing import greeks  # noqa: PLC0415
+        from zkmargin.engine.pricing import greeks  # noqa: PLC0415
 
         if len(self.slots) == 0:
             return []
@@ -332,7 +332,7 @@ class _Options:
         self, which: Int64Array, scenarios: Sequence[Scenario], vol_rule: VolRule, time_step_ms: int
     ) -> Int64Array:
         """[len(which), S] values after each scenario in the options' price units."""
-        from engine.pricing import black76  # noqa: PLC0415
+        from zkmargin.engine.pricing import black76  # noqa: PLC0415
 
         if len(which) == 0:
             return np.zeros((0, len(scenarios)), dtype=np.int64)
@@ -361,7 +361,7 @@ class _Options:
 
     def _shocked_vols(self, which: Int64Array, moves: Sequence[int], rule: VolRule) -> Int64Array:
         """[len(which), len(moves)] vols in 1e-9: ``vol max(0, 1 + move scale)``, upwards at least the floor."""
-        from engine.pricing import tenor_scale_1e9  # noqa: PLC0415
+        from zkmargin.engine.pricing import tenor_scale_1e9  # noqa: PLC0415
 
         scale = tenor_scale_1e9(self.time[which], rule.exponent_short_1e4, rule.exponent_long_1e4, rule.tenor_floor_ms)
         # Python integers: a vol x move x scale can pass 64 bits, and there are few of them.

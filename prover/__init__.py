@@ -1,7 +1,7 @@
 """The prover: witness and openings in, proof bytes out. Secrets stay inside."""
 
-from prover.openings import Opening, OpeningPart, commit_book
-from prover.profile import Profile
-from prover.prove import prove
+from zkmargin.prover.openings import Opening, OpeningPart, commit_book
+from zkmargin.prover.profile import Profile
+from zkmargin.prover.prove import prove
 
 __all__ = ["Opening", "OpeningPart", "Profile", "commit_book", "prove"]

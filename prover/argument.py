@@ -14,17 +14,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from circuits.circuit import Circuit, Combination
-from circuits.system import SIDES, Column, Int64Array
-from circuits.witness import Witness
-from crypto.field import GENERATOR, inverse, powers, r
-from prover import _kernels as K
-from prover.commit import Committer, Job, committer
-from prover.profile import Profile
-from verifier.argument import Challenges, linearise
-from verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
-from verifier.statement import Statement
-from verifier.transcript import MarginTranscript
+from zkmargin.circuits.circuit import Circuit, Combination
+from zkmargin.circuits.system import SIDES, Column, Int64Array
+from zkmargin.circuits.witness import Witness
+from zkmargin.crypto.field import GENERATOR, inverse, powers, r
+from zkmargin.prover import _kernels as K
+from zkmargin.prover.commit import Committer, Job, committer
+from zkmargin.prover.profile import Profile
+from zkmargin.verifier.argument import Challenges, linearise
+from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.transcript import MarginTranscript
 
 #: A blinder source. The product passes the operating system's generator and nothing else.
 Draw = Callable[[], int]

@@ -14,14 +14,14 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from crypto.commitment import lagrange_basis
-from crypto.domain import Domain
-from crypto.srs import SRS
-from prover import _kernels as K
-from prover._kernels import table_cache
-from prover._kernels.fixed_base import FixedBaseTables, best_window
-from prover._kernels.plain_msm import POINT_BYTES
-from prover._kernels.points import bytes_from_rows, rows_from_bytes
+from zkmargin.crypto.commitment import lagrange_basis
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.srs import SRS
+from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels import table_cache
+from zkmargin.prover._kernels.fixed_base import FixedBaseTables, best_window
+from zkmargin.prover._kernels.plain_msm import POINT_BYTES
+from zkmargin.prover._kernels.points import bytes_from_rows, rows_from_bytes
 
 #: Blinders and the tail of T make polynomials this much longer than n, at most.
 TAIL = 8

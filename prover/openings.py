@@ -7,18 +7,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from circuits.circuit import segments
-from circuits.margin import slot_map_digest
-from circuits.witness import segment_rows
-from crypto.commitment import commit_values
-from crypto.domain import Domain
-from crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
-from crypto.group import encode_g1
-from crypto.srs import SRS, embedded
-from engine.book import BookLots
-from engine.snapshot import Snapshot
-from formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
-from verifier.commitments import ROLES, Commitment, CommitmentPart, Role
+from zkmargin.circuits.circuit import segments
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.circuits.witness import segment_rows
+from zkmargin.crypto.commitment import commit_values
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
+from zkmargin.crypto.group import encode_g1
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
+from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, Role
 
 
 class OpeningPart(CommitmentPart):

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from circuits.margin import margin_witness
-from crypto.field import random_scalar
-from crypto.group import encode_g1
-from crypto.srs import SRS
-from engine.book import BookLots
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.snapshot import Snapshot
-from formats import InputError, VerificationError
-from prover.argument import prove_argument
-from prover.openings import Opening, commit_vector, total_blinders
-from prover.profile import Profile
-from verifier import Statement, verify
-from verifier.commitments import ROLES
-from verifier.proof import encode_proof
+from zkmargin.circuits.margin import margin_witness
+from zkmargin.crypto.field import random_scalar
+from zkmargin.crypto.group import encode_g1
+from zkmargin.crypto.srs import SRS
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.prover.argument import prove_argument
+from zkmargin.prover.openings import Opening, commit_vector, total_blinders
+from zkmargin.prover.profile import Profile
+from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.commitments import ROLES
+from zkmargin.verifier.proof import encode_proof
 
 
 def prove(

@@ -17,14 +17,14 @@ import numpy as np
 from py_ecc import optimized_bls12_381
 from py_ecc.bls.g2_primitives import G1_to_pubkey
 
-from circuits.circuit import Circuit
-from circuits.witness import Witness
-from crypto.field import GENERATOR, r
-from crypto.srs import SRS
-from formats.errors import SetupError
-from verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
-from verifier.statement import Statement
-from verifier.transcript import MarginTranscript
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.witness import Witness
+from zkmargin.crypto.field import GENERATOR, r
+from zkmargin.crypto.srs import SRS
+from zkmargin.formats.errors import SetupError
+from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.transcript import MarginTranscript
 
 #: The scalar field. Its elements are held as Python integers, whatever their size.
 F: Any = galois.GF(r, primitive_element=GENERATOR, verify=False)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1, subgroup_check
 
-from crypto.field import r
-from crypto.srs import SRS
-from formats.errors import ProofFormatError
-from prover.reference import (
+from zkmargin.crypto.field import r
+from zkmargin.crypto.srs import SRS
+from zkmargin.formats.errors import ProofFormatError
+from zkmargin.prover.reference import (
     F,
     Point,
     bls,
@@ -26,9 +26,9 @@ from prover.reference import (
     right_side,
     root_of_unity,
 )
-from verifier.proof import decode_proof
-from verifier.statement import Statement
-from verifier.transcript import MarginTranscript
+from zkmargin.verifier.proof import decode_proof
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.transcript import MarginTranscript
 
 
 @dataclass(frozen=True)

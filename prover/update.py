@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from circuits.circuit import segments
-from circuits.margin import slot_map_digest
-from crypto.field import encode_scalar, r, random_scalar
-from crypto.srs import SRS, embedded
-from engine.book import BookLots
-from engine.fills import FillLots
-from engine.migration import carry_over
-from engine.snapshot import Snapshot
-from formats import InputError
-from prover.openings import Opening, OpeningPart
-from verifier.commitments import ROLES, Role
-from verifier.updates import (
+from zkmargin.circuits.circuit import segments
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.crypto.field import encode_scalar, r, random_scalar
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.fills import FillLots
+from zkmargin.engine.migration import carry_over
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
+from zkmargin.prover.openings import Opening, OpeningPart
+from zkmargin.verifier.commitments import ROLES, Role
+from zkmargin.verifier.updates import (
     Migration,
     MigrationPart,
     Update,

@@ -49,7 +49,7 @@ def _lacking(marker: str) -> str:
         return "" if os.environ.get(DATA_VARIABLE) else f"{DATA_VARIABLE} is unset"
     if marker == "linux":
         return "" if sys.platform == "linux" else f"this is {sys.platform}"
-    from formats.kernel import JIT_ENABLED
+    from zkmargin.formats.kernel import JIT_ENABLED
 
     return "" if JIT_ENABLED else "NUMBA_DISABLE_JIT is set"
 
@@ -249,10 +249,10 @@ def on_the_edge() -> Callable[..., None]:
     """
     from dataclasses import replace
 
-    from circuits import assign, build_circuit, check
-    from engine.book import BookLots
-    from engine.margin import Claim, claim_slack
-    from formats import ConstraintError, InputError
+    from zkmargin.circuits import assign, build_circuit, check
+    from zkmargin.engine.book import BookLots
+    from zkmargin.engine.margin import Claim, claim_slack
+    from zkmargin.formats import ConstraintError, InputError
 
     def shifted(variable: Any, by: int) -> Any:
         return replace(variable, hint=lambda of: variable.hint(of) + by)

@@ -17,21 +17,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from circuits.circuit import Circuit, segments
-from circuits.margin import slot_map_digest
-from circuits.system import Form, System
-from circuits.witness import Witness, assign
-from crypto.field import encode_scalar, r
-from crypto.srs import embedded
-from engine.book import BookLots
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.snapshot import Snapshot
-from formats import InputError
-from verifier import Commitment, CommitmentPart, Statement
-from verifier.argument import replay
-from verifier.commitments import ROLES
-from verifier.proof import decode_proof
+from zkmargin.circuits.circuit import Circuit, segments
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.circuits.system import Form, System
+from zkmargin.circuits.witness import Witness, assign
+from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
+from zkmargin.verifier import Commitment, CommitmentPart, Statement
+from zkmargin.verifier.argument import replay
+from zkmargin.verifier.commitments import ROLES
+from zkmargin.verifier.proof import decode_proof
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1"
 VECTORS = FOLDER / "vectors.json"
@@ -220,8 +220,8 @@ def inputs(group: dict[str, Any], case: dict[str, Any]) -> Inputs:
 
 
 def _parts(snapshot: Snapshot | None, lots: BookLots, n: int, seed: str, alias: str) -> list[tuple[Any, list[int]]]:
-    from prover.openings import commit_vector
-    from verifier.updates import role_bits
+    from zkmargin.prover.openings import commit_vector
+    from zkmargin.verifier.updates import role_bits
 
     draw, result = draws(f"book {seed} {alias}"), []
     for role in ROLES:
@@ -254,8 +254,8 @@ class Made:
 
 
 def _prove(statement: Statement, witness: Witness, blinders: dict[tuple[str, int], int], seed: str) -> bytes:
-    from prover.argument import prove_argument
-    from verifier.proof import encode_proof
+    from zkmargin.prover.argument import prove_argument
+    from zkmargin.verifier.proof import encode_proof
 
     proof = prove_argument(statement, witness, blinders, draws(f"proof {seed}"))
     return encode_proof(proof, statement.srs.digest)
@@ -265,10 +265,10 @@ def _book_snapshots() -> dict[str, tuple[Snapshot, list[BookLots]]]:
     """For each golden case its snapshot and the books of its commitment documents."""
     import lab
 
-    from engine.example import example_market
-    from engine.market import Market
-    from engine.policy import load_policy
-    from engine.snapshot import build_snapshot
+    from zkmargin.engine.example import example_market
+    from zkmargin.engine.market import Market
+    from zkmargin.engine.policy import load_policy
+    from zkmargin.engine.snapshot import build_snapshot
 
     five = {
         "groups": [0, 0, 1, 1, 0],

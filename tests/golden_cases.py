@@ -13,18 +13,18 @@ from typing import Any
 import lab
 from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
 
-from circuits.margin import build_circuit
-from circuits.witness import assign
-from crypto.domain import Domain
-from crypto.field import r
-from crypto.group import G1_INFINITY, decode_g1, encode_g1
-from crypto.srs import embedded
-from engine.book import BookLots
-from engine.limits import Limit
-from engine.snapshot import Snapshot
-from prover.openings import commit_vector
-from verifier import verify
-from verifier.proof import HEADER_BYTES, decode_proof, encode_proof, header
+from zkmargin.circuits.margin import build_circuit
+from zkmargin.circuits.witness import assign
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import r
+from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.prover.openings import commit_vector
+from zkmargin.verifier import verify
+from zkmargin.verifier.proof import HEADER_BYTES, decode_proof, encode_proof, header
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 
@@ -539,7 +539,7 @@ def recommitted(given: Any, witness: Any) -> Any:
 
 def with_rows(given: Any, rows: list[int]) -> Any:
     """The case with the positions' first segment committed row by row, unlisted rows included."""
-    from crypto.commitment import commit_values
+    from zkmargin.crypto.commitment import commit_values
 
     point = encode_g1(commit_values(embedded(), Domain.of(given.circuit.n), rows, given.blinders["positions", 0])).hex()
     parts = [

@@ -22,22 +22,23 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from circuits import build_circuit
-from crypto.keys import PublicKey, SecretKey
-from engine.book import Book, BookLots, to_book, to_lots
-from engine.components import REQUIREMENTS
-from engine.decimals import parse_time
-from engine.fills import Fills, add_fills, fills_to_lots
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.market import Market
-from engine.policy import Policy
-from engine.risk_arrays import RiskArrays
-from engine.snapshot import Snapshot, build_snapshot
-from formats import Document, keccak256
-from prover.openings import Opening
-from verifier import Commitment, Statement
-from verifier.attest import (
+from zkmargin.circuits import build_circuit
+from zkmargin.commands.verify_batch import BatchList
+from zkmargin.crypto.keys import PublicKey, SecretKey
+from zkmargin.engine.book import Book, BookLots, to_book, to_lots
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import Document, keccak256
+from zkmargin.prover.openings import Opening
+from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
     Challenge,
@@ -47,8 +48,7 @@ from verifier.attest import (
     Trust,
     accept,
 )
-from verifier.updates import Migration, Update
-from zkmargin.commands.verify_batch import BatchList
+from zkmargin.verifier.updates import Migration, Update
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 DIGESTS, TEXTS, LEDGER, INDEX = "digests.json", "texts.json", "ledger.sql", "ledger-export.json"
@@ -105,14 +105,14 @@ def _drawn(seed: str) -> Iterator[None]:
     """The prover's randomness from a seed."""
     from golden import draws
 
-    import prover.prove
-    import prover.update
+    import zkmargin.prover.prove
+    import zkmargin.prover.update
 
     draw = draws(f"documents {seed}")
     with (
-        patch.object(prover.openings, "random_scalar", draw),
-        patch.object(prover.update, "random_scalar", draw),
-        patch.object(sys.modules["prover.prove"], "random_scalar", draw),
+        patch.object(zkmargin.prover.openings, "random_scalar", draw),
+        patch.object(zkmargin.prover.update, "random_scalar", draw),
+        patch.object(sys.modules["zkmargin.prover.prove"], "random_scalar", draw),
     ):
         yield
 
@@ -121,15 +121,15 @@ def _locked(name: str) -> SecretKey:
     """A party's key encrypted with ``PASSPHRASE``, with the least work that the format permits."""
     from golden_story import signer
 
-    import crypto.keys
+    import zkmargin.crypto.keys
 
     def urandom(size: int) -> bytes:
         return hashlib.sha512(f"golden {name} {size}".encode()).digest()[:size]
 
     own = signer(name)
     with (
-        patch.object(crypto.keys, "SCRYPT_LOG_N", 14),
-        patch.object(crypto.keys, "os", SimpleNamespace(urandom=urandom)),
+        patch.object(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14),
+        patch.object(zkmargin.crypto.keys, "os", SimpleNamespace(urandom=urandom)),
     ):
         return SecretKey.encrypt(own._secret, name, own.public.scheme, PASSPHRASE)
 
@@ -164,7 +164,7 @@ def _step_documents(snapshot: Snapshot, lots: BookLots, opening: Opening) -> dic
     """Fills that close January, and the move to the next market."""
     from golden_story import FILLS, next_market, policy
 
-    from prover.update import migrate_opening, update_opening
+    from zkmargin.prover.update import migrate_opening, update_opening
 
     fills, later = Fills.model_validate(FILLS), build_snapshot(next_market(), policy())
     changes = fills_to_lots(fills, snapshot)
@@ -192,7 +192,7 @@ def make_all() -> dict[str, bytes]:
     """Every file of the folder, by name."""
     from golden_story import BOOK, TIME, market, policy, risk_arrays, signer, trust
 
-    from prover import commit_book, prove
+    from zkmargin.prover import commit_book, prove
 
     recorded = Policy.parse((FOLDER / RECORDED).read_bytes(), file=RECORDED)
     snapshot, book = build_snapshot(market(), policy()), Book.model_validate(BOOK)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import numpy as np
 from golden import draws
 
-from crypto import bls
-from crypto.keys import PublicKey, Signer
-from crypto.signatures import Scheme, module_of
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.policy import Policy
-from engine.risk_arrays import ArrayInstrument, RiskArrays
-from engine.spread_rules import CalendarRules
-from formats import IntArray
-from verifier.attest import Trust
+from zkmargin.crypto import bls
+from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.signatures import Scheme, module_of
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import ArrayInstrument, RiskArrays
+from zkmargin.engine.spread_rules import CalendarRules
+from zkmargin.formats import IntArray
+from zkmargin.verifier.attest import Trust
 
 TIME, NEXT_TIME = "2026-01-02T03:04:05Z", "2026-02-02T03:04:05Z"
 JANUARY, MARCH = "2026-01-30T08:00:00Z", "2026-03-27T08:00:00Z"

@@ -15,27 +15,27 @@ from unittest.mock import patch
 
 import numpy as np
 
-import prover.argument
-import verifier.argument
-from circuits.circuit import Circuit
-from circuits.system import Form, System
-from circuits.witness import Witness, assign
-from crypto.commitment import commit_coefficients
-from crypto.domain import evaluate
-from crypto.field import r
-from crypto.group import encode_g1
-from crypto.srs import embedded
-from crypto.unsafe_srs import insecure_from_tau
-from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
-from engine.margin import Claim
-from engine.policy import load_policy
-from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
-from formats import IntArray
-from prover import _kernels as K
-from prover.openings import commit_vector
-from verifier import CommitmentPart, Statement
-from verifier.proof import Proof, encode_proof
-from verifier.transcript import MarginTranscript
+import zkmargin.prover.argument
+import zkmargin.verifier.argument
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.system import Form, System
+from zkmargin.circuits.witness import Witness, assign
+from zkmargin.crypto.commitment import commit_coefficients
+from zkmargin.crypto.domain import evaluate
+from zkmargin.crypto.field import r
+from zkmargin.crypto.group import encode_g1
+from zkmargin.crypto.srs import embedded
+from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
+from zkmargin.formats import IntArray
+from zkmargin.prover import _kernels as K
+from zkmargin.prover.openings import commit_vector
+from zkmargin.verifier import CommitmentPart, Statement
+from zkmargin.verifier.proof import Proof, encode_proof
+from zkmargin.verifier.transcript import MarginTranscript
 
 TAU = 0x1234567890ABCDEF_FEDCBA0987654321
 
@@ -189,7 +189,9 @@ def with_blinders(given: Any, blinders: Any) -> Any:
 
 def prove(given: Any, seed: Any = "proof") -> Any:
     """Bytes of an honest proof, from the product's prover."""
-    return encode(given, prover.argument.prove_argument(given.statement, given.witness, given.blinders, draws(seed)))
+    return encode(
+        given, zkmargin.prover.argument.prove_argument(given.statement, given.witness, given.blinders, draws(seed))
+    )
 
 
 def encode(given: Any, proof: Any) -> Any:
@@ -203,7 +205,7 @@ def _unchecked_code() -> Any:
         def visit_Raise(self, node: Any) -> Any:
             return ast.copy_location(ast.Pass(), node)
 
-    tree = Remove().visit(ast.parse(inspect.getsource(prover.argument)))
+    tree = Remove().visit(ast.parse(inspect.getsource(zkmargin.prover.argument)))
     return compile(ast.fix_missing_locations(tree), "unchecked_prover", "exec")
 
 
@@ -213,7 +215,7 @@ def unchecked() -> Any:
     ``copy.tamper(rounds, name, values)``, if set, replaces the values of a column before it is committed.
     """
     # dataclasses look their module up by name
-    module: Any = types.ModuleType(prover.argument.__name__)
+    module: Any = types.ModuleType(zkmargin.prover.argument.__name__)
     exec(_unchecked_code(), module.__dict__)  # noqa: S102 - our own source
     module.tamper = None
     interpolate = module._Rounds.interpolate
@@ -255,8 +257,8 @@ def swap(changes: Any) -> Any:
 
 def challenges(statement: Any, proof: Any, transcript: Any = None) -> Any:
     """All challenges of a proof under a schedule."""
-    with patch("verifier.argument.MarginTranscript", transcript or MarginTranscript):
-        return verifier.argument.replay(statement, proof)[0]
+    with patch("zkmargin.verifier.argument.MarginTranscript", transcript or MarginTranscript):
+        return zkmargin.verifier.argument.replay(statement, proof)[0]
 
 
 def commit(srs: Any, coefficients: Any) -> Any:

@@ -37,39 +37,39 @@ TIMEOUT_SECONDS = 120
 
 #: Module -> the tests that must notice. The fast ones come first: pytest stops at the first failure.
 TARGETS: dict[str, tuple[str, ...]] = {
-    "formats.canonical": ("test_formats.py",),
-    "formats.documents": ("test_formats.py",),
-    "verifier.workers": ("test_workers.py",),
-    "crypto.group": ("test_field_group.py", "test_golden.py"),
-    "crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
-    "crypto.exact": ("test_protocol_algebra.py",),
-    "crypto.scalars": ("test_protocol_algebra.py", "test_golden.py"),
-    "crypto.transcript": ("test_protocol_algebra.py", "test_golden.py"),
-    "crypto.srs": ("test_srs.py", "test_golden.py"),
-    "crypto.srs_files": ("test_srs.py",),
-    "crypto.srs_checks": ("test_srs.py",),
-    "verifier.proof": ("test_golden.py", "test_verifier_checks.py"),
-    "verifier.statement": ("test_golden.py", "test_verifier_checks.py"),
-    "verifier.transcript": ("test_golden.py", "test_protocol_algebra.py"),
-    "verifier.argument": ("test_golden.py", "test_verifier_checks.py"),
-    "verifier.verify": ("test_golden.py", "test_verifier_checks.py"),
-    "verifier.commitments": ("test_golden.py", "test_verifier_checks.py"),
-    "verifier.updates": ("test_trust.py", "test_update_checks.py", "test_updates.py"),
-    "verifier.attest.documents": ("test_trust.py", "test_attestations.py"),
-    "verifier.attest.trust": ("test_trust.py", "test_attestations.py"),
-    "verifier.attest.accept": ("test_attestations.py", "test_challenges_receipts.py", "test_trust.py"),
-    "verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py"),
-    "verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py"),
-    "verifier.attest.receipt": ("test_trust.py", "test_challenges_receipts.py"),
+    "zkmargin.formats.canonical": ("test_formats.py",),
+    "zkmargin.formats.documents": ("test_formats.py",),
+    "zkmargin.verifier.workers": ("test_workers.py",),
+    "zkmargin.crypto.group": ("test_field_group.py", "test_golden.py"),
+    "zkmargin.crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
+    "zkmargin.crypto.exact": ("test_protocol_algebra.py",),
+    "zkmargin.crypto.scalars": ("test_protocol_algebra.py", "test_golden.py"),
+    "zkmargin.crypto.transcript": ("test_protocol_algebra.py", "test_golden.py"),
+    "zkmargin.crypto.srs": ("test_srs.py", "test_golden.py"),
+    "zkmargin.crypto.srs_files": ("test_srs.py",),
+    "zkmargin.crypto.srs_checks": ("test_srs.py",),
+    "zkmargin.verifier.proof": ("test_golden.py", "test_verifier_checks.py"),
+    "zkmargin.verifier.statement": ("test_golden.py", "test_verifier_checks.py"),
+    "zkmargin.verifier.transcript": ("test_golden.py", "test_protocol_algebra.py"),
+    "zkmargin.verifier.argument": ("test_golden.py", "test_verifier_checks.py"),
+    "zkmargin.verifier.verify": ("test_golden.py", "test_verifier_checks.py"),
+    "zkmargin.verifier.commitments": ("test_golden.py", "test_verifier_checks.py"),
+    "zkmargin.verifier.updates": ("test_trust.py", "test_update_checks.py", "test_updates.py"),
+    "zkmargin.verifier.attest.documents": ("test_trust.py", "test_attestations.py"),
+    "zkmargin.verifier.attest.trust": ("test_trust.py", "test_attestations.py"),
+    "zkmargin.verifier.attest.accept": ("test_attestations.py", "test_challenges_receipts.py", "test_trust.py"),
+    "zkmargin.verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py"),
+    "zkmargin.verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py"),
+    "zkmargin.verifier.attest.receipt": ("test_trust.py", "test_challenges_receipts.py"),
 }
 #: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.
 CIRCUITS = (
-    "circuits.circuit",
-    "circuits.limits",
-    "circuits.margin",
-    "circuits.requirement",
-    "circuits.spreads",
-    "circuits.system",
+    "zkmargin.circuits.circuit",
+    "zkmargin.circuits.limits",
+    "zkmargin.circuits.margin",
+    "zkmargin.circuits.requirement",
+    "zkmargin.circuits.spreads",
+    "zkmargin.circuits.system",
 )
 CIRCUIT_TESTS = ("test_golden.py", "test_circuit_system.py")
 
@@ -86,7 +86,12 @@ PRELOADED = (
     "Crypto.Hash.keccak",
 )
 #: Of ours: as soon as ``formats``, on which it stands, is not under test any more.
-PRELOADED_OF_OURS = ("engine.components", "engine.example", "engine.limits", "engine.snapshot")
+PRELOADED_OF_OURS = (
+    "zkmargin.engine.components",
+    "zkmargin.engine.example",
+    "zkmargin.engine.limits",
+    "zkmargin.engine.snapshot",
+)
 
 #: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)``.
 EQUIVALENT: dict[str, str] = {
@@ -370,12 +375,12 @@ class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, module.__file__, "exec"), module.__dict__)  # noqa: S102 - our own source
 
 
-def preload(names: Sequence[str], tested: Sequence[str]) -> None:
+def preload(names: Sequence[str], tested: tuple[str, ...]) -> None:
     """Import what is not under test: the fork server's share of the work. ``tested``: packages that must not be."""
     sys.path.insert(0, str(ROOT))
     for name in names:
         importlib.import_module(name)
-    early = [name for name in sys.modules if name.partition(".")[0] in tested]
+    early = [name for name in sys.modules if name.startswith(tested)]
     if early:
         raise RuntimeError(f"loaded before the mutation: {early}")
 
@@ -432,10 +437,10 @@ def protocol_mutants() -> Iterator[tuple[str, bool]]:
     """
     from unittest.mock import patch
 
-    from circuits.circuit import Circuit
-    from crypto.transcript import Transcript
-    from formats import VerificationError
-    from verifier import verify
+    from zkmargin.circuits.circuit import Circuit
+    from zkmargin.crypto.transcript import Transcript
+    from zkmargin.formats import VerificationError
+    from zkmargin.verifier import verify
 
     sys.path.insert(0, str(ROOT / "tests"))
     golden = importlib.import_module("golden")
@@ -504,7 +509,7 @@ def jobs_of(modules: Sequence[str]) -> list[tuple[Mutant, tuple[str, ...]]]:
 
 
 def _is_base(module: str) -> bool:
-    return module.startswith("formats.")
+    return module.startswith("zkmargin.formats.")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -517,8 +522,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if unknown := set(given.modules) - {*TARGETS, *CIRCUITS}:
         parser.error(f"no tests are stated for {', '.join(sorted(unknown))}")
-    above = ("crypto", "circuits", "verifier", "prover", "zkmargin")
-    preload(PRELOADED, ("formats", "engine", *above))
+    above = tuple(f"zkmargin.{name}" for name in ("crypto", "circuits", "verifier", "prover"))
+    preload(PRELOADED, ("zkmargin.formats", "zkmargin.engine", *above))
     modules = given.modules or list(TARGETS)
     start = time.monotonic()
     jobs = jobs_of(modules)

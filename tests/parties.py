@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from crypto import bls
-from crypto.keys import PublicKey, Signer
-from crypto.signatures import Scheme, module_of
-from engine.book import Book, BookLots, to_lots
-from engine.decimals import format_time, parse_time
-from engine.example import example_book, example_market
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.market import Market
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from prover import Opening, commit_book, prove
-from verifier import Commitment, Statement
-from verifier.attest import Attestation, Challenge, CommitmentPayload, SnapshotPayload, Trust
+from zkmargin.crypto import bls
+from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.signatures import Scheme, module_of
+from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.prover import Opening, commit_book, prove
+from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, SnapshotPayload, Trust
 
 TIME = "2026-01-02T03:04:05Z"
 #: A minute after the snapshot was taken.

@@ -1,6 +1,6 @@
 """A second verifier, in pure Python (ints and py_ecc), written from docs/{protocol,circuit,formats}.md alone.
 
-It shares no code with crypto/, circuits/, prover/ and verifier/: where the two verifiers agree, the documents say what
+It shares no code with our crypto, circuits, prover and verifier: where the two verifiers agree, the documents say what
 the product does. ``engine`` reads the snapshot (strict parsing, defaults written out); everything after that is here
 and in tests/second_circuit.py and tests/second_components.py.
 
@@ -40,12 +40,12 @@ from second_circuit import (
 )
 from second_components import build_circuit
 
-from engine.snapshot import Snapshot
-from formats.errors import ZkMarginError
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats.errors import ZkMarginError
 
 curve: Any = importlib.import_module("py_ecc.optimized_bls12_381")  # it does not export its names for type checkers
 p: int = curve.field_modulus
-EMBEDDED_SETUP = Path(__file__).parents[1] / "crypto" / "data" / "ethereum-kzg-4096.srs"
+EMBEDDED_SETUP = Path(__file__).parents[1] / "zkmargin" / "crypto" / "data" / "ethereum-kzg-4096.srs"
 
 Point = Any  # py_ecc's projective points: three field elements
 Public = list[tuple[str, bytes]]

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from crypto import bls, ed25519
-from crypto.keys import PublicKey, Signer
-from engine.book import Book, BookLots, sum_of_books, to_lots
-from engine.example import example_market
-from engine.margin import Claim, claim_slack, margin_report
-from engine.netting import netting
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from formats import ConstraintError, InputError, VerificationError, ZkMarginError, save_document
-from prover import Opening, commit_book, prove
-from verifier import Commitment, Statement
-from verifier.attest import Attestation, CommitmentPayload, Rule, SnapshotPayload, SnapshotRule, Trust, accept
-from verifier.commitments import Role
 from zkmargin.cli import main
+from zkmargin.crypto import bls, ed25519
+from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.engine.book import Book, BookLots, sum_of_books, to_lots
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.netting import netting
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import ConstraintError, InputError, VerificationError, ZkMarginError, save_document
+from zkmargin.prover import Opening, commit_book, prove
+from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier.attest import Attestation, CommitmentPayload, Rule, SnapshotPayload, SnapshotRule, Trust, accept
+from zkmargin.verifier.commitments import Role
 
 TIME = "2026-01-02T03:04:05Z"
 NOW = 1_767_323_045_000 + 5_000

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from formats import Document, InputError, IntArray, keccak256, parse_json
-from formats.arrays import MAX_DIMENSIONS, MAX_ELEMENTS
+from zkmargin.formats import Document, InputError, IntArray, keccak256, parse_json
+from zkmargin.formats.arrays import MAX_DIMENSIONS, MAX_ELEMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -232,7 +232,7 @@ def test_catalogue_47_under_a_limit_of_the_operating_system(tmp_path: Path) -> N
     script = """
 import resource, sys
 from typing import ClassVar
-from formats import Document, InputError, IntArray, load_document
+from zkmargin.formats import Document, InputError, IntArray, load_document
 class Table(Document):
     FORMAT: ClassVar[str] = "zkmargin/table/v1"
     cells: IntArray

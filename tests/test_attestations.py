@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from crypto import bls
-from engine.decimals import format_time
-from formats import InputError, VerificationError
-from verifier import Statement, verify
-from verifier.attest import (
+from zkmargin.crypto import bls
+from zkmargin.engine.decimals import format_time
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.attest import (
     Attestation,
     Authenticated,
     CommitmentPayload,

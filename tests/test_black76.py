@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.pricing import (
+from zkmargin.engine.pricing import (
     MAX_PRICE,
     MAX_RATE_1E9,
     MAX_VOL_1E9,
@@ -30,7 +30,7 @@ from engine.pricing import (
     greeks,
     tenor_scale_1e9,
 )
-from formats import InputError
+from zkmargin.formats import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 INT64_MAX = (1 << 63) - 1

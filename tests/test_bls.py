@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
 
-from crypto import bls
-from crypto.field import encode_scalar, r
-from crypto.group import (
+from zkmargin.crypto import bls
+from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.group import (
     G1_INFINITY,
     G2_INFINITY,
     decode_g1,
@@ -21,7 +21,7 @@ from crypto.group import (
     encode_g2,
     pairing_product_is_one,
 )
-from crypto.scalars import scalar
+from zkmargin.crypto.scalars import scalar
 
 Files = Callable[[str], list[Path]]
 Report = Callable[[str, int, object], None]

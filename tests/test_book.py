@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from engine.book import Book, BookLots, load_book, to_lots
-from engine.market import Asset, Instrument, Market, Underlying
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from formats import InputError, save_document
+from zkmargin.engine.book import Book, BookLots, load_book, to_lots
+from zkmargin.engine.market import Asset, Instrument, Market, Underlying
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import InputError, save_document
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from engine.decimals import parse_time
-from formats import InputError, ProofFormatError, VerificationError
-from verifier import Statement
-from verifier.attest import Acceptance, Challenge, Memory, Receipt, accept
+from zkmargin.engine.decimals import parse_time
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.verifier import Statement
+from zkmargin.verifier.attest import Acceptance, Challenge, Memory, Receipt, accept
 
 SOFTWARE = "zkmargin 9.9.9"
 
@@ -184,7 +184,7 @@ def test_replay_guard_is_the_statement_digest_not_the_proof(parties: ModuleType,
     error = refused(parties, world, known=memory, challenge=None)
     assert error.check == "replay"
     # Another proof of the same statement is the same replay.
-    from prover import prove
+    from zkmargin.prover import prove
 
     second = prove(
         world.snapshot,

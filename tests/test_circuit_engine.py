@@ -12,12 +12,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from circuits import assign, build_circuit, check, margin, margin_witness
-from engine.book import BookLots
-from engine.margin import Claim, claim_slack, requirement_total
-from formats import ConstraintError, InputError
-from prover import commit_book, prove
-from verifier import Statement, verify
+from zkmargin.circuits import assign, build_circuit, check, margin, margin_witness
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.margin import Claim, claim_slack, requirement_total
+from zkmargin.formats import ConstraintError, InputError
+from zkmargin.prover import commit_book, prove
+from zkmargin.verifier import Statement, verify
 
 MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**22), 2**22))
 LOTS = st.one_of(

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits.circuit import Circuit, Columns, listed, segments
-from circuits.system import MAX_FORM, Atom, Form, System
-from crypto.domain import evaluate
-from crypto.field import r
-from crypto.scalars import lagrange_at
-from formats import InputError
+from zkmargin.circuits.circuit import Circuit, Columns, listed, segments
+from zkmargin.circuits.system import MAX_FORM, Atom, Form, System
+from zkmargin.crypto.domain import evaluate
+from zkmargin.crypto.field import r
+from zkmargin.crypto.scalars import lagrange_at
+from zkmargin.formats import InputError
 
 INTEGERS = st.integers(-(2**80), 2**80)
 ATOMS = st.tuples(st.sampled_from(["positions", "long", "collateral", "bounded", "A"]), st.integers(0, 3))

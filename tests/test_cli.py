@@ -18,17 +18,17 @@ import click
 import pytest
 
 import zkmargin
-from engine.book import Book
-from engine.example import example_book, example_market
-from engine.margin import Claim
-from engine.snapshot import Snapshot
-from formats import VerificationError, load_document, save_document
-from verifier import Commitment, Statement
 from zkmargin.batch import CLOCK_SKEW_MS, check_age
 from zkmargin.cli import COMMANDS, cli, main
+from zkmargin.engine.book import Book
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import VerificationError, load_document, save_document
 from zkmargin.options import Command
 from zkmargin.show import cell_text
 from zkmargin.terminal import word
+from zkmargin.verifier import Commitment, Statement
 from zkmargin.words import statement_facts, statement_lines
 
 TIME = "2026-01-02T03:04:05Z"
@@ -481,13 +481,13 @@ def test_inspect_shows_no_secret_number(
 
 
 def test_inspect_explains_the_setup(run: Run) -> None:
-    from crypto.srs import EMBEDDED_FILE
+    from zkmargin.crypto.srs import EMBEDDED_FILE
 
     assert run("inspect", EMBEDDED_FILE, "--json").json["name"] == "ethereum-kzg-4096"
 
 
 def test_srs(run: Run, tmp_path: Path) -> None:
-    from crypto.srs import embedded
+    from zkmargin.crypto.srs import embedded
 
     digest = embedded().digest.hex()
     assert digest in run("srs", "info").out
@@ -529,14 +529,16 @@ def test_public_names_exist_and_are_listed() -> None:
 def test_importing_the_package_loads_no_compiler() -> None:
     script = "import sys, zkmargin; print(*sorted(sys.modules))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert {"numba", "numpy", "pydantic", "click", "engine", "verifier"}.isdisjoint(result.stdout.split())
+    assert {"numba", "numpy", "pydantic", "click", "zkmargin.engine", "zkmargin.verifier"}.isdisjoint(
+        result.stdout.split()
+    )
 
 
 def test_verify_loads_no_compiler_no_prover_and_no_tables(files: Path) -> None:
     arguments = [str(argument) for argument in ("verify", *statement(files), files / "proof.bin")]
     script = (
         "import sys; from zkmargin.cli import main; code = main(sys.argv[1:]);"
-        "bad = {'numba', 'llvmlite', 'galois', 'py_ecc', 'rich', 'prover', 'scipy'} & set(sys.modules);"
+        "bad = {'numba', 'llvmlite', 'galois', 'py_ecc', 'rich', 'zkmargin.prover', 'scipy'} & set(sys.modules);"
         "sys.exit(code if not bad else f'loaded {bad}')"
     )
     command = [sys.executable, "-c", script, *arguments]

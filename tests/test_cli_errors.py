@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine.book import Book
-from engine.example import example_book, example_market
-from formats import ProofFormatError, VerificationError, save_document, write_atomic
-from verifier.proof import HEADER_BYTES
 from zkmargin import terminal
 from zkmargin.cli import main
+from zkmargin.engine.book import Book
+from zkmargin.engine.example import example_book, example_market
 from zkmargin.files import MAX_PROOF_BYTES, Output, write_outputs
+from zkmargin.formats import ProofFormatError, VerificationError, save_document, write_atomic
+from zkmargin.verifier.proof import HEADER_BYTES
 
 TIME = "2026-01-02T03:04:05Z"
 FIRST = "BTC-26JUN26-60000-C"

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine.book import Book
-from engine.example import example_book, example_market
-from engine.explain import ArrayRow
-from engine.policy import load_policy
-from formats import save_document
 from zkmargin.cli import main
 from zkmargin.commands.margin import array_csv
 from zkmargin.commands.policy import schema_text
+from zkmargin.engine.book import Book
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.explain import ArrayRow
+from zkmargin.engine.policy import load_policy
 from zkmargin.files import MAX_PROOF_BYTES
+from zkmargin.formats import save_document
 
 TIME = "2026-01-02T03:04:05Z"
 DATA = Path(__file__).with_name("data")
@@ -393,7 +393,7 @@ def test_a_bad_list_names_what_is_wrong(run: Run, folder: Path, second: dict[str
 
 
 def test_the_catalogue_document_names_every_component_and_policy() -> None:
-    from engine.policy import policy_names
+    from zkmargin.engine.policy import policy_names
 
     text = (SCHEMA.parent / "components.md").read_text()
     kinds = json.loads(SCHEMA.read_text())["properties"]["components"]["items"]["discriminator"]["mapping"]

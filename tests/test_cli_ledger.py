@@ -14,16 +14,20 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import update
 
-from crypto import ed25519
-from crypto.keys import PublicKey, Signer
-from engine.book import Book
-from engine.decimals import format_time
-from engine.example import example_book, example_market
-from engine.limits import Limit
-from engine.snapshot import Snapshot
-from formats import load_document, save_document
-from verifier import Commitment
-from verifier.attest import (
+from zkmargin import ledger as module
+from zkmargin.cli import main
+from zkmargin.commands.ledger import limit_text
+from zkmargin.crypto import ed25519
+from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.engine.book import Book
+from zkmargin.engine.decimals import format_time
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import load_document, save_document
+from zkmargin.ledger import Ledger
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.attest import (
     Attestation,
     Challenge,
     CommitmentPayload,
@@ -33,10 +37,6 @@ from verifier.attest import (
     SnapshotRule,
     Trust,
 )
-from zkmargin import ledger as module
-from zkmargin.cli import main
-from zkmargin.commands.ledger import limit_text
-from zkmargin.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW_MS = 1_767_323_045_000

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from engine.book import Book
-from engine.example import example_book, example_market
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.policy import load_policy, policy_names
-from formats import save_document
 from zkmargin.cli import main
+from zkmargin.engine.book import Book
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.policy import load_policy, policy_names
+from zkmargin.formats import save_document
 
 TIME = "2026-01-02T03:04:05Z"
 DATA = Path(__file__).with_name("data")

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import crypto.keys
-from engine.book import Book
-from engine.decimals import format_time
-from engine.example import example_book, example_market
-from formats import save_document
+import zkmargin.crypto.keys
 from zkmargin.cli import main
+from zkmargin.engine.book import Book
+from zkmargin.engine.decimals import format_time
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.formats import save_document
 
 WORDS = "correct horse battery"
 LIMIT = "collateral USDC >= 1"
@@ -41,7 +41,7 @@ Run = Callable[..., Result]
 
 
 def quick_scrypt(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(crypto.keys, "SCRYPT_LOG_N", 14)
+    patch.setattr(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14)
 
 
 @pytest.fixture(scope="module")

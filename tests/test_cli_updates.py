@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.book import Book
-from engine.example import example_book, example_market
-from engine.fills import Fills
-from engine.policy import load_policy
-from engine.snapshot import build_snapshot
-from formats import load_document, save_document
-from prover import Opening
-from verifier import Commitment
-from verifier.updates import Migration, Update
 from zkmargin.cli import main
+from zkmargin.engine.book import Book
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.fills import Fills
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.formats import load_document, save_document
+from zkmargin.prover import Opening
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.updates import Migration, Update
 
 TIME = "2026-01-02T03:04:05Z"
 MAKE = (

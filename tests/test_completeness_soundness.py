@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 
-from circuits import assign, check
-from circuits.circuit import Circuit
-from crypto.field import r
-from crypto.group import G1_INFINITY, decode_g1, encode_g1
-from crypto.scalars import scalar
-from engine.limits import Limit
-from engine.margin import Claim
-from formats import InputError, ProofFormatError, VerificationError, ZkMarginError
-from verifier import verify, verify_batch
-from verifier.argument import reduce_to_opening
-from verifier.proof import HEADER_BYTES, decode_proof, encode_proof, proof_bytes
-from verifier.verify import _first_bad, _hold_together, fold, holds
+from zkmargin.circuits import assign, check
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.crypto.field import r
+from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
+from zkmargin.crypto.scalars import scalar
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
+from zkmargin.verifier import verify, verify_batch
+from zkmargin.verifier.argument import reduce_to_opening
+from zkmargin.verifier.proof import HEADER_BYTES, decode_proof, encode_proof, proof_bytes
+from zkmargin.verifier.verify import _first_bad, _hold_together, fold, holds
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
@@ -463,7 +463,7 @@ def test_a_batch_that_failed_is_never_accepted(batch: Any) -> None:
 
 
 def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: Any) -> None:
-    module = import_module("verifier.verify")
+    module = import_module("zkmargin.verifier.verify")
     seen = []
     real = module.fold
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import BookLots
-from engine.components import (
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import (
     AssetTerms,
     Factors,
     Haircuts,
@@ -19,14 +19,14 @@ from engine.components import (
     PublishedOpenOrders,
     PublishedWorstScenario,
 )
-from engine.components.factors import AntiProcyclicality, Depeg
-from engine.components.haircuts import CollateralTier
-from engine.example import example_market
-from engine.margin import Claim, equity, margin_report, requirement_total
-from engine.policy import Policy, load_policy
-from engine.snapshot import Snapshot
-from engine.valuation import Valuation
-from formats import InputError
+from zkmargin.engine.components.factors import AntiProcyclicality, Depeg
+from zkmargin.engine.components.haircuts import CollateralTier
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import Claim, equity, margin_report, requirement_total
+from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError
 
 UNIT = (1, 1, 72, True)
 TIME = "2026-01-02T03:04:05Z"
@@ -162,7 +162,7 @@ def test_the_slots_of_orders_must_count_for_nothing() -> None:
 def _check(published: Any, rate: Any) -> None:
     import numpy as np
 
-    from formats import IntArray
+    from zkmargin.formats import IntArray
 
     part = published.model_copy(update={"rate": IntArray(np.array(rate, dtype=np.int64))})
     part.check(group_of=(), groups=0, assets=3)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits import assign, build_circuit, check
-from engine.book import BookLots
-from engine.components import (
+from zkmargin.circuits import assign, build_circuit, check
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import (
     BasisContingency,
     CollateralCharge,
     DampenedTails,
@@ -28,14 +28,14 @@ from engine.components import (
     RollShock,
     SkewScenarios,
 )
-from engine.components.gain_offset import Family, OffsetClass
-from engine.components.static_discount import StaticDiscount
-from engine.margin import Claim, margin_report, requirement_total
-from engine.market import Market
-from engine.revaluation import Options, exp, log, shocked_vol, sqrt
-from engine.snapshot import Snapshot
-from engine.valuation import Valuation
-from formats import ConstraintError, InputError
+from zkmargin.engine.components.gain_offset import Family, OffsetClass
+from zkmargin.engine.components.static_discount import StaticDiscount
+from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.market import Market
+from zkmargin.engine.revaluation import Options, exp, log, shocked_vol, sqrt
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import ConstraintError, InputError
 
 UNIT = (1, 1, 72, True)
 COIN = (10_000_000, 10_000_000, 20, True)

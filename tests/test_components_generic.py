@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import BookLots
-from engine.components import (
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import (
     ExpectedShortfall,
     GainOffset,
     JointScenarios,
@@ -21,13 +21,13 @@ from engine.components import (
     PublishedHaircuts,
     PublishedJointScenarios,
 )
-from engine.components.gain_offset import Family, OffsetClass
-from engine.components.joint_scenarios import JointMove, Move
-from engine.example import example_market
-from engine.margin import margin_report, requirement_total
-from engine.snapshot import Snapshot
-from engine.valuation import Valuation
-from formats import InputError
+from zkmargin.engine.components.gain_offset import Family, OffsetClass
+from zkmargin.engine.components.joint_scenarios import JointMove, Move
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import margin_report, requirement_total
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError
 
 UNIT = (1, 1, 72, True)
 GROUPS = [0, 1, 0, 1]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import BookLots
-from engine.components import (
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import (
     DeltaShockUpperBound,
     Fees,
     Funding,
@@ -28,15 +28,15 @@ from engine.components import (
     ShortOptionMinimum,
     VegaTermUpperBound,
 )
-from engine.components.delta_shock_upper_bound import SCALE, DeltaShock
-from engine.components.pools import Line, Pool, tier_lines
-from engine.example import example_market
-from engine.margin import Claim, margin_report, requirement_total
-from engine.notional import delta_notionals, notional, vegas
-from engine.pricing import black76
-from engine.snapshot import Snapshot
-from engine.valuation import Valuation
-from formats import InputError
+from zkmargin.engine.components.delta_shock_upper_bound import SCALE, DeltaShock
+from zkmargin.engine.components.pools import Line, Pool, tier_lines
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.notional import delta_notionals, notional, vegas
+from zkmargin.engine.pricing import black76
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError
 
 UNIT = (1, 1, 72, True)
 GROUPS = [0, 1, 0, 1]
@@ -245,14 +245,14 @@ def test_pools_that_do_not_fit_a_snapshot_are_refused(lab: Any) -> None:
 def test_paradex_example() -> None:
     # docs.paradex.trade: +1 perpetual and -5 calls of delta 0.3 at a spot of 70,000
     part = PublishedMinDelta(mode="floor", net_rate_bp=200, hedged_rate_bp=100, delta=_int_array([70_000, 21_000]))
-    from engine.components import Leg
+    from zkmargin.engine.components import Leg
 
     charge = part.assess([Leg(0, 0, 1), Leg(1, 0, -5)])
     assert Fraction(charge.candidates[0][0], charge.scale) == 1_400
 
 
 def _int_array(values: Any) -> Any:
-    from formats import IntArray
+    from zkmargin.formats import IntArray
 
     return IntArray(np.array(values, dtype=np.int64))
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.book import BookLots
-from engine.components.span_scenarios import SpanScenarios
-from engine.margin import margin_report
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.policy import Policy
-from engine.risk_arrays import ArrayInstrument, RiskArrays, build_snapshot_from_arrays
-from engine.spread_rules import CalendarRules
-from engine.valuation import Valuation
-from formats import IntArray
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components.span_scenarios import SpanScenarios
+from zkmargin.engine.margin import margin_report
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import ArrayInstrument, RiskArrays, build_snapshot_from_arrays
+from zkmargin.engine.spread_rules import CalendarRules
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import IntArray
 
 pytestmark = pytest.mark.conformance
 

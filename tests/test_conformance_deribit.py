@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from engine.components import DampenedTails, GainOffset, Leg, RollShock, ScenarioGrid, Tail
-from engine.components.dampened_tails import TailTable
-from engine.components.roll_shock import RollRate
-from engine.decimals import format_time, to_fraction
-from engine.market import Forward, Instrument, Market, Underlying
-from engine.valuation import Valuation
+from zkmargin.engine.components import DampenedTails, GainOffset, Leg, RollShock, ScenarioGrid, Tail
+from zkmargin.engine.components.dampened_tails import TailTable
+from zkmargin.engine.components.roll_shock import RollRate
+from zkmargin.engine.decimals import format_time, to_fraction
+from zkmargin.engine.market import Forward, Instrument, Market, Underlying
+from zkmargin.engine.valuation import Valuation
 
 FAMILY = "margin/deribit"
 MONEY_DECIMALS = 18

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine.components import (
+from zkmargin.engine.components import (
     BasisContingency,
     CollateralCharge,
     DiscountedScenarios,
@@ -25,15 +25,15 @@ from engine.components import (
     ShortOptionMinimum,
     SkewScenarios,
 )
-from engine.components.factors import Depeg
-from engine.components.gross_charge import GrossRate
-from engine.components.oracle_confidence import Doubt
-from engine.components.skew_scenarios import Skew
-from engine.components.static_discount import StaticDiscount
-from engine.decimals import format_time, parse_time
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.revaluation import Expiry, Options, exp
-from engine.valuation import MS_PER_YEAR, Scenario, Valuation
+from zkmargin.engine.components.factors import Depeg
+from zkmargin.engine.components.gross_charge import GrossRate
+from zkmargin.engine.components.oracle_confidence import Doubt
+from zkmargin.engine.components.skew_scenarios import Skew
+from zkmargin.engine.components.static_discount import StaticDiscount
+from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.revaluation import Expiry, Options, exp
+from zkmargin.engine.valuation import MS_PER_YEAR, Scenario, Valuation
 
 FAMILY = "margin/derive_pm2"
 NOW = "2025-01-01T00:00:00Z"

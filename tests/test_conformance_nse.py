@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.components.span_scenarios import SpanScenarios
-from engine.market import Forward, Instrument, Market, Underlying
-from engine.valuation import Valuation
+from zkmargin.engine.components.span_scenarios import SpanScenarios
+from zkmargin.engine.market import Forward, Instrument, Market, Underlying
+from zkmargin.engine.valuation import Valuation
 
 pytestmark = pytest.mark.conformance
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.decimals import format_time, from_units, parse_time, to_fraction, to_units
-from formats import InputError
+from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction, to_units
+from zkmargin.formats import InputError
 
 NOT_DECIMALS = [
     "",

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import pytest
 
 import zkmargin.demo
-from engine.book import Book, to_lots
-from engine.example import example_book, example_market
-from engine.margin import Claim, claim_slack
-from engine.policy import load_policy
-from engine.snapshot import build_snapshot
 from zkmargin.cli import main
 from zkmargin.demo import MARKER, cash_of, least_cash, with_cash
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.margin import Claim, claim_slack
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import build_snapshot
 
 TIME = "2026-01-02T03:04:05Z"
 

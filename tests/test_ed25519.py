@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto import ed25519
+from zkmargin.crypto import ed25519
 
 Report = Callable[[str, int, object], None]
 L, P = ed25519._L, ed25519._P

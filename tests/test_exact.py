@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.exact import exact_dot, round_half_away, scale_round
+from zkmargin.engine.exact import exact_dot, round_half_away, scale_round
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import Book, to_lots
-from engine.decimals import format_time, parse_time, to_fraction
-from engine.example import YEAR_MS, _log, _normal, _sqrt, example_book, example_expiries, example_market
-from engine.margin import margin_report
-from engine.market import Instrument, Market
-from engine.policy import load_policy
-from engine.snapshot import build_snapshot
-from formats import InputError
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.decimals import format_time, parse_time, to_fraction
+from zkmargin.engine.example import YEAR_MS, _log, _normal, _sqrt, example_book, example_expiries, example_market
+from zkmargin.engine.margin import margin_report
+from zkmargin.engine.market import Instrument, Market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.formats import InputError
 
 NOW = "2026-01-02T03:04:05Z"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from engine.book import Book, BookLots, sum_of_books, to_lots
-from engine.example import example_book, example_market
-from engine.explain import marginals, parse_trades, risk_array, what_if
-from engine.margin import legs_of, margin_report, requirement_total
-from engine.policy import load_policy, policy_names
-from engine.snapshot import build_snapshot
-from formats import InputError
+from zkmargin.engine.book import Book, BookLots, sum_of_books, to_lots
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.explain import marginals, parse_trades, risk_array, what_if
+from zkmargin.engine.margin import legs_of, margin_report, requirement_total
+from zkmargin.engine.policy import load_policy, policy_names
+from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.formats import InputError
 
 TIME = "2026-01-02T03:04:05Z"
 POLICIES = [name for name in policy_names() if name != "span-nse"]  # NSE's indices are not in the example market

@@ -18,8 +18,8 @@ from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1
 from py_ecc.optimized_bls12_381 import optimized_curve as bls
 from py_ecc.optimized_bls12_381.optimized_pairing import pairing
 
-from crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
-from crypto.group import (
+from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
+from zkmargin.crypto.group import (
     G1_BYTES,
     G1_INFINITY,
     G2_INFINITY,
@@ -32,9 +32,9 @@ from crypto.group import (
     msm,
     pairing_product_is_one,
 )
-from crypto.scalars import scalar
-from crypto.srs_checks import strict_point
-from formats import SetupError, keccak256
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs_checks import strict_point
+from zkmargin.formats import SetupError, keccak256
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 Files = Callable[[str], list[Path]]

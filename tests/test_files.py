@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats import InputError, read_bytes, read_text, write_atomic
-from formats.files import PIECE_BYTES
+from zkmargin.formats import InputError, read_bytes, read_text, write_atomic
+from zkmargin.formats.files import PIECE_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -212,7 +212,7 @@ def test_a_process_killed_in_the_middle_leaves_the_old_file(tmp_path: Path, mome
     path.write_bytes(b"old")
     script = f"""
 import os, signal, sys
-from formats import write_atomic
+from zkmargin.formats import write_atomic
 os.{moment} = lambda *args, **more: os.kill(os.getpid(), signal.SIGKILL)
 write_atomic(sys.argv[1], b"new" * 100_000, secret=True)
 """
@@ -318,7 +318,7 @@ def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
     """Refused in the middle of the data: a limit on the size of files stands in for a full disk."""
     script = """
 import resource, signal, sys
-from formats import InputError, write_atomic
+from zkmargin.formats import InputError, write_atomic
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

@@ -18,8 +18,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numba import njit as untyped_njit
 
-from engine._kernels import fixed_point
-from engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
+from zkmargin.engine._kernels import fixed_point
+from zkmargin.engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
 
 njit: Any = untyped_njit
 ROOT = Path(__file__).resolve().parents[1]

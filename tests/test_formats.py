@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, ValidationError
 
-import formats
-from formats import (
+import zkmargin.formats
+from zkmargin.formats import (
     ConstraintError,
     Document,
     FrozenMap,
@@ -39,9 +39,9 @@ from formats import (
     parse_json,
     save_document,
 )
-from formats.canonical import MAX_DEPTH, MAX_INTEGER_DIGITS
-from formats.documents import input_error
-from formats.lines import existing_path, line_at, line_of_literal, line_of_twin
+from zkmargin.formats.canonical import MAX_DEPTH, MAX_INTEGER_DIGITS
+from zkmargin.formats.documents import input_error
+from zkmargin.formats.lines import existing_path, line_at, line_of_literal, line_of_twin
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,16 +92,21 @@ def sheet_text(**parts: Any) -> str:
 
 def test_what_is_public_is_listed() -> None:
     public = {
-        name for name, value in vars(formats).items() if name[0] != "_" and not isinstance(value, types.ModuleType)
+        name
+        for name, value in vars(zkmargin.formats).items()
+        if name[0] != "_" and not isinstance(value, types.ModuleType)
     }
-    assert sorted(public) == formats.__all__
+    assert sorted(public) == zkmargin.formats.__all__
 
 
 def test_the_base_imports_neither_compiler_nor_anything_else_of_ours() -> None:
-    script = "import sys, formats; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    script = "import sys, zkmargin.formats; print(*sorted(sys.modules))"
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    others = {"circuits", "crypto", "engine", "galois", "numba", "prover", "py_ecc", "verifier", "zkmargin"}
-    assert set(result.stdout.split()).isdisjoint(others)
+    loaded = set(result.stdout.split())
+    assert loaded.isdisjoint({"galois", "numba", "py_ecc"})
+    ours = {name for name in loaded if name.split(".")[0] == "zkmargin"}
+    assert {"zkmargin", "zkmargin.formats"} < ours
+    assert {name for name in ours if not name.startswith("zkmargin.formats")} == {"zkmargin"}
 
 
 # Strict JSON
@@ -194,7 +199,7 @@ def test_catalogue_48_a_million_positions_in_bounded_memory() -> None:
     script = """
 import json, resource
 from typing import ClassVar
-from formats import Document, InputError
+from zkmargin.formats import Document, InputError
 class Big(Document):
     FORMAT: ClassVar[str] = "zkmargin/big/v1"
     positions: dict[str, str]
@@ -619,13 +624,13 @@ def inside(annotation: Any) -> set[Any]:
 
 
 def test_no_model_of_ours_holds_anything_that_can_be_changed() -> None:
-    for name in ("engine.explain", "engine.fills", "engine.greeks", "engine.migration", "engine.netting"):
-        importlib.import_module(name)
-    importlib.import_module("engine.risk_arrays")
+    for name in ("explain", "fills", "greeks", "migration", "netting"):
+        importlib.import_module(f"zkmargin.engine.{name}")
+    importlib.import_module("zkmargin.engine.risk_arrays")
     found = {
         f"{kind.__qualname__}.{name}"
         for kind in kinds_of_models(Model)
-        if kind.__module__.split(".")[0] in {"formats", "engine"}
+        if kind.__module__.startswith(("zkmargin.formats.", "zkmargin.engine."))
         for name, field in kind.model_fields.items()
         if {dict, list, set, bytearray} & inside(field.annotation)
     }
@@ -722,7 +727,7 @@ def test_catalogue_48_a_caller_that_is_deep_itself_gets_one_line(monkeypatch: py
     def exhausted(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("formats.canonical._parse", exhausted)
+    monkeypatch.setattr("zkmargin.formats.canonical._parse", exhausted)
     with pytest.raises(InputError, match=r"^f.json: nested too deeply$"):
         parse_json("[]", file="f.json")
 

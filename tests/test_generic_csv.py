@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from engine.importers import import_market
-from engine.importers.generic_csv import COLUMNS
-from engine.policy import load_policy
-from engine.snapshot import build_snapshot
-from formats import InputError
+from zkmargin.engine.importers import import_market
+from zkmargin.engine.importers.generic_csv import COLUMNS
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.formats import InputError
 
 DEMO = Path(__file__).with_name("data") / "market_demo.csv"
 

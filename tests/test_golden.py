@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from crypto.srs import embedded
-from formats import InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
-from verifier import verify, verify_batch
+from zkmargin.crypto.srs import embedded
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
+from zkmargin.verifier import verify, verify_batch
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 #: keccak-256 of every golden file, name by name. A change here is a change of format version 1: there is none.

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from engine.book import Book, to_lots
-from engine.decimals import format_time, from_units, parse_time, to_fraction
-from engine.example import example_book, example_market
-from engine.greeks import UNITS, greek_report
-from engine.importers import import_arrays
-from engine.market import Forward, Instrument, Market, Underlying
-from engine.policy import load_policy
-from engine.risk_arrays import build_snapshot_from_arrays
-from engine.sensitivities import sensitivities
-from engine.snapshot import Snapshot, build_snapshot
-from engine.valuation import Valuation
-from formats import InputError, IntArray
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.greeks import UNITS, greek_report
+from zkmargin.engine.importers import import_arrays
+from zkmargin.engine.market import Forward, Instrument, Market, Underlying
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.risk_arrays import build_snapshot_from_arrays
+from zkmargin.engine.sensitivities import sensitivities
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, IntArray
 
 TIME, EXPIRY, PAST = "2026-01-02T03:04:05Z", "2026-03-27T08:00:00Z", "2026-01-01T08:00:00Z"
 HOUR = 3_600_000

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import build_circuit, system
-from circuits.system import Form, System
-from engine.components import (
+from zkmargin.circuits import build_circuit, system
+from zkmargin.circuits.system import Form, System
+from zkmargin.engine.components import (
     PublishedDampenedTails,
     PublishedDiscountedScenarios,
     PublishedGainOffset,
@@ -18,15 +18,23 @@ from engine.components import (
     PublishedSkewScenarios,
     PublishedWorstScenario,
 )
-from engine.components.base import Extent
-from engine.components.gain_offset import Family, OffsetClass
-from engine.example import example_market
-from engine.margin import Claim
-from engine.market import Market
-from engine.policy import MAX_COMPONENTS, Policy, load_policy, policy_names
-from engine.risk_arrays import ArrayInstrument, RiskArrays, build_snapshot_from_arrays
-from engine.snapshot import MAX_CELLS, MAX_COLLATERAL, MAX_GROUPS, MAX_ROWS, MAX_TERMS, Snapshot, build_snapshot
-from engine.spreads import (
+from zkmargin.engine.components.base import Extent
+from zkmargin.engine.components.gain_offset import Family, OffsetClass
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import MAX_COMPONENTS, Policy, load_policy, policy_names
+from zkmargin.engine.risk_arrays import ArrayInstrument, RiskArrays, build_snapshot_from_arrays
+from zkmargin.engine.snapshot import (
+    MAX_CELLS,
+    MAX_COLLATERAL,
+    MAX_GROUPS,
+    MAX_ROWS,
+    MAX_TERMS,
+    Snapshot,
+    build_snapshot,
+)
+from zkmargin.engine.spreads import (
     MAX_LOOKUPS,
     PublishedLeg,
     PublishedSpread,
@@ -35,7 +43,7 @@ from engine.spreads import (
     smallest_count,
     spread_terms,
 )
-from formats import InputError, IntArray, load_document, save_document
+from zkmargin.formats import InputError, IntArray, load_document, save_document
 
 UNIT = (1, 1, 60, True)
 INT64_MIN = -(2**63)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.importers import IMPORTERS, import_market, tickers
-from engine.importers.deribit import CONTRACTS, cent_lot, import_csv, import_json
-from engine.importers.tickers import median, plain_decimal, select_pull
-from engine.market import Market
-from formats import InputError
+from zkmargin.engine.importers import IMPORTERS, import_market, tickers
+from zkmargin.engine.importers.deribit import CONTRACTS, cent_lot, import_csv, import_json
+from zkmargin.engine.importers.tickers import median, plain_decimal, select_pull
+from zkmargin.engine.market import Market
+from zkmargin.formats import InputError
 
 START = 1_700_000_000_000  # 2023-11-14T22:13:20Z
 HEADER = [
@@ -317,7 +317,7 @@ def test_too_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(InputError, match="more than 1 instruments"):
         import_csv(path)
     monkeypatch.undo()
-    monkeypatch.setattr("engine.importers.deribit.MAX_JSON_BYTES", 10)
+    monkeypatch.setattr("zkmargin.engine.importers.deribit.MAX_JSON_BYTES", 10)
     with pytest.raises(InputError, match="larger than 10 bytes"):
         import_json(write_json(tmp_path, json_tickers()))
 

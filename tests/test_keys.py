@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-import crypto.keys
-from crypto import bls
-from crypto.keys import PublicKey, SecretKey, Signer, fingerprint
-from crypto.signatures import SCHEMES, Scheme, message_to_sign, module_of
-from formats import InputError, load_document, save_document
+import zkmargin.crypto.keys
+from zkmargin.crypto import bls
+from zkmargin.crypto.keys import PublicKey, SecretKey, Signer, fingerprint
+from zkmargin.crypto.signatures import SCHEMES, Scheme, message_to_sign, module_of
+from zkmargin.formats import InputError, load_document, save_document
 
 PASSPHRASE = "correct horse battery"  # noqa: S105 - of keys that guard nothing
 DIGEST = bytes(range(32))
@@ -22,7 +22,7 @@ DIGEST = bytes(range(32))
 @pytest.fixture(autouse=True)
 def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The least work that a key document may ask for; the real amount is tested once."""
-    monkeypatch.setattr(crypto.keys, "SCRYPT_LOG_N", 14)
+    monkeypatch.setattr(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14)
 
 
 def make(scheme: Scheme = "bls") -> SecretKey:

@@ -15,18 +15,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from crypto import ed25519
-from crypto.keys import PublicKey, Signer
-from engine.book import Book, BookLots, to_lots
-from engine.example import example_book, example_market
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from formats import InputError, ProofFormatError, VerificationError, ZkMarginError, save_document, write_atomic
-from prover import Opening, commit_book, prove
-from verifier import Commitment, Statement
-from verifier.attest import (
+from zkmargin import ledger as module
+from zkmargin.crypto import ed25519
+from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, save_document, write_atomic
+from zkmargin.ledger import Entry, Ledger
+from zkmargin.prover import Opening, commit_book, prove
+from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
     Challenge,
@@ -38,8 +40,6 @@ from verifier.attest import (
     Trust,
     accept,
 )
-from zkmargin import ledger as module
-from zkmargin.ledger import Entry, Ledger
 
 TIME = "2026-01-02T03:04:05Z"
 NOW = 1_767_323_045_000 + 5_000
@@ -407,12 +407,12 @@ import os, signal, sys
 from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.snapshot import Snapshot
-from formats import VerificationError, load_document
-from verifier import Commitment, Statement
-from verifier.attest import Challenge, accept
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import VerificationError, load_document
+from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier.attest import Challenge, accept
 from zkmargin.ledger import Ledger
 
 mode, folder, now, *names = sys.argv[1:]

@@ -6,16 +6,16 @@ from fractions import Fraction
 
 import pytest
 
-from circuits import build_circuit, margin_witness
-from engine.book import Book, BookLots, to_lots
-from engine.example import example_book, example_market
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from formats import ConstraintError, InputError, ZkMarginError
-from prover import commit_book, prove
-from verifier import Statement, verify
+from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import ConstraintError, InputError, ZkMarginError
+from zkmargin.prover import commit_book, prove
+from zkmargin.verifier import Statement, verify
 
 CLAIM = Claim(1, 1, "initial")
 

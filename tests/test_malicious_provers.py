@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-import verifier.argument
-from circuits import assign, build_circuit
-from circuits.circuit import Circuit
-from circuits.system import Form, System
-from circuits.witness import Witness
-from crypto.commitment import commit_values
-from crypto.field import inverse, r
-from crypto.group import encode_g1
-from engine.book import BookLots
-from engine.margin import Claim
-from formats import InputError, VerificationError
-from prover import commit_book
-from prover.argument import ProverError, prove_argument
-from verifier import Statement, verify
-from verifier.commitments import gather
+import zkmargin.verifier.argument
+from zkmargin.circuits import assign, build_circuit
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.system import Form, System
+from zkmargin.circuits.witness import Witness
+from zkmargin.crypto.commitment import commit_values
+from zkmargin.crypto.field import inverse, r
+from zkmargin.crypto.group import encode_g1
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.margin import Claim
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.prover import commit_book
+from zkmargin.prover.argument import ProverError, prove_argument
+from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.commitments import gather
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
@@ -359,7 +359,7 @@ def test_the_selector_is_what_keeps_it_out(lab: Any, role: Any, monkeypatch: Any
     # the same prover against a circuit whose selectors are 0: accepted, so the test above bites
     given = usual(lab)
     monkeypatch.setattr(Circuit, "selector", lambda *_: [0] * given.circuit.n)
-    monkeypatch.setattr(verifier.argument, "listed", lambda *_: given.circuit.n)
+    monkeypatch.setattr(zkmargin.verifier.argument, "listed", lambda *_: given.circuit.n)
     case, proof = hidden(lab, given, role, given.circuit.n - 1, 1, "range-proved")
     verify(case.statement, lab.encode(case, proof))
 

@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import BookLots
-from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario, Requirement
-from engine.margin import (
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import (
+    PublishedHaircuts,
+    PublishedShortOptionMinimum,
+    PublishedWorstScenario,
+    Requirement,
+)
+from zkmargin.engine.margin import (
     CLAIM_BOUND,
     Claim,
     claim_slack,
@@ -20,9 +25,9 @@ from engine.margin import (
     margin_report,
     requirement_total,
 )
-from engine.policy import load_policy
-from engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
-from formats import InputError, IntArray
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
+from zkmargin.formats import InputError, IntArray
 
 POLICY = load_policy("default")
 MONEY = st.integers(-(2**40), 2**40)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.market import Market
-from formats import InputError
+from zkmargin.engine.market import Market
+from zkmargin.formats import InputError
 
 EXPIRY = "2026-03-27T08:00:00Z"
 

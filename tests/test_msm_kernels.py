@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point, Scalar
 
-from crypto.field import r
-from formats import private_cache
-from formats.errors import SetupError
-from prover import _kernels as K
-from prover._kernels import base_field, group_sums, inversion, plain_msm, points, table_cache
-from prover._kernels.fixed_base import FixedBaseTables
-from prover._kernels.vectors import from_blocks, to_blocks
+from zkmargin.crypto.field import r
+from zkmargin.formats import private_cache
+from zkmargin.formats.errors import SetupError
+from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels import base_field, group_sums, inversion, plain_msm, points, table_cache
+from zkmargin.prover._kernels.fixed_base import FixedBaseTables
+from zkmargin.prover._kernels.vectors import from_blocks, to_blocks
 
 P, R = base_field.P, base_field.FIELD.R
 INFINITY = bytes(96)
@@ -245,7 +245,7 @@ def test_tables_are_kept_and_found_again(cache_folder: Path, monkeypatch: pytest
     (file,) = (cache_folder / "tables").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert cache_folder.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr("prover._kernels.fixed_base.double_rows", None)  # nothing is computed again
+    monkeypatch.setattr("zkmargin.prover._kernels.fixed_base.double_rows", None)  # nothing is computed again
     assert FixedBaseTables.build(DATA, cached=True).msm(K.constant(9, 33)) == answer == expected([9] * 33)
     assert len(list((cache_folder / "tables").iterdir())) == 1
 
@@ -312,8 +312,8 @@ def test_a_cache_that_others_may_write_to_is_not_used(cache_folder: Path) -> Non
 DIGEST = """
 import sys
 import numpy as np
-from prover import _kernels as K
-from prover._kernels.fixed_base import FixedBaseTables
+from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels.fixed_base import FixedBaseTables
 tables = FixedBaseTables.build(bytes.fromhex(sys.stdin.read()))
 for threads in (1, 2):
     jobs = [[(0, K.powers(7, 33))], [(3, K.powers(5, 20)), (9, np.arange(-5, 5))], [(0, np.array([-2**63, 2**63 - 1]))]]

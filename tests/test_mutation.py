@@ -55,7 +55,7 @@ def test_what_is_listed_as_equivalent_still_exists(mutation: Any) -> None:
 
 def test_a_module_without_tests_is_refused(mutation: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        mutation.main(["verifier.proof", "prover.rounds"])
+        mutation.main(["zkmargin.verifier.proof", "zkmargin.prover.rounds"])
     assert "no tests are stated for prover.rounds" in capsys.readouterr().err
 
 
@@ -78,7 +78,7 @@ def test_every_kind_of_change_is_made(mutation: Any) -> None:
 
 
 def test_a_mutant_is_the_module_with_one_change(mutation: Any) -> None:
-    module = "verifier.proof"
+    module = "zkmargin.verifier.proof"
     plain = ast.unparse(ast.parse(mutation.source_of(module)[1]))
     for mutant in mutation.mutants(module):
         changed = ast.unparse(mutation.mutated(mutant))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIBRARY = ("circuits", "crypto", "engine", "formats", "prover", "verifier", "zkmargin")
+LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
 #: Everything that hostile input must fail at.
 NEGATIVE = ("test_golden.py", "test_verifier_checks.py", "test_field_group.py", "test_srs.py", "test_formats.py")
 MORE = ("test_malicious_provers.py", "test_completeness_soundness.py", "test_transcript_order.py", "test_arrays.py")

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from engine.book import Book, to_lots
-from engine.importers import import_arrays
-from engine.importers.pa2 import import_pa2
-from engine.margin import margin_report
-from engine.policy import load_policy
-from engine.risk_arrays import build_snapshot_from_arrays
-from formats import InputError
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.importers import import_arrays
+from zkmargin.engine.importers.pa2 import import_pa2
+from zkmargin.engine.margin import margin_report
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.risk_arrays import build_snapshot_from_arrays
+from zkmargin.formats import InputError
 
 DEMO = Path(__file__).with_name("data") / "span_demo.pa2"
 LOTS = {"GC": "1", "ZN": "1"}

@@ -20,7 +20,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+WHEEL = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+#: Folders on top, which are linked into zkmargin/ and import as zkmargin.<folder>.
+LINKED: list[str] = sorted(WHEEL["sources"])
+PACKAGES: list[str] = sorted(WHEEL["only-include"])
+IMPORTED = ["zkmargin", *(f"zkmargin.{name}" for name in ("crypto", "formats", *LINKED))]
 
 MAX_FILE_BYTES = 1_000_000
 NOT_OURS = {".nbc", ".nbi", ".pyc"}  # caches beside the source
@@ -30,6 +34,7 @@ def project_files() -> list[Path]:
     folders = [ROOT / name for name in (*PACKAGES, ".ci", "benchmarks", "docs", "tests")]
     nested = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     top = (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
+    # os.walk and so rglob enter no link to a folder: what zkmargin/ links to is counted once
     return sorted(path for path in (*top, *nested) if path.suffix not in NOT_OURS)
 
 
@@ -44,10 +49,9 @@ def relative(path: Path) -> str:
 # Names
 
 
-@pytest.mark.parametrize("name", PACKAGES)
-def test_import_name_belongs_to_our_distribution(name: str) -> None:
-    """``circuits`` is also the name of somebody else's package: whichever is imported must be this one."""
-    owners = importlib.metadata.packages_distributions().get(name, [])
+@pytest.mark.parametrize("name", IMPORTED)
+def test_what_is_imported_is_of_our_distribution(name: str) -> None:
+    owners = importlib.metadata.packages_distributions().get("zkmargin", [])
     assert set(owners) <= {"zkmargin"}
     distribution = importlib.metadata.distribution("zkmargin")
     origin = importlib.import_module(name).__file__
@@ -57,21 +61,49 @@ def test_import_name_belongs_to_our_distribution(name: str) -> None:
         home = Path(unquote(urlparse(source["url"]).path))
     else:
         home = Path(str(distribution.locate_file("")))
-    assert Path(origin).resolve() == home.resolve() / name / "__init__.py"
+    assert Path(origin).resolve() == (home.joinpath(*name.split(".")) / "__init__.py").resolve()
 
 
-@pytest.mark.parametrize("name", PACKAGES)
-def test_package_is_typed(name: str) -> None:
-    assert (ROOT / name / "py.typed").is_file()
+def test_package_is_typed() -> None:
+    assert (ROOT / "zkmargin" / "py.typed").is_file()
 
 
 def test_every_tool_knows_the_same_packages() -> None:
     tools = PROJECT["tool"]
-    assert sorted(tools["mypy"]["packages"]) == PACKAGES
-    assert sorted(tools["importlinter"]["root_packages"]) == PACKAGES
-    layers = [name for layer in tools["importlinter"]["contracts"][0]["layers"] for name in layer.split(" | ")]
-    assert sorted(layers) == PACKAGES
-    assert sorted(path.parent.name for path in ROOT.glob("*/__init__.py")) == PACKAGES
+    assert tools["mypy"]["packages"] == ["zkmargin"]
+    assert tools["importlinter"]["root_package"] == "zkmargin"
+    assert tools["importlinter"]["contracts"][0]["exhaustive"]  # so that a new room must take its place
+    assert sorted(path.parent.name for path in ROOT.glob("*/__init__.py")) == PACKAGES == sorted(["zkmargin", *LINKED])
+    assert WHEEL["exclude"] == [f"/zkmargin/{name}" for name in LINKED]
+    assert WHEEL["sources"] == {name: f"zkmargin/{name}" for name in LINKED}
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_the_checkout_links_each_folder_into_the_package(name: str) -> None:
+    link = ROOT / "zkmargin" / name
+    if "zkmargin" in sys.modules and Path(sys.modules["zkmargin"].__file__ or "").is_relative_to(ROOT):
+        assert link.is_symlink(), f"{link} is no link: a checkout without symbolic links cannot be imported from"
+        assert link.readlink() == Path("..") / name
+
+
+def test_no_folder_of_the_users_is_imported_in_our_place(tmp_path: Path) -> None:
+    for name in ("engine", "circuits", "crypto", "prover", "verifier"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the file of a user was imported')")
+    (tmp_path / "formats").mkdir()
+    (tmp_path / "formats" / "__init__.py").write_text("raise RuntimeError('the folder of a user was imported')")
+    script = "import sys, zkmargin; [getattr(zkmargin, name) for name in zkmargin.__all__]; print(*sys.path[:1])"
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr  # the current folder comes first
+
+
+def test_no_top_level_name_is_anybody_elses_on_a_disk_that_folds_case() -> None:
+    """``crypto/`` beside pycryptodome's ``Crypto/`` was one folder on such a disk."""
+    owners: dict[str, set[str]] = {}
+    for name, distributions in importlib.metadata.packages_distributions().items():
+        owners.setdefault(name.casefold(), set()).update(distributions)
+    ours = {name for name, distributions in owners.items() if "zkmargin" in distributions}
+    assert "zkmargin" in ours
+    assert {name: owners[name] for name in ours if owners[name] != {"zkmargin"}} == {}
 
 
 def test_lock_pins_every_requirement_to_an_allowed_version() -> None:
@@ -204,10 +236,10 @@ def test_layers_hold() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("module", ["verifier", "zkmargin", "zkmargin.cli"])
+@pytest.mark.parametrize("module", ["zkmargin.verifier", "zkmargin", "zkmargin.cli"])
 def test_verifying_loads_no_prover_and_no_compiler(module: str) -> None:
     """The auditor's path stays small, independent of our kernels, and quick to start."""
-    script = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    script = f"import sys, {module}; print(*sorted(sys.modules))"
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert set(result.stdout.split()).isdisjoint({"galois", "llvmlite", "numba", "prover", "py_ecc"})
+    assert set(result.stdout.split()).isdisjoint({"galois", "llvmlite", "numba", "zkmargin.prover", "py_ecc"})

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.book import Book, BookLots, to_lots
-from engine.components import PublishedHaircuts
-from engine.example import example_book, example_market
-from engine.margin import Claim, claim_slack, margin_report, requirement_total
-from engine.market import Market
-from engine.policy import Policy, load_policy, policy_names
-from engine.snapshot import CollateralSlot, Snapshot, build_snapshot, check_snapshot
-from formats import InputError, IntArray
+from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.components import PublishedHaircuts
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.margin import Claim, claim_slack, margin_report, requirement_total
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import Policy, load_policy, policy_names
+from zkmargin.engine.snapshot import CollateralSlot, Snapshot, build_snapshot, check_snapshot
+from zkmargin.formats import InputError, IntArray
 
 TIME = "2026-01-02T03:04:05Z"
 NAMED = ("derive-pmrm2", "deribit-pm")
@@ -94,7 +94,7 @@ def test_what_they_are_called_and_do_not_know() -> None:
 
 
 def edited(name: str, edit: Any) -> Policy:
-    data = json.loads((resources.files("engine") / "policies" / f"{name}.json").read_text("utf-8"))
+    data = json.loads((resources.files("zkmargin.engine") / "policies" / f"{name}.json").read_text("utf-8"))
     edit(data["components"])
     return Policy.parse(json.dumps(data))
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.book import Book, BookLots, to_lots
-from engine.components import GainOffset, GrossCharge, PublishedHaircuts, WorstScenario
-from engine.example import example_book, example_market
-from engine.margin import Claim, margin_report, requirement_total
-from engine.policy import Policy, load_policy, policy_names, policy_schema
-from engine.snapshot import CollateralSlot, build_snapshot
-from formats import IntArray
+from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.components import GainOffset, GrossCharge, PublishedHaircuts, WorstScenario
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
+from zkmargin.engine.snapshot import CollateralSlot, build_snapshot
+from zkmargin.formats import IntArray
 
 TIME = "2026-01-02T03:04:05Z"
 NAMED = ("tims", "paradex")
@@ -201,7 +201,7 @@ def test_the_schema_names_every_component_and_its_parameters() -> None:
         "worst_scenario",
     }
     assert ours <= set(kinds)
-    from circuits.encoders import ENCODERS
+    from zkmargin.circuits.encoders import ENCODERS
 
     assert ours <= set(ENCODERS)
     grid = schema["$defs"]["GrossRate"]["properties"]

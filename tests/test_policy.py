@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from engine.components import Haircuts, ScenarioGrid, ShortOptionMinimum, Tail, WorstScenario
-from engine.policy import Policy, domain_size_for, load_policy, policy_names
-from engine.valuation import Scenario
-from formats import InputError, save_document
+from zkmargin.engine.components import Haircuts, ScenarioGrid, ShortOptionMinimum, Tail, WorstScenario
+from zkmargin.engine.policy import Policy, domain_size_for, load_policy, policy_names
+from zkmargin.engine.valuation import Scenario
+from zkmargin.formats import InputError, save_document
 
 
 def default_data() -> Any:

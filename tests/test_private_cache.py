@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from formats import private_cache
-from formats.errors import SetupError
+from zkmargin.formats import private_cache
+from zkmargin.formats.errors import SetupError
 
-USE = "from prover._kernels import powers, to_ints; print(to_ints(powers(3, 9))[-1])"
+USE = "from zkmargin.prover._kernels import powers, to_ints; print(to_ints(powers(3, 9))[-1])"
 
 
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -14,19 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point
 
-from crypto.commitment import blind, commit_coefficients, commit_values
-from crypto.domain import Domain, divide_by_linear, evaluate
-from crypto.exact import CutMatrix, bilinear, int_matvec
-from crypto.field import GENERATOR, batch_inverse, dot, inverse, powers, r
-from crypto.group import msm
-from crypto.scalars import inner, lagrange_at, limbs, scalar, shifted_table, sum_of_fractions
-from crypto.scalars import vector as scalars
-from crypto.srs import embedded
-from crypto.transcript import MAX_REJECTIONS, Transcript
-from crypto.unsafe_srs import insecure_from_tau
-from formats import keccak256
-from verifier.proof import Message1, Message2, Message3, Message4, Message5
-from verifier.transcript import PROTOCOL, MarginTranscript
+from zkmargin.crypto.commitment import blind, commit_coefficients, commit_values
+from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
+from zkmargin.crypto.exact import CutMatrix, bilinear, int_matvec
+from zkmargin.crypto.field import GENERATOR, batch_inverse, dot, inverse, powers, r
+from zkmargin.crypto.group import msm
+from zkmargin.crypto.scalars import inner, lagrange_at, limbs, scalar, shifted_table, sum_of_fractions
+from zkmargin.crypto.scalars import vector as scalars
+from zkmargin.crypto.srs import embedded
+from zkmargin.crypto.transcript import MAX_REJECTIONS, Transcript
+from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.formats import keccak256
+from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5
+from zkmargin.verifier.transcript import PROTOCOL, MarginTranscript
 
 FIELD = st.one_of(st.integers(0, r - 1), st.sampled_from([0, 1, 2, r - 2, r - 1]))
 SIZES = st.sampled_from([1, 2, 4, 8, 16])

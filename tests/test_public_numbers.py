@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits import build_circuit
-from circuits.requirement import Requirement
-from circuits.system import Atom, Form, System
-from engine.margin import Claim
-from engine.market import Market
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot, check_snapshot
-from formats import InputError, IntArray, ProofFormatError, VerificationError, keccak256
-from verifier import Commitment, Statement, verify
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Atom, Form, System
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from zkmargin.formats import InputError, IntArray, ProofFormatError, VerificationError, keccak256
+from zkmargin.verifier import Commitment, Statement, verify
 
 HUGE = [2**63, 2**64, 2**127, 2**128, (1 << 128) + (1 << 64) + 1, 10**59]
 
@@ -82,7 +82,7 @@ def test_24_prices_and_volatilities_out_of_range_are_refused(market: Market, whe
 
 def test_24_published_numbers_cannot_be_chosen_so_that_a_sum_wraps(golden: ModuleType) -> None:
     # every number at the end of its type: either the circuit is refused, or its bounds stay below r/2
-    from crypto.field import r
+    from zkmargin.crypto.field import r
 
     base = golden.GOLDEN[0].snapshot()
     top = 2**63 - 1

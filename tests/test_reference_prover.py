@@ -11,23 +11,23 @@ from typing import Literal
 import numpy as np
 import pytest
 
-import prover.reference
-import prover.reference_verify
-from circuits.circuit import Circuit, Shape
-from circuits.system import Form, System
-from circuits.witness import Witness, assign, check
-from crypto.field import r
-from crypto.srs import SRS, embedded
-from engine.margin import Claim
-from formats.canonical import keccak256
-from formats.errors import ProofFormatError, SetupError, VerificationError
-from prover.argument import prove_argument
-from prover.openings import commit_vector
-from prover.reference import prove_reference
-from prover.reference_verify import verify_reference
-from verifier import Statement, verify
-from verifier.commitments import CommitmentPart
-from verifier.proof import Proof, encode_proof
+import zkmargin.prover.reference
+import zkmargin.prover.reference_verify
+from zkmargin.circuits.circuit import Circuit, Shape
+from zkmargin.circuits.system import Form, System
+from zkmargin.circuits.witness import Witness, assign, check
+from zkmargin.crypto.field import r
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.engine.margin import Claim
+from zkmargin.formats.canonical import keccak256
+from zkmargin.formats.errors import ProofFormatError, SetupError, VerificationError
+from zkmargin.prover.argument import prove_argument
+from zkmargin.prover.openings import commit_vector
+from zkmargin.prover.reference import prove_reference
+from zkmargin.prover.reference_verify import verify_reference
+from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.commitments import CommitmentPart
+from zkmargin.verifier.proof import Proof, encode_proof
 
 Draw = Callable[[], int]
 Build = Callable[[int, int], tuple[Circuit, list[int], list[int]]]
@@ -130,13 +130,26 @@ def bytes_of(prove: Callable[..., Proof], c: Case, draw: Draw | None = None) -> 
     return encode_proof(proof, c.statement.srs.digest)
 
 
-@pytest.mark.parametrize("module", [prover.reference, prover.reference_verify])
+@pytest.mark.parametrize("module", [zkmargin.prover.reference, zkmargin.prover.reference_verify])
 def test_the_reference_shares_no_arithmetic_with_what_it_checks(module: ModuleType) -> None:
     tree = ast.parse(inspect.getsource(module))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    shared = {"prover", "prover.argument", "prover._kernels", "prover.commit", "verifier.argument", "verifier.verify"}
-    arithmetic = {"crypto.commitment", "crypto.domain", "crypto.exact", "crypto.group", "py_arkworks_bls12381"}
+    shared = {
+        "zkmargin.prover",
+        "zkmargin.prover.argument",
+        "zkmargin.prover._kernels",
+        "zkmargin.prover.commit",
+        "zkmargin.verifier.argument",
+        "zkmargin.verifier.verify",
+    }
+    arithmetic = {
+        "zkmargin.crypto.commitment",
+        "zkmargin.crypto.domain",
+        "zkmargin.crypto.exact",
+        "zkmargin.crypto.group",
+        "py_arkworks_bls12381",
+    }
     assert not imported & (shared | arithmetic)
 
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto import domain as plain_domain
-from crypto import field as plain
-from crypto.field import r
-from prover._kernels import scalar_field as vectors
-from prover._kernels import transforms
+from zkmargin.crypto import domain as plain_domain
+from zkmargin.crypto import field as plain
+from zkmargin.crypto.field import r
+from zkmargin.prover._kernels import scalar_field as vectors
+from zkmargin.prover._kernels import transforms
 
 EDGES = [0, 1, 2, 7, r - 1, r - 2, r // 2, r // 2 + 1, (1 << 52) - 1, 1 << 52, (1 << 208) - 1, 1 << 208, 1 << 254]
 element = st.one_of(st.sampled_from(EDGES), st.integers(0, r - 1))
@@ -207,7 +207,7 @@ def test_vectors_are_immutable_and_keep_their_secrets() -> None:
 DIGEST = """
 import hashlib
 import numpy as np
-from prover import _kernels as f
+from zkmargin.prover import _kernels as f
 a, b = f.powers(7, 200), f.from_int64(np.arange(-100, 100))
 parts = [f.add(a, b), f.sub(a, b), f.mul(a, b), f.neg(b), f.scale(a, 5), f.add_scaled(a, b, 9), f.prefix_sum(b),
          f.batch_inverse(a), f.divide_by_linear(a, 3)[0], f.coset_ntt(a, 256, 7), f.intt(f.powers(5, 64)), f.roll(a, 3)]

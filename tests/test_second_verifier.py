@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import build_circuit
-from circuits.encoders import ENCODERS
-from circuits.margin import slot_map_digest
-from crypto.field import r
-from engine.book import BookLots
-from engine.example import example_market
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.market import Market
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from formats import IntArray, ZkMarginError
-from prover import commit_book, prove
-from verifier import Commitment, Statement, verify
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.encoders import ENCODERS
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.crypto.field import r
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.example import example_market
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import IntArray, ZkMarginError
+from zkmargin.prover import commit_book, prove
+from zkmargin.verifier import Commitment, Statement, verify
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 MET = Claim(1, 1, "initial")

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from crypto.domain import Domain
-from crypto.field import r
-from crypto.group import G1_INFINITY, decode_g1, encode_g1
-from crypto.scalars import lagrange_at, scalar
-from crypto.srs import embedded
-from engine.book import BookLots
-from engine.margin import Claim
-from prover import commit_book, prove
-from verifier import Statement, verify
-from verifier.argument import replay
-from verifier.proof import decode_proof
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import r
+from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
+from zkmargin.crypto.scalars import lagrange_at, scalar
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.margin import Claim
+from zkmargin.prover import commit_book, prove
+from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.argument import replay
+from zkmargin.verifier.proof import decode_proof
 
 
 def forked(work: Callable[[], bytes]) -> bytes:

@@ -12,16 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import pricing, valuation
-from engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario, WorstScenario
-from engine.components.worst_scenario import ScenarioGrid, Tail
-from engine.exact import round_half_away
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.policy import Policy, load_policy
-from engine.pricing import black76
-from engine.snapshot import Snapshot, build_snapshot, check_snapshot
-from engine.valuation import Scenario, Valuation, VolRule
-from formats import InputError, IntArray
+from zkmargin.engine import pricing, valuation
+from zkmargin.engine.components import (
+    PublishedHaircuts,
+    PublishedShortOptionMinimum,
+    PublishedWorstScenario,
+    WorstScenario,
+)
+from zkmargin.engine.components.worst_scenario import ScenarioGrid, Tail
+from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.pricing import black76
+from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from zkmargin.engine.valuation import Scenario, Valuation, VolRule
+from zkmargin.formats import InputError, IntArray
 
 TIME, EXPIRY, PAST = "2026-01-01T08:00:00Z", "2026-03-02T08:00:00Z", "2025-12-31T08:00:00Z"
 DAY = 86_400_000
@@ -573,6 +578,6 @@ def test_grids_are_models_of_their_own() -> None:
 
 
 def test_reading_a_snapshot_and_a_book_loads_no_compiled_code() -> None:
-    code = "import engine.book, engine.margin, engine.snapshot, sys; print('numba' in sys.modules)"
+    code = "import sys; from zkmargin.engine import book, margin, snapshot; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import margin_witness
-from engine.book import Book, to_lots
-from engine.importers import import_arrays
-from engine.importers.span_xml import import_span_xml
-from engine.margin import Claim, claim_slack, margin_report
-from engine.policy import load_policy
-from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
-from formats import ConstraintError, InputError
-from prover import commit_book, prove
-from verifier import Statement, verify
+from zkmargin.circuits import margin_witness
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.importers import import_arrays
+from zkmargin.engine.importers.span_xml import import_span_xml
+from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
+from zkmargin.formats import ConstraintError, InputError
+from zkmargin.prover import commit_book, prove
+from zkmargin.verifier import Statement, verify
 
 DEMO = Path(__file__).with_name("data") / "span_demo.spn"
 LOTS = {"ALPHA": "75", "BETA": "1"}

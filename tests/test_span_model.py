@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.book import BookLots
-from engine.components.span_scenarios import SpanScenarios
-from engine.margin import Claim, claim_slack, margin_report
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.policy import Policy, load_policy
-from engine.snapshot import build_snapshot, check_snapshot
-from engine.span import SpanModel
-from engine.valuation import Valuation
-from formats import InputError
-from prover import commit_book, prove
-from verifier import Statement, verify
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components.span_scenarios import SpanScenarios
+from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.snapshot import build_snapshot, check_snapshot
+from zkmargin.engine.span import SpanModel
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError
+from zkmargin.prover import commit_book, prove
+from zkmargin.verifier import Statement, verify
 
 TIME = "2026-01-02T00:00:00Z"
 NEAR, FAR = "2026-03-02T00:00:00Z", "2026-06-02T00:00:00Z"

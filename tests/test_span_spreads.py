@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuits import assign, build_circuit, check
-from circuits.system import Hint
-from engine.book import BookLots
-from engine.components.base import Leg
-from engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
-from engine.components.inter_commodity_credit import PublishedInterCommodityCredit
-from engine.margin import Claim, margin_report, requirement_total
-from engine.spread_rules import CalendarRules, CreditSpread, Tier, whole_ratios
-from engine.spreads import PublishedLeg, PublishedSpread, check_spreads, form_spreads, smallest_count
-from formats import ConstraintError, InputError, IntArray
+from zkmargin.circuits import assign, build_circuit, check
+from zkmargin.circuits.system import Hint
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components.base import Leg
+from zkmargin.engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
+from zkmargin.engine.components.inter_commodity_credit import PublishedInterCommodityCredit
+from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.spread_rules import CalendarRules, CreditSpread, Tier, whole_ratios
+from zkmargin.engine.spreads import PublishedLeg, PublishedSpread, check_spreads, form_spreads, smallest_count
+from zkmargin.formats import ConstraintError, InputError, IntArray
 
 UNIT = (1, 1, 60, True)
 ONE = 10**9

@@ -17,12 +17,12 @@ from typing import TypeVar
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
 
-import crypto.srs
-from crypto import make_srs
-from crypto.domain import Domain
-from crypto.field import r
-from crypto.scalars import lagrange_at, scalar
-from crypto.srs import (
+import zkmargin.crypto.srs
+from zkmargin.crypto import make_srs
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import r
+from zkmargin.crypto.scalars import lagrange_at, scalar
+from zkmargin.crypto.srs import (
     EMBEDDED_DIGEST,
     EMBEDDED_FILE,
     HEADER_BYTES,
@@ -33,10 +33,10 @@ from crypto.srs import (
     embedded,
     encoded_bytes,
 )
-from crypto.srs_checks import check_g1_powers, check_lagrange, strict_point, verify_srs
-from crypto.srs_files import MAX_FILE_BYTES, load
-from crypto.unsafe_srs import insecure_from_tau
-from formats import InputError, SetupError, keccak256
+from zkmargin.crypto.srs_checks import check_g1_powers, check_lagrange, strict_point, verify_srs
+from zkmargin.crypto.srs_files import MAX_FILE_BYTES, load
+from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.formats import InputError, SetupError, keccak256
 
 TAU, N, M = 0xC0FFEE, 8, 5
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
@@ -669,7 +669,7 @@ def test_item_56_tampered_data_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data[at] ^= 1
     path = tmp_path / "data.srs"
     path.write_bytes(bytes(data))
-    monkeypatch.setattr(crypto.srs, "EMBEDDED_FILE", path)
+    monkeypatch.setattr(zkmargin.crypto.srs, "EMBEDDED_FILE", path)
     with pytest.raises(SetupError, match="damaged") as caught:
         embedded()
     assert caught.value.hint == "install zkmargin again from a trusted source"
@@ -678,7 +678,7 @@ def test_item_56_tampered_data_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("fresh_embedded")
 def test_item_56_data_file_missing_short_long_or_another_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "data.srs"
-    monkeypatch.setattr(crypto.srs, "EMBEDDED_FILE", path)
+    monkeypatch.setattr(zkmargin.crypto.srs, "EMBEDDED_FILE", path)
     with pytest.raises(SetupError, match="cannot be read"):
         embedded()
     data = EMBEDDED_FILE.read_bytes()
@@ -763,7 +763,7 @@ def test_published_file_with_one_digit_changed(conformance_data: Path, tmp_path:
 
 
 def test_item_47_counts_at_both_ends() -> None:
-    from crypto.srs_files import MAX_FILE_BYTES, MAX_G2_POWERS, _check_counts
+    from zkmargin.crypto.srs_files import MAX_FILE_BYTES, MAX_G2_POWERS, _check_counts
 
     assert (MAX_G2_POWERS, MAX_FILE_BYTES) == (1024, 8 * 2**20)
     for counts in ((2, 2), (1 << 15, 2), (2, 1024)):
@@ -776,8 +776,8 @@ def test_item_47_counts_at_both_ends() -> None:
 def test_the_words_of_every_check_and_the_size_of_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import secrets
 
-    from crypto.group import encode_g1, encode_g2
-    from crypto.unsafe_srs import insecure_from_tau
+    from zkmargin.crypto.group import encode_g1, encode_g2
+    from zkmargin.crypto.unsafe_srs import insecure_from_tau
 
     sizes = []
 
@@ -785,7 +785,7 @@ def test_the_words_of_every_check_and_the_size_of_its_weights(monkeypatch: pytes
         sizes.append(size)
         return secrets.SystemRandom().getrandbits(size)
 
-    monkeypatch.setattr("crypto.srs_checks.secrets.randbits", randbits)
+    monkeypatch.setattr("zkmargin.crypto.srs_checks.secrets.randbits", randbits)
     srs, words = insecure_from_tau(5, 4), list[str]()
     rows = {
         "g1_monomial": ["0x" + encode_g1(point).hex() for point in srs.g1_powers(4)],

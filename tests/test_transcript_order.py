@@ -18,22 +18,22 @@ from unittest.mock import patch
 import pytest
 from Crypto.Hash import keccak
 
-import verifier.argument
-import verifier.transcript
-from circuits.circuit import Circuit
-from crypto.commitment import blind
-from crypto.domain import divide_by_linear
-from crypto.field import inverse, powers, r
-from crypto.srs import SRS, embedded
-from crypto.transcript import Transcript
-from engine.limits import Limit
-from engine.margin import Claim
-from formats import VerificationError, keccak256
-from verifier import Statement, verify
-from verifier.argument import Challenges, linearise
-from verifier.commitments import CommitmentPart
-from verifier.proof import HEADER_BYTES, Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
-from verifier.transcript import MarginTranscript
+import zkmargin.verifier.argument
+import zkmargin.verifier.transcript
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.crypto.commitment import blind
+from zkmargin.crypto.domain import divide_by_linear
+from zkmargin.crypto.field import inverse, powers, r
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.crypto.transcript import Transcript
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.formats import VerificationError, keccak256
+from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.argument import Challenges, linearise
+from zkmargin.verifier.commitments import CommitmentPart
+from zkmargin.verifier.proof import HEADER_BYTES, Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
+from zkmargin.verifier.transcript import MarginTranscript
 
 LIMITS = (Limit.parse("headroom >= 100000"), Limit.parse("net-exposure BTC <= 120.50"))
 GOLDEN = Path(__file__).with_name("data") / "transcript-challenges.json"
@@ -52,7 +52,7 @@ def silent(*labels: Any) -> Any:
 
     class Mutant(MarginTranscript):
         def __init__(self, statement: Any) -> None:
-            with patch.object(verifier.transcript, "Transcript", Silent):
+            with patch.object(zkmargin.verifier.transcript, "Transcript", Silent):
                 super().__init__(statement)
 
     return Mutant
@@ -111,7 +111,7 @@ class EqualPowersOfV(MarginTranscript):
 
 def accepts(statement: Any, data: Any, schedule: Any = MarginTranscript) -> Any:
     """Whether the verifier with this schedule takes the proof."""
-    with patch.object(verifier.argument, "MarginTranscript", schedule):
+    with patch.object(zkmargin.verifier.argument, "MarginTranscript", schedule):
         try:
             verify(statement, data)
         except VerificationError:
@@ -687,7 +687,7 @@ def test_these_are_all_the_absorbs() -> None:
             seen.append(label)
             super().append(label, data)
 
-    with patch.object(verifier.transcript, "Transcript", Recorder):
+    with patch.object(zkmargin.verifier.transcript, "Transcript", Recorder):
         run(fixed_statement(), fixed_messages())
     assert set(seen) == set(ABSORBED)
     assert sorted(set(seen), key=seen.index) == list(ABSORBED)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 
-from crypto import bls
-from crypto.group import decode_g1, encode_g1
-from crypto.signatures import Signature, message_to_sign
-from engine.decimals import parse_time
-from formats import Document, InputError, Model, VerificationError, keccak256
-from verifier import Commitment, CommitmentPart
-from verifier.attest import (
+from zkmargin.crypto import bls
+from zkmargin.crypto.group import decode_g1, encode_g1
+from zkmargin.crypto.signatures import Signature, message_to_sign
+from zkmargin.engine.decimals import parse_time
+from zkmargin.formats import Document, InputError, Model, VerificationError, keccak256
+from zkmargin.verifier import Commitment, CommitmentPart
+from zkmargin.verifier.attest import (
     Attestation,
     Challenge,
     CommitmentPayload,
@@ -32,9 +32,9 @@ from verifier.attest import (
     accept,
     authenticate,
 )
-from verifier.attest.accept import check_challenge
-from verifier.attest.receipt import AttestedBy, ReceiptSnapshot
-from verifier.updates import Migration, MigrationPart, Update, UpdatePart
+from zkmargin.verifier.attest.accept import check_challenge
+from zkmargin.verifier.attest.receipt import AttestedBy, ReceiptSnapshot
+from zkmargin.verifier.updates import Migration, MigrationPart, Update, UpdatePart
 
 
 def refused(trust: Trust, attestation: Attestation) -> str:

@@ -9,20 +9,28 @@ from typing import Any
 
 import pytest
 
-from crypto.commitment import commit_values
-from crypto.domain import Domain
-from crypto.field import encode_scalar
-from crypto.group import encode_g1
-from crypto.srs import SRS, embedded
-from crypto.unsafe_srs import insecure_from_tau
-from engine.book import BookLots, to_lots
-from engine.fills import FillLots
-from engine.snapshot import Snapshot
-from formats import InputError, VerificationError
-from prover import Opening, commit_book
-from prover.update import migrate_opening, update_opening
-from verifier import Commitment
-from verifier.updates import Migration, Update, apply_migration, apply_update, check_bound, moved_points, role_bits
+from zkmargin.crypto.commitment import commit_values
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import encode_scalar
+from zkmargin.crypto.group import encode_g1
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.engine.book import BookLots, to_lots
+from zkmargin.engine.fills import FillLots
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.prover import Opening, commit_book
+from zkmargin.prover.update import migrate_opening, update_opening
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.updates import (
+    Migration,
+    Update,
+    apply_migration,
+    apply_update,
+    check_bound,
+    moved_points,
+    role_bits,
+)
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,25 @@ from typing import Any
 
 import pytest
 
-from crypto.commitment import commit_values, lagrange_basis
-from crypto.domain import Domain
-from crypto.field import encode_scalar, r
-from crypto.group import add_all, decode_g1, encode_g1
-from crypto.scalars import scalar
-from crypto.srs import embedded
-from engine.book import Book, BookLots, to_book, to_lots
-from engine.fills import FillLots, Fills, add_fills, fills_to_lots
-from engine.margin import Claim
-from engine.market import Asset, Forward, Instrument, Market, Underlying
-from engine.migration import carry_over, lost_slots
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from formats import InputError, VerificationError, ZkMarginError
-from prover import Opening, commit_book, prove
-from prover.openings import commit_vector
-from prover.update import fresh_scalars, migrate_opening, update_opening
-from verifier import Commitment, Statement, verify
-from verifier.updates import Migration, Update, apply_migration, apply_update
+from zkmargin.crypto.commitment import commit_values, lagrange_basis
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.group import add_all, decode_g1, encode_g1
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.book import Book, BookLots, to_book, to_lots
+from zkmargin.engine.fills import FillLots, Fills, add_fills, fills_to_lots
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.migration import carry_over, lost_slots
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import InputError, VerificationError, ZkMarginError
+from zkmargin.prover import Opening, commit_book, prove
+from zkmargin.prover.openings import commit_vector
+from zkmargin.prover.update import fresh_scalars, migrate_opening, update_opening
+from zkmargin.verifier import Commitment, Statement, verify
+from zkmargin.verifier.updates import Migration, Update, apply_migration, apply_update
 
 EXPIRIES = ("2026-01-30T08:00:00Z", "2026-03-27T08:00:00Z")
 
@@ -272,7 +272,7 @@ def test_an_update_without_fills_looks_like_any_other(setting: Setting) -> None:
 
 def test_increments_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([0, 5, 5, 0, 7, 9])
-    monkeypatch.setattr("prover.update.random_scalar", lambda: next(drawn))
+    monkeypatch.setattr("zkmargin.prover.update.random_scalar", lambda: next(drawn))
     assert fresh_scalars(3) == [5, 7, 9]
 
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 
-from crypto.group import add_all, decode_g1, encode_g1
-from crypto.scalars import scalar
-from crypto.srs import SRS, embedded
-from crypto.unsafe_srs import insecure_from_tau
-from engine.limits import Limit
-from engine.margin import Claim
-from formats import InputError, ProofFormatError, VerificationError
-from verifier import Accepted, Commitment, CommitmentPart, Statement, verify, verify_batch
-from verifier.argument import Challenges, Linear, Opening, linearise, reduce_to_opening, replay
-from verifier.commitments import gather, sum_points
-from verifier.proof import (
+from zkmargin.crypto.group import add_all, decode_g1, encode_g1
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.verifier import Accepted, Commitment, CommitmentPart, Statement, verify, verify_batch
+from zkmargin.verifier.argument import Challenges, Linear, Opening, linearise, reduce_to_opening, replay
+from zkmargin.verifier.commitments import gather, sum_points
+from zkmargin.verifier.proof import (
     HEADER_BYTES,
     Message1,
     Message2,
@@ -34,7 +34,7 @@ from verifier.proof import (
     proof_bytes,
     read_header,
 )
-from verifier.verify import _first_bad, _hold_together, fold, holds
+from zkmargin.verifier.verify import _first_bad, _hold_together, fold, holds
 
 NAMES = ("range-proved", "attested", "two-segments", "default-policy", "gates")
 
@@ -166,7 +166,7 @@ def test_18_every_polynomial_is_opened_once_at_a_point(cases: Any, name: str, mo
         real(self, element, coefficient)
 
     monkeypatch.setattr(Linear, "add", spy)
-    monkeypatch.setattr(import_module("verifier.argument"), "linearise", lambda *_: base)
+    monkeypatch.setattr(import_module("zkmargin.verifier.argument"), "linearise", lambda *_: base)
     reduce_to_opening(statement, proof)
     values = [f"f[{c}]" for c in range(statement.circuit.shape.digits)] + ["A"] * statement.circuit.shape.gates
     assert added == [*values, "phi", "W", "W'"]
@@ -175,7 +175,7 @@ def test_18_every_polynomial_is_opened_once_at_a_point(cases: Any, name: str, mo
 
 
 def test_a_combination_adds_up_name_by_name() -> None:
-    from crypto.field import r
+    from zkmargin.crypto.field import r
 
     D = Linear()
     assert (D.constant, D.coefficients) == (0, {})
@@ -269,7 +269,7 @@ def test_38_each_opening_has_its_weight(items: Any) -> None:
 def test_38_a_batch_that_failed_names_a_proof_even_if_its_halves_pass(
     items: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = import_module("verifier.verify")
+    module = import_module("zkmargin.verifier.verify")
     answers = iter([False, True, True, True])
     monkeypatch.setattr(module, "_hold_together", lambda *_: next(answers))
     with pytest.raises(VerificationError, match="proof 5 of 5"):
@@ -291,7 +291,7 @@ def test_38_setups_do_not_mix(items: Any) -> None:
 
 
 def test_39_weights_are_fresh_not_zero_and_128_bits(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = import_module("verifier.verify")
+    module = import_module("zkmargin.verifier.verify")
     real: Callable[[Sequence[Opening], Sequence[int], SRS], tuple[G1Point, G1Point]] = module.fold
     seen, bounds = [], []
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuits import assign, build_circuit, check
-from circuits.circuit import Circuit
-from circuits.system import Form, System
-from crypto.field import r
-from engine.margin import Claim
-from formats import ConstraintError, InputError
+from zkmargin.circuits import assign, build_circuit, check
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.system import Form, System
+from zkmargin.crypto.field import r
+from zkmargin.engine.margin import Claim
+from zkmargin.formats import ConstraintError, InputError
 
 #: positions x collateral that leave a margin-like circuit satisfiable
 BOOKS = st.tuples(st.lists(st.integers(-15, 15), min_size=6, max_size=6), st.integers(-255, 255), st.integers(0, 15))

@@ -17,14 +17,15 @@ from unittest.mock import Mock
 import pytest
 from py_arkworks_bls12381 import G1Point
 
-from crypto.group import G1_INFINITY, decode_g1, encode_g1
-from crypto.srs import embedded
-from crypto.unsafe_srs import insecure_from_tau
-from engine.snapshot import Snapshot
-from formats import InputError, ProofFormatError, VerificationError, canonical_bytes
-from verifier import Statement, Workers, verify_batch, workers
-from verifier.proof import decode_proof, encode_proof
-from verifier.verify import fresh_weights, holds
+import zkmargin
+from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
+from zkmargin.crypto.srs import embedded
+from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, canonical_bytes
+from zkmargin.verifier import Statement, Workers, verify_batch, workers
+from zkmargin.verifier.proof import decode_proof, encode_proof
+from zkmargin.verifier.verify import fresh_weights, holds
 
 Items = list[tuple[Statement, bytes]]
 
@@ -141,7 +142,7 @@ def test_a_worker_imports_the_program_that_started_it(given: Any, monkeypatch: p
     started = Mock()
     monkeypatch.setattr(subprocess, "Popen", started)
     monkeypatch.setattr(workers, "_write", lambda *_: None)
-    root = str(Path(workers.__file__).parents[1])
+    root = str(Path(zkmargin.__file__).resolve().parents[1])
     monkeypatch.setenv("PYTHONPATH", "theirs")
     Workers(given[0], 2)
     monkeypatch.delenv("PYTHONPATH")

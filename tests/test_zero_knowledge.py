@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-import prover.argument
-from circuits import assign, check
-from circuits.circuit import Circuit
-from crypto.field import inverse, r
-from crypto.scalars import lagrange_at
-from prover import _kernels as K
-from verifier import verify
-from verifier.argument import replay
-from verifier.proof import decode_proof
+import zkmargin.prover.argument
+from zkmargin.circuits import assign, check
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.crypto.field import inverse, r
+from zkmargin.crypto.scalars import lagrange_at
+from zkmargin.prover import _kernels as K
+from zkmargin.verifier import verify
+from zkmargin.verifier.argument import replay
+from zkmargin.verifier.proof import decode_proof
 
 SHAPES: dict[str, dict[str, Any]] = {
     "one column": {"range_proved": False, "scenarios": 1, "assets": ((4, False),)},
@@ -259,7 +259,9 @@ def test_the_same_bytes_are_a_proof_for_another_book(lab: Any, name: Any) -> Non
     draw = lab.draws("proof")
     target = a.revealed([draw() for _ in a.blinder_names])
     source = iter(solve(b, target))
-    other = prover.argument.prove_argument(second.statement, second.witness, second.blinders, lambda: next(source))
+    other = zkmargin.prover.argument.prove_argument(
+        second.statement, second.witness, second.blinders, lambda: next(source)
+    )
     assert lab.encode(second, other) == data
 
 

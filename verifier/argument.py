@@ -17,14 +17,14 @@ from math import prod
 
 from py_arkworks_bls12381 import G1Point
 
-from circuits.circuit import Circuit, listed
-from crypto.field import dot, inverse, powers, r
-from crypto.group import decode_g1
-from crypto.scalars import ZERO, Vector, lagrange_at, shifted_table, sum_of_fractions
-from formats.errors import ProofFormatError
-from verifier.proof import Message4, Proof
-from verifier.statement import Statement
-from verifier.transcript import MarginTranscript
+from zkmargin.circuits.circuit import Circuit, listed
+from zkmargin.crypto.field import dot, inverse, powers, r
+from zkmargin.crypto.group import decode_g1
+from zkmargin.crypto.scalars import ZERO, Vector, lagrange_at, shifted_table, sum_of_fractions
+from zkmargin.formats.errors import ProofFormatError
+from zkmargin.verifier.proof import Message4, Proof
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.transcript import MarginTranscript
 
 
 @dataclass(frozen=True)

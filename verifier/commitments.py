@@ -13,13 +13,13 @@ from typing import Annotated, ClassVar, Literal
 from py_arkworks_bls12381 import G1Point
 from pydantic import Field
 
-from circuits.circuit import Circuit
-from circuits.margin import slot_map_digest
-from crypto.group import G1_BYTES, add_all, decode_g1, is_infinity
-from crypto.srs import SRS
-from engine.snapshot import MAX_BITS, Snapshot
-from formats import Digest, Document, Hexadecimal, InputError, Model, Seq, from_hex
-from formats.canonical import canonical_bytes
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.crypto.group import G1_BYTES, add_all, decode_g1, is_infinity
+from zkmargin.crypto.srs import SRS
+from zkmargin.engine.snapshot import MAX_BITS, Snapshot
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, from_hex
+from zkmargin.formats.canonical import canonical_bytes
 
 Role = Literal["positions", "collateral"]
 ROLES: tuple[Role, ...] = ("positions", "collateral")

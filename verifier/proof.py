@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from circuits.circuit import Shape
-from crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar
-from crypto.group import G1_BYTES
-from formats.errors import ProofFormatError
+from zkmargin.circuits.circuit import Shape
+from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar
+from zkmargin.crypto.group import G1_BYTES
+from zkmargin.formats.errors import ProofFormatError
 
 MAGIC = b"zkmargin"
 VERSION = 1

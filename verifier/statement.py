@@ -8,14 +8,14 @@ from functools import cached_property
 
 from py_arkworks_bls12381 import G1Point
 
-from circuits.circuit import Circuit
-from circuits.margin import build_circuit
-from crypto.srs import SRS, embedded
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.snapshot import Snapshot
-from formats import InputError
-from verifier.commitments import ROLES, Commitment, CommitmentPart, gather, sum_points
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.margin import build_circuit
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
+from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, gather, sum_points
 
 MAX_CONTEXT_BYTES = 1024
 

@@ -6,10 +6,10 @@ forgeries that a re-ordered schedule would admit are tests (tests/test_transcrip
 
 from __future__ import annotations
 
-from crypto.field import encode_scalar, r
-from crypto.transcript import Transcript
-from verifier.proof import Message1, Message2, Message3, Message4, Message5
-from verifier.statement import Statement
+from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.transcript import Transcript
+from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5
+from zkmargin.verifier.statement import Statement
 
 PROTOCOL = "zkmargin/margin-argument/v1"
 

@@ -18,20 +18,20 @@ from typing import Annotated, ClassVar, NamedTuple, NoReturn, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from circuits.circuit import segments
-from circuits.margin import slot_map_digest
-from circuits.witness import segment_rows
-from crypto.commitment import commit_values
-from crypto.domain import Domain
-from crypto.field import SCALAR_BYTES, decode_scalar
-from crypto.group import G1_BYTES, encode_g1, is_infinity
-from crypto.srs import SRS, embedded
-from engine.book import BookLots
-from engine.fills import FillLots, add_fills
-from engine.migration import carry_over
-from engine.snapshot import Snapshot
-from formats import Digest, Document, Hexadecimal, InputError, Map, Model, Seq, VerificationError, from_hex
-from verifier.commitments import ROLES, Commitment, CommitmentPart, PointHex, Role
+from zkmargin.circuits.circuit import segments
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.circuits.witness import segment_rows
+from zkmargin.crypto.commitment import commit_values
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar
+from zkmargin.crypto.group import G1_BYTES, encode_g1, is_infinity
+from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.fills import FillLots, add_fills
+from zkmargin.engine.migration import carry_over
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, Model, Seq, VerificationError, from_hex
+from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, PointHex, Role
 
 MAX_SEGMENTS = 4096
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from py_arkworks_bls12381 import G1Point
 
-from crypto.field import dot
-from crypto.group import msm, pairing_product_is_one
-from crypto.srs import SRS
-from formats.errors import InputError, ProofFormatError, VerificationError
-from verifier.argument import Opening, Terms, reduce_to_opening
-from verifier.proof import decode_proof
-from verifier.statement import Statement
+from zkmargin.crypto.field import dot
+from zkmargin.crypto.group import msm, pairing_product_is_one
+from zkmargin.crypto.srs import SRS
+from zkmargin.formats.errors import InputError, ProofFormatError, VerificationError
+from zkmargin.verifier.argument import Opening, Terms, reduce_to_opening
+from zkmargin.verifier.proof import decode_proof
+from zkmargin.verifier.statement import Statement
 
 _WEIGHT_BITS = 128
 

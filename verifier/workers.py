@@ -17,17 +17,17 @@ from typing import IO, Self
 
 from py_arkworks_bls12381 import G1Point
 
-from crypto.group import G1_BYTES, add_all, encode_g1
-from crypto.srs import embedded
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.snapshot import Snapshot
-from formats import InputError, ZkMarginError, canonical_bytes, parse_json
-from formats.canonical import Json
-from verifier.argument import Opening
-from verifier.commitments import Commitment, CommitmentPart
-from verifier.statement import Statement
-from verifier.verify import Accepted, fold, fresh_weights, holds, opening_of, verify_batch
+from zkmargin.crypto.group import G1_BYTES, add_all, encode_g1
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, ZkMarginError, canonical_bytes, parse_json
+from zkmargin.formats.canonical import Json
+from zkmargin.verifier.argument import Opening
+from zkmargin.verifier.commitments import Commitment, CommitmentPart
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.verify import Accepted, fold, fresh_weights, holds, opening_of, verify_batch
 
 Item = tuple[Statement, bytes]
 _LENGTH_BYTES = 8
@@ -58,10 +58,10 @@ class Workers:
         if count < 1:
             raise InputError("at least 1", field="workers")
         self._known = {snapshot.digest() for snapshot in snapshots}
-        path = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        path = [str(Path(__file__).absolute().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
         # -P: no module of the current folder is imported
-        command = [sys.executable, "-P", "-c", "from verifier.workers import serve; serve()"]
+        command = [sys.executable, "-P", "-c", "from zkmargin.verifier.workers import serve; serve()"]
         self._processes = [
             subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
             for _ in range(count - 1)

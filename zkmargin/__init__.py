@@ -13,18 +13,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crypto.keys import PublicKey, SecretKey, Signer
-    from engine.book import Book, BookLots, load_book, to_lots
-    from engine.fills import Fills, add_fills, fills_to_lots
-    from engine.greeks import GreekReport, greek_report
-    from engine.importers import import_arrays, import_market
-    from engine.limits import Limit
-    from engine.margin import Claim, MarginReport, margin_report
-    from engine.market import Market
-    from engine.policy import Policy, load_policy, policy_names
-    from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays
-    from engine.snapshot import Snapshot, build_snapshot, check_snapshot
-    from formats import (
+    from zkmargin.crypto.keys import PublicKey, SecretKey, Signer
+    from zkmargin.engine.book import Book, BookLots, load_book, to_lots
+    from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
+    from zkmargin.engine.greeks import GreekReport, greek_report
+    from zkmargin.engine.importers import import_arrays, import_market
+    from zkmargin.engine.limits import Limit
+    from zkmargin.engine.margin import Claim, MarginReport, margin_report
+    from zkmargin.engine.market import Market
+    from zkmargin.engine.policy import Policy, load_policy, policy_names
+    from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays
+    from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+    from zkmargin.formats import (
         ConstraintError,
         InputError,
         ProofFormatError,
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
         load_document,
         save_document,
     )
-    from prover import Opening, commit_book, prove
-    from prover.update import migrate_opening, update_opening
-    from verifier import Accepted, Commitment, Statement, Workers, verify, verify_batch
-    from verifier.attest import (
+    from zkmargin.ledger import Ledger
+    from zkmargin.prover import Opening, commit_book, prove
+    from zkmargin.prover.update import migrate_opening, update_opening
+    from zkmargin.verifier import Accepted, Commitment, Statement, Workers, verify, verify_batch
+    from zkmargin.verifier.attest import (
         Acceptance,
         Attestation,
         Challenge,
@@ -49,25 +50,24 @@ if TYPE_CHECKING:
         Trust,
         accept,
     )
-    from verifier.updates import Migration, Update, apply_migration, apply_update
-    from zkmargin.ledger import Ledger
+    from zkmargin.verifier.updates import Migration, Update, apply_migration, apply_update
 
 #: Said wherever the version is said.
 AUDIT_STATUS = "unaudited"
 
 _MODULES = {
-    "crypto.keys": ("PublicKey", "SecretKey", "Signer"),
-    "engine.book": ("Book", "BookLots", "load_book", "to_lots"),
-    "engine.fills": ("Fills", "add_fills", "fills_to_lots"),
-    "engine.greeks": ("GreekReport", "greek_report"),
-    "engine.importers": ("import_arrays", "import_market"),
-    "engine.limits": ("Limit",),
-    "engine.margin": ("Claim", "MarginReport", "margin_report"),
-    "engine.market": ("Market",),
-    "engine.policy": ("Policy", "load_policy", "policy_names"),
-    "engine.risk_arrays": ("RiskArrays", "build_snapshot_from_arrays"),
-    "engine.snapshot": ("Snapshot", "build_snapshot", "check_snapshot"),
-    "formats": (
+    "zkmargin.crypto.keys": ("PublicKey", "SecretKey", "Signer"),
+    "zkmargin.engine.book": ("Book", "BookLots", "load_book", "to_lots"),
+    "zkmargin.engine.fills": ("Fills", "add_fills", "fills_to_lots"),
+    "zkmargin.engine.greeks": ("GreekReport", "greek_report"),
+    "zkmargin.engine.importers": ("import_arrays", "import_market"),
+    "zkmargin.engine.limits": ("Limit",),
+    "zkmargin.engine.margin": ("Claim", "MarginReport", "margin_report"),
+    "zkmargin.engine.market": ("Market",),
+    "zkmargin.engine.policy": ("Policy", "load_policy", "policy_names"),
+    "zkmargin.engine.risk_arrays": ("RiskArrays", "build_snapshot_from_arrays"),
+    "zkmargin.engine.snapshot": ("Snapshot", "build_snapshot", "check_snapshot"),
+    "zkmargin.formats": (
         "ConstraintError",
         "InputError",
         "ProofFormatError",
@@ -77,10 +77,10 @@ _MODULES = {
         "load_document",
         "save_document",
     ),
-    "prover": ("Opening", "commit_book", "prove"),
-    "prover.update": ("migrate_opening", "update_opening"),
-    "verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch"),
-    "verifier.attest": (
+    "zkmargin.prover": ("Opening", "commit_book", "prove"),
+    "zkmargin.prover.update": ("migrate_opening", "update_opening"),
+    "zkmargin.verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch"),
+    "zkmargin.verifier.attest": (
         "Acceptance",
         "Attestation",
         "Challenge",
@@ -92,7 +92,7 @@ _MODULES = {
         "Trust",
         "accept",
     ),
-    "verifier.updates": ("Migration", "Update", "apply_migration", "apply_update"),
+    "zkmargin.verifier.updates": ("Migration", "Update", "apply_migration", "apply_update"),
     "zkmargin.ledger": ("Ledger",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.decimals import parse_time
-from engine.snapshot import Snapshot
-from formats import ProofFormatError, VerificationError
-from verifier import Accepted, Statement, Workers, verify
 from zkmargin import terminal
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import read_proof
+from zkmargin.formats import ProofFormatError, VerificationError
+from zkmargin.verifier import Accepted, Statement, Workers, verify
 from zkmargin.words import claim_words, not_guaranteed_lines, statement_facts
 
 #: A snapshot may be this far ahead of our clock: clocks differ.

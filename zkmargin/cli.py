@@ -16,11 +16,10 @@ from pathlib import Path
 
 import click
 
-from formats.errors import ZkMarginError
 from zkmargin import AUDIT_STATUS, terminal
+from zkmargin.formats.errors import ZkMarginError
 
 DEBUG_VARIABLE = "ZKMARGIN_DEBUG"
-OUR_FOLDERS = frozenset({"circuits", "crypto", "engine", "formats", "prover", "verifier", "zkmargin"})
 BAD_INPUT = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -159,11 +158,11 @@ def _drop_output() -> None:
 
 def _report_defect(error: BaseException) -> None:
     """Name the place, never the message: a message may repeat a value, and values may be secret."""
-    root, place = Path(__file__).resolve().parent.parent, ""
+    ours, place = Path(__file__).parent, ""
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
-        if file.is_relative_to(root) and file.relative_to(root).parts[0] in OUR_FOLDERS:
-            place = f" at {file.relative_to(root).as_posix()}:{frame.lineno}"
+        if file.is_relative_to(ours):
+            place = f" at {file.relative_to(ours.parent).as_posix()}:{frame.lineno}"
     if os.environ.get(DEBUG_VARIABLE) == "1":
         sys.stderr.write("The traceback below may hold secrets of yours. Read it before you show it to anyone.\n")
         sys.stderr.write("".join(traceback.format_exception(error)))

@@ -13,16 +13,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from circuits import build_circuit, margin_witness
-from circuits import check as check_witness
-from engine.book import Book, BookLots, to_lots
-from engine.decimals import format_time, from_units, to_fraction
-from engine.example import example_book, example_market
-from engine.margin import Claim, claim_slack, margin_report
-from engine.market import Market
-from engine.policy import load_policy
-from engine.snapshot import Snapshot, build_snapshot
-from formats import (
+from zkmargin import terminal
+from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.circuits import check as check_witness
+from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.decimals import format_time, from_units, to_fraction
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import (
     ConstraintError,
     Document,
     InputError,
@@ -32,12 +33,11 @@ from formats import (
     save_document,
     write_atomic,
 )
-from prover import Opening, commit_book, prove
-from verifier import Commitment, Statement, verify
-from verifier.proof import HEADER_BYTES
-from zkmargin import terminal
+from zkmargin.prover import Opening, commit_book, prove
 from zkmargin.runtime import compile_note
 from zkmargin.show_margin import margin_view
+from zkmargin.verifier import Commitment, Statement, verify
+from zkmargin.verifier.proof import HEADER_BYTES
 from zkmargin.words import claim_words, layout_facts, not_guaranteed_lines, statement_facts, statement_lines
 
 #: Marks a folder as the demo's own: another folder that is not empty is left alone.

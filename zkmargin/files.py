@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from engine.book import BookLots, load_book, sum_of_books
-from engine.snapshot import Snapshot
-from formats import Document, InputError, ProofFormatError, load_document, write_atomic
-from formats.files import STDIO
 from zkmargin import terminal
+from zkmargin.engine.book import BookLots, load_book, sum_of_books
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, InputError, ProofFormatError, load_document, write_atomic
+from zkmargin.formats.files import STDIO
 
 #: Far above any proof: a proof of a thousand segments has some hundred kilobytes.
 MAX_PROOF_BYTES = 1 << 20

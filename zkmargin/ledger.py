@@ -49,14 +49,14 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, NoSuchModuleError
 
-from engine.decimals import parse_time
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.snapshot import Snapshot
-from formats import Document, InputError, VerificationError
-from formats.canonical import canonical_bytes
-from verifier import Accepted, Commitment, Statement, verify
-from verifier.attest import Acceptance, Attestation, Challenge, Quorum, Receipt, Sighting, Stream, Trust
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, InputError, VerificationError
+from zkmargin.formats.canonical import canonical_bytes
+from zkmargin.verifier import Accepted, Commitment, Statement, verify
+from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Quorum, Receipt, Sighting, Stream, Trust
 
 SCHEMA = "zkmargin/ledger/v1"
 #: How long a writer waits for the others, and how often it begins again when the database says so.

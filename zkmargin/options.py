@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from engine.components import REQUIREMENTS
-from engine.limits import Limit
-from engine.margin import Claim
-from formats import InputError, load_document
-from verifier.attest.challenge import Challenge
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.formats import InputError, load_document
+from zkmargin.verifier.attest.challenge import Challenge
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from crypto.keys import MIN_PASSPHRASE, SecretKey, Signer
-from formats import InputError, read_bytes
+from zkmargin.crypto.keys import MIN_PASSPHRASE, SecretKey, Signer
 from zkmargin.files import load, warn_if_exposed
+from zkmargin.formats import InputError, read_bytes
 
 REFUSED_VARIABLE = "ZKMARGIN_PASSPHRASE"
 MAX_PASSPHRASE_BYTES = 4096

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from formats.private_cache import cache_root
+from zkmargin.formats.private_cache import cache_root
 
 KERNEL_FOLDERS = "kernels-*"
 

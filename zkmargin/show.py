@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from circuits import build_circuit
-from engine.components import SCALE_BP, PublishedHaircuts, PublishedWorstScenario
-from engine.decimals import from_units
-from engine.margin import Claim
-from engine.policy import Policy
-from engine.snapshot import Snapshot
-from engine.valuation import MONEY_DECIMALS
+from zkmargin.circuits import build_circuit
+from zkmargin.engine.components import SCALE_BP, PublishedHaircuts, PublishedWorstScenario
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.valuation import MONEY_DECIMALS
 from zkmargin.terminal import quoted, safe, word
 from zkmargin.words import layout_facts, snapshot_facts
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from engine.explain import ArrayRow, WhatIf
-from engine.greeks import Exposure, GreekReport
-from engine.margin import MarginReport
-from engine.netting import Netting
-from engine.snapshot import Snapshot
-from engine.valuation import MONEY_DECIMALS
+from zkmargin.engine.explain import ArrayRow, WhatIf
+from zkmargin.engine.greeks import Exposure, GreekReport
+from zkmargin.engine.margin import MarginReport
+from zkmargin.engine.netting import Netting
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.valuation import MONEY_DECIMALS
 from zkmargin.show import Section, console
 from zkmargin.terminal import quoted, safe
 from zkmargin.words import money

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine.market import Market
-from engine.policy import Policy
-from engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
-from engine.snapshot import Snapshot, build_snapshot, check_snapshot
-from formats import parse_json, read_text
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
+from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from zkmargin.formats import parse_json, read_text
 
 
 def load_market(path: str) -> Market | RiskArrays:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuits.circuit import Circuit
-from engine.margin import VALUATION_DECIMALS, Claim
-from engine.snapshot import Snapshot
-from verifier.attest.acceptance import Acceptance, Attested
-from verifier.attest.documents import CommitmentPayload
-from verifier.commitments import CommitmentPart
-from verifier.proof import proof_bytes
-from verifier.statement import Statement
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.engine.margin import VALUATION_DECIMALS, Claim
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.terminal import listed, quoted, safe, word
+from zkmargin.verifier.attest.acceptance import Acceptance, Attested
+from zkmargin.verifier.attest.documents import CommitmentPayload
+from zkmargin.verifier.commitments import CommitmentPart
+from zkmargin.verifier.proof import proof_bytes
+from zkmargin.verifier.statement import Statement
 
 UNAUTHENTICATED = (
     "whose commitments these are, and whose snapshot: nothing is authenticated without a trust file (--trust), use "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from circuits.encoders import (
+from zkmargin.circuits.encoders import (
     basis_contingency,
     calendar_charge,
     collateral_charge,
@@ -28,7 +28,7 @@ from circuits.encoders import (
     skew_scenarios,
     worst_scenario,
 )
-from circuits.requirement import Requirement
+from zkmargin.circuits.requirement import Requirement
 
 # Any: each encoder takes its own published component.
 Encoder = Callable[[Any, Requirement], None]

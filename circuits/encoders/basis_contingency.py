@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import PublishedBasisContingency
-from engine.components.static_discount import members
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import PublishedBasisContingency
+from zkmargin.engine.components.static_discount import members
 
 
 def encode(component: PublishedBasisContingency, requirement: Requirement) -> None:

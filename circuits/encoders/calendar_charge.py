@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.spreads import form_counts, split_sides
-from circuits.system import Form
-from engine.components.calendar_charge import SCALE, PublishedCalendarCharge
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.spreads import form_counts, split_sides
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components.calendar_charge import SCALE, PublishedCalendarCharge
 
 
 def encode(component: PublishedCalendarCharge, requirement: Requirement) -> None:

@@ -5,9 +5,9 @@ A prover that overstates h_j only raises its own charge.
 
 from __future__ import annotations
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import PublishedCollateralCharge
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import PublishedCollateralCharge
 
 
 def encode(component: PublishedCollateralCharge, requirement: Requirement) -> None:

@@ -8,10 +8,10 @@ where it need not only raises its own charge.
 
 from __future__ import annotations
 
-from circuits.encoders.gain_offset import class_loss, counted_loss
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import SCALE_BP, PublishedDampenedTails
+from zkmargin.circuits.encoders.gain_offset import class_loss, counted_loss
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import SCALE_BP, PublishedDampenedTails
 
 
 def encode(component: PublishedDampenedTails, requirement: Requirement) -> None:

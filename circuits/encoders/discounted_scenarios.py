@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import PublishedDiscountedScenarios
-from engine.components.static_discount import members
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import PublishedDiscountedScenarios
+from zkmargin.engine.components.static_discount import members
 
 
 def encode(component: PublishedDiscountedScenarios, requirement: Requirement) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from circuits.encoders.joint_scenarios import group_losses
-from circuits.requirement import Requirement
-from circuits.system import Atom, Form
-from engine.components import PublishedExpectedShortfall
+from zkmargin.circuits.encoders.joint_scenarios import group_losses
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Atom, Form
+from zkmargin.engine.components import PublishedExpectedShortfall
 
 
 def encode(component: PublishedExpectedShortfall, requirement: Requirement) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from circuits.requirement import Requirement
-from engine.components import PublishedFactors
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.engine.components import PublishedFactors
 
 
 def encode(component: PublishedFactors, requirement: Requirement) -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import SCALE_BP, PublishedGainOffset
-from engine.components.gain_offset import OffsetClass
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import SCALE_BP, PublishedGainOffset
+from zkmargin.engine.components.gain_offset import OffsetClass
 
 
 def encode(component: PublishedGainOffset, requirement: Requirement) -> None:

@@ -9,8 +9,8 @@ overstating d_j lowers it: the prover only hurts itself, so h_j, o_j and d_j nee
 
 from __future__ import annotations
 
-from circuits.requirement import Requirement
-from engine.components import PublishedHaircuts
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.engine.components import PublishedHaircuts
 
 
 def encode(component: PublishedHaircuts, requirement: Requirement) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.spreads import form_counts, split_sides
-from circuits.system import Form
-from engine.components.inter_commodity_credit import SCALE, PublishedInterCommodityCredit
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.spreads import form_counts, split_sides
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components.inter_commodity_credit import SCALE, PublishedInterCommodityCredit
 
 
 def encode(component: PublishedInterCommodityCredit, requirement: Requirement) -> None:

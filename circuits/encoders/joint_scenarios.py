@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import PublishedJointScenarios
-from engine.components.joint_scenarios import ScenarioArray
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import PublishedJointScenarios
+from zkmargin.engine.components.joint_scenarios import ScenarioArray
 
 
 def encode(component: PublishedJointScenarios, requirement: Requirement) -> None:

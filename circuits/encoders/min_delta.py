@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.encoders.pools import magnitude, place_charge
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import PublishedMinDelta
-from engine.components.min_delta import SCALE
+from zkmargin.circuits.encoders.pools import magnitude, place_charge
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import PublishedMinDelta
+from zkmargin.engine.components.min_delta import SCALE
 
 
 def encode(component: PublishedMinDelta, requirement: Requirement) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import SCALE_BP, PublishedOpenOrders
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import SCALE_BP, PublishedOpenOrders
 
 
 def encode(component: PublishedOpenOrders, requirement: Requirement) -> None:

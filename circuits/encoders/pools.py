@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components.pools import GrossPools, NetPools, Pool, PooledCharge
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components.pools import GrossPools, NetPools, Pool, PooledCharge
 
 
 def encode_gross(component: GrossPools, requirement: Requirement) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from circuits.system import Form
-from engine.components import PublishedShortOptionMinimum
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.circuits.system import Form
+from zkmargin.engine.components import PublishedShortOptionMinimum
 
 
 def encode(component: PublishedShortOptionMinimum, requirement: Requirement) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits.requirement import Requirement
-from engine.components import PublishedWorstScenario
+from zkmargin.circuits.requirement import Requirement
+from zkmargin.engine.components import PublishedWorstScenario
 
 
 def encode(component: PublishedWorstScenario, requirement: Requirement) -> None:

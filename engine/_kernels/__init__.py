@@ -5,6 +5,6 @@ the same lines run on Python integers and give the same bits, because no interme
 except inside the primitives of `int128`, which have an exact twin for each machine.
 """
 
-from formats.kernel import kernel
+from zkmargin.formats.kernel import kernel
 
 __all__ = ["kernel"]

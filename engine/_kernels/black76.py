@@ -8,9 +8,9 @@ Greeks in the units of `engine.pricing.Greeks`. Inputs are trusted here: `engine
 import numpy as np
 import numpy.typing as npt
 
-from engine._kernels import kernel
-from engine._kernels.fixed_point import ONE, exp_parts, inverse_sqrt, ln_ratio, normal_cdf, normal_pdf
-from engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
+from zkmargin.engine._kernels import kernel
+from zkmargin.engine._kernels.fixed_point import ONE, exp_parts, inverse_sqrt, ln_ratio, normal_cdf, normal_pdf
+from zkmargin.engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
 
 Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

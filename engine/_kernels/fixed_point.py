@@ -17,8 +17,8 @@ from math import factorial, isqrt
 import numpy as np
 import numpy.typing as npt
 
-from engine._kernels import kernel
-from engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
+from zkmargin.engine._kernels import kernel
+from zkmargin.engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
 
 LOG_BITS = 57
 ARGUMENT_BITS = 56

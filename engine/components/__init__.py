@@ -11,30 +11,30 @@ from typing import Annotated
 
 from pydantic import Field
 
-from engine.components.base import REQUIREMENTS, SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Requirement
-from engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
-from engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
-from engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
-from engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
-from engine.components.delta_shock_upper_bound import DeltaShockUpperBound, PublishedDeltaShockUpperBound
-from engine.components.discounted_scenarios import DiscountedScenarios, PublishedDiscountedScenarios
-from engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
-from engine.components.factors import Factors, PublishedFactors
-from engine.components.gain_offset import GainOffset, PublishedGainOffset
-from engine.components.gross_charge import GrossCharge, PublishedGrossCharge
-from engine.components.haircuts import AssetTerms, Haircuts, HaircutTier, PublishedHaircuts
-from engine.components.inter_commodity_credit import InterCommodityCredit, PublishedInterCommodityCredit
-from engine.components.joint_scenarios import JointScenarios, PublishedJointScenarios
-from engine.components.min_delta import MinDelta, PublishedMinDelta
-from engine.components.open_orders import OpenOrders, PublishedOpenOrders
-from engine.components.oracle_confidence import OracleConfidence
-from engine.components.provisions import Fees, Funding, PublishedFees, PublishedFunding
-from engine.components.roll_shock import RollShock
-from engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
-from engine.components.skew_scenarios import PublishedSkewScenarios, SkewScenarios
-from engine.components.span_scenarios import SpanScenarios
-from engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound, VegaTermUpperBound
-from engine.components.worst_scenario import PublishedWorstScenario, ScenarioGrid, Tail, WorstScenario
+from zkmargin.engine.components.base import REQUIREMENTS, SCALE_BP, Charge, Leg, PolicyPart, PublishedPart, Requirement
+from zkmargin.engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
+from zkmargin.engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
+from zkmargin.engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
+from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
+from zkmargin.engine.components.delta_shock_upper_bound import DeltaShockUpperBound, PublishedDeltaShockUpperBound
+from zkmargin.engine.components.discounted_scenarios import DiscountedScenarios, PublishedDiscountedScenarios
+from zkmargin.engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
+from zkmargin.engine.components.factors import Factors, PublishedFactors
+from zkmargin.engine.components.gain_offset import GainOffset, PublishedGainOffset
+from zkmargin.engine.components.gross_charge import GrossCharge, PublishedGrossCharge
+from zkmargin.engine.components.haircuts import AssetTerms, Haircuts, HaircutTier, PublishedHaircuts
+from zkmargin.engine.components.inter_commodity_credit import InterCommodityCredit, PublishedInterCommodityCredit
+from zkmargin.engine.components.joint_scenarios import JointScenarios, PublishedJointScenarios
+from zkmargin.engine.components.min_delta import MinDelta, PublishedMinDelta
+from zkmargin.engine.components.open_orders import OpenOrders, PublishedOpenOrders
+from zkmargin.engine.components.oracle_confidence import OracleConfidence
+from zkmargin.engine.components.provisions import Fees, Funding, PublishedFees, PublishedFunding
+from zkmargin.engine.components.roll_shock import RollShock
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
+from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios, SkewScenarios
+from zkmargin.engine.components.span_scenarios import SpanScenarios
+from zkmargin.engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound, VegaTermUpperBound
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario, ScenarioGrid, Tail, WorstScenario
 
 PolicyComponent = Annotated[
     CalendarCharge

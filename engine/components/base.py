@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 
 from pydantic import Field, StringConstraints, model_validator
 
-from engine.valuation import Valuation
-from formats import InputError, Model, Seq
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, Model, Seq
 
 if TYPE_CHECKING:
-    from engine.risk_arrays import RiskArrays
+    from zkmargin.engine.risk_arrays import RiskArrays
 
 Requirement = Literal["initial", "maintenance"]
 REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")

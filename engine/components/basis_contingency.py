@@ -16,12 +16,12 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.static_discount import by_expiry, by_group, check_expiries, check_matrix, members
-from engine.exact import exact_dot
-from engine.revaluation import Options, basis_points, rounded_rows
-from engine.valuation import Valuation
-from formats import InputError, IntArray
+from zkmargin.engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.components.static_discount import by_expiry, by_group, check_expiries, check_matrix, members
+from zkmargin.engine.exact import exact_dot
+from zkmargin.engine.revaluation import Options, basis_points, rounded_rows
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, IntArray
 
 
 class BasisContingency(Selective, PolicyPart):

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import KEPT, Charge, Extent, Label, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.span_scenarios import span_model
-from engine.decimals import format_time, parse_time, to_fraction
-from engine.exact import Int64Array
-from engine.spread_rules import CalendarRules, CalendarSpread, whole_ratios
-from engine.spreads import (
+from zkmargin.engine.components.base import KEPT, Charge, Extent, Label, Leg, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.components.span_scenarios import span_model
+from zkmargin.engine.decimals import format_time, parse_time, to_fraction
+from zkmargin.engine.exact import Int64Array
+from zkmargin.engine.spread_rules import CalendarRules, CalendarSpread, whole_ratios
+from zkmargin.engine.spreads import (
     MAX_SPREADS,
     PublishedLeg,
     PublishedSpread,
@@ -42,11 +42,11 @@ from engine.spreads import (
     smallest_share,
     spread_terms,
 )
-from engine.valuation import MONEY, Valuation
-from formats import FrozenMap, InputError, IntArray, Map, Seq
+from zkmargin.engine.valuation import MONEY, Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
 
 if TYPE_CHECKING:
-    from engine.risk_arrays import RiskArrays
+    from zkmargin.engine.risk_arrays import RiskArrays
 
 #: Deltas are counted in 1e-9, so a charge per delta times them is in this part of a money unit.
 SCALE = 10**9

@@ -13,12 +13,12 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
-from engine.components.oracle_confidence import Doubt
-from engine.components.static_discount import check_matrix
-from engine.revaluation import basis_points
-from engine.valuation import Valuation
-from formats import FrozenMap, InputError, IntArray, Map
+from zkmargin.engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.components.oracle_confidence import Doubt
+from zkmargin.engine.components.static_discount import check_matrix
+from zkmargin.engine.revaluation import basis_points
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map
 
 RateBp = Annotated[int, Field(ge=0, le=SCALE_BP)]
 

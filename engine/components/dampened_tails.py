@@ -16,12 +16,18 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, Selective
-from engine.components.gain_offset import Family, ProductGroup, PublishedGainOffset, check_product_groups, families_of
-from engine.components.worst_scenario import ShockRule, Tail
-from engine.decimals import to_units
-from engine.valuation import MONEY, MONEY_DECIMALS, Scenario, Valuation
-from formats import FrozenMap, InputError, IntArray, Map, Seq
+from zkmargin.engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, Selective
+from zkmargin.engine.components.gain_offset import (
+    Family,
+    ProductGroup,
+    PublishedGainOffset,
+    check_product_groups,
+    families_of,
+)
+from zkmargin.engine.components.worst_scenario import ShockRule, Tail
+from zkmargin.engine.decimals import to_units
+from zkmargin.engine.valuation import MONEY, MONEY_DECIMALS, Scenario, Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
 
 
 class TailTable(ShockRule):

@@ -20,12 +20,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, PolicyPart, Selective
-from engine.components.pools import Line, Mode, NetPools, Pool
-from engine.decimals import to_fraction
-from engine.notional import delta_notionals
-from engine.valuation import MONEY, Valuation
-from formats import FrozenMap, InputError, IntArray, Map, Model
+from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
+from zkmargin.engine.components.pools import Line, Mode, NetPools, Pool
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.notional import delta_notionals
+from zkmargin.engine.valuation import MONEY, Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model
 
 SCALE = 10**9
 

@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.static_discount import (
+from zkmargin.engine.components.base import Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.components.static_discount import (
     StaticDiscount,
     by_expiry,
     by_group,
@@ -28,11 +28,11 @@ from engine.components.static_discount import (
     counted_shortfall,
     members,
 )
-from engine.components.worst_scenario import ScenarioGrid
-from engine.exact import exact_dot, round_half_away
-from engine.revaluation import Expiry, Options, basis_points, rounded_rows, shocked_vol
-from engine.valuation import Scenario, Valuation
-from formats import FrozenMap, InputError, IntArray, Map, Seq
+from zkmargin.engine.components.worst_scenario import ScenarioGrid
+from zkmargin.engine.exact import exact_dot, round_half_away
+from zkmargin.engine.revaluation import Expiry, Options, basis_points, rounded_rows, shocked_vol
+from zkmargin.engine.valuation import Scenario, Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
 
 _1E14 = 10**14
 

@@ -16,12 +16,12 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.components.base import Extent, Leg
-from engine.components.joint_scenarios import ScenarioArray, ScenarioList
-from engine.components.worst_scenario import WHOLE_BP
-from engine.exact import exact_dot
-from engine.valuation import Valuation
-from formats import InputError
+from zkmargin.engine.components.base import Extent, Leg
+from zkmargin.engine.components.joint_scenarios import ScenarioArray, ScenarioList
+from zkmargin.engine.components.worst_scenario import WHOLE_BP
+from zkmargin.engine.exact import exact_dot
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError
 
 
 class ExpectedShortfall(ScenarioList):

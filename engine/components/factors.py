@@ -20,10 +20,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, PolicyPart, PublishedPart, Selective
-from engine.decimals import to_fraction
-from engine.valuation import Valuation
-from formats import InputError, Model
+from zkmargin.engine.components.base import SCALE_BP, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, Model
 
 #: A multiplier beyond this is a mistake.
 MAX_MULTIPLIER_BP = 100 * SCALE_BP

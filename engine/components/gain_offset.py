@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import (
+from zkmargin.engine.components.base import (
     SCALE_BP,
     Charge,
     Extent,
@@ -31,11 +31,11 @@ from engine.components.base import (
     Selective,
     spread,
 )
-from engine.components.worst_scenario import ScenarioGrid
-from engine.decimals import to_units
-from engine.exact import exact_dot
-from engine.valuation import MONEY_DECIMALS, Valuation
-from formats import FrozenMap, InputError, IntArray, Map, Model, Seq
+from zkmargin.engine.components.worst_scenario import ScenarioGrid
+from zkmargin.engine.decimals import to_units
+from zkmargin.engine.exact import exact_dot
+from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 
 
 class ProductGroup(Model):

@@ -16,13 +16,13 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, PolicyPart, Selective
-from engine.components.pools import GrossPools, Mode, Pool, tier_lines
-from engine.decimals import to_fraction, to_units
-from engine.market import Instrument, Kind
-from engine.notional import notional
-from engine.valuation import MONEY_DECIMALS, Valuation, quantity_per_lot
-from formats import FrozenMap, InputError, IntArray, Map, Model, Seq
+from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
+from zkmargin.engine.components.pools import GrossPools, Mode, Pool, tier_lines
+from zkmargin.engine.decimals import to_fraction, to_units
+from zkmargin.engine.market import Instrument, Kind
+from zkmargin.engine.notional import notional
+from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation, quantity_per_lot
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 
 MAX_RATE_BP = 10 * SCALE_BP
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, Extent, PolicyPart, PublishedPart
-from engine.decimals import to_units
-from engine.valuation import MONEY_DECIMALS, Valuation
-from formats import FullMap, InputError, IntArray, Model, Seq
+from zkmargin.engine.components.base import SCALE_BP, Extent, PolicyPart, PublishedPart
+from zkmargin.engine.decimals import to_units
+from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
+from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
 
 if TYPE_CHECKING:
-    from engine.risk_arrays import RiskArrays
+    from zkmargin.engine.risk_arrays import RiskArrays
 
 MAX_TIERS = 32
 

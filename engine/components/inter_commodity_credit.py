@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from engine.components.base import KEPT, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.span_scenarios import span_model
-from engine.decimals import to_fraction, to_units
-from engine.exact import Int64Array
-from engine.spread_rules import RATE_UNIT, CreditSpread, QuoteAmount, whole_ratios
-from engine.spreads import (
+from zkmargin.engine.components.base import KEPT, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.components.span_scenarios import span_model
+from zkmargin.engine.decimals import to_fraction, to_units
+from zkmargin.engine.exact import Int64Array
+from zkmargin.engine.spread_rules import RATE_UNIT, CreditSpread, QuoteAmount, whole_ratios
+from zkmargin.engine.spreads import (
     MAX_SPREADS,
     PublishedLeg,
     PublishedSpread,
@@ -38,11 +38,11 @@ from engine.spreads import (
     smallest_share,
     spread_terms,
 )
-from engine.valuation import MONEY, Valuation
-from formats import FrozenMap, InputError, IntArray, Map, Seq
+from zkmargin.engine.valuation import MONEY, Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
 
 if TYPE_CHECKING:
-    from engine.risk_arrays import RiskArrays
+    from zkmargin.engine.risk_arrays import RiskArrays
 
 #: Money per delta x 1e-9 deltas x 1e-6 of a rate.
 SCALE = 10**9 * RATE_UNIT

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import (
+from zkmargin.engine.components.base import (
     MAX_SCENARIOS,
     Charge,
     Extent,
@@ -27,11 +27,11 @@ from engine.components.base import (
     PublishedPart,
     Selective,
 )
-from engine.components.worst_scenario import WHOLE_BP, ShockRule, check_moves
-from engine.exact import exact_dot
-from engine.market import NAME_PATTERN
-from engine.valuation import Scenario, Valuation
-from formats import FullMap, InputError, IntArray, Model, Seq
+from zkmargin.engine.components.worst_scenario import WHOLE_BP, ShockRule, check_moves
+from zkmargin.engine.exact import exact_dot
+from zkmargin.engine.market import NAME_PATTERN
+from zkmargin.engine.valuation import Scenario, Valuation
+from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
 
 
 class Move(Model):

@@ -14,11 +14,11 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import SCALE_BP, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.pools import Mode
-from engine.notional import delta_notionals
-from engine.valuation import Valuation
-from formats import InputError, IntArray
+from zkmargin.engine.components.base import SCALE_BP, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.components.pools import Mode
+from zkmargin.engine.notional import delta_notionals
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, IntArray
 
 #: hedged is half of (gross - |net|), so twice the charge is an integer number of basis points.
 SCALE = 2 * SCALE_BP

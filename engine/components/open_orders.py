@@ -13,9 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
-from engine.valuation import Valuation
-from formats import FullMap, InputError, IntArray
+from zkmargin.engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import FullMap, InputError, IntArray
 
 RateBp = Annotated[int, Field(ge=0, le=10 * SCALE_BP)]
 

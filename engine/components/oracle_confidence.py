@@ -16,14 +16,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import SCALE_BP, PolicyPart, Selective
-from engine.components.gross_charge import PublishedGrossCharge
-from engine.components.pools import Line, Pool
-from engine.decimals import to_fraction
-from engine.notional import notional
-from engine.revaluation import basis_points
-from engine.valuation import Valuation
-from formats import IntArray, Model
+from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
+from zkmargin.engine.components.gross_charge import PublishedGrossCharge
+from zkmargin.engine.components.pools import Line, Pool
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.notional import notional
+from zkmargin.engine.revaluation import basis_points
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import IntArray, Model
 
 
 class Doubt(Model):

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import Charge, Extent, Label, Leg, PublishedPart, Selective, spread
-from formats import InputError, IntArray, Model, Seq
+from zkmargin.engine.components.base import Charge, Extent, Label, Leg, PublishedPart, Selective, spread
+from zkmargin.formats import InputError, IntArray, Model, Seq
 
 #: Competes with the scenarios of its group; on top, times the requirement's factor; on top as it is.
 Mode = Literal["floor", "added", "flat"]

@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import PolicyPart, Selective
-from engine.components.oracle_confidence import one_pool_a_group
-from engine.components.pools import GrossPools
-from engine.market import Instrument, Kind
-from engine.notional import notional
-from engine.valuation import Valuation
-from formats import FrozenMap, IntArray, Map, Model, Seq
+from zkmargin.engine.components.base import PolicyPart, Selective
+from zkmargin.engine.components.oracle_confidence import one_pool_a_group
+from zkmargin.engine.components.pools import GrossPools
+from zkmargin.engine.market import Instrument, Kind
+from zkmargin.engine.notional import notional
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import FrozenMap, IntArray, Map, Model, Seq
 
 PPM = 10**6
 

@@ -16,14 +16,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import SCALE_BP, PolicyPart, Selective
-from engine.components.gross_charge import PublishedGrossCharge
-from engine.components.oracle_confidence import gross_charge, one_pool_a_group
-from engine.decimals import parse_time
-from engine.notional import notional
-from engine.revaluation import basis_points
-from engine.valuation import MS_PER_YEAR, Valuation
-from formats import FrozenMap, Map, Model
+from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
+from zkmargin.engine.components.gross_charge import PublishedGrossCharge
+from zkmargin.engine.components.oracle_confidence import gross_charge, one_pool_a_group
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.notional import notional
+from zkmargin.engine.revaluation import basis_points
+from zkmargin.engine.valuation import MS_PER_YEAR, Valuation
+from zkmargin.formats import FrozenMap, Map, Model
 
 
 class RollRate(Model):

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
-from engine.decimals import to_fraction
-from engine.valuation import MONEY, Valuation
-from formats import FrozenMap, InputError, IntArray, Map
+from zkmargin.engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.valuation import MONEY, Valuation
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map
 
 if TYPE_CHECKING:
-    from engine.risk_arrays import RiskArrays
+    from zkmargin.engine.risk_arrays import RiskArrays
 
 RateBp = Annotated[int, Field(ge=0, le=10_000)]
 Mode = Literal["floor", "added", "flat"]

@@ -19,8 +19,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
-from engine.components.static_discount import (
+from zkmargin.engine.components.base import Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
+from zkmargin.engine.components.static_discount import (
     StaticDiscount,
     by_expiry,
     by_group,
@@ -29,10 +29,10 @@ from engine.components.static_discount import (
     counted_shortfall,
     members,
 )
-from engine.exact import Int64Array, exact_dot
-from engine.revaluation import Expiry, Option, Options, basis_points, log, shocked_vol, sqrt
-from engine.valuation import Valuation
-from formats import InputError, IntArray, Model, Seq
+from zkmargin.engine.exact import Int64Array, exact_dot
+from zkmargin.engine.revaluation import Expiry, Option, Options, basis_points, log, shocked_vol, sqrt
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, IntArray, Model, Seq
 
 MAX_BP = 1_000_000
 

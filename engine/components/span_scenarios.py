@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from engine.components.base import PolicyPart, Selective
-from engine.components.worst_scenario import PublishedWorstScenario
-from engine.span import SpanModel
-from engine.valuation import Valuation
-from formats import InputError, IntArray
+from zkmargin.engine.components.base import PolicyPart, Selective
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
+from zkmargin.engine.span import SpanModel
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import InputError, IntArray
 
 if TYPE_CHECKING:
-    from engine.risk_arrays import RiskArrays
+    from zkmargin.engine.risk_arrays import RiskArrays
 
 
 class SpanScenarios(SpanModel, Selective, PolicyPart):

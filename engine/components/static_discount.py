@@ -19,10 +19,10 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import Leg
-from engine.exact import Int64Array
-from engine.revaluation import Expiry, basis_points, exp
-from formats import InputError, IntArray, Model
+from zkmargin.engine.components.base import Leg
+from zkmargin.engine.exact import Int64Array
+from zkmargin.engine.revaluation import Expiry, basis_points, exp
+from zkmargin.formats import InputError, IntArray, Model
 
 
 class StaticDiscount(Model):

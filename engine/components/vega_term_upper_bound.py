@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from engine.components.base import SCALE_BP, PolicyPart, Selective
-from engine.components.pools import Line, Mode, NetPools, Pool
-from engine.notional import vegas
-from engine.valuation import Valuation
-from formats import IntArray
+from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
+from zkmargin.engine.components.pools import Line, Mode, NetPools, Pool
+from zkmargin.engine.notional import vegas
+from zkmargin.engine.valuation import Valuation
+from zkmargin.formats import IntArray
 
 #: Half of what offsets, times basis points of volatility.
 SCALE = 2 * SCALE_BP

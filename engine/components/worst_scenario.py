@@ -13,10 +13,19 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.components.base import MAX_SCENARIOS, Charge, Extent, Labels, Leg, PolicyPart, PublishedPart, Selective
-from engine.exact import exact_dot
-from engine.valuation import MAX_PRICE_MOVE_BP, Scenario, Valuation, VolRule
-from formats import FrozenMap, InputError, IntArray, Map, Model, Seq
+from zkmargin.engine.components.base import (
+    MAX_SCENARIOS,
+    Charge,
+    Extent,
+    Labels,
+    Leg,
+    PolicyPart,
+    PublishedPart,
+    Selective,
+)
+from zkmargin.engine.exact import exact_dot
+from zkmargin.engine.valuation import MAX_PRICE_MOVE_BP, Scenario, Valuation, VolRule
+from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 
 WHOLE_BP = 10_000
 MAX_VOL_MOVE_BP = 100_000

@@ -11,11 +11,11 @@ from inspect import signature
 from pathlib import Path
 from typing import Protocol
 
-from engine.importers import deribit, generic_csv, pa2, span_xml
-from engine.importers.span_common import Progress
-from engine.market import Market
-from engine.risk_arrays import RiskArrays
-from formats import InputError
+from zkmargin.engine.importers import deribit, generic_csv, pa2, span_xml
+from zkmargin.engine.importers.span_common import Progress
+from zkmargin.engine.market import Market
+from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.formats import InputError
 
 
 class Importer(Protocol):

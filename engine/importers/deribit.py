@@ -17,11 +17,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from engine.decimals import format_time, from_units, parse_time, to_fraction, to_units
-from engine.importers.tickers import MAX_PULL_ROWS, median, plain_decimal, read_csv, select_pull
-from engine.market import NAME_PATTERN, Asset, Forward, Instrument, Market, Underlying
-from formats import InputError, parse_json, read_text
-from formats.lines import line_of_literal
+from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction, to_units
+from zkmargin.engine.importers.tickers import MAX_PULL_ROWS, median, plain_decimal, read_csv, select_pull
+from zkmargin.engine.market import NAME_PATTERN, Asset, Forward, Instrument, Market, Underlying
+from zkmargin.formats import InputError, parse_json, read_text
+from zkmargin.formats.lines import line_of_literal
 
 MAX_JSON_BYTES = 64 << 20
 EARLIEST, LATEST = parse_time("2016-01-01T00:00:00Z"), parse_time("2100-01-01T00:00:00Z")

@@ -26,10 +26,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from engine.importers.tickers import plain_decimal, read_csv
-from engine.market import MAX_INSTRUMENTS, Asset, Forward, Instrument, Market, Underlying
-from formats import InputError, Model
-from formats.documents import input_error
+from zkmargin.engine.importers.tickers import plain_decimal, read_csv
+from zkmargin.engine.market import MAX_INSTRUMENTS, Asset, Forward, Instrument, Market, Underlying
+from zkmargin.formats import InputError, Model
+from zkmargin.formats.documents import input_error
 
 COLUMNS = (
     "record",

@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.decimals import to_units
-from engine.exact import round_half_away
-from engine.importers.pa2_records import (
+from zkmargin.engine.decimals import to_units
+from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.importers.pa2_records import (
     TICKS,
     Line,
     aligned,
@@ -39,7 +39,7 @@ from engine.importers.pa2_records import (
     series_key,
     side_of,
 )
-from engine.importers.span_common import (
+from zkmargin.engine.importers.span_common import (
     MAX_CONTRACTS,
     NOTES,
     Progress,
@@ -51,9 +51,9 @@ from engine.importers.span_common import (
     refuse_unknown,
     safe_name,
 )
-from engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArrays
-from engine.spread_rules import CalendarLeg, CalendarRules, CalendarSpread, QuoteAmount, Tier
-from formats import InputError, IntArray
+from zkmargin.engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArrays
+from zkmargin.engine.spread_rules import CalendarLeg, CalendarRules, CalendarSpread, QuoteAmount, Tier
+from zkmargin.formats import InputError, IntArray
 
 FILE_FORMAT = "U2"
 PASSED_OVER = ("1 ", "5 ", "T ")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from engine.importers.span_common import Progress, Side
-from formats import InputError
+from zkmargin.engine.importers.span_common import Progress, Side
+from zkmargin.formats import InputError
 
 MAX_LINE = 512
 MAX_LINES = 50_000_000

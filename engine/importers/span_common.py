@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from engine.decimals import from_units
-from engine.exact import round_half_away
-from engine.market import Asset
-from engine.spread_rules import CreditLeg, CreditSpread
-from formats import InputError
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.market import Asset
+from zkmargin.engine.spread_rules import CreditLeg, CreditSpread
+from zkmargin.formats import InputError
 
 MAX_CONTRACTS = 1 << 16
 Progress = Callable[[int, int], None]

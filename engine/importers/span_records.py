@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
-from engine.decimals import to_fraction
-from engine.importers.span_common import MAX_CONTRACTS, Side, refuse_unknown, safe_name
-from engine.importers.tickers import plain_decimal
-from engine.importers.xml_stream import Record
-from engine.market import Kind
-from engine.risk_arrays import SCENARIOS
-from formats import InputError
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.importers.span_common import MAX_CONTRACTS, Side, refuse_unknown, safe_name
+from zkmargin.engine.importers.tickers import plain_decimal
+from zkmargin.engine.importers.xml_stream import Record
+from zkmargin.engine.market import Kind
+from zkmargin.engine.risk_arrays import SCENARIOS
+from zkmargin.formats import InputError
 
 FILE_FORMAT = "4.00"
 PORTFOLIOS = {"phyPf": "PHY", "equityPf": "STOCK", "futPf": "FUT", "oopPf": "OOP", "oofPf": "OOF", "ooePf": "OOE"}

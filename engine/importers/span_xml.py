@@ -29,9 +29,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.decimals import to_fraction, to_units
-from engine.exact import round_half_away
-from engine.importers.span_common import (
+from zkmargin.engine.decimals import to_fraction, to_units
+from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.importers.span_common import (
     NOTES,
     Progress,
     SpreadEntry,
@@ -41,10 +41,18 @@ from engine.importers.span_common import (
     refuse_repeated,
     safe_name,
 )
-from engine.importers.span_records import FILE_FORMAT, Contract, Contracts, Parameters, number_of, rate_of, side_of
-from engine.importers.xml_stream import Record, read_xml
-from engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArrays
-from engine.spread_rules import (
+from zkmargin.engine.importers.span_records import (
+    FILE_FORMAT,
+    Contract,
+    Contracts,
+    Parameters,
+    number_of,
+    rate_of,
+    side_of,
+)
+from zkmargin.engine.importers.xml_stream import Record, read_xml
+from zkmargin.engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArrays
+from zkmargin.engine.spread_rules import (
     CalendarLeg,
     CalendarRules,
     CalendarSpread,
@@ -53,7 +61,7 @@ from engine.spread_rules import (
     QuoteAmount,
     Tier,
 )
-from formats import InputError, IntArray
+from zkmargin.formats import InputError, IntArray
 
 #: How charges are written: an amount, or a fraction of price risk.
 _AMOUNT, _FRACTION = "F", "P"

@@ -16,9 +16,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from engine.decimals import from_units, to_units
-from formats import InputError
-from formats.files import STDIO
+from zkmargin.engine.decimals import from_units, to_units
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
 
 MAX_CSV_LENGTH = 1 << 30
 MAX_LINE = 1 << 16

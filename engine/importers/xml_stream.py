@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.parsers import expat
 
-from engine.importers.span_common import Progress
-from formats import InputError
+from zkmargin.engine.importers.span_common import Progress
+from zkmargin.formats import InputError
 
 MAX_XML_BYTES = 4 << 30
 MAX_DEPTH = 32

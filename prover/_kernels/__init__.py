@@ -1,6 +1,6 @@
 """Kernels of the prover: field vectors, transforms and multi-scalar multiplication, compiled by numba."""
 
-from prover._kernels.scalar_field import (
+from zkmargin.prover._kernels.scalar_field import (
     FieldVector,
     add,
     add_scaled,
@@ -25,7 +25,7 @@ from prover._kernels.scalar_field import (
     to_bytes_le,
     to_ints,
 )
-from prover._kernels.transforms import coset_intt, coset_ntt, intt, ntt
+from zkmargin.prover._kernels.transforms import coset_intt, coset_ntt, intt, ntt
 
 __all__ = [
     "FieldVector",

@@ -15,8 +15,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from prover._kernels.lowering import I64, LANES, V64, Lowering, Value, splat
-from prover._kernels.vector_field import POINTER, Limbs, VectorField, element, function_of, is_array_of
+from zkmargin.prover._kernels.lowering import I64, LANES, V64, Lowering, Value, splat
+from zkmargin.prover._kernels.vector_field import POINTER, Limbs, VectorField, element, function_of, is_array_of
 
 #: Order of the base field (draft-irtf-cfrg-pairing-friendly-curves).
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from crypto.field import r
-from formats.kernel import kernel
-from prover._kernels.vector_field import VectorField
-from prover._kernels.vectors import LIMBS, Blocks
+from zkmargin.crypto.field import r
+from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.vector_field import VectorField
+from zkmargin.prover._kernels.vectors import LIMBS, Blocks
 
 FIELD = VectorField("fr", r, LIMBS)
 _mul, _add, _sub, _copy = FIELD.mul, FIELD.add, FIELD.sub, FIELD.copy

@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from formats.kernel import JIT_ENABLED
-from prover._kernels import plain_msm, table_cache
-from prover._kernels.base_field import ROW, Rows
-from prover._kernels.buckets import place, recode, split_weights, weighted_sums
-from prover._kernels.group_sums import Workspace, double_rows, sum_groups
-from prover._kernels.plain_msm import POINT_BYTES
-from prover._kernels.points import bytes_from_rows, check_points, rows_from_bytes
-from prover._kernels.scalar_field import slice_of, standard_blocks
-from prover._kernels.vectors import Blocks, FieldVector, check_int64, int64_to_blocks, to_ints
+from zkmargin.formats.kernel import JIT_ENABLED
+from zkmargin.prover._kernels import plain_msm, table_cache
+from zkmargin.prover._kernels.base_field import ROW, Rows
+from zkmargin.prover._kernels.buckets import place, recode, split_weights, weighted_sums
+from zkmargin.prover._kernels.group_sums import Workspace, double_rows, sum_groups
+from zkmargin.prover._kernels.plain_msm import POINT_BYTES
+from zkmargin.prover._kernels.points import bytes_from_rows, check_points, rows_from_bytes
+from zkmargin.prover._kernels.scalar_field import slice_of, standard_blocks
+from zkmargin.prover._kernels.vectors import Blocks, FieldVector, check_int64, int64_to_blocks, to_ints
 
 SCALAR_BITS = 255
 WINDOWS = range(4, 15)

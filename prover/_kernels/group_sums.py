@@ -11,11 +11,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from formats.kernel import kernel
-from prover._kernels.base_field import FIELD, LIMBS, ROW, Entries, P, Rows, load_points, prefetch_points, store_points
-from prover._kernels.inversion import invert_lanes
-from prover._kernels.lowering import LANES
-from prover._kernels.vectors import Blocks, to_blocks
+from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.base_field import (
+    FIELD,
+    LIMBS,
+    ROW,
+    Entries,
+    P,
+    Rows,
+    load_points,
+    prefetch_points,
+    store_points,
+)
+from zkmargin.prover._kernels.inversion import invert_lanes
+from zkmargin.prover._kernels.lowering import LANES
+from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 
 _mul, _add, _sub, _copy, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.copy, FIELD.zero_lanes
 _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from formats.kernel import kernel
-from prover._kernels.base_field import FIELD, LIMBS, P
-from prover._kernels.lowering import LANES, LIMB_BITS
-from prover._kernels.vectors import Blocks, to_blocks
+from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.base_field import FIELD, LIMBS, P
+from zkmargin.prover._kernels.lowering import LANES, LIMB_BITS
+from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 
 _BITS = 30
 _COUNT = 13

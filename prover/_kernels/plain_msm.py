@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prover._kernels.base_field import P
+from zkmargin.prover._kernels.base_field import P
 
 POINT_BYTES = 96
 _WINDOW = 6

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from formats.kernel import kernel
-from prover._kernels import plain_msm
-from prover._kernels.base_field import FIELD, LIMBS, ROW, P, Rows
-from prover._kernels.lowering import LANES, LIMB_BITS
-from prover._kernels.plain_msm import POINT_BYTES
-from prover._kernels.vectors import Blocks, to_blocks, words_to_blocks
+from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels import plain_msm
+from zkmargin.prover._kernels.base_field import FIELD, LIMBS, ROW, P, Rows
+from zkmargin.prover._kernels.lowering import LANES, LIMB_BITS
+from zkmargin.prover._kernels.plain_msm import POINT_BYTES
+from zkmargin.prover._kernels.vectors import Blocks, to_blocks, words_to_blocks
 
 _mul = FIELD.mul
 _R_SQUARED = to_blocks([FIELD.R**2 % P] * LANES, LIMBS)

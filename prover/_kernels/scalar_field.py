@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from crypto import domain as plain_domain
-from crypto import field as plain
-from crypto.field import SCALAR_BYTES, r
-from formats.kernel import JIT_ENABLED
-from prover._kernels import compiled
-from prover._kernels.lowering import LANES
-from prover._kernels.vectors import (
+from zkmargin.crypto import domain as plain_domain
+from zkmargin.crypto import field as plain
+from zkmargin.crypto.field import SCALAR_BYTES, r
+from zkmargin.formats.kernel import JIT_ENABLED
+from zkmargin.prover._kernels import compiled
+from zkmargin.prover._kernels.lowering import LANES
+from zkmargin.prover._kernels.vectors import (
     R_INVERSE,
     Blocks,
     FieldVector,

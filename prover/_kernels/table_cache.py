@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from formats.errors import InputError, SetupError
-from formats.files import write_atomic
-from formats.private_cache import private_directory
-from prover._kernels.base_field import ROW, Rows
+from zkmargin.formats.errors import InputError, SetupError
+from zkmargin.formats.files import write_atomic
+from zkmargin.formats.private_cache import private_directory
+from zkmargin.prover._kernels.base_field import ROW, Rows
 
 _MAGIC = b"zkmargin fixed-base tables 1\0\0\0\0"
 _DIGEST_BYTES = 32

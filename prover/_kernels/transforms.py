@@ -14,14 +14,14 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from crypto.domain import Domain
-from crypto.field import inverse, powers, r
-from formats.kernel import JIT_ENABLED
-from prover._kernels import compiled
-from prover._kernels.lowering import LANES
-from prover._kernels.scalar_field import mul, pad, splat
-from prover._kernels.scalar_field import powers as power_vector
-from prover._kernels.vectors import (
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import inverse, powers, r
+from zkmargin.formats.kernel import JIT_ENABLED
+from zkmargin.prover._kernels import compiled
+from zkmargin.prover._kernels.lowering import LANES
+from zkmargin.prover._kernels.scalar_field import mul, pad, splat
+from zkmargin.prover._kernels.scalar_field import powers as power_vector
+from zkmargin.prover._kernels.vectors import (
     Blocks,
     FieldVector,
     R,

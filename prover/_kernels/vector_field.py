@@ -16,7 +16,17 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from prover._kernels.lowering import I64, LANES, LIMB_BITS, LIMB_MASK, V64, Lowering, Value, lowering_for, splat
+from zkmargin.prover._kernels.lowering import (
+    I64,
+    LANES,
+    LIMB_BITS,
+    LIMB_MASK,
+    V64,
+    Lowering,
+    Value,
+    lowering_for,
+    splat,
+)
 
 Limbs = list[Value]
 POINTER = ir.PointerType()

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.field import SCALAR_BYTES, r
-from prover._kernels.lowering import LANES, LIMB_BITS, LIMB_MASK
+from zkmargin.crypto.field import SCALAR_BYTES, r
+from zkmargin.prover._kernels.lowering import LANES, LIMB_BITS, LIMB_MASK
 
 LIMBS = 5
 #: Montgomery radix: a limb x stands for x / R.

@@ -21,27 +21,35 @@ from Crypto.Hash import keccak
 from py_arkworks_bls12381 import G1Point, G2Point
 from pydantic import TypeAdapter
 
-from crypto.domain import Domain
-from crypto.field import decode_scalar, r
-from crypto.group import decode_g1, decode_g2, encode_g1, encode_g2, msm
-from crypto.scalars import scalar
-from crypto.srs_files import load
-from crypto.transcript import Transcript
-from crypto.unsafe_srs import insecure_from_tau
-from engine.book import Book
-from engine.decimals import from_units, parse_time, to_fraction, to_units
-from engine.importers import ARRAY_IMPORTERS, IMPORTERS
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.market import Market
-from engine.policy import Policy
-from engine.snapshot import Snapshot
-from formats import IntArray, ProofFormatError, VerificationError, ZkMarginError, canonical_bytes, keccak256, parse_json
-from prover import _kernels as K
-from prover._kernels.fixed_base import FixedBaseTables
-from prover.openings import Opening
-from verifier import Commitment, verify
-from verifier.proof import decode_proof, encode_proof
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import decode_scalar, r
+from zkmargin.crypto.group import decode_g1, decode_g2, encode_g1, encode_g2, msm
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs_files import load
+from zkmargin.crypto.transcript import Transcript
+from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.engine.book import Book
+from zkmargin.engine.decimals import from_units, parse_time, to_fraction, to_units
+from zkmargin.engine.importers import ARRAY_IMPORTERS, IMPORTERS
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import (
+    IntArray,
+    ProofFormatError,
+    VerificationError,
+    ZkMarginError,
+    canonical_bytes,
+    keccak256,
+    parse_json,
+)
+from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels.fixed_base import FixedBaseTables
+from zkmargin.prover.openings import Opening
+from zkmargin.verifier import Commitment, verify
+from zkmargin.verifier.proof import decode_proof, encode_proof
 
 ec: Any = importlib.import_module("py_ecc.optimized_bls12_381")
 TESTS = Path(__file__).parents[1]

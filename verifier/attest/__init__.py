@@ -1,7 +1,7 @@
 """Commitments in the real world: signed snapshots, attested commitments, trust, challenges, receipts."""
 
-from verifier.attest.accept import accept, attested, authenticate, check_snapshot_attested
-from verifier.attest.acceptance import (
+from zkmargin.verifier.attest.accept import accept, attested, authenticate, check_snapshot_attested
+from zkmargin.verifier.attest.acceptance import (
     Acceptance,
     Attested,
     AttestedPart,
@@ -11,10 +11,10 @@ from verifier.attest.acceptance import (
     Memory,
     Sighting,
 )
-from verifier.attest.challenge import Challenge
-from verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
-from verifier.attest.receipt import Receipt, ReceiptPayload
-from verifier.attest.trust import Quorum, Rule, SnapshotRule, Trust
+from zkmargin.verifier.attest.challenge import Challenge
+from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
+from zkmargin.verifier.attest.receipt import Receipt, ReceiptPayload
+from zkmargin.verifier.attest.trust import Quorum, Rule, SnapshotRule, Trust
 
 __all__ = [
     "Acceptance",

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from engine.decimals import parse_time
-from engine.snapshot import Snapshot
-from formats import InputError, VerificationError
-from verifier.attest.acceptance import Acceptance, AttestedPart, AttestedSnapshot, Authenticated, Known, Memory
-from verifier.attest.challenge import Challenge
-from verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
-from verifier.attest.trust import Trust
-from verifier.commitments import CommitmentPart
-from verifier.statement import Statement
-from verifier.verify import verify
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.verifier.attest.acceptance import Acceptance, AttestedPart, AttestedSnapshot, Authenticated, Known, Memory
+from zkmargin.verifier.attest.challenge import Challenge
+from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
+from zkmargin.verifier.attest.trust import Trust
+from zkmargin.verifier.commitments import CommitmentPart
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.verify import verify
 
 #: Without a trust file to say otherwise.
 CLOCK_SKEW_SECONDS = 30

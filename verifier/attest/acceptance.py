@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from engine.decimals import format_time
-from engine.snapshot import Snapshot
-from formats.canonical import keccak256
-from verifier.attest.challenge import Challenge
-from verifier.attest.documents import Attestation, CommitmentPayload, Payload, SnapshotPayload, Stream
-from verifier.attest.receipt import AttestedBy, Receipt, ReceiptPart, ReceiptPayload, ReceiptSnapshot
-from verifier.attest.trust import Trust
-from verifier.statement import Statement
-from verifier.verify import Accepted
+from zkmargin.engine.decimals import format_time
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats.canonical import keccak256
+from zkmargin.verifier.attest.challenge import Challenge
+from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, Payload, SnapshotPayload, Stream
+from zkmargin.verifier.attest.receipt import AttestedBy, Receipt, ReceiptPart, ReceiptPayload, ReceiptSnapshot
+from zkmargin.verifier.attest.trust import Trust
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.verify import Accepted
 
 
 class Sighting(NamedTuple):

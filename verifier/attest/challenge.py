@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
-from engine.decimals import format_time, parse_time
-from formats import Document, Hexadecimal, InputError, VerificationError
-from verifier.attest.documents import Name
+from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.formats import Document, Hexadecimal, InputError, VerificationError
+from zkmargin.verifier.attest.documents import Name
 
 MAX_LIFETIME_SECONDS = 366 * 86_400
 NONCE_BYTES = 32

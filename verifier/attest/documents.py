@@ -11,14 +11,14 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from circuits.margin import slot_map_digest
-from crypto.keys import Signer
-from crypto.signatures import Signature, aggregated, message_to_sign
-from engine.decimals import parse_time
-from engine.snapshot import Snapshot
-from formats import Digest, Document, InputError, Model, Seq
-from formats.canonical import canonical_bytes, keccak256
-from verifier.commitments import CommitmentPart, PointHex, Role
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.crypto.keys import Signer
+from zkmargin.crypto.signatures import Signature, aggregated, message_to_sign
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Digest, Document, InputError, Model, Seq
+from zkmargin.formats.canonical import canonical_bytes, keccak256
+from zkmargin.verifier.commitments import CommitmentPart, PointHex, Role
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Sequence64 = Annotated[int, Field(ge=0, lt=2**63)]

@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from crypto.keys import Signer
-from crypto.signatures import Signature, message_to_sign
-from engine.decimals import parse_time
-from formats import Digest, Document, Hexadecimal, InputError, Model, Seq
-from formats.canonical import canonical_bytes, keccak256
-from verifier.attest.documents import Name, Sequence64
-from verifier.commitments import CommitmentPart
+from zkmargin.crypto.keys import Signer
+from zkmargin.crypto.signatures import Signature, message_to_sign
+from zkmargin.engine.decimals import parse_time
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq
+from zkmargin.formats.canonical import canonical_bytes, keccak256
+from zkmargin.verifier.attest.documents import Name, Sequence64
+from zkmargin.verifier.commitments import CommitmentPart
 
 
 class AttestedBy(Model):

@@ -10,10 +10,10 @@ from typing import ClassVar, NoReturn, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from crypto.keys import PublicKey
-from formats import Document, InputError, Model, Seq, VerificationError
-from verifier.attest.documents import Attestation, CommitmentPayload, Name, SnapshotPayload
-from verifier.commitments import Role
+from zkmargin.crypto.keys import PublicKey
+from zkmargin.formats import Document, InputError, Model, Seq, VerificationError
+from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, Name, SnapshotPayload
+from zkmargin.verifier.commitments import Role
 
 MAX_SECONDS = 366 * 86_400
 

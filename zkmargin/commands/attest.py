@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 import click
 
-from circuits.margin import slot_map_digest
-from crypto.srs import embedded
-from engine.decimals import format_time, parse_time
-from engine.market import Market
-from engine.snapshot import Snapshot, check_snapshot
-from formats import InputError
-from formats.files import STDIO
-from prover import Opening
-from prover.openings import commit_vector
-from verifier import Commitment, CommitmentPart
-from verifier.attest import Attestation, CommitmentPayload, SnapshotPayload
-from verifier.commitments import ROLES, Role
 from zkmargin import terminal
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.engine.market import Market
+from zkmargin.engine.snapshot import Snapshot, check_snapshot
 from zkmargin.files import Output, blamed_on, check_paths, load, load_lots, write_outputs
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, check_names, json_option, key_option, output_option, parse_age, snapshot_option
 from zkmargin.passphrases import unlocked
+from zkmargin.prover import Opening
+from zkmargin.prover.openings import commit_vector
+from zkmargin.verifier import Commitment, CommitmentPart
+from zkmargin.verifier.attest import Attestation, CommitmentPayload, SnapshotPayload
+from zkmargin.verifier.commitments import ROLES, Role
 
 MAX_SEQUENCE = 2**63 - 1
 sequence_option = click.option(

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from formats import VerificationError
-from formats.files import STDIO
-from verifier.attest import Challenge
-from verifier.attest.accept import CLOCK_SKEW_SECONDS
 from zkmargin import terminal
 from zkmargin.files import Output, check_paths, load, write_outputs
+from zkmargin.formats import VerificationError
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, check_names, json_option, ledger_option, output_option, parse_age
+from zkmargin.verifier.attest import Challenge
+from zkmargin.verifier.attest.accept import CLOCK_SKEW_SECONDS
 
 
 @click.group("challenge")

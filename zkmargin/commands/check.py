@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from circuits import build_circuit, margin_witness
-from circuits import check as check_witness
-from engine.decimals import from_units
-from engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
-from engine.snapshot import Snapshot
-from formats import ConstraintError
 from zkmargin import terminal
+from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.circuits import check as check_witness
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import blamed_on, check_paths, load, load_lots
+from zkmargin.formats import ConstraintError
 from zkmargin.options import (
     Command,
     also_option,

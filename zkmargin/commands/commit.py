@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import click
 
-from engine.snapshot import Snapshot
-from formats import InputError
-from formats.files import STDIO
-from prover import commit_book
-from verifier.commitments import ROLES, Role
 from zkmargin import terminal
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import (
     Output,
     check_paths,
@@ -19,7 +15,11 @@ from zkmargin.files import (
     refuse_terminal,
     write_outputs,
 )
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, output_option, snapshot_option
+from zkmargin.prover import commit_book
+from zkmargin.verifier.commitments import ROLES, Role
 from zkmargin.words import part_facts
 
 MAX_ALIAS = 200

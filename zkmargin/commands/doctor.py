@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 import zkmargin
-from formats import ZkMarginError
-from formats.private_cache import CACHE_VARIABLE, cache_root, private_directory
 from zkmargin import terminal
+from zkmargin.formats import ZkMarginError
+from zkmargin.formats.private_cache import CACHE_VARIABLE, cache_root, private_directory
 from zkmargin.options import Command, json_option
 from zkmargin.runtime import compiled_kernels, processor_flags
 
@@ -107,8 +107,8 @@ def _packages() -> Iterator[Finding]:
 
 
 def _setup() -> Iterator[Finding]:
-    from crypto.group import pairing_product_is_one  # noqa: PLC0415 - a broken package is a finding, not a crash
-    from crypto.srs import embedded  # noqa: PLC0415
+    from zkmargin.crypto.group import pairing_product_is_one  # noqa: PLC0415 - a broken package is a finding, not a crash
+    from zkmargin.crypto.srs import embedded  # noqa: PLC0415
 
     srs = embedded()
     # e([tau]_1, [1]_2) = e([1]_1, [tau]_2): the file and the pairing library agree.

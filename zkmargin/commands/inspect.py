@@ -7,26 +7,26 @@ from typing import Any
 
 import click
 
-from circuits import build_circuit
-from crypto.srs import MAGIC as SRS_MAGIC
-from crypto.srs import SRS
-from engine.book import Book
-from engine.limits import Limit
-from engine.margin import Claim
-from engine.market import Market
-from engine.policy import Policy
-from engine.risk_arrays import RiskArrays
-from engine.snapshot import Snapshot
-from formats import Document, InputError, parse_json, read_bytes
-from formats.files import STDIO
-from prover import Opening
-from verifier import Commitment
-from verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
 from zkmargin import terminal
+from zkmargin.circuits import build_circuit
 from zkmargin.commands.verify_batch import BatchList
+from zkmargin.crypto.srs import MAGIC as SRS_MAGIC
+from zkmargin.crypto.srs import SRS
+from zkmargin.engine.book import Book
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.explain import EXPLAINED as SIGNED_DOCUMENTS
 from zkmargin.files import check_paths, load, warn_if_exposed
+from zkmargin.formats import Document, InputError, parse_json, read_bytes
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, also_option, claim_options, json_option, parse_claim, parse_limits
+from zkmargin.prover import Opening
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
 from zkmargin.words import part_facts, snapshot_facts
 
 Facts = dict[str, Any]

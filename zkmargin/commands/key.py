@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from crypto.keys import PublicKey, SecretKey
-from crypto.signatures import SCHEMES, Scheme
-from formats import parse_json, read_bytes
 from zkmargin import terminal
+from zkmargin.crypto.keys import PublicKey, SecretKey
+from zkmargin.crypto.signatures import SCHEMES, Scheme
 from zkmargin.files import Output, check_paths, refuse_existing_secret, refuse_terminal, warn_if_exposed, write_outputs
+from zkmargin.formats import parse_json, read_bytes
 from zkmargin.options import Command, check_names, json_option, passphrase_option
 from zkmargin.passphrases import passphrase
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import click
 
-from engine.decimals import format_time, from_units, parse_time
-from engine.limits import KINDS, Limit
-from engine.snapshot import Snapshot
-from formats import Document, InputError, VerificationError, ZkMarginError, write_atomic
-from formats.canonical import canonical_bytes
-from verifier import Commitment
-from verifier.attest import Attestation, Challenge, Receipt, Trust
 from zkmargin import terminal
+from zkmargin.engine.decimals import format_time, from_units, parse_time
+from zkmargin.engine.limits import KINDS, Limit
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import check_paths, load
+from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError, write_atomic
+from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.ledger import Entry, Ledger
 from zkmargin.options import Command, json_option, ledger_option, parse_age
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Trust
 from zkmargin.words import claim_words, ratio
 
 INDEX_FORMAT = "zkmargin/ledger-export/v1"

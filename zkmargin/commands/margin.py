@@ -9,19 +9,19 @@ from typing import Any
 
 import click
 
-from engine.book import BookLots, sum_of_books
-from engine.components import REQUIREMENTS
-from engine.decimals import from_units
-from engine.explain import ArrayRow, WhatIf, marginals, parse_trades, risk_array, what_if
-from engine.greeks import GreekReport, greek_report
-from engine.margin import VALUATION_DECIMALS, MarginReport, margin_report
-from engine.market import Market
-from engine.netting import netting
-from engine.snapshot import Snapshot
-from formats import InputError, write_atomic
-from formats.files import STDIO
 from zkmargin import terminal
+from zkmargin.engine.book import BookLots, sum_of_books
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.explain import ArrayRow, WhatIf, marginals, parse_trades, risk_array, what_if
+from zkmargin.engine.greeks import GreekReport, greek_report
+from zkmargin.engine.margin import VALUATION_DECIMALS, MarginReport, margin_report
+from zkmargin.engine.market import Market
+from zkmargin.engine.netting import netting
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import blamed_on, check_paths, load, load_lots
+from zkmargin.formats import InputError, write_atomic
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, snapshot_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import snapshot_facts

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from engine.importers import ARRAY_IMPORTERS, IMPORTERS, import_arrays, import_market
-from engine.market import Market
-from engine.risk_arrays import RiskArrays
-from formats import InputError
-from formats.files import STDIO
 from zkmargin import terminal
+from zkmargin.engine.importers import ARRAY_IMPORTERS, IMPORTERS, import_arrays, import_market
+from zkmargin.engine.market import Market
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.files import Output, check_paths, write_outputs
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, output_option
 
 #: The option that an error about a field of an importer's arguments is about.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from engine.book import to_book
-from engine.snapshot import Snapshot
-from prover import Opening
-from prover.update import migrate_opening
-from verifier import Commitment
-from verifier.updates import Migration, apply_migration
 from zkmargin.commands.update import check_step_paths, say_step
+from zkmargin.engine.book import to_book
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import Output, load, load_lots, write_outputs
 from zkmargin.options import Command, json_option, output_option
+from zkmargin.prover import Opening
+from zkmargin.prover.update import migrate_opening
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.updates import Migration, apply_migration
 
 
 @click.group("migrate")

@@ -6,13 +6,13 @@ import json
 
 import click
 
-from circuits import build_circuit
-from engine.components import REQUIREMENTS
-from engine.margin import Claim
-from engine.policy import Policy, load_policy, policy_names, policy_schema
-from formats.files import STDIO
 from zkmargin import sources, terminal
+from zkmargin.circuits import build_circuit
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
 from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
 from zkmargin.words import layout_facts

@@ -10,17 +10,12 @@ from typing import Any
 
 import click
 
-from circuits import build_circuit
-from engine.snapshot import Snapshot
-from formats import InputError, VerificationError
-from formats.files import STDIO
-from prover import Opening, prove
-from prover.profile import Profile
-from prover.prove import default_threads
-from verifier import Statement
-from verifier.attest import Challenge
 from zkmargin import terminal
+from zkmargin.circuits import build_circuit
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import Output, blamed_on, check_paths, load, load_lots, refuse_terminal, write_outputs
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.formats.files import STDIO
 from zkmargin.options import (
     Command,
     also_option,
@@ -35,7 +30,12 @@ from zkmargin.options import (
     parse_limits,
     snapshot_option,
 )
+from zkmargin.prover import Opening, prove
+from zkmargin.prover.profile import Profile
+from zkmargin.prover.prove import default_threads
 from zkmargin.runtime import compile_note
+from zkmargin.verifier import Statement
+from zkmargin.verifier.attest import Challenge
 from zkmargin.words import claim_words, statement_facts
 
 MAX_THREADS = 64

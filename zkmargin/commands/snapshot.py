@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import click
 
-from circuits import build_circuit
-from engine.components import REQUIREMENTS
-from engine.margin import Claim
-from engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
-from engine.snapshot import Snapshot
-from formats import InputError
-from formats.files import STDIO
-from verifier.attest import Attestation, AttestedSnapshot, Trust, attested, check_snapshot_attested
 from zkmargin import sources, terminal
+from zkmargin.circuits import build_circuit
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, output_option
 from zkmargin.runtime import compile_note
+from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Trust, attested, check_snapshot_attested
 from zkmargin.words import attested_facts, layout_facts, snapshot_facts
 
 

@@ -6,10 +6,10 @@ import time
 
 import click
 
-from crypto.srs import EMBEDDED_FILE, SRS, embedded
-from crypto.srs_checks import SetupReport, verify_srs
-from crypto.srs_files import load
 from zkmargin import terminal
+from zkmargin.crypto.srs import EMBEDDED_FILE, SRS, embedded
+from zkmargin.crypto.srs_checks import SetupReport, verify_srs
+from zkmargin.crypto.srs_files import load
 from zkmargin.options import Command, json_option
 
 

@@ -7,16 +7,10 @@ from pathlib import Path
 
 import click
 
-from engine.book import to_book
-from engine.fills import FillLots, add_fills, load_fills
-from engine.snapshot import Snapshot
-from formats import InputError
-from formats.files import STDIO
-from prover import Opening
-from prover.update import update_opening
-from verifier import Commitment
-from verifier.updates import Update, apply_update
 from zkmargin import terminal
+from zkmargin.engine.book import to_book
+from zkmargin.engine.fills import FillLots, add_fills, load_fills
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import (
     Output,
     check_paths,
@@ -26,7 +20,13 @@ from zkmargin.files import (
     warn_if_exposed,
     write_outputs,
 )
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, output_option, snapshot_option
+from zkmargin.prover import Opening
+from zkmargin.prover.update import update_opening
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.updates import Update, apply_update
 from zkmargin.words import part_facts
 
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.decimals import parse_time
-from engine.snapshot import Snapshot
-from formats import InputError, ProofFormatError, VerificationError
-from verifier import Commitment, Statement
-from verifier.attest import Acceptance, Attestation, Receipt, Trust, accept
 from zkmargin import terminal
 from zkmargin.batch import HINT, Entry, check_age, rejection, verify_entries
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import Output, check_paths, load, read_proof, write_outputs
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.options import (
     Command,
     also_option,
@@ -33,6 +31,8 @@ from zkmargin.options import (
     snapshot_option,
     workers_option,
 )
+from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Trust, accept
 from zkmargin.words import not_guaranteed_lines, statement_facts, statement_lines
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import ClassVar, TypeVar
 import click
 from pydantic import Field
 
-from engine.snapshot import Snapshot
-from formats import Document, InputError, Model, Seq
-from formats.files import STDIO
-from verifier import Commitment, Statement
 from zkmargin.batch import Entry, verify_entries
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.files import blamed_on, load
+from zkmargin.formats import Document, InputError, Model, Seq
+from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, parse_age, parse_claim, parse_context, parse_limits, workers_option
+from zkmargin.verifier import Commitment, Statement
 
 MAX_PROOFS = 4096
 

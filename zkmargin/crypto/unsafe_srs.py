@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from py_arkworks_bls12381 import G1Point, G2Point
 
-from crypto.field import r
-from crypto.scalars import scalar
-from crypto.srs import MAX_POWERS, SRS
+from zkmargin.crypto.field import r
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs import MAX_POWERS, SRS
 
 
 def insecure_from_tau(tau: int, powers: int) -> SRS:

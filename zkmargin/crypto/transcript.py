@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crypto.field import r
-from formats.canonical import keccak256
+from zkmargin.crypto.field import r
+from zkmargin.formats.canonical import keccak256
 
 _APPEND, _CHALLENGE, _RATCHET = b"\x01", b"\x02", b"\x03"
 MAX_REJECTIONS = 128

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from formats.errors import InputError
+from zkmargin.formats.errors import InputError
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 PIECE_BYTES = 1 << 20

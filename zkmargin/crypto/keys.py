@@ -13,10 +13,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from crypto import bls
-from crypto.signatures import KeyHex, Scheme, Signature, module_of
-from formats import Document, Hexadecimal, InputError, Model
-from formats.canonical import canonical_bytes, keccak256
+from zkmargin.crypto import bls
+from zkmargin.crypto.signatures import KeyHex, Scheme, Signature, module_of
+from zkmargin.formats import Document, Hexadecimal, InputError, Model
+from zkmargin.formats.canonical import canonical_bytes, keccak256
 
 SCRYPT_LOG_N = 17
 MIN_PASSPHRASE = 8

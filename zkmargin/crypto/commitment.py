@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from py_arkworks_bls12381 import G1Point
 
-from crypto.domain import Domain
-from crypto.field import inverse, powers, r
-from crypto.group import msm
-from crypto.scalars import scalar
-from crypto.srs import SRS
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import inverse, powers, r
+from zkmargin.crypto.group import msm
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs import SRS
 
 
 def blind(coefficients: Sequence[int], blinders: Sequence[int], n: int) -> list[int]:

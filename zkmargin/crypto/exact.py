@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from crypto.field import SCALAR_BYTES, r
+from zkmargin.crypto.field import SCALAR_BYTES, r
 
 #: One BLAS thread: these products take less time than waking a second one on a busy machine.
 _BLAS = ThreadpoolController()

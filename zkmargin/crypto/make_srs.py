@@ -12,9 +12,9 @@ import hashlib
 import sys
 from pathlib import Path
 
-from crypto.srs import EMBEDDED_DIGEST, EMBEDDED_FILE, SRS
-from crypto.srs_files import MAX_FILE_BYTES, load
-from formats import SetupError, ZkMarginError, read_bytes, write_atomic
+from zkmargin.crypto.srs import EMBEDDED_DIGEST, EMBEDDED_FILE, SRS
+from zkmargin.crypto.srs_files import MAX_FILE_BYTES, load
+from zkmargin.formats import SetupError, ZkMarginError, read_bytes, write_atomic
 
 SOURCE_SHA256 = "d39b9f2d047cc9dca2de58f264b6a09448ccd34db967881a6713eacacf0f26b7"
 

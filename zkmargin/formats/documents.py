@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
-from formats.arrays import IntArray
-from formats.canonical import canonical_bytes, keccak256, parse_json
-from formats.errors import InputError
-from formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
-from formats.lines import existing_path, line_at
+from zkmargin.formats.arrays import IntArray
+from zkmargin.formats.canonical import canonical_bytes, keccak256, parse_json
+from zkmargin.formats.errors import InputError
+from zkmargin.formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
+from zkmargin.formats.lines import existing_path, line_at
 
 #: pydantic lists all errors at once, half a kilobyte each: beyond this it is not asked to.
 MAX_LISTED_ERRORS = 10_000

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from formats.canonical import keccak256
+from zkmargin.formats.canonical import keccak256
 
 MAX_ELEMENTS = 1 << 25
 MAX_DIMENSIONS = 3

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from py_arkworks_bls12381 import G1Point, G2Point
 
-from crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r
-from crypto.group import (
+from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r
+from zkmargin.crypto.group import (
     G1_BYTES,
     G2_BYTES,
     G2_INFINITY,
@@ -27,7 +27,7 @@ from crypto.group import (
     is_infinity,
     pairing_product_is_one,
 )
-from crypto.scalars import scalar
+from zkmargin.crypto.scalars import scalar
 
 SIGNATURE_DST = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 POSSESSION_DST = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"

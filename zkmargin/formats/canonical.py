@@ -15,8 +15,8 @@ from typing import Any, Literal, NoReturn
 
 from Crypto.Hash import keccak
 
-from formats.errors import InputError
-from formats.lines import TOKEN, line_of_literal, line_of_twin
+from zkmargin.formats.errors import InputError
+from zkmargin.formats.lines import TOKEN, line_of_literal, line_of_twin
 
 MAX_INTEGER_DIGITS = 400
 MAX_DEPTH = 64

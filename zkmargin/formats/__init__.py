@@ -4,10 +4,10 @@ This package is the bottom of the house: it knows neither finance nor cryptograp
 function for digests) and imports nothing else of ours.
 """
 
-from formats.arrays import IntArray
-from formats.canonical import canonical_bytes, keccak256, parse_json
-from formats.documents import Document, Model, Seq, load_document, save_document
-from formats.errors import (
+from zkmargin.formats.arrays import IntArray
+from zkmargin.formats.canonical import canonical_bytes, keccak256, parse_json
+from zkmargin.formats.documents import Document, Model, Seq, load_document, save_document
+from zkmargin.formats.errors import (
     ConstraintError,
     InputError,
     ProofFormatError,
@@ -15,9 +15,9 @@ from formats.errors import (
     VerificationError,
     ZkMarginError,
 )
-from formats.files import read_bytes, read_text, write_atomic
-from formats.hexadecimal import Digest, Hexadecimal, from_hex
-from formats.mappings import FrozenMap, FullMap, Map
+from zkmargin.formats.files import read_bytes, read_text, write_atomic
+from zkmargin.formats.hexadecimal import Digest, Hexadecimal, from_hex
+from zkmargin.formats.mappings import FrozenMap, FullMap, Map
 
 __all__ = [
     "ConstraintError",

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Protocol, Self, cast
 
 from pydantic import Field, model_validator
 
-from formats import Hexadecimal, InputError, Model, Seq
+from zkmargin.formats import Hexadecimal, InputError, Model, Seq
 
 Scheme = Literal["bls", "ed25519"]
 SCHEMES: tuple[Scheme, ...] = ("bls", "ed25519")
@@ -94,7 +94,7 @@ class Signature(Model):
         """Whether all its keys signed. For several keys this means something only where possession was proved."""
         keys, signature = [bytes.fromhex(key) for key in self.public_keys], bytes.fromhex(self.signature)
         if self.scheme == "bls":
-            from crypto import bls  # noqa: PLC0415 - as module_of does
+            from zkmargin.crypto import bls  # noqa: PLC0415 - as module_of does
 
             return bls.fast_aggregate_verify(keys, message, signature)
         return module_of(self.scheme).verify(keys[0], message, signature)
@@ -105,7 +105,7 @@ def aggregated(signatures: Sequence[Signature]) -> tuple[Signature, ...]:
     bls_ones = [s for s in signatures if s.scheme == "bls"]
     if len(bls_ones) < 2:
         return tuple(signatures)
-    from crypto import bls  # noqa: PLC0415 - as module_of does
+    from zkmargin.crypto import bls  # noqa: PLC0415 - as module_of does
 
     keys = tuple(key for s in bls_ones for key in s.public_keys)
     total = bls.aggregate([bytes.fromhex(s.signature) for s in bls_ones])

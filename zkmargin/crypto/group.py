@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point
 
-from crypto.scalars import vector
+from zkmargin.crypto.scalars import vector
 
 G1_BYTES = 48
 G2_BYTES = 96

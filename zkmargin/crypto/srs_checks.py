@@ -18,12 +18,12 @@ from typing import TypeVar
 
 from py_arkworks_bls12381 import G1Point, G2Point
 
-from crypto.domain import Domain
-from crypto.field import batch_inverse, powers, random_scalar
-from crypto.group import msm, pairing_product_is_one
-from crypto.scalars import scalar
-from crypto.srs import G1_BYTES, G2_BYTES, SRS
-from formats import SetupError
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import batch_inverse, powers, random_scalar
+from zkmargin.crypto.group import msm, pairing_product_is_one
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs import G1_BYTES, G2_BYTES, SRS
+from zkmargin.formats import SetupError
 
 Point = TypeVar("Point", G1Point, G2Point)
 Progress = Callable[[str], None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from crypto.field import GENERATOR, TWO_ADICITY, inverse, powers, r
+from zkmargin.crypto.field import GENERATOR, TWO_ADICITY, inverse, powers, r
 
 
 class Domain:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from py_arkworks_bls12381 import Scalar
 
-from crypto.domain import Domain
-from crypto.field import SCALAR_BYTES, inverse, r
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import SCALAR_BYTES, inverse, r
 
 Vector = list[Scalar]
 ZERO = Scalar(0)

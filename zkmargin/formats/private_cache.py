@@ -13,7 +13,7 @@ import stat
 import time
 from pathlib import Path
 
-from formats.errors import SetupError
+from zkmargin.formats.errors import SetupError
 
 CACHE_VARIABLE = "ZKMARGIN_CACHE_DIR"
 UNUSED_SECONDS = 30 * 24 * 3600

@@ -19,8 +19,8 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core import config as numba_config
 
-from formats.errors import SetupError
-from formats.private_cache import private_version
+from zkmargin.formats.errors import SetupError
+from zkmargin.formats.private_cache import private_version
 
 F = TypeVar("F", bound=Callable[..., object])
 

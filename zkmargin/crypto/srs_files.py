@@ -20,10 +20,10 @@ from typing import Annotated, NamedTuple
 from py_arkworks_bls12381 import G1Point, G2Point
 from pydantic import Field, ValidationError
 
-from crypto.srs import MAGIC, MAX_POWERS, SRS
-from crypto.srs_checks import Point, Progress, check_g2_powers, check_lagrange, strict_point, verify_srs
-from formats import InputError, Model, Seq, SetupError, parse_json, read_bytes
-from formats.documents import input_error
+from zkmargin.crypto.srs import MAGIC, MAX_POWERS, SRS
+from zkmargin.crypto.srs_checks import Point, Progress, check_g2_powers, check_lagrange, strict_point, verify_srs
+from zkmargin.formats import InputError, Model, Seq, SetupError, parse_json, read_bytes
+from zkmargin.formats.documents import input_error
 
 MAX_G2_POWERS = 1024
 MAX_FILE_BYTES = 8 * 1024 * 1024

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from py_arkworks_bls12381 import G1Point, G2Point
 
-from formats import InputError, SetupError, keccak256, read_bytes
+from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 
 MAX_POWERS = 1 << 15
 G1_BYTES = 96
