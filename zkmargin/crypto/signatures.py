@@ -50,7 +50,7 @@ class SchemeModule(Protocol):
 
 def module_of(scheme: Scheme) -> SchemeModule:
     """The scheme's module, imported when it is first needed."""
-    return cast("SchemeModule", importlib.import_module(f"crypto.{scheme}"))
+    return cast("SchemeModule", importlib.import_module(f"zkmargin.crypto.{scheme}"))
 
 
 def message_to_sign(form: str, digest: bytes) -> bytes:

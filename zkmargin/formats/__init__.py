@@ -6,7 +6,7 @@ function for digests) and imports nothing else of ours.
 
 from zkmargin.formats.arrays import IntArray
 from zkmargin.formats.canonical import canonical_bytes, keccak256, parse_json
-from zkmargin.formats.documents import Document, Model, Seq, load_document, save_document
+from zkmargin.formats.documents import Document, Model, Seq, Since, json_in_version, load_document, save_document
 from zkmargin.formats.errors import (
     ConstraintError,
     InputError,
@@ -33,10 +33,12 @@ __all__ = [
     "ProofFormatError",
     "Seq",
     "SetupError",
+    "Since",
     "VerificationError",
     "ZkMarginError",
     "canonical_bytes",
     "from_hex",
+    "json_in_version",
     "keccak256",
     "load_document",
     "parse_json",

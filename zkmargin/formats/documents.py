@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -27,6 +28,17 @@ T = TypeVar("T")
 Seq = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]
 
 
+@dataclass(frozen=True)
+class Since:
+    """Marks a field that came with a later version of its document: ``Annotated[Digest | None, Since(2)] = None``.
+
+    Older versions leave it out of their files and canonical bytes, and a file of an older version that has it is
+    refused (docs/decisions/0005-one-round-of-formats.md).
+    """
+
+    version: int
+
+
 class Model(BaseModel):
     """Base of every model at a boundary: strict types, no unknown keys, immutable."""
 
@@ -44,10 +56,12 @@ class Document(Model):
     """Base of every file format. Subclasses set ``FORMAT`` and, for secret content, ``SECRET``.
 
     A document's digest is keccak-256 over its canonical bytes: sorted keys, no white space, arrays by
-    their checksum. The promise per format version stands in docs/formats.md.
+    their checksum. The promise per format version stands in docs/formats.md. One class reads every version: ``FORMAT``
+    is the one that is written, ``READS`` are the others, and ``format`` says which one an object is of.
     """
 
     FORMAT: ClassVar[str]
+    READS: ClassVar[tuple[str, ...]] = ()
     SECRET: ClassVar[bool] = False
 
     format: str = Field(default="", description="name and version of the format")
@@ -59,13 +73,25 @@ class Document(Model):
             raise ValueError("a document is a JSON object")  # noqa: TRY004 - pydantic reports ValueErrors
         data = dict(data)
         given = data.setdefault("format", cls.FORMAT)
-        if given != cls.FORMAT:
+        if given != cls.FORMAT and given not in cls.READS:
             raise ValueError(_format_mismatch(given, cls.FORMAT))
         return data
 
+    @model_validator(mode="after")
+    def _refuse_later_fields(self) -> Self:
+        if self.format_version < max(map(_version, (self.FORMAT, *self.READS))):
+            for path in _later(self, self.format_version):
+                raise InputError(f"unknown key in version {self.format_version}", field=path)
+        return self
+
+    @property
+    def format_version(self) -> int:
+        """The number of the version that this object is of."""
+        return _version(self.format)
+
     def canonical(self) -> bytes:
         """The bytes that the digest is taken over."""
-        return canonical_bytes(_without_data(self))
+        return canonical_bytes(_without_data(self, self.format_version))
 
     @cached_property
     def cached_digest(self) -> bytes:
@@ -91,7 +117,11 @@ class Document(Model):
 
     def to_bytes(self) -> bytes:
         """The file's bytes: readable JSON, one trailing newline."""
-        return (json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n").encode()
+
+    def to_json(self) -> Any:
+        """The file's JSON value."""
+        return json_in_version(self, self.format_version)
 
     @classmethod
     def parse(cls, text: str | bytes, *, file: str | None = None) -> Self:
@@ -118,16 +148,72 @@ def _format_mismatch(given: object, expected: str) -> str:
     return f'format is {shown}: expected "{expected}"'
 
 
-def _without_data(value: Any) -> Any:
-    """The canonical JSON value of a model: arrays are replaced by shape and checksum."""
+def json_in_version(model: BaseModel, version: int) -> Any:
+    """A model's JSON value inside a document of a version."""
+    return _without_later(model, model.model_dump(mode="json"), version)
+
+
+@lru_cache(maxsize=256)
+def _version(form: str) -> int:
+    return int(form.rpartition("/v")[2])
+
+
+def _without_later(model: Any, value: Any, version: int) -> Any:
+    """``value``, the JSON of ``model``, without the fields that came after a version."""
+    if isinstance(model, BaseModel):
+        nested = model.format_version if isinstance(model, Document) else version
+        return {
+            name: _without_later(getattr(model, name), value[name], nested)
+            for name in type(model).model_fields
+            if _since(type(model), name) <= nested
+        }
+    if isinstance(model, Mapping):
+        return {key: _without_later(item, value[key], version) for key, item in model.items()}
+    if isinstance(model, (list, tuple)):
+        return [_without_later(item, one, version) for item, one in zip(model, value, strict=True)]
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _since(kind: type[BaseModel], name: str) -> int:
+    """The version that a field came with."""
+    return next((mark.version for mark in kind.model_fields[name].metadata if isinstance(mark, Since)), 1)
+
+
+def _later(value: Any, version: int, path: str = "") -> Iterator[str]:
+    """Fields inside a value that were given though they came after a version."""
+    if isinstance(value, BaseModel):
+        if path and isinstance(value, Document):
+            return  # checked on its own
+        for name in type(value).model_fields:
+            where = f"{path}.{name}".lstrip(".")
+            if _since(type(value), name) > version and name in value.model_fields_set:
+                yield where
+            yield from _later(getattr(value, name), version, where)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _later(item, version, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _later(item, version, f"{path}[{i}]")
+
+
+def _without_data(value: Any, version: int) -> Any:
+    """The canonical JSON value of a model in a version: arrays are replaced by shape and checksum."""
     if isinstance(value, IntArray):
         return value.canonical()
     if isinstance(value, BaseModel):
-        return {name: _without_data(getattr(value, name)) for name in type(value).model_fields}
+        kind = type(value)
+        version = value.format_version if isinstance(value, Document) else version
+        return {
+            name: _without_data(getattr(value, name), version)
+            for name in kind.model_fields
+            if _since(kind, name) <= version
+        }
     if isinstance(value, Mapping):
-        return {key: _without_data(item) for key, item in value.items()}
+        return {key: _without_data(item, version) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_data(item) for item in value]
+        return [_without_data(item, version) for item in value]
     if isinstance(value, bytes):
         return value.hex()
     return value
