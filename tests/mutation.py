@@ -207,7 +207,7 @@ class Mutant:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.module}: {self.kind}: {self.text}"
+        return f"{self.module.removeprefix('zkmargin.')}: {self.kind}: {self.text}"
 
 
 COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {

@@ -478,7 +478,7 @@ def test_item_3_a_library_that_reads_a_second_encoding_is_not_believed(
         def from_compressed_bytes(_: bytes) -> object:
             return kind()
 
-    monkeypatch.setattr(f"crypto.group.{name}", Lenient)
+    monkeypatch.setattr(f"zkmargin.crypto.group.{name}", Lenient)
     decode = {"G1Point": decode_g1, "G2Point": decode_g2}[name]
     with pytest.raises(ValueError, match="a non-canonical encoding"):
         decode(b"\x9f" + bytes(size - 1))

@@ -56,7 +56,7 @@ def test_what_is_listed_as_equivalent_still_exists(mutation: Any) -> None:
 def test_a_module_without_tests_is_refused(mutation: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         mutation.main(["zkmargin.verifier.proof", "zkmargin.prover.rounds"])
-    assert "no tests are stated for prover.rounds" in capsys.readouterr().err
+    assert "no tests are stated for zkmargin.prover.rounds" in capsys.readouterr().err
 
 
 def test_every_kind_of_change_is_made(mutation: Any) -> None:

@@ -451,7 +451,9 @@ def test_item_17_zero_is_never_a_challenge(monkeypatch: pytest.MonkeyPatch) -> N
     zero_then_real = iter([bytes(32), bytes(32)])
     transcript = Transcript("test")
     expected, state = challenge(transcript.state, b"chi", 1)
-    monkeypatch.setattr("crypto.transcript.keccak256", lambda data: next(zero_then_real, None) or keccak256(data))
+    monkeypatch.setattr(
+        "zkmargin.crypto.transcript.keccak256", lambda data: next(zero_then_real, None) or keccak256(data)
+    )
     assert transcript.challenge("chi") == expected
     assert transcript.state == state
 
@@ -464,7 +466,7 @@ def test_item_17_r_is_zero_and_a_hash_that_never_helps_is_an_error(monkeypatch: 
         return r.to_bytes(64, "big")[32 * (data[-1] & 1) :][:32]
 
     transcript = Transcript("test")
-    monkeypatch.setattr("crypto.transcript.keccak256", stub)
+    monkeypatch.setattr("zkmargin.crypto.transcript.keccak256", stub)
     with pytest.raises(RuntimeError, match="no admissible challenge chi in 128 tries"):
         transcript.challenge("chi")
     assert len(calls) == 2 * MAX_REJECTIONS
