@@ -505,6 +505,17 @@ def test_doctor(run: Run) -> None:
     assert run("doctor", "--json").json["ok"] is True
 
 
+def test_doctor_names_a_checkout_without_links(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "zkmargin"
+    for name in ("circuits", "engine", "prover"):
+        (home / name).mkdir(parents=True)
+        (home / name / "__init__.py").touch()
+    (home / "verifier").write_text("../verifier")  # what git leaves where links cannot be made
+    monkeypatch.setattr(zkmargin, "__file__", str(home / "__init__.py"))
+    result = run("doctor", code=2)
+    assert "zkmargin/verifier: no folder; this checkout was made without symbolic links" in result.out
+
+
 def test_doctor_fails_on_a_cache_directory_of_others(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()

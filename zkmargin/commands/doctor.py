@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 import zkmargin
 from zkmargin import terminal
-from zkmargin.formats import ZkMarginError
+from zkmargin.formats import SetupError, ZkMarginError
 from zkmargin.formats.private_cache import CACHE_VARIABLE, cache_root, private_directory
 from zkmargin.options import Command, json_option
 from zkmargin.runtime import compiled_kernels, processor_flags
@@ -38,6 +38,8 @@ PACKAGES = (
     "pydantic",
     "rich",
 )
+#: Our folders that are links in a checkout.
+LINKED = ("circuits", "engine", "prover", "verifier")
 MIN_FREE_BYTES = 200 * 1024 * 1024
 #: Processor features that the generated kernels can use.
 USEFUL_FLAGS = ("avx512ifma", "avx512f", "avx2", "bmi2", "adx", "asimd")
@@ -76,7 +78,7 @@ def command(as_json: bool) -> None:
 def examine() -> Iterator[Finding]:
     """Every check in turn; a check that fails does not stop the others."""
     yield Finding("note", "zkmargin", f"version {zkmargin.__version__}, {zkmargin.AUDIT_STATUS}")
-    for check in (_python, _packages, _setup, _cache, _kernels, _processor, _disk):
+    for check in (_python, _packages, _folders, _setup, _cache, _kernels, _processor, _disk):
         yield from _guarded(check)
 
 
@@ -106,8 +108,21 @@ def _packages() -> Iterator[Finding]:
             yield Finding("FAIL", name, "not installed")
 
 
+def _folders() -> Iterator[Finding]:
+    """In a checkout, four of our folders are links; a disk without links leaves small files in their place."""
+    home = Path(zkmargin.__file__).parent
+    missing = [name for name in LINKED if not (home / name / "__init__.py").is_file()]
+    if missing:
+        where = ", ".join(f"zkmargin/{name}" for name in missing)
+        raise SetupError(
+            f"{where}: no folder; this checkout was made without symbolic links",
+            hint="clone again with `git -c core.symlinks=true clone`, or install a wheel",
+        )
+    yield Finding("ok", "folders", f"{len(LINKED)} of our packages found below {home}")
+
+
 def _setup() -> Iterator[Finding]:
-    from zkmargin.crypto.group import pairing_product_is_one  # noqa: PLC0415 - a broken package is a finding, not a crash
+    from zkmargin.crypto.group import pairing_product_is_one  # noqa: PLC0415 - broken: a finding, no crash
     from zkmargin.crypto.srs import embedded  # noqa: PLC0415
 
     srs = embedded()
