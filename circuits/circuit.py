@@ -177,10 +177,18 @@ class Circuit:
                 spans[column].append((v, max(start - column * n, 0), min(end - column * n, n)))
         return tuple((weights[column * n : (column + 1) * n], tuple(inside)) for column, inside in enumerate(spans))
 
-    def selector(self, role: str, segment: int) -> list[int]:
-        """1 on every row that is not a listed slot of the role in this segment, else 0."""
-        count = self.position_count if role == "positions" else self.collateral_count
-        return [0 if row < listed(count, self.n, segment) else 1 for row in range(self.n)]
+    @cached_property
+    def listed_rows(self) -> dict[Column, int]:
+        """For each committed column, positions first, the number of its listed rows: they are its first rows."""
+        n = self.n
+        positions = {f"positions[{s}]": listed(self.position_count, n, s) for s in range(self.position_segments)}
+        collateral = {f"collateral[{s}]": listed(self.collateral_count, n, s) for s in range(self.collateral_segments)}
+        return positions | collateral
+
+    def selector(self, column: Column) -> list[int]:
+        """1 on every row of a committed column that is not a listed slot, else 0."""
+        count = self.listed_rows[column]
+        return [0] * count + [1] * (self.n - count)
 
     # --- identity -----------------------------------------------------------------------------------------
 
@@ -229,18 +237,6 @@ class Circuit:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The value of U at one point, for each column that the equations read."""
-
-    positions: list[int]
-    collateral: list[int]
-    digits: list[int]
-    A: int
-    B: int
-    C: int
-
-
-@dataclass(frozen=True)
 class Combination:
     """The public polynomials U of the combined equation: total = sum over columns <column, U> = sigma."""
 
@@ -263,50 +259,51 @@ class Combination:
         c, n, w = self.circuit, self.circuit.n, self.weights
         result: dict[Column, list[int]] = {}
         for s in range(c.collateral_segments):
-            result["collateral", s] = _segment(w["collateral"], n, s)
+            result[f"collateral[{s}]"] = _segment(w["collateral"], n, s)
         for column in range(c.packed_offset, c.digit_columns):
-            result["digits", column] = [0] * n
+            result[f"f[{column}]"] = [0] * n
         for v, weight in enumerate(w["bounded"]):
             for column, row, power in c.digit_cells[v]:
-                result["digits", column][row] = weight * power % r
+                result[f"f[{column}]"][row] = weight * power % r
         for wire in "ABC" if c.gates else "":
-            result[wire, 0] = [*w[wire], *[0] * (n - len(c.gates))]
+            result[wire] = [*w[wire], *[0] * (n - len(c.gates))]
         return result
 
     def rows(self) -> dict[Column, list[int]]:
-        """Every U on H, by column: (positions, s), (collateral, s), (digits, c), (A, 0) ..; n values each."""
+        """Every U on H, by column: positions[s], collateral[s], f[c], and A, B, C if there are gates; n values each."""
         c, sides = self.circuit, self.sides()
         result = self.others()
         for s in range(c.position_segments):
-            result["positions", s] = sides["positions"][s]
+            result[f"positions[{s}]"] = sides["positions"][s]
             for d in range(c.position_digits):
                 for side, kind in enumerate(SIDES):
-                    result["digits", c.digit_column(s, side, d)] = [x * c.n**d % r for x in sides[kind][s]]
+                    result[f"f[{c.digit_column(s, side, d)}]"] = [x * c.n**d % r for x in sides[kind][s]]
         return result
 
-    def at(self, lagrange: Vector) -> Columns:
+    def at(self, lagrange: Vector) -> dict[Column, int]:
         """Every U at a point, from the values L_i of the Lagrange basis there: no transform, no n x N work
         beyond one exact bilinear form a side.
         """
         c, n = self.circuit, self.circuit.n
         w = {kind: vector(weights) for kind, weights in self.weights.items()}
         dense, basis = [limbs(w[kind]) for kind in DENSE_KINDS], limbs(lagrange)
-        positions, digits = [], [0] * c.digit_columns
+        result: dict[Column, int] = {}
         for s, matrix in enumerate(c.cut):
             side = dict(zip(DENSE_KINDS, bilinear(dense, matrix, basis[: matrix.columns]), strict=True))
-            positions.append(side["positions"])
+            result[f"positions[{s}]"] = side["positions"]
             for d in range(c.position_digits):
                 for i, kind in enumerate(SIDES):
-                    digits[c.digit_column(s, i, d)] = side[kind] * n**d % r
-        for column, (place_values, spans) in enumerate(c.packed, c.packed_offset):
-            sums = [ZERO, *accumulate(map(mul, place_values, lagrange))]
-            digits[column] = int(sum((w["bounded"][v] * (sums[end] - sums[start]) for v, start, end in spans), ZERO))
-        collateral = []
+                    result[f"f[{c.digit_column(s, i, d)}]"] = side[kind] * n**d % r
         for s in range(c.collateral_segments):
             part = w["collateral"][s * (n - 1) :][: n - 1]
-            collateral.append(int(inner(part, lagrange[: len(part)])))
-        A, B, C = (int(inner(w[kind], lagrange[: len(c.gates)])) for kind in "ABC")
-        return Columns(positions, collateral, digits, A, B, C)
+            result[f"collateral[{s}]"] = int(inner(part, lagrange[: len(part)]))
+        for column, (place_values, spans) in enumerate(c.packed, c.packed_offset):
+            sums = [ZERO, *accumulate(map(mul, place_values, lagrange))]
+            total = sum((w["bounded"][v] * (sums[end] - sums[start]) for v, start, end in spans), ZERO)
+            result[f"f[{column}]"] = int(total)
+        for wire in "ABC" if c.gates else "":
+            result[wire] = int(inner(w[wire], lagrange[: len(c.gates)]))
+        return result
 
 
 def segments(count: int, n: int) -> int:

@@ -34,8 +34,8 @@ Kind = Literal["positions", "long", "short", "collateral", "bounded", "A", "B", 
 DenseKind = Literal["positions", "long", "short"]
 Atom = tuple[Kind, int]
 Bounds = tuple[int, int]
-#: A column's name: (positions, segment), (collateral, segment), (digits, c), (A, 0), (B, 0) or (C, 0).
-Column = tuple[str, int]
+#: A column's name in the protocol: positions[s], collateral[s], f[c], A, B or C.
+Column = str
 
 SIDES: tuple[DenseKind, DenseKind] = ("long", "short")
 DENSE_KINDS: tuple[DenseKind, ...] = ("positions", *SIDES)

@@ -57,23 +57,23 @@ class Witness:
         result: dict[Column, Int64Array | list[int]] = {}
         for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
             for s in range(count):
-                result[role, s] = segment_rows(getattr(self, role), n, s)
+                result[f"{role}[{s}]"] = segment_rows(getattr(self, role), n, s)
         digits = circuit.position_digits
         for s in range(circuit.position_segments):
             for side, kind in enumerate(SIDES):
                 rows = segment_rows(getattr(self, kind), n, s)
                 for d in range(digits):
-                    result["digits", circuit.digit_column(s, side, d)] = (rows >> (k * d)) & (n - 1)
+                    result[f"f[{circuit.digit_column(s, side, d)}]"] = (rows >> (k * d)) & (n - 1)
         packed = np.zeros((circuit.digit_columns - circuit.packed_offset) * n, dtype=np.int64)
         for start, variable, x in zip(circuit.cells, circuit.bounded, self.bounded, strict=False):
             packed[start : start + variable.digits] = [(x >> (k * d)) & (n - 1) for d in range(variable.digits)]
         for column in range(circuit.packed_offset, circuit.digit_columns):
             start = (column - circuit.packed_offset) * n
-            result["digits", column] = packed[start : start + n]
+            result[f"f[{column}]"] = packed[start : start + n]
         if circuit.gates:
             for i, wire in enumerate("ABC"):
                 values = [gate[i] % r for gate in self.gates]
-                result[wire, 0] = values + [0] * (n - len(values))
+                result[wire] = values + [0] * (n - len(values))
         return result
 
 

@@ -21,7 +21,7 @@ from zkmargin.crypto.field import GENERATOR, inverse, powers, r
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.commit import Committer, Job, committer
 from zkmargin.prover.profile import Profile
-from zkmargin.verifier.argument import Challenges, linearise
+from zkmargin.verifier.argument import Challenges, linearise, public_values
 from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
 from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.transcript import MarginTranscript
@@ -55,7 +55,7 @@ class _Rounds:
     @property
     def digits(self) -> list[str]:
         """Names of the digit columns f_c."""
-        return [f"digits[{c}]" for c in range(self.circuit.digit_columns)]
+        return [f"f[{c}]" for c in range(self.circuit.digit_columns)]
 
     def interpolate(self, name: str, blinders: int, integers: Int64Array | None = None) -> None:
         """The polynomial of a column: p(X) + (b_0 + b_1 X + ...) Z_H(X) with fresh blinders.
@@ -86,7 +86,7 @@ def prove_argument(
     """A proof of the statement from a satisfying witness and the blinders of its commitments.
 
     Args:
-        blinders: for each committed column, (role, segment), the sum of its parts' blinders.
+        blinders: for each committed column, by name, the sum of its parts' blinders.
         draw: source of fresh uniform field elements.
         threads: how many parts of the work run at the same time; the proof does not depend on it.
         profile: filled with times and sizes, if given.
@@ -100,10 +100,9 @@ def prove_argument(
         rounds = _Rounds(statement, draw, threads, MarginTranscript(statement), bases, profile=profile)
         columns = witness.columns(circuit)
         for column, rows in columns.items():
-            name = _key(column)
-            rounds.columns[name] = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
+            rounds.columns[column] = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
             if column in blinders:
-                rounds.polynomials[name] = _blinded(rounds.columns[name], [blinders[column]])
+                rounds.polynomials[column] = _blinded(rounds.columns[column], [blinders[column]])
     with profile.stage("1: digits, multiplicities"):
         message1, beta, rho = _round1(rounds, columns)
     with profile.stage("2: helpers, running sum"):
@@ -122,8 +121,8 @@ def _round1(rounds: _Rounds, columns: Mapping[Column, Int64Array | list[int]]) -
     """Commit the digit columns f_c, the multiplicities mu and the gate wires."""
     n = rounds.circuit.n
     mu = np.zeros(n, dtype=np.int64)
-    for c, name in enumerate(rounds.digits):
-        f = np.asarray(columns["digits", c], dtype=np.int64)
+    for name in rounds.digits:
+        f = np.asarray(columns[name], dtype=np.int64)
         mu += np.bincount(f, minlength=n)
         rounds.interpolate(name, 2, f)
     rounds.columns["mu"] = K.from_int64(mu)
@@ -148,7 +147,7 @@ def _round2(
     lookup = pow(rho, len(circuit.equations), r)
     helpers = []
     for g, group in enumerate(circuit.lookup_groups):
-        inverses = [K.batch_inverse(_shifted(columns[f"digits[{c}]"], beta)) for c in group]
+        inverses = [K.batch_inverse(_shifted(columns[f"f[{c}]"], beta)) for c in group]
         columns[f"h[{g}]"] = _sum(inverses)
         helpers.append(f"h[{g}]")
 
@@ -201,7 +200,7 @@ def _round3(
         weight = weight * chi % r
         product, derivative = K.constant(1, size), K.constant(0, size)
         for c in group:
-            factor = _shifted(on[f"digits[{c}]"], beta)
+            factor = _shifted(on[f"f[{c}]"], beta)
             derivative = K.add(K.mul(derivative, factor), product)
             product = K.mul(product, factor)
         identity = K.add_scaled(identity, K.sub(K.mul(on[f"h[{g}]"], product), derivative), weight)
@@ -210,14 +209,13 @@ def _round3(
         weight = weight * chi % r
         row = on[f"positions[{s}]"]
         for d in range(digits):
-            row = K.add_scaled(row, on[f"digits[{circuit.digit_column(s, 0, d)}]"], -(n**d))
-            row = K.add_scaled(row, on[f"digits[{circuit.digit_column(s, 1, d)}]"], n**d)
+            row = K.add_scaled(row, on[f"f[{circuit.digit_column(s, 0, d)}]"], -(n**d))
+            row = K.add_scaled(row, on[f"f[{circuit.digit_column(s, 1, d)}]"], n**d)
         identity = K.add_scaled(identity, row, weight)
-    for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
-        for s in range(count):
-            weight = weight * chi % r
-            selector = _on_coset(tuple(circuit.selector(role, s)), size)
-            identity = K.add_scaled(identity, K.mul(selector, on[f"{role}[{s}]"]), weight)
+    for column in circuit.listed_rows:
+        weight = weight * chi % r
+        selector = _on_coset(tuple(circuit.selector(column)), size)
+        identity = K.add_scaled(identity, K.mul(selector, on[column]), weight)
     if circuit.gates:
         weight = weight * chi % r
         identity = K.add_scaled(identity, K.sub(K.mul(on["A"], on["B"]), on["C"]), weight)
@@ -245,11 +243,8 @@ def _round4(rounds: _Rounds, zeta: int) -> tuple[Message4, int]:
 def _round5(rounds: _Rounds, x: Challenges, values: Message4) -> Message5:
     """Open the linearised identity and every f_c (and A) at zeta, phi at omega zeta."""
     circuit, p = rounds.circuit, rounds.polynomials
-    D = linearise(circuit, x, values)
-    opened = [*zip(rounds.digits, values.f, strict=True), *(("A", value) for value in values.A)]
-    for weight, (name, value) in zip(powers(x.v, len(opened) + 1)[1:], opened, strict=True):
-        D.add(name, weight)
-        D.constant -= weight * value
+    D = linearise(circuit, x, values, public_values(circuit, x))
+    D.open_to(values.at_zeta(), x.v)
     size = max(len(p[name]) for name in D.coefficients)
     combined = K.pad(K.from_ints([D.constant]), size)
     for name, coefficient in D.coefficients.items():
@@ -262,7 +257,7 @@ def _round5(rounds: _Rounds, x: Challenges, values: Message4) -> Message5:
 def _public_polynomials(combination: Combination) -> dict[str, K.FieldVector]:
     """Every U of the combined equation on H, by column."""
     circuit = combination.circuit
-    U = {_key(column): K.from_ints(rows) for column, rows in combination.others().items()}
+    U = {column: K.from_ints(rows) for column, rows in combination.others().items()}
     for kind, segments in combination.sides().items():
         for s, rows in enumerate(segments):
             u = K.from_ints(rows)
@@ -270,13 +265,8 @@ def _public_polynomials(combination: Combination) -> dict[str, K.FieldVector]:
                 U[f"positions[{s}]"] = u
                 continue
             for d in range(circuit.position_digits):
-                U[f"digits[{circuit.digit_column(s, SIDES.index(kind), d)}]"] = K.scale(u, circuit.n**d)
+                U[f"f[{circuit.digit_column(s, SIDES.index(kind), d)}]"] = K.scale(u, circuit.n**d)
     return U
-
-
-def _key(column: Column) -> str:
-    name, index = column
-    return name if name in "ABC" else f"{name}[{index}]"
 
 
 def _blinded(column: K.FieldVector, blinders: list[int]) -> K.FieldVector:

@@ -96,11 +96,12 @@ def commit_vector(srs: SRS, n: int, lots: Sequence[int], blinders: Sequence[int]
     ]
 
 
-def total_blinders(openings: Sequence[Opening]) -> dict[tuple[str, int], int]:
-    """For each committed column (role, segment), the sum of its parts' blinders mod r. Raises InputError."""
-    totals: dict[tuple[str, int], int] = {}
+def total_blinders(openings: Sequence[Opening]) -> dict[str, int]:
+    """For each committed column, by name, the sum of its parts' blinders mod r. Raises InputError."""
+    totals: dict[str, int] = {}
     for opening in openings:
         for part in opening.parts:
             for s, blinder in enumerate(part.scalars()):
-                totals[part.role, s] = (totals.get((part.role, s), 0) + blinder) % r
+                column = f"{part.role}[{s}]"
+                totals[column] = (totals.get(column, 0) + blinder) % r
     return totals

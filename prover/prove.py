@@ -76,13 +76,14 @@ def default_threads() -> int:
     return min(usable, 4)
 
 
-def _check_openings(statement: Statement, lots: BookLots, blinders: dict[tuple[str, int], int]) -> None:
+def _check_openings(statement: Statement, lots: BookLots, blinders: dict[str, int]) -> None:
     """The likely reason why an own proof fails: openings that do not open the commitments to this book."""
     committed = statement.committed_points()
     for role in ROLES:
-        row = [blinder for (name, _), blinder in sorted(blinders.items()) if name == role]
+        columns = [column for column in committed if column.startswith(role)]
+        row = [blinders[column] for column in columns]
         points = commit_vector(statement.srs, statement.circuit.n, getattr(lots, role), row)
-        if any(point != encode_g1(committed[f"{role}[{s}]"]) for s, point in enumerate(points)):
+        if any(point != encode_g1(committed[column]) for column, point in zip(columns, points, strict=True)):
             raise InputError(
                 f"the openings of {role} do not belong to this book",
                 field="opening",

@@ -122,25 +122,24 @@ def public_values(circuit: Circuit, beta: int, rho: int) -> dict[str, list[int]]
     ``sigma/n`` and ``rho^J``: constants.
     """
     n, combination = circuit.n, circuit.combine(rho)
-    values = {f"U {column_name(*key)}": rows for key, rows in combination.rows().items()}
+    values = {f"U {column}": rows for column, rows in combination.rows().items()}
     values["w"] = [pow(beta + i, -1, r) for i in range(n)]
     values["sigma/n"] = [combination.sigma * pow(n, -1, r) % r] * n
     values["rho^J"] = [pow(rho, len(circuit.equations), r)] * n
-    for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
-        for s in range(count):
-            values[f"sel {role}[{s}]"] = circuit.selector(role, s)
+    for column in circuit.listed_rows:
+        values[f"sel {column}"] = circuit.selector(column)
     return values
 
 
 def prove_reference(
-    statement: Statement, witness: Witness, blinders: Mapping[tuple[str, int], int], draw: Callable[[], int]
+    statement: Statement, witness: Witness, blinders: Mapping[str, int], draw: Callable[[], int]
 ) -> Proof:
     """The five messages, as ``prover.argument.prove_argument`` gives them.
 
     Args:
         statement: what to prove.
         witness: satisfies the statement's circuit.
-        blinders: b of each committed column, (role, segment) -> the sum of its parts' blinders.
+        blinders: b of each committed column, by name: the sum of its parts' blinders.
         draw: uniform field elements, called in the order of the last line of section 4.
 
     Raises:
@@ -152,7 +151,7 @@ def prove_reference(
     transcript = MarginTranscript(statement)
     tau_powers = decode_powers(statement.srs, n + 2 + circuit.shape.pieces)
     on_H: dict[str, FieldVector] = {
-        column_name(*key): F([int(x) % r for x in rows]) for key, rows in witness.columns(circuit).items()
+        name: F([int(x) % r for x in rows]) for name, rows in witness.columns(circuit).items()
     }
     column: dict[str, Poly] = {}
 
@@ -164,8 +163,8 @@ def prove_reference(
         return commit_polynomial(column[name], tau_powers)
 
     # 0. C = sum_i v_i [L_i(tau)]_1 + b [Z_H(tau)]_1: committed before
-    for (role, s), b in blinders.items():
-        blinded(f"{role}[{s}]", b)
+    for name, b in blinders.items():
+        blinded(name, b)
 
     # 1. every f_c with two blinders, mu_i = #{cells of all f_c equal to i} with one; A with two, B and C with one each
     f = [f"f[{c}]" for c in range(circuit.digit_columns)]
@@ -245,11 +244,6 @@ def prove_reference(
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
-
-
-def column_name(kind: str, index: int) -> str:
-    """The protocol's name of a column of ``Witness.columns`` and ``Combination.rows``."""
-    return kind if kind in "ABC" else f"{'f' if kind == 'digits' else kind}[{index}]"
 
 
 def equation_columns(circuit: Circuit) -> list[str]:

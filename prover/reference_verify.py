@@ -77,8 +77,7 @@ def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
     y = transcript.round5(proof.message5)
 
     commitment = {name: Linear(0, {name: 1}) for name in points}
-    sent = {f"f[{c}]": value for c, value in enumerate(proof.message4.f)}
-    sent |= dict(zip("A", proof.message4.A, strict=False))
+    sent = proof.message4.at_zeta()
     phi_value = proof.message4.phi_shifted
 
     # D = T Z_H(zeta) - (right side)

@@ -244,7 +244,7 @@ class Made:
 
     statement: Statement
     witness: Witness
-    blinders: dict[tuple[str, int], int]
+    blinders: dict[str, int]
     proof: bytes
 
     @property
@@ -253,7 +253,7 @@ class Made:
         return self.statement.circuit
 
 
-def _prove(statement: Statement, witness: Witness, blinders: dict[tuple[str, int], int], seed: str) -> bytes:
+def _prove(statement: Statement, witness: Witness, blinders: dict[str, int], seed: str) -> bytes:
     from zkmargin.prover.argument import prove_argument
     from zkmargin.verifier.proof import encode_proof
 
@@ -320,13 +320,14 @@ def make_all() -> dict[str, bytes]:
     for golden in GOLDEN:
         snapshot, books = _book_snapshots()[golden.name]
         n = snapshot.layout.domain_size
-        blinders: dict[tuple[str, int], int] = {}
+        blinders: dict[str, int] = {}
         commitments = []
         for i, lots in enumerate(books):
             rows = _parts(snapshot, lots, n, golden.name, f"venue {i}")
             for part, row in rows:
                 for s, blinder in enumerate(row):
-                    blinders[part.role, s] = (blinders.get((part.role, s), 0) + blinder) % r
+                    column = f"{part.role}[{s}]"
+                    blinders[column] = (blinders.get(column, 0) + blinder) % r
             commitments.append(
                 Commitment(srs=embedded().digest.hex(), domain_size=n, parts=tuple(part for part, _ in rows))
             )
@@ -363,7 +364,7 @@ def _make_gates() -> dict[str, bytes]:
         domain_size=circuit.n,
         parts=tuple(sorted((part for part, _ in rows), key=CommitmentPart.canonical)),
     )
-    blinders = {(part.role, s): b for part, row in rows for s, b in enumerate(row)}
+    blinders = {f"{part.role}[{s}]": b for part, row in rows for s, b in enumerate(row)}
     statement = Statement(embedded(), bytes(range(32)), circuit, Claim(), commitment.parts, b"gates")
     witness = assign(circuit, GATES_BOOK.positions, GATES_BOOK.collateral)
     return {

@@ -417,7 +417,7 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
     short = -claim_value(circuit, witness)
     low, *_ = circuit.digit_cells[circuit.equations[-1].slack or 0]
     column, row, _ = low
-    cells = {f"digits[{column}]": {row: -short}}
+    cells = {f"f[{column}]": {row: -short}}
     yield bad(
         "a slack below 0: its lowest digit is negative in the field",
         "FalseClaim",
@@ -447,10 +447,10 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
 
     yield bad("helpers: two rows wrong that cancel", "Lookup", honest, lab.cheat(honest, helper))
     for at in (circuit.position_count, n - 1):
-        rows = [int(x) for x in case.witness.columns(circuit)["positions", 0]]
+        rows = [int(x) for x in case.witness.columns(circuit)["positions[0]"]]
         rows[at] = 1
         hidden = with_rows(honest, rows)
-        cells = {"digits[0]": {at: 1}} if circuit.position_digits else {}
+        cells = {"f[0]": {at: 1}} if circuit.position_digits else {}
 
         def counted(rounds: Any, name: Any, values: Any, cells: Any = cells) -> Any:
             values = lab.swap(cells)(rounds, name, values)
@@ -496,7 +496,7 @@ def _upper_case(case: Made, honest: Any) -> Case:
     again = part.model_construct(**{**dict(part), "points": tuple(point.upper() for point in part.points)})
     statement = replace(case.statement, parts=tuple(sorted((*case.statement.parts, again), key=type(part).canonical)))
     twice = tuple(2 * x for x in case.witness.collateral)
-    blinders = {key: b * (2 if key[0] == "collateral" else 1) % r for key, b in case.blinders.items()}
+    blinders = {key: b * (2 if key.startswith("collateral") else 1) % r for key, b in case.blinders.items()}
     positions = case.witness.positions
     double = replace(honest, statement=statement, witness=assign(case.circuit, positions, twice), blinders=blinders)
     documents = [{"format": "zkmargin/commitment/v1", "srs": embedded().digest.hex(), "domain_size": case.circuit.n}]
@@ -530,7 +530,7 @@ def recommitted(given: Any, witness: Any) -> Any:
     """The case with honest commitments to another witness's book, under the same names and blinders."""
     parts = []
     for part in given.statement.parts:
-        blinders = [given.blinders[part.role, s] for s in range(len(part.points))]
+        blinders = [given.blinders[f"{part.role}[{s}]"] for s in range(len(part.points))]
         points = commit_vector(embedded(), given.circuit.n, getattr(witness, part.role), blinders)
         parts.append(part.model_copy(update={"points": tuple(point.hex() for point in points)}))
     parts.sort(key=lambda part: part.canonical())
@@ -541,7 +541,7 @@ def with_rows(given: Any, rows: list[int]) -> Any:
     """The case with the positions' first segment committed row by row, unlisted rows included."""
     from zkmargin.crypto.commitment import commit_values
 
-    point = encode_g1(commit_values(embedded(), Domain.of(given.circuit.n), rows, given.blinders["positions", 0])).hex()
+    point = encode_g1(commit_values(embedded(), Domain.of(given.circuit.n), rows, given.blinders["positions[0]"])).hex()
     parts = [
         part if part.role != "positions" else part.model_copy(update={"points": (point, *part.points[1:])})
         for part in given.statement.parts

@@ -117,7 +117,7 @@ class Case:
 
     statement: Statement
     witness: Witness
-    blinders: dict[tuple[str, int], int]
+    blinders: dict[str, int]
 
     @property
     def circuit(self) -> Circuit:
@@ -135,10 +135,10 @@ def state(
     """The statement that commits to a witness's book (true or not), with everything else fixed."""
     srs = srs or embedded()
     draw, parts = draws(seed), []
-    blinders: dict[tuple[str, int], int] = {}
+    blinders: dict[str, int] = {}
     for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
         drawn = [draw() for _ in range(count)]
-        blinders |= {(role, s): b for s, b in enumerate(drawn)}
+        blinders |= {f"{role}[{s}]": b for s, b in enumerate(drawn)}
         parts.append(part(role, commit_vector(srs, commit_n or circuit.n, getattr(witness, role), drawn)))
     statement = Statement(
         srs, bytes(range(32)), circuit, Claim(), tuple(sorted(parts, key=CommitmentPart.canonical)), context
@@ -178,7 +178,7 @@ def with_blinders(given: Any, blinders: Any) -> Any:
     """The case with other blinders for its commitments, and a statement to match."""
     parts = []
     for role in ("positions", "collateral"):
-        row = [b for (name, _), b in sorted(blinders.items()) if name == role]
+        row = [b for column, b in blinders.items() if column.startswith(role)]
         parts.append(part(role, commit_vector(given.statement.srs, given.circuit.n, getattr(given.witness, role), row)))
     statement = replace(given.statement, parts=tuple(sorted(parts, key=CommitmentPart.canonical)))
     return Case(statement, given.witness, blinders)

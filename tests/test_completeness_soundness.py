@@ -328,7 +328,7 @@ def test_each_bit_of_the_context_and_snapshot_digest_is_bound(lab: Any) -> None:
 def test_another_commitment_is_rejected(lab: Any, sample: Any) -> None:
     given, data = sample
     positions, collateral = sorted(given.statement.parts, key=lambda p: p.role, reverse=True)
-    other_blinder = lab.with_blinders(given, {**given.blinders, ("positions", 0): 1}).statement
+    other_blinder = lab.with_blinders(given, {**given.blinders, "positions[0]": 1}).statement
     other_book = lab.state(given.circuit, replace(given.witness, collateral=(41, 3))).statement
     changes = [
         other_blinder.parts,

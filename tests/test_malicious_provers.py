@@ -77,7 +77,7 @@ def test_the_prover_with_checks_refuses_what_the_other_one_sends(lab: Any) -> No
 
 
 def columns_of(circuit: Any) -> Iterator[Any]:
-    yield from (f"digits[{c}]" for c in range(circuit.digit_columns))
+    yield from (f"f[{c}]" for c in range(circuit.digit_columns))
     yield "mu"
     yield from "ABC" if circuit.gates else ""
     yield from (f"h[{g}]" for g in range(len(circuit.lookup_groups)))
@@ -173,7 +173,7 @@ def cells(changes: Any) -> Any:
     """A tamper from ((column, row, weight), value) pairs."""
     by_column: dict[Any, Any] = {}
     for (column, row, _), value in changes:
-        by_column.setdefault(f"digits[{column}]", {})[row] = value
+        by_column.setdefault(f"f[{column}]", {})[row] = value
     return by_column
 
 
@@ -203,7 +203,7 @@ def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(lab:
     column, row, _ = given.circuit.digit_cells[-1][0]
 
     def tamper(_rounds: Any, name: Any, values: Any) -> Any:
-        if name == f"digits[{column}]":
+        if name == f"f[{column}]":
             values[row] = -short
         if name == "mu":
             if tries == "one more":
@@ -221,7 +221,7 @@ def test_all_cells_equal_is_no_permutation_of_the_table(lab: Any) -> None:
     n = given.circuit.n
 
     def tamper(_rounds: Any, name: Any, values: Any) -> Any:
-        return [5] * n if name == "digits[0]" else values
+        return [5] * n if name == "f[0]" else values
 
     assert not accepted(lab, given, tamper)
 
@@ -304,7 +304,7 @@ def test_digits_that_match_their_position_only_in_the_sum_over_rows_are_rejected
 def commit_rows(given: Any, role: Any, rows: Any) -> Any:
     """The case with other committed rows for a role's first segment, dishonestly made."""
     srs, n = given.statement.srs, given.circuit.n
-    blinder = given.blinders[role, 0]
+    blinder = given.blinders[f"{role}[0]"]
     point = encode_g1(commit_values(srs, given.circuit.domain, rows, blinder))
     assert len(rows) == n
     parts = tuple(
@@ -316,13 +316,13 @@ def commit_rows(given: Any, role: Any, rows: Any) -> Any:
 
 def hidden(lab: Any, given: Any, role: Any, row: Any, lots: Any, shape: Any) -> Any:
     """A prover whose committed vector holds ``lots`` in a row, with digits to match where there are any."""
-    rows = [int(x) for x in given.witness.columns(given.circuit)[role, 0]]
+    rows = [int(x) for x in given.witness.columns(given.circuit)[f"{role}[0]"]]
     rows[row] = lots
     case = commit_rows(given, role, rows)
     module = lab.unchecked()
     changes = {}
     if role == "positions" and shape != "attested":
-        changes["digits[0]" if lots > 0 else f"digits[{given.circuit.position_digits}]"] = {row: abs(lots)}
+        changes["f[0]" if lots > 0 else f"f[{given.circuit.position_digits}]"] = {row: abs(lots)}
 
     def counted(rounds: Any, name: Any, values: Any) -> Any:
         values = lab.swap(changes)(rounds, name, values)
@@ -335,7 +335,7 @@ def hidden(lab: Any, given: Any, role: Any, row: Any, lots: Any, shape: Any) -> 
 
     class Columns(Witness):
         def columns(self, circuit: Any) -> Any:
-            return {**super().columns(circuit), (role, 0): np.array(rows, dtype=np.int64)}
+            return {**super().columns(circuit), f"{role}[0]": np.array(rows, dtype=np.int64)}
 
     w = given.witness
     witness = Columns(w.positions, w.long, w.short, w.collateral, w.bounded, w.gates)
@@ -385,7 +385,7 @@ def test_a_position_that_is_negative_in_the_field_only_is_rejected(lab: Any) -> 
     book = replace(w, positions=(*w.positions[:2], -1, *w.positions[3:]))
     case = lab.state(given.circuit, book)
     assert not accepted(lab, case)
-    assert not accepted(lab, case, lab.swap({"digits[0]": {2: r - 1}}))
+    assert not accepted(lab, case, lab.swap({"f[0]": {2: r - 1}}))
 
 
 def test_products_and_equations_that_wrap_around_cannot_be_built() -> None:
@@ -409,7 +409,7 @@ def test_a_value_at_its_widest_and_one_beyond(lab: Any) -> None:
     w = assign(circuit, [], [0])
     beyond = lab.state(circuit, replace(w, collateral=(256,), bounded=(0, 512)))
     column, row, _ = circuit.digit_cells[0][1]
-    assert not accepted(lab, beyond, lab.swap({f"digits[{column}]": {row: 16}}))
+    assert not accepted(lab, beyond, lab.swap({f"f[{column}]": {row: 16}}))
     assert not accepted(lab, beyond)
 
 
@@ -509,9 +509,7 @@ def test_every_book_of_a_toy_circuit_is_accepted_exactly_if_its_claim_is_true(la
             if true < 0:
                 column, row, _ = circuit.digit_cells[slack][0]
                 top = circuit.digit_cells[slack][1]
-                verdicts.add(
-                    accepted(lab, case, lab.swap({f"digits[{column}]": {row: true}, f"digits[{top[0]}]": {top[1]: 0}}))
-                )
+                verdicts.add(accepted(lab, case, lab.swap({f"f[{column}]": {row: true}, f"f[{top[0]}]": {top[1]: 0}})))
             assert verdicts == {true >= 0}, (q, c)
 
 

@@ -85,7 +85,7 @@ def gated(n: int, slots: int) -> tuple[Circuit, list[int], list[int]]:
 class Case:
     statement: Statement
     witness: Witness
-    blinders: dict[tuple[str, int], int]
+    blinders: dict[str, int]
     seed: str
 
 
@@ -103,13 +103,14 @@ def case(build: Build, n: int, slots: int) -> Case:
         "custody": ("collateral", collateral, circuit.collateral_segments),
     }
     parts: list[CommitmentPart] = []
-    blinders: dict[tuple[str, int], int] = {}
+    blinders: dict[str, int] = {}
     for alias, (role, vector, segments) in vectors.items():
         own = [draw() for _ in range(segments)]
         points = tuple(point.hex() for point in commit_vector(embedded(), n, vector, own))
         parts.append(CommitmentPart(role=role, alias=alias, slot_map="00" * 32, points=points, bits=16))
         for s, b in enumerate(own):
-            blinders[role, s] = (blinders.get((role, s), 0) + b) % r
+            column = f"{role}[{s}]"
+            blinders[column] = (blinders.get(column, 0) + b) % r
     claim = Claim(num=1, den=1, requirement="initial")
     statement = Statement(
         srs=embedded(),

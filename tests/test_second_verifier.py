@@ -240,7 +240,7 @@ def test_product_gates(second: ModuleType, lab: ModuleType, gates: int, range_pr
 
 
 @pytest.mark.parametrize(
-    ("column", "row"), [("digits[0]", 2), ("digits[3]", 1), ("mu", 0), ("A", 1), ("C", 0), ("h[0]", 3), ("phi", 1)]
+    ("column", "row"), [("f[0]", 2), ("f[3]", 1), ("mu", 0), ("A", 1), ("C", 0), ("h[0]", 3), ("phi", 1)]
 )
 def test_a_prover_that_checks_nothing_convinces_neither(
     second: ModuleType, lab: ModuleType, column: str, row: int

@@ -23,14 +23,14 @@ import zkmargin.verifier.transcript
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.crypto.commitment import blind
 from zkmargin.crypto.domain import divide_by_linear
-from zkmargin.crypto.field import inverse, powers, r
+from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.formats import VerificationError, keccak256
 from zkmargin.verifier import Statement, verify
-from zkmargin.verifier.argument import Challenges, linearise
+from zkmargin.verifier.argument import Challenges, linearise, public_values
 from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.proof import HEADER_BYTES, Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
 from zkmargin.verifier.transcript import MarginTranscript
@@ -61,34 +61,34 @@ def silent(*labels: Any) -> Any:
 class MuAfterBeta(MarginTranscript):
     def round1(self, message: Any) -> Any:
         self._mu = message.mu
-        self._points("f", *message.f)
-        self._points("gates", *message.gates)
+        self._bytes.append("f", b"".join(message.f))
+        self._bytes.append("gates", b"".join(message.gates))
         return self._bytes.challenge("beta"), self._bytes.challenge("rho")
 
     def round2(self, message: Any) -> Any:
-        self._points("mu", self._mu)
+        self._bytes.append("mu", self._mu)
         return super().round2(message)
 
 
 class HelpersAfterChi(MarginTranscript):
     def round2(self, message: Any) -> Any:
         self._h = message.h
-        self._points("phi", message.phi)
+        self._bytes.append("phi", message.phi)
         return self._bytes.challenge("chi")
 
     def round3(self, message: Any) -> Any:
-        self._points("h", *self._h)
+        self._bytes.append("h", b"".join(self._h))
         return super().round3(message)
 
 
 class RunningSumAfterChi(MarginTranscript):
     def round2(self, message: Any) -> Any:
         self._phi = message.phi
-        self._points("h", *message.h)
+        self._bytes.append("h", b"".join(message.h))
         return self._bytes.challenge("chi")
 
     def round3(self, message: Any) -> Any:
-        self._points("phi", self._phi)
+        self._bytes.append("phi", self._phi)
         return super().round3(message)
 
 
@@ -172,11 +172,8 @@ class Forger:
 
     def combined(self, values: Any, v: Any) -> Any:
         """D + sum v^(c+1) (f_c - sent) as one polynomial; v = 0 leaves D."""
-        D = linearise(self.circuit, self.x, values)
-        opened = [*((f"f[{c}]", value) for c, value in enumerate(values.f)), *(("A", value) for value in values.A)]
-        for weight, (name, value) in zip(powers(v, len(opened) + 1)[1:], opened, strict=True):
-            D.add(name, weight)
-            D.constant -= weight * value
+        D = linearise(self.circuit, self.x, values, public_values(self.circuit, self.x))
+        D.open_to(values.at_zeta(), v)
         size = max(len(p) for p in self.p.values())
         total = [D.constant] + [0] * (size - 1)
         for name, coefficient in D.coefficients.items():
@@ -216,9 +213,9 @@ class Forger:
 def book_polynomials(given: Any) -> Iterator[Any]:
     """The committed columns as polynomials: their maker knows the blinders."""
     columns = given.witness.columns(given.circuit)
-    for (role, s), blinder in given.blinders.items():
-        coefficients = given.circuit.domain.intt([int(x) % r for x in columns[role, s]])
-        yield f"{role}[{s}]", blind(coefficients, [blinder], given.circuit.n)
+    for column, blinder in given.blinders.items():
+        coefficients = given.circuit.domain.intt([int(x) % r for x in columns[column]])
+        yield column, blind(coefficients, [blinder], given.circuit.n)
 
 
 def encode(given: Any, proof: Any) -> Any:
@@ -388,7 +385,7 @@ def products(given: Any, beta: Any) -> Any:
     columns = given.witness.columns(given.circuit)
     result = [1] * given.circuit.n
     for c in given.circuit.lookup_groups[0]:
-        result = [p * (beta + int(x)) % r for p, x in zip(result, columns["digits", c], strict=True)]
+        result = [p * (beta + int(x)) % r for p, x in zip(result, columns[f"f[{c}]"], strict=True)]
     return result
 
 
@@ -404,7 +401,7 @@ def missing(given: Any, x: Any, short: Any) -> Any:
 def mu_after_beta(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
     """The slack's digit is -short; a multiplicity that is no integer pays for it."""
     column, row, _ = given.circuit.digit_cells[-1][0]
-    digit = {f"digits[{column}]": {row: -short}}
+    digit = {f"f[{column}]": {row: -short}}
 
     def tamper(payment: Any) -> Any:
         def change(_rounds: Any, name: Any, values: Any) -> Any:
@@ -775,7 +772,7 @@ def forced(monkeypatch: Any, label: Any, value: Any) -> None:
             return bytes(32) if data[-1] == 0 else value.to_bytes(32, "big")
         return keccak256(data)
 
-    monkeypatch.setattr("crypto.transcript.keccak256", stub)
+    monkeypatch.setattr("zkmargin.crypto.transcript.keccak256", stub)
 
 
 @pytest.mark.parametrize("label", ["beta", "rho", "chi", "zeta", "v", "y"])

@@ -18,7 +18,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier import Accepted, Commitment, CommitmentPart, Statement, verify, verify_batch
-from zkmargin.verifier.argument import Challenges, Linear, Opening, linearise, reduce_to_opening, replay
+from zkmargin.verifier.argument import Challenges, Linear, Opening, linearise, public_values, reduce_to_opening, replay
 from zkmargin.verifier.commitments import gather, sum_points
 from zkmargin.verifier.proof import (
     HEADER_BYTES,
@@ -102,7 +102,7 @@ def test_the_header_is_read_strictly(sample: Any) -> None:
 def test_every_scalar_that_is_not_canonical_is_named(cases: Any, name: str) -> None:
     statement, data = cases[name]
     m4 = decoded(statement, data).message4
-    names = ["f(zeta)"] * len(m4.f) + ["phi(omega zeta)"] + ["A(zeta)"] * len(m4.A)
+    names = [f"f[{c}](zeta)" for c in range(len(m4.f))] + ["phi(omega zeta)"] + ["A(zeta)"] * len(m4.A)
     start = len(data) - 96 - 32 * len(names)
     for i, label in enumerate(names):
         bad = data[: start + 32 * i] + b"\xff" * 32 + data[start + 32 * (i + 1) :]
@@ -158,7 +158,8 @@ def test_18_every_polynomial_is_opened_once_at_a_point(cases: Any, name: str, mo
     statement, data = cases[name]
     proof, added = decoded(statement, data), []
     real = Linear.add
-    base = linearise(statement.circuit, replay(statement, proof)[0], proof.message4)
+    x, _ = replay(statement, proof)
+    base = linearise(statement.circuit, x, proof.message4, public_values(statement.circuit, x))
     opened_to_zero = set(base.coefficients)
 
     def spy(self: Linear, element: str, coefficient: int) -> None:

@@ -57,24 +57,24 @@ def test_the_columns_hold_the_witness_in_digits(lab: Any, shape: Any) -> None:
     n, columns = circuit.n, witness.columns(circuit)
 
     def slots(role: Any, count: Any) -> Any:
-        rows = [int(columns[role, i // (n - 1)][i % (n - 1)]) for i in range(count)]
+        rows = [int(columns[f"{role}[{i // (n - 1)}]"][i % (n - 1)]) for i in range(count)]
         used = sum(1 for x in rows if x)
-        assert used == sum(int(x) != 0 for (name, _), column in columns.items() if name == role for x in column)
+        assert used == sum(int(x) != 0 for name, column in columns.items() if name.startswith(role) for x in column)
         return tuple(rows)
 
     assert slots("positions", circuit.position_count) == witness.positions
     assert slots("collateral", circuit.collateral_count) == witness.collateral
     for v, x in enumerate(witness.bounded):
-        assert sum(int(columns["digits", c][row]) * power for c, row, power in circuit.digit_cells[v]) == x
+        assert sum(int(columns[f"f[{c}]"][row]) * power for c, row, power in circuit.digit_cells[v]) == x
     for side, values in enumerate((witness.long, witness.short) if circuit.position_digits else ()):
         for i, x in enumerate(values):
             first = (2 * (i // (n - 1)) + side) * circuit.position_digits
-            digits = [int(columns["digits", first + d][i % (n - 1)]) for d in range(circuit.position_digits)]
+            digits = [int(columns[f"f[{first + d}]"][i % (n - 1)]) for d in range(circuit.position_digits)]
             assert sum(digit * n**d for d, digit in enumerate(digits)) == x
-    assert all(0 <= int(x) < n for (name, _), column in columns.items() if name == "digits" for x in column)
+    assert all(0 <= int(x) < n for name, column in columns.items() if name.startswith("f[") for x in column)
     assert all(len(column) == n for column in columns.values())
     for i, kind in enumerate("ABC" if circuit.gates else ""):
-        assert columns[kind, 0][: len(circuit.gates)] == [gate[i] % r for gate in witness.gates]
+        assert columns[kind][: len(circuit.gates)] == [gate[i] % r for gate in witness.gates]
 
 
 # --- what assign refuses ------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class Bench:
         assert next(source, None) is None
         values = {name: x for name, x in self.values.items() if name not in {"W", "W'"}}
         m4 = proof.message4
-        values |= {f"digits[{c}](zeta)": x for c, x in enumerate(m4.f)}
+        values |= {f"f[{c}](zeta)": x for c, x in enumerate(m4.f)}
         values |= {"phi(omega zeta)": m4.phi_shifted}
         return values | dict(zip(["A(zeta)"], m4.A, strict=False))
 
@@ -172,7 +172,7 @@ def test_each_number_is_masked_by_its_own_blinders(lab: Any, name: Any) -> None:
         return rank_of([[J[i][j] for j in columns] for i in rows])
 
     for c in range(b.given.circuit.shape.digits):
-        pair = [f"digits[{c}]", f"digits[{c}](zeta)"]
+        pair = [f"f[{c}]", f"f[{c}](zeta)"]
         assert rank(pair, [f"f[{c}] b0", f"f[{c}] b1"]) == 2
         assert rank(pair, [x for x in names if not x.startswith(f"f[{c}] ")]) == 0
     assert rank(["mu"], ["mu"]) == 1
@@ -285,7 +285,7 @@ def test_blinders_are_drawn_in_the_order_of_the_protocol(lab: Any) -> None:
     b = bench(lab, "gates")
     names = b.blinder_names
     base = b.revealed([0] * len(names))
-    own = {"f": "digits", "mu": "mu", "A": "A", "B": "B", "C": "C", "h": "h", "phi": "phi", "t": "T"}
+    own = {"f": "f", "mu": "mu", "A": "A", "B": "B", "C": "C", "h": "h", "phi": "phi", "t": "T"}
     for j, name in enumerate(names):
         moved = b.revealed([int(i == j) for i in range(len(names))])
         changed = {number for number in base if moved[number] != base[number]}

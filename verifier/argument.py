@@ -12,13 +12,15 @@ must open to 0 at zeta.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
 from py_arkworks_bls12381 import G1Point
 
-from zkmargin.circuits.circuit import Circuit, listed
-from zkmargin.crypto.field import dot, inverse, powers, r
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.system import Column
+from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.crypto.group import decode_g1
 from zkmargin.crypto.scalars import ZERO, Vector, lagrange_at, shifted_table, sum_of_fractions
 from zkmargin.formats.errors import ProofFormatError
@@ -50,6 +52,12 @@ class Linear:
         """Add ``coefficient`` times a commitment."""
         self.coefficients[name] = (self.coefficients.get(name, 0) + coefficient) % r
 
+    def open_to(self, values: Mapping[str, int], v: int) -> None:
+        """Add sum_c v^(c+1) (column c - its value): to be opened to 0 with the rest."""
+        for weight, (name, value) in zip(powers(v, len(values) + 1)[1:], values.items(), strict=True):
+            self.add(name, weight)
+            self.constant -= weight * value
+
 
 #: A sum of scalars times points that nobody has added up yet.
 Terms = tuple[tuple[G1Point, int], ...]
@@ -79,36 +87,59 @@ def replay(statement: Statement, proof: Proof) -> tuple[Challenges, bytes]:
     return Challenges(beta, rho, chi, zeta, v, y), transcript.statement_digest
 
 
-def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
-    """D: the identity at zeta with the sent values put in."""
-    n, domain = circuit.n, circuit.domain
-    J, groups = len(circuit.equations), circuit.lookup_groups
-    basis = lagrange_at(domain, x.zeta)
-    Z = domain.vanishing_at(x.zeta)
+@dataclass(frozen=True)
+class PublicValues:
+    """The public polynomials at zeta. Whoever gets them in another way gives them to the same ``linearise``.
+
+    Attributes:
+        U: for each column that the equations read, the value of its combined coefficient U_column.
+        w: w(zeta), where w(omega^i) = 1/(beta + i).
+        selectors: sel_p,s and sel_c,s, by committed column.
+        sigma: right side of the combined equation; the only one that is no value at zeta.
+    """
+
+    U: Mapping[Column, int]
+    w: int
+    selectors: Mapping[Column, int]
+    sigma: int
+
+
+def public_values(circuit: Circuit, x: Challenges) -> PublicValues:
+    """The public polynomials at zeta, from the circuit."""
+    basis = lagrange_at(circuit.domain, x.zeta)
     combination = circuit.combine(x.rho)
-    U = combination.at(basis)
-    w = int(sum_of_fractions(basis, shifted_table(x.beta, n)))  # w(omega^i) = 1 / (beta + i)
-    lookup = pow(x.rho, J, r)
-    f = values.f
+    return PublicValues(
+        U=combination.at(basis),
+        w=int(sum_of_fractions(basis, shifted_table(x.beta, circuit.n))),
+        selectors={column: _selector_at(basis, rows) for column, rows in circuit.listed_rows.items()},
+        sigma=combination.sigma,
+    )
+
+
+def linearise(circuit: Circuit, x: Challenges, values: Message4, public: PublicValues) -> Linear:
+    """D: the identity at zeta with the sent values and the public values put in."""
+    n, Z = circuit.n, circuit.domain.vanishing_at(x.zeta)
+    lookup = pow(x.rho, len(circuit.equations), r)
+    f, sent = values.f, values.at_zeta()
     D = Linear()
 
     # T Z_H - phi(omega X) + phi(X) - sigma/n
     for i, zeta_in in enumerate(powers(pow(x.zeta, n, r), circuit.shape.pieces)):
         D.add(f"T[{i}]", Z * zeta_in)
     D.add("phi", 1)
-    D.constant -= values.phi_shifted + combination.sigma * inverse(n)
+    D.constant -= values.phi_shifted + public.sigma * inverse(n)
 
     # + total(X), the lookup sum included
-    for s, u in enumerate(U.positions):
-        D.add(f"positions[{s}]", u)
-    for s, u in enumerate(U.collateral):
-        D.add(f"collateral[{s}]", u)
-    D.constant += dot(f, U.digits)
-    D.add("mu", -lookup * w)
+    for column, u in public.U.items():
+        if column in sent:
+            D.constant += sent[column] * u
+        else:
+            D.add(column, u)
+    D.add("mu", -lookup * public.w)
 
     # - the row identities, by powers of chi that are all different
     chi = 1
-    for g, columns in enumerate(groups):
+    for g, columns in enumerate(circuit.lookup_groups):
         chi = chi * x.chi % r
         factors = [(x.beta + f[c]) % r for c in columns]
         D.add(f"h[{g}]", lookup - chi * prod(factors))
@@ -120,19 +151,13 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4) -> Linear:
             long, short = (f[(2 * s + side) * digits : (2 * s + side + 1) * digits] for side in (0, 1))
             D.add(f"positions[{s}]", -chi)
             D.constant += chi * sum((p - m) * n**d for d, (p, m) in enumerate(zip(long, short, strict=True)))
-    for role, count, slots in (
-        ("positions", circuit.position_segments, circuit.position_count),
-        ("collateral", circuit.collateral_segments, circuit.collateral_count),
-    ):
-        for s in range(count):
-            chi = chi * x.chi % r
-            D.add(f"{role}[{s}]", -chi * _selector_at(basis, listed(slots, n, s)))
-    if circuit.gates:
-        (A,) = values.A
+    for column in circuit.listed_rows:
         chi = chi * x.chi % r
-        D.constant += A * U.A
-        D.add("B", U.B - chi * A)
-        D.add("C", U.C + chi)
+        D.add(column, -chi * public.selectors[column])
+    if circuit.gates:
+        chi = chi * x.chi % r
+        D.add("B", -chi * sent["A"])
+        D.add("C", chi)
     return D
 
 
@@ -157,13 +182,10 @@ def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
             raise ProofFormatError(f"{name}: {error}") from None
     circuit, values = statement.circuit, proof.message4
     x, statement_digest = replay(statement, proof)
-    F = linearise(circuit, x, values)
+    F = linearise(circuit, x, values, public_values(circuit, x))
 
     # W opens D to 0 and each f_c (and A) to its value at zeta, batched by powers of v
-    opened = [(f"f[{c}]", value) for c, value in enumerate(values.f)] + [("A", value) for value in values.A]
-    for v, (name, value) in zip(powers(x.v, len(opened) + 1)[1:], opened, strict=True):
-        F.add(name, v)
-        F.constant -= v * value
+    F.open_to(values.at_zeta(), x.v)
     # W' opens phi at omega zeta
     F.add("phi", x.y)
     F.constant -= x.y * values.phi_shifted

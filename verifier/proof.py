@@ -7,12 +7,13 @@ the verifier. How many elements a message has comes from the circuit's ``Shape``
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import chain
 
 from zkmargin.circuits.circuit import Shape
-from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar
-from zkmargin.crypto.group import G1_BYTES
 from zkmargin.formats.errors import ProofFormatError
+from zkmargin.verifier.messages import POINT, SCALAR, Message, Point, element
 
 MAGIC = b"zkmargin"
 VERSION = 1
@@ -21,48 +22,54 @@ KIND_SINGLE = 1
 #: magic, version (2 bytes, big-endian), curve, kind, SRS digest
 HEADER_BYTES = len(MAGIC) + 4 + 32
 
-Point = bytes
+
+def _digits(shape: Shape) -> int:
+    return shape.digits
 
 
 @dataclass(frozen=True)
-class Message1:
+class Message1(Message):
     """Digit columns f_c, lookup multiplicities mu, gate wires (A, B, C) or nothing."""
 
-    f: tuple[Point, ...]
-    mu: Point
-    gates: tuple[Point, ...]
+    f: tuple[Point, ...] = field(metadata=element("f", POINT, "f[{}]", _digits))
+    mu: Point = field(metadata=element("mu", POINT))
+    gates: tuple[Point, ...] = field(metadata=element("gates", POINT, ("A", "B", "C"), lambda shape: 3 * shape.gates))
 
 
 @dataclass(frozen=True)
-class Message2:
+class Message2(Message):
     """Lookup helpers h_g and the running sum phi."""
 
-    h: tuple[Point, ...]
-    phi: Point
+    h: tuple[Point, ...] = field(metadata=element("h", POINT, "h[{}]", lambda shape: shape.helpers))
+    phi: Point = field(metadata=element("phi", POINT))
 
 
 @dataclass(frozen=True)
-class Message3:
+class Message3(Message):
     """The quotient T in pieces."""
 
-    T: tuple[Point, ...]
+    T: tuple[Point, ...] = field(metadata=element("T", POINT, "T[{}]", lambda shape: shape.pieces))
 
 
 @dataclass(frozen=True)
-class Message4:
+class Message4(Message):
     """f_c(zeta), phi(omega zeta), and A(zeta) or nothing."""
 
-    f: tuple[int, ...]
-    phi_shifted: int
-    A: tuple[int, ...]
+    f: tuple[int, ...] = field(metadata=element("f(zeta)", SCALAR, "f[{}](zeta)", _digits))
+    phi_shifted: int = field(metadata=element("phi(omega zeta)", SCALAR))
+    A: tuple[int, ...] = field(metadata=element("A(zeta)", SCALAR, ("A(zeta)",), lambda shape: int(shape.gates)))
+
+    def at_zeta(self) -> dict[str, int]:
+        """The values at zeta by the names of their columns, in the order of the powers of v (message 5)."""
+        return {name.removesuffix("(zeta)"): x for name, x in self.named(SCALAR) if name.endswith("(zeta)")}
 
 
 @dataclass(frozen=True)
-class Message5:
+class Message5(Message):
     """The openings W at zeta and W' at omega zeta."""
 
-    W: Point
-    W_shifted: Point
+    W: Point = field(metadata=element("W", POINT))
+    W_shifted: Point = field(metadata=element("W'", POINT))
 
 
 @dataclass(frozen=True)
@@ -75,31 +82,30 @@ class Proof:
     message4: Message4
     message5: Message5
 
+    def messages(self) -> tuple[Message, ...]:
+        """The messages, in the order of rounds and of bytes."""
+        return self.message1, self.message2, self.message3, self.message4, self.message5
+
     def points(self) -> Iterator[tuple[str, Point]]:
         """Every point with its name, in the order of the bytes (scalars stand before W and W')."""
-        m1, m2, m3, m5 = self.message1, self.message2, self.message3, self.message5
-        for c, point in enumerate(m1.f):
-            yield f"f[{c}]", point
-        yield "mu", m1.mu
-        yield from zip("ABC", m1.gates, strict=False)
-        for g, point in enumerate(m2.h):
-            yield f"h[{g}]", point
-        yield "phi", m2.phi
-        for i, point in enumerate(m3.T):
-            yield f"T[{i}]", point
-        yield "W", m5.W
-        yield "W'", m5.W_shifted
+        return chain.from_iterable(message.named(POINT) for message in self.messages())
+
+    def named_scalars(self) -> Iterator[tuple[str, int]]:
+        """Every scalar with its name, in the order of the bytes."""
+        return chain.from_iterable(message.named(SCALAR) for message in self.messages())
 
     def scalars(self) -> tuple[int, ...]:
-        """Every value of message 4, in the order of the bytes."""
-        return (*self.message4.f, self.message4.phi_shifted, *self.message4.A)
+        """Every scalar, in the order of the bytes."""
+        return tuple(value for _, value in self.named_scalars())
+
+
+#: The messages, in the order of rounds and of bytes.
+MESSAGES: tuple[type[Message], ...] = (Message1, Message2, Message3, Message4, Message5)
 
 
 def proof_bytes(shape: Shape) -> int:
     """The exact length of every proof for a circuit of this shape, header included."""
-    points = shape.digits + 1 + 3 * shape.gates + shape.helpers + 1 + shape.pieces + 2
-    scalars = shape.digits + 1 + shape.gates
-    return HEADER_BYTES + G1_BYTES * points + SCALAR_BYTES * scalars
+    return HEADER_BYTES + sum(message.size(shape) for message in MESSAGES)
 
 
 def header(srs_digest: bytes) -> bytes:
@@ -108,10 +114,8 @@ def header(srs_digest: bytes) -> bytes:
 
 
 def encode_proof(proof: Proof, srs_digest: bytes) -> bytes:
-    """The one encoding of a proof: header, messages 1 to 3, the scalars of message 4, W, W'."""
-    *points, W, W_shifted = (point for _, point in proof.points())
-    scalars = b"".join(encode_scalar(x) for x in proof.scalars())
-    return header(srs_digest) + b"".join(points) + scalars + W + W_shifted
+    """The one encoding of a proof: header, then the messages."""
+    return header(srs_digest) + b"".join(message.encode() for message in proof.messages())
 
 
 def read_header(data: bytes) -> bytes:
@@ -137,29 +141,12 @@ def decode_proof(data: bytes, shape: Shape, srs_digest: bytes) -> Proof:
         raise ProofFormatError("made for another structured reference string (SRS digest in the header)")
     if len(data) != proof_bytes(shape):
         raise ProofFormatError(f"{len(data)} bytes where a proof of this statement has {proof_bytes(shape)}")
-    at = HEADER_BYTES
-
-    def take(size: int) -> bytes:
-        nonlocal at
-        at += size
-        return data[at - size : at]
-
-    def points(count: int) -> tuple[bytes, ...]:
-        return tuple(take(G1_BYTES) for _ in range(count))
-
-    def scalars(name: str, count: int) -> tuple[int, ...]:
-        try:
-            return tuple(decode_scalar(take(SCALAR_BYTES)) for _ in range(count))
-        except ValueError as error:
-            raise ProofFormatError(f"{name}: {error}") from None
-
+    body = BytesIO(data[HEADER_BYTES:])
     # Arguments are evaluated in order, which is the order of the bytes.
     return Proof(
-        Message1(points(shape.digits), take(G1_BYTES), points(3 * shape.gates)),
-        Message2(points(shape.helpers), take(G1_BYTES)),
-        Message3(points(shape.pieces)),
-        Message4(
-            scalars("f(zeta)", shape.digits), scalars("phi(omega zeta)", 1)[0], scalars("A(zeta)", int(shape.gates))
-        ),
-        Message5(take(G1_BYTES), take(G1_BYTES)),
+        Message1.read(body, shape),
+        Message2.read(body, shape),
+        Message3.read(body, shape),
+        Message4.read(body, shape),
+        Message5.read(body, shape),
     )

@@ -6,7 +6,7 @@ forgeries that a re-ordered schedule would admit are tests (tests/test_transcrip
 
 from __future__ import annotations
 
-from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.field import r
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5
 from zkmargin.verifier.statement import Statement
@@ -27,39 +27,27 @@ class MarginTranscript:
 
     def round1(self, message: Message1) -> tuple[int, int]:
         """Columns, multiplicities and gates -> beta (lookup), rho (equations)."""
-        self._points("f", *message.f)
-        self._points("mu", message.mu)
-        self._points("gates", *message.gates)
+        message.absorb(self._bytes)
         # beta + i = 0 for a table value i would put a pole into the lookup sum.
         beta = self._bytes.challenge("beta", lambda x: (-x) % r < self.n)
         return beta, self._bytes.challenge("rho")
 
     def round2(self, message: Message2) -> int:
         """Helpers and running sum -> chi (identities)."""
-        self._points("h", *message.h)
-        self._points("phi", message.phi)
+        message.absorb(self._bytes)
         return self._bytes.challenge("chi")
 
     def round3(self, message: Message3) -> int:
         """Quotient -> zeta, never in H (a value there would be a witness cell)."""
-        self._points("T", *message.T)
+        message.absorb(self._bytes)
         return self._bytes.challenge("zeta", lambda x: pow(x, self.n, r) == 1)
 
     def round4(self, message: Message4) -> int:
         """Evaluations -> v (batched opening)."""
-        self._scalars("f(zeta)", *message.f)
-        self._scalars("phi(omega zeta)", message.phi_shifted)
-        self._scalars("A(zeta)", *message.A)
+        message.absorb(self._bytes)
         return self._bytes.challenge("v")
 
     def round5(self, message: Message5) -> int:
         """Both openings -> y (one pairing check for the two points)."""
-        self._points("W", message.W)
-        self._points("W'", message.W_shifted)
+        message.absorb(self._bytes)
         return self._bytes.challenge("y")
-
-    def _points(self, label: str, *points: bytes) -> None:
-        self._bytes.append(label, b"".join(points))
-
-    def _scalars(self, label: str, *scalars: int) -> None:
-        self._bytes.append(label, b"".join(encode_scalar(x) for x in scalars))

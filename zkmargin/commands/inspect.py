@@ -100,11 +100,8 @@ def proof_elements(data: bytes, snapshot: Snapshot, claim: Claim, limits: Sequen
     """The JSON view of a proof: its points and scalars by name. Raises ProofFormatError."""
     circuit = build_circuit(snapshot, claim, limits)
     proof = decode_proof(data, circuit.shape, read_header(data))
-    values = proof.message4
-    scalars = {f"f[{c}](zeta)": value for c, value in enumerate(values.f)}
-    scalars["phi(omega zeta)"] = values.phi_shifted
-    scalars |= dict.fromkeys(["A(zeta)"], values.A[0]) if values.A else {}
-    return {name: point.hex() for name, point in proof.points()} | {k: str(v) for k, v in scalars.items()}
+    points = {name: point.hex() for name, point in proof.points()}
+    return points | {name: str(value) for name, value in proof.named_scalars()}
 
 
 def srs_facts(data: bytes, file: str) -> Facts:
