@@ -29,6 +29,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], Section]]:
         "proofs": lambda: proofs.table(proofs.QUICK if quick else proofs.FULL, 1 if quick else 9),
         "verification": table_of("verification"),
         "risk": table_of("risk_arrays"),
+        "accounts": table_of("many_accounts"),
     }
     return parts if quick else {"first": lambda: proofs.first_ever(Case(1023, 64)), **parts}
 
@@ -38,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, few runs: shows that the suite works")
     parser.add_argument(
-        "--only", action="append", metavar="PART", help="first, primitives, proofs, verification or risk"
+        "--only", action="append", metavar="PART", help="first, primitives, proofs, verification, risk or accounts"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the results in this document")

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from zkmargin.circuits.system import Form, Hint, System
 from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.integers import largest, quotient_up
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Candidate:
     loss: Form
     scale: int
     floor: bool = False
+
+
+def charge_name(group: str) -> str:
+    """The name of the hidden integer that is a group's charge: at least its largest loss, in money units."""
+    return f"charge of {group}"
 
 
 class Requirement:
@@ -117,7 +123,7 @@ class Requirement:
             if not candidates and key not in self._offsets:
                 continue
             group = key if isinstance(key, str) else self.groups[key]
-            charge += self._maximum(f"charge of {group}", group, self._with_offsets(key, group, candidates))
+            charge += self._maximum(charge_name(group), group, self._with_offsets(key, group, candidates))
         requirement = factor_bp * charge + SCALE_BP * self._flat
         self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
         return self._equity - requirement
@@ -142,4 +148,4 @@ class Requirement:
 
 def _largest(losses: list[tuple[Form, int]]) -> Hint:
     """The least integer that is >= loss / scale for every loss, and >= 0."""
-    return lambda of: max(0, *(-(-loss.value(of) // scale) for loss, scale in losses))
+    return lambda of: largest(0, *(quotient_up(loss.value(of), scale) for loss, scale in losses))

@@ -13,8 +13,10 @@ of ``engine.spreads.form_spreads``, run on forms.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from zkmargin.circuits.system import Form, System
+from zkmargin.circuits.system import Atom, Form, Hint, System
+from zkmargin.engine.integers import first_smallest, flag, largest, smallest
 from zkmargin.engine.spreads import PublishedSpread, form_spreads
 
 RULE = "spread"
@@ -40,9 +42,9 @@ def split_sides(system: System, delta: Form, name: str) -> tuple[Form, Form]:
         return Form(constant=max(delta.constant, 0)), Form(constant=max(-delta.constant, 0))
     low, high = system.bounds(delta)
     most = max(-low, high, 1)
-    long = system.integer(f"{name} long", most, lambda of: max(delta.value(of), 0))
-    short = system.integer(f"{name} short", most, lambda of: max(-delta.value(of), 0))
-    bits = _bits(system, f"{name} side", 2, lambda of: int(delta.value(of) < 0))
+    long = system.integer(f"{name} long", most, lambda of: largest(delta.value(of), 0))
+    short = system.integer(f"{name} short", most, lambda of: largest(-delta.value(of), 0))
+    bits = _bits(system, f"{name} side", (lambda of: flag(delta.value(of) >= 0), lambda of: flag(delta.value(of) < 0)))
     system.equal(RULE, f"{name} sides", delta - long + short)
     for bit, side in zip(bits, (long, short), strict=True):
         system.at_least_zero(RULE, f"{name} one side", most * bit - side)
@@ -57,11 +59,11 @@ def least_count(system: System, deltas: Sequence[Form], ratios: Sequence[int], n
     most = [max(system.bounds(delta)[1], 0) for delta in deltas]
     upper = min(high // ratio for high, ratio in zip(most, ratios, strict=True))
 
-    def fractions(of: Callable[..., int]) -> list[int]:
+    def fractions(of: Callable[[Atom], Any]) -> list[Any]:
         return [delta.value(of) // ratio for delta, ratio in legs]
 
-    count = system.integer(f"{name} count", upper, lambda of: min(fractions(of)))
-    bits = _bits(system, f"{name} binds", len(legs), lambda of: fractions(of).index(min(fractions(of))))
+    count = system.integer(f"{name} count", upper, lambda of: smallest(*fractions(of)))
+    bits = _bits(system, f"{name} binds", [_binds(fractions, place) for place in range(len(legs))])
     for (delta, ratio), high, bit in zip(legs, most, bits, strict=True):
         left = delta - ratio * count
         system.at_least_zero(RULE, f"{name} has the deltas", left)
@@ -69,12 +71,13 @@ def least_count(system: System, deltas: Sequence[Form], ratios: Sequence[int], n
     return count
 
 
-def _bits(system: System, name: str, count: int, chosen: Callable[[Callable[..., int]], int]) -> list[Form]:
-    """Hidden bits of which exactly one is 1: ``chosen`` says which."""
+def _binds(fractions: Callable[[Callable[[Atom], Any]], list[Any]], place: int) -> Hint:
+    """Whether the leg at a place is the first that allows the least."""
+    return lambda of: first_smallest(fractions(of), place)
 
-    def hint(place: int) -> Callable[[Callable[..., int]], int]:
-        return lambda of: int(chosen(of) == place)
 
-    bits = [system.integer(f"{name} {place}", 1, hint(place)) for place in range(count)]
+def _bits(system: System, name: str, hints: Sequence[Hint]) -> list[Form]:
+    """Hidden bits of which exactly one is 1: the hints say which."""
+    bits = [system.integer(f"{name} {place}", 1, hint) for place, hint in enumerate(hints)]
     system.equal(RULE, name, sum(bits, Form(constant=-1)))
     return bits

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from zkmargin.crypto.field import r
+from zkmargin.engine.integers import largest
 from zkmargin.formats.errors import InputError
 
 Int64Array = npt.NDArray[np.int64]
@@ -79,13 +80,14 @@ class Form:
     def __sub__(self, other: Form | int) -> Form:
         return self + (other * -1 if isinstance(other, Form) else -other)
 
-    def value(self, of: Callable[[Atom], int]) -> int:
-        """The form's value when each atom has the value that ``of`` gives."""
+    def value(self, of: Callable[[Atom], Any]) -> Any:
+        """The form's value when each atom has the value that ``of`` gives: integers, or vectors of integers."""
         return self.constant + sum(coefficient * of(atom) for atom, coefficient in self.terms.items())
 
 
-#: What an honest prover puts into a bounded integer, from the atoms that came before it.
-Hint = Callable[[Callable[[Atom], int]], int]
+#: What an honest prover puts into a bounded integer, from the atoms that came before it. Written with the functions of
+#: ``engine.integers``, so that it fills the integer of one book, or of many at once (circuits/many.py).
+Hint = Callable[[Callable[[Atom], Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,8 @@ class System:
         balance: Atom = ("collateral", j)
         self._bounds[balance] = (-bound if negative else 0, bound)
         if negative:
-            credit = self.integer(f"collateral {j} held", bound, lambda of: max(of(balance), 0))
-            debit = self.integer(f"collateral {j} owed", bound, lambda of: max(-of(balance), 0))
+            credit = self.integer(f"collateral {j} held", bound, lambda of: largest(of(balance), 0))
+            debit = self.integer(f"collateral {j} owed", bound, lambda of: largest(-of(balance), 0))
         else:
             credit, debit = self.integer(f"collateral {j} held", bound, lambda of: of(balance)), Form()
         self.equal("collateral bound", f"collateral {j}", Form({balance: 1}) - credit + debit)

@@ -250,7 +250,9 @@ def on_the_edge() -> Callable[..., None]:
     from dataclasses import replace
 
     from zkmargin.circuits import assign, build_circuit, check
+    from zkmargin.circuits.many import assign_many
     from zkmargin.engine.book import BookLots
+    from zkmargin.engine.books import Books
     from zkmargin.engine.margin import Claim, claim_slack
     from zkmargin.formats import ConstraintError, InputError
 
@@ -266,9 +268,14 @@ def on_the_edge() -> Callable[..., None]:
         cash = -(slack // claim.den)
         assert 0 <= claim_slack(snapshot, BookLots(others[0], (*others[1], cash)), claim) < claim.den
         circuit = build_circuit(snapshot, claim)
-        check(circuit, assign(circuit, others[0], (*others[1], cash)))
+        honest = assign(circuit, others[0], (*others[1], cash))
+        check(circuit, honest)
         low = (*others[1], cash - 1)
         assert claim_slack(snapshot, BookLots(others[0], low), claim) < 0
+        both = [BookLots(others[0], (*others[1], cash)), BookLots(others[0], low)]
+        many = assign_many(circuit, Books.of(both))
+        assert many.witness(0) == honest
+        assert many.shortfalls.tolist() == [0, -claim_slack(snapshot, both[1], claim)]
         with pytest.raises(ConstraintError):
             assign(circuit, others[0], low)
         slacks = {equation.slack for equation in circuit.equations}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zkmargin.crypto.keys import PublicKey, SecretKey, Signer
     from zkmargin.engine.book import Book, BookLots, load_book, to_lots
+    from zkmargin.engine.books import Books
     from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
     from zkmargin.engine.greeks import GreekReport, greek_report
     from zkmargin.engine.importers import import_arrays, import_market
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
     from zkmargin.prover import Opening, commit_book, prove
     from zkmargin.prover.update import migrate_opening, update_opening
+    from zkmargin.risk.margins import Margins, margin_many
     from zkmargin.verifier import Accepted, Commitment, Statement, Workers, verify, verify_batch
     from zkmargin.verifier.attest import (
         Acceptance,
@@ -58,6 +60,7 @@ AUDIT_STATUS = "unaudited"
 _MODULES = {
     "zkmargin.crypto.keys": ("PublicKey", "SecretKey", "Signer"),
     "zkmargin.engine.book": ("Book", "BookLots", "load_book", "to_lots"),
+    "zkmargin.engine.books": ("Books",),
     "zkmargin.engine.fills": ("Fills", "add_fills", "fills_to_lots"),
     "zkmargin.engine.greeks": ("GreekReport", "greek_report"),
     "zkmargin.engine.importers": ("import_arrays", "import_market"),
@@ -79,6 +82,7 @@ _MODULES = {
     ),
     "zkmargin.prover": ("Opening", "commit_book", "prove"),
     "zkmargin.prover.update": ("migrate_opening", "update_opening"),
+    "zkmargin.risk.margins": ("Margins", "margin_many"),
     "zkmargin.verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch"),
     "zkmargin.verifier.attest": (
         "Acceptance",
@@ -118,6 +122,9 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Claim",
     "MarginReport",
     "margin_report",
+    "Books",
+    "Margins",
+    "margin_many",
     "GreekReport",
     "greek_report",
     "Limit",

@@ -12,6 +12,7 @@ from zkmargin.circuits.encoders.gain_offset import class_loss, counted_loss
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
 from zkmargin.engine.components import SCALE_BP, PublishedDampenedTails
+from zkmargin.engine.integers import flag, largest
 
 
 def encode(component: PublishedDampenedTails, requirement: Requirement) -> None:
@@ -34,10 +35,10 @@ def _beyond(rule: str, name: str, total: Form, dampener: int, requirement: Requi
     """A form that is at least ``total`` where that is above the dampener, and at least 0."""
     system = requirement.system
     most = max(*map(abs, system.bounds(total)), dampener)
-    over = system.integer(f"{rule} {name} beyond", 1, lambda of: int(total.value(of) > dampener))
-    under = system.integer(f"{rule} {name} within", 1, lambda of: int(total.value(of) <= dampener))
+    over = system.integer(f"{rule} {name} beyond", 1, lambda of: flag(total.value(of) > dampener))
+    under = system.integer(f"{rule} {name} within", 1, lambda of: flag(total.value(of) <= dampener))
     counted = system.integer(
-        f"{rule} {name}", most, lambda of: max(0, total.value(of)) if total.value(of) > dampener else 0
+        f"{rule} {name}", most, lambda of: largest(0, total.value(of)) * flag(total.value(of) > dampener)
     )
     system.equal(rule, f"{name} bit", over + under - 1)
     system.at_least_zero(rule, f"{name} within", most * over - total + dampener)

@@ -7,11 +7,9 @@ t is a bounded integer less a public offset, since it is negative where even the
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from zkmargin.circuits.encoders.joint_scenarios import group_losses
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Atom, Form
+from zkmargin.circuits.system import Form, Hint
 from zkmargin.engine.components import PublishedExpectedShortfall
 
 
@@ -36,7 +34,5 @@ def encode(component: PublishedExpectedShortfall, requirement: Requirement) -> N
         requirement.candidate(group, component.type, component.label(0, 0), a * t + b * excess, scale=c)
 
 
-def _threshold(
-    component: PublishedExpectedShortfall, losses: list[Form], low: int
-) -> Callable[[Callable[[Atom], int]], int]:
+def _threshold(component: PublishedExpectedShortfall, losses: list[Form], low: int) -> Hint:
     return lambda of: component.threshold([loss.value(of) for loss in losses]) - low

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,7 @@ from zkmargin.engine.components.base import Extent, Leg
 from zkmargin.engine.components.joint_scenarios import ScenarioArray, ScenarioList
 from zkmargin.engine.components.worst_scenario import WHOLE_BP
 from zkmargin.engine.exact import exact_dot
+from zkmargin.engine.integers import ranked
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
 
@@ -105,9 +106,9 @@ class PublishedExpectedShortfall(ScenarioArray):
         level = f"{whole}{f'.{rest:02d}'.rstrip('0') if rest else ''}"
         return f"expected shortfall {level} % of {len(self.scenarios)} scenarios"
 
-    def threshold(self, losses: Sequence[int]) -> int:
-        """The loss of the boundary scenario: the best t."""
-        return sorted(losses, reverse=True)[self.tail // WHOLE_BP]
+    def threshold(self, losses: Sequence[Any]) -> Any:
+        """The loss of the boundary scenario, of one book or of many at once: the best t."""
+        return ranked(losses, self.tail // WHOLE_BP)
 
     def _weights(self, losses: Sequence[int]) -> list[int]:
         """What each scenario counts for: the worst ones in full, the boundary one with the rest."""

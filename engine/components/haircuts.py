@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import SCALE_BP, Extent, PolicyPart, PublishedPart
 from zkmargin.engine.decimals import to_units
+from zkmargin.engine.integers import smallest
 from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
 from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
 
@@ -166,9 +167,17 @@ class PublishedHaircuts(PublishedPart):
 
     def collateral_value(self, lots: Sequence[int]) -> int:
         """Credits for balances held less debits for balances owed."""
-        values = zip(lots, self.long_value.values.tolist(), self.short_value.values.tolist(), strict=True)
-        worth = [balance * (held if balance > 0 else owed) for balance, held, owed in values]
+        return int(self.values_of(lots))
+
+    def values_of(self, lots: Sequence[Any]) -> Any:
+        """The same of one book or, given vectors of balances, of many."""
+        worth: list[list[Any]] = [
+            [balance * held, balance * owed]
+            for balance, held, owed in zip(
+                lots, self.long_value.values.tolist(), self.short_value.values.tolist(), strict=True
+            )
+        ]
+        # A lot owed counts for more than one held, and tiers for less: the least is the value on either side of 0.
         for tier in self.tiers:
-            if lots[tier.slot] > 0:
-                worth[tier.slot] = min(worth[tier.slot], tier.value * lots[tier.slot] + tier.start)
-        return sum(worth)
+            worth[tier.slot].append(lots[tier.slot] * tier.value + tier.start)
+        return sum((smallest(*bounds) for bounds in worth), 0)
