@@ -48,6 +48,21 @@ def exact_dot(matrix: Int64Array, vector: Sequence[int]) -> list[int]:
     return totals
 
 
+def place(values: Int64Array, rows: Int64Array, size: int, *, fill: int = 0) -> Int64Array:
+    """An array of ``size`` rows in which row ``rows[i]`` is ``values[i]`` and every other one holds ``fill``.
+
+    Args:
+        values: [n, ...] int64.
+        rows: [n] int64, each once.
+
+    Returns:
+        [size, ...] int64.
+    """
+    placed = np.full((size, *values.shape[1:]), fill, dtype=np.int64)
+    placed[rows] = values
+    return placed
+
+
 def scale_round(values: Int64Array, num: Sequence[int], den: Sequence[int]) -> Int64Array:
     """``values[i, s] num[i] / den[i]`` rounded to the nearest integer, half away from zero, exactly.
 

@@ -13,11 +13,12 @@ from pydantic import PlainSerializer
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.decimals import from_units, to_fraction
-from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.exact import place, round_half_away
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.engine.sensitivities import Sensitivities, sensitivities
+from zkmargin.engine.settlement import alive
 from zkmargin.engine.snapshot import InstrumentSlot, Snapshot
-from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
+from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation, risk_groups
 from zkmargin.formats import InputError, Map, Model, Seq
 
 UNITS = {
@@ -99,12 +100,16 @@ def greek_report(snapshot: Snapshot, lots: BookLots, market: Market | None = Non
         deltas, found, rows = snapshot.deltas.values.tolist(), snapshot.sensitivities, held
         group_of, groups = snapshot.group_of, snapshot.groups
     else:
-        market.refuse_stale(snapshot.policy.max_price_age_seconds)
+        rest, slots, _ = alive(market)
+        rest.refuse_stale(snapshot.policy.max_price_age_seconds)
         places = {instrument.id: place for place, instrument in enumerate(market.instruments)}
         rows = [_place(snapshot.instruments[slot], places, market.instruments) for slot in held]
-        valuation = Valuation(market)
-        deltas, found = valuation.deltas().tolist(), sensitivities(valuation)
-        group_of, groups = tuple(valuation.group_of.tolist()), valuation.groups
+        groups, size = risk_groups(market), len(market.instruments)
+        valuation = Valuation(rest, groups=groups)
+        deltas = place(valuation.deltas(), slots, size).tolist()
+        found = sensitivities(valuation).placed(slots, size)
+        number = {name: group for group, name in enumerate(groups)}
+        group_of = tuple(number[instrument.underlying] for instrument in market.instruments)
     legs = [
         _leg(snapshot.instruments[slot].id, lots.positions[slot], row, group_of[row], deltas, found)
         for slot, row in zip(held, rows, strict=True)
@@ -130,11 +135,11 @@ def _place(slot: InstrumentSlot, places: dict[str, int], instruments: Sequence[I
     """Where a slot's instrument is in a market. Raises InputError."""
     if slot.id not in places:
         raise InputError("the market does not have it: no Greeks without its price", field=slot.id)
-    place = places[slot.id]
+    found = places[slot.id]
     for term in _TERMS:
-        if getattr(slot, term) != getattr(instruments[place], term):
+        if getattr(slot, term) != getattr(instruments[found], term):
             raise InputError(f"another {term} in the market than in the snapshot", field=slot.id)
-    return place
+    return found
 
 
 def _leg(name: str, amount: int, row: int, group: int, deltas: Sequence[int], found: Sensitivities | None) -> Exposure:

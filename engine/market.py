@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.engine.decimals import MS_PER_SECOND, parse_time, to_fraction
-from zkmargin.formats import Document, InputError, Model, Seq
+from zkmargin.formats import Document, InputError, Model, Seq, Since
 
 MAX_INSTRUMENTS = 1 << 16
 MAX_VALUE = Fraction(10**15)
@@ -79,6 +79,8 @@ class Instrument(Model):
         settlement: ``linear`` pays in the quote currency, ``inverse`` in units of the underlying.
         implied_vol: options only, a fraction per square root of a year.
         mark_price: futures, perpetuals and spot only, in quote; without one the forward (futures) or the index is used.
+        settlement_value: what has expired only: quote that a contract unit still pays, ``"1000.25"`` for a call on 1
+            BTC struck at 76000 that was delivered at 77000.25. Of a future ``"0"``: its last variation is a balance.
         confidence: in the vol or the mark.
         time: when the vol or the mark was observed.
     """
@@ -94,6 +96,7 @@ class Instrument(Model):
     multiplier: str = "1"
     lot: str
     mark_price: str | None = None
+    settlement_value: Annotated[str | None, Since(2)] = None
     confidence: str | None = None
     time: str | None = None
 
@@ -109,7 +112,7 @@ class Instrument(Model):
     def _check(self) -> Self:
         needs = self._NEEDS[self.kind]
         for name in self._NEEDS["option"]:
-            if name in needs and getattr(self, name) is None:
+            if name in needs and getattr(self, name) is None and not (name == "implied_vol" and self.settled):
                 raise InputError(f"missing {name}: every {self.kind} needs one", field=self.id)
             if name not in needs and getattr(self, name) is not None:
                 raise InputError(f"a {self.kind} has no {name}", field=self.id)
@@ -123,10 +126,35 @@ class Instrument(Model):
             value = getattr(self, name)
             if value is not None:
                 _positive(value, f"{self.id} {name}")
+        self._check_settlement()
         _check_confidence(self.confidence, self.id)
         if self.implied_vol is not None and _positive(self.implied_vol, f"{self.id} implied_vol") > MAX_VOL:
             raise InputError(f"above {MAX_VOL} (a fraction, not a percentage)", field=f"{self.id} implied_vol")
         return self
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has a settlement value, as only something that has expired may."""
+        return self.settlement_value is not None
+
+    def expired_at(self, now_ms: int) -> bool:
+        """Whether its expiry has come: from that instant on it is worth a fixed amount and hedges nothing."""
+        return self.expiry is not None and parse_time(self.expiry) <= now_ms
+
+    def _check_settlement(self) -> None:
+        if self.settlement_value is None:
+            return
+        field = f"{self.id} settlement_value"
+        value = to_fraction(self.settlement_value, field=field)
+        if self.expiry is None:
+            raise InputError(f"a {self.kind} does not expire", field=field)
+        if not 0 <= value <= MAX_VALUE:
+            raise InputError("must not be negative" if value < 0 else f"above {MAX_VALUE}", field=field)
+        if self.kind == "future" and value:
+            raise InputError(
+                "must be 0 for a future: what it paid at its expiry is a balance, and nothing is left of it",
+                field=field,
+            )
 
 
 class Asset(Model):
@@ -150,12 +178,16 @@ class Asset(Model):
 class Market(Document):
     """A market at one time. Order is meaning: instruments keep it as slots, underlyings as risk groups.
 
+    What has expired by the market's time, the instant of expiry included, needs no forward and no vol where it has a
+    settlement value. Version 1 has none; a market made in Python is of the lowest version that can say what is in it.
+
     Raises:
         InputError: a price that is not positive, a name used twice, an instrument without its underlying or
-            forward, a price newer than the market: names the instrument.
+            forward, a price newer than the market, a settlement value before the expiry: names the instrument.
     """
 
     FORMAT: ClassVar[str] = "zkmargin/market/v1"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/market/v2",)
 
     time: str
     quote: Name = "USD"
@@ -165,6 +197,14 @@ class Market(Document):
     forwards: Seq[Forward] = Field(default=(), max_length=MAX_INSTRUMENTS)
     instruments: Seq[Instrument] = Field(max_length=MAX_INSTRUMENTS)
     assets: Seq[Asset] = Field(default=(), max_length=MAX_INSTRUMENTS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_version(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "format" not in data:
+            settled = any(isinstance(i, Instrument) and i.settled for i in data.get("instruments", ()))
+            return {**data, "format": f"zkmargin/market/v{2 if settled else 1}"}
+        return data
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -179,8 +219,14 @@ class Market(Document):
         for instrument in self.instruments:
             if instrument.underlying not in names:
                 raise InputError("its underlying is not in the market", field=instrument.id)
+            if instrument.settled and not instrument.expired_at(now):
+                raise InputError(
+                    f"a settlement value before the expiry {instrument.expiry}",
+                    field=f"{instrument.id} settlement_value",
+                )
             if (
                 instrument.expiry is not None
+                and not instrument.settled
                 and f"{instrument.underlying} {parse_time(instrument.expiry)}" not in known
             ):
                 raise InputError(f"missing expiry: no forward for {instrument.expiry}", field=instrument.id)

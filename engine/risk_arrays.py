@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from zkmargin.engine.decimals import parse_time, to_fraction, to_units
@@ -28,6 +29,7 @@ from zkmargin.formats import Document, FrozenMap, InputError, IntArray, Map, Mod
 MAX_ARRAYS = 1 << 16
 SCENARIOS = 16
 DELTA = 10**9
+MS_PER_DAY = 86_400_000
 #: Decimals of array values: a millionth of the currency, finer than any published file.
 ARRAY_DECIMALS = 6
 
@@ -182,6 +184,16 @@ class RiskArrays(Document):
             marks.append(_fits(value * MONEY, instrument.id))
         return np.array(marks, dtype=np.int64)
 
+    def expired(self) -> npt.NDArray[np.bool_]:
+        """[N] whether a contract has expired: files state expiries as dates, and on that day its array counts still.
+
+        From the next day on its price in the file is its settlement value, and it has no P&L and no delta.
+        """
+        day = parse_time(self.time) // MS_PER_DAY
+        return np.array(
+            [i.expiry is not None and parse_time(i.expiry) // MS_PER_DAY < day for i in self.instruments], dtype=bool
+        )
+
     def _per_lot(self, values: Int64Array, factor: int) -> Int64Array:
         result = np.empty(values.shape, dtype=np.int64)
         # Python integers: -2^63 has no absolute value in 64 bits
@@ -217,12 +229,15 @@ def build_snapshot_from_arrays(
     for asset in arrays.assets:
         if asset.time is not None and now - parse_time(asset.time) > 1000 * policy.max_price_age_seconds:
             raise InputError("its price is older than the policy allows", field=f"asset {asset.name}")
+    expired = arrays.expired()
     published: list[Any] = [part.publish_arrays(arrays) for part in policy.components]
+    if expired.any():
+        published = [None if own is None else own.cleared(expired) for own in published]
     multipliers = [to_fraction(instrument.multiplier) for instrument in arrays.instruments]
     deltas = [
         _fits(delta * multiplier, instrument.id)
         for delta, multiplier, instrument in zip(
-            arrays.deltas_per_lot().tolist(), multipliers, arrays.instruments, strict=True
+            np.where(expired, 0, arrays.deltas_per_lot()).tolist(), multipliers, arrays.instruments, strict=True
         )
     ]
     collateral = []

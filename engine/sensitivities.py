@@ -18,7 +18,7 @@ from fractions import Fraction
 import numpy as np
 
 from zkmargin.engine.decimals import to_fraction
-from zkmargin.engine.exact import Int64Array, scale_round
+from zkmargin.engine.exact import Int64Array, place, scale_round
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray, Model, Seq
 
@@ -43,6 +43,12 @@ class Sensitivities(Model):
     vegas: IntArray
     thetas: IntArray
     rhos: IntArray
+
+    def placed(self, slots: Int64Array, size: int) -> Sensitivities:
+        """The same of a longer list of slots: row i becomes that of ``slots[i]``, all others are 0."""
+        names = ("gammas", "vegas", "thetas", "rhos")
+        moved = {name: IntArray(place(getattr(self, name).values, slots, size)) for name in names}
+        return Sensitivities(index_prices=self.index_prices, **moved)
 
     def check(self, *, size: int, groups: int) -> None:
         """Check shapes and prices. Raises InputError."""

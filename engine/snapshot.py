@@ -18,10 +18,12 @@ from pydantic import Field, StringConstraints, model_validator
 from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, PolicyPart, PublishedComponent, PublishedHaircuts
 from zkmargin.engine.components.base import Extent
 from zkmargin.engine.decimals import parse_time, to_fraction
+from zkmargin.engine.exact import place
 from zkmargin.engine.market import MAX_INSTRUMENTS, Kind, Market, Name, OptionType, Settlement
 from zkmargin.engine.policy import MAX_COMPONENTS, Policy, check_domain_size
 from zkmargin.engine.sensitivities import Sensitivities, sensitivities
-from zkmargin.engine.valuation import MAX_ASSET_PRICE, Valuation
+from zkmargin.engine.settlement import alive
+from zkmargin.engine.valuation import MAX_ASSET_PRICE, Valuation, risk_groups
 from zkmargin.formats import Digest, Document, InputError, IntArray, Model, Seq
 
 #: Bits of a quantity's bound after rounding up to whole digits.
@@ -214,7 +216,7 @@ class Snapshot(Document):
         """Each component is published by one of the policy, in its order; parts that may be silent can be missing."""
         # Imported arrays have no sensitivities, and may hold no charge for an option.
         imported = self.sensitivities is None
-        kinds = frozenset() if imported else frozenset(slot.kind for slot in self.instruments)
+        kinds = frozenset() if imported else self._kinds_alive()
         prices = {slot.asset: slot.price for slot in self.collateral}
         reached = {0}  # how many components the parts so far may have published
         blamed: dict[int, str] = {}
@@ -233,6 +235,11 @@ class Snapshot(Document):
         if len(self.components) not in reached:
             place = max(reached)
             raise InputError("not what the policy says", field=blamed.get(place, self.components[place].type))
+
+    def _kinds_alive(self) -> frozenset[Kind]:
+        """The kinds of instrument that have not expired: what the policy's components are about."""
+        now = parse_time(self.time)
+        return frozenset(s.kind for s in self.instruments if s.expiry is None or parse_time(s.expiry) > now)
 
     def _contradiction(self, part: PolicyPart, place: int, prices: Mapping[str, int]) -> str | None:
         """The field in which a component is not what a part of the policy publishes."""
@@ -274,13 +281,16 @@ def build_snapshot(
     Raises:
         InputError: a stale price, data that is missing or does not fit: names the instrument, asset or field.
     """
-    market.refuse_stale(policy.max_price_age_seconds)
+    groups, whole = risk_groups(market), len(market.instruments)
+    number = {name: group for group, name in enumerate(groups)}
+    rest, slots, settled = alive(market)
+    rest.refuse_stale(policy.max_price_age_seconds)
     size = check_domain_size(domain_size or policy.layout.domain_size)
     digit = size.bit_length() - 1
     wanted = policy.layout.position_bits if position_bits is None else position_bits
     if not 1 <= wanted <= 60:
         raise InputError("must be from 1 to 60", field="position_bits")
-    valuation = Valuation(market, parts=policy.components)
+    valuation = Valuation(rest, parts=policy.components, groups=groups)
     collateral = []
     for asset, price in zip(market.assets, valuation.asset_prices, strict=True):
         terms = policy.haircuts.terms(asset.name)
@@ -293,7 +303,16 @@ def build_snapshot(
                 negative_allowed=terms.negative_allowed,
             )
         )
-    published = [part.publish(valuation) for part in policy.components]
+    published: list[Any] = [part.publish(valuation) for part in policy.components]
+    marks, greeks = place(valuation.marks(), slots, whole), sensitivities(valuation)
+    if settled:
+        published = [
+            None if own is None else part.settle(own.placed(slots, whole), settled, valuation)
+            for part, own in zip(policy.components, published, strict=True)
+        ]
+        greeks = greeks.placed(slots, whole)
+        for instrument in settled:
+            marks[instrument.slot] = valuation.money(instrument.value, instrument.name)
     return Snapshot(
         name=f"{policy.name} {market.time}",
         time=market.time,
@@ -305,12 +324,12 @@ def build_snapshot(
             position_bits=whole_digits(wanted, digit),
             range_proved=policy.layout.range_proved,
         ),
-        groups=valuation.groups,
+        groups=groups,
         instruments=tuple(
             InstrumentSlot(
                 id=instrument.id,
                 kind=instrument.kind,
-                group=int(group),
+                group=number[instrument.underlying],
                 underlying=instrument.underlying,
                 lot=instrument.lot,
                 expiry=instrument.expiry,
@@ -319,12 +338,12 @@ def build_snapshot(
                 settlement=instrument.settlement,
                 multiplier=instrument.multiplier,
             )
-            for instrument, group in zip(market.instruments, valuation.group_of, strict=True)
+            for instrument in market.instruments
         ),
         collateral=tuple(collateral),
-        marks=IntArray(valuation.marks()),
-        deltas=IntArray(valuation.deltas()),
-        sensitivities=sensitivities(valuation),
+        marks=IntArray(marks),
+        deltas=IntArray(place(valuation.deltas(), slots, whole)),
+        sensitivities=greeks,
         components=tuple(part for part in published if part is not None),
     )
 

@@ -9,7 +9,7 @@ Per unit of a contract, in quote, with F the forward, I the index, s the relativ
 * inverse future and perpetual at price P, a contract of M quote: ``M (1/P - 1/(P (1+s)))`` coins worth ``I (1+s)``
   each, that is ``M s I / P``: linear in s.
 
-An option whose expiry has passed and that is not settled is worth its intrinsic value.
+An option whose expiry has passed is worth its intrinsic value here. Snapshots price none: ``engine.settlement``.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Valuation:
 
     Attributes:
         market: the market.
-        groups: underlyings that instruments have, in order of first appearance.
+        groups: underlyings that instruments have, in order of first appearance; or those that are given, where
+            some have no instrument that is alive.
         group_of: [N] int64, the group of each instrument.
         asset_prices: [M] money units per lot of each asset.
         money_unit: money units in one unit of quote currency; conformance tests use finer ones than snapshots.
@@ -97,12 +98,19 @@ class Valuation:
         InputError: a number that does not fit its unit; names the instrument or asset.
     """
 
-    def __init__(self, market: Market, *, parts: Sequence[object] = (), money_decimals: int = MONEY_DECIMALS) -> None:
+    def __init__(
+        self,
+        market: Market,
+        *,
+        parts: Sequence[object] = (),
+        money_decimals: int = MONEY_DECIMALS,
+        groups: Sequence[str] | None = None,
+    ) -> None:
         self.market = market
         self._parts = parts
         self.money_unit = Fraction(10**money_decimals)
         self.size = len(market.instruments)
-        self.groups = tuple(dict.fromkeys(instrument.underlying for instrument in market.instruments))
+        self.groups = risk_groups(market) if groups is None else tuple(groups)
         index = {name: group for group, name in enumerate(self.groups)}
         self.group_of = np.array([index[i.underlying] for i in market.instruments], dtype=np.int64)
         self._index = {name: to_fraction(market.underlying(name).index_price) for name in self.groups}
@@ -373,6 +381,11 @@ class _Options:
                     raise InputError("a vol shocked above 10000 %", field=self.names[which[row]])
                 vols[row, column] = max(shocked, rule.floor_1e9) if move > 0 else shocked
         return vols
+
+
+def risk_groups(market: Market) -> tuple[str, ...]:
+    """The underlyings of a market's instruments, in order of first appearance: its risk groups."""
+    return tuple(dict.fromkeys(instrument.underlying for instrument in market.instruments))
 
 
 def quantity_per_lot(instrument: Instrument) -> Fraction:

@@ -444,7 +444,7 @@ def test_discounted_scenarios_by_hand() -> None:
 
 
 def test_the_part_of_a_price_that_is_averaged_does_not_move() -> None:
-    soon = json.loads(market().model_dump_json())
+    soon = market().to_json()
     soon["time"] = "2026-01-01T23:45:00Z"
     values = {"grid": GRID, "discount": DISCOUNT, "settlement_average_seconds": 1800}
     part = parsed(DiscountedScenarios, **values).publish(Valuation(Market.parse(json.dumps(soon))))
@@ -502,7 +502,7 @@ def test_an_inverse_contract_in_coin() -> None:
 
 
 def test_an_inverse_option_in_coin() -> None:
-    inverse = json.loads(market().model_dump_json())["instruments"]
+    inverse = market().to_json()["instruments"]
     inverse[0]["settlement"] = "inverse"
     table = {"edge_bp": 1600, "tails": [{"price_move_bp": 6000, "vol_move_bp": 0, "weight_bp": 10_000}]}
     table["inverse_in_coin"] = True
@@ -512,7 +512,7 @@ def test_an_inverse_option_in_coin() -> None:
 
 
 def test_a_skew_by_hand() -> None:
-    later = json.loads(market().model_dump_json())
+    later = market().to_json()
     later["time"] = "2025-01-02T00:00:00Z"
     options = Options(Valuation(Market.parse(json.dumps(later))))
     expiry, option = options.expiries[0], options.options[0]
@@ -547,14 +547,14 @@ def test_an_option_values_as_the_pricing_kernel_says() -> None:
     options = Options(valuation)
     assert marks_in_money(options, options.options) == [2_000 * 10**9]
     far = options.options[0]._replace(vol=10**30)  # a total variance beyond every bound: the call is worth its forward
-    moved = json.loads(market().model_dump_json())
+    moved = market().to_json()
     moved["time"] = "2025-01-02T00:00:00Z"
     later = Options(Valuation(Market.parse(json.dumps(moved))))
     assert marks_in_money(later, [far._replace(factor=later.options[0].factor)]) == [10_000 * 10**9]
 
 
 def test_fine_and_coarse_prices_agree() -> None:
-    moved = json.loads(market().model_dump_json())
+    moved = market().to_json()
     moved["time"] = "2025-10-02T00:00:00Z"
     valuation = Valuation(Market.parse(json.dumps(moved)))
     options = Options(valuation)

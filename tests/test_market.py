@@ -119,7 +119,7 @@ def test_lookups_of_what_is_not_there_are_refused() -> None:
         ("assets.0.underlying", "ETH", "asset USDC: its underlying is not in the market"),
         ("assets.0.colour", "red", "unknown key"),
         ("time", "2026-01-02", "time: not a UTC time"),
-        ("format", "zkmargin/market/v2", "another version"),
+        ("format", "zkmargin/market/v3", "another version"),
         ("format", "zkmargin/book/v1", "expected"),
     ],
 )

@@ -130,7 +130,7 @@ def test_risk_cancelling_collateral_lowers_what_a_covered_call_costs(market: Mar
 
 
 def test_a_depeg_raises_initial_margin_only(market: Market) -> None:
-    data = json.loads(market.model_dump_json())
+    data = market.to_json()
     for asset in data["assets"]:
         if asset["name"] == "USDC":
             asset["price"] = "0.93"

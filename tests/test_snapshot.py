@@ -52,7 +52,7 @@ INSTRUMENTS = (
     option("PUT", "80000", option_type="put", implied_vol="0.654321", lot="0.25"),
     option("COIN-CALL", "95000", settlement="inverse"),
     option("COIN-PUT", "120000", settlement="inverse", option_type="put", multiplier="0.01", lot="1"),
-    option("PAST-PUT", "95000", expiry=PAST, option_type="put"),
+    option("PAST-PUT", "95000", expiry=PAST, option_type="put", settlement_value="5000"),
     Instrument(id="FUT", kind="future", underlying="BTC", expiry=EXPIRY, lot="0.001"),
     Instrument(id="FUT-MARKED", kind="future", underlying="BTC", expiry=EXPIRY, lot="1", mark_price="91111.75"),
     Instrument(
@@ -171,16 +171,15 @@ def value(name: str, *, price: Fraction = Fraction(1), vol_1e9: int | None = Non
     """Quote per unit of one option, priced alone, in the finest decimal unit that holds ten forwards in 57 bits."""
     instrument = INSTRUMENTS[SLOT[name]]
     inverse = instrument.settlement == "inverse"
-    past = instrument.expiry == PAST
-    forward = Fraction(90_000) if past else FORWARD
+    forward = FORWARD
     strike = Fraction(instrument.strike or "")
     unit = max(10**k for k in range(30) if max(10 * forward, strike) * 10**k < 2**57)
     cells = [
         forward * price * unit,
         strike * unit,
         int(Fraction(instrument.implied_vol or "") * 10**9) if vol_1e9 is None else vol_1e9,
-        max(0 if past else 60 * DAY - later_ms, 0),
-        0 if inverse or past else 50_000_000,
+        60 * DAY - later_ms,
+        0 if inverse else 50_000_000,
     ]
     F, K, vol, time, rate = (np.array([int(cell)]) for cell in cells)
     priced = black76(F, K, vol, time, rate, np.array([instrument.option_type == "call"]))
@@ -192,7 +191,7 @@ def quantity(name: str) -> Fraction:
     return Fraction(INSTRUMENTS[SLOT[name]].lot) * Fraction(INSTRUMENTS[SLOT[name]].multiplier)
 
 
-OPTIONS = [instrument.id for instrument in INSTRUMENTS if instrument.kind == "option"]
+OPTIONS = [i.id for i in INSTRUMENTS if i.kind == "option" and not i.settled]
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -200,8 +199,7 @@ def test_option_marks_and_profits_follow_the_definition(snapshot: Snapshot, name
     mark = value(name)
     assert snapshot.marks.values[SLOT[name]] == rounded(mark * quantity(name) * 10**9)
     vol = int(Fraction(INSTRUMENTS[SLOT[name]].implied_vol or "") * 10**9)
-    days = 0 if name == "PAST-PUT" else 60
-    scale = Fraction(int(pricing.tenor_scale_1e9(np.array([days * DAY]), 3000, 1300, DAY)[0]), 10**9)
+    scale = Fraction(int(pricing.tenor_scale_1e9(np.array([60 * DAY]), 3000, 1300, DAY)[0]), 10**9)
     for scenario, profit in zip(SCENARIOS, risk_of(snapshot, name), strict=True):
         shocked = vol + rounded(vol * scale * scenario.vol_move_bp / 10_000)
         if scenario.vol_move_bp > 0:
@@ -229,7 +227,8 @@ def test_marks_and_a_profit_in_floating_point(snapshot: Snapshot) -> None:
     assert marks[SLOT["CALL"]] == pytest.approx(call * 0.1e9, rel=1e-9)
     assert marks[SLOT["COIN-CALL"]] == pytest.approx(coin * 0.1e9, rel=1e-9)
     assert marks[SLOT["PUT"]] == pytest.approx(put * 0.25e9, rel=1e-9)
-    assert marks[SLOT["PAST-PUT"]] == 500 * 10**9  # intrinsic: 95,000 - 90,000, a tenth of it
+    assert marks[SLOT["PAST-PUT"]] == 500 * 10**9  # settled at 95,000 - 90,000, a tenth of it
+    assert not any(risk_of(snapshot, "PAST-PUT"))
     vol = 0.654321 * (1 + 0.5 * (30 / 60) ** 0.13)
     after = black_float(80_000, vol, 59 / 365, rate=0.05, sign=-1, forward=0.7 * 91_234.25)
     assert risk_of(snapshot, "PUT")[2] == pytest.approx((after - put) * 0.25e9, rel=1e-7)
@@ -277,7 +276,7 @@ def test_deltas_are_units_of_the_underlying(snapshot: Snapshot) -> None:
     assert deltas["ETH-PERP"] == 100_000_000
     assert deltas["FUT"] == rounded(FORWARD / INDEX * 10**6)
     assert deltas["COIN-PERP"] == rounded(10 / Fraction("90123.5") * 10**9)
-    assert deltas["PAST-PUT"] == rounded(-90_000 / INDEX * 10**8)
+    assert deltas["PAST-PUT"] == 0
     d1 = math.log(91_234.25 / 95_000) / (0.55 * math.sqrt(60 / 365)) + 0.55 * math.sqrt(60 / 365) / 2
     chance = (1 + math.erf(d1 / math.sqrt(2))) / 2
     # The premium in coin is worth I / F of the undiscounted value: its delta is N(d1) of the index.

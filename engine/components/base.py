@@ -11,10 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, StringConstraints, model_validator
 
+from zkmargin.engine.exact import Int64Array, place
+from zkmargin.engine.settlement import Settled
 from zkmargin.engine.valuation import Valuation
-from zkmargin.formats import InputError, Model, Seq
+from zkmargin.formats import InputError, IntArray, Model, Seq
 
 if TYPE_CHECKING:
     from zkmargin.engine.risk_arrays import RiskArrays
@@ -90,10 +94,39 @@ class PublishedPart(Model):
 
     #: Whether it is a measure of market risk: every requirement has one.
     RISK: ClassVar[bool] = False
+    #: The arrays with a row for each instrument slot, and what stands there for a slot that it asks nothing of.
+    BY_SLOT: ClassVar[Mapping[str, int]] = {}
 
     def applies_to(self, requirement: str) -> bool:  # noqa: ARG002 - most components count in every requirement
         """Whether the component counts in a requirement."""
         return True
+
+    def placed(self, slots: Int64Array, size: int) -> Self:
+        """The same of a longer list of slots: row i becomes that of ``slots[i]``, all other slots have no part in it.
+
+        Args:
+            slots: [n] int64, ascending: where the n rows belong.
+            size: N, how many slots there are.
+        """
+        arrays = {name: getattr(self, name) for name in self.BY_SLOT}
+        moved = {
+            name: IntArray(place(array.values, slots, size, fill=self.BY_SLOT[name]))
+            for name, array in arrays.items()
+            if array is not None
+        }
+        return type(self).model_validate({**dict(self), **moved})
+
+    def cleared(self, slots: npt.NDArray[np.bool_]) -> Self:
+        """The same without the slots of a mask [N]: they have no part in it."""
+        arrays = {name: getattr(self, name) for name in self.BY_SLOT}
+        left = {
+            name: IntArray(
+                np.where(slots.reshape(-1, *[1] * (array.values.ndim - 1)), self.BY_SLOT[name], array.values)
+            )
+            for name, array in arrays.items()
+            if array is not None
+        }
+        return type(self).model_validate({**dict(self), **left})
 
     @property
     def is_floor(self) -> bool:
@@ -182,6 +215,16 @@ class PolicyPart(Model):
     def applies_to(self, requirement: str) -> bool:  # noqa: ARG002
         """Whether the component counts in a requirement."""
         return True
+
+    def settle(self, published: Any, settled: Sequence[Settled], valuation: Valuation) -> Any:  # noqa: ARG002
+        """What is published, with what it asks of instruments that have expired: nothing, in all rules but Derive's.
+
+        Args:
+            published: of all slots, those that have expired cleared.
+            settled: these.
+            valuation: of all others.
+        """
+        return published
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
         """The published fields that follow from what a snapshot holds besides them: no market is needed to check these.

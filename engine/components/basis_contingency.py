@@ -9,7 +9,7 @@ It competes with the scenarios of its risk group, or is added. An expiry's futur
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
@@ -89,6 +89,8 @@ class PublishedBasisContingency(Selective, PublishedPart):
     mode: Literal["floor", "added"]
     expiries: IntArray
     change: IntArray
+
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"expiries": -1, "change": 0}
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check shapes, and that slots without an expiry do not change. Raises InputError."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
@@ -214,6 +214,8 @@ class PublishedCalendarCharge(Selective, PublishedPart):
     spreads: Seq[PublishedSpread] = Field(max_length=MAX_SPREADS)
     charges: Seq[int]
     delivery: Seq[int]
+
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"deltas": 0, "account_of": -1}
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check shapes, signs, that accounts and spreads lie in one group, and that spreads have one meaning."""

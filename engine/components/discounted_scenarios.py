@@ -31,6 +31,7 @@ from zkmargin.engine.components.static_discount import (
 from zkmargin.engine.components.worst_scenario import ScenarioGrid
 from zkmargin.engine.exact import exact_dot, round_half_away
 from zkmargin.engine.revaluation import Expiry, Options, basis_points, rounded_rows, shocked_vol
+from zkmargin.engine.settlement import Settled
 from zkmargin.engine.valuation import Scenario, Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
 
@@ -111,6 +112,34 @@ class DiscountedScenarios(Selective, PolicyPart):
             collateral_gain=IntArray(gains_of),
         )
 
+    def settle(
+        self, published: PublishedDiscountedScenarios, settled: Sequence[Settled], valuation: Valuation
+    ) -> PublishedDiscountedScenarios:
+        """Options that have expired keep their settlement value in every scenario, at the static discount.
+
+        Derive's contract (PMRMLib_2, ``_applyMTMDiscount``) discounts the value of an expiry whatever its time, so that
+        what is due to the account counts ``long_base_bp`` of itself until it is paid; its published case 66 writes 1.0
+        after expiry, with the same margins. The contract's rule is kept.
+        """
+        expiries, gain = published.expiries.values.copy(), published.gain.values.copy()
+        shortfall = published.shortfall.values.copy()
+        places: dict[tuple[str, int], int] = {}
+        first = int(expiries.max(initial=-1)) + 1
+        for own in settled:
+            if not own.value:
+                continue
+            expiries[own.slot] = first + places.setdefault((own.underlying, own.expiry), len(places))
+            expired = Expiry(label="", time=0, rate=Fraction(0), discount=Fraction(1))
+            long, short = self.discount.multipliers(expired)
+            for s, scenario in enumerate(self.overrides.get(own.underlying, self.grid).scenarios()):
+                weight = basis_points(scenario.weight_bp)
+                gain[own.slot, s] = valuation.money(weight * (long - 1) * own.value, own.name)
+                shortfall[own.slot, s] = valuation.money(weight * (short - long) * own.value, own.name)
+        arrays = {"expiries": expiries, "gain": gain, "shortfall": shortfall}
+        return published.model_validate(
+            {**dict(published), **{name: IntArray(values) for name, values in arrays.items()}}
+        )
+
     def _moves(self, expiry: Expiry, scenarios: Sequence[Scenario]) -> list[Fraction]:
         """The relative moves of an expiry's forward: only what is not averaged yet moves."""
         average = 1000 * self.settlement_average_seconds
@@ -161,6 +190,7 @@ class PublishedDiscountedScenarios(Selective, PublishedPart):
     collateral_gain: IntArray
 
     RISK: ClassVar[bool] = True
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"expiries": -1, "gain": 0, "shortfall": 0}
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:
         """Check shapes, signs, and that columns beyond a group's scenarios are 0. Raises InputError."""

@@ -147,6 +147,7 @@ class PublishedGainOffset(Selective, PublishedPart):
     risk: IntArray
 
     RISK: ClassVar[bool] = True
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"risk": 0}
 
     @property
     def joint_groups(self) -> tuple[str, ...]:

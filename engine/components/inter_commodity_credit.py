@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -135,6 +135,8 @@ class PublishedInterCommodityCredit(Selective, PublishedPart):
     deltas: IntArray
     spreads: Seq[PublishedSpread] = Field(max_length=MAX_SPREADS)
     credits: Seq[Seq[int]]
+
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"deltas": 0}
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check shapes and signs, and that each leg is one risk group. Raises InputError."""

@@ -143,6 +143,7 @@ class ScenarioArray(Selective, PublishedPart):
     risk: IntArray
 
     RISK: ClassVar[bool] = True
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"risk": 0}
 
     @property
     def joint_groups(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ is at least half the hedged rate, which is checked. Deltas are those of the snap
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -63,6 +63,8 @@ class PublishedMinDelta(Selective, PublishedPart):
     net_rate_bp: int = Field(ge=0, le=SCALE_BP)
     hedged_rate_bp: int = Field(ge=0, le=SCALE_BP)
     delta: IntArray
+
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"delta": 0}
 
     @property
     def is_floor(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -182,6 +182,8 @@ class GrossPools(PooledCharge):
     long: IntArray
     short: IntArray
 
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"pool": -1, "long": 0, "short": 0}
+
     @property
     def arrays(self) -> Mapping[str, IntArray]:
         """``long`` and ``short``."""
@@ -204,6 +206,8 @@ class NetPools(PooledCharge):
     """Sizes that net: ``value`` [N], what one lot long adds to the pool's sum."""
 
     value: IntArray
+
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"pool": -1, "value": 0}
 
     @property
     def arrays(self) -> Mapping[str, IntArray]:

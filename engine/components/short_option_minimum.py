@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -112,6 +112,8 @@ class PublishedShortOptionMinimum(Selective, PublishedPart):
     mode: Mode
     charge: IntArray
     strikes: IntArray | None = None
+
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"charge": 0, "strikes": -1}
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check the shapes and signs, and that a strike lies in one risk group. Raises InputError."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -150,6 +150,8 @@ class PublishedSkewScenarios(Selective, PublishedPart):
     expiries: IntArray
     gain: IntArray
     shortfall: IntArray
+
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"expiries": -1, "gain": 0, "shortfall": 0}
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check shapes, signs, and that slots without an expiry have no P&L. Raises InputError."""

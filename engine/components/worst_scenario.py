@@ -174,6 +174,7 @@ class PublishedWorstScenario(Selective, PublishedPart):
     risk: IntArray
 
     RISK: ClassVar[bool] = True
+    BY_SLOT: ClassVar[Mapping[str, int]] = {"risk": 0}
 
     def check(self, *, group_of: Sequence[int], groups: int, assets: int) -> None:  # noqa: ARG002
         """Check shapes, that no group lacks scenarios, and that columns beyond its own are 0. Raises InputError."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import click
 
 from zkmargin import terminal
+from zkmargin.engine.decimals import parse_time, to_fraction
 from zkmargin.engine.importers import ARRAY_IMPORTERS, IMPORTERS, import_arrays, import_market
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
-from zkmargin.files import Output, check_paths, write_outputs
+from zkmargin.engine.settlement import with_deliveries
+from zkmargin.files import Output, blamed_on, check_paths, load, write_outputs
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.options import Command, json_option, output_option
@@ -22,7 +25,7 @@ OPTIONS = {"lots": "--lot", "rate": "--rate", "ignore": "--ignore", "pull": "--p
 
 @click.group("market")
 def command() -> None:
-    """Import market data.
+    """Import and settle market data.
 
     A market is everything public that prices a book: index prices, forwards, implied vols, instruments with their lots,
     and the assets that collateral is held in. A clearing house's SPAN file holds risk arrays instead, which are taken
@@ -102,6 +105,64 @@ def import_command(
         terminal.say_json({"output": output, **_facts(imported), "notes": list(imported.notes)})
         return
     _say(imported, output)
+
+
+@command.command(
+    "settle",
+    cls=Command,
+    examples=[
+        "zkmargin market settle market.json --delivery BTC@2026-05-19T08:00:00Z=77000.25 -o settled.json",
+        "zkmargin snapshot build settled.json --policy default -o snapshot.json",
+    ],
+)
+@click.argument("market_path", metavar="MARKET")
+@click.option(
+    "--delivery",
+    "delivery_texts",
+    multiple=True,
+    required=True,
+    metavar="UNDERLYING@EXPIRY=PRICE",
+    help="The delivery price of an expiry, quote per unit; several times.",
+)
+@output_option("the market")
+@json_option
+def settle_command(market_path: str, delivery_texts: tuple[str, ...], output: str, as_json: bool) -> None:
+    """Give what has expired in MARKET its settlement value.
+
+    From the instant of its expiry an instrument is carried at its settlement value: it has no P&L in any scenario and
+    hedges nothing, and a short option still owes what it settled at. Without one no snapshot is built. Options get what
+    they pay at the delivery price, max(S - K, 0) or max(K - S, 0) in quote a unit; futures get 0, as their last
+    variation is a balance.
+    """
+    check_paths([market_path], [output], json=as_json)
+    deliveries = dict(_delivery(text) for text in delivery_texts)
+    if len(deliveries) != len(delivery_texts):
+        raise InputError("an expiry is given twice", file="--delivery")
+    market = load(Market, market_path)
+    with blamed_on(market_path):
+        settled = with_deliveries(market, deliveries)
+    write_outputs([Output.document(output, settled)])
+    values = {i.id: i.settlement_value for i in settled.instruments if i.settled}
+    if as_json:
+        terminal.say_json({"output": output, **_facts(settled), "settlement_values": values})
+        return
+    for name, value in values.items():
+        terminal.say(f"  {terminal.safe(name)}: {value} {terminal.safe(settled.quote)} a unit", err=output == STDIO)
+    if output != STDIO:
+        terminal.say(f"wrote {output}; next: zkmargin snapshot build {output} --policy default -o snapshot.json")
+
+
+def _delivery(text: str) -> tuple[tuple[str, int], Fraction]:
+    """One ``UNDERLYING@EXPIRY=PRICE``. Raises InputError."""
+    expiry, _, price = text.partition("=")
+    underlying, _, time = expiry.partition("@")
+    if not (underlying and time and price):
+        example = "for example --delivery BTC@2026-05-19T08:00:00Z=77000.25"
+        raise InputError("not UNDERLYING@EXPIRY=PRICE", file="--delivery", hint=example)
+    delivery = to_fraction(price, field=f"--delivery {expiry[:80]}")
+    if delivery < 0:
+        raise InputError("must not be negative", field=f"--delivery {expiry[:80]}")
+    return (underlying, parse_time(time, field=f"--delivery {expiry[:80]}")), delivery
 
 
 def _refuse_options(format_name: str, **given: object) -> None:
