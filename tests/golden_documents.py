@@ -22,8 +22,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from zkmargin.app.batches import BatchList
 from zkmargin.circuits import build_circuit
-from zkmargin.commands.verify_batch import BatchList
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.book import Book, BookLots, to_book, to_lots
 from zkmargin.engine.components import REQUIREMENTS
@@ -289,7 +289,7 @@ def _ledger_files(attested: Acceptance, receipt: Receipt, plain: Acceptance, wai
     """A ledger with two proofs and an open challenge, as SQL; and the index of its export."""
     from click.testing import CliRunner
 
-    from zkmargin.commands.ledger import export
+    from zkmargin.cli.commands.ledger import export
     from zkmargin.ledger import Ledger
 
     with tempfile.TemporaryDirectory() as folder:

@@ -18,18 +18,18 @@ import click
 import pytest
 
 import zkmargin
-from zkmargin.batch import CLOCK_SKEW_MS, check_age
 from zkmargin.cli import COMMANDS, cli, main
+from zkmargin.cli.batch import CLOCK_SKEW_MS, check_age
+from zkmargin.cli.options import Command
+from zkmargin.cli.show import cell_text
+from zkmargin.cli.terminal import word
+from zkmargin.cli.words import statement_facts, statement_lines
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import VerificationError, load_document, save_document
-from zkmargin.options import Command
-from zkmargin.show import cell_text
-from zkmargin.terminal import word
 from zkmargin.verifier import Commitment, Statement
-from zkmargin.words import statement_facts, statement_lines
 
 TIME = "2026-01-02T03:04:05Z"
 TIME_MS = 1_767_323_045_000
@@ -128,7 +128,7 @@ def test_examples_are_commands_that_parse(path: tuple[str, ...], command: click.
 def test_help_lists_every_command_without_importing_one() -> None:
     script = (
         "import sys; from zkmargin.cli import main; code = main(['--help']);"
-        "assert not [m for m in sys.modules if m.startswith('zkmargin.commands')]; sys.exit(code)"
+        "assert not [m for m in sys.modules if m.startswith('zkmargin.cli.commands')]; sys.exit(code)"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -566,7 +566,7 @@ def test_module_runs_as_the_command_line(files: Path) -> None:
 
 def test_every_command_module_has_its_command() -> None:
     for name, (module, _) in COMMANDS.items():
-        command = importlib.import_module(f"zkmargin.commands.{module}").command
+        command = importlib.import_module(f"zkmargin.cli.commands.{module}").command
         assert isinstance(command, click.Command)
         assert command.name == name
 

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from zkmargin.app.files import MAX_PROOF_BYTES
 from zkmargin.cli import main
-from zkmargin.commands.margin import array_csv
-from zkmargin.commands.policy import schema_text
+from zkmargin.cli.commands.margin import array_csv
+from zkmargin.cli.commands.policy import schema_text
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import ArrayRow
 from zkmargin.engine.policy import load_policy
-from zkmargin.files import MAX_PROOF_BYTES
 from zkmargin.formats import save_document
 
 TIME = "2026-01-02T03:04:05Z"
@@ -296,7 +296,7 @@ def test_progress_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: py
     import sys
     import time
 
-    from zkmargin import terminal
+    from zkmargin.cli import terminal
 
     monkeypatch.setattr(terminal, "PROGRESS_AFTER_SECONDS", 0.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

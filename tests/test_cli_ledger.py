@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import update
 
-from zkmargin import ledger as module
 from zkmargin.cli import main
-from zkmargin.commands.ledger import limit_text
+from zkmargin.cli.commands.ledger import limit_text
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.book import Book
@@ -25,7 +24,7 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import load_document, save_document
-from zkmargin.ledger import Ledger
+from zkmargin.ledger import Ledger, tables
 from zkmargin.verifier import Commitment
 from zkmargin.verifier.attest import (
     Attestation,
@@ -261,8 +260,8 @@ def test_check_verifies_the_records_again(run: Run, new_ledger: New) -> None:
     run(f"{VERIFY} plain.bin", "--ledger", where)
     assert run("ledger check", "--ledger", where, "--json").json["verified"] == 1
     assert "1 proofs verify" in run("ledger check", "--ledger", where).out
-    with Ledger(where) as ledger, ledger._engine.begin() as connection:
-        connection.execute(update(module._proofs).values(proof=b"zkmargin"))
+    with Ledger(where) as ledger, ledger._database.engine.begin() as connection:
+        connection.execute(update(tables.proofs).values(proof=b"zkmargin"))
     result = run("ledger check", "--ledger", where, "--json", code=1)
     assert len(result.json["bad"]) == 1
     assert "1 recorded proofs do not verify" in result.err
@@ -295,5 +294,5 @@ def test_a_limit_is_shown_as_it_is_typed(text: str) -> None:
 
 
 def test_verifying_without_a_ledger_loads_no_database() -> None:
-    script = "import sys, zkmargin.commands.verify; sys.exit('sqlalchemy' in sys.modules)"
+    script = "import sys, zkmargin.cli.commands.verify; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0

@@ -356,7 +356,7 @@ def test_passphrase_is_not_taken_from_the_environment(run: Run, monkeypatch: pyt
 
 
 def test_no_option_takes_a_secret() -> None:
-    from zkmargin.commands import attest, key, verify
+    from zkmargin.cli.commands import attest, key, verify
 
     for group in (attest.command, key.command):
         for command in group.commands.values():

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import zkmargin.demo
+import zkmargin.cli.demo
 from zkmargin.cli import main
-from zkmargin.demo import MARKER, cash_of, least_cash, with_cash
+from zkmargin.cli.demo import MARKER, cash_of, least_cash, with_cash
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim, claim_slack
@@ -105,7 +105,7 @@ def test_proofs_of_the_demo_verify_or_not(
 ) -> None:
     monkeypatch.chdir(ran.folder)
     snapshot, commitment, proof = files
-    line = ["verify", "--snapshot", snapshot, "--commitment", commitment, "--context", zkmargin.demo.CONTEXT, proof]
+    line = ["verify", "--snapshot", snapshot, "--commitment", commitment, "--context", zkmargin.cli.demo.CONTEXT, proof]
     assert main(line) == code
     capsys.readouterr()
 
@@ -152,7 +152,7 @@ def _accepting(*_: Any, **__: Any) -> Any:
 def test_demo_fails_loudly_when_something_bad_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: str
 ) -> None:
-    real = getattr(zkmargin.demo, broken)
+    real = getattr(zkmargin.cli.demo, broken)
     calls = 0
 
     def sometimes(*arguments: Any, **options: Any) -> Any:
@@ -160,7 +160,7 @@ def test_demo_fails_loudly_when_something_bad_is_accepted(
         calls += 1
         return real(*arguments, **options) if calls == 1 else _accepting()
 
-    monkeypatch.setattr(zkmargin.demo, broken, sometimes)
+    monkeypatch.setattr(zkmargin.cli.demo, broken, sometimes)
     assert demo(tmp_path / "demo") == 1
     out, err = capsys.readouterr()
     assert "zkmargin: error: THE DEMO FAILED: " in err

@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner
 
 from zkmargin.circuits import build_circuit
-from zkmargin.commands.ledger import export
-from zkmargin.commands.verify_batch import command as verify_batch
+from zkmargin.cli.commands.ledger import export
+from zkmargin.cli.commands.verify_batch import command as verify_batch
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.group import encode_g1

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from zkmargin import ledger as module
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.book import Book, BookLots, to_lots
@@ -25,7 +24,7 @@ from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot, build_snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, save_document, write_atomic
-from zkmargin.ledger import Entry, Ledger
+from zkmargin.ledger import Entry, Ledger, database, records, tables
 from zkmargin.prover import Opening, commit_book, prove
 from zkmargin.verifier import Commitment, Statement
 from zkmargin.verifier.attest import (
@@ -281,26 +280,26 @@ def test_an_attestation_that_was_seen_supersedes_older_ones(ledger: Ledger, worl
 
 def test_secrets_do_not_get_in(ledger: Ledger, world: World) -> None:
     with pytest.raises(InputError, match="secret document"):
-        ledger._write(lambda connection: module._store(connection, world.opening))
+        ledger._database.write(lambda connection: records.store(connection, world.opening))
     assert ledger.counts()["documents"] == 0
 
 
 def test_a_damaged_record_is_noticed(ledger: Ledger, world: World) -> None:
     ledger.record(world.accepted("0"))
-    with ledger._engine.begin() as connection:
-        connection.execute(update(module._proofs).values(proof=world.proofs["1"]))
+    with ledger._database.engine.begin() as connection:
+        connection.execute(update(tables.proofs).values(proof=world.proofs["1"]))
     (entry,) = ledger.entries()
     with pytest.raises(VerificationError):
         ledger.check(entry)
-    with ledger._engine.begin() as connection:
-        connection.execute(update(module._proofs).values(proof=world.proofs["0"], statement="00" * 32))
+    with ledger._database.engine.begin() as connection:
+        connection.execute(update(tables.proofs).values(proof=world.proofs["0"], statement="00" * 32))
     (entry,) = ledger.entries()
     with pytest.raises(VerificationError, match="another statement"):
         ledger.check(entry)
     body = world.snapshot.to_bytes().replace(b"USDC", b"USDX")
-    with ledger._engine.begin() as connection:
+    with ledger._database.engine.begin() as connection:
         connection.execute(
-            update(module._documents).where(module._documents.c.digest == entry.snapshot).values(body=body)
+            update(tables.documents).where(tables.documents.c.digest == entry.snapshot).values(body=body)
         )
     with pytest.raises(InputError):
         ledger.check(entry)
@@ -312,7 +311,7 @@ def test_a_document_that_is_text_in_the_table_is_damaged(tmp_path: Path, world: 
     with Ledger(tmp_path / "ledger.db") as ledger:
         ledger.record(world.accepted("0"))
         (entry,) = ledger.entries()
-        with ledger._engine.begin() as connection:
+        with ledger._database.engine.begin() as connection:
             connection.exec_driver_sql("update documents set body = 'by hand'")
         with pytest.raises(InputError, match="is damaged: no bytes"):
             ledger.check(entry)
@@ -323,8 +322,8 @@ def test_a_document_that_is_text_in_the_table_is_damaged(tmp_path: Path, world: 
 
 def test_another_version_is_refused(new_ledger: New) -> None:
     where = new_ledger()
-    with Ledger(where) as ledger, ledger._engine.begin() as connection:
-        connection.execute(update(module._meta).values(value="zkmargin/ledger/v2"))
+    with Ledger(where) as ledger, ledger._database.engine.begin() as connection:
+        connection.execute(update(tables.meta).values(value="zkmargin/ledger/v2"))
     with pytest.raises(InputError, match="no ledger of this version"):
         Ledger(where)
 
@@ -369,13 +368,13 @@ def test_another_file_is_no_ledger(tmp_path: Path) -> None:
 def test_a_full_or_read_only_disk_is_an_error_in_words(tmp_path: Path, world: World) -> None:
     path = tmp_path / "ledger.db"
     with Ledger(path) as ledger:
-        with ledger._engine.connect() as connection:
+        with ledger._database.engine.connect() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        ledger._engine.dispose()
+        ledger._database.engine.dispose()
 
         from sqlalchemy import event
 
-        @event.listens_for(ledger._engine, "connect")
+        @event.listens_for(ledger._database.engine, "connect")
         def full(connection: sqlite3.Connection, _: object) -> None:
             connection.execute(f"PRAGMA max_page_count = {pages + 2}")
 
@@ -385,15 +384,15 @@ def test_a_full_or_read_only_disk_is_an_error_in_words(tmp_path: Path, world: Wo
 
 
 def test_a_conflict_that_never_ends_is_reported(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(database, "MAX_ATTEMPTS", 3)
     attempts = []
 
     def clash(connection: Connection) -> None:
         attempts.append(1)
-        connection.execute(insert(module._meta).values(key="schema", value="again"))
+        connection.execute(insert(tables.meta).values(key="schema", value="again"))
 
     with pytest.raises(InputError, match="cannot be used"):
-        ledger._write(clash)
+        ledger._database.write(clash)
     assert len(attempts) == 3
 
 

@@ -8,6 +8,7 @@ from zkmargin.formats.arrays import IntArray
 from zkmargin.formats.canonical import canonical_bytes, keccak256, parse_json
 from zkmargin.formats.documents import Document, Model, Seq, Since, json_in_version, load_document, save_document
 from zkmargin.formats.errors import (
+    Caution,
     ConstraintError,
     InputError,
     ProofFormatError,
@@ -20,6 +21,7 @@ from zkmargin.formats.hexadecimal import Digest, Hexadecimal, from_hex
 from zkmargin.formats.mappings import FrozenMap, FullMap, Map
 
 __all__ = [
+    "Caution",
     "ConstraintError",
     "Digest",
     "Document",

@@ -89,3 +89,14 @@ class VerificationError(ZkMarginError):
     def __init__(self, message: str, *, check: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.check = check
+
+
+class Caution(UserWarning):
+    """A warning for users, issued with ``warnings.warn``: what is dangerous, and what to do about it."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+    def __reduce__(self) -> tuple[type[Caution], tuple[str, str | None]]:
+        return type(self), (self.message, self.hint)

@@ -1,0 +1,161 @@
+"""The files of one command: read once, never overwritten by accident, written all or none, secrets kept secret."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from zkmargin.engine.book import BookLots, load_book, sum_of_books
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Caution, Document, InputError, ProofFormatError, load_document, write_atomic
+from zkmargin.formats.files import STDIO
+
+#: Far above any proof: a proof of a thousand segments has some hundred kilobytes.
+MAX_PROOF_BYTES = 1 << 20
+
+D = TypeVar("D", bound=Document)
+
+
+def check_paths(inputs: Sequence[str], outputs: Sequence[str] = (), *, json: bool = False) -> None:
+    """Refuse paths that would read or write the same thing twice, before any work is done.
+
+    Raises:
+        InputError: an output that is an input or another output, standard input or output asked for twice.
+    """
+    if list(inputs).count(STDIO) > 1:
+        raise InputError("standard input can be read once only", file=STDIO)
+    if list(outputs).count(STDIO) + json > 1:
+        what = "--json and a file" if json else "two files"
+        raise InputError(f"{what} cannot both go to standard output", file=STDIO, hint="name an output file with -o")
+    named = [path for path in outputs if path != STDIO]
+    for i, path in enumerate(named):
+        for other in inputs:
+            if other != STDIO and _same_file(path, other):
+                raise InputError("is an input of this command and would be overwritten", file=path)
+        if any(_same_file(path, other) for other in named[:i]):
+            raise InputError("is named twice as an output", file=path)
+
+
+def _same_file(a: str, b: str) -> bool:
+    try:
+        return Path(a).samefile(b)
+    except (OSError, ValueError):  # one of them does not exist
+        return os.path.realpath(a) == os.path.realpath(b)
+
+
+@contextmanager
+def blamed_on(path: str) -> Iterator[None]:
+    """Name the file in errors about what was read from it before."""
+    try:
+        yield
+    except InputError as error:
+        raise error.located(file=path) from None
+
+
+def load(kind: type[D], path: str) -> D:
+    """Read a document; a secret one that others could read gets a warning. Raises InputError."""
+    document = load_document(kind, path)
+    if kind.SECRET:
+        warn_if_exposed(path)
+    return document
+
+
+def warn_if_exposed(path: str) -> None:
+    """Say so when a secret file can be read by others."""
+    if path == STDIO or os.name != "posix":
+        return
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:  # it was read; if it is gone now, so is the danger
+        return
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        caution = Caution(f"{path}: a secret file that others may read or write", f"chmod 600 {path}")
+        warnings.warn(caution, stacklevel=2)
+
+
+def load_lots(paths: Sequence[str], snapshot: Snapshot) -> BookLots:
+    """One book, or several that add up slot by slot (an account at several venues).
+
+    Raises:
+        InputError: as ``engine.book.to_lots`` does, also for the sum.
+    """
+    books = []
+    for path in paths:
+        books.append(load_book(path, snapshot))
+        warn_if_exposed(path)
+    return books[0] if len(books) == 1 else sum_of_books(books, snapshot)
+
+
+def read_proof(path: str) -> bytes:
+    """The bytes of a proof file. Raises InputError (unreadable) or ProofFormatError (larger than any proof)."""
+    try:
+        if path == STDIO:
+            data = sys.stdin.buffer.read(MAX_PROOF_BYTES + 1)
+        else:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_PROOF_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path) from None
+    if len(data) > MAX_PROOF_BYTES:
+        raise ProofFormatError(f"{path}: larger than any proof ({MAX_PROOF_BYTES} bytes)")
+    return data
+
+
+@dataclass(frozen=True, repr=False)
+class Output:
+    """A file to write. ``secret`` ones get mode 0600 and never replace a file that exists."""
+
+    path: str
+    data: bytes
+    secret: bool = False
+
+    @classmethod
+    def document(cls, path: str, document: Document) -> Output:
+        """The file of a document."""
+        return cls(path, document.to_bytes(), document.SECRET)
+
+
+def refuse_terminal(path: str, what: str) -> None:
+    """Raises InputError when binary or secret data would go to a terminal."""
+    if path == STDIO and sys.stdout.isatty():
+        raise InputError(f"{what} is not written to a terminal", file=STDIO, hint="name a file, or pipe it on")
+
+
+def refuse_existing_secret(path: str) -> None:
+    """Raises InputError for a secret output that exists: an opening or a key cannot be made again."""
+    if path != STDIO and Path(path).exists():
+        raise InputError(
+            "exists: without the opening in it, no proof about its commitment can be made any more (nor a signature "
+            "without the key)",
+            file=path,
+            hint="name another file, or move this one away",
+        )
+
+
+def write_outputs(outputs: Sequence[Output]) -> None:
+    """Write all files or none: those written before a failure are taken back where they are new.
+
+    Raises:
+        InputError: the first file that cannot be written.
+    """
+    written: list[Path] = []
+    try:
+        # Standard output cannot be taken back, so it comes last.
+        for output in sorted(outputs, key=lambda output: output.path == STDIO):
+            if output.secret:
+                refuse_existing_secret(output.path)
+            new = output.path != STDIO and not Path(output.path).exists()
+            write_atomic(output.path, output.data, secret=output.secret)
+            if new:
+                written.append(Path(output.path))
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,106 @@
+"""``zkmargin check``: the debug prover. Whether a claim holds for a book, and if not, which rule breaks by how much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zkmargin.app.files import blamed_on, check_paths, load, load_lots
+from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.circuits import check as check_witness
+from zkmargin.cli import terminal
+from zkmargin.cli.options import (
+    Command,
+    also_option,
+    book_option,
+    claim_options,
+    json_option,
+    parse_claim,
+    parse_limits,
+    snapshot_option,
+)
+from zkmargin.cli.words import claim_facts, claim_words, money
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import ConstraintError
+
+
+@click.command(
+    "check",
+    cls=Command,
+    examples=[
+        "zkmargin check --snapshot snapshot.json --book book.json --claim 1.25",
+    ],
+)
+@snapshot_option
+@book_option
+@claim_options
+@also_option
+@json_option
+def command(
+    snapshot_path: str,
+    book_paths: tuple[str, ...],
+    claim_text: str,
+    requirement: str,
+    also_texts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say whether a claim holds for a book, without making a proof. Exit code 1 when it does not.
+
+    Computes the margin, then every equation that a proof would show, on the book's integers. What it prints is for the
+    owner of the book.
+    """
+    check_paths([snapshot_path, *book_paths])
+    claim, limits = parse_claim(claim_text, requirement), parse_limits(also_texts)
+    snapshot = load(Snapshot, snapshot_path)
+    lots = load_lots(book_paths, snapshot)
+    report = margin_report(snapshot, lots, requirement)
+    with blamed_on(snapshot_path):
+        circuit = build_circuit(snapshot, claim, limits)
+    facts = check_facts(report, claim) | {"limits": [str(limit) for limit in limits]}
+    try:
+        check_witness(circuit, margin_witness(snapshot, claim, lots, limits))
+    except ConstraintError as error:
+        if as_json:
+            terminal.say_json({"holds": False, **facts, "rule": error.rule, "reason": error.message})
+        if error.rule == "claim" and report.largest_claim is not None:
+            error.hint = f"the largest claim that holds for this book is {report.largest_claim}"
+        raise
+    if as_json:
+        terminal.say_json({"holds": True, **facts, "equations": len(circuit.equations)})
+        return
+    for line in check_lines(snapshot, report, claim, len(circuit.equations)):
+        terminal.say(line)
+    for limit in limits:
+        terminal.say(f"  kept: {terminal.safe(str(limit))}")
+
+
+def check_facts(report: MarginReport, claim: Claim) -> dict[str, Any]:
+    """The numbers behind the answer, for scripts. Amounts are decimal text in the quote currency."""
+    dump = report.model_dump(mode="json", exclude={"legs", "comparison"})
+    slack = report.slack(claim)
+    return {
+        "claim": claim_facts(claim),
+        "equity": dump["equity"]["total"],
+        "requirement": dump["total"],
+        "surplus_over_claim": from_units(slack // claim.den, VALUATION_DECIMALS),
+        "largest_claim": report.largest_claim,
+        "ratio": report.ratio,
+        "binding": [{"group": g["group"], "scenario": g["label"], "charge": g["charge"]} for g in dump["groups"]],
+    }
+
+
+def check_lines(snapshot: Snapshot, report: MarginReport, claim: Claim, equations: int) -> list[str]:
+    """What holds, for people."""
+    quote = terminal.safe(snapshot.quote)
+    headroom = "no requirement" if report.ratio is None else f"{report.ratio} times the requirement"
+    lines = [
+        f"the claim holds: {claim_words(claim)}",
+        f"  equity {money(report.equity.total)}, requirement {money(report.total)} {quote}: {headroom}",
+        f"  to spare over the claim: {money(report.slack(claim) // claim.den)}",
+        f"  largest claim that can be proved: {report.largest_claim}",
+    ]
+    lines += [f"  {terminal.safe(g.group)}: {money(g.charge)} from {terminal.quoted(g.label)}" for g in report.groups]
+    return [*lines, f"  all {equations} equations of the circuit hold on this book's integers"]

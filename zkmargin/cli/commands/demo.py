@@ -1,0 +1,31 @@
+"""``zkmargin demo``: the whole way on an example, and the failures that must fail."""
+
+from __future__ import annotations
+
+import click
+
+from zkmargin.cli.demo import run_demo
+from zkmargin.cli.options import Command
+
+
+@click.command(
+    "demo",
+    cls=Command,
+    examples=[
+        "zkmargin demo",
+        "zkmargin margin zkmargin-demo/book.json --snapshot zkmargin-demo/snapshot.json",
+    ],
+)
+@click.option(
+    "--folder", default="zkmargin-demo", show_default=True, metavar="FOLDER", help="Where to put the demo's files."
+)
+@click.option(
+    "--time", "market_time", metavar="TIME", help="Time of the example market, 2026-01-02T03:04:05Z; else now."
+)
+def command(folder: str, market_time: str | None) -> None:
+    """Build an example market and a book, prove, verify, and show that what must fail does.
+
+    Everything stays in FOLDER so that the other commands can be tried on it. Exit code 1 when anything that must fail
+    does not.
+    """
+    run_demo(folder, market_time)

@@ -1,0 +1,128 @@
+"""``zkmargin migrate``: a committed book moves to the next universe of instruments, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import click
+
+from zkmargin.app.files import Output, load, load_lots, write_outputs
+from zkmargin.cli.options import Command, json_option, output_option
+from zkmargin.cli.steps import check_step_paths, say_step
+from zkmargin.engine.book import to_book
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.prover import Opening
+from zkmargin.prover.update import migrate_opening
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.updates import Migration, apply_migration
+
+
+@click.group("migrate")
+def command() -> None:
+    """Move a committed book to another universe: listings and expiries, another order, lot or domain size.
+
+    Positions that expire are settled before, as fills (zkmargin update): one that closes the position, and the cash it
+    is settled for. A position that is still open and not in the next snapshot is an error: nothing is ever dropped.
+    """
+
+
+_OLD = click.option("--snapshot", "old_path", required=True, metavar="FILE", help="A snapshot with the present slots.")
+_NEW = click.option("--to", "new_path", required=True, metavar="FILE", help="A snapshot with the next slots.")
+
+
+@command.command(
+    "make",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin migrate make --snapshot snapshot.json --to next.json --book book.json --opening opening.json "
+            "--new-book book-2.json --new-opening opening-2.json --migration migration.json -o commitment-2.json"
+        ),
+    ],
+)
+@_OLD
+@_NEW
+@click.option("--book", "book_path", required=True, metavar="FILE", help="The book that was committed (secret).")
+@click.option("--opening", "opening_path", required=True, metavar="FILE", help="Its opening (secret).")
+@click.option("--new-book", required=True, metavar="FILE", help="Where to write the book in the new slots (secret).")
+@click.option("--new-opening", required=True, metavar="FILE", help="Where to write the new opening (secret).")
+@click.option(
+    "--migration",
+    "migration_path",
+    required=True,
+    metavar="FILE",
+    help="Where to write the migration for the party that attests, for nobody else (secret).",
+)
+@output_option("the new commitment")
+@json_option
+def make(
+    old_path: str,
+    new_path: str,
+    book_path: str,
+    opening_path: str,
+    new_book: str,
+    new_opening: str,
+    migration_path: str,
+    output: str,
+    as_json: bool,
+) -> None:
+    """The holder's side: the same book under the next slots, and the secret migration for the attesting party."""
+    inputs, secrets = [old_path, new_path, book_path, opening_path], [new_book, new_opening, migration_path]
+    check_step_paths(inputs, output, secrets, as_json=as_json)
+    old, new = load(Snapshot, old_path), load(Snapshot, new_path)
+    lots = load_lots([book_path], old)
+    opening, moved, migration = migrate_opening(old, new, lots, load(Opening, opening_path))
+    commitment = opening.commitment()
+    write_outputs(
+        [
+            Output.document(new_book, to_book(moved, new)),
+            Output.document(new_opening, opening),
+            Output.document(migration_path, migration),
+            Output.document(output, commitment),
+        ]
+    )
+    kept = f"secret, keep them: {new_book} {new_opening}    secret, for the attesting party only: {migration_path}"
+    roles = [part.role for part in commitment.parts]
+    say_step("moved", roles, commitment, output, as_json=as_json, words=kept)
+
+
+@command.command(
+    "apply",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin migrate apply --snapshot snapshot.json --to next.json --book record.json "
+            "--commitment commitment.json --migration migration.json --new-book record-2.json -o commitment-2.json"
+        ),
+    ],
+)
+@_OLD
+@_NEW
+@click.option("--book", "book_path", required=True, metavar="FILE", help="Your own record of the book (secret).")
+@click.option("--commitment", "commitment_path", required=True, metavar="FILE", help="The one you attested last.")
+@click.option("--migration", "migration_path", required=True, metavar="FILE", help="The holder's migration (secret).")
+@click.option("--new-book", required=True, metavar="FILE", help="Where to write your record in the new slots (secret).")
+@output_option("the new commitment")
+@json_option
+def apply(
+    old_path: str,
+    new_path: str,
+    book_path: str,
+    commitment_path: str,
+    migration_path: str,
+    new_book: str,
+    output: str,
+    as_json: bool,
+) -> None:
+    """The attesting party's side: the new commitment from your own record and the holder's blinders, to attest next.
+
+    Exit code 1 when the holder moved another book than your record says.
+    """
+    check_step_paths(
+        [old_path, new_path, book_path, commitment_path, migration_path], output, [new_book], as_json=as_json
+    )
+    old, new = load(Snapshot, old_path), load(Snapshot, new_path)
+    book, migration = load_lots([book_path], old), load(Migration, migration_path)
+    applied = apply_migration(old, new, load(Commitment, commitment_path), book, migration)
+    write_outputs([Output.document(new_book, to_book(applied.book, new)), Output.document(output, applied.commitment)])
+    words = f"the holder's migration agrees with your record    secret, keep it: {new_book}"
+    roles = [part.role for part in applied.commitment.parts]
+    say_step("moved", roles, applied.commitment, output, as_json=as_json, words=words)

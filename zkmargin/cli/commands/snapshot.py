@@ -1,0 +1,174 @@
+"""``zkmargin snapshot``: everything public that a margin is computed and proved from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from zkmargin.app import sources
+from zkmargin.app.files import Output, blamed_on, check_paths, load, write_outputs
+from zkmargin.app.runtime import compile_note
+from zkmargin.circuits import build_circuit
+from zkmargin.cli import terminal
+from zkmargin.cli.options import Command, json_option, output_option
+from zkmargin.cli.words import attested_facts, layout_facts, snapshot_facts
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
+from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Trust, attested, check_snapshot_attested
+
+
+@click.group("snapshot")
+def command() -> None:
+    """Build, show and check risk snapshots.
+
+    A snapshot is a market under a policy, as integers: slots, risk arrays, marks, haircuts. Anyone can rebuild it from
+    the market, bit for bit.
+    """
+
+
+@command.command(
+    "build",
+    cls=Command,
+    examples=[
+        "zkmargin snapshot build market.json --policy default -o snapshot.json",
+        "zkmargin snapshot build arrays.json --policy span -o snapshot.json    # imported SPAN arrays",
+        "zkmargin snapshot build market.json --policy default --layout fast -o snapshot.json",
+        "zkmargin snapshot show snapshot.json",
+    ],
+)
+@click.argument("market_path", metavar="MARKET")
+@click.option("--policy", "policy_name", required=True, metavar="NAME", help="A named policy or a policy file.")
+@click.option(
+    "--layout",
+    "profile",
+    type=click.Choice(LAYOUT_PROFILES),
+    help="Rows of a segment chosen for a fast proof or a compact one; else the policy's.",
+)
+@click.option("--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two; else the policy's.")
+@click.option("--position-bits", type=int, metavar="BITS", help="Bound of positions; else the policy's.")
+@output_option("the snapshot")
+@json_option
+def build_command(
+    market_path: str,
+    policy_name: str,
+    profile: str | None,
+    domain_size: int | None,
+    position_bits: int | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Price the market MARKET under a policy. Imported risk arrays (market import) are taken as they are."""
+    check_paths([market_path, policy_name], [output], json=as_json)
+    market = sources.load_market(market_path)
+    policy = load_policy(policy_name)
+    if profile is not None:
+        if domain_size is not None:
+            raise InputError("choose the rows by --layout or by --domain-size, not by both", file="--layout")
+        domain_size = domain_size_for(profile, len(market.instruments))
+    with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
+        try:
+            snapshot = sources.build(market, policy, domain_size=domain_size, position_bits=position_bits)
+        except InputError as error:
+            own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
+            if own:
+                raise InputError(error.reason, file=own, hint=error.hint) from None
+            raise error.located(file=market_path) from None
+        # A snapshot that no proof can be made for is refused here, not at the prover.
+        with blamed_on(market_path):
+            circuits = [build_circuit(snapshot, Claim(1, 1, requirement)) for requirement in REQUIREMENTS]
+    write_outputs([Output.document(output, snapshot)])
+    facts = {"output": output, **snapshot_facts(snapshot), "layout": layout_facts(circuits[0])}
+    if as_json:
+        terminal.say_json(facts)
+        return
+    err = output == STDIO
+    terminal.say(
+        f"snapshot of {facts['instruments']} instruments and {facts['collateral_assets']} collateral assets under "
+        f"policy {policy.name}, at {snapshot.time}",
+        err=err,
+    )
+    terminal.say(f"digest {facts['digest']}; a proof has {facts['layout']['proof_bytes']} bytes", err=err)
+    if not err:
+        terminal.say(f"wrote {output}; next: zkmargin snapshot show {output}")
+
+
+@command.command(
+    "show",
+    cls=Command,
+    examples=[
+        "zkmargin snapshot show snapshot.json",
+        "zkmargin snapshot show snapshot.json --slots    # the names and lots that a book may use",
+    ],
+)
+@click.argument("snapshot_path", metavar="SNAPSHOT")
+@click.option("--slots", is_flag=True, help="List every instrument with its lot and mark.")
+@json_option
+def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
+    """Show what is in SNAPSHOT: slots, risk groups, scenarios, collateral, layout, size of a proof."""
+    snapshot = load(Snapshot, snapshot_path)
+    from zkmargin.cli.show import snapshot_json, snapshot_view  # noqa: PLC0415 - tables are loaded when one is shown
+
+    with blamed_on(snapshot_path):
+        if as_json:
+            terminal.say_json(snapshot_json(snapshot, slots=slots))
+        else:
+            snapshot_view(snapshot, slots=slots)
+
+
+@command.command(
+    "check",
+    cls=Command,
+    examples=[
+        "zkmargin snapshot check snapshot.json market.json",
+        "zkmargin snapshot check snapshot.json market.json --trust trust.json --attestation attestation.json",
+    ],
+)
+@click.argument("snapshot_path", metavar="SNAPSHOT")
+@click.argument("market_path", metavar="MARKET")
+@click.option("--trust", "trust_path", metavar="FILE", help="Your trust file, with --attestation.")
+@click.option("--attestation", "attestation_paths", multiple=True, metavar="FILE", help="Who signed the snapshot.")
+@json_option
+def check_command(
+    snapshot_path: str, market_path: str, trust_path: str | None, attestation_paths: tuple[str, ...], as_json: bool
+) -> None:
+    """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests.
+
+    With attestations and a trust file, also whether enough trusted signers signed this snapshot and this market (not
+    how old it is: that is `verify`'s business). Exit code 1 when they did not.
+    """
+    check_paths([snapshot_path, market_path, *attestation_paths, *([trust_path] if trust_path else [])])
+    if (trust_path is None) != (not attestation_paths):
+        raise InputError("--trust and --attestation belong together", file="--trust")
+    snapshot, market = load(Snapshot, snapshot_path), sources.load_market(market_path)
+    signed = None if trust_path is None else _signed(snapshot, load(Trust, trust_path), attestation_paths)
+    pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
+    with pricing, blamed_on(snapshot_path):
+        sources.check(snapshot, market)
+    digest = snapshot.digest().hex()
+    if as_json:
+        facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}
+        terminal.say_json(facts | {"attested": None if signed is None else attested_facts(signed)})
+    else:
+        terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
+        terminal.say(f"gives the digest {digest}")
+        if signed is not None:
+            number, rule = signed.payload.sequence, terminal.quoted(signed.rule)
+            terminal.say(f"number {number} of {rule}, signed by {terminal.listed(signed.signers)}")
+
+
+def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str]) -> AttestedSnapshot:
+    """Who signed a snapshot. Raises VerificationError."""
+    attestation = load(Attestation, paths[0])
+    for path in paths[1:]:
+        with blamed_on(path):
+            attestation = attestation.combined(load(Attestation, path))
+    found = attested(attestation, trust)
+    if not isinstance(found, AttestedSnapshot):
+        raise InputError("attests a commitment, not a snapshot", file=paths[0])
+    check_snapshot_attested(found.payload, snapshot)
+    return found

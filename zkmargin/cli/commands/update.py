@@ -1,0 +1,144 @@
+"""``zkmargin update``: fills applied to a commitment, by its holder and by the party that attests it."""
+
+from __future__ import annotations
+
+import click
+
+from zkmargin.app.files import (
+    Output,
+    load,
+    load_lots,
+    warn_if_exposed,
+    write_outputs,
+)
+from zkmargin.cli.options import Command, json_option, output_option, snapshot_option
+from zkmargin.cli.steps import check_step_paths, say_step
+from zkmargin.engine.book import to_book
+from zkmargin.engine.fills import FillLots, add_fills, load_fills
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.prover import Opening
+from zkmargin.prover.update import update_opening
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.updates import Update, apply_update
+
+
+@click.group("update")
+def command() -> None:
+    """Apply fills to a commitment without disclosing them.
+
+    The holder makes an update, the party that attests the commitment (a venue, a custodian) applies it with its own
+    record of the fills and gets the same points. An observer of both commitments cannot tell what moved, or whether
+    anything did. Both keep a book: it says that every quantity stays within its bound.
+
+    Fills are secret. A file of them is {"format": "zkmargin/fills/v1", "positions": {"BTC-27MAR26-100000-C": "-2.5"},
+    "collateral": {"USDC": "1300"}}: signed changes in each instrument's own units. A section that is there, be it
+    empty, says that this commitment is renewed.
+    """
+
+
+@command.command(
+    "make",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin update make --snapshot snapshot.json --book book.json --opening opening.json --fills fills.json "
+            "--new-book book-2.json --new-opening opening-2.json --update update.json -o commitment-2.json"
+        ),
+    ],
+)
+@snapshot_option
+@click.option("--book", "book_path", required=True, metavar="FILE", help="The book that was committed (secret).")
+@click.option("--opening", "opening_path", required=True, metavar="FILE", help="Its opening (secret).")
+@click.option("--fills", "fills_path", required=True, metavar="FILE", help="What changed (secret).")
+@click.option("--new-book", required=True, metavar="FILE", help="Where to write the book after the fills (secret).")
+@click.option("--new-opening", required=True, metavar="FILE", help="Where to write the new opening (secret).")
+@click.option(
+    "--update",
+    "update_path",
+    required=True,
+    metavar="FILE",
+    help="Where to write the update for the party that attests, for nobody else (secret).",
+)
+@output_option("the new commitment")
+@json_option
+def make(
+    snapshot_path: str,
+    book_path: str,
+    opening_path: str,
+    fills_path: str,
+    new_book: str,
+    new_opening: str,
+    update_path: str,
+    output: str,
+    as_json: bool,
+) -> None:
+    """The holder's side: a new opening and commitment, and the secret update that goes to the attesting party."""
+    inputs, secrets = [snapshot_path, book_path, opening_path, fills_path], [new_book, new_opening, update_path]
+    check_step_paths(inputs, output, secrets, as_json=as_json)
+    snapshot = load(Snapshot, snapshot_path)
+    fills = read_fills(fills_path, snapshot)
+    after = add_fills(load_lots([book_path], snapshot), fills, snapshot)
+    opening, update = update_opening(snapshot, load(Opening, opening_path), fills)
+    commitment = opening.commitment()
+    write_outputs(
+        [
+            Output.document(new_book, to_book(after, snapshot)),
+            Output.document(new_opening, opening),
+            Output.document(update_path, update),
+            Output.document(output, commitment),
+        ]
+    )
+    secret_words = f"secret, keep them: {new_book} {new_opening}    secret, for the attesting party only: {update_path}"
+    say_step("updated", list(fills), commitment, output, as_json=as_json, words=secret_words)
+
+
+@command.command(
+    "apply",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin update apply --snapshot snapshot.json --book record.json --commitment commitment.json "
+            "--fills our-fills.json --update update.json --new-book record-2.json -o commitment-2.json"
+        ),
+    ],
+)
+@snapshot_option
+@click.option("--book", "book_path", required=True, metavar="FILE", help="Your own record of the book (secret).")
+@click.option("--commitment", "commitment_path", required=True, metavar="FILE", help="The one you attested last.")
+@click.option("--fills", "fills_path", required=True, metavar="FILE", help="Your own record of what changed (secret).")
+@click.option("--update", "update_path", required=True, metavar="FILE", help="The holder's update (secret).")
+@click.option("--new-book", required=True, metavar="FILE", help="Where to write your record after the fills (secret).")
+@output_option("the new commitment")
+@json_option
+def apply(
+    snapshot_path: str,
+    book_path: str,
+    commitment_path: str,
+    fills_path: str,
+    update_path: str,
+    new_book: str,
+    output: str,
+    as_json: bool,
+) -> None:
+    """The attesting party's side: the new commitment from your own records and the holder's numbers, to attest next.
+
+    Exit code 1 when the holder's update leads to another commitment than your fills do.
+    """
+    inputs = [snapshot_path, book_path, commitment_path, fills_path, update_path]
+    check_step_paths(inputs, output, [new_book], as_json=as_json)
+    snapshot = load(Snapshot, snapshot_path)
+    fills = read_fills(fills_path, snapshot)
+    book, update = load_lots([book_path], snapshot), load(Update, update_path)
+    applied = apply_update(snapshot, load(Commitment, commitment_path), book, fills, update)
+    write_outputs(
+        [Output.document(new_book, to_book(applied.book, snapshot)), Output.document(output, applied.commitment)]
+    )
+    words = f"the holder's update agrees with your records    secret, keep it: {new_book}"
+    say_step("updated", list(fills), applied.commitment, output, as_json=as_json, words=words)
+
+
+def read_fills(path: str, snapshot: Snapshot) -> FillLots:
+    """Fills in lots; a file that others could read gets a warning. Raises InputError."""
+    fills = load_fills(path, snapshot)
+    warn_if_exposed(path)
+    return fills

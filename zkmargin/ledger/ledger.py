@@ -1,0 +1,248 @@
+"""The ledger as a verifier uses it.
+
+One SQLite file by default, PostgreSQL by URL. What holds at any moment, whatever is killed and however many verifiers
+write at once:
+
+* a proof is recorded only after it was verified here, in one transaction with all that belongs to it;
+* a statement is recorded once, a challenge answered once, and of a numbered stream nothing older than the newest
+  number that was seen is recorded: these are decided inside the transaction, and the database keeps them unique;
+* when ``record`` returns, the proof is on disk; when it raises, nothing of it is.
+
+Documents are public ones, by digest: a secret document is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, func, insert, select
+
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, InputError, VerificationError
+from zkmargin.ledger import records, tables
+from zkmargin.ledger.database import Database
+from zkmargin.ledger.records import Account, Entry
+from zkmargin.verifier import Accepted, Commitment, Statement, verify
+from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Quorum, Receipt, Sighting, Stream, Trust
+
+D = TypeVar("D", bound=Document)
+
+
+class Ledger:
+    """Also ``verifier.attest.Known``: what ``accept`` asks for. Close it, or use it in a ``with`` statement.
+
+    Args:
+        where: a path (an SQLite file, created with mode 0600), or a URL ``sqlite:///PATH`` or ``postgresql://...``.
+
+    Raises:
+        InputError: it cannot be opened, or is another version's.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self._database = Database(where)
+        self.name = self._database.name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._database.close()
+
+    # --- what is known (verifier.attest.Known) ----------------------------------------------------------------------
+
+    def newest(self, stream: Stream) -> Sighting | None:
+        """The highest number seen of a stream."""
+        with self._database.reading() as connection:
+            return records.newest(connection, stream)
+
+    def challenge_used(self, digest: bytes) -> bool:
+        """Whether a proof was recorded for a challenge."""
+        query = select(tables.proofs.c.id).where(tables.proofs.c.challenge == digest.hex())
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def statement_accepted(self, digest: bytes) -> bool:
+        """Whether a proof of a statement was recorded."""
+        query = select(tables.proofs.c.id).where(tables.proofs.c.statement == digest.hex())
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def record(self, acceptance: Acceptance, receipt: Receipt | None = None) -> None:
+        """Verify an accepted proof once more, then record it with all that belongs to it, or nothing.
+
+        Raises:
+            VerificationError: it does not verify; its statement is recorded or its challenge answered already; or
+                something newer than its attestations was seen in the meantime.
+            InputError: the ledger cannot be written.
+        """
+        statement = acceptance.statement
+        digest = verify(statement, acceptance.proof).statement_digest.hex()
+        if digest != acceptance.statement_digest.hex() or statement.snapshot_digest != acceptance.snapshot.digest():
+            raise VerificationError("the acceptance is of another statement", check="ledger")
+        commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
+        authenticated = acceptance.authenticated
+        attested = () if authenticated is None else authenticated.all
+        documents: list[Document] = [acceptance.snapshot, commitment, *(item.attestation for item in attested)]
+        documents += [d for d in (acceptance.trust, acceptance.challenge, receipt) if d is not None]
+
+        def write(connection: Connection) -> None:
+            if (
+                connection.execute(select(tables.proofs.c.id).where(tables.proofs.c.statement == digest)).first()
+                is not None
+            ):
+                raise VerificationError(
+                    "a proof of this statement is in the ledger already: a replay",
+                    check="replay",
+                    hint="issue a challenge: `zkmargin challenge new`",
+                )
+            for document in documents:
+                records.store(connection, document)
+            values = {
+                "statement": digest,
+                "proof": acceptance.proof,
+                "snapshot": acceptance.snapshot.digest().hex(),
+                "snapshot_ms": parse_time(acceptance.snapshot.time),
+                "commitment": commitment.digest().hex(),
+                "num": statement.claim.num,
+                "den": statement.claim.den,
+                "requirement": statement.claim.requirement,
+                "limits": json.dumps([[limit.kind, limit.subject, str(limit.bound)] for limit in statement.limits]),
+                "context": statement.context,
+                "trust": records.digest_of(acceptance.trust),
+                "challenge": records.digest_of(acceptance.challenge),
+                "receipt": records.digest_of(receipt),
+                "accepted_ms": acceptance.time_ms,
+            }
+            if acceptance.challenge is not None:
+                records.check_unanswered(connection, acceptance.challenge)
+            (proof_id,) = connection.execute(insert(tables.proofs).values(values).returning(tables.proofs.c.id)).one()
+            if acceptance.challenge is not None:
+                records.answer(connection, acceptance.challenge, digest)
+            for item in attested:
+                records.see(connection, item.attestation)
+            for one in {item.attestation.digest().hex() for item in attested}:
+                connection.execute(insert(tables.attestations).values(proof_id=proof_id, attestation=one))
+            for place, part in enumerate(statement.parts):
+                by = None if authenticated is None else authenticated.parts[place].attestation.digest().hex()
+                connection.execute(
+                    insert(tables.parts).values(
+                        proof_id=proof_id, place=place, role=part.role, alias=part.alias, attestation=by
+                    )
+                )
+
+        self._database.write(write)
+
+    def see(self, attestation: Attestation, trust: Trust) -> Quorum:
+        """Remember an attestation that trusted parties signed: from now on, older ones of its stream are refused.
+
+        Raises:
+            VerificationError: too few of those who are trusted for it signed; something newer was seen, or something
+                else under its number.
+            InputError: the ledger cannot be written.
+        """
+        quorum = trust.quorum(attestation)
+        self._database.write(lambda connection: records.see(connection, attestation))
+        return quorum
+
+    def issue(self, challenge: Challenge) -> None:
+        """Keep a challenge that was issued: ``status`` shows it until it is answered. Issuing it again does nothing.
+
+        Raises:
+            InputError: the ledger cannot be written.
+        """
+        self._database.write(lambda connection: records.issue(connection, challenge))
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def entries(self) -> Iterator[Entry]:
+        """Every accepted proof, the oldest first."""
+        last = 0
+        while True:
+            with self._database.reading() as connection:
+                row = connection.execute(
+                    select(tables.proofs).where(tables.proofs.c.id > last).order_by(tables.proofs.c.id).limit(1)
+                ).first()
+                if row is None:
+                    return
+                entry = records.entry_of(connection, row)
+            last = row.id
+            yield entry
+
+    def accounts(self) -> list[Account]:
+        """Every account by its alias, with its newest proof: the one about the newest snapshot."""
+        with self._database.reading() as connection:
+            aliases = (
+                connection.execute(select(tables.parts.c.alias).distinct().order_by(tables.parts.c.alias))
+                .scalars()
+                .all()
+            )
+            found = []
+            for alias in aliases:
+                of_alias = select(tables.parts.c.proof_id).where(tables.parts.c.alias == alias)
+                proofs = select(tables.proofs).where(tables.proofs.c.id.in_(of_alias))
+                newest = proofs.order_by(tables.proofs.c.snapshot_ms.desc(), tables.proofs.c.id.desc()).limit(1)
+                count = connection.execute(select(func.count()).select_from(proofs.subquery())).scalar_one()
+                found.append(Account(alias, records.entry_of(connection, connection.execute(newest).one()), count))
+            return found
+
+    def open_challenges(self) -> list[Challenge]:
+        """Issued and not answered, the earliest deadline first."""
+        query = select(tables.challenges.c.challenge).where(tables.challenges.c.statement.is_(None))
+        with self._database.reading() as connection:
+            digests = connection.execute(query.order_by(tables.challenges.c.deadline_ms)).scalars().all()
+        return [self.document(Challenge, digest) for digest in digests]
+
+    def counts(self) -> dict[str, int]:
+        """How much there is of everything."""
+        counted = (tables.proofs, tables.documents, tables.streams, tables.challenges)
+        with self._database.reading() as connection:
+            return {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for table in counted
+            }
+
+    def document(self, kind: type[D], digest: str) -> D:
+        """A document by its digest (hex), checked against it. Raises InputError: not there, or damaged."""
+        query = select(tables.documents.c.body).where(tables.documents.c.digest == digest)
+        with self._database.reading() as connection:
+            body = connection.execute(query).scalar_one_or_none()
+        if body is None:
+            raise InputError("is not in the ledger", file=self.name, field=f"document {digest[:16]}")
+        if not isinstance(body, bytes):  # SQLite keeps whatever someone writes into a column
+            raise InputError("is damaged: no bytes", file=self.name, field=f"document {digest[:16]}")
+        document = kind.parse(body, file=self.name)
+        if document.digest().hex() != digest:
+            raise InputError("is damaged: its digest is another", file=self.name, field=f"document {digest[:16]}")
+        return document
+
+    def statement(self, entry: Entry) -> Statement:
+        """The statement of an entry, from the ledger's documents alone. Raises InputError."""
+        snapshot, commitment = self.document(Snapshot, entry.snapshot), self.document(Commitment, entry.commitment)
+        return Statement.of(snapshot, [commitment], entry.claim, context=entry.context, limits=entry.limits)
+
+    def check(self, entry: Entry) -> Accepted:
+        """Verify a recorded proof again, from the ledger alone.
+
+        Raises:
+            InputError: documents that are missing or damaged.
+            VerificationError, ProofFormatError: a record that is not of an accepted proof.
+        """
+        accepted = verify(self.statement(entry), entry.proof)
+        if accepted.statement_digest.hex() != entry.statement:
+            raise VerificationError("recorded under another statement's digest", check="ledger")
+        for kind, digest in ((Trust, entry.trust), (Challenge, entry.challenge), (Receipt, entry.receipt)):
+            if digest is not None:
+                self.document(kind, digest)
+        for digest in entry.attestations:
+            self.document(Attestation, digest)
+        return accepted
