@@ -154,6 +154,12 @@ def lab() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def venue_lab() -> ModuleType:
+    """The bench of the tests of venue proofs, ``tests/venue_lab.py``."""
+    return _helper("venue_lab")
+
+
+@pytest.fixture(scope="session")
 def golden() -> ModuleType:
     """Golden proofs and test vectors, ``tests/golden.py``."""
     return _helper("golden")

@@ -1,0 +1,537 @@
+"""From many accounts to the columns of a venue proof, as matrix work: exact charges, slacks and digits at once.
+
+Everything here is secret. ``ConstraintError`` messages name accounts and shortfalls: they are for the venue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkmargin.circuits.venue import BlockTemplate, digits_for
+from zkmargin.circuits.witness import segment_rows
+from zkmargin.crypto.field import r
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.margin import VALUATION_DECIMALS
+from zkmargin.formats.errors import ConstraintError, InputError
+from zkmargin.verifier.venue.statement import DenseSlot, VenueStatement
+
+Int64Array = npt.NDArray[np.int64]
+#: Python integers in an array: equity and requirements do not fit 64 bits.
+Integers = npt.NDArray[Any]
+#: Accounts whose losses are worked out at a time: bounds the memory of the products.
+CHUNK = 2048
+_SAFE = float(1 << 61)
+NAMED = 10
+
+
+@dataclass(frozen=True, repr=False)
+class ClassBooks:
+    """The books of all accounts of a class, as arrays. A accounts, K slots, L legs a slot, M assets.
+
+    Attributes:
+        names: [A] of the accounts, for tags and errors.
+        groups: int64 [A, K] the risk group of each slot; any for an empty one.
+        instruments: int64 [A, K, L] the instrument of each leg; any for an empty one.
+        lots: int64 [A, K, L] signed lots, 0 for an empty leg.
+        balances: int64 [A, M] signed lots.
+    """
+
+    names: Sequence[str]
+    groups: Int64Array
+    instruments: Int64Array
+    lots: Int64Array
+    balances: Int64Array
+
+    def __repr__(self) -> str:
+        return f"ClassBooks({len(self.names)} accounts)"
+
+
+@dataclass(repr=False)
+class ClassWitness:
+    """The columns of a class: X sets of T blocks of B rows; row t + T b is [b, t].
+
+    Attributes:
+        ids: int32 [X, row legs, B, T].
+        group: int32 [X, B, T].
+        digits: unsigned [X, digit columns, B, T].
+    """
+
+    ids: npt.NDArray[np.int32]
+    group: npt.NDArray[np.int32]
+    digits: npt.NDArray[Any]
+
+
+@dataclass(repr=False)
+class DenseWitness:
+    """A dense account's columns: committed rows by name, and the digits int64 [digit columns, n]."""
+
+    committed: dict[str, Int64Array]
+    digits: Int64Array
+
+
+@dataclass(repr=False)
+class VenueWitness:
+    """Everything hidden: columns of the classes, tags, the cap's column, dense accounts.
+
+    Attributes:
+        classes: one a class.
+        tags: [tag columns][n] field elements.
+        extra: int64 [n] or None.
+        dense: one a dense account.
+        blinders: of the dense accounts' committed columns, by name.
+    """
+
+    classes: tuple[ClassWitness, ...]
+    tags: list[list[int]]
+    extra: Int64Array | None
+    dense: tuple[DenseWitness, ...]
+    blinders: dict[str, int]
+
+    def columns(self, statement: VenueStatement) -> dict[str, list[int]]:
+        """Every column on H by name, as the reference prover takes them."""
+        found: dict[str, list[int]] = {}
+        for x in statement.sets:
+            mine = self.classes[x.kind]
+            rows = [*mine.ids[x.local], mine.group[x.local], *mine.digits[x.local]]
+            for name, values in zip(statement.set_columns(x), rows, strict=True):
+                found[name] = values.reshape(-1).astype(np.int64).tolist()
+        for j, tags in enumerate(self.tags):
+            found[f"tag {j}"] = list(tags)
+        if self.extra is not None:
+            found["extra digit 0"] = self.extra.tolist()
+        for y, account in zip(statement.dense, self.dense, strict=True):
+            found |= {name: rows.tolist() for name, rows in account.committed.items()}
+            names = statement.digit_names(f"dense {y.index}", y.template.digit_columns)
+            found |= {name: rows.tolist() for name, rows in zip(names, account.digits, strict=True)}
+        return found
+
+
+@dataclass(frozen=True, repr=False)
+class Assessment:
+    """What one class owes and has, before anything is hidden: for the venue only.
+
+    Attributes:
+        charges: int64 [A, K] money units.
+        losses: int64 [A, K, S (+ 1)] the loss in each scenario, then the short minimum.
+        surplus: [A] den times equity less num times requirement, over DEN, in 1/DEN valuation units; None where the
+            class has no claim.
+    """
+
+    charges: Int64Array
+    losses: Int64Array
+    surplus: Integers | None
+
+
+def assess(template: BlockTemplate, books: ClassBooks) -> Assessment:
+    """Charges, losses and surpluses of a class, exactly.
+
+    Raises:
+        InputError: an account that does not fit its class, by name.
+    """
+    rules, spec = template.rules, template.spec
+    count = len(books.names)
+    shape = (count, spec.slots, books.lots.shape[2] if books.lots.ndim == 3 else -1)
+    if count != spec.accounts or books.lots.shape != shape or shape[2] > template.V * template.row_legs:
+        raise InputError(f"{books.lots.shape} legs for {spec.accounts} accounts of {spec.slots} x {spec.legs}")
+    _check_books(template, books)
+    # A short minimum is one more scenario, of short lots alone.
+    columns = rules.scenario_columns + (rules.minimum is not None)
+    losses = np.empty((count, spec.slots, columns), dtype=np.int64)
+    largest = np.maximum(
+        np.abs(rules.risk).max(axis=1, initial=0), 0 if rules.minimum is None else rules.minimum
+    ).astype(np.float64)
+    for start in range(0, count, CHUNK):
+        part = slice(start, start + CHUNK)
+        lots, ids = books.lots[part], books.instruments[part]
+        size = (np.abs(lots).astype(np.float64) * largest[ids]).sum(axis=2).max(axis=1)
+        _name_first(books.names[part], size >= _SAFE, "positions too large for 62-bit charges")
+        losses[part, :, : rules.scenario_columns] = -np.einsum("akl,akls->aks", lots, rules.risk[ids])
+        if rules.minimum is not None:
+            losses[part, :, -1] = (np.maximum(-lots, 0) * rules.minimum[ids]).sum(axis=2)
+    charges = losses.max(axis=2, initial=0)
+    if not template.claimed or spec.ratio is None:
+        return Assessment(charges, losses, None)
+    den = template.options.den
+    requirement = spec.ratio.num * (den // spec.ratio.den) * rules.factor_bp
+    value = np.zeros(count, dtype=object)
+    for k in range(spec.slots):  # marks are below 2^63, lots below 2^60: the products are Python's
+        for l in range(books.lots.shape[2]):
+            held = np.flatnonzero(books.lots[:, k, l])
+            marks = rules.marks[books.instruments[held, k, l]]
+            busy = marks != 0
+            value[held[busy]] += books.lots[held[busy], k, l].astype(object) * marks[busy].astype(object)
+    equity = value * SCALE_BP
+    for j in range(rules.assets):
+        balance = books.balances[:, j].astype(object)
+        rate = np.where(books.balances[:, j] >= 0, rules.long_value[j], rules.short_value[j]).astype(object)
+        equity = equity + balance * rate
+    return Assessment(charges, losses, den * equity - requirement * charges.astype(object).sum(axis=1))
+
+
+def _check_books(template: BlockTemplate, books: ClassBooks) -> None:
+    rules, names = template.rules, books.names
+    outside = (books.instruments < 0) | (books.instruments >= max(rules.instruments, 1))
+    _name_first(names, outside.any(axis=(1, 2)), "an instrument that the snapshot does not list")
+    group_of = np.array(rules.group_of or (0,), dtype=np.int64)
+    wrong = (books.lots != 0) & (group_of[books.instruments] != books.groups[:, :, None])
+    _name_first(names, wrong.any(axis=(1, 2)), "an instrument of another group than its slot")
+    large = np.abs(books.lots) > template.position_bound
+    _name_first(names, large.any(axis=(1, 2)), f"a position of more than {template.position_bound} lots")
+    for j in range(rules.assets):
+        top = (1 << (template.options.digit_bits * digits_for(rules.balance_bits[j], template.options.digit_bits))) - 1
+        balance = books.balances[:, j]
+        _name_first(names, np.abs(balance) > min(top, 2**63 - 1), "a balance beyond its bound")
+        if not rules.owed[j]:
+            _name_first(names, balance < 0, "a negative balance that the policy does not allow")
+
+
+def _name_first(names: Sequence[str], bad: Any, reason: str) -> None:
+    if bad.any():
+        raise InputError(reason, field=f"account {names[int(np.argmax(bad))][:100]}")
+
+
+@dataclass(frozen=True)
+class Unhealthy:
+    """An account under its claim: for the venue only. ``shortfall`` in valuation units."""
+
+    account: int
+    name: str
+    shortfall: int
+
+
+def unhealthy(statement: VenueStatement, books: Sequence[ClassBooks]) -> list[Unhealthy]:
+    """Every block account that misses its claim, worst first. Raises InputError."""
+    found: list[Unhealthy] = []
+    first = 0
+    for template, mine in zip(statement.templates, books, strict=True):
+        surplus = assess(template, mine).surplus
+        if surplus is not None:
+            found += _unhealthy(template, mine, surplus, first)
+        first += len(mine.names)
+    return sorted(found, key=lambda account: -account.shortfall)
+
+
+def _unhealthy(template: BlockTemplate, books: ClassBooks, surplus: Integers, first: int) -> list[Unhealthy]:
+    den = template.options.den
+    return [
+        Unhealthy(first + a, books.names[a], -(int(surplus[a]) // den))
+        for a in np.flatnonzero((surplus < 0).astype(np.bool_)).tolist()
+    ]
+
+
+def class_witness(
+    template: BlockTemplate, books: ClassBooks, exempt: npt.NDArray[np.bool_] | None, assessed: Assessment
+) -> tuple[ClassWitness, int]:
+    """The columns of a class, and the sum of its shortfalls (0 without a cap).
+
+    Raises:
+        InputError: a charge beyond the class's charge_bits, by name.
+    """
+    spec, rules, k, integers = template.spec, template.rules, template.options.digit_bits, template.integers
+    count, B, T, X = spec.accounts, spec.block, template.T, template.sets
+    dtype = np.uint16 if k <= 16 else np.int32
+    ids = np.zeros((X, template.row_legs, B, T), dtype=np.int32)
+    group = np.zeros((X, B, T), dtype=np.int32)
+    digits = np.zeros((X, template.digit_columns, B, T), dtype=dtype)
+    mask = (1 << k) - 1
+    at_set, at_block = np.divmod(np.arange(count), T)
+
+    for s in range(spec.slots):
+        for v in range(template.V):
+            group[at_set, s * template.V + v, at_block] = books.groups[:, s]
+    D = template.position_digits
+    for q in range(books.lots.shape[2]):
+        v, l = divmod(q, template.row_legs)
+        for s in range(spec.slots):
+            b, lots = s * template.V + v, books.lots[:, s, q]
+            ids[at_set, l, b, at_block] = books.instruments[:, s, q]
+            for side, amount in enumerate((np.maximum(lots, 0), np.maximum(-lots, 0))):
+                for d in range(D):
+                    digits[at_set, (2 * l + side) * D + d, b, at_block] = (amount >> (k * d)) & mask
+
+    packed = digits[:, template.packed_offset :]
+    charge_top = (1 << (k * digits_for(spec.charge_bits, k))) - 1
+    slacks = assessed.charges[:, :, None] - assessed.losses
+    over = (slacks.max(axis=(1, 2), initial=0) > charge_top) | (assessed.charges.max(axis=1, initial=0) > charge_top)
+    _name_first(books.names, over, f"charges beyond the class's {spec.charge_bits} bits")
+
+    def put(name: str, values: npt.NDArray[Any]) -> None:
+        number = integers.index(name)
+        for d in range(integers.bounded[number].digits):
+            column, b = divmod(integers.starts[number] + d, B)
+            shifted = (values >> (k * d)) & mask if values.dtype == object or k * d < 63 else np.zeros_like(values)
+            packed[at_set, column, b, at_block] = shifted.astype(dtype)
+
+    for s in range(spec.slots):
+        put(f"charge {s}", assessed.charges[:, s])
+        for j in range(rules.scenario_columns):
+            put(f"slack {s} {j}", slacks[:, s, j])
+        if rules.minimum is not None:
+            put(f"slack {s} minimum", slacks[:, s, -1])
+    for j in range(rules.assets):
+        put(f"held {j}", np.maximum(books.balances[:, j], 0))
+        if rules.owed[j]:
+            put(f"owed {j}", np.maximum(-books.balances[:, j], 0))
+    shortfalls = 0
+    if assessed.surplus is not None:
+        slack = assessed.surplus
+        if template.options.exempt and exempt is not None:
+            bits = exempt.astype(np.int64)
+            put("exempt", bits)
+            put("not exempt", 1 - bits)
+            slack = slack + integers.big * bits.astype(object)
+        if template.options.cap is not None:
+            den = template.options.den
+            missing = np.array([max(0, -(x // den)) for x in slack.tolist()], dtype=object)
+            put("shortfall", missing)
+            shortfalls = int(missing.sum())
+            slack = slack + den * missing
+        put("claim", slack)
+    return ClassWitness(ids, group, digits), shortfalls
+
+
+def build_witness(
+    statement: VenueStatement,
+    books: Sequence[ClassBooks],
+    tags: Sequence[Sequence[int]],
+    dense: Sequence[tuple[BookLots, dict[tuple[str, int], int]]] = (),
+) -> VenueWitness:
+    """The witness of a venue.
+
+    Args:
+        books: one a class.
+        tags: for each class one tag an account.
+        dense: for each dense account its book and the blinders of its commitments.
+
+    Raises:
+        InputError: books that do not fit their classes, or the statement's net positions or totals.
+        ConstraintError: accounts under their claims, by name, with their shortfalls.
+    """
+    assessed = [assess(template, mine) for template, mine in zip(statement.templates, books, strict=True)]
+    dense_surplus = [_dense_assessment(y, lots) for y, (lots, _) in zip(statement.dense, dense, strict=True)]
+    marks = _marks(statement, books, assessed, dense_surplus)
+    _check_sums(statement, books, [lots for lots, _ in dense])
+    classes, shortfalls = [], 0
+    for template, mine, result, marked in zip(statement.templates, books, assessed, marks, strict=False):
+        made, missing = class_witness(template, mine, marked, result)
+        classes.append(made)
+        shortfalls += missing
+    accounts: list[DenseWitness] = []
+    blinders: dict[str, int] = {}
+    for y, (lots, hidden), outcome in zip(statement.dense, dense, dense_surplus, strict=True):
+        account, missing = _dense_witness(statement, y, lots, outcome, bool(marks[-1][y.index]))
+        accounts.append(account)
+        shortfalls += missing
+        blinders |= {f"dense {y.index} {role} {s}": b for (role, s), b in hidden.items()}
+    return VenueWitness(
+        tuple(classes), tag_rows(statement, tags), _cap_column(statement, shortfalls), tuple(accounts), blinders
+    )
+
+
+def tag_rows(statement: VenueStatement, tags: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The tag columns: account t of a set has its tag at row t + T b, b the set's row in its column."""
+    rows = [[0] * statement.n for _ in range(statement.tag_columns)]
+    for x in statement.sets:
+        T = statement.templates[x.kind].T
+        column, b = statement.tag_column(x)
+        mine = tags[x.kind][x.local * T : x.local * T + x.used]
+        rows[column][T * b : T * b + len(mine)] = [tag % r for tag in mine]
+    return rows
+
+
+def _marks(
+    statement: VenueStatement,
+    books: Sequence[ClassBooks],
+    assessed: Sequence[Assessment],
+    dense: Sequence[_DenseAssessment],
+) -> list[npt.NDArray[np.bool_]]:
+    """Who is marked as exempt, class by class, and last the dense accounts. Raises ConstraintError."""
+    terms = statement.terms
+    under: list[Unhealthy] = []
+    marks, first = [], 0
+    for template, mine, result in zip(statement.templates, books, assessed, strict=True):
+        bad = np.zeros(len(mine.names), dtype=np.bool_)
+        if result.surplus is not None:
+            bad = (result.surplus < 0).astype(np.bool_)
+            under += _unhealthy(template, mine, result.surplus, first)
+        marks.append(bad)
+        first += len(mine.names)
+    bad = np.array([one.surplus is not None and one.surplus < 0 for one in dense], dtype=np.bool_)
+    den = terms.options.den
+    under += [
+        Unhealthy(first + y, f"dense account {y}", -((dense[y].surplus or 0) // den))
+        for y in np.flatnonzero(bad).tolist()
+    ]
+    marks.append(bad)
+    if terms.cap is not None:
+        total, cap = sum(one.shortfall for one in under), int(terms.cap)
+        if total > cap:
+            raise _refused(under, f"all shortfalls are {_money(total)} together, more than the cap of {_money(cap)}")
+        return marks
+    if len(under) > (terms.exempt or 0):
+        raise _refused(under, f"{len(under)} accounts are under margin, {terms.exempt or 0} may be")
+    if terms.exempt is None:
+        return marks
+    missing = terms.exempt - len(under)
+    claimed = [template.claimed for template in statement.templates]
+    claimed.append(any(y.template.claim is not None for y in statement.dense))
+    for has_claim, marked in zip(claimed, marks, strict=True):  # marking a healthy account helps nobody
+        more = np.flatnonzero(~marked)[: missing if has_claim else 0]
+        marked[more] = True
+        missing -= len(more)
+    if missing:
+        raise InputError(f"{terms.exempt} exempt accounts where fewer have a claim", field="terms: exempt")
+    return marks
+
+
+def _refused(under: Sequence[Unhealthy], reason: str) -> ConstraintError:
+    worst = sorted(under, key=lambda one: -one.shortfall)
+    named = "; ".join(f"{one.name[:60]}: {_money(one.shortfall)}" for one in worst[:NAMED])
+    more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
+    return ConstraintError(
+        f"{reason}; short by: {named}{more}",
+        rule="claim",
+        shortfall=worst[0].shortfall if worst else 0,
+        hint="nothing was proved; raise their collateral, or state exemptions or a cap",
+    )
+
+
+def _money(amount: int) -> str:
+    return from_units(amount, VALUATION_DECIMALS)
+
+
+def net_positions(statement: VenueStatement, books: Sequence[ClassBooks], dense: Sequence[BookLots] = ()) -> list[int]:
+    """[N] lots of all accounts together."""
+    net = np.zeros(statement.rules.instruments, dtype=object)
+    for mine in books:
+        ids, lots = mine.instruments.reshape(-1), mine.lots.reshape(-1)
+        for shift in (0, 30):  # 30 bits at a time: a sum of 2^30 of them stays below 2^60
+            part = (lots >> shift) & ((1 << 30) - 1) if shift == 0 else lots >> shift
+            sums = np.zeros(len(net), dtype=np.int64)
+            np.add.at(sums, ids, part)
+            net = net + sums.astype(object) * (1 << shift)
+    for book in dense:
+        net = net + np.array(book.positions, dtype=object)
+    return [int(x) for x in net]
+
+
+def held_totals(statement: VenueStatement, books: Sequence[ClassBooks], dense: Sequence[BookLots] = ()) -> list[int]:
+    """[M] lots of all held balances together."""
+    totals = []
+    for j in range(statement.rules.assets):
+        held = sum(sum(np.maximum(mine.balances[:, j], 0).tolist()) for mine in books)
+        totals.append(held + sum(max(book.collateral[j], 0) for book in dense))
+    return totals
+
+
+def _check_sums(statement: VenueStatement, books: Sequence[ClassBooks], dense: Sequence[BookLots]) -> None:
+    terms = statement.terms
+    for field, stated, found in (
+        ("net", terms.net, net_positions(statement, books, dense) if terms.net is not None else []),
+        ("totals", terms.totals, held_totals(statement, books, dense) if terms.totals is not None else []),
+    ):
+        for i, (want, have) in enumerate(zip(stated or (), found, strict=True)):
+            if int(want) != have:
+                raise ConstraintError(
+                    f"terms: {field}[{i}] says {want}, the books together have {have} lots", rule=field, shortfall=0
+                )
+
+
+def _cap_column(statement: VenueStatement, shortfalls: int) -> Int64Array | None:
+    if statement.terms.cap is None:
+        return None
+    column, slack = np.zeros(statement.n, dtype=np.int64), int(statement.terms.cap) - shortfalls
+    for row in range(digits_for(int(statement.terms.cap).bit_length(), statement.k)):
+        column[row] = (slack >> (statement.k * row)) & ((1 << statement.k) - 1)
+    return column
+
+
+# --- dense accounts -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class _DenseAssessment:
+    losses: list[list[int]]
+    charges: list[int]
+    surplus: int | None
+
+
+def _dense_assessment(y: DenseSlot, lots: BookLots) -> _DenseAssessment:
+    template, rules = y.template, y.template.rules
+    positions = np.array(lots.positions, dtype=object)
+    losses, charges = [], []
+    for g in range(rules.groups):
+        members = [i for i, group in enumerate(rules.group_of) if group == g]
+        rows = rules.risk[members, : rules.scenarios[g]].astype(object)
+        mine = [-int(x) for x in positions[members] @ rows]
+        if rules.minimum is not None:
+            mine.append(sum(max(-lots.positions[i], 0) * int(rules.minimum[i]) for i in members))
+        losses.append(mine)
+        charges.append(max(0, *mine))
+    if template.claim is None:
+        return _DenseAssessment(losses, charges, None)
+    equity = SCALE_BP * sum(q * int(mark) for q, mark in zip(lots.positions, rules.marks, strict=True))
+    for j, balance in enumerate(lots.collateral):
+        equity += balance * (rules.long_value[j] if balance > 0 else rules.short_value[j])
+    den = template.options.den
+    requirement = template.claim.num * (den // template.claim.den) * rules.factor_bp
+    return _DenseAssessment(losses, charges, den * equity - requirement * sum(charges))
+
+
+def _dense_witness(
+    statement: VenueStatement, y: DenseSlot, lots: BookLots, assessed: _DenseAssessment, marked: bool
+) -> tuple[DenseWitness, int]:
+    template, rules, n, k = y.template, y.template.rules, statement.n, statement.k
+    integers, D, mask = template.integers, y.template.position_digits, (1 << statement.k) - 1
+    committed = {
+        f"dense {y.index} {role} {s}": segment_rows(values, n, s)
+        for role, values, count in (
+            ("positions", lots.positions, template.segments),
+            ("collateral", lots.collateral, template.balance_segments),
+        )
+        for s in range(count)
+    }
+    digits = np.zeros((template.digit_columns, n), dtype=np.int64)
+    for s in range(template.segments):
+        q = committed[f"dense {y.index} positions {s}"]
+        if np.abs(q).max(initial=0) > template.position_bound:
+            raise InputError("a position beyond its bound", field=f"dense account {y.index}")
+        for side, amount in enumerate((np.maximum(q, 0), np.maximum(-q, 0))):
+            for d in range(D):
+                digits[(2 * s + side) * D + d] = (amount >> (k * d)) & mask
+    values: dict[str, int] = {}
+    for g, (charge, losses) in enumerate(zip(assessed.charges, assessed.losses, strict=True)):
+        values[f"charge {g}"] = charge
+        names = [f"slack {g} {j}" for j in range(rules.scenarios[g])]
+        names += [f"slack {g} minimum"] if rules.minimum is not None else []
+        values |= {name: charge - loss for name, loss in zip(names, losses, strict=True)}
+    for j, balance in enumerate(lots.collateral):
+        values[f"held {j}"] = max(balance, 0)
+        if rules.owed[j]:
+            values[f"owed {j}"] = max(-balance, 0)
+    missing = 0
+    if assessed.surplus is not None:
+        slack = assessed.surplus
+        if template.options.exempt:
+            values |= {"exempt": int(marked), "not exempt": 1 - int(marked)}
+            slack += integers.big * int(marked)
+        if template.options.cap is not None:
+            missing = max(0, -(slack // template.options.den))
+            values["shortfall"] = missing
+            slack += template.options.den * missing
+        values["claim"] = slack
+    packed = digits[template.packed_offset :].reshape(-1)
+    for bounded, start in zip(integers.bounded, integers.starts, strict=False):
+        value = values[bounded.name]
+        if not 0 <= value < 1 << (k * bounded.digits):
+            raise InputError(f"{bounded.name}: beyond its bound", field=f"dense account {y.index}")
+        for d in range(bounded.digits):
+            packed[start + d] = (value >> (k * d)) & mask
+    return DenseWitness(committed, digits), missing

@@ -1,0 +1,1 @@
+"""Verification of venue proofs: every account at once (docs/protocol-venue.md)."""
