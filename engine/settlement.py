@@ -114,8 +114,7 @@ def with_deliveries(market: Market, deliveries: Mapping[tuple[str, int], Fractio
     for underlying, expiry in deliveries:
         if (underlying, expiry) not in used:
             raise InputError("nothing of the market has expired then", field=f"{underlying} {format_time(expiry)}")
-    kept = {name: value for name, value in dict(market).items() if name != "format"}
-    return Market.model_validate(kept | {"instruments": tuple(instruments)})
+    return market.replaced(format="zkmargin/market/v2", instruments=tuple(instruments))
 
 
 def _text(value: Fraction) -> str:

@@ -184,10 +184,7 @@ def test_the_last_millisecond_counts_and_the_instant_of_expiry_does_not() -> Non
 
 def test_a_market_of_expired_instruments_only() -> None:
     whole = market(AFTER, settled=True)
-    gone = Market.model_validate(
-        {k: v for k, v in dict(whole).items() if k != "format"}
-        | {"instruments": tuple(i for i in whole.instruments if i.settled), "forwards": ()}
-    )
+    gone = whole.replaced(instruments=tuple(i for i in whole.instruments if i.settled), forwards=())
     for name in POLICIES:
         snapshot = build_snapshot(gone, load_policy(name))
         assert total(snapshot, OLD_F="3", OLD_C="-1") == 0

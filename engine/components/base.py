@@ -114,7 +114,7 @@ class PublishedPart(Model):
             for name, array in arrays.items()
             if array is not None
         }
-        return type(self).model_validate({**dict(self), **moved})
+        return self.replaced(**moved)
 
     def cleared(self, slots: npt.NDArray[np.bool_]) -> Self:
         """The same without the slots of a mask [N]: they have no part in it."""
@@ -126,7 +126,7 @@ class PublishedPart(Model):
             for name, array in arrays.items()
             if array is not None
         }
-        return type(self).model_validate({**dict(self), **left})
+        return self.replaced(**left)
 
     @property
     def is_floor(self) -> bool:

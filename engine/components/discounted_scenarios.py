@@ -135,10 +135,7 @@ class DiscountedScenarios(Selective, PolicyPart):
                 weight = basis_points(scenario.weight_bp)
                 gain[own.slot, s] = valuation.money(weight * (long - 1) * own.value, own.name)
                 shortfall[own.slot, s] = valuation.money(weight * (short - long) * own.value, own.name)
-        arrays = {"expiries": expiries, "gain": gain, "shortfall": shortfall}
-        return published.model_validate(
-            {**dict(published), **{name: IntArray(values) for name, values in arrays.items()}}
-        )
+        return published.replaced(expiries=IntArray(expiries), gain=IntArray(gain), shortfall=IntArray(shortfall))
 
     def _moves(self, expiry: Expiry, scenarios: Sequence[Scenario]) -> list[Fraction]:
         """The relative moves of an expiry's forward: only what is not averaged yet moves."""

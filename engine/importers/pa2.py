@@ -66,8 +66,9 @@ _IDENTITY = ((3, 5), (6, 15), (26, 28), (29, 29), (30, 35), (36, 37), (39, 44), 
 
 @dataclass(slots=True)
 class Commodity:
-    """A combined commodity and its parameters."""
+    """A combined commodity of an exchange, and its parameters."""
 
+    exchange: str
     code: str
     currency: str
     exponent: Fraction
@@ -79,6 +80,25 @@ class Commodity:
     minimum: Fraction = Fraction(0)
     scan: Fraction | None = None
     inter_tiers: bool = False
+
+    def refuse_another(self, other: Commodity) -> None:
+        """A further type 2 record may list more products of a commodity, and nothing else.
+
+        A code belongs to an exchange, but records of types 3, 4, C, E and S hold the code alone: of two commodities
+        with one code nobody can say whose they are. Raises InputError.
+        """
+        for what, mine, its in (
+            ("exchanges", self.exchange, other.exchange),
+            ("currencies", self.currency, other.currency),
+            ("risk exponents", self.exponent, other.exponent),
+            ("option margin styles", self.premium, other.premium),
+        ):
+            if mine != its:
+                raise InputError(
+                    f"a combined commodity of two {what}, {mine} and {its}: its arrays must not become one commodity's",
+                    field=f"type 2 {self.code}",
+                    hint="take the commodity's records from a file of one exchange",
+                )
 
 
 def import_pa2(
@@ -190,9 +210,9 @@ class _Reader:
             raise InputError(
                 f"option margin style {style}: P or F are read", field="type 2 column 18", line=line.number
             )
-        commodity = self._commodities.setdefault(
-            code, Commodity(code, line.at(14, 16), Fraction(10) ** line.whole(13, 13), style == "P")
-        )
+        own = Commodity(line.at(3, 5), code, line.at(14, 16), Fraction(10) ** line.whole(13, 13), style == "P")
+        commodity = self._commodities.setdefault(code, own)
+        commodity.refuse_another(own)
         for k in range(6):
             product = line.at(23 + 16 * k, 32 + 16 * k)
             if product:

@@ -51,6 +51,10 @@ class Model(BaseModel):
         hide_input_in_errors=True,  # pydantic's own messages must not repeat secrets either
     )
 
+    def replaced(self, **changes: Any) -> Self:
+        """The same with other values in some fields, validated like any other."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
 
 class Document(Model):
     """Base of every file format. Subclasses set ``FORMAT`` and, for secret content, ``SECRET``.

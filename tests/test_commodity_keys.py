@@ -1,0 +1,92 @@
+"""A combined commodity belongs to an exchange: two of one code never become one, in either SPAN format."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from zkmargin.engine.importers import import_arrays
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
+from zkmargin.formats import InputError
+
+DATA = Path(__file__).with_name("data")
+PA2, XML = DATA / "span_demo.pa2", DATA / "span_demo.spn"
+
+
+def with_line(tmp_path: Path, after: str, new: str) -> Path:
+    lines = PA2.read_text("latin-1").splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith(after))
+    path = tmp_path / "changed.pa2"
+    path.write_text("\n".join([*lines[: at + 1], new, *lines[at + 1 :]]) + "\n", "latin-1")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("record", "what"),
+    [
+        ("2 TCX GC    0USD P    TG        FUT0", "exchanges, DMX and TCX"),
+        ("2 DMX GC    0JPY P    TG        FUT0", "currencies, USD and JPY"),
+        ("2 DMX GC    1USD P    TG        FUT0", "risk exponents, 1 and 10"),
+        ("2 DMX GC    0USD F    TG        FUT0", "option margin styles"),
+    ],
+)
+def test_a_second_record_that_contradicts_the_first_is_refused(tmp_path: Path, record: str, what: str) -> None:
+    path = with_line(tmp_path, "2 DMX GC", record)
+    with pytest.raises(InputError, match=f"type 2 GC: a combined commodity of two {what}") as caught:
+        import_arrays(path, "span-pa2", lots={"GC": "1"})
+    assert caught.value.line is not None
+    assert import_arrays(path, "span-pa2", lots={"ZN": "1"}).groups == ("ZN",)  # of no consequence for others
+
+
+def test_a_second_record_with_more_products_is_taken(tmp_path: Path) -> None:
+    path = with_line(tmp_path, "2 DMX GC", "2 DMX GC    0USD P    XG        FUT0")
+    whole = import_arrays(PA2, "span-pa2", lots={"GC": "1"})
+    assert import_arrays(path, "span-pa2", lots={"GC": "1"}).instruments == whole.instruments
+
+
+def test_a_commodity_twice_in_xml_is_refused(tmp_path: Path) -> None:
+    text = XML.read_text("latin-1")
+    found = re.search(r"<ccDef>.*?</ccDef>", text, re.DOTALL)
+    assert found is not None
+    path = tmp_path / "twice.spn"
+    path.write_text(text.replace(found[0], found[0] + found[0], 1), "latin-1")
+    name = re.search(r"<cc>(.*?)</cc>", found[0])
+    assert name is not None
+    with pytest.raises(InputError, match="a combined commodity twice"):
+        import_arrays(path, "span-xml", lots={name[1]: "1"})
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize("name", ["two.pa2", "one_exchange.pa2"])
+def test_published_layouts_with_two_commodities_of_one_code(conformance_data: Path, name: str) -> None:
+    path = conformance_data / "cases" / "35-pa2-merged-commodity" / name
+    with pytest.raises(InputError, match="type 2 GC: a combined commodity of two"):
+        import_arrays(path, "span-pa2", lots={"GC": "1"})
+
+
+def test_an_expired_contract_of_imported_arrays_has_its_price_and_no_array() -> None:
+    arrays = import_arrays(PA2, "span-pa2", lots={"GC": "1", "ZN": "1"})
+    policy = load_policy("span")
+    before = build_snapshot_from_arrays(arrays, policy)
+    expiries = [instrument.expiry for instrument in arrays.instruments]
+    option = next(i for i, own in enumerate(arrays.instruments) if own.kind == "option")
+    on_the_day = str(expiries[option]).replace("T00:00:00Z", "T23:59:59Z")
+    assert not at(arrays, on_the_day).expired()[option]
+    day_after = at(arrays, "2027-01-01T00:00:00Z")
+    gone = day_after.expired()
+    assert gone[option]
+    snapshot = build_snapshot_from_arrays(day_after, policy)
+    check_snapshot_of_arrays(snapshot, day_after)
+    assert snapshot.marks == before.marks
+    assert not snapshot.deltas.values[gone].any()
+    for component in snapshot.components:
+        for name, absent in component.BY_SLOT.items():
+            array = getattr(component, name)
+            assert array is None or (array.values[gone] == absent).all(), (component.type, name)
+
+
+def at(arrays: RiskArrays, time: str) -> RiskArrays:
+    return arrays.replaced(time=time)
