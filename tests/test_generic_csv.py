@@ -67,5 +67,5 @@ def test_a_market_row_is_needed_once(tmp_path: Any) -> None:
     path.write_text(",".join(COLUMNS[:-1]) + "\n")
     with pytest.raises(InputError, match="no such column"):
         import_market(path, "csv")
-    with pytest.raises(InputError, match="no pulls"):
+    with pytest.raises(InputError, match="not an option"):
         import_market(DEMO, "csv", pull=1)

@@ -7,7 +7,6 @@ import pytest
 
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.importers import import_arrays
-from zkmargin.engine.importers.pa2 import import_pa2
 from zkmargin.engine.margin import margin_report
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.risk_arrays import build_snapshot_from_arrays
@@ -15,6 +14,12 @@ from zkmargin.formats import InputError
 
 DEMO = Path(__file__).with_name("data") / "span_demo.pa2"
 LOTS = {"GC": "1", "ZN": "1"}
+
+
+def import_pa2(path: Any, **options: Any) -> Any:
+    return import_arrays(path, "span-pa2", **options)
+
+
 USD = 10**13
 
 
@@ -65,7 +70,7 @@ def test_contracts_and_values(arrays: Any) -> None:
     # with the flag Y the regular field is zero and the price is the precise one
     assert arrays.instruments[found["OG-OOF-202512-202512W2-3700-P"]].price == "108"
     assert arrays.deltas.values[found["OG-OOF-202512-202512-3700-P"]] == -475_200_000
-    assert any("1 options without a settlement price" in note for note in arrays.notes)
+    assert any("left out, no settlement price" in note for note in arrays.notes)
 
 
 def test_treasury_prices_are_in_32nds_and_the_risk_exponent_multiplies(arrays: Any) -> None:

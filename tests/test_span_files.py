@@ -10,7 +10,6 @@ import pytest
 from zkmargin.circuits import margin_witness
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.importers import import_arrays
-from zkmargin.engine.importers.span_xml import import_span_xml
 from zkmargin.engine.margin import Claim, claim_slack, margin_report
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
@@ -20,6 +19,10 @@ from zkmargin.verifier import Statement, verify
 
 DEMO = Path(__file__).with_name("data") / "span_demo.spn"
 LOTS = {"ALPHA": "75", "BETA": "1"}
+
+
+def import_span_xml(path: Any, **options: Any) -> Any:
+    return import_arrays(path, "span-xml", **options)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_an_option_on_a_future_has_the_period_of_its_future_and_gammas_are_absen
     assert arrays.greeks == "none"
     assert any("no Greeks" in note for note in arrays.notes)
     assert any("covered fraction" in note for note in arrays.notes)
-    assert "1 options without a settlement price are left out" in arrays.notes
+    assert "left out, no settlement price: ALPHA-20260630-1200-C" in arrays.notes
 
 
 def test_parameters_of_the_file(arrays: Any) -> None:
@@ -91,7 +94,7 @@ def test_the_document_survives_a_file(arrays: Any, tmp_path: Any) -> None:
 
 def test_only_commodities_with_a_lot_are_imported() -> None:
     arrays = import_span_xml(DEMO, lots={"G&M": "10"})
-    assert [instrument.id for instrument in arrays.instruments] == ["G_M-202609"]
+    assert [instrument.id for instrument in arrays.instruments] == ["G_26M-202609"]
     assert arrays.quote == "USD"
     seen = []
     import_span_xml(DEMO, lots=LOTS, progress=lambda done, size: seen.append((done, size)))

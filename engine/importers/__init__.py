@@ -1,50 +1,92 @@
-"""Markets and risk arrays from other people's files. One module per source.
+"""Markets and risk arrays from other people's files. One module per source, one line per format here.
 
-Adding a format is one line: in ``IMPORTERS`` for one that a market can be made of, in ``ARRAY_IMPORTERS`` for one that
-holds computed SPAN arrays, from which a snapshot is built without pricing.
+``import_file`` reads any of them, recognising the format by its content unless it is told; ``import_market`` and
+``import_arrays`` are the same for callers who know what they have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from inspect import signature
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
-from typing import Protocol
 
 from zkmargin.engine.importers import deribit, generic_csv, pa2, span_xml
-from zkmargin.engine.importers.span_common import Progress
+from zkmargin.engine.importers.base import Format, Imported, LeftOut, Omission, Options
+from zkmargin.engine.importers.recognise import AUTO, recognised
+from zkmargin.engine.importers.source import Progress, Source, opened
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import InputError
 
+_CHAIN = frozenset({"prices", "indices", "pull", "at"})
+_SPAN = frozenset({"prices", "lots", "zone"})
 
-class Importer(Protocol):
-    """Reads a foreign file into a market and explains in ``Market.notes`` every choice that it made."""
-
-    def __call__(self, path: str | Path, *, pull: int | None, prices: Mapping[str, str]) -> Market:
-        """Import one file.
-
-        Args:
-            path: the file.
-            pull: which pull of a file that holds several, counted from 1; None lets the importer choose.
-            prices: prices in quote (decimal text) of collateral assets that the file does not price.
-
-        Raises:
-            InputError: names the file, the line, the field and the reason.
-        """
-
-
-IMPORTERS: dict[str, Importer] = {
-    "deribit-csv": deribit.import_csv,
-    "deribit-json": deribit.import_json,
-    "csv": generic_csv.import_csv,
+FORMATS: dict[str, Format] = {
+    form.name: form
+    for form in (
+        Format("csv", "a market in one CSV file of our own", generic_csv.read, frozenset({"prices"})),
+        Format("deribit-json", "Deribit answers and messages", deribit.read_json, _CHAIN, several=True),
+        Format("deribit-csv", "Deribit tickers as CSV", deribit.read_csv_file, _CHAIN),
+        Format("span-xml", "SPAN risk parameters, XML", span_xml.read, _SPAN | {"rate"}),
+        Format("span-pa2", "SPAN risk parameters, positional", pa2.read, _SPAN | {"ignore"}),
+    )
 }
+#: Formats of computed SPAN arrays, from which a snapshot is built without pricing.
+ARRAY_FORMATS = frozenset({"span-xml", "span-pa2"})
 
-#: SPAN risk parameter files: ``importer(path, lots=, prices=, progress=, ...)``, options of their own as stated there.
-ARRAY_IMPORTERS: dict[str, Callable[..., RiskArrays]] = {
-    "span-xml": span_xml.import_span_xml,
-    "span-pa2": pa2.import_pa2,
-}
+
+def import_file(
+    path: str | Path | Sequence[str | Path], format_name: str = AUTO, options: Options | None = None
+) -> Imported:
+    """Import a file, or several that make one document.
+
+    Args:
+        path: the file, ``-`` for standard input, or several answers of one venue's API.
+        format_name: one of ``FORMATS``, or ``auto``.
+        options: what is asked of the importer.
+
+    Returns:
+        The document, the format that it was read as, and what was left out.
+
+    Raises:
+        InputError: an unknown format, a file that is none of them, an option that the format does not have, or what
+            the importer raises: names the file, the line, the field and the reason.
+
+    Example:
+        >>> import_file("book_summary.json", "auto", Options(prices={"USDC": "1"}))  # doctest: +SKIP
+    """
+    asked = options or Options()
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    with ExitStack() as stack:
+        sources = [stack.enter_context(opened(one)) for one in paths]
+        form = FORMATS.get(recognised(sources[0]) if format_name == AUTO else format_name)
+        if form is None:
+            raise InputError(f"unknown format: one of {', '.join([AUTO, *FORMATS])}", field="format")
+        if len(sources) > 1 and not form.several:
+            raise InputError(f"one file of the format {form.name} makes a document, not {len(sources)}", field="file")
+        for field in fields(Options):
+            if field.name not in form.takes and field.name != "progress" and getattr(asked, field.name):
+                raise InputError(f"not an option of the format {form.name}", field=field.name)
+        left_out = LeftOut()
+        document = form.read(sources, asked, left_out)
+        return Imported(document, form.name, left_out.summary())
+
+
+def import_market(
+    path: str | Path, format_name: str, *, pull: int | None = None, prices: Mapping[str, str] | None = None
+) -> Market:
+    """Import a file that makes a market; arguments as ``Options``.
+
+    Raises:
+        InputError: a format that makes none, or as ``import_file``.
+    """
+    if format_name not in FORMATS or format_name in ARRAY_FORMATS:
+        named = ", ".join(name for name in FORMATS if name not in ARRAY_FORMATS)
+        raise InputError(f"unknown format: one of {named}", field="format")
+    document = import_file(path, format_name, Options(pull=pull, prices=prices or {})).document
+    assert isinstance(document, Market)  # noqa: S101 - what formats outside ARRAY_FORMATS make
+    return document
 
 
 def import_arrays(
@@ -56,44 +98,32 @@ def import_arrays(
     progress: Progress | None = None,
     rate: str | None = None,
     ignore: Collection[str] = (),
+    zone: str | None = None,
 ) -> RiskArrays:
-    """Import a SPAN file in one of the formats of ``ARRAY_IMPORTERS``.
-
-    Args:
-        path: the file.
-        format_name: the format.
-        lots: contracts in a lot by combined commodity (decimal text): the files do not hold lot sizes, and only these
-            commodities are imported.
-        prices: prices of collateral assets in the file's currency.
-        progress: called with work done and work in all.
-        rate: ``span-xml`` only: the rate id to use where the file has several.
-        ignore: ``span-pa2`` only: record types that may be passed over.
+    """Import a SPAN file in one of the formats of ``ARRAY_FORMATS``; arguments as ``Options``.
 
     Raises:
-        InputError: an unknown format, an option that it does not have, or what the importer raises.
+        InputError: a format that makes no arrays, or as ``import_file``.
     """
-    importer = ARRAY_IMPORTERS.get(format_name)
-    if importer is None:
-        raise InputError(f"unknown format: one of {', '.join(ARRAY_IMPORTERS)}", field="format")
-    options = {name: value for name, value in (("rate", rate), ("ignore", ignore)) if value}
-    for name in options:
-        if name not in signature(importer).parameters:
-            raise InputError(f"not an option of the format {format_name}", field=name)
-    return importer(path, lots=lots, prices=prices or {}, progress=progress, **options)
+    if format_name not in ARRAY_FORMATS:
+        raise InputError(f"unknown format: one of {', '.join(sorted(ARRAY_FORMATS))}", field="format")
+    options = Options(lots=lots, prices=prices or {}, progress=progress, rate=rate, ignore=ignore, zone=zone)
+    document = import_file(path, format_name, options).document
+    assert isinstance(document, RiskArrays)  # noqa: S101 - what these formats make
+    return document
 
 
-def import_market(
-    path: str | Path, format_name: str, *, pull: int | None = None, prices: Mapping[str, str] | None = None
-) -> Market:
-    """Import a market file in one of the formats of ``IMPORTERS``; arguments as ``Importer``.
-
-    Raises:
-        InputError: an unknown format, or what the importer raises.
-    """
-    importer = IMPORTERS.get(format_name)
-    if importer is None:
-        raise InputError(f"unknown format: one of {', '.join(IMPORTERS)}", field="format")
-    return importer(path, pull=pull, prices=prices or {})
-
-
-__all__ = ["ARRAY_IMPORTERS", "IMPORTERS", "Importer", "import_arrays", "import_market"]
+__all__ = [
+    "ARRAY_FORMATS",
+    "AUTO",
+    "FORMATS",
+    "Format",
+    "Imported",
+    "LeftOut",
+    "Omission",
+    "Options",
+    "Source",
+    "import_arrays",
+    "import_file",
+    "import_market",
+]

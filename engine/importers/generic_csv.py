@@ -20,12 +20,13 @@ There is one ``market`` row. Order is kept: contracts become slots in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from zkmargin.engine.importers.base import LeftOut, Options
+from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.tickers import plain_decimal, read_csv
 from zkmargin.engine.market import MAX_INSTRUMENTS, Asset, Forward, Instrument, Market, Underlying
 from zkmargin.formats import InputError, Model
@@ -46,6 +47,8 @@ COLUMNS = (
     "lot",
     "time",
 )
+#: Not the file's name: the same content is the same market, whoever keeps it under which name.
+SOURCE = "CSV"
 _NUMBERS = ("strike", "implied_vol", "price", "rate", "multiplier", "lot")
 _CONTRACTS = ("option", "future", "perpetual", "spot")
 #: The columns of each record, and the fields they become where these are called otherwise.
@@ -68,23 +71,16 @@ _RECORDS: dict[str, tuple[type[Model] | None, dict[str, str]]] = {
 }
 
 
-def import_csv(path: str | Path, *, pull: int | None = None, prices: Mapping[str, str] | None = None) -> Market:
-    """Read a market.
+def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Market:  # noqa: ARG001 - nothing is left out
+    """Read a market. Assets that the file does not list and the caller prices are in lots of 0.01.
 
-    Args:
-        path: the file.
-        pull: not for this format.
-        prices: prices of assets that the file does not list, in lots of 0.01.
-
-    Raises:
-        InputError: names the file, the line, the column and the reason.
+    Arguments and errors as ``engine.importers.base.Reader``.
     """
-    file = str(path)
-    if pull is not None:
-        raise InputError("a file of this format holds one market: there are no pulls", file=file, field="pull")
+    (source,) = sources
+    file = source.name
     head: dict[str, Any] | None = None
     parts: dict[type[Model], list[Any]] = {Underlying: [], Forward: [], Instrument: [], Asset: []}
-    for line, row in read_csv(path, COLUMNS):
+    for line, row in read_csv(source, COLUMNS, progress=options.progress):
         try:
             kind, fields = _fields(row)
             if kind is None:
@@ -102,12 +98,14 @@ def import_csv(path: str | Path, *, pull: int | None = None, prices: Mapping[str
     if head is None:
         raise InputError("no market row: it holds the quote currency and the time", file=file)
     listed = {asset.name for asset in parts[Asset]}
-    extra = [Asset(name=name, price=price, lot="0.01") for name, price in (prices or {}).items() if name not in listed]
     try:
+        extra = [
+            Asset(name=name, price=price, lot="0.01") for name, price in options.prices.items() if name not in listed
+        ]
         return Market.model_validate(
             {
                 **head,
-                "source": Path(path).name[:200],
+                "source": SOURCE,
                 "underlyings": tuple(parts[Underlying]),
                 "forwards": tuple(parts[Forward]),
                 "instruments": tuple(parts[Instrument]),
@@ -135,7 +133,7 @@ def _fields(row: Mapping[str, str]) -> tuple[type[Model] | None, dict[str, Any]]
         try:
             fields[names[column]] = plain_decimal(text) if column in _NUMBERS else text
         except InputError as error:
-            raise InputError(error.reason, field=column) from None
+            raise InputError(error.reason, field=column, hint=error.hint) from None
     if record in _CONTRACTS:
         fields["kind"] = record
     return kind, fields

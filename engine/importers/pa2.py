@@ -19,15 +19,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.pa2_records import (
     TICKS,
     Line,
@@ -39,14 +39,16 @@ from zkmargin.engine.importers.pa2_records import (
     series_key,
     side_of,
 )
+from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.span_common import (
     MAX_CONTRACTS,
+    NO_PRICE,
     NOTES,
-    Progress,
     SpreadEntry,
     choose_credits,
     currency_assets,
     decimal_text,
+    file_time,
     refuse_repeated,
     refuse_unknown,
     safe_name,
@@ -101,43 +103,30 @@ class Commodity:
                 )
 
 
-def import_pa2(
-    path: str | Path,
-    *,
-    lots: Mapping[str, str],
-    prices: Mapping[str, str] | None = None,
-    ignore: Collection[str] = (),
-    progress: Progress | None = None,
-) -> RiskArrays:
-    """Read a ``.pa2`` file.
+def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> RiskArrays:
+    """Read a ``.pa2`` file. Arguments and errors as ``engine.importers.base.Reader``.
 
-    Args:
-        path: the file.
-        lots: contracts in a lot by combined commodity code, decimal text; only these commodities are imported.
-        prices: prices of collateral assets in the file's currency.
-        ignore: record types that are not read and may be passed over all the same, such as ``V``; ``4`` passes over
-            delivery charges alone.
-        progress: called with bytes read and bytes in all.
-
-    Raises:
-        InputError: names the file, the line, the record type and the reason.
+    Only commodities with a lot are imported. ``options.ignore`` names record types that are not read and may be passed
+    over all the same, such as ``V``; ``4`` passes over delivery charges alone.
     """
-    reader = _Reader(lots, ignore)
+    (source,) = sources
+    reader = _Reader(options, left_out)
     try:
-        for line in read_lines(path, progress):
+        for line in read_lines(source, options.progress):
             try:
                 reader.take(line)
             except InputError as error:
                 raise error.located(line=line.number) from None
-        return reader.build(Path(path).name, prices or {})
+        return reader.build()
     except InputError as error:
-        raise error.located(file=str(path)) from None
+        raise error.located(file=source.name) from None
 
 
 class _Reader:
-    def __init__(self, lots: Mapping[str, str], ignore: Collection[str]) -> None:
-        self._lots, self._ignore = lots, {kind.strip() for kind in ignore}
-        self._date = self._created = ""
+    def __init__(self, options: Options, left_out: LeftOut) -> None:
+        self._options, self._left_out = options, left_out
+        self._lots, self._ignore = options.lots, {kind.strip() for kind in options.ignore}
+        self._date = self._created = self._house = ""
         self._held: set[str] = set()
         self._commodities: dict[str, Commodity] = {}
         self._owner: dict[tuple[str, str, str], Commodity] = {}
@@ -198,7 +187,7 @@ class _Reader:
         self._date = line.at(9, 16)
         if not re.fullmatch(r"[0-9]{8}", self._date):
             raise InputError("not a date CCYYMMDD", field="type 0 columns 9-16", line=line.number)
-        self._created = line.at(24, 35)
+        self._house, self._created = line.at(3, 8), line.at(24, 35)
 
     def _commodity(self, line: Line) -> None:
         code = line.at(7, 12)
@@ -317,7 +306,7 @@ class _Reader:
                 raise InputError(f"more than {MAX_CONTRACTS} contracts: import fewer commodities", field="lots")
             self._pairs.append((first, second, commodity))
 
-    def build(self, name: str, prices: Mapping[str, str]) -> RiskArrays:
+    def build(self) -> RiskArrays:
         """The document. Raises InputError."""
         refuse_unknown(self._lots, self._held)
         currencies = {commodity.currency for commodity in self._commodities.values()}
@@ -325,14 +314,12 @@ class _Reader:
             raise InputError(f"commodities of several currencies: {', '.join(sorted(currencies))}", field="type 2")
         instruments, gains, deltas = [], [], []
         seen: dict[str, int] = {}
-        unpriced = 0
         for first, second, commodity in self._pairs:
             try:
                 contract = self._contract(first, second, commodity)
             except InputError as error:
                 raise error.located(line=first.number) from None
             if contract is None:
-                unpriced += 1
                 continue
             refuse_repeated(seen, contract.id, first.number)
             instruments.append(contract)
@@ -344,8 +331,7 @@ class _Reader:
             deltas.append(round_half_away(delta.numerator, delta.denominator))
         if not instruments:
             raise InputError("no contract of these commodities", field="lots")
-        if unpriced:
-            self._notes.append(f"{unpriced} options without a settlement price are left out")
+        self._notes += [omission.text() for omission in self._left_out.summary()]
         if self._passed:
             listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(self._passed.items()))
             self._notes.append(f"record types passed over: {listed}")
@@ -358,9 +344,9 @@ class _Reader:
         chosen = choose_credits(entries, self._commodities, self._notes)
         used = self._commodities.values()
         return RiskArrays(
-            time=f"{self._date[:4]}-{self._date[4:6]}-{self._date[6:]}T00:00:00Z",
+            time=file_time(self._created, self._date, self._house, self._options.zone, self._notes),
             quote=currencies.pop(),
-            source=f"SPAN {FILE_FORMAT} {name}, created {self._created}"[:500],
+            source=f"SPAN {FILE_FORMAT}, business date {self._date}, created {self._created}"[:500],
             notes=tuple(self._notes),
             instruments=tuple(instruments),
             gains=IntArray(np.array(gains, dtype=np.int64)),
@@ -377,7 +363,7 @@ class _Reader:
                 for c in used
             },
             credits=tuple(chosen),
-            assets=currency_assets(next(iter(self._commodities.values())).currency, prices),
+            assets=currency_assets(next(iter(self._commodities.values())).currency, self._options.prices),
         )
 
     def _contract(self, first: Line, second: Line, commodity: Commodity) -> ArrayInstrument | None:
@@ -401,6 +387,7 @@ class _Reader:
         price = price_of(first, second, terms)
         premium = option and commodity.premium
         if premium and price is None:
+            self._left_out.add(NO_PRICE, safe_name(identity))
             return None
         series = self._series_of(first)
         multiplier = Fraction(terms.whole(42, 55), 10**7) * Fraction(10) ** exponent(terms, 73, 74, 75)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
-from zkmargin.engine.importers.span_common import Progress, Side
+from zkmargin.engine.importers.source import Progress, Source
+from zkmargin.engine.importers.span_common import Side
 from zkmargin.formats import InputError
 
 MAX_LINE = 512
@@ -49,23 +49,17 @@ class Line:
         return -self.whole(first, last) if sign == "-" else self.whole(first, last)
 
 
-def read_lines(path: str | Path, progress: Progress | None) -> Iterator[Line]:
+def read_lines(source: Source, progress: Progress | None) -> Iterator[Line]:
     """The records of a file, one at a time. Raises InputError."""
-    try:
-        size, done = Path(path).stat().st_size, 0
-        with Path(path).open("rb") as file:
-            number = 0
-            while raw := file.readline(MAX_LINE + 1):
-                number, done = number + 1, done + len(raw)
-                if len(raw) > MAX_LINE or number > MAX_LINES:
-                    raise InputError(f"a line longer than {MAX_LINE}, or more than {MAX_LINES} lines", line=number)
-                if progress is not None and number % 16_384 == 0:
-                    progress(done, size)
-                text = raw.decode("latin-1").rstrip("\r\n")
-                if text.strip("\x1a "):
-                    yield Line(number, text)
-    except OSError as error:
-        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}") from None
+    with source.reader(progress) as file:
+        number = 0
+        while raw := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(raw) > MAX_LINE or number > MAX_LINES:
+                raise InputError(f"a line longer than {MAX_LINE}, or more than {MAX_LINES} lines", line=number)
+            text = raw.decode("latin-1").rstrip("\r\n")
+            if text.strip("\x1a "):
+                yield Line(number, text)
 
 
 def series_key(line: Line, columns: tuple[tuple[int, int], ...]) -> tuple[str, ...]:

@@ -22,36 +22,41 @@ What such files do not say, or say in a way that is often misread, and what happ
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from array import array
+from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
-from zkmargin.engine.decimals import to_fraction, to_units
+from zkmargin.engine.decimals import to_fraction
 from zkmargin.engine.exact import round_half_away
+from zkmargin.engine.importers.base import LeftOut, Options
+from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.span_common import (
+    NO_PRICE,
     NOTES,
-    Progress,
     SpreadEntry,
     choose_credits,
     currency_assets,
     decimal_text,
+    file_time,
     refuse_repeated,
     safe_name,
 )
 from zkmargin.engine.importers.span_records import (
     FILE_FORMAT,
+    WANTED_CONTRACTS,
+    WANTED_PARAMETERS,
     Contract,
     Contracts,
     Parameters,
     number_of,
     rate_of,
     side_of,
+    whole_of,
 )
 from zkmargin.engine.importers.xml_stream import Record, read_xml
-from zkmargin.engine.risk_arrays import ARRAY_DECIMALS, DELTA, ArrayInstrument, RiskArrays
+from zkmargin.engine.risk_arrays import ARRAY_DECIMALS, DELTA, SCENARIOS, ArrayInstrument, RiskArrays
 from zkmargin.engine.spread_rules import (
     CalendarLeg,
     CalendarRules,
@@ -67,64 +72,53 @@ from zkmargin.formats import InputError, IntArray
 _AMOUNT, _FRACTION = "F", "P"
 
 
-def import_span_xml(
-    path: str | Path,
-    *,
-    lots: Mapping[str, str],
-    prices: Mapping[str, str] | None = None,
-    rate: str = "1",
-    progress: Progress | None = None,
-) -> RiskArrays:
-    """Read a ``.spn`` file.
+def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> RiskArrays:
+    """Read a ``.spn`` file in two passes, in bounded memory. Arguments and errors as ``engine.importers.base.Reader``.
 
-    Args:
-        path: the file; read twice, in bounded memory.
-        lots: contracts in a lot by combined commodity, decimal text; only these commodities are imported.
-        prices: prices of collateral assets in the file's currency; the currency itself is always one.
-        rate: the rate id (``r``) of arrays and rates to use where there are several.
-        progress: called with bytes read and bytes in all, over both passes.
-
-    Raises:
-        InputError: names the file, the line, the field and the reason.
+    Only commodities with a lot are imported. ``options.rate`` is the rate id (``r``) of arrays and rates to use where
+    there are several (``1`` without it), ``options.zone`` the time zone of the file's clock.
     """
+    (source,) = sources
+    rate = options.rate or "1"
     try:
-        first = Parameters(rate)
-        read_xml(path, first.handlers(), texts=first.texts(), progress=_half(progress, 0))
-        first.finish(lots)
+        first = Parameters(rate, options.lots)
+        read_xml(source, first.handlers(), WANTED_PARAMETERS, progress=options.progress, part=0, parts=2)
+        first.finish()
         second = Contracts(first, rate)
-        read_xml(path, second.handlers(), texts=second.texts(), progress=_half(progress, 1))
-        return _Arrays(first, second.contracts, rate).build(path, lots, prices or {})
+        read_xml(
+            source,
+            second.handlers(),
+            WANTED_CONTRACTS,
+            texts=second.texts(),
+            progress=options.progress,
+            part=1,
+            parts=2,
+        )
+        return _Arrays(first, second.contracts, rate, left_out).build(options)
     except InputError as error:
-        raise error.located(file=str(path)) from None
-
-
-def _half(progress: Progress | None, part: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, size: progress(done + part * size, 2 * size)
+        raise error.located(file=source.name) from None
 
 
 class _Arrays:
     """What the two passes found, as a document."""
 
-    def __init__(self, parameters: Parameters, contracts: list[Contract], rate: str) -> None:
-        self.parameters, self.contracts, self.rate = parameters, contracts, rate
+    def __init__(self, parameters: Parameters, contracts: list[Contract], rate: str, left_out: LeftOut) -> None:
+        self.parameters, self.contracts, self.rate, self.left_out = parameters, contracts, rate, left_out
         self.notes = [*NOTES, *parameters.notes]
 
-    def build(self, path: str | Path, lots: Mapping[str, str], prices: Mapping[str, str]) -> RiskArrays:
-        currency = self._currency()
+    def build(self, options: Options) -> RiskArrays:
+        lots, currency = options.lots, self._currency()
         periods = {contract.own: contract.period for contract in self.contracts if contract.kind == "future"}
-        instruments, gains, deltas, unpriced = [], [], [], 0
+        instruments, gains, deltas = [], array("q"), []
         scans: dict[str, Fraction] = {}
         for contract in self.contracts:
             premium = self._premium(contract)
             if premium and contract.price is None:
-                unpriced += 1
+                self.left_out.add(NO_PRICE, contract.id)
                 continue
             exponent = self._exponent(contract.commodity)
-            row = [-_units(to_fraction(loss) * exponent, contract) for loss in contract.losses]
             if contract.kind == "future":
-                self._check_future(contract, [Fraction(-gain, 10**ARRAY_DECIMALS) for gain in row], exponent)
+                self._check_future(contract, [Fraction(loss, 10**ARRAY_DECIMALS) for loss in contract.losses], exponent)
             scale = to_fraction(contract.scale)
             delta = to_fraction(contract.delta) * scale * DELTA
             if contract.scan is not None and contract.kind == "future" and scale > 0:
@@ -157,23 +151,23 @@ class _Arrays:
                     }
                 )
             )
-            gains.append(row)
+            gains.extend(-loss for loss in contract.losses)
             deltas.append(round_half_away(delta.numerator, delta.denominator))
         if not instruments:
             raise InputError("no contract of these commodities", field="lots")
-        if unpriced:
-            self.notes.append(f"{unpriced} options without a settlement price are left out")
+        self.notes += [omission.text() for omission in self.left_out.summary()]
         seen: dict[str, int] = {}
         for contract in self.contracts:
             refuse_repeated(seen, contract.id, contract.line)
-        date = self.parameters.date
+        parameters = self.parameters
+        time = file_time(parameters.created, parameters.date, parameters.house, options.zone, self.notes)
         return RiskArrays(
-            time=f"{date[:4]}-{date[4:6]}-{date[6:]}T00:00:00Z",
+            time=time,
             quote=currency,
-            source=f"SPAN XML {FILE_FORMAT} {Path(path).name}, created {self.parameters.created}"[:500],
+            source=f"SPAN XML {FILE_FORMAT}, business date {parameters.date}, created {parameters.created}"[:500],
             notes=tuple(self.notes),
             instruments=tuple(instruments),
-            gains=IntArray(np.array(gains, dtype=np.int64)),
+            gains=IntArray(np.frombuffer(gains, dtype=np.int64).reshape(-1, SCENARIOS).copy()),
             deltas=IntArray(np.array(deltas, dtype=np.int64)),
             short_option_minimums=self._minimums(),
             price_scans={safe_name(name): decimal_text(scan) for name, scan in scans.items()},
@@ -181,7 +175,7 @@ class _Arrays:
                 safe_name(name): self._calendar(name, record) for name, record in self.parameters.commodities.items()
             },
             credits=self._credits(),
-            assets=currency_assets(currency, prices),
+            assets=currency_assets(currency, options.prices),
         )
 
     def _currency(self) -> str:
@@ -192,11 +186,7 @@ class _Arrays:
         return next(iter(currencies.values()))
 
     def _exponent(self, commodity: str) -> Fraction:
-        record = self.parameters.commodities[commodity]
-        text = record.text("riskExponent") or "0"
-        if not re.fullmatch(r"-?[0-9]", text):
-            raise InputError("not a small whole number", field="<riskExponent>", line=record.line)
-        return Fraction(10) ** int(text)
+        return self.parameters.exponent(commodity)
 
     def _premium(self, contract: Contract) -> bool:
         """Whether the premium was paid up front. Raises InputError for a style that is not known."""
@@ -253,11 +243,11 @@ class _Arrays:
     def _calendar(self, name: str, record: Record) -> CalendarRules:
         exponent = self._exponent(name)
         tiers = [
-            Tier(number=int(number_of(tier, "tn")), first=tier.text("sPe") or None, last=tier.text("ePe") or None)
+            Tier(number=whole_of(tier, "tn"), first=tier.text("sPe") or None, last=tier.text("ePe") or None)
             for tier in record.all("intraTiers", "tier")
         ]
         spreads = []
-        for spread in sorted(record.all("dSpread"), key=lambda s: int(number_of(s, "spread", "0"))):
+        for spread in sorted(record.all("dSpread"), key=lambda s: whole_of(s, "spread", "0")):
             method = spread.text("chargeMeth") or _AMOUNT
             if method != _AMOUNT:
                 raise InputError(
@@ -271,7 +261,7 @@ class _Arrays:
                 for leg in spread.all("pLeg")
             ]
             legs += [
-                CalendarLeg(tier=int(number_of(leg, "tn")), side=side_of(leg), ratio=number_of(leg, "i"))
+                CalendarLeg(tier=whole_of(leg, "tn"), side=side_of(leg), ratio=number_of(leg, "i"))
                 for leg in spread.all("tLeg")
             ]
             if rate is None or len(legs) < 2:
@@ -301,12 +291,10 @@ class _Arrays:
 
     def _credits(self) -> tuple[CreditSpread, ...]:
         entries = []
-        kinds = ("dSpread", "hSpread", "sSpread", "cSpread")
-        found = [(s, kind) for part in self.parameters.spreads for kind in kinds for s in part.all(kind)]
-        for spread, kind in sorted(found, key=lambda entry: int(number_of(entry[0], "spread", "0"))):
+        for spread in sorted(self.parameters.spreads, key=lambda entry: whole_of(entry, "spread", "0")):
             legs = [*spread.all("tLeg"), *spread.all("pLeg"), *spread.all("sLeg")]
             rate = rate_of(spread, self.rate)
-            by_delta = kind == "dSpread" and (spread.text("chargeMeth") or _FRACTION) == _FRACTION
+            by_delta = spread.tag == "dSpread" and (spread.text("chargeMeth") or _FRACTION) == _FRACTION
             names = [leg.need("cc") for leg in legs]
             tiers = [
                 self.parameters.commodities[n].all("interTiers", "tier")
@@ -325,7 +313,3 @@ class _Arrays:
                 )
             )
         return tuple(choose_credits(entries, self.parameters.commodities, self.notes))
-
-
-def _units(value: Fraction, contract: Contract) -> int:
-    return to_units(decimal_text(value), ARRAY_DECIMALS, field=f"<ra> {contract.id}")

@@ -1,27 +1,33 @@
-"""Streaming XML in bounded memory, hardened: no document types, so no entities of any kind, and caps on everything.
+"""Streaming XML in bounded memory, hardened: no document types, so no entities, and a budget for what is held.
 
-Text goes to expat in chunks; an element becomes a ``Record`` (texts and sub-records by tag) when it ends. Elements
-with a handler are handed over and dropped, so that memory holds one of them at a time, whatever the file's size.
+Bytes go to expat in pieces. Elements whose tag is not wanted are passed over with everything in them; the others become
+a ``Record`` (texts and sub-records by tag) when they end. Elements with a handler are handed over and dropped, so that
+memory holds one of them at a time, whatever the file's size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from xml.parsers import expat
 
-from zkmargin.engine.importers.span_common import Progress
+from zkmargin.engine.importers.source import Progress, Source
 from zkmargin.formats import InputError
 
-MAX_XML_BYTES = 4 << 30
 MAX_DEPTH = 32
 MAX_TEXT = 4096
-MAX_CHILDREN = 100_000
-CHUNK = 1 << 20
-MAX_TOKEN = 2 * CHUNK
+#: Elements and characters of what is wanted that may be held at a time: a commodity or a contract, or a table of
+#: spreads. The largest of published files have some 10,000 elements.
+MAX_HELD = 500_000
+ELEMENT_COST = 16
+CHUNK = 1 << 18
+MAX_TOKEN = 8 * CHUNK
 _DECLARATION = 200
+#: Encodings that a file may declare. One that declares none is read byte by byte, and wanted text must be ASCII.
+ENCODINGS = ("utf-8", "iso-8859-1", "latin-1", "us-ascii", "ascii")
+_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 
 
 @dataclass(slots=True)
@@ -32,7 +38,7 @@ class Record:
     line: int
     texts: dict[str, list[str]] = field(default_factory=dict)
     records: dict[str, list[Record]] = field(default_factory=dict)
-    children: int = 0
+    cost: int = ELEMENT_COST
 
     def text(self, tag: str) -> str | None:
         """The text of the first such element; None without one."""
@@ -54,54 +60,68 @@ class Record:
         return found
 
 
-#: Takes an element that ended and the elements around it, outermost first. Returns True to skip what is left of the
-#: innermost one.
-Handler = Callable[[Record, list[Record]], bool | None]
+#: Takes an element that ended and the elements around it, outermost first; it is dropped then. ``keep`` leaves it in
+#: the innermost one, ``skip`` passes over what is left of that.
+Handler = Callable[[Record, list[Record]], Literal["keep", "skip"] | None]
+#: Takes an element with text alone, which is kept: whether to pass over what is left of the innermost one around it.
+TextHandler = Callable[[str, list[Record]], bool]
 
 
 def read_xml(
-    path: str | Path,
+    source: Source,
     handlers: Mapping[str, Handler],
+    wanted: Collection[str],
     *,
-    texts: Mapping[str, Callable[[str, list[Record]], bool]] | None = None,
+    texts: Mapping[str, TextHandler] | None = None,
     progress: Progress | None = None,
+    part: int = 0,
+    parts: int = 1,
 ) -> None:
     """Read a file, handing over every element whose tag has a handler.
 
     Args:
-        path: the file.
+        source: the file.
         handlers: by tag.
+        wanted: tags of elements that are looked into or kept; every other one is passed over with what is in it.
         texts: by tag of an element with text alone: whether to skip the rest of the element around it.
         progress: called with bytes read and bytes in all.
+        part, parts: which of how many passes this is.
 
     Raises:
-        InputError: unreadable, too large, not well-formed, a document type, too deep, too long a text; names the line.
+        InputError: not well-formed, an encoding that is not read, a document type, too deep, too long a text, too
+            much of it at once; names the line.
     """
-    name = str(path)
-    try:
-        size = Path(path).stat().st_size
-        if size > MAX_XML_BYTES:
-            raise InputError(f"larger than {MAX_XML_BYTES} bytes", file=name)
-        with Path(path).open("rb") as file:
-            _feed(file, name, _Reader(handlers, texts or {}), size, progress)
-    except OSError as error:
-        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=name) from None
+    with source.reader(progress, part=part, parts=parts) as file:
+        _feed(file, source.name, _Reader(handlers, frozenset(wanted) | frozenset(handlers), texts or {}))
 
 
-def _feed(file: BinaryIO, name: str, reader: _Reader, size: int, progress: Progress | None) -> None:
+def encoding_of(head: bytes) -> tuple[str, bool]:
+    """The encoding to read a file with, and whether the file says so. Raises InputError for one that is not read."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00<", b"<\x00")):
+        raise InputError("UTF-16 text, which is not read here", hint="save it as UTF-8")
+    match = _ENCODING.match(head[:_DECLARATION].removeprefix(b"\xef\xbb\xbf"))
+    if match is not None:
+        name = match[1].decode("ascii").lower()
+        if name not in ENCODINGS:
+            raise InputError(f"its encoding is {name}: one of {', '.join(ENCODINGS[:2])} is read", field="encoding")
+        return "utf-8" if name == "utf-8" else "iso-8859-1", True
+    return ("utf-8", True) if head.startswith(b"\xef\xbb\xbf") else ("iso-8859-1", False)
+
+
+def _feed(file: BinaryIO, name: str, reader: _Reader) -> None:
     chunk, done = file.read(CHUNK), 0
-    # Files of this kind are Latin-1 and often do not say so; one that says what it is, is believed.
-    declared = b"encoding" in chunk[:_DECLARATION].partition(b"?>")[0]
-    parser = expat.ParserCreate(None if declared or chunk[:3] == b"\xef\xbb\xbf" else "iso-8859-1")
-    reader.attach(parser)
+    try:
+        encoding, declared = encoding_of(chunk)
+    except InputError as error:
+        raise error.located(file=name, line=1) from None
+    parser = expat.ParserCreate(encoding)
+    reader.attach(parser, declared=declared)
     try:
         while chunk:
             parser.Parse(chunk, False)
             done += len(chunk)
             if done - parser.CurrentByteIndex > MAX_TOKEN:  # expat reads a token again with every chunk
                 raise InputError(f"a tag or comment of more than {MAX_TOKEN} bytes")  # noqa: TRY301 - located below
-            if progress is not None:
-                progress(done, max(size, done))
             chunk = file.read(CHUNK)
         parser.Parse(b"", True)
     except expat.ExpatError as error:
@@ -115,18 +135,20 @@ class _Reader:
     """The expat callbacks: a stack of records."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], texts: Mapping[str, Callable[[str, list[Record]], bool]]
+        self, handlers: Mapping[str, Handler], wanted: frozenset[str], texts: Mapping[str, TextHandler]
     ) -> None:
-        self._handlers, self._texts = handlers, texts
+        self._handlers, self._wanted, self._texts = handlers, wanted, texts
         self._stack: list[Record] = []
         self._text: list[str] = []
         self._length = 0
         self._leaf = False
+        self._held = 0
+        # elements open inside what is skipped, and whether that is the rest of the innermost record
         self._skipped = 0
-        self._skipping = False
+        self._rest = False
 
-    def attach(self, parser: expat.XMLParserType) -> None:
-        self._parser = parser
+    def attach(self, parser: expat.XMLParserType, *, declared: bool) -> None:
+        self._parser, self._declared = parser, declared
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -139,46 +161,74 @@ class _Reader:
         raise InputError("a document type or entity: not in files of this kind, and refused for safety")
 
     def _start(self, tag: str, _attributes: object) -> None:
-        if self._skipping:
+        if self._skipped or self._rest:
             self._skipped += 1
+            return
+        if tag not in self._wanted:
+            self._leaf = False
+            self._skipped = 1
+            self._parser.CharacterDataHandler = None
             return
         if len(self._stack) >= MAX_DEPTH:
             raise InputError(f"elements nested more than {MAX_DEPTH} deep")
-        if self._stack:
-            parent = self._stack[-1]
-            parent.children += 1
-            if parent.children > MAX_CHILDREN and tag not in self._handlers:
-                raise InputError(f"more than {MAX_CHILDREN} elements in one", field=f"<{parent.tag}>")
+        self._hold(ELEMENT_COST)
         self._stack.append(Record(tag, self._parser.CurrentLineNumber))
         self._text, self._length, self._leaf = [], 0, True
 
+    def _hold(self, cost: int) -> None:
+        self._held += cost
+        if self._held > MAX_HELD * ELEMENT_COST:
+            raise InputError(
+                f"more than {MAX_HELD} elements are open at once: not in files of this kind",
+                field=f"<{self._stack[-1].tag}>" if self._stack else None,
+            )
+
     def _data(self, text: str) -> None:
-        if self._leaf and not self._skipping:
+        if self._leaf:
             self._length += len(text)
             if self._length > MAX_TEXT:
                 raise InputError(f"a text of more than {MAX_TEXT} characters", field=f"<{self._stack[-1].tag}>")
             self._text.append(text)
 
     def _end(self, _tag: str) -> None:
-        if self._skipping:
-            if self._skipped:
-                self._skipped -= 1
-                return
-            # the end of the element that was skipped: its parts are dropped
-            self._skipping = False
-            self._stack.pop()
-            self._leaf = False
+        if self._skipped:
+            self._skipped -= 1
+            if not self._skipped and not self._rest:
+                self._parser.CharacterDataHandler = self._data
             return
         record = self._stack.pop()
+        if self._rest:
+            # the end of the element that was skipped: its parts are dropped
+            self._rest = self._leaf = False
+            self._held -= record.cost
+            self._parser.CharacterDataHandler = self._data
+            return
         leaf, self._leaf = self._leaf, False
         handler = self._handlers.get(record.tag)
-        if handler is not None:
-            self._skipping = bool(handler(record, self._stack)) and bool(self._stack)
-        elif self._stack and leaf:
-            text = "".join(self._text).strip()
-            self._stack[-1].texts.setdefault(record.tag, []).append(text)
-            chooser = self._texts.get(record.tag)
-            if chooser is not None:
-                self._skipping = chooser(text, self._stack)
-        elif self._stack:
+        verdict = "keep" if handler is None else handler(record, self._stack)
+        if verdict != "keep" or not self._stack:
+            self._held -= record.cost
+            self._skip_rest(verdict == "skip" and bool(self._stack))
+        elif leaf:
+            self._keep_text(record, "".join(self._text).strip())
+        else:
             self._stack[-1].records.setdefault(record.tag, []).append(record)
+            self._stack[-1].cost += record.cost
+
+    def _keep_text(self, record: Record, text: str) -> None:
+        if not self._declared and not text.isascii():
+            raise InputError(
+                "a character outside ASCII, and the file does not say its encoding", field=f"<{record.tag}>"
+            )
+        parent = self._stack[-1]
+        parent.texts.setdefault(record.tag, []).append(text)
+        parent.cost += ELEMENT_COST + len(text)
+        self._hold(len(text))
+        chooser = self._texts.get(record.tag)
+        if chooser is not None:
+            self._skip_rest(chooser(text, self._stack))
+
+    def _skip_rest(self, skip: bool) -> None:
+        self._rest = skip
+        if skip:
+            self._parser.CharacterDataHandler = None

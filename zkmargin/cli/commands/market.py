@@ -12,7 +12,7 @@ from zkmargin.app.files import Output, blamed_on, check_paths, load, write_outpu
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, json_option, output_option
 from zkmargin.engine.decimals import parse_time, to_fraction
-from zkmargin.engine.importers import ARRAY_IMPORTERS, IMPORTERS, import_arrays, import_market
+from zkmargin.engine.importers import AUTO, FORMATS, Imported, Options, import_file
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.settlement import with_deliveries
@@ -20,7 +20,16 @@ from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 
 #: The option that an error about a field of an importer's arguments is about.
-OPTIONS = {"lots": "--lot", "rate": "--rate", "ignore": "--ignore", "pull": "--pull"}
+OPTIONS = {
+    "lots": "--lot",
+    "rate": "--rate",
+    "ignore": "--ignore",
+    "pull": "--pull",
+    "at": "--at",
+    "zone": "--zone",
+    "prices": "--price",
+    "indices": "--index",
+}
 
 
 @click.group("market")
@@ -37,22 +46,29 @@ def command() -> None:
     "import",
     cls=Command,
     examples=[
-        "zkmargin market import --format deribit-csv tickers.csv --price USDC=1 -o market.json",
-        "zkmargin snapshot build market.json --policy default -o snapshot.json",
-        "zkmargin market import --format span-xml nsccl.spn --lot NIFTY=75 --lot BANKNIFTY=35 -o arrays.json",
+        "zkmargin market import book_summary.json --price USDC=1 -o market.json    # the format by its content",
+        "zkmargin market import instruments.json book_summary.json --format deribit-json -o market.json",
+        "zkmargin market import --format deribit-csv ticks.csv.gz --at 2026-01-02T08:00:00Z -o market.json",
+        "zkmargin market import nsccl.zip --lot NIFTY=75 --lot BANKNIFTY=35 -o arrays.json",
         "zkmargin market import --format span-pa2 cme.pa2 --lot GC=1 --ignore V -o arrays.json",
-        "zkmargin snapshot build arrays.json --policy span -o snapshot.json",
+        "zkmargin snapshot build market.json --policy default -o snapshot.json",
     ],
 )
-@click.argument("file")
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True)
 @click.option(
     "--format",
     "format_name",
-    required=True,
-    type=click.Choice([*IMPORTERS, *ARRAY_IMPORTERS]),
-    help="The file's format.",
+    default=AUTO,
+    show_default=True,
+    type=click.Choice([AUTO, *FORMATS]),
+    help="The file's format; auto tells it by the content.",
 )
 @click.option("--pull", type=click.IntRange(min=1), metavar="N", help="Which pull of a file that holds several.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="The newest row of each instrument until 2026-01-02T03:04:05Z, or latest, instead of a pull.",
+)
 @click.option(
     "--price",
     "price_texts",
@@ -61,50 +77,65 @@ def command() -> None:
     help="Price in quote of a collateral asset that the file does not have; several times.",
 )
 @click.option(
+    "--index",
+    "index_texts",
+    multiple=True,
+    metavar="NAME=PRICE",
+    help="Price of an index that the file does not have; several times.",
+)
+@click.option(
     "--lot",
     "lot_texts",
     multiple=True,
     metavar="COMMODITY=N",
     help="SPAN files: contracts in a lot. Only commodities with one are imported; several times.",
 )
+@click.option("--zone", metavar="ZONE", help="SPAN files: the time zone of the file's clock, as Asia/Kolkata.")
 @click.option("--rate", metavar="ID", help="span-xml: the rate id to use where the file has several.")
 @click.option("--ignore", multiple=True, metavar="TYPE", help="span-pa2: a record type to pass over; several times.")
 @output_option("the market, or the risk arrays")
 @json_option
 def import_command(
-    file: str,
+    paths: tuple[str, ...],
     format_name: str,
     pull: int | None,
+    at: str | None,
     price_texts: tuple[str, ...],
+    index_texts: tuple[str, ...],
     lot_texts: tuple[str, ...],
+    zone: str | None,
     rate: str | None,
     ignore: tuple[str, ...],
     output: str,
     as_json: bool,
 ) -> None:
-    """Make a market (or risk arrays) from FILE (- for standard input), and explain every choice made on the way."""
-    check_paths([file], [output], json=as_json)
-    prices, lots = parse_pairs(price_texts, "--price"), parse_pairs(lot_texts, "--lot")
-    imported: Market | RiskArrays
-    with terminal.progress(f"Reading {terminal.safe(file)}") as advance:
-        if format_name in ARRAY_IMPORTERS:
-            _refuse_options(format_name, pull=pull)
-            try:
-                imported = import_arrays(
-                    file, format_name, lots=lots, prices=prices, progress=advance, rate=rate, ignore=ignore
-                )
-            except InputError as error:
-                if error.field in OPTIONS and error.line is None:
-                    raise InputError(error.reason, file=OPTIONS[error.field], hint=error.hint) from None
-                raise
-        else:
-            _refuse_options(format_name, lots=lots, rate=rate, ignore=ignore)
-            imported = import_market(file, format_name, pull=pull, prices=prices)
-    write_outputs([Output.document(output, imported)])
+    """Make a market (or risk arrays) from FILE, and explain every choice made on the way.
+
+    A file may be packed with gzip or zip, and - is standard input. Several files are answers of one venue's API that
+    belong together. What is left out is listed by reason.
+    """
+    check_paths(paths, [output], json=as_json)
+    pairs = {
+        "prices": parse_pairs(price_texts, "--price"),
+        "indices": parse_pairs(index_texts, "--index"),
+        "lots": parse_pairs(lot_texts, "--lot"),
+    }
+    with terminal.progress(f"Reading {terminal.safe(', '.join(paths))}") as advance:
+        asked = Options(pull=pull, at=at, zone=zone, rate=rate, ignore=ignore, progress=advance, **pairs)
+        try:
+            found = import_file(paths, format_name, asked)
+        except InputError as error:
+            if error.field in OPTIONS and error.line is None:
+                raise InputError(error.reason, file=OPTIONS[error.field], hint=error.hint) from None
+            raise
+    write_outputs([Output.document(output, found.document)])
     if as_json:
-        terminal.say_json({"output": output, **_facts(imported), "notes": list(imported.notes)})
+        notes = list(found.document.notes)
+        terminal.say_json(
+            {"output": output, "format": found.format, **_facts(found.document), **_left_out(found), "notes": notes}
+        )
         return
-    _say(imported, output)
+    _say(found, output, guessed=format_name == AUTO)
 
 
 @command.command(
@@ -165,10 +196,14 @@ def _delivery(text: str) -> tuple[tuple[str, int], Fraction]:
     return (underlying, parse_time(time, field=f"--delivery {expiry[:80]}")), delivery
 
 
-def _refuse_options(format_name: str, **given: object) -> None:
-    for name, value in given.items():
-        if value:
-            raise InputError(f"not an option of the format {format_name}", file=OPTIONS[name])
+def _left_out(found: Imported) -> dict[str, Any]:
+    """What is not in the document, for scripts."""
+    return {
+        "left_out": [
+            {"reason": omission.reason, "count": omission.count, "names": list(omission.names)}
+            for omission in found.left_out
+        ]
+    }
 
 
 def _facts(imported: Market | RiskArrays) -> dict[str, Any]:
@@ -188,14 +223,17 @@ def _facts(imported: Market | RiskArrays) -> dict[str, Any]:
     }
 
 
-def _say(imported: Market | RiskArrays, output: str) -> None:
+def _say(found: Imported, output: str, *, guessed: bool) -> None:
     """The same for people."""
-    err, arrays = output == STDIO, isinstance(imported, RiskArrays)
+    imported, err = found.document, output == STDIO
+    arrays = isinstance(imported, RiskArrays)
     what = (
         f"{len(imported.groups)} commodities"
         if isinstance(imported, RiskArrays)
         else f"{len(imported.forwards)} expiries"
     )
+    if guessed:
+        terminal.say(f"taken for {found.format}: {FORMATS[found.format].title}", err=err)
     terminal.say(
         terminal.safe(
             f"{imported.source}: {len(imported.instruments)} instruments, {what}, "
@@ -213,7 +251,11 @@ def _say(imported: Market | RiskArrays, output: str) -> None:
 def parse_pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     """``NAME=NUMBER`` texts. Raises InputError."""
     pairs: dict[str, str] = {}
-    example = {"--price": ("ASSET=PRICE", "USDC=1"), "--lot": ("COMMODITY=N", "NIFTY=75")}[option]
+    example = {
+        "--price": ("ASSET=PRICE", "USDC=1"),
+        "--index": ("NAME=PRICE", "BTC=92416.5"),
+        "--lot": ("COMMODITY=N", "NIFTY=75"),
+    }[option]
     for text in texts:
         name, equals, number = text.partition("=")
         if not (name and equals and number):

@@ -1,0 +1,190 @@
+"""Answers of web APIs: JSON documents, JSON lines and logs of messages, as a stream of rows.
+
+What comes around the rows differs from venue to venue and from REST to WebSocket. Here lists, envelopes and objects
+keyed by name are opened until a row is found; a venue says what a row and what an error is (``Shape``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from zkmargin.engine.importers.source import Progress, Source
+from zkmargin.engine.importers.tickers import not_utf8
+from zkmargin.formats import InputError, parse_json
+from zkmargin.formats.lines import line_of_literal
+
+#: A document is held in memory, some twenty times its size; a log of lines is not, whatever its size.
+MAX_JSON_BYTES = 64 << 20
+MAX_LINE_BYTES = 16 << 20
+#: Keys under which answers keep what was asked for, in the order in which they are looked for.
+ENVELOPES = ("result", "params", "data", "results", "list", "tickers")
+SHOWN = 200
+
+Json = Any
+
+
+class Row(NamedTuple):
+    """A row and where it stands.
+
+    Attributes:
+        fields: the row itself.
+        around: scalars of the envelopes around it, the innermost winning; ``name`` is the key of an object keyed by
+            name.
+        file: the file's name.
+        line: its line in a log of lines; None in a document.
+    """
+
+    fields: Mapping[str, Json]
+    around: Mapping[str, Json]
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How to tell the parts of a venue's answers.
+
+    Attributes:
+        what: what a row is called in errors, ``ticker``.
+        is_row: whether an object is a row.
+        error_of: the venue's own words where an object is an answer that says that something went wrong.
+    """
+
+    what: str
+    is_row: Callable[[Mapping[str, Json]], bool]
+    error_of: Callable[[Mapping[str, Json]], str | None]
+
+
+class Answers:
+    """The rows of one or several files.
+
+    Attributes:
+        log: whether a file was read line by line, or holds messages of a subscription: changes, as they came.
+    """
+
+    def __init__(self, sources: Sequence[Source], shape: Shape, progress: Progress | None = None) -> None:
+        self._sources, self._shape, self._progress = sources, shape, progress
+        self._documents: dict[str, str] = {}
+        self.log = any(_is_log(source) for source in sources)
+
+    def __iter__(self) -> Iterator[Row]:
+        for place, source in enumerate(self._sources):
+            for line, value in self._values(source, place):
+                try:
+                    yield from self._rows(value, {}, source.name, line)
+                except InputError as error:
+                    raise self.located(error.located(file=source.name, line=line)) from None
+
+    def located(self, error: InputError) -> InputError:
+        """The same error with the line of the instrument that it is about, where that is in a document."""
+        text = self._documents.get(error.file or "")
+        if text is None or error.line is not None or not error.field:
+            return error
+        return error.located(line=line_of_literal(text, f'"{error.field.split(" ")[0]}"'))
+
+    def _values(self, source: Source, place: int) -> Iterator[tuple[int | None, Json]]:
+        progress, part = self._progress, {"part": place, "parts": len(self._sources)}
+        if _is_lines(source):
+            with source.reader(progress, **part) as file:
+                number = 0
+                while raw := file.readline(MAX_LINE_BYTES + 1):
+                    number += 1
+                    if len(raw) > MAX_LINE_BYTES:
+                        raise InputError(f"a line of more than {MAX_LINE_BYTES} bytes", file=source.name, line=number)
+                    if raw.strip():
+                        text = _text(raw, source)
+                        try:
+                            yield number, parse_json(text, file=source.name, decimals="exact")
+                        except InputError as error:
+                            raise InputError(error.reason, file=source.name, line=number, field=error.field) from None
+            return
+        if source.size > MAX_JSON_BYTES:
+            raise InputError(
+                f"larger than {MAX_JSON_BYTES} bytes",
+                file=source.name,
+                hint="longer logs are read as JSON lines: one message a line",
+            )
+        with source.reader(progress, **part) as file:
+            text = _text(file.read(), source)
+        value = parse_json(text, file=source.name, decimals="exact")
+        self._documents[source.name] = text
+        yield None, value
+
+    def _rows(self, value: Json, around: Mapping[str, Json], file: str, line: int | None) -> Iterator[Row]:
+        shape = self._shape
+        if isinstance(value, list):
+            for item in value:
+                yield from self._rows(item, around, file, line)
+            return
+        if not isinstance(value, dict):
+            raise InputError(f"neither a {shape.what} nor a list of {shape.what}s")
+        if shape.is_row(value):
+            yield Row(value, around, file, line)
+            return
+        said = shape.error_of(value)
+        if said is not None:
+            raise InputError(
+                f"the exchange answered with an error instead of a {shape.what}: {said[:SHOWN]}", field="error"
+            )
+        inner = next((key for key in ENVELOPES if isinstance(value.get(key), (dict, list))), None)
+        if inner is not None:
+            scalars = {key: item for key, item in value.items() if not isinstance(item, (dict, list))}
+            yield from self._rows(value[inner], {**around, **scalars}, file, line)
+            return
+        if value and all(isinstance(item, dict) for item in value.values()):
+            for name, item in value.items():
+                yield from self._rows(item, {**around, "name": name}, file, line)
+            return
+        if _is_chatter(value):
+            return
+        # left to the venue, whose own words say what is missing
+        yield Row(value, around, file, line)
+
+
+def _is_chatter(value: Mapping[str, Json]) -> bool:
+    """Answers to subscribing, pings and the like, as logs hold them between the messages."""
+    return any(key in value for key in ("event", "op", "success", "result")) and not any(
+        isinstance(item, dict) for item in value.values()
+    )
+
+
+def first_value(source: Source) -> Json:
+    """The first line's value, or the whole document's. Raises InputError."""
+    if _is_lines(source):
+        with source.reader() as file:
+            return parse_json(_text(file.readline(MAX_LINE_BYTES), source), file=source.name, decimals="exact")
+    if source.size > MAX_JSON_BYTES:
+        raise InputError(f"larger than {MAX_JSON_BYTES} bytes", file=source.name)
+    with source.reader() as file:
+        return parse_json(_text(file.read(), source), file=source.name, decimals="exact")
+
+
+def _is_log(source: Source) -> bool:
+    return _is_lines(source) or b'"subscription"' in source.head(1000)
+
+
+def _is_lines(source: Source) -> bool:
+    """Whether the first line is a whole JSON value and another one follows."""
+    with source.reader() as file:
+        first = file.readline(MAX_LINE_BYTES)
+        if not first.endswith(b"\n") or not first.strip().endswith((b"}", b"]")):
+            return False
+        rest = file.readline(MAX_LINE_BYTES)
+        while rest and not rest.strip():
+            rest = file.readline(MAX_LINE_BYTES)
+    if not rest.lstrip().startswith((b"{", b"[")):
+        return False
+    try:
+        parse_json(_text(first, source), decimals="exact")
+    except InputError:
+        return False
+    return True
+
+
+def _text(data: bytes, source: Source) -> str:
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise not_utf8(source) from None
