@@ -8,8 +8,9 @@ import pytest
 from zkmargin.formats import ConstraintError, InputError, ProofFormatError
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.witness import build_witness, unhealthy
+from zkmargin.verifier.messages import POINT, SCALAR
 from zkmargin.verifier.venue import merkle
-from zkmargin.verifier.venue.proof import ProofCounts, decode_venue_proof, encode_venue_proof
+from zkmargin.verifier.venue.proof import Counts, decode_venue_proof, encode_venue_proof, venue_proof_bytes
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 
@@ -40,7 +41,7 @@ OPTIONS = (
 def test_every_option_is_proved_and_verified(lab: Any, venue_lab: Any, options: Any) -> None:
     venue = mixed(venue_lab, lab, **options)
     proof = venue.prove()
-    assert len(proof) == ProofCounts.of(venue.statement).total_bytes
+    assert len(proof) == venue_proof_bytes(venue.statement)
     assert verify_reference(venue.statement, proof)
     assert encode_venue_proof(decode_venue_proof(proof, venue.statement), venue.srs.digest) == proof
 
@@ -94,11 +95,12 @@ def test_every_element_changed_is_refused(lab: Any, venue_lab: Any) -> None:
     proof, other = venue.prove(), venue.prove(seed="another")
     assert proof != other
     assert verify_reference(venue.statement, other)
-    counts, at, bounds = ProofCounts.of(venue.statement), 44, []
-    for count, size in ((counts.points - 2, 48), (counts.values + 1, 32), (2, 48)):
-        for _ in range(count):
-            bounds.append((at, at + size))
-            at += size
+    at, bounds = 44, []
+    for message in decode_venue_proof(proof, venue.statement).messages():
+        for kind in (POINT, SCALAR):
+            for _ in message.named(kind):
+                bounds.append((at, at + kind.size))
+                at += kind.size
     assert at == len(proof)
     for start, stop in bounds:
         changed = proof[:start] + other[start:stop] + proof[stop:]
@@ -114,7 +116,7 @@ def test_malformed_proofs_are_one_line(lab: Any, venue_lab: Any) -> None:
             decode_venue_proof(bad, venue.statement)
     with pytest.raises(ProofFormatError):
         verify_reference(venue.statement, proof[:44] + b"\xc0" + bytes(47) + proof[92:])
-    scalars = 44 + 48 * (ProofCounts.of(venue.statement).points - 2)
+    scalars = len(proof) - 2 * 48 - 32 * (Counts.of(venue.statement).opened + 1)
     with pytest.raises(ProofFormatError, match="zeta"):
         decode_venue_proof(proof[:scalars] + b"\xff" * 32 + proof[scalars + 32 :], venue.statement)
 

@@ -16,12 +16,20 @@ from zkmargin.circuits.circuit import listed
 from zkmargin.circuits.venue import Term
 from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
-from zkmargin.crypto.field import batch_inverse, encode_scalar, inverse, powers, r
+from zkmargin.crypto.field import batch_inverse, inverse, powers, r
 from zkmargin.crypto.group import decode_g1, encode_g1, msm, pairing_product_is_one
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.formats.errors import ProofFormatError
-from zkmargin.verifier.venue import merkle
-from zkmargin.verifier.venue.proof import VenueProof, decode_venue_proof
+from zkmargin.verifier.venue.proof import (
+    Aggregates,
+    Columns,
+    Helpers,
+    Openings,
+    Quotient,
+    Values,
+    VenueProof,
+    decode_venue_proof,
+)
 from zkmargin.verifier.venue.statement import ColumnSet, DenseSlot, Helper, VenueStatement
 from zkmargin.verifier.venue.transcript import VenueTranscript
 
@@ -226,8 +234,8 @@ class Algebra:
         names = self.statement.digit_names(owner, template.digit_columns)
         return {
             **dict(zip(names, U, strict=True)),
-            **{f"{owner} positions {s}": rows for s, rows in enumerate(positions)},
-            **{f"{owner} collateral {s}": rows for s, rows in enumerate(balances)},
+            **{f"{owner} positions[{s}]": rows for s, rows in enumerate(positions)},
+            **{f"{owner} collateral[{s}]": rows for s, rows in enumerate(balances)},
         }
 
     def shared_rows(self) -> dict[str, Rows]:
@@ -303,7 +311,7 @@ class Algebra:
             for role, count, slots in self.committed(y):
                 for s in range(count):
                     inside = listed(slots, n, s)
-                    found[f"sel dense {y.index} {role} {s}"] = [0] * inside + [1] * (n - inside)
+                    found[f"sel dense {y.index} {role}[{s}]"] = [0] * inside + [1] * (n - inside)
         rows |= self.shared_rows()
         found |= {f"U {name}": values for name, values in rows.items()}
         found["sigma/n"] = [self.sigma() * inverse(n) % r] * n
@@ -352,14 +360,14 @@ class Algebra:
         for y in self.statement.dense:
             owner, D = f"dense {y.index}", y.template.position_digits
             for s in range(y.template.segments):
-                row = column[f"{owner} positions {s}"]
+                row = column[f"{owner} positions[{s}]"]
                 for d in range(D):
                     p, m = (column[f"{owner} digit {(2 * s + side_) * D + d}"] for side_ in (0, 1))
                     row = row - number(base**d) * (p - m)
                 side = side + number(next(chi)) * row
             for role, count, _ in self.committed(y):
                 for s in range(count):
-                    name = f"{owner} {role} {s}"
+                    name = f"{owner} {role}[{s}]"
                     side = side + number(next(chi)) * public[f"sel {name}"] * column[name]
         return side
 
@@ -421,30 +429,30 @@ class Schedule:
         self.transcript = VenueTranscript(statement)
         self.challenges: dict[str, int] = {}
 
-    def message1(self, leaves: list[bytes], extra: bytes, dense: bytes, mu: bytes) -> None:
+    def message1(self, message: Columns) -> None:
         """-> gamma"""
-        self.challenges["gamma"] = self.transcript.round1(leaves, extra, dense, mu)
+        self.challenges["gamma"] = self.transcript.round1(message, message.leaves(self.statement))
 
-    def message2(self, aggregates: bytes) -> None:
+    def message2(self, message: Aggregates) -> None:
         """-> beta, delta, eta, rho"""
-        drawn = self.transcript.round2(aggregates)
+        drawn = self.transcript.round2(message)
         self.challenges |= dict(zip(("beta", "delta", "eta", "rho"), drawn, strict=True))
 
-    def message3(self, helpers: bytes, phi: bytes) -> None:
+    def message3(self, message: Helpers) -> None:
         """-> chi"""
-        self.challenges["chi"] = self.transcript.round3(helpers, phi)
+        self.challenges["chi"] = self.transcript.round3(message)
 
-    def message4(self, pieces: bytes) -> None:
+    def message4(self, message: Quotient) -> None:
         """-> zeta"""
-        self.challenges["zeta"] = self.transcript.round4(pieces)
+        self.challenges["zeta"] = self.transcript.round4(message)
 
-    def message5(self, values: bytes, phi_shifted: int) -> None:
+    def message5(self, message: Values) -> None:
         """-> v"""
-        self.challenges["v"] = self.transcript.round5(values, phi_shifted)
+        self.challenges["v"] = self.transcript.round5(message)
 
-    def message6(self, W: bytes, W_shifted: bytes) -> None:
+    def message6(self, message: Openings) -> None:
         """-> y"""
-        self.challenges["y"] = self.transcript.round6(W, W_shifted)
+        self.challenges["y"] = self.transcript.round6(message)
 
 
 class ReferenceProver:
@@ -481,9 +489,9 @@ class ReferenceProver:
         """[p(tau)]_1"""
         return encode_g1(commit_coefficients(self.statement.srs, list(p.coefficients)))
 
-    def joined(self, names: Iterable[str]) -> bytes:
+    def named(self, names: Iterable[str]) -> tuple[bytes, ...]:
         """The points of named columns."""
-        return b"".join(self.points[name] for name in names)
+        return tuple(self.points[name] for name in names)
 
     def prove(self) -> VenueProof:
         """All messages.
@@ -491,17 +499,33 @@ class ReferenceProver:
         Raises:
             ValueError: the witness does not satisfy the statement.
         """
+        statement = self.statement
         self.columns()
         self.multiplicities()
-        self.absorb_columns()
+        in_sets, rest = _split(statement)
+        columns = Columns(
+            columns=self.named(in_sets),
+            tags=self.named(f"tag {j}" for j in range(statement.tag_columns)),
+            extra=self.named(name for name in rest if name.startswith("extra")),
+            dense=self.named(name for name in rest if name.startswith("dense")),
+            mu=self.named(f"mu {m}" for m in range(statement.tables)),
+        )
+        self.schedule.message1(columns)
         self.aggregates()
-        self.schedule.message2(self.joined(self.statement.aggregates))
+        aggregates = Aggregates(self.named(statement.aggregates))
+        self.schedule.message2(aggregates)
         self.helpers()
         self.running_sum()
-        self.schedule.message3(self.joined(h.name for h in self.statement.helpers), self.points["phi"])
+        helpers = Helpers(self.named(h.name for h in statement.helpers), self.points["phi"])
+        self.schedule.message3(helpers)
         self.quotient()
-        self.schedule.message4(self.joined(f"T {i}" for i in range(self.statement.g)))
-        return self.openings()
+        quotient = Quotient(self.named(f"T {i}" for i in range(statement.g)))
+        self.schedule.message4(quotient)
+        values = self.values()
+        self.schedule.message5(values)
+        openings = self.openings(values)
+        self.schedule.message6(openings)
+        return VenueProof(columns, aggregates, helpers, quotient, values, openings)
 
     def columns(self) -> None:
         """1. Every opened column with two blinders, every tag column with one."""
@@ -521,23 +545,6 @@ class ReferenceProver:
         for m in range(self.statement.tables):
             self.on_H[f"mu {m}"] = counts[m * n : (m + 1) * n]
             self.commit(f"mu {m}", 1)
-
-    def absorb_columns(self) -> None:
-        """The points of message 1, as leaves of a tree where they belong to sets."""
-        statement = self.statement
-        leaves = [
-            merkle.leaf(
-                x.index, [self.joined(statement.set_columns(x)), self.points[f"tag {statement.tag_column(x)[0]}"]]
-            )
-            for x in statement.sets
-        ]
-        rest = [name for name in statement.opened if not name.startswith("set ")]
-        self.schedule.message1(
-            leaves,
-            self.joined(name for name in rest if name.startswith("extra")),
-            self.joined(name for name in rest if name.startswith("dense")),
-            self.joined(f"mu {m}" for m in range(statement.tables)),
-        )
 
     def aggregates(self) -> None:
         """2. Qp_i = sum Gs p, Qm_i = sum Gs m, Qc_i = sum Ga (p - m) over all legs in instrument i of its group."""
@@ -639,37 +646,25 @@ class ReferenceProver:
             self.column[f"T {i}"] = Polynomial(tuple(piece))
             self.points[f"T {i}"] = self.encoded(self.column[f"T {i}"])
 
-    def openings(self) -> VenueProof:
-        """5. Values at zeta; 6. W opens the linearised identity and every value, W' opens phi at omega zeta."""
-        statement, ch = self.statement, self.schedule.challenges
-        zeta, omega = ch["zeta"], statement.domain.omega
-        values = {name: self.column[name].at(zeta) for name in statement.opened}
-        phi_shifted = self.column["phi"].at(omega * zeta % r)
-        encoded = b"".join(map(encode_scalar, values.values()))
-        self.schedule.message5(encoded, phi_shifted)
-        fixed = self.column | {name: Polynomial.number(value) for name, value in values.items()}
-        public = {name: Polynomial.number(p.at(zeta)) for name, p in self.public_polynomials.items()}
-        claim = linearised(self.algebra, fixed, Polynomial.number(phi_shifted), public, Polynomial.number)
+    def values(self) -> Values:
+        """5. Every opened column at zeta, phi at omega zeta."""
+        zeta, omega = self.schedule.challenges["zeta"], self.statement.domain.omega
+        at_zeta = tuple(self.column[name].at(zeta) for name in self.statement.opened)
+        return Values(at_zeta, self.column["phi"].at(omega * zeta % r))
+
+    def openings(self, sent: Values) -> Openings:
+        """6. W opens the linearised identity to 0 and every column to its value, W' opens phi at omega zeta."""
+        ch, number = self.schedule.challenges, Polynomial.number
+        values = dict(zip(self.statement.opened, sent.f, strict=True))
+        fixed = self.column | {name: number(value) for name, value in values.items()}
+        public = {name: number(p.at(ch["zeta"])) for name, p in self.public_polynomials.items()}
+        claim = linearised(self.algebra, fixed, number(sent.phi_shifted), public, number)
         for v, (name, value) in zip(powers(ch["v"], len(values) + 1)[1:], values.items(), strict=True):
-            claim = claim + Polynomial.number(v) * (self.column[name] - Polynomial.number(value))
-        self.points["W"] = self.encoded(divided(claim, zeta))
-        self.points["W'"] = self.encoded(divided(self.column["phi"] - Polynomial.number(phi_shifted), omega * zeta % r))
-        self.schedule.message6(self.points["W"], self.points["W'"])
-        rest = [name for name in statement.opened if not name.startswith("set ")]
-        return VenueProof(
-            columns=tuple(self.joined(statement.set_columns(x)) for x in statement.sets),
-            tags=self.joined(f"tag {j}" for j in range(statement.tag_columns)),
-            extra=self.joined(name for name in rest if name.startswith("extra")),
-            dense=self.joined(name for name in rest if name.startswith("dense")),
-            mu=self.joined(f"mu {m}" for m in range(statement.tables)),
-            aggregates=self.joined(statement.aggregates),
-            helpers=self.joined(h.name for h in statement.helpers),
-            phi=self.points["phi"],
-            T=self.joined(f"T {i}" for i in range(statement.g)),
-            values=encoded,
-            phi_shifted=phi_shifted,
-            W=self.points["W"],
-            W_shifted=self.points["W'"],
+            claim = claim + number(v) * (self.column[name] - number(value))
+        shifted = self.column["phi"] - number(sent.phi_shifted)
+        return Openings(
+            self.encoded(divided(claim, ch["zeta"])),
+            self.encoded(divided(shifted, self.statement.domain.omega * ch["zeta"] % r)),
         )
 
 
@@ -719,30 +714,30 @@ def verify_reference(
     proof = decode_venue_proof(data, statement)
     schedule = schedule_type(statement)
     algebra = algebra_type(statement, schedule.challenges)
-    schedule.message1(proof.leaves(statement), proof.extra, proof.dense, proof.mu)
+    schedule.message1(proof.columns)
     schedule.message2(proof.aggregates)
-    schedule.message3(proof.helpers, proof.phi)
-    schedule.message4(proof.T)
-    schedule.message5(proof.values, proof.phi_shifted)
-    schedule.message6(proof.W, proof.W_shifted)
+    schedule.message3(proof.helpers)
+    schedule.message4(proof.quotient)
+    schedule.message5(proof.values)
+    schedule.message6(proof.openings)
     ch, number = schedule.challenges, Linear.number
 
     points = statement.committed_points()
-    for name, encoded in zip(point_names(statement), _cut(proof.point_bytes(), 48), strict=True):
+    for name, (_, encoded) in zip(point_names(statement), proof.points(), strict=True):
         try:
             points[name] = decode_g1(encoded)
         except ValueError as error:
             raise ProofFormatError(f"{name}: {error}") from None
     commitment = {name: Linear(0, {name: 1}) for name in points}
-    values = dict(zip(statement.opened, proof.scalars, strict=True))
+    values = dict(zip(statement.opened, proof.values.f, strict=True))
     fixed = commitment | {name: number(value) for name, value in values.items()}
     domain, zeta = statement.domain, ch["zeta"]
     public = {name: number(evaluate(domain.intt(rows), zeta)) for name, rows in algebra.public_values().items()}
-    right = linearised(algebra, fixed, number(proof.phi_shifted), public, number)
+    right = linearised(algebra, fixed, number(proof.values.phi_shifted), public, number)
     for v, (name, value) in zip(powers(ch["v"], len(values) + 1)[1:], values.items(), strict=True):
         right = right + number(v) * (commitment[name] - number(value))
     y, turned = number(ch["y"]), number(domain.omega * zeta)
-    right = right + y * (commitment["phi"] - number(proof.phi_shifted))
+    right = right + y * (commitment["phi"] - number(proof.values.phi_shifted))
     right = right + number(zeta) * commitment["W"] + y * turned * commitment["W'"]
     left = commitment["W"] + y * commitment["W'"]
     srs = statement.srs
@@ -755,11 +750,11 @@ def verify_reference(
 
 def point_names(statement: VenueStatement) -> list[str]:
     """The name of every point of a proof, in the order of the encoding."""
-    in_sets = [name for name in statement.opened if name.startswith("set ")]
+    in_sets, rest = _split(statement)
     return [
         *in_sets,
         *(f"tag {j}" for j in range(statement.tag_columns)),
-        *(name for name in statement.opened if not name.startswith("set ")),
+        *rest,
         *(f"mu {m}" for m in range(statement.tables)),
         *statement.aggregates,
         *(helper.name for helper in statement.helpers),
@@ -790,5 +785,7 @@ def _with_powers(coefficients: tuple[int, ...], x: int) -> tuple[tuple[int, ...]
     return coefficients, powers(x, len(coefficients))
 
 
-def _cut(data: bytes, size: int) -> list[bytes]:
-    return [data[i : i + size] for i in range(0, len(data), size)]
+def _split(statement: VenueStatement) -> tuple[list[str], list[str]]:
+    """The opened columns of sets, and the others."""
+    in_sets = [name for name in statement.opened if name.startswith("set ")]
+    return in_sets, list(statement.opened[len(in_sets) :])

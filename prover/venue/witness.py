@@ -301,7 +301,7 @@ def build_witness(
     statement: VenueStatement,
     books: Sequence[ClassBooks],
     tags: Sequence[Sequence[int]],
-    dense: Sequence[tuple[BookLots, dict[tuple[str, int], int]]] = (),
+    dense: Sequence[tuple[BookLots, dict[str, int]]] = (),
 ) -> VenueWitness:
     """The witness of a venue.
 
@@ -329,7 +329,7 @@ def build_witness(
         account, missing = _dense_witness(statement, y, lots, outcome, bool(marks[-1][y.index]))
         accounts.append(account)
         shortfalls += missing
-        blinders |= {f"dense {y.index} {role} {s}": b for (role, s), b in hidden.items()}
+        blinders |= {f"dense {y.index} {column}": b for column, b in hidden.items()}
     return VenueWitness(
         tuple(classes), tag_rows(statement, tags), _cap_column(statement, shortfalls), tuple(accounts), blinders
     )
@@ -491,7 +491,7 @@ def _dense_witness(
     template, rules, n, k = y.template, y.template.rules, statement.n, statement.k
     integers, D, mask = template.integers, y.template.position_digits, (1 << statement.k) - 1
     committed = {
-        f"dense {y.index} {role} {s}": segment_rows(values, n, s)
+        f"dense {y.index} {role}[{s}]": segment_rows(values, n, s)
         for role, values, count in (
             ("positions", lots.positions, template.segments),
             ("collateral", lots.collateral, template.balance_segments),
@@ -500,7 +500,7 @@ def _dense_witness(
     }
     digits = np.zeros((template.digit_columns, n), dtype=np.int64)
     for s in range(template.segments):
-        q = committed[f"dense {y.index} positions {s}"]
+        q = committed[f"dense {y.index} positions[{s}]"]
         if np.abs(q).max(initial=0) > template.position_bound:
             raise InputError("a position beyond its bound", field=f"dense account {y.index}")
         for side, amount in enumerate((np.maximum(q, 0), np.maximum(-q, 0))):

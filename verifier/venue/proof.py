@@ -1,20 +1,18 @@
-"""The bytes of a venue proof (docs/formats.md "Venue proof"). Every count comes from the statement, never from a proof.
+"""The messages of a venue proof and their bytes (docs/protocol-venue.md section 4, docs/formats.md "Venue proof").
 
-header      magic, version, curve, kind 2, SRS digest                                44 bytes
-points      column sets (instruments, group, digits), tags, the cap's column, dense digits, mu, Qp Qm Qc a segment,
-            helpers, phi, T                                                          48 bytes each
-scalars     f(zeta) of every column set, cap, dense column; phi(omega zeta)          32 bytes each
-W, W'
+Every count comes from the statement, never from a proof.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import chain
 
-from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar
-from zkmargin.crypto.group import G1_BYTES
+from zkmargin.crypto.transcript import Transcript
 from zkmargin.formats.errors import ProofFormatError
+from zkmargin.verifier.messages import POINT, SCALAR, Message, Point, element
 from zkmargin.verifier.proof import CURVE_BLS12_381, HEADER_BYTES, MAGIC, VERSION
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.statement import VenueStatement
@@ -23,63 +21,14 @@ KIND_VENUE = 2
 
 
 @dataclass(frozen=True)
-class VenueProof:
-    """All messages; points and scalars as their encodings, one after another.
+class Counts:
+    """How many values each element of a proof has.
 
     Attributes:
-        columns: for each set its columns' points.
-        tags, extra, dense, mu: the rest of message 1.
-        aggregates: Qp, Qm, Qc of each segment.
-        helpers, phi: message 3.
-        T: message 4.
-        values, phi_shifted: message 5.
-        W, W_shifted: message 6.
+        sets: for each set its columns (instruments, group, digits).
+        tags, extra, dense, mu: the other columns of message 1.
+        aggregates, helpers, pieces: those of messages 2 to 4.
     """
-
-    columns: tuple[bytes, ...]
-    tags: bytes
-    extra: bytes
-    dense: bytes
-    mu: bytes
-    aggregates: bytes
-    helpers: bytes
-    phi: bytes
-    T: bytes
-    values: bytes
-    phi_shifted: int
-    W: bytes
-    W_shifted: bytes
-
-    def leaves(self, statement: VenueStatement) -> list[bytes]:
-        """The Merkle leaves of message 1, one a set."""
-        return [
-            merkle.leaf(x.index, [self.columns[x.index], self.tag_point(statement.tag_column(x)[0])])
-            for x in statement.sets
-        ]
-
-    def tag_point(self, index: int) -> bytes:
-        """The commitment of one tag column."""
-        return self.tags[index * G1_BYTES : (index + 1) * G1_BYTES]
-
-    def point_bytes(self) -> bytes:
-        """Every point in the order of the encoding, W and W' last."""
-        return b"".join(
-            (*self.columns, self.tags, self.extra, self.dense, self.mu, self.aggregates, self.helpers, self.phi, self.T)
-        ) + (self.W + self.W_shifted)
-
-    @cached_property
-    def scalars(self) -> list[int]:
-        """The values at zeta. Raises ProofFormatError for one that is not canonical."""
-        try:
-            size = SCALAR_BYTES
-            return [decode_scalar(self.values[i : i + size]) for i in range(0, len(self.values), size)]
-        except ValueError as error:
-            raise ProofFormatError(f"f(zeta): {error}") from None
-
-
-@dataclass(frozen=True)
-class ProofCounts:
-    """How many elements each part of a proof has."""
 
     sets: tuple[int, ...]
     tags: int
@@ -89,10 +38,9 @@ class ProofCounts:
     aggregates: int
     helpers: int
     pieces: int
-    values: int
 
     @classmethod
-    def of(cls, statement: VenueStatement) -> ProofCounts:
+    def of(cls, statement: VenueStatement) -> Counts:
         """The counts of every proof of a statement."""
         return cls(
             sets=tuple(statement.templates[x.kind].opened_columns for x in statement.sets),
@@ -103,19 +51,115 @@ class ProofCounts:
             aggregates=3 * statement.segments,
             helpers=len(statement.helpers),
             pieces=statement.g,
-            values=len(statement.opened),
         )
 
     @property
-    def points(self) -> int:
-        """All points."""
-        others = self.tags + self.extra + self.dense + self.mu + self.aggregates + self.helpers + self.pieces
-        return sum(self.sets) + others + 3
+    def columns(self) -> int:
+        """Columns of all sets."""
+        return sum(self.sets)
 
     @property
-    def total_bytes(self) -> int:
-        """The exact length of a proof, header included."""
-        return HEADER_BYTES + G1_BYTES * self.points + SCALAR_BYTES * (self.values + 1)
+    def opened(self) -> int:
+        """Columns that are evaluated."""
+        return self.columns + self.extra + self.dense
+
+
+@dataclass(frozen=True)
+class Columns(Message):
+    """1: columns of the sets, tags, the cap's column, dense digits, multiplicities."""
+
+    columns: tuple[Point, ...] = field(metadata=element("columns", POINT, "column {}", lambda c: c.columns))
+    tags: tuple[Point, ...] = field(metadata=element("tags", POINT, "tag {}", lambda c: c.tags))
+    extra: tuple[Point, ...] = field(metadata=element("extra", POINT, "extra {}", lambda c: c.extra))
+    dense: tuple[Point, ...] = field(metadata=element("dense", POINT, "dense digit {}", lambda c: c.dense))
+    mu: tuple[Point, ...] = field(metadata=element("mu", POINT, "mu {}", lambda c: c.mu))
+
+    def set_points(self, statement: VenueStatement) -> list[tuple[Point, ...]]:
+        """For each set its columns, then the tag column that it uses."""
+        found, at = [], 0
+        for x, count in zip(statement.sets, Counts.of(statement).sets, strict=True):
+            found.append((*self.columns[at : at + count], self.tags[statement.tag_column(x)[0]]))
+            at += count
+        return found
+
+    def leaves(self, statement: VenueStatement) -> list[bytes]:
+        """The Merkle leaves, one a set."""
+        return [merkle.leaf(x, points) for x, points in enumerate(self.set_points(statement))]
+
+    def absorb_with(self, transcript: Transcript, leaves: list[bytes]) -> None:
+        """Everything of sets as the root of their leaves; the rest as other messages are absorbed."""
+        for label, data in self._encoded():
+            if label == "columns":
+                transcript.append(label, merkle.root(leaves))
+            elif label != "tags":  # every tag column is in the leaves of its sets
+                transcript.append(label, data)
+
+
+@dataclass(frozen=True)
+class Aggregates(Message):
+    """2: Qp, Qm, Qc of each segment."""
+
+    Q: tuple[Point, ...] = field(metadata=element("Q", POINT, "Q {}", lambda c: c.aggregates))
+
+
+@dataclass(frozen=True)
+class Helpers(Message):
+    """3: every helper, and the running sum."""
+
+    h: tuple[Point, ...] = field(metadata=element("h", POINT, "h {}", lambda c: c.helpers))
+    phi: Point = field(metadata=element("phi", POINT))
+
+
+@dataclass(frozen=True)
+class Quotient(Message):
+    """4: T in pieces."""
+
+    T: tuple[Point, ...] = field(metadata=element("T", POINT, "T {}", lambda c: c.pieces))
+
+
+@dataclass(frozen=True)
+class Values(Message):
+    """5: every evaluated column at zeta, phi at omega zeta."""
+
+    f: tuple[int, ...] = field(metadata=element("f(zeta)", SCALAR, "value {} at zeta", lambda c: c.opened))
+    phi_shifted: int = field(metadata=element("phi(omega zeta)", SCALAR))
+
+
+@dataclass(frozen=True)
+class Openings(Message):
+    """6: the openings W at zeta and W' at omega zeta."""
+
+    W: Point = field(metadata=element("W", POINT))
+    W_shifted: Point = field(metadata=element("W'", POINT))
+
+
+@dataclass(frozen=True)
+class VenueProof:
+    """The six messages in order."""
+
+    columns: Columns
+    aggregates: Aggregates
+    helpers: Helpers
+    quotient: Quotient
+    values: Values
+    openings: Openings
+
+    def messages(self) -> tuple[Message, ...]:
+        """The messages, in the order of rounds and of bytes."""
+        return self.columns, self.aggregates, self.helpers, self.quotient, self.values, self.openings
+
+    def points(self) -> Iterator[tuple[str, Point]]:
+        """Every point with its name, in the order of the bytes."""
+        return chain.from_iterable(message.named(POINT) for message in self.messages())
+
+
+MESSAGES: tuple[type[Message], ...] = (Columns, Aggregates, Helpers, Quotient, Values, Openings)
+
+
+def venue_proof_bytes(statement: VenueStatement) -> int:
+    """The exact length of every proof of a statement, header included."""
+    counts = Counts.of(statement)
+    return HEADER_BYTES + sum(message.size(counts) for message in MESSAGES)
 
 
 def venue_header(srs_digest: bytes) -> bytes:
@@ -125,22 +169,12 @@ def venue_header(srs_digest: bytes) -> bytes:
 
 def is_venue_proof(data: bytes) -> bool:
     """Whether bytes begin as a venue proof does."""
-    return len(data) >= HEADER_BYTES and data[: HEADER_BYTES - 32] == venue_header(b"")
+    return data.startswith(venue_header(b""))
 
 
 def encode_venue_proof(proof: VenueProof, srs_digest: bytes) -> bytes:
-    """The one encoding of a proof."""
-    points = proof.point_bytes()
-    openings = 2 * G1_BYTES
-    return b"".join(
-        (
-            venue_header(srs_digest),
-            points[:-openings],
-            proof.values,
-            encode_scalar(proof.phi_shifted),
-            points[-openings:],
-        )
-    )
+    """The one encoding of a proof: header, then the messages."""
+    return venue_header(srs_digest) + b"".join(message.encode() for message in proof.messages())
 
 
 def decode_venue_proof(data: bytes, statement: VenueStatement) -> VenueProof:
@@ -149,32 +183,19 @@ def decode_venue_proof(data: bytes, statement: VenueStatement) -> VenueProof:
     Raises:
         ProofFormatError: another length, header or setup than expected, or a scalar >= r.
     """
-    counts = ProofCounts.of(statement)
-    if not is_venue_proof(data):
+    if len(data) < HEADER_BYTES or not is_venue_proof(data):
         raise ProofFormatError("not a venue proof of this version")
-    if data[HEADER_BYTES - 32 : HEADER_BYTES] != statement.srs.digest:
+    if not data.startswith(venue_header(statement.srs.digest)):
         raise ProofFormatError("made for another structured reference string (SRS digest in the header)")
-    if len(data) != counts.total_bytes:
-        raise ProofFormatError(f"{len(data)} bytes where a proof of this statement has {counts.total_bytes}")
-    at = HEADER_BYTES
-
-    def points(count: int) -> bytes:
-        nonlocal at
-        at += count * G1_BYTES
-        return data[at - count * G1_BYTES : at]
-
-    columns = tuple(points(count) for count in counts.sets)
-    tags, extra, dense, mu = (points(count) for count in (counts.tags, counts.extra, counts.dense, counts.mu))
-    aggregates, helpers, phi, T = (points(count) for count in (counts.aggregates, counts.helpers, 1, counts.pieces))
-    values = data[at : at + SCALAR_BYTES * counts.values]
-    at += len(values)
-    try:
-        phi_shifted = decode_scalar(data[at : at + SCALAR_BYTES])
-    except ValueError as error:
-        raise ProofFormatError(f"phi(omega zeta): {error}") from None
-    at += SCALAR_BYTES
-    proof = VenueProof(
-        columns, tags, extra, dense, mu, aggregates, helpers, phi, T, values, phi_shifted, points(1), points(1)
+    if len(data) != venue_proof_bytes(statement):
+        raise ProofFormatError(f"{len(data)} bytes where a proof of this statement has {venue_proof_bytes(statement)}")
+    body, counts = BytesIO(data[HEADER_BYTES:]), Counts.of(statement)
+    # Arguments are evaluated in order, which is the order of the bytes.
+    return VenueProof(
+        Columns.read(body, counts),
+        Aggregates.read(body, counts),
+        Helpers.read(body, counts),
+        Quotient.read(body, counts),
+        Values.read(body, counts),
+        Openings.read(body, counts),
     )
-    _ = proof.scalars
-    return proof

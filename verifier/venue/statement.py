@@ -307,7 +307,7 @@ class VenueStatement:
                 seen.add(part.points)
             for role in ROLES:
                 for s, point in enumerate(self._sum(parts, role, y)):
-                    found[f"dense {y} {role} {s}"] = point
+                    found[f"dense {y} {role}[{s}]"] = point
         if len({bytes(point.to_compressed_bytes()) for point in found.values()}) != len(found):
             raise InputError("the same commitment in two places", field="dense")
         return found
@@ -324,7 +324,7 @@ class VenueStatement:
         return sums
 
     def committed_points(self) -> dict[str, G1Point]:
-        """The dense accounts' commitments by name: ``dense y positions s`` and ``dense y collateral s``.
+        """The dense accounts' commitments by name: ``dense y positions[s]`` and ``dense y collateral[s]``.
 
         Raises:
             InputError: a bad point, or the same commitment twice.

@@ -5,12 +5,11 @@ Order is soundness here (docs/protocol-venue.md section 5 says what each order k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.field import r
 from zkmargin.crypto.transcript import Transcript
-from zkmargin.verifier.venue import merkle
+from zkmargin.verifier.venue.proof import Aggregates, Columns, Helpers, Openings, Quotient, Values, VenueProof
 from zkmargin.verifier.venue.statement import PROTOCOL, VenueStatement
 
 
@@ -41,18 +40,15 @@ class VenueTranscript:
         #: The state after the last message: what receipts of customers name.
         self.proof_digest = b""
 
-    def round1(self, leaves: Sequence[bytes], extra: bytes, dense: bytes, mu: bytes) -> int:
-        """Columns (as Merkle leaves), the cap's column, dense digits, multiplicities -> gamma."""
-        self._bytes.append("columns", merkle.root(leaves))
-        self._bytes.append("extra", extra)
-        self._bytes.append("dense", dense)
-        self._bytes.append("mu", mu)
+    def round1(self, message: Columns, leaves: list[bytes]) -> int:
+        """Columns (of sets as Merkle leaves), the cap's column, dense digits, multiplicities -> gamma."""
+        message.absorb_with(self._bytes, leaves)
         return self._bytes.challenge("gamma")
 
-    def round2(self, aggregates: bytes) -> tuple[int, int, int, int]:
+    def round2(self, message: Aggregates) -> tuple[int, int, int, int]:
         """Aggregated books -> beta, delta, eta, rho. No table value becomes a pole."""
         rules = self.statement.rules
-        self._bytes.append("Q", aggregates)
+        message.absorb(self._bytes)
         table = max(1 << self.statement.k, rules.instruments)
         beta = self._bytes.challenge("beta", lambda x: (-x) % r < table)
         delta = self._bytes.challenge("delta")
@@ -60,26 +56,35 @@ class VenueTranscript:
         eta = self._bytes.challenge("eta", lambda x: any((beta + i + x * g) % r == 0 for i, g in groups))
         return beta, delta, eta, self._bytes.challenge("rho")
 
-    def round3(self, helpers: bytes, phi: bytes) -> int:
+    def round3(self, message: Helpers) -> int:
         """Helpers and running sum -> chi."""
-        self._bytes.append("h", helpers)
-        self._bytes.append("phi", phi)
+        message.absorb(self._bytes)
         return self._bytes.challenge("chi")
 
-    def round4(self, pieces: bytes) -> int:
+    def round4(self, message: Quotient) -> int:
         """Quotient -> zeta, never in H."""
-        self._bytes.append("T", pieces)
+        message.absorb(self._bytes)
         return self._bytes.challenge("zeta", lambda x: pow(x, self.statement.n, r) == 1)
 
-    def round5(self, values: bytes, phi_shifted: int) -> int:
-        """Evaluations (32 bytes each) -> v."""
-        self._bytes.append("f(zeta)", values)
-        self._bytes.append("phi(omega zeta)", encode_scalar(phi_shifted))
+    def round5(self, message: Values) -> int:
+        """Evaluations -> v."""
+        message.absorb(self._bytes)
         return self._bytes.challenge("v")
 
-    def round6(self, W: bytes, W_shifted: bytes) -> int:
+    def round6(self, message: Openings) -> int:
         """Both openings -> y."""
-        self._bytes.append("W", W)
-        self._bytes.append("W'", W_shifted)
+        message.absorb(self._bytes)
         self.proof_digest = self._bytes.state
         return self._bytes.challenge("y")
+
+
+def replay(statement: VenueStatement, proof: VenueProof) -> tuple[VenueChallenges, VenueTranscript]:
+    """All challenges of a proof, and the transcript with its digests."""
+    transcript = VenueTranscript(statement)
+    gamma = transcript.round1(proof.columns, proof.columns.leaves(statement))
+    beta, delta, eta, rho = transcript.round2(proof.aggregates)
+    chi = transcript.round3(proof.helpers)
+    zeta = transcript.round4(proof.quotient)
+    v = transcript.round5(proof.values)
+    y = transcript.round6(proof.openings)
+    return VenueChallenges(gamma, beta, delta, eta, rho, chi, zeta, v, y), transcript
