@@ -25,6 +25,7 @@ from zkmargin.engine.sensitivities import Sensitivities, sensitivities
 from zkmargin.engine.settlement import alive
 from zkmargin.engine.valuation import MAX_ASSET_PRICE, Valuation, risk_groups
 from zkmargin.formats import Digest, Document, InputError, IntArray, Model, Seq
+from zkmargin.formats.budget import budget
 
 #: Bits of a quantity's bound after rounding up to whole digits.
 MAX_BITS = 72
@@ -267,6 +268,7 @@ class Snapshot(Document):
         return tuple(slot.group for slot in self.instruments)
 
 
+@budget()
 def build_snapshot(
     market: Market, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
 ) -> Snapshot:

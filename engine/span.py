@@ -155,7 +155,7 @@ class SpanModel(Model):
                     "SPAN arrays are for contracts that settle in the quote currency, and inverse futures on forwards",
                     field=instrument.id,
                 )
-        result = np.zeros((valuation.size, SCENARIOS), dtype=np.int64)
+        result = valuation.table(SCENARIOS)
         points = self.points()
         for slot, instrument in enumerate(valuation.market.instruments):
             if instrument.kind != "option":

@@ -26,6 +26,7 @@ from zkmargin.engine.decimals import parse_time, to_fraction, to_units
 from zkmargin.engine.exact import Int64Array, round_half_away, scale_round
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.formats import InputError
+from zkmargin.formats.budget import spend
 
 #: Decimals of the money unit, 1e-9 of the quote currency.
 MONEY_DECIMALS = 9
@@ -176,6 +177,11 @@ class Valuation:
             if line is not None:
                 deltas[slot] = self._per_index(slot, line)
         return deltas
+
+    def table(self, width: int) -> Int64Array:
+        """[N, width] zeros for a component to fill. Raises InputError beyond the budget, before they are made."""
+        spend("cells", self.size * width)
+        return np.zeros((self.size, width), dtype=np.int64)
 
     def profits(
         self,

@@ -39,6 +39,7 @@ from zkmargin.formats import (
     parse_json,
     save_document,
 )
+from zkmargin.formats.budget import LIMITS, Budget, Unit, budget
 from zkmargin.formats.canonical import MAX_DEPTH, MAX_INTEGER_DIGITS
 from zkmargin.formats.documents import input_error
 from zkmargin.formats.lines import existing_path, line_at, line_of_literal, line_of_twin
@@ -527,13 +528,21 @@ def test_a_file_that_contradicts_itself_is_refused_when_it_is_loaded(tmp_path: P
 # Bounded time and memory
 
 
-def test_a_document_has_a_largest_number_of_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canonical, "MAX_VALUES", 6)
-    assert parse_json('{"a": [1, 2, {}]}') == {"a": [1, 2, {}]}
-    assert parse_json('{"a": [1, 2, {}], "b": 0}')
-    for text in ('{"a": [1, 2, {}, 4], "b": 0}', '{"a": [[], [], []]}'):
+def test_a_document_has_a_largest_number_of_values() -> None:
+    def parse(text: str, unit: Unit, limit: int) -> Any:
+        with budget(Budget({**LIMITS, unit: limit})):
+            return parse_json(text, file="f")
+
+    assert parse('{"a": [1, 2, {}]}', "values", 6) == {"a": [1, 2, {}]}
+    assert parse('{"a": [1, 2, {}], "b": 0}', "values", 6)
+    for text in ('{"a": [1, 2, {}, 4], "b": 0}', '{"a": [[], [], []], "b": 0}'):
         with pytest.raises(InputError, match="more than 6 values"):
-            parse_json(text, file="f")
+            parse(text, "values", 6)
+    assert parse("[{}, []]", "containers", 3)
+    with pytest.raises(InputError, match="more than 2 containers"):
+        parse("[{}, []]", "containers", 2)
+    with pytest.raises(InputError, match="more than 4 characters"):
+        parse("12345", "characters", 4)
 
 
 def test_a_list_is_read_up_to_its_first_error() -> None:
@@ -802,11 +811,11 @@ def test_a_file_is_asked_what_its_format_asks(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: title: contradicts itself"
 
 
-def test_catalogue_48_the_bounds_of_any_json_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (canonical.MAX_VALUES, MAX_DEPTH, MAX_INTEGER_DIGITS) == (2**23, 64, 400)
-    monkeypatch.setattr(canonical, "MAX_VALUES", 1)
+def test_catalogue_48_the_bounds_of_any_json_text() -> None:
+    assert (LIMITS["values"], LIMITS["containers"], MAX_DEPTH, MAX_INTEGER_DIGITS) == (2**22, 2**19, 64, 400)
     text = "".join(chr(code) for code in range(32, 127) if chr(code) not in ',[{"\\')
-    assert parse_json(f'["{text}"]') == [text]
+    with budget(Budget({**LIMITS, "values": 1})):
+        assert parse_json(f'["{text}"]') == [text]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -8,10 +8,10 @@ commitments that come from someone you trust for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from py_arkworks_bls12381 import G1Point
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.margin import slot_map_digest
@@ -19,6 +19,7 @@ from zkmargin.crypto.group import G1_BYTES, add_all, decode_g1, is_infinity
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.snapshot import MAX_BITS, Snapshot
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, from_hex
+from zkmargin.formats.budget import spend
 from zkmargin.formats.canonical import canonical_bytes
 
 Role = Literal["positions", "collateral"]
@@ -43,6 +44,11 @@ class CommitmentPart(Model):
     slot_map: Digest
     points: Seq[PointHex] = Field(min_length=1, max_length=4096)
     bits: int = Field(ge=1, le=MAX_BITS)
+
+    @model_validator(mode="after")
+    def _count(self) -> Self:
+        spend("points", len(self.points))
+        return self
 
     def canonical(self) -> bytes:
         """The bytes that a statement absorbs."""

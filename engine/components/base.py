@@ -32,7 +32,8 @@ SCALE_BP = 10_000
 
 #: At most so many scenarios in a list, and characters of what a person calls one (joined, in a product group).
 MAX_SCENARIOS = 1024
-Label = Annotated[str, StringConstraints(max_length=8_000)]
+MAX_LABEL = 8_000
+Label = Annotated[str, StringConstraints(max_length=MAX_LABEL)]
 Labels = Annotated[Seq[Label], Field(max_length=MAX_SCENARIOS)]
 
 

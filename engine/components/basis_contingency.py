@@ -63,7 +63,7 @@ class BasisContingency(Selective, PolicyPart):
             moves[place] = [moving * basis_points(self.up_bp), moving * basis_points(self.down_bp)]
             rates.append(basis_points(self.add_bp) + basis_points(self.multiple_bp) * expiry.years)
         chosen = options.options
-        change = np.zeros((valuation.size, 2), dtype=np.int64)
+        change = valuation.table(2)
         if chosen:
             values = options.values(chosen, moves, [[option.vol] * 2 for option in chosen])
             terms = {place: [(rate, rate)] * 2 for place, rate in enumerate(rates)}

@@ -28,6 +28,7 @@ from zkmargin.engine.components.worst_scenario import ShockRule, Tail
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.valuation import MONEY, MONEY_DECIMALS, Scenario, Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
+from zkmargin.formats.budget import spend
 
 
 class TailTable(ShockRule):
@@ -58,6 +59,11 @@ class TailTable(ShockRule):
         return tuple(Scenario(sign * self.edge_bp, 0, SCALE_BP) for sign in signs)
 
 
+def _labels(table: TailTable) -> tuple[str, ...]:
+    spend("scenarios", len(table.tails))
+    return tuple(scenario.label() for scenario in table.scenarios())
+
+
 class DampenedTails(Selective, PolicyPart):
     """Tables for all underlyings, and for single ones instead.
 
@@ -85,8 +91,9 @@ class DampenedTails(Selective, PolicyPart):
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the product groups with their scenarios and dampeners."""
-        tables = (self.overrides.get(name, self.table) for name in groups)
-        labels = [[scenario.label() for scenario in table.scenarios()] for table in tables]
+        own = {name: _labels(self.overrides[name]) for name in groups if name in self.overrides}
+        common = _labels(self.table)
+        labels = [own.get(name, common) for name in groups]
         families = families_of(groups, self.product_groups, labels)
         dampeners = tuple(self._dampener(family, MONEY) for family in families)
         return {**super().implied(groups, prices), "families": families, "dampeners": dampeners}
@@ -94,7 +101,7 @@ class DampenedTails(Selective, PolicyPart):
     def publish(self, valuation: Valuation) -> PublishedDampenedTails:
         """Revalue every instrument in every tail of its underlying. Raises InputError."""
         tables = [self.overrides.get(name, self.table) for name in valuation.groups]
-        risk = np.zeros((valuation.size, max((len(table.tails) for table in tables), default=0)), dtype=np.int64)
+        risk = valuation.table(max((len(table.tails) for table in tables), default=0))
         is_option = np.array([valuation.line(slot) is None for slot in range(valuation.size)], dtype=bool)
         for group, table in enumerate(tables):
             for chosen, scenarios in ((is_option, table.scenarios()), (~is_option, table.edges())):
@@ -102,7 +109,7 @@ class DampenedTails(Selective, PolicyPart):
                 risk[rows, : len(scenarios)] = valuation.profits(
                     rows, scenarios, vol_rule=table.vol_rule(), time_step_ms=1000 * table.time_step_seconds
                 )
-        labels = [[scenario.label() for scenario in table.scenarios()] for table in tables]
+        labels = [_labels(table) for table in tables]
         families = families_of(valuation.groups, self.product_groups, labels)
         return PublishedDampenedTails(
             requirements=self.requirements,

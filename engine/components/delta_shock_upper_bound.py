@@ -26,6 +26,7 @@ from zkmargin.engine.decimals import to_fraction
 from zkmargin.engine.notional import delta_notionals
 from zkmargin.engine.valuation import MONEY, Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model
+from zkmargin.formats.budget import spend
 
 SCALE = 10**9
 
@@ -47,6 +48,7 @@ class DeltaShock(Model):
 
     def lines(self, money_unit: Fraction) -> tuple[Line, ...]:
         """The chords as lines in 1/10^9 money units, slopes rounded up and starts down: never below f."""
+        spend("lines", self.chords)
         low, high = (to_fraction(text) * money_unit for text in (self.threshold, self.saturation))
         cap = Fraction(self.cap_bp, SCALE_BP)
         points = [low + (high - low) * k / self.chords for k in range(self.chords + 1)]
@@ -86,7 +88,7 @@ class DeltaShockUpperBound(Selective, PolicyPart):
 
     def _pools(self, groups: Sequence[str], money_unit: Fraction) -> tuple[Pool, ...]:
         common = self.shock.lines(money_unit)
-        own = {name: shock.lines(money_unit) for name, shock in self.overrides.items()}
+        own = {name: self.overrides[name].lines(money_unit) for name in groups if name in self.overrides}
         return tuple(Pool(name=name, group=g, lines=own.get(name, common)) for g, name in enumerate(groups))
 
 

@@ -67,7 +67,7 @@ class DiscountedScenarios(Selective, PolicyPart):
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the labels of every group's scenarios."""
         labels = self.grid.labels()
-        own = {group: grid.labels() for group, grid in self.overrides.items()}
+        own = {group: self.overrides[group].labels() for group in groups if group in self.overrides}
         return {**super().implied(groups, prices), "scenarios": tuple(own.get(group, labels) for group in groups)}
 
     def publish(self, valuation: Valuation) -> PublishedDiscountedScenarios:
@@ -75,8 +75,8 @@ class DiscountedScenarios(Selective, PolicyPart):
         grids = [self.overrides.get(group, self.grid) for group in valuation.groups]
         lists = [grid.scenarios() for grid in grids]
         width = max((len(scenarios) for scenarios in lists), default=0)
-        gain = np.zeros((valuation.size, width), dtype=np.int64)
-        shortfall = np.zeros_like(gain)
+        gain = valuation.table(width)
+        shortfall = valuation.table(gain.shape[1])
         options = Options(valuation)
         for group, (grid, scenarios) in enumerate(zip(grids, lists, strict=True)):
             chosen = [option for option in options.options if valuation.group_of[option.slot] == group]

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import (
+    MAX_LABEL,
     SCALE_BP,
     Charge,
     Extent,
@@ -36,6 +37,7 @@ from zkmargin.engine.decimals import to_units
 from zkmargin.engine.exact import exact_dot
 from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
+from zkmargin.formats.budget import spend
 
 
 class ProductGroup(Model):
@@ -89,14 +91,14 @@ class GainOffset(Selective, PolicyPart):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        grids = {name: len(grid.scenarios()) for name, grid in {**self.overrides, "": self.grid}.items()}
+        grids = {name: grid.count for name, grid in {**self.overrides, "": self.grid}.items()}
         check_product_groups(self.product_groups, lambda name: grids.get(name, grids[""]))
         return self
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the product groups with their scenarios."""
         common = self.grid.labels()
-        own = {name: grid.labels() for name, grid in self.overrides.items()}
+        own = {name: self.overrides[name].labels() for name in groups if name in self.overrides}
         labels = [own.get(name, common) for name in groups]
         return {**super().implied(groups, prices), "families": families_of(groups, self.product_groups, labels)}
 
@@ -104,7 +106,7 @@ class GainOffset(Selective, PolicyPart):
         """Revalue every instrument in every scenario of its underlying. Raises InputError."""
         grids = [self.overrides.get(name, self.grid) for name in valuation.groups]
         lists = [grid.scenarios() for grid in grids]
-        risk = np.zeros((valuation.size, max((len(scenarios) for scenarios in lists), default=0)), dtype=np.int64)
+        risk = valuation.table(max((len(scenarios) for scenarios in lists), default=0))
         for place, (grid, scenarios) in enumerate(zip(grids, lists, strict=True)):
             rows = np.flatnonzero(valuation.group_of == place)
             risk[rows, : len(scenarios)] = valuation.profits(
@@ -279,7 +281,10 @@ def families_of(
             )
             for place in places
         )
-        points = zip(*(labels[place] for place in places), strict=True)
+        own = [labels[place] for place in places]
+        if len(own) > 1:
+            spend("scenarios", sum(map(len, own)), field=f"product_groups.{name}"[:200])
+        points = zip(*own, strict=True)
         families.append(
             Family(name=name, classes=classes, scenarios=tuple(_label(point, groups, places) for point in points))
         )
@@ -294,4 +299,8 @@ def _cap(terms: ProductGroup | None, underlying: str) -> int | None:
 def _label(point: Sequence[str], groups: Sequence[str], places: Sequence[int]) -> str:
     if len(set(point)) == 1:
         return point[0]
+    length = sum(len(groups[place]) + len(label) + 3 for place, label in zip(places, point, strict=True)) - 2
+    if length > MAX_LABEL:
+        raise InputError(f"a scenario's label of {length} characters, more than {MAX_LABEL}", field="product_groups")
+    spend("characters", length)
     return ", ".join(f"{groups[place]} {label}" for place, label in zip(places, point, strict=True))

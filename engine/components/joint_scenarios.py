@@ -32,6 +32,7 @@ from zkmargin.engine.exact import exact_dot
 from zkmargin.engine.market import NAME_PATTERN
 from zkmargin.engine.valuation import Scenario, Valuation
 from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
+from zkmargin.formats.budget import spend
 
 
 class Move(Model):
@@ -97,7 +98,8 @@ class ScenarioList(Selective, ShockRule, PolicyPart):
 
     def array(self, valuation: Valuation) -> IntArray:
         """[N, S] P&L of one lot long of every slot. Raises InputError for an underlying without a move."""
-        risk = np.zeros((valuation.size, len(self.scenarios)), dtype=np.int64)
+        risk = valuation.table(len(self.scenarios))
+        spend("scenarios", len(valuation.groups) * len(self.scenarios))
         for group, underlying in enumerate(valuation.groups):
             moves = [self._move(scenario, underlying) for scenario in self.scenarios]
             rows = np.flatnonzero(valuation.group_of == group)

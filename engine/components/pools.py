@@ -18,6 +18,7 @@ from pydantic import Field
 
 from zkmargin.engine.components.base import Charge, Extent, Label, Leg, PublishedPart, Selective, spread
 from zkmargin.formats import InputError, IntArray, Model, Seq
+from zkmargin.formats.budget import spend
 
 #: Competes with the scenarios of its group; on top, times the requirement's factor; on top as it is.
 Mode = Literal["floor", "added", "flat"]
@@ -48,6 +49,7 @@ class Pool(Model):
 
 def tier_lines(tiers: Sequence[tuple[int, int]]) -> tuple[Line, ...]:
     """The lines of marginal rates: (from this size, rate), sizes ascending from 0, rates growing."""
+    spend("lines", len(tiers))
     lines, start, before = [], 0, 0
     for above, rate in tiers:
         start += above * (rate - before)

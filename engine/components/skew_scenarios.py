@@ -103,8 +103,8 @@ class SkewScenarios(Selective, PolicyPart):
         options = Options(valuation)
         if not options.options:
             return None
-        gain = np.zeros((valuation.size, len(self.skews)), dtype=np.int64)
-        shortfall = np.zeros_like(gain)
+        gain = valuation.table(len(self.skews))
+        shortfall = valuation.table(gain.shape[1])
         chosen = options.options
         changes: dict[int, list[Fraction]] = {option.slot: [] for option in chosen}
         for place, expiry in enumerate(options.expiries):

@@ -26,6 +26,7 @@ from zkmargin.engine.components.base import (
 from zkmargin.engine.exact import exact_dot
 from zkmargin.engine.valuation import MAX_PRICE_MOVE_BP, Scenario, Valuation, VolRule
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
+from zkmargin.formats.budget import spend
 
 WHOLE_BP = 10_000
 MAX_VOL_MOVE_BP = 100_000
@@ -102,7 +103,7 @@ class ScenarioGrid(ShockRule):
         for field, values in (("price_moves_bp", prices), ("vol_moves_bp", vols), ("tails", self.tails)):
             if len(set(values)) != len(values):
                 raise InputError("the same move twice", field=field)
-        if len(prices) * len(vols) + len(self.tails) > MAX_SCENARIOS:
+        if self.count > MAX_SCENARIOS:
             raise InputError(f"more than {MAX_SCENARIOS} scenarios", field="price_moves_bp")
         if self.published_grid:
             return self
@@ -119,8 +120,14 @@ class ScenarioGrid(ShockRule):
             raise InputError("a home-made grid without a zero vol move", field="vol_moves_bp", hint=hint)
         return self
 
+    @property
+    def count(self) -> int:
+        """The number of scenarios."""
+        return len(self.price_moves_bp) * len(self.vol_moves_bp) + len(self.tails)
+
     def scenarios(self) -> tuple[Scenario, ...]:
         """The scenarios in published order: price moves as listed, vol moves within each, then the tails."""
+        spend("scenarios", self.count)
         grid = [Scenario(price, vol, WHOLE_BP) for price in self.price_moves_bp for vol in self.vol_moves_bp]
         return (*grid, *(Scenario(t.price_move_bp, t.vol_move_bp, t.weight_bp) for t in self.tails))
 
@@ -141,14 +148,14 @@ class WorstScenario(Selective, PolicyPart):
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the labels of every group's scenarios."""
         labels = self.grid.labels()
-        own = {group: grid.labels() for group, grid in self.overrides.items()}
+        own = {group: self.overrides[group].labels() for group in groups if group in self.overrides}
         return {**super().implied(groups, prices), "scenarios": tuple(own.get(group, labels) for group in groups)}
 
     def publish(self, valuation: Valuation) -> PublishedWorstScenario:
         """Revalue every instrument in every scenario of its underlying. Raises InputError."""
         grids = [self.overrides.get(group, self.grid) for group in valuation.groups]
         lists = [grid.scenarios() for grid in grids]
-        risk = np.zeros((valuation.size, max((len(scenarios) for scenarios in lists), default=0)), dtype=np.int64)
+        risk = valuation.table(max((len(scenarios) for scenarios in lists), default=0))
         for group, (grid, scenarios) in enumerate(zip(grids, lists, strict=True)):
             rows = np.flatnonzero(valuation.group_of == group)
             risk[rows, : len(scenarios)] = valuation.profits(

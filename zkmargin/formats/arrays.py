@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
+from zkmargin.formats.budget import spend
 from zkmargin.formats.canonical import keccak256
 
 MAX_ELEMENTS = 1 << 25
@@ -83,6 +84,7 @@ class IntArray:
             or prod(shape) > MAX_ELEMENTS
         ):
             raise ValueError("not a shape of an array within limits")
+        spend("cells", prod(shape))
         size = 8 * prod(shape)
         if not isinstance(data, str) or len(data) != 4 * ((size + 2) // 3):
             raise ValueError(f"data is not the base64 of the {size} bytes that the shape asks for")

@@ -15,13 +15,12 @@ from typing import Any, Literal, NoReturn
 
 from Crypto.Hash import keccak
 
+from zkmargin.formats.budget import spend
 from zkmargin.formats.errors import InputError
 from zkmargin.formats.lines import TOKEN, line_of_literal, line_of_twin
 
 MAX_INTEGER_DIGITS = 400
 MAX_DEPTH = 64
-#: Values in a document: each takes some hundred bytes once it is read, whatever it takes in the file.
-MAX_VALUES = 1 << 23
 
 # Any: JSON values are as wide as JSON; the models above give them types.
 Json = Any
@@ -141,9 +140,11 @@ def _refuse_lone_surrogates(text: str) -> None:
 
 
 def _bound_values(text: str) -> None:
-    """Refuse more values than any document needs, before they are made (marks inside strings count too: harmless)."""
-    if sum(map(text.count, ",[{")) > MAX_VALUES:
-        raise InputError(f"more than {MAX_VALUES} values")
+    """Draw the text and its values before any is made (marks inside strings count too: harmless)."""
+    spend("characters", len(text))
+    containers = text.count("[") + text.count("{")
+    spend("containers", containers)
+    spend("values", containers + text.count(","))
 
 
 def _bound_depth(text: str) -> None:

@@ -10,22 +10,39 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, ValidationError, model_validator
+from pydantic_core import core_schema
 
 from zkmargin.formats.arrays import IntArray
+from zkmargin.formats.budget import budget
 from zkmargin.formats.canonical import canonical_bytes, keccak256, parse_json
 from zkmargin.formats.errors import InputError
 from zkmargin.formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
 from zkmargin.formats.lines import existing_path, line_at
+from zkmargin.formats.mappings import MAX_ITEMS
 
 #: pydantic lists all errors at once, half a kilobyte each: beyond this it is not asked to.
 MAX_LISTED_ERRORS = 10_000
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True)
+class Bounded:
+    """Gives a sequence a largest length where its field sets none."""
+
+    items: int = MAX_ITEMS
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        schema: Any = handler(source)
+        if schema["type"] == "tuple":
+            schema.setdefault("max_length", self.items)
+        return schema
+
+
 #: A JSON list read into an immutable tuple (everything else is strict: no coercion of any kind). It is read up to its
 #: first error: millions of errors would take gigabytes.
-Seq = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]
+Seq = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True), Bounded()]
 
 
 @dataclass(frozen=True)
@@ -134,15 +151,16 @@ class Document(Model):
         Raises:
             InputError: names the file, the line where it is known, the field and the reason.
         """
-        data = parse_json(text, file=file)
-        if isinstance(data, dict) and "format" not in data:
-            raise InputError(f'no "format" line: expected "{cls.FORMAT}"', file=file, field="format")
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise input_error(error, file=file, text=text) from None
-        except InputError as error:
-            raise error.located(file=file) from None
+        with budget():
+            data = parse_json(text, file=file)
+            if isinstance(data, dict) and "format" not in data:
+                raise InputError(f'no "format" line: expected "{cls.FORMAT}"', file=file, field="format")
+            try:
+                return cls.model_validate(data)
+            except ValidationError as error:
+                raise input_error(error, file=file, text=text) from None
+            except InputError as error:
+                raise error.located(file=file) from None
 
 
 def _format_mismatch(given: object, expected: str) -> str:
@@ -248,11 +266,12 @@ D = TypeVar("D", bound=Document)
 
 def load_document(kind: type[D], path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> D:
     """Read and validate a document file (``-`` for standard input). Raises InputError."""
-    document = kind.parse(read_text(path, max_bytes=max_bytes), file=str(path))
-    try:
-        document.check_loaded()
-    except InputError as error:
-        raise error.located(file=str(path)) from None
+    with budget():
+        document = kind.parse(read_text(path, max_bytes=max_bytes), file=str(path))
+        try:
+            document.check_loaded()
+        except InputError as error:
+            raise error.located(file=str(path)) from None
     return document
 
 

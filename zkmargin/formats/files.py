@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from zkmargin.formats.errors import InputError
 
-MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
 PIECE_BYTES = 1 << 20
 STDIO = "-"
 
