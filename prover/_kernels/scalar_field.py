@@ -8,6 +8,8 @@ machine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from zkmargin.crypto import domain as plain_domain
@@ -50,6 +52,7 @@ __all__ = [
     "from_bytes_le",
     "from_int64",
     "from_ints",
+    "interleave",
     "mul",
     "neg",
     "pad",
@@ -272,6 +275,15 @@ def concatenate(*vectors: FieldVector) -> FieldVector:
     """One after the other."""
     check_vector(*vectors)
     return _from_rows(np.concatenate([_rows(v) for v in vectors])) if vectors else constant(0, 0)
+
+
+def interleave(vectors: Sequence[FieldVector]) -> FieldVector:
+    """a_0, b_0, .., a_1, b_1, ..: the coefficients of sum_j X^j p_j(X^k) for k vectors of equal lengths."""
+    check_vector(*vectors)
+    if len({len(v) for v in vectors}) != 1:
+        raise ValueError("vectors of equal lengths are needed, at least one")
+    rows = np.stack([_rows(v) for v in vectors], axis=1)
+    return _from_rows(rows.reshape(-1, rows.shape[2]))
 
 
 def pad(a: FieldVector, n: int) -> FieldVector:

@@ -49,7 +49,13 @@ def lagrange_basis(srs: SRS, domain: Domain) -> list[G1Point]:
 
     With these, C = sum_i v_i [L_i(tau)]_1 without any transform of the values (aSVC, ePrint 2020/527).
     """
-    points = srs.g1_powers(domain.n)
+    return lagrange_points(srs.g1_powers(domain.n), domain)
+
+
+def lagrange_points(points: Sequence[G1Point], domain: Domain) -> list[G1Point]:
+    """The inverse transform of n points: [L_i(s)]_1 from [s^j]_1, [c L_i(s)]_1 from [c s^j]_1. ValueError otherwise."""
+    if len(points) != domain.n:
+        raise ValueError(f"{len(points)} points over a domain of {domain.n}")
     order = sorted(range(domain.n), key=lambda i: int(f"{i:0{domain.k}b}"[::-1], 2)) if domain.k else [0]
     points = [points[i] for i in order]
     half = 1

@@ -1,0 +1,196 @@
+"""The table of a snapshot: commitments to its risk rows that a contract folds instead of reading the matrix.
+
+Four rows a point, ``M(X) = X^0 R_0(X^4) + .. + X^3 R_3(X^4)``, degree at most 4095:
+
+    pinned   [t, sel_p, W, claim]      a function of the layout alone, a constant of the contract
+    price    [marks, som_0, som_1, 1]
+    rows     for each group its scenario rows, K_g points
+
+Whoever signs a table can be wrong about prices, never about soundness: no placement, no selector and no range table
+is a price row, and haircuts are scalars in the head. Anybody recomputes a table from its snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from zkmargin.circuits.chain import MAX_ASSETS, MAX_FACTOR_BP, ROWS, TABLE_PACK, ChainLayout, ChainPrices
+from zkmargin.crypto.commitment import commit_coefficients
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import r
+from zkmargin.crypto.srs import SRS
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
+from zkmargin.verifier.chain.words import POINT_BYTES, keccak256, label, point_bytes, word
+
+LAYOUT_LABEL = "zkmargin/chain-layout/v1"
+TABLE_LABEL = "zkmargin/chain-table/v1"
+MAX_SEQUENCE = (1 << 64) - 1
+UINT64 = 64
+
+#: Commits polynomials given by their values of four rows each: 96 bytes a point.
+CommitRows = Callable[[SRS, Sequence[Sequence[Sequence[int]]]], list[bytes]]
+
+PointHex = Annotated[str, Hexadecimal(POINT_BYTES)]
+#: Money units / 10^4 a lot, in decimal: JSON numbers end at 2^53.
+ValueText = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,18})$")]
+
+
+class Table(Document):
+    """What a registry stores the hash of.
+
+    Attributes:
+        series: what the tables of one venue and policy have in common, 32 bytes in hex.
+        sequence: greater in every later table of the series.
+        snapshot: digest of the snapshot.
+        requirement: ``initial`` or ``maintenance``.
+        instruments, scenarios, debts: the layout.
+        factor_bp, assets, long_value, short_value: the head.
+        pinned: the point of the layout, which a contract holds.
+        price, rows: the points of the prices.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/chain-table/v1"
+
+    series: Digest
+    sequence: int = Field(ge=0, le=MAX_SEQUENCE)
+    snapshot: Digest
+    srs: Digest
+    requirement: Literal["initial", "maintenance"]
+    instruments: int = Field(ge=1, le=ROWS - 1)
+    scenarios: Seq[int] = Field(min_length=1, max_length=2)
+    debts: Seq[bool] = Field(min_length=MAX_ASSETS, max_length=MAX_ASSETS)
+    factor_bp: int = Field(ge=0, le=MAX_FACTOR_BP)
+    assets: int = Field(ge=0, le=MAX_ASSETS)
+    long_value: Seq[ValueText] = Field(min_length=MAX_ASSETS, max_length=MAX_ASSETS)
+    short_value: Seq[ValueText] = Field(min_length=MAX_ASSETS, max_length=MAX_ASSETS)
+    pinned: PointHex
+    price: PointHex
+    rows: Seq[PointHex] = Field(min_length=1, max_length=32)
+
+    @property
+    def layout(self) -> ChainLayout:
+        """The layout. Raises InputError for one that there is none of."""
+        a, b, c, d = self.debts
+        return ChainLayout(self.instruments, tuple(self.scenarios), (a, b, c, d))
+
+    def head(self) -> bytes:
+        """Three words: factor and M; long values, 64 bits each, asset 0 lowest; short values."""
+        packed = [
+            sum(int(value) << (UINT64 * j) for j, value in enumerate(values))
+            for values in (self.long_value, self.short_value)
+        ]
+        return word(self.factor_bp << 8 | self.assets) + word(packed[0]) + word(packed[1])
+
+    def content(self) -> bytes:
+        """What a contract reads: the head, the price point, the points of the rows."""
+        return self.head() + b"".join(map(from_hex, (self.price, *self.rows)))
+
+    @property
+    def layout_digest(self) -> bytes:
+        """The digest of the layout that the table was made for."""
+        return layout_digest(self.layout, from_hex(self.pinned), from_hex(self.srs))
+
+    @property
+    def hash(self) -> bytes:
+        """H(0x03 || label || series || sequence || snapshot || layout digest || H(content)): what attesters sign."""
+        words = [label(TABLE_LABEL), from_hex(self.series), word(self.sequence), from_hex(self.snapshot)]
+        return keccak256(b"\x03" + b"".join([*words, self.layout_digest, keccak256(self.content())]))
+
+
+def layout_digest(layout: ChainLayout, pinned: bytes, srs_digest: bytes) -> bytes:
+    """H(0x03 || label || SRS digest || N || G || S_0 || S_1 || debt mask || pinned point), a word each."""
+    first, second = (*layout.scenarios, 0)[:2]
+    numbers = (layout.instruments, layout.groups, first, second, layout.debt_mask)
+    return keccak256(b"\x03" + label(LAYOUT_LABEL) + srs_digest + b"".join(map(word, numbers)) + pinned)
+
+
+def packed_rows(prices: ChainPrices) -> Iterator[list[list[int]]]:
+    """Four rows for each point: pinned, price, then the scenario rows, group by group."""
+    yield prices.layout.pinned_rows()
+    yield prices.price_rows()
+    for g, points in enumerate(prices.layout.points):
+        for k in range(points):
+            yield prices.rows[g][TABLE_PACK * k : TABLE_PACK * (k + 1)].tolist()
+
+
+def commit_rows(srs: SRS, packs: Sequence[Sequence[Sequence[int]]]) -> list[bytes]:
+    """[sum_a tau^a R_a(tau^4)]_1 for rows by their values on H: plain, the prover has a faster one."""
+    domain, points = Domain.of(ROWS), []
+    for rows in packs:
+        coefficients = [0] * (TABLE_PACK * ROWS)
+        for a, row in enumerate(rows):
+            coefficients[a::TABLE_PACK] = domain.intt([x % r for x in row])
+        points.append(point_bytes(commit_coefficients(srs, coefficients)))
+    return points
+
+
+def make_table(
+    prices: ChainPrices,
+    *,
+    srs: SRS,
+    snapshot_digest: bytes,
+    requirement: str,
+    series: bytes,
+    sequence: int,
+    commit: CommitRows = commit_rows,
+) -> Table:
+    """The table of a snapshot's prices.
+
+    Raises:
+        InputError: a setup with fewer than 4096 powers.
+    """
+    if srs.powers < TABLE_PACK * ROWS:
+        raise InputError(f"{srs.powers} powers: a table needs {TABLE_PACK * ROWS}", field="srs")
+    pinned, price, *rows = commit(srs, list(packed_rows(prices)))
+    return Table.model_validate(
+        {
+            "series": series.hex(),
+            "sequence": sequence,
+            "snapshot": snapshot_digest.hex(),
+            "srs": srs.digest.hex(),
+            "requirement": requirement,
+            "instruments": prices.layout.instruments,
+            "scenarios": list(prices.layout.scenarios),
+            "debts": list(prices.layout.debts),
+            "factor_bp": prices.factor_bp,
+            "assets": prices.assets,
+            "long_value": [str(x) for x in prices.long_value],
+            "short_value": [str(x) for x in prices.short_value],
+            "pinned": pinned.hex(),
+            "price": price.hex(),
+            "rows": [point.hex() for point in rows],
+        }
+    )
+
+
+def check_head(table: Table, prices: ChainPrices, snapshot_digest: bytes, srs: SRS) -> None:
+    """Everything of a table but its points, against the snapshot. Raises InputError naming the field."""
+    for field, found, expected in (
+        ("snapshot", table.snapshot, snapshot_digest.hex()),
+        ("srs", table.srs, srs.digest.hex()),
+        ("instruments", table.instruments, prices.layout.instruments),
+        ("scenarios", tuple(table.scenarios), prices.layout.scenarios),
+        ("debts", tuple(table.debts), prices.layout.debts),
+        ("factor_bp", table.factor_bp, prices.factor_bp),
+        ("assets", table.assets, prices.assets),
+        ("long_value", tuple(map(int, table.long_value)), prices.long_value),
+        ("short_value", tuple(map(int, table.short_value)), prices.short_value),
+        ("rows", len(table.rows), sum(prices.layout.points)),
+    ):
+        if found != expected:
+            raise InputError(f"not what the snapshot gives: {found}, not {expected}", field=f"table: {field}")
+
+
+def check_table(
+    table: Table, prices: ChainPrices, *, snapshot_digest: bytes, srs: SRS, commit: CommitRows = commit_rows
+) -> None:
+    """Recompute a table. Raises InputError naming the first field or point that is not the snapshot's."""
+    check_head(table, prices, snapshot_digest, srs)
+    names = ["pinned", "price", *(f"rows[{k}]" for k in range(len(table.rows)))]
+    given = [table.pinned, table.price, *table.rows]
+    for name, found, point in zip(names, given, commit(srs, list(packed_rows(prices))), strict=True):
+        if found != point.hex():
+            raise InputError("not the commitment to the snapshot's rows", field=f"table: {name}")

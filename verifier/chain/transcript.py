@@ -1,0 +1,75 @@
+"""The transcript of ``chain/v1``: everything big-endian, in whole words where a contract needs them.
+
+    statement   state <- H(0x00 || "zkmargin/chain/v1" || table hash || context || num || den || positions || collateral)
+    absorb      state <- H(0x01 || state || data)
+    challenge   x = int(H(0x02 || state || 2 i) || H(0x02 || state || 2 i + 1)) mod r        the i-th from one state
+
+A challenge of 0 is a rejection, and so is a vanishing denominator: nothing is derived again on chain.
+"""
+
+from __future__ import annotations
+
+from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.formats.errors import VerificationError
+from zkmargin.verifier.chain.proof import ChainProof, Values
+from zkmargin.verifier.chain.words import keccak256, label, word
+
+PROTOCOL = "zkmargin/chain/v1"
+
+
+class ChainTranscript:
+    """One method a round, called alike by prover and verifier."""
+
+    def __init__(
+        self, *, table_hash: bytes, context: bytes, num: int, den: int, positions: bytes, collateral: bytes
+    ) -> None:
+        data = label(PROTOCOL) + table_hash + context + word(num) + word(den) + positions + collateral
+        self.state = keccak256(b"\x00" + data)
+        #: Identifies the statement: equal exactly when everything public is.
+        self.statement_digest = self.state
+
+    def round1(self, F1: bytes, F2: bytes, F3: bytes) -> tuple[int, int]:
+        """Digit columns and multiplicities -> beta (lookup), rho (equations)."""
+        self._absorb(F1 + F2 + F3)
+        return self._challenge(0), self._challenge(1)
+
+    def round2(self, H: bytes, phi: bytes) -> int:
+        """Helpers and running sum -> chi (identities)."""
+        self._absorb(H + phi)
+        return self._challenge(0)
+
+    def round3(self, T: bytes) -> int:
+        """Quotient -> zeta."""
+        self._absorb(T)
+        return self._challenge(0)
+
+    def round4(self, values: Values) -> int:
+        """Values -> gamma (batched opening)."""
+        self._absorb(b"".join(map(encode_scalar, values.sent())))
+        return self._challenge(0)
+
+    def round5(self, W: bytes) -> int:
+        """Quotients of all openings -> x (one point for all)."""
+        self._absorb(W)
+        return self._challenge(0)
+
+    def round6(self, W_shifted: bytes) -> bytes:
+        """The last point -> the state that a batch's weights are drawn from."""
+        self._absorb(W_shifted)
+        return self.state
+
+    def replay(self, proof: ChainProof) -> tuple[int, int, int, int, int, int]:
+        """beta, rho, chi, zeta, gamma, x."""
+        F1, F2, F3, H, phi, T, W, _ = proof.points
+        beta, rho = self.round1(F1, F2, F3)
+        return beta, rho, self.round2(H, phi), self.round3(T), self.round4(proof.values), self.round5(W)
+
+    def _absorb(self, data: bytes) -> None:
+        self.state = keccak256(b"\x01" + self.state + data)
+
+    def _challenge(self, i: int) -> int:
+        t = b"".join(keccak256(b"\x02" + self.state + bytes([2 * i + j])) for j in (0, 1))
+        x = int.from_bytes(t, "big") % r
+        if x == 0:
+            raise VerificationError("a challenge is zero", check="challenge")
+        return x
