@@ -4,7 +4,8 @@
 Here the same equations get other weights and the same integers other cells (docs/protocol-chain.md section 3), such
 that every public polynomial is either one of a few committed ones (``verifier.chain.table``) or has a closed form:
 
-    kappa = 16,  kappa_k = omega^(64 k),  P = rho^16,  x_k = (1 - P) / (kappa_k - rho),  y_j = (1 - rho^4) / (omega^(256 j) - rho)
+    kappa = 16,  kappa_k = omega^(64 k),  P = rho^16,
+    x_k = (1 - P) / (kappa_k - rho),      y_j = (1 - rho^4) / (omega^(256 j) - rho)
     group g, scenario s = 4 k + a   rho^(64 g) x_k P^a        the short option minimum takes s = S_g
     the claim rho^128,   balance j  rho^129 y_j,   the lookup rho^133
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,6 +38,8 @@ from zkmargin.engine.components import (
 )
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats.errors import InputError
+
+Part = TypeVar("Part")
 
 #: n, the rows of every column, and the base of every digit.
 ROWS = 1024
@@ -191,12 +195,16 @@ class ChainPrices:
             fit(f"asset {slot.asset} bits", slot.bits, BALANCE_DIGITS * DIGIT_BITS, what="bits of a balance")
         parts = [part for part in snapshot.components if part.applies_to(requirement)]
         worst = _only(parts, PublishedWorstScenario, "worst_scenario")
-        minimum = _only(parts, PublishedShortOptionMinimum, "short_option_minimum", required=False)
+        minimum = _only(parts, PublishedShortOptionMinimum, "short_option_minimum")
         haircuts = _only(parts, PublishedHaircuts, "haircuts")
         for part in parts:
             if not isinstance(part, (PublishedWorstScenario, PublishedShortOptionMinimum, PublishedHaircuts)):
-                raise InputError("has no cells in the chain layout (it takes worst scenarios, a short option minimum "
-                                 "and haircuts)", field=part.type)
+                raise InputError(
+                    "has no cells in the chain layout (it takes worst scenarios, a short option minimum and haircuts)",
+                    field=part.type,
+                )
+        if worst is None or haircuts is None:
+            raise InputError("the chain layout takes a policy of worst scenarios and haircuts", field="policy")
         if haircuts.tiers:
             raise InputError("concentration tiers have no cells in the chain layout", field="haircuts.tiers")
         if minimum is not None and (minimum.mode != "floor" or minimum.strikes is not None):
@@ -214,7 +222,8 @@ class ChainPrices:
             if scenarios[g] == MAX_SCENARIOS and minimums[g].any():
                 raise InputError(
                     f"{MAX_SCENARIOS} scenarios leave no index for the short option minimum: at most "
-                    f"{MAX_SCENARIOS - 1} beside one", field=f"worst_scenario: {name}"
+                    f"{MAX_SCENARIOS - 1} beside one",
+                    field=f"worst_scenario: {name}",
                 )
         debts = [slot.negative_allowed for slot in snapshot.collateral] + [False] * MAX_ASSETS
         layout = ChainLayout(count, scenarios, (debts[0], debts[1], debts[2], debts[3]))
@@ -225,10 +234,20 @@ class ChainPrices:
             rows.append(matrix)
         marks = np.zeros(ROWS, dtype=np.int64)
         marks[:count] = snapshot.marks.values
-        values = [[*map(int, array.values), *[0] * MAX_ASSETS][:MAX_ASSETS]
-                  for array in (haircuts.long_value, haircuts.short_value)]
-        prices = cls(layout, tuple(rows), marks, minimums, snapshot.factor_bp(requirement), len(snapshot.collateral),
-                     tuple(values[0]), tuple(values[1]))
+        values = [
+            [*map(int, array.values), *[0] * MAX_ASSETS][:MAX_ASSETS]
+            for array in (haircuts.long_value, haircuts.short_value)
+        ]
+        prices = cls(
+            layout,
+            tuple(rows),
+            marks,
+            minimums,
+            snapshot.factor_bp(requirement),
+            len(snapshot.collateral),
+            tuple(values[0]),
+            tuple(values[1]),
+        )
         prices._check(snapshot)
         return prices
 
@@ -242,13 +261,15 @@ class ChainPrices:
             if 2 * most >= 1 << (SLACK_DIGITS * DIGIT_BITS):
                 raise InputError(
                     f"a loss can have {most.bit_length()} bits, more than a slack's {SLACK_DIGITS * DIGIT_BITS - 1}",
-                    field=f"worst_scenario: {name}", hint="use fewer position bits or larger lots",
+                    field=f"worst_scenario: {name}",
+                    hint="use fewer position bits or larger lots",
                 )
             for k in range(self.layout.points[g]):
                 if not self.rows[g][TABLE_PACK * k : TABLE_PACK * (k + 1)].any():
                     raise InputError(
                         f"scenarios {TABLE_PACK * k} to {TABLE_PACK * k + TABLE_PACK - 1} change no price: their table "
-                        "point would be infinity, which contracts refuse", field=f"worst_scenario: {name}",
+                        "point would be infinity, which contracts refuse",
+                        field=f"worst_scenario: {name}",
                         hint="leave out scenarios without any effect, or spread them over the list",
                     )
         for j, (long_value, short_value) in enumerate(zip(self.long_value, self.short_value, strict=True)):
@@ -412,9 +433,10 @@ def fit(field: str, found: int, most: int, *, what: str, exactly: bool = False) 
         )
 
 
-def _only(parts: Sequence[object], kind: type, name: str, *, required: bool = True) -> object:
+def _only(parts: Sequence[object], kind: type[Part], name: str) -> Part | None:
+    """The component of a kind, if there is one. InputError for two."""
     found = [part for part in parts if isinstance(part, kind)]
-    if len(found) > 1 or (required and not found):
+    if len(found) > 1:
         raise InputError(f"{len(found)} components of this kind: the chain layout takes one", field=name)
     return found[0] if found else None
 

@@ -144,12 +144,12 @@ def prove_chain_argument(
         return bases.commit(jobs, threads)
 
     with profile.stage("1: digits, multiplicities"):
-        counted = sum(np.bincount(column, minlength=n) for column in cells).astype(np.int64)
+        counted = np.sum([np.bincount(column, minlength=n) for column in cells], axis=0, dtype=np.int64)
         if layout.groups == 1:  # an f_7 of zeros takes part in the lookup
             counted[0] += n
         b_f = [[draw(), draw()] for _ in cells]
         b_mu = [draw(), draw()]
-        second = (cells[SIDE_COLUMNS + 1], b_f[SIDE_COLUMNS + 1]) if layout.groups == 2 else None  # noqa: PLR2004
+        second = (cells[SIDE_COLUMNS + 1], b_f[SIDE_COLUMNS + 1]) if layout.groups == 2 else None
         F = commit(
             ["F1", "F2", "F3"],
             [
@@ -167,7 +167,7 @@ def prove_chain_argument(
         weights = ChainWeights(rho)
         fractions = [K.batch_inverse(_shifted(column, beta)) for column in f]
         table = K.batch_inverse(_shifted(_integers(), beta))
-        zero = K.constant(0 if layout.groups == 2 else inverse(beta), n)  # noqa: PLR2004 - 1/(beta + f_7), f_7 = 0
+        zero = K.constant(0 if layout.groups == 2 else inverse(beta), n)
         packed_sum = _sum([*fractions[SIDE_COLUMNS:], zero])
         h = [_sum(fractions[0:3]), _sum(fractions[3:6]), K.sub(packed_sum, K.mul(mu, table))]
         folded = folded_rows(prices, weights)
@@ -197,7 +197,10 @@ def prove_chain_argument(
             )
         count = len(f_poly)
         f_c, mu_c, h_c, (phi_c, q_c, c_c) = (
-            lifted[:count], lifted[count], lifted[count + 1 : count + 4], lifted[count + 4 : count + 7]
+            lifted[:count],
+            lifted[count],
+            lifted[count + 1 : count + 4],
+            lifted[count + 4 : count + 7],
         )
         U_c = dict(zip(U, lifted[count + 7 :], strict=True))
         chis = powers(chi, 7)
@@ -208,12 +211,12 @@ def prove_chain_argument(
         minus += [K.mul(f_c[SIDE_COLUMNS + g], U_c[f"packed[{g}]"]) for g in range(layout.groups)]
         side = K.sub(side, _sum(minus))
         b = [_shifted(column, beta) for column in f_c]
-        b7 = b[SIDE_COLUMNS + 1] if layout.groups == 2 else K.constant(beta, COSET)  # noqa: PLR2004
+        b7 = b[SIDE_COLUMNS + 1] if layout.groups == 2 else K.constant(beta, COSET)
         for g in range(2):
-            x, y, z = b[3 * g : 3 * g + 3]
-            xy = K.mul(x, y)
-            product = K.mul(h_c[g], K.mul(xy, z))
-            row = K.sub(product, K.add(xy, K.mul(z, K.add(x, y))))
+            b0, b1, b2 = b[3 * g : 3 * g + 3]
+            b01 = K.mul(b0, b1)
+            product = K.mul(h_c[g], K.mul(b01, b2))
+            row = K.sub(product, K.add(b01, K.mul(b2, K.add(b0, b1))))
             side = K.add_scaled(side, row, chis[g + 1])
         t_c, sel_p, sel_c = (_on_coset(tuple(rows)) for rows in _fixed_rows(prices))
         bt, b6 = _shifted(t_c, beta), b[SIDE_COLUMNS]
@@ -248,20 +251,21 @@ def prove_chain_argument(
     with profile.stage("5: openings"):
         challenges = ChainChallenges(beta, rho, chi, zeta, gamma, 0)
         at = identity(prices, num, den, challenges, values, weights)
-        g = powers(gamma, 9)
+        gammas = powers(gamma, 9)
         D = _combine([(T_poly, at.Z), (positions, at.positions), (collateral, at.collateral)], QUOTIENT_LENGTH)
         length = ROWS + 2
-        f7 = f_poly[SIDE_COLUMNS + 1] if layout.groups == 2 else K.constant(0, length)  # noqa: PLR2004
+        f7 = f_poly[SIDE_COLUMNS + 1] if layout.groups == 2 else K.constant(0, length)
         packs = [f_poly[0:3], f_poly[3:6], [f_poly[SIDE_COLUMNS], f7, mu_poly], h_poly]
-        cubes = [_combine([(pack[a], g[i + 1]) for i, pack in enumerate(packs)], length) for a in range(3)]
+        cubes = [_combine([(pack[a], gammas[i + 1]) for i, pack in enumerate(packs)], length) for a in range(3)]
         fourths = [
-            _combine([(fold_poly[a], g[6]), (pinned[a], g[7]), (price[a], g[8])], ROWS) for a in range(TABLE_PACK)
+            _combine([(fold_poly[a], gammas[6]), (pinned[a], gammas[7]), (price[a], gammas[8])], ROWS)
+            for a in range(TABLE_PACK)
         ]
         W_poly = _combine(
             [
                 (_divided(D, zeta, at.d), 1),
                 (K.interleave([K.divide_by_linear(p, zeta)[0] for p in cubes]), 1),
-                (_twice_divided(phi, zeta, values), g[5]),
+                (_twice_divided(phi, zeta, values), gammas[5]),
                 (K.interleave([K.divide_by_linear(p, zeta)[0] for p in fourths]), 1),
             ],
             POWERS,
@@ -274,13 +278,18 @@ def prove_chain_argument(
             [
                 (D, at_zeta),
                 (K.interleave(cubes), cube),
-                (phi, g[5] * both % r),
+                (phi, gammas[5] * both % r),
                 (K.interleave(fourths), fourth),
                 (W_poly, r - 1),
             ],
             POWERS,
         )
-        scales = [g[0] * at_zeta, *(g[i] * cube for i in range(1, 5)), g[5] * both, *(g[i] * fourth for i in (6, 7, 8))]
+        scales = [
+            gammas[0] * at_zeta,
+            *(gammas[i] * cube for i in range(1, 5)),
+            gammas[5] * both,
+            *(gammas[i] * fourth for i in (6, 7, 8)),
+        ]
         value = scales[0] * at.d
         value += sum(s * evaluate(p, x) for s, p in zip(scales[1:], remainders(values, zeta), strict=True))
         (W_shifted,) = commit(["W'"], [[(0, _divided(L, x, value % r))]])

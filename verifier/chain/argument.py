@@ -129,9 +129,7 @@ def identity(
             U_packed[0] += owed * sum(n**d * lagrange(owed_cell(j, d), zeta) for d in range(BALANCE_DIGITS))
 
     # phi(omega X) - phi(X) - total, the part without commitments
-    long, short = (
-        sum(n**d * f[side * POSITION_DIGITS + d] for d in range(POSITION_DIGITS)) for side in (0, 1)
-    )
+    long, short = (sum(n**d * f[side * POSITION_DIGITS + d] for d in range(POSITION_DIGITS)) for side in (0, 1))
     d = values.phi_shifted - values.phi - U_short * short - w.lookup * sum(h)
     d -= sum(U * f[SIDE_COLUMNS + g] for g, U in enumerate(U_packed))
 

@@ -43,9 +43,7 @@ class Values:
     def sent(self) -> tuple[int, ...]:
         """In the order of the bytes: what only two groups have comes last."""
         one = SIDE_COLUMNS + 1
-        common = (
-            *self.f[:one], self.mu, *self.h, self.phi, self.phi_shifted, *self.r, *self.pinned, *self.price[:2]
-        )
+        common = (*self.f[:one], self.mu, *self.h, self.phi, self.phi_shifted, *self.r, *self.pinned, *self.price[:2])
         return common if len(self.f) == one else (*common, self.price[2], self.f[one])
 
     @classmethod

@@ -75,6 +75,6 @@ def chain_context(chain_id: int, verifier: bytes, application: bytes, nonce: byt
 
     Addresses are 20 bytes, the nonce 32. ``MarginVerifier`` computes it from what it knows; nobody can choose it.
     """
-    if len(verifier) != 20 or len(application) != 20 or len(nonce) != 32:  # noqa: PLR2004
+    if len(verifier) != 20 or len(application) != 20 or len(nonce) != 32:
         raise ValueError("two addresses of 20 bytes and a nonce of 32")
     return word(chain_id) + bytes(12) + verifier + bytes(12) + application + nonce

@@ -1,6 +1,7 @@
 """The transcript of ``chain/v1``: everything big-endian, in whole words where a contract needs them.
 
-    statement   state <- H(0x00 || "zkmargin/chain/v1" || table hash || context || num || den || positions || collateral)
+    statement   state <- H(0x00 || "zkmargin/chain/v1" || table hash || context || num || den
+                           || positions || collateral)
     absorb      state <- H(0x01 || state || data)
     challenge   x = int(H(0x02 || state || 2 i) || H(0x02 || state || 2 i + 1)) mod r        the i-th from one state
 

@@ -1,0 +1,1 @@
+"""On chain: the compiled contracts, what is signed for them, and how to talk to them (docs/chain.md)."""

@@ -1,0 +1,77 @@
+"""The compiled contracts that ship with the package, pinned by digest.
+
+``data/contracts.json`` holds, for each contract of ``contracts/src``, ABI, creation code, runtime code and metadata,
+and the compiler and settings that made them; ``data/standard-input.json`` is the compiler's whole input, which block
+explorers take to verify a source. ``make artefacts`` writes both, ``make contracts`` compiles again and compares bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
+
+DATA = Path(__file__).with_name("data")
+CONTRACTS_FILE = DATA / "contracts.json"
+INPUT_FILE = DATA / "standard-input.json"
+CONTRACTS_DIGEST = bytes.fromhex("59033cf7b261410684966ed289a7f2b15ec33f128acf5d6ef5a54a8cc2f176a0")
+_MAX_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One compiled contract.
+
+    Attributes:
+        name: of the contract.
+        abi: as solc writes it.
+        creation: code that a deployment runs; the constructor's arguments follow it.
+        runtime: code that is left, with zeros where immutables go.
+        metadata: solc's metadata, JSON.
+    """
+
+    name: str
+    abi: tuple[dict[str, Any], ...]
+    creation: bytes
+    runtime: bytes
+    metadata: str
+
+
+@cache
+def _document() -> dict[str, Any]:
+    hint = "install zkmargin again from a trusted source"
+    try:
+        data = read_bytes(str(CONTRACTS_FILE), max_bytes=_MAX_BYTES)
+    except InputError as error:
+        raise SetupError(f"the compiled contracts: {error.message}", hint=hint) from None
+    if keccak256(data) != CONTRACTS_DIGEST:
+        raise SetupError("the compiled contracts are damaged: their digest is not the pinned one", hint=hint)
+    document: dict[str, Any] = json.loads(data)
+    return document
+
+
+def compiler() -> tuple[str, dict[str, Any]]:
+    """The compiler's version and settings. Raises SetupError for a damaged installation."""
+    document = _document()
+    return str(document["compiler"]), dict(document["settings"])
+
+
+def names() -> tuple[str, ...]:
+    """The contracts that there is code of."""
+    return tuple(_document()["contracts"])
+
+
+def artefact(name: str) -> Artefact:
+    """A contract by its name.
+
+    Raises:
+        SetupError: a damaged installation.
+        KeyError: no such contract.
+    """
+    made = _document()["contracts"][name]
+    creation, runtime = bytes.fromhex(made["creation"]), bytes.fromhex(made["runtime"])
+    return Artefact(name, tuple(made["abi"]), creation, runtime, str(made["metadata"]))
