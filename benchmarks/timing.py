@@ -19,7 +19,8 @@ from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot, build_snapshot
-from zkmargin.prover import commit_book, prove
+from zkmargin.prover import Opening, commit_book, prove
+from zkmargin.verifier import Statement
 
 
 def books(snapshot: Snapshot) -> dict[str, BookLots]:
@@ -70,8 +71,8 @@ def main() -> None:
         def commit(lots: BookLots = lots) -> object:
             return commit_book(snapshot, lots)
 
-        def proof(lots: BookLots = lots, opening: object = opening) -> object:
-            return prove(snapshot, lots, [opening], claim, threads=1)  # type: ignore[list-item]
+        def proof(lots: BookLots = lots, opening: Opening = opening) -> object:
+            return prove(Statement.of(snapshot, [opening.commitment()], claim), lots, [opening], threads=1)
 
         commit()
         proof()

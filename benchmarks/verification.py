@@ -45,7 +45,7 @@ def rows(case: dict[str, Any], batch: int, runs: int) -> list[list[Any]]:
     items = []
     for i in range(batch):
         context, opening = f"benchmark {i}".encode(), commit_book(snapshot, lots)
-        proof = prove(snapshot, lots, [opening], claim, context=context)
+        proof = prove(Statement.of(snapshot, [opening.commitment()], claim, context=context), lots, [opening])
         items.append(([opening.commitment()], proof, context))
 
     def statement(i: int) -> Statement:

@@ -23,7 +23,7 @@ from zkmargin.prover.commit import Committer, Job, committer
 from zkmargin.prover.profile import Profile
 from zkmargin.verifier.argument import Challenges, linearise, public_values
 from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
-from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.statement import Instance
 from zkmargin.verifier.transcript import MarginTranscript
 
 #: A blinder source. The product passes the operating system's generator and nothing else.
@@ -38,7 +38,7 @@ class ProverError(RuntimeError):
 class _Rounds:
     """What one round hands to the next: columns on H and polynomials (monomial basis), by name. Secret."""
 
-    statement: Statement
+    statement: Instance
     draw: Draw
     threads: int
     transcript: MarginTranscript
@@ -75,7 +75,7 @@ class _Rounds:
 
 
 def prove_argument(
-    statement: Statement,
+    statement: Instance,
     witness: Witness,
     blinders: Mapping[Column, int],
     draw: Draw,

@@ -8,41 +8,31 @@ from collections.abc import Sequence
 from zkmargin.circuits.margin import margin_witness
 from zkmargin.crypto.field import random_scalar
 from zkmargin.crypto.group import encode_g1
-from zkmargin.crypto.srs import SRS
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
-from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.prover.argument import prove_argument
 from zkmargin.prover.openings import Opening, commit_vector, total_blinders
 from zkmargin.prover.profile import Profile
 from zkmargin.verifier import Statement, verify
-from zkmargin.verifier.commitments import ROLES
+from zkmargin.verifier.commitments import ROLES, CommitmentPart
 from zkmargin.verifier.proof import encode_proof
 
 
 def prove(
-    snapshot: Snapshot,
+    statement: Statement,
     lots: BookLots,
     openings: Sequence[Opening],
-    claim: Claim,
     *,
-    context: bytes = b"",
-    limits: Sequence[Limit] = (),
-    srs: SRS | None = None,
     threads: int | None = None,
     profile: Profile | None = None,
 ) -> bytes:
-    """A proof that the committed book meets the claim; verified before it is returned.
+    """A proof that the committed book meets the claim and the limits; verified before it is returned.
 
     Args:
-        snapshot: the public risk snapshot.
+        statement: what to prove, of the openings' own commitments: ``Statement.of(snapshot, [opening.commitment()
+            for opening in openings], claim)``.
         lots: the whole book, the sum of all committed parts.
         openings: the openings of all parts of positions and collateral.
-        claim: equity : requirement, and which requirement.
-        context: up to 1 KB that binds the proof to its reader.
-        limits: further public claims to prove beside it.
         threads: how many parts of the work run at the same time (default: the processors, at most 4); the proof
             does not depend on it.
         profile: filled with times and sizes, if given.
@@ -53,10 +43,15 @@ def prove(
     """
     profile = profile or Profile()
     with profile.stage("statement"):
-        commitments = [opening.commitment() for opening in openings]
-        statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits, srs=srs)
+        opened = (part.public() for opening in openings for part in opening.parts)
+        if tuple(sorted(opened, key=CommitmentPart.canonical)) != statement.parts:
+            raise InputError(
+                "the openings are not those of the statement's commitments",
+                field="opening",
+                hint="give the opening of every commitment, and of no other",
+            )
     with profile.stage("witness"):
-        witness = margin_witness(snapshot, claim, lots, limits)
+        witness = margin_witness(statement.snapshot, statement.claim, lots, statement.limits)
         blinders = total_blinders(openings)
     threads = threads or default_threads()
     argument = prove_argument(statement, witness, blinders, random_scalar, threads=threads, profile=profile)

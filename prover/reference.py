@@ -23,7 +23,7 @@ from zkmargin.crypto.field import GENERATOR, r
 from zkmargin.crypto.srs import SRS
 from zkmargin.formats.errors import SetupError
 from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
-from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.statement import Instance
 from zkmargin.verifier.transcript import MarginTranscript
 
 #: The scalar field. Its elements are held as Python integers, whatever their size.
@@ -132,7 +132,7 @@ def public_values(circuit: Circuit, beta: int, rho: int) -> dict[str, list[int]]
 
 
 def prove_reference(
-    statement: Statement, witness: Witness, blinders: Mapping[str, int], draw: Callable[[], int]
+    statement: Instance, witness: Witness, blinders: Mapping[str, int], draw: Callable[[], int]
 ) -> Proof:
     """The five messages, as ``prover.argument.prove_argument`` gives them.
 

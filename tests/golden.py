@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from support.instances import BareStatement
+
 from zkmargin.circuits.circuit import Circuit, segments
 from zkmargin.circuits.margin import slot_map_digest
 from zkmargin.circuits.system import Form, System
@@ -32,6 +34,7 @@ from zkmargin.verifier import Commitment, CommitmentPart, Statement
 from zkmargin.verifier.argument import replay
 from zkmargin.verifier.commitments import ROLES
 from zkmargin.verifier.proof import decode_proof
+from zkmargin.verifier.statement import Instance
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1"
 VECTORS = FOLDER / "vectors.json"
@@ -138,10 +141,10 @@ def gates_system() -> System:
 GATES_BOOK = BookLots((1, -2, 3), (40, 3))
 
 
-def gates_statement() -> Statement:
+def gates_statement() -> BareStatement:
     """The statement of the golden proof with gates."""
     commitment = Commitment.parse((FOLDER / "gates.commitment-0.json").read_bytes())
-    return Statement(
+    return BareStatement(
         embedded(), bytes(range(32)), Circuit.freeze(gates_system(), 2), Claim(), commitment.parts, b"gates"
     )
 
@@ -149,7 +152,7 @@ def gates_statement() -> Statement:
 CHALLENGES = ("beta", "rho", "chi", "zeta", "v", "y")
 
 
-def challenges(statement: Statement, proof: bytes) -> dict[str, str]:
+def challenges(statement: Instance, proof: bytes) -> dict[str, str]:
     """All challenges of a proof, in hex."""
     x, _ = replay(statement, decode_proof(proof, statement.circuit.shape, statement.srs.digest))
     return {name: encode_scalar(getattr(x, name)).hex() for name in CHALLENGES}
@@ -242,7 +245,7 @@ def _parts(snapshot: Snapshot | None, lots: BookLots, n: int, seed: str, alias: 
 class Made:
     """A statement, what its prover knows, and the proof."""
 
-    statement: Statement
+    statement: Instance
     witness: Witness
     blinders: dict[str, int]
     proof: bytes
@@ -253,7 +256,7 @@ class Made:
         return self.statement.circuit
 
 
-def _prove(statement: Statement, witness: Witness, blinders: dict[str, int], seed: str) -> bytes:
+def _prove(statement: Instance, witness: Witness, blinders: dict[str, int], seed: str) -> bytes:
     from zkmargin.prover.argument import prove_argument
     from zkmargin.verifier.proof import encode_proof
 
@@ -365,7 +368,7 @@ def _make_gates() -> dict[str, bytes]:
         parts=tuple(sorted((part for part, _ in rows), key=CommitmentPart.canonical)),
     )
     blinders = {f"{part.role}[{s}]": b for part, row in rows for s, b in enumerate(row)}
-    statement = Statement(embedded(), bytes(range(32)), circuit, Claim(), commitment.parts, b"gates")
+    statement = BareStatement(embedded(), bytes(range(32)), circuit, Claim(), commitment.parts, b"gates")
     witness = assign(circuit, GATES_BOOK.positions, GATES_BOOK.collateral)
     return {
         "gates.commitment-0.json": commitment.to_bytes(),

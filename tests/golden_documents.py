@@ -206,13 +206,14 @@ def make_all() -> dict[str, bytes]:
     open_challenge = challenge.model_copy(update={"nonce": "0f" * 32})
     attestations, trusted = _attestations(snapshot, commitment), trust(DESK)
     with _drawn("answer"):
-        answer = prove(snapshot, lots, [opening], CLAIM, context=challenge.context, limits=LIMITS, threads=1)
+        statement = Statement.of(snapshot, [commitment], CLAIM, context=challenge.context, limits=LIMITS)
+        answer = prove(statement, lots, [opening], threads=1)
     with _drawn("plain"):
-        plain = prove(snapshot, lots, [opening], Claim(), context=CONTEXT, threads=1)
+        plain_statement = Statement.of(snapshot, [commitment], Claim(), context=CONTEXT)
+        plain = prove(plain_statement, lots, [opening], threads=1)
     given = [attestations[name] for name in ("snapshot", "positions", "collateral")]
-    statement = Statement.of(snapshot, [commitment], CLAIM, context=challenge.context, limits=LIMITS)
-    attested = accept(statement, snapshot, answer, now_ms=NOW, trust=trusted, attestations=given, challenge=challenge)
-    unattested = accept(Statement.of(snapshot, [commitment], Claim(), context=CONTEXT), snapshot, plain, now_ms=NOW + 1)
+    attested = accept(statement, answer, now_ms=NOW, trust=trusted, attestations=given, challenge=challenge)
+    unattested = accept(plain_statement, plain, now_ms=NOW + 1)
     receipt = attested.receipt(software="zkmargin 1").signed(signer(DESK))
     of = {"snapshot": "golden.snapshot.json", "commitments": ("golden.commitment.json",)}
     listed = {"claim": "1", "context": CONTEXT.decode()}

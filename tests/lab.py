@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from support.instances import BareStatement
 
 import zkmargin.prover.argument
 import zkmargin.verifier.argument
@@ -33,7 +34,7 @@ from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Sna
 from zkmargin.formats import IntArray
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.openings import commit_vector
-from zkmargin.verifier import CommitmentPart, Statement
+from zkmargin.verifier import CommitmentPart
 from zkmargin.verifier.proof import Proof, encode_proof
 from zkmargin.verifier.transcript import MarginTranscript
 
@@ -115,7 +116,7 @@ def book_of(slots: Any, scale: Any = 1) -> Any:
 class Case:
     """A statement and what its prover knows."""
 
-    statement: Statement
+    statement: BareStatement
     witness: Witness
     blinders: dict[str, int]
 
@@ -140,7 +141,7 @@ def state(
         drawn = [draw() for _ in range(count)]
         blinders |= {f"{role}[{s}]": b for s, b in enumerate(drawn)}
         parts.append(part(role, commit_vector(srs, commit_n or circuit.n, getattr(witness, role), drawn)))
-    statement = Statement(
+    statement = BareStatement(
         srs, bytes(range(32)), circuit, Claim(), tuple(sorted(parts, key=CommitmentPart.canonical)), context
     )
     return Case(statement, witness, blinders)

@@ -175,8 +175,8 @@ def world() -> World:
         nonce="5a" * 32, audience=DESK, issued=format_time(NOW - 20_000), deadline=format_time(NOW + 40_000)
     )
     lots, claim = to_lots(book, snapshot), Claim(1, 1)
-    proof = prove(snapshot, lots, list(openings.values()), claim, context=challenge.context, limits=LIMITS)
     statement = Statement.of(
         snapshot, [o.commitment() for o in openings.values()], claim, context=challenge.context, limits=LIMITS
     )
+    proof = prove(statement, lots, list(openings.values()))
     return World(market, snapshot, books, lots, openings, challenge, statement, proof)

@@ -113,13 +113,12 @@ def account() -> Account:
 
 @pytest.fixture(scope="module")
 def proof(account: Account) -> bytes:
-    return prove(account.snapshot, account.lots, list(account.openings.values()), CLAIM)
+    return prove(account.statement(), account.lots, list(account.openings.values()))
 
 
 def test_one_proof_covers_the_netted_book_and_says_who_attested_what(account: Account, proof: bytes) -> None:
     accepted = accept(
         account.statement(),
-        account.snapshot,
         proof,
         now_ms=NOW,
         trust=account.trust,
@@ -136,7 +135,7 @@ def test_one_proof_covers_the_netted_book_and_says_who_attested_what(account: Ac
 def test_the_order_of_the_parts_does_not_matter(account: Account, proof: bytes) -> None:
     backwards = Statement.of(account.snapshot, account.commitments[::-1], CLAIM)
     assert backwards.parts == account.statement().parts
-    accept(backwards, account.snapshot, proof, now_ms=NOW)
+    accept(backwards, proof, now_ms=NOW)
 
 
 def test_netting_saves_margin_and_only_the_prover_sees_it(account: Account, proof: bytes) -> None:
@@ -152,7 +151,6 @@ def test_netting_saves_margin_and_only_the_prover_sees_it(account: Account, proo
     assert found.together <= equity < found.separate
     accepted = accept(
         account.statement(),
-        account.snapshot,
         proof,
         now_ms=NOW,
         trust=account.trust,
@@ -171,13 +169,13 @@ def test_no_venue_alone_could_be_proved_against_the_collateral_it_sees(account: 
     assert claim_slack(account.snapshot, alone, CLAIM) < 0
     openings = [account.openings["venue A"], account.openings["custodian E"]]
     with pytest.raises(ConstraintError):
-        prove(account.snapshot, alone, openings, CLAIM)
+        prove(Statement.of(account.snapshot, [opening.commitment() for opening in openings], CLAIM), alone, openings)
 
 
 @pytest.mark.parametrize("missing", list(BOOKS))
 def test_every_part_counts(account: Account, proof: bytes, missing: str) -> None:
     with pytest.raises(ZkMarginError) as caught:
-        accept(account.statement(without=missing), account.snapshot, proof, now_ms=NOW)
+        accept(account.statement(without=missing), proof, now_ms=NOW)
     assert caught.value.exit_code == 1
 
 
@@ -189,7 +187,7 @@ def test_every_part_must_be_attested(account: Account, proof: bytes, missing: st
         if getattr(attestation.payload, "issuer", "oracle") != missing
     ]
     with pytest.raises(VerificationError, match="nobody"):
-        accept(account.statement(), account.snapshot, proof, now_ms=NOW, trust=account.trust, attestations=kept)
+        accept(account.statement(), proof, now_ms=NOW, trust=account.trust, attestations=kept)
 
 
 def test_a_venue_cannot_speak_for_another_nor_a_custodian_for_a_venue(account: Account, proof: bytes) -> None:
@@ -199,24 +197,23 @@ def test_a_venue_cannot_speak_for_another_nor_a_custodian_for_a_venue(account: A
     for other in ("venue A", "custodian D", "oracle"):
         forged = [*attestations[:2], Attestation(payload=payload).signed(account.signers[other]), *attestations[3:]]
         with pytest.raises(VerificationError, match="0 of 1 signatures"):
-            accept(account.statement(), account.snapshot, proof, now_ms=NOW, trust=account.trust, attestations=forged)
+            accept(account.statement(), proof, now_ms=NOW, trust=account.trust, attestations=forged)
 
 
 def test_collateral_is_held_for_one_beneficiary(account: Account, proof: bytes) -> None:
     for_another = account.attestations(beneficiary="another desk")
     with pytest.raises(VerificationError, match="is held for 'another desk', not for 'clearing desk'"):
-        accept(account.statement(), account.snapshot, proof, now_ms=NOW, trust=account.trust, attestations=for_another)
+        accept(account.statement(), proof, now_ms=NOW, trust=account.trust, attestations=for_another)
 
 
 def test_parts_do_not_add_up_across_accounts_or_twice(account: Account) -> None:
     stranger = commit_book(account.snapshot, account.parts["venue A"], roles=["positions"], alias="maker 8")
     openings = {**account.openings, "venue A": stranger}
     other = replace(account, openings=openings)
-    proof = prove(account.snapshot, account.lots, list(openings.values()), CLAIM)
+    proof = prove(other.statement(), account.lots, list(openings.values()))
     with pytest.raises(VerificationError, match="parts of different accounts do not add up"):
         accept(
             other.statement(),
-            account.snapshot,
             proof,
             now_ms=NOW,
             trust=account.trust,

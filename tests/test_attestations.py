@@ -36,7 +36,7 @@ def check(parties: ModuleType, world: Any, **given: Any) -> Authenticated:
     trust = given.pop("trust", None) or parties.trust()
     now, known = given.pop("now_ms", parties.NOW), given.pop("known", None)
     attestations = given.pop("attestations", None) or world.attestations(**given)
-    return authenticate(world.statement, world.snapshot, attestations, trust, now_ms=now, known=known)
+    return authenticate(world.statement, attestations, trust, now_ms=now, known=known)
 
 
 def refused(parties: ModuleType, world: Any, **given: Any) -> str:
@@ -240,7 +240,7 @@ def test_parts_of_different_accounts_do_not_add_up(parties: ModuleType, world: A
         custodian_E=world.attest("custodian E", account="somebody else"),
     )
     with pytest.raises(VerificationError, match="parts of different accounts do not add up"):
-        authenticate(statement, world.snapshot, attestations, parties.trust(), now_ms=parties.NOW)
+        authenticate(statement, attestations, parties.trust(), now_ms=parties.NOW)
 
 
 # Files
@@ -370,7 +370,7 @@ def test_55_hostile_documents_are_bad_input_or_refused(parties: ModuleType, worl
                 try:
                     read = type(document).parse(json.dumps(changed), file="hostile.json")
                     given, by = ([read], trust) if isinstance(read, Attestation) else (honest, read)
-                    authenticate(world.statement, world.snapshot, given, by, now_ms=parties.NOW)
+                    authenticate(world.statement, given, by, now_ms=parties.NOW)
                 except (InputError, VerificationError):
                     pass
     assert tried > 500
@@ -395,4 +395,4 @@ def test_36_parts_are_a_list_and_no_tree(parties: ModuleType, world: Any) -> Non
     with pytest.raises(VerificationError, match="does not prove"):
         verify(fewer, world.proof)
     with pytest.raises(VerificationError, match="not in the commitments"):
-        authenticate(fewer, world.snapshot, world.attestations(), parties.trust(), now_ms=parties.NOW)
+        authenticate(fewer, world.attestations(), parties.trust(), now_ms=parties.NOW)

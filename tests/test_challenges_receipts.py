@@ -30,7 +30,7 @@ def run(parties: ModuleType, world: Any, **given: Any) -> Acceptance:
         "challenge": world.challenge,
     } | given
     statement, proof = options.pop("statement", world.statement), options.pop("proof", world.proof)
-    return accept(statement, options.pop("snapshot", world.snapshot), proof, **options)
+    return accept(statement, proof, **options)
 
 
 def refused(parties: ModuleType, world: Any, **given: Any) -> VerificationError:
@@ -74,12 +74,6 @@ def test_proof_is_checked_too(parties: ModuleType, world: Any) -> None:
         run(parties, world, proof=bytes(flipped))
     with pytest.raises(ProofFormatError):
         run(parties, world, proof=world.proof[:-1])
-
-
-def test_31_statement_about_another_snapshot(parties: ModuleType, world: Any) -> None:
-    other = world.snapshot.model_copy(update={"name": "another"})
-    with pytest.raises(InputError, match="another snapshot"):
-        run(parties, world, snapshot=other)
 
 
 def test_31_proof_for_another_claim_limit_or_context(parties: ModuleType, world: Any) -> None:
@@ -186,14 +180,7 @@ def test_replay_guard_is_the_statement_digest_not_the_proof(parties: ModuleType,
     # Another proof of the same statement is the same replay.
     from zkmargin.prover import prove
 
-    second = prove(
-        world.snapshot,
-        world.lots,
-        list(world.openings.values()),
-        world.statement.claim,
-        context=world.statement.context,
-        limits=world.statement.limits,
-    )
+    second = prove(world.statement, world.lots, list(world.openings.values()))
     assert second != world.proof
     assert refused(parties, world, known=memory, challenge=None, proof=second).check == "replay"
 

@@ -209,12 +209,22 @@ def edge_case(lab: Any, *, range_proved: Any, mode: Any) -> Any:
 def test_proofs_end_to_end_at_the_edge(lab: Any, range_proved: Any, mode: Any) -> None:
     snapshot, lots = edge_case(lab, range_proved=range_proved, mode=mode)
     opening = commit_book(snapshot, lots)
-    proof = prove(snapshot, lots, [opening], Claim(), context=b"reader")
+    proof = prove(Statement.of(snapshot, [opening.commitment()], Claim(), context=b"reader"), lots, [opening])
     accepted = verify(Statement.of(snapshot, [opening.commitment()], Claim(), context=b"reader"), proof)
     assert accepted.statement.context == b"reader"
     below = moved(lots, -1)
+    opening = commit_book(snapshot, below)
     with pytest.raises(ConstraintError):
-        prove(snapshot, below, [commit_book(snapshot, below)], Claim())
+        prove(Statement.of(snapshot, [opening.commitment()], Claim()), below, [opening])
+
+
+def test_openings_of_other_commitments_than_the_statements_are_refused(lab: Any) -> None:
+    snapshot, lots = edge_case(lab, range_proved=True, mode="floor")
+    one, two = commit_book(snapshot, lots), commit_book(snapshot, lots)
+    statement = Statement.of(snapshot, [one.commitment()], Claim())
+    for openings in ([two], [one, two], [one, one], []):
+        with pytest.raises(InputError, match="the openings are not those of the statement's commitments"):
+            prove(statement, lots, openings)
 
 
 @pytest.mark.parametrize("mode", ["floor", "added"])

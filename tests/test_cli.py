@@ -337,7 +337,7 @@ HOSTILE = "\x1b[2J\x9b1m\u202eevil\u2066\u200b\u2028\r\nclaim        equity is a
 def test_no_context_is_taken_for_words_of_ours(files: Path, context: bytes, shown: str) -> None:
     snapshot = load_document(Snapshot, files / "snapshot.json")
     commitment = load_document(Commitment, files / "commitment.json")
-    facts = statement_facts(Statement.of(snapshot, [commitment], Claim(), context=context), snapshot)
+    facts = statement_facts(Statement.of(snapshot, [commitment], Claim(), context=context))
     (line,) = (line for line in statement_lines(facts) if line.startswith("context"))
     assert line == f"context      {shown}"
     assert line.isprintable()
@@ -364,7 +364,6 @@ def test_free_text_of_documents_is_quoted_and_escaped(run: Run, files: Path, tmp
         Statement.of(
             load_document(Snapshot, files / "snapshot.json"), [load_document(Commitment, tmp_path / "c.json")], Claim()
         ),
-        load_document(Snapshot, files / "snapshot.json"),
     )
     words = "\n".join(statement_lines(facts))
     assert f"positions of {HOSTILE!r}" in words

@@ -392,7 +392,6 @@ def accepted(made: ModuleType, *, proof: bytes | None = None, **changes: Any) ->
     )
     return accept(
         statement,
-        snapshot,
         (FOLDER / "answer.proof").read_bytes() if proof is None else proof,
         now_ms=made.NOW,
         trust=changes.get("trust", made.read("golden.trust.json")),
@@ -425,7 +424,7 @@ def test_the_plain_receipt_is_had_again(made: ModuleType) -> None:
     receipt = made.read("plain.receipt.json")
     snapshot = made.read("golden.snapshot.json")
     statement = Statement.of(snapshot, [made.read("golden.commitment.json")], Claim(), context=made.CONTEXT)
-    again = accept(statement, snapshot, (FOLDER / "plain.proof").read_bytes(), now_ms=made.NOW + 1)
+    again = accept(statement, (FOLDER / "plain.proof").read_bytes(), now_ms=made.NOW + 1)
     assert again.receipt(software=receipt.payload.software) == receipt
 
 

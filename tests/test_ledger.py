@@ -92,13 +92,11 @@ class World:
             statement = Statement.of(
                 self.snapshot, [self.commitment], CLAIM, context=self.challenge.context, limits=limits
             )
-            return accept(statement, self.snapshot, self.proofs[name], now_ms=NOW, challenge=self.challenge)
+            return accept(statement, self.proofs[name], now_ms=NOW, challenge=self.challenge)
         statement = Statement.of(self.snapshot, [self.commitment], CLAIM, context=name.encode())
         if attestations is None:
-            return accept(statement, self.snapshot, self.proofs[name], now_ms=NOW)
-        return accept(
-            statement, self.snapshot, self.proofs[name], now_ms=NOW, trust=self.trust, attestations=attestations
-        )
+            return accept(statement, self.proofs[name], now_ms=NOW)
+        return accept(statement, self.proofs[name], now_ms=NOW, trust=self.trust, attestations=attestations)
 
 
 def new_signer(name: str) -> Signer:
@@ -122,10 +120,14 @@ def world() -> World:
         collateral=(Rule(name="collateral", signers=("collateral",), threshold=1),),
     )
     challenge = Challenge.new("desk", lifetime_seconds=600, now_ms=NOW - 1000)
-    proofs = {name: prove(snapshot, lots, [opening], CLAIM, context=name.encode()) for name in "0123"}
-    context = challenge.context
-    proofs["challenge"] = prove(snapshot, lots, [opening], CLAIM, context=context)
-    proofs["challenge limit"] = prove(snapshot, lots, [opening], CLAIM, context=context, limits=[LIMIT])
+
+    def proof(context: bytes, *limits: Limit) -> bytes:
+        statement = Statement.of(snapshot, [opening.commitment()], CLAIM, context=context, limits=limits)
+        return prove(statement, lots, [opening])
+
+    proofs = {name: proof(name.encode()) for name in "0123"}
+    proofs["challenge"] = proof(challenge.context)
+    proofs["challenge limit"] = proof(challenge.context, LIMIT)
     return World(snapshot, lots, opening, signers, trust, challenge, proofs)
 
 
@@ -192,13 +194,12 @@ def test_a_ledger_is_what_accept_asks(ledger: Ledger, world: World) -> None:
     assert ledger.newest(("snapshot", "other")) is None
     statement = Statement.of(world.snapshot, [world.commitment], CLAIM, context=b"0")
     with pytest.raises(VerificationError, match="a replay") as caught:
-        accept(statement, world.snapshot, world.proofs["0"], now_ms=NOW, known=ledger)
+        accept(statement, world.proofs["0"], now_ms=NOW, known=ledger)
     assert caught.value.check == "replay"
     other = Statement.of(world.snapshot, [world.commitment], CLAIM, context=b"1")
     with pytest.raises(VerificationError, match="superseded: number 5 was seen"):
         accept(
             other,
-            world.snapshot,
             world.proofs["1"],
             now_ms=NOW,
             trust=world.trust,
@@ -229,7 +230,9 @@ def refused(ledger: Ledger, acceptance: Acceptance, reason: str) -> None:
 def test_a_statement_is_recorded_once(ledger: Ledger, world: World) -> None:
     ledger.record(world.accepted("0"))
     refused(ledger, world.accepted("0"), "in the ledger already: a replay")
-    again = prove(world.snapshot, world.lots, [world.opening], CLAIM, context=b"0")
+    again = prove(
+        Statement.of(world.snapshot, [world.opening.commitment()], CLAIM, context=b"0"), world.lots, [world.opening]
+    )
     assert again != world.proofs["0"]
     refused(ledger, replace(world.accepted("0"), proof=again), "in the ledger already: a replay")
 
@@ -436,7 +439,7 @@ for name in names:
     context = answers.context if answers else name.encode()
     statement = Statement.of(snapshot, [commitment], Claim(), context=context, limits=limits)
     proof = (folder / f"{name}.bin").read_bytes()
-    prepared.append((name, accept(statement, snapshot, proof, now_ms=int(now), challenge=answers)))
+    prepared.append((name, accept(statement, proof, now_ms=int(now), challenge=answers)))
 
 def record(where):
     with Ledger(where) as ledger:

@@ -78,7 +78,7 @@ def test_the_first_limit_that_is_not_kept_is_named(snapshot: Snapshot, lots: Boo
 def test_limits_are_part_of_the_statement(snapshot: Snapshot, lots: BookLots) -> None:
     limits = [Limit.parse("net-exposure BTC <= 1000"), Limit.parse("collateral USDC >= 1000")]
     opening = commit_book(snapshot, lots)
-    proof = prove(snapshot, lots, [opening], CLAIM, limits=limits)
+    proof = prove(Statement.of(snapshot, [opening.commitment()], CLAIM, limits=limits), lots, [opening])
     parts = [opening.commitment()]
     assert verify(Statement.of(snapshot, parts, CLAIM, limits=limits), proof).statement.limits == tuple(limits)
     for other in ([], limits[:1], [*limits[:1], Limit.parse("collateral USDC >= 1001")], limits[::-1]):

@@ -359,7 +359,7 @@ def test_the_selector_is_what_keeps_it_out(lab: Any, role: Any, monkeypatch: Any
     # the same prover against a circuit whose selectors are 0: accepted, so the test above bites
     given = usual(lab)
     monkeypatch.setattr(Circuit, "selector", lambda *_: [0] * given.circuit.n)
-    monkeypatch.setattr(zkmargin.verifier.argument, "listed", lambda *_: given.circuit.n)
+    monkeypatch.setattr(zkmargin.verifier.argument, "_selector_at", lambda *_: 0)
     case, proof = hidden(lab, given, role, given.circuit.n - 1, 1, "range-proved")
     verify(case.statement, lab.encode(case, proof))
 

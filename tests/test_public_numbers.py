@@ -246,7 +246,7 @@ def test_28_the_fields_of_the_statement_itself(golden: ModuleType) -> None:
     given_case = golden.GOLDEN[0]
     statement, proof = given_case.statement(), given_case.proof()
     for change in (
-        {"snapshot_digest": bytes(32)},
+        {"snapshot": statement.snapshot.model_copy(update={"name": "x"})},
         {"context": b"\0"},
         {"claim": Claim(1, 1, "maintenance")},
         {"parts": statement.parts[::-1]},

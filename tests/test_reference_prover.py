@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from support.instances import BareStatement
 
 import zkmargin.prover.reference
 import zkmargin.prover.reference_verify
@@ -25,7 +26,7 @@ from zkmargin.prover.argument import prove_argument
 from zkmargin.prover.openings import commit_vector
 from zkmargin.prover.reference import prove_reference
 from zkmargin.prover.reference_verify import verify_reference
-from zkmargin.verifier import Statement, verify
+from zkmargin.verifier import verify
 from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.proof import Proof, encode_proof
 
@@ -83,7 +84,7 @@ def gated(n: int, slots: int) -> tuple[Circuit, list[int], list[int]]:
 
 @dataclass(frozen=True)
 class Case:
-    statement: Statement
+    statement: BareStatement
     witness: Witness
     blinders: dict[str, int]
     seed: str
@@ -112,7 +113,7 @@ def case(build: Build, n: int, slots: int) -> Case:
             column = f"{role}[{s}]"
             blinders[column] = (blinders.get(column, 0) + b) % r
     claim = Claim(num=1, den=1, requirement="initial")
-    statement = Statement(
+    statement = BareStatement(
         srs=embedded(),
         snapshot_digest=bytes(range(32)),
         circuit=circuit,
@@ -214,7 +215,7 @@ def test_the_second_opinion_accepts_every_shape(build: Build, n: int, slots: int
     assert verify_reference(c.statement, proof)
 
 
-def both_refuse(statement: Statement, proof: bytes) -> None:
+def both_refuse(statement: BareStatement, proof: bytes) -> None:
     with pytest.raises((VerificationError, ProofFormatError)) as caught:
         verify(statement, proof)
     if caught.type is ProofFormatError:
@@ -224,7 +225,7 @@ def both_refuse(statement: Statement, proof: bytes) -> None:
         assert not verify_reference(statement, proof)
 
 
-def mutants(statement: Statement, proof: bytes) -> list[tuple[str, bytes]]:
+def mutants(statement: BareStatement, proof: bytes) -> list[tuple[str, bytes]]:
     """One change in each element of a proof that keeps it well formed, and some that do not."""
     shape = statement.circuit.shape
     points = shape.digits + 1 + 3 * shape.gates + shape.helpers + 1 + shape.pieces

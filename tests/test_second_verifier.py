@@ -112,7 +112,9 @@ def made(
     empty = BookLots((0,) * len(lots.positions), (0,) * len(lots.collateral))
     openings = [commit_book(snapshot, lots, alias="one")]
     openings += [commit_book(snapshot, empty, alias=f"venue ä{i}") for i in range(1, parts)]
-    proof = prove(snapshot, lots, openings, claim, context=context, limits=[Limit.parse(text) for text in limits])
+    commitments = [opening.commitment() for opening in openings]
+    kept = [Limit.parse(text) for text in limits]
+    proof = prove(Statement.of(snapshot, commitments, claim, context=context, limits=kept), lots, openings)
     return Case(snapshot, tuple(opening.commitment() for opening in openings), proof, claim, context, limits)
 
 

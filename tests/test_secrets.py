@@ -56,7 +56,7 @@ def test_40_two_proofs_of_one_witness_differ_in_every_element_also_after_fork(ac
 
     def work() -> bytes:
         opening = commit_book(snapshot, lots)
-        proof = prove(snapshot, lots, [opening], claim, threads=1)
+        proof = prove(Statement.of(snapshot, [opening.commitment()], claim), lots, [opening], threads=1)
         statement = Statement.of(snapshot, [opening.commitment()], claim)
         verify(statement, proof)
         elements = decode_proof(proof, statement.circuit.shape, embedded().digest)
@@ -120,7 +120,7 @@ def test_42_nothing_secret_is_in_words_for_anybody(account: Any, caplog: pytest.
     opening = commit_book(snapshot, lots)
     blinders = [blinder for part in opening.parts for blinder in part.blinders]
     with caplog.at_level(logging.DEBUG):
-        proof = prove(snapshot, lots, [opening], Claim(1, 2))
+        proof = prove(Statement.of(snapshot, [opening.commitment()], Claim(1, 2)), lots, [opening])
     words = f"{opening!r} {opening.parts!r} {caplog.text} {opening.commitment().to_bytes().decode()} {proof.hex()}"
     for blinder in blinders:
         assert len(blinder) == 64

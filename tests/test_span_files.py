@@ -247,7 +247,7 @@ def test_from_a_file_to_a_verified_proof(snapshot: Any) -> None:
     with pytest.raises(ConstraintError):
         margin_witness(snapshot, Claim(), below)
     opening = commit_book(snapshot, exact)
-    proof = prove(snapshot, exact, [opening], Claim())
+    proof = prove(Statement.of(snapshot, [opening.commitment()], Claim()), exact, [opening])
     verify(Statement.of(snapshot, [opening.commitment()], Claim()), proof)
 
 

@@ -309,7 +309,7 @@ def test_named_policies_prove_a_book(name: Any) -> None:
     lots = BookLots((2, -1, -3), (10**9,))
     assert claim_slack(snapshot, lots, Claim()) >= 0
     opening = commit_book(snapshot, lots)
-    proof = prove(snapshot, lots, [opening], Claim())
+    proof = prove(Statement.of(snapshot, [opening.commitment()], Claim()), lots, [opening])
     verify(Statement.of(snapshot, [opening.commitment()], Claim()), proof)
 
 

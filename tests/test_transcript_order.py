@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import pytest
 from Crypto.Hash import keccak
+from support.instances import BareStatement
 
 import zkmargin.verifier.argument
 import zkmargin.verifier.transcript
@@ -29,7 +30,7 @@ from zkmargin.crypto.transcript import Transcript
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.formats import VerificationError, keccak256
-from zkmargin.verifier import Statement, verify
+from zkmargin.verifier import verify
 from zkmargin.verifier.argument import Challenges, linearise, public_values
 from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.proof import HEADER_BYTES, Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
@@ -555,7 +556,7 @@ def fixed_statement(**changes: Any) -> Any:
         "limits": LIMITS,
         "context": b"reader 7",
     }
-    return Statement(**{**fields, **changes})
+    return BareStatement(**{**fields, **changes})
 
 
 def fixed_messages() -> Any:

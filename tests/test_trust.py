@@ -267,7 +267,7 @@ def test_wrong_signature_of_a_trusted_key_is_refused_whatever_else_is_there(part
 
 
 def receipt_at(world: Any, now_ms: int) -> Receipt:
-    accepted = accept(world.statement, world.snapshot, world.proof, now_ms=now_ms, challenge=world.challenge)
+    accepted = accept(world.statement, world.proof, now_ms=now_ms, challenge=world.challenge)
     return accepted.receipt(software="test")
 
 
@@ -278,8 +278,8 @@ def test_the_time_of_an_acceptance_is_no_difference(parties: ModuleType, world: 
 
 
 def test_who_signed_what_cannot_be_changed(parties: ModuleType, world: Any) -> None:
-    found = authenticate(world.statement, world.snapshot, world.attestations(), parties.trust(), now_ms=parties.NOW)
-    accepted = accept(world.statement, world.snapshot, world.proof, now_ms=parties.NOW)
+    found = authenticate(world.statement, world.attestations(), parties.trust(), now_ms=parties.NOW)
+    accepted = accept(world.statement, world.proof, now_ms=parties.NOW)
     values: list[Any] = [found, *found.all, accepted]
     for value in values:
         with pytest.raises(FrozenInstanceError):
@@ -527,7 +527,7 @@ def test_which_check_refuses_and_in_which_words(parties: ModuleType, world: Any,
     given = {"statement": world.statement, "attestations": world.attestations(), "trust": parties.trust()}
     given |= {"now_ms": parties.NOW} | make(parties, world)
     with pytest.raises(VerificationError) as caught:
-        authenticate(snapshot=world.snapshot, **given)
+        authenticate(**given)
     assert (caught.value.check, caught.value.message, caught.value.hint) == (check, words, hint)
 
 

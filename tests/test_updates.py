@@ -184,7 +184,7 @@ def test_both_sides_get_the_same_commitment_and_it_can_be_proved(setting: Settin
     for part in opening.parts:
         points = commit_vector(embedded(), opening.domain_size, getattr(after, part.role), part.scalars())
         assert part.points == tuple(point.hex() for point in points)
-    proof = prove(setting.snapshot, after, [opening], Claim())
+    proof = prove(Statement.of(setting.snapshot, [opening.commitment()], Claim()), after, [opening])
     verify(Statement.of(setting.snapshot, [applied.commitment], Claim()), proof)
     with pytest.raises(ZkMarginError):
         verify(Statement.of(setting.snapshot, [setting.commitment], Claim()), proof)
@@ -453,7 +453,7 @@ def test_a_settled_book_moves_and_both_sides_agree(settled: tuple[BookLots, Open
     applied = apply_migration(OLD, NEW, old.commitment(), lots, migration)
     assert applied.commitment == opening.commitment()
     assert applied.book == moved
-    proof = prove(NEW, moved, [opening], Claim())
+    proof = prove(Statement.of(NEW, [opening.commitment()], Claim()), moved, [opening])
     verify(Statement.of(NEW, [applied.commitment], Claim()), proof)
     assert Migration.parse(migration.to_bytes()) == migration
 

@@ -1,6 +1,8 @@
 """Each check of the verifier, on golden proofs: what it refuses, and in which words. No prover runs here."""
 
 import dataclasses
+import multiprocessing
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 
+from zkmargin.circuits import build_circuit
 from zkmargin.crypto.group import add_all, decode_g1, encode_g1
 from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.srs import SRS, embedded
@@ -334,11 +337,39 @@ def test_a_statement_is_built_from_documents(golden: ModuleType) -> None:
     assert list(statement.parts) == sorted((p for c in commitments for p in c.parts), key=CommitmentPart.canonical)
     defaults = Statement.of(snapshot, commitments, Claim())
     assert (defaults.context, defaults.limits) == (b"", ())
-    bare = Statement(statement.srs, statement.snapshot_digest, statement.circuit, statement.claim, statement.parts)
+    bare = Statement(statement.srs, snapshot, statement.claim, statement.parts)
     assert (bare.context, bare.limits) == (b"", ())
     toy = insecure_from_tau(9, 80)
     moved = [c.model_copy(update={"srs": toy.digest.hex()}) for c in commitments]
     assert Statement.of(snapshot, moved, Claim(), srs=toy).srs is toy
+
+
+def test_the_circuit_of_a_statement_is_that_of_its_snapshot_claim_and_limits(golden: ModuleType) -> None:
+    given = next(g for g in golden.GOLDEN if g.name == "default-policy")
+    statement = given.statement()
+    assert "circuit" not in {field.name for field in dataclasses.fields(Statement)}
+    other: dict[str, Any] = {"circuit": statement.circuit}
+    with pytest.raises(TypeError, match="circuit"):
+        replace(statement, **other)
+    for change in ({"claim": Claim(7, 5)}, {"limits": ()}):
+        changed: Any = replace(statement, **change)
+        assert changed.circuit is build_circuit(changed.snapshot, changed.claim, changed.limits)
+        assert changed.circuit.digest != statement.circuit.digest
+
+
+def test_a_statement_is_copied_to_another_process_as_bytes(golden: ModuleType) -> None:
+    given = next(g for g in golden.GOLDEN if g.name == "default-policy")
+    statement = given.statement()
+    verify(statement, given.proof())
+    copy = pickle.loads(pickle.dumps(statement))  # noqa: S301 - our own
+    assert copy == statement
+    assert copy.srs is statement.srs
+    assert set(vars(copy)) == {field.name for field in dataclasses.fields(Statement)}
+    assert verify(copy, given.proof()).statement_digest == verify(statement, given.proof()).statement_digest
+    toy = insecure_from_tau(9, 80)
+    assert pickle.loads(pickle.dumps(toy)) == toy  # noqa: S301 - our own
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(verify, (statement, given.proof())) == verify(statement, given.proof())
 
 
 def test_bad_points_are_refused_when_the_statement_is_built(documents: Any) -> None:

@@ -25,7 +25,7 @@ from zkmargin.crypto.group import decode_g1
 from zkmargin.crypto.scalars import ZERO, Vector, lagrange_at, shifted_table, sum_of_fractions
 from zkmargin.formats.errors import ProofFormatError
 from zkmargin.verifier.proof import Message4, Proof
-from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.statement import Instance
 from zkmargin.verifier.transcript import MarginTranscript
 
 
@@ -76,7 +76,7 @@ class Opening:
     statement_digest: bytes
 
 
-def replay(statement: Statement, proof: Proof) -> tuple[Challenges, bytes]:
+def replay(statement: Instance, proof: Proof) -> tuple[Challenges, bytes]:
     """All challenges of a proof, and the statement digest."""
     transcript = MarginTranscript(statement)
     beta, rho = transcript.round1(proof.message1)
@@ -168,7 +168,7 @@ def _selector_at(basis: Vector, listed_rows: int) -> int:
     return 1 - int(sum(basis[:listed_rows], ZERO))  # sum_i L_i = 1
 
 
-def reduce_to_opening(statement: Statement, proof: Proof) -> Opening:
+def reduce_to_opening(statement: Instance, proof: Proof) -> Opening:
     """Everything but the pairing.
 
     Raises:

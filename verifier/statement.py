@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from py_arkworks_bls12381 import G1Point
 
@@ -20,14 +21,31 @@ from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, gat
 MAX_CONTEXT_BYTES = 1024
 
 
+class Instance(Protocol):
+    """What the argument needs to know of what it proves: a circuit, commitments, and all that is public."""
+
+    @property
+    def srs(self) -> SRS:
+        """The structured reference string."""
+
+    @property
+    def circuit(self) -> Circuit:
+        """The public equations."""
+
+    def committed_points(self) -> dict[str, G1Point]:
+        """The committed columns by name."""
+
+    def public_messages(self) -> Iterator[tuple[str, bytes]]:
+        """Everything public, labelled, in the order the transcript absorbs it."""
+
+
 @dataclass(frozen=True)
 class Statement:
-    """The public side of one proof.
+    """The public side of one proof. Its circuit follows from snapshot, claim and limits: it is no field of its own.
 
     Attributes:
         srs: the structured reference string.
-        snapshot_digest: keccak-256 of the risk snapshot.
-        circuit: built from that snapshot and the claim.
+        snapshot: the risk snapshot.
         claim: equity : requirement >= num : den, and which requirement.
         limits: further claims proved beside it (engine/limits.py).
         parts: the commitments, in canonical order.
@@ -35,8 +53,7 @@ class Statement:
     """
 
     srs: SRS
-    snapshot_digest: bytes
-    circuit: Circuit
+    snapshot: Snapshot
     claim: Claim
     parts: tuple[CommitmentPart, ...]
     context: bytes = b""
@@ -62,12 +79,25 @@ class Statement:
             raise InputError(f"{len(context)} bytes, at most {MAX_CONTEXT_BYTES}", field="context")
         srs = srs or embedded()
         parts = gather(commitments, snapshot, srs)
-        circuit = build_circuit(snapshot, claim, limits)
-        statement = cls(srs, snapshot.digest(), circuit, claim, parts, context, tuple(limits))
+        statement = cls(srs, snapshot, claim, parts, context, tuple(limits))
         statement.committed_points()
         if not snapshot.layout.range_proved:
             statement._check_attested_bound()
         return statement
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copied between processes without what is computed from the fields."""
+        return Statement, (self.srs, self.snapshot, self.claim, self.parts, self.context, self.limits)
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """The circuit of the claim and the limits against the snapshot. Raises InputError as ``build_circuit``."""
+        return build_circuit(self.snapshot, self.claim, self.limits)
+
+    @cached_property
+    def snapshot_digest(self) -> bytes:
+        """keccak-256 of the risk snapshot."""
+        return self.snapshot.digest()
 
     def _check_attested_bound(self) -> None:
         """Without range-proved positions the parts' own bounds must keep the sum inside the circuit's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from zkmargin.crypto.field import r
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5
-from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.statement import Instance
 
 PROTOCOL = "zkmargin/margin-argument/v1"
 
@@ -17,7 +17,7 @@ PROTOCOL = "zkmargin/margin-argument/v1"
 class MarginTranscript:
     """Replays the protocol's messages; each round's method returns its challenges."""
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Instance) -> None:
         self.n = statement.circuit.n
         self._bytes = Transcript(PROTOCOL)
         for label, data in statement.public_messages():

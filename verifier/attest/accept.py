@@ -26,7 +26,6 @@ CLOCK_SKEW_SECONDS = 30
 
 def accept(
     statement: Statement,
-    snapshot: Snapshot,
     proof: bytes,
     *,
     now_ms: int,
@@ -39,7 +38,6 @@ def accept(
 
     Args:
         statement: from the verifier's own snapshot, commitments, claim, limits and context.
-        snapshot: the statement's.
         proof: the proof's bytes.
         now_ms: the verifier's clock, milliseconds since 1970.
         trust: whose signatures count; without it nothing is authenticated.
@@ -53,15 +51,13 @@ def accept(
         VerificationError: an attestation, the challenge or the proof is refused, or it was accepted before.
     """
     known = Memory() if known is None else known
-    if statement.snapshot_digest != snapshot.digest():
-        raise InputError("the statement is about another snapshot", field="snapshot")
     if trust is None and attestations:
         raise InputError("of no use without a trust file", field="attestation", hint="give --trust FILE")
     if challenge is not None:
         check_challenge(challenge, statement, now_ms=now_ms, trust=trust, known=known)
     authenticated = None
     if trust is not None:
-        authenticated = authenticate(statement, snapshot, attestations, trust, now_ms=now_ms, known=known)
+        authenticated = authenticate(statement, attestations, trust, now_ms=now_ms, known=known)
     accepted = verify(statement, proof)
     if known.statement_accepted(accepted.statement_digest):
         raise VerificationError(
@@ -69,7 +65,7 @@ def accept(
             check="replay",
             hint="issue a challenge: `zkmargin challenge new`",
         )
-    return Acceptance(accepted, proof, snapshot, now_ms, trust, authenticated, challenge)
+    return Acceptance(accepted, proof, now_ms, trust, authenticated, challenge)
 
 
 def check_challenge(
@@ -90,7 +86,6 @@ def check_challenge(
 
 def authenticate(
     statement: Statement,
-    snapshot: Snapshot,
     attestations: Sequence[Attestation],
     trust: Trust,
     *,
@@ -119,7 +114,7 @@ def authenticate(
     if len(snapshots) > 1:
         _refuse("snapshot attestation", "more than one snapshot is attested", "give the attestation of one")
     (of_snapshot,) = snapshots
-    check_snapshot_attested(of_snapshot.payload, snapshot)
+    check_snapshot_attested(of_snapshot.payload, statement.snapshot)
     check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
     parts = tuple(_attested_part(part, statement, commitments) for part in statement.parts)
     for unused in commitments:

@@ -136,7 +136,6 @@ class Acceptance:
     Attributes:
         accepted: statement and statement digest.
         proof: the proof's bytes.
-        snapshot: the statement's.
         time_ms: when, by the verifier's clock.
         trust: the trust file, or None: then nothing is authenticated.
         authenticated: who signed what; None exactly when ``trust`` is.
@@ -145,7 +144,6 @@ class Acceptance:
 
     accepted: Accepted
     proof: bytes
-    snapshot: Snapshot
     time_ms: int
     trust: Trust | None = None
     authenticated: Authenticated | None = None
@@ -155,6 +153,11 @@ class Acceptance:
     def statement(self) -> Statement:
         """What was proved."""
         return self.accepted.statement
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The statement's."""
+        return self.accepted.statement.snapshot
 
     @property
     def statement_digest(self) -> bytes:

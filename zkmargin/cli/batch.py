@@ -21,11 +21,10 @@ HINT = "a proof holds for one snapshot, commitment, claim and context: are these
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A proof's file and the statement that it must prove, which is about ``snapshot``."""
+    """A proof's file and the statement that it must prove."""
 
     path: str
     statement: Statement
-    snapshot: Snapshot
 
 
 def check_age(snapshot: Snapshot, seconds: int, *, now_ms: int) -> None:
@@ -69,11 +68,11 @@ def verify_entries(entries: Sequence[Entry], *, max_age: int | None, now_ms: int
         try:
             proofs.append(read_proof(entry.path))
             if max_age is not None:
-                check_age(entry.snapshot, max_age, now_ms=now_ms)
+                check_age(entry.statement.snapshot, max_age, now_ms=now_ms)
         except (ProofFormatError, VerificationError) as error:
             raise _rejected(entry, error, as_json=as_json) from None
     try:
-        snapshots = {id(entry.snapshot): entry.snapshot for entry in entries}
+        snapshots = {entry.statement.snapshot_digest: entry.statement.snapshot for entry in entries}
         with Workers(list(snapshots.values()), workers) as running:
             accepted = running.verify_batch([(e.statement, proof) for e, proof in zip(entries, proofs, strict=True)])
     except (ProofFormatError, VerificationError):
@@ -91,10 +90,12 @@ def verify_entries(entries: Sequence[Entry], *, max_age: int | None, now_ms: int
     terminal.say(f"accepted: all {len(entries)} proofs, checked together")
     for entry, one in zip(entries, accepted, strict=True):
         terminal.say(f"  {terminal.safe(entry.path)}: {claim_words(entry.statement.claim)}")
-        terminal.say(f"    {terminal.quoted(entry.snapshot.name)}; statement digest {one.statement_digest.hex()}")
+        terminal.say(
+            f"    {terminal.quoted(entry.statement.snapshot.name)}; statement digest {one.statement_digest.hex()}"
+        )
         for limit in entry.statement.limits:
             terminal.say(f"    {terminal.safe(str(limit))}")
-    for line in not_guaranteed_lines(statement_facts(entries[0].statement, entries[0].snapshot)):
+    for line in not_guaranteed_lines(statement_facts(entries[0].statement)):
         terminal.say(line)
 
 
@@ -102,7 +103,7 @@ def _facts(entry: Entry, accepted: Accepted) -> dict[str, Any]:
     return {
         "proof": entry.path,
         "statement_digest": accepted.statement_digest.hex(),
-        **statement_facts(entry.statement, entry.snapshot),
+        **statement_facts(entry.statement),
     }
 
 

@@ -146,8 +146,9 @@ class _Demo:
         return opening
 
     def _prove(self, snapshot: Snapshot, lots: BookLots, opening: Opening) -> bytes:
+        statement = Statement.of(snapshot, [opening.commitment()], self.claim, context=self.context)
         with _step(f"5. The proof that {claim_words(self.claim)}{compile_note()}"):
-            proof = prove(snapshot, lots, [opening], self.claim, context=self.context)
+            proof = prove(statement, lots, [opening])
         terminal.say(f"   {len(proof)} bytes, verified before it was released")
         write_atomic(self.folder / "proof.bin", proof)
         self.files.append(("proof.bin", "the proof (public)"))
@@ -158,7 +159,7 @@ class _Demo:
         with _step("6. Verification, from the public files only"):
             accepted = verify(statement, proof)
         terminal.say("   accepted. Proved, for the committed positions and collateral:")
-        for line in statement_lines(statement_facts(statement, snapshot)):
+        for line in statement_lines(statement_facts(statement)):
             terminal.say(f"     {line}")
         terminal.say(f"     statement    digest {accepted.statement_digest.hex()}")
         for line in not_guaranteed_lines():
@@ -188,7 +189,8 @@ class _Demo:
         terminal.say(f"   with {refused.collateral[CASH]} {CASH}: refused")
         terminal.say(f"     {terminal.safe(reason)}")
         opening = commit_book(snapshot, short, alias="market maker")
-        _must_raise("a proof of it", ConstraintError, lambda: prove(snapshot, short, [opening], self.claim))
+        statement = Statement.of(snapshot, [opening.commitment()], self.claim)
+        _must_raise("a proof of it", ConstraintError, lambda: prove(statement, short, [opening]))
         terminal.say("   no proof of it can be made")
 
     def _must_be_rejected(
@@ -230,10 +232,10 @@ class _Demo:
             snapshot = build_snapshot(market, load_policy("default"), domain_size=SMALL_DOMAIN)
             opening = commit_book(snapshot, lots, alias="market maker")
             commitment = opening.commitment()
-            begin = time.perf_counter()
-            proof = prove(snapshot, lots, [opening], self.claim, context=self.context)
-            seconds = time.perf_counter() - begin
             statement = Statement.of(snapshot, [commitment], self.claim, context=self.context)
+            begin = time.perf_counter()
+            proof = prove(statement, lots, [opening])
+            seconds = time.perf_counter() - begin
             verify(statement, proof)
         if statement.circuit.position_segments < 2:
             _alarm("the book takes one segment only")

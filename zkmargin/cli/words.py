@@ -140,12 +140,13 @@ def layout_facts(circuit: Circuit) -> dict[str, Any]:
 
 
 def statement_facts(
-    statement: Statement, snapshot: Snapshot, acceptance: Acceptance | None = None, *, recorded: bool = False
+    statement: Statement, acceptance: Acceptance | None = None, *, recorded: bool = False
 ) -> dict[str, Any]:
     """Everything public that a proof of the statement shows, for scripts.
 
     After its acceptance also who vouches; ``recorded``, that a ledger took it.
     """
+    snapshot = statement.snapshot
     seen = acceptance.authenticated if acceptance else None
     by = seen.parts if seen else (None,) * len(statement.parts)
     trust, challenge = (acceptance.trust, acceptance.challenge) if acceptance else (None, None)

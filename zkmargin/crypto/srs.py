@@ -81,6 +81,10 @@ class SRS:
         if len(self.encoding) != encoded_bytes(powers):
             raise InputError(f"{len(self.encoding)} bytes: {powers} powers take exactly {encoded_bytes(powers)}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copied between processes as its encoding; the embedded one by name."""
+        return (embedded, ()) if self is embedded() else (SRS, (self.encoding,))
+
     def __repr__(self) -> str:
         return f"SRS({self.name}, powers={self.powers}, digest={self.digest.hex()[:16]}…)"
 

@@ -129,6 +129,10 @@ class Document(Model):
         copied.__dict__.pop("cached_digest", None)
         return copied
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied between processes as its bytes, which are read as strictly there as from a file."""
+        return type(self).parse, (self.to_bytes(),)
+
     def check_loaded(self) -> None:
         """What ``load_document`` asks of a file besides its structure: nothing, unless a format says so.
 

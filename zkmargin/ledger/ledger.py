@@ -87,7 +87,7 @@ class Ledger:
         """
         statement = acceptance.statement
         digest = verify(statement, acceptance.proof).statement_digest.hex()
-        if digest != acceptance.statement_digest.hex() or statement.snapshot_digest != acceptance.snapshot.digest():
+        if digest != acceptance.statement_digest.hex():
             raise VerificationError("the acceptance is of another statement", check="ledger")
         commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
         authenticated = acceptance.authenticated

@@ -105,21 +105,21 @@ def command(
     openings = [load(Opening, path) for path in opening_paths]
     with blamed_on(snapshot_path):
         build_circuit(snapshot, claim, limits)
+    commitments = [opening.commitment() for opening in openings]
     profile = Profile()
     begin = time.perf_counter()
     with terminal.progress(f"Proving{compile_note()}"), _openings_named(opening_paths):
-        proof = prove(snapshot, lots, openings, claim, context=context, limits=limits, threads=threads, profile=profile)
+        statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits)
+        proof = prove(statement, lots, openings, threads=threads, profile=profile)
     seconds = time.perf_counter() - begin
     write_outputs([Output(output, proof)])
     if as_json:
-        commitments = [opening.commitment() for opening in openings]
-        statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits)
         terminal.say_json(
             {
                 "output": output,
                 "bytes": len(proof),
                 "milliseconds": round(1000 * seconds),
-                "statement": statement_facts(statement, snapshot),
+                "statement": statement_facts(statement),
                 "profile": profile_facts(profile, threads) if with_profile else None,
             }
         )

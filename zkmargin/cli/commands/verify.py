@@ -155,7 +155,7 @@ def command(
             raise error.located(file=snapshot_path) from None
         raise error.located(file=commitment_paths[0] if len(commitments) == 1 else None) from None
     if len(proof_paths) > 1:
-        batch = [Entry(path, statement, snapshot) for path in proof_paths]
+        batch = [Entry(path, statement) for path in proof_paths]
         verify_entries(batch, max_age=seconds_allowed, now_ms=now_ms, workers=workers, as_json=as_json)
         return
     (proof_path,) = proof_paths
@@ -166,7 +166,6 @@ def command(
         with opened_ledger(ledger_where) as ledger:
             acceptance = accept(
                 statement,
-                snapshot,
                 proof,
                 now_ms=now_ms,
                 trust=trust,
@@ -194,7 +193,7 @@ def command(
         "max_age_seconds": seconds_allowed,
         "receipt": receipt_path,
         "ledger": None if ledger is None else ledger.name,
-        **statement_facts(statement, snapshot, acceptance, recorded=ledger is not None),
+        **statement_facts(statement, acceptance, recorded=ledger is not None),
     }
     if as_json:
         terminal.say_json(facts)

@@ -60,7 +60,7 @@ def command(list_path: str, max_age: str | None, workers: int, as_json: bool) ->
             path = str(folder / item.snapshot)
             snapshot = snapshots[path] if path in snapshots else load(Snapshot, path)
             snapshots[path] = snapshot
-            entries.append(Entry(str(folder / item.proof), _statement(item, snapshot, folder), snapshot))
+            entries.append(Entry(str(folder / item.proof), _statement(item, snapshot, folder)))
     verify_entries(entries, max_age=seconds, now_ms=time.time_ns() // 1_000_000, workers=workers, as_json=as_json)
 
 

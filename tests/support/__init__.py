@@ -1,0 +1,1 @@
+"""What several test files share. pytest finds it through ``pythonpath``; a script in tests/ finds it beside itself."""

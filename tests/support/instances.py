@@ -1,0 +1,40 @@
+"""Instances of the argument over circuits that no snapshot has. Loads no prover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from py_arkworks_bls12381 import G1Point
+
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.crypto.srs import SRS
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.verifier import CommitmentPart, Statement
+
+
+@dataclass(frozen=True)
+class BareStatement:
+    """A ``Statement`` whose circuit and snapshot digest are given: what the product cannot make.
+
+    What is absorbed and what is added up is the product's own code.
+    """
+
+    srs: SRS
+    snapshot_digest: bytes
+    circuit: Circuit
+    claim: Claim
+    parts: tuple[CommitmentPart, ...]
+    context: bytes = b""
+    limits: tuple[Limit, ...] = ()
+
+    def public_messages(self) -> Iterator[tuple[str, bytes]]:
+        """As in ``Statement``."""
+        return Statement.public_messages(cast("Statement", self))
+
+    def committed_points(self) -> dict[str, G1Point]:
+        """As in ``Statement``."""
+        points: dict[str, G1Point] = Statement._sums.func(cast("Statement", self))
+        return points
