@@ -40,6 +40,30 @@ def to_units(text: str, unit_decimals: int, *, field: str | None = None) -> int:
     return -units if sign else units
 
 
+def to_nearest_units(text: str, unit_decimals: int, *, field: str | None = None) -> int:
+    """The nearest number of units of ``10**-unit_decimals`` to a decimal text, half away from zero.
+
+    For prices, vols, strikes and rates, which pricing counts in units far finer than they are known to. Quantities and
+    money are never rounded: ``to_units``.
+
+    Args:
+        text: the decimal.
+        unit_decimals: decimals of the unit, >= 0.
+        field: what the number is, for the error.
+
+    Raises:
+        InputError: not a decimal.
+
+    Example:
+        >>> to_nearest_units("1.5551965233045728", 9)
+        1555196523
+    """
+    sign, whole, fraction = _split(text, field)
+    kept = fraction[:unit_decimals]
+    units = int(whole + kept.ljust(unit_decimals, "0")) + (fraction[unit_decimals : unit_decimals + 1] >= "5")
+    return -units if sign else units
+
+
 def from_units(units: int, unit_decimals: int) -> str:
     """The shortest decimal text of ``units * 10**-unit_decimals``; inverse of ``to_units``."""
     digits = str(abs(units)).rjust(unit_decimals + 1, "0")

@@ -21,6 +21,7 @@ MAX_INSTRUMENTS = 1 << 16
 MAX_VALUE = Fraction(10**15)
 MAX_VOL = Fraction(100)
 MAX_RATE = Fraction(10)
+STALE_SHOWN = 5
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
@@ -49,8 +50,14 @@ class Underlying(Model):
 
 
 class Forward(Model):
-    """The forward price of an underlying for one expiry, and the rate that discounts linear options to it."""
+    """The forward price of an underlying for one expiry, and the rate that discounts linear options to it.
 
+    Attributes:
+        name: of a forward that only instruments which name it are priced on, as options on a future that expires later
+            than they do: several of one expiry, and on several futures, are one underlying all the same.
+    """
+
+    name: Annotated[Name | None, Since(2)] = None
     underlying: Name
     expiry: str
     price: str
@@ -77,7 +84,10 @@ class Instrument(Model):
             of one contract unit (``"10"`` is 10 USD).
         lot: smallest tradable quantity, in the instrument's own units; books hold whole multiples.
         settlement: ``linear`` pays in the quote currency, ``inverse`` in units of the underlying.
-        implied_vol: options only, a fraction per square root of a year.
+        forward: options and futures: the named forward that it is priced on; without one it is that of its underlying
+            and expiry. The option is discounted at its rate.
+        implied_vol: options only, a fraction per square root of a year; ``"0"`` (since version 2) is an option that is
+            worth its intrinsic value.
         mark_price: futures, perpetuals and spot only, in quote; without one the forward (futures) or the index is used.
         settlement_value: what has expired only: quote that a contract unit still pays, ``"1000.25"`` for a call on 1
             BTC struck at 76000 that was delivered at 77000.25. Of a future ``"0"``: its last variation is a balance.
@@ -89,6 +99,7 @@ class Instrument(Model):
     kind: Kind
     underlying: Name
     expiry: str | None = None
+    forward: Annotated[Name | None, Since(2)] = None
     strike: str | None = None
     option_type: OptionType | None = None
     implied_vol: str | None = None
@@ -128,9 +139,19 @@ class Instrument(Model):
                 _positive(value, f"{self.id} {name}")
         self._check_settlement()
         _check_confidence(self.confidence, self.id)
-        if self.implied_vol is not None and _positive(self.implied_vol, f"{self.id} implied_vol") > MAX_VOL:
-            raise InputError(f"above {MAX_VOL} (a fraction, not a percentage)", field=f"{self.id} implied_vol")
+        if self.forward is not None and self.expiry is None:
+            raise InputError(f"a {self.kind} has no forward", field=self.id)
+        if self.implied_vol is not None:
+            vol = to_fraction(self.implied_vol, field=f"{self.id} implied_vol")
+            if not 0 <= vol <= MAX_VOL:
+                reason = "must not be negative" if vol < 0 else f"above {MAX_VOL} (a fraction, not a percentage)"
+                raise InputError(reason, field=f"{self.id} implied_vol")
         return self
+
+    @property
+    def without_vol(self) -> bool:
+        """Whether its vol is 0: it is worth its intrinsic value."""
+        return self.implied_vol is not None and to_fraction(self.implied_vol) == 0
 
     @property
     def settled(self) -> bool:
@@ -202,8 +223,10 @@ class Market(Document):
     @classmethod
     def _choose_version(cls, data: Any) -> Any:
         if isinstance(data, dict) and "format" not in data:
-            settled = any(isinstance(i, Instrument) and i.settled for i in data.get("instruments", ()))
-            return {**data, "format": f"zkmargin/market/v{2 if settled else 1}"}
+            instruments = [i for i in data.get("instruments", ()) if isinstance(i, Instrument)]
+            named = any(isinstance(f, Forward) and f.name is not None for f in data.get("forwards", ()))
+            newer = named or any(i.settled or i.without_vol or i.forward is not None for i in instruments)
+            return {**data, "format": f"zkmargin/market/v{2 if newer else 1}"}
         return data
 
     @model_validator(mode="after")
@@ -213,8 +236,10 @@ class Market(Document):
         for forward in self.forwards:
             if forward.underlying not in names:
                 raise InputError("its underlying is not in the market", field=f"forward {forward.underlying}")
-        expiries = [f"{f.underlying} {parse_time(f.expiry)}" for f in self.forwards]
-        known = _unique(expiries, "forward of an expiry", (f"forward {f.underlying} {f.expiry}" for f in self.forwards))
+        dated = [f for f in self.forwards if f.name is None]
+        expiries = [f"{f.underlying} {parse_time(f.expiry)}" for f in dated]
+        known = _unique(expiries, "forward of an expiry", (f"forward {f.underlying} {f.expiry}" for f in dated))
+        _unique((f.name for f in self.forwards if f.name is not None), "forward")
         _unique((i.id for i in self.instruments), "instrument")
         for instrument in self.instruments:
             if instrument.underlying not in names:
@@ -224,7 +249,11 @@ class Market(Document):
                     f"a settlement value before the expiry {instrument.expiry}",
                     field=f"{instrument.id} settlement_value",
                 )
-            if (
+            if instrument.without_vol and self.format_version < 2:
+                raise InputError("must be above 0 in version 1", field=f"{instrument.id} implied_vol")
+            if instrument.forward is not None:
+                self._check_forward(instrument)
+            elif (
                 instrument.expiry is not None
                 and not instrument.settled
                 and f"{instrument.underlying} {parse_time(instrument.expiry)}" not in known
@@ -238,6 +267,14 @@ class Market(Document):
             if time > now:
                 raise InputError("its time is after the market's own time", field=where)
         return self
+
+    def _check_forward(self, instrument: Instrument) -> None:
+        """A named forward is of the same underlying, and no earlier than what is priced on it. Raises InputError."""
+        forward = self._named.get(instrument.forward or "")
+        if forward is None or forward.underlying != instrument.underlying:
+            raise InputError(f"no forward {instrument.forward} of its underlying", field=f"{instrument.id} forward")
+        if parse_time(forward.expiry) < parse_time(instrument.expiry or ""):
+            raise InputError(f"the forward {forward.name} expires before it", field=f"{instrument.id} forward")
 
     def underlying(self, name: str) -> Underlying:
         """The underlying of that name. Raises InputError."""
@@ -253,12 +290,18 @@ class Market(Document):
         except KeyError:
             raise InputError("no such forward in the market", field=f"forward {underlying} {expiry}") from None
 
+    def forward_of(self, instrument: Instrument) -> Forward:
+        """The forward that something with an expiry is priced on. Raises InputError."""
+        if instrument.forward is not None and instrument.forward in self._named:
+            return self._named[instrument.forward]
+        return self.forward(instrument.underlying, instrument.expiry or "")
+
     def price_times(self) -> Iterator[tuple[str, int]]:
         """Every price with what it belongs to and its time in milliseconds (the market's where it has none)."""
         now = parse_time(self.time)
         labelled: list[tuple[str, str | None]] = [
             *((f"underlying {u.name}", u.time) for u in self.underlyings),
-            *((f"forward {f.underlying} {f.expiry}", f.time) for f in self.forwards),
+            *((f"forward {f.name or f'{f.underlying} {f.expiry}'}", f.time) for f in self.forwards),
             *((i.id, i.time) for i in self.instruments),
             *((f"asset {a.name}", a.time) for a in self.assets),
         ]
@@ -269,15 +312,22 @@ class Market(Document):
         """Check the age of every price against a policy's limit, relative to the market's own time.
 
         Raises:
-            InputError: names the oldest price that is past the limit.
+            InputError: names the oldest price that is past the limit, and others.
         """
-        where, oldest = min(self.price_times(), key=lambda item: item[1], default=("", parse_time(self.time)))
-        age = parse_time(self.time) - oldest
-        if age > max_age_seconds * MS_PER_SECOND:
-            seconds = -(-age // MS_PER_SECOND)
-            raise InputError(
-                f"its price is {seconds} s older than the market (the policy allows {max_age_seconds} s)", field=where
-            )
+        now = parse_time(self.time)
+        stale = [(time, name) for name, time in self.price_times() if now - time > max_age_seconds * MS_PER_SECOND]
+        if not stale:
+            return
+        oldest, where = min(stale)
+        seconds = -(-(now - oldest) // MS_PER_SECOND)
+        others = [name for _, name in sorted(stale) if name != where]
+        more = len(others) - STALE_SHOWN
+        listed = ", ".join(others[:STALE_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        raise InputError(
+            f"its price is {seconds} s older than the market (the policy allows {max_age_seconds} s)"
+            + (f"; so are those of {listed}" if others else ""),
+            field=where,
+        )
 
     @cached_property
     def _underlyings(self) -> dict[str, Underlying]:
@@ -285,7 +335,11 @@ class Market(Document):
 
     @cached_property
     def _forwards(self) -> dict[tuple[str, int], Forward]:
-        return {(f.underlying, parse_time(f.expiry)): f for f in self.forwards}
+        return {(f.underlying, parse_time(f.expiry)): f for f in self.forwards if f.name is None}
+
+    @cached_property
+    def _named(self) -> dict[str, Forward]:
+        return {f.name: f for f in self.forwards if f.name is not None}
 
 
 def _check_confidence(text: str | None, where: str) -> None:

@@ -120,12 +120,12 @@ class Options:
         self.options: list[Option] = []
         self.expiries: list[Expiry] = []
         self.expiry_of = np.full(len(market.instruments), -1, dtype=np.int64)
-        places: dict[tuple[str, int], int] = {}
+        places: dict[tuple[str, int, str | None], int] = {}
         for slot, instrument in enumerate(market.instruments):
             if instrument.expiry is None:
                 continue
-            at, forward = parse_time(instrument.expiry), market.forward(instrument.underlying, instrument.expiry)
-            place = places.setdefault((instrument.underlying, at), len(places))
+            at, forward = parse_time(instrument.expiry), market.forward_of(instrument)
+            place = places.setdefault((instrument.underlying, at, instrument.forward), len(places))
             if place == len(self.expiries):
                 time, rate = max(at - now, 0), to_fraction(forward.rate)
                 if time > MAX_YEARS * MS_PER_YEAR:

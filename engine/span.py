@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from zkmargin.engine.decimals import parse_time, to_fraction, to_units
+from zkmargin.engine.decimals import parse_time, to_fraction, to_nearest_units, to_units
 from zkmargin.engine.exact import Int64Array, round_half_away, scale_round
 from zkmargin.engine.market import Instrument
 from zkmargin.engine.spread_rules import QuoteAmount
@@ -204,19 +204,20 @@ class SpanModel(Model):
             return long_dated.price_scan.of(index)
         return risk.price_scan.of(index)
 
-    def moved(self, valuation: Valuation, underlying: str, expiry: str | None, time_ms: int) -> _Moved:
-        """How the forward of an underlying and expiry moves (its index, without an expiry)."""
+    def moved(self, valuation: Valuation, instrument: Instrument, time_ms: int) -> _Moved:
+        """How the forward of an instrument moves (its index, without an expiry)."""
+        underlying = instrument.underlying
         index = to_fraction(valuation.market.underlying(underlying).index_price)
         scan = self.price_scan(valuation, underlying, time_ms)
-        if expiry is None:
+        if instrument.expiry is None:
             return _Moved(index, scan, Fraction(1))
-        forward = valuation.market.forward(underlying, expiry)
+        forward = valuation.market.forward_of(instrument)
         price = to_fraction(forward.price)
         if self.moves == "forward":
             return _Moved(price, scan, Fraction(1))
         carry = price / index
         passed = min(1000 * self.lookahead_seconds, time_ms)
-        rate = to_units(forward.rate, 9, field=f"forward {underlying} {expiry} rate")
+        rate = to_nearest_units(forward.rate, 9, field=f"forward {underlying} {instrument.expiry} rate")
         return _Moved(price, scan * carry, _discount(passed, rate))
 
     def _line(self, valuation: Valuation, slot: int, points: Sequence[Point]) -> list[Fraction]:
@@ -229,7 +230,7 @@ class SpanModel(Model):
             slope = (valuation.line(slot) or Fraction(0)) / (to_fraction(instrument.lot) * valuation.money_unit)
             move = self.price_scan(valuation, instrument.underlying, time) / index
             return [slope * move * point.weight * point.price for point in points]
-        moved = self.moved(valuation, instrument.underlying, instrument.expiry, time)
+        moved = self.moved(valuation, instrument, time)
         multiplier = to_fraction(instrument.multiplier)
         return [multiplier * point.weight * (moved.price(point.price) - moved.base) for point in points]
 
@@ -279,11 +280,11 @@ class _Priced:
         self._vol_scan = np.array([to_units(risk.vol_scan, 9) for risk in risks], dtype=np.int64)
         self._moved = []
         self._units = []
-        known: dict[tuple[str, str], _Moved] = {}
+        known: dict[tuple[str, str, str | None], _Moved] = {}
         for option, time, factor in zip(chosen, self._times.tolist(), self._options.factors, strict=True):
-            key = (option.underlying, option.expiry or "")
+            key = (option.underlying, option.expiry or "", option.forward)
             if key not in known:
-                known[key] = model.moved(valuation, option.underlying, option.expiry, time)
+                known[key] = model.moved(valuation, option, time)
             self._moved.append(known[key])
             self._units.append(quantity_per_lot(option) * valuation.money_unit / factor)
 

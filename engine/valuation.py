@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from zkmargin.engine.decimals import parse_time, to_fraction, to_units
+from zkmargin.engine.decimals import parse_time, to_fraction, to_nearest_units
 from zkmargin.engine.exact import Int64Array, round_half_away, scale_round
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.formats import InputError
@@ -293,18 +293,20 @@ class _Options:
         forwards, strikes, times, vols, rates = [], [], [], [], []
         for _, option in chosen:
             expiry, strike, vol = option.expiry or "", option.strike or "", option.implied_vol or ""
-            forward = market.forward(option.underlying, expiry)
+            forward = market.forward_of(option)
             decimals = price_decimals(max(10 * to_fraction(forward.price), to_fraction(strike)), option.id)
-            price = to_units(forward.price, decimals, field=f"{option.id} forward")
+            price = to_nearest_units(forward.price, decimals, field=f"{option.id} forward")
             if price < MIN_FORWARD:
                 raise InputError("its strike is too far above its forward to be priced", field=option.id)
             forwards.append(price)
-            strikes.append(to_units(strike, decimals, field=f"{option.id} strike"))
+            strikes.append(to_nearest_units(strike, decimals, field=f"{option.id} strike"))
+            if strikes[-1] < 1:
+                raise InputError("its strike is too far below its forward to be priced", field=option.id)
             time = max(parse_time(expiry) - now, 0)
             if time > MAX_YEARS * MS_PER_YEAR:
                 raise InputError(f"its expiry is more than {MAX_YEARS} years away", field=option.id)
             times.append(time)
-            vols.append(to_units(vol, 9, field=f"{option.id} implied_vol"))
+            vols.append(to_nearest_units(vol, 9, field=f"{option.id} implied_vol"))
             factor = quantity_per_lot(option) * money_unit / 10**decimals
             if option.settlement == "inverse":
                 index = to_fraction(market.underlying(option.underlying).index_price)
@@ -312,7 +314,7 @@ class _Options:
                 rates.append(0)
             else:
                 where = f"forward {option.underlying} {expiry} rate"
-                rate = to_units(forward.rate, 9, field=where)
+                rate = to_nearest_units(forward.rate, 9, field=where)
                 if abs(rate) > MAX_RATE_1E9 or -rate * time > MAX_GROWTH_1E9 * MS_PER_YEAR:
                     raise InputError("too large a rate for its time to be priced", field=where)
                 rates.append(rate)
@@ -404,7 +406,7 @@ def _value_per_move(market: Market, instrument: Instrument, index: dict[str, Fra
     if instrument.mark_price is not None:
         price = to_fraction(instrument.mark_price)
     elif instrument.expiry is not None:
-        price = to_fraction(market.forward(instrument.underlying, instrument.expiry).price)
+        price = to_fraction(market.forward_of(instrument).price)
     else:
         price = index[instrument.underlying]
     per_unit = index[instrument.underlying] / price if instrument.settlement == "inverse" else price

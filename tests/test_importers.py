@@ -206,7 +206,8 @@ def test_the_median_is_exact(values: list[Decimal]) -> None:
 
 @pytest.mark.parametrize("iv", ["0", "0.0", ""])
 def test_an_option_without_a_vol_is_left_out_by_name(tmp_path: Path, iv: str) -> None:
-    market = import_csv(write_csv(tmp_path, [option(CALL, iv=iv), option(PUT)]))
+    priced = {**option(CALL, iv=iv), "mark_price": "0.05"}  # its intrinsic value is 0
+    market = import_csv(write_csv(tmp_path, [priced, option(PUT)]))
     assert [i.id for i in market.instruments] == [PUT]
     assert f"{CALL}" in notes(market)
     assert "left out, " in notes(market)
@@ -214,7 +215,7 @@ def test_an_option_without_a_vol_is_left_out_by_name(tmp_path: Path, iv: str) ->
 
 def test_nothing_left_to_import_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no instrument that can be imported"):
-        import_csv(write_csv(tmp_path, [option(CALL, iv="0")]))
+        import_csv(write_csv(tmp_path, [option(CALL, iv="")]))
     with pytest.raises(InputError, match=r"can be imported \(left out, a spot pair: BTC_USDC\)"):
         import_csv(write_csv(tmp_path, [option("BTC_USDC")]))
 

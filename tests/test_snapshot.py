@@ -444,8 +444,13 @@ def test_stale_prices_are_refused_by_name() -> None:
             },
             "FAR: its strike is too far above its forward",
         ),
-        ({"instruments": (option("FINE", "95000.00000000000001"),)}, "FINE strike: has more than"),
-        ({"instruments": (option("FINE", "95000", implied_vol="0.1234567891"),)}, "FINE implied_vol: has more than 9"),
+        (
+            {
+                "forwards": (Forward(underlying="BTC", expiry=EXPIRY, price="100000"),),
+                "instruments": (option("NEAR", "0.0000000000001"),),
+            },
+            "NEAR: its strike is too far below its forward",
+        ),
         ({"instruments": (option("HUGE", "95000", lot="10000000000"),)}, "HUGE: its P&L or value per lot"),
         (
             {"instruments": (Instrument(id="HUGE", kind="perpetual", underlying="BTC", lot="1000000"),)},

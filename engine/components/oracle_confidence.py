@@ -67,7 +67,7 @@ class OracleConfidence(Selective, PolicyPart):
         for slot, instrument in enumerate(market.instruments):
             found = [market.underlying(instrument.underlying).confidence, instrument.confidence]
             if instrument.expiry is not None:
-                found.append(market.forward(instrument.underlying, instrument.expiry).confidence)
+                found.append(market.forward_of(instrument).confidence)
             if instrument.kind == "option":
                 found += perpetuals[instrument.underlying]
             size[slot] = valuation.money(self.doubt.rate(found) * notional(valuation, slot), instrument.id)

@@ -210,7 +210,7 @@ def vol_or_reason(quote: Quote, vol: str | None, mark: str | None) -> tuple[str 
     forward, strike = to_fraction(quote.forward), to_fraction(quote.strike)
     intrinsic = max(Fraction(0), (forward - strike) if quote.option_type == "call" else (strike - forward))
     if abs(to_fraction(mark) - intrinsic) <= INTRINSIC * forward:
-        return None, "implied vol 0: its mark is the intrinsic value"
+        return "0", ""
     return None, ZERO_VOL
 
 

@@ -4,7 +4,7 @@ Every row is a ``record``; a cell that does not belong to it stays empty. UTF-8,
 decimal text (``1e-05`` counts as ``0.00001``), times as ``2026-01-02T03:04:05Z``. Columns, in any order:
 
     record       market | underlying | forward | option | future | perpetual | spot | asset
-    name         market: the quote currency; underlying, contracts and assets: their name
+    name         market: the quote currency; underlying, contracts and assets: their name; forward: optional, below
     underlying   forward and contracts; asset: optional
     expiry       forward, option, future
     strike, option_type, implied_vol      option (call or put; the vol as a fraction, 0.65)
@@ -14,8 +14,11 @@ decimal text (``1e-05`` counts as ``0.00001``), times as ``2026-01-02T03:04:05Z`
     multiplier   contracts: units of the underlying (inverse: quote) in a contract unit, 1 where empty
     lot          contracts, asset: the smallest quantity
     time         market; elsewhere the time of that price, optional
+    forward      option, future: the name of the forward that it is priced on; the column may be missing
 
-There is one ``market`` row. Order is kept: contracts become slots in it.
+Options that expire together on different futures are priced on named forwards, which may expire later than they do:
+``forward,ZCZ26,ZC,2026-12-14T18:30:00Z,...`` and ``ZCZ26`` in the option's cell. An option with a vol of 0 is worth its
+intrinsic value. There is one ``market`` row. Order is kept: contracts become slots in it.
 """
 
 from __future__ import annotations
@@ -49,19 +52,21 @@ COLUMNS = (
 )
 #: Not the file's name: the same content is the same market, whoever keeps it under which name.
 SOURCE = "CSV"
+#: Columns that a file may lack.
+OPTIONAL = ("forward",)
 _NUMBERS = ("strike", "implied_vol", "price", "rate", "multiplier", "lot")
 _CONTRACTS = ("option", "future", "perpetual", "spot")
 #: The columns of each record, and the fields they become where these are called otherwise.
 _RECORDS: dict[str, tuple[type[Model] | None, dict[str, str]]] = {
     "market": (None, {"name": "quote", "time": "time"}),
     "underlying": (Underlying, {"name": "name", "price": "index_price", "time": "time"}),
-    "forward": (Forward, {name: name for name in ("underlying", "expiry", "price", "rate", "time")}),
+    "forward": (Forward, {name: name for name in ("name", "underlying", "expiry", "price", "rate", "time")}),
     "asset": (Asset, {name: name for name in ("name", "price", "lot", "underlying", "time")}),
     **{
         kind: (
             Instrument,
             {
-                **{name: name for name in COLUMNS if name not in ("record", "name", "price", "rate")},
+                **{name: name for name in (*COLUMNS, *OPTIONAL) if name not in ("record", "name", "price", "rate")},
                 "name": "id",
                 "price": "mark_price",
             },
@@ -80,7 +85,7 @@ def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Mark
     file = source.name
     head: dict[str, Any] | None = None
     parts: dict[type[Model], list[Any]] = {Underlying: [], Forward: [], Instrument: [], Asset: []}
-    for line, row in read_csv(source, COLUMNS, progress=options.progress):
+    for line, row in read_csv(source, COLUMNS, optional=OPTIONAL, progress=options.progress):
         try:
             kind, fields = _fields(row)
             if kind is None:

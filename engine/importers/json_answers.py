@@ -129,6 +129,8 @@ class Answers:
                 f"the exchange answered with an error instead of a {shape.what}: {said[:SHOWN]}", field="error"
             )
         inner = next((key for key in ENVELOPES if isinstance(value.get(key), (dict, list))), None)
+        if inner is not None and isinstance(value[inner], list) and all(isinstance(i, str) for i in value[inner]):
+            return  # the channels that were subscribed to
         if inner is not None:
             scalars = {key: item for key, item in value.items() if not isinstance(item, (dict, list))}
             yield from self._rows(value[inner], {**around, **scalars}, file, line)
@@ -150,15 +152,16 @@ def _is_chatter(value: Mapping[str, Json]) -> bool:
     )
 
 
-def first_value(source: Source) -> Json:
-    """The first line's value, or the whole document's. Raises InputError."""
+def first_values(source: Source, count: int) -> list[Json]:
+    """The values of the first lines, or the whole document's. Raises InputError."""
     if _is_lines(source):
         with source.reader() as file:
-            return parse_json(_text(file.readline(MAX_LINE_BYTES), source), file=source.name, decimals="exact")
+            lines = [line for line in (file.readline(MAX_LINE_BYTES) for _ in range(count)) if line.strip()]
+        return [parse_json(_text(line, source), file=source.name, decimals="exact") for line in lines]
     if source.size > MAX_JSON_BYTES:
         raise InputError(f"larger than {MAX_JSON_BYTES} bytes", file=source.name)
     with source.reader() as file:
-        return parse_json(_text(file.read(), source), file=source.name, decimals="exact")
+        return [parse_json(_text(file.read(), source), file=source.name, decimals="exact")]
 
 
 def _is_log(source: Source) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zkmargin.engine.importers import deribit, generic_csv
-from zkmargin.engine.importers.json_answers import first_value
+from zkmargin.engine.importers.json_answers import first_values
 from zkmargin.engine.importers.pa2 import FILE_FORMAT
 from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.tickers import header_of
@@ -14,6 +14,8 @@ from zkmargin.formats import InputError
 
 AUTO = "auto"
 HEAD = 1 << 16
+#: Lines of a log looked at: the first ones answer to subscribing.
+LINES = 50
 #: Objects looked at before an answer is given up on, and how deep.
 MAX_OBJECTS, MAX_DEPTH = 200, 6
 
@@ -25,7 +27,7 @@ def recognised(source: Source) -> str:
     if head.startswith(b"<"):
         found = "span-xml" if b"<spanFile" in head else None
     elif head.startswith((b"{", b"[")):
-        found = _of_json(first_value(source))
+        found = _of_json(first_values(source, LINES))
     elif head.startswith(b"0 ") and head[35:37] == FILE_FORMAT.encode():
         found = "span-pa2"
     else:

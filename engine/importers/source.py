@@ -143,7 +143,9 @@ def _unpacked(raw: IO[bytes], stack: ExitStack) -> tuple[IO[bytes], str]:
             )
     try:
         if head.startswith(_GZIP):
-            return _spooled(cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=raw))), size, stack), "gzip"
+            return _spooled(
+                cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb"))), size, stack
+            ), "gzip"
         if head.startswith(_ZIP):
             archive = stack.enter_context(zipfile.ZipFile(raw))
             return _spooled(stack.enter_context(archive.open(_member(archive))), size, stack), "zip"

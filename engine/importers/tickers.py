@@ -157,7 +157,7 @@ def plain_decimal(value: object) -> str:
         )
     number = Decimal(text)
     sign, digits, exponent = number.as_tuple()
-    if not isinstance(exponent, int) or abs(number.adjusted()) > MAX_EXPONENT or abs(exponent) > MAX_DIGITS:
+    if not isinstance(exponent, int) or number.adjusted() > MAX_EXPONENT or not -MAX_DIGITS <= exponent <= MAX_EXPONENT:
         raise InputError("a number out of range")
     units = int("".join(map(str, digits))) * (-1 if sign else 1)
     plain = from_units(units * 10 ** max(exponent, 0), max(-exponent, 0))
