@@ -116,7 +116,7 @@ def prove_chain_argument(
     """A proof of the statement from a satisfying witness and the blinders of its commitments.
 
     Args:
-        blinders: of each committed column, (role, 0).
+        blinders: of each committed column, by name.
         draw: source of fresh uniform field elements.
         threads: parts of the work at the same time; the proof does not depend on it.
         profile: filled with times and sizes, if given.
@@ -136,8 +136,8 @@ def prove_chain_argument(
         f = [K.from_int64(column) for column in cells]
         q, c = (segment_rows(getattr(witness, role), n, 0) for role in ("positions", "collateral"))
         q_H, c_H = K.from_int64(q), K.from_int64(c)
-        positions = _blinded(q_H, [blinders["positions", 0]])
-        collateral = _blinded(c_H, [blinders["collateral", 0]])
+        positions = _blinded(q_H, [blinders["positions[0]"]])
+        collateral = _blinded(c_H, [blinders["collateral[0]"]])
 
     def commit(names: Sequence[str], jobs: Sequence[Job]) -> list[bytes]:
         profile.msms += [(name, sum(len(x) for _, x in job)) for name, job in zip(names, jobs, strict=True)]

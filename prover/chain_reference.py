@@ -49,8 +49,8 @@ def prove_chain_reference(
 
     # 0. positions and collateral were committed before
     q, c = (segment_rows(getattr(witness, role), n, 0).tolist() for role in ("positions", "collateral"))
-    positions = blind(interpolate(q), [blinders["positions", 0]], n)
-    collateral = blind(interpolate(c), [blinders["collateral", 0]], n)
+    positions = blind(interpolate(q), [blinders["positions[0]"]], n)
+    collateral = blind(interpolate(c), [blinders["collateral[0]"]], n)
 
     # 1. the digit columns f_0 .. f_{5+G} and mu, two blinders each; with one group f_7 is the zero polynomial
     f = [column.tolist() for column in digit_columns(prices, witness, num, den)]

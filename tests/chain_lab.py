@@ -48,7 +48,7 @@ class ChainCase:
     snapshot: Snapshot
     statement: ChainStatement
     witness: Witness
-    blinders: dict[tuple[str, int], int]
+    blinders: dict[str, int]
     lots: BookLots
 
 
@@ -64,11 +64,11 @@ def chain_case(
     """The honest case of a book."""
     claim, srs = claim or Claim(1, 1, "initial"), embedded()
     draw = draws("chain book")
-    blinders = {(role, 0): draw() for role in ("positions", "collateral")}
+    blinders = {f"{role}[0]": draw() for role in ("positions", "collateral")}
     lots = BookLots(tuple(positions), tuple(collateral))
     parts = []
     for role in ("positions", "collateral"):
-        points = commit_vector(srs, 1024, getattr(lots, role), [blinders[role, 0]])
+        points = commit_vector(srs, 1024, getattr(lots, role), [blinders[f"{role}[0]"]])
         made = part(role, points, bits=50)
         parts.append(made.model_copy(update={"slot_map": slot_map_digest(given, role).hex()}))
     document = Commitment(srs=srs.digest.hex(), domain_size=1024, parts=tuple(parts))
