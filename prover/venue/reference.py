@@ -258,16 +258,12 @@ class Algebra:
                 [(self.ch["beta"] + m * n + i) % r for i in range(n)], -self.rho(self.e.range)
             )
         if statement.extra:  # digits of the slack of the cap, then cells that must be 0
-            digits = self.cap_digits()
+            digits = statement.cap_digits
             found["extra digit 0"] = [
                 (self.rho(self.e.cap) * pow(2, statement.k * row, r) if row < digits else self.rho(self.e.unused)) % r
                 for row in range(n)
             ]
         return found
-
-    def cap_digits(self) -> int:
-        """Digits of the slack of the cap."""
-        return max(1, -(-int(self.statement.terms.cap or 0).bit_length() // self.statement.k))
 
     def sigma(self) -> int:
         """The right sides of all equations."""

@@ -448,7 +448,7 @@ def _cap_column(statement: VenueStatement, shortfalls: int) -> Int64Array | None
     if statement.terms.cap is None:
         return None
     column, slack = np.zeros(statement.n, dtype=np.int64), int(statement.terms.cap) - shortfalls
-    for row in range(digits_for(int(statement.terms.cap).bit_length(), statement.k)):
+    for row in range(statement.cap_digits):
         column[row] = (slack >> (statement.k * row)) & ((1 << statement.k) - 1)
     return column
 

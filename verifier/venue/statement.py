@@ -13,6 +13,7 @@ from zkmargin.circuits.venue import (
     DenseTemplate,
     Exponents,
     VenueRules,
+    digits_for,
     position_segments,
 )
 from zkmargin.circuits.venue import Ratio as ClaimRatio
@@ -213,6 +214,11 @@ class VenueStatement:
     def extra(self) -> bool:
         """Whether there is a column for the slack of the cap."""
         return self.terms.cap is not None
+
+    @property
+    def cap_digits(self) -> int:
+        """Digits of the slack of the cap."""
+        return digits_for(int(self.terms.cap or 0).bit_length(), self.k)
 
     def tag_column(self, x: ColumnSet) -> tuple[int, int]:
         """(number of the tag column among all, row b within blocks) that holds the tags of a set."""

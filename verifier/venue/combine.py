@@ -1,0 +1,192 @@
+"""Equations combined by powers of rho: what each column of an owner is multiplied by, in three families.
+
+    U_column = gamma^(slot offset) slot + gamma^(account offset) account + plain
+
+The three are the same for all owners of a template, so they are worked out once: by the verifier at zeta, by the prover
+on H. They are sparse: a block has at most B different values a column and family, the powers of gamma apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from zkmargin.circuits.venue import BlockTemplate, DenseTemplate, Exponents, Term, VenueRules
+from zkmargin.crypto.exact import int_matvec
+from zkmargin.crypto.field import batch_inverse, powers, r
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.transcript import VenueChallenges
+
+#: Sparse values: place -> field element.
+Sparse = dict[int, int]
+
+
+@dataclass(frozen=True)
+class Families:
+    """For one column: the places where a family's coefficient is not 0 (block rows b, or rows of a dense column)."""
+
+    slot: Sparse
+    account: Sparse
+    plain: Sparse
+
+    @classmethod
+    def empty(cls) -> Families:
+        """No coefficient yet."""
+        return cls({}, {}, {})
+
+    def add(self, family: str, place: int, value: int) -> None:
+        """Add to a coefficient."""
+        sparse: Sparse = getattr(self, family)
+        sparse[place] = (sparse.get(place, 0) + value) % r
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The powers of challenges, and everything about instruments that owners share.
+
+    Attributes:
+        statement: whose equations.
+        x: challenges up to rho.
+    """
+
+    statement: VenueStatement
+    x: VenueChallenges
+
+    @property
+    def rules(self) -> VenueRules:
+        """The policy."""
+        return self.statement.rules
+
+    @property
+    def exponents(self) -> Exponents:
+        """Which power of rho is which equation's."""
+        return self.statement.exponents
+
+    @cached_property
+    def rho(self) -> list[int]:
+        """rho^0 .. rho^WL."""
+        return powers(self.x.rho, self.exponents.weighted + 1)
+
+    @cached_property
+    def net_weight(self) -> int:
+        """delta^3, or 0 where net positions are not proved."""
+        return 0 if self.statement.terms.net is None else pow(self.x.delta, 3, r)
+
+    @cached_property
+    def gains(self) -> list[int]:
+        """[N] sum_j rho^j R[i, j]."""
+        if not self.rules.instruments:
+            return []
+        return int_matvec(self.rules.risk, self.rho[: self.rules.scenario_columns])
+
+    @cached_property
+    def table(self) -> list[int]:
+        """[N] w_i = 1/(beta + i + eta grp(i))."""
+        beta, eta = self.x.beta, self.x.eta
+        return batch_inverse([(beta + i + eta * g) % r for i, g in enumerate(self.rules.group_of)])
+
+    @cached_property
+    def weight(self) -> int:
+        """rho^WL."""
+        return self.rho[self.exponents.weighted]
+
+    def aggregates(self) -> tuple[list[int], list[int], list[int]]:
+        """[N] each: what Qp, Qm and Qc are multiplied by at an instrument's row."""
+        rules, delta, weight = self.rules, self.x.delta, self.weight
+        value = self.rho[self.exponents.claim] * self.statement.terms.options.den * SCALE_BP
+        minimum = [0] * rules.instruments if rules.minimum is None else rules.minimum.tolist()
+        charge = self.rho[self.exponents.minimum]
+        long, short, counted = [], [], []
+        for gain, w, som, mark in zip(self.gains, self.table, minimum, rules.marks.tolist(), strict=True):
+            w = weight * w % r  # noqa: PLW2901 - the lookup's own power of rho goes with every w
+            long.append((gain - w) % r)
+            short.append((-gain - charge * som - delta * w) % r)
+            counted.append((value * mark - delta * delta * w) % r)
+        return long, short, counted
+
+    def block(self, template: BlockTemplate) -> tuple[list[Families], Families]:
+        """The digit columns and the group column of a template, by block row b, for blocks in use.
+
+        Unread cells of blocks without an account are not here: they are multiplied by rho^unused.
+        """
+        columns = [Families.empty() for _ in range(template.digit_columns)]
+        gammas = powers(self.x.gamma, template.spec.slots)
+        self._cells(columns, template.cell_terms(), gammas)
+        unused = self.rho[self.exponents.unused]
+        for column, read in zip(columns, template.read_cells, strict=True):
+            for b in range(template.spec.block):
+                if not read[b]:
+                    column.add("plain", b, unused)
+        group = Families.empty()
+        for s, gamma in enumerate(gammas):
+            for v in range(1, template.V):
+                weight = self.rho[self.exponents.copy(v)] * gamma
+                group.add("slot", s * template.V + v, weight)
+                group.add("slot", s * template.V, -weight)
+        return columns, group
+
+    def dense(self, template: DenseTemplate) -> tuple[list[Families], list[Families], list[Families]]:
+        """Digit columns, positions and balances of a dense template, by row."""
+        rules, n, D, k = self.rules, self.statement.n, template.position_digits, self.statement.k
+        gammas = powers(self.x.gamma, rules.groups)
+        columns = [Families.empty() for _ in range(template.digit_columns)]
+        self._cells(columns, template.cell_terms(), gammas)
+        positions = [Families.empty() for _ in range(template.segments)]
+        balances = [Families.empty() for _ in range(template.balance_segments)]
+        value = self.rho[self.exponents.claim] * self.statement.terms.options.den * SCALE_BP
+        for i, g in enumerate(rules.group_of):
+            segment, row = divmod(i, n - 1)
+            positions[segment].add("slot", row, gammas[g] * self.gains[i])
+            if template.claim is not None:
+                positions[segment].add("account", row, value * int(rules.marks[i]))
+            if self.net_weight:
+                positions[segment].add("plain", row, self.weight * self.net_weight % r * self.table[i])
+            if rules.minimum is not None and rules.minimum[i]:
+                charge = self.rho[self.exponents.minimum] * gammas[g] % r * int(rules.minimum[i])
+                for d in range(D):
+                    columns[(2 * segment + 1) * D + d].add("slot", row, -charge << (k * d))
+        for j in range(rules.assets):
+            segment, row = divmod(j, n - 1)
+            balances[segment].add("account", row, self.rho[self.exponents.balance(j)])
+        return columns, positions, balances
+
+    def _cells(self, columns: list[Families], cells: Iterable[tuple[int, int, Term, int]], gammas: list[int]) -> None:
+        for column, place, term, weight in cells:
+            value = term.coefficient * weight * self.rho[term.exponent]
+            columns[column].add(term.family, place, value * gammas[term.slot] if term.family == "slot" else value)
+
+    def cap_column(self) -> list[int]:
+        """[n] what the cap's column is multiplied by: digits of the slack, then cells that must be 0."""
+        digits = self.statement.cap_digits
+        first = [self.rho[self.exponents.cap] * (1 << (self.statement.k * d)) % r for d in range(digits)]
+        return first + [self.rho[self.exponents.unused]] * (self.statement.n - digits)
+
+    def sigma(self) -> int:
+        """The right sides of all equations."""
+        statement, terms, e = self.statement, self.statement.terms, self.exponents
+        total = 0
+        if terms.exempt is not None:
+            bits = 0
+            for x in statement.sets:
+                if statement.templates[x.kind].claimed:
+                    bits += pow(self.x.gamma, x.account_exponent, r) * self._geometric(x.used)
+            for y in statement.dense:
+                if y.template.claim is not None:
+                    bits += pow(self.x.gamma, y.account_exponent, r)
+            total += self.rho[e.exempt] * terms.exempt + self.rho[e.bit] * bits
+        if terms.cap is not None:
+            total += self.rho[e.cap] * int(terms.cap)
+        for j, held in enumerate(terms.totals or ()):
+            total += self.rho[e.total(j)] * int(held)
+        if terms.net is not None:
+            lots = sum(w * int(q) for w, q in zip(self.table, terms.net, strict=True))
+            total += self.weight * self.net_weight % r * lots
+        return total % r
+
+    def _geometric(self, count: int) -> int:
+        """1 + gamma + ... + gamma^(count - 1)."""
+        if self.x.gamma == 1:
+            return count
+        return (pow(self.x.gamma, count, r) - 1) * pow(self.x.gamma - 1, -1, r) % r
