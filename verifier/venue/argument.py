@@ -1,6 +1,6 @@
 """The check of a venue proof: one linearised identity, one MSM, one pairing (docs/protocol-venue.md section 4).
 
-Linear in the number of column sets, with a handful of products a column: everything public is evaluated once a template.
+Linear in the number of column sets, with a few products a column: everything public is evaluated once a template.
 """
 
 from __future__ import annotations
@@ -309,4 +309,3 @@ def reduce_to_opening(statement: VenueStatement, proof: VenueProof) -> VenueOpen
     right += [(W, x.zeta), (W_shifted, x.y * statement.domain.omega * x.zeta % r)]
     opening = Opening(((W, 1), (W_shifted, x.y)), tuple(right), int(F.constant), transcript.statement_digest)
     return VenueOpening(opening, transcript.statement_digest, transcript.proof_digest)
-

@@ -15,7 +15,8 @@ MAX_CLASSES = 64
 MAX_DENSE = 4096
 #: Accounts of all classes together; a proof of so many has 250 MB.
 MAX_ALL_ACCOUNTS = 1 << 24
-MIN_GROUP, MAX_GROUP = 1, 16
+#: The last piece of T has n + g + 1 coefficients, and provers keep tables of n + 8 powers.
+MIN_GROUP, MAX_GROUP = 1, 7
 
 WholeNumber = Annotated[str, StringConstraints(pattern=r"^(0|-?[1-9][0-9]{0,39})$")]
 

@@ -1,0 +1,128 @@
+"""The fast prover and verifier of venue proofs against the reference, byte for byte and answer for answer."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zkmargin.formats import VerificationError
+from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.blinders import FreshBlinders, SeededBlinders
+from zkmargin.prover.venue.reference import verify_reference
+from zkmargin.prover.venue.rounds import Coordinator, prove_rounds, share_sets
+from zkmargin.prover.venue.shares import Share
+from zkmargin.verifier.venue.verify import verify_venue
+
+DENSE = ([1, -2, 3, 0, 0], [4000, 5])
+
+pytestmark = pytest.mark.compiled
+
+
+def venue_of(lab: Any, venue_lab: Any, **options: Any) -> Any:
+    """Two block classes, one of several sets, and a dense account, over 64 rows."""
+    big = venue_lab.spec("big", accounts=70, legs=3, slots=1, block=2, claim="5/4")
+    accounts = [(((0, ((0, 1 + a % 2), (1, 1), (4, -1))),), (3000, a % 5)) for a in range(70)]
+    classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)]
+    given = {"dense": [DENSE], "srs": lab.known_tau(powers=200), "rules": {"bits": 6}, "n": 64} | options
+    return venue_lab.Venue(lab, classes, **given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"exempt": 2, "totals": True, "helper_group": 7},
+        {"cap": 10**9, "net": False, "digit_bits": 8},
+        {"dense": (), "helper_group": 1},
+    ],
+    ids=str,
+)
+def test_both_provers_give_the_same_bytes(lab: Any, venue_lab: Any, options: Any) -> None:
+    venue = venue_of(lab, venue_lab, **options)
+    expected = venue.prove()
+    for threads in (1, 3):
+        found = prove_rounds(venue.statement, venue.witness(), venue_lab.blinders(), threads=threads)
+        assert venue.encode(found) == expected, threads
+    accepted = verify_venue(venue.statement, expected)
+    assert accepted.statement_digest == venue.statement.digest
+    assert len(accepted.proof_digest) == 32
+    assert verify_reference(venue.statement, expected)
+
+
+def test_a_witness_that_does_not_satisfy_the_statement_is_refused(lab: Any, venue_lab: Any) -> None:
+    venue = venue_of(lab, venue_lab)
+    for change in (lambda w: w.classes[1].digits, lambda w: w.classes[0].ids):
+        witness = venue.witness()
+        change(witness)[0, 0, 0, 0] ^= 1
+        with pytest.raises(ProverError):
+            prove_rounds(venue.statement, witness, FreshBlinders())
+
+
+def test_both_verifiers_agree_on_changed_proofs(lab: Any, venue_lab: Any) -> None:
+    venue = venue_of(lab, venue_lab)
+    witness = venue.witness()
+    one, other = (venue.encode(prove_rounds(venue.statement, witness, FreshBlinders())) for _ in range(2))
+    verify_venue(venue.statement, one)
+    rng = np.random.default_rng(1)
+    scalars = len(one) - 96 - 32 * (len(venue.statement.opened) + 1)
+    for _ in range(12):
+        at = 44 + 48 * int(rng.integers((scalars - 44) // 48))
+        changed = one[:at] + other[at : at + 48] + one[at + 48 :]
+        assert not verify_reference(venue.statement, changed)
+        with pytest.raises(VerificationError):
+            verify_venue(venue.statement, changed)
+
+
+def test_seeded_blinders_repeat_and_depend_on_everything() -> None:
+    seed, run = bytes(range(32)), b"run"
+    found = SeededBlinders(seed, run)("set 0 id 0", 2)
+    assert found == SeededBlinders(seed, run)("set 0 id 0", 2)
+    assert found[0] != found[1]
+    for other in (
+        SeededBlinders(bytes(32), run)("set 0 id 0", 2),
+        SeededBlinders(seed, b"other")("set 0 id 0", 2),
+        SeededBlinders(seed, run)("set 0 id 1", 2),
+    ):
+        assert other[0] != found[0]
+    with pytest.raises(ValueError, match="32 bytes"):
+        SeededBlinders(b"short", run)
+
+
+def test_shares_made_again_before_every_round_give_the_same_bytes(lab: Any, venue_lab: Any) -> None:
+    venue = venue_of(lab, venue_lab)
+    witness, run = venue.witness(), venue.statement.digest
+    seeds = [bytes([i]) * 32 for i in range(3)]
+
+    class Flaky:
+        """Dies before every round: the next one is made from inputs and seed, and replays the rounds so far."""
+
+        def __init__(self, make: Any) -> None:
+            self.make, self.log = make, []
+
+        @property
+        def count(self) -> Any:
+            return self.make().count
+
+        def __getattr__(self, name: Any) -> Any:
+            def call(*arguments: Any) -> Any:
+                share = self.make()
+                for before, given in self.log:
+                    getattr(share, before)(*given)
+                answer = getattr(share, name)(*arguments)
+                self.log.append((name, arguments))
+                return answer
+
+            return call
+
+    def makers() -> Any:
+        return [
+            lambda sets=sets, seed=seed: Share(venue.statement, sets, SeededBlinders(seed, run))
+            for sets, seed in zip(share_sets(venue.statement, witness, 3), seeds, strict=True)
+        ]
+
+    def prove(shares: Any) -> Any:
+        return Coordinator(venue.statement, witness, shares, SeededBlinders(b"c" * 32, run)).prove()
+
+    steady, flaky = prove([make() for make in makers()]), prove([Flaky(make) for make in makers()])
+    assert venue.encode(steady) == venue.encode(flaky)
+    verify_venue(venue.statement, venue.encode(flaky))
