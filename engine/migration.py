@@ -11,9 +11,7 @@ from fractions import Fraction
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.decimals import to_fraction
 from zkmargin.engine.snapshot import InstrumentSlot, Snapshot
-from zkmargin.formats import InputError
-
-SETTLE = 'settle it first: "zkmargin update" with a fill that closes it, and the cash that it is settled for'
+from zkmargin.formats import Hint, InputError
 
 
 def carry_over(lots: BookLots, old: Snapshot, new: Snapshot) -> BookLots:
@@ -33,11 +31,11 @@ def carry_over(lots: BookLots, old: Snapshot, new: Snapshot) -> BookLots:
     for slot, quantity in zip(old.instruments, lots.positions, strict=True):
         if quantity:
             if slot.id not in listed:
-                raise InputError("open, and not in the next snapshot", field=f"positions.{slot.id}", hint=SETTLE)
+                raise InputError("open, and not in the next snapshot", field=f"positions.{slot.id}", hint=Hint.CLOSE)
             target = new.instruments[listed[slot.id]]
             if _contract(slot) != _contract(target):
                 raise InputError(
-                    "open, and another contract in the next snapshot", field=f"positions.{slot.id}", hint=SETTLE
+                    "open, and another contract in the next snapshot", field=f"positions.{slot.id}", hint=Hint.CLOSE
                 )
             positions[listed[slot.id]] = _recount(
                 quantity, slot.lot, target.lot, new.layout.position_bits, field=f"positions.{slot.id}"

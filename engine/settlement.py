@@ -18,7 +18,7 @@ from zkmargin.engine.decimals import MAX_DECIMAL_LENGTH, format_time, from_units
 from zkmargin.engine.exact import Int64Array
 from zkmargin.engine.market import Market
 from zkmargin.engine.valuation import MONEY, quantity_per_lot
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 
 
 class Settled(NamedTuple):
@@ -64,7 +64,7 @@ def alive(market: Market) -> Alive:
             raise InputError(
                 f"has expired ({instrument.expiry}, the market's time is {market.time}) without a settlement value",
                 field=instrument.id,
-                hint="zkmargin market settle gives one, from the delivery price; or leave the instrument out",
+                hint=Hint.SETTLE,
             )
         value = to_fraction(instrument.settlement_value) * quantity_per_lot(instrument) * MONEY
         settled.append(Settled(slot, instrument.id, instrument.underlying, parse_time(instrument.expiry or ""), value))

@@ -12,7 +12,7 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.fills import FillLots
 from zkmargin.engine.migration import carry_over
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 from zkmargin.prover.openings import Opening, OpeningPart
 from zkmargin.verifier.commitments import ROLES, Role
 from zkmargin.verifier.updates import (
@@ -163,5 +163,5 @@ def _check_slots(part: OpeningPart, snapshot: Snapshot) -> None:
         raise InputError(
             "made for other slots than the snapshot lists",
             field=f"{part.role}: slot_map",
-            hint='move it to the new slots with "zkmargin migrate"',
+            hint=Hint.MIGRATE,
         )

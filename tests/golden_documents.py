@@ -290,7 +290,7 @@ def _ledger_files(attested: Acceptance, receipt: Receipt, plain: Acceptance, wai
     """A ledger with two proofs and an open challenge, as SQL; and the index of its export."""
     from click.testing import CliRunner
 
-    from zkmargin.cli.commands.ledger import export
+    from zkmargin.cli.commands.ledger import export_command as export
     from zkmargin.ledger import Ledger
 
     with tempfile.TemporaryDirectory() as folder:

@@ -18,12 +18,13 @@ import click
 import pytest
 
 import zkmargin
+from zkmargin.app.facts import statement_facts
+from zkmargin.app.verifying import CLOCK_SKEW_MS, check_age
 from zkmargin.cli import COMMANDS, cli, main
-from zkmargin.cli.batch import CLOCK_SKEW_MS, check_age
 from zkmargin.cli.options import Command
 from zkmargin.cli.show import cell_text
 from zkmargin.cli.terminal import word
-from zkmargin.cli.words import statement_facts, statement_lines
+from zkmargin.cli.words import statement_lines
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim

@@ -554,9 +554,9 @@ def _broken(*_: object, **__: object) -> None:
 
 
 def test_defect_shows_a_place_and_no_message(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zkmargin.cli.commands.margin.margin_report", _broken)
+    monkeypatch.setattr("zkmargin.app.margins.margin_report", _broken)
     result = refuse(MARGIN)
-    assert re.search(r"a defect of ours: ValueError at zkmargin/cli/commands/margin.py:\d+\n", result.err)
+    assert re.search(r"a defect of ours: ValueError at zkmargin/app/margins.py:\d+\n", result.err)
     assert "hint: please report it" in result.err
     assert PRIVATE not in result.err
 
@@ -564,7 +564,7 @@ def test_defect_shows_a_place_and_no_message(refuse: Refuse, monkeypatch: pytest
 def test_defect_shows_its_traceback_on_request(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("zkmargin.cli.commands.margin.margin_report", _broken)
+    monkeypatch.setattr("zkmargin.app.margins.margin_report", _broken)
     monkeypatch.setenv("ZKMARGIN_DEBUG", "1")
     assert main(MARGIN.split()) == 2
     err = capsys.readouterr().err

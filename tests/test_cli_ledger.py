@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import update
 
+from zkmargin.app.ledgers import limit_text
 from zkmargin.cli import main
-from zkmargin.cli.commands.ledger import limit_text
-from zkmargin.crypto import ed25519
+from zkmargin.crypto import ed25519, group
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.book import Book
 from zkmargin.engine.decimals import format_time
@@ -296,3 +296,15 @@ def test_a_limit_is_shown_as_it_is_typed(text: str) -> None:
 def test_verifying_without_a_ledger_loads_no_database() -> None:
     script = "import sys, zkmargin.cli.commands.verify; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_proof_is_verified_once_for_its_ledger(run: Run, new_ledger: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairings = []
+
+    def counted(*arguments: Any) -> bool:
+        pairings.append(arguments)
+        return group.pairing_product_is_one(*arguments)
+
+    monkeypatch.setattr(sys.modules["zkmargin.verifier.verify"], "pairing_product_is_one", counted)
+    run(f"{VERIFY} --ledger {new_ledger()} plain.bin")
+    assert len(pairings) == 1

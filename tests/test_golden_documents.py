@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from zkmargin.circuits import build_circuit
-from zkmargin.cli.commands.ledger import export
+from zkmargin.cli.commands.ledger import export_command as export
 from zkmargin.cli.commands.verify_batch import command as verify_batch
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.domain import Domain

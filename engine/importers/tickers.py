@@ -17,7 +17,7 @@ from typing import Protocol, TextIO, TypeVar
 from zkmargin.engine.decimals import MAX_DECIMAL_LENGTH, format_time, from_units, parse_time, to_units
 from zkmargin.engine.importers.base import Options
 from zkmargin.engine.importers.source import Progress, Source
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 
 MAX_CSV_LENGTH = 4 << 30
 MAX_LINE = 1 << 16
@@ -266,7 +266,7 @@ def select_pull(rows: Iterable[tuple[str, R]], pull: int | None, file: str) -> t
         raise InputError(
             f"no pull is complete (an instrument that appears again starts a new one): the file holds {holds}",
             file=file,
-            hint="take the newest row of each instrument with --at latest (or --at TIME), or choose one with --pull N",
+            hint=Hint.CHOOSE_PULL,
         )
     notes = []
     if len(sizes) > 1:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError, VerificationError
+from zkmargin.formats import Hint, InputError, VerificationError
 from zkmargin.verifier.attest.acceptance import Acceptance, AttestedPart, AttestedSnapshot, Authenticated, Known, Memory
 from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
@@ -52,7 +52,7 @@ def accept(
     """
     known = Memory() if known is None else known
     if trust is None and attestations:
-        raise InputError("of no use without a trust file", field="attestation", hint="give --trust FILE")
+        raise InputError("of no use without a trust file", field="attestation", hint=Hint.GIVE_TRUST)
     if challenge is not None:
         check_challenge(challenge, statement, now_ms=now_ms, trust=trust, known=known)
     authenticated = None
@@ -63,7 +63,7 @@ def accept(
         raise VerificationError(
             "a proof of this statement was accepted before: a replay",
             check="replay",
-            hint="issue a challenge: `zkmargin challenge new`",
+            hint=Hint.NEW_CHALLENGE,
         )
     return Acceptance(accepted, proof, now_ms, trust, authenticated, challenge)
 
@@ -110,7 +110,7 @@ def authenticate(
         else:
             commitments.append(item)
     if not snapshots:
-        _refuse("snapshot attestation", "nobody signed the snapshot", "give its attestation with --attestation")
+        _refuse("snapshot attestation", "nobody signed the snapshot", Hint.GIVE_ATTESTATION)
     if len(snapshots) > 1:
         _refuse("snapshot attestation", "more than one snapshot is attested", "give the attestation of one")
     (of_snapshot,) = snapshots
@@ -181,7 +181,7 @@ def _attested_part(part: CommitmentPart, statement: Statement, candidates: Seque
     return _refuse(
         "commitment attestation",
         f"nobody attested the {part.role} part of {part.alias[:80]!r}",
-        "give its attestation with --attestation",
+        Hint.GIVE_ATTESTATION,
     )
 
 

@@ -15,39 +15,13 @@ from typing import TypeVar
 from zkmargin.engine.book import BookLots, load_book, sum_of_books
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Caution, Document, InputError, ProofFormatError, load_document, write_atomic
+from zkmargin.formats.errors import about
 from zkmargin.formats.files import STDIO
 
 #: Far above any proof: a proof of a thousand segments has some hundred kilobytes.
 MAX_PROOF_BYTES = 1 << 20
 
 D = TypeVar("D", bound=Document)
-
-
-def check_paths(inputs: Sequence[str], outputs: Sequence[str] = (), *, json: bool = False) -> None:
-    """Refuse paths that would read or write the same thing twice, before any work is done.
-
-    Raises:
-        InputError: an output that is an input or another output, standard input or output asked for twice.
-    """
-    if list(inputs).count(STDIO) > 1:
-        raise InputError("standard input can be read once only", file=STDIO)
-    if list(outputs).count(STDIO) + json > 1:
-        what = "--json and a file" if json else "two files"
-        raise InputError(f"{what} cannot both go to standard output", file=STDIO, hint="name an output file with -o")
-    named = [path for path in outputs if path != STDIO]
-    for i, path in enumerate(named):
-        for other in inputs:
-            if other != STDIO and _same_file(path, other):
-                raise InputError("is an input of this command and would be overwritten", file=path)
-        if any(_same_file(path, other) for other in named[:i]):
-            raise InputError("is named twice as an output", file=path)
-
-
-def _same_file(a: str, b: str) -> bool:
-    try:
-        return Path(a).samefile(b)
-    except (OSError, ValueError):  # one of them does not exist
-        return os.path.realpath(a) == os.path.realpath(b)
 
 
 @contextmanager
@@ -104,7 +78,8 @@ def read_proof(path: str) -> bytes:
     except OSError as error:
         raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path) from None
     if len(data) > MAX_PROOF_BYTES:
-        raise ProofFormatError(f"{path}: larger than any proof ({MAX_PROOF_BYTES} bytes)")
+        with about(path):
+            raise ProofFormatError(f"{path}: larger than any proof ({MAX_PROOF_BYTES} bytes)")
     return data
 
 
@@ -120,12 +95,6 @@ class Output:
     def document(cls, path: str, document: Document) -> Output:
         """The file of a document."""
         return cls(path, document.to_bytes(), document.SECRET)
-
-
-def refuse_terminal(path: str, what: str) -> None:
-    """Raises InputError when binary or secret data would go to a terminal."""
-    if path == STDIO and sys.stdout.isatty():
-        raise InputError(f"{what} is not written to a terminal", file=STDIO, hint="name a file, or pipe it on")
 
 
 def refuse_existing_secret(path: str) -> None:

@@ -19,6 +19,7 @@ import click
 import zkmargin
 from zkmargin import AUDIT_STATUS
 from zkmargin.cli import terminal
+from zkmargin.cli.hints import worded
 from zkmargin.formats.errors import ZkMarginError
 
 DEBUG_VARIABLE = "ZKMARGIN_DEBUG"
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except ZkMarginError as error:
-        terminal.error(error.message, error.hint)
+        terminal.error(error.message, worded(error.hint))
         return error.exit_code
     except click.UsageError as error:
         if isinstance(error, NO_ARGUMENTS) and error.ctx:

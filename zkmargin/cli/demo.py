@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from zkmargin.app.facts import claim_words, layout_facts, statement_facts
 from zkmargin.app.runtime import compile_note
 from zkmargin.circuits import build_circuit, margin_witness
 from zkmargin.circuits import check as check_witness
 from zkmargin.cli import terminal
 from zkmargin.cli.show_margin import margin_view
-from zkmargin.cli.words import claim_words, layout_facts, not_guaranteed_lines, statement_facts, statement_lines
+from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.decimals import format_time, from_units, to_fraction
 from zkmargin.engine.example import example_book, example_market

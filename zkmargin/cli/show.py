@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zkmargin.app.facts import layout_facts, snapshot_facts
 from zkmargin.circuits import build_circuit
 from zkmargin.cli.terminal import quoted, safe, word
-from zkmargin.cli.words import layout_facts, snapshot_facts
 from zkmargin.engine.components import SCALE_BP, PublishedHaircuts, PublishedWorstScenario
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.margin import Claim

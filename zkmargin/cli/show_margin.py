@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from zkmargin.app.margins import Explained
 from zkmargin.cli.show import Section, console
 from zkmargin.cli.terminal import quoted, safe
 from zkmargin.cli.words import money
@@ -18,6 +19,18 @@ from zkmargin.engine.valuation import MONEY_DECIMALS
 
 #: Decimals of amounts of underlying, and of quote.
 _UNITS, _CENTS = 4, 2
+
+
+def explained_view(explained: Explained, *, with_array: bool) -> None:
+    """Everything that explains a book's margin."""
+    margin_view(explained.snapshot, explained.report, explained.other, marginals=explained.marginals)
+    greeks_view(explained.greeks)
+    if explained.what_if is not None:
+        what_if_view(explained.what_if, explained.requirement)
+    if with_array:
+        array_view(explained.array or ())
+    if explained.netting is not None:
+        netting_view(explained.netting)
 
 
 def margin_view(

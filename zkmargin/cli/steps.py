@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from zkmargin.app.files import check_paths, refuse_terminal
+from zkmargin.app.facts import part_facts
 from zkmargin.cli import terminal
-from zkmargin.cli.words import part_facts
+from zkmargin.cli.paths import check_paths, refuse_terminal
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier import Commitment

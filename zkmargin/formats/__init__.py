@@ -10,6 +10,7 @@ from zkmargin.formats.documents import Document, Model, Seq, Since, json_in_vers
 from zkmargin.formats.errors import (
     Caution,
     ConstraintError,
+    Hint,
     InputError,
     ProofFormatError,
     SetupError,
@@ -28,6 +29,7 @@ __all__ = [
     "FrozenMap",
     "FullMap",
     "Hexadecimal",
+    "Hint",
     "InputError",
     "IntArray",
     "Map",

@@ -13,11 +13,35 @@ it happens: ``ConstraintError`` is shown to the owner of the book and holds the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+
+class Hint(StrEnum):
+    """Ways out that more than one program has a command for. It words them itself; by itself a hint is plain advice."""
+
+    NEW_CHALLENGE = "issue a challenge"
+    GIVE_TRUST = "give a trust file"
+    GIVE_ATTESTATION = "give its attestation"
+    GIVE_POSTGRES = "install the extra postgres"
+    SETTLE = "settle it at its delivery price, or leave the instrument out"
+    CLOSE = "settle it first, with a fill that closes it, and the cash that it is settled for"
+    MIGRATE = "migrate the book to the new slots"
+    CHOOSE_PULL = "take the newest row of each instrument, or choose one of the pulls"
+
 
 class ZkMarginError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Root of every error this project raises on purpose.
+
+    Attributes:
+        message: one line.
+        hint: what to do about it, if anything.
+        subject: the name of what it is about, where several were worked on; set by who knows it.
+    """
 
     exit_code = 2
+    subject: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -89,6 +113,16 @@ class VerificationError(ZkMarginError):
     def __init__(self, message: str, *, check: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.check = check
+
+
+@contextmanager
+def about(subject: str | None) -> Iterator[None]:
+    """Errors inside are about ``subject``, unless they say otherwise."""
+    try:
+        yield
+    except ZkMarginError as error:
+        error.subject = error.subject or subject
+        raise
 
 
 class Caution(UserWarning):

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, NoSuchModuleError
 
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 from zkmargin.ledger import tables
 
 #: How long a writer waits for the others, and how often it begins again when the database says so.
@@ -137,9 +137,7 @@ def _engine(url: URL) -> Engine:
         try:
             return create_engine(url, isolation_level="SERIALIZABLE", pool_pre_ping=True)
         except (ImportError, NoSuchModuleError):
-            raise InputError(
-                "PostgreSQL needs the package psycopg", field="ledger", hint="pip install 'zkmargin[postgres]'"
-            ) from None
+            raise InputError("PostgreSQL needs the package psycopg", field="ledger", hint=Hint.GIVE_POSTGRES) from None
     _create_file(Path(url.database or ""))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 

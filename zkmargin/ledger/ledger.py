@@ -6,7 +6,7 @@ write at once:
 * a proof is recorded only after it was verified here, in one transaction with all that belongs to it;
 * a statement is recorded once, a challenge answered once, and of a numbered stream nothing older than the newest
   number that was seen is recorded: these are decided inside the transaction, and the database keeps them unique;
-* when ``record`` returns, the proof is on disk; when it raises, nothing of it is.
+* when ``accept`` or ``record`` returns, the proof is on disk; when it raises, nothing of it is.
 
 Documents are public ones, by digest: a secret document is refused.
 """
@@ -14,7 +14,7 @@ Documents are public ones, by digest: a secret document is refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -22,12 +22,22 @@ from sqlalchemy import Connection, func, insert, select
 
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, InputError, VerificationError
+from zkmargin.formats import Document, Hint, InputError, VerificationError
 from zkmargin.ledger import records, tables
 from zkmargin.ledger.database import Database
 from zkmargin.ledger.records import Account, Entry
 from zkmargin.verifier import Accepted, Commitment, Statement, verify
-from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Quorum, Receipt, Sighting, Stream, Trust
+from zkmargin.verifier.attest import (
+    Acceptance,
+    Attestation,
+    Challenge,
+    Quorum,
+    Receipt,
+    Sighting,
+    Stream,
+    Trust,
+    accept,
+)
 
 D = TypeVar("D", bound=Document)
 
@@ -77,8 +87,43 @@ class Ledger:
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
+    def accept(
+        self,
+        statement: Statement,
+        proof: bytes,
+        *,
+        now_ms: int,
+        trust: Trust | None = None,
+        attestations: Sequence[Attestation] = (),
+        challenge: Challenge | None = None,
+        receipt: Callable[[Acceptance], Receipt],
+    ) -> tuple[Acceptance, Receipt]:
+        """Accept a proof as ``verifier.attest.accept`` does, with this ledger for a memory, and record it.
+
+        The proof is verified once.
+
+        Args:
+            statement, proof, now_ms, trust, attestations, challenge: as ``accept`` takes them.
+            receipt: makes the receipt to keep with the proof; nothing is recorded when it raises.
+
+        Raises:
+            InputError, ProofFormatError, VerificationError: as ``accept`` does; nothing is recorded.
+        """
+        acceptance = accept(
+            statement,
+            proof,
+            now_ms=now_ms,
+            trust=trust,
+            attestations=attestations,
+            challenge=challenge,
+            known=self,
+        )
+        made = receipt(acceptance)
+        self._record(acceptance, made)
+        return acceptance, made
+
     def record(self, acceptance: Acceptance, receipt: Receipt | None = None) -> None:
-        """Verify an accepted proof once more, then record it with all that belongs to it, or nothing.
+        """Verify a proof that was accepted elsewhere once more, then record it with all that belongs to it, or nothing.
 
         Raises:
             VerificationError: it does not verify; its statement is recorded or its challenge answered already; or
@@ -86,9 +131,14 @@ class Ledger:
             InputError: the ledger cannot be written.
         """
         statement = acceptance.statement
-        digest = verify(statement, acceptance.proof).statement_digest.hex()
-        if digest != acceptance.statement_digest.hex():
+        digest = verify(statement, acceptance.proof).statement_digest
+        if digest != acceptance.statement_digest:
             raise VerificationError("the acceptance is of another statement", check="ledger")
+        self._record(acceptance, receipt)
+
+    def _record(self, acceptance: Acceptance, receipt: Receipt | None) -> None:
+        """One transaction. The acceptance is of a proof that this ledger verified."""
+        statement, digest = acceptance.statement, acceptance.statement_digest.hex()
         commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
         authenticated = acceptance.authenticated
         attested = () if authenticated is None else authenticated.all
@@ -96,14 +146,12 @@ class Ledger:
         documents += [d for d in (acceptance.trust, acceptance.challenge, receipt) if d is not None]
 
         def write(connection: Connection) -> None:
-            if (
-                connection.execute(select(tables.proofs.c.id).where(tables.proofs.c.statement == digest)).first()
-                is not None
-            ):
+            recorded = select(tables.proofs.c.id).where(tables.proofs.c.statement == digest)
+            if connection.execute(recorded).first() is not None:
                 raise VerificationError(
                     "a proof of this statement is in the ledger already: a replay",
                     check="replay",
-                    hint="issue a challenge: `zkmargin challenge new`",
+                    hint=Hint.NEW_CHALLENGE,
                 )
             for document in documents:
                 records.store(connection, document)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
-from zkmargin.app.files import Output, blamed_on, check_paths, load, load_lots, write_outputs
-from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.app.attesting import Held, attest_commitment, attest_snapshot, attestation_facts
+from zkmargin.app.files import Output, blamed_on, load, load_lots, write_outputs
+from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.options import (
     Command,
@@ -20,16 +20,16 @@ from zkmargin.cli.options import (
     snapshot_option,
 )
 from zkmargin.cli.passphrases import unlocked
-from zkmargin.crypto.srs import embedded
-from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.cli.paths import check_paths
+from zkmargin.cli.statements import gathered
+from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.market import Market
-from zkmargin.engine.snapshot import Snapshot, check_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.prover import Opening
-from zkmargin.prover.openings import commit_vector
-from zkmargin.verifier import Commitment, CommitmentPart
-from zkmargin.verifier.attest import Attestation, CommitmentPayload, SnapshotPayload
+from zkmargin.verifier import Commitment
+from zkmargin.verifier.attest import Attestation, CommitmentPayload
 from zkmargin.verifier.commitments import ROLES, Role
 
 MAX_SEQUENCE = 2**63 - 1
@@ -40,6 +40,29 @@ sequence_option = click.option(
     metavar="N",
     help="One more than the last time; verifiers take the highest that they know.",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitmentOptions:
+    """What was typed after ``attest commitment``."""
+
+    commitment_path: str
+    role: Role
+    snapshot_path: str
+    book_path: str | None
+    opening_path: str | None
+    computed: bool
+    issuer: str
+    account: str | None
+    part: str
+    sequence: int
+    issued: str | None
+    valid: str
+    beneficiary: str | None
+    key_path: str
+    passphrase_path: str | None
+    output: str
+    as_json: bool
 
 
 @click.group("attest")
@@ -80,9 +103,8 @@ def snapshot_command(
     check_names(series=series)
     snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
     with terminal.progress("Rebuilding"), blamed_on(snapshot_path):
-        check_snapshot(snapshot, market)
-    payload = SnapshotPayload.of(snapshot, series=series, sequence=sequence)
-    _sign(Attestation(payload=payload), key_path, passphrase_path, output, as_json)
+        attestation = attest_snapshot(snapshot, market, series=series, sequence=sequence)
+    _sign(attestation, key_path, passphrase_path, output, as_json)
 
 
 @command.command(
@@ -119,60 +141,49 @@ def snapshot_command(
 @key_option
 @output_option("the attestation")
 @json_option
-def commitment_command(
-    commitment_path: str,
-    role: Role,
-    snapshot_path: str,
-    book_path: str | None,
-    opening_path: str | None,
-    computed: bool,
-    issuer: str,
-    account: str | None,
-    part: str,
-    sequence: int,
-    issued: str | None,
-    valid: str,
-    beneficiary: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    output: str,
-    as_json: bool,
-) -> None:
+@gathered(CommitmentOptions)
+def commitment_command(options: CommitmentOptions) -> None:
     """Sign the part of COMMITMENT that is yours, after recomputing it from your own book and the opening.
 
     Never sign a point that you did not compute: it could be a commitment to anything.
     """
-    secrets = [path for path in (book_path, opening_path, passphrase_path) if path is not None]
-    check_paths([commitment_path, snapshot_path, key_path, *secrets], [output], json=as_json)
-    if computed == (book_path is not None) or (book_path is None) != (opening_path is None):
+    _check(options)
+    held = _held(options)
+    snapshot, commitment = load(Snapshot, options.snapshot_path), load(Commitment, options.commitment_path)
+    with blamed_on(options.commitment_path):
+        own = None
+        if options.book_path is not None and options.opening_path is not None:
+            own = load_lots([options.book_path], snapshot), load(Opening, options.opening_path)
+        attestation = attest_commitment(commitment, snapshot, held, account=options.account, own=own)
+    _sign(attestation, options.key_path, options.passphrase_path, options.output, options.as_json)
+
+
+def _check(options: CommitmentOptions) -> None:
+    """Raises InputError for paths that clash, and for options that do not go together."""
+    secrets = [path for path in (options.book_path, options.opening_path, options.passphrase_path) if path is not None]
+    inputs = [options.commitment_path, options.snapshot_path, options.key_path, *secrets]
+    check_paths(inputs, [options.output], json=options.as_json)
+    has_book, has_opening = options.book_path is not None, options.opening_path is not None
+    if options.computed == has_book or has_book != has_opening:
         raise InputError("give --book and --opening to recompute it, or --computed if you made it", file="--book")
-    check_names(issuer=issuer, part=part, beneficiary=beneficiary)
-    if (role == "collateral") != (beneficiary is not None):
-        reason = "collateral is held for somebody: name them" if role == "collateral" else "is for collateral only"
+    check_names(issuer=options.issuer, part=options.part, beneficiary=options.beneficiary)
+    is_collateral = options.role == "collateral"
+    if is_collateral != (options.beneficiary is not None):
+        reason = "collateral is held for somebody: name them" if is_collateral else "is for collateral only"
         raise InputError(reason, file="--beneficiary")
-    seconds = parse_age(valid, "--valid")
-    issued_ms = time.time_ns() // 1_000_000 if issued is None else parse_time(issued, field="--issued")
-    snapshot, commitment = load(Snapshot, snapshot_path), load(Commitment, commitment_path)
-    with blamed_on(commitment_path):
-        found = only_part(commitment, role)
-        if account is not None and found.alias != account:
-            raise InputError(f"is of another account than {account[:80]!r}", field="alias")
-        check_slots(commitment, found, snapshot)
-        if book_path is not None and opening_path is not None:
-            lots = getattr(load_lots([book_path], snapshot), role)
-            check_own(commitment, found, load(Opening, opening_path), lots)
-    payload = CommitmentPayload.of(
-        found,
-        srs=commitment.srs,
-        domain_size=commitment.domain_size,
-        issuer=issuer,
-        part=part,
-        sequence=sequence,
-        issued=format_time(issued_ms),
-        expires=format_time(issued_ms + 1000 * seconds),
-        beneficiary=beneficiary,
+
+
+def _held(options: CommitmentOptions) -> Held:
+    """What is said of the part. Raises InputError."""
+    return Held(
+        role=options.role,
+        issuer=options.issuer,
+        part=options.part,
+        sequence=options.sequence,
+        issued_ms=clock_ms() if options.issued is None else parse_time(options.issued, field="--issued"),
+        valid_seconds=parse_age(options.valid, "--valid"),
+        beneficiary=options.beneficiary,
     )
-    _sign(Attestation(payload=payload), key_path, passphrase_path, output, as_json)
 
 
 @command.command(
@@ -202,40 +213,6 @@ def combine_command(paths: tuple[str, ...], aggregate: bool, output: str, as_jso
     _write(attestation, output, as_json)
 
 
-def only_part(commitment: Commitment, role: Role) -> CommitmentPart:
-    """The one part with a role. Raises InputError when there is none, or more than one."""
-    parts = [part for part in commitment.parts if part.role == role]
-    if len(parts) != 1:
-        raise InputError(f"{len(parts)} parts for {role}: give a commitment with one", field="parts")
-    return parts[0]
-
-
-def check_slots(commitment: Commitment, part: CommitmentPart, snapshot: Snapshot) -> None:
-    """Raises InputError: made with another setup, over another number of rows, or for other slots."""
-    if commitment.srs != embedded().digest.hex():
-        raise InputError("made with another structured reference string", field="srs")
-    if commitment.domain_size != snapshot.layout.domain_size:
-        raise InputError("made over another number of rows than the snapshot has", field="domain_size")
-    if part.slot_map != slot_map_digest(snapshot, part.role).hex():
-        raise InputError("made for other slots than the snapshot lists", field="slot_map")
-
-
-def check_own(commitment: Commitment, part: CommitmentPart, opening: Opening, lots: Sequence[int]) -> None:
-    """Recompute a part from a book's lots and its blinders.
-
-    Raises:
-        InputError: an opening without this part, or one that with this book gives other points.
-    """
-    mine = [own for own in opening.parts if own.public() == part]
-    if not mine:
-        raise InputError("the opening is of another commitment", field="points")
-    if any(abs(x) >= 1 << part.bits for x in lots):
-        raise InputError(f"the book holds more than the {part.bits} bits that it states", field="bits")
-    points = commit_vector(embedded(), commitment.domain_size, lots, mine[0].scalars())
-    if tuple(point.hex() for point in points) != part.points:
-        raise InputError("is not to what the book says: do not sign it", field="points")
-
-
 def _sign(attestation: Attestation, key_path: str, passphrase_path: str | None, output: str, as_json: bool) -> None:
     signer = unlocked(key_path, passphrase_path)
     _write(attestation.signed(signer), output, as_json)
@@ -243,19 +220,11 @@ def _sign(attestation: Attestation, key_path: str, passphrase_path: str | None, 
 
 def _write(attestation: Attestation, output: str, as_json: bool) -> None:
     write_outputs([Output.document(output, attestation)])
-    payload = attestation.payload
-    signatures = sum(len(signature.public_keys) for signature in attestation.signatures)
+    payload, facts = attestation.payload, attestation_facts(attestation)
     if as_json:
-        digest = payload.digest.hex()
-        terminal.say_json(
-            {
-                "output": output,
-                "payload": payload.model_dump(mode="json"),
-                "payload_digest": digest,
-                "signatures": signatures,
-            }
-        )
+        terminal.say_json({"output": output, **facts})
         return
+    signatures = facts["signatures"]
     what = "snapshot"
     if isinstance(payload, CommitmentPayload):
         what = f"{payload.role} of {terminal.quoted(payload.account)}"

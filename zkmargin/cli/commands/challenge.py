@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from zkmargin.app.files import Output, check_paths, load, write_outputs
+from zkmargin.app.files import Output, load, write_outputs
 from zkmargin.cli import terminal
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import Command, check_names, json_option, ledger_option, output_option, parse_age
+from zkmargin.cli.paths import check_paths
 from zkmargin.formats import VerificationError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Challenge

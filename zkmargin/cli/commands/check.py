@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from zkmargin.app.files import blamed_on, check_paths, load, load_lots
-from zkmargin.circuits import build_circuit, margin_witness
-from zkmargin.circuits import check as check_witness
+from zkmargin.app.facts import claim_facts, claim_words
+from zkmargin.app.files import blamed_on, load, load_lots
+from zkmargin.app.proving import check_claim
 from zkmargin.cli import terminal
 from zkmargin.cli.options import (
     Command,
@@ -20,11 +20,11 @@ from zkmargin.cli.options import (
     parse_limits,
     snapshot_option,
 )
-from zkmargin.cli.words import claim_facts, claim_words, money
+from zkmargin.cli.paths import check_paths
+from zkmargin.cli.words import money
 from zkmargin.engine.decimals import from_units
-from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
+from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import ConstraintError
 
 
 @click.command(
@@ -56,22 +56,18 @@ def command(
     claim, limits = parse_claim(claim_text, requirement), parse_limits(also_texts)
     snapshot = load(Snapshot, snapshot_path)
     lots = load_lots(book_paths, snapshot)
-    report = margin_report(snapshot, lots, requirement)
     with blamed_on(snapshot_path):
-        circuit = build_circuit(snapshot, claim, limits)
-    facts = check_facts(report, claim) | {"limits": [str(limit) for limit in limits]}
-    try:
-        check_witness(circuit, margin_witness(snapshot, claim, lots, limits))
-    except ConstraintError as error:
+        checked = check_claim(snapshot, lots, claim, limits)
+    facts = check_facts(checked.report, claim) | {"limits": [str(limit) for limit in limits]}
+    if checked.refused is not None:
         if as_json:
-            terminal.say_json({"holds": False, **facts, "rule": error.rule, "reason": error.message})
-        if error.rule == "claim" and report.largest_claim is not None:
-            error.hint = f"the largest claim that holds for this book is {report.largest_claim}"
-        raise
+            rule, reason = checked.refused.rule, checked.refused.message
+            terminal.say_json({"holds": False, **facts, "rule": rule, "reason": reason})
+        raise checked.refused
     if as_json:
-        terminal.say_json({"holds": True, **facts, "equations": len(circuit.equations)})
+        terminal.say_json({"holds": True, **facts, "equations": checked.equations})
         return
-    for line in check_lines(snapshot, report, claim, len(circuit.equations)):
+    for line in check_lines(snapshot, checked.report, claim, checked.equations):
         terminal.say(line)
     for limit in limits:
         terminal.say(f"  kept: {terminal.safe(str(limit))}")

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import click
 
-from zkmargin.app.files import (
-    Output,
-    check_paths,
-    load,
-    load_lots,
-    refuse_existing_secret,
-    refuse_terminal,
-    write_outputs,
-)
+from zkmargin.app.facts import part_facts
+from zkmargin.app.files import Output, load, load_lots, refuse_existing_secret, write_outputs
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, json_option, output_option, snapshot_option
-from zkmargin.cli.words import part_facts
+from zkmargin.cli.paths import check_paths, refuse_terminal
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO

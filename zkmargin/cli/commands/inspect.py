@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from zkmargin.app.batches import BatchList
-from zkmargin.app.files import check_paths, load, warn_if_exposed
+from zkmargin.app.facts import part_facts, snapshot_facts
+from zkmargin.app.files import load, warn_if_exposed
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
 from zkmargin.cli.explain import EXPLAINED as SIGNED_DOCUMENTS
 from zkmargin.cli.options import Command, also_option, claim_options, json_option, parse_claim, parse_limits
-from zkmargin.cli.words import part_facts, snapshot_facts
+from zkmargin.cli.paths import check_paths
 from zkmargin.crypto.srs import MAGIC as SRS_MAGIC
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.book import Book

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import click
 
-from zkmargin.app.files import (
-    Output,
-    check_paths,
-    refuse_existing_secret,
-    refuse_terminal,
-    warn_if_exposed,
-    write_outputs,
-)
+from zkmargin.app.files import Output, refuse_existing_secret, warn_if_exposed, write_outputs
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, check_names, json_option, passphrase_option
 from zkmargin.cli.passphrases import passphrase
+from zkmargin.cli.paths import check_paths, refuse_terminal
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.crypto.signatures import SCHEMES, Scheme
 from zkmargin.formats import parse_json, read_bytes

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import click
 
-from zkmargin.app.files import blamed_on, check_paths, load, load_lots
+from zkmargin.app.files import load, load_lots
+from zkmargin.app.margins import Explained, explain_margin
 from zkmargin.app.runtime import compile_note
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, json_option, snapshot_option
-from zkmargin.cli.words import snapshot_facts
-from zkmargin.engine.book import BookLots, sum_of_books
+from zkmargin.cli.paths import check_paths
+from zkmargin.cli.statements import gathered
+from zkmargin.engine.book import BookLots
 from zkmargin.engine.components import REQUIREMENTS
-from zkmargin.engine.decimals import from_units
-from zkmargin.engine.explain import ArrayRow, WhatIf, marginals, parse_trades, risk_array, what_if
-from zkmargin.engine.greeks import GreekReport, greek_report
-from zkmargin.engine.margin import VALUATION_DECIMALS, MarginReport, margin_report
+from zkmargin.engine.explain import ArrayRow, parse_trades
 from zkmargin.engine.market import Market
-from zkmargin.engine.netting import netting
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, write_atomic
 from zkmargin.formats.files import STDIO
@@ -31,6 +30,20 @@ FREE_TEXT = ("group", "component", "label")
 #: What a formula can begin with, also in full width; tabs and line ends can hide it (OWASP, "CSV injection").
 FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 COLUMNS = ("group", "component", "candidate", "label", "floor", "profit", "binding")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was typed."""
+
+    book_paths: tuple[str, ...]
+    snapshot_path: str
+    requirement: str
+    trade_texts: tuple[str, ...]
+    with_array: bool
+    csv_path: str | None
+    market_path: str | None
+    as_json: bool
 
 
 @click.command(
@@ -56,16 +69,8 @@ COLUMNS = ("group", "component", "candidate", "label", "floor", "profit", "bindi
 @click.option("--csv", "csv_path", metavar="FILE", help="Write that array as CSV (secret: mode 0600).")
 @click.option("--market", "market_path", metavar="FILE", help="Greeks from this market instead of the snapshot.")
 @json_option
-def command(
-    book_paths: tuple[str, ...],
-    snapshot_path: str,
-    requirement: str,
-    trade_texts: tuple[str, ...],
-    with_array: bool,
-    csv_path: str | None,
-    market_path: str | None,
-    as_json: bool,
-) -> None:
+@gathered(Options)
+def command(options: Options) -> None:
     """The margin of BOOK (several add up): requirement, what sets it, equity, headroom, netting, Greeks, each leg.
 
     A book is secret, and so is what this prints. It is a JSON file {"format": "zkmargin/book/v1", "positions":
@@ -73,41 +78,53 @@ def command(
     units, exact multiples of its lot. Several books are the parts of one account at several venues: what margining
     them as one saves is shown too. With --csv - the array is all that is printed.
     """
-    inputs = [*book_paths, snapshot_path, *([market_path] if market_path else [])]
-    check_paths(inputs, [csv_path] if csv_path else [], json=as_json)
-    snapshot = load(Snapshot, snapshot_path)
-    books = [load_lots([path], snapshot) for path in book_paths]
-    lots = sum_of_books(books, snapshot)
-    venues = netting(snapshot, list(zip(book_paths, books, strict=True)), requirement) if len(books) > 1 else None
-    trades = None if not trade_texts else read_trades(trade_texts, snapshot)
-    greeks = read_greeks(snapshot, lots, market_path)
-    reports: dict[str, MarginReport] = {name: margin_report(snapshot, lots, name) for name in REQUIREMENTS}
-    with terminal.progress(f"What each of {len(greeks.legs)} legs adds"):
-        added = marginals(snapshot, lots, requirement)
-    compared = None if trades is None else _compare(snapshot, lots, trades, requirement)
-    array = risk_array(snapshot, lots, requirement) if with_array or csv_path else []
-    if csv_path is not None:
-        write_atomic(csv_path, array_csv(array), secret=True)
-        if csv_path == STDIO:
+    market_path = [options.market_path] if options.market_path else []
+    check_paths(
+        [*options.book_paths, options.snapshot_path, *market_path],
+        [options.csv_path] if options.csv_path else [],
+        json=options.as_json,
+    )
+    explained = _explained(options)
+    if options.csv_path is not None:
+        write_atomic(options.csv_path, array_csv(explained.array or ()), secret=True)
+        if options.csv_path == STDIO:
             return
-    if as_json:
-        facts = margin_facts(snapshot, reports, requirement, added, greeks)
-        facts["netting"] = None if venues is None else venues.model_dump(mode="json")
-        facts["what_if"] = None if compared is None else compared.model_dump(mode="json")
-        facts["array"] = [row.model_dump(mode="json") for row in array] if with_array else None
-        terminal.say_json(facts)
+    if options.as_json:
+        facts = explained.facts()
+        terminal.say_json(facts if options.with_array else facts | {"array": None})
         return
-    chosen, other = sorted(reports.values(), key=lambda report: report.requirement != requirement)
     from zkmargin.cli import show_margin  # noqa: PLC0415 - tables are loaded when one is shown
 
-    show_margin.margin_view(snapshot, chosen, other, marginals=added)
-    show_margin.greeks_view(greeks)
-    if compared is not None:
-        show_margin.what_if_view(compared, requirement)
-    if with_array:
-        show_margin.array_view(array)
-    if venues is not None:
-        show_margin.netting_view(venues)
+    show_margin.explained_view(explained, with_array=options.with_array)
+
+
+def _explained(options: Options) -> Explained:
+    """Read the files, compute. Raises InputError that names the file or option at fault."""
+    snapshot = load(Snapshot, options.snapshot_path)
+    books = {path: load_lots([path], snapshot) for path in options.book_paths}
+    trades = None if not options.trade_texts else read_trades(options.trade_texts, snapshot)
+    market = None if options.market_path is None else load(Market, options.market_path)
+    pricing = "" if market is None else f" of {len(market.instruments)} instruments{compile_note()}"
+    with terminal.progress(f"Margin, Greeks and what each leg adds{pricing}"), located(options):
+        return explain_margin(
+            snapshot,
+            books,
+            options.requirement,
+            trades=trades,
+            market=market,
+            with_array=options.with_array or options.csv_path is not None,
+        )
+
+
+@contextmanager
+def located(options: Options) -> Iterator[None]:
+    """Errors of the whole are the market's or the trades', where there are any."""
+    try:
+        yield
+    except InputError as error:
+        fields = {"market": options.market_path, "trades": "--add"}
+        place = fields.get(error.subject or "")
+        raise error if place is None else error.located(file=place) from None
 
 
 def read_trades(texts: Sequence[str], snapshot: Snapshot) -> BookLots:
@@ -117,40 +134,6 @@ def read_trades(texts: Sequence[str], snapshot: Snapshot) -> BookLots:
     except InputError as error:
         field = (error.field or "").removeprefix("positions.") or None
         raise InputError(error.reason, file="--add", field=field, hint=error.hint) from None
-
-
-def _compare(snapshot: Snapshot, lots: BookLots, trades: BookLots, requirement: str) -> WhatIf:
-    try:
-        return what_if(snapshot, lots, trades, requirement)
-    except InputError as error:
-        raise error.located(file="--add") from None
-
-
-def read_greeks(snapshot: Snapshot, lots: BookLots, market_path: str | None) -> GreekReport:
-    """The book's Greeks, from ``--market`` where it is given. Raises InputError."""
-    if market_path is None:
-        return greek_report(snapshot, lots)
-    market = load(Market, market_path)
-    pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
-    with pricing, blamed_on(market_path):
-        return greek_report(snapshot, lots, market)
-
-
-def margin_facts(
-    snapshot: Snapshot,
-    reports: dict[str, MarginReport],
-    requirement: str,
-    added: Sequence[int],
-    greeks: GreekReport,
-) -> dict[str, Any]:
-    """Everything for scripts; ``marginals`` are of the requirement that was asked for."""
-    ids = [leg.id for leg in reports[requirement].legs]
-    return {
-        "snapshot": snapshot_facts(snapshot),
-        "requirements": {name: report.model_dump(mode="json") for name, report in reports.items()},
-        "marginals": {name: from_units(amount, VALUATION_DECIMALS) for name, amount in zip(ids, added, strict=True)},
-        "greeks": greeks.model_dump(mode="json"),
-    }
 
 
 def array_csv(rows: Sequence[ArrayRow]) -> bytes:

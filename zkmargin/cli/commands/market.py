@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from zkmargin.app.files import Output, blamed_on, check_paths, load, write_outputs
+from zkmargin.app.files import Output, blamed_on, load, write_outputs
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, json_option, output_option
+from zkmargin.cli.paths import check_paths
 from zkmargin.engine.decimals import parse_time, to_fraction
 from zkmargin.engine.importers import AUTO, FORMATS, Imported, Options, import_file
 from zkmargin.engine.market import Market

@@ -6,15 +6,13 @@ import json
 
 import click
 
-from zkmargin.app import sources
-from zkmargin.app.files import Output, blamed_on, check_paths, load, write_outputs
+from zkmargin.app import snapshots
+from zkmargin.app.facts import layout_facts
+from zkmargin.app.files import Output, blamed_on, load, write_outputs
 from zkmargin.app.runtime import compile_note
-from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, json_option, output_option
-from zkmargin.cli.words import layout_facts
-from zkmargin.engine.components import REQUIREMENTS
-from zkmargin.engine.margin import Claim
+from zkmargin.cli.paths import check_paths
 from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
 from zkmargin.formats.files import STDIO
 
@@ -110,11 +108,11 @@ def check_command(path: str, market_path: str | None, as_json: bool) -> None:
 
 def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
     """The circuit of each requirement under a market. Raises InputError."""
-    market = sources.load_market(market_path)
+    market = snapshots.load_market(market_path)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(market_path):
-        snapshot = sources.build(market, policy)
-        return {name: layout_facts(build_circuit(snapshot, Claim(1, 1, name))) for name in REQUIREMENTS}
+        snapshot = snapshots.build(market, policy)
+        return {name: layout_facts(circuit) for name, circuit in snapshots.buildable(snapshot).items()}
 
 
 @command.command(

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from zkmargin.app import sources
-from zkmargin.app.files import Output, blamed_on, check_paths, load, write_outputs
+from zkmargin.app import snapshots
+from zkmargin.app.attesting import signed_snapshot
+from zkmargin.app.facts import attested_facts, layout_facts, snapshot_facts
+from zkmargin.app.files import Output, blamed_on, load, write_outputs
 from zkmargin.app.runtime import compile_note
-from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, json_option, output_option
-from zkmargin.cli.words import attested_facts, layout_facts, snapshot_facts
-from zkmargin.engine.components import REQUIREMENTS
-from zkmargin.engine.margin import Claim
+from zkmargin.cli.paths import check_paths
 from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
-from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Trust, attested, check_snapshot_attested
+from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Trust
 
 
 @click.group("snapshot")
@@ -64,7 +64,7 @@ def build_command(
 ) -> None:
     """Price the market MARKET under a policy. Imported risk arrays (market import) are taken as they are."""
     check_paths([market_path, policy_name], [output], json=as_json)
-    market = sources.load_market(market_path)
+    market = snapshots.load_market(market_path)
     policy = load_policy(policy_name)
     if profile is not None:
         if domain_size is not None:
@@ -72,24 +72,27 @@ def build_command(
         domain_size = domain_size_for(profile, len(market.instruments))
     with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
         try:
-            snapshot = sources.build(market, policy, domain_size=domain_size, position_bits=position_bits)
+            snapshot = snapshots.build(market, policy, domain_size=domain_size, position_bits=position_bits)
         except InputError as error:
             own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
             if own:
                 raise InputError(error.reason, file=own, hint=error.hint) from None
             raise error.located(file=market_path) from None
-        # A snapshot that no proof can be made for is refused here, not at the prover.
         with blamed_on(market_path):
-            circuits = [build_circuit(snapshot, Claim(1, 1, requirement)) for requirement in REQUIREMENTS]
+            circuit = snapshots.buildable(snapshot)["initial"]
     write_outputs([Output.document(output, snapshot)])
-    facts = {"output": output, **snapshot_facts(snapshot), "layout": layout_facts(circuits[0])}
+    facts = {"output": output, **snapshot_facts(snapshot), "layout": layout_facts(circuit)}
     if as_json:
         terminal.say_json(facts)
-        return
+    else:
+        _say(snapshot, facts, output)
+
+
+def _say(snapshot: Snapshot, facts: dict[str, Any], output: str) -> None:
     err = output == STDIO
     terminal.say(
         f"snapshot of {facts['instruments']} instruments and {facts['collateral_assets']} collateral assets under "
-        f"policy {policy.name}, at {snapshot.time}",
+        f"policy {snapshot.policy.name}, at {snapshot.time}",
         err=err,
     )
     terminal.say(f"digest {facts['digest']}; a proof has {facts['layout']['proof_bytes']} bytes", err=err)
@@ -144,11 +147,11 @@ def check_command(
     check_paths([snapshot_path, market_path, *attestation_paths, *([trust_path] if trust_path else [])])
     if (trust_path is None) != (not attestation_paths):
         raise InputError("--trust and --attestation belong together", file="--trust")
-    snapshot, market = load(Snapshot, snapshot_path), sources.load_market(market_path)
+    snapshot, market = load(Snapshot, snapshot_path), snapshots.load_market(market_path)
     signed = None if trust_path is None else _signed(snapshot, load(Trust, trust_path), attestation_paths)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
-        sources.check(snapshot, market)
+        snapshots.check(snapshot, market)
     digest = snapshot.digest().hex()
     if as_json:
         facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}
@@ -167,8 +170,7 @@ def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str]) -> AttestedS
     for path in paths[1:]:
         with blamed_on(path):
             attestation = attestation.combined(load(Attestation, path))
-    found = attested(attestation, trust)
-    if not isinstance(found, AttestedSnapshot):
-        raise InputError("attests a commitment, not a snapshot", file=paths[0])
-    check_snapshot_attested(found.payload, snapshot)
-    return found
+    try:
+        return signed_snapshot(snapshot, attestation, trust)
+    except InputError as error:
+        raise InputError(error.reason, file=paths[0]) from None

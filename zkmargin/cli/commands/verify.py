@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from zkmargin.app.files import Output, check_paths, load, read_proof, write_outputs
+from zkmargin.app.facts import statement_facts
+from zkmargin.app.files import Output, load, read_proof, write_outputs
+from zkmargin.app.verifying import Entry, Terms, accept_proof, clock_ms
 from zkmargin.cli import terminal
-from zkmargin.cli.batch import HINT, Entry, check_age, rejection, verify_entries
+from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
     Command,
-    also_option,
-    challenge_option,
-    claim_options,
-    context_of,
-    context_option,
     json_option,
     ledger_option,
     parse_age,
-    parse_claim,
-    parse_limits,
     passphrase_option,
     snapshot_option,
     workers_option,
 )
-from zkmargin.cli.words import not_guaranteed_lines, statement_facts, statement_lines
+from zkmargin.cli.paths import check_paths
+from zkmargin.cli.statements import Asked, StatementOptions, gathered, load_statement, statement_options
+from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError, ProofFormatError, VerificationError
-from zkmargin.verifier import Commitment, Statement
-from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Trust, accept
+from zkmargin.formats import InputError
+from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Trust
 
 if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
 
-#: How errors about commitments name their field.
-COMMITMENT_FIELDS = ("commitment", "positions part", "collateral part")
+
+@dataclass(frozen=True, kw_only=True)
+class Options(StatementOptions):
+    """What was typed."""
+
+    proof_paths: tuple[str, ...]
+    snapshot_path: str
+    commitment_paths: tuple[str, ...]
+    trust_path: str | None
+    attestation_paths: tuple[str, ...]
+    max_age: str | None
+    ledger_where: str | None
+    receipt_path: str | None
+    key_path: str | None
+    passphrase_path: str | None
+    rerun_path: str | None
+    workers: int
+    as_json: bool
 
 
 @click.command(
@@ -66,10 +78,7 @@ COMMITMENT_FIELDS = ("commitment", "positions part", "collateral part")
     metavar="FILE",
     help="A commitment that you trust for this account. Several add up.",
 )
-@claim_options
-@also_option
-@context_option
-@challenge_option
+@statement_options
 @click.option("--trust", "trust_path", metavar="FILE", help="Your trust file: whose signatures count for what.")
 @click.option(
     "--attestation",
@@ -95,26 +104,8 @@ COMMITMENT_FIELDS = ("commitment", "positions part", "collateral part")
 )
 @workers_option
 @json_option
-def command(
-    proof_paths: tuple[str, ...],
-    snapshot_path: str,
-    commitment_paths: tuple[str, ...],
-    claim_text: str,
-    requirement: str,
-    also_texts: tuple[str, ...],
-    context_text: str,
-    challenge_path: str | None,
-    trust_path: str | None,
-    attestation_paths: tuple[str, ...],
-    max_age: str | None,
-    ledger_where: str | None,
-    receipt_path: str | None,
-    key_path: str | None,
-    passphrase_path: str | None,
-    rerun_path: str | None,
-    workers: int,
-    as_json: bool,
-) -> None:
+@gathered(Options)
+def command(options: Options) -> None:
     """Verify PROOF against your own snapshot, commitments, claim and context, and say what was proved.
 
     Several proofs of one statement are checked together; of several statements, by `zkmargin verify-batch`. Nothing is
@@ -124,92 +115,99 @@ def command(
     is refused. Exit code 0 means accepted, 1 rejected (a stale snapshot and a refused attestation are rejections), 2
     that the statement's own files are unusable.
     """
-    single = [path for path in (trust_path, challenge_path, key_path, passphrase_path, rerun_path) if path]
-    inputs = [snapshot_path, *commitment_paths, *attestation_paths, *proof_paths, *single]
-    check_paths(inputs, [receipt_path] if receipt_path else [], json=as_json)
-    if len(proof_paths) > 1 and (receipt_path or rerun_path or challenge_path or trust_path or ledger_where):
+    _check(options)
+    asked, terms = _asked(options)
+    before = None if options.rerun_path is None else load(Receipt, options.rerun_path)
+    if before is not None:
+        terms = replace(terms, now_ms=parse_time(before.payload.time))
+    snapshot = load(Snapshot, options.snapshot_path)
+    statement = load_statement(snapshot, options.snapshot_path, options.commitment_paths, asked)
+    if len(options.proof_paths) > 1:
+        with rejections(as_json=options.as_json):
+            batch = [Entry(path, statement, read_proof(path)) for path in options.proof_paths]
+            verify_entries(batch, terms.max_age_seconds, workers=options.workers, as_json=options.as_json)
+        return
+    (path,) = options.proof_paths
+    with rejections(path, as_json=options.as_json), _opened(options.ledger_where) as ledger:
+        proof = read_proof(path)
+        accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=_signing(options))
+    if options.receipt_path is not None:
+        write_outputs([Output.document(options.receipt_path, receipt)])
+    _say(options, accepted, None if ledger is None else ledger.name)
+
+
+def _check(options: Options) -> None:
+    """Raises InputError for paths that clash, and for options that do not go together."""
+    keys = (options.trust_path, options.challenge_path, options.key_path, options.passphrase_path, options.rerun_path)
+    inputs = [options.snapshot_path, *options.commitment_paths, *options.attestation_paths, *options.proof_paths]
+    inputs += [path for path in keys if path]
+    check_paths(inputs, [options.receipt_path] if options.receipt_path else [], json=options.as_json)
+    alone = (options.receipt_path, options.rerun_path, options.challenge_path, options.trust_path, options.ledger_where)
+    if len(options.proof_paths) > 1 and any(alone):
         raise InputError(
             "one at a time with --trust, --challenge, --ledger, --receipt or --rerun",
-            file=proof_paths[1],
+            file=options.proof_paths[1],
             field="PROOF",
         )
-    if key_path is not None and receipt_path is None:
+    if options.key_path is not None and options.receipt_path is None:
         raise InputError("is for signing a receipt: give --receipt FILE", file="--receipt-key")
-    if attestation_paths and trust_path is None:
+    if options.attestation_paths and options.trust_path is None:
         raise InputError("means nothing without --trust FILE: who signs is nobody you know", file="--attestation")
-    if rerun_path is not None and ledger_where is not None:
+    if options.rerun_path is not None and options.ledger_where is not None:
         raise InputError("repeats an acceptance: nothing is recorded", file="--rerun", hint="leave --ledger out")
-    claim, limits = parse_claim(claim_text, requirement), parse_limits(also_texts)
-    context, challenge = context_of(context_text, challenge_path)
-    seconds_allowed = None if max_age is None else parse_age(max_age)
-    snapshot = load(Snapshot, snapshot_path)
-    commitments = [load(Commitment, path) for path in commitment_paths]
-    trust = None if trust_path is None else load(Trust, trust_path)
-    attestations = [load(Attestation, path) for path in attestation_paths]
-    before = None if rerun_path is None else load(Receipt, rerun_path)
-    now_ms = time.time_ns() // 1_000_000 if before is None else parse_time(before.payload.time)
-    try:
-        statement = Statement.of(snapshot, commitments, claim, context=context, limits=limits)
-    except InputError as error:
-        if not (error.field or "").startswith(COMMITMENT_FIELDS):
-            raise error.located(file=snapshot_path) from None
-        raise error.located(file=commitment_paths[0] if len(commitments) == 1 else None) from None
-    if len(proof_paths) > 1:
-        batch = [Entry(path, statement) for path in proof_paths]
-        verify_entries(batch, max_age=seconds_allowed, now_ms=now_ms, workers=workers, as_json=as_json)
-        return
-    (proof_path,) = proof_paths
-    try:
-        proof = read_proof(proof_path)
-        if seconds_allowed is not None:
-            check_age(snapshot, seconds_allowed, now_ms=now_ms)
-        with opened_ledger(ledger_where) as ledger:
-            acceptance = accept(
-                statement,
-                proof,
-                now_ms=now_ms,
-                trust=trust,
-                attestations=attestations,
-                challenge=challenge,
-                known=ledger,
-            )
-            receipt = acceptance.receipt(software=software())
-            if before is not None:
-                check_same(receipt, before)
-            receipt = signed_receipt(receipt, key_path, passphrase_path)
-            if ledger is not None:
-                ledger.record(acceptance, receipt)
-    except (ProofFormatError, VerificationError) as error:
-        if as_json:
-            terminal.say_json(rejection(error))
-        error.message = f"{proof_path}: rejected: {error.message}"
-        error.hint = error.hint or HINT
-        raise
-    if receipt_path is not None:
-        write_outputs([Output.document(receipt_path, receipt)])
-    facts = {
-        "accepted": True,
-        "statement_digest": acceptance.statement_digest.hex(),
-        "max_age_seconds": seconds_allowed,
-        "receipt": receipt_path,
-        "ledger": None if ledger is None else ledger.name,
-        **statement_facts(statement, acceptance, recorded=ledger is not None),
-    }
-    if as_json:
-        terminal.say_json(facts)
-        return
-    for line in report(facts, proof_path, acceptance, max_age):
-        terminal.say(line, err=receipt_path == "-")
+
+
+def _asked(options: Options) -> tuple[Asked, Terms]:
+    """What the options ask of a proof. Raises InputError."""
+    asked = Asked.of(options)
+    terms = Terms(
+        now_ms=clock_ms(),
+        max_age_seconds=None if options.max_age is None else parse_age(options.max_age),
+        trust=None if options.trust_path is None else load(Trust, options.trust_path),
+        attestations=tuple(load(Attestation, path) for path in options.attestation_paths),
+        challenge=asked.challenge,
+    )
+    return asked, terms
 
 
 @contextmanager
-def opened_ledger(where: str | None) -> Iterator[Ledger | None]:
+def _opened(where: str | None) -> Iterator[Ledger | None]:
     """The ledger of ``--ledger``, or None without it. Raises InputError."""
     if where is None:
         yield None
         return
     with open_ledger(where) as ledger:
         yield ledger
+
+
+def _signing(options: Options) -> Callable[[Receipt], Receipt] | None:
+    """What signs the receipt; the passphrase is asked for when there is something to sign."""
+    if options.key_path is None:
+        return None
+    key_path, passphrase_path = options.key_path, options.passphrase_path
+
+    def sign(receipt: Receipt) -> Receipt:
+        from zkmargin.cli.passphrases import unlocked  # noqa: PLC0415 - few verifications sign
+
+        return receipt.signed(unlocked(key_path, passphrase_path))
+
+    return sign
+
+
+def _say(options: Options, acceptance: Acceptance, ledger: str | None) -> None:
+    facts = {
+        "accepted": True,
+        "statement_digest": acceptance.statement_digest.hex(),
+        "max_age_seconds": None if options.max_age is None else parse_age(options.max_age),
+        "receipt": options.receipt_path,
+        "ledger": ledger,
+        **statement_facts(acceptance.statement, acceptance, recorded=ledger is not None),
+    }
+    if options.as_json:
+        terminal.say_json(facts)
+        return
+    for line in report(facts, options.proof_paths[0], acceptance, options.max_age):
+        terminal.say(line, err=options.receipt_path == "-")
 
 
 def report(facts: dict[str, Any], proof_path: str, acceptance: Acceptance, max_age: str | None) -> Sequence[str]:
@@ -227,30 +225,3 @@ def report(facts: dict[str, Any], proof_path: str, acceptance: Acceptance, max_a
         *([] if facts["ledger"] is None else [f"  ledger       recorded in {terminal.safe(facts['ledger'])}"]),
         *not_guaranteed_lines(facts),
     ]
-
-
-def software() -> str:
-    """Name and version of this program, for receipts."""
-    import zkmargin  # noqa: PLC0415 - the version is looked up only when it is written
-
-    return f"zkmargin {zkmargin.__version__}"
-
-
-def signed_receipt(receipt: Receipt, key_path: str | None, passphrase_path: str | None) -> Receipt:
-    """The receipt, signed where there is a key. Raises InputError."""
-    if key_path is None:
-        return receipt
-    from zkmargin.cli.passphrases import unlocked  # noqa: PLC0415 - few verifications sign
-
-    return receipt.signed(unlocked(key_path, passphrase_path))
-
-
-def check_same(receipt: Receipt, before: Receipt) -> None:
-    """Raises VerificationError naming what came out differently, or when the receipt's own signature is wrong."""
-    if not all(signature.verifies(before.message) for signature in before.signatures):
-        raise VerificationError("the signature of the receipt does not verify", check="receipt")
-    different = receipt.differences(before)
-    if different:
-        raise VerificationError(
-            f"another acceptance than the receipt's: {', '.join(different)} differ", check="receipt"
-        )

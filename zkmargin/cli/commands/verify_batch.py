@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +9,9 @@ from typing import TypeVar
 import click
 
 from zkmargin.app.batches import BatchItem, BatchList
-from zkmargin.app.files import blamed_on, load
-from zkmargin.cli.batch import Entry, verify_entries
+from zkmargin.app.files import blamed_on, load, read_proof
+from zkmargin.app.verifying import Entry
+from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.options import (
     Command,
     json_option,
@@ -55,13 +55,14 @@ def command(list_path: str, max_age: str | None, workers: int, as_json: bool) ->
     folder = Path() if list_path == STDIO else Path(list_path).parent
     snapshots: dict[str, Snapshot] = {}
     entries = []
-    for place, item in enumerate(batch.proofs):
-        with blamed_on(f"{list_path}: proofs[{place}]"):
-            path = str(folder / item.snapshot)
-            snapshot = snapshots[path] if path in snapshots else load(Snapshot, path)
-            snapshots[path] = snapshot
-            entries.append(Entry(str(folder / item.proof), _statement(item, snapshot, folder)))
-    verify_entries(entries, max_age=seconds, now_ms=time.time_ns() // 1_000_000, workers=workers, as_json=as_json)
+    with rejections(as_json=as_json):
+        for place, item in enumerate(batch.proofs):
+            with blamed_on(f"{list_path}: proofs[{place}]"):
+                path, proof = str(folder / item.snapshot), str(folder / item.proof)
+                snapshot = snapshots[path] if path in snapshots else load(Snapshot, path)
+                snapshots[path] = snapshot
+                entries.append(Entry(proof, _statement(item, snapshot, folder), read_proof(proof)))
+        verify_entries(entries, seconds, workers=workers, as_json=as_json)
 
 
 def _statement(item: BatchItem, snapshot: Snapshot, folder: Path) -> Statement:

@@ -1,7 +1,11 @@
-"""What a snapshot is built from: a market, or a clearing house's risk arrays. Apart, since no verification needs it."""
+"""Snapshots from what they are built from: a market, or a clearing house's risk arrays. No verification needs it."""
 
 from __future__ import annotations
 
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.circuit import Circuit
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
@@ -24,6 +28,15 @@ def build(
     if isinstance(source, RiskArrays):
         return build_snapshot_from_arrays(source, policy, domain_size=domain_size, position_bits=position_bits)
     return build_snapshot(source, policy, domain_size=domain_size, position_bits=position_bits)
+
+
+def buildable(snapshot: Snapshot) -> dict[str, Circuit]:
+    """The circuit of every requirement: a snapshot that no proof can be made for is refused here, not at the prover.
+
+    Raises:
+        InputError: a policy's numbers or a layout that no circuit takes.
+    """
+    return {name: build_circuit(snapshot, Claim(1, 1, name)) for name in REQUIREMENTS}
 
 
 def check(snapshot: Snapshot, source: Market | RiskArrays) -> None:

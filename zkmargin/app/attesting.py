@@ -1,0 +1,159 @@
+"""Signing what one knows: a snapshot, or the commitment to what an account holds. Recomputed before it is signed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.decimals import format_time
+from zkmargin.engine.market import Market
+from zkmargin.engine.snapshot import Snapshot, check_snapshot
+from zkmargin.formats import InputError
+from zkmargin.prover import Opening
+from zkmargin.prover.openings import commit_vector
+from zkmargin.verifier import Commitment, CommitmentPart
+from zkmargin.verifier.attest import (
+    Attestation,
+    AttestedSnapshot,
+    CommitmentPayload,
+    SnapshotPayload,
+    Trust,
+    attested,
+    check_snapshot_attested,
+)
+from zkmargin.verifier.commitments import Role
+
+
+@dataclass(frozen=True)
+class Held:
+    """What an attester says of a part that it holds.
+
+    Attributes:
+        role: positions or collateral.
+        issuer: its name in trust files.
+        part: which part of the account with it.
+        sequence: one more than the last time.
+        issued_ms, valid_seconds: from when, and for how long.
+        beneficiary: for collateral, for whom alone it is held; None for positions.
+    """
+
+    role: Role
+    issuer: str
+    part: str
+    sequence: int
+    issued_ms: int
+    valid_seconds: int
+    beneficiary: str | None = None
+
+
+def attest_snapshot(snapshot: Snapshot, market: Market, *, series: str, sequence: int) -> Attestation:
+    """What is to be signed for a snapshot, after it was rebuilt from the signer's market.
+
+    Raises:
+        InputError: the market gives another snapshot.
+    """
+    check_snapshot(snapshot, market)
+    return Attestation(payload=SnapshotPayload.of(snapshot, series=series, sequence=sequence))
+
+
+def attest_commitment(
+    commitment: Commitment,
+    snapshot: Snapshot,
+    held: Held,
+    *,
+    account: str | None = None,
+    own: tuple[BookLots, Opening] | None = None,
+) -> Attestation:
+    """What is to be signed for the one part of a commitment that is the signer's.
+
+    Args:
+        commitment: with one part of the role.
+        snapshot: with the slots that the commitment is for.
+        held: what is said of it.
+        account: refuse another alias than this.
+        own: the signer's own book and the commitment's opening, to recompute it from; None only where the signer made
+            the commitment itself.
+
+    Raises:
+        InputError: another account, setup, slots or book than the commitment's.
+    """
+    found = only_part(commitment, held.role)
+    if account is not None and found.alias != account:
+        raise InputError(f"is of another account than {account[:80]!r}", field="alias")
+    check_slots(commitment, found, snapshot)
+    if own is not None:
+        lots, opening = own
+        check_own(commitment, found, opening, getattr(lots, held.role))
+    payload = CommitmentPayload.of(
+        found,
+        srs=commitment.srs,
+        domain_size=commitment.domain_size,
+        issuer=held.issuer,
+        part=held.part,
+        sequence=held.sequence,
+        issued=format_time(held.issued_ms),
+        expires=format_time(held.issued_ms + 1000 * held.valid_seconds),
+        beneficiary=held.beneficiary,
+    )
+    return Attestation(payload=payload)
+
+
+def signed_snapshot(snapshot: Snapshot, attestation: Attestation, trust: Trust) -> AttestedSnapshot:
+    """Who signed a snapshot, of those that a trust file names.
+
+    Raises:
+        InputError: the attestation of a commitment.
+        VerificationError: too few of those who are trusted, or another snapshot.
+    """
+    found = attested(attestation, trust)
+    if not isinstance(found, AttestedSnapshot):
+        raise InputError("attests a commitment, not a snapshot", field="attestation")
+    check_snapshot_attested(found.payload, snapshot)
+    return found
+
+
+def attestation_facts(attestation: Attestation) -> dict[str, Any]:
+    """An attestation for programs."""
+    return {
+        "payload": attestation.payload.model_dump(mode="json"),
+        "payload_digest": attestation.payload.digest.hex(),
+        "signatures": sum(len(signature.public_keys) for signature in attestation.signatures),
+    }
+
+
+def only_part(commitment: Commitment, role: Role) -> CommitmentPart:
+    """The one part with a role. Raises InputError when there is none, or more than one."""
+    parts = [part for part in commitment.parts if part.role == role]
+    if len(parts) != 1:
+        raise InputError(f"{len(parts)} parts for {role}: give a commitment with one", field="parts")
+    return parts[0]
+
+
+def check_slots(commitment: Commitment, part: CommitmentPart, snapshot: Snapshot) -> None:
+    """Raises InputError: made with another setup, over another number of rows, or for other slots."""
+    if commitment.srs != embedded().digest.hex():
+        raise InputError("made with another structured reference string", field="srs")
+    if commitment.domain_size != snapshot.layout.domain_size:
+        raise InputError("made over another number of rows than the snapshot has", field="domain_size")
+    if part.slot_map != slot_map_digest(snapshot, part.role).hex():
+        raise InputError("made for other slots than the snapshot lists", field="slot_map")
+
+
+def check_own(commitment: Commitment, part: CommitmentPart, opening: Opening, lots: Sequence[int]) -> None:
+    """Recompute a part from a book's lots and its blinders.
+
+    Raises:
+        InputError: an opening without this part, or one that with this book gives other points.
+    """
+    mine = [own for own in opening.parts if own.public() == part]
+    if not mine:
+        raise InputError("the opening is of another commitment", field="points")
+    if any(abs(x) >= 1 << part.bits for x in lots):
+        raise InputError(f"the book holds more than the {part.bits} bits that it states", field="bits")
+    points = commit_vector(embedded(), commitment.domain_size, lots, mine[0].scalars())
+    if tuple(point.hex() for point in points) != part.points:
+        raise InputError("is not to what the book says: do not sign it", field="points")

@@ -1,0 +1,167 @@
+"""Verification as a verifier does it: a snapshot's age, trust, a challenge, a ledger, a receipt; one proof or many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import ProofFormatError, VerificationError
+from zkmargin.formats.errors import about
+from zkmargin.verifier import Accepted, Statement, Workers, verify
+from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Receipt, Trust, accept
+
+if TYPE_CHECKING:
+    from zkmargin.ledger import Ledger
+
+#: A snapshot may be this far ahead of our clock: clocks differ.
+CLOCK_SKEW_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a verifier asks for beside the statement.
+
+    Attributes:
+        now_ms: its clock, milliseconds since 1970.
+        max_age_seconds: refuse an older snapshot; None asks for no age.
+        trust: whose signatures count; without it nothing is authenticated.
+        attestations: of the snapshot and of each part of the commitments.
+        challenge: the one that the proof must answer.
+    """
+
+    now_ms: int
+    max_age_seconds: int | None = None
+    trust: Trust | None = None
+    attestations: tuple[Attestation, ...] = ()
+    challenge: Challenge | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One proof of several: its name for errors, its bytes, and its statement."""
+
+    name: str
+    statement: Statement
+    proof: bytes
+
+
+def clock_ms() -> int:
+    """This machine's clock, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def software() -> str:
+    """Name and version of this program, for receipts."""
+    import zkmargin  # noqa: PLC0415 - the version is looked up only when it is written
+
+    return f"zkmargin {zkmargin.__version__}"
+
+
+def accept_proof(
+    statement: Statement,
+    proof: bytes,
+    terms: Terms,
+    *,
+    ledger: Ledger | None = None,
+    before: Receipt | None = None,
+    sign: Callable[[Receipt], Receipt] | None = None,
+) -> tuple[Acceptance, Receipt]:
+    """Accept a proof under a verifier's terms, once, and make the receipt; in a ledger, recorded when this returns.
+
+    Args:
+        statement: from the verifier's own snapshot, commitments, claim, limits and context.
+        proof: the proof's bytes.
+        terms: what is asked beside the statement.
+        ledger: what is known from before, and where the acceptance is recorded.
+        before: an earlier receipt that this acceptance must repeat.
+        sign: signs the receipt.
+
+    Raises:
+        InputError: files that do not belong together, or a ledger that cannot be written.
+        ProofFormatError, VerificationError: rejected; nothing is recorded.
+    """
+
+    def receipt_of(acceptance: Acceptance) -> Receipt:
+        receipt = acceptance.receipt(software=software())
+        if before is not None:
+            check_same(receipt, before)
+        return receipt if sign is None else sign(receipt)
+
+    if terms.max_age_seconds is not None:
+        check_age(statement.snapshot, terms.max_age_seconds, now_ms=terms.now_ms)
+    asked: dict[str, Any] = {
+        "now_ms": terms.now_ms,
+        "trust": terms.trust,
+        "attestations": terms.attestations,
+        "challenge": terms.challenge,
+    }
+    if ledger is None:
+        acceptance = accept(statement, proof, **asked)
+        return acceptance, receipt_of(acceptance)
+    return ledger.accept(statement, proof, **asked, receipt=receipt_of)
+
+
+def accept_many(
+    entries: Sequence[Entry], *, max_age_seconds: int | None, now_ms: int, workers: int = 1
+) -> list[Accepted]:
+    """Verify proofs of one statement or of many together: all are accepted, or an error has the first bad one's name.
+
+    Args:
+        entries: the proofs and their statements.
+        max_age_seconds: refuse older snapshots.
+        now_ms: the verifier's clock.
+        workers: processes that share the work.
+
+    Raises:
+        ProofFormatError, VerificationError: a stale snapshot, or a proof that does not prove its statement; its
+            ``subject`` is the entry's name.
+    """
+    if max_age_seconds is not None:
+        for entry in entries:
+            with about(entry.name):
+                check_age(entry.statement.snapshot, max_age_seconds, now_ms=now_ms)
+    try:
+        snapshots = {entry.statement.snapshot_digest: entry.statement.snapshot for entry in entries}
+        with Workers(list(snapshots.values()), workers) as running:
+            return running.verify_batch([(entry.statement, entry.proof) for entry in entries])
+    except (ProofFormatError, VerificationError):
+        for entry in entries:  # one by one: what is bad is named
+            with about(entry.name):
+                verify(entry.statement, entry.proof)
+        raise
+
+
+def check_age(snapshot: Snapshot, seconds: int, *, now_ms: int) -> None:
+    """Compare a snapshot's time with a clock.
+
+    Raises:
+        VerificationError: older than ``seconds``, or further in the future than clocks differ.
+    """
+    age = now_ms - parse_time(snapshot.time)
+    if age > 1000 * seconds:
+        raise VerificationError(
+            f"the snapshot is stale: taken {age // 1000} s ago, at most {seconds} s are allowed",
+            check="max-age",
+            hint="ask for a proof on a newer snapshot",
+        )
+    if age < -CLOCK_SKEW_MS:
+        raise VerificationError(
+            f"the snapshot is from the future: {-age // 1000} s ahead of this machine's clock",
+            check="max-age",
+            hint="check the clock",
+        )
+
+
+def check_same(receipt: Receipt, before: Receipt) -> None:
+    """Raises VerificationError naming what came out differently, or when the receipt's own signature is wrong."""
+    if not all(signature.verifies(before.message) for signature in before.signatures):
+        raise VerificationError("the signature of the receipt does not verify", check="receipt")
+    different = receipt.differences(before)
+    if different:
+        raise VerificationError(
+            f"another acceptance than the receipt's: {', '.join(different)} differ", check="receipt"
+        )

@@ -1,0 +1,23 @@
+"""Ways out as this command line has them."""
+
+from __future__ import annotations
+
+from zkmargin.formats import Hint
+
+WORDS = {
+    Hint.NEW_CHALLENGE: "issue a challenge: `zkmargin challenge new`",
+    Hint.GIVE_TRUST: "give --trust FILE",
+    Hint.GIVE_ATTESTATION: "give its attestation with --attestation",
+    Hint.GIVE_POSTGRES: "install the extra: pip install 'zkmargin[postgres]'",
+    Hint.SETTLE: "zkmargin market settle gives one, from the delivery price; or leave the instrument out",
+    Hint.CLOSE: 'settle it first: "zkmargin update" with a fill that closes it, and the cash that it is settled for',
+    Hint.MIGRATE: 'move it to the new slots with "zkmargin migrate"',
+    Hint.CHOOSE_PULL: (
+        "take the newest row of each instrument with --at latest (or --at TIME), or choose one with --pull N"
+    ),
+}
+
+
+def worded(hint: str | None) -> str | None:
+    """A hint with the command or option that follows it; other advice as it is."""
+    return WORDS[hint] if isinstance(hint, Hint) else hint

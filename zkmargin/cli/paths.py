@@ -1,0 +1,44 @@
+"""The paths of a command line: what may not be read or written twice, and what no terminal shows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from zkmargin.formats import InputError
+from zkmargin.formats.files import STDIO
+
+
+def check_paths(inputs: Sequence[str], outputs: Sequence[str] = (), *, json: bool = False) -> None:
+    """Refuse paths that would read or write the same thing twice, before any work is done.
+
+    Raises:
+        InputError: an output that is an input or another output, standard input or output asked for twice.
+    """
+    if list(inputs).count(STDIO) > 1:
+        raise InputError("standard input can be read once only", file=STDIO)
+    if list(outputs).count(STDIO) + json > 1:
+        what = "--json and a file" if json else "two files"
+        raise InputError(f"{what} cannot both go to standard output", file=STDIO, hint="name an output file with -o")
+    named = [path for path in outputs if path != STDIO]
+    for i, path in enumerate(named):
+        for other in inputs:
+            if other != STDIO and _same_file(path, other):
+                raise InputError("is an input of this command and would be overwritten", file=path)
+        if any(_same_file(path, other) for other in named[:i]):
+            raise InputError("is named twice as an output", file=path)
+
+
+def _same_file(a: str, b: str) -> bool:
+    try:
+        return Path(a).samefile(b)
+    except (OSError, ValueError):  # one of them does not exist
+        return os.path.realpath(a) == os.path.realpath(b)
+
+
+def refuse_terminal(path: str, what: str) -> None:
+    """Raises InputError when binary or secret data would go to a terminal."""
+    if path == STDIO and sys.stdout.isatty():
+        raise InputError(f"{what} is not written to a terminal", file=STDIO, hint="name a file, or pipe it on")
