@@ -258,7 +258,7 @@ def _indices(
                 f"no index price of {name} in the file",
                 file=file,
                 field="index",
-                hint=f"give it with --index {name}=PRICE, or add the venue's answer that has it",
+                hint=f"give a price for the index {name}, or add the venue's answer that has it",
             )
     return result
 
@@ -334,7 +334,7 @@ def _assets(
     linear = sorted({quote.currency for quote in quotes if quote.settlement == "linear"} - set(options.prices))
     assets += [Asset(name=currency, price="1", lot=STABLE_LOT) for currency in linear]
     if linear:
-        notes.append(f"{' and '.join(linear)}: collateral at 1 {QUOTE} (--price {linear[0]}=0.9995 says otherwise)")
+        notes.append(f"{' and '.join(linear)}: collateral at 1 {QUOTE} (a price given for {linear[0]} says otherwise)")
     for name, text in options.prices.items():
         if not re.fullmatch(NAME_PATTERN, name):
             raise InputError("not an asset name like USDC", field=f"price {name[:80]!r}")
@@ -344,7 +344,7 @@ def _assets(
         assets.append(Asset(name=name, price=text, lot=STABLE_LOT if name in STABLECOINS else cent_lot(value)))
         notes.append(f"{name} = {text} {QUOTE} was given by the caller, as of the market's time")
     if not options.prices and not linear:
-        notes.append("no stablecoin price in the file: collateral is coins only (--price USDC=1 adds an asset)")
+        notes.append("no stablecoin price in the file: collateral is coins only (a price given for USDC adds it)")
     return assets
 
 

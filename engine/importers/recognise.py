@@ -36,7 +36,7 @@ def recognised(source: Source) -> str:
         raise InputError(
             "none of the formats that are read, by its content",
             file=source.name,
-            hint="docs/importers.md lists them; name one with --format to see what it misses",
+            hint="docs/importers.md lists them; name one to see what it misses",
         )
     return found
 

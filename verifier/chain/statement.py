@@ -49,7 +49,7 @@ class ChainStatement:
             InputError: documents that do not belong together, or that the chain layout has no room for.
         """
         if limits:
-            raise InputError("the chain protocol proves a claim alone", field="limits", hint="leave --also out")
+            raise InputError("the chain protocol proves a claim alone", field="limits", hint="leave the limits out")
         if table.requirement != claim.requirement:
             raise InputError(f"made for the {table.requirement} requirement", field="table: requirement")
         fit("claim", max(claim.num, claim.den), MAX_RATIO, what="as numerator or denominator")

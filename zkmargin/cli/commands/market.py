@@ -131,12 +131,10 @@ def import_command(
             raise
     write_outputs([Output.document(output, found.document)])
     if as_json:
-        notes = list(found.document.notes)
-        terminal.say_json(
-            {"output": output, "format": found.format, **_facts(found.document), **_left_out(found), "notes": notes}
-        )
-        return
-    _say(found, output, guessed=format_name == AUTO)
+        facts = {"format": found.format, **_facts(found.document), **_left_out(found)}
+        terminal.say_json({"output": output, **facts, "notes": list(found.document.notes)})
+    else:
+        _say(found, output, guessed=format_name == AUTO)
 
 
 @command.command(
