@@ -139,9 +139,7 @@ def file_time(created: str, date: str, house: str, zone: str | None, notes: list
     if what == "dated":
         notes.append("the file does not say when it was made: its time is the beginning of its business date")
     if zone is None and house not in ZONES:
-        notes.append(
-            f"the clock of {house or 'an unnamed clearing house'} is not known: its times are read as UTC"
-        )
+        notes.append(f"the clock of {house or 'an unnamed clearing house'} is not known: its times are read as UTC")
     else:
         notes.append(f"times of the file are read on the clock of {name}")
     return time
