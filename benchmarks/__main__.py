@@ -30,6 +30,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], Section]]:
         "verification": table_of("verification"),
         "risk": table_of("risk_arrays"),
         "accounts": table_of("many_accounts"),
+        "span": table_of("span_import"),
     }
     return parts if quick else {"first": lambda: proofs.first_ever(Case(1023, 64)), **parts}
 
@@ -39,7 +40,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, few runs: shows that the suite works")
     parser.add_argument(
-        "--only", action="append", metavar="PART", help="first, primitives, proofs, verification, risk or accounts"
+        "--only",
+        action="append",
+        metavar="PART",
+        help="first, primitives, proofs, verification, risk, accounts or span",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the results in this document")

@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from zkmargin.engine.importers import deribit, generic_csv, pa2, span_xml
 from zkmargin.engine.importers.base import Format, Imported, LeftOut, Omission, Options
 from zkmargin.engine.importers.recognise import AUTO, recognised
@@ -18,6 +20,7 @@ from zkmargin.engine.importers.source import Progress, Source, opened
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import InputError
+from zkmargin.formats.documents import input_error
 
 _CHAIN = frozenset({"prices", "indices", "pull", "at"})
 _SPAN = frozenset({"prices", "lots", "zone"})
@@ -69,7 +72,10 @@ def import_file(
             if field.name not in form.takes and field.name != "progress" and getattr(asked, field.name):
                 raise InputError(f"not an option of the format {form.name}", field=field.name)
         left_out = LeftOut()
-        document = form.read(sources, asked, left_out)
+        try:
+            document = form.read(sources, asked, left_out)
+        except ValidationError as error:
+            raise input_error(error, file=sources[0].name) from None
         return Imported(document, form.name, left_out.summary())
 
 

@@ -18,10 +18,10 @@ from zkmargin.formats import InputError
 
 MAX_DEPTH = 32
 MAX_TEXT = 4096
-#: Elements and characters of what is wanted that may be held at a time: a commodity or a contract, or a table of
-#: spreads. The largest of published files have some 10,000 elements.
-MAX_HELD = 500_000
-ELEMENT_COST = 16
+#: Bytes of memory that what is wanted may take at a time: a commodity, a contract or a spread, of which the largest in
+#: published files have some thousand elements. About what a record, and a text in one, take in Python.
+MAX_HELD = 16 << 20
+RECORD_COST, TEXT_COST = 640, 160
 CHUNK = 1 << 18
 MAX_TOKEN = 8 * CHUNK
 _DECLARATION = 200
@@ -38,7 +38,7 @@ class Record:
     line: int
     texts: dict[str, list[str]] = field(default_factory=dict)
     records: dict[str, list[Record]] = field(default_factory=dict)
-    cost: int = ELEMENT_COST
+    cost: int = RECORD_COST
 
     def text(self, tag: str) -> str | None:
         """The text of the first such element; None without one."""
@@ -171,15 +171,15 @@ class _Reader:
             return
         if len(self._stack) >= MAX_DEPTH:
             raise InputError(f"elements nested more than {MAX_DEPTH} deep")
-        self._hold(ELEMENT_COST)
+        self._hold(RECORD_COST)
         self._stack.append(Record(tag, self._parser.CurrentLineNumber))
         self._text, self._length, self._leaf = [], 0, True
 
     def _hold(self, cost: int) -> None:
         self._held += cost
-        if self._held > MAX_HELD * ELEMENT_COST:
+        if self._held > MAX_HELD:
             raise InputError(
-                f"more than {MAX_HELD} elements are open at once: not in files of this kind",
+                "more elements are open at once than in any file of this kind",
                 field=f"<{self._stack[-1].tag}>" if self._stack else None,
             )
 
@@ -222,8 +222,8 @@ class _Reader:
             )
         parent = self._stack[-1]
         parent.texts.setdefault(record.tag, []).append(text)
-        parent.cost += ELEMENT_COST + len(text)
-        self._hold(len(text))
+        parent.cost += TEXT_COST + len(text)
+        self._hold(TEXT_COST + len(text) - record.cost)
         chooser = self._texts.get(record.tag)
         if chooser is not None:
             self._skip_rest(chooser(text, self._stack))
