@@ -66,8 +66,8 @@ class _Frozen:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         keys, values = (handler.generate_schema(argument) for argument in get_args(source))
-        counted = core_schema.no_info_wrap_validator_function(_counted, values)
-        plain = core_schema.dict_schema(keys, counted, min_length=self.min_length)
+        keys, values = (core_schema.no_info_wrap_validator_function(_counted, schema) for schema in (keys, values))
+        plain = core_schema.dict_schema(keys, values, min_length=self.min_length)
         return core_schema.no_info_after_validator_function(
             FrozenMap,
             core_schema.no_info_before_validator_function(_thawed, plain),
