@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from zkmargin.engine.book import Book, BookLots, to_lots
-from zkmargin.engine.components import GainOffset, GrossCharge, PublishedHaircuts, WorstScenario
+from zkmargin.engine.components.gain_offset import GainOffset
+from zkmargin.engine.components.gross_charge import GrossCharge
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim, margin_report, requirement_total
 from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
-from zkmargin.engine.snapshot import CollateralSlot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import CollateralSlot
 from zkmargin.formats import IntArray
 
 TIME = "2026-01-02T03:04:05Z"

@@ -26,7 +26,8 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import IntArray, ZkMarginError
 from zkmargin.prover import commit_book, prove
 from zkmargin.verifier import Commitment, Statement, verify
