@@ -69,8 +69,9 @@ _MODULES = {
     "zkmargin.engine.margin": ("Claim", "MarginReport", "margin_report"),
     "zkmargin.engine.market": ("Market",),
     "zkmargin.engine.policy": ("Policy", "load_policy", "policy_names"),
-    "zkmargin.engine.risk_arrays": ("RiskArrays", "build_snapshot_from_arrays"),
-    "zkmargin.engine.snapshot": ("Snapshot", "build_snapshot", "check_snapshot"),
+    "zkmargin.engine.publishing.snapshots": ("build_snapshot", "build_snapshot_from_arrays", "check_snapshot"),
+    "zkmargin.engine.risk_arrays": ("RiskArrays",),
+    "zkmargin.engine.snapshot": ("Snapshot",),
     "zkmargin.formats": (
         "ConstraintError",
         "InputError",
