@@ -31,6 +31,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], Section]]:
         "risk": table_of("risk_arrays"),
         "accounts": table_of("many_accounts"),
         "span": table_of("span_import"),
+        "liquidation": table_of("liquidation"),
     }
     return parts if quick else {"first": lambda: proofs.first_ever(Case(1023, 64)), **parts}
 
@@ -43,7 +44,7 @@ def main() -> int:
         "--only",
         action="append",
         metavar="PART",
-        help="first, primitives, proofs, verification, risk, accounts or span",
+        help="first, primitives, proofs, verification, risk, accounts, span or liquidation",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the results in this document")

@@ -18,8 +18,7 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.publishing.snapshots import build_snapshot
-from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
 from zkmargin.prover import Opening, commit_book, prove
 from zkmargin.verifier import Statement
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.encoders import encode
+from zkmargin.circuits.encoders import ENCODERS
 from zkmargin.circuits.limits import encode_limit
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import System
@@ -55,18 +55,27 @@ def _build(keyed: _Keyed, claim: Claim, limits: tuple[Limit, ...]) -> Circuit:
         range_proved=layout.range_proved,
         collateral=[(slot.bits, slot.negative_allowed) for slot in snapshot.collateral],
     )
+    write_margin(system, snapshot, claim, limits)
+    return Circuit.freeze(system, len(snapshot.collateral))
+
+
+def write_margin(system: System, snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> None:
+    """Write the equations of a claim, and limits, into a system: a circuit's, or a planner's (risk/programme.py).
+
+    Raises:
+        InputError: a policy that the circuit cannot express, or limits that the snapshot does not know.
+    """
     group_of = np.array([slot.group for slot in snapshot.instruments], dtype=np.int64)
     requirement = Requirement(system, tuple(snapshot.groups), group_of, snapshot.marks.values)
     for component in snapshot.components:
         if component.applies_to(claim.requirement):
-            encode(component, requirement)
+            ENCODERS[component.type](component, requirement)
     factor_bp = snapshot.factor_bp(claim.requirement)
     headroom = requirement.write(factor_bp=factor_bp, num=claim.num, den=claim.den)
     if len(limits) > MAX_LIMITS:
         raise InputError(f"{len(limits)} limits, at most {MAX_LIMITS}", field="limits")
     for limit in limits:
         encode_limit(limit, snapshot, requirement, headroom)
-    return Circuit.freeze(system, len(snapshot.collateral))
 
 
 def margin_witness(snapshot: Snapshot, claim: Claim, lots: BookLots, limits: Sequence[Limit] = ()) -> Witness:

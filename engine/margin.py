@@ -21,7 +21,7 @@ from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, Charge, Leg, Publ
 from zkmargin.engine.components.base import added_up
 from zkmargin.engine.decimals import from_units, to_fraction, to_units
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.units import MONEY_DECIMALS
+from zkmargin.engine.valuation import MONEY_DECIMALS
 from zkmargin.formats import InputError, Map, Model, Seq
 
 #: Decimals of a valuation unit in quote currency.
@@ -265,6 +265,18 @@ def requirement_total(snapshot: Snapshot, lots: BookLots, requirement: str = "in
     """The requirement of a book in valuation units. Raises InputError as ``margin_report`` does."""
     book = _assess(snapshot, legs_of(snapshot, lots), requirement, lots.collateral)
     return book.total(snapshot.factor_bp(requirement))
+
+
+def contributions(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> dict[int, Fraction]:
+    """Each leg's share of the requirement at what binds (Euler), by slot, in valuation units, before it is rounded.
+
+    Raises:
+        InputError: as ``margin_report`` does.
+    """
+    legs = legs_of(snapshot, lots)
+    book = _assess(snapshot, legs, requirement, lots.collateral)
+    shares = book.shares(legs, snapshot.factor_bp(requirement))
+    return {leg.slot: share for leg, share in zip(legs, shares, strict=True)}
 
 
 def collateral_to_add(equity_total: int, requirement: int) -> int:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("policy", "List, show and check margin policies."),
     "snapshot": ("snapshot", "Build, show and check risk snapshots."),
     "margin": ("margin", "The margin of a book."),
+    "liquidate": ("liquidate", "The least costly trades after which a claim holds again."),
     "commit": ("commit", "Commit to a book: a public commitment, a secret opening."),
     "update": ("update", "Apply fills to a commitment without disclosing them."),
     "migrate": ("migrate", "Move a committed book to another universe of instruments."),

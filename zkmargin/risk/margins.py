@@ -14,8 +14,7 @@ from zkmargin.circuits.many import MEMORY, CircuitProducts, assign_many
 from zkmargin.circuits.requirement import charge_name
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books, Products
-from zkmargin.engine.components import SCALE_BP
-from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components import SCALE_BP, PublishedHaircuts
 from zkmargin.engine.integers import Integers
 from zkmargin.engine.margin import Claim, collateral_to_add, largest_claim
 from zkmargin.engine.snapshot import Snapshot
@@ -91,12 +90,13 @@ class MarginModel:
         self._slots = snapshot.instruments, snapshot.collateral
         self._claim = len(self.circuit.bounded) - 1
 
-    def margins(self, books: Books | Sequence[BookLots], *, memory: int = MEMORY) -> Margins:
+    def margins(self, books: Books | Sequence[BookLots], *, memory: int = MEMORY, bounded: bool = True) -> Margins:
         """The margins of many books.
 
         Args:
             books: the books; single ones are put together.
             memory: bytes to work in; accounts are taken so many at a time.
+            bounded: refuse balances beyond their bounds; a simulator may ask what they would be worth.
 
         Raises:
             InputError: books that are not of this snapshot, or beyond its bounds; names the account's place.
@@ -104,7 +104,8 @@ class MarginModel:
         given = books if isinstance(books, Books) else Books.of(books)
         if not len(given):
             given = Books.dense(*(np.zeros((0, len(s)), dtype=np.int64) for s in self._slots))
-        given.check(self.snapshot)
+        if bounded:
+            given.check(self.snapshot)
         size = self.products.block(memory)
         starts = range(0, max(len(given), 1), size)
         blocks = [self._block(given.part(start, min(start + size, len(given)))) for start in starts]

@@ -1,0 +1,241 @@
+"""``zkmargin liquidate``: the least costly trades after which a claim holds again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import click
+
+from zkmargin.app.facts import snapshot_facts
+from zkmargin.app.files import Output, load, load_lots, write_outputs
+from zkmargin.app.liquidating import ShownOffer, liquidate, liquidation_prices
+from zkmargin.cli import terminal
+from zkmargin.cli.options import Command, also_option, json_option, parse_limits, snapshot_option
+from zkmargin.cli.paths import check_paths
+from zkmargin.cli.statements import gathered
+from zkmargin.cli.words import money
+from zkmargin.engine.book import to_book
+from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
+from zkmargin.risk.auction import AuctionTerms
+from zkmargin.risk.costs import DEFAULT_COSTS, Costs
+from zkmargin.risk.liquidation import MODES, SECONDS, Mode, Plan, ProRata, Terms
+from zkmargin.risk.path import LiquidationPrice, parse_ratios
+
+#: A bound that is further off says nothing: a single lot is more than is needed.
+MAX_GAP = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiquidateOptions:
+    """The options of ``zkmargin liquidate``."""
+
+    book_paths: tuple[str, ...]
+    snapshot_path: str
+    to_text: str
+    requirement: str
+    costs_path: str | None
+    patterns: tuple[str, ...]
+    mode: Mode
+    cash_name: str | None
+    also_texts: tuple[str, ...]
+    seconds: float
+    compare: bool
+    with_pro_rata: bool
+    auction_path: str | None
+    with_prices: bool
+    market_path: str | None
+    ratio_texts: tuple[str, ...]
+    fills_path: str | None
+    after_path: str | None
+    as_json: bool
+
+
+@click.command(
+    "liquidate",
+    cls=Command,
+    examples=[
+        "zkmargin liquidate book.json --snapshot snapshot.json --to 1.0",
+        "zkmargin liquidate book.json --snapshot snapshot.json --mode close --costs costs.json --fills fills.json",
+        "zkmargin liquidate book.json --snapshot snapshot.json --may-trade '*-PERPETUAL' --mode neutralise",
+        "zkmargin liquidate book.json --snapshot snapshot.json --market market.json --prices --pro-rata",
+    ],
+)
+@click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
+@snapshot_option
+@click.option(
+    "--to", "to_text", default="1.0", show_default=True, metavar="RATIO", help="Equity : requirement after it."
+)
+@click.option("--requirement", type=click.Choice(REQUIREMENTS), default="initial", show_default=True)
+@click.option("--costs", "costs_path", metavar="FILE", help="What trading costs; without it, assumed spreads and fees.")
+@click.option(
+    "--may-trade",
+    "patterns",
+    multiple=True,
+    metavar="PATTERN",
+    help="Instruments that may be traded, * and ? match; several may be given. Without it, all.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="any",
+    show_default=True,
+    help="any: close, reduce, hedge; close: positions only get smaller; neutralise: futures, perpetuals and spot, net "
+    "deltas only get smaller.",
+)
+@click.option("--cash", "cash_name", metavar="ASSET", help="What premiums and costs are paid from.")
+@also_option
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 600),
+    default=SECONDS,
+    show_default=True,
+    help="For the search of whole lots.",
+)
+@click.option("--compare", is_flag=True, help="Also close by contribution, as venues do, and say what that costs.")
+@click.option("--pro-rata", "with_pro_rata", is_flag=True, help="What part of every position would have to be closed.")
+@click.option("--auction", "auction_path", metavar="FILE", help="Offers of a Dutch auction with these parameters.")
+@click.option("--prices", "with_prices", is_flag=True, help="Each underlying's liquidation prices (needs --market).")
+@click.option("--market", "market_path", metavar="FILE", help="The market that the snapshot was built from.")
+@click.option(
+    "--moves-with",
+    "ratio_texts",
+    multiple=True,
+    metavar="NAME=RATIO",
+    help="For --prices: another underlying that moves along, ETH=1.2.",
+)
+@click.option("--fills", "fills_path", metavar="FILE", help='Write the plan as fills for "zkmargin update" (secret).')
+@click.option("--after", "after_path", metavar="FILE", help="Write the book after the plan (secret).")
+@json_option
+@gathered(LiquidateOptions)
+def command(given: LiquidateOptions) -> None:
+    """The least costly trades after which BOOK's equity is at least RATIO times its requirement.
+
+    The plan comes from the very equations that a proof shows, in whole lots, and is checked by exact integers: after
+    the last step the claim can be proved. Steps come in an order in which each lowers the shortfall, most relief for
+    its cost first, so that partial execution helps. Exit code 1 where no permitted trades are enough, with the reason.
+
+    Trades are made at the snapshot's marks and cost what --costs says:
+    {"format": "zkmargin/costs/v1", "rates": [{"kinds": ["option"], "half_spread_of_mark_bp": 200, "fee_bp": 3},
+    {"half_spread_bp": 2, "fee_bp": 5, "tiers": [{"above": "50", "impact_bp": 10}], "most": "500"}]}
+    """
+    read = [given.costs_path, given.auction_path, given.market_path]
+    written = [path for path in (given.fills_path, given.after_path) if path]
+    inputs = [*given.book_paths, given.snapshot_path, *(path for path in read if path)]
+    check_paths(inputs, written, json=given.as_json)
+    claim, limits, ratios = _claim(given.to_text, given.requirement), parse_limits(given.also_texts), _ratios(given)
+    if given.with_prices and given.market_path is None:
+        raise InputError("liquidation prices need the market", file="--prices", hint="give --market FILE")
+    snapshot = load(Snapshot, given.snapshot_path)
+    lots = load_lots(given.book_paths, snapshot)
+    costs = DEFAULT_COSTS if given.costs_path is None else load(Costs, given.costs_path)
+    auction = None if given.auction_path is None else load(AuctionTerms, given.auction_path)
+    terms = Terms(limits, costs, given.cash_name, given.patterns, given.mode, given.seconds, given.compare)
+    with terminal.progress("Planning"):
+        found = liquidate(snapshot, lots, claim, terms, pro_rata=given.with_pro_rata, auction=auction)
+    prices: list[LiquidationPrice] = []
+    if given.with_prices and given.market_path is not None:
+        market = load(Market, given.market_path)
+        with terminal.progress("Liquidation prices"):
+            prices = liquidation_prices(market, snapshot, lots, claim, found.plan.cash, ratios)
+    outputs = []
+    if given.fills_path is not None:
+        outputs.append(Output.document(given.fills_path, found.plan.fills()))
+    if given.after_path is not None:
+        outputs.append(Output.document(given.after_path, to_book(found.after, snapshot)))
+    write_outputs(outputs)
+    if given.as_json:
+        terminal.say_json(
+            {
+                "snapshot": snapshot_facts(snapshot),
+                "costs": costs.name,
+                "plan": found.plan.model_dump(mode="json"),
+                "pro_rata": None if found.pro_rata is None else found.pro_rata.model_dump(mode="json"),
+                "liquidation_prices": [price.model_dump(mode="json") for price in prices],
+                "auction": None if found.offers is None else [o.model_dump(mode="json") for o in found.offers],
+            }
+        )
+        return
+    lines = [*plan_lines(found.plan, snapshot, costs), *pro_rata_lines(found.pro_rata), *price_lines(prices)]
+    for line in [*lines, *offer_lines(found.offers)]:
+        terminal.say(line)
+
+
+def _ratios(given: LiquidateOptions) -> dict[str, Fraction]:
+    try:
+        return parse_ratios(given.ratio_texts)
+    except InputError as error:
+        raise error.located(file="--moves-with") from None
+
+
+def _claim(text: str, requirement: str) -> Claim:
+    try:
+        return Claim.parse(text, requirement)
+    except InputError as error:
+        raise InputError(error.reason, file="--to", hint=error.hint) from None
+
+
+def plan_lines(plan: Plan, snapshot: Snapshot, costs: Costs) -> list[str]:
+    """The plan, for people."""
+    quote = terminal.safe(snapshot.quote)
+    if not plan.steps:
+        return [f"nothing to do: {plan.claim} already"]
+    before, after = plan.before, plan.after
+    lines = [
+        f"{len(plan.trades)} trades in {len(plan.steps)} steps make it true: {plan.claim}",
+        f"  short by {money(before.shortfall)} {quote} before",
+        f"  after: equity {money(after.equity)}, requirement {money(after.requirement)}",
+        f"  cost {money(plan.cost)} {quote} (rates {terminal.quoted(costs.name)}) from {terminal.safe(plan.cash)}",
+    ]
+    if plan.gap is not None and plan.gap < MAX_GAP:
+        lines.append(f"  no permitted plan costs less than {money(plan.bound)}: this one is {plan.gap:.2%} above that")
+    if plan.greedy_cost is not None:
+        lines.append(f"  closing the largest contributions would cost {money(plan.greedy_cost)}")
+    for number, step in enumerate(plan.steps, 1):
+        for trade in step.trades:
+            side = "sell" if trade.lots < 0 else "buy"
+            what = f"{trade.quantity.lstrip('-')} {terminal.safe(trade.id)}"
+            lines.append(f"  step {number}: {side} {what}, cost {money(trade.cost)}")
+        deltas = ", ".join(f"{terminal.safe(name)} {delta}" for name, delta in step.after.deltas.items())
+        lines.append(
+            f"    relief {money(step.relief)}; then equity {money(step.after.equity)}, requirement "
+            f"{money(step.after.requirement)}, short by {money(step.after.shortfall)}; deltas: {deltas}"
+        )
+        if step.after.vega is not None:
+            lines.append(
+                f"    gamma {step.after.gamma} per 1 %, vega {step.after.vega} per point, "
+                f"theta {step.after.theta} per day"
+            )
+    return lines
+
+
+def pro_rata_lines(found: ProRata | None) -> list[str]:
+    """The pro-rata fraction."""
+    if found is None:
+        return []
+    if found.fraction is None:
+        return ["pro rata: closing all of every position is not enough"]
+    closed = "" if found.closed_form is None else f" (closed form: {found.closed_form})"
+    return [f"pro rata: closing {found.fraction} of every position is enough{closed}, cost {money(found.cost or 0)}"]
+
+
+def price_lines(prices: list[LiquidationPrice]) -> list[str]:
+    """Liquidation prices."""
+    return [
+        f"liquidation prices of {terminal.safe(p.underlying)}, now {p.price}: below "
+        f"{p.below or f'none down to {p.lowest}'}, above {p.above or f'none up to {p.highest}'} (tick {p.tick})"
+        for p in prices
+    ]
+
+
+def offer_lines(offers: list[ShownOffer] | None) -> list[str]:
+    """The offers of an auction."""
+    return [
+        f"auction after {o.seconds:,} s: {o.fraction} of the account for {o.price}"
+        + ("" if o.solvent else " (paid by the fund)")
+        for o in offers or []
+    ]

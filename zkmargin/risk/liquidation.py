@@ -1,0 +1,639 @@
+"""Liquidation: the least costly trades after which an account's claim holds again, and the order to make them in.
+
+The programme (risk/programme.py) proposes; the engine's integers decide. A plan is in whole lots, its costs are rounded
+up and its cash down, and the claim and every limit hold exactly after the last step.
+
+A trade is made at the snapshot's mark: options and spot are paid for in one cash asset, futures and perpetuals are
+carried at zero, and the cost of every trade is taken from that cash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from functools import partial
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.books import Books
+from zkmargin.engine.components import SCALE_BP, PublishedHaircuts
+from zkmargin.engine.decimals import from_units, to_units
+from zkmargin.engine.fills import Fills
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Amount, Claim, contributions, equity
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import ConstraintError, InputError, Map, Model, Seq
+from zkmargin.risk.auction import closing_fraction
+from zkmargin.risk.costs import DEFAULT_COSTS, Costs, costs_of, notional_of
+from zkmargin.risk.margins import MarginModel
+from zkmargin.risk.programme import Programme, Solution, Tradable, now, snapshot_deltas
+
+Mode = Literal["any", "close", "neutralise"]
+MODES: tuple[Mode, ...] = ("any", "close", "neutralise")
+#: A hedge is at most so many times the size of what the account holds of its underlying.
+HEDGE_SIZE = 4
+#: Trades that are looked at in pairs, and in threes, where no single one helps.
+PAIRED, TREBLED = 64, 24
+#: How often a plan that rounding broke is made again with more room.
+ATTEMPTS = 8
+#: Seconds for the programme, unless told otherwise.
+SECONDS = 1.0
+
+
+class Trade(Model):
+    """One instrument's trade.
+
+    Attributes:
+        quantity: signed, in the instrument's own units; negative is sold.
+        cost: spread, impact and fees.
+        paid: for it at the mark; negative is received.
+    """
+
+    id: str
+    lots: int
+    quantity: str
+    cost: Amount
+    paid: Amount
+
+
+class Position(Model):
+    """Where an account stands.
+
+    Attributes:
+        shortfall: by how much the claim is missed, in quote: equity that is lacking; 0 where it holds.
+        deltas: by underlying, in its units.
+        gamma, vega, theta: as in ``engine.greeks``, summed over the book in quote; None for imported arrays.
+    """
+
+    equity: Amount
+    requirement: Amount
+    shortfall: Amount
+    deltas: Map[str, str]
+    gamma: str | None
+    vega: str | None
+    theta: str | None
+
+
+class Step(Model):
+    """Trades that are made together: one, or the smallest package that lowers the shortfall."""
+
+    trades: Seq[Trade]
+    relief: Amount
+    after: Position
+
+
+class Plan(Model):
+    """A liquidation plan. Secret: about one book.
+
+    Attributes:
+        steps: in order; each lowers the shortfall.
+        cost: of all trades.
+        bound: no permitted plan costs less (by the solver's doubles); ``gap`` is what the cost is above it.
+        greedy_cost: what closing by contribution costs; None where it was not asked for, or is not enough.
+        collateral: signed changes of balances, in the asset's units: premiums and costs.
+    """
+
+    claim: str
+    mode: Mode
+    cash: str
+    before: Position
+    steps: Seq[Step]
+    after: Position
+    cost: Amount
+    bound: Amount
+    gap: float | None
+    greedy_cost: Amount | None
+    collateral: Map[str, str]
+
+    @property
+    def trades(self) -> list[Trade]:
+        """All trades in order."""
+        return [trade for step in self.steps for trade in step.trades]
+
+    def fills(self) -> Fills:
+        """The plan as fills, for ``zkmargin update``."""
+        return Fills(
+            positions={trade.id: trade.quantity for trade in self.trades}, collateral=dict(self.collateral.items())
+        )
+
+
+class ProRata(Model):
+    """The part of every position whose closing makes the claim hold.
+
+    Attributes:
+        closed_form: as if lots were divisible and every charge in proportion to the book; None: all is not enough.
+        fraction: what whole lots and the policy's exact integers take; None: all is not enough.
+        cost: of closing it.
+    """
+
+    closed_form: str | None
+    fraction: str | None
+    cost: Amount | None
+    trades: Seq[Trade] = Field(default=())
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a plan may do.
+
+    Attributes:
+        limits: what must hold beside the claim.
+        costs: of trading.
+        cash: the asset that premiums and costs are paid from; None takes the plainest.
+        may_trade: patterns of instruments that may be traded; empty is all.
+        mode: ``any``; ``close`` only makes positions smaller; ``neutralise`` trades futures, perpetuals and spot
+            towards a net delta of 0 of each underlying.
+        seconds: for the programme.
+        compare: also close by contribution, and take that where it costs less.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    costs: Costs = DEFAULT_COSTS
+    cash: str | None = None
+    may_trade: tuple[str, ...] = ()
+    mode: Mode = "any"
+    seconds: float = SECONDS
+    compare: bool = False
+
+
+def plan_liquidation(snapshot: Snapshot, lots: BookLots, claim: Claim, terms: Terms | None = None) -> Plan:
+    """The least costly trades after which the claim, and every limit, hold.
+
+    Raises:
+        InputError: unknown names, a policy with products of hidden quantities, no cash asset.
+        ConstraintError: no permitted trades are enough; says why, and by how much the best of them fall short.
+        SetupError: the solver is not installed.
+    """
+    return Planner(snapshot, lots, claim, terms or Terms()).plan()
+
+
+class Planner:
+    """Plans for one account; see ``plan_liquidation``."""
+
+    def __init__(self, snapshot: Snapshot, lots: BookLots, claim: Claim, terms: Terms) -> None:
+        self.snapshot, self.lots, self.claim, self.terms = snapshot, lots, claim, terms
+        self.model = MarginModel(snapshot, claim.requirement)
+        self.cash = cash_slot(snapshot, terms.cash)
+        self.costs = costs_of(terms.costs, snapshot)
+        self.marks: list[int] = snapshot.marks.values.tolist()
+        self.tradable = self._tradable()
+        self._own = {own.slot: own for own in self.tradable}
+        self._held = {slot for slot, amount in enumerate(lots.positions) if amount}
+
+    # --- exact integers -----------------------------------------------------------------------------------
+
+    def cost_of(self, trades: Mapping[int, int]) -> int:
+        """What trades cost, in money units."""
+        total = 0
+        for slot, amount in trades.items():
+            cost = self.costs[slot]
+            if cost is None:
+                raise InputError("no rate of the cost file covers it", field=self.snapshot.instruments[slot].id)
+            total += cost.of(amount)
+        return total
+
+    def after(self, trades: Mapping[int, int]) -> BookLots:
+        """The book after trades; cash rounded down to a lot."""
+        positions, collateral = list(self.lots.positions), list(self.lots.collateral)
+        for slot, amount in trades.items():
+            positions[slot] += amount
+        collateral[self.cash] -= self._paid(trades)
+        return BookLots(tuple(positions), tuple(collateral))
+
+    def _paid(self, trades: Mapping[int, int]) -> int:
+        """Lots of cash that trades take: premiums and costs, rounded up."""
+        paid: int = self.cost_of(trades) + sum(amount * self.marks[slot] for slot, amount in trades.items())
+        return -(-paid // self.snapshot.collateral[self.cash].price)
+
+    def slacks(self, plans: Sequence[Mapping[int, int]]) -> list[int]:
+        """``den equity - num requirement`` after each of some plans."""
+        if not plans:
+            return []
+        used = sorted(self._held.union(*plans))
+        column = {slot: place for place, slot in enumerate(used)}
+        legs = np.tile(np.array([self.lots.positions[slot] for slot in used], dtype=np.int64), (len(plans), 1))
+        balances = np.tile(np.array(self.lots.collateral, dtype=object), (len(plans), 1))
+        for row, trades in enumerate(plans):
+            for slot, amount in trades.items():
+                legs[row, column[slot]] += amount
+            balances[row, self.cash] -= self._paid(trades)
+        starts = np.arange(len(plans) + 1, dtype=np.int64) * len(used)
+        slots = np.tile(np.array(used, dtype=np.int64), len(plans))
+        many = Books.sparse(starts, slots, legs.ravel(), balances)
+        return [int(x) for x in self.model.margins(many, bounded=False).slack(self.claim)]
+
+    def holds(self, trades: Mapping[int, int]) -> bool:
+        """Whether the claim, every limit and the bounds of balances hold after trades."""
+        book = self.after(trades)
+        asset = self.snapshot.collateral[self.cash]
+        cash = book.collateral[self.cash]
+        if abs(cash) >= 1 << asset.bits or (cash < 0 and not asset.negative_allowed):
+            return False
+        kept = all(limit.slack(self.snapshot, book, self.claim.requirement) >= 0 for limit in self.terms.limits)
+        return kept and self.slacks([trades])[0] >= 0
+
+    # --- the plan -----------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """The cheapest of what the programme and the greedy rule find, in order of execution."""
+        if self.holds({}):
+            return self._report([], 0.0, None)
+        started = now()
+        programme = Programme(
+            self.snapshot,
+            self.lots,
+            self.claim,
+            self.terms.limits,
+            self.tradable,
+            self.cash,
+            neutral=self.terms.mode == "neutralise",
+        )
+        relaxed = programme.solve(seconds=10 * self.terms.seconds)
+        if relaxed.status == "infeasible":
+            raise self._infeasible(programme)
+        found, bound = self._in_lots(programme, relaxed, started)
+        greedy = self.greedy() if self.terms.compare else None
+        plans = [trades for trades in (found, greedy) if trades is not None]
+        if not plans:
+            raise self._infeasible(programme)
+        best = min(plans, key=self.cost_of)
+        steps = self._order(self._trimmed(best))
+        return self._report(steps, bound, None if greedy is None else self.cost_of(greedy))
+
+    def _in_lots(self, programme: Programme, relaxed: Solution, started: float) -> tuple[dict[int, int] | None, float]:
+        """The cheapest plan in whole lots that holds exactly, and a bound of every plan's cost."""
+        plans: list[dict[int, int]] = []
+        if programme.bits:
+            plans += self._by_pattern(programme)
+        else:
+            plans += self._exact(lambda room: programme.solve(room=room), relaxed)
+        left = max(self.terms.seconds - (now() - started), 0.2)
+        whole = programme.solve(whole=True, seconds=left)
+        bound = max(relaxed.bound, whole.bound) if math.isfinite(whole.bound) else relaxed.bound
+        if whole.trades and not any(self.cost_of(plan) <= 1.001 * whole.cost for plan in plans):
+            plans += self._exact(lambda room: programme.solve(room=room, whole=True, seconds=left), whole)
+        return min(plans, key=self.cost_of, default=None), bound
+
+    def _by_pattern(self, programme: Programme) -> list[dict[int, int]]:
+        """Where bits make the policy's rules bend: plans within the pattern of bits of some books.
+
+        With its bits fixed the programme is convex. A plan moves the account to other bits, which give the next plan.
+        """
+        everything = {slot: -self.lots.positions[slot] for slot in self._held if slot in self._own}
+        closed = {slot: self._inside(slot, amount) for slot, amount in everything.items()}
+        greedy = self.greedy()
+        plans = [] if greedy is None else [greedy]
+        for start in (greedy, {}, closed):
+            pattern = None if start is None else programme.bits_of(self.after(start))
+            for _ in range(ATTEMPTS):
+                if pattern is None:
+                    break
+                found = self._exact(partial(_solved, programme, pattern))
+                if not found or (plans and self.cost_of(found[0]) >= self.cost_of(plans[-1])):
+                    plans += found
+                    break
+                plans += found
+                pattern = programme.bits_of(self.after(found[0]))
+        return plans
+
+    def _exact(
+        self, solve: Callable[[Sequence[float]], Solution], first: Solution | None = None
+    ) -> list[dict[int, int]]:
+        """A plan in whole lots after which the exact integers hold: made with more room until they do, or none."""
+        room = [0.0] * (1 + len(self.terms.limits))
+        for attempt in range(ATTEMPTS):
+            solution = first if first is not None and attempt == 0 else solve(room)
+            candidates = self._rounded(solution)
+            good = [plan for plan in candidates if self.holds(plan)]
+            if good:
+                return [min(good, key=self.cost_of)]
+            if not candidates:
+                return []
+            room[0] += 1.02 * max(-max(self.slacks(candidates)), 0) + 1.0
+            for place, limit in enumerate(self.terms.limits, 1):
+                books = [self.after(plan) for plan in candidates]
+                outside = -max(limit.slack(self.snapshot, book, self.claim.requirement) for book in books)
+                room[place] += max(1.02 * outside, 0.0)
+        return []
+
+    def _rounded(self, solution: Solution) -> list[dict[int, int]]:
+        """Whole lots near a solution: the nearest, and away from 0."""
+        plans = []
+        for rounding in (round, lambda x: math.copysign(math.ceil(abs(x) - 1e-6), x)):
+            plan = {}
+            for slot, amount in solution.trades.items():
+                lots = self._inside(slot, int(rounding(amount)))
+                if lots:
+                    plan[slot] = lots
+            if plan not in plans:
+                plans.append(plan)
+        return plans if solution.trades else []
+
+    def _inside(self, slot: int, amount: int) -> int:
+        own = self._own[slot]
+        held = self.lots.positions[slot]
+        return min(max(amount, own.low - held), own.high - held)
+
+    def _trimmed(self, trades: Mapping[int, int]) -> dict[int, int]:
+        """The same trades, each as small as the claim allows, the costliest first."""
+        plan = dict(trades)
+        if self.terms.limits or self.terms.mode == "neutralise":
+            return plan
+        for slot in sorted(plan, key=lambda slot: -self.cost_of({slot: plan[slot]})):
+            size, sign = abs(plan[slot]), 1 if plan[slot] > 0 else -1
+            cuts = sorted({1 << k for k in range(size.bit_length())} | {size})
+            smaller = [{**plan, slot: sign * (size - cut)} for cut in cuts]
+            for cut, slack in reversed(list(zip(cuts, self.slacks(smaller), strict=True))):
+                if slack >= 0:
+                    plan[slot] = sign * (size - cut)
+                    break
+        return {slot: amount for slot, amount in plan.items() if amount}
+
+    # --- the order ----------------------------------------------------------------------------------------
+
+    def _order(self, trades: Mapping[int, int]) -> list[list[tuple[int, int]]]:
+        """Packages of trades, each of which lowers the shortfall, most relief for its cost first.
+
+        Trades that are left once the claim and the limits hold are not made.
+        """
+        left, done = dict(trades), dict[int, int]()
+        steps: list[list[tuple[int, int]]] = []
+        slack = self.slacks([{}])[0]
+        while left and not self.holds(done):
+            for size in (1, 2, 3):
+                few = list(left)[: PAIRED if size == 2 else TREBLED if size == 3 else len(left)]
+                packages = list(combinations(few, size))
+                after = self.slacks([done | {slot: left[slot] for slot in package} for package in packages])
+                ranked = [
+                    (Fraction(new - slack, 1 + self.cost_of({slot: left[slot] for slot in package})), new, package)
+                    for package, new in zip(packages, after, strict=True)
+                    if new > slack
+                ]
+                if ranked:
+                    break
+            chosen = max(ranked)[2] if ranked else tuple(left)
+            steps.append([(slot, left.pop(slot)) for slot in chosen])
+            done |= dict(steps[-1])
+            slack = self.slacks([done])[0]
+        return steps
+
+    # --- greedy, the peer that plans are compared with ----------------------------------------------------
+
+    def greedy(self) -> dict[int, int] | None:
+        """Closing by contribution: the position that adds most to the requirement goes first, as much as is needed.
+
+        What venues that publish a rule do (Deribit closes what contributes most to the risk matrix margin). None where
+        closing everything that may be closed is not enough.
+        """
+        plan: dict[int, int] = {}
+        closable = {own.slot: own for own in self.tradable if own.low <= 0 <= own.high}
+        for _ in range(len(closable)):
+            book = self.after(plan)
+            shares = contributions(self.snapshot, book, self.claim.requirement)
+            open_slots = [slot for slot in closable if book.positions[slot]]
+            if not open_slots:
+                break
+            slot = max(open_slots, key=lambda slot: shares.get(slot, Fraction(0)))
+            whole = -self.lots.positions[slot]
+            if not self._own[slot].low <= 0 <= self._own[slot].high:
+                break
+            if self.slacks([{**plan, slot: whole}])[0] < 0:
+                plan[slot] = whole
+                continue
+            low, high = 0, abs(whole)  # the least that is enough, as if more were always better
+            sign = 1 if whole > 0 else -1
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self.slacks([{**plan, slot: sign * middle}])[0] >= 0 else (middle, high)
+            plan[slot] = sign * high
+            return plan if self.holds(plan) else None
+        return plan if plan and self.holds(plan) else None
+
+    # --- pro rata -----------------------------------------------------------------------------------------
+
+    def pro_rata(self) -> ProRata:
+        """The part of every position to close, in closed form, and in whole lots by the exact integers."""
+        everything = {slot: -amount for slot, amount in enumerate(self.lots.positions) if amount}
+        slack = self.slacks([{}])[0]
+        total = int(self.model.margins([self.lots]).total[0])
+        cost = self.cost_of(everything)
+        closed = closing_fraction(slack, self.claim.num * total, self.claim.den * SCALE_BP * cost)
+        if slack >= 0:
+            return ProRata(closed_form="0", fraction="0", cost=0)
+        steps = 10_000
+
+        def part(k: int) -> dict[int, int]:
+            return {slot: _part(amount, k, steps) for slot, amount in everything.items()}
+
+        if self.slacks([part(steps)])[0] < 0:
+            return ProRata(closed_form=_text(closed), fraction=None, cost=None)
+        start = 0 if closed is None else min(math.floor(closed * steps), steps)
+        grid = sorted({start, steps, *(start + 2**i for i in range(14) if start + 2**i < steps)})
+        first = next(k for k, x in zip(grid, self.slacks([part(k) for k in grid]), strict=True) if x >= 0)
+        low = max((k for k in grid if k < first), default=max(start - 1, 0))
+        while first - low > 1:
+            middle = (low + first) // 2
+            low, first = (low, middle) if self.slacks([part(middle)])[0] >= 0 else (middle, first)
+        chosen = {slot: amount for slot, amount in part(first).items() if amount}
+        return ProRata(
+            closed_form=_text(closed),
+            fraction=_text(Fraction(first, steps)),
+            cost=SCALE_BP * self.cost_of(chosen),
+            trades=tuple(self._trade(slot, amount) for slot, amount in chosen.items()),
+        )
+
+    # --- what may be traded -------------------------------------------------------------------------------
+
+    def _tradable(self) -> list[Tradable]:
+        found = []
+        patterns, mode = self.terms.may_trade, self.terms.mode
+        names = [slot.id for slot in self.snapshot.instruments]
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise InputError("matches no instrument of the snapshot", field=f"tradable {pattern[:100]}")
+        sizes = self._group_sizes()
+        for i, slot in enumerate(self.snapshot.instruments):
+            cost, held = self.costs[i], self.lots.positions[i]
+            if cost is None or (patterns and not any(fnmatchcase(slot.id, pattern) for pattern in patterns)):
+                continue
+            if mode == "close":
+                low, high = min(held, 0), max(held, 0)
+            else:
+                if mode == "neutralise" and slot.kind == "option":
+                    continue
+                reach = self._hedge(i, sizes)
+                low, high = min(held - reach, -abs(held)), max(held + reach, abs(held))
+            if cost.most is not None:
+                low, high = max(low, held - cost.most), min(high, held + cost.most)
+            bound = (1 << self.snapshot.layout.position_bits) - 1
+            low, high = max(low, -bound), min(high, bound)
+            if low < high:
+                found.append(Tradable(i, low, high, cost.tiers))
+        return found
+
+    def _group_sizes(self) -> list[Fraction]:
+        """The notional of what is held of each risk group, in money units; lots where there is no index price."""
+        sizes = [Fraction(0)] * len(self.snapshot.groups)
+        for i, (held, group) in enumerate(zip(self.lots.positions, self.snapshot.group_of, strict=True)):
+            if held:
+                notional = notional_of(self.snapshot, i)
+                sizes[group] += abs(held) * (Fraction(1) if notional is None else notional)
+        return sizes
+
+    def _hedge(self, i: int, sizes: Sequence[Fraction]) -> int:
+        notional = notional_of(self.snapshot, i) or Fraction(1)
+        return math.ceil(HEDGE_SIZE * sizes[self.snapshot.group_of[i]] / notional)
+
+    # --- words --------------------------------------------------------------------------------------------
+
+    def _infeasible(self, programme: Programme) -> ConstraintError:
+        worth = equity(self.snapshot, self.lots)
+        reach = programme.best_reach()
+        missing = max(math.ceil(-reach / self.claim.den), 1) if math.isfinite(reach) else 1
+        everything = {slot: -amount for slot, amount in enumerate(self.lots.positions) if amount}
+        reasons = []
+        if worth.total <= 0:
+            reasons.append("equity is not above 0, so closing every position would not be enough")
+        if self.terms.mode != "any":
+            reasons.append(f"only trades of the mode {self.terms.mode} are permitted")
+        if self.terms.may_trade:
+            reasons.append("only some instruments may be traded")
+        if any(self.costs[slot] is None or self.costs[slot].most is not None for slot in everything):  # type: ignore[union-attr]
+            reasons.append("the cost file limits what may be traded")
+        if self.terms.limits:
+            reasons.append("limits must hold as well")
+        asset = self.snapshot.collateral[self.cash]
+        if not asset.negative_allowed:
+            reasons.append(f"premiums and costs must be covered by the balance of {asset.asset}")
+        money = from_units(missing, 13)
+        return ConstraintError(
+            f"no permitted trades make the claim hold: at best equity is still {money} {self.snapshot.quote} short"
+            f"{': ' if reasons else ''}{'; '.join(reasons)}",
+            rule="liquidation",
+            shortfall=missing,
+            hint="permit more trades (another mode, more instruments, larger sizes), or add collateral",
+        )
+
+    def _trade(self, slot: int, amount: int) -> Trade:
+        return Trade(
+            id=self.snapshot.instruments[slot].id,
+            lots=amount,
+            quantity=_quantity(amount, self.snapshot.instruments[slot].lot),
+            cost=SCALE_BP * self.cost_of({slot: amount}),
+            paid=SCALE_BP * amount * self.marks[slot],
+        )
+
+    def _report(self, steps: Sequence[Sequence[tuple[int, int]]], bound: float, greedy: int | None) -> Plan:
+        done: dict[int, int] = {}
+        shown = []
+        before = slack = self.slacks([{}])[0]
+        for step in steps:
+            done |= dict(step)
+            new = self.slacks([done])[0]
+            shown.append(
+                Step(
+                    trades=tuple(self._trade(slot, amount) for slot, amount in step),
+                    relief=(new - slack) // self.claim.den,
+                    after=self._position(done, new),
+                )
+            )
+            slack = new
+        cost = self.cost_of(done)
+        least = max(math.floor(bound), 0) if math.isfinite(bound) else 0
+        change = self.after(done).collateral[self.cash] - self.lots.collateral[self.cash]
+        asset = self.snapshot.collateral[self.cash]
+        return Plan(
+            claim=str(self.claim),
+            mode=self.terms.mode,
+            cash=asset.asset,
+            before=self._position({}, before),
+            steps=tuple(shown),
+            after=self._position(done, slack),
+            cost=SCALE_BP * cost,
+            bound=SCALE_BP * min(least, cost),
+            gap=None if not least else round(max(cost / least - 1, 0.0), 6),
+            greedy_cost=None if greedy is None else SCALE_BP * greedy,
+            collateral={asset.asset: _quantity(change, asset.lot)} if change else {},
+        )
+
+    def _position(self, trades: Mapping[int, int], slack: int) -> Position:
+        snapshot, book = self.snapshot, self.after(trades)
+        worth = equity(snapshot, book).total
+        lots = np.array(book.positions, dtype=object)
+        deltas = {}
+        for group, name in enumerate(snapshot.groups):
+            total = int(sum(q * d for q, d in zip(book.positions, snapshot_deltas(snapshot, group), strict=True) if d))
+            deltas[name] = from_units(total, 9)
+        greeks: dict[str, str | None] = dict.fromkeys(("gamma", "vega", "theta"))
+        found = snapshot.sensitivities
+        if found is not None:
+            index = [Fraction(price) for price in found.index_prices]
+            gamma = sum(
+                (
+                    q * int(g) * index[group]
+                    for q, g, group in zip(lots, found.gammas.values, snapshot.group_of, strict=True)
+                    if q
+                ),
+                Fraction(0),
+            )
+            greeks = {
+                "gamma": from_units(round(gamma), 9),
+                "vega": from_units(int(lots @ found.vegas.values.astype(object)), 9),
+                "theta": from_units(int(lots @ found.thetas.values.astype(object)), 9),
+            }
+        return Position(
+            equity=worth,
+            requirement=(self.claim.den * worth - slack) // self.claim.num,
+            shortfall=max(-(slack // self.claim.den), 0),
+            deltas=deltas,
+            **greeks,
+        )
+
+
+def cash_slot(snapshot: Snapshot, name: str | None) -> int:
+    """The collateral slot that trades are paid from: the named one, or the plainest: worth what it is priced at.
+
+    Raises:
+        InputError: no such asset, or none that counts in full.
+    """
+    assets = [slot.asset for slot in snapshot.collateral]
+    if name is not None:
+        if name not in assets:
+            raise InputError("no such asset in the snapshot", field=f"cash {name[:100]}", hint=", ".join(assets))
+        return assets.index(name)
+    haircuts = next(part for part in snapshot.components if isinstance(part, PublishedHaircuts))
+    whole = [
+        j for j, slot in enumerate(snapshot.collateral) if int(haircuts.long_value.values[j]) == SCALE_BP * slot.price
+    ]
+    if not whole:
+        raise InputError("no asset counts in full: say which is paid with", field="cash", hint=", ".join(assets))
+    return max(
+        whole,
+        key=lambda j: (snapshot.collateral[j].asset == snapshot.quote, snapshot.collateral[j].negative_allowed, -j),
+    )
+
+
+def _solved(programme: Programme, pattern: Mapping[int, int], room: Sequence[float]) -> Solution:
+    return programme.solve(room=room, fixed=pattern)
+
+
+def _part(amount: int, k: int, steps: int) -> int:
+    """The part k / steps of an amount, rounded away from 0: at least that part goes."""
+    size = -(-abs(amount) * k // steps)
+    return size if amount > 0 else -size
+
+
+def _text(fraction: Fraction | None) -> str | None:
+    return None if fraction is None else from_units(math.ceil(fraction * 10**9), 9)
+
+
+def _quantity(lots: int, lot: str) -> str:
+    decimals = len(lot.partition(".")[2])
+    return from_units(lots * to_units(lot, decimals), decimals)
