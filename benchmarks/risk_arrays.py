@@ -20,7 +20,7 @@ from benchmarks.measure import Column, Section, alternating, in_child
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.pricing import MS_PER_YEAR, black76
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import load_document, save_document
 
 COLUMNS = (

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import PublishedHaircuts, PublishedShortOptionMinimum, PublishedWorstScenario
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.sensitivities import Sensitivities
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot

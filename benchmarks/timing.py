@@ -18,7 +18,8 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import Opening, commit_book, prove
 from zkmargin.verifier import Statement
 

@@ -30,12 +30,10 @@ from zkmargin.circuits.witness import Witness, segment_rows
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.exact import int_matvec
 from zkmargin.crypto.field import batch_inverse, powers, r
-from zkmargin.engine.components import (
-    SCALE_BP,
-    PublishedHaircuts,
-    PublishedShortOptionMinimum,
-    PublishedWorstScenario,
-)
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats.errors import InputError
 

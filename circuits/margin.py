@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.encoders import ENCODERS
+from zkmargin.circuits.encoders import encode
 from zkmargin.circuits.limits import encode_limit
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import System
@@ -69,7 +69,7 @@ def write_margin(system: System, snapshot: Snapshot, claim: Claim, limits: Seque
     requirement = Requirement(system, tuple(snapshot.groups), group_of, snapshot.marks.values)
     for component in snapshot.components:
         if component.applies_to(claim.requirement):
-            ENCODERS[component.type](component, requirement)
+            encode(component, requirement)
     factor_bp = snapshot.factor_bp(claim.requirement)
     headroom = requirement.write(factor_bp=factor_bp, num=claim.num, den=claim.den)
     if len(limits) > MAX_LIMITS:

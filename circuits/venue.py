@@ -26,13 +26,11 @@ from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.circuits.circuit import segments
 from zkmargin.circuits.system import MAX_FORM
-from zkmargin.engine.components import (
-    SCALE_BP,
-    PublishedFactors,
-    PublishedHaircuts,
-    PublishedShortOptionMinimum,
-    PublishedWorstScenario,
-)
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.factors import PublishedFactors
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, Model

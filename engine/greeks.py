@@ -15,10 +15,12 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.decimals import from_units, to_fraction
 from zkmargin.engine.exact import place, round_half_away
 from zkmargin.engine.market import Instrument, Market
-from zkmargin.engine.sensitivities import Sensitivities, sensitivities
+from zkmargin.engine.publishing.greeks import sensitivities
+from zkmargin.engine.sensitivities import Sensitivities
 from zkmargin.engine.settlement import alive
 from zkmargin.engine.snapshot import InstrumentSlot, Snapshot
-from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation, risk_groups
+from zkmargin.engine.units import MONEY_DECIMALS
+from zkmargin.engine.valuation import Valuation, risk_groups
 from zkmargin.formats import InputError, Map, Model, Seq
 
 UNITS = {

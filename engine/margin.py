@@ -21,7 +21,7 @@ from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, Charge, Leg, Publ
 from zkmargin.engine.components.base import added_up
 from zkmargin.engine.decimals import from_units, to_fraction, to_units
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.valuation import MONEY_DECIMALS
+from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import InputError, Map, Model, Seq
 
 #: Decimals of a valuation unit in quote currency.

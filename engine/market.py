@@ -10,24 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from zkmargin.engine.decimals import MS_PER_SECOND, parse_time, to_fraction
+from zkmargin.engine.names import MAX_INSTRUMENTS, Kind, Name, OptionType, Settlement
 from zkmargin.formats import Document, InputError, Model, Seq, Since
 
-MAX_INSTRUMENTS = 1 << 16
 MAX_VALUE = Fraction(10**15)
 MAX_VOL = Fraction(100)
 MAX_RATE = Fraction(10)
 STALE_SHOWN = 5
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Kind = Literal["option", "future", "perpetual", "spot"]
-OptionType = Literal["call", "put"]
-Settlement = Literal["linear", "inverse"]
 
 
 class Underlying(Model):

@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from zkmargin.engine.components import REQUIREMENTS, Haircuts, OpenOrders, PolicyComponent, Requirement
+from zkmargin.engine.components import REQUIREMENTS, PolicyComponent, Requirement
+from zkmargin.engine.components.haircuts import Haircuts
+from zkmargin.engine.components.open_orders import OpenOrders
 from zkmargin.formats import Document, InputError, Map, Model, Seq, load_document
 
 MAX_FACTOR_BP = 100_000

@@ -21,15 +21,8 @@ import numpy as np
 
 from zkmargin.engine.decimals import format_time, parse_time, to_fraction
 from zkmargin.engine.exact import Int64Array, round_half_away
-from zkmargin.engine.valuation import (
-    MAX_YEARS,
-    MIN_FORWARD,
-    MS_PER_YEAR,
-    WHOLE_BP,
-    Valuation,
-    price_decimals,
-    quantity_per_lot,
-)
+from zkmargin.engine.units import MS_PER_YEAR
+from zkmargin.engine.valuation import MAX_YEARS, MIN_FORWARD, Valuation, price_decimals, quantity_per_lot
 from zkmargin.formats import InputError
 
 #: Vols and total variances are counted in 1e-18.
@@ -234,11 +227,6 @@ def shocked_vol(vol: int, move: Fraction, *, floor: int) -> int:
     num, den = move.as_integer_ratio()
     shocked = max(0, round_half_away(vol * (den + num), den))
     return max(shocked, floor) if move > 0 else shocked
-
-
-def basis_points(amount: Fraction | int) -> Fraction:
-    """A number of basis points as a fraction."""
-    return Fraction(amount) / WHOLE_BP
 
 
 def rounded_rows(rows: Sequence[Sequence[Fraction]], names: Sequence[str], valuation: Valuation) -> Int64Array:

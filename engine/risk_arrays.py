@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,11 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.decimals import parse_time, to_fraction, to_units
 from zkmargin.engine.exact import Int64Array, round_half_away
-from zkmargin.engine.market import Asset, Kind, Name, OptionType
-from zkmargin.engine.policy import Policy, check_domain_size
-from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot, whole_digits
+from zkmargin.engine.market import Asset
+from zkmargin.engine.names import Kind, Name, OptionType
 from zkmargin.engine.spread_rules import CalendarRules, CreditSpread, Period
-from zkmargin.engine.valuation import MONEY, asset_price
+from zkmargin.engine.units import MONEY
+from zkmargin.engine.valuation import asset_price
 from zkmargin.formats import Document, FrozenMap, InputError, IntArray, Map, Model, Seq
 
 MAX_ARRAYS = 1 << 16
@@ -181,7 +181,7 @@ class RiskArrays(Document):
             if instrument.price is None:
                 raise InputError("no settlement price in the file, so no value as equity", field=instrument.id)
             value = to_fraction(instrument.price) * to_fraction(instrument.multiplier) * to_fraction(instrument.lot)
-            marks.append(_fits(value * MONEY, instrument.id))
+            marks.append(rounded_64(value * MONEY, instrument.id))
         return np.array(marks, dtype=np.int64)
 
     def expired(self) -> npt.NDArray[np.bool_]:
@@ -203,102 +203,8 @@ class RiskArrays(Document):
             if lot.denominator == 1 and most * lot < 1 << 63:
                 result[row] = values[row] * int(lot)
             else:
-                result[row] = [_fits(lot * value, instrument.id) for value in values[row].tolist()]
+                result[row] = [rounded_64(lot * value, instrument.id) for value in values[row].tolist()]
         return result
-
-
-def build_snapshot_from_arrays(
-    arrays: RiskArrays, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
-) -> Snapshot:
-    """The snapshot of imported arrays under a policy, without any pricing.
-
-    Args:
-        arrays: imported arrays; ``market_digest`` of the snapshot is their digest.
-        policy: components that would have to revalue contracts are refused.
-        domain_size, position_bits: as ``engine.snapshot.build_snapshot``.
-
-    Raises:
-        InputError: a component that needs prices, or data that is missing: names it.
-    """
-    size = check_domain_size(domain_size or policy.layout.domain_size)
-    digit = size.bit_length() - 1
-    bits = policy.layout.position_bits if position_bits is None else position_bits
-    if not 1 <= bits <= 60:
-        raise InputError("must be from 1 to 60", field="position_bits")
-    now = parse_time(arrays.time)
-    for asset in arrays.assets:
-        if asset.time is not None and now - parse_time(asset.time) > 1000 * policy.max_price_age_seconds:
-            raise InputError("its price is older than the policy allows", field=f"asset {asset.name}")
-    expired = arrays.expired()
-    published: list[Any] = [part.publish_arrays(arrays) for part in policy.components]
-    if expired.any():
-        published = [None if own is None else own.cleared(expired) for own in published]
-    multipliers = [to_fraction(instrument.multiplier) for instrument in arrays.instruments]
-    deltas = [
-        _fits(delta * multiplier, instrument.id)
-        for delta, multiplier, instrument in zip(
-            np.where(expired, 0, arrays.deltas_per_lot()).tolist(), multipliers, arrays.instruments, strict=True
-        )
-    ]
-    collateral = []
-    for asset, price in zip(arrays.assets, arrays.asset_prices, strict=True):
-        terms = policy.haircuts.terms(asset.name)
-        collateral.append(
-            CollateralSlot(
-                asset=asset.name,
-                lot=asset.lot,
-                price=price,
-                bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
-                negative_allowed=terms.negative_allowed,
-            )
-        )
-    return Snapshot(
-        name=f"{policy.name} {arrays.time}",
-        time=arrays.time,
-        quote=arrays.quote,
-        market_digest=arrays.digest().hex(),
-        policy=policy,
-        layout=Layout(
-            domain_size=size, position_bits=whole_digits(bits, digit), range_proved=policy.layout.range_proved
-        ),
-        groups=arrays.groups,
-        instruments=tuple(
-            InstrumentSlot(
-                id=instrument.id,
-                kind=instrument.kind,
-                group=group,
-                underlying=instrument.underlying,
-                lot=instrument.lot,
-                expiry=instrument.expiry,
-                strike=instrument.strike,
-                option_type=instrument.option_type,
-                settlement="linear",
-                multiplier=instrument.multiplier,
-            )
-            for instrument, group in zip(arrays.instruments, arrays.group_of, strict=True)
-        ),
-        collateral=tuple(collateral),
-        marks=IntArray(arrays.marks()),
-        deltas=IntArray(np.array(deltas, dtype=np.int64)),
-        components=tuple(part for part in published if part is not None),
-    )
-
-
-def check_snapshot_of_arrays(snapshot: Snapshot, arrays: RiskArrays) -> None:
-    """Rebuild a snapshot from its arrays and its own policy, and compare digests.
-
-    Raises:
-        InputError: names the first part that differs.
-    """
-    if arrays.digest().hex() != snapshot.market_digest:
-        raise InputError("the snapshot was built from other arrays", field="market_digest")
-    layout = snapshot.layout
-    rebuilt = build_snapshot_from_arrays(
-        arrays, snapshot.policy, domain_size=layout.domain_size, position_bits=min(layout.position_bits, 60)
-    )
-    for field in Snapshot.model_fields:
-        if getattr(rebuilt, field) != getattr(snapshot, field):
-            raise InputError("differs from what its arrays and policy give", field=field)
 
 
 def gains_of_losses(losses: Sequence[str], *, field: str) -> list[int]:
@@ -308,7 +214,8 @@ def gains_of_losses(losses: Sequence[str], *, field: str) -> list[int]:
     return [-to_units(loss, ARRAY_DECIMALS, field=field) for loss in losses]
 
 
-def _fits(value: Fraction | int, name: str) -> int:
+def rounded_64(value: Fraction | int, name: str) -> int:
+    """A value per lot, rounded half away from zero. Raises InputError past 64 bits: names the contract."""
     rounded = round_half_away(value.numerator, value.denominator)
     if abs(rounded) >= 1 << 63:
         raise InputError("a value per lot is past 64 bits of money units", field=name, hint="use a smaller lot")

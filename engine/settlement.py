@@ -17,7 +17,8 @@ import numpy as np
 from zkmargin.engine.decimals import MAX_DECIMAL_LENGTH, format_time, from_units, parse_time, to_fraction
 from zkmargin.engine.exact import Int64Array
 from zkmargin.engine.market import Market
-from zkmargin.engine.valuation import MONEY, quantity_per_lot
+from zkmargin.engine.units import MONEY
+from zkmargin.engine.valuation import quantity_per_lot
 from zkmargin.formats import Hint, InputError
 
 

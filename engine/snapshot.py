@@ -15,15 +15,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
-from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, PolicyPart, PublishedComponent, PublishedHaircuts
+from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, PolicyPart, PublishedComponent
 from zkmargin.engine.components.base import Extent
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.decimals import parse_time, to_fraction
-from zkmargin.engine.exact import place
-from zkmargin.engine.market import MAX_INSTRUMENTS, Kind, Market, Name, OptionType, Settlement
+from zkmargin.engine.names import MAX_INSTRUMENTS, Kind, Name, OptionType, Settlement
 from zkmargin.engine.policy import MAX_COMPONENTS, Policy, check_domain_size
-from zkmargin.engine.sensitivities import Sensitivities, sensitivities
-from zkmargin.engine.settlement import alive
-from zkmargin.engine.valuation import MAX_ASSET_PRICE, Valuation, risk_groups
+from zkmargin.engine.sensitivities import Sensitivities
+from zkmargin.engine.units import MAX_ASSET_PRICE
 from zkmargin.formats import Digest, Document, InputError, IntArray, Model, Seq
 from zkmargin.formats.budget import budget
 
@@ -222,7 +221,7 @@ class Snapshot(Document):
         reached = {0}  # how many components the parts so far may have published
         blamed: dict[int, str] = {}
         for part in self.policy.components:
-            if imported and not part.importable:
+            if imported and not part.IMPORTABLE:
                 raise InputError("no sensitivities, but a component that imported arrays do not allow", field=part.type)
             wrong = {place: self._contradiction(part, place, prices) for place in reached}
             blamed = {place: field for place, field in wrong.items() if field is not None and "." in field} | blamed
@@ -269,110 +268,6 @@ class Snapshot(Document):
 
 
 @budget()
-def build_snapshot(
-    market: Market, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
-) -> Snapshot:
-    """Price a market under a policy.
-
-    Args:
-        market: the market.
-        policy: the policy.
-        domain_size: rows per segment instead of the policy's.
-        position_bits: bound of positions instead of the policy's; rounded up to whole digits, as every bound is.
-
-    Raises:
-        InputError: a stale price, data that is missing or does not fit: names the instrument, asset or field.
-    """
-    groups, whole = risk_groups(market), len(market.instruments)
-    number = {name: group for group, name in enumerate(groups)}
-    rest, slots, settled = alive(market)
-    rest.refuse_stale(policy.max_price_age_seconds)
-    size = check_domain_size(domain_size or policy.layout.domain_size)
-    digit = size.bit_length() - 1
-    wanted = policy.layout.position_bits if position_bits is None else position_bits
-    if not 1 <= wanted <= 60:
-        raise InputError("must be from 1 to 60", field="position_bits")
-    valuation = Valuation(rest, parts=policy.components, groups=groups)
-    collateral = []
-    for asset, price in zip(market.assets, valuation.asset_prices, strict=True):
-        terms = policy.haircuts.terms(asset.name)
-        collateral.append(
-            CollateralSlot(
-                asset=asset.name,
-                lot=asset.lot,
-                price=price,
-                bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
-                negative_allowed=terms.negative_allowed,
-            )
-        )
-    published: list[Any] = [part.publish(valuation) for part in policy.components]
-    marks, greeks = place(valuation.marks(), slots, whole), sensitivities(valuation)
-    if settled:
-        published = [
-            None if own is None else part.settle(own.placed(slots, whole), settled, valuation)
-            for part, own in zip(policy.components, published, strict=True)
-        ]
-        greeks = greeks.placed(slots, whole)
-        for instrument in settled:
-            marks[instrument.slot] = valuation.money(instrument.value, instrument.name)
-    return Snapshot(
-        name=f"{policy.name} {market.time}",
-        time=market.time,
-        quote=market.quote,
-        market_digest=market.digest().hex(),
-        policy=policy,
-        layout=Layout(
-            domain_size=size,
-            position_bits=whole_digits(wanted, digit),
-            range_proved=policy.layout.range_proved,
-        ),
-        groups=groups,
-        instruments=tuple(
-            InstrumentSlot(
-                id=instrument.id,
-                kind=instrument.kind,
-                group=number[instrument.underlying],
-                underlying=instrument.underlying,
-                lot=instrument.lot,
-                expiry=instrument.expiry,
-                strike=instrument.strike,
-                option_type=instrument.option_type,
-                settlement=instrument.settlement,
-                multiplier=instrument.multiplier,
-            )
-            for instrument in market.instruments
-        ),
-        collateral=tuple(collateral),
-        marks=IntArray(marks),
-        deltas=IntArray(place(valuation.deltas(), slots, whole)),
-        sensitivities=greeks,
-        components=tuple(part for part in published if part is not None),
-    )
-
-
-def check_snapshot(snapshot: Snapshot, market: Market) -> None:
-    """Rebuild a snapshot from its market, its own policy and layout, and compare digests.
-
-    Raises:
-        InputError: names the first part that differs.
-    """
-    if market.digest().hex() != snapshot.market_digest:
-        raise InputError("the snapshot was built from another market", field="market_digest")
-    layout = snapshot.layout
-    rebuilt = build_snapshot(
-        market,
-        snapshot.policy,
-        domain_size=layout.domain_size,
-        position_bits=min(layout.position_bits, 60),
-    )
-    if rebuilt.digest() == snapshot.digest():
-        return
-    for field in Snapshot.model_fields:
-        if getattr(rebuilt, field) != getattr(snapshot, field):
-            raise InputError("differs from what its market and policy give", field=field)
-    raise AssertionError("two snapshots with equal fields have different digests")
-
-
 def whole_digits(bits: int, digit: int) -> int:
     """A bound in bits, rounded up to whole digits. Raises InputError past what a 64-bit integer with sign holds."""
     rounded = -(-bits // digit) * digit

@@ -15,24 +15,19 @@ An option whose expiry has passed is worth its intrinsic value here. Snapshots p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from zkmargin.engine.decimals import parse_time, to_fraction, to_nearest_units
 from zkmargin.engine.exact import Int64Array, round_half_away, scale_round
 from zkmargin.engine.market import Instrument, Market
+from zkmargin.engine.units import MAX_ASSET_PRICE, MONEY_DECIMALS, MS_PER_YEAR, WHOLE_BP, Scenario, VolRule
 from zkmargin.formats import InputError
 from zkmargin.formats.budget import spend
 
-#: Decimals of the money unit, 1e-9 of the quote currency.
-MONEY_DECIMALS = 9
-MONEY = Fraction(10**MONEY_DECIMALS)
-#: A price multiplies by at most 10 in a scenario.
-MAX_PRICE_MOVE_BP = 90_000
 #: Pricing takes shocked forwards and strikes up to 2^PRICE_BITS price units.
 PRICE_BITS = 57
 #: A forward of fewer price units would not resolve its own moves: its strike is 10^10 times larger.
@@ -42,46 +37,12 @@ MAX_YEARS = 100
 MAX_VOL_1E9 = 100 * 10**9
 MAX_RATE_1E9 = 5 * 10**9
 MAX_GROWTH_1E9 = 24 * 10**8
-MS_PER_YEAR = 365 * 86_400_000
 #: A collateral lot worth less than this many money units must be worth a whole number of them.
 MIN_ASSET_PRICE = 10**7
-#: Money units per collateral lot stay below this (281,474 quote), so that basis points of them fit 64 bits.
-MAX_ASSET_PRICE = 1 << 48
-WHOLE_BP = 10_000
 _INT64_MAX = 2**63 - 1
 _1E9 = 10**9
 
 P = TypeVar("P")
-
-
-class Scenario(NamedTuple):
-    """A joint move of price and implied vol, relative, in basis points, and the part of the P&L that counts."""
-
-    price_move_bp: int
-    vol_move_bp: int
-    weight_bp: int
-
-    def label(self) -> str:
-        """For example ``price -30 % vol +50 %``, or ``tail price +100 % vol +50 % weight 30 %``."""
-        moves = f"price {_percent(self.price_move_bp)} vol {_percent(self.vol_move_bp)}"
-        if self.weight_bp == WHOLE_BP:
-            return moves
-        return f"tail {moves} weight {_percent(self.weight_bp).lstrip('+')}"
-
-
-@dataclass(frozen=True, slots=True)
-class VolRule:
-    """How a scenario acts; see ``ShockRule``.
-
-    A relative vol move is scaled by ``(30 days / max(time to expiry, floor))^exponent``. The P&L of inverse contracts
-    is what its coins are worth after the move, or ``inverse_in_coin``: each of them at today's index.
-    """
-
-    exponent_short_1e4: int
-    exponent_long_1e4: int
-    tenor_floor_ms: int
-    floor_1e9: int
-    inverse_in_coin: bool = False
 
 
 class Valuation:
@@ -437,9 +398,3 @@ def asset_price(name: str, exact: Fraction) -> int:
 
 def _too_large(name: str) -> InputError:
     return InputError("its P&L or value per lot is past 64 bits of money units", field=name, hint="use a smaller lot")
-
-
-def _percent(bp: int) -> str:
-    sign = "-" if bp < 0 else "+" if bp > 0 else ""
-    whole, rest = divmod(abs(bp), 100)
-    return f"{sign}{whole}{f'.{rest:02d}'.rstrip('0') if rest else ''} %"

@@ -271,7 +271,7 @@ def _book_snapshots() -> dict[str, tuple[Snapshot, list[BookLots]]]:
     from zkmargin.engine.example import example_market
     from zkmargin.engine.market import Market
     from zkmargin.engine.policy import load_policy
-    from zkmargin.engine.snapshot import build_snapshot
+    from zkmargin.engine.publishing.snapshots import build_snapshot
 
     five = {
         "groups": [0, 0, 1, 1, 0],

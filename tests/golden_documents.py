@@ -33,8 +33,9 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.risk_arrays import RiskArrays
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, keccak256
 from zkmargin.prover.openings import Opening
 from zkmargin.verifier import Commitment, Statement

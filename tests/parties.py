@@ -19,7 +19,8 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import Opening, commit_book, prove
 from zkmargin.verifier import Commitment, Statement
 from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, SnapshotPayload, Trust

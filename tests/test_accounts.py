@@ -17,7 +17,8 @@ from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim, claim_slack, margin_report
 from zkmargin.engine.netting import netting
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, VerificationError, ZkMarginError, save_document
 from zkmargin.prover import Opening, commit_book, prove
 from zkmargin.verifier import Commitment, Statement

@@ -8,7 +8,8 @@ import pytest
 from zkmargin.engine.book import Book, BookLots, load_book, to_lots
 from zkmargin.engine.market import Asset, Instrument, Market, Underlying
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, save_document
 
 

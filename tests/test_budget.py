@@ -22,8 +22,9 @@ from zkmargin.engine.components.pools import tier_lines
 from zkmargin.engine.components.worst_scenario import ScenarioGrid, WorstScenario
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import Policy, load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
-from zkmargin.engine.valuation import MONEY
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.units import MONEY
 from zkmargin.formats import FrozenMap, InputError, Model
 from zkmargin.formats.budget import LIMITS, Budget, Unit, budget, spend
 from zkmargin.formats.documents import Document, Seq

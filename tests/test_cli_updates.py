@@ -15,7 +15,7 @@ from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.fills import Fills
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import load_document, save_document
 from zkmargin.prover import Opening
 from zkmargin.verifier import Commitment

@@ -9,7 +9,8 @@ import pytest
 
 from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
+from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays, check_snapshot_of_arrays
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import InputError
 
 DATA = Path(__file__).with_name("data")

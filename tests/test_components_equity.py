@@ -9,21 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import (
-    AssetTerms,
-    Factors,
-    Haircuts,
-    OpenOrders,
-    PublishedFactors,
-    PublishedHaircuts,
-    PublishedOpenOrders,
-    PublishedWorstScenario,
-)
-from zkmargin.engine.components.factors import AntiProcyclicality, Depeg
-from zkmargin.engine.components.haircuts import CollateralTier
+from zkmargin.engine.components.factors import AntiProcyclicality, Depeg, Factors, PublishedFactors
+from zkmargin.engine.components.haircuts import AssetTerms, CollateralTier, Haircuts, PublishedHaircuts
+from zkmargin.engine.components.open_orders import OpenOrders, PublishedOpenOrders
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim, equity, margin_report, requirement_total
 from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.publishing import publish
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
@@ -60,7 +53,7 @@ def test_tiers_are_published_as_lines() -> None:
         )
     )
     valuation = Valuation(example_market(TIME))
-    published = part.publish(valuation)
+    published = publish(part, valuation)
     price = valuation.asset_prices[1]
     assert published.tiers == (
         CollateralTier(slot=1, value=price * 9000, start=500 * 10**15),
@@ -152,7 +145,7 @@ def test_the_slots_of_orders_must_count_for_nothing() -> None:
     with pytest.raises(InputError, match="orders would count as collateral"):
         policy_with(part, haircut_bp=9_999)
     valuation = Valuation(example_market(TIME))
-    published = OpenOrders(assets={"BTC": 1000}).publish(valuation)
+    published = publish(OpenOrders(assets={"BTC": 1000}), valuation)
     assert published.rate.values.tolist() == [0, valuation.asset_prices[1] * 1000, 0]
     for rate, reason in (([1], "has the shape"), ([-1, 0, 0], "a negative rate")):
         with pytest.raises(InputError, match=reason):
@@ -194,19 +187,19 @@ def test_a_depeg_raises_the_factor_and_is_rounded_up() -> None:
     data["assets"][0]["price"] = "0.97003"
     valuation = Valuation(type(example_market(TIME)).parse(json.dumps(data)))
     part = Factors(requirements=("initial",), depeg=Depeg(asset="USDC", threshold="0.98", factor_bp=40_000))
-    published = part.publish(valuation)
+    published = publish(part, valuation)
     assert published.value_bp == 10_399  # 1 + 4 x 0.00997 = 1.03988
     assert (published.multiplier_bp("initial"), published.multiplier_bp("maintenance")) == (10_399, 10_000)
-    assert part.publish(Valuation(example_market(TIME))).value_bp == 10_000
+    assert publish(part, Valuation(example_market(TIME))).value_bp == 10_000
     with pytest.raises(InputError, match="no price of this asset"):
-        Factors(depeg=Depeg(asset="DAI", threshold="0.98", factor_bp=1)).publish(valuation)
+        publish(Factors(depeg=Depeg(asset="DAI", threshold="0.98", factor_bp=1)), valuation)
     both = Factors(
         depeg=Depeg(asset="USDC", threshold="0.98", factor_bp=40_000),
         anti_procyclicality=AntiProcyclicality(now="1", ten_year="2"),
     )
-    assert both.publish(valuation).value_bp == 20_798
+    assert publish(both, valuation).value_bp == 20_798
     with pytest.raises(InputError, match="a multiplier above 100"):
-        Factors(anti_procyclicality=AntiProcyclicality(now="1", ten_year="101")).publish(valuation)
+        publish(Factors(anti_procyclicality=AntiProcyclicality(now="1", ten_year="101")), valuation)
 
 
 @pytest.mark.parametrize(

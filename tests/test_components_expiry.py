@@ -12,26 +12,21 @@ from hypothesis import strategies as st
 
 from zkmargin.circuits import assign, build_circuit, check
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import (
-    BasisContingency,
-    CollateralCharge,
-    DampenedTails,
-    DiscountedScenarios,
-    OracleConfidence,
-    PublishedBasisContingency,
-    PublishedCollateralCharge,
-    PublishedDampenedTails,
-    PublishedDiscountedScenarios,
-    PublishedHaircuts,
-    PublishedSkewScenarios,
-    PublishedWorstScenario,
-    RollShock,
-    SkewScenarios,
-)
+from zkmargin.engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
+from zkmargin.engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
+from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
+from zkmargin.engine.components.discounted_scenarios import DiscountedScenarios, PublishedDiscountedScenarios
 from zkmargin.engine.components.gain_offset import Family, OffsetClass
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.oracle_confidence import OracleConfidence
+from zkmargin.engine.components.roll_shock import RollShock
+from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios, SkewScenarios
 from zkmargin.engine.components.static_discount import StaticDiscount
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.margin import Claim, margin_report, requirement_total
 from zkmargin.engine.market import Market
+from zkmargin.engine.publishing import publish
+from zkmargin.engine.publishing.skew_scenarios import skew_multipliers
 from zkmargin.engine.revaluation import Options, exp, log, shocked_vol, sqrt
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
@@ -432,8 +427,8 @@ def market(**change: Any) -> Any:
 
 
 def test_discounted_scenarios_by_hand() -> None:
-    part = parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT, risk_cancelling=["XX"]).publish(
-        Valuation(market())
+    part = publish(
+        parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT, risk_cancelling=["XX"]), Valuation(market())
     )
     # Long, 0.95 V(s) - V: at 9,000 the call is worth 1,000. Short: 1.00 V(s) - V, since 1 / D = 1.
     assert part.gain.values[0].tolist() == [-1_050 * 10**9, -100 * 10**9, 850 * 10**9]
@@ -447,7 +442,7 @@ def test_the_part_of_a_price_that_is_averaged_does_not_move() -> None:
     soon = market().to_json()
     soon["time"] = "2026-01-01T23:45:00Z"
     values = {"grid": GRID, "discount": DISCOUNT, "settlement_average_seconds": 1800}
-    part = parsed(DiscountedScenarios, **values).publish(Valuation(Market.parse(json.dumps(soon))))
+    part = publish(parsed(DiscountedScenarios, **values), Valuation(Market.parse(json.dumps(soon))))
     # 15 of the last 30 minutes are left, so half of the forward moves: the call, deep in the money, by half of 1,000.
     shortfall = [Fraction(5, 100) * value for value in (1_500, 2_000, 2_500)]
     for got, wanted in zip(part.shortfall.values[0].tolist(), shortfall, strict=True):
@@ -458,12 +453,12 @@ def test_a_risk_cancelling_asset_must_be_moved_by_something() -> None:
     assets = [{"name": "XX", "price": "9000", "lot": "0.01"}]
     part = parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT, risk_cancelling=["XX"])
     with pytest.raises(InputError, match="asset XX: a risk-cancelling asset whose underlying has no instrument"):
-        part.publish(Valuation(market(assets=assets)))
+        publish(part, Valuation(market(assets=assets)))
 
 
 def test_basis_contingency_by_hand() -> None:
     part = parsed(BasisContingency, up_bp=1000, down_bp=-1000, add_bp=5000, multiple_bp=20_000)
-    published = part.publish(Valuation(market()))
+    published = publish(part, Valuation(market()))
     # The call has no time left: 0.5 of a change of 1,000. The future has a year: 2.5 of 1,100. The perpetual has none.
     assert published.change.values.tolist() == [
         [500 * 10**9, -500 * 10**9],
@@ -474,7 +469,7 @@ def test_basis_contingency_by_hand() -> None:
 
 def test_roll_shock_by_hand() -> None:
     part = parsed(RollShock, rate={"min_annualised_move_bp": 100, "annualised_move_risk_bp": 750})
-    published = part.publish(Valuation(market()))
+    published = publish(part, Valuation(market()))
     # A year of 7.5 % on the future's index value, 1 % on the perpetual's 10 USD. Options do not roll.
     assert published.long.values.tolist() == published.short.values.tolist() == [0, 750 * 10**9, 10**8]
     assert (published.mode, published.type) == ("added", "gross_charge")
@@ -482,11 +477,11 @@ def test_roll_shock_by_hand() -> None:
 
 def test_oracle_confidence_by_hand() -> None:
     doubt = {"threshold_bp": 5500, "rate_bp": 20_000}
-    published = parsed(OracleConfidence, doubt=doubt).publish(Valuation(market()))
+    published = publish(parsed(OracleConfidence, doubt=doubt), Valuation(market()))
     # The underlying's 0.4 is the least everywhere: 0.6 x 2 of the notional.
     assert published.short.values.tolist() == [12_000 * 10**9, 12_000 * 10**9, 12 * 10**9]
-    assert parsed(OracleConfidence, doubt=doubt | {"threshold_bp": 4000}).publish(Valuation(market())) is None
-    charge = parsed(CollateralCharge, rates_bp={"XX": 100}, doubt=doubt).publish(Valuation(market()))
+    assert publish(parsed(OracleConfidence, doubt=doubt | {"threshold_bp": 4000}), Valuation(market())) is None
+    charge = publish(parsed(CollateralCharge, rates_bp={"XX": 100}, doubt=doubt), Valuation(market()))
     assert charge.charge.values.tolist() == [(90 * 10**9 * 121) // 100]
 
 
@@ -494,7 +489,7 @@ def test_an_inverse_contract_in_coin() -> None:
     table = {"edge_bp": 1600, "tails": [{"price_move_bp": 5000, "vol_move_bp": 0, "weight_bp": 3200}]}
     for in_coin, edge in ((False, Fraction(16, 10)), (True, Fraction(16, 10) / Fraction(116, 100))):
         part = parsed(DampenedTails, table=table | {"inverse_in_coin": in_coin}, dampener="0")
-        risk = part.publish(Valuation(market())).risk.values
+        risk = publish(part, Valuation(market())).risk.values
         assert risk[2, 0] == round(edge * 10**9)
         # a linear future at the edge, an option's part of its P&L at the move
         assert risk[1, 0] == 1_760 * 10**9
@@ -506,7 +501,7 @@ def test_an_inverse_option_in_coin() -> None:
     inverse[0]["settlement"] = "inverse"
     table = {"edge_bp": 1600, "tails": [{"price_move_bp": 6000, "vol_move_bp": 0, "weight_bp": 10_000}]}
     table["inverse_in_coin"] = True
-    risk = parsed(DampenedTails, table=table, dampener="0").publish(Valuation(market(instruments=inverse))).risk.values
+    risk = publish(parsed(DampenedTails, table=table, dampener="0"), Valuation(market(instruments=inverse))).risk.values
     # 8,000 / 16,000 coins less 2,000 / 10,000, each at the index of 10,000
     assert risk[0, 0] == 3_000 * 10**9
 
@@ -519,12 +514,12 @@ def test_a_skew_by_hand() -> None:
     assert expiry.years == 1
     (part,) = parsed(SkewScenarios, skews=[SKEW]).skews
     # k = ln 0.8 = -0.2231, cap 0.15 - 0.05 = 0.1, width 4 (0.6 - 0.1) = 2
-    (change,) = part.multipliers(expiry, [option])
+    (change,) = skew_multipliers(part, expiry, [option])
     assert abs(change - Fraction(-22314355131, 2 * 10**12)) < Fraction(1, 10**12)
-    (bent,) = parsed(SkewScenarios, skews=[SKEW | {"shape": "absolute"}]).skews[0].multipliers(expiry, [option])
+    (bent,) = skew_multipliers(parsed(SkewScenarios, skews=[SKEW | {"shape": "absolute"}]).skews[0], expiry, [option])
     assert bent == -change
     narrow = SKEW | {"width_bp": 0}  # width 0.01: the change is at its cap
-    assert parsed(SkewScenarios, skews=[narrow]).skews[0].multipliers(expiry, [option]) == [Fraction(-1, 10)]
+    assert skew_multipliers(parsed(SkewScenarios, skews=[narrow]).skews[0], expiry, [option]) == [Fraction(-1, 10)]
 
 
 def test_decimals_of_fifty_digits() -> None:
@@ -565,10 +560,10 @@ def test_fine_and_coarse_prices_agree() -> None:
 def test_nothing_to_charge_is_nothing_published() -> None:
     empty = market(instruments=[], assets=[])
     valuation = Valuation(empty)
-    assert parsed(SkewScenarios, skews=[SKEW]).publish(valuation) is None
-    assert parsed(BasisContingency, up_bp=1, down_bp=-1, add_bp=1, multiple_bp=0).publish(valuation) is None
+    assert publish(parsed(SkewScenarios, skews=[SKEW]), valuation) is None
+    assert publish(parsed(BasisContingency, up_bp=1, down_bp=-1, add_bp=1, multiple_bp=0), valuation) is None
     assert (
-        parsed(RollShock, rate={"min_annualised_move_bp": 1, "annualised_move_risk_bp": 1}).publish(valuation) is None
+        publish(parsed(RollShock, rate={"min_annualised_move_bp": 1, "annualised_move_risk_bp": 1}), valuation) is None
     )
-    published = parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT).publish(valuation)
+    published = publish(parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT), valuation)
     assert np.size(published.gain.values) == 0

@@ -12,19 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import (
-    ExpectedShortfall,
-    GainOffset,
-    JointScenarios,
-    PublishedExpectedShortfall,
-    PublishedGainOffset,
-    PublishedHaircuts,
-    PublishedJointScenarios,
-)
-from zkmargin.engine.components.gain_offset import Family, OffsetClass
-from zkmargin.engine.components.joint_scenarios import JointMove, Move
+from zkmargin.engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
+from zkmargin.engine.components.gain_offset import Family, GainOffset, OffsetClass, PublishedGainOffset
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.joint_scenarios import JointMove, JointScenarios, Move, PublishedJointScenarios
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import margin_report, requirement_total
+from zkmargin.engine.publishing import publish
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
@@ -114,7 +108,7 @@ MOVES = {"BTC": Move(price_move_bp=-1000), "ETH": Move(price_move_bp=-1500, vol_
 def test_published_joint_scenarios_move_every_underlying_by_its_own_amount() -> None:
     market = example_market("2026-01-02T03:04:05Z")
     part = JointScenarios(source="historical", group="book", scenarios=(JointMove(name="a day", moves=MOVES),))
-    risk = part.publish(Valuation(market)).risk.values[:, 0].tolist()
+    risk = publish(part, Valuation(market)).risk.values[:, 0].tolist()
     by_id = dict(zip((i.id for i in market.instruments), risk, strict=True))
     assert by_id["BTC-SPOT"] == -924_165_000  # 0.0001 BTC of 92416.5, a tenth of it
     assert by_id["ETH-SPOT"] == -476_737_500  # 0.001 ETH of 3178.25, 15 %
@@ -124,9 +118,9 @@ def test_a_joint_scenario_must_say_how_every_underlying_moves() -> None:
     market = example_market("2026-01-02T03:04:05Z")
     some = JointMove(name="a day", moves={"BTC": Move(price_move_bp=-1000)})
     with pytest.raises(InputError, match='"a day" says nothing about ETH'):
-        JointScenarios(source="historical", scenarios=(some,)).publish(Valuation(market))
+        publish(JointScenarios(source="historical", scenarios=(some,)), Valuation(market))
     still = JointScenarios(source="historical", scenarios=(some,), others=Move(price_move_bp=0))
-    assert still.publish(Valuation(market)).risk.values.any()
+    assert publish(still, Valuation(market)).risk.values.any()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +223,7 @@ def test_expected_shortfall_is_published_from_a_list() -> None:
     part = ExpectedShortfall.model_validate_json(
         json.dumps({"source": "historical", "group": "book", "scenarios": data, "level_bp": 9900})
     )
-    published = part.publish(Valuation(example_market("2026-01-02T03:04:05Z")))
+    published = publish(part, Valuation(example_market("2026-01-02T03:04:05Z")))
     assert (published.level_bp, published.scenarios, published.risk.values.shape[1]) == (9900, ("0", "1"), 2)
 
 

@@ -10,30 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import (
+from zkmargin.engine.components.delta_shock_upper_bound import (
+    SCALE,
+    DeltaShock,
     DeltaShockUpperBound,
-    Fees,
-    Funding,
-    GrossCharge,
-    MinDelta,
     PublishedDeltaShockUpperBound,
-    PublishedFees,
-    PublishedFunding,
-    PublishedGrossCharge,
-    PublishedHaircuts,
-    PublishedMinDelta,
-    PublishedShortOptionMinimum,
-    PublishedVegaTermUpperBound,
-    PublishedWorstScenario,
-    ShortOptionMinimum,
-    VegaTermUpperBound,
 )
-from zkmargin.engine.components.delta_shock_upper_bound import SCALE, DeltaShock
+from zkmargin.engine.components.gross_charge import GrossCharge, PublishedGrossCharge
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.min_delta import MinDelta, PublishedMinDelta
 from zkmargin.engine.components.pools import Line, Pool, tier_lines
+from zkmargin.engine.components.provisions import Fees, Funding, PublishedFees, PublishedFunding
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
+from zkmargin.engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound, VegaTermUpperBound
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim, margin_report, requirement_total
 from zkmargin.engine.notional import delta_notionals, notional, vegas
 from zkmargin.engine.pricing import black76
+from zkmargin.engine.publishing import publish
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
@@ -197,7 +192,7 @@ def test_rates_are_published_by_kind_and_underlying(valuation: Any) -> None:
             }
         )
     )
-    published: Any = part.publish(valuation)
+    published: Any = publish(part, valuation)
     names = [i.id for i in valuation.market.instruments]
     slot = names.index("BTC-PERPETUAL")
     assert published.long.values[slot] == published.short.values[slot] == 92_416_500_000  # 0.001 BTC at the index
@@ -212,9 +207,10 @@ def test_rates_are_published_by_kind_and_underlying(valuation: Any) -> None:
         assert published.short.values[k] == 37_500_000_000  # 375 per coin, 0.1 coins a lot
         assert published.long.values[k] == min(37_500_000_000, marks[k])
     assert (
-        GrossCharge.model_validate_json(
-            json.dumps({"mode": "flat", "rates": [{**RATE, "underlyings": ["SOL"]}]})
-        ).publish(valuation)
+        publish(
+            GrossCharge.model_validate_json(json.dumps({"mode": "flat", "rates": [{**RATE, "underlyings": ["SOL"]}]})),
+            valuation,
+        )
         is None
     )
 
@@ -291,7 +287,7 @@ def test_delta_notionals_of_the_example(valuation: Any) -> None:
     future = next(k for k, i in enumerate(valuation.market.instruments) if i.kind == "future" and i.underlying == "BTC")
     # 10 USD of an inverse future are worth a little less at the index than at its own price
     assert 9_900_000_000 < notional(valuation, future) < 10_000_000_000
-    published = MinDelta(net_rate_bp=200, hedged_rate_bp=100).publish(valuation)
+    published = publish(MinDelta(net_rate_bp=200, hedged_rate_bp=100), valuation)
     assert published.delta.values.tolist() == values.tolist()
 
 
@@ -342,7 +338,7 @@ def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) ->
     with pytest.raises((InputError, ValueError), match="above the threshold"):
         DeltaShock(threshold="2", saturation="2", cap_bp=1)
     part = DeltaShockUpperBound(shock=DeltaShock(threshold="20000000", saturation="50000000", cap_bp=1000))
-    published = part.publish(valuation)
+    published = publish(part, valuation)
     assert [pool.name for pool in published.pools] == ["BTC", "ETH"]
     assert len(published.pools[0].lines) == 8
 
@@ -377,7 +373,7 @@ def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
     slopes = [factor * int(a - b) / Fraction(2, 1000) for factor, a, b in zip(options.factors, up, down, strict=True)]
     for slot, slope in zip(options.slots.tolist(), slopes, strict=True):
         assert abs(values[slot] - slope) <= max(abs(slope) * Fraction(1, 1000), 10**6)
-    published: Any = VegaTermUpperBound(vol_move_bp=100).publish(valuation)
+    published: Any = publish(VegaTermUpperBound(vol_move_bp=100), valuation)
     assert len(published.pools) == 12
     assert published.pool.values[0] == -1
 
@@ -397,19 +393,22 @@ def test_provisions_are_flat(lab: Any, on_the_edge: Any, kind: Any) -> None:
 def test_funding_is_charged_to_the_side_that_pays(valuation: Any) -> None:
     names = [i.id for i in valuation.market.instruments]
     btc, eth = names.index("BTC-PERPETUAL"), names.index("ETH-PERPETUAL")
-    published: Any = Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100).publish(valuation)
+    published: Any = publish(Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100), valuation)
     mark = valuation.line(btc)
     assert (published.long.values[btc], published.short.values[btc]) == (up(mark * 200 / 10**6), 0)
     assert (published.long.values[eth], published.short.values[eth]) == (0, up(valuation.line(eth) * 300 / 10**6))
-    both: Any = Funding(default_ppm=100).publish(valuation)
+    both: Any = publish(Funding(default_ppm=100), valuation)
     assert both.long.values[btc] == both.short.values[btc] == up(mark / 10_000)
     assert not both.long.values[names.index("BTC-SPOT")]
 
 
 def test_fees_are_capped_by_the_premium(valuation: Any) -> None:
-    published = Fees.model_validate_json(
-        json.dumps({"rates": [{"kinds": ["option"], "rate_ppm": 300, "up_to_mark_bp": 1250}]})
-    ).publish(valuation)
+    published = publish(
+        Fees.model_validate_json(
+            json.dumps({"rates": [{"kinds": ["option"], "rate_ppm": 300, "up_to_mark_bp": 1250}]})
+        ),
+        valuation,
+    )
     marks = valuation.marks().tolist()
     seen = set()
     for slot, instrument in enumerate(valuation.market.instruments):
@@ -453,7 +452,7 @@ def test_shorts_per_strike_against_the_oracle_and_the_circuit(
 
 
 def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Any) -> None:
-    published: Any = ShortOptionMinimum(rate_bp=30, per="strike", mode="flat").publish(valuation)
+    published: Any = publish(ShortOptionMinimum(rate_bp=30, per="strike", mode="flat"), valuation)
     options = [i for i in valuation.market.instruments if i.kind == "option"]
     assert len(published.members()) == len(options) // 2
     for slots in published.members():

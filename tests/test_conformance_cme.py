@@ -14,7 +14,9 @@ from zkmargin.engine.components.span_scenarios import SpanScenarios
 from zkmargin.engine.margin import margin_report
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import Policy
-from zkmargin.engine.risk_arrays import ArrayInstrument, RiskArrays, build_snapshot_from_arrays
+from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays
+from zkmargin.engine.publishing.span_arrays import span_arrays, span_deltas
+from zkmargin.engine.risk_arrays import ArrayInstrument, RiskArrays
 from zkmargin.engine.spread_rules import CalendarRules
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import IntArray
@@ -88,7 +90,7 @@ def test_the_array_of_gold_from_its_parameters(conformance_family: Any, conforma
                 ),
             )
             valuation = Valuation(market, parts=(model,))
-            gains = model.arrays(valuation)[0].tolist()
+            gains = span_arrays(model, valuation)[0].tolist()
             assert len(gains) == len(future["ra"])
             for gain, loss in zip(gains, future["ra"], strict=True):
                 error = abs(Decimal(-gain) / 10**9 - Decimal(str(loss)))
@@ -96,7 +98,7 @@ def test_the_array_of_gold_from_its_parameters(conformance_family: Any, conforma
                 worst, cases = max(worst, error), cases + 1
             assert -min(gains) == future["published_maintenance_long"] * 10**9
             assert max(gains) == future["published_maintenance_short"] * 10**9
-            assert model.deltas(valuation).tolist() == [round(future["composite_delta"] * 10**9)]
+            assert span_deltas(model, valuation).tolist() == [round(future["composite_delta"] * 10**9)]
     conformance_report(f"{FAMILY}: gold array", cases, f"{worst} USD")
 
 

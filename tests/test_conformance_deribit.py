@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
-from zkmargin.engine.components import DampenedTails, GainOffset, Leg, RollShock, ScenarioGrid, Tail
-from zkmargin.engine.components.dampened_tails import TailTable
-from zkmargin.engine.components.roll_shock import RollRate
+from zkmargin.engine.components import Leg
+from zkmargin.engine.components.dampened_tails import DampenedTails, TailTable
+from zkmargin.engine.components.gain_offset import GainOffset
+from zkmargin.engine.components.roll_shock import RollRate, RollShock
+from zkmargin.engine.components.worst_scenario import ScenarioGrid, Tail
 from zkmargin.engine.decimals import format_time, to_fraction
 from zkmargin.engine.market import Forward, Instrument, Market, Underlying
+from zkmargin.engine.publishing import publish
 from zkmargin.engine.valuation import Valuation
 
 FAMILY = "margin/deribit"
@@ -93,25 +96,31 @@ class Simulation:
         assert all(edge * bucket % 4 == 0 for bucket in range(-4, 5))
         group = {"underlyings": ("BTC",), "offset_bp": bp(currency["pnl_offset"])}
         groups = {"BTC": group}
-        self.standard = GainOffset.model_validate(
-            {
-                "grid": ScenarioGrid(price_moves_bp=moves, vol_moves_bp=vols, inverse_in_coin=True),
-                "product_groups": groups,
-            }
-        ).publish(self.valuation)
+        self.standard = publish(
+            GainOffset.model_validate(
+                {
+                    "grid": ScenarioGrid(price_moves_bp=moves, vol_moves_bp=vols, inverse_in_coin=True),
+                    "product_groups": groups,
+                }
+            ),
+            self.valuation,
+        )
         tails = tuple(Tail(price_move_bp=m, vol_move_bp=vols[0], weight_bp=edge * BP // abs(m)) for m in TAILS)
-        self.extended = DampenedTails.model_validate(
-            {
-                "table": TailTable(tails=tails, edge_bp=edge, inverse_in_coin=True),
-                "dampener": text(currency["extended_dampener"]),
-                "product_groups": groups,
-            }
-        ).publish(self.valuation)
+        self.extended = publish(
+            DampenedTails.model_validate(
+                {
+                    "table": TailTable(tails=tails, edge_bp=edge, inverse_in_coin=True),
+                    "dampener": text(currency["extended_dampener"]),
+                    "product_groups": groups,
+                }
+            ),
+            self.valuation,
+        )
         rate = RollRate(
             min_annualised_move_bp=bp(currency["min_annualised_move"]),
             annualised_move_risk_bp=bp(currency["annualised_move_risk"]),
         )
-        self.roll = RollShock(rate=rate).publish(self.valuation)
+        self.roll = publish(RollShock(rate=rate), self.valuation)
 
     def coins(self, amount: Fraction | int) -> Fraction:
         return Fraction(amount) / MONEY_UNITS / self.index

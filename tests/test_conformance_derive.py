@@ -14,26 +14,25 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from zkmargin.engine.components import (
-    BasisContingency,
-    CollateralCharge,
-    DiscountedScenarios,
-    GrossCharge,
-    Leg,
-    OracleConfidence,
-    ScenarioGrid,
-    ShortOptionMinimum,
-    SkewScenarios,
-)
+from zkmargin.engine.components import Leg
+from zkmargin.engine.components.basis_contingency import BasisContingency
+from zkmargin.engine.components.collateral_charge import CollateralCharge
+from zkmargin.engine.components.discounted_scenarios import DiscountedScenarios
 from zkmargin.engine.components.factors import Depeg
-from zkmargin.engine.components.gross_charge import GrossRate
-from zkmargin.engine.components.oracle_confidence import Doubt
-from zkmargin.engine.components.skew_scenarios import Skew
+from zkmargin.engine.components.gross_charge import GrossCharge, GrossRate
+from zkmargin.engine.components.oracle_confidence import Doubt, OracleConfidence
+from zkmargin.engine.components.short_option_minimum import ShortOptionMinimum
+from zkmargin.engine.components.skew_scenarios import Skew, SkewScenarios
 from zkmargin.engine.components.static_discount import StaticDiscount
+from zkmargin.engine.components.worst_scenario import ScenarioGrid
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.publishing import publish
+from zkmargin.engine.publishing.factors import depeg_multiplier
+from zkmargin.engine.publishing.static_discount import discount_multipliers
 from zkmargin.engine.revaluation import Expiry, Options, exp
-from zkmargin.engine.valuation import MS_PER_YEAR, Scenario, Valuation
+from zkmargin.engine.units import MS_PER_YEAR, Scenario
+from zkmargin.engine.valuation import Valuation
 
 FAMILY = "margin/derive_pm2"
 NOW = "2025-01-01T00:00:00Z"
@@ -183,7 +182,7 @@ class Computed:
         others = [number(scenario[name]) for name in ("Cash", "UnrealisedPerpPNL", "UnrealisedFunding")]
         self.values["PortfolioMTM"] = self.values["OptionMTM"] + self.values["CollateralMTM"] + sum(others)
         discount = self.discount()
-        self.discounts = [discount.multipliers(expiry_of(feed)) for feed in scenario["OptionFeeds"]]
+        self.discounts = [discount_multipliers(discount, expiry_of(feed)) for feed in scenario["OptionFeeds"]]
         self.profits = self.scenarios(discount)
         self.values["ForwardContingency"] = self.basis()
         self.contingencies()
@@ -217,24 +216,27 @@ class Computed:
                 # its number is of the linear skew with the cap of the absolute one, at an unmoved price.
                 cap = "ABS" if move else given["VolShockDirection"]
                 skews.append(self.skew(given["VolShockDirection"], cap, weight))
-        scenarios = DiscountedScenarios.model_construct(
-            requirements=BOTH,
-            grid=ExactGrid.model_construct(
-                price_moves_bp=(),
-                vol_moves_bp=(),
-                published=tuple(grid),
-                tenor_exponent_short_1e4=bp(vol["SHORTTERMPOWER"]),
-                tenor_exponent_long_1e4=bp(vol["LONGTERMPOWER"]),
-                tenor_floor_seconds=bp(vol["DTE_FLOOR"]) * 86_400 / BP,
-                vol_floor_bp=bp(vol["MIN_VOL_EVAL_SHOCKED"]),
+        scenarios = publish(
+            DiscountedScenarios.model_construct(
+                requirements=BOTH,
+                grid=ExactGrid.model_construct(
+                    price_moves_bp=(),
+                    vol_moves_bp=(),
+                    published=tuple(grid),
+                    tenor_exponent_short_1e4=bp(vol["SHORTTERMPOWER"]),
+                    tenor_exponent_long_1e4=bp(vol["LONGTERMPOWER"]),
+                    tenor_floor_seconds=bp(vol["DTE_FLOOR"]) * 86_400 / BP,
+                    vol_floor_bp=bp(vol["MIN_VOL_EVAL_SHOCKED"]),
+                ),
+                overrides={},
+                discount=discount,
+                settlement_average_seconds=TWAP_SECONDS,
+                risk_cancelling=tuple(name for name, held in self.collateral.items() if held["IsRiskCancelling"]),
             ),
-            overrides={},
-            discount=discount,
-            settlement_average_seconds=TWAP_SECONDS,
-            risk_cancelling=tuple(name for name, held in self.collateral.items() if held["IsRiskCancelling"]),
-        ).publish(self.valuation)
+            self.valuation,
+        )
         skewed = SkewScenarios.model_construct(requirements=BOTH, skews=tuple(skews), discount=discount)
-        of_skews = skewed.publish(self.valuation)
+        of_skews = publish(skewed, self.valuation)
         groups = (
             ("scenario", len(grid), [scenarios.assess(self.case.legs), scenarios.assess_balances(self.case.balances)]),
             ("skew", len(skews), [of_skews.assess(self.case.legs)] if of_skews else []),
@@ -260,15 +262,18 @@ class Computed:
 
     def basis(self) -> Fraction:
         given = self.parameters["BasisContingency"]
-        published = BasisContingency.model_construct(
-            requirements=BOTH,
-            mode="floor",
-            up_bp=bp(given["SCENARIO_SPOT_UP"]) - BP,
-            down_bp=bp(given["SCENARIO_SPOT_DOWN"]) - BP,
-            add_bp=bp(given["BASIS_CONT_ADD_FACTOR"]),
-            multiple_bp=bp(given["BASIS_CONT_MULT_FACTOR"]),
-            settlement_average_seconds=TWAP_SECONDS,
-        ).publish(self.valuation)
+        published = publish(
+            BasisContingency.model_construct(
+                requirements=BOTH,
+                mode="floor",
+                up_bp=bp(given["SCENARIO_SPOT_UP"]) - BP,
+                down_bp=bp(given["SCENARIO_SPOT_DOWN"]) - BP,
+                add_bp=bp(given["BASIS_CONT_ADD_FACTOR"]),
+                multiple_bp=bp(given["BASIS_CONT_MULT_FACTOR"]),
+                settlement_average_seconds=TWAP_SECONDS,
+            ),
+            self.valuation,
+        )
         if published is None or not self.case.legs:
             return Fraction(0)
         return -self.usd(published.assess(self.case.legs).candidates[0][0])
@@ -299,7 +304,7 @@ class Computed:
         ) + self.flat(CollateralCharge.model_construct(requirements=("initial",), rates_bp={}, doubt=doubt))
 
     def flat(self, part: Any) -> Fraction:
-        published = part.publish(self.valuation)
+        published = publish(part, self.valuation)
         if published is None:
             return Fraction(0)
         charges = (published.assess(self.case.legs), published.assess_balances(self.case.balances))
@@ -311,7 +316,7 @@ class Computed:
             asset="stable", threshold=text(given["PEG_LOSS_THRESHOLD"]), factor_bp=bp(given["PEG_LOSS_FACTOR"])
         )
         # The multiplier itself, which a snapshot rounds up to a basis point; what it is above 1 adds to the factor.
-        depeg_part = depeg.multiplier(self.valuation) - 1
+        depeg_part = depeg_multiplier(depeg, self.valuation) - 1
         self.values["im_loss_factor"] = number(margin["IM_LOSS_FACTOR"]) + depeg_part
         maintenance = sum(self.values[name] for name in ("MMPerpCont", "MMOptionCont", "MMBaseCont"))
         initial = sum(self.values[name] for name in ("IMPerpCont", "IMOptionCont", "IMBaseCont", "OracleCont"))

@@ -11,6 +11,7 @@ import pytest
 
 from zkmargin.engine.components.span_scenarios import SpanScenarios
 from zkmargin.engine.market import Forward, Instrument, Market, Underlying
+from zkmargin.engine.publishing.span_arrays import span_arrays, span_deltas, span_times
 from zkmargin.engine.valuation import Valuation
 
 pytestmark = pytest.mark.conformance
@@ -113,8 +114,8 @@ def test_worst_losses_and_deltas_of_every_option(conformance_family: Any, confor
         )
         valuation = Valuation(market, parts=(model,))
         # The worst loss of a short is the largest gain of a long.
-        losses = model.arrays(valuation).max(axis=1)
-        for row, loss, delta in zip(rows, losses.tolist(), model.deltas(valuation).tolist(), strict=True):
+        losses = span_arrays(model, valuation).max(axis=1)
+        for row, loss, delta in zip(rows, losses.tolist(), span_deltas(model, valuation).tolist(), strict=True):
             error = abs(Decimal(loss) / MONEY - Decimal(row["worst_RA_per_unit"]))
             off = abs(Decimal(delta) / MONEY - Decimal(row["delta_in_rpf"]))
             assert error <= Decimal("0.01"), (name, row)
@@ -166,9 +167,11 @@ def test_futures_arrays_all_sixteen_values(conformance_family: Any, conformance_
                     ),
                 ),
             )
-            assert model.times(Valuation(market), [f"{contract['expiry']}T00:00:00Z"]) == [given["T_days"] * 86_400_000]
+            assert span_times(model, Valuation(market), [f"{contract['expiry']}T00:00:00Z"]) == [
+                given["T_days"] * 86_400_000
+            ]
             # Published arrays are positive for a loss; ours for a gain.
-            gains = model.arrays(Valuation(market))[0].tolist()
+            gains = span_arrays(model, Valuation(market))[0].tolist()
             for gain, published in zip(gains, contract["ra"], strict=True):
                 error = abs(Decimal(-gain) / MONEY - Decimal(str(published)))
                 assert error <= Decimal("0.01"), (contract["symbol"], contract["ra"].index(published))

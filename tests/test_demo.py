@@ -17,7 +17,7 @@ from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim, claim_slack
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 
 TIME = "2026-01-02T03:04:05Z"
 

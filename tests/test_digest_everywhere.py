@@ -11,14 +11,14 @@ import pytest
 
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
 TIME = "2026-11-20T12:00:00Z"
 SCRIPT = f"""
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 print(build_snapshot(example_market({TIME!r}), load_policy("default")).digest().hex())
 """
 

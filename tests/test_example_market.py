@@ -15,7 +15,7 @@ from zkmargin.engine.example import YEAR_MS, _log, _normal, _sqrt, example_book,
 from zkmargin.engine.margin import margin_report
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 
 NOW = "2026-01-02T03:04:05Z"

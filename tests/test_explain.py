@@ -12,7 +12,7 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import marginals, parse_trades, risk_array, what_if
 from zkmargin.engine.margin import legs_of, margin_report, requirement_total
 from zkmargin.engine.policy import load_policy, policy_names
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 
 TIME = "2026-01-02T03:04:05Z"

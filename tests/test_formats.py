@@ -784,18 +784,19 @@ def test_no_number_is_infinite_or_none() -> None:
             Rate(value=float(value))
 
 
-def test_the_first_of_several_errors_is_told_and_beyond_ten_thousand_their_number() -> None:
+def test_the_first_of_several_errors_is_told_and_they_are_counted() -> None:
     with pytest.raises(InputError) as caught:
         Sheet.parse(sheet_text(title=5, lots=7, more=1), file="f")
     assert str(caught.value) == "f:3: title: input should be a valid string (and 2 more)"
     with pytest.raises(InputError) as caught:
         Sheet.parse(sheet_text(more=1), file="f")
     assert str(caught.value) == "f:3: more: unknown key"
-    wrong = dict.fromkeys((str(i) for i in range(10_000)), 1)
-    with pytest.raises(InputError, match=r"^f:4: lots\[0\]: input should be a valid string \(and 9999 more\)$"):
+    wrong = dict.fromkeys((str(i) for i in range(1024)), 1)
+    with pytest.raises(InputError, match=r"^f:4: lots\[0\]: input should be a valid string \(and 1023 more\)$"):
         Sheet.parse(sheet_text(lots=wrong), file="f")
-    with pytest.raises(InputError, match=r"^f: 10001 fields are wrong: this is no such document$"):
-        Sheet.parse(sheet_text(lots=wrong | {"x": 1}), file="f")
+    for more in ({"lots": wrong | {"x": 1}}, {f"x{i}": 1 for i in range(1100)}):
+        with pytest.raises(InputError, match=r"^f: more than 1024 mistakes: this is no such document$"):
+            Sheet.parse(sheet_text(**more), file="f")
 
 
 def test_a_file_is_asked_what_its_format_asks(tmp_path: Path) -> None:

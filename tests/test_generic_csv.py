@@ -8,7 +8,7 @@ import pytest
 from zkmargin.engine.importers import import_market
 from zkmargin.engine.importers.generic_csv import COLUMNS
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 
 DEMO = Path(__file__).with_name("data") / "market_demo.csv"

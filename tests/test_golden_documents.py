@@ -30,8 +30,7 @@ from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.fills import fills_to_lots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
-from zkmargin.engine.risk_arrays import build_snapshot_from_arrays
-from zkmargin.engine.snapshot import build_snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot
 from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
 from zkmargin.ledger import Ledger
 from zkmargin.prover import Opening

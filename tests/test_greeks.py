@@ -18,9 +18,9 @@ from zkmargin.engine.greeks import UNITS, greek_report
 from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.market import Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.risk_arrays import build_snapshot_from_arrays
-from zkmargin.engine.sensitivities import sensitivities
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.greeks import sensitivities
+from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
 

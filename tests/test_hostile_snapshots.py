@@ -9,31 +9,21 @@ import pytest
 
 from zkmargin.circuits import build_circuit, system
 from zkmargin.circuits.system import Form, System
-from zkmargin.engine.components import (
-    PublishedDampenedTails,
-    PublishedDiscountedScenarios,
-    PublishedGainOffset,
-    PublishedHaircuts,
-    PublishedJointScenarios,
-    PublishedSkewScenarios,
-    PublishedWorstScenario,
-)
 from zkmargin.engine.components.base import Extent
-from zkmargin.engine.components.gain_offset import Family, OffsetClass
+from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
+from zkmargin.engine.components.discounted_scenarios import PublishedDiscountedScenarios
+from zkmargin.engine.components.gain_offset import Family, OffsetClass, PublishedGainOffset
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.joint_scenarios import PublishedJointScenarios
+from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import MAX_COMPONENTS, Policy, load_policy, policy_names
-from zkmargin.engine.risk_arrays import ArrayInstrument, RiskArrays, build_snapshot_from_arrays
-from zkmargin.engine.snapshot import (
-    MAX_CELLS,
-    MAX_COLLATERAL,
-    MAX_GROUPS,
-    MAX_ROWS,
-    MAX_TERMS,
-    Snapshot,
-    build_snapshot,
-)
+from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays
+from zkmargin.engine.risk_arrays import ArrayInstrument, RiskArrays
+from zkmargin.engine.snapshot import MAX_CELLS, MAX_COLLATERAL, MAX_GROUPS, MAX_ROWS, MAX_TERMS, Snapshot
 from zkmargin.engine.spreads import (
     MAX_LOOKUPS,
     PublishedLeg,

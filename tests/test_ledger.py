@@ -22,7 +22,8 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, save_document, write_atomic
 from zkmargin.ledger import Entry, Ledger, database, records, tables
 from zkmargin.prover import Opening, commit_book, prove

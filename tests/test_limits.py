@@ -12,7 +12,8 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, ZkMarginError
 from zkmargin.prover import commit_book, prove
 from zkmargin.verifier import Statement, verify

@@ -10,12 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import (
-    PublishedHaircuts,
-    PublishedShortOptionMinimum,
-    PublishedWorstScenario,
-    Requirement,
-)
+from zkmargin.engine.components import Requirement
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.margin import (
     CLAIM_BOUND,
     Claim,

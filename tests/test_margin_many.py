@@ -18,7 +18,7 @@ from zkmargin.engine.example import example_market
 from zkmargin.engine.integers import Integers, first_smallest, flag, largest, quotient_up, ranked, smallest
 from zkmargin.engine.margin import Claim, claim_slack
 from zkmargin.engine.policy import load_policy, policy_names
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.risk.margins import MarginModel
 

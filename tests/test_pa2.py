@@ -9,7 +9,7 @@ from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.margin import margin_report
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.risk_arrays import build_snapshot_from_arrays
+from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays
 from zkmargin.formats import InputError
 
 DEMO = Path(__file__).with_name("data") / "span_demo.pa2"

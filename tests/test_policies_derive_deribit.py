@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from zkmargin.engine.book import Book, BookLots, to_lots
-from zkmargin.engine.components import PublishedHaircuts
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim, claim_slack, margin_report, requirement_total
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy, load_policy, policy_names
-from zkmargin.engine.snapshot import CollateralSlot, Snapshot, build_snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
+from zkmargin.engine.snapshot import CollateralSlot, Snapshot
 from zkmargin.formats import InputError, IntArray
 
 TIME = "2026-01-02T03:04:05Z"

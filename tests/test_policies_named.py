@@ -3,17 +3,24 @@
 import json
 import random
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from zkmargin.circuits.encoders import encode
 from zkmargin.engine.book import Book, BookLots, to_lots
-from zkmargin.engine.components import GainOffset, GrossCharge, PublishedHaircuts, WorstScenario
+from zkmargin.engine.components import PolicyComponent, PublishedComponent
+from zkmargin.engine.components.gain_offset import GainOffset
+from zkmargin.engine.components.gross_charge import GrossCharge
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim, margin_report, requirement_total
 from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
-from zkmargin.engine.snapshot import CollateralSlot, build_snapshot
+from zkmargin.engine.publishing import publish, publish_arrays
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import CollateralSlot
 from zkmargin.formats import IntArray
 
 TIME = "2026-01-02T03:04:05Z"
@@ -177,6 +184,17 @@ def test_an_empty_book_is_a_state_of_its_own(snapshot: Any) -> None:
 # --- schema -------------------------------------------------------------------------------------------------
 
 
+def test_every_component_of_the_catalogue_is_published_and_encoded() -> None:
+    published = get_args(get_args(PublishedComponent)[0])
+    for part in published:
+        assert encode.dispatch(part) is not encode.dispatch(object), part
+    names = {part.model_fields["type"].default for part in published}
+    for part in get_args(get_args(PolicyComponent)[0]):
+        assert publish.dispatch(part) is not publish.dispatch(object), part
+        assert (publish_arrays.dispatch(part) is not publish_arrays.dispatch(object)) == part.IMPORTABLE, part
+        assert (part.PUBLISHES or part.model_fields["type"].default) in names
+
+
 def test_the_schema_names_every_component_and_its_parameters() -> None:
     schema = policy_schema()
     assert json.loads(json.dumps(schema)) == schema
@@ -201,9 +219,6 @@ def test_the_schema_names_every_component_and_its_parameters() -> None:
         "worst_scenario",
     }
     assert ours <= set(kinds)
-    from zkmargin.circuits.encoders import ENCODERS
-
-    assert ours <= set(ENCODERS)
     grid = schema["$defs"]["GrossRate"]["properties"]
     assert {"kinds", "rate_bp", "amount", "tiers"} <= set(grid)
     for name in policy_names():

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from zkmargin.engine.components import Haircuts, ScenarioGrid, ShortOptionMinimum, Tail, WorstScenario
+from zkmargin.engine.components.haircuts import Haircuts
+from zkmargin.engine.components.short_option_minimum import ShortOptionMinimum
+from zkmargin.engine.components.worst_scenario import ScenarioGrid, Tail, WorstScenario
 from zkmargin.engine.policy import Policy, domain_size_for, load_policy, policy_names
-from zkmargin.engine.valuation import Scenario
+from zkmargin.engine.units import Scenario
 from zkmargin.formats import InputError, save_document
 
 

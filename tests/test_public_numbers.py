@@ -19,7 +19,8 @@ from zkmargin.circuits.system import Atom, Form, System
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, IntArray, ProofFormatError, VerificationError, keccak256
 from zkmargin.verifier import Commitment, Statement, verify
 

@@ -26,8 +26,8 @@ from zkmargin.engine.importers import FORMATS, Imported, Options, import_file, s
 from zkmargin.engine.margin import margin_report
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.risk_arrays import build_snapshot_from_arrays
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 
 DATA = Path(__file__).with_name("data")

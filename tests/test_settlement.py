@@ -21,7 +21,8 @@ from zkmargin.engine.importers import import_market
 from zkmargin.engine.margin import Claim, margin_report
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.engine.policy import load_policy, policy_names
-from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, IntArray
 
 EXPIRY, BEFORE, AFTER = "2026-05-19T08:00:00Z", "2026-05-19T07:59:59.999Z", "2026-05-19T08:01:00Z"

@@ -13,19 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine import pricing, valuation
-from zkmargin.engine.components import (
-    PublishedHaircuts,
-    PublishedShortOptionMinimum,
-    PublishedWorstScenario,
-    WorstScenario,
-)
-from zkmargin.engine.components.worst_scenario import ScenarioGrid, Tail
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario, ScenarioGrid, Tail, WorstScenario
 from zkmargin.engine.exact import round_half_away
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.pricing import black76
-from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
-from zkmargin.engine.valuation import Scenario, Valuation, VolRule
+from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.units import Scenario, VolRule
+from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
 
 TIME, EXPIRY, PAST = "2026-01-01T08:00:00Z", "2026-03-02T08:00:00Z", "2025-12-31T08:00:00Z"

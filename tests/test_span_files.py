@@ -12,7 +12,8 @@ from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.margin import Claim, claim_slack, margin_report
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
+from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays, check_snapshot_of_arrays
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover import commit_book, prove
 from zkmargin.verifier import Statement, verify

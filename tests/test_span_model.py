@@ -12,7 +12,8 @@ from zkmargin.engine.components.span_scenarios import SpanScenarios
 from zkmargin.engine.margin import Claim, claim_slack, margin_report
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import Policy, load_policy
-from zkmargin.engine.snapshot import build_snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
+from zkmargin.engine.publishing.span_arrays import span_arrays, span_deltas, span_times
 from zkmargin.engine.span import SpanModel
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
@@ -72,7 +73,7 @@ def option(
 
 
 def test_sixteen_scenarios_of_a_future() -> None:
-    gains = model().arrays(Valuation(market(future(multiplier="10", lot="2"))))[0].tolist()
+    gains = span_arrays(model(), Valuation(market(future(multiplier="10", lot="2"))))[0].tolist()
     scan = 30 * 20 * 10**9
     thirds = [0, 0, 1, 1, -1, -1, 2, 2, -2, -2, 3, 3, -3, -3]
     assert gains == [*(move * scan // 3 for move in thirds), scan * 99 // 100, -scan * 99 // 100]
@@ -84,17 +85,17 @@ def test_arrays_are_rounded_per_contract_unit_before_the_lot() -> None:
     # a third of 10 is 3.33 a unit; 75 of them are 249.75, not 250
     risk = {"price_scan": {"amount": "10"}, "vol_scan": "0"}
     valuation = Valuation(market(future(lot="75")))
-    assert model(default=risk, array_unit="0.01").arrays(valuation)[0][2] == 249_750_000_000
-    assert model(default=risk).arrays(valuation)[0][2] == 250_000_000_000
+    assert span_arrays(model(default=risk, array_unit="0.01"), valuation)[0][2] == 249_750_000_000
+    assert span_arrays(model(default=risk), valuation)[0][2] == 250_000_000_000
 
 
 def test_options_move_with_the_forward_and_vol_by_points() -> None:
     deep = option("C", "call", "1", vol="0.2")
-    gains = model().arrays(Valuation(market(deep)))[0].tolist()
+    gains = span_arrays(model(), Valuation(market(deep)))[0].tolist()
     # as deep in the money as a future
     assert gains[12] == pytest.approx(-30 * 10**9, abs=10)
     atm = model(default={**RISK, "price_scan": {"amount": "0.000001"}})
-    up, down = atm.arrays(Valuation(market(option("C", "call", "1000"))))[0].tolist()[:2]
+    up, down = span_arrays(atm, Valuation(market(option("C", "call", "1000"))))[0].tolist()[:2]
     # F sqrt(T / 2 pi) a unit of vol: 10 points up or down
     assert up == pytest.approx(-down, rel=1e-2)
     assert up == pytest.approx(0.1 * 1000e9 * (59 / 365 / 6.283185307) ** 0.5, rel=1e-2)
@@ -104,50 +105,50 @@ def test_one_vol_for_all_and_none_below_zero() -> None:
     own, flat = model(), model(default={**RISK, "vol": "0.2"})
     a = Valuation(market(option("A", "call", "1000", vol="0.2")))
     b = Valuation(market(option("B", "call", "1000", vol="0.9")))
-    assert flat.arrays(b).tolist() == own.arrays(a).tolist()
-    assert own.arrays(b).tolist() != own.arrays(a).tolist()
+    assert span_arrays(flat, b).tolist() == span_arrays(own, a).tolist()
+    assert span_arrays(own, b).tolist() != span_arrays(own, a).tolist()
     low = Valuation(market(option("L", "call", "1000", vol="0.05")))
-    assert own.arrays(low)[0][1] == -low.marks()[0]
+    assert span_arrays(own, low)[0][1] == -low.marks()[0]
 
 
 def test_the_look_ahead_and_whole_days() -> None:
     near = market(future(), rate="0.05")
     spot = model(moves="spot", lookahead_seconds=172_800)
     # the index does not move, the forward loses two days of carry
-    assert -spot.arrays(Valuation(near))[0][0] == pytest.approx(1000e9 * 0.05 * 2 / 365, rel=1e-3)
-    assert model(lookahead_seconds=172_800).arrays(Valuation(near))[0][0] == 0
+    assert -span_arrays(spot, Valuation(near))[0][0] == pytest.approx(1000e9 * 0.05 * 2 / 365, rel=1e-3)
+    assert span_arrays(model(lookahead_seconds=172_800), Valuation(near))[0][0] == 0
     days = model(day_count="calendar_days", days_added=1)
-    assert days.times(Valuation(near), [NEAR, "2026-01-01T00:00:00Z"]) == [60 * 86_400_000, 0]
+    assert span_times(days, Valuation(near), [NEAR, "2026-01-01T00:00:00Z"]) == [60 * 86_400_000, 0]
 
 
 def test_long_dated_contracts_have_their_own_range() -> None:
     risk = {**RISK, "long_dated": {"beyond_days": 90, "price_scan": {"index_bp": 500}}}
-    gains = model(default=risk).arrays(Valuation(market(future("N"), future("L", expiry=FAR))))
+    gains = span_arrays(model(default=risk), Valuation(market(future("N"), future("L", expiry=FAR))))
     assert gains[:, 10].tolist() == [30 * 10**9, 50 * 10**9]
 
 
 def test_deltas() -> None:
     instruments = (future(multiplier="10"), option("C", "call", "1000"), option("P", "put", "1000"))
-    plain = model(delta="plain").deltas(Valuation(market(*instruments))).tolist()
-    composite = model().deltas(Valuation(market(*instruments))).tolist()
+    plain = span_deltas(model(delta="plain"), Valuation(market(*instruments))).tolist()
+    composite = span_deltas(model(), Valuation(market(*instruments))).tolist()
     assert plain[0] == composite[0] == 10 * 10**9
     assert plain[1] - plain[2] == composite[1] - composite[2] == 10**9
     assert 0.5e9 < plain[1] < 0.6e9
     # the weights mean something: all on the unchanged price is the plain delta (no look-ahead here)
     still = model(delta_weights_bp=[10_000, 0, 0, 0])
-    assert still.deltas(Valuation(market(*instruments))).tolist() == plain
+    assert span_deltas(still, Valuation(market(*instruments))).tolist() == plain
 
 
 def test_inverse_futures_move_on_forwards() -> None:
     inverse = future("I", settlement="inverse", multiplier="100")
     valuation = Valuation(market(inverse))
     # 100 quote a contract: 3 % of it for a scan range of 30 of 1000
-    assert model().arrays(valuation)[0][10] == 3 * 10**9
-    assert model().deltas(valuation).tolist() == [10**8]
+    assert span_arrays(model(), valuation)[0][10] == 3 * 10**9
+    assert span_deltas(model(), valuation).tolist() == [10**8]
     with pytest.raises(InputError, match="quote currency"):
-        model(moves="spot").arrays(valuation)
+        span_arrays(model(moves="spot"), valuation)
     with pytest.raises(InputError, match="quote currency"):
-        model().arrays(Valuation(market(option("O", "call", "1000", settlement="inverse"))))
+        span_arrays(model(), Valuation(market(option("O", "call", "1000", settlement="inverse"))))
 
 
 @pytest.mark.parametrize(
@@ -173,10 +174,10 @@ def test_parameters_that_make_no_sense_are_refused(change: Any, reason: Any) -> 
 
 def test_what_cannot_be_valued_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="no SPAN parameters"):
-        model(default=None, underlyings={"Z": RISK}).arrays(Valuation(market(future())))
+        span_arrays(model(default=None, underlyings={"Z": RISK}), Valuation(market(future())))
     wide = model(default={**RISK, "price_scan": {"amount": "400"}})
     with pytest.raises(InputError, match="forward to 0") as caught:
-        wide.arrays(Valuation(market(option("C", "call", "1000"))))
+        span_arrays(wide, Valuation(market(option("C", "call", "1000"))))
     assert caught.value.field == "C"
 
 

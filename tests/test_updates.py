@@ -21,7 +21,8 @@ from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.migration import carry_over, lost_slots
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError, ZkMarginError
 from zkmargin.prover import Opening, commit_book, prove
 from zkmargin.prover.openings import commit_vector

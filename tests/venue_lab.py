@@ -1,6 +1,10 @@
 """The bench of the tests of venue proofs: a small market, small classes, honest and dishonest provers."""
 
+import ast
 import hashlib
+import inspect
+import types
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +13,7 @@ from zkmargin.circuits.venue import BlockClass
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
 from zkmargin.prover.openings import commit_book, total_blinders
+from zkmargin.prover.venue import reference
 from zkmargin.prover.venue.reference import ReferenceProver
 from zkmargin.prover.venue.witness import ClassBooks, build_witness, held_totals, net_positions
 from zkmargin.verifier.venue.customers import tag_of
@@ -165,3 +170,90 @@ class Venue:
     def encode(self, proof: Any) -> Any:
         """The bytes of a proof."""
         return encode_venue_proof(proof, self.statement.srs.digest)
+
+
+# --- dishonest provers ----------------------------------------------------------------------------------------
+
+
+@cache
+def unchecked() -> Any:
+    """The reference prover with every check removed: no ``raise`` is left in its module."""
+
+    class Remove(ast.NodeTransformer):
+        def visit_Raise(self, node: Any) -> Any:
+            return ast.copy_location(ast.Pass(), node)
+
+    tree = Remove().visit(ast.parse(inspect.getsource(reference)))
+    module: Any = types.ModuleType(reference.__name__)
+    exec(compile(ast.fix_missing_locations(tree), "unchecked_venue", "exec"), module.__dict__)  # noqa: S102 - our own
+    return module
+
+
+def place(venue: Any, kind: Any, a: Any) -> Any:
+    """(set, block) of account a of a class."""
+    T = venue.statement.templates[kind].T
+    sets = [x for x in venue.statement.sets if x.kind == kind]
+    return sets[a // T], a % T
+
+
+def cells(venue: Any, kind: Any, a: Any, name: Any) -> Any:
+    """(column, row) of each digit of an account's integer, lowest first."""
+    template, (x, t) = venue.statement.templates[kind], place(venue, kind, a)
+    number = template.integers.index(name)
+    start, B = template.integers.starts[number], template.spec.block
+    return [
+        (f"set {x.index} digit {template.packed_offset + z // B}", t + template.T * (z % B))
+        for z in range(start, start + template.integers.bounded[number].digits)
+    ]
+
+
+def value(venue: Any, columns: Any, kind: Any, a: Any, name: Any) -> Any:
+    """An account's integer."""
+    k = venue.statement.k
+    return sum(columns[c][row] << (k * d) for d, (c, row) in enumerate(cells(venue, kind, a, name)))
+
+
+def put(venue: Any, columns: Any, kind: Any, a: Any, name: Any, x: Any) -> None:
+    """Write an integer; what does not fit its digits goes into the lowest one, out of range."""
+    k, where = venue.statement.k, cells(venue, kind, a, name)
+    digits = [(x >> (k * d)) & ((1 << k) - 1) for d in range(len(where))]
+    digits[0] += x - sum(y << (k * d) for d, y in enumerate(digits))
+    for (c, row), y in zip(where, digits, strict=True):
+        columns[c][row] = y % r
+
+
+def leg(venue: Any, columns: Any, kind: Any, a: Any, row_b: Any, l: Any, i: Any, p: Any, m: Any, c: Any = None) -> None:
+    """Write leg l of block row b: instrument, long, short, and the row's group if it is given."""
+    template, (x, t) = venue.statement.templates[kind], place(venue, kind, a)
+    row, D, k = t + template.T * row_b, template.position_digits, venue.statement.k
+    columns[f"set {x.index} id {l}"][row] = i % r
+    for side, amount in enumerate((p, m)):
+        for d in range(D):
+            digit = (amount >> (k * d)) & ((1 << k) - 1)
+            columns[f"set {x.index} digit {(2 * l + side) * D + d}"][row] = digit
+    if c is not None:
+        columns[f"set {x.index} group"][row] = c % r
+
+
+def solve(rows: Any, right: Any) -> Any:
+    """One solution of a linear system mod r with more unknowns than equations."""
+    rows = [[*row, y] for row, y in zip(rows, right, strict=True)]
+    count, pivots = len(rows[0]) - 1, []
+    for row in rows:
+        for column, before in pivots:
+            factor = row[column]
+            row[:] = [(x - factor * y) % r for x, y in zip(row, before, strict=True)]
+        pivot = next((c for c in range(count) if row[c]), None)
+        if pivot is None:
+            assert not row[count], "no solution"
+            continue
+        scale = pow(row[pivot], -1, r)
+        row[:] = [x * scale % r for x in row]
+        for _, before in pivots:
+            factor = before[pivot]
+            before[:] = [(x - factor * y) % r for x, y in zip(before, row, strict=True)]
+        pivots.append((pivot, row))
+    solution = [0] * count
+    for column, row in pivots:
+        solution[column] = row[count]
+    return solution

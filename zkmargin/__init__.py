@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from zkmargin.engine.margin import Claim, MarginReport, margin_report
     from zkmargin.engine.market import Market
     from zkmargin.engine.policy import Policy, load_policy, policy_names
-    from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays
-    from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+    from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot
+    from zkmargin.engine.risk_arrays import RiskArrays
+    from zkmargin.engine.snapshot import Snapshot
     from zkmargin.formats import (
         ConstraintError,
         InputError,
@@ -68,8 +69,9 @@ _MODULES = {
     "zkmargin.engine.margin": ("Claim", "MarginReport", "margin_report"),
     "zkmargin.engine.market": ("Market",),
     "zkmargin.engine.policy": ("Policy", "load_policy", "policy_names"),
-    "zkmargin.engine.risk_arrays": ("RiskArrays", "build_snapshot_from_arrays"),
-    "zkmargin.engine.snapshot": ("Snapshot", "build_snapshot", "check_snapshot"),
+    "zkmargin.engine.publishing.snapshots": ("build_snapshot", "build_snapshot_from_arrays", "check_snapshot"),
+    "zkmargin.engine.risk_arrays": ("RiskArrays",),
+    "zkmargin.engine.snapshot": ("Snapshot",),
     "zkmargin.formats": (
         "ConstraintError",
         "InputError",

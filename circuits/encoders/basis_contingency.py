@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import PublishedBasisContingency
+from zkmargin.engine.components.basis_contingency import PublishedBasisContingency
 from zkmargin.engine.components.static_discount import members
 
 
-def encode(component: PublishedBasisContingency, requirement: Requirement) -> None:
+@encode.register
+def _encode_basis_contingency(component: PublishedBasisContingency, requirement: Requirement) -> None:
     """A candidate of each group in mode ``floor``, otherwise one addition."""
     system, change = requirement.system, component.change.values
     sums = [Form() for _ in requirement.groups]

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.spreads import form_counts, split_sides
 from zkmargin.circuits.system import Form
 from zkmargin.engine.components.calendar_charge import SCALE, PublishedCalendarCharge
 
 
-def encode(component: PublishedCalendarCharge, requirement: Requirement) -> None:
+@encode.register
+def _encode_calendar_charge(component: PublishedCalendarCharge, requirement: Requirement) -> None:
     """One surcharge for each group that has any."""
     system = requirement.system
     account_of, deltas = component.account_of.values, component.deltas.values

@@ -5,12 +5,14 @@ A prover that overstates h_j only raises its own charge.
 
 from __future__ import annotations
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import PublishedCollateralCharge
+from zkmargin.engine.components.collateral_charge import PublishedCollateralCharge
 
 
-def encode(component: PublishedCollateralCharge, requirement: Requirement) -> None:
+@encode.register
+def _encode_collateral_charge(component: PublishedCollateralCharge, requirement: Requirement) -> None:
     """One flat addition."""
     charges = enumerate(component.charge.values.tolist())
     total = sum((requirement.system.collateral(j)[0] * charge for j, charge in charges), Form())

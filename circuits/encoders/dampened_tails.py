@@ -8,14 +8,17 @@ where it need not only raises its own charge.
 
 from __future__ import annotations
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.encoders.gain_offset import class_loss, counted_loss
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import SCALE_BP, PublishedDampenedTails
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.integers import flag, largest
 
 
-def encode(component: PublishedDampenedTails, requirement: Requirement) -> None:
+@encode.register
+def _encode_dampened_tails(component: PublishedDampenedTails, requirement: Requirement) -> None:
     """One candidate a tail and product group."""
     for family, dampener in zip(component.families, component.dampeners, strict=True):
         for s, label in enumerate(family.scenarios):

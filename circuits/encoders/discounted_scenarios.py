@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import PublishedDiscountedScenarios
+from zkmargin.engine.components.discounted_scenarios import PublishedDiscountedScenarios
 from zkmargin.engine.components.static_discount import members
 
 
-def encode(component: PublishedDiscountedScenarios, requirement: Requirement) -> None:
+@encode.register
+def _encode_discounted_scenarios(component: PublishedDiscountedScenarios, requirement: Requirement) -> None:
     """One candidate a scenario of each group."""
     system, gain, shortfall = requirement.system, component.gain.values, component.shortfall.values
     expiries = members(component.expiries.values)

@@ -7,13 +7,15 @@ t is a bounded integer less a public offset, since it is negative where even the
 
 from __future__ import annotations
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.encoders.joint_scenarios import group_losses
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form, Hint
-from zkmargin.engine.components import PublishedExpectedShortfall
+from zkmargin.engine.components.expected_shortfall import PublishedExpectedShortfall
 
 
-def encode(component: PublishedExpectedShortfall, requirement: Requirement) -> None:
+@encode.register
+def _encode_expected_shortfall(component: PublishedExpectedShortfall, requirement: Requirement) -> None:
     """One candidate for the joint group, or for each risk group."""
     a, b, c = component.factors
     system = requirement.system

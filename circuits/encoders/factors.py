@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.engine.components import PublishedFactors
+from zkmargin.engine.components.factors import PublishedFactors
 
 
-def encode(component: PublishedFactors, requirement: Requirement) -> None:
+@encode.register
+def _encode_factors(component: PublishedFactors, requirement: Requirement) -> None:
     """No equation: the factor stands in the claim's."""

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import SCALE_BP, PublishedGainOffset
-from zkmargin.engine.components.gain_offset import OffsetClass
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.gain_offset import OffsetClass, PublishedGainOffset
 
 
-def encode(component: PublishedGainOffset, requirement: Requirement) -> None:
+@encode.register
+def _encode_gain_offset(component: PublishedGainOffset, requirement: Requirement) -> None:
     """One candidate a scenario and product group."""
     for family in component.families:
         for s, label in enumerate(family.scenarios):

@@ -9,11 +9,13 @@ overstating d_j lowers it: the prover only hurts itself, so h_j, o_j and d_j nee
 
 from __future__ import annotations
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.engine.components import PublishedHaircuts
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 
 
-def encode(component: PublishedHaircuts, requirement: Requirement) -> None:
+@encode.register
+def _encode_haircuts(component: PublishedHaircuts, requirement: Requirement) -> None:
     """Add the collateral's value to equity (valuation units)."""
     values = zip(component.long_value.values.tolist(), component.short_value.values.tolist(), strict=True)
     for j, (long_value, short_value) in enumerate(values):

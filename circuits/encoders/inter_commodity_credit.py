@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.spreads import form_counts, split_sides
 from zkmargin.circuits.system import Form
 from zkmargin.engine.components.inter_commodity_credit import SCALE, PublishedInterCommodityCredit
 
 
-def encode(component: PublishedInterCommodityCredit, requirement: Requirement) -> None:
+@encode.register
+def _encode_inter_commodity_credit(component: PublishedInterCommodityCredit, requirement: Requirement) -> None:
     """One relief for each group that a spread names."""
     system = requirement.system
     named = {account for spread in component.spreads for leg in spread.legs for account in leg.accounts}

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import PublishedJointScenarios
-from zkmargin.engine.components.joint_scenarios import ScenarioArray
+from zkmargin.engine.components.joint_scenarios import PublishedJointScenarios, ScenarioArray
 
 
-def encode(component: PublishedJointScenarios, requirement: Requirement) -> None:
+@encode.register
+def _encode_joint_scenarios(component: PublishedJointScenarios, requirement: Requirement) -> None:
     """One candidate a scenario and group."""
     for group, losses in group_losses(component, requirement):
         for label, loss in zip(component.scenarios, losses, strict=True):

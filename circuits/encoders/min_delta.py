@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.encoders.pools import magnitude, place_charge
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import PublishedMinDelta
-from zkmargin.engine.components.min_delta import SCALE
+from zkmargin.engine.components.min_delta import SCALE, PublishedMinDelta
 
 
-def encode(component: PublishedMinDelta, requirement: Requirement) -> None:
+@encode.register
+def _encode_min_delta(component: PublishedMinDelta, requirement: Requirement) -> None:
     """A candidate of each group in mode ``floor``, otherwise one addition."""
     net_weight, gross_weight = component.weights
     amounts: list[tuple[int | str, Form]] = []

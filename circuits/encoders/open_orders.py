@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import SCALE_BP, PublishedOpenOrders
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.open_orders import PublishedOpenOrders
 
 
-def encode(component: PublishedOpenOrders, requirement: Requirement) -> None:
+@encode.register
+def _encode_open_orders(component: PublishedOpenOrders, requirement: Requirement) -> None:
     """One addition."""
     total = Form()
     for j, rate in enumerate(component.rate.values.tolist()):

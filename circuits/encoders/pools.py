@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
 from zkmargin.engine.components.pools import GrossPools, NetPools, Pool, PooledCharge
 
 
-def encode_gross(component: GrossPools, requirement: Requirement) -> None:
+@encode.register
+def _encode_gross_pools(component: GrossPools, requirement: Requirement) -> None:
     """A candidate of each group in mode ``floor``, otherwise one addition."""
     sizes = []
     for place in range(len(component.pools)):
@@ -26,7 +28,8 @@ def encode_gross(component: GrossPools, requirement: Requirement) -> None:
     _charge(component, sizes, requirement)
 
 
-def encode_net(component: NetPools, requirement: Requirement) -> None:
+@encode.register
+def _encode_net_pools(component: NetPools, requirement: Requirement) -> None:
     """A candidate of each group in mode ``floor``, otherwise one addition."""
     sizes = []
     for place, pool in enumerate(component.pools):

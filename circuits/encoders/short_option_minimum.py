@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import PublishedShortOptionMinimum
+from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 
 
-def encode(component: PublishedShortOptionMinimum, requirement: Requirement) -> None:
+@encode.register
+def _encode_short_option_minimum(component: PublishedShortOptionMinimum, requirement: Requirement) -> None:
     """A candidate of each group in mode ``floor``, otherwise one addition."""
     sums = [_minimum(component, requirement, g) for g in range(len(requirement.groups))]
     if component.mode == "floor":

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Form
-from zkmargin.engine.components import PublishedSkewScenarios
+from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios
 from zkmargin.engine.components.static_discount import members
 from zkmargin.engine.integers import flag, largest
 
 
-def encode(component: PublishedSkewScenarios, requirement: Requirement) -> None:
+@encode.register
+def _encode_skew_scenarios(component: PublishedSkewScenarios, requirement: Requirement) -> None:
     """One candidate a skew of each group."""
     system, gain, shortfall = requirement.system, component.gain.values, component.shortfall.values
     expiries = members(component.expiries.values)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.engine.components import PublishedWorstScenario
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 
 
-def encode(component: PublishedWorstScenario, requirement: Requirement) -> None:
+@encode.register
+def _encode_worst_scenario(component: PublishedWorstScenario, requirement: Requirement) -> None:
     """One candidate a scenario: the loss -sum_i q_i R[i, s] over the group's slots."""
     risk = component.risk.values
     for g, labels in enumerate(component.scenarios):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import socket
 import subprocess
@@ -36,6 +37,9 @@ class EVM(Protocol):
     """One chain with an unlocked account."""
 
     name: str
+
+    chain_id: int
+    account: str
 
     def call(self, to: str, data: bytes, *, gas: int = 16_000_000) -> bytes: ...
     def send(self, to: str | None, data: bytes, *, gas: int = 16_000_000) -> Receipt: ...
@@ -120,9 +124,7 @@ class PyEVM:
         try:
             result = self._tester.call({"from": self.account, "to": to, "data": "0x" + data.hex(), "gas": gas})
         except TransactionFailed as error:
-            cause = error.__cause__
-            text = cause.args[0] if cause is not None and cause.args else b""
-            raise Reverted(text if isinstance(text, bytes) else b"") from None
+            raise Reverted(_revert_data(error)) from None
         return bytes.fromhex(result[2:])
 
     def send(self, to: str | None, data: bytes, *, gas: int = 16_000_000) -> Receipt:
@@ -135,3 +137,16 @@ class PyEVM:
 
     def close(self) -> None:
         pass
+
+
+def _revert_data(error: Exception) -> bytes:
+    """What a call returned: eth-tester passes the EVM's own error on, as an object or in words."""
+    (found, *_) = error.args or (b"",)
+    inner = getattr(found, "args", (found,))
+    data = inner[0] if inner else b""
+    if isinstance(data, str):
+        try:
+            data = ast.literal_eval(data)
+        except (SyntaxError, ValueError):
+            data = b""
+    return data if isinstance(data, bytes) else b""

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.engine.exact import Int64Array, place
-from zkmargin.engine.settlement import Settled
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray, Model, Seq
-
-if TYPE_CHECKING:
-    from zkmargin.engine.risk_arrays import RiskArrays
 
 Requirement = Literal["initial", "maintenance"]
 REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
@@ -210,22 +205,14 @@ class PolicyPart(Model):
     RISK: ClassVar[bool] = False
     #: The type of what it publishes, where that is not its own.
     PUBLISHES: ClassVar[str] = ""
+    #: Whether it can be published from imported arrays, without pricing.
+    IMPORTABLE: ClassVar[bool] = False
     #: The parameters that it publishes as they are.
     COPIED: ClassVar[tuple[str, ...]] = ("requirements",)
 
     def applies_to(self, requirement: str) -> bool:  # noqa: ARG002
         """Whether the component counts in a requirement."""
         return True
-
-    def settle(self, published: Any, settled: Sequence[Settled], valuation: Valuation) -> Any:  # noqa: ARG002
-        """What is published, with what it asks of instruments that have expired: nothing, in all rules but Derive's.
-
-        Args:
-            published: of all slots, those that have expired cleared.
-            settled: these.
-            valuation: of all others.
-        """
-        return published
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
         """The published fields that follow from what a snapshot holds besides them: no market is needed to check these.
@@ -244,30 +231,9 @@ class PolicyPart(Model):
         return False
 
     @property
-    def importable(self) -> bool:
-        """Whether it can be published from imported arrays."""
-        return type(self).publish_arrays is not PolicyPart.publish_arrays
-
-    @property
     def needs_sides(self) -> bool:
         """``NEEDS_SIDES``, unless it depends on the parameters."""
         return self.NEEDS_SIDES
-
-    def publish(self, valuation: Valuation) -> PublishedPart | None:
-        """The integers for a market, or None when the component says nothing about it.
-
-        Raises:
-            InputError: parameters or prices that do not fit; names the instrument or asset.
-        """
-        raise NotImplementedError
-
-    def publish_arrays(self, arrays: RiskArrays) -> PublishedPart | None:  # noqa: ARG002
-        """The same for imported SPAN arrays, from which nothing can be priced.
-
-        Raises:
-            InputError: a component that revalues contracts, or misses something in the file.
-        """
-        raise InputError("revalues contracts, which imported arrays do not allow", field=self.type)
 
 
 class Selective(Model):

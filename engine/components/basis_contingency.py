@@ -10,7 +10,6 @@ It competes with the scenarios of its risk group, or is added. An expiry's futur
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -19,8 +18,6 @@ from pydantic import Field, model_validator
 from zkmargin.engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
 from zkmargin.engine.components.static_discount import by_expiry, by_group, check_expiries, check_matrix, members
 from zkmargin.engine.exact import exact_dot
-from zkmargin.engine.revaluation import Options, basis_points, rounded_rows
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
 
 
@@ -50,36 +47,6 @@ class BasisContingency(Selective, PolicyPart):
     def may_be_silent(self, kinds: Collection[str]) -> bool:
         """Where nothing expires."""
         return "option" not in kinds and "future" not in kinds
-
-    def publish(self, valuation: Valuation) -> PublishedBasisContingency | None:
-        """Revalue everything that expires; None where nothing does. Raises InputError."""
-        options = Options(valuation)
-        if not options.expiries:
-            return None
-        average = 1000 * self.settlement_average_seconds
-        rates, moves = [], {}
-        for place, expiry in enumerate(options.expiries):
-            moving = Fraction(min(expiry.time, average), average) if average else Fraction(1)
-            moves[place] = [moving * basis_points(self.up_bp), moving * basis_points(self.down_bp)]
-            rates.append(basis_points(self.add_bp) + basis_points(self.multiple_bp) * expiry.years)
-        chosen = options.options
-        change = valuation.table(2)
-        if chosen:
-            values = options.values(chosen, moves, [[option.vol] * 2 for option in chosen])
-            terms = {place: [(rate, rate)] * 2 for place, rate in enumerate(rates)}
-            change[[o.slot for o in chosen]] = options.amounts(chosen, values, options.marks(chosen), terms)
-        for slot, place in enumerate(options.expiry_of.tolist()):
-            line = valuation.line(slot)
-            if line is not None and place >= 0:
-                name = valuation.market.instruments[slot].id
-                moved = [[rates[place] * line * move for move in moves[place]]]
-                change[slot] = rounded_rows(moved, [name], valuation)[0]
-        return PublishedBasisContingency(
-            requirements=self.requirements,
-            mode=self.mode,
-            expiries=IntArray(options.expiry_of),
-            change=IntArray(change),
-        )
 
 
 class PublishedBasisContingency(Selective, PublishedPart):

@@ -17,23 +17,17 @@ Delivery charges (record type 4) are a rate on every delta of a period near deli
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import KEPT, Charge, Extent, Label, Leg, PolicyPart, PublishedPart, Selective
-from zkmargin.engine.components.span_scenarios import span_model
-from zkmargin.engine.decimals import format_time, parse_time, to_fraction
-from zkmargin.engine.exact import Int64Array
-from zkmargin.engine.spread_rules import CalendarRules, CalendarSpread, whole_ratios
+from zkmargin.engine.decimals import to_fraction
+from zkmargin.engine.spread_rules import CalendarRules, CalendarSpread
 from zkmargin.engine.spreads import (
     MAX_SPREADS,
-    PublishedLeg,
     PublishedSpread,
     Shares,
     check_spreads,
@@ -42,23 +36,14 @@ from zkmargin.engine.spreads import (
     smallest_share,
     spread_terms,
 )
-from zkmargin.engine.valuation import MONEY, Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
 
 if TYPE_CHECKING:
-    from zkmargin.engine.risk_arrays import RiskArrays
+    pass
 
 #: Deltas are counted in 1e-9, so a charge per delta times them is in this part of a money unit.
 SCALE = 10**9
 Method = Literal["exact", "convex_bound"]
-
-
-class Account(NamedTuple):
-    """A contract period of a risk group: its name, days to expiry where they are known, and its slots' deltas."""
-
-    group: int
-    period: str
-    days: int | None
 
 
 class CalendarCharge(Selective, PolicyPart):
@@ -73,13 +58,14 @@ class CalendarCharge(Selective, PolicyPart):
     underlyings: Map[str, CalendarRules] = Field(default_factory=FrozenMap)
     default: CalendarRules | None = None
 
+    IMPORTABLE: ClassVar[bool] = True
     COPIED: ClassVar[tuple[str, ...]] = ("requirements", "method")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, rules in self._all_rules():
             for spread in rules.spreads:
-                _check_method(self.method, spread, name)
+                check_method(self.method, spread, name)
         return self
 
     def _all_rules(self) -> list[tuple[str, CalendarRules]]:
@@ -88,109 +74,6 @@ class CalendarCharge(Selective, PolicyPart):
     def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
         """Where no spread can be formed."""
         return True
-
-    def publish(self, valuation: Valuation) -> PublishedCalendarCharge | None:
-        """Accounts, spreads and charges of a market; deltas are those of the policy's ``span_scenarios``.
-
-        Raises:
-            InputError: no ``span_scenarios``, spreads without one meaning; names the underlying.
-        """
-        instruments = valuation.market.instruments
-        now = parse_time(valuation.market.time)
-        places: list[Account | None] = []
-        for instrument, group in zip(instruments, valuation.group_of.tolist(), strict=True):
-            if instrument.expiry is None:
-                places.append(None)
-                continue
-            expiry = parse_time(instrument.expiry)
-            days = expiry // 86_400_000 - now // 86_400_000
-            places.append(Account(group, format_time(expiry)[:10].replace("-", ""), days))
-        rules = {group: self.underlyings.get(name, self.default) for group, name in enumerate(valuation.groups)}
-        prices = {
-            group: to_fraction(valuation.market.underlying(name).index_price)
-            for group, name in enumerate(valuation.groups)
-        }
-        deltas = span_model(valuation, self.type).deltas(valuation)
-        return self._published(valuation.groups, rules, prices, places, deltas)
-
-    def publish_arrays(self, arrays: RiskArrays) -> PublishedCalendarCharge | None:
-        """The same from imported arrays, with the file's deltas and, where it has any, its rules."""
-        rules = {
-            group: arrays.calendars.get(name, self.underlyings.get(name, self.default))
-            for group, name in enumerate(arrays.groups)
-        }
-        places = [
-            None if instrument.period is None else Account(group, instrument.period, None)
-            for instrument, group in zip(arrays.instruments, arrays.group_of, strict=True)
-        ]
-        return self._published(arrays.groups, rules, {}, places, arrays.deltas_per_lot())
-
-    def _published(
-        self,
-        groups: Sequence[str],
-        rules: dict[int, CalendarRules | None],
-        prices: dict[int, Fraction],
-        places: Sequence[Account | None],
-        deltas: Int64Array,
-    ) -> PublishedCalendarCharge | None:
-        accounts = sorted({place for place in places if place is not None}, key=lambda a: a[:2])
-        accounts = list({account[:2]: account for account in accounts}.values())
-        at = {account[:2]: place for place, account in enumerate(accounts)}
-        spreads: list[PublishedSpread] = []
-        charges: list[int] = []
-        delivery = [0] * len(accounts)
-        for group, name in enumerate(groups):
-            chosen = rules.get(group)
-            if chosen is None:
-                continue
-            own = [account for account in accounts if account.group == group]
-            periods = [account.period for account in own]
-            for number, spread in enumerate(chosen.spreads, 1):
-                _check_method(self.method, spread, name)
-                members = [chosen.members(leg, periods) for leg in spread.legs]
-                if not all(members):
-                    continue  # a leg without a single contract: no such spread can be formed
-                ratios = whole_ratios([leg.ratio for leg in spread.legs])
-                per_spread = spread.charge.of(prices.get(group)) * MONEY
-                total = sum((to_fraction(leg.ratio) for leg in spread.legs), Fraction(0))
-                # exact: per delta of each leg; bound: per delta of all legs together
-                per = to_fraction(spread.legs[0].ratio) if self.method == "exact" else total
-                charges.append(math.ceil(per_spread / per))
-                spreads.append(
-                    PublishedSpread(
-                        label=f"{name} calendar spread {number}",
-                        legs=tuple(
-                            PublishedLeg(
-                                accounts=tuple(at[group, periods[member]] for member in chosen_members),
-                                ratio=1 if self.method == "exact" else ratio,
-                                side=leg.side,
-                            )
-                            for leg, ratio, chosen_members in zip(spread.legs, ratios, members, strict=True)
-                        ),
-                    )
-                )
-            for account in own:
-                for rule in chosen.delivery:
-                    near = (
-                        rule.period == account.period
-                        if rule.period is not None
-                        else account.days is not None and account.days <= (rule.within_days or 0)
-                    )
-                    if near:
-                        delivery[at[account[:2]]] += math.ceil(rule.charge.of(prices.get(group)) * MONEY)
-        if not spreads and not any(delivery):
-            return None
-        return PublishedCalendarCharge(
-            requirements=self.requirements,
-            method=self.method,
-            deltas=IntArray(deltas),
-            account_of=IntArray(np.array([-1 if place is None else at[place[:2]] for place in places], dtype=np.int64)),
-            accounts=tuple(f"{groups[account.group]} {account.period}" for account in accounts),
-            account_groups=tuple(account.group for account in accounts),
-            spreads=tuple(spreads),
-            charges=tuple(charges),
-            delivery=tuple(delivery),
-        )
 
 
 class PublishedCalendarCharge(Selective, PublishedPart):
@@ -310,7 +193,8 @@ class PublishedCalendarCharge(Selective, PublishedPart):
         return [item for item in found if item[1] >= 0]
 
 
-def _check_method(method: Method, spread: CalendarSpread, name: str) -> None:
+def check_method(method: Method, spread: CalendarSpread, name: str) -> None:
+    """Refuse a spread that the method gives no one meaning. Raises InputError."""
     if method == "exact" and len({to_fraction(leg.ratio) for leg in spread.legs}) != 1:
         raise InputError(
             "an exact calendar spread takes equal deltas of all its legs",

@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
 from zkmargin.engine.components.oracle_confidence import Doubt
 from zkmargin.engine.components.static_discount import check_matrix
-from zkmargin.engine.revaluation import basis_points
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map
 
 RateBp = Annotated[int, Field(ge=0, le=SCALE_BP)]
@@ -43,20 +40,6 @@ class CollateralCharge(Selective, PolicyPart):
     def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
         """Where no asset is charged."""
         return True
-
-    def publish(self, valuation: Valuation) -> PublishedCollateralCharge | None:
-        """Charges in money units per lot held, rounded half away from zero; None without any. Raises InputError."""
-        market = valuation.market
-        charge = np.zeros(len(market.assets), dtype=np.int64)
-        for j, asset in enumerate(market.assets):
-            rate = basis_points(self.rates_bp.get(asset.name, 0))
-            if self.doubt is not None:
-                spot = None if asset.underlying is None else market.underlying(asset.underlying).confidence
-                rate += self.doubt.rate((asset.confidence, spot))
-            charge[j] = valuation.money(rate * valuation.asset_prices[j], asset.name)
-        return (
-            PublishedCollateralCharge(requirements=self.requirements, charge=IntArray(charge)) if charge.any() else None
-        )
 
 
 class PublishedCollateralCharge(Selective, PublishedPart):

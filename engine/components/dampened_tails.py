@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import SCALE_BP, Charge, Leg, PolicyPart, Selective
@@ -26,8 +25,8 @@ from zkmargin.engine.components.gain_offset import (
 )
 from zkmargin.engine.components.worst_scenario import ShockRule, Tail
 from zkmargin.engine.decimals import to_units
-from zkmargin.engine.valuation import MONEY, MONEY_DECIMALS, Scenario, Valuation
-from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
+from zkmargin.engine.units import MONEY, MONEY_DECIMALS, Scenario
+from zkmargin.formats import FrozenMap, InputError, Map, Seq
 from zkmargin.formats.budget import spend
 
 
@@ -59,7 +58,8 @@ class TailTable(ShockRule):
         return tuple(Scenario(sign * self.edge_bp, 0, SCALE_BP) for sign in signs)
 
 
-def _labels(table: TailTable) -> tuple[str, ...]:
+def tail_labels(table: TailTable) -> tuple[str, ...]:
+    """The labels of a table's tails."""
     spend("scenarios", len(table.tails))
     return tuple(scenario.label() for scenario in table.scenarios())
 
@@ -91,34 +91,15 @@ class DampenedTails(Selective, PolicyPart):
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the product groups with their scenarios and dampeners."""
-        own = {name: _labels(self.overrides[name]) for name in groups if name in self.overrides}
-        common = _labels(self.table)
+        own = {name: tail_labels(self.overrides[name]) for name in groups if name in self.overrides}
+        common = tail_labels(self.table)
         labels = [own.get(name, common) for name in groups]
         families = families_of(groups, self.product_groups, labels)
-        dampeners = tuple(self._dampener(family, MONEY) for family in families)
+        dampeners = tuple(self.dampener_of(family, MONEY) for family in families)
         return {**super().implied(groups, prices), "families": families, "dampeners": dampeners}
 
-    def publish(self, valuation: Valuation) -> PublishedDampenedTails:
-        """Revalue every instrument in every tail of its underlying. Raises InputError."""
-        tables = [self.overrides.get(name, self.table) for name in valuation.groups]
-        risk = valuation.table(max((len(table.tails) for table in tables), default=0))
-        is_option = np.array([valuation.line(slot) is None for slot in range(valuation.size)], dtype=bool)
-        for group, table in enumerate(tables):
-            for chosen, scenarios in ((is_option, table.scenarios()), (~is_option, table.edges())):
-                rows = np.flatnonzero((valuation.group_of == group) & chosen)
-                risk[rows, : len(scenarios)] = valuation.profits(
-                    rows, scenarios, vol_rule=table.vol_rule(), time_step_ms=1000 * table.time_step_seconds
-                )
-        labels = [_labels(table) for table in tables]
-        families = families_of(valuation.groups, self.product_groups, labels)
-        return PublishedDampenedTails(
-            requirements=self.requirements,
-            families=families,
-            risk=IntArray(risk),
-            dampeners=tuple(self._dampener(family, valuation.money_unit) for family in families),
-        )
-
-    def _dampener(self, family: Family, money_unit: Fraction) -> int:
+    def dampener_of(self, family: Family, money_unit: Fraction) -> int:
+        """The dampener of a product group in money units."""
         text = self.dampeners.get(family.name, self.dampener)
         return int(to_units(text, MONEY_DECIMALS) * money_unit / 10**MONEY_DECIMALS)
 

@@ -23,9 +23,8 @@ from pydantic import Field, model_validator
 from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
 from zkmargin.engine.components.pools import Line, Mode, NetPools, Pool
 from zkmargin.engine.decimals import to_fraction
-from zkmargin.engine.notional import delta_notionals
-from zkmargin.engine.valuation import MONEY, Valuation
-from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model
+from zkmargin.engine.units import MONEY
+from zkmargin.formats import FrozenMap, InputError, Map, Model
 from zkmargin.formats.budget import spend
 
 SCALE = 10**9
@@ -73,20 +72,10 @@ class DeltaShockUpperBound(Selective, PolicyPart):
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the lines of each underlying."""
-        return {**super().implied(groups, prices), "scale": SCALE, "pools": self._pools(groups, MONEY)}
+        return {**super().implied(groups, prices), "scale": SCALE, "pools": self.pools_of(groups, MONEY)}
 
-    def publish(self, valuation: Valuation) -> PublishedDeltaShockUpperBound:
-        """Delta notionals per lot in money units, and the lines of each underlying."""
-        return PublishedDeltaShockUpperBound(
-            requirements=self.requirements,
-            mode=self.mode,
-            scale=SCALE,
-            pools=self._pools(valuation.groups, valuation.money_unit),
-            pool=IntArray(valuation.group_of),
-            value=IntArray(delta_notionals(valuation)),
-        )
-
-    def _pools(self, groups: Sequence[str], money_unit: Fraction) -> tuple[Pool, ...]:
+    def pools_of(self, groups: Sequence[str], money_unit: Fraction) -> tuple[Pool, ...]:
+        """One pool a risk group with the lines of its shock."""
         common = self.shock.lines(money_unit)
         own = {name: self.overrides[name].lines(money_unit) for name in groups if name in self.overrides}
         return tuple(Pool(name=name, group=g, lines=own.get(name, common)) for g, name in enumerate(groups))

@@ -21,7 +21,6 @@ from zkmargin.engine.components.joint_scenarios import ScenarioArray, ScenarioLi
 from zkmargin.engine.components.worst_scenario import WHOLE_BP
 from zkmargin.engine.exact import exact_dot
 from zkmargin.engine.integers import ranked
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
 
 
@@ -44,13 +43,6 @@ class ExpectedShortfall(ScenarioList):
         if any(scenario.weight_bp != WHOLE_BP for scenario in self.scenarios):
             raise InputError("a weighted scenario: here all are equally likely and count in full", field="scenarios")
         return self
-
-    def publish(self, valuation: Valuation) -> PublishedExpectedShortfall:
-        """Revalue every instrument in every scenario. Raises InputError."""
-        return PublishedExpectedShortfall(
-            **self.implied(valuation.groups, {}),
-            risk=self.array(valuation),
-        )
 
 
 class PublishedExpectedShortfall(ScenarioArray):

@@ -22,7 +22,6 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import SCALE_BP, PolicyPart, PublishedPart, Selective
 from zkmargin.engine.decimals import to_fraction
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, Model
 
 #: A multiplier beyond this is a mistake.
@@ -41,14 +40,6 @@ class Depeg(Model):
         if to_fraction(self.threshold, field="threshold") <= 0:
             raise InputError("must be above 0", field="threshold")
         return self
-
-    def multiplier(self, valuation: Valuation) -> Fraction:
-        """The multiplier at the market's price. Raises InputError where the market lacks the asset."""
-        for asset in valuation.market.assets:
-            if asset.name == self.asset:
-                below = max(Fraction(0), to_fraction(self.threshold) - to_fraction(asset.price))
-                return 1 + below * Fraction(self.factor_bp, SCALE_BP)
-        raise InputError("the market has no price of this asset", field=f"factors.depeg {self.asset[:40]}")
 
 
 class AntiProcyclicality(Model):
@@ -108,15 +99,11 @@ class Factors(Selective, PolicyPart):
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the multiplier, where it depends on no price."""
-        known = {} if self.depeg is not None else {"value_bp": self._value_bp(Fraction(1))}
+        known = {} if self.depeg is not None else {"value_bp": self.value_bp(Fraction(1))}
         return {**super().implied(groups, prices), **known}
 
-    def publish(self, valuation: Valuation) -> PublishedFactors:
-        """The multiplier in basis points, rounded up. Raises InputError for a missing price or an absurd multiplier."""
-        depeg = Fraction(1) if self.depeg is None else self.depeg.multiplier(valuation)
-        return PublishedFactors(requirements=self.requirements, value_bp=self._value_bp(depeg))
-
-    def _value_bp(self, multiplier: Fraction) -> int:
+    def value_bp(self, multiplier: Fraction) -> int:
+        """The multiplier in basis points, rounded up. Raises InputError for an absurd one."""
         if self.anti_procyclicality is not None:
             multiplier *= self.anti_procyclicality.multiplier()
         value = ceil(multiplier * SCALE_BP)

@@ -35,7 +35,7 @@ from zkmargin.engine.components.base import (
 from zkmargin.engine.components.worst_scenario import ScenarioGrid
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.exact import exact_dot
-from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
+from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 from zkmargin.formats.budget import spend
 
@@ -101,18 +101,6 @@ class GainOffset(Selective, PolicyPart):
         own = {name: self.overrides[name].labels() for name in groups if name in self.overrides}
         labels = [own.get(name, common) for name in groups]
         return {**super().implied(groups, prices), "families": families_of(groups, self.product_groups, labels)}
-
-    def publish(self, valuation: Valuation) -> PublishedGainOffset:
-        """Revalue every instrument in every scenario of its underlying. Raises InputError."""
-        grids = [self.overrides.get(name, self.grid) for name in valuation.groups]
-        lists = [grid.scenarios() for grid in grids]
-        risk = valuation.table(max((len(scenarios) for scenarios in lists), default=0))
-        for place, (grid, scenarios) in enumerate(zip(grids, lists, strict=True)):
-            rows = np.flatnonzero(valuation.group_of == place)
-            risk[rows, : len(scenarios)] = valuation.profits(
-                rows, scenarios, vol_rule=grid.vol_rule(), time_step_ms=1000 * grid.time_step_seconds
-            )
-        return PublishedGainOffset(**self.implied(valuation.groups, {}), risk=IntArray(risk))
 
 
 class OffsetClass(Model):

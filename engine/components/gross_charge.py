@@ -10,19 +10,16 @@ size. Marginal rates must grow: a whole amount charged at the last tier's rate j
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
-from zkmargin.engine.components.pools import GrossPools, Mode, Pool, tier_lines
+from zkmargin.engine.components.pools import GrossPools, Mode
 from zkmargin.engine.decimals import to_fraction, to_units
-from zkmargin.engine.market import Instrument, Kind
-from zkmargin.engine.notional import notional
-from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation, quantity_per_lot
-from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
+from zkmargin.engine.names import Kind
+from zkmargin.engine.units import MONEY_DECIMALS
+from zkmargin.formats import FrozenMap, InputError, Map, Model, Seq
 
 MAX_RATE_BP = 10 * SCALE_BP
 
@@ -79,21 +76,6 @@ class GrossRate(Model):
             above, rate = tier.above_money, tier.rate_bp
         return self
 
-    def covers(self, instrument: Instrument) -> bool:
-        """Whether an instrument is charged at this rate."""
-        named = self.underlyings is None or instrument.underlying in self.underlyings
-        return named and instrument.kind in self.kinds
-
-    def sizes(self, valuation: Valuation, slot: int, mark: int) -> tuple[int, int]:
-        """Money units of one lot held and of one lot sold that the pool's lines apply to."""
-        instrument = valuation.market.instruments[slot]
-        if self.amount is not None:
-            charge = to_fraction(self.amount) * quantity_per_lot(instrument) * valuation.money_unit
-        else:
-            charge = notional(valuation, slot) * (Fraction(self.rate_bp or 0, SCALE_BP) if self.long_up_to_mark else 1)
-        size = valuation.money(charge, instrument.id)
-        return (min(size, mark) if self.long_up_to_mark else size), size
-
     def tier_rates(self) -> list[tuple[int, int]]:
         """(size in money units, marginal rate in bp), from 0."""
         if self.rate_bp is None or self.long_up_to_mark:
@@ -134,40 +116,6 @@ class GrossCharge(Selective, PolicyPart):
     def may_be_silent(self, kinds: Collection[str]) -> bool:
         """Where none of its rates covers an instrument: of a kind, or of an underlying."""
         return not any(rate.underlyings is None and kind in rate.kinds for rate in self.rates for kind in kinds)
-
-    def publish(self, valuation: Valuation) -> PublishedGrossCharge | None:
-        """Sizes per lot in money units, rounded half away from zero; None where no instrument has a rate."""
-        market = valuation.market
-        capped = any(rate.long_up_to_mark for rate in self.rates)
-        marks = valuation.marks().tolist() if capped else [0] * valuation.size
-        pool = np.full(valuation.size, -1, dtype=np.int64)
-        long, short = (np.zeros(valuation.size, dtype=np.int64) for _ in range(2))
-        keys: dict[tuple[int, str], int] = {}
-        pools: list[Pool] = []
-        groups = group_keys(valuation.groups, self.product_groups)
-        for slot, instrument in enumerate(market.instruments):
-            number = next((n for n, rate in enumerate(self.rates) if rate.covers(instrument)), None)
-            if number is None:
-                continue
-            rate = self.rates[number]
-            name = instrument.id if rate.tiers and rate.per == "instrument" else instrument.underlying
-            place = keys.setdefault((number, name), len(pools))
-            if place == len(pools):
-                group = groups[int(valuation.group_of[slot])]
-                pools.append(Pool(name=name, group=group, lines=tier_lines(rate.tier_rates())))
-            pool[slot] = place
-            long[slot], short[slot] = rate.sizes(valuation, slot, marks[slot])
-        if not pools:
-            return None
-        return PublishedGrossCharge(
-            requirements=self.requirements,
-            mode=self.mode,
-            scale=SCALE_BP,
-            pools=tuple(pools),
-            pool=IntArray(pool),
-            long=IntArray(long),
-            short=IntArray(short),
-        )
 
 
 class PublishedGrossCharge(GrossPools):

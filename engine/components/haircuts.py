@@ -10,7 +10,7 @@ surcharge of 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -18,11 +18,11 @@ from pydantic import Field, model_validator
 from zkmargin.engine.components.base import SCALE_BP, Extent, PolicyPart, PublishedPart
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.integers import smallest
-from zkmargin.engine.valuation import MONEY_DECIMALS, Valuation
+from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
 
 if TYPE_CHECKING:
-    from zkmargin.engine.risk_arrays import RiskArrays
+    pass
 
 MAX_TIERS = 32
 
@@ -88,6 +88,8 @@ class Haircuts(PolicyPart):
     type: Literal["haircuts"] = "haircuts"
     assets: FullMap[str, AssetTerms]
 
+    IMPORTABLE: ClassVar[bool] = True
+
     def terms(self, asset: str) -> AssetTerms:
         """The terms of an asset. Raises InputError for an asset that is not listed."""
         try:
@@ -100,18 +102,11 @@ class Haircuts(PolicyPart):
 
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
         """All of it."""
-        part = self._published(list(prices), list(prices.values()))
+        part = self.published(list(prices), list(prices.values()))
         return {name: getattr(part, name) for name in ("long_value", "short_value", "tiers")}
 
-    def publish(self, valuation: Valuation) -> PublishedHaircuts:
-        """Values per lot held and owed, exact. Raises InputError for an asset without terms."""
-        return self._published([asset.name for asset in valuation.market.assets], valuation.asset_prices)
-
-    def publish_arrays(self, arrays: RiskArrays) -> PublishedHaircuts:
-        """The same: collateral needs no pricing model."""
-        return self._published([asset.name for asset in arrays.assets], arrays.asset_prices)
-
-    def _published(self, assets: Sequence[str], prices: Sequence[int]) -> PublishedHaircuts:
+    def published(self, assets: Sequence[str], prices: Sequence[int]) -> PublishedHaircuts:
+        """What is published for assets at money units per lot. Raises InputError for an asset without terms."""
         long_value, short_value, tiers = [], [], []
         for slot, (asset, price) in enumerate(zip(assets, prices, strict=True)):
             terms = self.terms(asset)

@@ -17,19 +17,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from zkmargin.engine.components.base import KEPT, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
-from zkmargin.engine.components.span_scenarios import span_model
-from zkmargin.engine.decimals import to_fraction, to_units
-from zkmargin.engine.exact import Int64Array
-from zkmargin.engine.spread_rules import RATE_UNIT, CreditSpread, QuoteAmount, whole_ratios
+from zkmargin.engine.spread_rules import RATE_UNIT, CreditSpread, QuoteAmount
 from zkmargin.engine.spreads import (
     MAX_SPREADS,
-    PublishedLeg,
     PublishedSpread,
     Shares,
     check_spreads,
@@ -38,11 +33,10 @@ from zkmargin.engine.spreads import (
     smallest_share,
     spread_terms,
 )
-from zkmargin.engine.valuation import MONEY, Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
 
 if TYPE_CHECKING:
-    from zkmargin.engine.risk_arrays import RiskArrays
+    pass
 
 #: Money per delta x 1e-9 deltas x 1e-6 of a rate.
 SCALE = 10**9 * RATE_UNIT
@@ -61,65 +55,11 @@ class InterCommodityCredit(Selective, PolicyPart):
     spreads: Seq[CreditSpread] = ()
     price_risk: Map[str, QuoteAmount] = Field(default_factory=FrozenMap)
 
+    IMPORTABLE: ClassVar[bool] = True
+
     def may_be_silent(self, kinds: Collection[str]) -> bool:  # noqa: ARG002
         """Where no spread can be formed: it would only lower the requirement."""
         return True
-
-    def publish(self, valuation: Valuation) -> PublishedInterCommodityCredit | None:
-        """Spreads whose legs are all in the market. Raises InputError."""
-        model = span_model(valuation, self.type)
-        prices = {name: to_fraction(valuation.market.underlying(name).index_price) for name in valuation.groups}
-        risks = {
-            name: self.price_risk[name].of(prices[name])
-            if name in self.price_risk
-            else model.price_scan(valuation, name)
-            for name in self._named(valuation.groups)
-        }
-        return self._published(valuation.groups, self.spreads, risks, model.deltas(valuation))
-
-    def publish_arrays(self, arrays: RiskArrays) -> PublishedInterCommodityCredit | None:
-        """The same from imported arrays: the file's spreads if it has any, and its scan ranges."""
-        spreads = arrays.credits or self.spreads
-        risks = {name: to_fraction(text) for name, text in arrays.price_scans.items()}
-        risks |= {name: amount.of(None) for name, amount in self.price_risk.items()}
-        return self._published(arrays.groups, spreads, risks, arrays.deltas_per_lot())
-
-    def _named(self, groups: Sequence[str]) -> list[str]:
-        named = {leg.underlying for spread in self.spreads for leg in spread.legs}
-        return [name for name in groups if name in named]
-
-    def _published(
-        self, groups: Sequence[str], spreads: Sequence[CreditSpread], risks: Mapping[str, Fraction], deltas: Int64Array
-    ) -> PublishedInterCommodityCredit | None:
-        place = {name: group for group, name in enumerate(groups)}
-        chosen, credits_ = [], []
-        for number, spread in enumerate(spreads, 1):
-            names = [leg.underlying for leg in spread.legs]
-            if not all(name in place for name in names):
-                continue  # a leg without a single contract: no such spread can be formed
-            for name in names:
-                if name not in risks:
-                    raise InputError("no price scan range: a credit needs one", field=f"{self.type} {name}")
-            ratios = whole_ratios([leg.deltas for leg in spread.legs])
-            rate = to_units(spread.rate, 6)
-            chosen.append(
-                PublishedSpread(
-                    label=f"inter-commodity spread {number}: {' / '.join(names)}"[:200],
-                    legs=tuple(
-                        PublishedLeg(accounts=(place[leg.underlying],), ratio=ratio, side=leg.side)
-                        for leg, ratio in zip(spread.legs, ratios, strict=True)
-                    ),
-                )
-            )
-            # Rounded down: a credit is bounded from above.
-            credits_.append(
-                tuple(int(risks[name] * MONEY) * ratio * rate for name, ratio in zip(names, ratios, strict=True))
-            )
-        if not chosen:
-            return None
-        return PublishedInterCommodityCredit(
-            requirements=self.requirements, deltas=IntArray(deltas), spreads=tuple(chosen), credits=tuple(credits_)
-        )
 
 
 class PublishedInterCommodityCredit(Selective, PublishedPart):

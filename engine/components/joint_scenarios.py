@@ -29,10 +29,8 @@ from zkmargin.engine.components.base import (
 )
 from zkmargin.engine.components.worst_scenario import WHOLE_BP, ShockRule, check_moves
 from zkmargin.engine.exact import exact_dot
-from zkmargin.engine.market import NAME_PATTERN
-from zkmargin.engine.valuation import Scenario, Valuation
+from zkmargin.engine.names import NAME_PATTERN
 from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
-from zkmargin.formats.budget import spend
 
 
 class Move(Model):
@@ -96,40 +94,11 @@ class ScenarioList(Selective, ShockRule, PolicyPart):
         """And the names of the scenarios."""
         return {**super().implied(groups, prices), "scenarios": tuple(scenario.name for scenario in self.scenarios)}
 
-    def array(self, valuation: Valuation) -> IntArray:
-        """[N, S] P&L of one lot long of every slot. Raises InputError for an underlying without a move."""
-        risk = valuation.table(len(self.scenarios))
-        spend("scenarios", len(valuation.groups) * len(self.scenarios))
-        for group, underlying in enumerate(valuation.groups):
-            moves = [self._move(scenario, underlying) for scenario in self.scenarios]
-            rows = np.flatnonzero(valuation.group_of == group)
-            risk[rows] = valuation.profits(
-                rows, moves, vol_rule=self.vol_rule(), time_step_ms=1000 * self.time_step_seconds
-            )
-        return IntArray(risk)
-
-    def _move(self, scenario: JointMove, underlying: str) -> Scenario:
-        move = scenario.moves.get(underlying, self.others)
-        if move is None:
-            raise InputError(
-                f'the scenario "{scenario.name}" says nothing about {underlying}',
-                field=f"{self.type}.scenarios",
-                hint='give its move, or "others" for all that are not named',
-            )
-        return Scenario(move.price_move_bp, move.vol_move_bp, scenario.weight_bp)
-
 
 class JointScenarios(ScenarioList):
     """The largest loss over a list of joint scenarios."""
 
     type: Literal["joint_scenarios"] = "joint_scenarios"
-
-    def publish(self, valuation: Valuation) -> PublishedJointScenarios:
-        """Revalue every instrument in every scenario. Raises InputError."""
-        return PublishedJointScenarios(
-            **self.implied(valuation.groups, {}),
-            risk=self.array(valuation),
-        )
 
 
 class ScenarioArray(Selective, PublishedPart):

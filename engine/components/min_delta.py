@@ -16,8 +16,6 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import SCALE_BP, Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
 from zkmargin.engine.components.pools import Mode
-from zkmargin.engine.notional import delta_notionals
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
 
 #: hedged is half of (gross - |net|), so twice the charge is an integer number of basis points.
@@ -43,16 +41,6 @@ class MinDelta(Selective, PolicyPart):
                 field="net_rate_bp",
             )
         return self
-
-    def publish(self, valuation: Valuation) -> PublishedMinDelta:
-        """Delta notionals per lot in money units. Raises InputError past 64 bits."""
-        return PublishedMinDelta(
-            requirements=self.requirements,
-            mode=self.mode,
-            net_rate_bp=self.net_rate_bp,
-            hedged_rate_bp=self.hedged_rate_bp,
-            delta=IntArray(delta_notionals(valuation)),
-        )
 
 
 class PublishedMinDelta(Selective, PublishedPart):

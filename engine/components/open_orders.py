@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import Field
 
 from zkmargin.engine.components.base import SCALE_BP, Charge, PolicyPart, PublishedPart, Selective
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import FullMap, InputError, IntArray
 
 RateBp = Annotated[int, Field(ge=0, le=10 * SCALE_BP)]
@@ -35,11 +34,6 @@ class OpenOrders(Selective, PolicyPart):
         if any(rate >= 1 << 63 for rate in rates):
             raise InputError("a charge per lot past 64 bits", field="assets", hint="use a smaller lot")
         return {**super().implied(groups, prices), "rate": IntArray(np.array(rates, dtype=np.int64))}
-
-    def publish(self, valuation: Valuation) -> PublishedOpenOrders:
-        """Charges per lot, exact. Raises InputError past 64 bits."""
-        names = (asset.name for asset in valuation.market.assets)
-        return PublishedOpenOrders(**self.implied((), dict(zip(names, valuation.asset_prices, strict=True))))
 
 
 class PublishedOpenOrders(Selective, PublishedPart):

@@ -8,22 +8,17 @@ on its underlying. Collateral: see ``collateral_charge``.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
-from zkmargin.engine.components.gross_charge import PublishedGrossCharge
 from zkmargin.engine.components.pools import Line, Pool
 from zkmargin.engine.decimals import to_fraction
-from zkmargin.engine.notional import notional
-from zkmargin.engine.revaluation import basis_points
-from zkmargin.engine.valuation import Valuation
-from zkmargin.formats import IntArray, Model
+from zkmargin.engine.units import basis_points
+from zkmargin.formats import Model
 
 
 class Doubt(Model):
@@ -56,34 +51,8 @@ class OracleConfidence(Selective, PolicyPart):
         """Without doubt."""
         return True
 
-    def publish(self, valuation: Valuation) -> PublishedGrossCharge | None:
-        """A gross charge in money units per lot, rounded half away from zero; None without doubt. Raises InputError."""
-        market = valuation.market
-        perpetuals: dict[str, list[str | None]] = defaultdict(list)
-        for instrument in market.instruments:
-            if instrument.kind == "perpetual":
-                perpetuals[instrument.underlying].append(instrument.confidence)
-        size = np.zeros(valuation.size, dtype=np.int64)
-        for slot, instrument in enumerate(market.instruments):
-            found = [market.underlying(instrument.underlying).confidence, instrument.confidence]
-            if instrument.expiry is not None:
-                found.append(market.forward_of(instrument).confidence)
-            if instrument.kind == "option":
-                found += perpetuals[instrument.underlying]
-            size[slot] = valuation.money(self.doubt.rate(found) * notional(valuation, slot), instrument.id)
-        if not size.any():
-            return None
-        return gross_charge(valuation, size, self.implied(valuation.groups, {}))
-
 
 def one_pool_a_group(groups: Sequence[str], mode: Literal["added", "flat"]) -> dict[str, Any]:
     """The terms of a gross charge in money units whose pools are the risk groups."""
     pools = tuple(Pool(name=name, group=g, lines=(Line(slope=1),)) for g, name in enumerate(groups))
     return {"mode": mode, "scale": 1, "pools": pools}
-
-
-def gross_charge(
-    valuation: Valuation, size: np.ndarray[tuple[int], np.dtype[np.int64]], terms: Mapping[str, Any]
-) -> PublishedGrossCharge:
-    """Charges per lot [N], long or short alike, with the terms of ``one_pool_a_group`` and its requirements."""
-    return PublishedGrossCharge(**terms, pool=IntArray(valuation.group_of), long=IntArray(size), short=IntArray(size))

@@ -10,22 +10,18 @@ no scenario loss; ``added`` puts it on top and multiplies it by the requirement'
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from zkmargin.engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
-from zkmargin.engine.decimals import to_fraction
-from zkmargin.engine.valuation import MONEY, Valuation
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map
 
 if TYPE_CHECKING:
-    from zkmargin.engine.risk_arrays import RiskArrays
+    pass
 
 RateBp = Annotated[int, Field(ge=0, le=10_000)]
 Mode = Literal["floor", "added", "flat"]
@@ -45,6 +41,7 @@ class ShortOptionMinimum(Selective, PolicyPart):
     rate_bp: RateBp
     rates_bp: Map[str, RateBp] = Field(default_factory=FrozenMap)
 
+    IMPORTABLE: ClassVar[bool] = True
     COPIED: ClassVar[tuple[str, ...]] = ("requirements", "mode")
 
     @property
@@ -55,49 +52,6 @@ class ShortOptionMinimum(Selective, PolicyPart):
     def may_be_silent(self, kinds: Collection[str]) -> bool:
         """Without options."""
         return "option" not in kinds
-
-    def publish(self, valuation: Valuation) -> PublishedShortOptionMinimum | None:
-        """Charges in money units per short lot, rounded half away from zero; None without options."""
-        instruments = valuation.market.instruments
-        if all(instrument.kind != "option" for instrument in instruments):
-            return None
-        charge = np.zeros(len(instruments), dtype=np.int64)
-        place = np.full(len(instruments), -1, dtype=np.int64)
-        strikes: dict[tuple[str, Fraction, str], int] = {}
-        for slot, instrument in enumerate(instruments):
-            if instrument.kind == "option":
-                rate = Fraction(self.rates_bp.get(instrument.underlying, self.rate_bp), 10_000)
-                charge[slot] = valuation.money(rate * valuation.index_value(slot), instrument.id)
-                key = (instrument.underlying, Fraction(instrument.strike or "0"), instrument.expiry or "")
-                place[slot] = strikes.setdefault(key, len(strikes))
-        return PublishedShortOptionMinimum(
-            requirements=self.requirements,
-            mode=self.mode,
-            charge=IntArray(charge),
-            strikes=IntArray(place) if self.per == "strike" else None,
-        )
-
-    def publish_arrays(self, arrays: RiskArrays) -> PublishedShortOptionMinimum | None:
-        """The file's own minimum per short contract, counted gross; rates of this policy need an index price.
-
-        Raises:
-            InputError: per strike, or a commodity whose minimum the file does not hold while the policy has a rate.
-        """
-        if self.per == "strike":
-            raise InputError("imported arrays hold a minimum per contract, none per strike", field=self.type)
-        charge = np.zeros(len(arrays.instruments), dtype=np.int64)
-        for slot, instrument in enumerate(arrays.instruments):
-            if instrument.kind != "option":
-                continue
-            rate = arrays.short_option_minimums.get(instrument.underlying)
-            if rate is None:
-                if self.rates_bp.get(instrument.underlying, self.rate_bp):
-                    raise InputError("the file has no short option minimum for it", field=instrument.underlying)
-                continue
-            charge[slot] = math.ceil(to_fraction(rate) * to_fraction(instrument.lot) * MONEY)
-        if not charge.any():
-            return None
-        return PublishedShortOptionMinimum(requirements=self.requirements, mode=self.mode, charge=IntArray(charge))
 
 
 class PublishedShortOptionMinimum(Selective, PublishedPart):

@@ -13,7 +13,6 @@ must know n exactly: one hidden bit an expiry says which side V is on, and the c
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -30,8 +29,6 @@ from zkmargin.engine.components.static_discount import (
     members,
 )
 from zkmargin.engine.exact import Int64Array, exact_dot
-from zkmargin.engine.revaluation import Expiry, Option, Options, basis_points, log, shocked_vol, sqrt
-from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray, Model, Seq
 
 MAX_BP = 1_000_000
@@ -52,20 +49,6 @@ class Skew(Model):
     width_bp: int = Field(ge=0, le=MAX_BP)
     vol_bp: int = Field(ge=0, le=MAX_BP)
     vol_slope_bp: int = Field(ge=-MAX_BP, le=MAX_BP)
-
-    def multipliers(self, expiry: Expiry, chosen: Sequence[Option]) -> list[Fraction]:
-        """What multiplies the vol of each option of one expiry, less 1."""
-        root = sqrt(expiry.years)
-        cap = basis_points(self.base_bp) * root + basis_points(self.cap_base_bp)
-        spread = basis_points(self.vol_bp) + basis_points(self.vol_slope_bp) * root
-        width = max(basis_points(self.min_width_bp), basis_points(self.width_bp) * root * spread)
-        changes = []
-        for option in chosen:
-            moneyness = log(Fraction(option.strike, option.forward))
-            k = abs(moneyness) if self.shape == "absolute" else moneyness
-            change = k * cap / width
-            changes.append(min(change, cap) if k >= 0 else max(change, -cap))
-        return changes
 
 
 class SkewScenarios(Selective, PolicyPart):
@@ -97,42 +80,6 @@ class SkewScenarios(Selective, PolicyPart):
     def implied(self, groups: Sequence[str], prices: Mapping[str, int]) -> dict[str, Any]:
         """And the names of the skews."""
         return {**super().implied(groups, prices), "scenarios": tuple(f"{skew.shape} skew" for skew in self.skews)}
-
-    def publish(self, valuation: Valuation) -> PublishedSkewScenarios | None:
-        """Revalue every option in every skew; None without options. Raises InputError."""
-        options = Options(valuation)
-        if not options.options:
-            return None
-        gain = valuation.table(len(self.skews))
-        shortfall = valuation.table(gain.shape[1])
-        chosen = options.options
-        changes: dict[int, list[Fraction]] = {option.slot: [] for option in chosen}
-        for place, expiry in enumerate(options.expiries):
-            own = [option for option in chosen if option.expiry == place]
-            for skew in self.skews:
-                for option, change in zip(own, skew.multipliers(expiry, own), strict=True):
-                    changes[option.slot].append(change)
-        vols = [[shocked_vol(o.vol, change, floor=0) for change in changes[o.slot]] for o in chosen]
-        places = range(len(options.expiries))
-        values = options.values(chosen, {place: [Fraction(0)] * len(self.skews) for place in places}, vols)
-        marks, weights = options.marks(chosen), [basis_points(skew.weight_bp) for skew in self.skews]
-        kept, lost = {}, {}
-        for place, expiry in enumerate(options.expiries):
-            whole = (Fraction(1), Fraction(1))
-            long, short = self.discount.multipliers(expiry) if self.discount else whole
-            kept[place] = [(weight * long, weight) for weight in weights]
-            lost[place] = [(weight * (short - long), Fraction(0)) for weight in weights]
-        slots = [option.slot for option in chosen]
-        gain[slots] = options.amounts(chosen, values, marks, kept)
-        shortfall[slots] = options.amounts(chosen, values, marks, lost)
-        expiries = options.expiry_of.copy()
-        expiries[np.setdiff1d(np.arange(valuation.size), slots)] = -1
-        return PublishedSkewScenarios(
-            **self.implied(valuation.groups, {}),
-            expiries=IntArray(expiries),
-            gain=IntArray(gain),
-            shortfall=IntArray(shortfall),
-        )
 
 
 class PublishedSkewScenarios(Selective, PublishedPart):

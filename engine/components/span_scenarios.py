@@ -10,13 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from zkmargin.engine.components.base import PolicyPart, Selective
-from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.span import SpanModel
-from zkmargin.engine.valuation import Valuation
-from zkmargin.formats import InputError, IntArray
 
 if TYPE_CHECKING:
-    from zkmargin.engine.risk_arrays import RiskArrays
+    pass
 
 
 class SpanScenarios(SpanModel, Selective, PolicyPart):
@@ -26,30 +23,4 @@ class SpanScenarios(SpanModel, Selective, PolicyPart):
 
     RISK: ClassVar[bool] = True
     PUBLISHES: ClassVar[str] = "worst_scenario"
-
-    def publish(self, valuation: Valuation) -> PublishedWorstScenario:
-        """The risk arrays of a market. Raises InputError."""
-        labels = self.labels()
-        return PublishedWorstScenario(
-            requirements=self.requirements,
-            scenarios=tuple(labels for _ in valuation.groups),
-            risk=IntArray(self.arrays(valuation)),
-        )
-
-    def publish_arrays(self, arrays: RiskArrays) -> PublishedWorstScenario:
-        """Imported arrays as they are: nothing is priced, and the parameters above are not used."""
-        return PublishedWorstScenario(
-            requirements=self.requirements,
-            scenarios=tuple(arrays.scenarios for _ in arrays.groups),
-            risk=IntArray(arrays.gains_per_lot()),
-        )
-
-
-def span_model(valuation: Valuation, component: str) -> SpanScenarios:
-    """The policy's SPAN parameters. Raises InputError where it has none."""
-    model = valuation.part(SpanScenarios)
-    if model is None:
-        raise InputError(
-            "takes its deltas and scan ranges from span_scenarios, which the policy lacks", field=component
-        )
-    return model
+    IMPORTABLE: ClassVar[bool] = True

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Self
 
 import numpy as np
@@ -21,7 +20,6 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import Leg
 from zkmargin.engine.exact import Int64Array
-from zkmargin.engine.revaluation import Expiry, basis_points, exp
 from zkmargin.formats import InputError, IntArray, Model
 
 
@@ -49,14 +47,6 @@ class StaticDiscount(Model):
                 hint="Derive's deployment script has the two swapped: its tests have 9500 long and 10400 short",
             )
         return self
-
-    def multipliers(self, expiry: Expiry) -> tuple[Fraction, Fraction]:
-        """(positive, negative) of an expiry: what multiplies its discounted value."""
-        rate, years = max(expiry.rate, Fraction(0)), expiry.years
-        long = years * (rate * basis_points(self.long_rate_bp) + basis_points(self.long_add_bp))
-        short = years * (rate * basis_points(self.short_rate_bp) + basis_points(self.short_add_bp))
-        positive = basis_points(self.long_base_bp) * exp(-long)
-        return positive, min(exp(rate * years), basis_points(self.short_base_bp) * exp(short))
 
 
 def check_expiries(expiries: IntArray, group_of: Sequence[int]) -> None:

@@ -13,14 +13,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from zkmargin.engine.components.base import SCALE_BP, PolicyPart, Selective
-from zkmargin.engine.components.pools import Line, Mode, NetPools, Pool
-from zkmargin.engine.notional import vegas
-from zkmargin.engine.valuation import Valuation
-from zkmargin.formats import IntArray
+from zkmargin.engine.components.pools import Mode, NetPools
 
 #: Half of what offsets, times basis points of volatility.
 SCALE = 2 * SCALE_BP
@@ -42,28 +38,6 @@ class VegaTermUpperBound(Selective, PolicyPart):
     def may_be_silent(self, kinds: Collection[str]) -> bool:
         """Without options."""
         return "option" not in kinds
-
-    def publish(self, valuation: Valuation) -> PublishedVegaTermUpperBound | None:
-        """Vegas per lot in money units per 1.00 of vol; a pool is an expiry. None without options."""
-        pool = np.full(valuation.size, -1, dtype=np.int64)
-        keys: dict[tuple[int, str], int] = {}
-        for slot, instrument in enumerate(valuation.market.instruments):
-            if instrument.kind == "option":
-                group = int(valuation.group_of[slot])
-                pool[slot] = keys.setdefault((group, instrument.expiry or ""), len(keys))
-        if not keys:
-            return None
-        return PublishedVegaTermUpperBound(
-            requirements=self.requirements,
-            mode=self.mode,
-            scale=SCALE,
-            pools=tuple(
-                Pool(name=f"{valuation.groups[g]} {expiry}", group=g, lines=(Line(slope=self.vol_move_bp),))
-                for g, expiry in keys
-            ),
-            pool=IntArray(pool),
-            value=IntArray(vegas(valuation)),
-        )
 
 
 class PublishedVegaTermUpperBound(NetPools):

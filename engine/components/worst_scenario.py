@@ -24,7 +24,7 @@ from zkmargin.engine.components.base import (
     Selective,
 )
 from zkmargin.engine.exact import exact_dot
-from zkmargin.engine.valuation import MAX_PRICE_MOVE_BP, Scenario, Valuation, VolRule
+from zkmargin.engine.units import MAX_PRICE_MOVE_BP, Scenario, VolRule
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Model, Seq
 from zkmargin.formats.budget import spend
 
@@ -150,21 +150,6 @@ class WorstScenario(Selective, PolicyPart):
         labels = self.grid.labels()
         own = {group: self.overrides[group].labels() for group in groups if group in self.overrides}
         return {**super().implied(groups, prices), "scenarios": tuple(own.get(group, labels) for group in groups)}
-
-    def publish(self, valuation: Valuation) -> PublishedWorstScenario:
-        """Revalue every instrument in every scenario of its underlying. Raises InputError."""
-        grids = [self.overrides.get(group, self.grid) for group in valuation.groups]
-        lists = [grid.scenarios() for grid in grids]
-        risk = valuation.table(max((len(scenarios) for scenarios in lists), default=0))
-        for group, (grid, scenarios) in enumerate(zip(grids, lists, strict=True)):
-            rows = np.flatnonzero(valuation.group_of == group)
-            risk[rows, : len(scenarios)] = valuation.profits(
-                rows, scenarios, vol_rule=grid.vol_rule(), time_step_ms=1000 * grid.time_step_seconds
-            )
-        return PublishedWorstScenario(
-            **self.implied(valuation.groups, {}),
-            risk=IntArray(risk),
-        )
 
 
 class PublishedWorstScenario(Selective, PublishedPart):

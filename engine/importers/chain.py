@@ -18,17 +18,8 @@ from pydantic import ValidationError
 from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction
 from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.tickers import median, plain_decimal
-from zkmargin.engine.market import (
-    NAME_PATTERN,
-    Asset,
-    Forward,
-    Instrument,
-    Kind,
-    Market,
-    OptionType,
-    Settlement,
-    Underlying,
-)
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.names import NAME_PATTERN, Kind, OptionType, Settlement
 from zkmargin.formats import InputError
 from zkmargin.formats.documents import input_error
 

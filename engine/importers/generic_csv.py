@@ -31,7 +31,8 @@ from pydantic import ValidationError
 from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.tickers import plain_decimal, read_csv
-from zkmargin.engine.market import MAX_INSTRUMENTS, Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
+from zkmargin.engine.names import MAX_INSTRUMENTS
 from zkmargin.formats import InputError, Model
 from zkmargin.formats.documents import input_error
 

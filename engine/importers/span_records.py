@@ -12,7 +12,7 @@ from zkmargin.engine.decimals import parse_time, to_fraction
 from zkmargin.engine.importers.span_common import MAX_CONTRACTS, Side, refuse_unknown, safe_name
 from zkmargin.engine.importers.tickers import plain_decimal
 from zkmargin.engine.importers.xml_stream import Handler, Record, TextHandler
-from zkmargin.engine.market import Kind
+from zkmargin.engine.names import Kind
 from zkmargin.engine.risk_arrays import ARRAY_DECIMALS, SCENARIOS
 from zkmargin.formats import InputError
 

@@ -11,7 +11,8 @@ from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.market import Market
-from zkmargin.engine.snapshot import Snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import check_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.prover import Opening
 from zkmargin.prover.openings import commit_vector

@@ -8,8 +8,14 @@ from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
-from zkmargin.engine.risk_arrays import RiskArrays, build_snapshot_from_arrays, check_snapshot_of_arrays
-from zkmargin.engine.snapshot import Snapshot, build_snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import (
+    build_snapshot,
+    build_snapshot_from_arrays,
+    check_snapshot,
+    check_snapshot_of_arrays,
+)
+from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import parse_json, read_text
 
 

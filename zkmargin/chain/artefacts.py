@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("59033cf7b261410684966ed289a7f2b15ec33f128acf5d6ef5a54a8cc2f176a0")
+CONTRACTS_DIGEST = bytes.fromhex("eff6f22e4ac87c0eb75646bf88292d7d0755a97eb13a25fa39ad4ff3e1dd84ba")
 _MAX_BYTES = 1 << 22
 
 

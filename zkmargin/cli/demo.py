@@ -26,7 +26,8 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim, claim_slack, margin_report
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import (
     ConstraintError,
     Document,

@@ -15,12 +15,14 @@ from rich.text import Text
 from zkmargin.app.facts import layout_facts, snapshot_facts
 from zkmargin.circuits import build_circuit
 from zkmargin.cli.terminal import quoted, safe, word
-from zkmargin.engine.components import SCALE_BP, PublishedHaircuts, PublishedWorstScenario
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.valuation import MONEY_DECIMALS
+from zkmargin.engine.units import MONEY_DECIMALS
 
 PIPE_WIDTH = 120
 

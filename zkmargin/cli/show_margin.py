@@ -15,7 +15,7 @@ from zkmargin.engine.greeks import Exposure, GreekReport
 from zkmargin.engine.margin import MarginReport
 from zkmargin.engine.netting import Netting
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.valuation import MONEY_DECIMALS
+from zkmargin.engine.units import MONEY_DECIMALS
 
 #: Decimals of amounts of underlying, and of quote.
 _UNITS, _CENTS = 4, 2

@@ -12,9 +12,11 @@ import hashlib
 import sys
 from pathlib import Path
 
+from zkmargin.crypto.g2_powers import EXPONENTS, FILE, FILE_DIGEST, check_g2_power, encode
+from zkmargin.crypto.group import decode_g2
 from zkmargin.crypto.srs import EMBEDDED_DIGEST, EMBEDDED_FILE, SRS
 from zkmargin.crypto.srs_files import MAX_FILE_BYTES, load
-from zkmargin.formats import SetupError, ZkMarginError, read_bytes, write_atomic
+from zkmargin.formats import SetupError, ZkMarginError, keccak256, read_bytes, write_atomic
 
 SOURCE_SHA256 = "d39b9f2d047cc9dca2de58f264b6a09448ccd34db967881a6713eacacf0f26b7"
 
@@ -34,6 +36,27 @@ def make(source: str | Path) -> SRS:
     return srs
 
 
+def make_g2_powers(source: str | Path) -> bytes:
+    """The file of further powers in G2, from the same text: each is checked against the setup.
+
+    Raises:
+        InputError: the source cannot be read.
+        SetupError: the source or the outcome is not the pinned one, or a check fails.
+    """
+    srs = make(source)
+    words = read_bytes(source, max_bytes=MAX_FILE_BYTES).split()
+    first = 2 + int(words[0])
+    points = []
+    for exponent in EXPONENTS:
+        data = bytes.fromhex(words[first + exponent].decode("ascii"))
+        check_g2_power(srs, exponent, decode_g2(data))
+        points.append(data)
+    made = encode(srs.digest, points)
+    if keccak256(made) != FILE_DIGEST:
+        raise SetupError(f"{source}: gives powers in G2 with the digest {keccak256(made).hex()}, not the pinned one")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m crypto.make_srs", description="Make the embedded setup.")
@@ -43,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         srs = make(options.source)
         write_atomic(options.output, srs.encoding)
+        write_atomic(Path(options.output).with_suffix(FILE.suffix), make_g2_powers(options.source))
     except ZkMarginError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return error.exit_code

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from zkmargin.formats.errors import InputError
 
-Unit = Literal["characters", "containers", "values", "cells", "scenarios", "lines", "points"]
+Unit = Literal["characters", "containers", "values", "cells", "scenarios", "lines", "points", "mistakes"]
 
 #: What one document may draw. The largest honest documents that are known need less than a quarter of each.
 LIMITS: Final[Mapping[Unit, int]] = {
@@ -31,6 +31,7 @@ LIMITS: Final[Mapping[Unit, int]] = {
     "scenarios": 1 << 20,  # labels of scenarios, over all groups and components
     "lines": 1 << 17,  # tiers, chords and other pieces of piecewise linear charges
     "points": 1 << 16,  # points of commitments: each is checked to lie in the subgroup
+    "mistakes": 1 << 10,  # unknown keys, and wrong items of mappings: pydantic keeps half a kilobyte for each
 }
 
 
@@ -53,7 +54,8 @@ class Budget:
         """
         found = self._spent[unit] + count
         if found > self._limits[unit]:
-            raise InputError(f"more than {self._limits[unit]} {unit}: too large to be worked on", field=field)
+            why = "this is no such document" if unit == "mistakes" else "too large to be worked on"
+            raise InputError(f"more than {self._limits[unit]} {unit}: {why}", field=field)
         self._spent[unit] = found
 
     def spent(self, unit: Unit) -> int:

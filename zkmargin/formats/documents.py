@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, ValidationError, model_validator
-from pydantic_core import core_schema
 
 from zkmargin.formats.arrays import IntArray
-from zkmargin.formats.budget import budget
+from zkmargin.formats.budget import budget, spend
 from zkmargin.formats.canonical import canonical_bytes, keccak256, parse_json
 from zkmargin.formats.errors import InputError
 from zkmargin.formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
 from zkmargin.formats.lines import existing_path, line_at
 from zkmargin.formats.mappings import MAX_ITEMS
-
-#: pydantic lists all errors at once, half a kilobyte each: beyond this it is not asked to.
-MAX_LISTED_ERRORS = 10_000
 
 T = TypeVar("T")
 
@@ -33,7 +29,7 @@ class Bounded:
 
     items: int = MAX_ITEMS
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         schema: Any = handler(source)
         if schema["type"] == "tuple":
             schema.setdefault("max_length", self.items)
@@ -71,6 +67,13 @@ class Model(BaseModel):
     def replaced(self, **changes: Any) -> Self:
         """The same with other values in some fields, validated like any other."""
         return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict) and len(data) > len(cls.model_fields):
+            spend("mistakes", len(data) - len(cls.model_fields))
+        return data
 
 
 class Document(Model):
@@ -250,8 +253,6 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
 
     ``text`` is the JSON text that was validated, for the line.
     """
-    if error.error_count() > MAX_LISTED_ERRORS:
-        return InputError(f"{error.error_count()} fields are wrong: this is no such document", file=file)
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in first["loc"]))
     reason = first["msg"].removeprefix("Value error, ")

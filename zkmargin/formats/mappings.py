@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import core_schema
+
+from zkmargin.formats.budget import spend
 
 #: Twice the instruments of the largest market.
 MAX_ITEMS = 1 << 17
@@ -64,6 +66,7 @@ class _Frozen:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         keys, values = (handler.generate_schema(argument) for argument in get_args(source))
+        keys, values = (core_schema.no_info_wrap_validator_function(_counted, schema) for schema in (keys, values))
         plain = core_schema.dict_schema(keys, values, min_length=self.min_length)
         return core_schema.no_info_after_validator_function(
             FrozenMap,
@@ -76,6 +79,15 @@ def _thawed(value: object) -> object:
     if isinstance(value, Mapping) and len(value) > MAX_ITEMS:
         raise ValueError(f"more than {MAX_ITEMS} keys")
     return dict(value) if isinstance(value, FrozenMap) else value
+
+
+def _counted(value: object, handler: core_schema.ValidatorFunctionWrapHandler) -> object:
+    """A mapping is validated to its end, whatever is wrong before: so what is wrong is counted."""
+    try:
+        return handler(value)
+    except ValidationError:
+        spend("mistakes", 1)
+        raise
 
 
 def _serialized(value: Mapping[Any, Any], handler: core_schema.SerializerFunctionWrapHandler) -> Any:

@@ -14,7 +14,8 @@ from zkmargin.circuits.many import MEMORY, CircuitProducts, assign_many
 from zkmargin.circuits.requirement import charge_name
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books, Products
-from zkmargin.engine.components import SCALE_BP, PublishedHaircuts
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.integers import Integers
 from zkmargin.engine.margin import Claim, collateral_to_add, largest_claim
 from zkmargin.engine.snapshot import Snapshot

@@ -1,0 +1,1 @@
+"""Tests of the contracts on two EVMs: ``make contracts``."""

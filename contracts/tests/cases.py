@@ -1,0 +1,94 @@
+"""Cases of the contract tests: proofs for a deployed verifier, and what each EVM says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from contracts.tests.evm import EVM, Reverted
+from tests.chain_lab import SERIES, ChainCase, chain_case, prove
+from tests.lab import snapshot
+from zkmargin.chain.abi import error_name
+from zkmargin.chain.calls import deploy_verifier, item, verify_call
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.verifier.chain import ChainProof, ChainStatement, chain_context
+from zkmargin.verifier.chain.argument import reduce_chain
+from zkmargin.verifier.verify import fold, holds
+
+NONCE = bytes(range(32))
+
+
+@cache
+def sized_snapshot(scenarios: int, *, count: int = 1023, groups: int = 1, seed: int = 5) -> Snapshot:
+    """Real sizes: 44-bit risk values, 43-bit marks, 40-bit minimums, three assets of which the first may be owed."""
+    draw = np.random.default_rng(seed)
+    risk = draw.integers(-(2**44), 2**44, size=(count, scenarios)).tolist()
+    return snapshot(
+        groups=sorted(i % groups for i in range(count)),
+        risk=risk,
+        charges=draw.integers(0, 2**40, size=count).tolist(),
+        marks=draw.integers(0, 2**43, size=count).tolist(),
+        assets=[(2**59 + j, 2**59 + 2**50 + j, 50, j == 0) for j in range(3)],
+        n=1024,
+        bits=30,
+    )
+
+
+def sized_case(scenarios: int, context: bytes, *, seed: int = 1, **options: Any) -> ChainCase:
+    """An account over a snapshot of real size, 20-bit positions."""
+    given = sized_snapshot(scenarios, **options)
+    draw = np.random.default_rng(seed)
+    positions = draw.integers(-(2**20) + 1, 2**20, size=len(given.instruments)).tolist()
+    return chain_case(given, positions, [2**49, 2**49, 2**48], claim=Claim(5, 4, "initial"), context=context)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A verifier on an EVM, for the layout of a case."""
+
+    evm: EVM
+    address: str
+
+    @classmethod
+    def of(cls, evm: EVM, case: ChainCase) -> Deployed:
+        receipt = evm.send(None, deploy_verifier(case.statement.table))
+        assert receipt.succeeded
+        assert receipt.address is not None
+        return cls(evm, receipt.address)
+
+    def context(self, nonce: bytes = NONCE) -> bytes:
+        """What a proof for this verifier, sent by the test's account, is bound to."""
+        raw = bytes.fromhex
+        return chain_context(self.evm.chain_id, raw(self.address[2:]), raw(self.evm.account[2:]), nonce)
+
+    def bound(self, case: ChainCase, nonce: bytes = NONCE) -> ChainCase:
+        """The same account with a statement for this verifier."""
+        inner = replace(case.statement.statement, context=self.context(nonce))
+        return replace(case, statement=replace(case.statement, statement=inner))
+
+    def verdict(self, statement: ChainStatement, sent: bytes, nonce: bytes = NONCE) -> str | bytes:
+        """The statement digest, or the error."""
+        try:
+            answer = self.evm.call(self.address, verify_call(statement.table, nonce, sent))
+        except Reverted as reverted:
+            return error_name(reverted.data)
+        assert answer[:32] == statement.table.hash
+        return answer[32:64]
+
+
+def python_verdict(statement: ChainStatement, proof: ChainProof) -> bytes | None:
+    """The statement digest, or None: the Python verifier on the same bytes."""
+    srs = statement.statement.srs
+    try:
+        opening = reduce_chain(statement, proof)
+    except (ProofFormatError, VerificationError, InputError):
+        return None
+    return opening.statement_digest if holds(*fold([opening], [1], srs), srs) else None
+
+
+__all__ = ["NONCE", "SERIES", "Deployed", "item", "prove", "python_verdict", "sized_case", "sized_snapshot"]

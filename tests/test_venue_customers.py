@@ -1,0 +1,175 @@
+"""Customers of a venue: notes, openings and what their checks refuse."""
+
+from typing import Any
+
+import pytest
+from py_arkworks_bls12381 import G2Point
+
+from zkmargin.crypto.field import r
+from zkmargin.crypto.g2_powers import EXPONENTS, check_g2_power, g2_power
+from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs import embedded
+from zkmargin.formats import SetupError, VerificationError
+from zkmargin.prover.venue.notes import NoteMaker
+from zkmargin.verifier.venue.customers import VenueNote, check_note, place_of, record_of, tag_of
+from zkmargin.verifier.venue.proof import decode_venue_proof
+
+
+class Desk:
+    """A venue of two classes, its proof and its notes."""
+
+    def __init__(self, lab: Any, venue_lab: Any) -> None:
+        big = venue_lab.spec("big", accounts=20, legs=3, slots=1, block=2, claim="5/4")
+        accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 20
+        self.lab, self.venue_lab = lab, venue_lab
+        self.venue = venue_lab.Venue(lab, [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], exempt=1)
+        proof = decode_venue_proof(self.venue.prove(), self.venue.statement)
+        self.maker = NoteMaker(self.venue.statement, proof, self.venue.witness(), venue_lab.blinders())
+        self.record = record_of(self.venue.statement, proof)
+
+    def name(self, account: Any) -> Any:
+        return f"small {account}" if account < 3 else f"big {account - 3}"
+
+    def note(self, account: Any) -> Any:
+        name = self.name(account)
+        return self.maker.note(account, name, self.venue_lab.nonce(name))
+
+    def book(self, account: Any) -> Any:
+        if account >= 3:
+            return {"positions": {0: 1, 1: 1, 4: -1}, "balances": (3000, 4)}
+        slots, balances = self.venue_lab.SMALL[account]
+        return {"positions": {i: q for _, legs in slots for i, q in legs}, "balances": balances}
+
+    def check(self, account: Any, **changes: Any) -> Any:
+        place = place_of(self.venue.statement, account)
+        B = self.venue.statement.templates[place.column_set.kind].spec.block
+        given = {
+            "record": self.record,
+            "note": self.note(account),
+            "name": self.name(account),
+            "nonce": self.venue_lab.nonce(self.name(account)),
+            "tau_power": G2Point() * scalar(pow(self.lab.TAU, B, r)),
+            **self.book(account),
+        } | changes
+        return check_note(self.venue.statement, given.pop("record"), given.pop("note"), **given)
+
+
+@pytest.fixture(scope="module")
+def desk(lab: Any, venue_lab: Any) -> Any:
+    return Desk(lab, venue_lab)
+
+
+@pytest.mark.parametrize("account", [0, 1, 2, 3, 11, 22])
+def test_every_customer_finds_its_book(desk: Any, account: Any) -> None:
+    checked = desk.check(account)
+    assert (checked.account, checked.class_name) == (account, "small" if account < 3 else "big")
+    assert checked.claim == ("1" if account < 3 else "5/4")
+    assert checked.exempt == (account == 0)
+
+
+def test_a_note_is_a_secret_document_that_reads_back(desk: Any) -> None:
+    note = desk.note(4)
+    assert VenueNote.SECRET
+    assert VenueNote.parse(note.to_bytes()) == note
+    assert note.nonce not in repr(note)
+
+
+def test_another_book_name_nonce_or_record_is_refused(desk: Any) -> None:
+    for changes, check in (
+        ({"positions": {0: 1, 1: 1, 4: -2}}, "book"),
+        ({"positions": {0: 1, 1: 1}}, "book"),
+        ({"balances": (3000, 5)}, "book"),
+        ({"name": "big 4"}, "name"),
+        ({"nonce": bytes(16)}, "nonce"),
+        ({"record": desk.record.model_copy(update={"proof": "00" * 32})}, "proof"),
+        ({"record": desk.record.model_copy(update={"root": "00" * 32})}, "path"),
+        ({"record": desk.record.model_copy(update={"accounts": 24})}, "accounts"),
+        ({"note": desk.note(6)}, "name"),
+    ):
+        with pytest.raises(VerificationError) as caught:
+            desk.check(5, **changes)
+        assert caught.value.check == check, changes
+
+
+def test_one_row_never_serves_two_customers(desk: Any) -> None:
+    """The venue shows customer 6 the block of customer 5, whose book is the same."""
+    name = desk.name(6)
+    nonce = desk.venue_lab.nonce(name)
+    with pytest.raises(VerificationError) as caught:
+        desk.check(6, note=desk.maker.note(5, name, nonce))
+    assert caught.value.check == "tag"
+
+
+def changed(note: Any, **changes: Any) -> Any:
+    return note.model_copy(update={"block": note.block.model_copy(update=changes)})
+
+
+def test_every_part_of_an_opening_is_bound(desk: Any) -> None:
+    note, other = desk.note(5), desk.note(6)
+    block = note.block
+    for place, column in enumerate(block.cells):
+        for b, cell in enumerate(column):
+            cells = [list(row) for row in block.cells]
+            cells[place][b] = str((int(cell) + 1) % r)
+            with pytest.raises(VerificationError) as caught:
+                desk.check(5, note=changed(note, cells=tuple(map(tuple, cells))))
+            assert caught.value.check == "opening"
+    for changes, check in (
+        ({"opening": other.block.opening}, "opening"),
+        ({"points": (block.points[1], block.points[0], *block.points[2:])}, "path"),
+        ({"path": block.path[:-1]}, "path"),
+        ({"path": (*block.path, "00" * 32)}, "path"),
+        ({"path": ("00" * 32, *block.path[1:])}, "path"),
+        ({"cells": block.cells[:-1]}, "opening"),
+        ({"cells": tuple((*column, "0") for column in block.cells)}, "opening"),
+        ({"cells": ((str(r), *block.cells[0][1:]), *block.cells[1:])}, "opening"),
+        ({"opening": "c0" + "00" * 47}, "opening"),
+    ):
+        with pytest.raises(VerificationError) as caught:
+            desk.check(5, note=changed(note, **changes))
+        assert caught.value.check == check, list(changes)
+    with pytest.raises(VerificationError) as caught:
+        desk.check(5, note=note.model_copy(update={"account": 6}))
+    assert caught.value.check == "opening"
+
+
+def test_accounts_beyond_the_count_have_no_place(desk: Any) -> None:
+    for account in (23, 10**9):
+        with pytest.raises(VerificationError, match="the statement has 23"):
+            place_of(desk.venue.statement, account)
+
+
+def test_a_wrong_signature_is_refused_and_a_right_one_named(desk: Any, parties: Any) -> None:
+    note = desk.note(5).signed(parties.signer("venue"))
+    assert desk.check(5, note=note).signers == (parties.signer("venue").public.public_key,)
+    forged = note.model_copy(update={"signatures": desk.note(6).signed(parties.signer("venue")).signatures})
+    with pytest.raises(VerificationError) as caught:
+        desk.check(5, note=forged)
+    assert caught.value.check == "signature"
+
+
+def test_a_wrong_power_in_g2_is_refused(desk: Any) -> None:
+    with pytest.raises(SetupError):
+        desk.check(5, tau_power=G2Point() * scalar(pow(desk.lab.TAU, 4, r)))
+
+
+def test_tags_depend_on_statement_name_and_nonce() -> None:
+    tag = tag_of(bytes(32), "a", bytes(16))
+    assert 0 <= tag < r
+    assert tag not in {
+        tag_of(b"\1" * 32, "a", bytes(16)),
+        tag_of(bytes(32), "b", bytes(16)),
+        tag_of(bytes(32), "a", b"\1" * 16),
+    }
+    with pytest.raises(ValueError, match="16 bytes"):
+        tag_of(bytes(32), "a", b"")
+
+
+def test_the_ceremony_s_powers_in_g2_fit_its_setup(lab: Any) -> None:
+    for exponent in (1, *EXPONENTS):
+        check_g2_power(embedded(), exponent, g2_power(embedded(), exponent))
+    with pytest.raises(SetupError):
+        check_g2_power(embedded(), 4, g2_power(embedded(), 8))
+    with pytest.raises(SetupError, match="not known here"):
+        g2_power(lab.known_tau(), 8)
+    assert g2_power(lab.known_tau(), 1) == lab.known_tau().g2_tau
