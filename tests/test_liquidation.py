@@ -21,7 +21,7 @@ from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim, claim_slack, contributions, margin_report
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import ConstraintError, InputError, SetupError, load_document, save_document
 from zkmargin.prover import commit_book, prove
 from zkmargin.prover.update import update_opening

@@ -11,7 +11,8 @@ from zkmargin.engine.decimals import from_units
 from zkmargin.engine.fills import add_fills, fills_to_lots
 from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, claim_slack, equity
 from zkmargin.engine.market import Market
-from zkmargin.engine.snapshot import Snapshot, check_snapshot
+from zkmargin.engine.publishing.snapshots import check_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Model
 from zkmargin.risk.auction import AuctionTerms, offer
 from zkmargin.risk.liquidation import Plan, Planner, ProRata, Terms

@@ -26,9 +26,9 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.decimals import to_fraction
-from zkmargin.engine.market import Kind
+from zkmargin.engine.names import Kind
 from zkmargin.engine.snapshot import InstrumentSlot, Snapshot
-from zkmargin.engine.valuation import MONEY
+from zkmargin.engine.units import MONEY
 from zkmargin.formats import Document, InputError, Model, Seq
 
 

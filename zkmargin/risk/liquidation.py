@@ -23,7 +23,8 @@ from pydantic import Field
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books
-from zkmargin.engine.components import SCALE_BP, PublishedHaircuts
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.decimals import from_units, to_units
 from zkmargin.engine.fills import Fills
 from zkmargin.engine.limits import Limit

@@ -18,7 +18,7 @@ from zkmargin.engine.decimals import from_units, to_fraction, to_units
 from zkmargin.engine.margin import Claim, claim_slack
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, Model
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import click
 
 from zkmargin.app.facts import snapshot_facts
 from zkmargin.app.files import Output, load, load_lots, write_outputs
-from zkmargin.app.liquidating import ShownOffer, liquidate, liquidation_prices
+from zkmargin.app.liquidating import Liquidated, ShownOffer, liquidate, liquidation_prices
 from zkmargin.cli import terminal
 from zkmargin.cli.options import Command, also_option, json_option, parse_limits, snapshot_option
 from zkmargin.cli.paths import check_paths
@@ -17,6 +18,7 @@ from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
 from zkmargin.engine.book import to_book
 from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.snapshot import Snapshot
@@ -123,13 +125,7 @@ def command(given: LiquidateOptions) -> None:
     {"format": "zkmargin/costs/v1", "rates": [{"kinds": ["option"], "half_spread_of_mark_bp": 200, "fee_bp": 3},
     {"half_spread_bp": 2, "fee_bp": 5, "tiers": [{"above": "50", "impact_bp": 10}], "most": "500"}]}
     """
-    read = [given.costs_path, given.auction_path, given.market_path]
-    written = [path for path in (given.fills_path, given.after_path) if path]
-    inputs = [*given.book_paths, given.snapshot_path, *(path for path in read if path)]
-    check_paths(inputs, written, json=given.as_json)
-    claim, limits, ratios = _claim(given.to_text, given.requirement), parse_limits(given.also_texts), _ratios(given)
-    if given.with_prices and given.market_path is None:
-        raise InputError("liquidation prices need the market", file="--prices", hint="give --market FILE")
+    claim, limits, ratios = _checked(given)
     snapshot = load(Snapshot, given.snapshot_path)
     lots = load_lots(given.book_paths, snapshot)
     costs = DEFAULT_COSTS if given.costs_path is None else load(Costs, given.costs_path)
@@ -142,27 +138,39 @@ def command(given: LiquidateOptions) -> None:
         market = load(Market, given.market_path)
         with terminal.progress("Liquidation prices"):
             prices = liquidation_prices(market, snapshot, lots, claim, found.plan.cash, ratios)
-    outputs = []
-    if given.fills_path is not None:
-        outputs.append(Output.document(given.fills_path, found.plan.fills()))
-    if given.after_path is not None:
-        outputs.append(Output.document(given.after_path, to_book(found.after, snapshot)))
-    write_outputs(outputs)
+    documents = ((given.fills_path, found.plan.fills()), (given.after_path, to_book(found.after, snapshot)))
+    write_outputs([Output.document(path, document) for path, document in documents if path is not None])
     if given.as_json:
-        terminal.say_json(
-            {
-                "snapshot": snapshot_facts(snapshot),
-                "costs": costs.name,
-                "plan": found.plan.model_dump(mode="json"),
-                "pro_rata": None if found.pro_rata is None else found.pro_rata.model_dump(mode="json"),
-                "liquidation_prices": [price.model_dump(mode="json") for price in prices],
-                "auction": None if found.offers is None else [o.model_dump(mode="json") for o in found.offers],
-            }
-        )
+        terminal.say_json(liquidation_facts(found, snapshot, costs, prices))
         return
     lines = [*plan_lines(found.plan, snapshot, costs), *pro_rata_lines(found.pro_rata), *price_lines(prices)]
     for line in [*lines, *offer_lines(found.offers)]:
         terminal.say(line)
+
+
+def _checked(given: LiquidateOptions) -> tuple[Claim, tuple[Limit, ...], dict[str, Fraction]]:
+    """What the options say, before anything is read."""
+    read = [given.costs_path, given.auction_path, given.market_path]
+    written = [path for path in (given.fills_path, given.after_path) if path]
+    inputs = [*given.book_paths, given.snapshot_path, *(path for path in read if path)]
+    check_paths(inputs, written, json=given.as_json)
+    if given.with_prices and given.market_path is None:
+        raise InputError("liquidation prices need the market", file="--prices", hint="give --market FILE")
+    return _claim(given.to_text, given.requirement), parse_limits(given.also_texts), _ratios(given)
+
+
+def liquidation_facts(
+    found: Liquidated, snapshot: Snapshot, costs: Costs, prices: list[LiquidationPrice]
+) -> dict[str, Any]:
+    """Everything for scripts."""
+    return {
+        "snapshot": snapshot_facts(snapshot),
+        "costs": costs.name,
+        "plan": found.plan.model_dump(mode="json"),
+        "pro_rata": None if found.pro_rata is None else found.pro_rata.model_dump(mode="json"),
+        "liquidation_prices": [price.model_dump(mode="json") for price in prices],
+        "auction": None if found.offers is None else [shown.model_dump(mode="json") for shown in found.offers],
+    }
 
 
 def _ratios(given: LiquidateOptions) -> dict[str, Fraction]:
