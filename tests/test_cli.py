@@ -21,7 +21,7 @@ import zkmargin
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.verifying import CLOCK_SKEW_MS, check_age
 from zkmargin.cli import COMMANDS, cli, main
-from zkmargin.cli.options import Command
+from zkmargin.cli.groups import Command
 from zkmargin.cli.show import cell_text
 from zkmargin.cli.terminal import word
 from zkmargin.cli.words import statement_lines

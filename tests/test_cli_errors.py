@@ -412,6 +412,13 @@ def test_false_claim_writes_nothing(refuse: Refuse) -> None:
         (COMMIT.replace("new-opening.json", "new.json"), "new.json: is named twice"),
         (COMMIT.replace("new-opening.json", "opening.json"), "opening.json: exists: without the opening in it"),
         ("snapshot build market.json --policy default -o market.json", "market.json: is an input"),
+        (PROVE.replace("new.bin", "market.json"), "market.json: is a market, and not replaced by another kind of file"),
+        (PROVE.replace("new.bin", "commitment.json"), "commitment.json: is a commitment, and not replaced"),
+        (PROVE.replace("new.bin", "notes.txt"), "notes.txt: is no file of ours, and not replaced"),
+        (COMMIT.replace("new.json", "proof.bin"), "proof.bin: is a proof, and not replaced"),
+        ("snapshot build market.json --policy default -o commitment.json", "commitment.json: is a commitment, and not"),
+        ("margin book.json --snapshot snapshot.json --csv market.json", "market.json: is a market, and not replaced"),
+        (COMMIT.replace("new-opening.json", "opening.json") + " --force", "opening.json: exists: without the opening"),
         (PROVE.replace("new.bin", "none/new.bin"), "none/new.bin: cannot be written"),
         (PROVE.replace("new.bin", "."), ".: "),
         (COMMIT.replace("new.json", "none/new.json"), "none/new.json: cannot be written"),
@@ -422,7 +429,88 @@ def test_false_claim_writes_nothing(refuse: Refuse) -> None:
 )
 def test_outputs_that_are_refused(refuse: Refuse, files: Path, line: str, words: str) -> None:
     (files / "link").symlink_to("opening.json")
+    (files / "notes.txt").write_text("mine")
     assert words in refuse(line).err
+
+
+def test_an_output_replaces_its_own_kind_and_with_force_any_public_one(files: Path) -> None:
+    (files / "notes.txt").write_text("mine")
+    assert main(PROVE.replace("new.bin", "proof.bin").split()) == 0
+    assert main([*PROVE.replace("new.bin", "notes.txt").split(), "--force"]) == 0
+    assert (files / "notes.txt").read_bytes().startswith(b"zkmargin")
+
+
+# What a failure says to scripts
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "error"),
+    [
+        ("snapshot show none.json --json", 2, {"type": "InputError", "file": "none.json"}),
+        ("snapshot biuld --json", 2, {"type": "UsageError", "hint": "zkmargin snapshot --help"}),
+        ("prove --json", 2, {"type": "UsageError", "exit_code": 2}),
+        (f"{PROVE} --claim 5 --json", 1, {"type": "ConstraintError", "rule": "claim"}),
+        (f"{VERIFY} --context other proof.bin --json", 1, {"type": "VerificationError", "check": "pairing"}),
+        (f"{VERIFY} snapshot.json --json", 1, {"type": "ProofFormatError"}),
+    ],
+)
+def test_a_failure_is_a_value_too(
+    files: Path, capsys: pytest.CaptureFixture[str], line: str, code: int, error: dict[str, object]
+) -> None:
+    capsys.readouterr()
+    assert main(line.split()) == code
+    captured = capsys.readouterr()
+    value = json.loads(captured.out)
+    assert value["output_version"] == 1
+    assert error.items() <= value["error"].items(), value
+    assert value["error"]["message"] in captured.err
+    assert ("accepted" in value) == line.startswith("verify")
+    assert files.exists()
+
+
+def test_an_interruption_is_a_value_too(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zkmargin.app.margins.margin_report", interrupted)
+    assert main([*MARGIN.split(), "--json"]) == 130
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["type"] == "Interrupted"
+    assert captured.err == "zkmargin: error: interrupted\n"
+    assert files.exists()
+
+
+def test_a_missing_package_is_no_defect_of_ours(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'numba'", name="numba")
+
+    monkeypatch.setattr("zkmargin.app.margins.margin_report", missing)
+    result = refuse(MARGIN)
+    assert "the package numba cannot be loaded" in result.err
+    assert "zkmargin doctor" in result.err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("verfy proof.bin", "No such command 'verfy': did you mean verify"),
+        ("snapshot biuld market.json", "No such command 'biuld': did you mean build?"),
+    ],
+)
+def test_a_mistyped_command_is_guessed(refuse: Refuse, line: str, words: str) -> None:
+    assert words in refuse(line).err
+
+
+def test_json_is_ascii(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (files / "commitment.json").read_text().replace('"account"', '"\u202e\u540d\x7f"')
+    (files / "commitment.json").write_text(text)
+    capsys.readouterr()
+    assert main(["inspect", "commitment.json", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert json.loads(out)["parts"][0]["alias"] == "\u202e\u540d\x7f"
 
 
 def test_outputs_are_written_all_or_none(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.formats import InputError, read_bytes, read_text, write_atomic
-from zkmargin.formats.files import PIECE_BYTES
+from zkmargin.formats.files import PIECE_BYTES, ExistsError, kind_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -332,3 +332,65 @@ except InputError as error:
     )
     assert (result.stdout, result.stderr) == ("cannot be written: file too large\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+# Files that are not replaced
+
+
+def test_of_many_writers_at_once_one_wins_and_the_others_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "opening.json"
+    start = threading.Barrier(8)
+    told: list[str] = []
+    won: list[bytes] = []
+
+    def write(mine: bytes) -> None:
+        start.wait()
+        try:
+            write_atomic(path, mine, secret=True, replace=False)
+        except ExistsError as error:
+            told.append(error.reason)
+        else:
+            won.append(mine)
+
+    writers = [threading.Thread(target=write, args=(bytes([i]) * 4096,)) for i in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert told == ["exists"] * 7
+    assert [path.read_bytes()] == won
+    assert [file.name for file in tmp_path.iterdir()] == ["opening.json"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_where_there_are_no_hard_links_nothing_is_replaced_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(code, "no hard links here")
+
+    monkeypatch.setattr("os.link", no_links)
+    path = tmp_path / "key.json"
+    write_atomic(path, b"mine", secret=True, replace=False)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"mine", 0o600)
+    with pytest.raises(ExistsError):
+        write_atomic(path, b"other", secret=True, replace=False)
+    assert path.read_bytes() == b"mine"
+    assert [file.name for file in tmp_path.iterdir()] == ["key.json"]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", None),
+        (b'{\n "format": "zkmargin/market/v1"}', "zkmargin/market"),
+        (b'  {"name": "x", "format" : "zkmargin/ledger-export/v12"}', "zkmargin/ledger-export"),
+        (b'{"positions": {}}', "other"),
+        (b"zkmargin\x00\x01", "zkmargin"),
+        (b"notes", "other"),
+    ],
+)
+def test_the_kind_of_a_file(tmp_path: Path, data: bytes, kind: str | None) -> None:
+    (tmp_path / "file").write_bytes(data)
+    assert kind_of(tmp_path / "file") == kind
+    assert kind_of(tmp_path / "none") is None

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from zkmargin.engine.book import BookLots, load_book, sum_of_books
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Caution, Document, InputError, ProofFormatError, load_document, write_atomic
+from zkmargin.formats import Caution, Document, Hint, InputError, ProofFormatError, load_document, write_atomic
 from zkmargin.formats.errors import about
-from zkmargin.formats.files import STDIO
+from zkmargin.formats.files import BINARY, STDIO, ExistsError, kind_of
 
 #: Far above any proof: a proof of a thousand segments has some hundred kilobytes.
 MAX_PROOF_BYTES = 1 << 20
@@ -85,43 +85,78 @@ def read_proof(path: str) -> bytes:
 
 @dataclass(frozen=True, repr=False)
 class Output:
-    """A file to write. ``secret`` ones get mode 0600 and never replace a file that exists."""
+    """A file to write.
+
+    Attributes:
+        path: where to, - for standard output.
+        data: its bytes.
+        kind: what it holds, as ``formats.files.kind_of`` tells it: a file of another kind is not replaced. None for
+            what cannot be told (a table): then no file of ours is replaced.
+        secret: mode 0600, and never in place of a file that exists.
+    """
 
     path: str
     data: bytes
+    kind: str | None = None
     secret: bool = False
 
     @classmethod
     def document(cls, path: str, document: Document) -> Output:
         """The file of a document."""
-        return cls(path, document.to_bytes(), document.SECRET)
+        return cls(path, document.to_bytes(), document.FORMAT.rsplit("/", 1)[0], document.SECRET)
+
+    @classmethod
+    def proof(cls, path: str, proof: bytes) -> Output:
+        """The file of a proof."""
+        return cls(path, proof, BINARY)
 
 
 def refuse_existing_secret(path: str) -> None:
     """Raises InputError for a secret output that exists: an opening or a key cannot be made again."""
     if path != STDIO and Path(path).exists():
-        raise InputError(
-            "exists: without the opening in it, no proof about its commitment can be made any more (nor a signature "
-            "without the key)",
-            file=path,
-            hint="name another file, or move this one away",
-        )
+        raise _existing_secret(path)
 
 
-def write_outputs(outputs: Sequence[Output]) -> None:
+def _existing_secret(path: str) -> InputError:
+    return InputError(
+        "exists: without the opening in it, no proof about its commitment can be made any more (nor a signature "
+        "without the key)",
+        file=path,
+        hint="name another file, or move this one away",
+    )
+
+
+def refuse_other_kind(output: Output) -> None:
+    """Raises InputError when a file of another kind would be replaced."""
+    there = None if output.path == STDIO else kind_of(output.path)
+    if there is None or there == output.kind or (output.kind is None and there == "other"):
+        return
+    holds = {"other": "is no file of ours", BINARY: "is a proof"}.get(there, f"is a {there.rpartition('/')[2]}")
+    raise InputError(f"{holds}, and not replaced by another kind of file", file=output.path, hint=Hint.FORCE)
+
+
+def write_outputs(outputs: Sequence[Output], *, force: bool = False) -> None:
     """Write all files or none: those written before a failure are taken back where they are new.
 
+    Args:
+        outputs: what to write. Secret files never replace any, others only files of their own kind.
+        force: replace public files of any kind.
+
     Raises:
-        InputError: the first file that cannot be written.
+        InputError: the first file that cannot be written, or must not be.
     """
+    for output in outputs:
+        if not force and not output.secret:
+            refuse_other_kind(output)
     written: list[Path] = []
     try:
         # Standard output cannot be taken back, so it comes last.
         for output in sorted(outputs, key=lambda output: output.path == STDIO):
-            if output.secret:
-                refuse_existing_secret(output.path)
             new = output.path != STDIO and not Path(output.path).exists()
-            write_atomic(output.path, output.data, secret=output.secret)
+            try:
+                write_atomic(output.path, output.data, secret=output.secret, replace=not output.secret)
+            except ExistsError:
+                raise _existing_secret(output.path) from None
             if new:
                 written.append(Path(output.path))
     except BaseException:

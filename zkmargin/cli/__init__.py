@@ -11,14 +11,17 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import click
 
 import zkmargin
 from zkmargin import AUDIT_STATUS
 from zkmargin.cli import terminal
+from zkmargin.cli.groups import suggesting
 from zkmargin.cli.hints import worded
 from zkmargin.formats.errors import ZkMarginError
 
@@ -71,6 +74,12 @@ class LazyGroup(click.Group):
             raise TypeError(f"{module.__name__}.command is not a command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's; a mistyped command gets the names that are like it."""
+        return suggesting(super().resolve_command, self.list_commands(ctx), ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
@@ -105,47 +114,79 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. Nothing escapes: every failure is one line and a code."""
+    terminal.begin()
     terminal.listen_to_warnings()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character gets an escape
             stream.reconfigure(errors="backslashreplace")
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        # Not cli.main(): there a reader that goes away ends the process with 1, which here means "rejected".
-        with cli.make_context("zkmargin", list(sys.argv[1:] if arguments is None else arguments)) as context:
-            cli.invoke(context)
-        sys.stdout.flush()
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except ZkMarginError as error:
-        terminal.error(error.message, worded(error.hint))
-        return error.exit_code
-    except click.UsageError as error:
-        if isinstance(error, NO_ARGUMENTS) and error.ctx:
-            terminal.say(error.ctx.get_help(), err=True)
-            return BAD_INPUT
-        path = error.ctx.command_path if error.ctx else "zkmargin"
-        terminal.error(error.format_message(), f"{path} --help")
-        return BAD_INPUT
-    except click.ClickException as error:
-        terminal.error(error.format_message())
-        return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        terminal.error("interrupted")
-        return INTERRUPTED
+        return _run(words)
     except BrokenPipeError:
         _drop_output()
         return PIPE_CLOSED
     except OSError as error:  # standard output: everything else that can fail is an InputError by now
         if error.filename is not None:
-            _report_defect(error)
-        else:
-            terminal.error(f"standard output: cannot be written: {(error.strerror or 'error').lower()}")
-            _drop_output()
+            return _defect(error, as_json=_wants_json(words))
+        terminal.error(f"standard output: cannot be written: {(error.strerror or 'error').lower()}")
+        _drop_output()
         return BAD_INPUT
+
+
+def _run(words: list[str]) -> int:
+    """The command, and what its failure says: in words, and with ``--json`` as a value on standard output."""
+    as_json = _wants_json(words)
+    try:
+        # Not cli.main(): there a reader that goes away ends the process with 1, which here means "rejected".
+        with cli.make_context("zkmargin", words) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except ZkMarginError as error:
+        facts = error.as_facts() | ({"hint": worded(error.hint)} if error.hint else {})
+        return _fail(error.exit_code, error.message, worded(error.hint), facts, error.facts, as_json=as_json)
+    except click.UsageError as error:
+        return _misused(error, as_json=as_json)
+    except click.ClickException as error:
+        return _fail(BAD_INPUT, error.format_message(), None, {"type": "UsageError"}, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(INTERRUPTED, "interrupted", None, {"type": "Interrupted"}, as_json=as_json)
+    except OSError:
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback, it may hold secrets
-        _report_defect(error)
-        return BAD_INPUT
+        return _defect(error, as_json=as_json)
     return 0
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
+def _fail(
+    code: int,
+    message: str,
+    hint: str | None,
+    error: Mapping[str, Any],
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    as_json: bool,
+) -> int:
+    """One line and a hint on standard error; with ``--json`` the same as a value on standard output."""
+    terminal.error(message, hint)
+    if as_json and not terminal.json_said():
+        shown = {"message": message, "exit_code": code, **error} | ({"hint": hint} if hint else {})
+        terminal.say_json({**facts, "error": shown})
+    return code
+
+
+def _misused(error: click.UsageError, *, as_json: bool) -> int:
+    if isinstance(error, NO_ARGUMENTS) and error.ctx:
+        terminal.say(error.ctx.get_help(), err=True)
+        return BAD_INPUT
+    path = error.ctx.command_path if error.ctx else "zkmargin"
+    message = " ".join(error.format_message().split())
+    return _fail(BAD_INPUT, message, f"{path} --help", {"type": "UsageError"}, as_json=as_json)
 
 
 def _drop_output() -> None:
@@ -158,8 +199,14 @@ def _drop_output() -> None:
         os.close(devnull)
 
 
-def _report_defect(error: BaseException) -> None:
+def _defect(error: BaseException, *, as_json: bool) -> int:
     """Name the place, never the message: a message may repeat a value, and values may be secret."""
+    if isinstance(error, ImportError) and not (error.name or "").startswith("zkmargin"):
+        missing = error.name or "a package"
+        hint = "zkmargin doctor names what this installation lacks; install zkmargin again, with all it needs"
+        return _fail(
+            BAD_INPUT, f"the package {missing} cannot be loaded", hint, {"type": "SetupError"}, as_json=as_json
+        )
     ours, place = Path(zkmargin.__file__).parent, ""
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
@@ -168,8 +215,10 @@ def _report_defect(error: BaseException) -> None:
     if os.environ.get(DEBUG_VARIABLE) == "1":
         sys.stderr.write("The traceback below may hold secrets of yours. Read it before you show it to anyone.\n")
         sys.stderr.write("".join(traceback.format_exception(error)))
-    terminal.error(
-        f"a defect of ours: {type(error).__name__}{place}",
-        f"please report it as SECURITY.md and CONTRIBUTING.md say, without any secret file; {DEBUG_VARIABLE}=1 shows "
-        "the traceback, which may hold secrets",
+    hint = (
+        "please report it as SECURITY.md and CONTRIBUTING.md say, without any secret file; "
+        f"{DEBUG_VARIABLE}=1 shows the traceback, which may hold secrets"
+    )
+    return _fail(
+        BAD_INPUT, f"a defect of ours: {type(error).__name__}{place}", hint, {"type": "Defect"}, as_json=as_json
     )

@@ -17,16 +17,15 @@ HINT = "a proof holds for one snapshot, commitment, claim and context: are these
 
 
 @contextmanager
-def rejections(path: str | None = None, *, as_json: bool) -> Iterator[None]:
+def rejections(path: str | None = None) -> Iterator[None]:
     """Say what was rejected, for scripts too; ``path`` is what it is about where the error does not say it."""
     try:
         yield
     except (ProofFormatError, VerificationError) as error:
         subject = error.subject or path
-        if as_json:
-            check = error.check if isinstance(error, VerificationError) else "format"
-            named = {"proof": subject} if path is None else {}
-            terminal.say_json({"accepted": False, "check": check, "reason": error.message, **named})
+        check = error.check if isinstance(error, VerificationError) else "format"
+        named = {"proof": subject} if path is None else {}
+        error.facts = {"accepted": False, "check": check, "reason": error.message, **named}
         if subject is not None and not error.message.startswith(f"{subject}: "):
             error.message = f"{subject}: rejected: {error.message}"
         error.hint = error.hint or HINT

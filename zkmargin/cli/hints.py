@@ -10,6 +10,7 @@ WORDS = {
     Hint.GIVE_ATTESTATION: "give its attestation with --attestation",
     Hint.GIVE_POSTGRES: "install the extra: pip install 'zkmargin[postgres]'",
     Hint.SETTLE: "zkmargin market settle gives one, from the delivery price; or leave the instrument out",
+    Hint.FORCE: "name another file, or replace this one with --force",
     Hint.CLOSE: 'settle it first: "zkmargin update" with a fill that closes it, and the cash that it is settled for',
     Hint.MIGRATE: 'move it to the new slots with "zkmargin migrate"',
     Hint.CHOOSE_PULL: (

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from zkmargin.cli.paths import force_option
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
@@ -22,18 +23,6 @@ MAX_NAME = 200
 MAX_WORKERS = 256
 _AGE = re.compile(r"([0-9]{1,9})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-class Command(click.Command):
-    """A command whose help ends with examples, one a line."""
-
-    def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = tuple(examples)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The examples, never wrapped: they are for copying."""
-        formatter.write("\nExamples:\n" + "".join(f"  {example}\n" for example in self.examples))
 
 
 def snapshot_option(function: F) -> F:
@@ -87,9 +76,14 @@ def context_option(function: F) -> F:
 
 def output_option(what: str) -> Callable[[F], F]:
     """``-o FILE``, standard output without it."""
-    return click.option(
+    option = click.option(
         "-o", "--output", default="-", metavar="FILE", help=f"Where to write {what}; standard output without it."
     )
+
+    def decorate(function: F) -> F:
+        return option(force_option(function))
+
+    return decorate
 
 
 def challenge_option(function: F) -> F:

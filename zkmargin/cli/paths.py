@@ -4,11 +4,50 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
+import click
+
+from zkmargin.app import files
+from zkmargin.app.files import Output
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FORCE = "zkmargin.force"
+
+
+def force_option(function: F) -> F:
+    """``--force``, for ``write_outputs``."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta[_FORCE] = value
+
+    return click.option(
+        "--force",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="Replace an output that holds another kind of file. A secret file is never replaced.",
+    )(function)
+
+
+def write_outputs(outputs: Sequence[Output]) -> None:
+    """Write all or none; with ``--force`` in place of any public file. Raises InputError as ``app.files`` does."""
+    files.write_outputs(outputs, force=_forced())
+
+
+def refuse_other_kind(output: Output) -> None:
+    """``app.files.refuse_other_kind``, unless ``--force`` was given."""
+    if output.path != STDIO and not _forced():
+        files.refuse_other_kind(output)
+
+
+def _forced() -> bool:
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(_FORCE))
 
 
 def check_paths(inputs: Sequence[str], outputs: Sequence[str] = (), *, json: bool = False) -> None:

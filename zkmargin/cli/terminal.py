@@ -19,8 +19,9 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from zkmargin.formats.errors import Caution
@@ -34,7 +35,7 @@ NO_WORDS = ("none", "true", "false")
 
 def safe(text: str) -> str:
     """The text on one line, control and format characters escaped (bidirectional overrides among them)."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def quoted(text: str) -> str:
@@ -77,9 +78,30 @@ def _note(kind: str, text: str, hint: str | None) -> None:
     sys.stderr.flush()
 
 
-def say_json(value: Any) -> None:
-    """One JSON value for scripts; integers are exact, amounts are decimal strings."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+#: The version of what ``--json`` prints; docs/json.md says what it promises.
+OUTPUT_VERSION = 1
+_SAID = ContextVar("said", default=False)
+
+
+def say_json(facts: Mapping[str, Any]) -> None:
+    """One JSON object for scripts: integers are exact, amounts are decimal strings, all other characters are ASCII."""
+    say_document({"output_version": OUTPUT_VERSION, **facts})
+
+
+def json_said() -> bool:
+    """Whether this run has printed its value: a failure after it does not print another."""
+    return _SAID.get()
+
+
+def begin() -> None:
+    """A new run: nothing was said yet."""
+    _SAID.set(False)
+
+
+def say_document(value: Mapping[str, Any]) -> None:
+    """A document as JSON, as it would stand in a file."""
+    _SAID.set(True)
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
 
 
 def show_warning(

@@ -13,9 +13,11 @@ it happens: ``ConstraintError`` is shown to the owner of the book and holds the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
 
 class Hint(StrEnum):
@@ -26,6 +28,7 @@ class Hint(StrEnum):
     GIVE_ATTESTATION = "give its attestation"
     GIVE_POSTGRES = "install the extra postgres"
     SETTLE = "settle it at its delivery price, or leave the instrument out"
+    FORCE = "name another file, or ask for it to be replaced"
     CLOSE = "settle it first, with a fill that closes it, and the cash that it is settled for"
     MIGRATE = "migrate the book to the new slots"
     CHOOSE_PULL = "take the newest row of each instrument, or choose one of the pulls"
@@ -38,15 +41,34 @@ class ZkMarginError(Exception):
         message: one line.
         hint: what to do about it, if anything.
         subject: the name of what it is about, where several were worked on; set by who knows it.
+        facts: what else a program should get with it.
     """
 
     exit_code = 2
     subject: str | None = None
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copied between processes as it is: attributes, not the arguments that made it."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+    def as_facts(self) -> dict[str, Any]:
+        """The error for programs: its type, its message, and whatever it names; nothing that the message hides."""
+        named = ("file", "field", "line", "check", "rule", "subject", "hint")
+        found = {name: getattr(self, name, None) for name in named}
+        shown = {name: value for name, value in found.items() if value is not None}
+        return {"type": type(self).__name__, "message": self.message, "exit_code": self.exit_code, **shown}
+
+
+def _rebuilt(kind: type[ZkMarginError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> ZkMarginError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InputError(ZkMarginError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -13,6 +15,10 @@ from zkmargin.formats.errors import InputError
 MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
 PIECE_BYTES = 1 << 20
 STDIO = "-"
+#: How binary files of ours begin.
+BINARY = "zkmargin"
+#: What a file system without hard links answers.
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def read_bytes(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
@@ -56,13 +62,20 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> str:
         raise InputError(f"not UTF-8 text (byte {error.start})", file=str(path)) from None
 
 
-def write_atomic(path: str | Path, data: bytes, *, secret: bool = False) -> None:
+class ExistsError(InputError):
+    """A file that is not to be replaced exists."""
+
+
+def write_atomic(path: str | Path, data: bytes, *, secret: bool = False, replace: bool = True) -> None:
     """Write a file all or nothing: a reader sees the old content or the new, never a part.
 
     Args:
         secret: the file has mode 0600 before its first byte is written; else the umask decides.
+        replace: whether a file that exists is replaced. If not, of two writers at the same time one wins, and the
+            other is told.
 
     Raises:
+        ExistsError: the file exists, and is not to be replaced.
         InputError: the file cannot be written; nothing is left behind.
     """
     name = str(path)
@@ -85,9 +98,51 @@ def write_atomic(path: str | Path, data: bytes, *, secret: bool = False) -> None
                 file.write(data)
                 file.flush()
                 os.fsync(descriptor)
-            temporary.replace(target)
+            if replace:
+                temporary.replace(target)
+            else:
+                _link(temporary, target, name)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be written: {_reason(error)}", file=name) from None
+
+
+def _link(temporary: Path, target: Path, name: str) -> None:
+    """Give a finished file its name, unless that is taken: one step of the file system, so one writer wins."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise ExistsError("exists", file=name) from None
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # A file system without hard links: the name is taken first, exclusively, then filled.
+        try:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            raise ExistsError("exists", file=name) from None
+        temporary.replace(target)
+        return
+    temporary.unlink()
+
+
+_DOCUMENT_FORMAT = re.compile(rb'"format"\s*:\s*"([a-z-]+/[a-z-]+)/v[0-9]+"')
+
+
+def kind_of(path: str | Path) -> str | None:
+    """What a file holds by its beginning: a document's format without the version, or the first word of a binary file
+    of ours. "other" for anything else; None when there is no such file, or an empty one.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(1 << 16)
+    except (OSError, ValueError):
+        return None
+    if not head:
+        return None
+    if head.lstrip()[:1] == b"{":
+        found = _DOCUMENT_FORMAT.search(head)
+        return found[1].decode() if found else "other"
+    return BINARY if head.startswith(BINARY.encode()) else "other"

@@ -7,20 +7,13 @@ from dataclasses import dataclass
 import click
 
 from zkmargin.app.attesting import Held, attest_commitment, attest_snapshot, attestation_facts
-from zkmargin.app.files import Output, blamed_on, load, load_lots, write_outputs
+from zkmargin.app.files import Output, blamed_on, load, load_lots
 from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
-from zkmargin.cli.options import (
-    Command,
-    check_names,
-    json_option,
-    key_option,
-    output_option,
-    parse_age,
-    snapshot_option,
-)
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import check_names, json_option, key_option, output_option, parse_age, snapshot_option
 from zkmargin.cli.passphrases import unlocked
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.market import Market
@@ -65,7 +58,7 @@ class CommitmentOptions:
     as_json: bool
 
 
-@click.group("attest")
+@click.group("attest", cls=Group)
 def command() -> None:
     """Sign snapshots and commitments.
 

@@ -7,18 +7,19 @@ from typing import Any
 
 import click
 
-from zkmargin.app.files import Output, load, write_outputs
+from zkmargin.app.files import Output, load
 from zkmargin.cli import terminal
+from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
-from zkmargin.cli.options import Command, check_names, json_option, ledger_option, output_option, parse_age
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.options import check_names, json_option, ledger_option, output_option, parse_age
+from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.formats import VerificationError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Challenge
 from zkmargin.verifier.attest.accept import CLOCK_SKEW_SECONDS
 
 
-@click.group("challenge")
+@click.group("challenge", cls=Group)
 def command() -> None:
     """Issue and show challenges.
 

@@ -10,8 +10,8 @@ from zkmargin.app.facts import claim_facts, claim_words
 from zkmargin.app.files import blamed_on, load, load_lots
 from zkmargin.app.proving import check_claim
 from zkmargin.cli import terminal
+from zkmargin.cli.groups import Command
 from zkmargin.cli.options import (
-    Command,
     also_option,
     book_option,
     claim_options,
@@ -60,9 +60,8 @@ def command(
         checked = check_claim(snapshot, lots, claim, limits)
     facts = check_facts(checked.report, claim) | {"limits": [str(limit) for limit in limits]}
     if checked.refused is not None:
-        if as_json:
-            rule, reason = checked.refused.rule, checked.refused.message
-            terminal.say_json({"holds": False, **facts, "rule": rule, "reason": reason})
+        rule, reason = checked.refused.rule, checked.refused.message
+        checked.refused.facts = {"holds": False, **facts, "rule": rule, "reason": reason}
         raise checked.refused
     if as_json:
         terminal.say_json({"holds": True, **facts, "equations": checked.equations})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from zkmargin.app.facts import part_facts
-from zkmargin.app.files import Output, load, load_lots, refuse_existing_secret, write_outputs
+from zkmargin.app.files import Output, load, load_lots, refuse_existing_secret
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, json_option, output_option, snapshot_option
-from zkmargin.cli.paths import check_paths, refuse_terminal
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import json_option, output_option, snapshot_option
+from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zkmargin.cli.demo import run_demo
-from zkmargin.cli.options import Command
+from zkmargin.cli.groups import Command
 
 
 @click.command(

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -21,25 +22,27 @@ import numpy.typing as npt
 import zkmargin
 from zkmargin.app.runtime import compiled_kernels, processor_flags
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, json_option
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import json_option
 from zkmargin.formats import SetupError, ZkMarginError
 from zkmargin.formats.private_cache import CACHE_VARIABLE, cache_root, private_directory
 
 Status = Literal["ok", "note", "FAIL"]
 
-PACKAGES = (
-    "click",
-    "cryptography",
-    "numba",
-    "llvmlite",
-    "numpy",
-    "py-arkworks-bls12381",
-    "pycryptodome",
-    "pydantic",
-    "rich",
-)
 #: Our folders that are links in a checkout.
 LINKED = ("circuits", "engine", "prover", "verifier")
+#: Extras that the program itself uses; those for its developers are not shown.
+SHOWN_EXTRAS = ("postgres", "reference", "frames", "plot")
+#: Where a package is imported by another name than its own.
+IMPORT_NAMES = {
+    "py-arkworks-bls12381": "py_arkworks_bls12381",
+    "pycryptodome": "Crypto",
+    "sqlalchemy": "sqlalchemy",
+    "psycopg": "psycopg",
+}
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_EXTRA = re.compile(r"extra == [\"']([^\"']+)")
+_BOUND = re.compile(r"(>=|<=|==|<|>)\s*([0-9][0-9A-Za-z.]*)")
 MIN_FREE_BYTES = 200 * 1024 * 1024
 #: Processor features that the generated kernels can use.
 USEFUL_FLAGS = ("avx512ifma", "avx512f", "avx2", "bmi2", "adx", "asimd")
@@ -66,13 +69,16 @@ def command(as_json: bool) -> None:
     """Check Python, packages, the setup, kernels, the cache directory and the disk. Exit code 2 on a failure."""
     findings = list(examine())
     failed = [finding for finding in findings if finding.status == "FAIL"]
-    if as_json:
-        terminal.say_json({"ok": not failed, "findings": [vars(finding) for finding in findings]})
-    else:
+    facts = {"ok": not failed, "findings": [vars(finding) for finding in findings]}
+    if not as_json:
         for finding in findings:
-            terminal.say(f"{finding.status:<5} {finding.what:<14} {terminal.safe(finding.detail)}")
+            terminal.say(f"{finding.status:<5} {finding.what:<20} {terminal.safe(finding.detail)}")
+    elif not failed:
+        terminal.say_json(facts)
     if failed:
-        raise ZkMarginError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(f.what for f in failed)}")
+        error = ZkMarginError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(f.what for f in failed)}")
+        error.facts = facts
+        raise error
 
 
 def examine() -> Iterator[Finding]:
@@ -101,11 +107,47 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for name in PACKAGES:
-        try:
-            yield Finding("ok", name, metadata.version(name))
-        except metadata.PackageNotFoundError:
-            yield Finding("FAIL", name, "not installed")
+    """Every package that this version declares, with the versions that it takes; extras are notes."""
+    for text in sorted(metadata.requires("zkmargin") or (), key=str.casefold):
+        requirement, _, marker = (part.strip() for part in text.partition(";"))
+        name = _NAME.match(requirement)
+        extra = _EXTRA.search(marker)
+        if name is None or (extra and extra[1] not in SHOWN_EXTRAS):
+            continue
+        yield _package(name[0], requirement[len(name[0]) :], extra[1] if extra else None)
+    yield _package("llvmlite", "", None)
+
+
+def _package(name: str, versions: str, extra: str | None) -> Finding:
+    absent: Status = "note" if extra else "FAIL"
+    try:
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Finding(absent, name, f"not installed: comes with the extra {extra}" if extra else "not installed")
+    if not _admits(versions, found):
+        return Finding(absent, name, f"{found} is not a version of {versions}")
+    module = IMPORT_NAMES.get(name.lower(), name.replace("-", "_"))
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - whatever a broken package does when it is loaded
+        return Finding(absent, name, f"{found} cannot be loaded: {type(error).__name__}: {error}".splitlines()[0])
+    return Finding("ok", name, found)
+
+
+def _admits(versions: str, found: str) -> bool:
+    """Whether a version is one of ``>=2.0,<3``: numbers only, which is all that our own ranges have."""
+    parts = _numbers(found)
+    for sign, bound in _BOUND.findall(versions.partition("]")[2] if "[" in versions else versions):
+        limit = _numbers(bound)
+        mine = parts[: len(limit)] if sign == "==" else parts
+        holds = {">=": mine >= limit, "<": mine < limit, "==": mine == limit, "<=": mine <= limit, ">": mine > limit}
+        if not holds[sign]:
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", re.split(r"[+a-z]", version, maxsplit=1)[0]))
 
 
 def _folders() -> Iterator[Finding]:

@@ -13,7 +13,8 @@ from zkmargin.app.files import load, warn_if_exposed
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
 from zkmargin.cli.explain import EXPLAINED as SIGNED_DOCUMENTS
-from zkmargin.cli.options import Command, also_option, claim_options, json_option, parse_claim, parse_limits
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import also_option, claim_options, json_option, parse_claim, parse_limits
 from zkmargin.cli.paths import check_paths
 from zkmargin.crypto.srs import MAGIC as SRS_MAGIC
 from zkmargin.crypto.srs import SRS

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import click
 
-from zkmargin.app.files import Output, refuse_existing_secret, warn_if_exposed, write_outputs
+from zkmargin.app.files import Output, refuse_existing_secret, warn_if_exposed
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, check_names, json_option, passphrase_option
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import check_names, json_option, passphrase_option
 from zkmargin.cli.passphrases import passphrase
-from zkmargin.cli.paths import check_paths, refuse_terminal
+from zkmargin.cli.paths import check_paths, force_option, refuse_terminal, write_outputs
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.crypto.signatures import SCHEMES, Scheme
 from zkmargin.formats import parse_json, read_bytes
 
 
-@click.group("key")
+@click.group("key", cls=Group)
 def command() -> None:
     """Make and show signing keys.
 
@@ -40,6 +41,7 @@ def command() -> None:
     help="bls: signatures of several add up to one. ed25519: plain, small keys.",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the secret key.")
+@force_option
 @click.option("--public", "public_path", metavar="FILE", help="Where to write the public key.")
 @passphrase_option
 @json_option
@@ -74,6 +76,7 @@ def new_command(
 )
 @click.argument("key_path", metavar="KEY")
 @click.option("-o", "--output", metavar="FILE", help="Write the public key to a file of its own.")
+@force_option
 @json_option
 def show_command(key_path: str, output: str | None, as_json: bool) -> None:
     """Show the public part of KEY, a secret or a public key. No passphrase is needed."""

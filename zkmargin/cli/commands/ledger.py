@@ -13,15 +13,16 @@ from zkmargin.app.files import load
 from zkmargin.app.ledgers import check_ledger, export, limit_text, status_facts
 from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
+from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
-from zkmargin.cli.options import Command, json_option, ledger_option, parse_age
+from zkmargin.cli.options import json_option, ledger_option, parse_age
 from zkmargin.cli.paths import check_paths
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Entry
 from zkmargin.verifier.attest import Attestation, Trust
 
 
-@click.group("ledger")
+@click.group("ledger", cls=Group)
 def command() -> None:
     """What a verifier accepted (zkmargin verify --ledger) and has seen.
 
@@ -87,16 +88,23 @@ def check_command(ledger_where: str, as_json: bool) -> None:
     with open_ledger(ledger_where) as ledger, terminal.progress("Verifying"):
         facts = check_ledger(ledger)
     name, bad = facts["ledger"], facts["bad"]
-    if as_json:
-        terminal.say_json(facts)
-    else:
-        terminal.say(f"{terminal.safe(name)}: {facts['verified']} proofs verify")
+    if not (bad and as_json):
+        _say_checked(facts, as_json=as_json)
     if bad:
         first = bad[0]
-        raise VerificationError(
+        error = VerificationError(
             f"{name}: {len(bad)} recorded proofs do not verify; the first, {first['statement']}: {first['reason']}",
             check="ledger",
         )
+        error.facts = facts
+        raise error
+
+
+def _say_checked(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        terminal.say_json(facts)
+    else:
+        terminal.say(f"{terminal.safe(facts['ledger'])}: {facts['verified']} proofs verify")
 
 
 @command.command(

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import click
 
-from zkmargin.app.files import load, load_lots
+from zkmargin.app.files import Output, load, load_lots
 from zkmargin.app.margins import Explained, explain_margin
 from zkmargin.app.runtime import compile_note
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, json_option, snapshot_option
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import json_option, snapshot_option
+from zkmargin.cli.paths import check_paths, force_option, refuse_other_kind
 from zkmargin.cli.statements import gathered
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components import REQUIREMENTS
@@ -67,6 +68,7 @@ class Options:
 )
 @click.option("--array", "with_array", is_flag=True, help="The book's P&L in every scenario of every group.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Write that array as CSV (secret: mode 0600).")
+@force_option
 @click.option("--market", "market_path", metavar="FILE", help="Greeks from this market instead of the snapshot.")
 @json_option
 @gathered(Options)
@@ -86,7 +88,9 @@ def command(options: Options) -> None:
     )
     explained = _explained(options)
     if options.csv_path is not None:
-        write_atomic(options.csv_path, array_csv(explained.array or ()), secret=True)
+        data = array_csv(explained.array or ())
+        refuse_other_kind(Output(options.csv_path, data))
+        write_atomic(options.csv_path, data, secret=True)
         if options.csv_path == STDIO:
             return
     if options.as_json:

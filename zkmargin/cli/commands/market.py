@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from zkmargin.app.files import Output, blamed_on, load, write_outputs
+from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, json_option, output_option
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import json_option, output_option
+from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.engine.decimals import parse_time, to_fraction
 from zkmargin.engine.importers import AUTO, FORMATS, Imported, Options, import_file
 from zkmargin.engine.market import Market
@@ -33,7 +34,7 @@ OPTIONS = {
 }
 
 
-@click.group("market")
+@click.group("market", cls=Group)
 def command() -> None:
     """Import and settle market data.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from zkmargin.app.files import Output, load, load_lots, write_outputs
-from zkmargin.cli.options import Command, json_option, output_option
+from zkmargin.app.files import Output, load, load_lots
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import json_option, output_option
+from zkmargin.cli.paths import write_outputs
 from zkmargin.cli.steps import check_step_paths, say_step
 from zkmargin.engine.book import to_book
 from zkmargin.engine.snapshot import Snapshot
@@ -15,7 +17,7 @@ from zkmargin.verifier import Commitment
 from zkmargin.verifier.updates import Migration, apply_migration
 
 
-@click.group("migrate")
+@click.group("migrate", cls=Group)
 def command() -> None:
     """Move a committed book to another universe: listings and expiries, another order, lot or domain size.
 

@@ -8,16 +8,17 @@ import click
 
 from zkmargin.app import snapshots
 from zkmargin.app.facts import layout_facts
-from zkmargin.app.files import Output, blamed_on, load, write_outputs
+from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, json_option, output_option
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import json_option, output_option
+from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
 from zkmargin.formats.files import STDIO
 
 
-@click.group("policy")
+@click.group("policy", cls=Group)
 def command() -> None:
     """List, show and check margin policies.
 
@@ -39,7 +40,12 @@ def list_command(as_json: bool) -> None:
     policies = [load_policy(name) for name in policy_names()]
     if as_json:
         terminal.say_json(
-            [{"name": p.name, "title": p.title, "version": p.version, "digest": p.digest().hex()} for p in policies]
+            {
+                "policies": [
+                    {"name": p.name, "title": p.title, "version": p.version, "digest": p.digest().hex()}
+                    for p in policies
+                ]
+            }
         )
         return
     for policy in policies:
@@ -60,7 +66,7 @@ def show_command(name: str, as_json: bool) -> None:
     """Show the policy NAME: a named policy or a policy file. With --json, the whole document."""
     policy = load_policy(name)
     if as_json:
-        terminal.say_json(policy.model_dump(mode="json"))
+        terminal.say_document(policy.model_dump(mode="json"))
         return
     from zkmargin.cli.show import policy_view  # noqa: PLC0415 - tables are loaded when one is shown
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import click
 
 from zkmargin.app.facts import claim_words, statement_facts
-from zkmargin.app.files import Output, blamed_on, load, load_lots, write_outputs
+from zkmargin.app.files import Output, blamed_on, load, load_lots
 from zkmargin.app.proving import Made, make_proof
 from zkmargin.app.runtime import compile_note
 from zkmargin.app.verifying import clock_ms
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, book_option, json_option, output_option, snapshot_option
-from zkmargin.cli.paths import check_paths, refuse_terminal
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import book_option, json_option, output_option, snapshot_option
+from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
 from zkmargin.cli.statements import Asked, StatementOptions, gathered, statement_options
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
@@ -95,7 +96,7 @@ def command(options: Options) -> None:
     with terminal.progress(f"Proving{compile_note()}"), _openings_named(options.opening_paths):
         statement = Statement.of(snapshot, commitments, asked.claim, context=asked.context, limits=asked.limits)
         made = make_proof(statement, lots, openings, threads=options.threads)
-    write_outputs([Output(options.output, made.proof)])
+    write_outputs([Output.proof(options.output, made.proof)])
     if options.as_json:
         _say_json(options, made, statement)
     else:

@@ -10,11 +10,12 @@ import click
 from zkmargin.app import snapshots
 from zkmargin.app.attesting import signed_snapshot
 from zkmargin.app.facts import attested_facts, layout_facts, snapshot_facts
-from zkmargin.app.files import Output, blamed_on, load, write_outputs
+from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, json_option, output_option
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import json_option, output_option
+from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
@@ -22,7 +23,7 @@ from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Trust
 
 
-@click.group("snapshot")
+@click.group("snapshot", cls=Group)
 def command() -> None:
     """Build, show and check risk snapshots.
 

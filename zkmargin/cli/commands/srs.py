@@ -7,13 +7,14 @@ import time
 import click
 
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, json_option
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import json_option
 from zkmargin.crypto.srs import EMBEDDED_FILE, SRS, embedded
 from zkmargin.crypto.srs_checks import SetupReport, verify_srs
 from zkmargin.crypto.srs_files import load
 
 
-@click.group("srs")
+@click.group("srs", cls=Group)
 def command() -> None:
     """The structured reference string: powers of a secret that nobody knows, from the Ethereum KZG ceremony.
 

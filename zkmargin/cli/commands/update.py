@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import click
 
-from zkmargin.app.files import (
-    Output,
-    load,
-    load_lots,
-    warn_if_exposed,
-    write_outputs,
-)
-from zkmargin.cli.options import Command, json_option, output_option, snapshot_option
+from zkmargin.app.files import Output, load, load_lots, warn_if_exposed
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import json_option, output_option, snapshot_option
+from zkmargin.cli.paths import write_outputs
 from zkmargin.cli.steps import check_step_paths, say_step
 from zkmargin.engine.book import to_book
 from zkmargin.engine.fills import FillLots, add_fills, load_fills
@@ -22,7 +18,7 @@ from zkmargin.verifier import Commitment
 from zkmargin.verifier.updates import Update, apply_update
 
 
-@click.group("update")
+@click.group("update", cls=Group)
 def command() -> None:
     """Apply fills to a commitment without disclosing them.
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zkmargin.app.facts import statement_facts
-from zkmargin.app.files import Output, load, read_proof, write_outputs
+from zkmargin.app.files import Output, load, read_proof
 from zkmargin.app.verifying import Entry, Terms, accept_proof, clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.batch import rejections, verify_entries
+from zkmargin.cli.groups import Command
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
-    Command,
     json_option,
     ledger_option,
     parse_age,
@@ -24,7 +24,7 @@ from zkmargin.cli.options import (
     snapshot_option,
     workers_option,
 )
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.paths import check_paths, force_option, write_outputs
 from zkmargin.cli.statements import Asked, StatementOptions, gathered, load_statement, statement_options
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
@@ -94,6 +94,7 @@ class Options(StatementOptions):
 )
 @ledger_option(required=False)
 @click.option("--receipt", "receipt_path", metavar="FILE", help="Write what was accepted.")
+@force_option
 @click.option("--receipt-key", "key_path", metavar="FILE", help="Your secret key, to sign the receipt with.")
 @passphrase_option
 @click.option(
@@ -123,12 +124,12 @@ def command(options: Options) -> None:
     snapshot = load(Snapshot, options.snapshot_path)
     statement = load_statement(snapshot, options.snapshot_path, options.commitment_paths, asked)
     if len(options.proof_paths) > 1:
-        with rejections(as_json=options.as_json):
+        with rejections():
             batch = [Entry(path, statement, read_proof(path)) for path in options.proof_paths]
             verify_entries(batch, terms.max_age_seconds, workers=options.workers, as_json=options.as_json)
         return
     (path,) = options.proof_paths
-    with rejections(path, as_json=options.as_json), _opened(options.ledger_where) as ledger:
+    with rejections(path), _opened(options.ledger_where) as ledger:
         proof = read_proof(path)
         accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=_signing(options))
     if options.receipt_path is not None:

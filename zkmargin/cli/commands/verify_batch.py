@@ -12,15 +12,8 @@ from zkmargin.app.batches import BatchItem, BatchList
 from zkmargin.app.files import blamed_on, load, read_proof
 from zkmargin.app.verifying import Entry
 from zkmargin.cli.batch import rejections, verify_entries
-from zkmargin.cli.options import (
-    Command,
-    json_option,
-    parse_age,
-    parse_claim,
-    parse_context,
-    parse_limits,
-    workers_option,
-)
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import json_option, parse_age, parse_claim, parse_context, parse_limits, workers_option
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
@@ -55,7 +48,7 @@ def command(list_path: str, max_age: str | None, workers: int, as_json: bool) ->
     folder = Path() if list_path == STDIO else Path(list_path).parent
     snapshots: dict[str, Snapshot] = {}
     entries = []
-    with rejections(as_json=as_json):
+    with rejections():
         for place, item in enumerate(batch.proofs):
             with blamed_on(f"{list_path}: proofs[{place}]"):
                 path, proof = str(folder / item.snapshot), str(folder / item.proof)
