@@ -31,6 +31,8 @@ class ArrayRow(Model):
     Attributes:
         profit: the group's P&L, gain positive, before the requirement's factor; rounded down to a money unit. Of a
             floor, the amount that is asked for, negated.
+        counted: what of it competes for the charge: of a gain that offsets in part the part, of a tail within its
+            dampener nothing. In most components the P&L itself.
         binding: whether it sets the group's charge.
     """
 
@@ -40,6 +42,7 @@ class ArrayRow(Model):
     label: str
     floor: bool
     profit: Amount
+    counted: Amount
     binding: bool
 
 
@@ -88,25 +91,30 @@ def risk_array(snapshot: Snapshot, lots: BookLots, requirement: str = "initial")
             label=label,
             floor=part.is_floor,
             profit=profit * SCALE_BP,
+            counted=counted * SCALE_BP,
             binding=(group, part.type, candidate) in binding,
         )
         for part in snapshot.components
         if part.applies_to(requirement)
-        for group, candidate, label, profit in _candidates(snapshot, part, lots)
+        for group, candidate, label, profit, counted in _candidates(snapshot, part, lots)
     ]
     order = {group.group: place for place, group in enumerate(report.groups)}
     return sorted(rows, key=lambda row: order.get(row.group, len(order)))
 
 
-def _candidates(snapshot: Snapshot, part: PublishedPart, lots: BookLots) -> Iterator[tuple[str, int, str, int]]:
-    """Group, index, label and profit (whole money units) of every candidate of a component."""
-    charge, of_balances = part.assess(legs_of(snapshot, lots)), part.assess_balances(lots.collateral)
-    for place, losses in added_up(charge.candidates, of_balances.candidates).items():
-        for i, loss in enumerate(losses):
-            yield snapshot.groups[place], i, part.label(place, i), -loss // charge.scale
+def _candidates(snapshot: Snapshot, part: PublishedPart, lots: BookLots) -> Iterator[tuple[str, int, str, int, int]]:
+    """Group, index, label, P&L and what counts of it (whole money units) of every candidate of a component."""
+    legs, of_balances = legs_of(snapshot, lots), part.assess_balances(lots.collateral).candidates
+    charge, outcomes = part.assess(legs), part.outcomes(legs)
+    losses_of = added_up(charge.candidates, of_balances)
+    whole_of = added_up(outcomes.candidates, of_balances)
+    for place, losses in losses_of.items():
+        for i, (loss, whole) in enumerate(zip(losses, whole_of[place], strict=True)):
+            label = part.label(place, i)
+            yield snapshot.groups[place], i, label, -whole // outcomes.scale, -loss // charge.scale
     for name, losses in charge.joint.items():
-        for i, loss in enumerate(losses):
-            yield name, i, part.joint_label(name, i), -loss // charge.scale
+        for i, (loss, whole) in enumerate(zip(losses, outcomes.joint[name], strict=True)):
+            yield name, i, part.joint_label(name, i), -whole // outcomes.scale, -loss // charge.scale
 
 
 def marginals(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> list[int]:

@@ -313,6 +313,26 @@ def largest_claim(equity_total: int, requirement: int, name: str = "initial") ->
         high = (high[0] + steps * low[0], high[1] + steps * low[1])
 
 
+def largest_decimal(claim: str | None) -> str | None:
+    """The largest claim that can be typed as a decimal and is not above a ``largest_claim``; None where none is.
+
+    Of the decimals that make a claim (numerator and denominator below 2^16) the one with the most places below it.
+
+    Example:
+        >>> largest_decimal("20/21"), largest_decimal("65535/1"), largest_decimal("65534/3"), largest_decimal("1/65535")
+        ('0.9523', '65535', '21844', None)
+    """
+    if claim is None:
+        return None
+    ratio = Fraction(claim)
+    found = Fraction(0)
+    for places in range(5):
+        down = Fraction(ratio.numerator * 10**places // ratio.denominator, 10**places)
+        if 0 < down.numerator < CLAIM_BOUND:
+            found = max(found, down)
+    return from_units(int(found * 10**4), 4) if found else None
+
+
 #: A risk group of the snapshot by its index, or a joint group by its name.
 Group = int | str
 

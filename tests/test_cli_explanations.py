@@ -17,9 +17,11 @@ from zkmargin.app.files import MAX_PROOF_BYTES
 from zkmargin.cli import main
 from zkmargin.cli.commands.margin import array_csv
 from zkmargin.cli.commands.policy import schema_text
+from zkmargin.cli.words import money
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import ArrayRow
+from zkmargin.engine.margin import VALUATION_DECIMALS
 from zkmargin.engine.policy import load_policy
 from zkmargin.formats import save_document
 
@@ -84,7 +86,10 @@ def margin(folder: Path) -> list[object]:
 # --- margin ---------------------------------------------------------------------------------------------------
 
 
-def test_margin_explains_in_words(run: Run, folder: Path, margin: list[object]) -> None:
+def test_margin_explains_in_words(
+    run: Run, folder: Path, margin: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     trades = ["--add", "+5 BTC-PERPETUAL", "--add", "-2 ETH-SPOT"]
     text = run(*margin, *trades, "--array", "--market", folder / "market.json").out
     for words in (
@@ -99,6 +104,40 @@ def test_margin_explains_in_words(run: Run, folder: Path, margin: list[object]) 
     ):
         assert words in text
     assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 80, 120, 200])
+def test_tables_fit_and_split_no_name_and_no_amount(
+    run: Run, margin: list[object], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = run(*margin, "--array").out
+    report = run(*margin, "--json").json["requirements"]["initial"]
+    words = text.split()
+    assert {leg["id"] for leg in report["legs"]} <= set(words)
+    for leg in report["legs"]:
+        for name in ("mark_to_market", "alone"):
+            assert money(int(Fraction(leg[name]) * 10**VALUATION_DECIMALS)) in words
+    assert all(len(line) <= width for line in text.splitlines())
+    assert ("Contribution: " in text) == (width <= 60)
+
+
+def test_legs_that_are_not_listed_are_counted(run: Run, margin: list[object]) -> None:
+    legs = run(*margin, "--json").json["requirements"]["initial"]["legs"]
+    text = run(*margin, "--legs", "3").out
+    assert text.count(f"{len(legs) - 3} more, not listed") >= 2
+    largest = sorted(legs, key=lambda leg: -Fraction(leg["contribution"]))
+    assert all(leg["id"] in text for leg in largest[:3])
+    assert not any(leg["id"] in text.split() for leg in largest[3:])
+
+
+def test_the_largest_claim_can_be_typed_back(run: Run, folder: Path, margin: list[object]) -> None:
+    line = ["check", "--snapshot", folder / "snapshot.json", "--book", folder / "book.json"]
+    claim = run(*line, "--json").json["largest_decimal_claim"]
+    assert f"Largest claim that can be proved {claim}" in " ".join(run(*margin).out.split())
+    assert "the claim holds" in run(*line, "--claim", claim).out
+    above = str(Fraction(claim) + Fraction(1, 10_000))
+    assert f"the largest claim that holds for this book is {claim}" in run(*line, "--claim", above, code=1).err
 
 
 def test_margin_for_scripts(run: Run, folder: Path, margin: list[object]) -> None:
@@ -121,7 +160,14 @@ def test_margin_for_scripts(run: Run, folder: Path, margin: list[object]) -> Non
 def test_no_label_becomes_a_formula_in_a_spreadsheet(first: str) -> None:
     text = f'{first}HYPERLINK("https://example.com","x")'
     row = ArrayRow(
-        group=text, component="joint", candidate=0, label=text, floor=False, profit=-12_500_000_000_000, binding=True
+        group=text,
+        component="joint",
+        candidate=0,
+        label=text,
+        floor=False,
+        profit=-12_500_000_000_000,
+        counted=0,
+        binding=True,
     )
     (read,) = csv.DictReader(io.StringIO(array_csv([row]).decode(), newline=""))
     assert read["group"] == read["label"] == f"'{text}"
@@ -144,10 +190,10 @@ def test_the_array_as_csv_is_secret(run: Run, margin: list[object], tmp_path: Pa
 
 def test_the_array_on_standard_output_is_all_there_is(run: Run, margin: list[object]) -> None:
     result = run(*margin, "--csv", "-")
-    assert result.out.startswith("group,component,candidate,label,floor,profit,binding\r\n")
+    assert result.out.startswith("group,component,candidate,label,floor,profit,counted,binding\r\n")
     assert "requirement" not in result.out
     assert result.err == ""
-    assert run(*margin, "--csv", "-", "--json", code=2).out == ""
+    assert "error" in run(*margin, "--csv", "-", "--json", code=2).json
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from zkmargin.engine.book import Book, BookLots, sum_of_books, to_lots
+from zkmargin.engine.book import Book, BookLots, load_book, sum_of_books, to_lots
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import marginals, parse_trades, risk_array, what_if
+from zkmargin.engine.importers import import_market
 from zkmargin.engine.margin import legs_of, margin_report, requirement_total
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot
@@ -46,7 +48,7 @@ def test_the_array_holds_what_sets_each_charge(case: Any, requirement: str) -> N
         bound = [row for row in own if row.binding]
         assert len(bound) == (group.candidate is not None)
         for component, amount in group.components.items():
-            found = [-row.profit for row in own if row.component == component]
+            found = [-row.counted for row in own if row.component == component]
             if found:  # not spread charges, which are no scenarios
                 assert Fraction(max(found), SCALE) * factor <= amount
         if bound:
@@ -134,3 +136,39 @@ def test_the_premium_credit_is_the_options_value(case: Any) -> None:
     assert report.premium.net_option_value == value
     assert report.premium.before == report.total
     assert report.premium.after == report.total - value
+
+
+def test_gains_and_small_tails_are_shown_whole_where_they_count_in_part(market: Any) -> None:
+    """A gain that offsets nothing and a tail within its dampener compete as 0; the book's P&L is not 0."""
+    snapshot = build_snapshot(market, load_policy("deribit-pm"))
+    lots = to_lots(Book.model_validate(example_book(market)), snapshot)
+    rows = risk_array(snapshot, lots)
+    slots = [i for i, amount in enumerate(lots.positions) if amount]
+    for part in snapshot.components:
+        if part.type not in ("gain_offset", "dampened_tails"):
+            continue
+        own = [row for row in rows if row.component == part.type]
+        assert any(row.profit != row.counted for row in own), part.type
+        for row in own:
+            family = next(f for f in part.families if row.group in (f.key, snapshot.groups[f.classes[0].group]))
+            groups = {one.group for one in family.classes}
+            sums = sum(
+                lots.positions[i] * int(part.risk.values[i, row.candidate])
+                for i in slots
+                if snapshot.group_of[i] in groups
+            )
+            assert row.profit == SCALE * sums
+
+
+@pytest.mark.conformance
+def test_a_long_calls_array_is_its_profit(conformance_data: Path) -> None:
+    """Case 34: one long call under deribit-pm gains 4,858.89 at +16 % and +50 % of vol."""
+    folder = conformance_data / "cases" / "34-array-shows-zero"
+    if not folder.is_dir():
+        pytest.skip("the case is absent")
+    found = import_market(folder / "t.json", "deribit-json", prices={"USDC": "1"})
+    snapshot = build_snapshot(found, load_policy("deribit-pm"))
+    rows = {row.label: row for row in risk_array(snapshot, load_book(folder / "b.json", snapshot))}
+    gain = rows["price +16 % vol +50 %"]
+    assert round(gain.profit / 10**13, 2) == 4858.89
+    assert gain.counted == 0

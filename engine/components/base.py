@@ -154,6 +154,13 @@ class PublishedPart(Model):
         """What the component asks of a book, given as its legs in any order."""
         return Charge()
 
+    def outcomes(self, legs: Sequence[Leg]) -> Charge:
+        """The losses themselves in every candidate of ``assess``, where a rule counts gains or losses in part.
+
+        For people: no requirement is made of them. Keys and lengths are those of ``assess``.
+        """
+        return self.assess(legs)
+
     def share(self, leg: Leg, candidate: int | None) -> int:  # noqa: ARG002
         """One leg's summand in candidate ``candidate`` of its group, or for None in what is added (1/scale)."""
         return 0

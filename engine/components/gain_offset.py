@@ -124,6 +124,10 @@ class Family(Model):
         return self.name if len(self.classes) > 1 else self.classes[0].group
 
 
+#: What the losses of a class count for, point by point.
+Count = Callable[[OffsetClass, Mapping[int, Sequence[int]]], list[int]]
+
+
 class PublishedGainOffset(Selective, PublishedPart):
     """Product groups over a risk array.
 
@@ -169,12 +173,19 @@ class PublishedGainOffset(Selective, PublishedPart):
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
         """Candidates in 1/10^4 money units: each scenario of each product group."""
+        return self._charge(legs, _counted)
+
+    def outcomes(self, legs: Sequence[Leg]) -> Charge:
+        """The sums of the classes' losses and gains, all of them whole."""
+        return self._charge(legs, _whole)
+
+    def _charge(self, legs: Sequence[Leg], count: Count) -> Charge:
         alone: dict[int, Sequence[int]] = {}
         joint: dict[str, Sequence[int]] = {}
         for family in self.families:
             losses = self._class_losses(family, legs)
             if losses:
-                sums = [sum(point) for point in zip(*(_counted(part, losses) for part in family.classes), strict=True)]
+                sums = [sum(point) for point in zip(*(count(part, losses) for part in family.classes), strict=True)]
                 if isinstance(family.key, str):
                     joint[family.key] = sums
                 else:
@@ -231,6 +242,11 @@ def _counted(part: OffsetClass, losses: Mapping[int, Sequence[int]]) -> list[int
     """What the losses of a class count for, in 1/10^4 money units."""
     counted = [loss * (SCALE_BP if loss > 0 else part.offset_bp) for loss in losses[part.group]]
     return counted if part.cap is None else [max(amount, -SCALE_BP * part.cap) for amount in counted]
+
+
+def _whole(part: OffsetClass, losses: Mapping[int, Sequence[int]]) -> list[int]:
+    """The losses of a class, in 1/10^4 money units."""
+    return [SCALE_BP * loss for loss in losses[part.group]]
 
 
 def classes_of(groups: Sequence[str], product_groups: Mapping[str, Sequence[str]]) -> list[tuple[str, list[int]]]:

@@ -11,7 +11,7 @@ from zkmargin.circuits import build_circuit, margin_witness
 from zkmargin.circuits import check as check_witness
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim, MarginReport, margin_report
+from zkmargin.engine.margin import Claim, MarginReport, largest_decimal, margin_report
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError
 from zkmargin.prover import Opening, prove
@@ -82,7 +82,8 @@ def check_claim(snapshot: Snapshot, lots: BookLots, claim: Claim, limits: Sequen
     try:
         check_witness(circuit, margin_witness(snapshot, claim, lots, limits))
     except ConstraintError as error:
-        if error.rule == "claim" and report.largest_claim is not None:
-            error.hint = f"the largest claim that holds for this book is {report.largest_claim}"
+        largest = largest_decimal(report.largest_claim)
+        if error.rule == "claim" and largest is not None:
+            error.hint = f"the largest claim that holds for this book is {largest}"
         refused = error
     return Checked(report, len(circuit.equations), refused)

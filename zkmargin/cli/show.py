@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections import Counter
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +26,12 @@ from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS
 
-PIPE_WIDTH = 120
+#: What tables fit where standard output is no terminal; COLUMNS sets another width.
+PIPE_WIDTH = 80
+#: At most so many columns, what does not fit is stacked: a table in pieces would be mostly names.
+STACKED_WIDTH = 60
+#: Between two columns, and at both edges together.
+_GAP, _EDGES = 3, 2
 
 
 class _Output(Console):
@@ -39,7 +46,9 @@ def console() -> Console:
     """Standard output; where it is no terminal, plain text of a fixed width."""
     if sys.stdout.isatty():
         return _Output(highlight=False, markup=False)
-    return _Output(highlight=False, markup=False, width=PIPE_WIDTH, color_system=None)
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isascii() and columns.isdigit() and int(columns) > 0 else PIPE_WIDTH
+    return _Output(highlight=False, markup=False, width=width, color_system=None)
 
 
 def percent(bp: int) -> str:
@@ -53,18 +62,19 @@ def cell_text(cell: object) -> str:
 
 
 class Section:
-    """A titled table. A column whose name begins with > is aligned to the right; without names there is no header."""
+    """A titled table. A column whose name begins with > is aligned to the right; without names there is no header.
+
+    The first column holds names and those with > amounts: neither is ever split. A table that is too wide for the
+    output is shown in pieces, each with the names again; a narrow output gets the rows one below the other.
+    """
 
     def __init__(self, title: str, *columns: str) -> None:
-        self._title = title
-        self._table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
-        for name in columns:
-            right = name.startswith(">")
-            self._table.add_column(Text(name.lstrip(">")), justify="right" if right else "left", overflow="fold")
+        self._title, self._columns = title, columns
+        self._rows: list[tuple[list[str], bool]] = []
 
     def row(self, *cells: object, bold: bool = False) -> None:
         """Add cells, shown as they are."""
-        self._table.add_row(*(Text(cell_text(cell), style="bold" if bold else "") for cell in cells))
+        self._rows.append(([cell_text(cell) for cell in cells], bold))
 
     def pairs(self, facts: dict[str, Any]) -> None:
         """Add named facts, one a line."""
@@ -74,7 +84,63 @@ class Section:
     def show(self, out: Console) -> None:
         """Print it."""
         out.print(Text(safe(self._title), style="bold"))
-        out.print(self._table)
+        pieces = self._pieces(out.width)
+        if len(pieces) > 1 and out.width <= STACKED_WIDTH:
+            self._stack(out)
+            return
+        for places in pieces:
+            out.print(self._table(places))
+
+    def _pieces(self, width: int) -> list[list[int]]:
+        """Which columns stand together: as many as fit beside the first."""
+        count = max((len(cells) for cells, _ in self._rows), default=len(self._columns))
+        least = [self._least(place) for place in range(count)]
+        pieces, used = [[0]], _EDGES + least[0] if least else 0
+        for place in range(1, count):
+            used += _GAP + least[place]
+            if used > width and len(pieces[-1]) > 1:
+                pieces.append([0])
+                used = _EDGES + least[0] + _GAP + least[place]
+            pieces[-1].append(place)
+        if used > width and len(pieces) == 1 and width <= STACKED_WIDTH:
+            pieces.append([])  # not even one column fits beside the names
+        return pieces
+
+    def _least(self, place: int) -> int:
+        """The width below which a column would split a name, an amount or a word."""
+        header = self._columns[place].lstrip(">") if place < len(self._columns) else ""
+        cells = [header, *(cells[place] for cells, _ in self._rows if place < len(cells))]
+        if not self._whole(place):
+            cells = [word for cell in cells for word in cell.split()]
+        return max(map(cell_len, cells), default=0)
+
+    def _whole(self, place: int) -> bool:
+        return place == 0 or self._columns[place].startswith(">")
+
+    def _table(self, places: list[int]) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(self._columns))
+        for place in places:
+            name = self._columns[place]
+            table.add_column(
+                Text(name.lstrip(">")),
+                justify="right" if name.startswith(">") else "left",
+                overflow="fold",
+                no_wrap=self._whole(place) and any(self._columns),
+                min_width=self._least(place) if any(self._columns) else None,
+            )
+        for cells, bold in self._rows:
+            table.add_row(*(Text(cells[place], style="bold" if bold else "") for place in places))
+        return table
+
+    def _stack(self, out: Console) -> None:
+        """Every row as its name and the facts below it."""
+        for cells, bold in self._rows:
+            out.print(Text(cells[0] or "-", style="bold" if bold else ""))
+            for name, cell in zip(self._columns[1:], cells[1:], strict=True):
+                if cell:
+                    header = name.lstrip(">")
+                    out.print(Text(f"  {header + ': ' if header else ''}{cell}"))
+        out.print()
 
 
 # --- snapshot -------------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from zkmargin.app.margins import Explained
 from zkmargin.cli.show import Section, console
 from zkmargin.cli.terminal import quoted, safe
 from zkmargin.cli.words import money
+from zkmargin.engine.decimals import from_units
 from zkmargin.engine.explain import ArrayRow, WhatIf
 from zkmargin.engine.greeks import Exposure, GreekReport
-from zkmargin.engine.margin import MarginReport
+from zkmargin.engine.margin import VALUATION_DECIMALS, MarginReport, largest_decimal
 from zkmargin.engine.netting import Netting
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS
@@ -21,10 +22,10 @@ from zkmargin.engine.units import MONEY_DECIMALS
 _UNITS, _CENTS = 4, 2
 
 
-def explained_view(explained: Explained, *, with_array: bool) -> None:
+def explained_view(explained: Explained, *, with_array: bool, legs: int | None = None) -> None:
     """Everything that explains a book's margin."""
-    margin_view(explained.snapshot, explained.report, explained.other, marginals=explained.marginals)
-    greeks_view(explained.greeks)
+    margin_view(explained.snapshot, explained.report, explained.other, legs=legs, marginals=explained.marginals)
+    greeks_view(explained.greeks, _largest(explained.report, legs))
     if explained.what_if is not None:
         what_if_view(explained.what_if, explained.requirement)
     if with_array:
@@ -51,12 +52,18 @@ def margin_view(
         marginals: what each leg adds to the requirement, in the report's order.
     """
     out = console()
-    title = f"{quoted(snapshot.name)}: amounts in {safe(snapshot.quote)}, rounded down to the cent"
+    title = f"{quoted(snapshot.name)}: amounts in {safe(snapshot.quote)}, rounded down to the cent (exact with --json)"
     out.print(Text(title, style="bold"))
     _requirement_table(report).show(out)
     _equity_table(report, other).show(out)
     _comparison_table(report).show(out)
     _legs_table(report, legs, marginals).show(out)
+
+
+def exact(amount: int) -> str:
+    """Valuation units as they are, thousands separated: where a cent too little would not be enough."""
+    whole, _, rest = from_units(abs(amount), VALUATION_DECIMALS).partition(".")
+    return f"{'-' * (amount < 0)}{int(whole):,}.{rest.ljust(2, '0')}"
 
 
 def _requirement_table(report: MarginReport) -> Section:
@@ -87,8 +94,8 @@ def _equity_table(report: MarginReport, other: MarginReport) -> Section:
     result.row("Requirement before premium credit", money(premium.before))
     result.row(f"Requirement after it (net option value {money(premium.net_option_value)})", money(premium.after))
     result.row(f"Equity : {report.requirement} requirement", report.ratio or "nothing is required")
-    result.row("Largest claim that can be proved", report.largest_claim or "none")
-    result.row("Collateral to add for a claim of 1.0", money(-(-report.collateral_to_add // 10**11) * 10**11))
+    result.row("Largest claim that can be proved", largest_decimal(report.largest_claim) or "none")
+    result.row("Collateral to add for a claim of 1.0", exact(report.collateral_to_add))
     return result
 
 
@@ -102,21 +109,29 @@ def _comparison_table(report: MarginReport) -> Section:
     return result
 
 
+def _largest(report: MarginReport, most: int | None) -> list[int]:
+    """Places of the legs with the largest contributions, the largest first."""
+    return sorted(range(len(report.legs)), key=lambda i: -report.legs[i].contribution)[:most]
+
+
 def _legs_table(report: MarginReport, most: int | None, marginals: Sequence[int] | None) -> Section:
-    places = sorted(range(len(report.legs)), key=lambda i: -report.legs[i].contribution)
-    shown = places[:most]
-    title = f"{len(places)} legs; contributions add up to the requirement"
+    shown, count = _largest(report, most), len(report.legs)
+    title = f"{count} legs; contributions add up to the requirement"
     title += "; marginal: what closing the leg would free" * (marginals is not None)
-    title += f"; the largest {len(shown)}" * (len(shown) < len(places))
     columns = [">Marginal"] if marginals is not None else []
     result = Section(title, "Instrument", ">Quantity", ">Mark value", ">Alone", ">Contribution", *columns)
     for i in shown:
         leg, last = report.legs[i], [] if marginals is None else [money(marginals[i])]
         result.row(leg.id, leg.quantity, money(leg.mark_to_market), money(leg.alone), money(leg.contribution), *last)
+    if len(shown) < count:
+        rest = [report.legs[i] for i in range(count) if i not in set(shown)]
+        sums = (sum(leg.mark_to_market for leg in rest), None, sum(leg.contribution for leg in rest))
+        amounts = ["" if amount is None else money(amount) for amount in sums]
+        result.row(f"{len(rest)} more, not listed", "", *amounts, *("" for _ in columns))
     return result
 
 
-def greeks_view(report: GreekReport) -> None:
+def greeks_view(report: GreekReport, shown: Sequence[int] | None = None) -> None:
     """Greeks: the book, its underlyings, each leg; where some are missing, why."""
     out, whole = console(), not report.missing
     source = "the snapshot" if report.source == "snapshot" else f"the market at {report.time}"
@@ -133,9 +148,12 @@ def greeks_view(report: GreekReport) -> None:
     if not whole:
         out.print(Text(safe(f"Missing above: {report.missing}.\n")))
     legs = Section("Greeks of each leg", "Instrument", ">Delta", ">Gamma", ">Vega", ">Theta", ">Rho")
-    for leg in report.legs:
-        name, delta, _, gamma, _, *others = _greeks(leg)
+    places = range(len(report.legs)) if shown is None else shown
+    for place in places:
+        name, delta, _, gamma, _, *others = _greeks(report.legs[place])
         legs.row(name, delta, gamma, *others)
+    if len(places) < len(report.legs):
+        legs.row(f"{len(report.legs) - len(places)} more, not listed", *("" for _ in range(5)))
     legs.show(out)
 
 
@@ -171,24 +189,27 @@ def what_if_view(compared: WhatIf, requirement: str) -> None:
         ("Additions", before.additions, after.additions),
         (f"{requirement.capitalize()} requirement", before.requirement, after.requirement),
         ("Equity less requirement", before.surplus, after.surplus),
-        ("Collateral to add for a claim of 1.0", before.collateral_to_add, after.collateral_to_add),
     ]
     for name, old, new in rows:
         result.row(name, money(old), money(new), money(new - old), bold=name.endswith(" requirement"))
-    result.row("Largest claim that can be proved", before.largest_claim or "none", after.largest_claim or "none", "")
+    needs = (before.collateral_to_add, after.collateral_to_add)
+    result.row("Collateral to add for a claim of 1.0", *map(exact, needs), exact(needs[1] - needs[0]))
+    claims = (largest_decimal(standing.largest_claim) or "none" for standing in (before, after))
+    result.row("Largest claim that can be proved", *claims, "")
     result.show(console())
 
 
 def array_view(rows: Sequence[ArrayRow]) -> None:
     """The book's P&L in every scenario, before the requirement's factor."""
     result = Section(
-        "Risk array: the book's P&L, before the requirement's factor; * sets the charge",
-        *("Group", "Component", ">No.", "Scenario or floor", ">P&L", ""),
+        "Risk array: the book's P&L, and what of it counts, before the requirement's factor; * sets the charge",
+        *("Group", "Component", ">No.", "Scenario or floor", ">P&L", ">Counts"),
     )
     for row in rows:
         label = row.label + " (floor)" * row.floor
-        cells = (row.group, row.component, row.candidate, label, money(row.profit), "*" * row.binding)
-        result.row(*cells, bold=row.binding)
+        amounts = money(row.profit), money(row.counted)
+        number_of = f"{row.candidate}{'*' * row.binding}"
+        result.row(row.group, row.component, number_of, label, *amounts, bold=row.binding)
     result.show(console())
 
 

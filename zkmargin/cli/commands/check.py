@@ -23,7 +23,7 @@ from zkmargin.cli.options import (
 from zkmargin.cli.paths import check_paths
 from zkmargin.cli.words import money
 from zkmargin.engine.decimals import from_units
-from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport
+from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, largest_decimal
 from zkmargin.engine.snapshot import Snapshot
 
 
@@ -82,6 +82,7 @@ def check_facts(report: MarginReport, claim: Claim) -> dict[str, Any]:
         "requirement": dump["total"],
         "surplus_over_claim": from_units(slack // claim.den, VALUATION_DECIMALS),
         "largest_claim": report.largest_claim,
+        "largest_decimal_claim": largest_decimal(report.largest_claim),
         "ratio": report.ratio,
         "binding": [{"group": g["group"], "scenario": g["label"], "charge": g["charge"]} for g in dump["groups"]],
     }
@@ -95,7 +96,7 @@ def check_lines(snapshot: Snapshot, report: MarginReport, claim: Claim, equation
         f"the claim holds: {claim_words(claim)}",
         f"  equity {money(report.equity.total)}, requirement {money(report.total)} {quote}: {headroom}",
         f"  to spare over the claim: {money(report.slack(claim) // claim.den)}",
-        f"  largest claim that can be proved: {report.largest_claim}",
+        f"  largest claim that can be proved: {largest_decimal(report.largest_claim)}",
     ]
     lines += [f"  {terminal.safe(g.group)}: {money(g.charge)} from {terminal.quoted(g.label)}" for g in report.groups]
     return [*lines, f"  all {equations} equations of the circuit hold on this book's integers"]

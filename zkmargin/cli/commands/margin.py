@@ -30,7 +30,7 @@ from zkmargin.formats.files import STDIO
 FREE_TEXT = ("group", "component", "label")
 #: What a formula can begin with, also in full width; tabs and line ends can hide it (OWASP, "CSV injection").
 FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
-COLUMNS = ("group", "component", "candidate", "label", "floor", "profit", "binding")
+COLUMNS = ("group", "component", "candidate", "label", "floor", "profit", "counted", "binding")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class Options:
     requirement: str
     trade_texts: tuple[str, ...]
     with_array: bool
+    legs: int | None
     csv_path: str | None
     market_path: str | None
     as_json: bool
@@ -51,7 +52,7 @@ class Options:
     "margin",
     cls=Command,
     examples=[
-        "zkmargin margin book.json --snapshot snapshot.json",
+        "zkmargin margin book.json --snapshot snapshot.json --legs 5",
         "zkmargin margin book.json --snapshot snapshot.json --add '+5 BTC-26JUN26-80000-C' --add '-2 BTC-PERPETUAL'",
         "zkmargin margin book.json --snapshot snapshot.json --array --csv array.csv",
     ],
@@ -69,6 +70,12 @@ class Options:
 @click.option("--array", "with_array", is_flag=True, help="The book's P&L in every scenario of every group.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Write that array as CSV (secret: mode 0600).")
 @force_option
+@click.option(
+    "--legs",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="List only the N legs that contribute most; --json has them all.",
+)
 @click.option("--market", "market_path", metavar="FILE", help="Greeks from this market instead of the snapshot.")
 @json_option
 @gathered(Options)
@@ -99,7 +106,7 @@ def command(options: Options) -> None:
         return
     from zkmargin.cli import show_margin  # noqa: PLC0415 - tables are loaded when one is shown
 
-    show_margin.explained_view(explained, with_array=options.with_array)
+    show_margin.explained_view(explained, with_array=options.with_array, legs=options.legs)
 
 
 def _explained(options: Options) -> Explained:
