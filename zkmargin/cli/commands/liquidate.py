@@ -12,7 +12,8 @@ from zkmargin.app.facts import snapshot_facts
 from zkmargin.app.files import Output, load, load_lots, write_outputs
 from zkmargin.app.liquidating import Liquidated, ShownOffer, liquidate, liquidation_prices
 from zkmargin.cli import terminal
-from zkmargin.cli.options import Command, also_option, json_option, parse_limits, snapshot_option
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import also_option, json_option, parse_limits, snapshot_option
 from zkmargin.cli.paths import check_paths
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
