@@ -72,7 +72,8 @@ def files() -> dict[str, tuple[str, dict[str, Any]]]:
         "span_demo.spn": ("span-xml", {"lots": LOTS["span_demo.spn"]}),
         "span_demo.pa2": ("span-pa2", {"lots": LOTS["span_demo.pa2"]}),
         "market_demo.csv": ("csv", {}),
-        **{path.name: (path.name.partition(".")[0], {}) for path in sorted((DATA / "venues").glob("*"))},
+        **{path.name: (path.name.partition(".")[0], {}) for path in sorted((DATA / "venues").glob("*.jsonl"))},
+        "tardis-csv.csv": ("tardis-csv", {"indices": {"BTC": "85000.5"}}),
     }
 
 

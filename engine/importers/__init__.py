@@ -13,7 +13,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from zkmargin.engine.importers import deribit, generic_csv, pa2, span_xml
+from zkmargin.engine.importers import (
+    binance,
+    bybit,
+    deribit,
+    derive,
+    generic_csv,
+    okx,
+    pa2,
+    paradex,
+    span_xml,
+    tardis,
+)
 from zkmargin.engine.importers.base import Format, Imported, LeftOut, Omission, Options
 from zkmargin.engine.importers.recognise import AUTO, recognised
 from zkmargin.engine.importers.source import Progress, Source, opened
@@ -23,6 +34,7 @@ from zkmargin.formats import InputError
 from zkmargin.formats.documents import input_error
 
 _CHAIN = frozenset({"prices", "indices", "pull", "at"})
+_ANSWERS = frozenset({"prices", "indices", "at"})
 _SPAN = frozenset({"prices", "lots", "zone"})
 
 FORMATS: dict[str, Format] = {
@@ -31,6 +43,12 @@ FORMATS: dict[str, Format] = {
         Format("csv", "a market in one CSV file of our own", generic_csv.read, frozenset({"prices"})),
         Format("deribit-json", "Deribit answers and messages", deribit.read_json, _CHAIN, several=True),
         Format("deribit-csv", "Deribit tickers as CSV", deribit.read_csv_file, _CHAIN),
+        Format("tardis-csv", "Deribit's options as Tardis records them", tardis.read, _CHAIN),
+        Format("okx", "OKX answers", okx.read, _ANSWERS, several=True),
+        Format("bybit", "Bybit answers", bybit.read, _ANSWERS, several=True),
+        Format("binance", "Binance answers", binance.read, _ANSWERS, several=True),
+        Format("derive", "Derive answers", derive.read, _ANSWERS, several=True),
+        Format("paradex", "Paradex answers", paradex.read, _ANSWERS, several=True),
         Format("span-xml", "SPAN risk parameters, XML", span_xml.read, _SPAN | {"rate"}),
         Format("span-pa2", "SPAN risk parameters, positional", pa2.read, _SPAN | {"ignore"}),
     )

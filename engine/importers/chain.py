@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from pydantic import ValidationError
 
 from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction
+from zkmargin.engine.exact import round_half_away
 from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.tickers import median, plain_decimal
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
@@ -24,6 +26,8 @@ from zkmargin.formats import InputError
 from zkmargin.formats.documents import input_error
 
 QUOTE = "USD"
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+EXPIRY_HOUR = 8
 EARLIEST, LATEST = parse_time("2016-01-01T00:00:00Z"), parse_time("2100-01-01T00:00:00Z")
 #: Collateral lots: of stablecoins a cent; of coins what is worth 0.01 USD or more in any likely market. Others get the
 #: finest power of ten that is worth a cent.
@@ -167,6 +171,49 @@ def milliseconds(row: Mapping[str, object], field: str, name: str) -> int:
         hint = "in microseconds it seems: divide by 1000" if text.isdigit() and len(text) == 16 else None
         raise InputError("not a time in milliseconds since 1970", field=f"{name} {field}", hint=hint)
     return int(text)
+
+
+def expiry_of(day: str, month: str, year: str, name: str) -> str:
+    """The instant at which venues let contracts of a date expire, 08:00 UTC; ``30``, ``JAN`` or ``01``, ``26``.
+
+    Raises:
+        InputError: a date that does not exist.
+    """
+    try:
+        number = MONTHS.index(month) + 1 if month.isalpha() else int(month)
+        moment = datetime(int(year) + (2000 if len(year) == 2 else 0), number, int(day), EXPIRY_HOUR, tzinfo=UTC)
+    except ValueError:
+        raise InputError("an expiry date that does not exist", field=name) from None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parity_forwards(
+    marks: Mapping[tuple[str, str, str, str], str], indices: Mapping[str, str], growth: Callable[[str], Fraction]
+) -> dict[tuple[str, str], str]:
+    """The forward of each underlying and expiry that the marks of a call and a put imply, at the strike nearest to the
+    index that has both: ``F = K + (C - P) / D``, for venues that publish no forward.
+
+    Args:
+        marks: in quote a unit, by underlying, expiry, strike and type.
+        indices: index prices by underlying.
+        growth: ``1 / D`` of an expiry.
+    """
+    found: dict[tuple[str, str], tuple[Fraction, Fraction]] = {}
+    for (underlying, expiry, strike, kind), mark in marks.items():
+        other = marks.get((underlying, expiry, strike, "put"))
+        if kind != "call" or other is None or underlying not in indices:
+            continue
+        level = to_fraction(strike)
+        forward = level + (to_fraction(mark) - to_fraction(other)) * growth(expiry)
+        far = abs(level - to_fraction(indices[underlying]))
+        if forward > 0 and far < found.get((underlying, expiry), (far + 1, forward))[0]:
+            found[underlying, expiry] = (far, forward)
+    return {key: twelve(forward) for key, (_, forward) in found.items()}
+
+
+def twelve(value: Fraction) -> str:
+    """A fraction as decimal text with twelve decimals."""
+    return from_units(round_half_away(value.numerator * 10**12, value.denominator), 12)
 
 
 def blank(value: object) -> bool:

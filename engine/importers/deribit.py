@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -25,6 +24,7 @@ from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.chain import (
     Quote,
     blank,
+    expiry_of,
     market_of,
     milliseconds,
     nothing_left,
@@ -38,8 +38,6 @@ from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.tickers import read_csv, select
 from zkmargin.engine.market import Market
 from zkmargin.formats import InputError
-
-EXPIRY_HOUR = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,6 @@ COLUMNS = (
     "underlying_index",
     "interest_rate",
 )
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _NAME = re.compile(
     r"(?P<index>[A-Z0-9]{1,20}(?:_[A-Z0-9]{1,10})?)-(?:(?P<perpetual>PERPETUAL)"
     r"|(?P<day>[0-9]{1,2})(?P<month>[A-Z]{3})(?P<year>[0-9]{2})"
@@ -108,7 +105,7 @@ def read_json(sources: Sequence[Source], options: Options, left_out: LeftOut) ->
     """Tickers, book summaries and instruments as JSON. Arguments and errors as ``engine.importers.base.Reader``."""
     answers = Answers(sources, SHAPE, options.progress)
     try:
-        return _market(answers, options, left_out, source="Deribit", file=sources[0].name, log=answers.log)
+        return market_of_rows(answers, options, left_out, source="Deribit", file=sources[0].name, log=answers.log)
     except InputError as error:
         raise answers.located(error.located(file=sources[0].name)) from None
 
@@ -120,7 +117,7 @@ def read_csv_file(sources: Sequence[Source], options: Options, left_out: LeftOut
         Row(row, {}, source.name, line)
         for line, row in read_csv(source, COLUMNS, optional=("state",), progress=options.progress)
     )
-    return _market(rows, options, left_out, source="Deribit tickers (deribit-csv)", file=source.name)
+    return market_of_rows(rows, options, left_out, source="Deribit tickers (deribit-csv)", file=source.name)
 
 
 def error_of(answer: Mapping[str, Json]) -> str | None:
@@ -138,9 +135,10 @@ def error_of(answer: Mapping[str, Json]) -> str | None:
 SHAPE = Shape("ticker", lambda value: "instrument_name" in value, error_of)
 
 
-def _market(
+def market_of_rows(
     rows: Iterable[Row], options: Options, left_out: LeftOut, *, source: str, file: str, log: bool = False
 ) -> Market:
+    """The market of rows with the fields of tickers; ``log`` says that the newest count. Raises InputError."""
     terms: dict[str, Mapping[str, Any]] = {}
     chosen, notes = select(_tickers(rows, terms, left_out), options, file, log=log)
     quotes = []
@@ -212,6 +210,7 @@ def _quote(ticker: Ticker, defined: Mapping[str, Any] | None, left_out: LeftOut)
         return None
     multiplier, lot = size
     summary = "timestamp" not in row and "creation_timestamp" in row
+    quoted = "estimated_delivery_price" if summary else "index_price"
     mark = None if blank(row.get("mark_price")) else number(row, "mark_price", name)
     forward_name = str(row.get("underlying_index") or "") if option else ""
     quote = Quote(
@@ -224,10 +223,10 @@ def _quote(ticker: Ticker, defined: Mapping[str, Any] | None, left_out: LeftOut)
         multiplier=multiplier,
         lot=lot,
         time=ticker.time,
-        expiry=None if match["perpetual"] else _expiry(match, name),
+        expiry=None if match["perpetual"] else expiry_of(match["day"], match["month"], match["year"], name),
         strike=strike_of(match["strike"]) if option else None,
         option_type=("call" if match["right"] == "C" else "put") if option else None,
-        index=price(row, "estimated_delivery_price" if summary else "index_price", name),
+        index=None if blank(row.get(quoted)) and "index_price" in row else price(row, quoted, name),
         mark=None if option else price(row, "mark_price", name),
         forward=price(row, "underlying_price", name) if option else None,
         forward_name=forward_name,
@@ -272,16 +271,6 @@ def strike_of(text: str) -> str:
     """``0d625`` as ``0.625``."""
     whole, _, part = text.lower().partition("d")
     return from_units(int(whole + part), len(part))
-
-
-def _expiry(match: re.Match[str], name: str) -> str:
-    try:
-        moment = datetime(
-            2000 + int(match["year"]), _MONTHS.index(match["month"]) + 1, int(match["day"]), EXPIRY_HOUR, tzinfo=UTC
-        )
-    except ValueError:
-        raise InputError("an expiry date that does not exist", field=name) from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def amount_per_unit(multiplier: str) -> Fraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zkmargin.engine.importers import deribit, generic_csv
+from zkmargin.engine.importers import deribit, generic_csv, tardis
 from zkmargin.engine.importers.json_answers import first_values
 from zkmargin.engine.importers.pa2 import FILE_FORMAT
 from zkmargin.engine.importers.source import Source
@@ -46,20 +46,32 @@ def _of_columns(columns: frozenset[str]) -> str | None:
         return "csv"
     if columns >= frozenset(deribit.COLUMNS):
         return "deribit-csv"
+    if columns >= frozenset(tardis.COLUMNS):
+        return "tardis-csv"
     return None
 
 
 def _of_json(value: Any) -> str | None:
     for fields in _objects(value):
-        for name, has in JSON_SIGNS.items():
-            if has <= fields.keys():
+        for name, signs in JSON_SIGNS.items():
+            if any(sign <= fields.keys() for sign in signs):
                 return name
     return None
 
 
-#: Keys that only answers of that venue have, all of them in one object.
-JSON_SIGNS: dict[str, frozenset[str]] = {
-    "deribit-json": frozenset({"instrument_name"}),
+#: Keys that answers of that venue have, all of one set in one object; the first venue that fits.
+JSON_SIGNS: dict[str, tuple[frozenset[str], ...]] = {
+    "derive": (frozenset({"t", "I", "M"}), frozenset({"instrument_name", "amount_step"})),
+    "deribit-json": (frozenset({"instrument_name"}),),
+    "okx": (frozenset({"instId"}),),
+    "bybit": (frozenset({"retCode"}), frozenset({"topic", "ts"})),
+    "binance": (
+        frozenset({"optionSymbols"}),
+        frozenset({"symbol", "markIV"}),
+        frozenset({"symbol", "markPrice", "indexPrice", "time"}),
+        frozenset({"serverTime", "symbols"}),
+    ),
+    "paradex": (frozenset({"symbol", "created_at"}), frozenset({"symbol", "order_size_increment"})),
 }
 
 

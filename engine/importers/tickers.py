@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol, TextIO, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 from zkmargin.engine.decimals import MAX_DECIMAL_LENGTH, format_time, from_units, parse_time, to_units
 from zkmargin.engine.importers.base import Options
@@ -188,6 +188,34 @@ def select(
     if options.at is not None or (log and options.pull is None):
         return select_newest(rows, LATEST if options.at is None else options.at, file)
     return select_pull(rows, options.pull, file)
+
+
+class Newest:
+    """The newest of the rows of each kind and instrument, until a time: what several answers of a venue come down to.
+
+    Args:
+        at: ``latest``, a time, or None, which is as ``latest``.
+    """
+
+    def __init__(self, at: str | None) -> None:
+        self._until = None if at in (None, LATEST) else parse_time(at or "", field="at")
+        self._rows: dict[str, dict[str, tuple[int, Mapping[str, Any]]]] = {}
+        self.later = 0
+
+    def put(self, kind: str, name: str, time: int, row: Mapping[str, Any]) -> None:
+        """Keep a row, unless a newer one is there. Raises InputError for too many instruments."""
+        if self._until is not None and time > self._until:
+            self.later += 1
+            return
+        rows = self._rows.setdefault(kind, {})
+        if name not in rows or time >= rows[name][0]:
+            rows[name] = (time, row)
+            if len(rows) > MAX_PULL_ROWS:
+                raise InputError(f"more than {MAX_PULL_ROWS} instruments")
+
+    def of(self, kind: str) -> Mapping[str, tuple[int, Mapping[str, Any]]]:
+        """Time in milliseconds and row, by instrument."""
+        return self._rows.get(kind, {})
 
 
 def select_newest(rows: Iterable[tuple[str, R]], at: str, file: str) -> tuple[dict[str, R], list[str]]:
