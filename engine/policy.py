@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -155,6 +155,23 @@ def policy_schema() -> dict[str, Any]:
     schema["properties"]["format"] = {"const": Policy.FORMAT, "type": "string"}
     schema["required"] = ["format", *schema["required"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def shipped_policy(name: str) -> Policy | None:
+    """The policy that ships under a name, or None."""
+    return load_policy(name) if name in policy_names() else None
+
+
+def compare_with_shipped(policy: Policy) -> Literal["as shipped", "altered", "own"]:
+    """What a policy's name is worth: it is a text in the file, and anybody's policy can call itself ``default``.
+
+    ``as shipped``: equal, by digest, to the policy that ships under its name; ``altered``: another one than that;
+    ``own``: none ships under its name.
+    """
+    shipped = shipped_policy(policy.name)
+    if shipped is None:
+        return "own"
+    return "as shipped" if shipped.digest() == policy.digest() else "altered"
 
 
 def policy_names() -> tuple[str, ...]:

@@ -45,13 +45,18 @@ from zkmargin.verifier.attest import (
     Challenge,
     CommitmentPayload,
     Receipt,
+    Revocations,
+    RevocationsPayload,
     SnapshotPayload,
     Trust,
     accept,
 )
+from zkmargin.verifier.commitments import ROLES
 from zkmargin.verifier.updates import Migration, Update
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
+#: Where the second versions are, from there.
+SECOND = "../../v2/documents/"
 DIGESTS, TEXTS, LEDGER, INDEX = "digests.json", "texts.json", "ledger.sql", "ledger-export.json"
 #: Written by hand, not made: one of each component that a policy can have.
 RECORDED = "every-component.policy.json"
@@ -80,6 +85,7 @@ KINDS: dict[str, type[Document]] = {
     "key": SecretKey,
     "attestation": Attestation,
     "trust": Trust,
+    "revocations": Revocations,
     "challenge": Challenge,
     "receipt": Receipt,
     "batch": BatchList,
@@ -138,7 +144,7 @@ def _locked(name: str) -> SecretKey:
 def _attestations(snapshot: Snapshot, commitment: Commitment) -> dict[str, Attestation]:
     from golden_story import signer
 
-    of_snapshot = Attestation(payload=SnapshotPayload.of(snapshot, series="main", sequence=7))
+    of_snapshot = _first(SnapshotPayload.of(snapshot, series="main", sequence=7))
     made = {
         "snapshot": of_snapshot.signed(signer("oracle 1")).signed(signer("oracle 3")),
         "aggregate": of_snapshot.signed(signer("oracle 1")).signed(signer("oracle 2")).aggregated(),
@@ -157,8 +163,58 @@ def _attestations(snapshot: Snapshot, commitment: Commitment) -> dict[str, Attes
             expires=EXPIRES,
             beneficiary=beneficiary,
         )
-        made[part.role] = Attestation(payload=payload).signed(signer(issuer))
+        made[part.role] = _first(payload).signed(signer(issuer))
     return made
+
+
+def _first(payload: SnapshotPayload | CommitmentPayload) -> Attestation:
+    """An attestation of version 1, which names no policy."""
+    value = {name: item for name, item in payload.model_dump(mode="json").items() if name != "policy"}
+    return Attestation.model_validate({"format": "zkmargin/attestation/v1", "payload": value})
+
+
+def _first_receipt(acceptance: Acceptance) -> Receipt:
+    """A receipt of version 1."""
+    value = acceptance.receipt(software="zkmargin 1").to_json()
+    del value["payload"]["revocations"], value["payload"]["snapshot"]["policy"]
+    return Receipt.model_validate(value | {"format": "zkmargin/receipt/v1"})
+
+
+def _second(snapshot: Snapshot, commitment: Commitment, challenge: Challenge, answer: bytes) -> dict[str, Document]:
+    """The documents whose version 2 came together, about the same account."""
+    from golden_story import second_trust, signer
+
+    trusted, first = second_trust(DESK), _attestations(snapshot, commitment)
+    made = Attestation(payload=SnapshotPayload.of(snapshot, series="main", sequence=8))
+    for name in ("oracle 1", "oracle 3", "oracle 4"):
+        made = made.signed(signer(name))
+    of = {role: Attestation(payload=first[role].payload) for role in ROLES}
+    attestations = {"snapshot": made, "positions": of["positions"].signed(signer("venue"))}
+    attestations["collateral"] = of["collateral"].signed(signer("custodian"))
+    stolen, key = signer("stolen").public, {"scheme": "bls", "reason": "stolen"}
+    lists = Revocations(
+        payload=RevocationsPayload.model_validate(
+            {
+                "issuer": "group",
+                "sequence": 4,
+                "time": ISSUED,
+                "keys": [key | {"public_key": stolen.public_key}],
+                "attestations": [{"payload": first["snapshot"].payload_digest.hex(), "reason": "the market was wrong"}],
+            }
+        )
+    ).signed(signer("security officer"))
+    acceptance = accept(
+        Statement.of(snapshot, [commitment], CLAIM, context=challenge.context, limits=LIMITS), answer,
+        now_ms=NOW, trust=trusted, attestations=list(attestations.values()), revocations=[lists], challenge=challenge,
+    )  # fmt: skip
+    return {
+        "oracle-4.public-key.json": signer("oracle 4").public,
+        "oracle-4.key.json": _locked("oracle 4"),
+        **{f"{name}.attestation.json": attestation for name, attestation in attestations.items()},
+        "golden.trust.json": trusted,
+        "group.revocations.json": lists,
+        "signed.receipt.json": acceptance.receipt(software="zkmargin 2").signed(signer(DESK)),
+    }
 
 
 def _step_documents(snapshot: Snapshot, lots: BookLots, opening: Opening) -> dict[str, Document]:
@@ -215,7 +271,7 @@ def make_all() -> dict[str, bytes]:
     given = [attestations[name] for name in ("snapshot", "positions", "collateral")]
     attested = accept(statement, answer, now_ms=NOW, trust=trusted, attestations=given, challenge=challenge)
     unattested = accept(plain_statement, plain, now_ms=NOW + 1)
-    receipt = attested.receipt(software="zkmargin 1").signed(signer(DESK))
+    receipt = _first_receipt(attested).signed(signer(DESK))
     of = {"snapshot": "golden.snapshot.json", "commitments": ("golden.commitment.json",)}
     listed = {"claim": "1", "context": CONTEXT.decode()}
     documents: dict[str, Document] = {
@@ -236,13 +292,16 @@ def make_all() -> dict[str, bytes]:
         "answered.challenge.json": challenge,
         "open.challenge.json": open_challenge,
         "signed.receipt.json": receipt,
-        "plain.receipt.json": unattested.receipt(software="zkmargin 1"),
+        "plain.receipt.json": _first_receipt(unattested),
         "golden.batch.json": BatchList.model_validate({"proofs": [{"proof": "plain.proof", **of, **listed}]}),
     }
     files = {name: document.to_bytes() for name, document in documents.items()}
     files |= {"answer.proof": answer, "plain.proof": plain, TEXTS: _json(texts())}
     files |= _ledger_files(attested, receipt, unattested, open_challenge)
     files[DIGESTS] = _json(digests(documents, files))
+    second = _second(snapshot, commitment, challenge, answer)
+    files |= {SECOND + name: document.to_bytes() for name, document in second.items()}
+    files[SECOND + DIGESTS] = _json(digests(second, {}))
     return files
 
 
@@ -250,9 +309,9 @@ def digests(documents: dict[str, Document], files: dict[str, bytes]) -> dict[str
     """What every program must find: of each document its digest, and what else is derived from it."""
     found: dict[str, Any] = {}
     for name, document in sorted(documents.items()):
-        entry: dict[str, Any] = {"format": document.FORMAT, "digest": document.digest().hex()}
+        entry: dict[str, Any] = {"format": document.format, "digest": document.digest().hex()}
         if isinstance(document, Attestation):
-            entry["payload"] = document.payload.digest.hex()
+            entry["payload"] = document.payload_digest.hex()
         if isinstance(document, Challenge):
             entry["context"] = document.context.decode("ascii")
         if isinstance(document, PublicKey):
@@ -328,6 +387,9 @@ def main(arguments: list[str]) -> int:
     """Write, or compare with ``--check``."""
     files = make_all()
     there = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    second = FOLDER / SECOND
+    second.mkdir(parents=True, exist_ok=True)
+    there |= {SECOND + path.name: path.read_bytes() for path in second.iterdir()}
     changed = sorted(name for name in {*files, *there} if files.get(name) != there.get(name))
     if arguments == ["--check"]:
         sys.stdout.write(

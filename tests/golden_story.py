@@ -9,7 +9,7 @@ import numpy as np
 from golden import draws
 
 from zkmargin.crypto import bls
-from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.crypto.signatures import Scheme, module_of
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import Policy
@@ -170,13 +170,17 @@ def risk_arrays() -> RiskArrays:
     )
 
 
-def signer(name: str) -> Signer:
-    """A party's key: oracle 3 and the custodian use Ed25519, the others BLS."""
-    scheme: Scheme = "ed25519" if name in ("oracle 3", "custodian") else "bls"
+#: Who does not use BLS.
+SCHEMES: dict[str, Scheme] = {"oracle 3": "ed25519", "custodian": "ed25519", "oracle 4": "secp256k1"}
+
+
+def signer(name: str) -> SecretSigner:
+    """A party's key: oracle 3 and the custodian use Ed25519, oracle 4 secp256k1, the others BLS."""
+    scheme = SCHEMES.get(name, "bls")
     secret, module = draws(f"key {name}")().to_bytes(32, "big"), module_of(scheme)
     possession = bls.prove_possession(secret).hex() if scheme == "bls" else None
     public = PublicKey(name=name, scheme=scheme, public_key=module.public_key(secret).hex(), possession=possession)
-    return Signer(public, secret)
+    return SecretSigner(public, secret)
 
 
 def trust(desk: str) -> Trust:
@@ -185,6 +189,7 @@ def trust(desk: str) -> Trust:
     names = [*oracles, "venue", "custodian", desk]
     return Trust.model_validate(
         {
+            "format": "zkmargin/trust/v1",
             "verifier": desk,
             "beneficiary": desk,
             "clock_skew_seconds": 5,
@@ -192,6 +197,26 @@ def trust(desk: str) -> Trust:
             "snapshots": [{"name": "main", "signers": oracles, "threshold": 2, "max_age_seconds": 600}],
             "positions": [{"name": "venue", "signers": ["venue"], "threshold": 1}],
             "collateral": [{"name": "custodian", "signers": ["custodian"], "threshold": 1}],
+        }
+    )
+
+
+def second_trust(desk: str) -> Trust:
+    """The trust file of the second round: policies, receipts, revocations, a required part, a key of secp256k1."""
+    first = trust(desk)
+    oracles, officer = [f"oracle {i}" for i in (1, 2, 3, 4)], "security officer"
+    value = {name: getattr(first, name) for name in ("verifier", "beneficiary", "clock_skew_seconds")}
+    rule = {"name": "main", "signers": oracles, "threshold": 3, "max_age_seconds": 600}
+    return Trust.model_validate(
+        {
+            **value,
+            "keys": [signer(name).public for name in (*oracles, "venue", "custodian", desk, officer)],
+            "snapshots": [rule | {"policies": [policy().digest().hex()]}],
+            "positions": first.positions,
+            "collateral": first.collateral,
+            "receipts": [{"name": desk, "signers": [desk], "threshold": 1}],
+            "revocations": [{"name": "group", "signers": [officer], "threshold": 1, "max_age_seconds": 86400}],
+            "required": [{"role": "positions", "issuer": "venue", "accounts": ["market maker"]}],
         }
     )
 

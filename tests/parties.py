@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from zkmargin.crypto import bls
-from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.crypto.signatures import Scheme, module_of
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.decimals import format_time, parse_time
@@ -39,7 +39,7 @@ LIMITS = (Limit.parse("headroom >= 1"), Limit.parse("collateral USDC >= 1"))
 
 
 @cache
-def signer(name: str, scheme: Scheme = "bls") -> Signer:
+def signer(name: str, scheme: Scheme = "bls") -> SecretSigner:
     """The key of a party, the same in every run."""
     secret = b"\0" + (name.encode() * 32)[:31]
     module = module_of(scheme)
@@ -49,7 +49,7 @@ def signer(name: str, scheme: Scheme = "bls") -> Signer:
         public_key=module.public_key(secret).hex(),
         possession=bls.prove_possession(secret).hex() if scheme == "bls" else None,
     )
-    return Signer(public, secret)
+    return SecretSigner(public, secret)
 
 
 def scheme_of(name: str) -> Scheme:
@@ -57,9 +57,16 @@ def scheme_of(name: str) -> Scheme:
     return "ed25519" if name in ("oracle 3", "custodian E") else "bls"
 
 
-def signer_of(name: str) -> Signer:
+def signer_of(name: str) -> SecretSigner:
     """The key of a party in the scheme that it uses."""
     return signer(name, scheme_of(name))
+
+
+def snapshot_rule(**changes: Any) -> dict[str, Any]:
+    """Two of three oracles for the series "main" under the shipped policy."""
+    policy = load_policy("default").digest().hex()
+    rule = {"name": "main", "signers": list(ORACLES), "threshold": 2, "max_age_seconds": 600, "policies": [policy]}
+    return rule | changes
 
 
 def trust_json(**changes: Any) -> dict[str, Any]:
@@ -71,7 +78,7 @@ def trust_json(**changes: Any) -> dict[str, Any]:
         "beneficiary": DESK,
         "clock_skew_seconds": 5,
         "keys": [signer_of(name).public.model_dump(mode="json") for name in names],
-        "snapshots": [{"name": "main", "signers": list(ORACLES), "threshold": 2, "max_age_seconds": 600}],
+        "snapshots": [snapshot_rule()],
         "positions": [{"name": name, "signers": [name], "threshold": 1} for name in VENUES],
         "collateral": [{"name": name, "signers": [name], "threshold": 1} for name in CUSTODIANS],
     } | changes

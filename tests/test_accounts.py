@@ -11,7 +11,7 @@ import pytest
 
 from zkmargin.cli import main
 from zkmargin.crypto import bls, ed25519
-from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, sum_of_books, to_lots
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim, claim_slack, margin_report
@@ -38,13 +38,15 @@ BOOKS: dict[str, tuple[Role, dict[str, str]]] = {
     "custodian E": ("collateral", {"USDC": "50000", "BTC": "1.5"}),
 }
 
+POLICY = load_policy("default").digest().hex()
+
 
 @dataclass
 class Account:
     snapshot: Snapshot
     parts: dict[str, BookLots]
     openings: dict[str, Opening]
-    signers: dict[str, Signer]
+    signers: dict[str, SecretSigner]
     trust: Trust
 
     @property
@@ -79,14 +81,14 @@ class Account:
         return Statement.of(self.snapshot, chosen, CLAIM)
 
 
-def signer(name: str, scheme: str) -> Signer:
+def signer(name: str, scheme: str) -> SecretSigner:
     if scheme == "bls":
         secret = bls.generate_secret()
         possession = bls.prove_possession(secret).hex()
         public = bls.public_key(secret).hex()
-        return Signer(PublicKey(name=name, scheme="bls", public_key=public, possession=possession), secret)
+        return SecretSigner(PublicKey(name=name, scheme="bls", public_key=public, possession=possession), secret)
     secret = ed25519.generate_secret()
-    return Signer(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
+    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,9 @@ def account() -> Account:
         verifier="clearing desk",
         beneficiary="clearing desk",
         keys=tuple(one.public for one in signers.values()),
-        snapshots=(SnapshotRule(name="main", signers=("oracle",), threshold=1, max_age_seconds=600),),
+        snapshots=(
+            SnapshotRule(name="main", signers=("oracle",), threshold=1, max_age_seconds=600, policies=(POLICY,)),
+        ),
         positions=rules("positions"),
         collateral=rules("collateral"),
     )

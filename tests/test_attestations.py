@@ -127,15 +127,13 @@ def test_32_snapshot_older_than_one_that_was_seen(parties: ModuleType, world: An
 def test_32_repeated_sequence_number(parties: ModuleType, world: Any) -> None:
     known = Memory(sightings={("snapshot", "main"): Sighting(7, "00" * 32)})
     assert "contradicts what was signed before under the same number" in refused(parties, world, known=known)
-    same = Memory(sightings={("snapshot", "main"): Sighting(7, world.snapshot_payload().digest.hex())})
+    same = Memory(sightings={("snapshot", "main"): Sighting(7, world.attest_snapshot().payload_digest.hex())})
     check(parties, world, known=same)
 
 
 def test_two_snapshots(parties: ModuleType, world: Any) -> None:
     trust = parties.trust(
-        snapshots=[
-            {"name": name, "signers": ["oracle 1"], "threshold": 1, "max_age_seconds": 600} for name in ("main", "b")
-        ]
+        snapshots=[parties.snapshot_rule(name=name, signers=["oracle 1"], threshold=1) for name in ("main", "b")]
     )
     both = [*world.attestations(), world.attest_snapshot(series="b")]
     assert "more than one snapshot" in refused(parties, world, trust=trust, attestations=both)
@@ -252,7 +250,7 @@ def test_round_trip_and_one_canonical_form(world: Any) -> None:
     assert Attestation.parse(text) == attestation
     value = json.loads(text)
     turned = json.dumps(dict(reversed([(k, v) for k, v in value.items()])))
-    assert Attestation.parse(turned).payload.digest == attestation.payload.digest
+    assert Attestation.parse(turned).payload_digest == attestation.payload_digest
 
 
 def commitment_json(world: Any, **changes: Any) -> str:
@@ -296,9 +294,9 @@ def test_malformed_files(world: Any, change: dict[str, Any], reason: str) -> Non
         ({"scheme": "ecdsa"}, "scheme"),
         ({"scheme": "ed25519"}, "not as long as a key of ed25519"),
         ({"public_keys": []}, "public_keys"),
-        ({"public_keys": ["00"]}, r"public_keys\[0\]: not 32 or 48 bytes in lower-case hexadecimal"),
-        ({"public_keys": ["AB" * 48]}, r"public_keys\[0\]: not 32 or 48 bytes in lower-case hexadecimal"),
-        ({"signature": "AB" * 96}, r"signature: not 64 or 96 bytes in lower-case hexadecimal$"),
+        ({"public_keys": ["00"]}, r"public_keys\[0\]: not 32 or 33 or 48 bytes in lower-case hexadecimal"),
+        ({"public_keys": ["AB" * 48]}, r"public_keys\[0\]: not 32 or 33 or 48 bytes in lower-case hexadecimal"),
+        ({"signature": "AB" * 96}, r"signature: not 64 or 65 or 96 bytes in lower-case hexadecimal$"),
         ({"signature": "00" * 64}, "not as long as a signature of bls"),
         ({"signature": "00"}, "signature"),
     ],

@@ -130,7 +130,7 @@ def test_31_challenge_of_another_verifier(parties: ModuleType, world: Any) -> No
 
 @pytest.mark.parametrize("field", ["nonce", "audience", "issued", "deadline"])
 def test_proof_answers_one_challenge_only(parties: ModuleType, world: Any, field: str) -> None:
-    value = {"nonce": "00" * 32, "audience": "clearing desk ", "issued": "2026-01-02T03:04:00Z"}.get(
+    value = {"nonce": "11" * 32, "audience": "clearing desk ", "issued": "2026-01-02T03:04:00Z"}.get(
         field, "2026-01-02T03:06:00Z"
     )
     other = world.challenge.model_copy(update={field: value})

@@ -17,11 +17,12 @@ from sqlalchemy import update
 from zkmargin.app.ledgers import limit_text
 from zkmargin.cli import main
 from zkmargin.crypto import ed25519, group
-from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import Book
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
+from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import load_document, save_document
 from zkmargin.ledger import Ledger, tables
@@ -47,6 +48,8 @@ TRUSTED = (
 
 New = Callable[[], str]
 
+POLICY = load_policy("default").digest().hex()
+
 
 class Result(NamedTuple):
     out: str
@@ -60,9 +63,9 @@ class Result(NamedTuple):
 Run = Callable[..., Result]
 
 
-def signer(name: str) -> Signer:
+def signer(name: str) -> SecretSigner:
     secret = ed25519.generate_secret()
-    return Signer(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
+    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         verifier="desk",
         beneficiary="desk",
         keys=tuple(key.public for key in keys.values()),
-        snapshots=(SnapshotRule(name="main", signers=("oracle",), threshold=1, max_age_seconds=600),),
+        snapshots=(
+            SnapshotRule(name="main", signers=("oracle",), threshold=1, max_age_seconds=600, policies=(POLICY,)),
+        ),
         positions=(Rule(name="venue", signers=("venue",), threshold=1),),
         collateral=(Rule(name="bank", signers=("bank",), threshold=1),),
     )

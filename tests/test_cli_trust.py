@@ -22,6 +22,7 @@ from zkmargin.cli import main
 from zkmargin.engine.book import Book
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.policy import load_policy
 from zkmargin.formats import save_document
 
 WORDS = "correct horse battery"
@@ -60,12 +61,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, scheme in schemes.items()
     ]
     commit = "commit book.json --snapshot snapshot.json --alias maker"
-    own = "--snapshot snapshot.json --book book.json --opening opening.json --sequence 3 --valid 1h"
+    own = "--account maker --snapshot snapshot.json --book book.json --opening opening.json --sequence 3 --valid 1h"
+    oracle = "attest snapshot snapshot.json --market market.json --policy default --sequence 7"
     sign = "--passphrase-file pass --key"
     lines += [
         f"{commit} -o commitment.json --opening opening.json",
-        f"attest snapshot snapshot.json --market market.json --sequence 7 {sign} oracle.key -o snapshot-1.json",
-        f"attest snapshot snapshot.json --market market.json --sequence 7 {sign} second.key -o snapshot-2.json",
+        f"{oracle} {sign} oracle.key -o snapshot-1.json",
+        f"{oracle} {sign} second.key -o snapshot-2.json",
         "attest combine snapshot-1.json snapshot-2.json --aggregate -o snapshot-both.json",
         f"attest commitment commitment.json --role positions --issuer venue {own} {sign} venue.key -o positions.json",
         (
@@ -101,15 +103,19 @@ TRUSTED = [*VERIFY, "--trust", "trust.json", *ATTESTED]
 
 
 def save_trust(home: Path, name: str = "trust.json", **changes: Any) -> None:
-    names = ("oracle", "second", "venue", "custodian")
+    names = ("oracle", "second", "venue", "custodian", "desk")
     trust = {
-        "format": "zkmargin/trust/v1",
+        "format": "zkmargin/trust/v2",
         "verifier": "desk",
         "beneficiary": "desk",
         "keys": [json.loads((home / f"{n}.pub").read_text()) for n in names],
-        "snapshots": [{"name": "main", "signers": ["oracle", "second"], "threshold": 2, "max_age_seconds": 86_400}],
+        "snapshots": [
+            {"name": "main", "signers": ["oracle", "second"], "threshold": 2, "max_age_seconds": 86_400}
+            | {"policies": [load_policy("default").digest().hex()]}
+        ],
         "positions": [{"name": "venue", "signers": ["venue"], "threshold": 1}],
         "collateral": [{"name": "custodian", "signers": ["custodian"], "threshold": 1}],
+        "receipts": [{"name": "desk", "signers": ["desk"], "threshold": 1}],
     }
     (home / name).write_text(json.dumps(trust | changes))
 
@@ -225,7 +231,7 @@ def test_stale_by_the_trust_file(run: Run, folder: Path, monkeypatch: pytest.Mon
     ("name", "text"),
     [
         ("trust", "{}"),
-        ("trust", '{"format": "zkmargin/trust/v2"}'),
+        ("trust", '{"format": "zkmargin/trust/v3"}'),
         ("snapshot-both", "[1]"),
         ("challenge", '{"format"'),
     ],
@@ -281,7 +287,11 @@ def test_receipt_can_be_run_again(run: Run, folder: Path, monkeypatch: pytest.Mo
     now = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now + 10**18)
     run(TRUSTED, "proof.bin", code=1)
-    run(TRUSTED, "proof.bin", "--rerun", "receipt.json")
+    out = run(TRUSTED, "proof.bin", "--rerun", "receipt.json").out
+    time_of = json.loads((folder / "receipt.json").read_text())["payload"]["time"]
+    assert f"as of {time_of}, by the receipt of 'desk': this machine's clock was not asked" in out
+    rerun = run(TRUSTED, "proof.bin", "--rerun", "receipt.json", "--json").json["rerun"]
+    assert rerun == {"time": time_of, "verifier": "desk", "signers": ["desk"]}
     save_trust(folder, "other-trust.json", clock_skew_seconds=31)
     other = replaced(TRUSTED, "trust.json", "other-trust.json")
     assert (
@@ -290,7 +300,154 @@ def test_receipt_can_be_run_again(run: Run, folder: Path, monkeypatch: pytest.Mo
     forged = json.loads((folder / "receipt.json").read_text())
     forged["payload"]["software"] = "zkmargin 0"
     (folder / "forged.json").write_text(json.dumps(forged))
-    assert "signature of the receipt" in run(TRUSTED, "proof.bin", "--rerun", "forged.json", code=1).err
+    refused = run(TRUSTED, "proof.bin", "--rerun", "forged.json", code=1).err
+    assert "the signature of desk does not verify" in refused
+
+
+def test_t4_a_rerun_takes_its_clock_from_nobody_unknown(run: Run, folder: Path) -> None:
+    """Whoever has the public files and the trust file could write such a receipt, with any time in it."""
+    run(TRUSTED, "proof.bin", "--receipt", "plain.json")
+    assert "not signed by anyone" in run(TRUSTED, "proof.bin", "--rerun", "plain.json", code=1).err
+    mallory = ["--receipt", "mallory.json", "--receipt-key", "second.key", "--passphrase-file", "pass"]
+    run(TRUSTED, "proof.bin", *mallory)
+    refused = run(TRUSTED, "proof.bin", "--rerun", "mallory.json", code=1).err
+    assert "0 of 1 signatures; 1 not counted: by a key that is not trusted for this" in refused
+    save_trust(folder, "no-receipts.json", receipts=[])
+    own = ["--receipt", "receipt.json", "--receipt-key", "desk.key", "--passphrase-file", "pass"]
+    words = replaced(TRUSTED, "trust.json", "no-receipts.json")
+    run(words, "proof.bin", *own)
+    assert "trusts no receipts of the verifier" in run(words, "proof.bin", "--rerun", "receipt.json", code=1).err
+    assert "needs --trust" in run(VERIFY, "proof.bin", "--rerun", "receipt.json", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        (["--receipt", "again.json"], "a new one would be back-dated"),
+        (["--max-age", "10m"], "not by this machine's clock"),
+        (["--ledger", "ledger.db"], "nothing is recorded"),
+    ],
+)
+def test_t4_a_rerun_makes_nothing_that_looks_fresh(run: Run, folder: Path, option: list[str], reason: str) -> None:
+    run(TRUSTED, "proof.bin", "--receipt", "r.json", "--receipt-key", "desk.key", "--passphrase-file", "pass")
+    assert reason in run(TRUSTED, "proof.bin", "--rerun", "r.json", *option, code=2).err
+    assert not (folder / "again.json").exists()
+    assert not (folder / "ledger.db").exists()
+
+
+# The policy
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that nearly never charges, and calls itself "default"."""
+    value = json.loads(load_policy("default").to_bytes())
+    part = next(part for part in value["components"] if part["type"] == "worst_scenario")
+    part["grid"].update(price_moves_bp=[-1, 0, 1], vol_moves_bp=[0], tails=[])
+    part["overrides"] = {}
+    path = tmp_path_factory.mktemp("weak") / "weak.json"
+    path.write_text(json.dumps(value))
+    return path
+
+
+SIGN = ["--sequence", "8", "--key", "oracle.key", "--passphrase-file", "pass", "-o", "signed.json"]
+
+
+def test_t1_attest_snapshot_signs_its_own_policy_only(run: Run, folder: Path, weak: Path) -> None:
+    run(["snapshot", "build", "market.json", "--policy", str(weak), "--domain-size", "512", "-o", "weak.json"])
+    words = ["attest", "snapshot", "weak.json", "--market", "market.json"]
+    refused = run([*words, "--policy", "default"], *SIGN, code=2).err
+    assert "was built with another policy than yours" in refused
+    assert load_policy("default").digest().hex() in refused
+    assert not (folder / "signed.json").exists()
+    assert "--policy" in run(words, *SIGN, code=2).err
+    run([*words, "--policy", str(weak)], *SIGN)
+    shown = run("inspect signed.json --json").json
+    assert shown["policy"] == load_policy(weak).digest().hex()
+
+
+def test_t1_everything_that_shows_a_policy_says_what_its_name_is_worth(run: Run, weak: Path) -> None:
+    run(["snapshot", "build", "market.json", "--policy", str(weak), "--domain-size", "512", "-o", "weak.json"])
+    digest, words = load_policy(weak).digest().hex(), "NOT the one that ships under that name"
+    for line in ("snapshot show weak.json", "snapshot check weak.json market.json", f"policy show {weak}"):
+        out = " ".join(run(line).out.split())
+        assert words in out
+        assert digest in out
+    for line in ("inspect weak.json", f"inspect {weak}"):
+        facts = run(f"{line} --json").json
+        assert (facts.get("policy") or facts)["shipped"] == "altered"
+    assert "the one that ships with this program" in run(VERIFY, "proof.bin").out
+    policy = run(VERIFY, "proof.bin", "--json").json["snapshot"]["policy"]
+    assert policy["shipped"] == "as shipped"
+    assert policy["digest"] == load_policy("default").digest().hex()
+
+
+def test_t1_verify_and_check_against_ones_own_policy(run: Run, weak: Path) -> None:
+    run(TRUSTED, "proof.bin", "--policy", "default")
+    refused = run(TRUSTED, "proof.bin", "--policy", str(weak), code=1).err
+    assert "is not the verifier's own policy" in refused
+    run("snapshot check snapshot.json market.json --policy default")
+    run(["snapshot", "check", "snapshot.json", "market.json", "--policy", str(weak)], code=1)
+
+
+def test_t1_the_trust_file_pins_the_policy(run: Run, folder: Path, weak: Path) -> None:
+    rule = {"name": "main", "signers": ["oracle", "second"], "threshold": 2, "max_age_seconds": 86_400}
+    save_trust(folder, "other.json", snapshots=[rule | {"policies": [load_policy(weak).digest().hex()]}])
+    refused = run(replaced(TRUSTED, "trust.json", "other.json"), "proof.bin", code=1).err
+    assert "is not a policy that the trust file allows for the series 'main'" in refused
+    check = "snapshot check snapshot.json market.json --attestation snapshot-both.json --trust"
+    assert "is not a policy that the trust file allows" in run(f"{check} other.json", code=1).err
+    run(f"{check} trust.json")
+
+
+def test_t1_a_trust_file_of_version_1_says_what_it_lacks(run: Run, folder: Path) -> None:
+    save_trust(folder, "old.json")
+    value = json.loads((folder / "old.json").read_text()) | {"format": "zkmargin/trust/v1"}
+    del value["receipts"], value["snapshots"][0]["policies"]
+    (folder / "old.json").write_text(json.dumps(value))
+    out = run(replaced(TRUSTED, "trust.json", "old.json"), "proof.bin").out
+    assert "version 1: it pins no policy, revokes nothing and requires no part" in out
+
+
+# Revocations
+
+
+def test_t2_revoke_a_key_and_an_attestation(run: Run, folder: Path) -> None:
+    save_trust(folder, revocations=[{"name": "group", "signers": ["desk"], "threshold": 1, "max_age_seconds": 3600}])
+    sign = ["--key", "desk.key", "--passphrase-file", "pass"]
+    assert "give its newest with --revocations" in run(TRUSTED, "proof.bin", code=1).err
+    run(["attest", "revoke", "--issuer", "group", "--sequence", "1"], *sign, "-o", "none.json")
+    run(TRUSTED, "proof.bin", "--revocations", "none.json")
+    later = [
+        "attest",
+        "revoke",
+        "--issuer",
+        "group",
+        "--sequence",
+        "2",
+        "--previous",
+        "none.json",
+        "--reason",
+        "stolen",
+    ]
+    run([*later, "--revoke-key", "venue.pub"], *sign, "-o", "key.json")
+    assert "by a key that is revoked" in run(TRUSTED, "proof.bin", "--revocations", "key.json", code=1).err
+    run([*later, "--revoke", "collateral.json"], *sign, "-o", "attestation.json")
+    refused = run(TRUSTED, "proof.bin", "--revocations", "attestation.json", code=1).err
+    assert "custodian: the attestation is revoked" in refused
+    shown = run("inspect key.json").out
+    assert "stolen" in shown
+    assert "is no earlier list" in run([*later, "--previous", "key.json"], *sign, "-o", "x.json", code=2).err
+
+
+def test_t3_the_account_is_named_by_who_attests(run: Run) -> None:
+    own = "--snapshot snapshot.json --book book.json --opening opening.json --sequence 4 --valid 1h --issuer venue"
+    line = (
+        f"attest commitment commitment.json --role positions {own} --key venue.key --passphrase-file pass -o out.json"
+    )
+    assert "--account" in run(line, code=2).err
+    assert "is of another account than 'taker'" in run(f"{line} --account taker", code=2).err
+    run(f"{line} --account maker")
 
 
 def test_no_receipt_of_a_rejection(run: Run, folder: Path) -> None:
@@ -321,7 +478,8 @@ def test_wrong_passphrase(run: Run, folder: Path) -> None:
     (folder / "wrong").write_text("something else\n")
     (folder / "wrong").chmod(0o600)
     line = (
-        "attest snapshot snapshot.json --market market.json --sequence 8 --key oracle.key --passphrase-file wrong -o n"
+        "attest snapshot snapshot.json --market market.json --policy default --sequence 8 "
+        "--key oracle.key --passphrase-file wrong -o n"
     )
     err = run(line, code=2).err
     assert "oracle.key: passphrase: wrong passphrase" in err
@@ -343,7 +501,8 @@ def test_exposed_passphrase_file_gets_a_warning(run: Run, folder: Path) -> None:
     (folder / "open").write_text(f"{WORDS}\r\n")
     (folder / "open").chmod(0o644)
     line = (
-        "attest snapshot snapshot.json --market market.json --sequence 8 --key oracle.key --passphrase-file open -o o8"
+        "attest snapshot snapshot.json --market market.json --policy default --sequence 8 "
+        "--key oracle.key --passphrase-file open -o o8"
     )
     assert "warning: open: a secret file that others may read" in run(line).err
 
@@ -402,7 +561,10 @@ def test_passphrase_is_asked_for_without_echo(folder: Path) -> None:
 # Attesting
 
 
-OWN = "--snapshot snapshot.json --sequence 4 --valid 1h --issuer venue --key venue.key --passphrase-file pass -o made"
+OWN = (
+    "--snapshot snapshot.json --sequence 4 --valid 1h --issuer venue --account maker "
+    "--key venue.key --passphrase-file pass -o made"
+)
 
 
 def test_signer_recomputes_the_commitment(run: Run, folder: Path) -> None:
@@ -426,7 +588,8 @@ def test_signer_says_how_the_commitment_is_known(run: Run) -> None:
     assert "give --book and --opening" in run(f"{line} --book book.json", code=2).err
     assert "give --book and --opening" in run(f"{line} --book book.json --opening opening.json --computed", code=2).err
     run(f"{line} --computed")
-    assert "another account" in run(f"{line} --computed --account somebody", code=2).err
+    other = line.replace("--account maker", "--account somebody")
+    assert "another account" in run(f"{other} --computed", code=2).err
 
 
 def test_beneficiary_is_for_collateral(run: Run) -> None:
@@ -447,7 +610,8 @@ def test_snapshot_is_rebuilt_before_it_is_signed(run: Run, folder: Path) -> None
     market["source"] = "another"
     (folder / "other-market.json").write_text(json.dumps(market))
     line = (
-        "attest snapshot snapshot.json --market other-market.json --sequence 9 --key oracle.key --passphrase-file pass"
+        "attest snapshot snapshot.json --market other-market.json --policy default --sequence 9 "
+        "--key oracle.key --passphrase-file pass"
     )
     assert "another market" in run(f"{line} -o never.json", code=2).err
     assert not (folder / "never.json").exists()
@@ -478,7 +642,10 @@ def test_scripts_get_json(run: Run, folder: Path) -> None:
     assert "zkmargin key show robot2.key -o FILE" in run("key new --name r --passphrase-file pass -o robot2.key").out
     challenge = run("challenge new --audience desk --lifetime 90s -o c.json --json").json
     assert challenge["context"] == f"zkmargin/challenge/v1 {challenge['digest']}"
-    line = "attest snapshot snapshot.json --market market.json --sequence 8 --key oracle.key --passphrase-file pass"
+    line = (
+        "attest snapshot snapshot.json --market market.json --policy default --sequence 8 "
+        "--key oracle.key --passphrase-file pass"
+    )
     attested = run(f"{line} -o a.json --json").json
     assert attested["payload"]["sequence"] == 8
     assert attested["signatures"] == 1
@@ -518,7 +685,21 @@ def test_names_are_printable(run: Run, option: str, text: str) -> None:
     role = "collateral" if option == "--beneficiary" else "positions"
     line = f"attest commitment commitment.json --role {role} {OWN} --computed".split()
     assert f"{option}: 1 to 200 printable characters" in run([*line, option, text], code=2).err
-    line = ["attest", "snapshot", "snapshot.json", "--market", "market.json", "--sequence", "8", "--key", "oracle.key"]
+    line = [
+        *[
+            "attest",
+            "snapshot",
+            "snapshot.json",
+            "--market",
+            "market.json",
+            "--policy",
+            "default",
+            "--sequence",
+            "8",
+            "--key",
+            "oracle.key",
+        ]
+    ]
     assert "--series: 1 to 200" in run([*line, "--series", text], code=2).err
 
 
@@ -569,11 +750,11 @@ def test_verifying_bls_attestations_loads_no_cryptography_package(run: Run, fold
     own = "--snapshot snapshot.json --book book.json --opening opening.json --sequence 5 --valid 1h"
     run(
         f"attest commitment commitment.json --role collateral --issuer venue --beneficiary desk {own} "
-        "--key venue.key --passphrase-file pass -o bls-collateral.json"
+        "--account maker --key venue.key --passphrase-file pass -o bls-collateral.json"
     )
     keys = [json.loads((folder / f"{n}.pub").read_text()) for n in ("oracle", "second", "venue")]
     venue = [{"name": "venue", "signers": ["venue"], "threshold": 1}]
-    save_trust(folder, "bls-trust.json", keys=keys, collateral=venue)
+    save_trust(folder, "bls-trust.json", keys=keys, collateral=venue, receipts=[])
     words = replaced(replaced(TRUSTED, "trust.json", "bls-trust.json"), "collateral.json", "bls-collateral.json")
     script = (
         "import sys; from zkmargin.cli import main; code = main(sys.argv[1:]);"
@@ -606,10 +787,11 @@ def test_walk_through_of_the_documentation(
     quick_scrypt(monkeypatch)
     for line in lines:
         if line[0] == "snapshot" and line[1] == "build":
-            names = ("oracle", "venue", "custodian")
-            template = text[text.index('    {"format": "zkmargin/trust/v1"') :].split("\n\n", 1)[0]
-            trust = json.loads(re.sub(r'"keys": \[.*?\]', '"keys": []', template))
+            names = ("oracle", "venue", "custodian", "desk")
+            template = text[text.index('    {"format": "zkmargin/trust/v2"') :].split("\n\n", 1)[0]
+            trust = json.loads(re.sub(r'"(keys|policies)": \[.*?\]', r'"\1": []', template))
             trust["keys"] = [json.loads((tmp_path / f"{name}.public.json").read_text()) for name in names]
+            trust["snapshots"][0]["policies"] = [load_policy("default").digest().hex()]
             (tmp_path / "trust.json").write_text(json.dumps(trust))
         signs = line[:2] == ["key", "new"] or {"--key", "--receipt-key"} & set(line)
         assert main([*line, *(["--passphrase-file", "pass"] if signs else [])]) == 0, (line, capsys.readouterr().err)

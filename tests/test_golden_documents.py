@@ -42,7 +42,11 @@ from zkmargin.verifier.updates import apply_migration, apply_update
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 #: keccak-256 of every golden document, name by name. A change here is a change of format version 1: there is none.
 PINNED = "3deff663742d3805418453356c45b55814a840ae2777ac7783a357ac94b38927"
+#: Documents of version 2, and their pin.
+SECOND = "../../v2/documents/"
+PINNED_SECOND = "e467033ffadd9b7f2c9145e782885ce2cbd326f8d8175129e4523a7d085f3036"
 NAMES = sorted(path.name for path in FOLDER.glob("*.*.json"))
+NAMES += sorted(SECOND + path.name for path in (FOLDER / SECOND).glob("*.*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,8 @@ def made() -> ModuleType:
 @pytest.fixture(scope="module")
 def digests() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((FOLDER / "digests.json").read_bytes())
-    return found
+    second = json.loads((FOLDER / SECOND / "digests.json").read_bytes())
+    return found | {SECOND + name: value for name, value in second.items()}
 
 
 def value_of(name: str) -> Any:
@@ -79,9 +84,10 @@ def refusal(kind: type[Document], value: Any, name: str) -> str:
 # Every document
 
 
-def test_the_golden_documents_are_the_pinned_ones() -> None:
-    listing = "".join(f"{keccak256(path.read_bytes()).hex()}  {path.name}\n" for path in sorted(FOLDER.iterdir()))
-    assert keccak256(listing.encode()).hex() == PINNED, listing
+@pytest.mark.parametrize(("folder", "pinned"), [(FOLDER, PINNED), (FOLDER / SECOND, PINNED_SECOND)])
+def test_the_golden_documents_are_the_pinned_ones(folder: Path, pinned: str) -> None:
+    listing = "".join(f"{keccak256(path.read_bytes()).hex()}  {path.name}\n" for path in sorted(folder.iterdir()))
+    assert keccak256(listing.encode()).hex() == pinned, listing
 
 
 def test_the_generator_makes_the_same_bytes() -> None:
@@ -105,7 +111,9 @@ def test_every_kind_of_document_has_a_golden_file(made: ModuleType) -> None:
     )
     assert {made.kind_of(name) for name in NAMES} == set(made.KINDS.values())
     for name, kind in made.KINDS.items():
-        assert f"zkmargin/{name}/v1" == kind.FORMAT
+        assert f"zkmargin/{name}/v1" in (kind.FORMAT, *kind.READS)
+        formats = {value_of(file)["format"] for file in NAMES if made.kind_of(file) is kind}
+        assert formats <= {kind.FORMAT, *kind.READS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,10 +121,10 @@ def test_it_is_read_and_written_as_it_is(made: ModuleType, digests: Any, name: s
     document = made.read(name)
     assert document.to_bytes() == (FOLDER / name).read_bytes()
     found = digests[name]
-    assert (document.FORMAT, document.digest().hex()) == (found["format"], found["digest"])
+    assert (document.format, document.digest().hex()) == (found["format"], found["digest"])
     assert keccak256(document.canonical()).hex() == found["digest"]
     if isinstance(document, Attestation):
-        assert document.payload.digest.hex() == found["payload"]
+        assert document.payload_digest.hex() == found["payload"]
     if isinstance(document, Challenge):
         assert document.context.decode("ascii") == found["context"] == f"zkmargin/challenge/v1 {found['digest']}"
     if isinstance(document, PublicKey):
@@ -129,7 +137,8 @@ def test_it_is_read_and_written_as_it_is(made: ModuleType, digests: Any, name: s
 
 def test_nothing_else_is_in_the_list_of_digests(digests: Any) -> None:
     others = {"digests.json", "texts.json", "ledger.sql", "ledger-export.json"}
-    assert set(digests) == {path.name for path in FOLDER.iterdir()} - others
+    second = {SECOND + path.name for path in (FOLDER / SECOND).iterdir() if path.name != "digests.json"}
+    assert set(digests) == ({path.name for path in FOLDER.iterdir()} - others) | second
     for name in ("answer.proof", "plain.proof"):
         assert keccak256((FOLDER / name).read_bytes()).hex() == digests[name]["keccak256"]
 
@@ -373,7 +382,9 @@ def test_what_nobody_signed_counts_for_nothing(made: ModuleType) -> None:
 def test_the_attestations_are_of_the_other_documents(made: ModuleType) -> None:
     snapshot, commitment = made.read("golden.snapshot.json"), made.read("golden.commitment.json")
     payload = made.read("snapshot.attestation.json").payload
-    assert payload == SnapshotPayload.of(snapshot, series="main", sequence=7)
+    assert payload == SnapshotPayload.of(snapshot, series="main", sequence=7).model_copy(update={"policy": None})
+    second = made.read(f"{SECOND}snapshot.attestation.json").payload
+    assert second == SnapshotPayload.of(snapshot, series="main", sequence=8)
     assert payload == made.read("aggregate.attestation.json").payload == made.read("unsigned.attestation.json").payload
     for part in commitment.parts:
         assert made.read(f"{part.role}.attestation.json").payload.commitment_part == part
@@ -405,7 +416,7 @@ QUORUMS_GIVEN = ("snapshot", "positions", "collateral")
 def test_the_signed_receipt_is_had_again(made: ModuleType) -> None:
     receipt: Receipt = made.read("signed.receipt.json")
     again = accepted(made).receipt(software=receipt.payload.software)
-    assert again.payload == receipt.payload
+    assert again.differences(receipt) == ()
     assert receipt.differences(again) == ()
     (signature,) = receipt.signatures
     desk = next(key for key in made.read("golden.trust.json").keys if key.name == made.DESK)
@@ -424,7 +435,9 @@ def test_the_plain_receipt_is_had_again(made: ModuleType) -> None:
     snapshot = made.read("golden.snapshot.json")
     statement = Statement.of(snapshot, [made.read("golden.commitment.json")], Claim(), context=made.CONTEXT)
     again = accept(statement, (FOLDER / "plain.proof").read_bytes(), now_ms=made.NOW + 1)
-    assert again.receipt(software=receipt.payload.software) == receipt
+    had = again.receipt(software=receipt.payload.software)
+    assert had.differences(receipt) == ()
+    assert (had.payload.time, had.payload.software) == (receipt.payload.time, receipt.payload.software)
 
 
 def test_another_challenge_trust_or_proof_is_refused(made: ModuleType) -> None:
@@ -499,7 +512,7 @@ def test_the_golden_ledger_is_read_and_verifies(made: ModuleType, ledger_file: P
         assert [(account.alias, account.proofs) for account in ledger.accounts()] == [(made.ACCOUNT, 2)]
         assert ledger.counts() == {"proofs": 2, "documents": 9, "streams": 3, "challenges": 2}
         seen = ledger.newest(("snapshot", "main"))
-        assert seen == (7, made.read("snapshot.attestation.json").payload.digest.hex())
+        assert seen == (7, made.read("snapshot.attestation.json").payload_digest.hex())
 
 
 def test_the_golden_ledger_goes_on(made: ModuleType, ledger_file: Path) -> None:

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 import zkmargin.crypto.keys
 from zkmargin.crypto import bls
-from zkmargin.crypto.keys import PublicKey, SecretKey, Signer, fingerprint
-from zkmargin.crypto.signatures import SCHEMES, Scheme, message_to_sign, module_of
+from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner, fingerprint
+from zkmargin.crypto.signatures import SCHEMES, Message, Scheme, module_of
 from zkmargin.formats import InputError, load_document, save_document
 
 PASSPHRASE = "correct horse battery"  # noqa: S105 - of keys that guard nothing
@@ -23,6 +23,11 @@ DIGEST = bytes(range(32))
 def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The least work that a key document may ask for; the real amount is tested once."""
     monkeypatch.setattr(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14)
+
+
+def message(form: str, digest: bytes) -> Message:
+    """What every scheme signs."""
+    return Message.of(form, digest, "Note", {}, {})
 
 
 def make(scheme: Scheme = "bls") -> SecretKey:
@@ -39,17 +44,18 @@ def test_key_signs_after_a_round_trip_through_its_file(tmp_path: Path, scheme: S
     save_document(make(scheme), path)
     assert path.stat().st_mode & 0o777 == 0o600
     signer = load_document(SecretKey, path).unlock(PASSPHRASE)
-    message = message_to_sign("zkmargin/attestation/v1", DIGEST)
-    signature = signer.sign(message)
+    signed = message("zkmargin/attestation/v2", DIGEST)
+    signature = signer.sign(signed)
     assert signature.public_keys == (signer.public.public_key,)
-    assert signature.verifies(message)
-    assert not signature.verifies(message_to_sign("zkmargin/receipt/v1", DIGEST))
-    assert not signature.verifies(message_to_sign("zkmargin/attestation/v1", bytes(32)))
+    assert signature.verifies(signed)
+    assert not signature.verifies(message("zkmargin/receipt/v2", DIGEST))
+    assert not signature.verifies(message("zkmargin/attestation/v2", bytes(32)))
 
 
 def test_what_is_signed_is_framed() -> None:
     """Catalogue item 16: no format and digest give the message of another."""
-    assert message_to_sign("zkmargin/receipt/v1", DIGEST) == b"zkmargin signature\0zkmargin/receipt/v1\0" + DIGEST
+    signed = Message("zkmargin/receipt/v1", DIGEST).for_scheme("bls")
+    assert signed == b"zkmargin signature\0zkmargin/receipt/v1\0" + DIGEST
 
 
 def test_file_holds_no_secret_in_clear() -> None:
@@ -135,7 +141,7 @@ def test_secrets_are_not_shown() -> None:
     key = make()
     signer = key.unlock(PASSPHRASE)
     assert key.ciphertext not in repr(key)
-    assert repr(signer) == f"Signer(bls {signer.public.fingerprint})"
+    assert repr(signer) == f"SecretSigner(bls {signer.public.fingerprint})"
     assert signer._secret.hex() not in f"{signer!r} {signer} {vars(signer.public)}"
 
 
@@ -159,7 +165,7 @@ def public(scheme: Scheme = "bls", **changes: Any) -> dict[str, Any]:
         (lambda: public("ed25519") | {"scheme": "bls", "possession": "00" * 96}, "48 bytes, not 32"),
         (lambda: public() | {"scheme": "ecdsa"}, "scheme"),
         (lambda: public(name=""), "name"),
-        (lambda: public(public_key="AB" * 48), "public_key: not 32 or 48 bytes in lower-case hexadecimal"),
+        (lambda: public(public_key="AB" * 48), "public_key: not 32 or 33 or 48 bytes in lower-case hexadecimal"),
         (lambda: public(possession="AB" * 96), "possession: not 96 bytes in lower-case hexadecimal"),
     ],
 )
@@ -187,7 +193,7 @@ def test_schemes_agree_on_their_interface(scheme: Scheme) -> None:
 def test_a_secret_of_ones_own() -> None:
     secret = bls.generate_secret()
     signer = SecretKey.encrypt(secret, "n", "bls", PASSPHRASE).unlock(PASSPHRASE)
-    assert isinstance(signer, Signer)
+    assert isinstance(signer, SecretSigner)
     assert signer.public.public_key == bls.public_key(secret).hex()
     with pytest.raises(ValueError, match="not a secret key"):
         SecretKey.encrypt(bytes(32), "n", "bls", PASSPHRASE)

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from zkmargin.crypto import ed25519
-from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
@@ -48,6 +48,8 @@ LIMIT = Limit.parse("net-exposure BTC <= 1000.5")
 
 New = Callable[[], str]
 
+POLICY = load_policy("default").digest().hex()
+
 
 @dataclass
 class World:
@@ -56,7 +58,7 @@ class World:
     snapshot: Snapshot
     lots: BookLots
     opening: Opening
-    signers: dict[str, Signer]
+    signers: dict[str, SecretSigner]
     trust: Trust
     challenge: Challenge
     proofs: dict[str, bytes]
@@ -100,9 +102,9 @@ class World:
         return accept(statement, self.proofs[name], now_ms=NOW, trust=self.trust, attestations=attestations)
 
 
-def new_signer(name: str) -> Signer:
+def new_signer(name: str) -> SecretSigner:
     secret = ed25519.generate_secret()
-    return Signer(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
+    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,9 @@ def world() -> World:
         verifier="desk",
         beneficiary="desk",
         keys=tuple(signer.public for signer in signers.values()),
-        snapshots=(SnapshotRule(name="main", signers=("oracle",), threshold=1, max_age_seconds=600),),
+        snapshots=(
+            SnapshotRule(name="main", signers=("oracle",), threshold=1, max_age_seconds=600, policies=(POLICY,)),
+        ),
         positions=(Rule(name="positions", signers=("positions",), threshold=1),),
         collateral=(Rule(name="collateral", signers=("collateral",), threshold=1),),
     )

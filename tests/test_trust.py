@@ -13,7 +13,7 @@ from py_arkworks_bls12381 import G1Point
 
 from zkmargin.crypto import bls
 from zkmargin.crypto.group import decode_g1, encode_g1
-from zkmargin.crypto.signatures import Signature, message_to_sign
+from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import Document, InputError, Model, VerificationError, keccak256
 from zkmargin.verifier import Commitment, CommitmentPart
@@ -24,6 +24,12 @@ from zkmargin.verifier.attest import (
     Memory,
     Receipt,
     ReceiptPayload,
+    RequiredPart,
+    RevocationRule,
+    Revocations,
+    RevocationsPayload,
+    RevokedAttestation,
+    RevokedKey,
     Rule,
     Sighting,
     SnapshotPayload,
@@ -54,28 +60,35 @@ def world(parties: ModuleType) -> Any:
 @pytest.mark.parametrize(
     ("document", "name"),
     [
-        (Attestation, "attestation"),
-        (Challenge, "challenge"),
-        (Commitment, "commitment"),
-        (Migration, "migration"),
-        (Receipt, "receipt"),
-        (Trust, "trust"),
-        (Update, "update"),
+        (Attestation, "attestation/v2"),
+        (Challenge, "challenge/v1"),
+        (Commitment, "commitment/v1"),
+        (Migration, "migration/v1"),
+        (Receipt, "receipt/v2"),
+        (Revocations, "revocations/v1"),
+        (Trust, "trust/v2"),
+        (Update, "update/v1"),
     ],
 )
 def test_names_of_formats(document: type[Document], name: str) -> None:
-    assert document.FORMAT.split("/") == ["zkmargin", name, "v1"]
-    assert document.SECRET is (name in ("migration", "update"))
+    assert f"zkmargin/{name}" == document.FORMAT
+    assert document.SECRET is (name in ("migration/v1", "update/v1"))
 
 
 TEXT, COUNT = {"minLength": 1, "maxLength": 200}, {"minimum": 0, "exclusiveMaximum": 2**63}
 RULE = {"name": TEXT, "signers": {"minItems": 1, "maxItems": 64, "items": TEXT}, "threshold": {"minimum": 1}}
+AGE, REVOKED = {"max_age_seconds": {"minimum": 1, "maximum": 31_622_400}}, {"maxItems": 1 << 14}
 POINTS, TABLE = {"minItems": 1, "maxItems": 4096}, {"minItems": 1, "maxItems": 1024}
 STEP = {"alias": TEXT, "before": POINTS, "after": POINTS}
 BITS = {"minimum": 1, "maximum": 72}
 BOUNDS: dict[type[Model], dict[str, Any]] = {
     Rule: RULE,
-    SnapshotRule: RULE | {"max_age_seconds": {"minimum": 1, "maximum": 31_622_400}},
+    SnapshotRule: RULE | AGE | {"policies": {"maxItems": 64}},
+    RevocationRule: RULE | AGE,
+    RequiredPart: {"issuer": TEXT, "part": TEXT, "accounts": {"maxItems": 1024, "items": TEXT}},
+    RevocationsPayload: {"issuer": TEXT, "sequence": COUNT, **dict.fromkeys(("keys", "attestations"), REVOKED)},
+    RevokedKey: {"reason": {"maxLength": 200}},
+    RevokedAttestation: {"reason": {"maxLength": 200}},
     Trust: {
         "verifier": TEXT,
         "beneficiary": TEXT,
@@ -84,6 +97,7 @@ BOUNDS: dict[type[Model], dict[str, Any]] = {
         "snapshots": TABLE,
         "positions": TABLE,
         "collateral": TABLE,
+        **{name: {"maxItems": 1024} for name in ("receipts", "revocations", "required")},
     },
     Attestation: {"signatures": {"maxItems": 64}},
     SnapshotPayload: {"series": TEXT, "sequence": COUNT},
@@ -98,9 +112,15 @@ BOUNDS: dict[type[Model], dict[str, Any]] = {
     },
     Challenge: {"audience": TEXT},
     Receipt: {"signatures": {"maxItems": 1}},
-    ReceiptPayload: {"software": {"maxLength": 200}, "verifier": TEXT, "parts": {"minItems": 1}},
+    ReceiptPayload: {
+        "software": {"maxLength": 200},
+        "verifier": TEXT,
+        "limits": {"maxItems": 1 << 17},
+        "parts": {"minItems": 1, "maxItems": 1 << 17},
+        "revocations": {"maxItems": 1024},
+    },
     ReceiptSnapshot: {"name": {"maxLength": 200}},
-    AttestedBy: {"rule": TEXT, "sequence": COUNT, "signers": {"minItems": 1, "items": TEXT}},
+    AttestedBy: {"rule": TEXT, "sequence": COUNT, "signers": {"minItems": 1, "maxItems": 1 << 17, "items": TEXT}},
     Commitment: {"parts": TABLE},
     CommitmentPart: {"alias": TEXT, "points": POINTS, "bits": BITS},
     Update: {"parts": {"minItems": 1, "maxItems": 2}},
@@ -309,15 +329,16 @@ def test_without_a_trust_file_clocks_may_be_half_a_minute_off(world: Any) -> Non
 def test_what_is_signed_by_hand(parties: ModuleType, world: Any) -> None:
     for attestation in (world.attest_snapshot(), world.attest("custodian D")):
         payload = json.loads(attestation.to_bytes())["payload"]
-        signed = json.dumps(
-            {"format": "zkmargin/attestation/v1", "payload": payload}, sort_keys=True, separators=(",", ":")
-        )
-        assert attestation.payload.digest == keccak256(signed.encode())
-        assert attestation.message == message_to_sign("zkmargin/attestation/v1", attestation.payload.digest)
+        form = attestation.format
+        signed = json.dumps({"format": form, "payload": payload}, sort_keys=True, separators=(",", ":"))
+        assert attestation.payload_digest == keccak256(signed.encode())
+        plain = Message(form, attestation.payload_digest)
+        assert attestation.message.for_scheme("bls") == plain.for_scheme("bls")
     receipt = receipt_at(world, parties.NOW)
     payload = json.loads(receipt.to_bytes())["payload"]
-    signed = json.dumps({"format": "zkmargin/receipt/v1", "payload": payload}, sort_keys=True, separators=(",", ":"))
-    assert receipt.message == message_to_sign("zkmargin/receipt/v1", keccak256(signed.encode()))
+    signed = json.dumps({"format": "zkmargin/receipt/v2", "payload": payload}, sort_keys=True, separators=(",", ":"))
+    plain = Message("zkmargin/receipt/v2", keccak256(signed.encode()))
+    assert receipt.message.for_scheme("ed25519") == plain.for_scheme("ed25519")
 
 
 @pytest.mark.parametrize("change", [{"time": "soon"}, {"snapshot": "00"}, {"market": ""}, {"slot_maps": {}}])
@@ -367,7 +388,7 @@ def test_33_rogue_key_in_an_aggregate_forges_nothing(parties: ModuleType, world:
     forged = Signature(
         scheme="bls",
         public_keys=tuple(key.hex() for key in (*victims, encode_g1(rogue))),
-        signature=bls.sign(x, attestation.message).hex(),
+        signature=bls.sign(x, attestation.message.for_scheme("bls")).hex(),
     )
     assert forged.verifies(attestation.message)
     assert "0 of 2 signatures; 1 not counted" in refused(
@@ -398,8 +419,8 @@ OF_CUSTODIAN = "number 3 of collateral 'main' of 'market maker' by 'custodian D'
 
 
 def two_series(parties: ModuleType) -> Trust:
-    one = {"signers": ["oracle 1"], "threshold": 1, "max_age_seconds": 600}
-    return parties.trust(snapshots=[{"name": name} | one for name in ("main", "b")])  # type: ignore[no-any-return]
+    one = {"signers": ["oracle 1"], "threshold": 1}
+    return parties.trust(snapshots=[parties.snapshot_rule(name=name, **one) for name in ("main", "b")])  # type: ignore[no-any-return]
 
 
 REFUSALS: dict[str, tuple[Callable[[Any, Any], dict[str, Any]], str, str, str | None]] = {
@@ -407,7 +428,7 @@ REFUSALS: dict[str, tuple[Callable[[Any, Any], dict[str, Any]], str, str, str | 
         lambda _, w: {"attestations": w.attestations(snapshot=None)},
         SNAPSHOT,
         "nobody signed the snapshot",
-        "give its attestation with --attestation",
+        "give its attestation",
     ),
     "two snapshots": (
         lambda p, w: {"trust": two_series(p), "attestations": [*w.attestations(), w.attest_snapshot(series="b")]},
@@ -437,7 +458,7 @@ REFUSALS: dict[str, tuple[Callable[[Any, Any], dict[str, Any]], str, str, str | 
         lambda _, w: {"attestations": w.attestations(venue_A=None)},
         COMMITMENT,
         "nobody attested the positions part of 'market maker'",
-        "give its attestation with --attestation",
+        "give its attestation",
     ),
     "another commitment": (
         lambda _, w: {"attestations": w.attestations(venue_A=w.attest("venue A", bits=20))},
@@ -534,7 +555,7 @@ def test_which_check_refuses_and_in_which_words(parties: ModuleType, world: Any,
 def test_which_challenge_is_refused_and_in_which_words(parties: ModuleType, world: Any) -> None:
     used = Memory(challenges={world.challenge.digest()})
     trust = parties.trust(verifier=LONG)
-    other = world.challenge.model_copy(update={"nonce": "00" * 32})
+    other = world.challenge.model_copy(update={"nonce": "11" * 32})
     cases: list[tuple[Challenge, dict[str, Any], str]] = [
         (world.challenge, {"known": used}, "a proof was accepted for this challenge before: a replay"),
         (other, {}, "the statement's context is not the challenge's digest"),

@@ -1,6 +1,6 @@
 """Commitments in the real world: signed snapshots, attested commitments, trust, challenges, receipts."""
 
-from zkmargin.verifier.attest.accept import accept, attested, authenticate, check_snapshot_attested
+from zkmargin.verifier.attest.accept import accept, attested, authenticate, check_policy, check_snapshot_attested
 from zkmargin.verifier.attest.acceptance import (
     Acceptance,
     Attested,
@@ -14,7 +14,14 @@ from zkmargin.verifier.attest.acceptance import (
 from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
 from zkmargin.verifier.attest.receipt import Receipt, ReceiptPayload
-from zkmargin.verifier.attest.trust import Quorum, Rule, SnapshotRule, Trust
+from zkmargin.verifier.attest.revocations import (
+    Revocations,
+    RevocationsPayload,
+    Revoked,
+    RevokedAttestation,
+    RevokedKey,
+)
+from zkmargin.verifier.attest.trust import Quorum, RequiredPart, RevocationRule, Rule, SnapshotRule, Trust
 
 __all__ = [
     "Acceptance",
@@ -30,6 +37,13 @@ __all__ = [
     "Quorum",
     "Receipt",
     "ReceiptPayload",
+    "RequiredPart",
+    "RevocationRule",
+    "Revocations",
+    "RevocationsPayload",
+    "Revoked",
+    "RevokedAttestation",
+    "RevokedKey",
     "Rule",
     "Sighting",
     "SnapshotPayload",
@@ -39,5 +53,6 @@ __all__ = [
     "accept",
     "attested",
     "authenticate",
+    "check_policy",
     "check_snapshot_attested",
 ]

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Hint, InputError, VerificationError
 from zkmargin.verifier.attest.acceptance import Acceptance, AttestedPart, AttestedSnapshot, Authenticated, Known, Memory
 from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
+from zkmargin.verifier.attest.revocations import Revocations, RevocationsPayload, Revoked
 from zkmargin.verifier.attest.trust import Trust
 from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.statement import Statement
@@ -31,6 +33,8 @@ def accept(
     now_ms: int,
     trust: Trust | None = None,
     attestations: Sequence[Attestation] = (),
+    revocations: Sequence[Revocations] = (),
+    policy: Policy | None = None,
     challenge: Challenge | None = None,
     known: Known | None = None,
 ) -> Acceptance:
@@ -42,6 +46,8 @@ def accept(
         now_ms: the verifier's clock, milliseconds since 1970.
         trust: whose signatures count; without it nothing is authenticated.
         attestations: of the snapshot and of each part of the statement.
+        revocations: the newest list of each issuer that the trust file names.
+        policy: the verifier's own, which the snapshot's must be; without it the trust file's rule alone says.
         challenge: the one that the proof must answer.
         known: what was accepted before; nothing without it.
 
@@ -53,11 +59,15 @@ def accept(
     known = Memory() if known is None else known
     if trust is None and attestations:
         raise InputError("of no use without a trust file", field="attestation", hint=Hint.GIVE_TRUST)
+    if policy is not None:
+        check_policy(statement.snapshot, [policy.digest().hex()], "the verifier's own policy")
     if challenge is not None:
         check_challenge(challenge, statement, now_ms=now_ms, trust=trust, known=known)
     authenticated = None
     if trust is not None:
-        authenticated = authenticate(statement, attestations, trust, now_ms=now_ms, known=known)
+        authenticated = authenticate(
+            statement, attestations, trust, revocations=revocations, now_ms=now_ms, known=known
+        )
     accepted = verify(statement, proof)
     if known.statement_accepted(accepted.statement_digest):
         raise VerificationError(
@@ -90,6 +100,7 @@ def authenticate(
     trust: Trust,
     *,
     now_ms: int,
+    revocations: Sequence[Revocations] = (),
     known: Known | None = None,
 ) -> Authenticated:
     """Who signed the snapshot and each part of a statement.
@@ -100,11 +111,13 @@ def authenticate(
         VerificationError: which one is refused, and why.
     """
     known = Memory() if known is None else known
+    lists = check_revocations(revocations, trust, now_ms=now_ms, known=known)
+    revoked = Revoked.by(lists)
     snapshots: list[AttestedSnapshot] = []
     commitments: list[AttestedPart] = []
     for attestation in _merged(attestations):
-        item = attested(attestation, trust)
-        _check_sequence(item.payload, known)
+        item = attested(attestation, trust, revoked)
+        _check_sequence(attestation, known)
         if isinstance(item, AttestedSnapshot):
             snapshots.append(item)
         else:
@@ -116,6 +129,7 @@ def authenticate(
     (of_snapshot,) = snapshots
     check_snapshot_attested(of_snapshot.payload, statement.snapshot)
     check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
+    check_trusted_policy(of_snapshot.payload, statement.snapshot, trust)
     parts = tuple(_attested_part(part, statement, commitments) for part in statement.parts)
     for unused in commitments:
         if unused not in parts:
@@ -126,12 +140,65 @@ def authenticate(
     if len(accounts) > 1:
         listed = ", ".join(sorted(repr(name[:80]) for name in accounts))
         _refuse("account", f"parts of different accounts do not add up: {listed}")
-    return Authenticated(of_snapshot, parts)
+    _check_required(parts, trust)
+    return Authenticated(of_snapshot, parts, lists)
 
 
-def attested(attestation: Attestation, trust: Trust) -> AttestedSnapshot | AttestedPart:
+def check_revocations(
+    revocations: Sequence[Revocations], trust: Trust, *, now_ms: int, known: Known | None = None
+) -> tuple[Revocations, ...]:
+    """The lists that a trust file asks for: each one's newest, signed, not too old and not older than what was seen.
+
+    Raises:
+        VerificationError: one is missing or refused, and why.
+    """
+    issuers = [document.payload.issuer for document in revocations]
+    for issuer in issuers:
+        if issuers.count(issuer) > 1:
+            _refuse("revocation", f"more than one list by {issuer[:80]!r}", "give the newest")
+    skew = 1000 * trust.clock_skew_seconds
+    for document in revocations:
+        trust.revocation_quorum(document)
+        if known is not None:
+            _check_sequence(document, known)
+        payload, allowed = document.payload, trust.revocation_rule(document.payload.issuer).max_age_seconds
+        age = now_ms - parse_time(payload.time)
+        if age > 1000 * allowed + skew:
+            _refuse(
+                "revocation",
+                f"{_named(payload)} is {age // 1000} s old, at most {allowed} s are allowed",
+                "fetch the newest",
+            )
+        if age < -skew:
+            _refuse("revocation", f"{_named(payload)} is from the future: {payload.time}", "check the clock")
+    for rule in trust.revocations:
+        if rule.name not in issuers:
+            _refuse("revocation", f"no list of revocations by {rule.name[:80]!r}", "give its newest with --revocations")
+    return tuple(revocations)
+
+
+def check_trusted_policy(payload: SnapshotPayload, snapshot: Snapshot, trust: Trust) -> None:
+    """Raises VerificationError: a policy that the trust file does not allow. Version 1 allows every one."""
+    if trust.pins_policies:
+        rule = trust.snapshot_rule(payload.series)
+        check_policy(snapshot, rule.policies, f"a policy that the trust file allows for the series {rule.name[:80]!r}")
+
+
+def check_policy(snapshot: Snapshot, allowed: Sequence[str], what: str) -> None:
+    """Raises VerificationError when a snapshot's policy is none of these, by digest: its name and version are texts."""
+    digest = snapshot.policy.digest().hex()
+    if digest not in allowed:
+        name = f"{snapshot.policy.name} version {snapshot.policy.version[:40]!r}"
+        _refuse("policy", f"the snapshot's policy, which calls itself {name}, is not {what}: its digest is {digest}")
+
+
+def attested(
+    attestation: Attestation,
+    trust: Trust,
+    revoked: Revoked = Revoked(),  # noqa: B008 - immutable
+) -> AttestedSnapshot | AttestedPart:
     """What enough trusted parties signed. Raises VerificationError as ``Trust.quorum`` does."""
-    payload, quorum = attestation.payload, trust.quorum(attestation)
+    payload, quorum = attestation.payload, trust.quorum(attestation, revoked)
     if isinstance(payload, SnapshotPayload):
         return AttestedSnapshot(payload, attestation, quorum.rule.name, quorum.signers)
     return AttestedPart(payload, attestation, quorum.rule.name, quorum.signers)
@@ -140,7 +207,9 @@ def attested(attestation: Attestation, trust: Trust) -> AttestedSnapshot | Attes
 def check_snapshot_attested(payload: SnapshotPayload, snapshot: Snapshot) -> None:
     """Raises VerificationError when an attestation is of another snapshot."""
     expected = SnapshotPayload.of(snapshot, series=payload.series, sequence=payload.sequence)
-    for name in ("snapshot", "market", "time", "slot_maps"):
+    for name in ("snapshot", "market", "policy", "time", "slot_maps"):
+        if name == "policy" and payload.policy is None:
+            continue  # version 1 does not say; the snapshot's digest covers it
         if getattr(payload, name) != getattr(expected, name):
             _refuse("snapshot attestation", f"{_named(payload)} is another snapshot: its {name} differs")
 
@@ -196,14 +265,26 @@ def _check_current(payload: CommitmentPayload, trust: Trust, now_ms: int) -> Non
         _refuse("beneficiary", f"{_named(payload)} is held for {held!r}, not for {trust.beneficiary[:80]!r}")
 
 
-def _check_sequence(payload: SnapshotPayload | CommitmentPayload, known: Known) -> None:
+def _check_required(parts: Sequence[AttestedPart], trust: Trust) -> None:
+    """Every part without which the trust file lets no statement count."""
+    account = parts[0].payload.account
+    present = {(part.payload.role, part.payload.issuer, part.payload.part) for part in parts}
+    for needed in trust.required:
+        concerned = not needed.accounts or account in needed.accounts
+        if concerned and (needed.role, needed.issuer, needed.part) not in present:
+            what = f"{needed.role} {needed.part[:80]!r} by {needed.issuer[:80]!r}"
+            _refuse("required part", f"the trust file requires {what} of {account[:80]!r}: it is not in the statement")
+
+
+def _check_sequence(document: Attestation | Revocations, known: Known) -> None:
     """The newest of its stream, and no contradiction of what was seen under its number."""
+    payload = document.payload
     seen = known.newest(payload.stream)
     if seen is None or payload.sequence > seen.sequence:
         return
     if payload.sequence < seen.sequence:
         _refuse("sequence", f"{_named(payload)} is superseded: number {seen.sequence} was seen")
-    if payload.digest.hex() != seen.digest:
+    if document.payload_digest.hex() != seen.digest:
         _refuse("sequence", f"{_named(payload)} contradicts what was signed before under the same number")
 
 
@@ -213,7 +294,7 @@ def _merged(attestations: Sequence[Attestation]) -> list[Attestation]:
     for attestation in attestations:
         payload = attestation.payload
         first = by_stream.get(payload.stream)
-        if first is not None and first.payload != payload:
+        if first is not None and first.payload_digest != attestation.payload_digest:
             numbers = {first.payload.sequence, payload.sequence}
             what = "contradict each other" if len(numbers) == 1 else "are of one stream: give the newest only"
             _refuse("sequence", f"{_named(first.payload)} and {_named(payload)} {what}")
@@ -221,7 +302,9 @@ def _merged(attestations: Sequence[Attestation]) -> list[Attestation]:
     return list(by_stream.values())
 
 
-def _named(payload: SnapshotPayload | CommitmentPayload) -> str:
+def _named(payload: SnapshotPayload | CommitmentPayload | RevocationsPayload) -> str:
+    if isinstance(payload, RevocationsPayload):
+        return f"number {payload.sequence} of the revocations by {payload.issuer[:80]!r}"
     if isinstance(payload, SnapshotPayload):
         return f"number {payload.sequence} of the series {payload.series[:80]!r}"
     what = f"{payload.role} {payload.part[:80]!r} of {payload.account[:80]!r}"

@@ -12,6 +12,7 @@ from zkmargin.formats.canonical import keccak256
 from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, Payload, SnapshotPayload, Stream
 from zkmargin.verifier.attest.receipt import AttestedBy, Receipt, ReceiptPart, ReceiptPayload, ReceiptSnapshot
+from zkmargin.verifier.attest.revocations import Revocations
 from zkmargin.verifier.attest.trust import Trust
 from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.verify import Accepted
@@ -84,7 +85,7 @@ class Attested:
     def facts(self) -> AttestedBy:
         """For a receipt."""
         return AttestedBy(
-            attestation=self.payload.digest.hex(),
+            attestation=self.attestation.payload_digest.hex(),
             rule=self.rule,
             sequence=self.payload.sequence,
             signers=self.signers,
@@ -112,10 +113,12 @@ class Authenticated:
     Attributes:
         snapshot: who signed the snapshot.
         parts: who attested each part of the statement, in its order.
+        revocations: the current lists, one of each issuer that the trust file names.
     """
 
     snapshot: AttestedSnapshot
     parts: tuple[AttestedPart, ...]
+    revocations: tuple[Revocations, ...] = ()
 
     @property
     def all(self) -> tuple[Attested, ...]:
@@ -125,8 +128,8 @@ class Authenticated:
     @property
     def sightings(self) -> Mapping[Stream, Sighting]:
         """What to remember of each stream."""
-        payloads = [item.payload for item in self.all]
-        return {payload.stream: Sighting(payload.sequence, payload.digest.hex()) for payload in payloads}
+        documents: list[Attestation | Revocations] = [*(item.attestation for item in self.all), *self.revocations]
+        return {d.payload.stream: Sighting(d.payload.sequence, d.payload_digest.hex()) for d in documents}
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,7 @@ class Acceptance:
                     digest=statement.snapshot_digest.hex(),
                     name=self.snapshot.name,
                     time=self.snapshot.time,
+                    policy=self.snapshot.policy.digest().hex(),
                     attested=seen.snapshot.facts() if seen else None,
                 ),
                 ratio=f"{claim.num}/{claim.den}",
@@ -203,5 +207,6 @@ class Acceptance:
                 context=statement.context.hex(),
                 trust=self.trust.digest().hex() if self.trust else None,
                 challenge=self.challenge.digest().hex() if self.challenge else None,
+                revocations=tuple(document.payload_digest.hex() for document in seen.revocations) if seen else (),
             )
         )

@@ -21,7 +21,10 @@ class Challenge(Document):
     Attributes:
         nonce: 32 random bytes, hex.
         audience: the verifier that will accept the answer.
-        issued, deadline: the answer counts from the one time to the other.
+        issued, deadline: the answer counts from the one time to the other, at most a year later.
+
+    Raises:
+        InputError: a lifetime of none or of more than a year, or a nonce of zeros, which nobody drew.
     """
 
     FORMAT: ClassVar[str] = "zkmargin/challenge/v1"
@@ -45,8 +48,13 @@ class Challenge(Document):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if parse_time(self.issued, field="issued") >= parse_time(self.deadline, field="deadline"):
+        lifetime = parse_time(self.deadline, field="deadline") - parse_time(self.issued, field="issued")
+        if lifetime <= 0:
             raise InputError("not after it was issued", field="deadline")
+        if lifetime > 1000 * MAX_LIFETIME_SECONDS:
+            raise InputError(f"more than {MAX_LIFETIME_SECONDS // 86_400} days after it was issued", field="deadline")
+        if not int(self.nonce, 16):
+            raise InputError("all zeros: a nonce is drawn at random", field="nonce")
         return self
 
     @property

@@ -13,10 +13,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.circuits.margin import slot_map_digest
 from zkmargin.crypto.keys import Signer
-from zkmargin.crypto.signatures import Signature, aggregated, message_to_sign
+from zkmargin.crypto.signatures import Message, Signature, aggregated
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Digest, Document, InputError, Model, Seq
+from zkmargin.formats import Digest, Document, InputError, Model, Seq, Since, json_in_version
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.verifier.commitments import CommitmentPart, PointHex, Role
 
@@ -28,13 +28,10 @@ MAX_SIGNATURES = 64
 Stream = tuple[str, ...]
 
 
-class _Payload(Model):
-    """What is signed, without the signatures."""
-
-    @property
-    def digest(self) -> bytes:
-        """keccak-256 of the canonical bytes of ``{"format", "payload"}``: what is signed, and what is numbered."""
-        return keccak256(canonical_bytes({"format": Attestation.FORMAT, "payload": self.model_dump(mode="json")}))
+def payload_digest(payload: Model, form: str) -> bytes:
+    """keccak-256 of the canonical bytes of ``{"format", "payload"}``: what is signed, and what is numbered."""
+    value = json_in_version(payload, int(form.rpartition("/v")[2]))
+    return keccak256(canonical_bytes({"format": form, "payload": value}))
 
 
 class SlotMaps(Model):
@@ -44,13 +41,14 @@ class SlotMaps(Model):
     collateral: Digest
 
 
-class SnapshotPayload(_Payload):
+class SnapshotPayload(Model):
     """Says: this is the snapshot of the series with this number.
 
     Attributes:
         series: the name of the numbered series; an oracle may publish several.
         sequence: the snapshot's number in it.
         snapshot, market: digests of the snapshot and of the market it was built from.
+        policy: digest of the policy that it was built with; from version 2 on, and demanded there.
         time: the snapshot's.
         slot_maps: digests of what a committed position or balance means under it.
     """
@@ -60,6 +58,7 @@ class SnapshotPayload(_Payload):
     sequence: Sequence64
     snapshot: Digest
     market: Digest
+    policy: Annotated[Digest | None, Since(2)] = None
     time: str
     slot_maps: SlotMaps
 
@@ -71,6 +70,7 @@ class SnapshotPayload(_Payload):
             sequence=sequence,
             snapshot=snapshot.digest().hex(),
             market=snapshot.market_digest,
+            policy=snapshot.policy.digest().hex(),
             time=snapshot.time,
             slot_maps=SlotMaps(
                 positions=slot_map_digest(snapshot, "positions").hex(),
@@ -88,8 +88,17 @@ class SnapshotPayload(_Payload):
         """What its number belongs to."""
         return ("snapshot", self.series)
 
+    def message(self, form: str) -> Message:
+        """What is signed, under a format."""
+        members = {"series": "string", "sequence": "uint64", "time": "string"}
+        members |= dict.fromkeys(("snapshot", "market", "policy"), "bytes32")
+        shown: dict[str, object] = {"series": self.series, "sequence": self.sequence, "time": self.time}
+        shown |= {name: bytes.fromhex(getattr(self, name) or "") for name in ("snapshot", "market", "policy")}
+        digest = payload_digest(self, form)
+        return Message(form, digest) if self.policy is None else Message.of(form, digest, "Snapshot", members, shown)
 
-class CommitmentPayload(_Payload):
+
+class CommitmentPayload(Model):
     """Says: this commitment is to what the account holds with us.
 
     Attributes:
@@ -171,6 +180,16 @@ class CommitmentPayload(_Payload):
         """What its number belongs to."""
         return ("commitment", self.issuer, self.role, self.account, self.part)
 
+    def message(self, form: str) -> Message:
+        """What is signed, under a format."""
+        texts = ("issuer", "role", "account", "part")
+        members = {**dict.fromkeys(texts, "string"), "sequence": "uint64", "expires": "string", "beneficiary": "string"}
+        shown = {name: getattr(self, name) for name in members} | {"beneficiary": self.beneficiary or ""}
+        digest = payload_digest(self, form)
+        if form == Attestation.READS[0]:
+            return Message(form, digest)
+        return Message.of(form, digest, "Commitment", members, shown)
+
 
 Payload = Annotated[SnapshotPayload | CommitmentPayload, Field(discriminator="kind")]
 
@@ -178,21 +197,42 @@ Payload = Annotated[SnapshotPayload | CommitmentPayload, Field(discriminator="ki
 class Attestation(Document):
     """A payload and who signed it. It says nothing until a trust file says whose signatures count.
 
-    Its digest covers the signatures; ``payload.digest`` does not.
+    Its digest covers the signatures; ``payload_digest`` does not. Version 1 does not say which policy a snapshot has
+    and is not signed with ``secp256k1``.
+
+    Raises:
+        InputError: version 2 of a snapshot without the policy's digest.
     """
 
-    FORMAT: ClassVar[str] = "zkmargin/attestation/v1"
+    FORMAT: ClassVar[str] = "zkmargin/attestation/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/attestation/v1",)
 
     payload: Payload
     signatures: Seq[Signature] = Field(default=(), max_length=MAX_SIGNATURES)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        named = isinstance(self.payload, SnapshotPayload) and self.payload.policy is not None
+        if self.format == self.FORMAT and isinstance(self.payload, SnapshotPayload) and not named:
+            raise InputError("missing: which policy the snapshot has", field="payload.policy")
+        return self
+
     @property
-    def message(self) -> bytes:
-        """The bytes that each signature is over."""
-        return message_to_sign(self.FORMAT, self.payload.digest)
+    def payload_digest(self) -> bytes:
+        """keccak-256 of the canonical ``{"format", "payload"}``; 32 bytes."""
+        return payload_digest(self.payload, self.format)
+
+    @property
+    def message(self) -> Message:
+        """What each signature is over."""
+        return self.payload.message(self.format)
 
     def signed(self, signer: Signer) -> Self:
-        """The same with one more signature. Raises InputError when the key signed it already."""
+        """The same with one more signature.
+
+        Raises:
+            InputError: the key signed it already, or its scheme does not sign this version.
+        """
         signature = signer.sign(self.message)
         if any(set(signature.public_keys) & set(s.public_keys) for s in self.signatures):
             raise InputError("is signed with this key already", field="signatures")
@@ -204,7 +244,7 @@ class Attestation(Document):
         Raises:
             InputError: they attest different things.
         """
-        if other.payload != self.payload:
+        if (other.format, other.payload) != (self.format, self.payload):
             raise InputError("attests something else than the first", field="payload")
         more = tuple(s for s in other.signatures if s not in self.signatures)
         return self.model_copy(update={"signatures": self.signatures + more})

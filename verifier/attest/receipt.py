@@ -7,11 +7,10 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from zkmargin.crypto.keys import Signer
-from zkmargin.crypto.signatures import Signature, message_to_sign
+from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.decimals import parse_time
-from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq
-from zkmargin.formats.canonical import canonical_bytes, keccak256
-from zkmargin.verifier.attest.documents import Name, Sequence64
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, Since, json_in_version
+from zkmargin.verifier.attest.documents import Name, Sequence64, payload_digest
 from zkmargin.verifier.commitments import CommitmentPart
 
 
@@ -25,11 +24,12 @@ class AttestedBy(Model):
 
 
 class ReceiptSnapshot(Model):
-    """The snapshot; ``attested`` is ``null`` where no trust file was used."""
+    """The snapshot and the digest of its policy; ``attested`` is ``null`` where no trust file was used."""
 
     digest: Digest
     name: str = Field(max_length=200)
     time: str
+    policy: Annotated[Digest | None, Since(2)] = None
     attested: AttestedBy | None = None
 
 
@@ -55,6 +55,7 @@ class ReceiptPayload(Model):
         limits: the further claims, in canonical text.
         context: hex.
         trust, challenge: digests of those documents, or ``null``.
+        revocations: payload digests of the lists of revocations that were current.
     """
 
     time: str
@@ -71,6 +72,7 @@ class ReceiptPayload(Model):
     context: Annotated[str, Hexadecimal()]
     trust: Digest | None
     challenge: Digest | None
+    revocations: Annotated[Seq[Digest], Since(2), Field(max_length=1024)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -79,18 +81,35 @@ class ReceiptPayload(Model):
 
 
 class Receipt(Document):
-    """A record of one acceptance, signed by the verifier if it has a key."""
+    """A record of one acceptance, signed by the verifier if it has a key.
 
-    FORMAT: ClassVar[str] = "zkmargin/receipt/v1"
+    Raises:
+        InputError: version 2 without the digest of the snapshot's policy.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/receipt/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/receipt/v1",)
 
     payload: ReceiptPayload
     signatures: Seq[Signature] = Field(default=(), max_length=1)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.format == self.FORMAT and self.payload.snapshot.policy is None:
+            raise InputError("missing: which policy the snapshot has", field="payload.snapshot.policy")
+        return self
+
     @property
-    def message(self) -> bytes:
-        """The bytes that the signature is over."""
-        content = {"format": self.FORMAT, "payload": self.payload.model_dump(mode="json")}
-        return message_to_sign(self.FORMAT, keccak256(canonical_bytes(content)))
+    def message(self) -> Message:
+        """What the signature is over."""
+        payload, digest = self.payload, payload_digest(self.payload, self.format)
+        if payload.snapshot.policy is None:
+            return Message(self.format, digest)
+        words = {"statement": payload.statement, "snapshot": payload.snapshot.digest, "policy": payload.snapshot.policy}
+        members = {"verifier": "string", "time": "string", **dict.fromkeys(words, "bytes32")}
+        shown = {name: bytes.fromhex(word) for name, word in words.items()}
+        shown_all = {"verifier": payload.verifier or "", "time": payload.time, **shown}
+        return Message.of(self.format, digest, "Receipt", members, shown_all)
 
     def signed(self, signer: Signer) -> Self:
         """The same, signed. Raises InputError when it is signed already."""
@@ -99,6 +118,9 @@ class Receipt(Document):
         return self.model_copy(update={"signatures": (signer.sign(self.message),)})
 
     def differences(self, other: Receipt) -> tuple[str, ...]:
-        """Names of what another acceptance has differently; time, software and signature aside."""
-        fields = [field for field in ReceiptPayload.model_fields if field not in ("time", "software")]
-        return tuple(f for f in fields if getattr(self.payload, f) != getattr(other.payload, f))
+        """Names of what another receipt has differently, of all that both versions say; time, software and signature
+        aside.
+        """
+        version = min(self.format_version, other.format_version)
+        mine, others = json_in_version(self.payload, version), json_in_version(other.payload, version)
+        return tuple(name for name in mine if name not in ("time", "software") and mine[name] != others[name])

@@ -20,7 +20,7 @@ from zkmargin.crypto.g2_powers import check_g2_power, g2_power
 from zkmargin.crypto.group import G1_BYTES, decode_g1, msm, pairing_product_is_one
 from zkmargin.crypto.keys import Signer
 from zkmargin.crypto.scalars import scalar
-from zkmargin.crypto.signatures import Signature, message_to_sign
+from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, VerificationError
 from zkmargin.formats.canonical import canonical_bytes, keccak256
@@ -113,10 +113,10 @@ class VenueNote(Document):
     signatures: Seq[Signature] = Field(default=(), max_length=1)
 
     @property
-    def message(self) -> bytes:
-        """The bytes that the signature is over."""
+    def message(self) -> Message:
+        """What the signature is over."""
         content = self.model_dump(mode="json", exclude={"signatures"})
-        return message_to_sign(self.FORMAT, keccak256(canonical_bytes(content)))
+        return Message.of(self.FORMAT, keccak256(canonical_bytes(content)), "VenueNote", {}, {})
 
     def signed(self, signer: Signer) -> Self:
         """The same, signed. Raises InputError when it is signed already."""

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zkmargin.app import snapshots
 from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.crypto.keys import PublicKey
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.market import Market
-from zkmargin.engine.publishing.snapshots import check_snapshot
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.prover import Opening
@@ -21,11 +24,17 @@ from zkmargin.verifier.attest import (
     Attestation,
     AttestedSnapshot,
     CommitmentPayload,
+    Revocations,
+    RevocationsPayload,
+    Revoked,
+    RevokedAttestation,
+    RevokedKey,
     SnapshotPayload,
     Trust,
     attested,
     check_snapshot_attested,
 )
+from zkmargin.verifier.attest.accept import check_revocations, check_trusted_policy
 from zkmargin.verifier.commitments import Role
 
 
@@ -51,13 +60,16 @@ class Held:
     beneficiary: str | None = None
 
 
-def attest_snapshot(snapshot: Snapshot, market: Market, *, series: str, sequence: int) -> Attestation:
-    """What is to be signed for a snapshot, after it was rebuilt from the signer's market.
+def attest_snapshot(
+    snapshot: Snapshot, source: Market | RiskArrays, policy: Policy, *, series: str, sequence: int
+) -> Attestation:
+    """What is to be signed for a snapshot, after it was rebuilt from the signer's market or arrays, and policy.
 
     Raises:
-        InputError: the market gives another snapshot.
+        InputError: another policy, or the market gives another snapshot.
     """
-    check_snapshot(snapshot, market)
+    check_own_policy(snapshot, policy)
+    snapshots.check(snapshot, source)
     return Attestation(payload=SnapshotPayload.of(snapshot, series=series, sequence=sequence))
 
 
@@ -66,7 +78,7 @@ def attest_commitment(
     snapshot: Snapshot,
     held: Held,
     *,
-    account: str | None = None,
+    account: str,
     own: tuple[BookLots, Opening] | None = None,
 ) -> Attestation:
     """What is to be signed for the one part of a commitment that is the signer's.
@@ -75,7 +87,7 @@ def attest_commitment(
         commitment: with one part of the role.
         snapshot: with the slots that the commitment is for.
         held: what is said of it.
-        account: refuse another alias than this.
+        account: whose it is: another alias is refused.
         own: the signer's own book and the commitment's opening, to recompute it from; None only where the signer made
             the commitment itself.
 
@@ -83,7 +95,7 @@ def attest_commitment(
         InputError: another account, setup, slots or book than the commitment's.
     """
     found = only_part(commitment, held.role)
-    if account is not None and found.alias != account:
+    if found.alias != account:
         raise InputError(f"is of another account than {account[:80]!r}", field="alias")
     check_slots(commitment, found, snapshot)
     if own is not None:
@@ -103,25 +115,75 @@ def attest_commitment(
     return Attestation(payload=payload)
 
 
-def signed_snapshot(snapshot: Snapshot, attestation: Attestation, trust: Trust) -> AttestedSnapshot:
-    """Who signed a snapshot, of those that a trust file names.
+def check_own_policy(snapshot: Snapshot, policy: Policy) -> None:
+    """Raises InputError: the snapshot was built with another policy than the signer's."""
+    mine, its = policy.digest().hex(), snapshot.policy.digest().hex()
+    if mine != its:
+        named = f"{snapshot.policy.name} version {snapshot.policy.version[:40]!r}"
+        raise InputError(
+            f"was built with another policy than yours: its own, which calls itself {named}, has the digest {its}, "
+            f"yours {mine}",
+            field="policy",
+            hint="do not sign it; build the snapshot with your policy",
+        )
+
+
+def revocations_of(
+    issuer: str,
+    sequence: int,
+    *,
+    now_ms: int,
+    keys: Sequence[PublicKey] = (),
+    attestations: Sequence[Attestation] = (),
+    reason: str = "",
+    before: Revocations | None = None,
+) -> Revocations:
+    """A list of revocations to be signed: everything of the list before, and what is new.
+
+    Raises:
+        InputError: ``before`` is no earlier list of the issuer's, or something is revoked twice.
+    """
+    old = None if before is None else before.payload
+    if old is not None and (old.issuer != issuer or old.sequence >= sequence):
+        raise InputError("is no earlier list of this issuer's", field="previous")
+    payload = RevocationsPayload(
+        issuer=issuer,
+        sequence=sequence,
+        time=format_time(now_ms),
+        keys=(
+            *(old.keys if old else ()),
+            *(RevokedKey(scheme=key.scheme, public_key=key.public_key, reason=reason) for key in keys),
+        ),
+        attestations=(
+            *(old.attestations if old else ()),
+            *(RevokedAttestation(payload=item.payload_digest.hex(), reason=reason) for item in attestations),
+        ),
+    )
+    return Revocations(payload=payload)
+
+
+def signed_snapshot(
+    snapshot: Snapshot, attestation: Attestation, trust: Trust, *, now_ms: int, revocations: Sequence[Revocations] = ()
+) -> AttestedSnapshot:
+    """Who signed a snapshot, of those that a trust file names, under a policy that it allows.
 
     Raises:
         InputError: the attestation of a commitment.
-        VerificationError: too few of those who are trusted, or another snapshot.
+        VerificationError: too few of those who are trusted, another snapshot, or another policy.
     """
-    found = attested(attestation, trust)
+    found = attested(attestation, trust, Revoked.by(check_revocations(revocations, trust, now_ms=now_ms)))
     if not isinstance(found, AttestedSnapshot):
         raise InputError("attests a commitment, not a snapshot", field="attestation")
     check_snapshot_attested(found.payload, snapshot)
+    check_trusted_policy(found.payload, snapshot, trust)
     return found
 
 
 def attestation_facts(attestation: Attestation) -> dict[str, Any]:
     """An attestation for programs."""
     return {
-        "payload": attestation.payload.model_dump(mode="json"),
-        "payload_digest": attestation.payload.digest.hex(),
+        "payload": attestation.to_json()["payload"],
+        "payload_digest": attestation.payload_digest.hex(),
         "signatures": sum(len(signature.public_keys) for signature in attestation.signatures),
     }
 

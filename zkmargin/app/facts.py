@@ -6,6 +6,7 @@ from typing import Any
 
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.verifier.attest.acceptance import Acceptance, Attested
 from zkmargin.verifier.attest.documents import CommitmentPayload
@@ -72,15 +73,17 @@ def snapshot_facts(snapshot: Snapshot) -> dict[str, Any]:
         "name": snapshot.name,
         "time": snapshot.time,
         "quote": snapshot.quote,
-        "policy": {
-            "name": snapshot.policy.name,
-            "version": snapshot.policy.version,
-            "digest": snapshot.policy.digest().hex(),
-        },
+        "policy": policy_facts(snapshot.policy),
         "market_digest": snapshot.market_digest,
         "instruments": len(snapshot.instruments),
         "collateral_assets": len(snapshot.collateral),
     }
+
+
+def policy_facts(policy: Policy) -> dict[str, Any]:
+    """What identifies a policy: its digest. Its name is a text in it; ``shipped`` says what that is worth."""
+    digest, shipped = policy.digest().hex(), compare_with_shipped(policy)
+    return {"name": policy.name, "version": policy.version, "digest": digest, "shipped": shipped}
 
 
 def part_facts(part: CommitmentPart, attested: Attested | None = None) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def attested_facts(attested: Attested) -> dict[str, Any]:
         "by": attested.rule,
         "signers": list(attested.signers),
         "sequence": payload.sequence,
-        "payload_digest": payload.digest.hex(),
+        "payload_digest": attested.attestation.payload_digest.hex(),
     }
     if isinstance(payload, CommitmentPayload):
         facts |= {
@@ -151,7 +154,15 @@ def statement_facts(
         "commitments": [part_facts(part, who) for part, who in zip(statement.parts, by, strict=True)],
         "context": context_facts(statement.context),
         "srs": {"name": statement.srs.name, "digest": statement.srs.digest.hex()},
-        "trust": None if trust is None else {"verifier": trust.verifier, "digest": trust.digest().hex()},
+        "trust": None
+        if trust is None
+        else {
+            "verifier": trust.verifier,
+            "digest": trust.digest().hex(),
+            "format": trust.format,
+            "pins_policies": trust.pins_policies,
+            "revocations": [document.payload_digest.hex() for document in seen.revocations] if seen else [],
+        },
         "challenge": None
         if challenge is None
         else {

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zkmargin.crypto.keys import PublicKey, SecretKey, fingerprint
-from zkmargin.crypto.signatures import Signature
+from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.fills import Fills
 from zkmargin.formats import Document
-from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Rule, SnapshotPayload, Trust
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Rule, SnapshotPayload, Trust
 from zkmargin.verifier.updates import Migration, MigrationPart, Update, UpdatePart
 
 Facts = dict[str, Any]
@@ -24,6 +24,7 @@ def public_key(key: PublicKey) -> Facts:
         "fingerprint": key.fingerprint,
         "public_key": key.public_key,
         "possession": "proved" if key.possession else "not needed",
+        **({} if key.address is None else {"address": key.address}),
     }
 
 
@@ -42,13 +43,13 @@ def attestation(document: Attestation) -> Facts:
     kind = "a snapshot" if isinstance(payload, SnapshotPayload) else f"a commitment to {payload.role}"
     return {
         "what": f"an attestation of {kind}; whose signatures count, a trust file says",
-        "payload_digest": payload.digest.hex(),
-        **payload.model_dump(mode="json", exclude={"kind"}),
+        "payload_digest": document.payload_digest.hex(),
+        **{name: value for name, value in document.to_json()["payload"].items() if name != "kind"},
         "signatures": signatures(document.signatures, document.message),
     }
 
 
-def signatures(items: Sequence[Signature], message: bytes) -> list[Facts]:
+def signatures(items: Sequence[Signature], message: Message) -> list[Facts]:
     """Signatures, and whether they are the keys' that they name."""
     return [
         {
@@ -70,8 +71,27 @@ def trust(document: Trust) -> Facts:
         "clock_skew_seconds": document.clock_skew_seconds,
         "keys": [f"{key.name}: {key.scheme} {key.fingerprint}" for key in document.keys],
         "snapshots": [f"{_rule(rule)}, at most {rule.max_age_seconds} s old" for rule in document.snapshots],
+        "policies": {rule.name: list(rule.policies) for rule in document.snapshots}
+        if document.pins_policies
+        else "any: version 1 pins none, so signers may weaken the policy under its old name",
         "positions": [_rule(rule) for rule in document.positions],
         "collateral": [_rule(rule) for rule in document.collateral],
+        "receipts": [_rule(rule) for rule in document.receipts],
+        "revocations": [f"{_rule(rule)}, at most {rule.max_age_seconds} s old" for rule in document.revocations],
+        "required": [
+            f"{part.role} {part.part} by {part.issuer} of {', '.join(part.accounts) or 'every account'}"
+            for part in document.required
+        ],
+    }
+
+
+def revocations(document: Revocations) -> Facts:
+    """A list of revocations."""
+    return {
+        "what": "a list of revoked keys and attestations; whose lists count, a trust file says",
+        "payload_digest": document.payload_digest.hex(),
+        **document.to_json()["payload"],
+        "signatures": signatures(document.signatures, document.message),
     }
 
 
@@ -95,7 +115,7 @@ def receipt(document: Receipt) -> Facts:
     return {
         "what": "a receipt: what a verifier accepted; run it again with: zkmargin verify --rerun RECEIPT ...",
         "digest": document.digest().hex(),
-        **document.payload.model_dump(mode="json"),
+        **document.to_json()["payload"],
         "signatures": signed or "none: whoever has the file can have written it",
     }
 
@@ -141,6 +161,7 @@ EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Migration, migration),
     (PublicKey, public_key),
     (Receipt, receipt),
+    (Revocations, revocations),
     (SecretKey, secret_key),
     (Trust, trust),
     (Update, update),

@@ -107,6 +107,22 @@ def also_option(function: F) -> F:
     )(function)
 
 
+def revocations_option(function: F) -> F:
+    """``--revocations FILE``, several times."""
+    return click.option(
+        "--revocations",
+        "revocation_paths",
+        multiple=True,
+        metavar="FILE",
+        help="With --trust: the newest list of each issuer of revocations that the trust file names.",
+    )(function)
+
+
+def own_policy_option(*, required: bool, text: str) -> Callable[[F], F]:
+    """``--policy NAME``: the user's own, never the one inside a file."""
+    return click.option("--policy", "policy_name", required=required, metavar="NAME", help=text)
+
+
 def passphrase_option(function: F) -> F:
     """``--passphrase-file FILE``; asked for without it."""
     return click.option(

@@ -17,12 +17,13 @@ from rich.text import Text
 from zkmargin.app.facts import layout_facts, snapshot_facts
 from zkmargin.circuits import build_circuit
 from zkmargin.cli.terminal import quoted, safe, word
+from zkmargin.cli.words import SHIPPED
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.margin import Claim
-from zkmargin.engine.policy import Policy
+from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS
 
@@ -185,6 +186,8 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             "digest": facts["digest"],
             "market digest": facts["market_digest"],
             "policy": f"{policy.name} version {word(policy.version)}: {quoted(policy.title)}",
+            "": SHIPPED[facts["policy"]["shipped"]],
+            "policy digest": facts["policy"]["digest"],
             "components": ", ".join(facts["components"]),
             "requirements": ", ".join(f"{k} {percent(v)}" for k, v in facts["requirements_bp"].items())
             + " of the charge",
@@ -258,6 +261,7 @@ def policy_view(policy: Policy) -> None:
             "description": policy.description,
             "approximate": policy.approximation or "no: what it claims is in its description",
             "digest": policy.digest().hex(),
+            "this policy is": SHIPPED[compare_with_shipped(policy)],
             "requirements": ", ".join(f"{k} {v} bp" for k, v in policy.requirements.items()),
             "oldest price": f"{policy.max_price_age_seconds} s before the market's time",
             "layout": f"{layout.domain_size} rows, positions below 2^{layout.position_bits} lots"

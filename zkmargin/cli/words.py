@@ -16,6 +16,23 @@ def money(amount: int) -> str:
     return f"{sign}{cents // 100:,}.{cents % 100:02d}"
 
 
+#: What a policy's name is worth, in words.
+SHIPPED = {
+    "as shipped": "the one that ships with this program under that name",
+    "altered": "NOT the one that ships under that name",
+    "own": "of its author's making: none ships under that name",
+}
+
+
+def policy_lines(facts: dict[str, Any]) -> list[str]:
+    """``policy_facts`` for people."""
+    return [
+        f"policy       {facts['name']} version {word(facts['version'])}, all its components",
+        f"             {SHIPPED[facts['shipped']]}",
+        f"             digest {facts['digest']}",
+    ]
+
+
 def statement_lines(facts: dict[str, Any]) -> list[str]:
     """``statement_facts`` for people. Free text in it comes from files: it is quoted and escaped."""
     snapshot, policy, claim = facts["snapshot"], facts["snapshot"]["policy"], facts["claim"]
@@ -24,7 +41,7 @@ def statement_lines(facts: dict[str, Any]) -> list[str]:
     lines = [
         f"claim        {claim['words']}",
         *(f"limit        {safe(limit)}" for limit in facts["limits"]),
-        f"policy       {policy['name']} version {word(policy['version'])}, all its components",
+        *policy_lines(policy),
         f"snapshot     {quoted(snapshot['name'])}",
         f"             taken at {safe(snapshot['time'])}",
         f"             {snapshot['instruments']} instruments, {snapshot['collateral_assets']} collateral assets",
@@ -42,6 +59,8 @@ def statement_lines(facts: dict[str, Any]) -> list[str]:
     lines += [f"context      {_context(facts['context'], challenge)}"]
     if trust:
         lines.append(f"trust        of {quoted(trust['verifier'])}, file with the digest {trust['digest']}")
+        if not trust["pins_policies"]:
+            lines.append("             version 1: it pins no policy, revokes nothing and requires no part")
     lines += [f"setup        {facts['srs']['name']}, digest {facts['srs']['digest'][:16]}…"]
     return lines
 

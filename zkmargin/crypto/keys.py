@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
 from zkmargin.crypto import bls
-from zkmargin.crypto.signatures import KeyHex, Scheme, Signature, module_of
+from zkmargin.crypto.signatures import KeyHex, Message, Scheme, Signature, module_of
 from zkmargin.formats import Document, Hexadecimal, InputError, Model
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 
@@ -27,9 +28,11 @@ SALT_BYTES, NONCE_BYTES = 16, 12
 class PublicKey(Document):
     """A public key under a name.
 
+    Version 2 is that of ``secp256k1``; keys of the other schemes are written as they were.
+
     Attributes:
         name: whose it is, free text, no authority of its own.
-        scheme: ``bls`` or ``ed25519``.
+        scheme: ``bls``, ``ed25519`` or ``secp256k1``.
         public_key: hex.
         possession: for ``bls`` the proof of possession, hex; checked when the document is read.
 
@@ -38,14 +41,21 @@ class PublicKey(Document):
     """
 
     FORMAT: ClassVar[str] = "zkmargin/public-key/v1"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/public-key/v2",)
 
     name: str = _NAME
     scheme: Scheme
     public_key: KeyHex
     possession: Annotated[str, Hexadecimal(96)] | None = None
 
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """Of a key without a format line, as trust files hold them."""
+        return _format_for(cls, data.get("scheme"))
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        _check_format_for(self, self.scheme)
         key = bytes.fromhex(self.public_key)
         try:
             module_of(self.scheme).check_public_key(key)
@@ -63,10 +73,30 @@ class PublicKey(Document):
         """16 hex digits that tell keys apart on sight: keccak-256 of scheme and key, cut short."""
         return fingerprint(self.scheme, self.public_key)
 
+    @property
+    def address(self) -> str | None:
+        """The Ethereum address of a ``secp256k1`` key; None for the others."""
+        if self.scheme != "secp256k1":
+            return None
+        from zkmargin.crypto import secp256k1  # noqa: PLC0415 - as module_of does
+
+        return secp256k1.address(bytes.fromhex(self.public_key))
+
 
 def fingerprint(scheme: str, public_key: str) -> str:
     """``PublicKey.fingerprint`` of a key in hex."""
     return keccak256(f"{scheme}:{public_key}".encode("ascii")).hex()[:16]
+
+
+def _format_for(kind: type[Document], scheme: object) -> str:
+    return kind.READS[0] if scheme == "secp256k1" else kind.FORMAT
+
+
+def _check_format_for(key: Document, scheme: Scheme) -> None:
+    """Raises InputError: a key has one version, the lowest that knows its scheme."""
+    wanted = _format_for(type(key), scheme)
+    if key.format != wanted:
+        raise InputError(f'a key of {scheme} has the format "{wanted}"', field="format")
 
 
 class Scrypt(Model):
@@ -83,6 +113,7 @@ class SecretKey(Document):
     """An encrypted secret key: mode 0600, and of no use without its passphrase."""
 
     FORMAT: ClassVar[str] = "zkmargin/key/v1"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/key/v2",)
     SECRET: ClassVar[bool] = True
 
     public: PublicKey
@@ -90,6 +121,17 @@ class SecretKey(Document):
     cipher: Literal["chacha20-poly1305"] = "chacha20-poly1305"
     nonce: Annotated[str, Hexadecimal(NONCE_BYTES)]
     ciphertext: Annotated[str, Hexadecimal(48)] = Field(repr=False)
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """By the scheme of the public part."""
+        public = data.get("public")
+        return _format_for(cls, public.scheme if isinstance(public, PublicKey) else None)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_format_for(self, self.public.scheme)
+        return self
 
     @classmethod
     def generate(cls, name: str, scheme: Scheme, passphrase: str) -> Self:
@@ -113,7 +155,7 @@ class SecretKey(Document):
         sealed = ChaCha20Poly1305(_stretch(passphrase, kdf)).encrypt(nonce, secret, _authenticated(public, kdf))
         return cls(public=public, kdf=kdf, nonce=nonce.hex(), ciphertext=sealed.hex())
 
-    def unlock(self, passphrase: str) -> Signer:
+    def unlock(self, passphrase: str) -> SecretSigner:
         """Decrypt. Raises InputError for a wrong passphrase or an altered file: which one cannot be told."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - slow to import
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
@@ -128,20 +170,31 @@ class SecretKey(Document):
             same = False
         if not same:
             raise InputError("wrong passphrase, or the file was altered", field="passphrase")
-        return Signer(self.public, secret)
+        return SecretSigner(self.public, secret)
 
 
-class Signer:
-    """A key that is ready to sign. Its repr shows the public part only."""
+class Signer(Protocol):
+    """Whoever signs with one key: a secret in this process, or a program outside."""
+
+    @property
+    def public(self) -> PublicKey:
+        """Its public key."""
+
+    def sign(self, message: Message) -> Signature:
+        """A signature document's entry."""
+
+
+class SecretSigner:
+    """A secret key that is ready to sign. Its repr shows the public part only."""
 
     def __init__(self, public: PublicKey, secret: bytes) -> None:
         self.public, self._secret = public, secret
 
     def __repr__(self) -> str:
-        return f"Signer({self.public.scheme} {self.public.fingerprint})"
+        return f"SecretSigner({self.public.scheme} {self.public.fingerprint})"
 
-    def sign(self, message: bytes) -> Signature:
-        """A signature document's entry."""
+    def sign(self, message: Message) -> Signature:
+        """A signature document's entry. Raises InputError for what the scheme does not sign."""
         return Signature.make(self.public.scheme, self._secret, message)
 
 
@@ -154,6 +207,7 @@ def _stretch(passphrase: str, kdf: Scrypt) -> bytes:
 
 
 def _authenticated(public: PublicKey, kdf: Scrypt) -> bytes:
+    form = _format_for(SecretKey, public.scheme)
     return canonical_bytes(
-        {"format": SecretKey.FORMAT, "kdf": kdf.model_dump(mode="json"), "public": public.model_dump(mode="json")}
+        {"format": form, "kdf": kdf.model_dump(mode="json"), "public": public.model_dump(mode="json")}
     )

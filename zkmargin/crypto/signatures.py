@@ -1,32 +1,39 @@
-"""Signatures of either scheme over documents: what is signed, by whom, and whether it verifies.
+"""Signatures of any scheme over documents: what is signed, by whom, and whether it verifies.
 
 A document is signed as
 
     "zkmargin signature" || 0x00 || format || 0x00 || keccak-256 of the canonical bytes
 
-so a signature under one format means nothing under another, and nothing outside this program.
+so a signature under one format means nothing under another, and nothing outside this program. ``secp256k1`` signs the
+same as EIP-712 typed data instead: a wallet shows it and a contract can check it.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol, Self, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol, Self, cast
 
 from pydantic import Field, model_validator
 
+from zkmargin.crypto.eip712 import TypedData
 from zkmargin.formats import Hexadecimal, InputError, Model, Seq
 
-Scheme = Literal["bls", "ed25519"]
-SCHEMES: tuple[Scheme, ...] = ("bls", "ed25519")
+Scheme = Literal["bls", "ed25519", "secp256k1"]
+SCHEMES: tuple[Scheme, ...] = ("bls", "ed25519", "secp256k1")
 MAX_SIGNERS = 64
-#: Of either scheme: ed25519, bls.
-KeyHex = Annotated[str, Hexadecimal(32, 48)]
-SignatureHex = Annotated[str, Hexadecimal(64, 96)]
+#: Of any scheme: ed25519, secp256k1, bls.
+KeyHex = Annotated[str, Hexadecimal(32, 33, 48)]
+SignatureHex = Annotated[str, Hexadecimal(64, 65, 96)]
+#: Bytes of a key and of a signature.
+_SIZES: dict[Scheme, tuple[int, int]] = {"bls": (48, 96), "ed25519": (32, 64), "secp256k1": (33, 65)}
+#: EIP-712's domain: neither chain nor contract, these facts belong to none.
+DOMAIN = {"name": "zkmargin", "version": "1"}
 
 
 class SchemeModule(Protocol):
-    """What ``crypto.bls`` and ``crypto.ed25519`` have in common."""
+    """What ``crypto.bls``, ``crypto.ed25519`` and ``crypto.secp256k1`` have in common."""
 
     SECRET_BYTES: int
     PUBLIC_BYTES: int
@@ -53,18 +60,44 @@ def module_of(scheme: Scheme) -> SchemeModule:
     return cast("SchemeModule", importlib.import_module(f"zkmargin.crypto.{scheme}"))
 
 
-def message_to_sign(form: str, digest: bytes) -> bytes:
-    """The bytes that are signed for a document of a format with a digest of 32 bytes."""
-    return b"zkmargin signature\x00" + form.encode("ascii") + b"\x00" + digest
+@dataclass(frozen=True)
+class Message:
+    """What is signed: a document's format and digest, and the facts that a wallet shows of it.
+
+    Attributes:
+        form: the format line.
+        digest: keccak-256 of what is signed, 32 bytes.
+        typed: the struct of EIP-712; None for a format that knows none, which ``secp256k1`` does not sign.
+    """
+
+    form: str
+    digest: bytes
+    typed: TypedData | None = None
+
+    @classmethod
+    def of(
+        cls, form: str, digest: bytes, struct: str, members: Mapping[str, str], values: Mapping[str, Any]
+    ) -> Message:
+        """A message with its typed data; ``format`` is the struct's first member, ``payload``, the digest, its last."""
+        listed = (("format", "string"), *members.items(), ("payload", "bytes32"))
+        return cls(form, digest, TypedData(struct, listed, {"format": form, **values, "payload": digest}, DOMAIN))
+
+    def for_scheme(self, scheme: Scheme) -> bytes:
+        """The bytes that a scheme signs. Raises InputError: ``secp256k1``, and no typed data."""
+        if scheme != "secp256k1":
+            return b"zkmargin signature\x00" + self.form.encode("ascii") + b"\x00" + self.digest
+        if self.typed is None:
+            raise InputError(f"{self.form} is not signed with secp256k1", field="signatures", hint="make a new one")
+        return self.typed.signed_bytes
 
 
 class Signature(Model):
     """A signature and the keys it is by: one, or for BLS several whose signatures were added up.
 
     Attributes:
-        scheme: ``bls`` or ``ed25519``.
+        scheme: ``bls``, ``ed25519`` or ``secp256k1``.
         public_keys: hex; more than one only for ``bls``.
-        signature: hex, 96 bytes for ``bls``, 64 for ``ed25519``.
+        signature: hex, 96 bytes for ``bls``, 64 for ``ed25519``, 65 for ``secp256k1``.
     """
 
     scheme: Scheme
@@ -73,31 +106,33 @@ class Signature(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        lengths = {"bls": (96, 192), "ed25519": (64, 128)}[self.scheme]
+        key_bytes, signature_bytes = _SIZES[self.scheme]
         for key in self.public_keys:
-            if len(key) != lengths[0]:
+            if len(key) != 2 * key_bytes:
                 raise InputError(f"not as long as a key of {self.scheme}", field="public_keys")
-        if len(self.signature) != lengths[1]:
+        if len(self.signature) != 2 * signature_bytes:
             raise InputError(f"not as long as a signature of {self.scheme}", field="signature")
         if self.scheme != "bls" and len(self.public_keys) > 1:
             raise InputError("only signatures of bls add up", field="public_keys")
         return self
 
     @classmethod
-    def make(cls, scheme: Scheme, secret: bytes, message: bytes) -> Self:
-        """Sign. Raises ValueError for what is no secret key."""
+    def make(cls, scheme: Scheme, secret: bytes, message: Message) -> Self:
+        """Sign. Raises ValueError for what is no secret key, InputError for what the scheme does not sign."""
         module = module_of(scheme)
-        key, signature = module.public_key(secret), module.sign(secret, message)
+        key, signature = module.public_key(secret), module.sign(secret, message.for_scheme(scheme))
         return cls(scheme=scheme, public_keys=(key.hex(),), signature=signature.hex())
 
-    def verifies(self, message: bytes) -> bool:
+    def verifies(self, message: Message) -> bool:
         """Whether all its keys signed. For several keys this means something only where possession was proved."""
         keys, signature = [bytes.fromhex(key) for key in self.public_keys], bytes.fromhex(self.signature)
         if self.scheme == "bls":
             from zkmargin.crypto import bls  # noqa: PLC0415 - as module_of does
 
-            return bls.fast_aggregate_verify(keys, message, signature)
-        return module_of(self.scheme).verify(keys[0], message, signature)
+            return bls.fast_aggregate_verify(keys, message.for_scheme("bls"), signature)
+        if self.scheme == "secp256k1" and message.typed is None:
+            return False
+        return module_of(self.scheme).verify(keys[0], message.for_scheme(self.scheme), signature)
 
 
 def aggregated(signatures: Sequence[Signature]) -> tuple[Signature, ...]:

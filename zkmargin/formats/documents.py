@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -66,7 +67,23 @@ class Model(BaseModel):
 
     def replaced(self, **changes: Any) -> Self:
         """The same with other values in some fields, validated like any other."""
-        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+        return self.model_copy(update=changes)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; with fields replaced it is validated like any other, and carries no cache of the old content.
+
+        Raises:
+            InputError: fields that do not fit each other or do not exist.
+        """
+        if not update:
+            return super().model_copy(deep=deep)
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        if deep:
+            fields = deepcopy(fields)
+        try:
+            return self.model_validate({**fields, **update})
+        except ValidationError as error:
+            raise input_error(error, file=None) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -96,10 +113,15 @@ class Document(Model):
         if not isinstance(data, dict):
             raise ValueError("a document is a JSON object")  # noqa: TRY004 - pydantic reports ValueErrors
         data = dict(data)
-        given = data.setdefault("format", cls.FORMAT)
+        given = data.setdefault("format", cls.default_format(data))
         if given != cls.FORMAT and given not in cls.READS:
             raise ValueError(_format_mismatch(given, cls.FORMAT))
         return data
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:  # noqa: ARG003 - subclasses look at it
+        """The format of content without a format line: of what is made here, and of documents inside documents."""
+        return cls.FORMAT
 
     @model_validator(mode="after")
     def _refuse_later_fields(self) -> Self:
@@ -125,12 +147,6 @@ class Document(Model):
     def digest(self) -> bytes:
         """keccak-256 of the canonical bytes; 32 bytes."""
         return self.cached_digest
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, without carrying the digest of the old content over."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("cached_digest", None)
-        return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied between processes as its bytes, which are read as strictly there as from a file."""

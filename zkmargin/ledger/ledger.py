@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, func, insert, select
 
 from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, Hint, InputError, VerificationError
 from zkmargin.ledger import records, tables
@@ -33,6 +34,7 @@ from zkmargin.verifier.attest import (
     Challenge,
     Quorum,
     Receipt,
+    Revocations,
     Sighting,
     Stream,
     Trust,
@@ -95,6 +97,8 @@ class Ledger:
         now_ms: int,
         trust: Trust | None = None,
         attestations: Sequence[Attestation] = (),
+        revocations: Sequence[Revocations] = (),
+        policy: Policy | None = None,
         challenge: Challenge | None = None,
         receipt: Callable[[Acceptance], Receipt],
     ) -> tuple[Acceptance, Receipt]:
@@ -103,7 +107,7 @@ class Ledger:
         The proof is verified once.
 
         Args:
-            statement, proof, now_ms, trust, attestations, challenge: as ``accept`` takes them.
+            statement, proof, now_ms, trust, attestations, revocations, policy, challenge: as ``accept`` takes them.
             receipt: makes the receipt to keep with the proof; nothing is recorded when it raises.
 
         Raises:
@@ -115,6 +119,8 @@ class Ledger:
             now_ms=now_ms,
             trust=trust,
             attestations=attestations,
+            revocations=revocations,
+            policy=policy,
             challenge=challenge,
             known=self,
         )

@@ -68,7 +68,7 @@ def newest(connection: Connection, stream: Stream) -> Sighting | None:
 def see(connection: Connection, attestation: Attestation) -> None:
     """Take an attestation as seen. Raises VerificationError: superseded, or it contradicts what was seen."""
     payload = attestation.payload
-    digest = payload.digest.hex()
+    digest = attestation.payload_digest.hex()
     seen = newest(connection, payload.stream)
     if seen is not None and payload.sequence < seen.sequence:
         raise VerificationError(
@@ -126,7 +126,7 @@ def store(connection: Connection, document: Document) -> None:
     digest = document.digest().hex()
     if connection.execute(select(tables.documents.c.digest).where(tables.documents.c.digest == digest)).first() is None:
         connection.execute(
-            insert(tables.documents).values(digest=digest, format=document.FORMAT, body=document.to_bytes())
+            insert(tables.documents).values(digest=digest, format=document.format, body=document.to_bytes())
         )
 
 

@@ -6,23 +6,34 @@ from dataclasses import dataclass
 
 import click
 
-from zkmargin.app.attesting import Held, attest_commitment, attest_snapshot, attestation_facts
+from zkmargin.app.attesting import Held, attest_commitment, attest_snapshot, attestation_facts, revocations_of
 from zkmargin.app.files import Output, blamed_on, load, load_lots
 from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
-from zkmargin.cli.options import check_names, json_option, key_option, output_option, parse_age, snapshot_option
+from zkmargin.cli.options import (
+    check_names,
+    json_option,
+    key_option,
+    output_option,
+    own_policy_option,
+    parse_age,
+    snapshot_option,
+)
 from zkmargin.cli.passphrases import unlocked
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.statements import gathered
+from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.market import Market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.prover import Opening
 from zkmargin.verifier import Commitment
-from zkmargin.verifier.attest import Attestation, CommitmentPayload
+from zkmargin.verifier.attest import Attestation, CommitmentPayload, Revocations
 from zkmargin.verifier.commitments import ROLES, Role
 
 MAX_SEQUENCE = 2**63 - 1
@@ -46,7 +57,7 @@ class CommitmentOptions:
     opening_path: str | None
     computed: bool
     issuer: str
-    account: str | None
+    account: str
     part: str
     sequence: int
     issued: str | None
@@ -70,11 +81,22 @@ def command() -> None:
     "snapshot",
     cls=Command,
     examples=[
-        "zkmargin attest snapshot snapshot.json --market market.json --sequence 7 --key oracle.key.json -o oracle.json",
+        (
+            "zkmargin attest snapshot snapshot.json --market market.json --policy default --sequence 7 "
+            "--key oracle.key.json -o oracle.json"
+        ),
+        (
+            "zkmargin attest snapshot snapshot.json --arrays arrays.json --policy span --sequence 7 "
+            "--key oracle.key.json -o oracle.json"
+        ),
     ],
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")
-@click.option("--market", "market_path", required=True, metavar="FILE", help="Your market: the snapshot is rebuilt.")
+@click.option("--market", "market_path", metavar="FILE", help="Your market: the snapshot is rebuilt from it.")
+@click.option("--arrays", "arrays_path", metavar="FILE", help="Instead: your import of a clearing house's risk arrays.")
+@own_policy_option(
+    required=True, text="Your policy, by name or file: what you sign is built with it, not with the one in SNAPSHOT."
+)
 @click.option("--series", default="main", show_default=True, metavar="NAME", help="What the sequence number counts.")
 @sequence_option
 @key_option
@@ -82,7 +104,9 @@ def command() -> None:
 @json_option
 def snapshot_command(
     snapshot_path: str,
-    market_path: str,
+    market_path: str | None,
+    arrays_path: str | None,
+    policy_name: str,
     series: str,
     sequence: int,
     key_path: str,
@@ -90,13 +114,21 @@ def snapshot_command(
     output: str,
     as_json: bool,
 ) -> None:
-    """Sign SNAPSHOT, after rebuilding it from your market. Several signers: each signs, `attest combine` joins."""
-    inputs = [snapshot_path, market_path, key_path, *([passphrase_path] if passphrase_path else [])]
+    """Sign SNAPSHOT, after rebuilding it from your market and your policy.
+
+    A policy's name and version are texts in its file, so the policy inside SNAPSHOT is compared with yours, digest by
+    digest. Several signers: each signs, `attest combine` joins.
+    """
+    if (market_path is None) == (arrays_path is None):
+        raise InputError("give --market, or --arrays for imported risk arrays", file="--market")
+    source_path = str(market_path or arrays_path)
+    inputs = [snapshot_path, source_path, key_path, *([passphrase_path] if passphrase_path else [])]
     check_paths(inputs, [output], json=as_json)
     check_names(series=series)
-    snapshot, market = load(Snapshot, snapshot_path), load(Market, market_path)
+    snapshot, policy = load(Snapshot, snapshot_path), load_policy(policy_name)
+    source = load(Market, source_path) if arrays_path is None else load(RiskArrays, source_path)
     with terminal.progress("Rebuilding"), blamed_on(snapshot_path):
-        attestation = attest_snapshot(snapshot, market, series=series, sequence=sequence)
+        attestation = attest_snapshot(snapshot, source, policy, series=series, sequence=sequence)
     _sign(attestation, key_path, passphrase_path, output, as_json)
 
 
@@ -106,11 +138,12 @@ def snapshot_command(
     examples=[
         (
             "zkmargin attest commitment C.json --role positions --snapshot S.json --book B.json --opening O.json "
-            '--issuer "venue A" --sequence 3 --valid 1d --key venue-a.key.json -o attestation.json'
+            '--issuer "venue A" --account "maker 7" --sequence 3 --valid 1d --key venue-a.key.json -o attestation.json'
         ),
         (
             "zkmargin attest commitment C.json --role collateral --snapshot S.json --computed "
-            '--issuer "custodian B" --beneficiary "clearing desk" --sequence 3 --valid 1h --key b.key.json -o out.json'
+            '--issuer "custodian B" --account "maker 7" --beneficiary "clearing desk" --sequence 3 --valid 1h '
+            "--key b.key.json -o out.json"
         ),
     ],
 )
@@ -125,7 +158,7 @@ def snapshot_command(
     help="Instead: you made this commitment yourself, with `update apply` or `migrate apply` from your own records.",
 )
 @click.option("--issuer", required=True, metavar="NAME", help="Your name in trust files.")
-@click.option("--account", metavar="ALIAS", help="Refuse a commitment with another alias than this.")
+@click.option("--account", required=True, metavar="ALIAS", help="Whose it is: any other alias is refused.")
 @click.option("--part", default="main", show_default=True, metavar="NAME", help="Which part of the account with you.")
 @sequence_option
 @click.option("--issued", metavar="TIME", help="2026-01-02T03:04:05Z; now without it. Co-signers give the same.")
@@ -159,7 +192,7 @@ def _check(options: CommitmentOptions) -> None:
     has_book, has_opening = options.book_path is not None, options.opening_path is not None
     if options.computed == has_book or has_book != has_opening:
         raise InputError("give --book and --opening to recompute it, or --computed if you made it", file="--book")
-    check_names(issuer=options.issuer, part=options.part, beneficiary=options.beneficiary)
+    check_names(issuer=options.issuer, account=options.account, part=options.part, beneficiary=options.beneficiary)
     is_collateral = options.role == "collateral"
     if is_collateral != (options.beneficiary is not None):
         reason = "collateral is held for somebody: name them" if is_collateral else "is for collateral only"
@@ -177,6 +210,69 @@ def _held(options: CommitmentOptions) -> Held:
         valid_seconds=parse_age(options.valid, "--valid"),
         beneficiary=options.beneficiary,
     )
+
+
+@command.command(
+    "revoke",
+    cls=Command,
+    examples=[
+        (
+            'zkmargin attest revoke --issuer "exchange group" --sequence 4 --revoke-key oracle.public.json '
+            "--reason stolen --key officer.key.json -o revocations.json"
+        ),
+        (
+            'zkmargin attest revoke --issuer "exchange group" --sequence 5 --previous revocations.json '
+            "--revoke wrong.json --key officer.key.json -o revocations-5.json"
+        ),
+    ],
+)
+@click.option("--issuer", required=True, metavar="NAME", help="Your name in trust files.")
+@sequence_option
+@click.option("--previous", "previous_path", metavar="FILE", help="Your list before: all of it is revoked still.")
+@click.option("--revoke-key", "key_paths", multiple=True, metavar="FILE", help="A public key that counts no more.")
+@click.option("--revoke", "revoked_paths", multiple=True, metavar="FILE", help="An attestation that counts no more.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for whoever reads the list; of all that is new in it.")
+@key_option
+@output_option("the list")
+@json_option
+def revoke_command(
+    issuer: str,
+    sequence: int,
+    previous_path: str | None,
+    key_paths: tuple[str, ...],
+    revoked_paths: tuple[str, ...],
+    reason: str,
+    key_path: str,
+    passphrase_path: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Sign a list of revoked keys and attestations: what verifiers that rely on it no longer let count.
+
+    A list holds everything that is revoked; without --previous, --revoke and --revoke-key it says that nothing is: for
+    verifiers whose trust files ask for a fresh list.
+    """
+    single = [path for path in (previous_path, passphrase_path) if path]
+    check_paths([*key_paths, *revoked_paths, *single, key_path], [output], json=as_json)
+    check_names(issuer=issuer, reason=reason or None)
+    with blamed_on(previous_path or output):
+        unsigned = revocations_of(
+            issuer,
+            sequence,
+            now_ms=clock_ms(),
+            keys=[load(PublicKey, path) for path in key_paths],
+            attestations=[load(Attestation, path) for path in revoked_paths],
+            reason=reason,
+            before=None if previous_path is None else load(Revocations, previous_path),
+        )
+    document = unsigned.signed(unlocked(key_path, passphrase_path))
+    write_outputs([Output.document(output, document)])
+    if as_json:
+        terminal.say_json({"output": output, "payload": document.to_json()["payload"]})
+        return
+    keys, others = len(document.payload.keys), len(document.payload.attestations)
+    words = f"list number {sequence} of {terminal.quoted(issuer)}: {keys} keys and {others} attestations are revoked"
+    terminal.say(words, err=output == STDIO)
 
 
 @command.command(

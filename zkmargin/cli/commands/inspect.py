@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zkmargin.app.batches import BatchList
-from zkmargin.app.facts import part_facts, snapshot_facts
+from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts
 from zkmargin.app.files import load, warn_if_exposed
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
@@ -185,9 +185,7 @@ def _batch(batch: BatchList) -> Facts:
 def _policy(policy: Policy) -> Facts:
     return {
         "what": "a margin policy; public. More: zkmargin policy show FILE",
-        "digest": policy.digest().hex(),
-        "name": policy.name,
-        "version": policy.version,
+        **policy_facts(policy),
         "title": policy.title,
         "components": [part.type for part in policy.components],
     }

@@ -9,18 +9,20 @@ import click
 
 from zkmargin.app import snapshots
 from zkmargin.app.attesting import signed_snapshot
-from zkmargin.app.facts import attested_facts, layout_facts, snapshot_facts
+from zkmargin.app.facts import attested_facts, layout_facts, policy_facts, snapshot_facts
 from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
+from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
-from zkmargin.cli.options import json_option, output_option
+from zkmargin.cli.options import json_option, output_option, own_policy_option, revocations_option
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.words import policy_lines
 from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
-from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Trust
+from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Revocations, Trust, check_policy
 
 
 @click.group("snapshot", cls=Group)
@@ -97,6 +99,8 @@ def _say(snapshot: Snapshot, facts: dict[str, Any], output: str) -> None:
         err=err,
     )
     terminal.say(f"digest {facts['digest']}; a proof has {facts['layout']['proof_bytes']} bytes", err=err)
+    for line in policy_lines(facts["policy"])[1:]:
+        terminal.say(f"policy: {line.strip()}", err=err)
     if not err:
         terminal.say(f"wrote {output}; next: zkmargin snapshot show {output}")
 
@@ -129,49 +133,68 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
     cls=Command,
     examples=[
         "zkmargin snapshot check snapshot.json market.json",
+        "zkmargin snapshot check snapshot.json market.json --policy default    # and is it my policy?",
         "zkmargin snapshot check snapshot.json market.json --trust trust.json --attestation attestation.json",
     ],
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")
 @click.argument("market_path", metavar="MARKET")
+@own_policy_option(required=False, text="Also refuse another policy than this one of yours, by name or file.")
 @click.option("--trust", "trust_path", metavar="FILE", help="Your trust file, with --attestation.")
 @click.option("--attestation", "attestation_paths", multiple=True, metavar="FILE", help="Who signed the snapshot.")
+@revocations_option
 @json_option
 def check_command(
-    snapshot_path: str, market_path: str, trust_path: str | None, attestation_paths: tuple[str, ...], as_json: bool
+    snapshot_path: str,
+    market_path: str,
+    policy_name: str | None,
+    trust_path: str | None,
+    attestation_paths: tuple[str, ...],
+    revocation_paths: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests.
 
-    With attestations and a trust file, also whether enough trusted signers signed this snapshot and this market (not
-    how old it is: that is `verify`'s business). Exit code 1 when they did not.
+    Whether that policy is yours, its digest says: give --policy, or compare. With attestations and a trust file, also
+    whether enough trusted signers signed this snapshot and this market (not how old it is: that is `verify`'s
+    business). Exit code 1 when they did not, or when the policy is another.
     """
-    check_paths([snapshot_path, market_path, *attestation_paths, *([trust_path] if trust_path else [])])
-    if (trust_path is None) != (not attestation_paths):
+    paths = [snapshot_path, market_path, *attestation_paths, *revocation_paths]
+    check_paths([*paths, *([trust_path] if trust_path else [])])
+    if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
         raise InputError("--trust and --attestation belong together", file="--trust")
     snapshot, market = load(Snapshot, snapshot_path), snapshots.load_market(market_path)
-    signed = None if trust_path is None else _signed(snapshot, load(Trust, trust_path), attestation_paths)
+    if policy_name is not None:
+        check_policy(snapshot, [load_policy(policy_name).digest().hex()], f"the policy {policy_name[:80]!r} of yours")
+    signed = None
+    if trust_path is not None:
+        lists = [load(Revocations, path) for path in revocation_paths]
+        signed = _signed(snapshot, load(Trust, trust_path), attestation_paths, lists)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
         snapshots.check(snapshot, market)
     digest = snapshot.digest().hex()
     if as_json:
         facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}
+        facts |= {"policy": policy_facts(snapshot.policy)}
         terminal.say_json(facts | {"attested": None if signed is None else attested_facts(signed)})
     else:
         terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
         terminal.say(f"gives the digest {digest}")
+        for line in policy_lines(policy_facts(snapshot.policy)):
+            terminal.say(f"  {line}")
         if signed is not None:
             number, rule = signed.payload.sequence, terminal.quoted(signed.rule)
             terminal.say(f"number {number} of {rule}, signed by {terminal.listed(signed.signers)}")
 
 
-def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str]) -> AttestedSnapshot:
+def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str], lists: Sequence[Revocations]) -> AttestedSnapshot:
     """Who signed a snapshot. Raises VerificationError."""
     attestation = load(Attestation, paths[0])
     for path in paths[1:]:
         with blamed_on(path):
             attestation = attestation.combined(load(Attestation, path))
     try:
-        return signed_snapshot(snapshot, attestation, trust)
+        return signed_snapshot(snapshot, attestation, trust, now_ms=clock_ms(), revocations=lists)
     except InputError as error:
         raise InputError(error.reason, file=paths[0]) from None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.files import Output, load, read_proof
-from zkmargin.app.verifying import Entry, Terms, accept_proof, clock_ms
+from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, clock_ms, rerun_clock
 from zkmargin.cli import terminal
 from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.groups import Command
@@ -19,8 +19,10 @@ from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
     json_option,
     ledger_option,
+    own_policy_option,
     parse_age,
     passphrase_option,
+    revocations_option,
     snapshot_option,
     workers_option,
 )
@@ -28,9 +30,10 @@ from zkmargin.cli.paths import check_paths, force_option, write_outputs
 from zkmargin.cli.statements import Asked, StatementOptions, gathered, load_statement, statement_options
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Trust
+from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
 
 if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
@@ -45,6 +48,8 @@ class Options(StatementOptions):
     commitment_paths: tuple[str, ...]
     trust_path: str | None
     attestation_paths: tuple[str, ...]
+    revocation_paths: tuple[str, ...]
+    policy_name: str | None
     max_age: str | None
     ledger_where: str | None
     receipt_path: str | None
@@ -87,6 +92,10 @@ class Options(StatementOptions):
     metavar="FILE",
     help="With --trust: of the snapshot, and of each part of the commitments.",
 )
+@revocations_option
+@own_policy_option(
+    required=False, text="Your policy, by name or file: a snapshot under another one is refused, whatever it is called."
+)
 @click.option(
     "--max-age",
     metavar="AGE",
@@ -101,7 +110,8 @@ class Options(StatementOptions):
     "--rerun",
     "rerun_path",
     metavar="RECEIPT",
-    help="Repeat an acceptance: the receipt's time is the clock, and everything must come out as in the receipt.",
+    help="Repeat an acceptance: the clock is the time of RECEIPT, which must be signed by a key that the trust file "
+    "names for receipts, and everything must come out as in it.",
 )
 @workers_option
 @json_option
@@ -119,12 +129,17 @@ def command(options: Options) -> None:
     _check(options)
     asked, terms = _asked(options)
     before = None if options.rerun_path is None else load(Receipt, options.rerun_path)
-    if before is not None:
-        terms = replace(terms, now_ms=parse_time(before.payload.time))
+    clock = None
+    if before is not None and terms.trust is not None:
+        with rejections(options.proof_paths[0]):
+            clock = rerun_clock(before, terms.trust, terms.revocations)
+        terms = replace(terms, now_ms=parse_time(clock.time))
     snapshot = load(Snapshot, options.snapshot_path)
     statement = load_statement(snapshot, options.snapshot_path, options.commitment_paths, asked)
     if len(options.proof_paths) > 1:
         with rejections():
+            if terms.policy is not None:
+                check_policy(snapshot, [terms.policy.digest().hex()], "the verifier's own policy")
             batch = [Entry(path, statement, read_proof(path)) for path in options.proof_paths]
             verify_entries(batch, terms.max_age_seconds, workers=options.workers, as_json=options.as_json)
         return
@@ -134,13 +149,14 @@ def command(options: Options) -> None:
         accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=_signing(options))
     if options.receipt_path is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
-    _say(options, accepted, None if ledger is None else ledger.name)
+    _say(options, accepted, None if ledger is None else ledger.name, clock)
 
 
 def _check(options: Options) -> None:
     """Raises InputError for paths that clash, and for options that do not go together."""
     keys = (options.trust_path, options.challenge_path, options.key_path, options.passphrase_path, options.rerun_path)
     inputs = [options.snapshot_path, *options.commitment_paths, *options.attestation_paths, *options.proof_paths]
+    inputs += options.revocation_paths
     inputs += [path for path in keys if path]
     check_paths(inputs, [options.receipt_path] if options.receipt_path else [], json=options.as_json)
     alone = (options.receipt_path, options.rerun_path, options.challenge_path, options.trust_path, options.ledger_where)
@@ -152,10 +168,26 @@ def _check(options: Options) -> None:
         )
     if options.key_path is not None and options.receipt_path is None:
         raise InputError("is for signing a receipt: give --receipt FILE", file="--receipt-key")
-    if options.attestation_paths and options.trust_path is None:
-        raise InputError("means nothing without --trust FILE: who signs is nobody you know", file="--attestation")
-    if options.rerun_path is not None and options.ledger_where is not None:
-        raise InputError("repeats an acceptance: nothing is recorded", file="--rerun", hint="leave --ledger out")
+    for option, given in (("--attestation", options.attestation_paths), ("--revocations", options.revocation_paths)):
+        if given and options.trust_path is None:
+            raise InputError("means nothing without --trust FILE: who signs is nobody you know", file=option)
+    if options.rerun_path is not None:
+        _check_rerun(options)
+
+
+def _check_rerun(options: Options) -> None:
+    """Raises InputError for options that mean nothing when an acceptance is repeated."""
+    if options.trust_path is None:
+        raise InputError(
+            "needs --trust FILE: whose receipts count, and so whose clock, it says", file="--rerun", hint="give --trust"
+        )
+    for option, given, reason in (
+        ("--ledger", options.ledger_where, "repeats an acceptance: nothing is recorded"),
+        ("--receipt", options.receipt_path, "repeats an acceptance: a new receipt would be back-dated"),
+        ("--max-age", options.max_age, "repeats an acceptance: ages are as of RECEIPT, not by this machine's clock"),
+    ):
+        if given is not None:
+            raise InputError(reason, file="--rerun", hint=f"leave {option} out")
 
 
 def _asked(options: Options) -> tuple[Asked, Terms]:
@@ -166,6 +198,8 @@ def _asked(options: Options) -> tuple[Asked, Terms]:
         max_age_seconds=None if options.max_age is None else parse_age(options.max_age),
         trust=None if options.trust_path is None else load(Trust, options.trust_path),
         attestations=tuple(load(Attestation, path) for path in options.attestation_paths),
+        revocations=tuple(load(Revocations, path) for path in options.revocation_paths),
+        policy=None if options.policy_name is None else load_policy(options.policy_name),
         challenge=asked.challenge,
     )
     return asked, terms
@@ -195,13 +229,15 @@ def _signing(options: Options) -> Callable[[Receipt], Receipt] | None:
     return sign
 
 
-def _say(options: Options, acceptance: Acceptance, ledger: str | None) -> None:
+def _say(options: Options, acceptance: Acceptance, ledger: str | None, clock: RerunClock | None) -> None:
     facts = {
         "accepted": True,
         "statement_digest": acceptance.statement_digest.hex(),
         "max_age_seconds": None if options.max_age is None else parse_age(options.max_age),
         "receipt": options.receipt_path,
         "ledger": ledger,
+        "rerun": None if clock is None else asdict(clock) | {"signers": list(clock.signers)},
+        "own_policy": options.policy_name,
         **statement_facts(acceptance.statement, acceptance, recorded=ledger is not None),
     }
     if options.as_json:
@@ -217,6 +253,10 @@ def report(facts: dict[str, Any], proof_path: str, acceptance: Acceptance, max_a
     if acceptance.trust is not None and acceptance.authenticated is not None:
         rule = acceptance.trust.snapshot_rule(acceptance.authenticated.snapshot.payload.series)
         within = f"no older than the {rule.max_age_seconds} s of the trust file" + (f", {within}" if max_age else "")
+    rerun = facts["rerun"]
+    if rerun is not None:
+        by = f"as of {terminal.safe(rerun['time'])}, by the receipt of {terminal.listed(rerun['signers'])}"
+        within = f"{within}, {by}: this machine's clock was not asked"
     return [
         f"accepted: {terminal.safe(proof_path)} proves, for the committed positions and collateral, that",
         *(f"  {line}" for line in statement_lines(facts)),
