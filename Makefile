@@ -23,9 +23,10 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq
 USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 BENCH_READY := $(VENV)/.installed-bench
+CONTRACTS_READY := $(VENV)/.installed-contracts
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance coverage lowest lint types layers wheel bench smoke dev lock clean
+.PHONY: help demo test conformance assurance contracts artefacts coverage lowest lint types layers wheel bench smoke dev lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -46,7 +47,15 @@ assurance: $(DEV_READY)  ## everything at full length: examples, mutants, fuzzin
 	$(BIN)/python tests/mutation.py
 	ZKMARGIN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -n $(WORKERS) -p no:randomly tests/test_fuzz.py
 	for target in $(GUIDED); do $(BIN)/python tests/fuzz/coverage_guided.py $$target $(FUZZ_SECONDS) || exit 1; done
+	ZKMARGIN_EVM_MUTATIONS=100000 ZKMARGIN_PYEVM_MUTATIONS=500 $(MAKE) contracts
 	$(MAKE) coverage lowest
+
+contracts: $(CONTRACTS_READY)  ## compile the contracts again and compare bytes; test them on two EVMs (needs node and npm)
+	$(BIN)/python -m contracts.build --check
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile contracts/tests $(PYTEST_ARGS)
+
+artefacts: $(CONTRACTS_READY)  ## write the compiled contracts that the package ships
+	$(BIN)/python -m contracts.build
 
 coverage: $(DEV_READY)  ## every line and branch of verifier, transcript, encodings, setup and circuits, without the JIT
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -q $(COVERING)
@@ -83,7 +92,7 @@ dev: $(DEV_READY)  ## install for development: $(VENV) with all tools, locked ve
 
 lock:  ## rewrite constraints.txt with the newest versions that pyproject.toml allows
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; unset PIP_CONSTRAINT PIP_BUILD_CONSTRAINT; \
-	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq '.[dev,bench]' 'hatchling>=1.26' editables; \
+	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq '.[dev,bench,evm]' 'hatchling>=1.26' editables; \
 	{ sed '/^#/!d' constraints.txt; "$$tmp/venv/bin/python" -m pip freeze --exclude zkmargin; } > "$$tmp/lock"; \
 	cp "$$tmp/lock" constraints.txt
 
@@ -108,4 +117,11 @@ $(DEV_READY): $(USER_READY)
 $(BENCH_READY): $(DEV_READY)
 	@echo "Adding what the benchmarks compare with to $(VENV) ..."
 	@$(PIP_INSTALL) --editable '.[dev,bench]'
+	@touch $@
+
+$(CONTRACTS_READY): $(DEV_READY) contracts/package-lock.json
+	@command -v npm >/dev/null || { echo "error: the contracts' tools need node and npm" >&2; exit 1; }
+	@echo "Adding the contracts' tools to $(VENV) and contracts/node_modules ..."
+	@$(PIP_INSTALL) --editable '.[evm]'
+	@cd contracts && npm ci --silent --no-audit --no-fund
 	@touch $@

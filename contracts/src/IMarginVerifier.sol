@@ -26,8 +26,9 @@ interface IMarginVerifier {
     error ScalarOutOfRange(uint256 place);
     /// A challenge came out as 0 (one in 2^255).
     error ZeroChallenge();
-    /// A denominator of a closed form vanishes: zeta or x in a place where no honest proof has them.
-    error Pole();
+    /// The last word of a proof is not the inverse of the product of all denominators; where one of them vanishes there
+    /// is none. The word follows from the rest: whoever sends a proof can compute it.
+    error BadInverse();
     /// The table counts an asset owed for less than held.
     error BadHaircut();
     /// A point has coordinates at or above p, is off the curve, or outside the subgroup.
@@ -41,7 +42,7 @@ interface IMarginVerifier {
     /// @param id which table; anybody can recompute it from its snapshot
     /// @param table head (96 bytes), price point (96), points of the scenario rows (96 each)
     /// @param nonce what the caller binds the proof to, beside chain, this contract and itself
-    /// @param proof claim, commitments and proof of one account
+    /// @param proof claim, commitments, proof and inverse of one account
     /// @return tableHash what a registry must have stored for this table: compare it
     /// @return statementDigest identifies what was proved: accept it once
     function verify(TableId calldata id, bytes calldata table, bytes32 nonce, bytes calldata proof)

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -15,12 +16,14 @@ from contracts.tests.evm import EVM, Anvil, PyEVM, Reverted
 from tests.chain_forge import FORGERIES, falsified
 from tests.chain_lab import ChainCase, chain_case, chain_snapshot, prove, standard
 from zkmargin.chain.abi import decode_result, encode_call, error_name
-from zkmargin.chain.calls import table_id, verify_batch_call, verify_call
+from zkmargin.chain.calls import inverse_of, table_id, verify_batch_call, verify_call
 from zkmargin.circuits.chain import ChainLayout
 from zkmargin.crypto.field import r
 from zkmargin.engine.margin import Claim
-from zkmargin.formats import ProofFormatError
+from zkmargin.formats import ProofFormatError, VerificationError
 from zkmargin.verifier.chain.proof import decode_body
+from zkmargin.verifier.chain.transcript import ChainTranscript
+from zkmargin.verifier.chain.words import word
 
 ITEM_HEAD = 256
 
@@ -74,7 +77,7 @@ def mutations(sent: bytes, count: int) -> Iterator[tuple[str, bytes]]:
     """Changed items, stratified: every field in turn, by one of several kinds of change."""
     fields = [("num", 0, 32), ("den", 32, 64), ("positions", 64, 160), ("collateral", 160, 256)]
     fields += [(f"point {i}", 256 + 96 * i, 352 + 96 * i) for i in range(8)]
-    fields += [(f"scalar {i}", at, at + 32) for i, at in enumerate(range(1024, len(sent), 32))]
+    fields += [(f"scalar {i}", at, at + 32) for i, at in enumerate(range(1024, len(sent), 32))]  # the inverse is last
     kinds = ("bit", "random", "zero", "plus one", "plus r", "swap", "negate", "other point")
     begin, stride = secrets.randbelow(len(fields) * len(kinds)), 1 if count >= len(fields) else 5
     for i in range(begin, begin + count * stride, stride):
@@ -127,14 +130,28 @@ def verdicts(case: ChainCase, layout: ChainLayout, sent: bytes) -> bytes | None:
     object.__setattr__(changed, "den", den)
     statement = replace(statement, statement=replace(statement.statement, claim=changed))
     try:
-        proof = decode_body(sent[ITEM_HEAD:], layout)
+        proof = decode_body(sent[ITEM_HEAD:-32], layout)
     except ProofFormatError:
+        return None
+    if sent[-32:] != word(inverse_of(statement, proof)):
         return None
     return python_verdict(statement, proof)
 
 
+def resealed(case: ChainCase, sent: bytes) -> bytes:
+    """With the inverse that belongs to changed bytes, where they are a proof at all: what an attacker would send."""
+    try:
+        proof = decode_body(sent[ITEM_HEAD:-32], case.statement.prices.layout)
+        return sent[:-32] + word(inverse_of(case.statement, proof))
+    except (ProofFormatError, VerificationError):
+        return sent
+
+
 def compare(deployed: Deployed, case: ChainCase, sent: bytes, count: int) -> None:
-    for name, changed in mutations(sent, count):
+    for name, mutated in mutations(sent, count):
+        changed = mutated
+        if changed[:ITEM_HEAD] == sent[:ITEM_HEAD] and changed[-32:] == sent[-32:]:
+            changed = resealed(case, changed)
         expected = verdicts(case, case.statement.prices.layout, changed)
         found = deployed.verdict(case.statement, changed)
         assert (found if isinstance(found, bytes) else None) == expected, f"{name}: {found}"
@@ -170,19 +187,34 @@ def test_errors_are_named(bound: tuple[Deployed, ChainCase, bytes]) -> None:
     def with_bytes(at: int, data: bytes) -> bytes:
         return sent[:at] + data + sent[at + len(data) :]
 
+    raised = with_bytes(len(sent) - 32, (int.from_bytes(sent[-32:], "big") + r).to_bytes(32, "big"))
     expected = {
         "ClaimOutOfRange()": [with_bytes(0, bytes(32)), with_bytes(32, (1 << 16).to_bytes(32, "big"))],
         "WrongProofLength()": [sent[:-1], sent + b"\0", b"", sent + sent],
         "ScalarOutOfRange(3)": [with_bytes(1024 + 96, r.to_bytes(32, "big"))],
         "ScalarOutOfRange(0)": [with_bytes(1024, b"\xff" * 32)],
-        "InvalidPoint()": [with_bytes(256, b"\xff" * 96), with_bytes(256, (1).to_bytes(96, "big"))],
-        "ProofRejected()": [with_bytes(1024, bytes(32)), with_bytes(31, bytes([sent[31] ^ 1]))],
+        "InvalidPoint()": [resealed(case, with_bytes(256, data)) for data in (b"\xff" * 96, (1).to_bytes(96, "big"))],
+        "ProofRejected()": [resealed(case, with_bytes(1024, bytes(32)))],
+        "BadInverse()": [with_bytes(1024, bytes(32)), with_bytes(len(sent) - 32, bytes(32)), raised],
     }
-    expected |= {f"PointAtInfinity({i})": [with_bytes(256 + 96 * i, bytes(96))] for i in range(8)}
-    expected |= {"PointAtInfinity(8)": [with_bytes(64, bytes(96))], "PointAtInfinity(9)": [with_bytes(160, bytes(96))]}
+    expected |= {f"PointAtInfinity({i})": [resealed(case, with_bytes(256 + 96 * i, bytes(96)))] for i in range(8)}
     for error, items in expected.items():
         for changed in items:
             assert deployed.verdict(statement, changed) == error
+    for at, place in ((64, 8), (160, 9)):
+        # other commitments are another statement: the inverse is of its own transcript
+        changed = with_bytes(at, bytes(96))
+        transcript = ChainTranscript(
+            table_hash=statement.table.hash,
+            context=statement.context_word,
+            num=5,
+            den=4,
+            positions=changed[64:160],
+            collateral=changed[160:256],
+        )
+        with patch("zkmargin.chain.calls.transcript_of", lambda _, found=transcript: found):
+            changed = resealed(case, changed)
+        assert deployed.verdict(statement, changed) == f"PointAtInfinity({place})"
 
 
 def test_other_tables_nonces_and_callers_are_other_statements(bound: tuple[Deployed, ChainCase, bytes]) -> None:
@@ -195,9 +227,10 @@ def test_other_tables_nonces_and_callers_are_other_statements(bound: tuple[Deplo
         table.model_copy(update={"price": table.rows[0]}),
         table.model_copy(update={"factor_bp": table.factor_bp + 1}),
     ):
-        statement = replace(case.statement, table=changed)
-        assert deployed.verdict(statement, sent) == "ProofRejected()"
-    assert deployed.verdict(case.statement, sent, nonce=bytes(32)) == "ProofRejected()"
+        other = replace(case, statement=replace(case.statement, table=changed))
+        assert deployed.verdict(other.statement, resealed(other, sent)) == "ProofRejected()"
+    other = deployed.bound(case, bytes(32))
+    assert deployed.verdict(case.statement, resealed(other, sent), nonce=bytes(32)) == "ProofRejected()"
     content = table.content()
     for length in (0, 96, len(content) - 1, len(content) + 96):
         call = encode_call(
@@ -224,7 +257,7 @@ def test_batches_hold_together_or_not_at_all(anvil: Anvil) -> None:
         table_hash, digests = run(nonces[:count], items[:count])
         assert table_hash == table.hash
         assert list(digests) == [
-            python_verdict(case.statement, decode_body(sent[256:], case.statement.prices.layout))
+            python_verdict(case.statement, decode_body(sent[256:-32], case.statement.prices.layout))
             for case, sent in zip(made[:count], items[:count], strict=True)
         ]
     for place in range(3):
@@ -237,7 +270,7 @@ def test_batches_hold_together_or_not_at_all(anvil: Anvil) -> None:
     for chosen, sent in (([], []), (nonces, items[:2]), (nonces[:2], items), (nonces[::-1], items)):
         with pytest.raises(Reverted) as reverted:
             run(chosen, sent)
-        assert error_name(reverted.value.data) in {"WrongProofLength()", "ProofRejected()"}
+        assert error_name(reverted.value.data) in {"WrongProofLength()", "BadInverse()"}
 
 
 def test_what_is_rejected_costs_no_more_than_what_is_accepted(anvil: Anvil) -> None:
@@ -251,7 +284,8 @@ def test_what_is_rejected_costs_no_more_than_what_is_accepted(anvil: Anvil) -> N
     for at in (0, 64, 160, *range(256, 1024, 96), *range(1024, len(sent), 32)):
         for change in (b"\xff" * 32, bytes(31) + b"\1", bytes([sent[at] ^ 1]) + sent[at + 1 : at + 32]):
             changed = sent[:at] + change + sent[at + 32 :]
-            receipt = anvil.send(deployed.address, verify_call(case.statement.table, NONCE, changed))
-            assert not receipt.succeeded
-            worst = max(worst, receipt.gas)
+            for attack in {changed, resealed(case, changed)} - {sent}:
+                receipt = anvil.send(deployed.address, verify_call(case.statement.table, NONCE, attack))
+                assert not receipt.succeeded
+                worst = max(worst, receipt.gas)
     assert worst <= 1.05 * accepted.gas

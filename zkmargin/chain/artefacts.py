@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("eff6f22e4ac87c0eb75646bf88292d7d0755a97eb13a25fa39ad4ff3e1dd84ba")
+CONTRACTS_DIGEST = bytes.fromhex("c2a6f34ab9f6c37d14355309341c25ff0c049e1500cf5dd04176d9af305a2599")
 _MAX_BYTES = 1 << 22
 
 

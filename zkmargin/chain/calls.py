@@ -6,9 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from zkmargin.chain.abi import encode_call, encode_constructor
+from zkmargin.circuits.chain import (
+    BALANCE_DIGITS,
+    COLUMN_PACK,
+    KAPPA,
+    MAX_ASSETS,
+    MAX_SCENARIOS,
+    ROWS,
+    SLACK_DIGITS,
+    TABLE_PACK,
+    held_cell,
+    owed_cell,
+)
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import powers, r
 from zkmargin.formats import from_hex
 from zkmargin.verifier.chain import ChainProof, ChainStatement, Table
-from zkmargin.verifier.chain.argument import ratio
+from zkmargin.verifier.chain.argument import ratio, transcript_of
 from zkmargin.verifier.chain.words import word
 
 
@@ -29,10 +43,42 @@ def table_id(table: Table) -> tuple[bytes, int, bytes]:
 
 
 def item(statement: ChainStatement, proof: ChainProof) -> bytes:
-    """What ``IMarginVerifier`` takes as ``proof``: claim, commitments and the proof's body."""
+    """What ``IMarginVerifier`` takes as ``proof``: claim, commitments, the proof's body and the inverse."""
     num, den = ratio(statement)
     positions, collateral = statement.commitments()
-    return word(num) + word(den) + positions + collateral + proof.body()
+    return word(num) + word(den) + positions + collateral + proof.body() + word(inverse_of(statement, proof))
+
+
+def inverse_of(statement: ChainStatement, proof: ChainProof) -> int:
+    """One over the product of every denominator that the contract meets, 0 if one of them is 0.
+
+    It is a help that saves the contract an exponentiation; it follows from the proof, and proves nothing.
+    """
+    layout = statement.prices.layout
+    _, rho, _, zeta, _, x = transcript_of(statement).replay(proof)
+    domain = Domain.of(ROWS)
+
+    def Y(row: int) -> int:
+        return zeta * pow(domain.omega, -row, r) % r
+
+    product = 1
+    for row in range(TABLE_PACK * SLACK_DIGITS):
+        product = product * (pow(Y(row), KAPPA, r) - 1) * (Y(row) - rho) % r
+    for d in range(BALANCE_DIGITS):
+        row = held_cell(0, d)
+        product = product * (pow(Y(row), MAX_ASSETS, r) - 1) * (Y(row) - rho) % r
+        for j in range(MAX_ASSETS):
+            if layout.debts[j]:
+                product = product * (Y(owed_cell(j, d)) - 1) % r
+    # the x_k that table points, or the index of a short option minimum, ask for
+    minimums = [s // TABLE_PACK + 1 for s in layout.scenarios if s < MAX_SCENARIOS]
+    for root in powers(Domain.of(KAPPA).omega, max([*layout.points, *minimums])):
+        product = product * (root - rho) % r
+    for j, root in enumerate(powers(Domain.of(MAX_ASSETS).omega, MAX_ASSETS)):
+        product = product * (root - rho) * (Y(j) - 1) % r
+    product = product * (x - zeta) * (x - zeta) * (x - domain.omega * zeta) % r
+    product = product * (pow(x, COLUMN_PACK, r) - zeta) * (pow(x, TABLE_PACK, r) - zeta) * zeta % r
+    return pow(product, -1, r) if product else 0
 
 
 def verify_call(table: Table, nonce: bytes, sent: bytes) -> bytes:
