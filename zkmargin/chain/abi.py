@@ -16,8 +16,8 @@ _STANDARD = {"Error": ["string"], "Panic": ["uint256"]}
 def encode_constructor(contract: str, arguments: Sequence[Any]) -> bytes:
     """The data of a transaction that deploys a contract: creation code and arguments."""
     found = artefact(contract)
-    entry = next((e for e in found.abi if e["type"] == "constructor"), {"inputs": []})
-    return found.creation + _codec().encode([_type(i) for i in entry["inputs"]], list(arguments))
+    entry: dict[str, Any] = next((e for e in found.abi if e["type"] == "constructor"), {"inputs": []})
+    return found.creation + bytes(_codec().encode([_type(i) for i in entry["inputs"]], list(arguments)))
 
 
 def encode_call(contract: str, function: str, arguments: Sequence[Any]) -> bytes:
