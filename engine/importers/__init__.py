@@ -17,6 +17,7 @@ from zkmargin.engine.importers import (
     binance,
     bybit,
     deribit,
+    deribit_account,
     derive,
     generic_csv,
     okx,
@@ -26,10 +27,12 @@ from zkmargin.engine.importers import (
     tardis,
 )
 from zkmargin.engine.importers.base import Format, Imported, LeftOut, Omission, Options
+from zkmargin.engine.importers.deribit_account import Account
 from zkmargin.engine.importers.recognise import AUTO, recognised
 from zkmargin.engine.importers.source import Progress, Source, opened
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.documents import input_error
 
@@ -97,6 +100,34 @@ def import_file(
         return Imported(document, form.name, left_out.summary())
 
 
+def import_book(
+    path: str | Path | Sequence[str | Path],
+    snapshot: Snapshot,
+    *,
+    fills: bool = False,
+    progress: Progress | None = None,
+) -> Account:
+    """A book from a venue's answers about an account (Deribit's), or fills from its trades, in a snapshot's units.
+
+    Args:
+        path: one file or several, as for ``import_file``.
+        snapshot: says which instruments and assets there are.
+        fills: whether the answers hold trades.
+        progress: called with bytes read and bytes in all.
+
+    Raises:
+        InputError: as ``engine.importers.deribit_account``.
+    """
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    with ExitStack() as stack:
+        sources = [stack.enter_context(opened(one)) for one in paths]
+        read = deribit_account.read_fills if fills else deribit_account.read_book
+        try:
+            return read(sources, snapshot, progress)
+        except InputError as error:
+            raise error.located(file=sources[0].name) from None
+
+
 def import_market(
     path: str | Path, format_name: str, *, pull: int | None = None, prices: Mapping[str, str] | None = None
 ) -> Market:
@@ -141,6 +172,7 @@ __all__ = [
     "ARRAY_FORMATS",
     "AUTO",
     "FORMATS",
+    "Account",
     "Format",
     "Imported",
     "LeftOut",
@@ -148,6 +180,7 @@ __all__ = [
     "Options",
     "Source",
     "import_arrays",
+    "import_book",
     "import_file",
     "import_market",
 ]

@@ -19,7 +19,10 @@ from zkmargin.formats.lines import line_of_literal
 MAX_JSON_BYTES = 64 << 20
 MAX_LINE_BYTES = 16 << 20
 #: Keys under which answers keep what was asked for, in the order in which they are looked for.
-ENVELOPES = ("result", "params", "data", "results", "list", "tickers", "instruments", "optionSymbols", "symbols")
+ENVELOPES = (
+    *("result", "params", "data", "results", "list", "tickers", "instruments", "optionSymbols", "symbols"),
+    *("summaries", "trades"),
+)
 SHOWN = 200
 
 Json = Any

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "market": ("market", "Import market data."),
     "policy": ("policy", "List, show and check margin policies."),
     "snapshot": ("snapshot", "Build, show and check risk snapshots."),
+    "book": ("book", "Make books and fills from a venue's answers."),
     "margin": ("margin", "The margin of a book."),
     "liquidate": ("liquidate", "The least costly trades after which a claim holds again."),
     "commit": ("commit", "Commit to a book: a public commitment, a secret opening."),
