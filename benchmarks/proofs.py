@@ -101,11 +101,12 @@ def write(case: dict[str, Any], folder: str) -> None:
 def stages(case: dict[str, Any], folder: str, runs: int) -> dict[str, float]:
     """From a snapshot's file to an accepted proof, stage by stage."""
     from benchmarks.synthetic import book_of  # noqa: PLC0415
+    from zkmargin.accounts import commit_book  # noqa: PLC0415
     from zkmargin.circuits import build_circuit  # noqa: PLC0415
     from zkmargin.engine.margin import Claim  # noqa: PLC0415
     from zkmargin.engine.snapshot import Snapshot  # noqa: PLC0415
     from zkmargin.formats import load_document  # noqa: PLC0415
-    from zkmargin.prover import commit_book, prove  # noqa: PLC0415
+    from zkmargin.prover import prove  # noqa: PLC0415
     from zkmargin.verifier import Statement, verify  # noqa: PLC0415
 
     claim, lots = Claim(), book_of(Case(**case))

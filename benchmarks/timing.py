@@ -14,13 +14,14 @@ import statistics
 import time
 from collections.abc import Callable
 
+from zkmargin.accounts import Opening, commit_book
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.prover import Opening, commit_book, prove
+from zkmargin.prover import prove
 from zkmargin.verifier import Statement
 
 

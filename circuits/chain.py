@@ -26,10 +26,11 @@ from typing import TypeVar
 import numpy as np
 
 from zkmargin.circuits.system import Int64Array
-from zkmargin.circuits.witness import Witness, segment_rows
+from zkmargin.circuits.witness import Witness
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.exact import int_matvec
 from zkmargin.crypto.field import batch_inverse, powers, r
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum

@@ -24,6 +24,7 @@ from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.exact import CutMatrix, bilinear, int_matvec
 from zkmargin.crypto.field import powers, r
 from zkmargin.crypto.scalars import ZERO, Vector, inner, limbs, vector
+from zkmargin.crypto.segments import listed, segments
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.formats.errors import InputError
 
@@ -304,16 +305,6 @@ class Combination:
         for wire in "ABC" if c.gates else "":
             result[wire] = int(inner(w[wire], lagrange[: len(c.gates)]))
         return result
-
-
-def segments(count: int, n: int) -> int:
-    """Columns of n rows that ``count`` slots take, with one unlisted row in each."""
-    return max(1, -(-count // (n - 1)))
-
-
-def listed(count: int, n: int, segment: int) -> int:
-    """Number of listed rows of a segment: they are its first rows."""
-    return min(max(count - segment * (n - 1), 0), n - 1)
 
 
 def _segment(values: Sequence[int], n: int, s: int) -> list[int]:

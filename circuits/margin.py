@@ -18,8 +18,8 @@ from zkmargin.engine.decimals import from_units
 from zkmargin.engine.limits import MAX_LIMITS, Limit
 from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.formats.errors import ConstraintError, InputError
+from zkmargin.formats.keyed import ByDigest
 
 
 def build_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> Circuit:
@@ -28,25 +28,12 @@ def build_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()
     Raises:
         InputError: a policy that the circuit cannot express, or quantities that could wrap around the field.
     """
-    return _build(_Keyed(snapshot), claim, tuple(limits))
-
-
-class _Keyed:
-    """A snapshot as a cache key: equal by digest, without hashing its arrays again."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot, self.key = snapshot, snapshot.digest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
+    return _build(ByDigest(snapshot), claim, tuple(limits))
 
 
 @lru_cache(maxsize=4)
-def _build(keyed: _Keyed, claim: Claim, limits: tuple[Limit, ...]) -> Circuit:
-    snapshot = keyed.snapshot
+def _build(keyed: ByDigest[Snapshot], claim: Claim, limits: tuple[Limit, ...]) -> Circuit:
+    snapshot = keyed.document
     layout = snapshot.layout
     system = System(
         n=layout.domain_size,
@@ -116,26 +103,3 @@ def _refusal(report: MarginReport, claim: Claim, quote: str) -> ConstraintError:
 def _money(amount: int) -> str:
     """Valuation units as an exact decimal of quote currency."""
     return from_units(amount, VALUATION_DECIMALS)
-
-
-def slot_map_digest(snapshot: Snapshot, role: str) -> bytes:
-    """keccak-256 of what makes commitments of a role comparable: the domain size and, slot by slot, what one lot is.
-
-    A book committed under one slot map means the same book under every snapshot with the same slot map.
-    """
-    return _slot_map_digest(_Keyed(snapshot), role)
-
-
-@lru_cache(maxsize=8)
-def _slot_map_digest(keyed: _Keyed, role: str) -> bytes:
-    snapshot = keyed.snapshot
-    slots: list[list[str]]
-    if role == "positions":
-        slots = [[s.id, s.kind, s.settlement, s.multiplier, s.lot] for s in snapshot.instruments]
-    else:
-        slots = [[s.asset, s.lot] for s in snapshot.collateral]
-    return keccak256(
-        canonical_bytes(
-            {"format": "zkmargin/slot-map/v1", "role": role, "n": snapshot.layout.domain_size, "slots": slots}
-        )
-    )

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StringConstraints, model_validator
 
-from zkmargin.circuits.circuit import segments
 from zkmargin.circuits.system import MAX_FORM
+from zkmargin.crypto.segments import segments
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.factors import PublishedFactors
 from zkmargin.engine.components.haircuts import PublishedHaircuts

@@ -14,6 +14,7 @@ from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.system import SIDES, Atom, Column, Int64Array
 from zkmargin.crypto.exact import int_matvec
 from zkmargin.crypto.field import r
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.formats.errors import ConstraintError, InputError
 
 
@@ -147,17 +148,6 @@ def check(circuit: Circuit, witness: Witness) -> None:
             raise ConstraintError(
                 f"{equation.rule}: {equation.name}: off by {off}", rule=equation.rule, shortfall=abs(off)
             )
-
-
-def segment_rows(slots: Sequence[int], n: int, s: int) -> Int64Array:
-    """The n rows of segment s of a slot vector, int64; unlisted rows are 0. InputError past 63 bits."""
-    rows = np.zeros(n, dtype=np.int64)
-    part = slots[s * (n - 1) : (s + 1) * (n - 1)]
-    try:
-        rows[: len(part)] = part
-    except OverflowError:
-        raise InputError("a quantity of 2^63 lots or more cannot be committed") from None
-    return rows
 
 
 def _dense_sums(circuit: Circuit, cache: dict[str, list[int]], kind: str, side: Sequence[int]) -> list[int]:

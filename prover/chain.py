@@ -27,10 +27,11 @@ from zkmargin.circuits.chain import (
     public_rows,
 )
 from zkmargin.circuits.system import Column, Int64Array
-from zkmargin.circuits.witness import Witness, segment_rows
+from zkmargin.circuits.witness import Witness
 from zkmargin.crypto.commitment import lagrange_points
 from zkmargin.crypto.domain import Domain, evaluate
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.crypto.srs import SRS
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels import table_cache

@@ -19,10 +19,11 @@ from zkmargin.circuits.chain import (
     public_rows,
 )
 from zkmargin.circuits.system import Column
-from zkmargin.circuits.witness import Witness, segment_rows
+from zkmargin.circuits.witness import Witness
 from zkmargin.crypto.commitment import blind, commit_coefficients
 from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.verifier.chain.argument import ChainChallenges, identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import ChainProof, Values
 from zkmargin.verifier.chain.statement import ChainStatement

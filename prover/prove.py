@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from zkmargin.accounts.commitments import CommitmentPart, commit_vector
+from zkmargin.accounts.openings import Opening, total_blinders
+from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.margin import margin_witness
 from zkmargin.crypto.field import random_scalar
 from zkmargin.crypto.group import encode_g1
 from zkmargin.engine.book import BookLots
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.prover.argument import prove_argument
-from zkmargin.prover.openings import Opening, commit_vector, total_blinders
 from zkmargin.prover.profile import Profile
 from zkmargin.verifier import Statement, verify
-from zkmargin.verifier.commitments import ROLES, CommitmentPart
 from zkmargin.verifier.proof import encode_proof
 
 

@@ -19,20 +19,21 @@ from typing import Any
 
 from support.instances import BareStatement
 
-from zkmargin.circuits.circuit import Circuit, segments
-from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.accounts import Commitment, CommitmentPart
+from zkmargin.accounts.slots import ROLES, slot_map_digest
+from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.system import Form, System
 from zkmargin.circuits.witness import Witness, assign
 from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.segments import segments
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.verifier import Commitment, CommitmentPart, Statement
+from zkmargin.verifier import Statement
 from zkmargin.verifier.argument import replay
-from zkmargin.verifier.commitments import ROLES
 from zkmargin.verifier.proof import decode_proof
 from zkmargin.verifier.statement import Instance
 
@@ -223,8 +224,8 @@ def inputs(group: dict[str, Any], case: dict[str, Any]) -> Inputs:
 
 
 def _parts(snapshot: Snapshot | None, lots: BookLots, n: int, seed: str, alias: str) -> list[tuple[Any, list[int]]]:
-    from zkmargin.prover.openings import commit_vector
-    from zkmargin.verifier.updates import role_bits
+    from zkmargin.accounts.commitments import commit_vector
+    from zkmargin.accounts.slots import role_bits
 
     draw, result = draws(f"book {seed} {alias}"), []
     for role in ROLES:

@@ -13,6 +13,7 @@ from typing import Any
 import lab
 from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
 
+from zkmargin.accounts.commitments import commit_vector
 from zkmargin.circuits.margin import build_circuit
 from zkmargin.circuits.witness import assign
 from zkmargin.crypto.domain import Domain
@@ -22,7 +23,6 @@ from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.prover.openings import commit_vector
 from zkmargin.verifier import verify
 from zkmargin.verifier.proof import HEADER_BYTES, decode_proof, encode_proof, header
 

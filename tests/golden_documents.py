@@ -22,6 +22,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from zkmargin.accounts import Commitment
+from zkmargin.accounts.openings import Opening
+from zkmargin.accounts.slots import ROLES
+from zkmargin.accounts.updates import Migration, Update
 from zkmargin.app.batches import BatchList
 from zkmargin.circuits import build_circuit
 from zkmargin.crypto.keys import PublicKey, SecretKey
@@ -37,8 +41,7 @@ from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, keccak256
-from zkmargin.prover.openings import Opening
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
@@ -51,8 +54,6 @@ from zkmargin.verifier.attest import (
     Trust,
     accept,
 )
-from zkmargin.verifier.commitments import ROLES
-from zkmargin.verifier.updates import Migration, Update
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 #: Where the second versions are, from there.
@@ -112,13 +113,12 @@ def _drawn(seed: str) -> Iterator[None]:
     """The prover's randomness from a seed."""
     from golden import draws
 
+    import zkmargin.accounts.openings
     import zkmargin.prover.prove
-    import zkmargin.prover.update
 
     draw = draws(f"documents {seed}")
     with (
-        patch.object(zkmargin.prover.openings, "random_scalar", draw),
-        patch.object(zkmargin.prover.update, "random_scalar", draw),
+        patch.object(zkmargin.accounts.openings, "random_scalar", draw),
         patch.object(sys.modules["zkmargin.prover.prove"], "random_scalar", draw),
     ):
         yield
@@ -221,7 +221,7 @@ def _step_documents(snapshot: Snapshot, lots: BookLots, opening: Opening) -> dic
     """Fills that close January, and the move to the next market."""
     from golden_story import FILLS, next_market, policy
 
-    from zkmargin.prover.update import migrate_opening, update_opening
+    from zkmargin.accounts.holder import migrate_opening, update_opening
 
     fills, later = Fills.model_validate(FILLS), build_snapshot(next_market(), policy())
     changes = fills_to_lots(fills, snapshot)
@@ -249,7 +249,8 @@ def make_all() -> dict[str, bytes]:
     """Every file of the folder, by name."""
     from golden_story import BOOK, TIME, market, policy, risk_arrays, signer, trust
 
-    from zkmargin.prover import commit_book, prove
+    from zkmargin.accounts import commit_book
+    from zkmargin.prover import prove
 
     recorded = Policy.parse((FOLDER / RECORDED).read_bytes(), file=RECORDED)
     snapshot, book = build_snapshot(market(), policy()), Book.model_validate(BOOK)

@@ -18,6 +18,8 @@ from support.instances import BareStatement
 
 import zkmargin.prover.argument
 import zkmargin.verifier.argument
+from zkmargin.accounts import CommitmentPart
+from zkmargin.accounts.commitments import commit_vector
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.system import Form, System
 from zkmargin.circuits.witness import Witness, assign
@@ -35,8 +37,6 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
 from zkmargin.formats import IntArray
 from zkmargin.prover import _kernels as K
-from zkmargin.prover.openings import commit_vector
-from zkmargin.verifier import CommitmentPart
 from zkmargin.verifier.proof import Proof, encode_proof
 from zkmargin.verifier.transcript import MarginTranscript
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.crypto import bls
 from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.crypto.signatures import Scheme, module_of
@@ -21,8 +22,8 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.prover import Opening, commit_book, prove
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.prover import prove
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, SnapshotPayload, Trust
 
 TIME = "2026-01-02T03:04:05Z"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from zkmargin.accounts import Commitment, Opening, commit_book
+from zkmargin.accounts.slots import Role
 from zkmargin.cli import main
 from zkmargin.crypto import bls, ed25519
 from zkmargin.crypto.keys import PublicKey, SecretSigner
@@ -20,10 +22,9 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, VerificationError, ZkMarginError, save_document
-from zkmargin.prover import Opening, commit_book, prove
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.prover import prove
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Attestation, CommitmentPayload, Rule, SnapshotPayload, SnapshotRule, Trust, accept
-from zkmargin.verifier.commitments import Role
 
 TIME = "2026-01-02T03:04:05Z"
 NOW = 1_767_323_045_000 + 5_000

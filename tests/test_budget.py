@@ -16,6 +16,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 import zkmargin
+from zkmargin.accounts import Commitment
 from zkmargin.engine.components.delta_shock_upper_bound import DeltaShock
 from zkmargin.engine.components.gain_offset import ProductGroup, families_of
 from zkmargin.engine.components.pools import tier_lines
@@ -29,7 +30,6 @@ from zkmargin.formats import FrozenMap, InputError, Model
 from zkmargin.formats.budget import LIMITS, Budget, Unit, budget, spend
 from zkmargin.formats.documents import Document, Seq
 from zkmargin.formats.mappings import MAX_ITEMS
-from zkmargin.verifier import Commitment
 
 DOCUMENTS = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 WORK: tuple[Unit, ...] = ("cells", "scenarios", "lines", "points")

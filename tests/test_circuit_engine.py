@@ -12,11 +12,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from zkmargin.accounts import commit_book
 from zkmargin.circuits import assign, build_circuit, check, margin, margin_witness
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.margin import Claim, claim_slack, requirement_total
 from zkmargin.formats import ConstraintError, InputError
-from zkmargin.prover import commit_book, prove
+from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 
 MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**22), 2**22))

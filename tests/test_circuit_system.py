@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkmargin.circuits.circuit import Circuit, listed, segments
+from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.system import MAX_FORM, Atom, Form, System
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import r
 from zkmargin.crypto.scalars import lagrange_at
+from zkmargin.crypto.segments import listed, segments
 from zkmargin.formats import InputError
 
 INTEGERS = st.integers(-(2**80), 2**80)

@@ -18,6 +18,7 @@ import click
 import pytest
 
 import zkmargin
+from zkmargin.accounts import Commitment
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.verifying import CLOCK_SKEW_MS, check_age
 from zkmargin.cli import COMMANDS, cli, main
@@ -30,7 +31,7 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import VerificationError, load_document, save_document
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier import Statement
 
 TIME = "2026-01-02T03:04:05Z"
 TIME_MS = 1_767_323_045_000

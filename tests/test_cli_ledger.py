@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import update
 
+from zkmargin.accounts import Commitment
 from zkmargin.app.ledgers import limit_text
 from zkmargin.cli import main
 from zkmargin.crypto import ed25519, group
@@ -26,7 +27,6 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import load_document, save_document
 from zkmargin.ledger import Ledger, tables
-from zkmargin.verifier import Commitment
 from zkmargin.verifier.attest import (
     Attestation,
     Challenge,

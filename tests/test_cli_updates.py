@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from zkmargin.accounts import Commitment, Opening
+from zkmargin.accounts.updates import Migration, Update
 from zkmargin.cli import main
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
@@ -17,9 +19,6 @@ from zkmargin.engine.fills import Fills
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import load_document, save_document
-from zkmargin.prover import Opening
-from zkmargin.verifier import Commitment
-from zkmargin.verifier.updates import Migration, Update
 
 TIME = "2026-01-02T03:04:05Z"
 MAKE = (

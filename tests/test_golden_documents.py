@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from zkmargin.accounts import Commitment, Opening
+from zkmargin.accounts.holder import migrate_opening
+from zkmargin.accounts.updates import apply_migration, apply_update
 from zkmargin.circuits import build_circuit
 from zkmargin.cli.commands.ledger import export_command as export
 from zkmargin.cli.commands.verify_batch import command as verify_batch
@@ -33,11 +36,8 @@ from zkmargin.engine.margin import Claim
 from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot
 from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
 from zkmargin.ledger import Ledger
-from zkmargin.prover import Opening
-from zkmargin.prover.update import migrate_opening
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Receipt, SnapshotPayload, Trust, accept
-from zkmargin.verifier.updates import apply_migration, apply_update
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 #: keccak-256 of every golden document, name by name. A change here is a change of format version 1: there is none.

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert, update
 
+from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, to_lots
@@ -26,8 +27,8 @@ from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, save_document, write_atomic
 from zkmargin.ledger import Entry, Ledger, database, records, tables
-from zkmargin.prover import Opening, commit_book, prove
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.prover import prove
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
@@ -418,7 +419,8 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import VerificationError, load_document
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier import Statement
+from zkmargin.accounts import Commitment
 from zkmargin.verifier.attest import Challenge, accept
 from zkmargin.ledger import Ledger
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 
+from zkmargin.accounts import commit_book
 from zkmargin.circuits import build_circuit, margin_witness
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.example import example_book, example_market
@@ -15,7 +16,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, ZkMarginError
-from zkmargin.prover import commit_book, prove
+from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 
 CLAIM = Claim(1, 1, "initial")

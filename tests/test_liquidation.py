@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkmargin.accounts import commit_book
+from zkmargin.accounts.holder import update_opening
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots
 from zkmargin.engine.decimals import to_units
@@ -23,8 +25,7 @@ from zkmargin.engine.margin import Claim, claim_slack, contributions, margin_rep
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import ConstraintError, InputError, SetupError, load_document, save_document
-from zkmargin.prover import commit_book, prove
-from zkmargin.prover.update import update_opening
+from zkmargin.prover import prove
 from zkmargin.risk.auction import AuctionTerms, closing_fraction, offer
 from zkmargin.risk.costs import CostRate, Costs, ImpactTier, costs_of
 from zkmargin.risk.liquidation import Planner, Terms, cash_slot, plan_liquidation

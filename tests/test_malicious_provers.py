@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import zkmargin.verifier.argument
+from zkmargin.accounts import commit_book
+from zkmargin.accounts.commitments import gather
 from zkmargin.circuits import assign, build_circuit
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.system import Form, System
@@ -23,10 +25,8 @@ from zkmargin.crypto.group import encode_g1
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.margin import Claim
 from zkmargin.formats import InputError, VerificationError
-from zkmargin.prover import commit_book
 from zkmargin.prover.argument import ProverError, prove_argument
 from zkmargin.verifier import Statement, verify
-from zkmargin.verifier.commitments import gather
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 

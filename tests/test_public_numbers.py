@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkmargin.accounts import Commitment
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.system import Atom, Form, System
@@ -22,7 +23,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, IntArray, ProofFormatError, VerificationError, keccak256
-from zkmargin.verifier import Commitment, Statement, verify
+from zkmargin.verifier import Statement, verify
 
 HUGE = [2**63, 2**64, 2**127, 2**128, (1 << 128) + (1 << 64) + 1, 10**59]
 

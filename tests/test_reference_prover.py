@@ -14,6 +14,7 @@ from support.instances import BareStatement
 
 import zkmargin.prover.reference
 import zkmargin.prover.reference_verify
+from zkmargin.accounts.commitments import CommitmentPart, commit_vector
 from zkmargin.circuits.circuit import Circuit, Shape
 from zkmargin.circuits.system import Form, System
 from zkmargin.circuits.witness import Witness, assign, check
@@ -23,11 +24,9 @@ from zkmargin.engine.margin import Claim
 from zkmargin.formats.canonical import keccak256
 from zkmargin.formats.errors import ProofFormatError, SetupError, VerificationError
 from zkmargin.prover.argument import prove_argument
-from zkmargin.prover.openings import commit_vector
 from zkmargin.prover.reference import prove_reference
 from zkmargin.prover.reference_verify import verify_reference
 from zkmargin.verifier import verify
-from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.proof import Proof, encode_proof
 
 Draw = Callable[[], int]

@@ -16,8 +16,9 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from zkmargin.accounts import Commitment, commit_book
+from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.circuits import build_circuit
-from zkmargin.circuits.margin import slot_map_digest
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components import PublishedComponent
@@ -29,8 +30,8 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import IntArray, ZkMarginError
-from zkmargin.prover import commit_book, prove
-from zkmargin.verifier import Commitment, Statement, verify
+from zkmargin.prover import prove
+from zkmargin.verifier import Statement, verify
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 MET = Claim(1, 1, "initial")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from zkmargin.accounts import commit_book
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import r
 from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
@@ -18,7 +19,7 @@ from zkmargin.crypto.scalars import lagrange_at, scalar
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.margin import Claim
-from zkmargin.prover import commit_book, prove
+from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.argument import replay
 from zkmargin.verifier.proof import decode_proof

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zkmargin.accounts import commit_book
 from zkmargin.circuits import margin_witness
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.importers import import_arrays
@@ -15,7 +16,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays, check_snapshot_of_arrays
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import ConstraintError, InputError
-from zkmargin.prover import commit_book, prove
+from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 
 DEMO = Path(__file__).with_name("data") / "span_demo.spn"

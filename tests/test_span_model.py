@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zkmargin.accounts import commit_book
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.span_scenarios import SpanScenarios
 from zkmargin.engine.margin import Claim, claim_slack, margin_report
@@ -17,7 +18,7 @@ from zkmargin.engine.publishing.span_arrays import span_arrays, span_deltas, spa
 from zkmargin.engine.span import SpanModel
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
-from zkmargin.prover import commit_book, prove
+from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 
 TIME = "2026-01-02T00:00:00Z"

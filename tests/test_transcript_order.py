@@ -21,6 +21,7 @@ from support.instances import BareStatement
 
 import zkmargin.verifier.argument
 import zkmargin.verifier.transcript
+from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.crypto.commitment import blind
 from zkmargin.crypto.domain import divide_by_linear
@@ -32,7 +33,6 @@ from zkmargin.engine.margin import Claim
 from zkmargin.formats import VerificationError, keccak256
 from zkmargin.verifier import verify
 from zkmargin.verifier.argument import Challenges, linearise, public_values
-from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.proof import HEADER_BYTES, Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
 from zkmargin.verifier.transcript import MarginTranscript
 

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 
+from zkmargin.accounts import Commitment, CommitmentPart
+from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePart
 from zkmargin.crypto import bls
 from zkmargin.crypto.group import decode_g1, encode_g1
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import Document, InputError, Model, VerificationError, keccak256
-from zkmargin.verifier import Commitment, CommitmentPart
 from zkmargin.verifier.attest import (
     Attestation,
     Challenge,
@@ -40,7 +41,6 @@ from zkmargin.verifier.attest import (
 )
 from zkmargin.verifier.attest.accept import check_challenge
 from zkmargin.verifier.attest.receipt import AttestedBy, ReceiptSnapshot
-from zkmargin.verifier.updates import Migration, MigrationPart, Update, UpdatePart
 
 
 def refused(trust: Trust, attestation: Attestation) -> str:

@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from zkmargin.accounts import Commitment, Opening, commit_book
+from zkmargin.accounts.commitments import check_bound
+from zkmargin.accounts.holder import migrate_opening, update_opening
+from zkmargin.accounts.slots import role_bits
+from zkmargin.accounts.updates import Migration, Update, apply_migration, apply_update, moved_points
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import encode_scalar
@@ -19,18 +24,6 @@ from zkmargin.engine.book import BookLots, to_lots
 from zkmargin.engine.fills import FillLots
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
-from zkmargin.prover import Opening, commit_book
-from zkmargin.prover.update import migrate_opening, update_opening
-from zkmargin.verifier import Commitment
-from zkmargin.verifier.updates import (
-    Migration,
-    Update,
-    apply_migration,
-    apply_update,
-    check_bound,
-    moved_points,
-    role_bits,
-)
 
 
 @dataclass(frozen=True)

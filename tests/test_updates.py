@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from zkmargin.accounts import Commitment, Opening, commit_book
+from zkmargin.accounts.commitments import commit_vector
+from zkmargin.accounts.holder import migrate_opening, update_opening
+from zkmargin.accounts.openings import fresh_scalars
+from zkmargin.accounts.updates import Migration, Update, apply_migration, apply_update
 from zkmargin.crypto.commitment import commit_values, lagrange_basis
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import encode_scalar, r
@@ -24,11 +29,8 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError, ZkMarginError
-from zkmargin.prover import Opening, commit_book, prove
-from zkmargin.prover.openings import commit_vector
-from zkmargin.prover.update import fresh_scalars, migrate_opening, update_opening
-from zkmargin.verifier import Commitment, Statement, verify
-from zkmargin.verifier.updates import Migration, Update, apply_migration, apply_update
+from zkmargin.prover import prove
+from zkmargin.verifier import Statement, verify
 
 EXPIRIES = ("2026-01-30T08:00:00Z", "2026-03-27T08:00:00Z")
 
@@ -273,7 +275,7 @@ def test_an_update_without_fills_looks_like_any_other(setting: Setting) -> None:
 
 def test_increments_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([0, 5, 5, 0, 7, 9])
-    monkeypatch.setattr("zkmargin.prover.update.random_scalar", lambda: next(drawn))
+    monkeypatch.setattr("zkmargin.accounts.openings.random_scalar", lambda: next(drawn))
     assert fresh_scalars(3) == [5, 7, 9]
 
 

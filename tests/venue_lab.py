@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from zkmargin.accounts.openings import commit_book, total_blinders
 from zkmargin.circuits.venue import BlockClass
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
-from zkmargin.prover.openings import commit_book, total_blinders
 from zkmargin.prover.venue import reference
 from zkmargin.prover.venue.reference import ReferenceProver
 from zkmargin.prover.venue.witness import ClassBooks, build_witness, held_totals, net_positions

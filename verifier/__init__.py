@@ -1,6 +1,6 @@
 """Statement, proof format, transcript schedule and the checks. Imports nothing of the prover; starts at once."""
 
-from zkmargin.verifier.commitments import Commitment, CommitmentPart
+from zkmargin.accounts.commitments import Commitment, CommitmentPart
 from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.verify import Accepted, verify, verify_batch
 from zkmargin.verifier.workers import Workers

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from py_arkworks_bls12381 import G1Point
 
+from zkmargin.accounts.commitments import Commitment, CommitmentPart, gather, sum_points
+from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.margin import build_circuit
 from zkmargin.crypto.srs import SRS, embedded
@@ -16,7 +18,6 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, gather, sum_points
 
 MAX_CONTEXT_BYTES = 1024
 
@@ -110,10 +111,10 @@ class Statement:
 
     @cached_property
     def _sums(self) -> dict[str, G1Point]:
-        named = {}
+        named: dict[str, G1Point] = {}
         for role in ROLES:
-            for s, point in enumerate(sum_points(self.parts, role, self.circuit)):
-                named[f"{role}[{s}]"] = point
+            columns = [column for column in self.circuit.listed_rows if column.startswith(role)]
+            named |= zip(columns, sum_points(self.parts, role, len(columns)), strict=True)
         return named
 
     def committed_points(self) -> dict[str, G1Point]:

@@ -17,6 +17,7 @@ from typing import IO, Self
 
 from py_arkworks_bls12381 import G1Point
 
+from zkmargin.accounts.commitments import Commitment, CommitmentPart
 from zkmargin.crypto.group import G1_BYTES, add_all, encode_g1
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.limits import Limit
@@ -25,7 +26,6 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ZkMarginError, canonical_bytes, parse_json
 from zkmargin.formats.canonical import Json
 from zkmargin.verifier.argument import Opening
-from zkmargin.verifier.commitments import Commitment, CommitmentPart
 from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.verify import Accepted, fold, fresh_weights, holds, opening_of, verify_batch
 

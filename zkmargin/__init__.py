@@ -13,6 +13,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zkmargin.accounts import Commitment, Opening, commit_book
+    from zkmargin.accounts.holder import migrate_opening, update_opening
+    from zkmargin.accounts.updates import Migration, Update, apply_migration, apply_update
     from zkmargin.crypto.keys import PublicKey, SecretKey, Signer
     from zkmargin.engine.book import Book, BookLots, load_book, to_lots
     from zkmargin.engine.books import Books
@@ -37,10 +40,9 @@ if TYPE_CHECKING:
         save_document,
     )
     from zkmargin.ledger import Ledger
-    from zkmargin.prover import Opening, commit_book, prove
-    from zkmargin.prover.update import migrate_opening, update_opening
+    from zkmargin.prover import prove
     from zkmargin.risk.margins import Margins, margin_many
-    from zkmargin.verifier import Accepted, Commitment, Statement, Workers, verify, verify_batch
+    from zkmargin.verifier import Accepted, Statement, Workers, verify, verify_batch
     from zkmargin.verifier.attest import (
         Acceptance,
         Attestation,
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
         Trust,
         accept,
     )
-    from zkmargin.verifier.updates import Migration, Update, apply_migration, apply_update
 
 #: Said wherever the version is said.
 AUDIT_STATUS = "unaudited"
@@ -83,7 +84,7 @@ _MODULES = {
         "save_document",
     ),
     "zkmargin.prover": ("Opening", "commit_book", "prove"),
-    "zkmargin.prover.update": ("migrate_opening", "update_opening"),
+    "zkmargin.accounts.holder": ("migrate_opening", "update_opening"),
     "zkmargin.risk.margins": ("Margins", "margin_many"),
     "zkmargin.verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch"),
     "zkmargin.verifier.attest": (
@@ -98,7 +99,7 @@ _MODULES = {
         "Trust",
         "accept",
     ),
-    "zkmargin.verifier.updates": ("Migration", "Update", "apply_migration", "apply_update"),
+    "zkmargin.accounts.updates": ("Migration", "Update", "apply_migration", "apply_update"),
     "zkmargin.ledger": ("Ledger",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeVar
 
-from zkmargin.circuits.circuit import listed
 from zkmargin.circuits.venue import Term
 from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
 from zkmargin.crypto.field import batch_inverse, inverse, powers, r
 from zkmargin.crypto.group import decode_g1, encode_g1, msm, pairing_product_is_one
+from zkmargin.crypto.segments import listed
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.formats.errors import ProofFormatError
 from zkmargin.verifier.venue.proof import (

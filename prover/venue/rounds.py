@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from zkmargin.circuits.circuit import listed
 from zkmargin.crypto.field import GENERATOR, inverse, r
+from zkmargin.crypto.segments import listed
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.scalar_field import splat

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zkmargin.circuits.venue import BlockTemplate, digits_for
-from zkmargin.circuits.witness import segment_rows
 from zkmargin.crypto.field import r
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.decimals import from_units

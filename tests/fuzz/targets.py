@@ -21,6 +21,8 @@ from Crypto.Hash import keccak
 from py_arkworks_bls12381 import G1Point, G2Point
 from pydantic import TypeAdapter
 
+from zkmargin.accounts import Commitment
+from zkmargin.accounts.openings import Opening
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import decode_scalar, r
 from zkmargin.crypto.group import decode_g1, decode_g2, encode_g1, encode_g2, msm
@@ -47,8 +49,7 @@ from zkmargin.formats import (
 )
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels.fixed_base import FixedBaseTables
-from zkmargin.prover.openings import Opening
-from zkmargin.verifier import Commitment, verify
+from zkmargin.verifier import verify
 from zkmargin.verifier.proof import decode_proof, encode_proof
 
 ec: Any = importlib.import_module("py_ecc.optimized_bls12_381")

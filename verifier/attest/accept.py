@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
@@ -18,7 +19,6 @@ from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
 from zkmargin.verifier.attest.revocations import Revocations, RevocationsPayload, Revoked
 from zkmargin.verifier.attest.trust import Trust
-from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.verify import verify
 

@@ -11,14 +11,14 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from zkmargin.circuits.margin import slot_map_digest
+from zkmargin.accounts.commitments import CommitmentPart, PointHex
+from zkmargin.accounts.slots import Role, slot_map_digest
 from zkmargin.crypto.keys import Signer
 from zkmargin.crypto.signatures import Message, Signature, aggregated
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Digest, Document, InputError, Model, Seq, Since, json_in_version
 from zkmargin.formats.canonical import canonical_bytes, keccak256
-from zkmargin.verifier.commitments import CommitmentPart, PointHex, Role
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Sequence64 = Annotated[int, Field(ge=0, lt=2**63)]

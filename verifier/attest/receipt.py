@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.crypto.keys import Signer
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, Since, json_in_version
 from zkmargin.verifier.attest.documents import Name, Sequence64, payload_digest
-from zkmargin.verifier.commitments import CommitmentPart
 
 
 class AttestedBy(Model):

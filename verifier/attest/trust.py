@@ -10,13 +10,13 @@ from typing import Annotated, ClassVar, NoReturn, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from zkmargin.accounts.slots import Role
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.formats import Digest, Document, InputError, Model, Seq, Since, VerificationError
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, Name, SnapshotPayload
 from zkmargin.verifier.attest.receipt import Receipt
 from zkmargin.verifier.attest.revocations import Revocations, Revoked
-from zkmargin.verifier.commitments import Role
 
 MAX_SECONDS = 366 * 86_400
 

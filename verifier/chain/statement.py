@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zkmargin.accounts.commitments import Commitment
+from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.chain import MAX_RATIO, ChainPrices, fit
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.limits import Limit
@@ -13,7 +15,6 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier.chain.table import Table, check_head
 from zkmargin.verifier.chain.words import keccak256, point_bytes, word
-from zkmargin.verifier.commitments import ROLES, Commitment
 from zkmargin.verifier.statement import Statement
 
 

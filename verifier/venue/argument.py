@@ -12,7 +12,6 @@ from operator import mul
 
 from py_arkworks_bls12381 import G1Point, Scalar
 
-from zkmargin.circuits.circuit import listed
 from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.crypto.group import decode_g1
@@ -26,6 +25,7 @@ from zkmargin.crypto.scalars import (
     sum_of_fractions,
     vector,
 )
+from zkmargin.crypto.segments import listed
 from zkmargin.formats.errors import ProofFormatError
 from zkmargin.verifier.argument import Opening
 from zkmargin.verifier.venue.combine import Combination, Families, Sparse

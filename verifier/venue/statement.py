@@ -8,6 +8,8 @@ from functools import cached_property
 
 from py_arkworks_bls12381 import G1Point
 
+from zkmargin.accounts.commitments import Commitment, CommitmentPart, gather, sum_points
+from zkmargin.accounts.slots import ROLES, Role
 from zkmargin.circuits.venue import (
     BlockTemplate,
     DenseTemplate,
@@ -18,12 +20,10 @@ from zkmargin.circuits.venue import (
 )
 from zkmargin.circuits.venue import Ratio as ClaimRatio
 from zkmargin.crypto.domain import Domain
-from zkmargin.crypto.group import add_all, is_infinity
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, Role, gather
 from zkmargin.verifier.statement import MAX_CONTEXT_BYTES
 from zkmargin.verifier.venue.terms import VenueTerms
 
@@ -321,13 +321,7 @@ class VenueStatement:
     def _sum(self, parts: Sequence[CommitmentPart], role: Role, y: int) -> tuple[G1Point, ...]:
         template = self.dense[y].template
         count = template.segments if role == "positions" else template.balance_segments
-        rows = [part.decoded() for part in parts if part.role == role]
-        if any(len(row) != count for row in rows):
-            raise InputError(f"a part for {role} has {count} points here", field=f"dense account {y}")
-        sums = tuple(add_all(column) for column in zip(*rows, strict=True))
-        if any(is_infinity(point) for point in sums):
-            raise InputError("parts that add up to the point at infinity", field=f"dense account {y}")
-        return sums
+        return sum_points(parts, role, count, field=f"dense account {y}")
 
     def committed_points(self) -> dict[str, G1Point]:
         """The dense accounts' commitments by name: ``dense y positions[s]`` and ``dense y collateral[s]``.

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from zkmargin.accounts.commitments import Commitment
 from zkmargin.circuits.venue import BlockClass, Options, RatioText, common_denominator
 from zkmargin.circuits.venue import Ratio as ClaimRatio
 from zkmargin.formats import Digest, Document, InputError, Model, Seq
-from zkmargin.verifier.commitments import Commitment
 
 MAX_CLASSES = 64
 MAX_DENSE = 4096

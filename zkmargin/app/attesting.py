@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zkmargin.accounts import Commitment, CommitmentPart, Opening
+from zkmargin.accounts.commitments import commit_vector, part_of
+from zkmargin.accounts.slots import Role, check_setup, check_slots
 from zkmargin.app import snapshots
-from zkmargin.circuits.margin import slot_map_digest
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
@@ -17,9 +19,6 @@ from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.prover import Opening
-from zkmargin.prover.openings import commit_vector
-from zkmargin.verifier import Commitment, CommitmentPart
 from zkmargin.verifier.attest import (
     Attestation,
     AttestedSnapshot,
@@ -35,7 +34,6 @@ from zkmargin.verifier.attest import (
     check_snapshot_attested,
 )
 from zkmargin.verifier.attest.accept import check_revocations, check_trusted_policy
-from zkmargin.verifier.commitments import Role
 
 
 @dataclass(frozen=True)
@@ -94,10 +92,11 @@ def attest_commitment(
     Raises:
         InputError: another account, setup, slots or book than the commitment's.
     """
-    found = only_part(commitment, held.role)
+    _, found = part_of(commitment.parts, held.role)
     if found.alias != account:
         raise InputError(f"is of another account than {account[:80]!r}", field="alias")
-    check_slots(commitment, found, snapshot)
+    check_setup(commitment.srs, commitment.domain_size, snapshot, embedded(), "commitment")
+    check_slots(found.slot_map, found.role, snapshot, field="slot_map")
     if own is not None:
         lots, opening = own
         check_own(commitment, found, opening, getattr(lots, held.role))
@@ -186,24 +185,6 @@ def attestation_facts(attestation: Attestation) -> dict[str, Any]:
         "payload_digest": attestation.payload_digest.hex(),
         "signatures": sum(len(signature.public_keys) for signature in attestation.signatures),
     }
-
-
-def only_part(commitment: Commitment, role: Role) -> CommitmentPart:
-    """The one part with a role. Raises InputError when there is none, or more than one."""
-    parts = [part for part in commitment.parts if part.role == role]
-    if len(parts) != 1:
-        raise InputError(f"{len(parts)} parts for {role}: give a commitment with one", field="parts")
-    return parts[0]
-
-
-def check_slots(commitment: Commitment, part: CommitmentPart, snapshot: Snapshot) -> None:
-    """Raises InputError: made with another setup, over another number of rows, or for other slots."""
-    if commitment.srs != embedded().digest.hex():
-        raise InputError("made with another structured reference string", field="srs")
-    if commitment.domain_size != snapshot.layout.domain_size:
-        raise InputError("made over another number of rows than the snapshot has", field="domain_size")
-    if part.slot_map != slot_map_digest(snapshot, part.role).hex():
-        raise InputError("made for other slots than the snapshot lists", field="slot_map")
 
 
 def check_own(commitment: Commitment, part: CommitmentPart, opening: Opening, lots: Sequence[int]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.verifier.attest.acceptance import Acceptance, Attested
 from zkmargin.verifier.attest.documents import CommitmentPayload
-from zkmargin.verifier.commitments import CommitmentPart
 from zkmargin.verifier.proof import proof_bytes
 from zkmargin.verifier.statement import Statement
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from zkmargin.accounts import Commitment
 from zkmargin.app.facts import claim_words, ratio
 from zkmargin.engine.decimals import format_time, from_units, parse_time
 from zkmargin.engine.limits import KINDS, Limit
@@ -15,7 +16,6 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, ZkMarginError, write_atomic
 from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.ledger import Entry, Ledger
-from zkmargin.verifier import Commitment
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Trust
 
 INDEX_FORMAT = "zkmargin/ledger-export/v1"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zkmargin.accounts import Opening
 from zkmargin.circuits import build_circuit, margin_witness
 from zkmargin.circuits import check as check_witness
 from zkmargin.engine.book import BookLots
@@ -14,7 +15,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim, MarginReport, largest_decimal, margin_report
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError
-from zkmargin.prover import Opening, prove
+from zkmargin.prover import prove
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.prove import default_threads
 from zkmargin.verifier import Statement

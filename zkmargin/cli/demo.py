@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.app.facts import claim_words, layout_facts, statement_facts
 from zkmargin.app.runtime import compile_note
 from zkmargin.circuits import build_circuit, margin_witness
@@ -38,8 +39,8 @@ from zkmargin.formats import (
     save_document,
     write_atomic,
 )
-from zkmargin.prover import Opening, commit_book, prove
-from zkmargin.verifier import Commitment, Statement, verify
+from zkmargin.prover import prove
+from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.proof import HEADER_BYTES
 
 #: Marks a folder as the demo's own: another folder that is not empty is left alone.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePart
 from zkmargin.crypto.keys import PublicKey, SecretKey, fingerprint
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.fills import Fills
 from zkmargin.formats import Document
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Rule, SnapshotPayload, Trust
-from zkmargin.verifier.updates import Migration, MigrationPart, Update, UpdatePart
 
 Facts = dict[str, Any]
 

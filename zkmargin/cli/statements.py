@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from zkmargin.accounts import Commitment
 from zkmargin.app.files import load
 from zkmargin.cli.options import (
     also_option,
@@ -20,7 +21,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest.challenge import Challenge
 
 #: How errors about commitments name their field.

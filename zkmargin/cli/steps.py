@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from zkmargin.accounts import Commitment
 from zkmargin.app.facts import part_facts
 from zkmargin.cli import terminal
 from zkmargin.cli.paths import check_paths, refuse_terminal
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
-from zkmargin.verifier import Commitment
 
 
 def check_step_paths(inputs: Sequence[str], output: str, secrets: Sequence[str], *, as_json: bool) -> None:

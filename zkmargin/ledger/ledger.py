@@ -20,6 +20,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection, func, insert, select
 
+from zkmargin.accounts import Commitment
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
@@ -27,7 +28,7 @@ from zkmargin.formats import Document, Hint, InputError, VerificationError
 from zkmargin.ledger import records, tables
 from zkmargin.ledger.database import Database
 from zkmargin.ledger.records import Account, Entry
-from zkmargin.verifier import Accepted, Commitment, Statement, verify
+from zkmargin.verifier import Accepted, Statement, verify
 from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import click
 
+from zkmargin.accounts import Commitment, Opening
+from zkmargin.accounts.slots import ROLES, Role
 from zkmargin.app.attesting import Held, attest_commitment, attest_snapshot, attestation_facts, revocations_of
 from zkmargin.app.files import Output, blamed_on, load, load_lots
 from zkmargin.app.verifying import clock_ms
@@ -31,10 +33,7 @@ from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
-from zkmargin.prover import Opening
-from zkmargin.verifier import Commitment
 from zkmargin.verifier.attest import Attestation, CommitmentPayload, Revocations
-from zkmargin.verifier.commitments import ROLES, Role
 
 MAX_SEQUENCE = 2**63 - 1
 sequence_option = click.option(

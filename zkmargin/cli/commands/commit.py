@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from zkmargin.accounts import commit_book
+from zkmargin.accounts.slots import ROLES, Role
 from zkmargin.app.facts import part_facts
 from zkmargin.app.files import Output, load, load_lots, refuse_existing_secret
 from zkmargin.cli import terminal
@@ -13,8 +15,6 @@ from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
-from zkmargin.prover import commit_book
-from zkmargin.verifier.commitments import ROLES, Role
 
 MAX_ALIAS = 200
 

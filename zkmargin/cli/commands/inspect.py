@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zkmargin.accounts import Commitment, Opening
 from zkmargin.app.batches import BatchList
 from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts
 from zkmargin.app.files import load, warn_if_exposed
@@ -27,8 +28,6 @@ from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, parse_json, read_bytes
 from zkmargin.formats.files import STDIO
-from zkmargin.prover import Opening
-from zkmargin.verifier import Commitment
 from zkmargin.verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
 
 Facts = dict[str, Any]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from zkmargin.accounts import Commitment, Opening
+from zkmargin.accounts.holder import migrate_opening
+from zkmargin.accounts.updates import Migration, apply_migration
 from zkmargin.app.files import Output, load, load_lots
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option
@@ -11,10 +14,6 @@ from zkmargin.cli.paths import write_outputs
 from zkmargin.cli.steps import check_step_paths, say_step
 from zkmargin.engine.book import to_book
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.prover import Opening
-from zkmargin.prover.update import migrate_opening
-from zkmargin.verifier import Commitment
-from zkmargin.verifier.updates import Migration, apply_migration
 
 
 @click.group("migrate", cls=Group)

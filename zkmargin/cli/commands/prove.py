@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import click
 
+from zkmargin.accounts import Opening
 from zkmargin.app.facts import claim_words, statement_facts
 from zkmargin.app.files import Output, blamed_on, load, load_lots
 from zkmargin.app.proving import Made, make_proof
@@ -23,7 +24,6 @@ from zkmargin.cli.statements import Asked, StatementOptions, gathered, statement
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.formats.files import STDIO
-from zkmargin.prover import Opening
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Challenge
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from zkmargin.accounts import Commitment, Opening
+from zkmargin.accounts.holder import update_opening
+from zkmargin.accounts.updates import Update, apply_update
 from zkmargin.app.files import Output, load, load_lots, warn_if_exposed
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option, snapshot_option
@@ -12,10 +15,6 @@ from zkmargin.cli.steps import check_step_paths, say_step
 from zkmargin.engine.book import to_book
 from zkmargin.engine.fills import FillLots, add_fills, load_fills
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.prover import Opening
-from zkmargin.prover.update import update_opening
-from zkmargin.verifier import Commitment
-from zkmargin.verifier.updates import Update, apply_update
 
 
 @click.group("update", cls=Group)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from zkmargin.accounts import Commitment
 from zkmargin.app.batches import BatchItem, BatchList
 from zkmargin.app.files import blamed_on, load, read_proof
 from zkmargin.app.verifying import Entry
@@ -17,7 +18,7 @@ from zkmargin.cli.options import json_option, parse_age, parse_claim, parse_cont
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
-from zkmargin.verifier import Commitment, Statement
+from zkmargin.verifier import Statement
 
 T = TypeVar("T")
 

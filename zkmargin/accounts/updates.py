@@ -18,20 +18,27 @@ from typing import Annotated, ClassVar, NamedTuple, NoReturn, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from zkmargin.circuits.circuit import segments
-from zkmargin.circuits.margin import slot_map_digest
-from zkmargin.circuits.witness import segment_rows
+from zkmargin.accounts.commitments import (
+    Commitment,
+    CommitmentPart,
+    PointHex,
+    check_bound,
+    commit_vector,
+    hex_points,
+    part_of,
+)
+from zkmargin.accounts.slots import ROLES, Role, check_setup, check_slots, role_bits
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar
 from zkmargin.crypto.group import G1_BYTES, encode_g1, is_infinity
+from zkmargin.crypto.segments import segment_rows, segments
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.fills import FillLots, add_fills
 from zkmargin.engine.migration import carry_over
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, Model, Seq, VerificationError, from_hex
-from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, PointHex, Role
 
 MAX_SEGMENTS = 4096
 
@@ -144,8 +151,8 @@ def apply_update(
             fills do.
     """
     srs = srs or embedded()
-    _check_setup(update.srs, update.domain_size, snapshot, srs, "update")
-    _check_setup(commitment.srs, commitment.domain_size, snapshot, srs, "commitment")
+    check_setup(update.srs, update.domain_size, snapshot, srs, "update")
+    check_setup(commitment.srs, commitment.domain_size, snapshot, srs, "commitment")
     after = add_fills(book, fills, snapshot)
     steps = {part.role: part for part in update.parts}
     if len(steps) != len(update.parts) or set(steps) != set(fills):
@@ -154,8 +161,8 @@ def apply_update(
     for role, step in steps.items():
         place, part = part_of(commitment.parts, role)
         _check_start(part, step)
-        if not part.slot_map == step.slot_map == slot_map_digest(snapshot, role).hex():
-            raise InputError("made for other slots than the snapshot lists", field=f"{role}: slot_map")
+        for slot_map in (part.slot_map, step.slot_map):
+            check_slots(slot_map, role, snapshot, field=f"{role}: slot_map")
         check_bound(part, getattr(after, role))
         increments = step.scalars()
         points = moved_points(srs, snapshot.layout.domain_size, part, fills[role], increments)
@@ -189,8 +196,8 @@ def apply_migration(
         VerificationError: the migration starts from another commitment, or leads to another book than its record.
     """
     srs = srs or embedded()
-    _check_setup(commitment.srs, commitment.domain_size, old, srs, "commitment")
-    _check_setup(migration.srs, migration.domain_size, new, srs, "migration")
+    check_setup(commitment.srs, commitment.domain_size, old, srs, "commitment")
+    check_setup(migration.srs, migration.domain_size, new, srs, "migration")
     after = carry_over(book, old, new)
     steps = {part.role: part for part in migration.parts}
     roles = {part.role for part in commitment.parts}
@@ -205,11 +212,9 @@ def apply_migration(
         _, part = part_of(commitment.parts, role)
         step = steps[role]
         _check_start(part, step)
-        if part.slot_map != slot_map_digest(old, role).hex():
-            raise InputError("made for other slots than the old snapshot lists", field=f"{role}: slot_map")
-        slot_map = slot_map_digest(new, role).hex()
-        if migration.slot_maps[role] != slot_map:
-            raise InputError("made for other slots than the new snapshot lists", field=f"{role}: slot_maps")
+        check_slots(part.slot_map, role, old, field=f"{role}: slot_map", which="old snapshot")
+        slot_map = migration.slot_maps[role]
+        check_slots(slot_map, role, new, field=f"{role}: slot_maps", which="new snapshot")
         lots = getattr(after, role)
         blinders = step.scalars()
         if len(blinders) != segments(len(lots), n):
@@ -220,7 +225,7 @@ def apply_migration(
             role=role,
             alias=part.alias,
             slot_map=slot_map,
-            points=vector_points(srs, n, lots, blinders),
+            points=hex_points(commit_vector(srs, n, lots, blinders)),
             bits=role_bits(new, role),
         )
         check_bound(moved, lots)
@@ -228,31 +233,6 @@ def apply_migration(
             _refuse(f"{role}: the holder moved another book than this record")
         parts.append(moved)
     return Applied(Commitment(srs=commitment.srs, domain_size=n, parts=tuple(parts)), after)
-
-
-def part_of(parts: Sequence[CommitmentPart], role: Role) -> tuple[int, CommitmentPart]:
-    """Place and value of the only part of a role. Raises InputError where there is none or more than one."""
-    found = [(i, part) for i, part in enumerate(parts) if part.role == role]
-    if len(found) != 1:
-        raise InputError(
-            f"{len(found)} parts of {role} where one is needed",
-            field="parts",
-            hint="a step is about one party's part: give the file of that party",
-        )
-    return found[0]
-
-
-def role_bits(snapshot: Snapshot, role: Role) -> int:
-    """The bound that a part of a role states under a snapshot: every entry is below 2^bits lots."""
-    if role == "positions":
-        return snapshot.layout.position_bits
-    return max((slot.bits for slot in snapshot.collateral), default=1)
-
-
-def check_bound(part: CommitmentPart, lots: Sequence[int]) -> None:
-    """Raises InputError when an entry is not below the part's bound."""
-    if any(abs(q) >= 1 << part.bits for q in lots):
-        raise InputError(f"a quantity leaves the bound that is attested, 2^{part.bits} lots", field=part.role)
 
 
 def moved_points(
@@ -276,14 +256,6 @@ def moved_points(
     return tuple(moved)
 
 
-def vector_points(srs: SRS, n: int, lots: Sequence[int], blinders: Sequence[int]) -> tuple[str, ...]:
-    """Commitments to lots with blinders, one a segment: hex."""
-    return tuple(
-        encode_g1(commit_values(srs, Domain.of(n), segment_rows(lots, n, s).tolist(), blinder)).hex()
-        for s, blinder in enumerate(blinders)
-    )
-
-
 def _secret_scalars(texts: Sequence[str], count: int, field: str) -> tuple[int, ...]:
     if len(texts) != count:
         raise InputError(f"{len(texts)} numbers for {count} segments", field=field)
@@ -296,16 +268,6 @@ def _secret_scalars(texts: Sequence[str], count: int, field: str) -> tuple[int, 
     if len(set(scalars)) != len(scalars):
         raise InputError("the same number twice hides nothing: its segments could be compared", field=field)
     return scalars
-
-
-def _check_setup(srs_digest: str, domain_size: int, snapshot: Snapshot, srs: SRS, what: str) -> None:
-    if srs_digest != srs.digest.hex():
-        raise InputError("made with another structured reference string", field=f"{what}: srs")
-    if domain_size != snapshot.layout.domain_size:
-        raise InputError(
-            f"made over {domain_size} rows, the snapshot has {snapshot.layout.domain_size}",
-            field=f"{what}: domain_size",
-        )
 
 
 def _check_start(part: CommitmentPart, step: _Step) -> None:

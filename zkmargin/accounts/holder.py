@@ -1,30 +1,19 @@
-"""The holder's side of updates and migrations; verifier/updates.py has the other side and the reasons."""
+"""The holder's side of updates and migrations; accounts/updates.py has the other side and the reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from zkmargin.circuits.circuit import segments
-from zkmargin.circuits.margin import slot_map_digest
-from zkmargin.crypto.field import encode_scalar, r, random_scalar
+from zkmargin.accounts.commitments import commit_vector, hex_points, part_of
+from zkmargin.accounts.openings import Opening, OpeningPart, fresh_scalars, hex_scalars
+from zkmargin.accounts.slots import ROLES, Role, check_setup, check_slots, role_bits, slot_map_digest
+from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePart, moved_points
+from zkmargin.crypto.field import r
+from zkmargin.crypto.segments import segments
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.fills import FillLots
 from zkmargin.engine.migration import carry_over
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Hint, InputError
-from zkmargin.prover.openings import Opening, OpeningPart
-from zkmargin.verifier.commitments import ROLES, Role
-from zkmargin.verifier.updates import (
-    Migration,
-    MigrationPart,
-    Update,
-    UpdatePart,
-    moved_points,
-    part_of,
-    role_bits,
-    vector_points,
-)
 
 
 def update_opening(
@@ -48,7 +37,7 @@ def update_opening(
     """
     srs = srs or embedded()
     n = snapshot.layout.domain_size
-    _check_setup(opening, snapshot, srs)
+    check_setup(opening.srs, opening.domain_size, snapshot, srs, "opening")
     parts = list(opening.parts)
     steps = []
     for role in ROLES:
@@ -56,11 +45,11 @@ def update_opening(
             continue
         place, _ = part_of(parts, role)
         part = parts[place]
-        _check_slots(part, snapshot)
+        check_slots(part.slot_map, role, snapshot, field=f"{role}: slot_map", hint=Hint.MIGRATE)
         increments = fresh_scalars(len(part.points))
         points = moved_points(srs, n, part, fills[role], increments)
         blinders = [(b + dr) % r for b, dr in zip(part.scalars(), increments, strict=True)]
-        parts[place] = part.model_copy(update={"points": points, "blinders": _hex(blinders)})
+        parts[place] = part.model_copy(update={"points": points, "blinders": hex_scalars(blinders)})
         steps.append(
             UpdatePart(
                 role=role,
@@ -68,7 +57,7 @@ def update_opening(
                 slot_map=part.slot_map,
                 before=part.points,
                 after=points,
-                increments=_hex(increments),
+                increments=hex_scalars(increments),
             )
         )
     renewed = Opening(srs=opening.srs, domain_size=n, parts=tuple(parts))
@@ -94,7 +83,7 @@ def migrate_opening(
             book, documents that do not belong together.
     """
     srs = srs or embedded()
-    _check_setup(opening, old, srs)
+    check_setup(opening.srs, opening.domain_size, old, srs, "opening")
     moved = carry_over(lots, old, new)
     n = new.layout.domain_size
     parts, steps = [], []
@@ -106,12 +95,12 @@ def migrate_opening(
             continue
         place, _ = part_of(opening.parts, role)
         part = opening.parts[place]
-        _check_slots(part, old)
-        if part.points != vector_points(srs, old.layout.domain_size, getattr(lots, role), part.scalars()):
+        check_slots(part.slot_map, role, old, field=f"{role}: slot_map", hint=Hint.MIGRATE)
+        if part.points != hex_points(commit_vector(srs, old.layout.domain_size, getattr(lots, role), part.scalars())):
             raise InputError("the opening is not of this book", field=role, hint="give the book that was committed")
         vector = getattr(moved, role)
         blinders = fresh_scalars(segments(len(vector), n))
-        points = vector_points(srs, n, vector, blinders)
+        points = hex_points(commit_vector(srs, n, vector, blinders))
         parts.append(
             OpeningPart(
                 role=role,
@@ -119,11 +108,11 @@ def migrate_opening(
                 slot_map=slot_map_digest(new, role).hex(),
                 points=points,
                 bits=role_bits(new, role),
-                blinders=_hex(blinders),
+                blinders=hex_scalars(blinders),
             )
         )
         steps.append(
-            MigrationPart(role=role, alias=part.alias, before=part.points, after=points, blinders=_hex(blinders))
+            MigrationPart(role=role, alias=part.alias, before=part.points, after=points, blinders=hex_scalars(blinders))
         )
     migration = Migration(
         srs=opening.srs,
@@ -132,36 +121,3 @@ def migrate_opening(
         parts=tuple(steps),
     )
     return Opening(srs=opening.srs, domain_size=n, parts=tuple(parts)), moved, migration
-
-
-def fresh_scalars(count: int) -> list[int]:
-    """Uniform field elements, none 0, all different."""
-    scalars: dict[int, None] = {}
-    while len(scalars) < count:
-        scalar = random_scalar()
-        if scalar:
-            scalars[scalar] = None
-    return list(scalars)
-
-
-def _hex(scalars: Sequence[int]) -> tuple[str, ...]:
-    return tuple(encode_scalar(x).hex() for x in scalars)
-
-
-def _check_setup(opening: Opening, snapshot: Snapshot, srs: SRS) -> None:
-    if opening.srs != srs.digest.hex():
-        raise InputError("made with another structured reference string", field="opening: srs")
-    if opening.domain_size != snapshot.layout.domain_size:
-        raise InputError(
-            f"made over {opening.domain_size} rows, the snapshot has {snapshot.layout.domain_size}",
-            field="opening: domain_size",
-        )
-
-
-def _check_slots(part: OpeningPart, snapshot: Snapshot) -> None:
-    if part.slot_map != slot_map_digest(snapshot, part.role).hex():
-        raise InputError(
-            "made for other slots than the snapshot lists",
-            field=f"{part.role}: slot_map",
-            hint=Hint.MIGRATE,
-        )

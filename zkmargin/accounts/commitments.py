@@ -7,23 +7,23 @@ commitments that come from someone you trust for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar, Self
 
 from py_arkworks_bls12381 import G1Point
 from pydantic import Field, model_validator
 
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.margin import slot_map_digest
-from zkmargin.crypto.group import G1_BYTES, add_all, decode_g1, is_infinity
+from zkmargin.accounts.slots import ROLES, Role, check_setup, check_slots
+from zkmargin.crypto.commitment import commit_values
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.group import G1_BYTES, add_all, decode_g1, encode_g1, is_infinity
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.snapshot import MAX_BITS, Snapshot
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, from_hex
 from zkmargin.formats.budget import spend
 from zkmargin.formats.canonical import canonical_bytes
 
-Role = Literal["positions", "collateral"]
-ROLES: tuple[Role, ...] = ("positions", "collateral")
 #: One text for one point: parts that are the same are seen to be the same.
 PointHex = Annotated[str, Hexadecimal(G1_BYTES)]
 
@@ -83,22 +83,17 @@ def gather(commitments: Sequence[Commitment], snapshot: Snapshot, srs: SRS) -> t
     """
     parts: list[CommitmentPart] = []
     for commitment in commitments:
-        if commitment.srs != srs.digest.hex():
-            raise InputError("made with another structured reference string", field="commitment: srs")
-        if commitment.domain_size != snapshot.layout.domain_size:
-            raise InputError(
-                f"made over {commitment.domain_size} rows, the snapshot has {snapshot.layout.domain_size}",
-                field="commitment: domain_size",
-            )
+        check_setup(commitment.srs, commitment.domain_size, snapshot, srs, "commitment")
         parts.extend(commitment.parts)
-    expected = {role: slot_map_digest(snapshot, role).hex() for role in ROLES}
     for part in parts:
-        if part.slot_map != expected[part.role]:
-            raise InputError(
-                f"{part.role} part {part.alias!r} was made for other slots than the snapshot lists",
-                field="commitment: slot_map",
-                hint="commit the book again against this snapshot",
-            )
+        check_slots(
+            part.slot_map,
+            part.role,
+            snapshot,
+            field="commitment: slot_map",
+            made=f"{part.role} part {part.alias!r} was made",
+            hint="commit the book again against this snapshot",
+        )
     seen: set[tuple[str, ...]] = set()
     for part in parts:
         if part.points in seen:
@@ -110,17 +105,49 @@ def gather(commitments: Sequence[Commitment], snapshot: Snapshot, srs: SRS) -> t
     return tuple(sorted(parts, key=CommitmentPart.canonical))
 
 
-def sum_points(parts: Sequence[CommitmentPart], role: Role, circuit: Circuit) -> tuple[G1Point, ...]:
+def sum_points(
+    parts: Sequence[CommitmentPart], role: Role, segments: int, *, field: str = "commitment: points"
+) -> tuple[G1Point, ...]:
     """The account's commitment for a role, one point a segment.
 
     Raises:
         InputError: wrong number of points, a bad point, or parts that cancel to the point at infinity.
     """
-    count = circuit.position_segments if role == "positions" else circuit.collateral_segments
     rows = [part.decoded() for part in parts if part.role == role]
-    if any(len(row) != count for row in rows):
-        raise InputError(f"a part for {role} has {count} points here", field="commitment: points")
+    if any(len(row) != segments for row in rows):
+        raise InputError(f"a part for {role} has {segments} points here", field=field)
     sums = tuple(add_all(column) for column in zip(*rows, strict=True))
     if any(is_infinity(point) for point in sums):
-        raise InputError(f"the parts for {role} add up to the point at infinity", field="commitment: points")
+        raise InputError(f"the parts for {role} add up to the point at infinity", field=field)
     return sums
+
+
+def commit_vector(srs: SRS, n: int, lots: Sequence[int], blinders: Sequence[int]) -> list[bytes]:
+    """C_s = sum_i q_i [L_i(tau)]_1 + r_s [Z_H(tau)]_1 for each segment s: compressed points."""
+    return [
+        encode_g1(commit_values(srs, Domain.of(n), segment_rows(lots, n, s).tolist(), blinder))
+        for s, blinder in enumerate(blinders)
+    ]
+
+
+def hex_points(points: Iterable[bytes]) -> tuple[str, ...]:
+    """Points as documents write them."""
+    return tuple(point.hex() for point in points)
+
+
+def part_of(parts: Sequence[CommitmentPart], role: Role) -> tuple[int, CommitmentPart]:
+    """Place and value of the only part of a role. Raises InputError where there is none or more than one."""
+    found = [(i, part) for i, part in enumerate(parts) if part.role == role]
+    if len(found) != 1:
+        raise InputError(
+            f"{len(found)} parts of {role} where one is needed",
+            field="parts",
+            hint="a step is about one party's part: give the file of that party",
+        )
+    return found[0]
+
+
+def check_bound(part: CommitmentPart, lots: Sequence[int]) -> None:
+    """Raises InputError when an entry is not below the part's bound."""
+    if any(abs(q) >= 1 << part.bits for q in lots):
+        raise InputError(f"a quantity leaves the bound that is attested, 2^{part.bits} lots", field=part.role)

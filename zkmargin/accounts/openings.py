@@ -7,18 +7,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from zkmargin.circuits.circuit import segments
-from zkmargin.circuits.margin import slot_map_digest
-from zkmargin.circuits.witness import segment_rows
-from zkmargin.crypto.commitment import commit_values
-from zkmargin.crypto.domain import Domain
+from zkmargin.accounts.commitments import Commitment, CommitmentPart, commit_vector, hex_points
+from zkmargin.accounts.slots import ROLES, Role, role_bits, slot_map_digest
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
-from zkmargin.crypto.group import encode_g1
+from zkmargin.crypto.segments import segments
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
-from zkmargin.verifier.commitments import ROLES, Commitment, CommitmentPart, Role
 
 
 class OpeningPart(CommitmentPart):
@@ -68,11 +64,6 @@ def commit_book(
     parts = []
     for role in roles:
         vector = getattr(lots, role)
-        bits = (
-            snapshot.layout.position_bits
-            if role == "positions"
-            else max((s.bits for s in snapshot.collateral), default=1)
-        )
         blinders = [random_scalar() for _ in range(segments(len(vector), n))]
         points = commit_vector(srs, n, vector, blinders)
         parts.append(
@@ -80,20 +71,12 @@ def commit_book(
                 role=role,
                 alias=alias,
                 slot_map=slot_map_digest(snapshot, role).hex(),
-                points=tuple(p.hex() for p in points),
-                bits=bits,
-                blinders=tuple(encode_scalar(b).hex() for b in blinders),
+                points=hex_points(points),
+                bits=role_bits(snapshot, role),
+                blinders=hex_scalars(blinders),
             )
         )
     return Opening(srs=srs.digest.hex(), domain_size=n, parts=tuple(parts))
-
-
-def commit_vector(srs: SRS, n: int, lots: Sequence[int], blinders: Sequence[int]) -> list[bytes]:
-    """C_s = sum_i q_i [L_i(tau)]_1 + r_s [Z_H(tau)]_1 for each segment s: compressed points."""
-    return [
-        encode_g1(commit_values(srs, Domain.of(n), segment_rows(lots, n, s).tolist(), blinder))
-        for s, blinder in enumerate(blinders)
-    ]
 
 
 def total_blinders(openings: Sequence[Opening]) -> dict[str, int]:
@@ -105,3 +88,18 @@ def total_blinders(openings: Sequence[Opening]) -> dict[str, int]:
                 column = f"{part.role}[{s}]"
                 totals[column] = (totals.get(column, 0) + blinder) % r
     return totals
+
+
+def fresh_scalars(count: int) -> list[int]:
+    """Uniform field elements, none 0, all different."""
+    scalars: dict[int, None] = {}
+    while len(scalars) < count:
+        scalar = random_scalar()
+        if scalar:
+            scalars[scalar] = None
+    return list(scalars)
+
+
+def hex_scalars(scalars: Sequence[int]) -> tuple[str, ...]:
+    """Scalars as documents write them."""
+    return tuple(encode_scalar(x).hex() for x in scalars)
