@@ -602,7 +602,7 @@ def test_signer_checks_the_universe(run: Run) -> None:
     run("snapshot build market.json --policy default --domain-size 1024 -o other-snapshot.json")
     line = f"attest commitment commitment.json --role positions {OWN} --computed"
     err = run(line.replace("snapshot.json", "other-snapshot.json"), code=2).err
-    assert "another number of rows" in err
+    assert "made over 512 rows, the snapshot has 1024" in err
 
 
 def test_snapshot_is_rebuilt_before_it_is_signed(run: Run, folder: Path) -> None:
@@ -671,8 +671,8 @@ def test_signer_of_another_universe_or_of_two_parts(run: Run, folder: Path) -> N
     for change, reason in (
         ({"srs": "00" * 32}, "another structured reference string"),
         ({"parts": [part | {"slot_map": "00" * 32} for part in value["parts"]]}, "other slots"),
-        ({"parts": value["parts"] * 2}, "2 parts for positions"),
-        ({"parts": [part for part in value["parts"] if part["role"] != "positions"]}, "0 parts for positions"),
+        ({"parts": value["parts"] * 2}, "2 parts of positions"),
+        ({"parts": [part for part in value["parts"] if part["role"] != "positions"]}, "0 parts of positions"),
     ):
         (folder / "commitment.json").write_text(json.dumps(value | change))
         assert reason in run(line, code=2).err

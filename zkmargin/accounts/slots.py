@@ -45,14 +45,15 @@ def role_bits(snapshot: Snapshot, role: Role) -> int:
     return max((slot.bits for slot in snapshot.collateral), default=1)
 
 
-def check_setup(srs_digest: str, domain_size: int, snapshot: Snapshot, srs: SRS, what: str) -> None:
+def check_setup(srs_digest: str, domain_size: int, snapshot: Snapshot, srs: SRS, what: str = "") -> None:
     """Raises InputError when a document was made with another setup or over another number of rows; ``what`` it is."""
+    of = f"{what}: " if what else ""
     if srs_digest != srs.digest.hex():
-        raise InputError("made with another structured reference string", field=f"{what}: srs")
+        raise InputError("made with another structured reference string", field=f"{of}srs")
     if domain_size != snapshot.layout.domain_size:
         raise InputError(
             f"made over {domain_size} rows, the snapshot has {snapshot.layout.domain_size}",
-            field=f"{what}: domain_size",
+            field=f"{of}domain_size",
         )
 
 

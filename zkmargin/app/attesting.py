@@ -95,7 +95,7 @@ def attest_commitment(
     _, found = part_of(commitment.parts, held.role)
     if found.alias != account:
         raise InputError(f"is of another account than {account[:80]!r}", field="alias")
-    check_setup(commitment.srs, commitment.domain_size, snapshot, embedded(), "commitment")
+    check_setup(commitment.srs, commitment.domain_size, snapshot, embedded())
     check_slots(found.slot_map, found.role, snapshot, field="slot_map")
     if own is not None:
         lots, opening = own
