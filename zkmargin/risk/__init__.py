@@ -3,5 +3,9 @@
 Everything here reads the circuit's equations or the engine's integers; nothing states a rule of its own. Nothing below
 depends on it.
 
-margins      the margin of many accounts
+margins                                the margin of many accounts
+programme, costs, liquidation          a circuit's equations as a programme over trades, and plans
+auction, path                          pro rata and Dutch auctions; liquidation prices
+history, calibration, backtest         closes, rules, policies that follow from them, and how they would have done
+report                                 pages of tables and charts
 """

@@ -7,6 +7,7 @@ import json
 import click
 
 from zkmargin.app import snapshots
+from zkmargin.app.calibrating import COLUMNS, backtest_page, backtest_rows, backtested, calibrated, checked_derivation
 from zkmargin.app.facts import layout_facts
 from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
@@ -15,6 +16,7 @@ from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
+from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 
 
@@ -79,6 +81,7 @@ def show_command(name: str, as_json: bool) -> None:
     examples=[
         "zkmargin policy check my-policy.json",
         "zkmargin policy check my-policy.json --market market.json",
+        "zkmargin policy check policy.json --derivation derivation.json --history closes.csv",
     ],
 )
 @click.argument("path", metavar="FILE")
@@ -88,26 +91,37 @@ def show_command(name: str, as_json: bool) -> None:
     metavar="FILE",
     help="Also build a snapshot of this market (or of these imported arrays) under it, and its circuits.",
 )
+@click.option("--derivation", "derivation_path", metavar="FILE", help="Recompute how it was calibrated, bit for bit.")
+@click.option("--history", "history_path", metavar="FILE", help="The closes that the derivation is of.")
 @json_option
-def check_command(path: str, market_path: str | None, as_json: bool) -> None:
+def check_command(
+    path: str, market_path: str | None, derivation_path: str | None, history_path: str | None, as_json: bool
+) -> None:
     """Check the policy FILE: its parameters, and with --market whether they fit a market. Exit code 2 with the reason.
 
     Parameters that would make a requirement wrong, or no sum or maximum that a proof can show, are refused.
     """
-    check_paths([path, *([market_path] if market_path else [])])
+    check_paths([path, *(other for other in (market_path, derivation_path, history_path) if other)])
+    if (derivation_path is None) != (history_path is None):
+        raise InputError("a derivation is recomputed from its history: give both", file="--derivation")
     # A name is looked for last: what is checked is a file.
     policy = load_policy(path) if path in policy_names() else load(Policy, path)
     layouts = None if market_path is None else _layouts(policy, market_path)
+    derived = None
+    if derivation_path is not None and history_path is not None:
+        derived = checked_derivation(policy, derivation_path, history_path)
     if as_json:
         facts = {"valid": True, "name": policy.name, "version": policy.version, "digest": policy.digest().hex()}
         facts |= {"approximate": policy.approximate, "components": [part.type for part in policy.components]}
-        terminal.say_json(facts | {"layouts": layouts})
+        terminal.say_json(facts | {"layouts": layouts, "rule": None if derived is None else derived.rule_digest})
         return
     terminal.say(f"{terminal.safe(path)}: policy {policy.name} version {terminal.word(policy.version)} is valid")
     terminal.say(f"  digest      {policy.digest().hex()}")
     terminal.say(f"  components  {', '.join(part.type for part in policy.components)}")
     if policy.approximate:
         terminal.say(f"  approximate {terminal.quoted(policy.approximation)}")
+    if derived is not None:
+        terminal.say(f"  derivation  recomputed: the rule {derived.rule_digest} on closes up to {derived.as_of}")
     for name, layout in (layouts or {}).items():
         terminal.say(f"  {name}: {layout['equations']} equations, a proof has {layout['proof_bytes']} bytes")
 
@@ -119,6 +133,91 @@ def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
     with pricing, blamed_on(market_path):
         snapshot = snapshots.build(market, policy)
         return {name: layout_facts(circuit) for name, circuit in snapshots.buildable(snapshot).items()}
+
+
+@command.command(
+    "calibrate",
+    cls=Command,
+    examples=[
+        "zkmargin policy calibrate closes.csv --rule rule.json -o policy.json --derivation derivation.json",
+        "zkmargin policy calibrate closes.csv --rule rule.json --before d1.json -o p2.json --derivation d2.json",
+    ],
+)
+@click.argument("history_path", metavar="HISTORY")
+@click.option("--rule", "rule_path", required=True, metavar="FILE", help="How scan ranges follow from closes.")
+@click.option("--as-of", metavar="DATE", help="The last day that counts; without it the last of the file.")
+@click.option("--before", "before_path", metavar="FILE", help="The derivation in force, for a buffer and for regimes.")
+@click.option("--derivation", "derivation_path", metavar="FILE", help="Where to write how the policy follows (public).")
+@output_option("the policy")
+def calibrate_command(
+    history_path: str,
+    rule_path: str,
+    as_of: str | None,
+    before_path: str | None,
+    derivation_path: str | None,
+    output: str,
+) -> None:
+    """The policy that follows from the daily closes HISTORY (CSV: date,BTC,ETH) under a rule, and its derivation.
+
+    A rule is data: {"format": "zkmargin/rule/v1", "name": "ewma", "base": "default", "volatility": {"lambda_1e4": 9700,
+    "multiple_1e4": 30000}, "floor_bp": 1500, "stressed": {"first": "2020-02-15", "last": "2020-04-15"}, "buffer": {}}.
+    The derivation holds every number between; anybody recomputes it: policy check --derivation.
+    """
+    inputs = [history_path, rule_path, *([before_path] if before_path else [])]
+    check_paths(inputs, [output, *([derivation_path] if derivation_path else [])])
+    policy, derivation = calibrated(history_path, rule_path, as_of=as_of, before_path=before_path)
+    outputs = [Output.document(output, policy)]
+    if derivation_path is not None:
+        outputs.append(Output.document(derivation_path, derivation))
+    write_outputs(outputs)
+    for name, level in derivation.levels.items():
+        line = f"{terminal.safe(name)}: scan range {level.scan_bp / 100:.2f} %, regime {level.regime}"
+        terminal.say(line, err=output == STDIO)
+
+
+@command.command(
+    "backtest",
+    cls=Command,
+    examples=[
+        "zkmargin policy backtest closes.csv --rule a.json --rule b.json --from 2020-01-01 --html backtest.html",
+    ],
+)
+@click.argument("history_path", metavar="HISTORY")
+@click.option("--rule", "rule_paths", required=True, multiple=True, metavar="FILE", help="Several are compared.")
+@click.option("--from", "first", required=True, metavar="DATE", help="The first day on which a range is in force.")
+@click.option("--horizon", type=click.IntRange(1, 30), default=1, show_default=True, help="Days of the compared move.")
+@click.option(
+    "--rate", "rate_bp", type=click.IntRange(1, 5_000), default=100, show_default=True, help="Meant rate, in 1e-4."
+)
+@click.option("--html", "html_path", metavar="FILE", help="Write a page with tables and charts.")
+@json_option
+def backtest_command(
+    history_path: str,
+    rule_paths: tuple[str, ...],
+    first: str,
+    horizon: int,
+    rate_bp: int,
+    html_path: str | None,
+    as_json: bool,
+) -> None:
+    """How often prices moved further than the scan ranges that rules had in force, and what these ranges cost.
+
+    Each day a rule sees the closes up to that day. Exceedances with Kupiec's and Christoffersen's tests and the traffic
+    light; the largest range over the smallest, the largest rise within five days, the mean.
+    """
+    check_paths([history_path, *rule_paths], [html_path] if html_path else [], json=as_json)
+    with terminal.progress("Testing"):
+        found = backtested(history_path, rule_paths, first=first, horizon=horizon, rate_bp=rate_bp)
+    if html_path is not None:
+        write_outputs([Output(html_path, backtest_page(found, history_path))])
+    if as_json:
+        terminal.say_json([test.model_dump(mode="json") for test in found])
+        return
+    for track in found[0].tracks:
+        terminal.say(f"{terminal.safe(track.underlying)}, {len(track.dates)} days from {track.dates[0]}:")
+        for row in backtest_rows(found, track.underlying):
+            cells = ", ".join(f"{name.lower()} {cell}" for name, cell in zip(COLUMNS[1:], row[1:], strict=True))
+            terminal.say(f"  {row[0]}: {cells}")
 
 
 @command.command(

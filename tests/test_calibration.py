@@ -1,0 +1,435 @@
+"""Calibrated policies against brute force in fractions; derivations recomputed bit for bit; backtests; the commands."""
+
+import html.parser
+import json
+import math
+import random
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from zkmargin.circuits import build_circuit
+from zkmargin.cli import main
+from zkmargin.engine.components.worst_scenario import WorstScenario
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.formats import InputError
+from zkmargin.risk.backtest import backtest, christoffersen, kupiec, traffic_light
+from zkmargin.risk.calibration import (
+    BP,
+    Buffer,
+    Derivation,
+    Historical,
+    Quantile,
+    Regimes,
+    Rule,
+    Series,
+    Stressed,
+    Volatility,
+    calibrate,
+    check_derivation,
+    ewma,
+    level_of,
+    root_up,
+    scaled_grid,
+)
+from zkmargin.risk.history import UNIT, History, quantile
+from zkmargin.risk.report import Report, line_chart, nice_ticks
+
+
+def made(seed: int, days: int = 400, calm: float = 0.01, wild: float = 0.04) -> History:
+    """Two seeded random walks with a wild stretch in the middle."""
+    draw = random.Random(seed)  # noqa: S311 - a test's history
+    prices: dict[str, list[float]] = {"BTC": [90_000.0], "ETH": [3_000.0]}
+    for day in range(1, days):
+        size = wild if days // 3 < day < days // 2 else calm
+        shared = draw.gauss(0, size)
+        for name, weight in (("BTC", 1.0), ("ETH", 1.3)):
+            prices[name].append(prices[name][-1] * math.exp(weight * shared + draw.gauss(0, size / 3)))
+    rows = [f"{2024 + day // 336}-{day % 336 // 28 + 1:02d}-{day % 28 + 1:02d}" for day in range(days)]
+    lines = [f"{row},{b:.2f},{e:.2f}" for row, b, e in zip(rows, prices["BTC"], prices["ETH"], strict=True)]
+    return History.parse("date,BTC,ETH\n" + "\n".join(lines))
+
+
+# --- measures -----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=30), st.integers(1, 10_000))
+def test_a_quantile_is_the_least_value_that_enough_do_not_exceed(values: list[int], level: int) -> None:
+    found = quantile(values, level)
+    assert found in values
+    assert 10_000 * sum(v <= found for v in values) >= level * len(values)
+    smaller = [v for v in values if v < found]
+    assert not smaller or 10_000 * sum(v <= max(smaller) for v in values) < level * len(values)
+
+
+@given(st.lists(st.integers(-(10**8), 10**8), min_size=1, max_size=40), st.integers(1, 9_999))
+def test_ewma_is_the_recursion_rounded_against_nobody_by_more_than_a_unit(moves: list[int], weight: int) -> None:
+    exact = Fraction(sum(m * m for m in moves[:10]), len(moves[:10]))
+    for move, found in zip(moves, ewma(moves, weight), strict=True):
+        exact = (weight * exact + (10_000 - weight) * move * move) / 10_000
+        # each step drops less than one unit of variance, of which the part lambda stays
+        assert exact - Fraction(10_000, 10_000 - weight) - 1 <= found * found
+        assert max(found - 1, 0) ** 2 <= exact
+
+
+@given(st.integers(0, 10**30))
+def test_roots_are_rounded_up(square: int) -> None:
+    root = root_up(square)
+    assert root * root >= square
+    assert root == 0 or (root - 1) ** 2 < square
+
+
+RULES = st.builds(
+    lambda q, v, floor, stressed, ten, buffer, regimes: Rule(
+        name="r",
+        quantile=Quantile(level_bp=9_900, horizon_days=2, look_back_days=60) if q or not v else None,
+        volatility=Volatility(multiple_1e4=25_000, horizon_days=2) if v else None,
+        floor_bp=floor,
+        stressed=Stressed(first="2024-05-01", last="2024-07-20") if stressed else None,
+        ten_year_days=2_500 if ten else None,
+        buffer=Buffer() if buffer else None,
+        regimes=Regimes(enter_1e4=14_000, leave_1e4=11_000, stressed_1e4=12_500) if regimes and v else None,
+    ),
+    *(st.booleans() for _ in range(2)),
+    st.sampled_from([0, 300, 2_000]),
+    *(st.booleans() for _ in range(4)),
+)
+
+
+@given(RULES, st.integers(0, 3), st.integers(330, 400), st.one_of(st.none(), st.integers(1, 10**9)), st.booleans())
+def test_a_level_depends_on_the_days_before_alone(
+    rule: Rule, seed: int, days: int, before: int | None, stressed: bool
+) -> None:
+    history, regime = made(seed), "stressed" if stressed else "calm"
+    part = history.until(history.dates[days - 1])
+    assert Series(history, "ETH", rule).level(days, before, regime) == level_of(part, "ETH", rule, before, regime)
+
+
+@given(RULES, st.integers(0, 3), st.one_of(st.none(), st.integers(1, 10**9)), st.sampled_from(["calm", "stressed"]))
+def test_the_tools_against_procyclicality_only_raise(rule: Rule, seed: int, before: int | None, regime: str) -> None:
+    level = level_of(made(seed), "BTC", rule, before, regime)
+    measures = [m for m in (level.by_quantile, level.by_volatility) if m is not None]
+    assert level.raw == max(*measures, rule.floor_bp * BP)
+    assert level.applied >= level.raw
+    assert level.scan_bp * BP >= level.applied > (level.scan_bp - 1) * BP
+    if rule.ten_year_days:
+        assert level.applied >= (level.ten_year or 0)
+    if rule.stressed:
+        assert 10_000 * level.applied >= 7_500 * level.raw + 2_500 * (level.stressed or 0)
+    if rule.buffer and before is None and not rule.stressed and not rule.ten_year_days and level.regime == "calm":
+        assert level.applied == level.raw * 12_500 // 10_000
+    if rule.buffer and before is not None:
+        bare = level_of(made(seed), "BTC", rule.model_copy(update={"buffer": None}), None, regime)
+        assert level.applied == max(bare.applied, min(bare.applied * 12_500 // 10_000, before))
+
+
+def test_regimes_have_hysteresis() -> None:
+    rule = Rule(
+        name="r", volatility=Volatility(), regimes=Regimes(enter_1e4=13_000, leave_1e4=9_000, stressed_1e4=20_000)
+    )
+    history = made(1)
+    series = Series(history, "BTC", rule)
+    regimes, regime = [], "calm"
+    for days in range(50, 401):
+        regime = series.level(days, None, regime).regime
+        regimes.append(regime)
+    assert "stressed" in regimes
+    entered = [series.level(days, None, "calm").regime for days in range(50, 401)]
+    assert regimes.count("stressed") > entered.count("stressed")  # it is left later than it is entered
+    assert all(a == "stressed" for a, b in zip(regimes, entered, strict=True) if b == "stressed")
+    with pytest.raises(InputError, match="no hysteresis"):
+        Regimes(enter_1e4=1, leave_1e4=2, stressed_1e4=10_000)
+
+
+# --- policies and derivations -------------------------------------------------------------------------------
+
+FULL = Rule(
+    name="full",
+    quantile=Quantile(level_bp=9_900, look_back_days=100),
+    volatility=Volatility(),
+    floor_bp=500,
+    buffer=Buffer(),
+    historical=Historical(group="book", days=60, filtered=True, shortfall_level_bp=9_750),
+    correlation_bp=(5_000, 10_000),
+)
+
+
+def test_a_calibrated_policy_publishes_and_proves() -> None:
+    history = made(2)
+    policy, derivation = calibrate(history, FULL)
+    check_derivation(derivation, history, policy)
+    worst = next(part for part in policy.components if isinstance(part, WorstScenario))
+    for name, level in derivation.levels.items():
+        grid = worst.overrides[name]
+        assert max(grid.price_moves_bp) == level.scan_bp
+        assert all(tail.weight_bp * abs(tail.price_move_bp) >= level.scan_bp * 10_000 for tail in grid.tails)
+    snapshot = build_snapshot(example_market("2026-11-20T12:00:00Z"), policy)
+    assert build_circuit(snapshot, Claim(1, 1)).equations
+    assert [part.type for part in policy.components][-2:] == ["expected_shortfall", "joint_scenarios"]
+    plain = FULL.model_copy(update={"historical": Historical(group="book", days=60), "correlation_bp": ()})
+    assert calibrate(history, plain)[0].components[-1].type == "joint_scenarios"
+
+
+def test_filtered_days_are_scaled_by_todays_volatility() -> None:
+    history = made(4)
+    policy, _ = calibrate(history, FULL)
+    listed = next(part for part in policy.components if part.type == "expected_shortfall")
+    moves, vols = history.returns("BTC"), ewma(history.returns("BTC"), 9_700)
+    for scenario, move, vol in zip(listed.scenarios, moves[-60:], vols[-60:], strict=True):  # type: ignore[union-attr]
+        scaled = Fraction(move * vols[-1], vol * BP)
+        assert abs(scenario.moves["BTC"].price_move_bp - scaled) <= 1
+        assert abs(scenario.moves["BTC"].price_move_bp) >= abs(scaled) - 1
+
+
+@given(st.integers(1, 9_900))
+def test_grids_are_scaled_and_stay_symmetric(scan: int) -> None:
+    worst = next(part for part in load_policy("default").components if isinstance(part, WorstScenario))
+    grid = scaled_grid(worst.grid, scan)
+    assert max(grid.price_moves_bp) == scan
+    assert {-move for move in grid.price_moves_bp} == set(grid.price_moves_bp)
+    assert 0 in grid.price_moves_bp
+
+
+def test_any_change_to_a_derivation_shows() -> None:
+    history = made(3)
+    policy, derivation = calibrate(history, FULL)
+    data = json.loads(derivation.to_bytes())
+    for field in ("raw", "applied", "scan_bp", "volatility", "by_quantile"):
+        bent = json.loads(json.dumps(data))
+        bent["levels"]["BTC"][field] = int(bent["levels"]["BTC"][field]) + 1
+        with pytest.raises(InputError, match="another level follows"):
+            check_derivation(Derivation.parse(json.dumps(bent)), history, policy)
+    other = json.loads(json.dumps(data))
+    del other["levels"]["ETH"]
+    with pytest.raises(InputError, match=r"another level|other underlyings"):
+        check_derivation(Derivation.parse(json.dumps(other)), history, policy)
+    with pytest.raises(InputError, match="not of this policy"):
+        check_derivation(derivation, history, load_policy("default"))
+    with pytest.raises(InputError, match="not of this history"):
+        check_derivation(derivation, made(5), policy)
+    with pytest.raises(InputError, match="not the digest of its rule"):
+        check_derivation(
+            derivation.model_copy(update={"rule": Rule(name="x", volatility=Volatility())}), history, policy
+        )
+
+
+def test_a_series_of_policies_under_one_rule() -> None:
+    history = made(2)
+    _, first = calibrate(history, FULL, as_of=history.dates[250])
+    policy, second = calibrate(history, FULL, before=first)
+    check_derivation(second, history, policy)
+    assert second.before == first.digest().hex()
+    assert second.rule_digest == first.rule_digest
+    assert second.before_levels["BTC"] == first.levels["BTC"].applied
+    with pytest.raises(InputError, match="of another rule"):
+        calibrate(history, Rule(name="x", volatility=Volatility()), before=first)
+
+
+# --- backtests ----------------------------------------------------------------------------------------------
+
+
+def test_a_backtest_counts_what_a_person_would() -> None:
+    history = made(6)
+    rule = Rule(name="plain", quantile=Quantile(level_bp=9_900, look_back_days=100))
+    found = backtest(history, rule, first=history.dates[150], horizon=1)
+    track = found.tracks[0]
+    moves = history.returns("BTC")
+    hits = 0
+    for place in range(150, 399):
+        seen = sorted(abs(move) for move in moves[place - 100 : place])
+        scan = -(-seen[98] // BP)
+        hits += -(-abs(moves[place]) // BP) > scan
+    assert (track.exceedances, len(track.dates)) == (hits, 249)
+    assert track.mean_bp == round(sum(track.scan_bp) / 249, 2)
+    with pytest.raises(InputError, match="no day"):
+        backtest(history, rule, first="2099-01-01")
+    with pytest.raises(InputError, match="looks back"):
+        backtest(history, rule, first=history.dates[10])
+
+
+@given(st.integers(0, 250))
+def test_kupiec_is_smallest_surprise_at_the_expected_rate(hits: int) -> None:
+    value = kupiec(hits, 250, 0.02)
+    assert 0 <= value <= 1
+    assert value <= kupiec(5, 250, 0.02) == pytest.approx(1.0)
+
+
+def test_the_published_zones_and_tests() -> None:
+    # Basel Committee, "Supervisory framework for the use of backtesting", 1996: 250 days at 1 %
+    assert [traffic_light(k, 250, 0.01) for k in range(11)] == ["green"] * 5 + ["yellow"] * 5 + ["red"]
+    # Kupiec 1995, table of non-rejection regions at 95 %: fewer than 7 exceedances in 255 days at 1 %
+    assert kupiec(6, 255, 0.01) > 0.05 > kupiec(7, 255, 0.01)
+    assert christoffersen([False] * 10) is None
+    assert (christoffersen([True, True, True, False] * 20) or 1) > 0
+    clustered = [False] * 60 + [True] * 8 + [False] * 60
+    assert (christoffersen(clustered) or 0) < 0.001
+
+
+# --- histories and pages ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("", '"date" and the underlyings', 1),
+        ("date\n", '"date" and the underlyings', 1),
+        ("date,BTC,BTC\n", "twice", 1),
+        ("date,B C\n2024-01-01,1\n", "not a name", 1),
+        ("date,BTC\n2024-01-01,1\n", "fewer than two days", None),
+        ("date,BTC\n2024-01-01,1\n2024-01-01,1\n", "ascend", 3),
+        ("date,BTC\n2024-1-1,1\n2024-01-02,1\n", "not a date", 2),
+        ("date,BTC\n2024-01-01,1\n2024-01-02,\n", "decimal", 3),
+        ("date,BTC\n2024-01-01,0\n2024-01-02,1\n", "above 0", 2),
+        ("date,BTC\n2024-01-01,1,2\n", "3 cells, not 2", 2),
+    ],
+)
+def test_histories_that_are_none(text: str, reason: str, line: int | None) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        History.parse(text, "closes.csv")
+    assert caught.value.line == line
+
+
+@given(st.integers(1, 10**12), st.integers(1, 10**12))
+def test_returns_are_rounded_once(before: int, after: int) -> None:
+    history = History(("2024-01-01", "2024-01-02"), {"X": (before, after)})
+    assert abs(history.returns("X")[0] - (Fraction(after, before) - 1) * UNIT) <= Fraction(1, 2)
+
+
+class Tags(html.parser.HTMLParser):
+    """Fails where a tag is not closed by its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        del attrs
+        self.seen.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        del attrs
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_pages_close_their_tags_and_escape_every_text() -> None:
+    page = Report("<b>title")
+    page.heading("<i>")
+    page.text("a < b")
+    page.table(["<c>"], [["<script>"]])
+    page.chart("<x>", ["<1>", "2"], {"<line>": [1.0, None]}, unit="<")
+    parser = Tags()
+    parser.feed(page.page())
+    assert not parser.open
+    assert "script" not in parser.seen
+    assert "svg" in parser.seen
+
+
+@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
+def test_ticks_cover_the_range(low: float, high: float) -> None:
+    assume(high - low > 1e-3)
+    ticks = nice_ticks(low, high)
+    assert 2 <= len(ticks) <= 8
+    assert ticks == sorted(ticks)
+    slack = (high - low) * 1e-6
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= high - slack
+
+
+def test_long_lines_are_thinned_and_keep_their_extremes() -> None:
+    values: list[float | None] = [0.0] * 10_000
+    values[5_001] = 77.0
+    drawn = line_chart([str(i) for i in range(10_000)], {"x": values})
+    assert drawn.count(",") < 3_000
+    top = min(float(pair.split(",")[1]) for pair in drawn.split('points="')[1].split('"')[0].split())
+    flat = max(float(pair.split(",")[1]) for pair in drawn.split('points="')[1].split('"')[0].split())
+    assert top < flat - 100
+
+
+# --- the commands -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    history = made(7)
+    lines = [
+        f"{day},{b / UNIT:.2f},{e / UNIT:.2f}"
+        for day, b, e in zip(history.dates, history.prices["BTC"], history.prices["ETH"], strict=True)
+    ]
+    (tmp_path / "closes.csv").write_text("date,BTC,ETH\n" + "\n".join(lines))
+    (tmp_path / "rule.json").write_bytes(FULL.to_bytes())
+    (tmp_path / "other.json").write_bytes(Rule(name="other", volatility=Volatility()).to_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], line: str, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    assert main(line.split()) == code, capsys.readouterr()
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def test_calibrate_check_and_backtest_on_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "policy calibrate closes.csv --rule rule.json -o policy.json --derivation derivation.json")
+    assert "BTC: scan range" in out
+    out, _ = run(capsys, "policy check policy.json --derivation derivation.json --history closes.csv")
+    assert f"the rule {FULL.digest().hex()}" in out
+    out, _ = run(capsys, "policy check policy.json --derivation derivation.json --history closes.csv --json")
+    assert json.loads(out)["rule"] == FULL.digest().hex()
+    first = made(7).dates[200]
+    out, _ = run(capsys, f"policy backtest closes.csv --rule rule.json --rule other.json --from {first} --html b.html")
+    assert "exceedances" in out
+    parser = Tags()
+    parser.feed((folder / "b.html").read_text())
+    assert parser.seen.count("svg") == 2
+    out, _ = run(capsys, f"policy backtest closes.csv --rule other.json --from {first} --json")
+    assert json.loads(out)[0]["rule"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("policy calibrate missing.csv --rule rule.json -o p.json", "missing.csv"),
+        ("policy calibrate closes.csv --rule closes.csv -o p.json", "closes.csv"),
+        ("policy calibrate closes.csv --rule rule.json --as-of 2001-01-01 -o p.json", "does not reach back"),
+        ("policy calibrate closes.csv --rule rule.json --as-of 2024-02-01 -o p.json", "looks back"),
+        ("policy check default --derivation d.json", "give both"),
+        ("policy backtest closes.csv --rule rule.json --from 2099-01-01", "no day"),
+    ],
+)
+def test_bad_inputs_get_one_line(folder: Path, capsys: pytest.CaptureFixture[str], line: str, words: str) -> None:
+    _, err = run(capsys, line, code=2)
+    assert words in err.splitlines()[0]
+    assert folder.exists()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"name": "x"},
+        {
+            "name": "x",
+            "quantile": {"level_bp": 9_900, "look_back_days": 100},
+            "regimes": {"enter_1e4": 1, "leave_1e4": 1, "stressed_1e4": 10_000},
+        },
+        {"name": "x", "volatility": {}, "stressed": {"first": "2024", "last": "2025", "weight_bp": 2_000}},
+        {"name": "x", "volatility": {}, "buffer": {"buffer_bp": 1_000}},
+        {"name": "x", "volatility": {}, "correlation_bp": [10_001]},
+    ],
+)
+def test_rules_that_are_none(rule: Any) -> None:
+    with pytest.raises(InputError):
+        Rule.parse(json.dumps({"format": "zkmargin/rule/v1", **rule}))

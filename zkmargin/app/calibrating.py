@@ -1,0 +1,90 @@
+"""Calibrated policies and backtests as an application asks for them, and the page of a backtest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zkmargin.app.files import blamed_on, load
+from zkmargin.engine.policy import Policy
+from zkmargin.risk.backtest import Backtest, backtest
+from zkmargin.risk.calibration import Derivation, Rule, calibrate, check_derivation
+from zkmargin.risk.history import History
+from zkmargin.risk.report import Report
+
+
+def calibrated(
+    history_path: str, rule_path: str, *, as_of: str | None, before_path: str | None
+) -> tuple[Policy, Derivation]:
+    """The policy that follows from two files, and its derivation. Raises InputError."""
+    history, rule = History.load(history_path), load(Rule, rule_path)
+    before = None if before_path is None else load(Derivation, before_path)
+    with blamed_on(rule_path):
+        return calibrate(history, rule, as_of=as_of, before=before)
+
+
+def checked_derivation(policy: Policy, derivation_path: str, history_path: str) -> Derivation:
+    """A derivation that was recomputed from its history. Raises InputError: what differs."""
+    derivation, history = load(Derivation, derivation_path), History.load(history_path)
+    with blamed_on(derivation_path):
+        check_derivation(derivation, history, policy)
+    return derivation
+
+
+def backtested(
+    history_path: str, rule_paths: Sequence[str], *, first: str, horizon: int, rate_bp: int
+) -> list[Backtest]:
+    """Several rules over one history. Raises InputError."""
+    history = History.load(history_path)
+    found = []
+    for path in rule_paths:
+        rule = load(Rule, path)
+        with blamed_on(path):
+            found.append(backtest(history, rule, first=first, horizon=horizon, rate_bp=rate_bp))
+    return found
+
+
+#: What a row of the comparison holds.
+COLUMNS = (
+    *("Rule", "Exceedances", "Expected", "Kupiec p", "Christoffersen p", "Light"),
+    *("Peak / trough", "Largest rise in 5 days", "Mean scan"),
+)
+
+
+def backtest_rows(found: Sequence[Backtest], underlying: str) -> list[list[str]]:
+    """The comparison of rules for one underlying."""
+    rows = []
+    for test in found:
+        track = next(track for track in test.tracks if track.underlying == underlying)
+        p_values = ["-" if p is None else f"{p:.4f}" for p in (track.kupiec, track.christoffersen)]
+        rows.append(
+            [
+                test.rule,
+                str(track.exceedances),
+                f"{track.expected:.1f}",
+                *p_values,
+                track.light,
+                f"{track.peak_to_trough:.2f}",
+                f"{track.largest_rise:.2f}",
+                f"{track.mean_bp / 100:.2f} %",
+            ]
+        )
+    return rows
+
+
+def backtest_page(found: Sequence[Backtest], history_path: str) -> bytes:
+    """The page of a backtest: for each underlying the comparison and the ranges beside the moves."""
+    horizon = found[0].horizon_days
+    page = Report("Backtest of margin rules")
+    page.text(
+        f"Closes: {history_path}. A scan range is compared with the move over the next {horizon} day(s); "
+        f"{found[0].rate_bp / 100:g} % of the moves may be beyond it. Small p-values reject a rule."
+    )
+    for track in found[0].tracks:
+        page.heading(track.underlying)
+        page.table(COLUMNS, backtest_rows(found, track.underlying))
+        lines: dict[str, list[float | None]] = {"move": [bp / 100 for bp in track.moves_bp]}
+        for test in found:
+            own = next(t for t in test.tracks if t.underlying == track.underlying)
+            lines[test.rule] = [bp / 100 for bp in own.scan_bp]
+        page.chart("Scan range in force and the move that followed, in per cent", track.dates, lines, unit="%")
+    return page.page().encode()

@@ -1,0 +1,132 @@
+"""Reports as one HTML file: tables and line charts as inline SVG, no script, nothing fetched."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 760, 300, 70, 40, 12, 12
+#: Colours that most people can tell apart (Okabe and Ito, 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MAX_POINTS = 800
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1a1a1a; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+svg { width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .9rem; }
+"""
+
+
+class Report:
+    """A page that is added to from top to bottom. Every text is escaped."""
+
+    def __init__(self, title: str) -> None:
+        self._title = html.escape(title)
+        self._parts = [f"<h1>{self._title}</h1>"]
+
+    def text(self, words: str) -> None:
+        """A paragraph."""
+        self._parts.append(f"<p>{html.escape(words)}</p>")
+
+    def heading(self, words: str) -> None:
+        """A heading of a section."""
+        self._parts.append(f"<h2>{html.escape(words)}</h2>")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table; numbers are to be formatted before."""
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+        self._parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+    def chart(
+        self, caption: str, labels: Sequence[str], lines: Mapping[str, Sequence[float | None]], *, unit: str = ""
+    ) -> None:
+        """Lines over the same points; None leaves a gap."""
+        drawn = line_chart(labels, lines, unit=unit)
+        self._parts.append(f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>")
+
+    def page(self) -> str:
+        """The whole document."""
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width">'
+            f"<title>{self._title}</title><style>{_STYLE}</style></head>\n<body>\n"
+            + "\n".join(self._parts)
+            + "\n</body></html>\n"
+        )
+
+
+def line_chart(labels: Sequence[str], lines: Mapping[str, Sequence[float | None]], *, unit: str = "") -> str:
+    """An SVG of lines over labelled points; long ones are thinned so that their extremes stay."""
+    known = [y for line in lines.values() for y in line if y is not None and math.isfinite(y)]
+    low, high = (min([0.0, *known]), max([0.0, *known])) if known else (0.0, 1.0)
+    ticks = nice_ticks(low, high)
+    low, high = min(low, ticks[0]), max(high, ticks[-1])
+    size = max(len(labels), 2)
+
+    def x(place: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * place / (size - 1)
+
+    def y(value: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value - low) / ((high - low) or 1.0)
+
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 20 * math.ceil(len(lines) / 3)}" role="img" font-size="12">']
+    for tick in ticks:
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#e5e5e5"/>')
+        parts.append(
+            f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_short(tick)}{html.escape(unit)}</text>'
+        )
+    for place in sorted({round(k * (len(labels) - 1) / 4) for k in range(5)} if labels else set()):
+        anchor = "start" if place == 0 else "end" if place == len(labels) - 1 else "middle"
+        where = f'x="{x(place):.1f}" y="{HEIGHT - BOTTOM + 18}"'
+        parts.append(f'<text {where} text-anchor="{anchor}">{html.escape(labels[place])}</text>')
+    for number, (name, line) in enumerate(lines.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        for run in _runs(line):
+            points = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in _thinned(run))
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        left, top = LEFT + 230 * (number % 3), HEIGHT + 20 * (number // 3) + 6
+        parts.append(f'<rect x="{left}" y="{top - 9}" width="14" height="4" fill="{colour}"/>')
+        parts.append(f'<text x="{left + 20}" y="{top}">{html.escape(name)}</text>')
+    return "".join(parts) + "</svg>"
+
+
+def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round values that cover a range."""
+    span = (high - low) or 1.0
+    step = 10 ** math.floor(math.log10(span / count))
+    step = next(step * k for k in (1, 2, 5, 10) if span / (step * k) <= count)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def _short(value: float) -> str:
+    for size, letter in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def _runs(line: Sequence[float | None]) -> list[list[tuple[int, float]]]:
+    """The parts of a line between gaps."""
+    runs: list[list[tuple[int, float]]] = [[]]
+    for place, value in enumerate(line):
+        if value is None or not math.isfinite(value):
+            runs.append([])
+        else:
+            runs[-1].append((place, value))
+    return [run for run in runs if run]
+
+
+def _thinned(run: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most ``MAX_POINTS`` points: of each stretch its lowest and its highest."""
+    if len(run) <= MAX_POINTS:
+        return list(run)
+    width = -(-len(run) // (MAX_POINTS // 2))
+    kept: list[tuple[int, float]] = []
+    for start in range(0, len(run), width):
+        part = run[start : start + width]
+        kept += sorted({min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])})
+    return kept
