@@ -64,11 +64,12 @@ def run_demo(folder: str, market_time: str | None = None) -> None:
         VerificationError: something that must fail did not (exit code 1).
     """
     begin = time.perf_counter()
-    _Demo(_prepare(folder), market_time or format_time(time.time_ns() // 10**9 * 1000)).run()
+    _Demo(demo_folder(folder), market_time or format_time(time.time_ns() // 10**9 * 1000)).run()
     terminal.say(f"\nDone in {time.perf_counter() - begin:.1f} s. All that had to fail did.")
 
 
-def _prepare(folder: str) -> Path:
+def demo_folder(folder: str) -> Path:
+    """The folder, made if need be. Raises InputError when it holds anything that the demo did not make."""
     path = Path(folder)
     try:
         if path.exists() and any(path.iterdir()) and not (path / MARKER).is_file():
@@ -107,7 +108,7 @@ class _Demo:
     # --- what must work ---------------------------------------------------------------------------------------------
 
     def _market(self) -> Market:
-        with _step("1. A market: our own parametric surface, no market data"):
+        with step("1. A market: our own parametric surface, no market data"):
             market = example_market(self.market_time)
         kinds = {
             kind: sum(i.kind == kind for i in market.instruments) for kind in ("option", "future", "perpetual", "spot")
@@ -119,7 +120,7 @@ class _Demo:
         return market
 
     def _snapshot(self, market: Market) -> Snapshot:
-        with _step(f"2. The risk snapshot under the default policy{compile_note()}"):
+        with step(f"2. The risk snapshot under the default policy{compile_note()}"):
             snapshot = build_snapshot(market, load_policy("default"))
         layout = layout_facts(build_circuit(snapshot, self.claim))
         terminal.say(f"   {len(snapshot.instruments)} slots, digest {snapshot.digest().hex()}")
@@ -130,7 +131,7 @@ class _Demo:
         return snapshot
 
     def _book(self, market: Market, snapshot: Snapshot) -> tuple[Book, BookLots]:
-        with _step("3. A market maker's book and its margin (secret: only the owner sees this)"):
+        with step("3. A market maker's book and its margin (secret: only the owner sees this)"):
             book = Book.model_validate(example_book(market))
             lots = to_lots(book, snapshot)
             report = margin_report(snapshot, lots)
@@ -139,7 +140,7 @@ class _Demo:
         return book, lots
 
     def _commit(self, snapshot: Snapshot, lots: BookLots) -> Opening:
-        with _step("4. Two commitments, to the positions and to the collateral: they hide both perfectly"):
+        with step("4. Two commitments, to the positions and to the collateral: they hide both perfectly"):
             opening = commit_book(snapshot, lots, alias="market maker")
         commitment = opening.commitment()
         for part in commitment.parts:
@@ -150,7 +151,7 @@ class _Demo:
 
     def _prove(self, snapshot: Snapshot, lots: BookLots, opening: Opening) -> bytes:
         statement = Statement.of(snapshot, [opening.commitment()], self.claim, context=self.context)
-        with _step(f"5. The proof that {claim_words(self.claim)}{compile_note()}"):
+        with step(f"5. The proof that {claim_words(self.claim)}{compile_note()}"):
             proof = prove(statement, lots, [opening])
         terminal.say(f"   {len(proof)} bytes, verified before it was released")
         write_atomic(self.folder / "proof.bin", proof)
@@ -159,7 +160,7 @@ class _Demo:
 
     def _verify(self, snapshot: Snapshot, commitment: Commitment, proof: bytes) -> None:
         statement = Statement.of(snapshot, [commitment], self.claim, context=self.context)
-        with _step("6. Verification, from the public files only"):
+        with step("6. Verification, from the public files only"):
             accepted = verify(statement, proof)
         terminal.say("   accepted. Proved, for the committed positions and collateral:")
         for line in statement_lines(statement_facts(statement)):
@@ -179,7 +180,7 @@ class _Demo:
     # --- what must fail ---------------------------------------------------------------------------------------------
 
     def _one_unit_short(self, snapshot: Snapshot, book: Book, lots: BookLots) -> None:
-        with _step(f"7. The same book with collateral one unit ({_lot(snapshot)} {CASH}) short"):
+        with step(f"7. The same book with collateral one unit ({_lot(snapshot)} {CASH}) short"):
             enough = least_cash(snapshot, lots, self.claim)
             short = with_cash(snapshot, enough, cash_of(snapshot, enough) - 1)
         boundary = self._with_balance(snapshot, book, enough)
@@ -188,19 +189,19 @@ class _Demo:
         terminal.say(f"   with {boundary.collateral[CASH]} {CASH} the claim holds: every equation was checked")
         refused = self._with_balance(snapshot, book, short)
         self._save("book-short.json", refused, "the same one unit short (secret)")
-        reason = _must_raise("one unit short", ConstraintError, lambda: margin_witness(snapshot, self.claim, short))
+        reason = must_raise("one unit short", ConstraintError, lambda: margin_witness(snapshot, self.claim, short))
         terminal.say(f"   with {refused.collateral[CASH]} {CASH}: refused")
         terminal.say(f"     {terminal.safe(reason)}")
         opening = commit_book(snapshot, short, alias="market maker")
         statement = Statement.of(snapshot, [opening.commitment()], self.claim)
-        _must_raise("a proof of it", ConstraintError, lambda: prove(statement, short, [opening]))
+        must_raise("a proof of it", ConstraintError, lambda: prove(statement, short, [opening]))
         terminal.say("   no proof of it can be made")
 
     def _must_be_rejected(
         self, market: Market, snapshot: Snapshot, lots: BookLots, opening: Opening, proof: bytes
     ) -> None:
         commitment = opening.commitment()
-        with _step("8. What a verifier must reject"):
+        with step("8. What a verifier must reject"):
             moved = replace_price(market)
             other_snapshot = build_snapshot(moved, snapshot.policy)
             other = commit_book(snapshot, lots, alias="market maker").commitment()
@@ -221,7 +222,7 @@ class _Demo:
         }
         for what, (s, c, claim, context, data) in bad.items():
             statement = Statement.of(s, [c], claim, context=context)
-            reason = _must_raise(
+            reason = must_raise(
                 what,
                 (ProofFormatError, VerificationError),
                 lambda st=statement, d=data: verify(st, d),  # type: ignore[misc]
@@ -231,7 +232,7 @@ class _Demo:
     # --- several segments -------------------------------------------------------------------------------------------
 
     def _segments(self, market: Market, lots: BookLots) -> None:
-        with _step(f"9. The same market with segments of {SMALL_DOMAIN} rows: a book that takes several"):
+        with step(f"9. The same market with segments of {SMALL_DOMAIN} rows: a book that takes several"):
             snapshot = build_snapshot(market, load_policy("default"), domain_size=SMALL_DOMAIN)
             opening = commit_book(snapshot, lots, alias="market maker")
             commitment = opening.commitment()
@@ -349,7 +350,7 @@ def _lot(snapshot: Snapshot) -> str:
 
 
 @contextmanager
-def _step(title: str) -> Iterator[None]:
+def step(title: str) -> Iterator[None]:
     """Say what is being done, do it, say how long it took."""
     terminal.say(f"\n{title}")
     sys.stdout.flush()
@@ -363,7 +364,7 @@ def _took(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
-def _must_raise(
+def must_raise(
     what: str, kinds: type[ZkMarginError] | tuple[type[ZkMarginError], ...], action: Callable[[], object]
 ) -> str:
     """The reason of a refusal that must come; the demo fails loudly when it does not."""

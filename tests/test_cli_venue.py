@@ -1,0 +1,215 @@
+"""``zkmargin venue`` and ``demo --venue``: from accounts to a proof, its verification, and a customer's check."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zkmargin.app.venues import VenueSecret, invented_accounts
+from zkmargin.cli import main
+from zkmargin.engine.book import to_book
+from zkmargin.engine.example import example_market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.formats import save_document
+
+TIME = "2026-01-02T03:04:05Z"
+COUNT = 12
+NAME = "account-0003"
+NONCE = "00112233445566778899aabbccddeeff"
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: Any) -> Any:
+    """A folder with a snapshot, twelve books in a folder and in a CSV, one customer's nonce, and a proof."""
+    at = tmp_path_factory.mktemp("venue")
+    snapshot = build_snapshot(example_market(TIME), load_policy("default"), domain_size=256)
+    save_document(snapshot, at / "snapshot.json")
+    (at / "books").mkdir()
+    lines = ["account,section,name,quantity"]
+    for account in invented_accounts(snapshot, COUNT):
+        book = to_book(account.lots, snapshot)
+        save_document(book, at / "books" / f"{account.name}.json")
+        for section, entries in (("positions", book.positions), ("collateral", book.collateral)):
+            lines += [f"{account.name},{section},{name},{quantity}" for name, quantity in entries.items()]
+    (at / "accounts.csv").write_text("\n".join(lines) + "\n")
+    (at / "nonces.csv").write_text(f"account,nonce\n{NAME},{NONCE}\n")
+    for name in ("accounts.csv", "nonces.csv"):
+        (at / name).chmod(0o600)
+    assert main(prove(at, "books")) == 0
+    return at
+
+
+def prove(at: Path, accounts: str, *more: str, tag: str = "") -> list[str]:
+    files = {"-o": "proof.bin", "--terms": "terms.json", "--record": "record.json", "--secret": "secret.json"}
+    outputs = [word for option, name in files.items() for word in (option, str(at / f"{tag}{name}"))]
+    given = ["--snapshot", str(at / "snapshot.json"), "--accounts", str(at / accounts), "--venue", "A venue"]
+    options = ["--nonces", str(at / "nonces.csv"), "--net", "zero", "--totals", "--threads", "1", *more]
+    return ["venue", "prove", *given, *options, *outputs]
+
+
+def cash(text: str, account: int, amount: int) -> str:
+    line = f"account-{account:04},collateral,USDC,"
+    assert f"{line}10000000\n" in text
+    return text.replace(f"{line}10000000", f"{line}{amount}")
+
+
+def public(at: Path, *names: str) -> list[str]:
+    known = {"snapshot": "snapshot.json", "terms": "terms.json", "record": "record.json"}
+    return [word for name in names for word in (f"--{name}", str(at / known[name]))]
+
+
+def test_the_proof_is_verified_from_public_files(venue: Any, capsys: Any) -> None:
+    command = ["venue", "verify", *public(venue, "snapshot", "terms", "record"), "--json", str(venue / "proof.bin")]
+    assert main(command) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["accepted"]
+    assert (facts["accounts"], facts["net"], facts["exempt"]) == (COUNT, "zero", None)
+    record = json.loads((venue / "record.json").read_text())
+    assert (record["statement"], record["proof"]) == (facts["statement_digest"], facts["proof_digest"])
+    assert main([*command[:-2], str(venue / "proof.bin")]) == 0
+    assert "12 accounts" in capsys.readouterr().out
+
+
+def test_rejections_are_one_line_and_exit_1(venue: Any, tmp_path: Any, capsys: Any) -> None:
+    proof = (venue / "proof.bin").read_bytes()
+    for name, data, reason in (
+        ("flipped.bin", proof[:60] + bytes([proof[60] ^ 1]) + proof[61:], "rejected"),
+        ("short.bin", proof[:-1], "rejected"),
+        ("long.bin", proof + b"\0", "larger than a proof"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        assert main(["venue", "verify", *public(venue, "snapshot", "terms"), str(tmp_path / name)]) == 1
+        error = capsys.readouterr().err
+        assert reason in error
+        assert "Traceback" not in error
+    record = json.loads((venue / "record.json").read_text()) | {"root": "00" * 32}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    command = ["venue", "verify", *public(venue, "snapshot", "terms"), "--record", str(tmp_path / "record.json")]
+    assert main([*command, str(venue / "proof.bin")]) == 1
+    assert "not the one of the published record" in capsys.readouterr().err
+    old = ["venue", "verify", *public(venue, "snapshot", "terms"), "--max-age", "1s", str(venue / "proof.bin")]
+    assert main(old) == 1
+    assert "stale" in capsys.readouterr().err
+
+
+def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(venue: Any, capsys: Any) -> None:
+    assert main(prove(venue, "accounts.csv", tag="csv-")) == 0
+    assert (venue / "csv-terms.json").read_bytes() == (venue / "terms.json").read_bytes()
+    assert (venue / "csv-secret.json").stat().st_mode & 0o077 == 0
+    capsys.readouterr()
+    assert main(prove(venue, "accounts.csv", tag="csv-")) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_a_customer_checks_its_note(venue: Any, capsys: Any) -> None:
+    note = venue / "note.json"
+    make = ["venue", "note", *public(venue, "snapshot", "terms"), "--accounts", str(venue / "books")]
+    make += ["--secret", str(venue / "secret.json"), "--proof", str(venue / "proof.bin"), "--account", NAME]
+    assert main([*make, "-o", str(note)]) == 0
+    assert note.stat().st_mode & 0o077 == 0
+    capsys.readouterr()
+    check = ["venue", "check-note", str(note), *public(venue, "snapshot", "terms", "record"), "--name", NAME]
+    own = ["--book", str(venue / "books" / f"{NAME}.json"), "--nonce", NONCE]
+    assert main([*check, *own, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["accepted"]
+    assert not facts["exempt"]
+    assert main([*check, *own]) == 0
+    assert "your book is in the proof" in capsys.readouterr().out
+    for wrong, reason in (
+        (["--book", str(venue / "books" / "account-0004.json"), "--nonce", NONCE], "other positions"),
+        ([*own[:3], "00" * 16], "not of one nonce"),
+    ):
+        assert main([*check, *wrong]) == 1
+        assert reason in capsys.readouterr().err
+    assert main([*check, *own[:3], "xyz"]) == 2
+
+
+def test_accounts_under_margin_are_named_and_nothing_is_written(venue: Any, tmp_path: Any, capsys: Any) -> None:
+    text = (
+        (venue / "accounts.csv")
+        .read_text()
+        .replace("account-0005,collateral,USDC,10000000", "account-0005,collateral,USDC,0")
+    )
+    for name, content in (("accounts.csv", text), ("nonces.csv", (venue / "nonces.csv").read_text())):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "snapshot.json").write_bytes((venue / "snapshot.json").read_bytes())
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert main(prove(tmp_path, "accounts.csv")) == 1
+    error = capsys.readouterr().err
+    assert "1 accounts are under margin, 0 may be; short by: account-0005: " in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert main(prove(tmp_path, "accounts.csv", "--exempt", "1")) == 0
+
+
+def test_bad_accounts_and_nonces_name_line_and_field(venue: Any, tmp_path: Any, capsys: Any) -> None:
+    header = "account,section,name,quantity\n"
+    for content, reason in (
+        ("", "first line is not"),
+        (header, "no accounts"),
+        (header + "a,positions\n", "2 fields, not 4"),
+        (header + "a,other,USDC,1\n", 'neither "positions" nor "collateral"'),
+        (header + "a,collateral,USDC,1\na,collateral,USDC,2\n", "twice"),
+        (header + "a,collateral,XYZ,1\n", "no such asset"),
+        (header + "a,collateral,USDC,1x\n", "account a"),
+        (header + '"a\n', "no CSV"),
+    ):
+        (tmp_path / "bad.csv").write_text(content)
+        (tmp_path / "bad.csv").chmod(0o600)
+        command = prove(venue, "books", tag="bad-")
+        command[command.index("--accounts") + 1] = str(tmp_path / "bad.csv")
+        assert main(command) == 2, content
+        assert reason in capsys.readouterr().err
+    for content, reason in (
+        ("account,nonce\na,12\n", "32 hexadecimal digits"),
+        (f"account,nonce\na,{NONCE}\nb,{NONCE}\n", "twice"),
+        (f"account,nonce\nnobody,{NONCE}\n", "no account"),
+    ):
+        (tmp_path / "nonces.csv").write_text(content)
+        (tmp_path / "nonces.csv").chmod(0o600)
+        command = prove(venue, "books", tag="bad-")
+        command[command.index("--nonces") + 1] = str(tmp_path / "nonces.csv")
+        assert main(command) == 2, content
+        assert reason in capsys.readouterr().err
+
+
+def test_notes_are_made_from_the_proof_s_own_accounts_only(venue: Any, tmp_path: Any, capsys: Any) -> None:
+    text = (
+        (venue / "accounts.csv")
+        .read_text()
+        .replace("account-0005,collateral,USDC,10000000", "account-0005,collateral,USDC,10000001")
+    )
+    text = text.replace("account-0006,collateral,USDC,10000000", "account-0006,collateral,USDC,9999999")
+    (tmp_path / "accounts.csv").write_text(text)
+    (tmp_path / "accounts.csv").chmod(0o600)
+    make = ["venue", "note", *public(venue, "snapshot", "terms"), "--accounts", str(tmp_path / "accounts.csv")]
+    make += ["--secret", str(venue / "secret.json"), "--proof", str(venue / "proof.bin"), "--account", NAME]
+    assert main([*make, "-o", str(tmp_path / "note.json")]) == 2
+    assert "not those of the proof" in capsys.readouterr().err
+    secret = VenueSecret.parse((venue / "secret.json").read_text())
+    assert secret.seed not in repr(secret)
+
+
+def test_terms_explain_themselves(venue: Any, capsys: Any) -> None:
+    command = ["venue", "inspect", *public(venue, "snapshot"), str(venue / "terms.json")]
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["proof_bytes"] == (venue / "proof.bin").stat().st_size
+    assert main(command) == 0
+    assert "sum to zero in every instrument" in capsys.readouterr().out
+
+
+def test_the_demo_of_a_venue_shows_what_must_fail(tmp_path: Any, capsys: Any) -> None:
+    from zkmargin.cli.demo_venue import run_venue_demo
+
+    run_venue_demo(tmp_path, TIME, 20)
+    said = capsys.readouterr().out
+    for line in (
+        "accounts are under margin",
+        "the books together have",
+        "the block holds another customer's tag",
+        "All that had to fail did.",
+    ):
+        assert line in said

@@ -1,0 +1,487 @@
+"""What ``zkmargin venue`` does: accounts from files, classes that hold them, a proof, notes for customers."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from zkmargin.app.files import blamed_on, warn_if_exposed
+from zkmargin.circuits.venue import (
+    MAX_SLOTS,
+    BlockClass,
+    BlockTemplate,
+    Ratio,
+    VenueRules,
+    choose_block,
+    default_charge_bits,
+)
+from zkmargin.engine.book import Book, BookLots, load_book, to_lots
+from zkmargin.engine.decimals import to_units
+from zkmargin.engine.margin import VALUATION_DECIMALS
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, ProofFormatError, Seq, VerificationError
+from zkmargin.formats.files import read_text
+from zkmargin.prover.profile import Profile
+from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
+from zkmargin.prover.venue.notes import NoteMaker
+from zkmargin.prover.venue.prove import inputs_digest, prove_venue
+from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
+from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, record_of, tag_of
+from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
+
+#: Legs a slot of the classes that accounts are sorted into.
+CLASS_LEGS = (4, 16, 64)
+MAX_CSV_BYTES = 1 << 30
+CSV_HEADER = ["account", "section", "name", "quantity"]
+NONCES_HEADER = ["account", "nonce"]
+#: Of invented accounts: positions, and cash in USDC.
+INVENTED_LEGS, INVENTED_CASH = 4, 10_000_000
+NetChoice = Literal["none", "public", "zero"]
+
+
+@dataclass(frozen=True, repr=False)
+class VenueAccount:
+    """One account: secret.
+
+    Attributes:
+        name: as the venue and the customer call it.
+        lots: its book.
+        nonce: 16 bytes that the customer drew, or None.
+    """
+
+    name: str
+    lots: BookLots
+    nonce: bytes | None = None
+
+    def slots(self, group_of: Sequence[int], legs: int) -> list[tuple[int, list[tuple[int, int]]]]:
+        """(group, [(instrument, lots)]) for each slot of so many legs that its positions take."""
+        by_group: dict[int, list[tuple[int, int]]] = {}
+        for i, q in enumerate(self.lots.positions):
+            if q:
+                by_group.setdefault(group_of[i], []).append((i, q))
+        return [
+            (group, members[start : start + legs])
+            for group, members in by_group.items()
+            for start in range(0, len(members), legs)
+        ]
+
+
+class VenueSecret(Document):
+    """What a venue keeps to make notes about a proof: the seed of its blinders, and every account's place and nonce.
+
+    Attributes:
+        statement, proof: digests of what was published.
+        inputs: digest of all books and tags, hex: a seed serves one witness only.
+        seed: hex.
+        classes: the accounts' names in order, class by class.
+        nonces: by name, hex.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/venue-secret/v1"
+    SECRET: ClassVar[bool] = True
+
+    statement: Digest
+    proof: Digest
+    inputs: Digest
+    seed: Annotated[str, Hexadecimal(SEED_BYTES)] = Field(repr=False)
+    classes: Seq[Seq[str]] = Field(repr=False)
+    nonces: Map[str, str] = Field(repr=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a venue wants to prove.
+
+    Attributes:
+        venue: its name.
+        requirement, claim: of every account; claim as text, "1" or "5/4".
+        net: nothing, the books' sums as they are, or 0 for every instrument.
+        totals: whether totals of held balances are public.
+        cap: the most that all shortfalls may be, decimal text in quote currency, or None.
+        exempt: how many accounts may miss their claim, or None.
+        context: of the statement.
+        position_bits, digit_bits: bounds; what the books and the domain need without.
+    """
+
+    venue: str
+    requirement: Literal["initial", "maintenance"] = "initial"
+    claim: str = "1"
+    net: NetChoice = "none"
+    totals: bool = False
+    cap: str | None = None
+    exempt: int | None = None
+    context: bytes = b""
+    position_bits: int = 22
+    digit_bits: int | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Prepared:
+    """A statement, its witness, and which account is where."""
+
+    statement: VenueStatement
+    witness: VenueWitness
+    classes: tuple[tuple[VenueAccount, ...], ...]
+    nonces: dict[str, bytes]
+
+
+@dataclass(frozen=True, repr=False)
+class MadeVenue:
+    """A proof and everything that goes with it."""
+
+    proof: bytes
+    accepted: VenueAccepted
+    record: VenueRecord
+    secret: VenueSecret
+    seconds: float
+    profile: Profile
+
+
+# --- accounts ---------------------------------------------------------------------------------------------------
+
+
+def load_accounts(path: str, snapshot: Snapshot, nonces: Mapping[str, bytes] | None = None) -> list[VenueAccount]:
+    """Accounts from a folder of books (the file's name is the account's) or a CSV of positions.
+
+    A CSV has the header ``account,section,name,quantity``; section is ``positions`` or ``collateral``, quantities are
+    decimals in the instrument's or asset's own units.
+
+    Raises:
+        InputError: the file, account and field that are wrong.
+    """
+    found = _from_folder(path, snapshot) if Path(path).is_dir() else _from_csv(path, snapshot)
+    if not found:
+        raise InputError("no accounts", file=path)
+    known = nonces or {}
+    unknown = sorted(set(known) - set(found))
+    if unknown:
+        raise InputError(f"a nonce for {unknown[0][:100]!r}, which is no account of {path}", field="nonces")
+    return [VenueAccount(name, lots, known.get(name)) for name, lots in found.items()]
+
+
+def _from_folder(path: str, snapshot: Snapshot) -> dict[str, BookLots]:
+    files = sorted(file for file in Path(path).iterdir() if file.suffix == ".json")
+    for file in files[:1]:
+        warn_if_exposed(str(file))
+    return {file.stem: load_book(file, snapshot) for file in files}
+
+
+def _from_csv(path: str, snapshot: Snapshot) -> dict[str, BookLots]:
+    books: dict[str, dict[str, dict[str, str]]] = {}
+    for line, row in _rows(path, CSV_HEADER):
+        account, section, name, quantity = row
+        if section not in ("positions", "collateral"):
+            raise InputError('neither "positions" nor "collateral"', file=path, line=line, field="section")
+        if not 1 <= len(account) <= 200 or not account.isprintable():
+            raise InputError("1 to 200 printable characters", file=path, line=line, field="account")
+        mine = books.setdefault(account, {"positions": {}, "collateral": {}})[section]
+        if name in mine:
+            raise InputError("the same position or balance twice", file=path, line=line, field=f"account {account}")
+        mine[name] = quantity
+    found = {}
+    for account, book in books.items():
+        try:
+            found[account] = to_lots(Book.model_validate(book), snapshot)
+        except InputError as error:
+            where = f"account {account[:100]}: {error.field}"
+            raise InputError(error.reason, file=path, field=where, hint=error.hint) from None
+    warn_if_exposed(path)
+    return found
+
+
+def load_nonces(path: str) -> dict[str, bytes]:
+    """Customers' nonces from a CSV ``account,nonce``: 32 hexadecimal digits each. Raises InputError."""
+    found: dict[str, bytes] = {}
+    used: set[bytes] = set()
+    for line, (account, text) in _rows(path, NONCES_HEADER):
+        try:
+            nonce = bytes.fromhex(text)
+        except ValueError:
+            nonce = b""
+        if len(nonce) != 16 or text != text.lower():
+            raise InputError("not 32 hexadecimal digits, lower case", file=path, line=line, field="nonce")
+        if account in found or nonce in used:
+            raise InputError("an account or a nonce twice", file=path, line=line, field="nonce")
+        found[account] = nonce
+        used.add(nonce)
+    warn_if_exposed(path)
+    return found
+
+
+def _rows(path: str, header: list[str]) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(read_text(path, max_bytes=MAX_CSV_BYTES)), strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"no CSV: {error}", file=path, line=reader.line_num) from None
+    if not rows or rows[0][1] != header:
+        raise InputError(f"its first line is not {','.join(header)}", file=path, line=1)
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            raise InputError(f"{len(row)} fields, not {len(header)}", file=path, line=line)
+    return rows[1:]
+
+
+def invented_accounts(snapshot: Snapshot, count: int) -> list[VenueAccount]:
+    """Accounts in pairs, each short of what the other one is long; the same ones for the same snapshot and count."""
+    instruments, assets = len(snapshot.instruments), len(snapshot.collateral)
+    cash = next(j for j, slot in enumerate(snapshot.collateral) if slot.asset == "USDC")
+    accounts: list[VenueAccount] = []
+    for pair in range(count // 2):
+        drawn = hashlib.shake_256(b"demo venue %d" % pair).digest(3 * INVENTED_LEGS)
+        positions = [0] * instruments
+        for leg in range(INVENTED_LEGS):
+            a, b, size = drawn[3 * leg : 3 * leg + 3]
+            positions[(256 * a + b) % instruments] = 1 + size % 5
+        balances = [0] * assets
+        balances[cash] = INVENTED_CASH * 10 ** (len(snapshot.collateral[cash].lot.partition(".")[2]))
+        for side in (1, -1):
+            lots = BookLots(tuple(side * q for q in positions), tuple(balances))
+            accounts.append(VenueAccount(f"account-{len(accounts):04}", lots))
+    return accounts
+
+
+# --- classes ----------------------------------------------------------------------------------------------------
+
+
+def sort_into_classes(
+    accounts: Sequence[VenueAccount], rules: VenueRules, options: Asked, n: int
+) -> tuple[tuple[BlockClass, ...], tuple[tuple[VenueAccount, ...], ...]]:
+    """The classes of 4, 16 and 64 legs that hold all accounts, and who is in which.
+
+    Raises:
+        InputError: an account that no class holds, by name.
+    """
+    members: dict[int, list[VenueAccount]] = {legs: [] for legs in CLASS_LEGS}
+    slots: dict[int, int] = dict.fromkeys(CLASS_LEGS, 1)
+    for account in accounts:
+        by_group: dict[int, int] = {}
+        for i, q in enumerate(account.lots.positions):
+            if q:
+                by_group[rules.group_of[i]] = by_group.get(rules.group_of[i], 0) + 1
+        largest = max(by_group.values(), default=0)
+        legs = next((legs for legs in CLASS_LEGS if legs >= largest), CLASS_LEGS[-1])
+        needed = sum(-(-count // legs) for count in by_group.values())
+        if needed > MAX_SLOTS:
+            raise InputError(
+                f"{needed} slots of {legs} legs, more than {MAX_SLOTS}: too large for a block",
+                field=f"account {account.name[:100]}",
+                hint="commit its book and prove it as a dense account",
+            )
+        members[legs].append(account)
+        slots[legs] = max(slots[legs], needed)
+    k = options.digit_bits or n.bit_length() - 1
+    probe = VenueTerms(
+        venue="-",
+        requirement=options.requirement,
+        domain_size=n,
+        digit_bits=k,
+        helper_group=7,
+        classes=(BlockClass(name="-", accounts=1, legs=1, slots=1, block=1, position_bits=1, charge_bits=1),),
+    ).options
+    classes = []
+    for legs, mine in members.items():
+        if not mine:
+            continue
+        bits = default_charge_bits(rules, legs, options.position_bits, k)
+        candidates = [
+            BlockTemplate(
+                BlockClass(
+                    name=f"up to {legs} legs",
+                    accounts=len(mine),
+                    legs=legs,
+                    slots=slots[legs],
+                    block=block,
+                    position_bits=options.position_bits,
+                    charge_bits=bits,
+                    claim=options.claim,
+                ),
+                rules,
+                probe,
+                n,
+            )
+            for block in (1, 2, 4, 8, 16, 32, 64)
+            if slots[legs] <= block <= n
+        ]
+        classes.append(choose_block(candidates).spec)
+    return tuple(classes), tuple(tuple(mine) for mine in members.values() if mine)
+
+
+def class_books(spec: BlockClass, accounts: Sequence[VenueAccount], rules: VenueRules) -> ClassBooks:
+    """The books of a class as arrays."""
+    count, K, L = len(accounts), spec.slots, spec.legs
+    groups = np.zeros((count, K), dtype=np.int64)
+    ids, lots = np.zeros((count, K, L), dtype=np.int64), np.zeros((count, K, L), dtype=np.int64)
+    balances = np.array([account.lots.collateral for account in accounts], dtype=np.int64)
+    for a, account in enumerate(accounts):
+        for s, (group, legs) in enumerate(account.slots(rules.group_of, L)):
+            groups[a, s] = group
+            ids[a, s, :] = legs[0][0]
+            for q, (i, amount) in enumerate(legs):
+                ids[a, s, q], lots[a, s, q] = i, amount
+    names = [account.name for account in accounts]
+    return ClassBooks(names, groups, ids, lots, balances.reshape(count, rules.assets))
+
+
+# --- proving ----------------------------------------------------------------------------------------------------
+
+
+def prepare(snapshot: Snapshot, accounts: Sequence[VenueAccount], asked: Asked) -> Prepared:
+    """Terms, statement and witness. Accounts without a nonce get one from the operating system.
+
+    Raises:
+        InputError: accounts that do not fit, or numbers that contradict the books.
+        ConstraintError: accounts under margin, by name with their shortfalls; net positions that are not 0.
+    """
+    n = snapshot.layout.domain_size
+    rules = VenueRules.of(snapshot, asked.requirement)
+    claim = str(Ratio.parse(asked.claim))
+    asked = Asked(**{**asked.__dict__, "claim": claim})
+    classes, members = sort_into_classes(accounts, rules, asked, n)
+
+    def state(**more: Any) -> VenueStatement:
+        terms = VenueTerms(
+            venue=asked.venue,
+            requirement=asked.requirement,
+            domain_size=n,
+            digit_bits=asked.digit_bits or n.bit_length() - 1,
+            helper_group=7,
+            classes=classes,
+            cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS)),
+            exempt=asked.exempt,
+            **more,
+        )
+        return VenueStatement.of(snapshot, terms, context=asked.context)
+
+    books = [class_books(spec, mine, rules) for spec, mine in zip(classes, members, strict=True)]
+    more: dict[str, Any] = {}
+    if asked.net == "zero":
+        more["net"] = ("0",) * rules.instruments
+    draft = state()
+    if asked.net == "public":
+        more["net"] = tuple(map(str, net_positions(draft, books)))
+    if asked.totals:
+        more["totals"] = tuple(map(str, held_totals(draft, books)))
+    statement = state(**more)
+    nonces = {account.name: account.nonce or secrets.token_bytes(16) for account in accounts}
+    tags = [[tag_of(statement.digest, account.name, nonces[account.name]) for account in mine] for mine in members]
+    return Prepared(statement, build_witness(statement, books, tags), members, nonces)
+
+
+def make_venue_proof(prepared: Prepared, *, threads: int) -> MadeVenue:
+    """Prove, verify, and keep what notes need. Raises as ``prove_venue`` does."""
+    begin, profile, statement = time.perf_counter(), Profile(), prepared.statement
+    seed, inputs = secrets.token_bytes(SEED_BYTES), inputs_digest(statement, prepared.witness)
+    blinders = SeededBlinders(seed, inputs)
+    proof, accepted = prove_venue(statement, prepared.witness, blinders=blinders, threads=threads, profile=profile)
+    record = record_of(statement, decode_venue_proof(proof, statement))
+    secret = VenueSecret(
+        statement=record.statement,
+        proof=record.proof,
+        inputs=inputs.hex(),
+        seed=seed.hex(),
+        classes=tuple(tuple(account.name for account in mine) for mine in prepared.classes),
+        nonces={name: nonce.hex() for name, nonce in prepared.nonces.items()},
+    )
+    return MadeVenue(proof, accepted, record, secret, time.perf_counter() - begin, profile)
+
+
+# --- verification and notes ---------------------------------------------------------------------------------------
+
+
+def read_venue_proof(path: str, statement: VenueStatement) -> bytes:
+    """A proof file, no more of it than a proof of the statement has. Raises InputError, ProofFormatError."""
+    most = venue_proof_bytes(statement)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path) from None
+    if len(data) > most:
+        raise ProofFormatError(f"{path}: larger than a proof of this statement ({most} bytes)")
+    return data
+
+
+def verify_venue_proof(
+    statement: VenueStatement, proof: bytes, record: VenueRecord | None = None
+) -> tuple[VenueAccepted, VenueRecord]:
+    """Verify a proof, and that it is the one of a published record.
+
+    Raises:
+        ProofFormatError, VerificationError: rejected.
+    """
+    accepted = verify_venue(statement, proof)
+    made = record_of(statement, decode_venue_proof(proof, statement))
+    if record is not None and record != made:
+        raise VerificationError("the proof holds, but it is not the one of the published record", check="record")
+    return accepted, made
+
+
+def note_maker(
+    statement: VenueStatement, proof: bytes, snapshot: Snapshot, accounts: Sequence[VenueAccount], secret: VenueSecret
+) -> NoteMaker:
+    """Make notes about a proof again from accounts and the venue's secret.
+
+    Raises:
+        InputError: other accounts, or a secret of another proof.
+    """
+    by_name = {account.name: account for account in accounts}
+    for name in (name for mine in secret.classes for name in mine):
+        if name not in by_name:
+            raise InputError("no such account now", field=f"account {name[:100]}")
+    members = [[by_name[name] for name in mine] for mine in secret.classes]
+    if len(members) != len(statement.terms.classes) or secret.statement != statement.digest.hex():
+        raise InputError("is about another statement", field="secret")
+    rules = VenueRules.of(snapshot, statement.terms.requirement)
+    books = [class_books(spec, mine, rules) for spec, mine in zip(statement.terms.classes, members, strict=True)]
+    tags = [
+        [tag_of(statement.digest, account.name, bytes.fromhex(secret.nonces[account.name])) for account in mine]
+        for mine in members
+    ]
+    witness = build_witness(statement, books, tags)
+    inputs = inputs_digest(statement, witness)
+    if inputs.hex() != secret.inputs:
+        raise InputError("the accounts are not those of the proof", field="accounts")
+    blinders = SeededBlinders(bytes.fromhex(secret.seed), inputs)
+    return NoteMaker(statement, decode_venue_proof(proof, statement), witness, blinders)
+
+
+def note_for(maker: NoteMaker, secret: VenueSecret, name: str) -> VenueNote:
+    """The note of one account. Raises InputError for an unknown name."""
+    number = 0
+    for mine in secret.classes:
+        if name in mine:
+            return maker.note(number + mine.index(name), name, bytes.fromhex(secret.nonces[name]))
+        number += len(mine)
+    raise InputError("no such account", field=f"account {name[:100]}")
+
+
+def check_customer(
+    snapshot: Snapshot,
+    terms: VenueTerms,
+    record: VenueRecord,
+    note: VenueNote,
+    book: BookLots,
+    *,
+    name: str,
+    nonce: bytes,
+    context: bytes = b"",
+) -> CheckedAccount:
+    """A customer's check, from its own files. Raises InputError, VerificationError."""
+    with blamed_on("terms"):
+        statement = VenueStatement.of(snapshot, terms, context=context)
+    positions = {i: q for i, q in enumerate(book.positions) if q}
+    return check_note(statement, record, note, name=name, nonce=nonce, positions=positions, balances=book.collateral)

@@ -1,0 +1,434 @@
+"""``zkmargin venue``: every account of a venue in one proof, and a customer's check of its own."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+import click
+
+from zkmargin.app.files import Output, load, load_lots, write_outputs
+from zkmargin.app.runtime import compile_note
+from zkmargin.app.venues import (
+    Asked,
+    NetChoice,
+    VenueSecret,
+    check_customer,
+    load_accounts,
+    load_nonces,
+    make_venue_proof,
+    note_for,
+    note_maker,
+    prepare,
+    read_venue_proof,
+    verify_venue_proof,
+)
+from zkmargin.app.verifying import check_age, clock_ms
+from zkmargin.cli import terminal
+from zkmargin.cli.options import (
+    Command,
+    book_option,
+    claim_options,
+    context_option,
+    json_option,
+    parse_age,
+    parse_context,
+    passphrase_option,
+    snapshot_option,
+)
+from zkmargin.cli.passphrases import unlocked
+from zkmargin.cli.paths import check_paths, refuse_terminal
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.margin import VALUATION_DECIMALS, Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.prover.prove import default_threads
+from zkmargin.verifier.venue.customers import VenueNote, VenueRecord
+from zkmargin.verifier.venue.proof import venue_proof_bytes
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
+
+MAX_THREADS = 256
+Facts = dict[str, Any]
+terms_option = click.option("--terms", "terms_path", required=True, metavar="FILE", help="The terms of the proof.")
+
+
+@click.group("venue")
+def command() -> None:
+    """Prove that no account of a venue is under margin; check that one's own account is inside.
+
+    A venue proves all accounts in one proof and publishes snapshot, terms, proof and record. Anyone verifies them. Each
+    customer gets a note and checks, from kilobytes, that its whole book is in the published proof.
+    """
+
+
+@command.command(
+    "prove",
+    cls=Command,
+    examples=[
+        "zkmargin venue prove --snapshot S.json --accounts books/ --venue 'Venue A' --net zero -o proof.bin \\",
+        "    --terms terms.json --record record.json --secret secret.json",
+        "zkmargin venue prove --snapshot S.json --accounts positions.csv --nonces nonces.csv --venue A --totals ...",
+    ],
+)
+@snapshot_option
+@click.option(
+    "--accounts",
+    "accounts_path",
+    required=True,
+    metavar="PATH",
+    help="A folder of books, NAME.json each, or a CSV account,section,name,quantity (secret).",
+)
+@click.option("--nonces", "nonces_path", metavar="FILE", help="A CSV account,nonce: what customers drew (secret).")
+@click.option("--venue", "venue_name", required=True, metavar="NAME", help="The venue's public name.")
+@claim_options
+@click.option(
+    "--net",
+    type=click.Choice(["none", "public", "zero"]),
+    default="none",
+    show_default=True,
+    help="Prove what all books sum to: as it is, or that every instrument nets to zero.",
+)
+@click.option("--totals", is_flag=True, help="Publish and prove the totals of held balances.")
+@click.option("--cap", metavar="AMOUNT", help="All shortfalls together are at most this, in quote currency.")
+@click.option("--exempt", type=click.IntRange(0), metavar="K", help="At most K accounts may miss the claim, unnamed.")
+@click.option("--position-bits", type=click.IntRange(1, 60), default=22, show_default=True, help="Bound of a position.")
+@click.option("--digit-bits", type=click.IntRange(3, 22), metavar="K", help="Digits of 2^K; log2 of the rows without.")
+@context_option
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Parts of the work at the same time.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the proof.")
+@click.option("--terms", "terms_path", required=True, metavar="FILE", help="Where to write the terms (public).")
+@click.option("--record", "record_path", required=True, metavar="FILE", help="Where to write the record (public).")
+@click.option("--secret", "secret_path", required=True, metavar="FILE", help="Where to write what notes need (secret).")
+@json_option
+def prove_command(
+    snapshot_path: str,
+    accounts_path: str,
+    nonces_path: str | None,
+    venue_name: str,
+    claim_text: str,
+    requirement: Literal["initial", "maintenance"],
+    net: NetChoice,
+    totals: bool,
+    cap: str | None,
+    exempt: int | None,
+    position_bits: int,
+    digit_bits: int | None,
+    context_text: str,
+    threads: int | None,
+    output: str,
+    terms_path: str,
+    record_path: str,
+    secret_path: str,
+    as_json: bool,
+) -> None:
+    """Prove every account at once. Accounts under margin are named, to you only, and nothing is proved then."""
+    inputs = [snapshot_path, accounts_path, *([nonces_path] if nonces_path else [])]
+    check_paths(inputs, [output, terms_path, record_path, secret_path], json=as_json)
+    refuse_terminal(output, "a proof (binary)")
+    claim = Claim.parse(claim_text, requirement)
+    snapshot = load(Snapshot, snapshot_path)
+    asked = Asked(
+        venue=venue_name,
+        requirement=requirement,
+        claim=str(claim.num) if claim.den == 1 else f"{claim.num}/{claim.den}",
+        net=net,
+        totals=totals,
+        cap=cap,
+        exempt=exempt,
+        context=parse_context(context_text),
+        position_bits=position_bits,
+        digit_bits=digit_bits,
+    )
+    with terminal.progress("Reading accounts"):
+        accounts = load_accounts(accounts_path, snapshot, load_nonces(nonces_path) if nonces_path else None)
+    with terminal.progress("Charges of all accounts"):
+        prepared = prepare(snapshot, accounts, asked)
+    with terminal.progress(f"Proving {len(accounts)} accounts{compile_note()}"):
+        made = make_venue_proof(prepared, threads=threads or default_threads())
+    write_outputs(
+        [
+            Output.document(secret_path, made.secret),
+            Output.document(terms_path, prepared.statement.terms),
+            Output.document(record_path, made.record),
+            Output(output, made.proof),
+        ]
+    )
+    facts = {
+        "output": output,
+        "bytes": len(made.proof),
+        "milliseconds": round(1000 * made.seconds),
+        **statement_facts(prepared.statement),
+        "statement_digest": made.record.statement,
+        "proof_digest": made.record.proof,
+        "stages": [{"name": name, "milliseconds": round(1000 * spent)} for name, spent in made.profile.stages],
+    }
+    if as_json:
+        terminal.say_json(facts)
+        return
+    count = len(accounts)
+    terminal.say(
+        f"proved {count} accounts in {made.seconds:.1f} s ({1000 * made.seconds / count:.2f} ms each), "
+        f"{len(made.proof)} bytes ({len(made.proof) / count:.1f} each)"
+    )
+    _say_statement(facts)
+    terminal.say(f"publish {terms_path}, {record_path} and {output}; keep {secret_path}: notes are made from it")
+
+
+@command.command(
+    "verify",
+    cls=Command,
+    examples=[
+        "zkmargin venue verify --snapshot S.json --terms terms.json --record record.json proof.bin",
+        "zkmargin venue verify --snapshot S.json --terms terms.json --max-age 10m proof.bin",
+    ],
+)
+@click.argument("proof")
+@snapshot_option
+@terms_option
+@context_option
+@click.option("--record", "record_path", metavar="FILE", help="The published record: the proof must be the one in it.")
+@click.option("--max-age", metavar="AGE", help="Refuse a snapshot older than 90s, 10m, 2h or 1d.")
+@json_option
+def verify_command(
+    proof: str,
+    snapshot_path: str,
+    terms_path: str,
+    context_text: str,
+    record_path: str | None,
+    max_age: str | None,
+    as_json: bool,
+) -> None:
+    """Verify PROOF. Everything about what it proves comes from the snapshot and the terms, never from the proof."""
+    check_paths([proof, snapshot_path, terms_path, *([record_path] if record_path else [])])
+    statement = _statement(snapshot_path, terms_path, context_text)
+    record = None if record_path is None else load(VenueRecord, record_path)
+    begin = time.perf_counter()
+    try:
+        if max_age is not None:
+            check_age(load(Snapshot, snapshot_path), parse_age(max_age), now_ms=clock_ms())
+        with terminal.progress("Verifying"):
+            _, made = verify_venue_proof(statement, read_venue_proof(proof, statement), record)
+    except (ProofFormatError, VerificationError) as error:
+        if as_json:
+            terminal.say_json({"accepted": False, "reason": error.message})
+        error.message = f"{proof}: rejected: {error.message}"
+        raise
+    facts = {
+        "accepted": True,
+        "milliseconds": round(1000 * (time.perf_counter() - begin)),
+        **statement_facts(statement),
+        "statement_digest": made.statement,
+        "proof_digest": made.proof,
+        "root": made.root,
+        "record": record_path,
+    }
+    if as_json:
+        terminal.say_json(facts)
+        return
+    terminal.say(f"accepted: {terminal.safe(proof)} proves for all accounts of {terminal.quoted(made.venue)}, that")
+    _say_statement(facts)
+    terminal.say("not proved: that every customer is inside (each checks its note), that prices are right,")
+    terminal.say("that books are what they were a moment later; the code has had no independent audit")
+
+
+@command.command("inspect", cls=Command, examples=["zkmargin venue inspect --snapshot S.json terms.json"])
+@click.argument("terms_path", metavar="TERMS")
+@snapshot_option
+@context_option
+@json_option
+def inspect_command(terms_path: str, snapshot_path: str, context_text: str, as_json: bool) -> None:
+    """Say what a proof of TERMS proves, and how its columns are laid out."""
+    check_paths([terms_path, snapshot_path])
+    statement = _statement(snapshot_path, terms_path, context_text)
+    facts = {
+        **statement_facts(statement),
+        "statement_digest": statement.digest.hex(),
+        "proof_bytes": venue_proof_bytes(statement),
+        "rows": statement.n,
+        "digit_bits": statement.k,
+        "helper_group": statement.g,
+        "column_sets": len(statement.sets),
+    }
+    if as_json:
+        terminal.say_json(facts)
+        return
+    _say_statement(facts)
+    for name in ("statement_digest", "proof_bytes", "rows", "digit_bits", "helper_group", "column_sets"):
+        terminal.say(f"  {name.replace('_', ' '):<18} {facts[name]}")
+
+
+@command.command(
+    "note",
+    cls=Command,
+    examples=[
+        "zkmargin venue note --snapshot S.json --terms terms.json --accounts books/ --secret secret.json \\",
+        "    --proof proof.bin --account alice --key venue.key.json -o alice.note.json",
+    ],
+)
+@snapshot_option
+@terms_option
+@context_option
+@click.option("--accounts", "accounts_path", required=True, metavar="PATH", help="As for `venue prove` (secret).")
+@click.option("--secret", "secret_path", required=True, metavar="FILE", help="What `venue prove` kept (secret).")
+@click.option("--proof", "proof_path", required=True, metavar="FILE", help="The published proof.")
+@click.option("--account", "name", required=True, metavar="NAME", help="Whose note to make.")
+@click.option("--key", "key_path", metavar="FILE", help="Sign the note with this key.")
+@passphrase_option
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the note (secret).")
+@json_option
+def note_command(
+    snapshot_path: str,
+    terms_path: str,
+    context_text: str,
+    accounts_path: str,
+    secret_path: str,
+    proof_path: str,
+    name: str,
+    key_path: str | None,
+    passphrase_path: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Make the note that one customer checks: its place, its nonce, and the opening of its block."""
+    inputs = [snapshot_path, terms_path, accounts_path, secret_path, proof_path, *([key_path] if key_path else [])]
+    check_paths(inputs, [output], json=as_json)
+    refuse_terminal(output, "a secret note")
+    snapshot, secret = load(Snapshot, snapshot_path), load(VenueSecret, secret_path)
+    statement = _statement(snapshot_path, terms_path, context_text)
+    with terminal.progress("Building the columns again"):
+        accounts = load_accounts(accounts_path, snapshot)
+        maker = note_maker(statement, read_venue_proof(proof_path, statement), snapshot, accounts, secret)
+        note = note_for(maker, secret, name)
+    if key_path is not None:
+        note = note.signed(unlocked(key_path, passphrase_path))
+    write_outputs([Output.document(output, note)])
+    facts = {"output": output, "account": note.account, "signed": bool(note.signatures)}
+    if as_json:
+        terminal.say_json(facts)
+        return
+    terminal.say(f"the note of account {note.account}, {terminal.quoted(name)}: give {output} to this customer only")
+
+
+@command.command(
+    "check-note",
+    cls=Command,
+    examples=[
+        "zkmargin venue check-note alice.note.json --snapshot S.json --terms terms.json --record record.json \\",
+        "    --book alice.json --name alice --nonce 00112233445566778899aabbccddeeff",
+    ],
+)
+@click.argument("note_path", metavar="NOTE")
+@snapshot_option
+@terms_option
+@context_option
+@click.option("--record", "record_path", required=True, metavar="FILE", help="The venue's published record.")
+@book_option
+@click.option("--name", required=True, metavar="NAME", help="Your name at the venue.")
+@click.option("--nonce", required=True, metavar="HEX", help="The nonce that you gave to the venue.")
+@json_option
+def check_note_command(
+    note_path: str,
+    snapshot_path: str,
+    terms_path: str,
+    context_text: str,
+    record_path: str,
+    book_paths: tuple[str, ...],
+    name: str,
+    nonce: str,
+    as_json: bool,
+) -> None:
+    """Check that your account is in the published proof with your whole book. It takes kilobytes and milliseconds.
+
+    Compare the record with the venue's public log, and have somebody verify the proof that it names.
+    """
+    check_paths([note_path, snapshot_path, terms_path, record_path, *book_paths])
+    snapshot, terms = load(Snapshot, snapshot_path), load(VenueTerms, terms_path)
+    record, note = load(VenueRecord, record_path), load(VenueNote, note_path)
+    lots = load_lots(book_paths, snapshot)
+    try:
+        given = bytes.fromhex(nonce)
+    except ValueError:
+        given = b""
+    if len(given) != 16:
+        raise InputError("not 32 hexadecimal digits", file="--nonce")
+    begin = time.perf_counter()
+    context = parse_context(context_text)
+    try:
+        checked = check_customer(snapshot, terms, record, note, lots, name=name, nonce=given, context=context)
+    except VerificationError as error:
+        if as_json:
+            terminal.say_json({"accepted": False, "check": error.check, "reason": error.message})
+        error.message = f"{note_path}: rejected: {error.message}"
+        raise
+    facts = {
+        "accepted": True,
+        "account": checked.account,
+        "class": checked.class_name,
+        "claim": checked.claim,
+        "exempt": checked.exempt,
+        "signers": list(checked.signers),
+        "proof_digest": record.proof,
+        "milliseconds": round(1000 * (time.perf_counter() - begin)),
+    }
+    if as_json:
+        terminal.say_json(facts)
+        return
+    terminal.say(f"your book is in the proof {record.proof[:16]}… as account {checked.account}, and in no other row")
+    if checked.claim is None:
+        terminal.say("nothing is claimed of accounts of its class")
+    elif checked.exempt:
+        terminal.say("WARNING: the venue marked your account as exempt: the proof says nothing of its health")
+    if not checked.signers:
+        terminal.say("the note is not signed: it binds nobody")
+
+
+def statement_facts(statement: VenueStatement) -> Facts:
+    """What a venue proof says, for programs."""
+    terms = statement.terms
+    return {
+        "venue": terms.venue,
+        "requirement": terms.requirement,
+        "accounts": statement.accounts,
+        "classes": [
+            {
+                "name": spec.name,
+                "accounts": spec.accounts,
+                "legs": spec.legs,
+                "slots": spec.slots,
+                "claim": spec.claim,
+            }
+            for spec in terms.classes
+        ],
+        "dense_accounts": len(terms.dense),
+        "net": None if terms.net is None else "zero" if set(terms.net) <= {"0"} else list(terms.net),
+        "totals": None if terms.totals is None else list(terms.totals),
+        "cap": None if terms.cap is None else from_units(int(terms.cap), VALUATION_DECIMALS),
+        "exempt": terms.exempt,
+    }
+
+
+def _say_statement(facts: Facts) -> None:
+    for spec in facts["classes"]:
+        claimed = (
+            "nothing" if spec["claim"] is None else f"equity at least {spec['claim']} x {facts['requirement']} margin"
+        )
+        shape = f"{spec['slots']} slots of {spec['legs']} legs"
+        terminal.say(f"  {spec['accounts']} accounts ({terminal.quoted(spec['name'])}, {shape}): {claimed}")
+    if facts["exempt"] is not None:
+        terminal.say(f"  but for at most {facts['exempt']} accounts, unnamed")
+    if facts["cap"] is not None:
+        terminal.say(f"  all shortfalls together are at most {facts['cap']}")
+    if facts["net"] is not None:
+        what = "to zero" if facts["net"] == "zero" else "to the published net positions"
+        terminal.say(f"  all books together sum {what} in every instrument")
+    if facts["totals"] is not None:
+        terminal.say("  all held balances together sum to the published totals")
+
+
+def _statement(snapshot_path: str, terms_path: str, context_text: str) -> VenueStatement:
+    snapshot, terms = load(Snapshot, snapshot_path), load(VenueTerms, terms_path)
+    try:
+        return VenueStatement.of(snapshot, terms, context=parse_context(context_text))
+    except InputError as error:
+        raise error.located(file=terms_path) from None

@@ -1,0 +1,196 @@
+"""The demo of venue proofs: a thousand accounts, one proof, what must fail, and one customer's check."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from zkmargin.app.runtime import compile_note
+from zkmargin.app.venues import (
+    INVENTED_LEGS,
+    Asked,
+    MadeVenue,
+    Prepared,
+    VenueAccount,
+    check_customer,
+    invented_accounts,
+    make_venue_proof,
+    note_for,
+    note_maker,
+    prepare,
+    verify_venue_proof,
+)
+from zkmargin.cli import terminal
+from zkmargin.cli.demo import must_raise, step
+from zkmargin.engine.book import BookLots, to_book
+from zkmargin.engine.decimals import format_time
+from zkmargin.engine.example import example_market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.formats import (
+    ConstraintError,
+    Document,
+    ProofFormatError,
+    VerificationError,
+    save_document,
+    write_atomic,
+)
+from zkmargin.prover.prove import default_threads
+from zkmargin.verifier.venue.customers import VenueNote
+
+ACCOUNTS = 1000
+VENUE = "Demo venue"
+
+
+def run_venue_demo(folder: Path, market_time: str | None = None, accounts: int = ACCOUNTS) -> None:
+    """Run the venue demo in a folder of the demo's own.
+
+    Args:
+        folder: exists, and may be written to.
+        market_time: ISO-8601 UTC time of the example market; now without it.
+        accounts: how many; an even number.
+
+    Raises:
+        VerificationError: something that must fail did not (exit code 1).
+    """
+    begin = time.perf_counter()
+    demo = _VenueDemo(folder, market_time or format_time(time.time_ns() // 10**9 * 1000), accounts)
+    demo.run()
+    terminal.say(f"\nDone in {time.perf_counter() - begin:.1f} s. All that had to fail did.")
+
+
+class _VenueDemo:
+    """The steps share the documents they make."""
+
+    def __init__(self, folder: Path, market_time: str, count: int) -> None:
+        self.folder, self.market_time, self.count = folder, market_time, count
+        self.files: list[tuple[str, str]] = []
+        self.asked = Asked(venue=VENUE, net="zero", totals=True)
+
+    def run(self) -> None:
+        """Step by step."""
+        snapshot, accounts = self._accounts()
+        prepared, made = self._prove(snapshot, accounts)
+        self._verify(prepared, made)
+        self._must_fail(snapshot, accounts, prepared, made)
+        self._customer(snapshot, accounts, prepared, made)
+        self._what_to_try()
+
+    def _accounts(self) -> tuple[Snapshot, list[VenueAccount]]:
+        with step(
+            f"1. A market, its risk snapshot, and {self.count} accounts that trade with each other{compile_note()}"
+        ):
+            snapshot = build_snapshot(example_market(self.market_time), load_policy("default"))
+            accounts = invented_accounts(snapshot, self.count)
+        terminal.say(
+            f"   up to {INVENTED_LEGS} positions each in {len(snapshot.instruments)} instruments, each long with a short"
+        )
+        self._save("snapshot.json", snapshot, "the risk snapshot (public)")
+        return snapshot, accounts
+
+    def _prove(self, snapshot: Snapshot, accounts: list[VenueAccount]) -> tuple[Prepared, MadeVenue]:
+        with step("2. One proof that no account is under margin and that all books net to zero"):
+            prepared = prepare(snapshot, accounts, self.asked)
+            made = make_venue_proof(prepared, threads=default_threads())
+        size = len(made.proof)
+        terminal.say(f"   {size} bytes, {size / self.count:.1f} an account, verified before it was released")
+        self._save("terms.json", prepared.statement.terms, "what is proved, and of how many accounts (public)")
+        self._save("record.json", made.record, "what the venue publishes in one log (public)")
+        self._save("secret.json", made.secret, "what notes are made from (secret)")
+        write_atomic(self.folder / "venue-proof.bin", made.proof)
+        self.files.append(("venue-proof.bin", "the proof (public)"))
+        return prepared, made
+
+    def _verify(self, prepared: Prepared, made: MadeVenue) -> None:
+        begin = time.perf_counter()
+        with step("3. Verification, from the public files only"):
+            verify_venue_proof(prepared.statement, made.proof, made.record)
+        each = 1e6 * (time.perf_counter() - begin) / self.count
+        terminal.say(f"   accepted; {each:.0f} microseconds an account")
+
+    def _must_fail(self, snapshot: Snapshot, accounts: list[VenueAccount], prepared: Prepared, made: MadeVenue) -> None:
+        with step("4. What must fail"):
+            poor = _with_cash(accounts[7], -1)
+            short = [*accounts[:7], poor, *accounts[8:]]
+            reason = must_raise(
+                "an account under margin", ConstraintError, lambda: prepare(snapshot, short, self.asked)
+            )
+        terminal.say(f"   one account without cash:     {terminal.safe(reason)}")
+        lots = list(accounts[0].lots.positions)
+        traded = next(i for i, q in enumerate(lots) if q)
+        lots[traded] += 1
+        moved = replace(accounts[0], lots=BookLots(tuple(lots), accounts[0].lots.collateral))
+        reason = must_raise(
+            "books that do not net to zero",
+            ConstraintError,
+            lambda: prepare(snapshot, [moved, *accounts[1:]], self.asked),
+        )
+        terminal.say(f"   one lot that nobody sold:     {terminal.safe(reason)}")
+        flipped = bytearray(made.proof)
+        flipped[-33] ^= 1
+        for what, proof, statement in (
+            ("a flipped bit", bytes(flipped), prepared.statement),
+            ("another snapshot", made.proof, prepare(_moved(snapshot), accounts, self.asked).statement),
+        ):
+            reason = must_raise(
+                what,
+                (VerificationError, ProofFormatError),
+                lambda s=statement, p=proof: verify_venue_proof(s, p),  # type: ignore[misc]
+            )
+            terminal.say(f"   {what + ':':<29} {terminal.safe(reason)}")
+
+    def _customer(self, snapshot: Snapshot, accounts: list[VenueAccount], prepared: Prepared, made: MadeVenue) -> None:
+        customer, other = accounts[3], accounts[4]
+        with step(f"5. Customer {customer.name!r} gets a note and checks that its whole book is inside"):
+            maker = note_maker(prepared.statement, made.proof, snapshot, accounts, made.secret)
+            note = note_for(maker, made.secret, customer.name)
+        nonce = prepared.nonces[customer.name]
+
+        def check(note: VenueNote, lots: BookLots) -> None:
+            check_customer(snapshot, prepared.statement.terms, made.record, note, lots, name=customer.name, nonce=nonce)
+
+        begin = time.perf_counter()
+        check(note, customer.lots)
+        took = 1000 * (time.perf_counter() - begin)
+        terminal.say(f"   found, in {took:.0f} ms from {len(note.to_bytes()) // 1024} kB")
+        self._save("note.json", note, f"the note of {customer.name} (secret)")
+        self._save(f"{customer.name}.json", to_book(customer.lots, snapshot), "its book (secret)")
+        reason = must_raise("another book", VerificationError, lambda: check(note, other.lots))
+        terminal.say(f"   with another book:            {terminal.safe(reason)}")
+        foreign = note_for(maker, made.secret, other.name).model_copy(
+            update={"name": customer.name, "nonce": nonce.hex()}
+        )
+        reason = must_raise("another customer's row", VerificationError, lambda: check(foreign, other.lots))
+        terminal.say(f"   shown another customer's row: {terminal.safe(reason)}")
+        self.nonce = nonce.hex()
+        self.customer = customer.name
+
+    def _save(self, name: str, document: Document, what: str) -> None:
+        path = self.folder / name
+        if document.SECRET:
+            path.unlink(missing_ok=True)  # the demo's own, of an earlier run
+        save_document(document, path)
+        self.files.append((name, what))
+
+    def _what_to_try(self) -> None:
+        terminal.say(f"\nThe files, in {self.folder}:")
+        for name, what in self.files:
+            terminal.say(f"   {name:<24} {what}")
+        public = "--snapshot snapshot.json --terms terms.json --record record.json"
+        terminal.say(f"\nTry (after `cd {self.folder}`):")
+        mine = f"--name {self.customer} --nonce {self.nonce}"
+        for line in (
+            f"zkmargin venue verify {public} venue-proof.bin",
+            "zkmargin venue inspect --snapshot snapshot.json terms.json",
+            f"zkmargin venue check-note note.json {public} --book {self.customer}.json {mine}",
+        ):
+            terminal.say(f"   {line}")
+
+
+def _with_cash(account: VenueAccount, scale: int) -> VenueAccount:
+    return replace(account, lots=BookLots(account.lots.positions, tuple(scale * q for q in account.lots.collateral)))
+
+
+def _moved(snapshot: Snapshot) -> Snapshot:
+    return snapshot.model_copy(update={"name": snapshot.name + " (another)"})
