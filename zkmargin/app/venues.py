@@ -1,4 +1,4 @@
-"""What ``zkmargin venue`` does: accounts from files, classes that hold them, a proof, notes for customers."""
+"""Every account of a venue: accounts from files, classes that hold them, a proof, notes for customers."""
 
 from __future__ import annotations
 

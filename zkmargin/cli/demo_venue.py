@@ -84,7 +84,7 @@ class _VenueDemo:
             snapshot = build_snapshot(example_market(self.market_time), load_policy("default"))
             accounts = invented_accounts(snapshot, self.count)
         terminal.say(
-            f"   up to {INVENTED_LEGS} positions each in {len(snapshot.instruments)} instruments, each long with a short"
+            f"   up to {INVENTED_LEGS} positions each in {len(snapshot.instruments)} instruments, each with its short"
         )
         self._save("snapshot.json", snapshot, "the risk snapshot (public)")
         return snapshot, accounts

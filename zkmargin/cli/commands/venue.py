@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import click
@@ -11,6 +14,7 @@ from zkmargin.app.files import Output, load, load_lots, write_outputs
 from zkmargin.app.runtime import compile_note
 from zkmargin.app.venues import (
     Asked,
+    MadeVenue,
     NetChoice,
     VenueSecret,
     check_customer,
@@ -38,12 +42,13 @@ from zkmargin.cli.options import (
 )
 from zkmargin.cli.passphrases import unlocked
 from zkmargin.cli.paths import check_paths, refuse_terminal
+from zkmargin.cli.statements import gathered
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.margin import VALUATION_DECIMALS, Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.prove import default_threads
-from zkmargin.verifier.venue.customers import VenueNote, VenueRecord
+from zkmargin.verifier.venue.customers import NONCE_BYTES, CheckedAccount, VenueNote, VenueRecord
 from zkmargin.verifier.venue.proof import venue_proof_bytes
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import VenueTerms
@@ -51,6 +56,62 @@ from zkmargin.verifier.venue.terms import VenueTerms
 MAX_THREADS = 256
 Facts = dict[str, Any]
 terms_option = click.option("--terms", "terms_path", required=True, metavar="FILE", help="The terms of the proof.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProveOptions:
+    """What was typed after ``venue prove``."""
+
+    snapshot_path: str
+    accounts_path: str
+    nonces_path: str | None
+    venue_name: str
+    claim_text: str
+    requirement: Literal["initial", "maintenance"]
+    net: NetChoice
+    totals: bool
+    cap: str | None
+    exempt: int | None
+    position_bits: int
+    digit_bits: int | None
+    context_text: str
+    threads: int | None
+    output: str
+    terms_path: str
+    record_path: str
+    secret_path: str
+    as_json: bool
+
+    def asked(self) -> Asked:
+        """What is to be proved. Raises InputError."""
+        claim = Claim.parse(self.claim_text, self.requirement)
+        return Asked(
+            venue=self.venue_name,
+            requirement=self.requirement,
+            claim=str(claim.num) if claim.den == 1 else f"{claim.num}/{claim.den}",
+            net=self.net,
+            totals=self.totals,
+            cap=self.cap,
+            exempt=self.exempt,
+            context=parse_context(self.context_text),
+            position_bits=self.position_bits,
+            digit_bits=self.digit_bits,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteOptions:
+    """What was typed after ``venue check-note``."""
+
+    note_path: str
+    snapshot_path: str
+    terms_path: str
+    context_text: str
+    record_path: str
+    book_paths: tuple[str, ...]
+    name: str
+    nonce: str
+    as_json: bool
 
 
 @click.group("venue")
@@ -66,9 +127,8 @@ def command() -> None:
     "prove",
     cls=Command,
     examples=[
-        "zkmargin venue prove --snapshot S.json --accounts books/ --venue 'Venue A' --net zero -o proof.bin \\",
-        "    --terms terms.json --record record.json --secret secret.json",
-        "zkmargin venue prove --snapshot S.json --accounts positions.csv --nonces nonces.csv --venue A --totals ...",
+        "zkmargin venue prove --snapshot S --accounts books/ --venue A --net zero -o P --terms T --record R --secret X",
+        "zkmargin venue prove --snapshot S --accounts A.csv --venue A --totals -o P --terms T --record R --secret X",
     ],
 )
 @snapshot_option
@@ -101,78 +161,55 @@ def command() -> None:
 @click.option("--record", "record_path", required=True, metavar="FILE", help="Where to write the record (public).")
 @click.option("--secret", "secret_path", required=True, metavar="FILE", help="Where to write what notes need (secret).")
 @json_option
-def prove_command(
-    snapshot_path: str,
-    accounts_path: str,
-    nonces_path: str | None,
-    venue_name: str,
-    claim_text: str,
-    requirement: Literal["initial", "maintenance"],
-    net: NetChoice,
-    totals: bool,
-    cap: str | None,
-    exempt: int | None,
-    position_bits: int,
-    digit_bits: int | None,
-    context_text: str,
-    threads: int | None,
-    output: str,
-    terms_path: str,
-    record_path: str,
-    secret_path: str,
-    as_json: bool,
-) -> None:
+@gathered(ProveOptions)
+def prove_command(options: ProveOptions) -> None:
     """Prove every account at once. Accounts under margin are named, to you only, and nothing is proved then."""
-    inputs = [snapshot_path, accounts_path, *([nonces_path] if nonces_path else [])]
-    check_paths(inputs, [output, terms_path, record_path, secret_path], json=as_json)
-    refuse_terminal(output, "a proof (binary)")
-    claim = Claim.parse(claim_text, requirement)
-    snapshot = load(Snapshot, snapshot_path)
-    asked = Asked(
-        venue=venue_name,
-        requirement=requirement,
-        claim=str(claim.num) if claim.den == 1 else f"{claim.num}/{claim.den}",
-        net=net,
-        totals=totals,
-        cap=cap,
-        exempt=exempt,
-        context=parse_context(context_text),
-        position_bits=position_bits,
-        digit_bits=digit_bits,
-    )
+    inputs = [options.snapshot_path, options.accounts_path, *([options.nonces_path] if options.nonces_path else [])]
+    outputs = [options.output, options.terms_path, options.record_path, options.secret_path]
+    check_paths(inputs, outputs, json=options.as_json)
+    refuse_terminal(options.output, "a proof (binary)")
+    asked = options.asked()
+    snapshot = load(Snapshot, options.snapshot_path)
     with terminal.progress("Reading accounts"):
-        accounts = load_accounts(accounts_path, snapshot, load_nonces(nonces_path) if nonces_path else None)
+        nonces = load_nonces(options.nonces_path) if options.nonces_path else None
+        accounts = load_accounts(options.accounts_path, snapshot, nonces)
     with terminal.progress("Charges of all accounts"):
         prepared = prepare(snapshot, accounts, asked)
     with terminal.progress(f"Proving {len(accounts)} accounts{compile_note()}"):
-        made = make_venue_proof(prepared, threads=threads or default_threads())
+        made = make_venue_proof(prepared, threads=options.threads or default_threads())
     write_outputs(
         [
-            Output.document(secret_path, made.secret),
-            Output.document(terms_path, prepared.statement.terms),
-            Output.document(record_path, made.record),
-            Output(output, made.proof),
+            Output.document(options.secret_path, made.secret),
+            Output.document(options.terms_path, prepared.statement.terms),
+            Output.document(options.record_path, made.record),
+            Output(options.output, made.proof),
         ]
     )
+    _say_proved(options, prepared.statement, made)
+
+
+def _say_proved(options: ProveOptions, statement: VenueStatement, made: MadeVenue) -> None:
     facts = {
-        "output": output,
+        "output": options.output,
         "bytes": len(made.proof),
         "milliseconds": round(1000 * made.seconds),
-        **statement_facts(prepared.statement),
+        **statement_facts(statement),
         "statement_digest": made.record.statement,
         "proof_digest": made.record.proof,
         "stages": [{"name": name, "milliseconds": round(1000 * spent)} for name, spent in made.profile.stages],
     }
-    if as_json:
+    if options.as_json:
         terminal.say_json(facts)
         return
-    count = len(accounts)
+    count = statement.accounts
     terminal.say(
         f"proved {count} accounts in {made.seconds:.1f} s ({1000 * made.seconds / count:.2f} ms each), "
         f"{len(made.proof)} bytes ({len(made.proof) / count:.1f} each)"
     )
     _say_statement(facts)
-    terminal.say(f"publish {terms_path}, {record_path} and {output}; keep {secret_path}: notes are made from it")
+    published = f"{options.terms_path}, {options.record_path}, {options.output}"
+    terminal.say(f"publish {terminal.safe(published)}")
+    terminal.say(f"keep {terminal.safe(options.secret_path)}: customers' notes are made from it")
 
 
 @command.command(
@@ -204,16 +241,11 @@ def verify_command(
     statement = _statement(snapshot_path, terms_path, context_text)
     record = None if record_path is None else load(VenueRecord, record_path)
     begin = time.perf_counter()
-    try:
+    with _rejections(proof, as_json=as_json):
         if max_age is not None:
             check_age(load(Snapshot, snapshot_path), parse_age(max_age), now_ms=clock_ms())
         with terminal.progress("Verifying"):
             _, made = verify_venue_proof(statement, read_venue_proof(proof, statement), record)
-    except (ProofFormatError, VerificationError) as error:
-        if as_json:
-            terminal.say_json({"accepted": False, "reason": error.message})
-        error.message = f"{proof}: rejected: {error.message}"
-        raise
     facts = {
         "accepted": True,
         "milliseconds": round(1000 * (time.perf_counter() - begin)),
@@ -225,11 +257,28 @@ def verify_command(
     }
     if as_json:
         terminal.say_json(facts)
-        return
-    terminal.say(f"accepted: {terminal.safe(proof)} proves for all accounts of {terminal.quoted(made.venue)}, that")
+    else:
+        _say_accepted(proof, facts)
+
+
+def _say_accepted(proof: str, facts: Facts) -> None:
+    terminal.say(f"accepted: {terminal.safe(proof)} proves of all accounts of {terminal.quoted(facts['venue'])}:")
     _say_statement(facts)
     terminal.say("not proved: that every customer is inside (each checks its note), that prices are right,")
     terminal.say("that books are what they were a moment later; the code has had no independent audit")
+
+
+@contextmanager
+def _rejections(path: str, *, as_json: bool) -> Iterator[None]:
+    """A rejection names the file; in JSON it is a fact as well."""
+    try:
+        yield
+    except (ProofFormatError, VerificationError) as error:
+        if as_json:
+            check = getattr(error, "check", None)
+            terminal.say_json({"accepted": False, "check": check, "reason": error.message})
+        error.message = f"{path}: rejected: {error.message}"
+        raise
 
 
 @command.command("inspect", cls=Command, examples=["zkmargin venue inspect --snapshot S.json terms.json"])
@@ -262,8 +311,7 @@ def inspect_command(terms_path: str, snapshot_path: str, context_text: str, as_j
     "note",
     cls=Command,
     examples=[
-        "zkmargin venue note --snapshot S.json --terms terms.json --accounts books/ --secret secret.json \\",
-        "    --proof proof.bin --account alice --key venue.key.json -o alice.note.json",
+        "zkmargin venue note --snapshot S --terms T --accounts books/ --secret X --proof P --account alice -o N.json",
     ],
 )
 @snapshot_option
@@ -314,8 +362,7 @@ def note_command(
     "check-note",
     cls=Command,
     examples=[
-        "zkmargin venue check-note alice.note.json --snapshot S.json --terms terms.json --record record.json \\",
-        "    --book alice.json --name alice --nonce 00112233445566778899aabbccddeeff",
+        "zkmargin venue check-note note.json --snapshot S --terms T --record R --book B --name alice --nonce HEX",
     ],
 )
 @click.argument("note_path", metavar="NOTE")
@@ -327,54 +374,42 @@ def note_command(
 @click.option("--name", required=True, metavar="NAME", help="Your name at the venue.")
 @click.option("--nonce", required=True, metavar="HEX", help="The nonce that you gave to the venue.")
 @json_option
-def check_note_command(
-    note_path: str,
-    snapshot_path: str,
-    terms_path: str,
-    context_text: str,
-    record_path: str,
-    book_paths: tuple[str, ...],
-    name: str,
-    nonce: str,
-    as_json: bool,
-) -> None:
+@gathered(NoteOptions)
+def check_note_command(options: NoteOptions) -> None:
     """Check that your account is in the published proof with your whole book. It takes kilobytes and milliseconds.
 
     Compare the record with the venue's public log, and have somebody verify the proof that it names.
     """
-    check_paths([note_path, snapshot_path, terms_path, record_path, *book_paths])
-    snapshot, terms = load(Snapshot, snapshot_path), load(VenueTerms, terms_path)
-    record, note = load(VenueRecord, record_path), load(VenueNote, note_path)
-    lots = load_lots(book_paths, snapshot)
-    try:
-        given = bytes.fromhex(nonce)
-    except ValueError:
-        given = b""
-    if len(given) != 16:
-        raise InputError("not 32 hexadecimal digits", file="--nonce")
+    check_paths(
+        [options.note_path, options.snapshot_path, options.terms_path, options.record_path, *options.book_paths]
+    )
+    snapshot, terms = load(Snapshot, options.snapshot_path), load(VenueTerms, options.terms_path)
+    record, note = load(VenueRecord, options.record_path), load(VenueNote, options.note_path)
+    lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
+    context = parse_context(options.context_text)
     begin = time.perf_counter()
-    context = parse_context(context_text)
-    try:
-        checked = check_customer(snapshot, terms, record, note, lots, name=name, nonce=given, context=context)
-    except VerificationError as error:
-        if as_json:
-            terminal.say_json({"accepted": False, "check": error.check, "reason": error.message})
-        error.message = f"{note_path}: rejected: {error.message}"
-        raise
-    facts = {
-        "accepted": True,
-        "account": checked.account,
-        "class": checked.class_name,
-        "claim": checked.claim,
-        "exempt": checked.exempt,
-        "signers": list(checked.signers),
-        "proof_digest": record.proof,
-        "milliseconds": round(1000 * (time.perf_counter() - begin)),
-    }
-    if as_json:
+    with _rejections(options.note_path, as_json=options.as_json):
+        checked = check_customer(snapshot, terms, record, note, lots, name=options.name, nonce=nonce, context=context)
+    took = round(1000 * (time.perf_counter() - begin))
+    if options.as_json:
+        facts = {"accepted": True, **vars(checked), "proof_digest": record.proof, "milliseconds": took}
         terminal.say_json(facts)
-        return
-    terminal.say(f"your book is in the proof {record.proof[:16]}… as account {checked.account}, and in no other row")
+    else:
+        _say_checked(checked, record)
+
+
+def _nonce(text: str) -> bytes:
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != NONCE_BYTES:
+        raise InputError(f"not {2 * NONCE_BYTES} hexadecimal digits", file="--nonce")
+    return nonce
+
+
+def _say_checked(checked: CheckedAccount, record: VenueRecord) -> None:
+    terminal.say(f"your book is in the proof {record.proof[:16]}... as account {checked.account}, in a row of its own")
     if checked.claim is None:
         terminal.say("nothing is claimed of accounts of its class")
     elif checked.exempt:
