@@ -11,7 +11,7 @@ from zkmargin.cli import main
 from zkmargin.engine.book import to_book
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import save_document
 
 TIME = "2026-01-02T03:04:05Z"

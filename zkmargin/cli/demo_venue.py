@@ -27,7 +27,8 @@ from zkmargin.engine.book import BookLots, to_book
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import Snapshot, build_snapshot
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import (
     ConstraintError,
     Document,

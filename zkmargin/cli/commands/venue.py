@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import click
 
-from zkmargin.app.files import Output, load, load_lots, write_outputs
+from zkmargin.app.files import Output, load, load_lots
 from zkmargin.app.runtime import compile_note
 from zkmargin.app.venues import (
     Asked,
@@ -29,8 +29,8 @@ from zkmargin.app.venues import (
 )
 from zkmargin.app.verifying import check_age, clock_ms
 from zkmargin.cli import terminal
+from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import (
-    Command,
     book_option,
     claim_options,
     context_option,
@@ -41,7 +41,7 @@ from zkmargin.cli.options import (
     snapshot_option,
 )
 from zkmargin.cli.passphrases import unlocked
-from zkmargin.cli.paths import check_paths, refuse_terminal
+from zkmargin.cli.paths import check_paths, force_option, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.margin import VALUATION_DECIMALS, Claim
@@ -114,7 +114,7 @@ class NoteOptions:
     as_json: bool
 
 
-@click.group("venue")
+@click.group("venue", cls=Group)
 def command() -> None:
     """Prove that no account of a venue is under margin; check that one's own account is inside.
 
@@ -160,6 +160,7 @@ def command() -> None:
 @click.option("--terms", "terms_path", required=True, metavar="FILE", help="Where to write the terms (public).")
 @click.option("--record", "record_path", required=True, metavar="FILE", help="Where to write the record (public).")
 @click.option("--secret", "secret_path", required=True, metavar="FILE", help="Where to write what notes need (secret).")
+@force_option
 @json_option
 @gathered(ProveOptions)
 def prove_command(options: ProveOptions) -> None:
@@ -182,7 +183,7 @@ def prove_command(options: ProveOptions) -> None:
             Output.document(options.secret_path, made.secret),
             Output.document(options.terms_path, prepared.statement.terms),
             Output.document(options.record_path, made.record),
-            Output(options.output, made.proof),
+            Output.proof(options.output, made.proof),
         ]
     )
     _say_proved(options, prepared.statement, made)
