@@ -184,6 +184,7 @@ class ChainPrices:
         Raises:
             InputError: names what does not fit, and why.
         """
+        snapshot.refuse_retired("the chain profile")
         count, groups = len(snapshot.instruments), len(snapshot.groups)
         fit("layout.domain_size", snapshot.layout.domain_size, ROWS, exactly=True, what="rows")
         fit("instruments", count, MAX_INSTRUMENTS, what="instruments")

@@ -26,9 +26,11 @@ from zkmargin.crypto.field import powers, r
 from zkmargin.crypto.scalars import ZERO, Vector, inner, limbs, vector
 from zkmargin.crypto.segments import listed, segments
 from zkmargin.formats.canonical import canonical_bytes, keccak256
-from zkmargin.formats.errors import InputError
+from zkmargin.formats.errors import ConstraintError, InputError
 
 CIRCUIT_FORMAT = "zkmargin/circuit/v1"
+#: With retired slots or spare segments: those of a universe.
+CIRCUIT_FORMAT_2 = "zkmargin/circuit/v2"
 #: Columns whose helper h_g share one commitment (protocol section 4, message 2).
 LOOKUP_GROUP = 3
 
@@ -56,6 +58,9 @@ class Circuit:
         bounded: the bounded integers, in the order of their cells.
         gates: for each product gate its two input forms.
         equations: the J public equations.
+        retired: slots by role that are in the list and forced to zero, as rows without a slot are: a universe of
+            instruments keeps the slot of what was delisted, and never uses it again.
+        least_segments: committed columns of each role at least, positions first: room for slots to come.
     """
 
     n: int
@@ -67,9 +72,18 @@ class Circuit:
     bounded: tuple[Bounded, ...]
     gates: tuple[tuple[Form, Form], ...]
     equations: tuple[Equation, ...]
+    retired: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    least_segments: tuple[int, int] = (1, 1)
 
     @classmethod
-    def freeze(cls, system: System, collateral_count: int) -> Circuit:
+    def freeze(
+        cls,
+        system: System,
+        collateral_count: int,
+        *,
+        retired: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
+        least_segments: tuple[int, int] = (1, 1),
+    ) -> Circuit:
         """The circuit of a finished system. Raises InputError when the gates do not fit one segment."""
         if len(system.gates) > system.n:
             raise InputError(f"{len(system.gates)} product gates do not fit {system.n} rows")
@@ -87,6 +101,8 @@ class Circuit:
             bounded=tuple(system.bounded),
             gates=tuple(system.gates),
             equations=tuple(system.equations),
+            retired=retired,
+            least_segments=least_segments,
         )
 
     # --- layout -------------------------------------------------------------------------------------------
@@ -104,12 +120,12 @@ class Circuit:
     @property
     def position_segments(self) -> int:
         """Committed columns that hold the positions."""
-        return segments(self.position_count, self.n)
+        return max(segments(self.position_count, self.n), self.least_segments[0])
 
     @property
     def collateral_segments(self) -> int:
         """Committed columns that hold the collateral."""
-        return segments(self.collateral_count, self.n)
+        return max(segments(self.collateral_count, self.n), self.least_segments[1])
 
     @property
     def packed_offset(self) -> int:
@@ -186,20 +202,47 @@ class Circuit:
         collateral = {f"collateral[{s}]": listed(self.collateral_count, n, s) for s in range(self.collateral_segments)}
         return positions | collateral
 
+    @cached_property
+    def retired_rows(self) -> dict[Column, tuple[int, ...]]:
+        """For each committed column that has some, its rows among the listed ones whose slots are retired."""
+        found: dict[Column, list[int]] = {}
+        for role, slots in zip(("positions", "collateral"), self.retired, strict=True):
+            for slot in slots:
+                s, row = divmod(slot, self.n - 1)
+                found.setdefault(f"{role}[{s}]", []).append(row)
+        return {column: tuple(rows) for column, rows in found.items()}
+
+    def refuse_retired(self, positions: Sequence[int], collateral: Sequence[int]) -> None:
+        """Raises ConstraintError where a book holds something in a retired slot; does not say how much."""
+        for role, slots, book in zip(("positions", "collateral"), self.retired, (positions, collateral), strict=True):
+            for slot in slots:
+                if book[slot]:
+                    raise ConstraintError(f"{role} slot {slot} is retired: no book may hold it", rule="retired slot")
+
     def selector(self, column: Column) -> list[int]:
-        """1 on every row of a committed column that is not a listed slot, else 0."""
+        """1 on every row of a committed column that is not a listed slot, or a retired one, else 0."""
         count = self.listed_rows[column]
-        return [0] * count + [1] * (self.n - count)
+        values = [0] * count + [1] * (self.n - count)
+        for row in self.retired_rows.get(column, ()):
+            values[row] = 1
+        return values
 
     # --- identity -----------------------------------------------------------------------------------------
 
     @cached_property
     def digest(self) -> bytes:
         """keccak-256 over everything above: layout, matrices, integers, gates and equations."""
+        natural = (segments(self.position_count, self.n), segments(self.collateral_count, self.n))
+        plain = self.retired == ((), ()) and (self.position_segments, self.collateral_segments) == natural
+        universe = {
+            "retired": {"positions": list(self.retired[0]), "collateral": list(self.retired[1])},
+            "segments": [self.position_segments, self.collateral_segments],
+        }
         return keccak256(
             canonical_bytes(
-                {
-                    "format": CIRCUIT_FORMAT,
+                ({} if plain else universe)
+                | {
+                    "format": CIRCUIT_FORMAT if plain else CIRCUIT_FORMAT_2,
                     "n": self.n,
                     "positions": [self.position_count, self.position_digits, self.position_bound],
                     "collateral": self.collateral_count,

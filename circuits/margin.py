@@ -43,7 +43,12 @@ def _build(keyed: ByDigest[Snapshot], claim: Claim, limits: tuple[Limit, ...]) -
         collateral=[(slot.bits, slot.negative_allowed) for slot in snapshot.collateral],
     )
     write_margin(system, snapshot, claim, limits)
-    return Circuit.freeze(system, len(snapshot.collateral))
+    return Circuit.freeze(
+        system,
+        len(snapshot.collateral),
+        retired=(snapshot.retired_slots("positions"), snapshot.retired_slots("collateral")),
+        least_segments=(snapshot.segments("positions"), snapshot.segments("collateral")),
+    )
 
 
 def write_margin(system: System, snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> None:
@@ -74,6 +79,7 @@ def margin_witness(snapshot: Snapshot, claim: Claim, lots: BookLots, limits: Seq
             scenarios and the shortfall in the quote currency, ``shortfall`` is in valuation units.
     """
     circuit = build_circuit(snapshot, claim, limits)
+    circuit.refuse_retired(lots.positions, lots.collateral)
     try:
         return assign(circuit, lots.positions, lots.collateral)
     except ConstraintError:

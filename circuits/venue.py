@@ -109,6 +109,7 @@ class VenueRules:
         Raises:
             InputError: a component that a venue proof does not have, by name.
         """
+        snapshot.refuse_retired("a venue proof")
         risk: PublishedWorstScenario | None = None
         minimum: PublishedShortOptionMinimum | None = None
         haircuts: PublishedHaircuts | None = None

@@ -93,6 +93,7 @@ def assign(circuit: Circuit, positions: Sequence[int], collateral: Sequence[int]
     for i, q in enumerate(positions):
         if abs(q) > circuit.position_bound:
             raise InputError("a position is larger than the circuit proves", field=f"positions[{i}]")
+    circuit.refuse_retired(positions, collateral)
     long = tuple(max(q, 0) for q in positions)
     short = tuple(max(-q, 0) for q in positions)
     values: dict[Atom, int] = {("collateral", j): q for j, q in enumerate(collateral)}
@@ -136,6 +137,7 @@ def check(circuit: Circuit, witness: Witness) -> None:
             raise ConstraintError(f"slot {i}: a side outside [0, {digits_bound})", rule="position range")
         if circuit.position_digits and q != p - m:
             raise ConstraintError(f"slot {i}: {q} is not {p} - {m}", rule="position digits", shortfall=abs(q - p + m))
+    circuit.refuse_retired(witness.positions, witness.collateral)
     for variable, x in zip(circuit.bounded, witness.bounded, strict=True):
         if not 0 <= x < circuit.n**variable.digits:
             raise ConstraintError(f"{variable.name}: {x} is outside its range", rule="bounded integer")

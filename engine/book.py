@@ -12,7 +12,7 @@ from pydantic import Field
 
 from zkmargin.engine.decimals import from_units, to_fraction, to_units
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, FrozenMap, InputError, Map
+from zkmargin.formats import Document, FrozenMap, Hint, InputError, Map
 from zkmargin.formats.files import read_text
 from zkmargin.formats.lines import line_at
 
@@ -61,9 +61,7 @@ def to_lots(book: Book, snapshot: Snapshot, text: str | None = None, file: str |
         InputError: an unknown name, or a quantity that is no decimal, no multiple of its lot, too large, or
             negative where the policy does not allow it. Says where, never how much.
     """
-    bits = snapshot.layout.position_bits
-    instruments = {slot.id: Rule(slot.lot, bits, True) for slot in snapshot.instruments}
-    assets = {slot.asset: Rule(slot.lot, slot.bits, slot.negative_allowed) for slot in snapshot.collateral}
+    instruments, assets = rules(snapshot)
     return BookLots(
         positions=count_section("positions", book.positions, instruments, text, file),
         collateral=count_section("collateral", book.collateral, assets, text, file),
@@ -114,6 +112,16 @@ class Rule(NamedTuple):
     lot: str
     bits: int
     negative_allowed: bool
+    retired: bool = False
+
+
+def rules(snapshot: Snapshot) -> tuple[dict[str, Rule], dict[str, Rule]]:
+    """The rules of a snapshot's instruments and assets, by name, in the order of slots."""
+    bits = snapshot.layout.position_bits
+    return (
+        {slot.id: Rule(slot.lot, bits, True, slot.retired) for slot in snapshot.instruments},
+        {s.asset: Rule(s.lot, s.bits, s.negative_allowed, s.retired) for s in snapshot.collateral},
+    )
 
 
 def count_section(
@@ -137,6 +145,8 @@ def _count(quantity: str, rule: Rule) -> int:
     lots = to_fraction(quantity) / to_fraction(rule.lot)
     if lots.denominator != 1:
         raise InputError(f"not a multiple of the lot, {rule.lot}")
+    if lots and rule.retired:
+        raise InputError("retired: it was delisted, and no book holds it", hint=Hint.CLOSE)
     if lots < 0 and not rule.negative_allowed:
         raise InputError("negative, and the policy allows no negative balance of this asset")
     if abs(lots) >= 1 << rule.bits:

@@ -26,7 +26,7 @@ def carry_over(lots: BookLots, old: Snapshot, new: Snapshot) -> BookLots:
         InputError: an open position or balance that the new snapshot does not list, lists as another contract, or
             cannot hold (lot, bound, sign). Nothing is ever dropped. Names the slot, never the quantity.
     """
-    listed = {slot.id: i for i, slot in enumerate(new.instruments)}
+    listed = {slot.id: i for i, slot in enumerate(new.instruments) if not slot.retired}
     positions = [0] * len(new.instruments)
     for slot, quantity in zip(old.instruments, lots.positions, strict=True):
         if quantity:
@@ -40,7 +40,7 @@ def carry_over(lots: BookLots, old: Snapshot, new: Snapshot) -> BookLots:
             positions[listed[slot.id]] = _recount(
                 quantity, slot.lot, target.lot, new.layout.position_bits, field=f"positions.{slot.id}"
             )
-    held = {slot.asset: j for j, slot in enumerate(new.collateral)}
+    held = {slot.asset: j for j, slot in enumerate(new.collateral) if not slot.retired}
     collateral = [0] * len(new.collateral)
     for asset, quantity in zip(old.collateral, lots.collateral, strict=True):
         if quantity:
@@ -56,11 +56,11 @@ def carry_over(lots: BookLots, old: Snapshot, new: Snapshot) -> BookLots:
 
 def lost_slots(old: Snapshot, new: Snapshot) -> Sequence[str]:
     """Instruments and assets that a book must not hold any more when it moves from ``old`` to ``new``."""
-    contracts = {slot.id: _contract(slot) for slot in new.instruments}
-    assets = {slot.asset for slot in new.collateral}
+    contracts = {slot.id: _contract(slot) for slot in new.instruments if not slot.retired}
+    assets = {slot.asset for slot in new.collateral if not slot.retired}
     return [
-        *(slot.id for slot in old.instruments if contracts.get(slot.id) != _contract(slot)),
-        *(slot.asset for slot in old.collateral if slot.asset not in assets),
+        *(slot.id for slot in old.instruments if not slot.retired and contracts.get(slot.id) != _contract(slot)),
+        *(slot.asset for slot in old.collateral if not slot.retired and slot.asset not in assets),
     ]
 
 

@@ -13,3 +13,5 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Kind = Literal["option", "future", "perpetual", "spot"]
 OptionType = Literal["call", "put"]
 Settlement = Literal["linear", "inverse"]
+#: What stands in for a price that a market does not have, see ``engine.carried``.
+CarryMethod = Literal["last", "interpolated", "stressed", "index"]

@@ -19,12 +19,12 @@ from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, PolicyPart, Publi
 from zkmargin.engine.components.base import Extent
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.decimals import parse_time, to_fraction
-from zkmargin.engine.names import MAX_INSTRUMENTS, Kind, Name, OptionType, Settlement
+from zkmargin.engine.names import MAX_INSTRUMENTS, CarryMethod, Kind, Name, OptionType, Settlement
 from zkmargin.engine.policy import MAX_COMPONENTS, Policy, check_domain_size
 from zkmargin.engine.sensitivities import Sensitivities
+from zkmargin.engine.stress import is_stress_charge
 from zkmargin.engine.units import MAX_ASSET_PRICE
-from zkmargin.formats import Digest, Document, InputError, IntArray, Model, Seq
-from zkmargin.formats.budget import budget
+from zkmargin.formats import Digest, Document, Hint, InputError, IntArray, Model, Seq, Since
 
 #: Bits of a quantity's bound after rounding up to whole digits.
 MAX_BITS = 72
@@ -43,7 +43,11 @@ Decimal = Annotated[str, StringConstraints(max_length=60)]
 
 
 class InstrumentSlot(Model):
-    """What a position in a slot means; ``group`` indexes the snapshot's groups, decimals are in the market's units."""
+    """What a position in a slot means; ``group`` indexes the snapshot's groups, decimals are in the market's units.
+
+    ``listed`` counts the listings of its universe (0: there from the beginning), ``retired`` says that it was delisted:
+    no book may hold it, and no other contract ever takes its slot.
+    """
 
     id: Name
     kind: Kind
@@ -55,29 +59,72 @@ class InstrumentSlot(Model):
     option_type: OptionType | None
     settlement: Settlement
     multiplier: Decimal
+    listed: Annotated[int, Since(2), Field(ge=0, lt=MAX_INSTRUMENTS)] = 0
+    retired: Annotated[bool, Since(2)] = False
+
+    def terms(self) -> tuple[str | None, ...]:
+        """What one unit is and how it is counted: what a slot map binds."""
+        return (
+            self.id,
+            self.kind,
+            self.underlying,
+            self.expiry,
+            self.strike,
+            self.option_type,
+            self.settlement,
+            self.multiplier,
+            self.lot,
+        )
 
 
 class CollateralSlot(Model):
-    """What a balance in a slot means: ``price`` in money units per lot, |balance| below ``2**bits`` lots."""
+    """What a balance in a slot means: ``price`` in money units per lot, |balance| below ``2**bits`` lots.
+
+    ``listed`` and ``retired`` as for instruments.
+    """
 
     asset: Name
     lot: Decimal
     price: int = Field(gt=0, lt=MAX_ASSET_PRICE)
     bits: int = Field(ge=1, le=MAX_BITS)
     negative_allowed: bool
+    listed: Annotated[int, Since(2), Field(ge=0, lt=MAX_INSTRUMENTS)] = 0
+    retired: Annotated[bool, Since(2)] = False
 
 
 class Layout(Model):
-    """Rows per segment, and the positions' bound: below ``2**position_bits`` lots, long or short."""
+    """Rows per segment, and the positions' bound: below ``2**position_bits`` lots, long or short.
+
+    The capacities are those of a universe: how many slots commitments have room for, 0 without one.
+    """
 
     domain_size: int
     position_bits: int = Field(ge=1, le=MAX_BITS)
     range_proved: bool
+    position_capacity: Annotated[int, Since(2), Field(ge=0, le=MAX_INSTRUMENTS)] = 0
+    collateral_capacity: Annotated[int, Since(2), Field(ge=0, le=MAX_COLLATERAL)] = 0
 
     @property
     def digit_bits(self) -> int:
         """Bits of one digit: log2 of the domain size. Every bound is a whole number of digits."""
         return self.domain_size.bit_length() - 1
+
+
+class CarriedQuote(Model):
+    """A price that the market did not have, and where it was taken from instead (``engine.carried``).
+
+    Attributes:
+        id: the instrument, or ``forward UNDERLYING EXPIRY``.
+        method: ``last`` from an earlier market, ``interpolated`` between quotes of this one, ``index`` for a mark that
+            is the index or the forward, ``stressed``: moved against both sides of a position.
+        source: digest of the market that it comes from, hex.
+        age_seconds: how much older than the snapshot it is, rounded up; of an interpolation its oldest quote.
+    """
+
+    id: str = Field(max_length=200)
+    method: CarryMethod
+    source: Digest
+    age_seconds: int = Field(ge=0, lt=1 << 40)
 
 
 class Snapshot(Document):
@@ -93,12 +140,17 @@ class Snapshot(Document):
         deltas: [N] 1e-9 units of underlying per lot; only limits on exposure are about them.
         sensitivities: informational: the other Greeks; None for a snapshot of imported arrays, which have none.
         components: what the requirement is computed from.
+        universe: digest of the universe that fixes the slots, hex; None without one: the market's order is their order.
+        carried: what had no quote in the market, in the order of slots.
+
+    Version 1 has neither universes nor carried quotes, and its slot maps do not bind expiry, strike and option type.
 
     Raises:
         InputError: parts that do not fit each other.
     """
 
-    FORMAT: ClassVar[str] = "zkmargin/snapshot/v1"
+    FORMAT: ClassVar[str] = "zkmargin/snapshot/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/snapshot/v1",)
 
     name: str = Field(max_length=200)
     time: str
@@ -113,7 +165,9 @@ class Snapshot(Document):
     marks: IntArray
     deltas: IntArray
     sensitivities: Sensitivities | None = None
-    components: Seq[PublishedComponent] = Field(max_length=MAX_COMPONENTS)
+    components: Seq[PublishedComponent] = Field(max_length=MAX_COMPONENTS + 1)
+    universe: Annotated[Digest | None, Since(2)] = None
+    carried: Annotated[Seq[CarriedQuote], Since(2), Field(max_length=2 * MAX_INSTRUMENTS)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -158,9 +212,57 @@ class Snapshot(Document):
                 part.check(**sizes)
             except InputError as error:
                 raise InputError(error.reason, field=f"{part.type}.{error.field or ''}".rstrip(".")) from None
+        self._check_universe()
         self._check_coverage()
         self._check_extent([part.extent(**sizes) for part in self.components])
         return self
+
+    def _check_universe(self) -> None:
+        """Listings in order, within the capacity; what is retired counts for nothing. Raises InputError."""
+        kinds: tuple[tuple[str, Sequence[InstrumentSlot | CollateralSlot], int], ...] = (
+            ("instruments", self.instruments, self.layout.position_capacity),
+            ("collateral", self.collateral, self.layout.collateral_capacity),
+        )
+        for what, slots, capacity in kinds:
+            listings = [slot.listed for slot in slots]
+            if listings != sorted(listings):
+                raise InputError("a slot of an earlier listing behind one of a later", field=what)
+            if self.universe is None and (capacity or any(listings) or any(slot.retired for slot in slots)):
+                raise InputError("listings, retired slots and a capacity belong to a universe", field=what)
+            if self.universe is not None and len(slots) > capacity:
+                raise InputError(f"{len(slots)} slots, more than the universe's capacity of {capacity}", field=what)
+        if self.universe is None and (self.carried):
+            raise InputError("carried quotes belong to a universe", field="carried")
+        retired = np.array([slot.retired for slot in self.instruments], dtype=bool)
+        if retired.any():
+            for field, array in (("marks", self.marks), ("deltas", self.deltas)):
+                if array.values[retired].any():
+                    raise InputError("a retired slot is worth nothing", field=field)
+            for part in self.components:
+                for name, absent in part.BY_SLOT.items():
+                    own = getattr(part, name)
+                    if own is not None and np.any(own.values[retired] != absent):
+                        raise InputError("a retired slot has no part in it", field=f"{part.type}.{name}")
+
+    def retired_slots(self, role: str) -> tuple[int, ...]:
+        """The slots of a role that were delisted, ascending."""
+        slots = [s.retired for s in self.instruments] if role == "positions" else [s.retired for s in self.collateral]
+        return tuple(place for place, retired in enumerate(slots) if retired)
+
+    def refuse_retired(self, what: str) -> None:
+        """Raises InputError where a slot is retired: for arguments that force no listed slot to zero."""
+        if self.retired_slots("positions") or self.retired_slots("collateral"):
+            raise InputError(
+                f"has retired slots, which {what} does not force to zero",
+                field="instruments",
+                hint=Hint.NEW_UNIVERSE,
+            )
+
+    def segments(self, role: str) -> int:
+        """Columns of ``domain_size`` rows, one of them without a slot, that a role's slots and spare ones take."""
+        slots: Sequence[object] = self.instruments if role == "positions" else self.collateral
+        spare = self.layout.position_capacity if role == "positions" else self.layout.collateral_capacity
+        return max(1, -(-max(len(slots), spare) // (self.layout.domain_size - 1)))
 
     def _check_extent(self, extents: Sequence[Extent]) -> None:
         groups, assets = len(self.groups), len(self.collateral)
@@ -218,6 +320,7 @@ class Snapshot(Document):
         imported = self.sensitivities is None
         kinds = frozenset() if imported else self._kinds_alive()
         prices = {slot.asset: slot.price for slot in self.collateral}
+        listed = len(self.components) - self._check_stress_charge()
         reached = {0}  # how many components the parts so far may have published
         blamed: dict[int, str] = {}
         for part in self.policy.components:
@@ -232,14 +335,24 @@ class Snapshot(Document):
                 place = max(reached)
                 raise InputError("not what the policy says", field=blamed.get(place, wrong[place]))
             reached = after
-        if len(self.components) not in reached:
+        if listed not in reached:
             place = max(reached)
             raise InputError("not what the policy says", field=blamed.get(place, self.components[place].type))
+
+    def _check_stress_charge(self) -> int:
+        """How many components stand behind the policy's: one, the charge on what is carried at a stressed vol."""
+        if not any(quote.method == "stressed" for quote in self.carried):
+            return 0
+        if not self.components or not is_stress_charge(self.components[-1], self.groups):
+            raise InputError("no charge on what is carried at a stressed vol", field="components")
+        return 1
 
     def _kinds_alive(self) -> frozenset[Kind]:
         """The kinds of instrument that have not expired: what the policy's components are about."""
         now = parse_time(self.time)
-        return frozenset(s.kind for s in self.instruments if s.expiry is None or parse_time(s.expiry) > now)
+        return frozenset(
+            s.kind for s in self.instruments if not s.retired and (s.expiry is None or parse_time(s.expiry) > now)
+        )
 
     def _contradiction(self, part: PolicyPart, place: int, prices: Mapping[str, int]) -> str | None:
         """The field in which a component is not what a part of the policy publishes."""
@@ -267,7 +380,6 @@ class Snapshot(Document):
         return tuple(slot.group for slot in self.instruments)
 
 
-@budget()
 def whole_digits(bits: int, digit: int) -> int:
     """A bound in bits, rounded up to whole digits. Raises InputError past what a 64-bit integer with sign holds."""
     rounded = -(-bits // digit) * digit

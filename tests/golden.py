@@ -295,7 +295,7 @@ def _book_snapshots() -> dict[str, tuple[Snapshot, list[BookLots]]]:
         kept += [x for x in own if x.kind != "option"][:4] + [x for x in own if x.kind == "option"][::40]
     fields = {name: getattr(market, name) for name in Market.model_fields}
     small = Market.model_validate({**fields, "instruments": tuple(kept)})
-    default = build_snapshot(small, load_policy("default"), domain_size=64)
+    default = build_snapshot(small, load_policy("default"), domain_size=64, version=1)
     count = len(default.instruments)
     cash = next(j for j, slot in enumerate(default.collateral) if slot.asset == "USDC")
 

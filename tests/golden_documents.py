@@ -223,7 +223,7 @@ def _step_documents(snapshot: Snapshot, lots: BookLots, opening: Opening) -> dic
 
     from zkmargin.accounts.holder import migrate_opening, update_opening
 
-    fills, later = Fills.model_validate(FILLS), build_snapshot(next_market(), policy())
+    fills, later = Fills.model_validate(FILLS), build_snapshot(next_market(), policy(), version=1)
     changes = fills_to_lots(fills, snapshot)
     settled = add_fills(lots, changes, snapshot)
     with _drawn("update"):
@@ -253,7 +253,7 @@ def make_all() -> dict[str, bytes]:
     from zkmargin.prover import prove
 
     recorded = Policy.parse((FOLDER / RECORDED).read_bytes(), file=RECORDED)
-    snapshot, book = build_snapshot(market(), policy()), Book.model_validate(BOOK)
+    snapshot, book = build_snapshot(market(), policy(), version=1), Book.model_validate(BOOK)
     lots = to_lots(book, snapshot)
     with _drawn("opening"):
         opening = commit_book(snapshot, lots, alias=ACCOUNT)
@@ -280,7 +280,7 @@ def make_all() -> dict[str, bytes]:
         "golden.policy.json": policy(),
         "golden.snapshot.json": snapshot,
         RECORDED: recorded,
-        "every-component.snapshot.json": build_snapshot(market(), recorded),
+        "every-component.snapshot.json": build_snapshot(market(), recorded, version=1),
         "golden.risk-arrays.json": risk_arrays(),
         "holder.book.json": book,
         "holder.opening.json": opening,

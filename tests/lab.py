@@ -293,6 +293,7 @@ def snapshot(
     n: Any = 16,
     bits: Any = 16,
     range_proved: Any = True,
+    version: Any = 1,
 ) -> Any:
     """A snapshot made by hand: ``risk`` [N][S], ``assets`` of (long value, short value, bits, negative allowed)."""
     count = max(groups, default=-1) + 1
@@ -301,6 +302,7 @@ def snapshot(
         () if charges is None else (PublishedShortOptionMinimum(mode=mode, charge=array(charges, (len(groups),))),)
     )
     return Snapshot(
+        format=f"zkmargin/snapshot/v{version}",
         name="test",
         time="2026-01-01T00:00:00Z",
         quote="USD",

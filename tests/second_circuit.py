@@ -140,6 +140,9 @@ class Circuit:
     integers: list[tuple[str, int]] = field(default_factory=list)
     gates: list[tuple[Form, Form]] = field(default_factory=list)
     equations: list[tuple[str, str, Form]] = field(default_factory=list)
+    #: Of a universe: how many slots of each role there is room for, and which are retired.
+    capacity: dict[str, int] = field(default_factory=dict)
+    retired: dict[str, list[int]] = field(default_factory=lambda: {"positions": [], "collateral": []})
 
     @property
     def k(self) -> int:
@@ -209,7 +212,13 @@ class Circuit:
     # section 5: layout
 
     def segments(self, role: str) -> int:
-        return max(1, -(-self.listed(role) // (self.n - 1)))
+        return max(1, -(-max(self.listed(role), self.capacity.get(role, 0)) // (self.n - 1)))
+
+    def unlisted(self, role: str, s: int) -> list[int]:
+        """The rows of a segment that are forced to zero: behind the last slot, and those of retired ones."""
+        used = min(max(self.listed(role) - s * (self.n - 1), 0), self.n - 1)
+        gone = [slot - s * (self.n - 1) for slot in self.retired[role] if slot // (self.n - 1) == s]
+        return sorted({*range(used, self.n), *gone})
 
     def listed(self, role: str) -> int:
         return self.slots if role == "positions" else len(self.assets)
@@ -230,8 +239,12 @@ class Circuit:
             kind: [[len(rows), self.slots], keccak256(int64_bytes(x for row in rows for x in row)).hex()]
             for kind, rows in self.rows.items()
         }
+        natural = [max(1, -(-self.listed(role) // (self.n - 1))) for role in self.retired]
+        segments = [self.segments(role) for role in self.retired]
+        universe = any(self.retired.values()) or segments != natural
         document = {
-            "format": "zkmargin/circuit/v1",
+            **({"retired": self.retired, "segments": segments} if universe else {}),
+            "format": f"zkmargin/circuit/v{2 if universe else 1}",
             "n": self.n,
             "positions": [self.slots, self.D, self.P],
             "collateral": len(self.assets),

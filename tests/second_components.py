@@ -115,6 +115,10 @@ def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: 
     assets = [(slot["bits"], slot["negative_allowed"]) for slot in snapshot["collateral"]]
     slots = len(snapshot["instruments"])
     circuit = Circuit(layout["domain_size"], slots, layout["position_bits"], layout["range_proved"], assets)
+    if snapshot["format"] != "zkmargin/snapshot/v1":
+        circuit.capacity = {"positions": layout["position_capacity"], "collateral": layout["collateral_capacity"]}
+        for role, slots_of in (("positions", snapshot["instruments"]), ("collateral", snapshot["collateral"])):
+            circuit.retired[role] = [place for place, slot in enumerate(slots_of) if slot["retired"]]
     margin = Margin(circuit, snapshot)
     for j, (_, negative) in enumerate(assets):
         held = circuit.integer(f"collateral {j} held", circuit.balance_bound(j))

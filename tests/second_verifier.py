@@ -143,14 +143,11 @@ def gather(commitments: Sequence[Json], snapshot: Json, setup: Setup, circuit: C
         require(document["srs"] == setup.digest.hex(), "commitment: another setup")
         require(document["domain_size"] == circuit.n, "commitment: another domain size")
     parts = [part for document in commitments for part in document["parts"]]
-    keys = {"positions": ("id", "kind", "settlement", "multiplier", "lot"), "collateral": ("asset", "lot")}
-    for role, names in keys.items():
-        slots = [[slot[name] for name in names] for slot in snapshot[LISTS[role]]]
-        slot_map = {"format": "zkmargin/slot-map/v1", "n": circuit.n, "role": role, "slots": slots}
-        digest = keccak256(canonical(slot_map)).hex()
+    for role in LISTS:
+        digests = slot_maps(snapshot, role, circuit.n)
         own = [part for part in parts if part["role"] == role]
         require(bool(own), f"commitment: no part for {role}")
-        require(all(part["slot_map"] == digest for part in own), "commitment: other slots")
+        require(all(part["slot_map"] in digests for part in own), "commitment: other slots")
         require(all(len(part["points"]) == circuit.segments(role) for part in own), "commitment: number of points")
     require(len({tuple(part["points"]) for part in parts}) == len(parts), "commitment: a part is given twice")
     if not circuit.range_proved:
@@ -160,6 +157,33 @@ def gather(commitments: Sequence[Json], snapshot: Json, setup: Setup, circuit: C
         return sorted(parts, key=canonical)
     except UnicodeEncodeError:
         raise Rejected("commitment: alias") from None
+
+
+def slot_maps(snapshot: Json, role: str, n: int) -> list[str]:
+    """The slot maps that a part may have (formats.md): one in version 1, a chain in version 2."""
+    slots = snapshot[LISTS[role]]
+    if snapshot["format"] == "zkmargin/snapshot/v1":
+        names = ("id", "kind", "settlement", "multiplier", "lot") if role == "positions" else ("asset", "lot")
+        terms = [[slot[name] for name in names] for slot in slots]
+        value = {"format": "zkmargin/slot-map/v1", "n": n, "role": role, "slots": terms}
+        return [keccak256(canonical(value)).hex()]
+    names = ("id", "kind", "underlying", "expiry", "strike", "option_type", "settlement", "multiplier", "lot")
+    names = names if role == "positions" else ("asset", "lot")
+    capacity = snapshot["layout"]["position_capacity" if role == "positions" else "collateral_capacity"]
+    chain: list[str] = []
+    for listing in sorted({0, *(slot["listed"] for slot in slots)}):
+        terms = [[slot[name] for name in names] for slot in slots if slot["listed"] == listing]
+        value = {
+            "format": "zkmargin/slot-map/v2",
+            "role": role,
+            "n": n,
+            "capacity": capacity,
+            "previous": chain[-1] if chain else None,
+            "first": sum(slot["listed"] < listing for slot in slots),
+            "slots": terms,
+        }
+        chain.append(keccak256(canonical(value)).hex())
+    return chain
 
 
 LISTS = {"positions": "instruments", "collateral": "collateral"}
@@ -339,8 +363,7 @@ def check_argument(setup: Setup, public: Public, circuit: Circuit, committed: di
     for role in ("positions", "collateral"):
         for s in range(circuit.segments(role)):
             power = power * chi % r
-            used = min(max(circuit.listed(role) - s * (n - 1), 0), n - 1)
-            of[f"{role}[{s}]"] += power * sum(lagrange[used:])
+            of[f"{role}[{s}]"] += power * sum(lagrange[row] for row in circuit.unlisted(role, s))
     if wires:
         power = power * chi % r
         of["B"] += power * A

@@ -331,7 +331,7 @@ def test_lists_of_a_snapshot_have_a_largest_length(lab: Any) -> None:
     assert "at most 4096" in refused(document(lab, collateral=many))
     slots = [slot | {"id": f"I{i}"} for i in range((1 << 16) + 1)]
     assert "at most 65536" in refused(document(lab, instruments=slots))
-    assert "at most 64 " in refused(document(lab, components=[grid] * MAX_COMPONENTS + [haircuts]))
+    assert "at most 65 " in refused(document(lab, components=[grid] * (MAX_COMPONENTS + 1) + [haircuts]))
     assert "at most 1024" in refused(document(lab, components=[grid | {"scenarios": [["s"] * 1025]}, haircuts]))
     assert "at most 8000" in refused(document(lab, components=[grid | {"scenarios": [["s" * 8001]]}, haircuts]))
     policy = json.loads(load_policy("default").to_bytes())

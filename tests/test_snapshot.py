@@ -550,7 +550,7 @@ N, S, M = len(INSTRUMENTS), 35, 2
         (["market_digest"], "00", "not 32 bytes in lower-case hexadecimal"),
         (["money_unit"], "0.01", "0.000000001"),
         (["time"], "yesterday", "time: not a UTC time"),
-        (["format"], "zkmargin/snapshot/v2", "another version"),
+        (["format"], "zkmargin/snapshot/v3", "another version"),
     ],
 )
 def test_snapshots_whose_parts_do_not_fit_are_refused(

@@ -138,13 +138,14 @@ def test_every_entry_is_below_the_bound(venue: Venue) -> None:
 def test_segments_are_counted_on_both_sides(venue: Venue) -> None:
     (part,), n = venue.commitment.parts, venue.snapshot.layout.domain_size
     changes = venue.fills["positions"]
-    increments = list(range(1, len(part.points) + 1))
+    count = venue.snapshot.segments("positions")
+    increments = list(range(1, count + 1))
     longer = part.model_copy(update={"points": (*part.points, part.points[0])})
     for given, numbers in ((part, [*increments, 99]), (part, increments[:-1]), (longer, increments)):
         with pytest.raises(InputError, match=f"^parts: positions has {len(increments)} segments here$"):
-            moved_points(embedded(), n, given, changes, numbers)
+            moved_points(embedded(), n, given, changes, numbers, count)
     with pytest.raises(InputError, match="segments here"):
-        moved_points(embedded(), n, longer, changes, [*increments, 99])
+        moved_points(embedded(), n, longer, changes, [*increments, 99], count)
 
 
 def test_changes_that_lead_to_infinity(venue: Venue) -> None:
@@ -153,7 +154,7 @@ def test_changes_that_lead_to_infinity(venue: Venue) -> None:
     opposite = [-commit_values(embedded(), Domain.of(n), [0] * n, dr) for dr in increments]
     cancelled = part.model_copy(update={"points": tuple(encode_g1(point).hex() for point in opposite)})
     with pytest.raises(InputError, match="the changes lead to the point at infinity") as caught:
-        moved_points(embedded(), n, cancelled, venue.fills["positions"], increments)
+        moved_points(embedded(), n, cancelled, venue.fills["positions"], increments, len(increments))
     assert caught.value.field == "positions: points[0]"
 
 

@@ -12,7 +12,7 @@ must open to 0 at zeta.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -111,7 +111,10 @@ def public_values(circuit: Circuit, x: Challenges) -> PublicValues:
     return PublicValues(
         U=combination.at(basis),
         w=int(sum_of_fractions(basis, shifted_table(x.beta, circuit.n))),
-        selectors={column: _selector_at(basis, rows) for column, rows in circuit.listed_rows.items()},
+        selectors={
+            column: (_selector_at(basis, rows) + _rows_at(basis, circuit.retired_rows.get(column, ()))) % r
+            for column, rows in circuit.listed_rows.items()
+        },
         sigma=combination.sigma,
     )
 
@@ -159,6 +162,11 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4, public: PublicV
         D.add("B", -chi * sent["A"])
         D.add("C", chi)
     return D
+
+
+def _rows_at(basis: Vector, rows: Sequence[int]) -> int:
+    """The value of the polynomial that is 1 on some rows and 0 on all others."""
+    return int(sum((basis[row] for row in rows), ZERO))
 
 
 def _selector_at(basis: Vector, listed_rows: int) -> int:

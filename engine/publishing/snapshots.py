@@ -2,49 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from zkmargin.engine.carried import complete, without_universe
 from zkmargin.engine.decimals import parse_time, to_fraction
 from zkmargin.engine.exact import place
-from zkmargin.engine.market import Market
+from zkmargin.engine.market import Asset, Instrument, Market
 from zkmargin.engine.policy import Policy, check_domain_size
 from zkmargin.engine.publishing.base import publish, publish_arrays, settle
 from zkmargin.engine.publishing.greeks import sensitivities
+from zkmargin.engine.publishing.stress import stress_charge
 from zkmargin.engine.risk_arrays import RiskArrays, rounded_64
-from zkmargin.engine.settlement import alive
-from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot, whole_digits
-from zkmargin.engine.valuation import Valuation, risk_groups
+from zkmargin.engine.snapshot import CarriedQuote, CollateralSlot, InstrumentSlot, Layout, Snapshot, whole_digits
+from zkmargin.engine.universe import ListedAsset, Listing, Universe
+from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
+from zkmargin.formats.budget import budget
 
 
+@budget()
 def build_snapshot(
-    market: Market, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
+    market: Market,
+    policy: Policy,
+    *,
+    universe: Universe | None = None,
+    earlier: Sequence[Market] = (),
+    domain_size: int | None = None,
+    position_bits: int | None = None,
+    version: int = 2,
 ) -> Snapshot:
     """Price a market under a policy.
 
     Args:
         market: the market.
         policy: the policy.
+        universe: fixes the slots, whatever has a quote in the market; without one the market's order does.
+        earlier: with a universe, markets of before that last prices may be taken from.
         domain_size: rows per segment instead of the policy's.
         position_bits: bound of positions instead of the policy's; rounded up to whole digits, as every bound is.
+        version: of the snapshot's format. Version 1 has weaker slot maps, and is for checking old snapshots.
 
     Raises:
         InputError: a stale price, data that is missing or does not fit: names the instrument, asset or field.
     """
-    groups, whole = risk_groups(market), len(market.instruments)
-    number = {name: group for group, name in enumerate(groups)}
-    rest, slots, settled = alive(market)
+    if universe is None and earlier:
+        raise InputError("earlier markets stand in for quotes of a universe, and there is none", field="universe")
+    if universe is not None and version < 2:
+        raise InputError("a snapshot of a universe is of version 2 or later", field="version")
+    completed = without_universe(market) if universe is None else complete(universe, market, earlier)
+    (rest, slots, settled), whole = completed.alive, _Slots.of(market, universe)
     rest.refuse_stale(policy.max_price_age_seconds)
     size = check_domain_size(domain_size or policy.layout.domain_size)
     digit = size.bit_length() - 1
     wanted = policy.layout.position_bits if position_bits is None else position_bits
     if not 1 <= wanted <= 60:
         raise InputError("must be from 1 to 60", field="position_bits")
-    valuation = Valuation(rest, parts=policy.components, groups=groups)
+    valuation = Valuation(rest, parts=policy.components, groups=whole.groups)
     collateral = []
-    for asset, price in zip(market.assets, valuation.asset_prices, strict=True):
+    for asset, price, own in zip(rest.assets, valuation.asset_prices, whole.collateral, strict=True):
         terms = policy.haircuts.terms(asset.name)
         collateral.append(
             CollateralSlot(
@@ -53,19 +71,38 @@ def build_snapshot(
                 price=price,
                 bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
                 negative_allowed=terms.negative_allowed,
+                **own,
             )
         )
     published: list[Any] = [publish(part, valuation) for part in policy.components]
-    marks, greeks = place(valuation.marks(), slots, whole), sensitivities(valuation)
-    if settled:
+    count = len(whole.instruments)
+    marks, greeks = place(valuation.marks(), slots, count), sensitivities(valuation)
+    if len(slots) < count:
         published = [
-            None if own is None else settle(part, own.placed(slots, whole), settled, valuation)
+            None if own is None else settle(part, own.placed(slots, count), settled, valuation)
             for part, own in zip(policy.components, published, strict=True)
         ]
-        greeks = greeks.placed(slots, whole)
+        greeks = greeks.placed(slots, count)
         for instrument in settled:
             marks[instrument.slot] = valuation.money(instrument.value, instrument.name)
+    if universe is not None and completed.stressed:
+        published.append(
+            stress_charge(valuation, slots, completed.stressed, universe.missing_quotes.stress_bp).placed(slots, count)
+        )
+    capacities: dict[str, Any] = {}
+    later: dict[str, Any] = {"format": f"zkmargin/snapshot/v{version}"}
+    if universe is not None:
+        capacities = {
+            "position_capacity": universe.capacity.positions,
+            "collateral_capacity": universe.capacity.collateral,
+        }
+        later["universe"] = universe.digest().hex()
+        later["carried"] = tuple(
+            CarriedQuote(id=own.id, method=own.method, source=own.source, age_seconds=own.seconds)
+            for own in completed.carried
+        )
     return Snapshot(
+        **later,
         name=f"{policy.name} {market.time}",
         time=market.time,
         quote=market.quote,
@@ -75,9 +112,31 @@ def build_snapshot(
             domain_size=size,
             position_bits=whole_digits(wanted, digit),
             range_proved=policy.layout.range_proved,
+            **capacities,
         ),
-        groups=groups,
-        instruments=tuple(
+        groups=whole.groups,
+        instruments=whole.instruments,
+        collateral=tuple(collateral),
+        marks=IntArray(marks),
+        deltas=IntArray(place(valuation.deltas(), slots, count)),
+        sensitivities=greeks,
+        components=tuple(part for part in published if part is not None),
+    )
+
+
+class _Slots(NamedTuple):
+    """The slots of a market or a universe: groups, instruments, and what collateral slots have besides their terms."""
+
+    groups: tuple[str, ...]
+    instruments: tuple[InstrumentSlot, ...]
+    collateral: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def of(cls, market: Market, universe: Universe | None) -> _Slots:
+        own = market.instruments if universe is None else universe.instruments
+        groups = tuple(dict.fromkeys(instrument.underlying for instrument in own))
+        number = {name: group for group, name in enumerate(groups)}
+        instruments = tuple(
             InstrumentSlot(
                 id=instrument.id,
                 kind=instrument.kind,
@@ -89,31 +148,51 @@ def build_snapshot(
                 option_type=instrument.option_type,
                 settlement=instrument.settlement,
                 multiplier=instrument.multiplier,
+                **_later(instrument),
             )
-            for instrument in market.instruments
-        ),
-        collateral=tuple(collateral),
-        marks=IntArray(marks),
-        deltas=IntArray(place(valuation.deltas(), slots, whole)),
-        sensitivities=greeks,
-        components=tuple(part for part in published if part is not None),
-    )
+            for instrument in own
+        )
+        assets = market.assets if universe is None else universe.assets
+        return cls(groups, instruments, tuple(_later(asset) for asset in assets))
 
 
-def check_snapshot(snapshot: Snapshot, market: Market) -> None:
+def _later(slot: Instrument | Asset | Listing | ListedAsset) -> dict[str, Any]:
+    """What a slot of a universe has, and one of a market (and of version 1) has not."""
+    if isinstance(slot, (Listing, ListedAsset)):
+        return {"listed": slot.listed, "retired": slot.retired is not None}
+    return {}
+
+
+def check_snapshot(
+    snapshot: Snapshot, market: Market, *, universe: Universe | None = None, earlier: Sequence[Market] = ()
+) -> None:
     """Rebuild a snapshot from its market, its own policy and layout, and compare digests.
+
+    Args:
+        snapshot: the snapshot.
+        market: the market that it says it was built from.
+        universe: the universe that it says so of; needed where it names one.
+        earlier: the markets that it carried prices from, and perhaps others.
 
     Raises:
         InputError: names the first part that differs.
     """
     if market.digest().hex() != snapshot.market_digest:
         raise InputError("the snapshot was built from another market", field="market_digest")
+    given = None if universe is None else universe.digest().hex()
+    if given != snapshot.universe:
+        reason = "the snapshot was built from another universe" if given and snapshot.universe else None
+        reason = reason or ("built without a universe" if given else "built with a universe, and none is given")
+        raise InputError(reason, field="universe")
     layout = snapshot.layout
     rebuilt = build_snapshot(
         market,
         snapshot.policy,
+        universe=universe,
+        earlier=earlier,
         domain_size=layout.domain_size,
         position_bits=min(layout.position_bits, 60),
+        version=snapshot.format_version,
     )
     if rebuilt.digest() == snapshot.digest():
         return
@@ -124,14 +203,19 @@ def check_snapshot(snapshot: Snapshot, market: Market) -> None:
 
 
 def build_snapshot_from_arrays(
-    arrays: RiskArrays, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
+    arrays: RiskArrays,
+    policy: Policy,
+    *,
+    domain_size: int | None = None,
+    position_bits: int | None = None,
+    version: int = 2,
 ) -> Snapshot:
     """The snapshot of imported arrays under a policy, without any pricing.
 
     Args:
         arrays: imported arrays; ``market_digest`` of the snapshot is their digest.
         policy: components that would have to revalue contracts are refused.
-        domain_size, position_bits: as ``engine.snapshot.build_snapshot``.
+        domain_size, position_bits, version: as ``build_snapshot``.
 
     Raises:
         InputError: a component that needs prices, or data that is missing: names it.
@@ -169,6 +253,7 @@ def build_snapshot_from_arrays(
             )
         )
     return Snapshot(
+        format=f"zkmargin/snapshot/v{version}",
         name=f"{policy.name} {arrays.time}",
         time=arrays.time,
         quote=arrays.quote,
@@ -210,7 +295,11 @@ def check_snapshot_of_arrays(snapshot: Snapshot, arrays: RiskArrays) -> None:
         raise InputError("the snapshot was built from other arrays", field="market_digest")
     layout = snapshot.layout
     rebuilt = build_snapshot_from_arrays(
-        arrays, snapshot.policy, domain_size=layout.domain_size, position_bits=min(layout.position_bits, 60)
+        arrays,
+        snapshot.policy,
+        domain_size=layout.domain_size,
+        position_bits=min(layout.position_bits, 60),
+        version=snapshot.format_version,
     )
     for field in Snapshot.model_fields:
         if getattr(rebuilt, field) != getattr(snapshot, field):

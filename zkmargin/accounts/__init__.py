@@ -2,7 +2,7 @@
 
 from zkmargin.accounts.commitments import Commitment, CommitmentPart, commit_vector
 from zkmargin.accounts.openings import Opening, OpeningPart, commit_book
-from zkmargin.accounts.slots import ROLES, Role, slot_map_digest
+from zkmargin.accounts.slots import ROLES, Role, slot_map_digest, slot_maps
 
 __all__ = [
     "ROLES",
@@ -14,4 +14,5 @@ __all__ = [
     "commit_book",
     "commit_vector",
     "slot_map_digest",
+    "slot_maps",
 ]

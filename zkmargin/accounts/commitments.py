@@ -20,7 +20,7 @@ from zkmargin.crypto.group import G1_BYTES, add_all, decode_g1, encode_g1, is_in
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.snapshot import MAX_BITS, Snapshot
-from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, from_hex
+from zkmargin.formats import Digest, Document, Hexadecimal, Hint, InputError, Model, Seq, from_hex
 from zkmargin.formats.budget import spend
 from zkmargin.formats.canonical import canonical_bytes
 
@@ -92,7 +92,7 @@ def gather(commitments: Sequence[Commitment], snapshot: Snapshot, srs: SRS) -> t
             snapshot,
             field="commitment: slot_map",
             made=f"{part.role} part {part.alias!r} was made",
-            hint="commit the book again against this snapshot",
+            hint=Hint.MIGRATE,
         )
     seen: set[tuple[str, ...]] = set()
     for part in parts:

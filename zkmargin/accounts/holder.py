@@ -7,7 +7,6 @@ from zkmargin.accounts.openings import Opening, OpeningPart, fresh_scalars, hex_
 from zkmargin.accounts.slots import ROLES, Role, check_setup, check_slots, role_bits, slot_map_digest
 from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePart, moved_points
 from zkmargin.crypto.field import r
-from zkmargin.crypto.segments import segments
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.fills import FillLots
@@ -47,14 +46,17 @@ def update_opening(
         part = parts[place]
         check_slots(part.slot_map, role, snapshot, field=f"{role}: slot_map", hint=Hint.MIGRATE)
         increments = fresh_scalars(len(part.points))
-        points = moved_points(srs, n, part, fills[role], increments)
+        points = moved_points(srs, n, part, fills[role], increments, snapshot.segments(role))
         blinders = [(b + dr) % r for b, dr in zip(part.scalars(), increments, strict=True)]
-        parts[place] = part.model_copy(update={"points": points, "blinders": hex_scalars(blinders)})
+        slot_map = slot_map_digest(snapshot, role).hex()  # of a later edition, perhaps, as its fills may be
+        parts[place] = part.model_copy(
+            update={"slot_map": slot_map, "points": points, "blinders": hex_scalars(blinders)}
+        )
         steps.append(
             UpdatePart(
                 role=role,
                 alias=part.alias,
-                slot_map=part.slot_map,
+                slot_map=slot_map,
                 before=part.points,
                 after=points,
                 increments=hex_scalars(increments),
@@ -99,7 +101,7 @@ def migrate_opening(
         if part.points != hex_points(commit_vector(srs, old.layout.domain_size, getattr(lots, role), part.scalars())):
             raise InputError("the opening is not of this book", field=role, hint="give the book that was committed")
         vector = getattr(moved, role)
-        blinders = fresh_scalars(segments(len(vector), n))
+        blinders = fresh_scalars(new.segments(role))
         points = hex_points(commit_vector(srs, n, vector, blinders))
         parts.append(
             OpeningPart(

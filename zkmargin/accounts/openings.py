@@ -10,7 +10,6 @@ from pydantic import Field
 from zkmargin.accounts.commitments import Commitment, CommitmentPart, commit_vector, hex_points
 from zkmargin.accounts.slots import ROLES, Role, role_bits, slot_map_digest
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
-from zkmargin.crypto.segments import segments
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
@@ -64,7 +63,7 @@ def commit_book(
     parts = []
     for role in roles:
         vector = getattr(lots, role)
-        blinders = [random_scalar() for _ in range(segments(len(vector), n))]
+        blinders = [random_scalar() for _ in range(snapshot.segments(role))]
         points = commit_vector(srs, n, vector, blinders)
         parts.append(
             OpeningPart(

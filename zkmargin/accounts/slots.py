@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 from zkmargin.crypto.srs import SRS
@@ -18,22 +20,66 @@ ROLES: tuple[Role, ...] = ("positions", "collateral")
 def slot_map_digest(snapshot: Snapshot, role: Role) -> bytes:
     """keccak-256 of what makes commitments of a role comparable: the domain size and, slot by slot, what one lot is.
 
-    A book committed under one slot map means the same book under every snapshot with the same slot map.
+    A book committed under one slot map means the same book under every snapshot that has it among its ``slot_maps``.
     """
-    return _slot_map_digest(ByDigest(snapshot), role)
+    return slot_maps(snapshot, role)[-1]
+
+
+def slot_maps(snapshot: Snapshot, role: Role) -> tuple[bytes, ...]:
+    """Every slot map that a commitment for the snapshot may have been made under, oldest first; the last is its own.
+
+    Without a universe there is one. In a universe each listing adds slots behind the last one and a digest to the
+    chain, so a commitment that was made before a listing goes on, with nothing in the new slots. Delisting changes no
+    slot map: the slot keeps its contract for good, and the selector forces it to zero.
+    """
+    return _slot_maps(ByDigest(snapshot), role)
 
 
 @lru_cache(maxsize=8)
-def _slot_map_digest(keyed: ByDigest[Snapshot], role: Role) -> bytes:
+def _slot_maps(keyed: ByDigest[Snapshot], role: Role) -> tuple[bytes, ...]:
     snapshot = keyed.document
-    slots: list[list[str]]
+    n = snapshot.layout.domain_size
+    if snapshot.format_version == 1:
+        slots: list[list[str]]
+        if role == "positions":
+            slots = [[s.id, s.kind, s.settlement, s.multiplier, s.lot] for s in snapshot.instruments]
+        else:
+            slots = [[s.asset, s.lot] for s in snapshot.collateral]
+        value = {"format": "zkmargin/slot-map/v1", "role": role, "n": n, "slots": slots}
+        return (keccak256(canonical_bytes(value)),)
+    terms: list[tuple[int, list[str | None]]]
     if role == "positions":
-        slots = [[s.id, s.kind, s.settlement, s.multiplier, s.lot] for s in snapshot.instruments]
+        terms = [(slot.listed, list(slot.terms())) for slot in snapshot.instruments]
+        capacity = snapshot.layout.position_capacity
     else:
-        slots = [[s.asset, s.lot] for s in snapshot.collateral]
+        terms = [(slot.listed, [slot.asset, slot.lot]) for slot in snapshot.collateral]
+        capacity = snapshot.layout.collateral_capacity
+    chain: list[bytes] = []
+    first = 0
+    for number, batch in groupby(terms, key=itemgetter(0)):
+        listed = [own for _, own in batch]
+        if not chain and number:
+            chain.append(_link(role, n, capacity, None, 0, []))
+        chain.append(_link(role, n, capacity, chain[-1] if chain else None, first, listed))
+        first += len(listed)
+    return tuple(chain or [_link(role, n, capacity, None, 0, [])])
+
+
+def _link(
+    role: Role, n: int, capacity: int, previous: bytes | None, first: int, slots: list[list[str | None]]
+) -> bytes:
+    """One link of the chain of slot maps, version 2."""
     return keccak256(
         canonical_bytes(
-            {"format": "zkmargin/slot-map/v1", "role": role, "n": snapshot.layout.domain_size, "slots": slots}
+            {
+                "format": "zkmargin/slot-map/v2",
+                "role": role,
+                "n": n,
+                "capacity": capacity,
+                "previous": None if previous is None else previous.hex(),
+                "first": first,
+                "slots": slots,
+            }
         )
     )
 
@@ -67,6 +113,6 @@ def check_slots(
     which: str = "snapshot",
     hint: Hint | str | None = None,
 ) -> None:
-    """Raises InputError when what was made was made for other slots than a snapshot lists."""
-    if slot_map != slot_map_digest(snapshot, role).hex():
+    """Raises InputError when what was made was made for other slots than a snapshot lists, now or before a listing."""
+    if slot_map not in {digest.hex() for digest in slot_maps(snapshot, role)}:
         raise InputError(f"{made} for other slots than the {which} lists", field=field, hint=hint)

@@ -27,12 +27,12 @@ from zkmargin.accounts.commitments import (
     hex_points,
     part_of,
 )
-from zkmargin.accounts.slots import ROLES, Role, check_setup, check_slots, role_bits
+from zkmargin.accounts.slots import ROLES, Role, check_setup, check_slots, role_bits, slot_map_digest
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar
 from zkmargin.crypto.group import G1_BYTES, encode_g1, is_infinity
-from zkmargin.crypto.segments import segment_rows, segments
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.fills import FillLots, add_fills
@@ -161,14 +161,16 @@ def apply_update(
     for role, step in steps.items():
         place, part = part_of(commitment.parts, role)
         _check_start(part, step)
-        for slot_map in (part.slot_map, step.slot_map):
-            check_slots(slot_map, role, snapshot, field=f"{role}: slot_map")
+        check_slots(part.slot_map, role, snapshot, field=f"{role}: slot_map")
+        slot_map = slot_map_digest(snapshot, role).hex()
+        if step.slot_map != slot_map:
+            raise InputError("made for other slots than the snapshot lists", field=f"{role}: slot_map")
         check_bound(part, getattr(after, role))
         increments = step.scalars()
-        points = moved_points(srs, snapshot.layout.domain_size, part, fills[role], increments)
+        points = moved_points(srs, snapshot.layout.domain_size, part, fills[role], increments, snapshot.segments(role))
         if points != step.after:
             _refuse(f"{role}: the holder's fills are not these: the update leads to another commitment")
-        parts[place] = part.model_copy(update={"points": points})
+        parts[place] = part.model_copy(update={"slot_map": slot_map, "points": points})
     renewed = Commitment(srs=commitment.srs, domain_size=commitment.domain_size, parts=tuple(parts.values()))
     return Applied(renewed, after)
 
@@ -213,13 +215,14 @@ def apply_migration(
         step = steps[role]
         _check_start(part, step)
         check_slots(part.slot_map, role, old, field=f"{role}: slot_map", which="old snapshot")
-        slot_map = migration.slot_maps[role]
-        check_slots(slot_map, role, new, field=f"{role}: slot_maps", which="new snapshot")
+        slot_map = slot_map_digest(new, role).hex()
+        if migration.slot_maps[role] != slot_map:
+            raise InputError("made for other slots than the new snapshot lists", field=f"{role}: slot_maps")
         lots = getattr(after, role)
         blinders = step.scalars()
-        if len(blinders) != segments(len(lots), n):
+        if len(blinders) != new.segments(role):
             raise InputError(
-                f"{len(blinders)} segments, the new snapshot has {segments(len(lots), n)}", field=f"{role}: blinders"
+                f"{len(blinders)} segments, the new snapshot has {new.segments(role)}", field=f"{role}: blinders"
             )
         moved = CommitmentPart(
             role=role,
@@ -236,14 +239,13 @@ def apply_migration(
 
 
 def moved_points(
-    srs: SRS, n: int, part: CommitmentPart, changes: Sequence[int], increments: Sequence[int]
+    srs: SRS, n: int, part: CommitmentPart, changes: Sequence[int], increments: Sequence[int], count: int
 ) -> tuple[str, ...]:
-    """The points of a part after changes [slots] in lots and blinding increments [segments]: hex.
+    """The points of a part after changes [slots] in lots and blinding increments [``count`` segments]: hex.
 
     Raises:
         InputError: another number of segments, a bad point, or a sum at infinity.
     """
-    count = segments(len(changes), n)
     if len(part.points) != count or len(increments) != count:
         raise InputError(f"{part.role} has {count} segments here", field="parts")
     moved = []

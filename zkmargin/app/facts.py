@@ -9,6 +9,7 @@ from zkmargin.circuits.circuit import Circuit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Universe
 from zkmargin.verifier.attest.acceptance import Acceptance, Attested
 from zkmargin.verifier.attest.documents import CommitmentPayload
 from zkmargin.verifier.proof import proof_bytes
@@ -77,6 +78,26 @@ def snapshot_facts(snapshot: Snapshot) -> dict[str, Any]:
         "market_digest": snapshot.market_digest,
         "instruments": len(snapshot.instruments),
         "collateral_assets": len(snapshot.collateral),
+        "universe": snapshot.universe,
+        "retired": len(snapshot.retired_slots("positions")),
+        "carried": [quote.model_dump(mode="json") for quote in snapshot.carried],
+    }
+
+
+def universe_facts(universe: Universe) -> dict[str, Any]:
+    """What a universe is, and how much room is left in it."""
+    return {
+        "name": universe.name,
+        "digest": universe.digest().hex(),
+        "edition": universe.edition,
+        "previous": universe.previous,
+        "time": universe.time,
+        "instruments": len(universe.instruments),
+        "retired_instruments": sum(slot.retired is not None for slot in universe.instruments),
+        "spare_instruments": universe.capacity.positions - len(universe.instruments),
+        "assets": len(universe.assets),
+        "retired_assets": sum(slot.retired is not None for slot in universe.assets),
+        "spare_assets": universe.capacity.collateral - len(universe.assets),
     }
 
 

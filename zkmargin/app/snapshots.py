@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.circuit import Circuit
 from zkmargin.engine.components import REQUIREMENTS
@@ -16,7 +18,8 @@ from zkmargin.engine.publishing.snapshots import (
 )
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import parse_json, read_text
+from zkmargin.engine.universe import Universe
+from zkmargin.formats import InputError, parse_json, read_text
 
 
 def load_market(path: str) -> Market | RiskArrays:
@@ -28,12 +31,26 @@ def load_market(path: str) -> Market | RiskArrays:
 
 
 def build(
-    source: Market | RiskArrays, policy: Policy, *, domain_size: int | None = None, position_bits: int | None = None
+    source: Market | RiskArrays,
+    policy: Policy,
+    *,
+    universe: Universe | None = None,
+    earlier: Sequence[Market] = (),
+    domain_size: int | None = None,
+    position_bits: int | None = None,
 ) -> Snapshot:
-    """The snapshot of a market or of arrays. Raises InputError."""
+    """The snapshot of a market, perhaps in the slots of a universe, or of arrays. Raises InputError."""
     if isinstance(source, RiskArrays):
+        _refuse_universe(universe)
         return build_snapshot_from_arrays(source, policy, domain_size=domain_size, position_bits=position_bits)
-    return build_snapshot(source, policy, domain_size=domain_size, position_bits=position_bits)
+    return build_snapshot(
+        source, policy, universe=universe, earlier=earlier, domain_size=domain_size, position_bits=position_bits
+    )
+
+
+def _refuse_universe(universe: Universe | None) -> None:
+    if universe is not None:
+        raise InputError("risk arrays have the slots of their own file: a universe is for markets", field="universe")
 
 
 def buildable(snapshot: Snapshot) -> dict[str, Circuit]:
@@ -45,9 +62,16 @@ def buildable(snapshot: Snapshot) -> dict[str, Circuit]:
     return {name: build_circuit(snapshot, Claim(1, 1, name)) for name in REQUIREMENTS}
 
 
-def check(snapshot: Snapshot, source: Market | RiskArrays) -> None:
+def check(
+    snapshot: Snapshot,
+    source: Market | RiskArrays,
+    *,
+    universe: Universe | None = None,
+    earlier: Sequence[Market] = (),
+) -> None:
     """Rebuild a snapshot from its market or arrays and compare. Raises InputError."""
     if isinstance(source, RiskArrays):
+        _refuse_universe(universe)
         check_snapshot_of_arrays(snapshot, source)
     else:
-        check_snapshot(snapshot, source)
+        check_snapshot(snapshot, source, universe=universe, earlier=earlier)

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "See everything work on an example, and fail where it must."),
     "market": ("market", "Import market data."),
     "policy": ("policy", "List, show and check margin policies."),
+    "universe": ("universe", "Keep the slots of instruments apart from their quotes."),
     "snapshot": ("snapshot", "Build, show and check risk snapshots."),
     "book": ("book", "Make books and fills from a venue's answers."),
     "margin": ("margin", "The margin of a book."),

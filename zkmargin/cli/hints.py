@@ -13,6 +13,11 @@ WORDS = {
     Hint.FORCE: "name another file, or replace this one with --force",
     Hint.CLOSE: 'settle it first: "zkmargin update" with a fill that closes it, and the cash that it is settled for',
     Hint.MIGRATE: 'move it to the new slots with "zkmargin migrate"',
+    Hint.NEW_UNIVERSE: (
+        'begin a new universe without what is gone ("zkmargin universe create"), and move the books to it with '
+        '"zkmargin migrate"'
+    ),
+    Hint.EARLIER_MARKET: "give an earlier market that has it with --last",
     Hint.CHOOSE_PULL: (
         "take the newest row of each instrument with --at latest (or --at TIME), or choose one with --pull N"
     ),

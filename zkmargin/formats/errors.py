@@ -31,6 +31,8 @@ class Hint(StrEnum):
     FORCE = "name another file, or ask for it to be replaced"
     CLOSE = "settle it first, with a fill that closes it, and the cash that it is settled for"
     MIGRATE = "migrate the book to the new slots"
+    NEW_UNIVERSE = "begin a new universe without what is gone, and migrate the books to it"
+    EARLIER_MARKET = "give an earlier market that has it"
     CHOOSE_PULL = "take the newest row of each instrument, or choose one of the pulls"
 
 

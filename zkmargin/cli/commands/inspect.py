@@ -9,7 +9,7 @@ import click
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.app.batches import BatchList
-from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts
+from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts, universe_facts
 from zkmargin.app.files import load, warn_if_exposed
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
@@ -26,6 +26,7 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, parse_json, read_bytes
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
@@ -139,7 +140,14 @@ def document_facts(data: bytes, file: str) -> Facts:
     kind, explain = kind_explain
     document = kind.parse(data.decode("utf-8"), file=name)
     facts = explain(document)
-    return {"what": facts.pop("what"), "secret": kind.SECRET, "format": kind.FORMAT, **facts}
+    return {"what": facts.pop("what"), "secret": kind.SECRET, "format": document.format, **facts}
+
+
+def _universe(universe: Universe) -> Facts:
+    return {
+        "what": "a universe: which contract is in which slot, apart from any quote; public",
+        **universe_facts(universe),
+    }
 
 
 def _market(market: Market) -> Facts:
@@ -230,6 +238,7 @@ _EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Policy, _policy),
     (RiskArrays, _arrays),
     (Snapshot, _snapshot),
+    (Universe, _universe),
     *SIGNED_DOCUMENTS,
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -18,11 +18,46 @@ from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option, own_policy_option, revocations_option
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.words import policy_lines
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Universe
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Revocations, Trust, check_policy
+
+#: Carried quotes that are listed on the terminal; all are in the snapshot.
+SHOWN = 8
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def universe_options(function: F) -> F:
+    """``--universe`` and ``--last``."""
+    last = click.option(
+        "--last",
+        "last_paths",
+        multiple=True,
+        metavar="FILE",
+        help="With --universe: an earlier market that prices may be carried from; several times.",
+    )
+    universe = click.option(
+        "--universe", "universe_path", metavar="FILE", help="A universe that fixes the slots, instead of the market."
+    )
+    return universe(last(function))
+
+
+def load_universe(universe_path: str | None, last_paths: Sequence[str]) -> tuple[Universe | None, list[Market]]:
+    """A universe and earlier markets. Raises InputError: earlier markets without a universe."""
+    if universe_path is None:
+        if last_paths:
+            raise InputError("belongs to a universe: give one with --universe", file="--last")
+        return None, []
+    return load(Universe, universe_path), [load(Market, path) for path in last_paths]
+
+
+def _given(universe_path: str | None, last_paths: Sequence[str]) -> list[str]:
+    return [*([universe_path] if universe_path else []), *last_paths]
 
 
 @click.group("snapshot", cls=Group)
@@ -41,6 +76,7 @@ def command() -> None:
         "zkmargin snapshot build market.json --policy default -o snapshot.json",
         "zkmargin snapshot build arrays.json --policy span -o snapshot.json    # imported SPAN arrays",
         "zkmargin snapshot build market.json --policy default --layout fast -o snapshot.json",
+        "zkmargin snapshot build market.json --policy default --universe u.json --last yesterday.json -o snapshot.json",
         "zkmargin snapshot show snapshot.json",
     ],
 )
@@ -54,28 +90,44 @@ def command() -> None:
 )
 @click.option("--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two; else the policy's.")
 @click.option("--position-bits", type=int, metavar="BITS", help="Bound of positions; else the policy's.")
+@universe_options
 @output_option("the snapshot")
 @json_option
 def build_command(
     market_path: str,
     policy_name: str,
+    universe_path: str | None,
+    last_paths: tuple[str, ...],
     profile: str | None,
     domain_size: int | None,
     position_bits: int | None,
     output: str,
     as_json: bool,
 ) -> None:
-    """Price the market MARKET under a policy. Imported risk arrays (market import) are taken as they are."""
-    check_paths([market_path, policy_name], [output], json=as_json)
+    """Price the market MARKET under a policy. Imported risk arrays (market import) are taken as they are.
+
+    With a universe its slots are kept, whatever has a quote today, so that commitments live on: what has no quote is
+    carried by the universe's rule, and the snapshot says how (see `zkmargin universe --help`).
+    """
+    check_paths([market_path, policy_name, *_given(universe_path, last_paths)], [output], json=as_json)
     market = snapshots.load_market(market_path)
     policy = load_policy(policy_name)
+    universe, earlier = load_universe(universe_path, last_paths)
     if profile is not None:
         if domain_size is not None:
             raise InputError("choose the rows by --layout or by --domain-size, not by both", file="--layout")
-        domain_size = domain_size_for(profile, len(market.instruments))
+        slots = len(market.instruments) if universe is None else universe.capacity.positions
+        domain_size = domain_size_for(profile, slots)
     with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
         try:
-            snapshot = snapshots.build(market, policy, domain_size=domain_size, position_bits=position_bits)
+            snapshot = snapshots.build(
+                market,
+                policy,
+                universe=universe,
+                earlier=earlier,
+                domain_size=domain_size,
+                position_bits=position_bits,
+            )
         except InputError as error:
             own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
             if own:
@@ -98,6 +150,15 @@ def _say(snapshot: Snapshot, facts: dict[str, Any], output: str) -> None:
         f"policy {snapshot.policy.name}, at {snapshot.time}",
         err=err,
     )
+    if snapshot.universe is not None:
+        spare = snapshot.layout.position_capacity - len(snapshot.instruments)
+        retired = len(snapshot.retired_slots("positions"))
+        terminal.say(f"slots of universe {snapshot.universe[:16]}: {retired} retired, {spare} spare", err=err)
+    for quote in snapshot.carried[:SHOWN]:
+        age = f", {quote.age_seconds} s old" if quote.age_seconds else ""
+        terminal.say(f"  carried without a quote: {terminal.safe(quote.id)}: {quote.method}{age}", err=err)
+    if len(snapshot.carried) > SHOWN:
+        terminal.say(f"  and {len(snapshot.carried) - SHOWN} more carried without a quote", err=err)
     terminal.say(f"digest {facts['digest']}; a proof has {facts['layout']['proof_bytes']} bytes", err=err)
     for line in policy_lines(facts["policy"])[1:]:
         terminal.say(f"policy: {line.strip()}", err=err)
@@ -134,6 +195,7 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
     examples=[
         "zkmargin snapshot check snapshot.json market.json",
         "zkmargin snapshot check snapshot.json market.json --policy default    # and is it my policy?",
+        "zkmargin snapshot check snapshot.json market.json --universe universe.json --last yesterday.json",
         "zkmargin snapshot check snapshot.json market.json --trust trust.json --attestation attestation.json",
     ],
 )
@@ -143,6 +205,7 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
 @click.option("--trust", "trust_path", metavar="FILE", help="Your trust file, with --attestation.")
 @click.option("--attestation", "attestation_paths", multiple=True, metavar="FILE", help="Who signed the snapshot.")
 @revocations_option
+@universe_options
 @json_option
 def check_command(
     snapshot_path: str,
@@ -151,6 +214,8 @@ def check_command(
     trust_path: str | None,
     attestation_paths: tuple[str, ...],
     revocation_paths: tuple[str, ...],
+    universe_path: str | None,
+    last_paths: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Rebuild SNAPSHOT from MARKET under the policy that is in it, and compare digests.
@@ -160,10 +225,11 @@ def check_command(
     business). Exit code 1 when they did not, or when the policy is another.
     """
     paths = [snapshot_path, market_path, *attestation_paths, *revocation_paths]
-    check_paths([*paths, *([trust_path] if trust_path else [])])
+    check_paths([*paths, *([trust_path] if trust_path else []), *_given(universe_path, last_paths)])
     if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
         raise InputError("--trust and --attestation belong together", file="--trust")
     snapshot, market = load(Snapshot, snapshot_path), snapshots.load_market(market_path)
+    universe, earlier = load_universe(universe_path, last_paths)
     if policy_name is not None:
         check_policy(snapshot, [load_policy(policy_name).digest().hex()], f"the policy {policy_name[:80]!r} of yours")
     signed = None
@@ -172,7 +238,7 @@ def check_command(
         signed = _signed(snapshot, load(Trust, trust_path), attestation_paths, lists)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
-        snapshots.check(snapshot, market)
+        snapshots.check(snapshot, market, universe=universe, earlier=earlier)
     digest = snapshot.digest().hex()
     if as_json:
         facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}

@@ -1,0 +1,625 @@
+"""A universe keeps its slots: commitments live on through listings, expiries, missing quotes and delistings."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zkmargin.accounts import commit_book
+from zkmargin.accounts.holder import migrate_opening, update_opening
+from zkmargin.accounts.slots import slot_map_digest, slot_maps
+from zkmargin.accounts.updates import apply_migration, apply_update
+from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.circuits.witness import assign, check
+from zkmargin.cli import main
+from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.engine.fills import Fills, fills_to_lots
+from zkmargin.engine.margin import Claim, margin_report
+from zkmargin.engine.market import Market
+from zkmargin.engine.migration import carry_over
+from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Capacity, Listing, MissingQuotes, Universe
+from zkmargin.formats import ConstraintError, InputError, IntArray, VerificationError
+from zkmargin.prover import prove
+from zkmargin.verifier import Statement, verify
+
+DAY, HOUR = 86_400_000, 3_600_000
+START = parse_time("2026-03-02T09:00:00Z")  # a Monday, an hour after the daily expiry
+MONTHLY = "2026-03-27T08:00:00Z"
+STRIKES = (80_000, 90_000, 100_000)
+
+
+def policy(n: int = 16, **layout: Any) -> Policy:
+    data = json.loads(load_policy("default").to_bytes())
+    data["layout"] |= {"domain_size": n, "position_bits": 20, "collateral_bits": 44} | layout
+    return Policy.parse(json.dumps(data))
+
+
+POLICY = policy()
+
+
+def daily(at: int) -> str:
+    """The daily expiry at 08:00 of the day that a time is in, or after it."""
+    day = at // DAY * DAY + 8 * HOUR
+    return format_time(day if day > at else day + DAY)
+
+
+def option(expiry: str, strike: int, right: str) -> dict[str, Any]:
+    vol = Fraction(strike, 10**6) + Fraction("0.42")
+    return {
+        "id": f"BTC-{expiry[:10]}-{strike}-{right}",
+        "kind": "option",
+        "underlying": "BTC",
+        "expiry": expiry,
+        "strike": str(strike),
+        "option_type": "call" if right == "C" else "put",
+        "implied_vol": str(float(vol)),
+        "lot": "0.1",
+    }
+
+
+def market(
+    time: int, *, expiries: Sequence[str], missing: Sequence[str] = (), settled: Sequence[str] = (), index: int = 90_000
+) -> Market:
+    """A perpetual, two assets, and calls and puts of some expiries; ``settled`` ones have expired at the index."""
+    instruments: list[dict[str, Any]] = [{"id": "BTC-PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
+    for expiry in expiries:
+        instruments += [option(expiry, strike, right) for strike in STRIKES for right in "CP"]
+    for expiry in settled:
+        for strike in STRIKES:
+            for right, gain in (("C", index - strike), ("P", strike - index)):
+                own = option(expiry, strike, right) | {"settlement_value": str(max(gain, 0))}
+                instruments.append({k: v for k, v in own.items() if k != "implied_vol"})
+    return Market.parse(
+        json.dumps(
+            {
+                "format": "zkmargin/market/v2",
+                "time": format_time(time),
+                "underlyings": [{"name": "BTC", "index_price": str(index)}],
+                "forwards": [
+                    {"underlying": "BTC", "expiry": e, "price": str(index + 50 * k)} for k, e in enumerate(expiries)
+                ],
+                "instruments": [i for i in instruments if i["id"] not in missing],
+                "assets": [
+                    {"name": "USDC", "price": "1", "lot": "0.01"},
+                    {"name": "BTC", "price": str(index), "lot": "0.0001"},
+                ],
+            }
+        )
+    )
+
+
+TODAY, TOMORROW = daily(START), daily(START + DAY)
+FIRST = market(START, expiries=[TODAY, MONTHLY])
+NAME = f"BTC-{MONTHLY[:10]}-90000-C"
+
+
+def universe(**changes: Any) -> Universe:
+    given = {"capacity": Capacity(positions=60, collateral=6), "delist_after_seconds": 1800} | changes
+    return Universe.create(FIRST, "week", **given)
+
+
+@pytest.fixture(scope="module")
+def second() -> ModuleType:
+    for name in ("second_circuit", "second_components", "second_verifier"):
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+# --- a week -------------------------------------------------------------------------------------------------
+
+
+def test_a_week_of_proofs_from_one_commitment(second: ModuleType) -> None:
+    """Twice a day: listings, expiries, delistings and missing quotes. The commitment changes where the book does."""
+    current = universe(delist_after_seconds=4 * 3600)
+    held = f"BTC-{TODAY[:10]}-100000-P"
+    book = Book(
+        positions={"BTC-PERP": "1.5", NAME: "-4", f"BTC-{MONTHLY[:10]}-80000-C": "2", held: "-1"},
+        collateral={"USDC": "150000", "BTC": "1"},
+    )
+    snapshot = build_snapshot(FIRST, POLICY, universe=current)
+    opening, lots = commit_book(snapshot, to_lots(book, snapshot)), to_lots(book, snapshot)
+    first, commitments, proved, methods, editions = opening.commitment(), [opening.commitment()], 0, set(), [current]
+    before, settled_since = FIRST, False
+    for step in range(14):
+        now = START + step * 12 * HOUR
+        expiries = [daily(now), daily(now + DAY), MONTHLY]
+        gone = [daily(now - DAY)] if step else []
+        missing = [f"BTC-{MONTHLY[:10]}-90000-P", f"BTC-{MONTHLY[:10]}-{STRIKES[step % 3]}-C"]
+        quotes = market(now, expiries=expiries, settled=gone, missing=missing, index=90_000 + 150 * step)
+        if (
+            step == 2
+        ):  # it has expired: the held put is settled in cash before its slot is retired: the book changes, by a fill
+            snapshot = build_snapshot(quotes, POLICY, universe=current, earlier=[before])
+            place = [slot.id for slot in snapshot.instruments].index(held)
+            assert lots.positions[place] == -10
+            assert snapshot.marks.values[place] == 970 * 10**9  # (100000 - 90300) / 10
+            fills = Fills.model_validate({"positions": {held: "1"}, "collateral": {"USDC": "-9700"}})
+            counted = fills_to_lots(fills, snapshot)
+            opening, update = update_opening(snapshot, opening, counted)
+            applied = apply_update(snapshot, commitments[-1], lots, counted, update)
+            assert applied.commitment == opening.commitment()
+            lots, settled_since = applied.book, True
+            commitments.append(applied.commitment)
+        try:
+            current = current.updated(quotes)
+            current.follows(editions[-1])
+            editions.append(current)
+        except InputError as error:
+            assert "nothing to list" in error.reason  # noqa: PT017 - most half days bring nothing new
+        snapshot = build_snapshot(quotes, POLICY, universe=current, earlier=[before])
+        check_snapshot(snapshot, quotes, universe=current, earlier=[before])
+        methods |= {(quote.method) for quote in snapshot.carried}
+        # the same book: new slots behind the old ones hold nothing
+        lots = BookLots((*lots.positions, *[0] * (len(snapshot.instruments) - len(lots.positions))), lots.collateral)
+        context = f"half day {step}".encode()
+        statement = Statement.of(snapshot, [opening.commitment()], Claim(1, 1), context=context)
+        proof = prove(statement, lots, [opening])
+        verify(statement, proof)
+        if step == 13:
+            documents = [snapshot.to_bytes(), [opening.commitment().to_bytes()], "1", proof]
+            assert second.verify(*documents, context=context) == verify(statement, proof).statement_digest
+        proved += 1
+        before = quotes
+    assert proved == 14
+    assert len(commitments) == 2  # the founding one, and the one fill
+    assert settled_since
+    assert len(editions) > 6
+    assert {"last"} <= methods
+    retired = [slot.id for slot in current.instruments if slot.retired is not None]
+    assert len(retired) >= 5 * 6
+    assert snapshot.retired_slots("positions")
+    assert build_circuit(snapshot, Claim()).position_segments == 4  # 60 slots of room, 15 a segment
+    # the founding commitment still has a place in the chain of slot maps
+    for part in first.parts:
+        assert bytes.fromhex(part.slot_map) in slot_maps(snapshot, part.role)
+        if part.role == "positions":
+            assert part.slot_map != slot_map_digest(snapshot, part.role).hex()
+
+
+# --- slots --------------------------------------------------------------------------------------------------
+
+
+def test_listings_take_spare_slots_and_change_no_other() -> None:
+    founding = universe()
+    later = market(START + DAY, expiries=[TOMORROW, MONTHLY], settled=[TODAY])
+    after = founding.updated(later)
+    after.follows(founding)
+    assert after.instruments[: len(founding.instruments)] == tuple(
+        slot if slot.expiry != TODAY else slot.replaced(retired=1) for slot in founding.instruments
+    )
+    assert [slot.expiry for slot in after.instruments[len(founding.instruments) :]] == [TOMORROW] * 6
+    assert (after.edition, after.previous) == (1, founding.digest().hex())
+    assert Universe.parse(after.to_bytes()) == after
+    old, new = (build_snapshot(m, POLICY, universe=u) for m, u in ((FIRST, founding), (later, after)))
+    for role in ("positions", "collateral"):
+        chain = slot_maps(new, role)
+        assert chain[: len(slot_maps(old, role))] == slot_maps(old, role)
+    assert len(slot_maps(new, "positions")) == 2
+    assert slot_maps(new, "collateral") == slot_maps(old, "collateral")
+
+
+TERMS = {
+    "underlying": "ETH",
+    "expiry": "2026-03-28T08:00:00Z",
+    "strike": "45000",
+    "option_type": "put",
+    "multiplier": "2",
+    "settlement": "inverse",
+    "lot": "0.2",
+    "kind": None,
+    "id": "OTHER",
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_slot_maps_bind_every_term_of_a_contract(term: str) -> None:
+    """A call turned into a put at half the strike had the same slot map in version 1."""
+    data = FIRST.to_json()
+    data["underlyings"].append({"name": "ETH", "index_price": "3000"})
+    data["forwards"].append({"underlying": "ETH", "expiry": MONTHLY, "price": "3000"})
+    data["forwards"].append({"underlying": "BTC", "expiry": TERMS["expiry"], "price": "90000"})
+    data["instruments"].append({"id": "ETH-PERP", "kind": "perpetual", "underlying": "ETH", "lot": "1"})
+    base = build_snapshot(Market.parse(json.dumps(data)), POLICY)
+    place = next(k for k, i in enumerate(data["instruments"]) if i["id"] == NAME)
+    changed: dict[str, Any] = {term: TERMS[term]}
+    if term == "kind":
+        gone = {"strike": None, "option_type": None, "implied_vol": None}
+        changed = {"kind": "future", **gone}
+    data["instruments"][place] |= changed
+    other = build_snapshot(Market.parse(json.dumps(data)), POLICY)
+    assert slot_map_digest(other, "positions") != slot_map_digest(base, "positions")
+    opening = commit_book(base, BookLots((0,) * len(base.instruments), (0, 0)))
+    with pytest.raises(InputError, match=r"made for other slots") as caught:
+        Statement.of(other, [opening.commitment()], Claim())
+    assert "migrate" in (caught.value.hint or "")
+    weak = [build_snapshot(Market.parse(json.dumps(d)), POLICY, version=1) for d in (FIRST.to_json(), FIRST.to_json())]
+    assert slot_map_digest(weak[0], "positions") == slot_map_digest(weak[1], "positions")
+
+
+def test_an_old_commitment_holds_nothing_in_other_universes() -> None:
+    founding = universe()
+    later = market(START + DAY, expiries=[TOMORROW, MONTHLY], settled=[TODAY])
+    other = market(START + DAY, expiries=["2026-04-03T08:00:00Z", MONTHLY], settled=[TODAY])
+    one, two = (build_snapshot(m, POLICY, universe=founding.updated(m)) for m in (later, other))
+    opening = commit_book(one, to_lots(Book(positions={f"BTC-{TOMORROW[:10]}-90000-C": "1"}), one))
+    Statement.of(one, [opening.commitment()], Claim())
+    with pytest.raises(InputError, match="made for other slots"):
+        Statement.of(two, [opening.commitment()], Claim())
+
+
+# --- what is retired ----------------------------------------------------------------------------------------
+
+
+def retired_world() -> tuple[Universe, Snapshot, int]:
+    founding = universe()
+    later = market(START + DAY, expiries=[TOMORROW, MONTHLY], settled=[TODAY])
+    after = founding.updated(later)
+    snapshot = build_snapshot(later, POLICY, universe=after)
+    return after, snapshot, snapshot.retired_slots("positions")[0]
+
+
+def test_no_book_holds_what_is_retired() -> None:
+    after, snapshot, slot = retired_world()
+    name = snapshot.instruments[slot].id
+    assert after.instruments[slot].retired == 1
+    assert (snapshot.marks.values[slot], snapshot.deltas.values[slot]) == (0, 0)
+    with pytest.raises(InputError, match=r"positions\.BTC-.*: retired: it was delisted") as caught:
+        to_lots(Book(positions={name: "1"}), snapshot)
+    assert "settle it first" in (caught.value.hint or "")
+    to_lots(Book(positions={name: "0"}), snapshot)
+    stale = [0] * len(snapshot.instruments)
+    stale[slot] = 5
+    lots = BookLots(tuple(stale), (10**9, 0))
+    circuit = build_circuit(snapshot, Claim())
+    loose = replace(circuit, retired=((), ()))
+    with pytest.raises(ConstraintError, match=f"positions slot {slot} is retired"):
+        check(circuit, assign(loose, lots.positions, lots.collateral))
+    opening = commit_book(snapshot, lots)
+    with pytest.raises(ConstraintError, match="is retired"):
+        prove(Statement.of(snapshot, [opening.commitment()], Claim()), lots, [opening])
+
+
+@pytest.mark.parametrize("role", ["positions", "collateral"])
+def test_a_stale_position_is_kept_out_by_the_selector_alone(lab: Any, role: str) -> None:
+    """The same prover, without any check, is accepted by the circuit that does not retire the slot."""
+    system = lab.margin_like(assets=((8, True), (4, False), (4, False)))
+    system.rows = {kind: [row * np.array([1, 1, 0, 1, 1, 1]) for row in rows] for kind, rows in system.rows.items()}
+    positions, collateral = [1, -2, 3, 3, -1, 2], [200, 3, 2]
+    if role == "collateral":
+        positions[2] = 0
+    for retired, accepted in (((), True), ((2,), False)):
+        circuit = build_system(system, 3, ((retired, ()) if role == "positions" else ((), retired)))
+        given = lab.state(circuit, assign(replace(circuit, retired=((), ())), positions, collateral))
+        data = lab.encode(given, lab.cheat(given))
+        if accepted:
+            verify(given.statement, data)
+        else:
+            with pytest.raises(VerificationError):
+                verify(given.statement, data)
+    # an honest book, with nothing there, is proved under the retiring circuit
+    positions[2], collateral[2] = 0, 0
+    given = lab.state(circuit, assign(circuit, positions, collateral))
+    verify(given.statement, lab.prove(given))
+
+
+def build_system(system: Any, assets: int, retired: Any) -> Any:
+    from zkmargin.circuits.circuit import Circuit
+
+    return Circuit.freeze(system, assets, retired=retired)
+
+
+def test_a_retired_slot_is_never_used_again() -> None:
+    after, snapshot, slot = retired_world()
+    data = market(START + 2 * DAY, expiries=[TOMORROW, MONTHLY], settled=[TODAY]).to_json()
+    name = snapshot.instruments[slot].id
+    again = [
+        {**i, "expiry": MONTHLY, "implied_vol": "0.5", "settlement_value": None} if i["id"] == name else i
+        for i in data["instruments"]
+    ]
+    with pytest.raises(InputError, match=r"another expiry in the market|never used again"):
+        after.updated(Market.parse(json.dumps(data | {"instruments": again})))
+    copied = after.instruments[slot].replaced(retired=None)
+    for change, reason in (
+        ({"instruments": (*after.instruments[:slot], copied, *after.instruments[slot + 1 :])}, "has changed"),
+        ({"instruments": after.instruments[:-1]}, "a slot is gone"),
+        ({"instruments": (after.instruments[1], after.instruments[0], *after.instruments[2:])}, "has changed"),
+        ({"capacity": Capacity(positions=61, collateral=6)}, "another universe"),
+        ({"name": "other"}, "another universe"),
+        ({"previous": "11" * 32}, "not the digest of the edition before"),
+        ({"time": "2026-01-01T00:00:00Z"}, "before the time"),
+    ):
+        moved = {"edition": 2, "previous": after.digest().hex()} | change
+        with pytest.raises(InputError, match=reason):
+            after.replaced(**moved).follows(after)
+    extra = Listing(id="X", kind="perpetual", underlying="BTC", lot="1", listed=1)
+    late = after.replaced(edition=2, previous=after.digest().hex(), instruments=(*after.instruments, extra))
+    with pytest.raises(InputError, match="a new slot of an edition before"):
+        late.follows(after)
+    with pytest.raises(InputError, match="does not come after"):
+        after.follows(after)
+
+
+def test_what_a_universe_refuses() -> None:
+    founding = universe()
+    with pytest.raises(InputError, match="a name appears twice"):
+        founding.replaced(instruments=(*founding.instruments, founding.instruments[0]))
+    with pytest.raises(InputError, match="more than the capacity"):
+        founding.replaced(capacity=Capacity(positions=5, collateral=6))
+    with pytest.raises(InputError, match="a slot of edition 3 in edition 0"):
+        founding.replaced(instruments=(*founding.instruments[:-1], founding.instruments[-1].replaced(retired=3)))
+    with pytest.raises(InputError, match="retired before it was listed"):
+        founding.instruments[0].replaced(listed=2, retired=2)
+    with pytest.raises(InputError, match="every option needs one"):
+        founding.instruments[1].replaced(strike=None)
+    with pytest.raises(InputError, match="nothing to list and nothing to retire"):
+        founding.updated(FIRST)
+    with pytest.raises(InputError, match="not in the universe"):
+        founding.updated(FIRST, retire=["NOPE"])
+    with pytest.raises(InputError, match="is carried until"):
+        founding.updated(FIRST, retire=[NAME])
+    assert founding.updated(FIRST, retire=["BTC-PERP", "BTC"]).instruments[0].retired == 1
+    crowded = market(START, expiries=[daily(START + k * DAY) for k in range(1, 12)])
+    with pytest.raises(InputError, match="and room for") as caught:
+        founding.updated(crowded)
+    assert "migrate" in (caught.value.hint or "")
+    with pytest.raises(InputError, match="newer than the market"):
+        build_snapshot(market(START - HOUR, expiries=[TODAY, MONTHLY]), POLICY, universe=founding)
+    data = FIRST.to_json()
+    data["instruments"][1] |= {"strike": "81000"}
+    with pytest.raises(InputError, match="another strike in the market than in the universe"):
+        build_snapshot(Market.parse(json.dumps(data)), POLICY, universe=founding)
+    with pytest.raises(InputError, match="there is none"):
+        build_snapshot(FIRST, POLICY, earlier=[FIRST])
+
+
+# --- what has no quote --------------------------------------------------------------------------------------
+
+
+def without(*names: str, time: int = START + HOUR, forwards: Sequence[str] = (), **changes: Any) -> Market:
+    data = market(time, expiries=[TODAY, MONTHLY], missing=names).to_json() | changes
+    data["forwards"] = [f for f in data["forwards"] if f["expiry"] not in forwards]
+    return Market.parse(json.dumps(data))
+
+
+def carried(snapshot: Snapshot) -> dict[str, tuple[str, str, int]]:
+    return {quote.id: (quote.method, quote.source, quote.age_seconds) for quote in snapshot.carried}
+
+
+def test_a_missing_quote_is_the_last_one_within_its_age() -> None:
+    quotes, founding = without(NAME), universe()
+    snapshot = build_snapshot(quotes, POLICY, universe=founding, earlier=[FIRST])
+    assert carried(snapshot) == {NAME: ("last", FIRST.digest().hex(), 3600)}
+    slot = [i.id for i in snapshot.instruments].index(NAME)
+    quoted = build_snapshot(without(), POLICY, universe=founding)
+    assert snapshot.marks.values[slot] == quoted.marks.values[slot] > 0
+    assert slot_map_digest(snapshot, "positions") == slot_map_digest(quoted, "positions")
+    check_snapshot(snapshot, quotes, universe=founding, earlier=[FIRST])
+    for bad, reason in (
+        ({"universe": founding}, "differs"),
+        ({"universe": None}, "and none is given"),
+        ({"universe": universe(delist_after_seconds=1)}, "another universe"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            check_snapshot(snapshot, quotes, **bad)
+    plain = build_snapshot(quotes, POLICY)
+    with pytest.raises(InputError, match="built without a universe"):
+        check_snapshot(plain, quotes, universe=founding)
+
+
+def test_a_quote_between_two_others_is_interpolated() -> None:
+    put = NAME.replace("-C", "-P")
+    founding = universe(missing_quotes=MissingQuotes(methods=("interpolated",)))
+    snapshot = build_snapshot(without(NAME, put), POLICY, universe=founding)
+    quotes = without(NAME, put)
+    assert carried(snapshot) == {name: ("interpolated", quotes.digest().hex(), 0) for name in (NAME, put)}
+    data = market(START + HOUR, expiries=[TODAY, MONTHLY]).to_json()
+    for i in data["instruments"]:
+        if i["id"] in (NAME, put):
+            i["implied_vol"] = "0.51"  # half way from 0.50 at 80000 to 0.52 at 100000
+    given = build_snapshot(Market.parse(json.dumps(data)), POLICY, universe=founding)
+    assert given.marks == snapshot.marks
+    # a call at a strike where the put is quoted has its vol; beyond the quoted strikes nothing is said
+    assert carried(build_snapshot(without(NAME), POLICY, universe=founding))[NAME][0] == "interpolated"
+    wing = [f"BTC-{MONTHLY[:10]}-80000-{right}" for right in "CP"]
+    with pytest.raises(InputError, match="no quote in the market, and none of interpolated gives one"):
+        build_snapshot(without(*wing), POLICY, universe=founding)
+
+
+def test_a_stressed_quote_is_charged_on_both_sides() -> None:
+    wing = [f"BTC-{MONTHLY[:10]}-80000-{right}" for right in "CP"]
+    founding = universe(missing_quotes=MissingQuotes(methods=("last", "stressed"), stress_bp=4_000))
+    quotes = without(*wing)
+    snapshot = build_snapshot(quotes, POLICY, universe=founding)
+    assert {name: found[0] for name, found in carried(snapshot).items()} == dict.fromkeys(wing, "stressed")
+    Snapshot.parse(snapshot.to_bytes()).check_loaded()
+    charge = snapshot.components[-1]
+    assert charge.type == "gross_charge"
+    slot = [i.id for i in snapshot.instruments].index(wing[0])
+    long, short = int(charge.long.values[slot]), int(charge.short.values[slot])
+    assert long > 0
+    assert short > 0
+    assert not np.delete(charge.short.values, [slot, slot + 1]).any()
+    # what the option is worth 40 % away: priced as quoted there, both ways
+    marks = {}
+    for vol in ("0.51", str(float(Fraction("0.51") * Fraction("0.6"))), str(float(Fraction("0.51") * Fraction("1.4")))):
+        data = market(START + HOUR, expiries=[TODAY, MONTHLY]).to_json()
+        for i in data["instruments"]:
+            if i["id"] == wing[0]:
+                i["implied_vol"] = vol
+        marks[vol] = int(build_snapshot(Market.parse(json.dumps(data)), POLICY).marks.values[slot])
+    middle, down, up = marks.values()
+    assert middle == snapshot.marks.values[slot]  # the vol of the nearest strike, 90000
+    assert abs(long - (middle - down)) <= 1
+    assert abs(short - (up - middle)) <= 1
+    for sign, amount in (("1", long), ("-1", short)):
+        lots = to_lots(Book(positions={wing[0]: sign}), snapshot)
+        report = margin_report(snapshot, lots, "initial")
+        assert sum(a.amount for a in report.additions if a.component == "gross_charge") == 10 * amount * 10**4
+    # engine and circuit agree at the boundary and one unit short
+    lots = to_lots(Book(positions={wing[0]: "-1", NAME: "2"}), snapshot)
+    report = margin_report(snapshot, lots, "initial")
+    missing = report.total - report.equity.total
+    per_cent = int(next(c for c in snapshot.components if c.type == "haircuts").long_value.values[0])
+    enough = -(-missing // per_cent)
+    margin_witness(snapshot, Claim(), BookLots(lots.positions, (enough, 0)))
+    with pytest.raises(ConstraintError):
+        margin_witness(snapshot, Claim(), BookLots(lots.positions, (enough - 1, 0)))
+    # a snapshot that leaves the charge out contradicts itself
+    lying = json.loads(snapshot.to_bytes())
+    lying["components"].pop()
+    with pytest.raises(InputError, match="no charge on what is carried at a stressed vol"):
+        Snapshot.parse(json.dumps(lying)).check_loaded()
+    honest = json.loads(build_snapshot(without(), POLICY, universe=founding).to_bytes())
+    honest["components"].append(json.loads(snapshot.to_bytes())["components"][-1])
+    with pytest.raises(InputError, match="not what the policy says"):
+        Snapshot.parse(json.dumps(honest)).check_loaded()
+
+
+def test_forwards_marks_and_assets_that_are_missing() -> None:
+    founding = universe()
+    monthly, today = ([i.id for i in FIRST.instruments if i.expiry == expiry] for expiry in (MONTHLY, TODAY))
+    quotes = without("BTC-PERP", *monthly, forwards=[MONTHLY])
+    snapshot = build_snapshot(quotes, POLICY, universe=founding, earlier=[FIRST])
+    assert carried(snapshot) == {name: ("last", FIRST.digest().hex(), 3600) for name in monthly} | {
+        f"forward BTC {MONTHLY}": ("last", FIRST.digest().hex(), 3600),
+        "BTC-PERP": ("index", quotes.digest().hex(), 0),
+    }
+    quotes = without(*today, forwards=[TODAY])
+    snapshot = build_snapshot(quotes, POLICY, universe=founding)  # between the index, now, and the monthly forward
+    assert carried(snapshot)[f"forward BTC {TODAY}"] == ("interpolated", quotes.digest().hex(), 0)
+    assert {found[0] for name, found in carried(snapshot).items() if name in today} == {"stressed"}
+    with pytest.raises(InputError, match=f"forward BTC {MONTHLY}: missing in the market, and nothing to take it from"):
+        build_snapshot(without(*monthly, forwards=[MONTHLY]), POLICY, universe=founding)
+    no_coin = without(assets=[{"name": "USDC", "price": "1", "lot": "0.01"}])
+    with pytest.raises(InputError, match="asset BTC: no price in the market"):
+        build_snapshot(no_coin, POLICY, universe=founding)
+    snapshot = build_snapshot(no_coin, POLICY, universe=founding, earlier=[FIRST])
+    assert carried(snapshot) == {"asset BTC": ("last", FIRST.digest().hex(), 3600)}
+    old = market(START + 2 * HOUR, expiries=[TODAY, MONTHLY], missing=[NAME, NAME.replace("-C", "-P")])
+    rule = universe(missing_quotes=MissingQuotes(methods=("last",)))
+    with pytest.raises(InputError, match="none of last gives one"):
+        build_snapshot(old, POLICY, universe=rule, earlier=[FIRST])
+    with pytest.raises(InputError, match="an earlier market that is newer"):
+        build_snapshot(FIRST, POLICY, universe=founding, earlier=[old])
+
+
+def test_a_settlement_value_may_come_from_an_earlier_market() -> None:
+    founding = universe()
+    first = market(START + DAY, expiries=[MONTHLY], settled=[TODAY])
+    quotes = market(START + DAY + HOUR, expiries=[MONTHLY])
+    with pytest.raises(InputError, match="has expired"):
+        build_snapshot(quotes, POLICY, universe=founding)
+    snapshot = build_snapshot(quotes, POLICY, universe=founding, earlier=[first])
+    assert snapshot.marks == build_snapshot(first, POLICY, universe=founding).marks or not snapshot.carried
+
+
+# --- migration, documents, command line ---------------------------------------------------------------------
+
+
+def test_migrate_leads_to_the_next_universe() -> None:
+    after, snapshot, _slot = retired_world()
+    later = market(START + DAY + HOUR, expiries=[TOMORROW, MONTHLY])
+    fresh = Universe.create(later, "next", capacity=Capacity(positions=30, collateral=6))
+    new = build_snapshot(later, POLICY, universe=fresh)
+    lots = to_lots(Book(positions={NAME: "-2", "BTC-PERP": "3"}, collateral={"USDC": "5000"}), snapshot)
+    opening = commit_book(snapshot, lots)
+    moved, after_lots, migration = migrate_opening(snapshot, new, lots, opening)
+    applied = apply_migration(snapshot, new, opening.commitment(), lots, migration)
+    assert applied.commitment == moved.commitment()
+    assert applied.book == after_lots == carry_over(lots, snapshot, new)
+    assert len(moved.parts[0].points) == new.segments("positions") == 2
+    assert after.capacity.positions == 60
+
+
+def test_old_snapshots_have_no_universe() -> None:
+    old = build_snapshot(FIRST, POLICY, version=1)
+    assert old.format == "zkmargin/snapshot/v1"
+    text = json.loads(old.to_bytes())
+    for key in ("universe", "carried"):
+        assert key not in text
+        with pytest.raises(InputError, match="unknown key"):
+            Snapshot.parse(json.dumps(text | {key: None if key == "universe" else []}))
+    assert "listed" not in text["instruments"][0]
+    check_snapshot(Snapshot.parse(old.to_bytes()), FIRST)
+    with pytest.raises(InputError, match="version 2 or later"):
+        build_snapshot(FIRST, POLICY, universe=universe(), version=1)
+    new = json.loads(build_snapshot(FIRST, POLICY, universe=universe()).to_bytes())
+    for change, reason in (
+        ({"universe": None}, "belong to a universe"),
+        ({"layout": new["layout"] | {"position_capacity": 3}}, "more than the universe's capacity"),
+        ({"instruments": [new["instruments"][0] | {"listed": 1}, *new["instruments"][1:]]}, "earlier listing behind"),
+        ({"instruments": [*new["instruments"][:-1], new["instruments"][-1] | {"retired": True}]}, "a retired slot"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            Snapshot.parse(json.dumps(new | change))
+
+
+def test_a_retired_row_has_no_part_in_any_array() -> None:
+    _, snapshot, slot = retired_world()
+    data = json.loads(snapshot.to_bytes())
+    risk = snapshot.components[0].risk.values.copy()
+    risk[slot, 0] = -1
+    data["components"][0]["risk"] = IntArray(risk).to_json()
+    with pytest.raises(InputError, match=r"worst_scenario\.risk: a retired slot has no part in it"):
+        Snapshot.parse(json.dumps(data))
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: str, code: int = 0) -> str:
+        assert main([str(a) for a in arguments]) == code, capsys.readouterr().err
+        captured = capsys.readouterr()
+        return captured.out if code == 0 else captured.err
+
+    path = {
+        name: str(tmp_path / f"{name}.json") for name in ("m0", "m1", "u0", "u1", "s0", "s1", "p", "b", "c", "o", "x")
+    }
+    later = market(START + DAY, expiries=[TOMORROW, MONTHLY], settled=[TODAY], missing=[NAME])
+    Path(path["m0"]).write_bytes(FIRST.to_bytes())
+    Path(path["m1"]).write_bytes(later.to_bytes())
+    Path(path["p"]).write_bytes(POLICY.to_bytes())
+    out = run("universe", "create", path["m0"], "--name", "week", "--capacity", "60", "--assets", "6",
+              "--delist-after", "30m", "--max-quote-age", "2d", "-o", path["u0"])  # fmt: skip
+    assert "13 instruments" in out
+    run("snapshot", "build", path["m0"], "--policy", path["p"], "--universe", path["u0"], "-o", path["s0"])
+    Path(path["b"]).write_text(
+        json.dumps({"format": "zkmargin/book/v1", "positions": {NAME: "-1"}, "collateral": {"USDC": "90000"}})
+    )
+    run("commit", path["b"], "--snapshot", path["s0"], "-o", path["c"], "--opening", path["o"])
+    out = run("universe", "update", path["u0"], path["m1"], "-o", path["u1"], "--json")
+    facts = json.loads(out)
+    assert (facts["edition"], len(facts["listed"]), len(facts["retired"])) == (1, 6, 6)
+    assert "follows" in run("universe", "check", path["u1"], "--after", path["u0"])
+    assert "does not come after" in run("universe", "check", path["u0"], "--after", path["u1"], code=2)
+    out = run("snapshot", "build", path["m1"], "--policy", path["p"], "--universe", path["u1"], "--last", path["m0"],
+              "-o", path["s1"])  # fmt: skip
+    assert "carried" in out
+    run("snapshot", "check", path["s1"], path["m1"], "--universe", path["u1"], "--last", path["m0"])
+    assert "and none is given" in run("snapshot", "check", path["s1"], path["m1"], code=2)
+    proof = str(tmp_path / "proof.bin")
+    run("prove", "--book", path["b"], "--snapshot", path["s1"], "--opening", path["o"], "--context", "t", "-o", proof)
+    run("verify", "--snapshot", path["s1"], "--commitment", path["c"], "--context", "t", proof)
+    shown = run("universe", "show", path["u1"])
+    assert "edition 1" in shown
+    assert "retired" in shown
+    assert "universe" in run("inspect", path["u1"])
+    assert "belongs to a universe" in run("snapshot", "build", path["m0"], "--policy", path["p"], "--last", path["m0"],
+                                          "-o", path["x"], code=2)  # fmt: skip
