@@ -125,7 +125,7 @@ def test_messages_of_a_portfolio_are_summaries(tmp_path: Path, snapshot: Snapsho
         ([{"error": {"code": 13009, "message": "unauthorized"}}], "13009 unauthorized"),
     ],
 )
-def test_nothing_is_dropped_or_rounded_quietly(
+def test_f6_nothing_is_dropped_or_rounded_quietly(
     tmp_path: Path, snapshot: Snapshot, values: list[Any], reason: str
 ) -> None:
     with pytest.raises(InputError, match=reason) as caught:
@@ -188,7 +188,9 @@ def test_trades_become_fills_that_apply(tmp_path: Path, snapshot: Snapshot) -> N
         ([POSITIONS[0]], False, "not a trade"),
     ],
 )
-def test_trades_that_do_not_fit(tmp_path: Path, snapshot: Snapshot, trades: list[Any], more: bool, reason: str) -> None:
+def test_f6_trades_that_do_not_fit(
+    tmp_path: Path, snapshot: Snapshot, trades: list[Any], more: bool, reason: str
+) -> None:
     with pytest.raises(InputError, match=reason):
         read(tmp_path, snapshot, {"trades": trades, "has_more": more}, fills=True)
 

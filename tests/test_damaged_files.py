@@ -18,7 +18,7 @@ from zkmargin.formats import InputError
 
 DATA = Path(__file__).with_name("data")
 #: Mutations of each file; ``ZKMARGIN_FULL=1`` tries more.
-COUNT = 4000 if os.environ.get("ZKMARGIN_FULL") == "1" else 100
+COUNT = 4000 if os.environ.get("ZKMARGIN_FULL") == "1" else 60
 #: What real damage and hostile hands put into such files.
 PIECES = (
     *(b"", b"\0", b"\xff", b"-", b"+", b".", b"e9", b"1e30", b"NaN", b"0", b"-1", b"0.5", b"9" * 40, b"00000000", b"_"),
@@ -83,13 +83,13 @@ def source(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", files())
-def test_no_damage_lets_anything_but_an_input_error_out(name: str, tmp_path: Path) -> None:
+def test_f1_no_damage_lets_anything_but_an_input_error_out(name: str, tmp_path: Path) -> None:
     form, options = files()[name]
     data, path = source(name), tmp_path / "damaged"
     accepted = 0
     for number in range(COUNT):
         path.write_bytes(mutant(data, number))
-        for format_name in (form, "auto"):
+        for format_name in (form, "auto")[: 1 + (number % 4 == 0)]:
             try:
                 document = import_file(path, format_name, Options(**options)).document
             except InputError as error:
@@ -99,7 +99,7 @@ def test_no_damage_lets_anything_but_an_input_error_out(name: str, tmp_path: Pat
             else:
                 accepted += 1
                 assert type(document).parse(document.to_bytes()) == document, number
-    assert 0 < accepted < 2 * COUNT
+    assert 0 < accepted < COUNT
 
 
 def test_mutations_follow_from_their_number() -> None:
@@ -122,7 +122,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_what_a_file_repeats_without_end_is_not_held(tmp_path: Path, name: str) -> None:
+def test_f2_what_a_file_repeats_without_end_is_not_held(tmp_path: Path, name: str) -> None:
     piece, reason = FLOODS[name]
     text = source("span_demo.spn")
     if name == "commodities of no use":
@@ -158,7 +158,7 @@ def test_what_a_file_repeats_without_end_is_not_held(tmp_path: Path, name: str) 
         (b"\xff\xfe<\0", "UTF-16"),
     ],
 )
-def test_encodings_that_are_not_read_are_refused(tmp_path: Path, head: bytes, reason: str) -> None:
+def test_f3_encodings_that_are_not_read_are_refused(tmp_path: Path, head: bytes, reason: str) -> None:
     path = tmp_path / "f.spn"
     path.write_bytes(head + source("span_demo.spn"))
     with pytest.raises(InputError, match=reason):
@@ -166,7 +166,7 @@ def test_encodings_that_are_not_read_are_refused(tmp_path: Path, head: bytes, re
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1"])
-def test_declared_encodings_are_read_and_undeclared_letters_refused(tmp_path: Path, encoding: str) -> None:
+def test_f3_undeclared_letters_are_refused(tmp_path: Path, encoding: str) -> None:
     text = source("span_demo.spn").decode("latin-1").replace("<cc>ALPHA<", "<cc>ALPHÅ<")
     path = tmp_path / "f.spn"
     path.write_bytes((f'<?xml version="1.0" encoding="{encoding}"?>' + text).encode(encoding))

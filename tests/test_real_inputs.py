@@ -376,7 +376,7 @@ def test_any_packing_any_name_and_a_pipe_give_one_digest_and_the_format_is_recog
     writer.join()
 
 
-def test_archives_that_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f4_archives_that_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "two.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.spn", "<a/>")
@@ -462,7 +462,7 @@ def test_times_that_do_not_exist_and_files_without_one(tmp_path: Path) -> None:
     assert any("does not say when it was made" in note for note in found.notes)
 
 
-def test_names_that_differ_in_a_character_stay_apart() -> None:
+def test_f5_names_that_differ_in_a_character_stay_apart() -> None:
     from zkmargin.engine.importers.span_common import safe_name
 
     names = ["M&M", "M_M", "M_26M", "M__M", "M&_M", "M_&M", "M\u0100M", "M\x10" + "0M"]
@@ -564,3 +564,22 @@ def test_arrays_of_a_file_build_a_snapshot_at_the_file_s_time() -> None:
     arrays = read(DATA / "span_demo.spn", lots={"ALPHA": "75"}).document
     assert not isinstance(arrays, Market)
     assert build_snapshot_from_arrays(arrays, load_policy("span")).time == "2026-06-24T21:49:00Z"
+
+
+def test_what_a_file_was_taken_for_is_said_when_it_fails(tmp_path: Path) -> None:
+    path = written(tmp_path, [ticker(CALL) | {"mark_iv": "much"}])
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert caught.value.hint == "it was taken for deribit-json (Deribit answers and messages)"
+
+
+def test_exchanges_of_one_file_keep_their_portfolios_apart(tmp_path: Path) -> None:
+    text = (DATA / "span_demo.spn").read_text("latin-1").encode("ascii", "replace").decode()
+    start, end = text.index("<exchange>"), text.index("</exchange>") + len("</exchange>")
+    first = text[start:end]
+    name = first.partition("<exch>")[2].partition("<")[0]
+    other = first.replace(f"<exch>{name}<", "<exch>ELSEWHERE<")
+    expected = read(DATA / "span_demo.spn", lots={"ALPHA": "75"}).document
+    for both in (first + other, other + first):
+        path = written(tmp_path, text[:start] + both + text[end:], "two.spn")
+        assert read(path, lots={"ALPHA": "75"}).document.digest() == expected.digest()

@@ -84,7 +84,8 @@ def import_file(
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     with ExitStack() as stack:
         sources = [stack.enter_context(opened(one)) for one in paths]
-        form = FORMATS.get(recognised(sources[0]) if format_name == AUTO else format_name)
+        guessed = format_name == AUTO
+        form = FORMATS.get(recognised(sources[0]) if guessed else format_name)
         if form is None:
             raise InputError(f"unknown format: one of {', '.join([AUTO, *FORMATS])}", field="format")
         if len(sources) > 1 and not form.several:
@@ -97,6 +98,11 @@ def import_file(
             document = form.read(sources, asked, left_out)
         except ValidationError as error:
             raise input_error(error, file=sources[0].name) from None
+        except InputError as error:
+            if not guessed or error.hint is not None:
+                raise
+            hint = f"it was taken for {form.name} ({form.title})"
+            raise InputError(error.reason, file=error.file, field=error.field, line=error.line, hint=hint) from None
         return Imported(document, form.name, left_out.summary())
 
 

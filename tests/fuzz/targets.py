@@ -398,7 +398,7 @@ def _documents() -> list[bytes]:
 
 def _foreign() -> list[bytes]:
     data = TESTS / "data"
-    return [path.read_bytes() for path in sorted(data.glob("*_demo.*"))] + [
+    return [path.read_bytes() for path in sorted([*data.glob("*_demo.*"), *data.glob("venues/*")])] + [
         b'[{"instrument_name":"BTC-24NOV23-40000-C"}]'
     ]
 

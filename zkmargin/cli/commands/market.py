@@ -127,6 +127,9 @@ def import_command(
         try:
             found = import_file(paths, format_name, asked)
         except InputError as error:
+            if error.field == "index" and error.hint:
+                hint = f"{error.hint} (--index NAME=PRICE)"
+                raise InputError(error.reason, file=error.file, hint=hint) from None
             if error.field in OPTIONS and error.line is None:
                 raise InputError(error.reason, file=OPTIONS[error.field], hint=error.hint) from None
             raise
