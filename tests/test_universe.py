@@ -35,6 +35,8 @@ from zkmargin.engine.universe import Capacity, Listing, MissingQuotes, Universe
 from zkmargin.formats import ConstraintError, InputError, IntArray, VerificationError
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.attest import Attestation, SnapshotPayload, accept
+from zkmargin.verifier.attest.accept import check_carried_age
 
 DAY, HOUR = 86_400_000, 3_600_000
 START = parse_time("2026-03-02T09:00:00Z")  # a Monday, an hour after the daily expiry
@@ -623,3 +625,33 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "universe" in run("inspect", path["u1"])
     assert "belongs to a universe" in run("snapshot", "build", path["m0"], "--policy", path["p"], "--last", path["m0"],
                                           "-o", path["x"], code=2)  # fmt: skip
+
+
+def test_trust_files_cap_the_age_of_carried_quotes(parties: Any) -> None:
+    quotes, founding = without(NAME), universe()
+    snapshot = build_snapshot(quotes, POLICY, universe=founding, earlier=[FIRST])  # an hour old
+    payload = SnapshotPayload.of(snapshot, series="main", sequence=1)
+    for allowed in (3600, 86_400):
+        check_carried_age(payload, snapshot, parties.trust(snapshots=[parties.snapshot_rule(max_age_seconds=allowed)]))
+    for allowed in (3599, 600):
+        with pytest.raises(
+            VerificationError, match=f"carries '{NAME}' at a quote that was 3600 s old, at most {allowed}"
+        ):
+            check_carried_age(
+                payload, snapshot, parties.trust(snapshots=[parties.snapshot_rule(max_age_seconds=allowed)])
+            )
+    # acceptance asks it: nothing else stands between a stale surface and a verdict
+    lots = to_lots(Book(positions={NAME: "-1"}, collateral={"USDC": "90000"}), snapshot)
+    opening = commit_book(snapshot, lots)
+    statement = Statement.of(snapshot, [opening.commitment()], Claim())
+    proof, signed = (
+        prove(statement, lots, [opening]),
+        [parties.signed(Attestation(payload=payload), *parties.ORACLES[:2])],
+    )
+    policies = [POLICY.digest().hex()]
+    now = parse_time(snapshot.time) + 1000
+    for allowed, reason in ((600, "carried quotes"), (3600, "commitment attestation")):
+        trust = parties.trust(snapshots=[parties.snapshot_rule(max_age_seconds=allowed, policies=policies)])
+        with pytest.raises(VerificationError) as caught:
+            accept(statement, proof, now_ms=now, trust=trust, attestations=signed)
+        assert caught.value.check == reason  # with the age in order, the parts are the next to be missing

@@ -130,6 +130,7 @@ def authenticate(
     check_snapshot_attested(of_snapshot.payload, statement.snapshot)
     check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
     check_trusted_policy(of_snapshot.payload, statement.snapshot, trust)
+    check_carried_age(of_snapshot.payload, statement.snapshot, trust)
     parts = tuple(_attested_part(part, statement, commitments) for part in statement.parts)
     for unused in commitments:
         if unused not in parts:
@@ -227,6 +228,22 @@ def check_snapshot_age(payload: SnapshotPayload, trust: Trust, *, now_ms: int) -
     if age < -skew:
         ahead = -age // 1000
         _refuse("snapshot age", f"the snapshot is from the future: {ahead} s ahead of the clock", "check the clock")
+
+
+def check_carried_age(payload: SnapshotPayload, snapshot: Snapshot, trust: Trust) -> None:
+    """Raises VerificationError where a snapshot carries a quote that was older than the series may be when it was made.
+
+    A universe keeps the slots of what had no quote (``engine.carried``): that its prices are current is not implied.
+    """
+    allowed = trust.snapshot_rule(payload.series).max_age_seconds
+    oldest = max(snapshot.carried, key=lambda quote: quote.age_seconds, default=None)
+    if oldest is not None and oldest.age_seconds > allowed:
+        _refuse(
+            "carried quotes",
+            f"the snapshot carries {oldest.id!r} at a quote that was {oldest.age_seconds} s old, at most {allowed} s "
+            "are allowed",
+            "ask for a proof on a snapshot with newer quotes",
+        )
 
 
 def _attested_part(part: CommitmentPart, statement: Statement, candidates: Sequence[AttestedPart]) -> AttestedPart:

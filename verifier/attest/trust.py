@@ -41,6 +41,8 @@ class Rule(Model):
 class SnapshotRule(Rule):
     """A series of snapshots (its ``name``), how old the newest may be, and under which policies it counts.
 
+    ``max_age_seconds`` also bounds the quotes that a snapshot of a universe carries, by their age when it was made.
+
     Attributes:
         policies: digests of policies; from version 2 on at least one.
     """
