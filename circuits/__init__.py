@@ -1,9 +1,9 @@
-"""The constraint system and the encoding of a margin policy in it. Public: no keys, no secrets, no randomness."""
+"""The constraint language (``language``) and the encoding of a margin policy in it. Public: no keys, no randomness."""
 
-from zkmargin.circuits.circuit import Circuit, Shape
+from zkmargin.circuits.language.circuit import Circuit, Shape
+from zkmargin.circuits.language.system import Equation, Form, System
+from zkmargin.circuits.language.witness import Witness, assign, check
 from zkmargin.circuits.margin import build_circuit, margin_witness
-from zkmargin.circuits.system import Equation, Form, System
-from zkmargin.circuits.witness import Witness, assign, check
 
 __all__ = [
     "Circuit",

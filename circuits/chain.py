@@ -25,8 +25,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from zkmargin.circuits.system import Int64Array
-from zkmargin.circuits.witness import Witness
+from zkmargin.circuits.language.system import Int64Array
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.exact import int_matvec
 from zkmargin.crypto.field import batch_inverse, powers, r

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
 

@@ -1,6 +1,6 @@
 """The hidden integers of many books at once: one vector of integers for each bounded integer of a circuit.
 
-The same hints that ``witness.assign`` runs on the integers of one book run here on vectors of ``engine.integers``, one
+The same hints that ``assign`` runs on the integers of one book run here on vectors of ``zkmargin.integers``, one
 entry an account. So whatever a circuit says of one book it says of a hundred thousand, in the time of some hundred
 array operations, and no rule is written down a second time.
 """
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import DENSE_KINDS, Atom, DenseKind, Int64Array
-from zkmargin.circuits.witness import Witness
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import DENSE_KINDS, Atom, DenseKind, Int64Array
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.engine.books import Books, Products
-from zkmargin.engine.integers import Integers, largest
 from zkmargin.formats.errors import InputError
+from zkmargin.integers import Integers, largest
 
 #: Bytes that the vectors of one block may take, unless told otherwise.
 MEMORY = 256 << 20
@@ -134,7 +134,7 @@ class ManyWitness:
         if kind == "collateral":
             return Integers.of(self.books.collateral[:, index].copy())
         if kind == "bounded":
-            return self._vector(self.circuit.bounded[index].hint(self.value)).tight()
+            return self._vector(self.circuit.bounded[index].hint.value(self.value)).tight()
         if kind in ("A", "B"):
             return self._vector(self.circuit.gates[index]["AB".index(kind)].value(self.value))
         if kind == "C":

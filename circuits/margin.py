@@ -7,12 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from zkmargin.circuits.circuit import Circuit
 from zkmargin.circuits.encoders import encode
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import System
+from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.circuits.limits import encode_limit
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import System
-from zkmargin.circuits.witness import Witness, assign
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.limits import MAX_LIMITS, Limit

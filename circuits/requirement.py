@@ -11,14 +11,15 @@ and rounding, where rates are rational, goes against the account in this one pla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.circuits.system import Form, Hint, System
+from zkmargin.circuits.language.hints import Hint, Largest, Quotient
+from zkmargin.circuits.language.system import Form, System
 from zkmargin.engine.components import SCALE_BP
-from zkmargin.engine.integers import largest, quotient_up
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Requirement:
         if not amount.terms:
             return
         upper = self.system.bounds(amount)[1] // scale
-        rounded = self.system.integer(f"{rule}: {name}", upper, lambda of: amount.value(of) // scale)
+        rounded = self.system.integer(f"{rule}: {name}", upper, Quotient(amount, scale))
         self.system.at_least_zero(rule, name, amount - scale * rounded)
         self._offsets[group] = self._offsets.get(group, Form()) - rounded
 
@@ -146,6 +147,6 @@ class Requirement:
         return largest
 
 
-def _largest(losses: list[tuple[Form, int]]) -> Hint:
+def _largest(losses: Sequence[tuple[Form, int]]) -> Hint:
     """The least integer that is >= loss / scale for every loss, and >= 0."""
-    return lambda of: largest(0, *(quotient_up(loss.value(of), scale) for loss, scale in losses))
+    return Largest(0, *(loss if scale == 1 else Quotient(loss, scale, up=True) for loss, scale in losses))

@@ -12,11 +12,10 @@ of ``engine.spreads.form_spreads``, run on forms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from zkmargin.circuits.system import Atom, Form, Hint, System
-from zkmargin.engine.integers import first_smallest, flag, largest, smallest
+from zkmargin.circuits.language.hints import Above, AtMost, FirstSmallest, Hint, Largest, Quotient, Smallest
+from zkmargin.circuits.language.system import Form, System
 from zkmargin.engine.spreads import PublishedSpread, form_spreads
 
 RULE = "spread"
@@ -42,9 +41,9 @@ def split_sides(system: System, delta: Form, name: str) -> tuple[Form, Form]:
         return Form(constant=max(delta.constant, 0)), Form(constant=max(-delta.constant, 0))
     low, high = system.bounds(delta)
     most = max(-low, high, 1)
-    long = system.integer(f"{name} long", most, lambda of: largest(delta.value(of), 0))
-    short = system.integer(f"{name} short", most, lambda of: largest(-delta.value(of), 0))
-    bits = _bits(system, f"{name} side", (lambda of: flag(delta.value(of) >= 0), lambda of: flag(delta.value(of) < 0)))
+    long = system.integer(f"{name} long", most, Largest(delta, 0))
+    short = system.integer(f"{name} short", most, Largest(-delta, 0))
+    bits = _bits(system, f"{name} side", (Above(delta, -1), AtMost(delta, -1)))
     system.equal(RULE, f"{name} sides", delta - long + short)
     for bit, side in zip(bits, (long, short), strict=True):
         system.at_least_zero(RULE, f"{name} one side", most * bit - side)
@@ -59,21 +58,14 @@ def least_count(system: System, deltas: Sequence[Form], ratios: Sequence[int], n
     most = [max(system.bounds(delta)[1], 0) for delta in deltas]
     upper = min(high // ratio for high, ratio in zip(most, ratios, strict=True))
 
-    def fractions(of: Callable[[Atom], Any]) -> list[Any]:
-        return [delta.value(of) // ratio for delta, ratio in legs]
-
-    count = system.integer(f"{name} count", upper, lambda of: smallest(*fractions(of)))
-    bits = _bits(system, f"{name} binds", [_binds(fractions, place) for place in range(len(legs))])
+    fractions = tuple(Quotient(delta, ratio) for delta, ratio in legs)
+    count = system.integer(f"{name} count", upper, Smallest(*fractions))
+    bits = _bits(system, f"{name} binds", [FirstSmallest(fractions, place) for place in range(len(legs))])
     for (delta, ratio), high, bit in zip(legs, most, bits, strict=True):
         left = delta - ratio * count
         system.at_least_zero(RULE, f"{name} has the deltas", left)
         system.at_least_zero(RULE, f"{name} is complete", Form(constant=ratio - 1 + high) - high * bit - left)
     return count
-
-
-def _binds(fractions: Callable[[Callable[[Atom], Any]], list[Any]], place: int) -> Hint:
-    """Whether the leg at a place is the first that allows the least."""
-    return lambda of: first_smallest(fractions(of), place)
 
 
 def _bits(system: System, name: str, hints: Sequence[Hint]) -> list[Form]:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StringConstraints, model_validator
 
-from zkmargin.circuits.system import MAX_FORM
+from zkmargin.circuits.language.system import MAX_FORM
 from zkmargin.crypto.segments import segments
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.factors import PublishedFactors

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.exact import Int64Array
-from zkmargin.engine.integers import Integers
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
+from zkmargin.integers import Integers
 
 #: What a coefficient is multiplied by: signed lots, or the lots of one side.
 Side = Literal["positions", "long", "short"]

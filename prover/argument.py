@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from zkmargin.circuits.circuit import Circuit, Combination
-from zkmargin.circuits.system import SIDES, Column, Int64Array
-from zkmargin.circuits.witness import Witness
+from zkmargin.circuits.language.circuit import Circuit, Combination
+from zkmargin.circuits.language.system import SIDES, Column, Int64Array
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.commit import Committer, Job, committer

@@ -26,8 +26,8 @@ from zkmargin.circuits.chain import (
     folded_rows,
     public_rows,
 )
-from zkmargin.circuits.system import Column, Int64Array
-from zkmargin.circuits.witness import Witness
+from zkmargin.circuits.language.system import Column, Int64Array
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.commitment import lagrange_points
 from zkmargin.crypto.domain import Domain, evaluate
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r

@@ -18,8 +18,8 @@ from zkmargin.circuits.chain import (
     folded_rows,
     public_rows,
 )
-from zkmargin.circuits.system import Column
-from zkmargin.circuits.witness import Witness
+from zkmargin.circuits.language.system import Column
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.commitment import blind, commit_coefficients
 from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r

@@ -17,8 +17,8 @@ import numpy as np
 from py_ecc import optimized_bls12_381
 from py_ecc.bls.g2_primitives import G1_to_pubkey
 
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.witness import Witness
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.field import GENERATOR, r
 from zkmargin.crypto.srs import SRS
 from zkmargin.formats.errors import SetupError

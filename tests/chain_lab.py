@@ -11,8 +11,8 @@ from tests.lab import draws, part, snapshot
 from zkmargin.accounts.commitments import Commitment, commit_vector
 from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.circuits.chain import ChainPrices
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.circuits.margin import margin_witness
-from zkmargin.circuits.witness import Witness
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.margin import Claim

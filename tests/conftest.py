@@ -256,6 +256,7 @@ def on_the_edge() -> Callable[..., None]:
     from dataclasses import replace
 
     from zkmargin.circuits import assign, build_circuit, check
+    from zkmargin.circuits.language.hints import Sum
     from zkmargin.circuits.many import assign_many
     from zkmargin.engine.book import BookLots
     from zkmargin.engine.books import Books
@@ -263,7 +264,7 @@ def on_the_edge() -> Callable[..., None]:
     from zkmargin.formats import ConstraintError, InputError
 
     def shifted(variable: Any, by: int) -> Any:
-        return replace(variable, hint=lambda of: variable.hint(of) + by)
+        return replace(variable, hint=Sum(variable.hint, by))
 
     def verify(
         snapshot: Any, positions: Any, balances: Any = (), *, claim: Any = None, moves: tuple[int, ...] = (-1, 1, -977)

@@ -21,9 +21,10 @@ from support.instances import BareStatement
 
 from zkmargin.accounts import Commitment, CommitmentPart
 from zkmargin.accounts.slots import ROLES, slot_map_digest
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import Form, System
-from zkmargin.circuits.witness import Witness, assign
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.hints import Largest
+from zkmargin.circuits.language.system import Form, System
+from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.crypto.field import encode_scalar, r
 from zkmargin.crypto.segments import segments
 from zkmargin.crypto.srs import embedded
@@ -126,7 +127,7 @@ def gates_system() -> System:
     import numpy as np
 
     loss = system.dense("positions", np.array([3, -7, 2], dtype=np.int64))
-    charge = system.integer("charge", system.bounds(loss)[1], lambda of: max(0, loss.value(of)))
+    charge = system.integer("charge", system.bounds(loss)[1], Largest(0, loss))
     system.at_least_zero("scenario", "scenario 0", charge - loss)
     equity = Form()
     for j in range(2):
@@ -383,7 +384,7 @@ def loose(circuit: Circuit) -> Circuit:
     if last is None:
         raise InputError("the last equation of a claim has a slack", field="circuit")
     bounded = list(circuit.bounded)
-    bounded[last] = replace(bounded[last], hint=lambda _: 0)
+    bounded[last] = replace(bounded[last], hint=Form())
     return replace(circuit, bounded=tuple(bounded))
 
 

@@ -14,8 +14,8 @@ import lab
 from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
 
 from zkmargin.accounts.commitments import commit_vector
+from zkmargin.circuits.language.witness import assign
 from zkmargin.circuits.margin import build_circuit
-from zkmargin.circuits.witness import assign
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import r
 from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1

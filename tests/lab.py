@@ -20,9 +20,10 @@ import zkmargin.prover.argument
 import zkmargin.verifier.argument
 from zkmargin.accounts import CommitmentPart
 from zkmargin.accounts.commitments import commit_vector
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import Form, System
-from zkmargin.circuits.witness import Witness, assign
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.hints import Largest
+from zkmargin.circuits.language.system import Form, System
+from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import r
@@ -89,7 +90,7 @@ def margin_like(
     upper = max((system.bounds(loss)[1] for loss in losses), default=0)
     charge = Form()
     if losses:
-        charge = system.integer("charge", upper, lambda of: max(0, *(loss.value(of) for loss in losses)))
+        charge = system.integer("charge", upper, Largest(0, *losses))
         for s, loss in enumerate(losses):
             system.at_least_zero("scenario", f"scenario {s}", charge - loss)
     equity = Form()
@@ -165,7 +166,7 @@ def false_claim(**shape: Any) -> Any:
     circuit = Circuit.freeze(margin_like(**shape), 2)
     book = book_of(circuit.position_count)
     # the hints of everything but the claim's own slack do not depend on the claim
-    bounded = (*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=lambda _: 0))
+    bounded = (*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=Form()))
     loose = replace(circuit, bounded=bounded)
 
     def surplus(held: int) -> tuple[Witness, int]:

@@ -65,12 +65,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
 }
 #: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.
 CIRCUITS = (
-    "zkmargin.circuits.circuit",
+    "zkmargin.circuits.language.circuit",
     "zkmargin.circuits.limits",
     "zkmargin.circuits.margin",
     "zkmargin.circuits.requirement",
     "zkmargin.circuits.spreads",
-    "zkmargin.circuits.system",
+    "zkmargin.circuits.language.system",
 )
 CIRCUIT_TESTS = ("test_golden.py", "test_circuit_system.py")
 
@@ -437,7 +437,7 @@ def protocol_mutants() -> Iterator[tuple[str, bool]]:
     """
     from unittest.mock import patch
 
-    from zkmargin.circuits.circuit import Circuit
+    from zkmargin.circuits.language.circuit import Circuit
     from zkmargin.crypto.transcript import Transcript
     from zkmargin.formats import VerificationError
     from zkmargin.verifier import verify

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from zkmargin.accounts import commit_book
 from zkmargin.circuits import assign, build_circuit, check, margin, margin_witness
+from zkmargin.circuits.language.system import Form
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.margin import Claim, claim_slack, requirement_total
 from zkmargin.formats import ConstraintError, InputError
@@ -239,7 +240,7 @@ def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(la
             poor = BookLots((30, -2, -17, -5), (-3, 8, -(2**40)))
             assert claim_slack(snapshot, poor, Claim()) < 0
             witness = assign(
-                replace(circuit, bounded=(*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=zero))),
+                replace(circuit, bounded=(*circuit.bounded[:-1], replace(circuit.bounded[-1], hint=Form()))),
                 poor.positions,
                 poor.collateral,
             )
@@ -258,10 +259,6 @@ def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(la
                 check(circuit, understated)
             assert caught.value.rule == equation.rule
             check(loose, understated)
-
-
-def zero(_of: Any) -> Any:
-    return 0
 
 
 def break_candidate(circuit: Any, equation: Any) -> Any:

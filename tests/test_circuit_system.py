@@ -1,5 +1,9 @@
 """The circuit language: forms, bounds, the overflow budget, layout, digest, and the public polynomials."""
 
+import dataclasses
+import multiprocessing
+import pickle
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,12 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import MAX_FORM, Atom, Form, System
+from zkmargin.circuits import assign, build_circuit
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import MAX_FORM, Atom, Form, System
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import r
 from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.crypto.segments import listed, segments
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 
 INTEGERS = st.integers(-(2**80), 2**80)
@@ -73,7 +83,7 @@ def test_forms_never_change_what_they_are_built_from() -> None:
 @given(st.integers(0, 2**80), st.sampled_from([16, 32, 1024]))
 def test_an_integer_gets_the_fewest_digits_that_hold_its_upper_bound(upper: Any, n: Any) -> None:
     system = small(n=n)
-    low, high = system.bounds(system.integer("x", upper, lambda _: 0))
+    low, high = system.bounds(system.integer("x", upper, Form()))
     digits = system.bounded[0].digits
     assert (low, high) == (0, n**digits - 1)
     assert high >= upper
@@ -137,7 +147,7 @@ def test_dense_rows_are_int64_and_one_entry_a_slot() -> None:
 
 def overflow_edge(system: Any) -> Any:
     """(a form of the greatest value that is allowed in an equation, the least that is refused)."""
-    x = system.integer("x", 1, lambda _: 0)
+    x = system.integer("x", 1, Form())
     scale = (MAX_FORM - 1) // 15
     return x * scale, x * (scale + 1)
 
@@ -164,7 +174,7 @@ def test_the_budget_is_exactly_half_the_field() -> None:
 
 def test_an_inequality_counts_its_slack_towards_the_budget() -> None:
     system = small()
-    x = system.integer("x", 16**62 - 1, lambda _: 0)
+    x = system.integer("x", 16**62 - 1, Form())
     system.at_least_zero("rule", "fits", x * 4)
     with pytest.raises(InputError, match="wrap around"):
         # the slack's range, a power of 16, is past r/2 before the form itself is
@@ -185,13 +195,13 @@ def test_large_quantities_are_refused_when_the_circuit_is_built() -> None:
 @given(st.integers(-300, 300), st.integers(-20, 20))
 def test_a_slack_is_wide_enough_for_every_value_that_is_not_negative(constant: Any, factor: Any) -> None:
     system = small()
-    form = system.integer("x", 15, lambda _: 0) * factor + constant
+    form = system.integer("x", 15, Form()) * factor + constant
     system.at_least_zero("rule", "name", form)
     equation = system.equations[-1]
     slack: Atom = ("bounded", equation.slack)
     assert equation.form == form - Form({slack: 1})
     assert system.bounds(Form({slack: 1}))[1] >= system.bounds(form)[1]
-    assert system.bounded[equation.slack].hint(lambda _: 3) == 3 * factor + constant
+    assert system.bounded[equation.slack].hint.value(lambda _: 3) == 3 * factor + constant
 
 
 def test_a_balance_is_the_difference_of_two_bounded_integers_of_its_own_width() -> None:
@@ -208,7 +218,7 @@ def test_a_balance_is_the_difference_of_two_bounded_integers_of_its_own_width() 
 
 def test_a_product_is_wired_to_both_factors_and_bounded_by_its_corners() -> None:
     system = small()
-    x, y = system.integer("x", 15, lambda _: 0), system.integer("y", 200, lambda _: 0)
+    x, y = system.integer("x", 15, Form()), system.integer("y", 200, Form())
     product = system.product(x - 20, 3 * y + 1)
     assert product == Form({("C", 0): 1})
     assert system.bounds(product) == (-20 * (3 * 255 + 1), -5)
@@ -221,7 +231,7 @@ def test_a_product_is_wired_to_both_factors_and_bounded_by_its_corners() -> None
 
 def test_a_product_that_could_wrap_around_the_field_is_refused() -> None:
     system = small()
-    x = system.integer("x", 2**124 - 1, lambda _: 0)
+    x = system.integer("x", 2**124 - 1, Form())
     assert system.bounds(system.product(x, x))[1] == (2**124 - 1) ** 2
     for a, b in ((x, x * 2**8), (-x, x * 2**8)):
         with pytest.raises(InputError, match="product could wrap around"):
@@ -233,7 +243,7 @@ def test_a_product_that_could_wrap_around_the_field_is_refused() -> None:
 
 def test_gates_that_do_not_fit_a_segment_are_refused() -> None:
     system = small()
-    x = system.integer("x", 1, lambda _: 0)
+    x = system.integer("x", 1, Form())
     for _ in range(16):
         system.product(x, x)
     Circuit.freeze(system, 0)
@@ -269,7 +279,7 @@ def test_roles_have_selectors_of_their_own() -> None:
 def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(uppers: Any, count: Any, bits: Any) -> None:
     system = small(count=count, bits=bits)
     for v, upper in enumerate(uppers):
-        system.integer(f"x{v}", upper, lambda _: 0)
+        system.integer(f"x{v}", upper, Form())
     circuit = Circuit.freeze(system, 0)
     cells = [(column, row) for v in range(len(uppers)) for column, row, _ in circuit.digit_cells[v]]
     assert len(set(cells)) == len(cells) == sum(x.digits for x in circuit.bounded)
@@ -383,3 +393,35 @@ def test_the_combination_is_the_equations_weighted_by_powers_of_rho(lab: Any, sh
         for j, e in enumerate(circuit.equations)
     )
     assert (total - combination.sigma - expected) % r == 0
+
+
+# --- copies -------------------------------------------------------------------------------------------------
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """A value and all that its fields hold."""
+    yield value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from parts_of(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from parts_of(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from parts_of(item)
+
+
+@pytest.mark.parametrize("policy", ["default", "tims", "paradex", "deribit-pm", "derive-pmrm2"])
+def test_a_circuit_holds_no_callable_and_is_the_same_in_another_process(policy: str) -> None:
+    snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy(policy))
+    circuit = build_circuit(snapshot, Claim())
+    assert [part for part in parts_of(circuit) if callable(part)] == []
+    lots = BookLots((0,) * circuit.position_count, (0,) * circuit.collateral_count)
+    expected = assign(circuit, lots.positions, lots.collateral)
+    _ = circuit.digest, circuit.packed, circuit.cut
+    copy = pickle.loads(pickle.dumps(circuit))  # noqa: S301 - our own
+    assert copy.digest == circuit.digest
+    assert assign(copy, lots.positions, lots.collateral) == expected
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(assign, (circuit, lots.positions, lots.collateral)) == expected

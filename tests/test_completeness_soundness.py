@@ -13,7 +13,7 @@ import pytest
 from py_arkworks_bls12381 import G1Point
 
 from zkmargin.circuits import assign, check
-from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.crypto.field import r
 from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
 from zkmargin.crypto.scalars import scalar

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.circuits import assign, build_circuit, check
+from zkmargin.circuits.language.system import Form
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
 from zkmargin.engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
@@ -229,17 +230,13 @@ def lie(snapshot: Any, lots: Any, told: Any) -> ConstraintError:
 
     def bend(x: Any) -> Any:
         lies = [value for end, value in told.items() if x.name.endswith(end) and not x.name.startswith("slack")]
-        return replace(x, hint=constant(lies[0])) if lies else x
+        return replace(x, hint=Form(constant=lies[0])) if lies else x
 
     bounded = tuple(bend(x) for x in circuit.bounded)
     bent = replace(circuit, bounded=bounded)
     with pytest.raises(ConstraintError) as caught:
         check(bent, assign(bent, lots, (0, 0)))
     return caught.value
-
-
-def constant(value: Any) -> Any:
-    return lambda _: value
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zkmargin.circuits import build_circuit, system
-from zkmargin.circuits.system import Form, System
+from zkmargin.circuits.language.system import Form, System
 from zkmargin.engine.components.base import Extent
 from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.components.discounted_scenarios import PublishedDiscountedScenarios

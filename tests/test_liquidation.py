@@ -508,7 +508,7 @@ def test_without_the_solver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_product_is_refused_by_name(snapshot: Any) -> None:
-    from zkmargin.circuits.system import Form
+    from zkmargin.circuits.language.system import Form
     from zkmargin.risk.programme import PlanningSystem
 
     none = [0] * len(snapshot.instruments)

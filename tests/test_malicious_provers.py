@@ -16,9 +16,9 @@ import zkmargin.verifier.argument
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.commitments import gather
 from zkmargin.circuits import assign, build_circuit
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import Form, System
-from zkmargin.circuits.witness import Witness
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import Form, System
+from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.group import encode_g1

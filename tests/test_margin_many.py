@@ -15,11 +15,11 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books, Products
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.example import example_market
-from zkmargin.engine.integers import Integers, first_smallest, flag, largest, quotient_up, ranked, smallest
 from zkmargin.engine.margin import Claim, claim_slack
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import ConstraintError, InputError
+from zkmargin.integers import Integers, first_smallest, flag, largest, quotient_up, ranked, smallest
 from zkmargin.risk.margins import MarginModel
 
 TIME = "2026-11-20T12:00:00Z"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from zkmargin.accounts import Commitment
 from zkmargin.circuits import build_circuit
+from zkmargin.circuits.language.system import Atom, Form, System
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Atom, Form, System
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy

@@ -15,9 +15,9 @@ from support.instances import BareStatement
 import zkmargin.prover.reference
 import zkmargin.prover.reference_verify
 from zkmargin.accounts.commitments import CommitmentPart, commit_vector
-from zkmargin.circuits.circuit import Circuit, Shape
-from zkmargin.circuits.system import Form, System
-from zkmargin.circuits.witness import Witness, assign, check
+from zkmargin.circuits.language.circuit import Circuit, Shape
+from zkmargin.circuits.language.system import Form, System
+from zkmargin.circuits.language.witness import Witness, assign, check
 from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.margin import Claim
@@ -41,7 +41,7 @@ def stream(seed: str) -> Draw:
 
 def worst_case(system: System, rows: list[list[int]], charge: int) -> Form:
     """A requirement that covers the loss of every row; the honest prover claims ``charge``, more than it needs."""
-    requirement = system.integer("requirement", charge + 10, lambda _: charge)
+    requirement = system.integer("requirement", charge + 10, Form(constant=charge))
     for s, row in enumerate(rows):
         covered = requirement + system.dense("positions", np.array(row, dtype=np.int64))
         system.at_least_zero("scenario", str(s), covered)

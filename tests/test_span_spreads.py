@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkmargin.circuits import assign, build_circuit, check
-from zkmargin.circuits.system import Hint
+from zkmargin.circuits.language.system import Form
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.base import Leg
 from zkmargin.engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
@@ -415,10 +415,6 @@ def test_form_spreads_agrees_with_fractions_where_ratios_are_one() -> None:
     assert Fraction(5, 1) == 5
 
 
-def always(value: int) -> Hint:
-    return lambda _of: value
-
-
 def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab: Any) -> None:
     # a later spread with a larger credit: skipping the first would lower the requirement
     part = credit(
@@ -442,7 +438,7 @@ def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab: Any) ->
     for fewer in (0, 1, 2):
         for values in product((0, 1), repeat=2):
             told = {first: fewer, **dict(zip(bits, values, strict=True))}
-            bent = tuple(replace(v, hint=always(told[v.name])) if v.name in told else v for v in circuit.bounded)
+            bent = tuple(replace(v, hint=Form(constant=told[v.name])) if v.name in told else v for v in circuit.bounded)
             bad = replace(circuit, bounded=bent)
             for balance in (needed, 10**12):
                 with pytest.raises(ConstraintError):

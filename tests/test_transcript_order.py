@@ -22,7 +22,7 @@ from support.instances import BareStatement
 import zkmargin.verifier.argument
 import zkmargin.verifier.transcript
 from zkmargin.accounts.commitments import CommitmentPart
-from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.crypto.commitment import blind
 from zkmargin.crypto.domain import divide_by_linear
 from zkmargin.crypto.field import inverse, r

@@ -15,7 +15,7 @@ import pytest
 
 import zkmargin.prover.argument
 from zkmargin.circuits import assign, check
-from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.prover import _kernels as K

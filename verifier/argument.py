@@ -18,8 +18,8 @@ from math import prod
 
 from py_arkworks_bls12381 import G1Point
 
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import Column
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import Column
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.crypto.group import decode_g1
 from zkmargin.crypto.scalars import ZERO, Vector, lagrange_at, shifted_table, sum_of_fractions

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import chain
 
-from zkmargin.circuits.circuit import Shape
+from zkmargin.circuits.language.circuit import Shape
 from zkmargin.formats.errors import ProofFormatError
 from zkmargin.verifier.messages import POINT, SCALAR, Message, Point, element
 

@@ -11,7 +11,7 @@ from py_arkworks_bls12381 import G1Point
 
 from zkmargin.accounts.commitments import Commitment, CommitmentPart, gather, sum_points
 from zkmargin.accounts.slots import ROLES
-from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.margin import build_circuit
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.limits import Limit

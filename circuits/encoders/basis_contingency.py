@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components.basis_contingency import PublishedBasisContingency
 from zkmargin.engine.components.static_discount import members
 

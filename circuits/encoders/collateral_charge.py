@@ -6,8 +6,8 @@ A prover that overstates h_j only raises its own charge.
 from __future__ import annotations
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components.collateral_charge import PublishedCollateralCharge
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.encoders.gain_offset import class_loss, counted_loss
+from zkmargin.circuits.language.hints import Above, AtMost, Largest, Product
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
-from zkmargin.engine.integers import flag, largest
 
 
 @encode.register
@@ -38,11 +38,9 @@ def _beyond(rule: str, name: str, total: Form, dampener: int, requirement: Requi
     """A form that is at least ``total`` where that is above the dampener, and at least 0."""
     system = requirement.system
     most = max(*map(abs, system.bounds(total)), dampener)
-    over = system.integer(f"{rule} {name} beyond", 1, lambda of: flag(total.value(of) > dampener))
-    under = system.integer(f"{rule} {name} within", 1, lambda of: flag(total.value(of) <= dampener))
-    counted = system.integer(
-        f"{rule} {name}", most, lambda of: largest(0, total.value(of)) * flag(total.value(of) > dampener)
-    )
+    over = system.integer(f"{rule} {name} beyond", 1, Above(total, dampener))
+    under = system.integer(f"{rule} {name} within", 1, AtMost(total, dampener))
+    counted = system.integer(f"{rule} {name}", most, Product(Largest(0, total), Above(total, dampener)))
     system.equal(rule, f"{name} bit", over + under - 1)
     system.at_least_zero(rule, f"{name} within", most * over - total + dampener)
     system.at_least_zero(rule, f"{name} beyond", counted - total + most * under)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components.discounted_scenarios import PublishedDiscountedScenarios
 from zkmargin.engine.components.static_discount import members
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.encoders.joint_scenarios import group_losses
+from zkmargin.circuits.language.hints import Ranked, Sum
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form, Hint
 from zkmargin.engine.components.expected_shortfall import PublishedExpectedShortfall
 
 
@@ -24,7 +25,7 @@ def _encode_expected_shortfall(component: PublishedExpectedShortfall, requiremen
             continue
         bounds = [system.bounds(loss) for loss in losses]
         low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
-        best = _threshold(component, losses, low)
+        best = Sum(Ranked(tuple(losses), component.rank), -low)
         t = system.integer(f"{component.type}: threshold", high - low, best) + low
         excess = sum(
             (
@@ -34,7 +35,3 @@ def _encode_expected_shortfall(component: PublishedExpectedShortfall, requiremen
             Form(),
         )
         requirement.candidate(group, component.type, component.label(0, 0), a * t + b * excess, scale=c)
-
-
-def _threshold(component: PublishedExpectedShortfall, losses: list[Form], low: int) -> Hint:
-    return lambda of: component.threshold([loss.value(of) for loss in losses]) - low

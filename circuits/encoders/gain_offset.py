@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.gain_offset import OffsetClass, PublishedGainOffset
 

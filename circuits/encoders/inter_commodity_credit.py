@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
 from zkmargin.circuits.spreads import form_counts, split_sides
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components.inter_commodity_credit import SCALE, PublishedInterCommodityCredit
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components.joint_scenarios import PublishedJointScenarios, ScenarioArray
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from zkmargin.circuits.encoders.base import encode
 from zkmargin.circuits.encoders.pools import magnitude, place_charge
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components.min_delta import SCALE, PublishedMinDelta
 
 

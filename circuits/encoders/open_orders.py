@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.open_orders import PublishedOpenOrders
 

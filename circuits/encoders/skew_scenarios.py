@@ -13,11 +13,11 @@ from __future__ import annotations
 import numpy as np
 
 from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.language.hints import Above, AtMost, Largest
+from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.circuits.system import Form
 from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios
 from zkmargin.engine.components.static_discount import members
-from zkmargin.engine.integers import flag, largest
 
 
 @encode.register
@@ -45,10 +45,10 @@ def _shortfall(rule: str, name: str, value: Form, requirement: Requirement) -> F
     system = requirement.system
     low, high = system.bounds(value)
     most = max(-low, high)
-    above = system.integer(f"{rule}: {name} above", most, lambda of: largest(value.value(of), 0))
-    below = system.integer(f"{rule}: {name} below", most, lambda of: largest(-value.value(of), 0))
-    long = system.integer(f"{rule}: {name} long", 1, lambda of: flag(value.value(of) >= 0))
-    short = system.integer(f"{rule}: {name} short", 1, lambda of: flag(value.value(of) < 0))
+    above = system.integer(f"{rule}: {name} above", most, Largest(value, 0))
+    below = system.integer(f"{rule}: {name} below", most, Largest(-value, 0))
+    long = system.integer(f"{rule}: {name} long", 1, Above(value, -1))
+    short = system.integer(f"{rule}: {name} short", 1, AtMost(value, -1))
     system.equal(rule, f"{name} sides", value - above + below)
     system.equal(rule, f"{name} bit", long + short - 1)
     system.at_least_zero(rule, f"{name} if long", most * long - above)

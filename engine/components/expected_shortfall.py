@@ -20,8 +20,8 @@ from zkmargin.engine.components.base import Extent, Leg
 from zkmargin.engine.components.joint_scenarios import ScenarioArray, ScenarioList
 from zkmargin.engine.components.worst_scenario import WHOLE_BP
 from zkmargin.engine.exact import exact_dot
-from zkmargin.engine.integers import ranked
 from zkmargin.formats import InputError
+from zkmargin.integers import ranked
 
 
 class ExpectedShortfall(ScenarioList):
@@ -98,15 +98,20 @@ class PublishedExpectedShortfall(ScenarioArray):
         level = f"{whole}{f'.{rest:02d}'.rstrip('0') if rest else ''}"
         return f"expected shortfall {level} % of {len(self.scenarios)} scenarios"
 
+    @property
+    def rank(self) -> int:
+        """How many scenarios are worse than the boundary scenario."""
+        return self.tail // WHOLE_BP
+
     def threshold(self, losses: Sequence[Any]) -> Any:
         """The loss of the boundary scenario, of one book or of many at once: the best t."""
-        return ranked(losses, self.tail // WHOLE_BP)
+        return ranked(losses, self.rank)
 
     def _weights(self, losses: Sequence[int]) -> list[int]:
         """What each scenario counts for: the worst ones in full, the boundary one with the rest."""
         a, b, _ = self.factors
         order = sorted(range(len(losses)), key=lambda j: losses[j], reverse=True)
-        whole = self.tail // WHOLE_BP
+        whole = self.rank
         weights = [0] * len(losses)
         for j in order[:whole]:
             weights[j] = b

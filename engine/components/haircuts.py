@@ -17,9 +17,9 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.components.base import SCALE_BP, Extent, PolicyPart, PublishedPart
 from zkmargin.engine.decimals import to_units
-from zkmargin.engine.integers import smallest
 from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
+from zkmargin.integers import smallest
 
 if TYPE_CHECKING:
     pass

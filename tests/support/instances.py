@@ -9,7 +9,7 @@ from typing import cast
 from py_arkworks_bls12381 import G1Point
 
 from zkmargin.accounts import CommitmentPart
-from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zkmargin.accounts.commitments import CommitmentPart
-from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zkmargin.circuits import build_circuit
-from zkmargin.circuits.circuit import Circuit
+from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market

@@ -16,10 +16,10 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books, Products
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
-from zkmargin.engine.integers import Integers
 from zkmargin.engine.margin import Claim, collateral_to_add, largest_claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
+from zkmargin.integers import Integers
 
 Array = npt.NDArray[Any]
 

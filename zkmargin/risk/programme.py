@@ -19,8 +19,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zkmargin.circuits.language.hints import Hint
+from zkmargin.circuits.language.system import Atom, DenseKind, Equation, Form, Int64Array, System
 from zkmargin.circuits.margin import write_margin
-from zkmargin.circuits.system import Atom, DenseKind, Equation, Form, Hint, Int64Array, System
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
@@ -325,7 +326,7 @@ class Programme:
             if atom not in values:
                 kind, index = atom
                 if kind == "bounded":
-                    values[atom] = self.system.bounded[index].hint(value)
+                    values[atom] = self.system.bounded[index].hint.value(value)
                 else:
                     rates = self.system.rows[kind][index]  # type: ignore[index]
                     used = np.flatnonzero((rates != 0) & held)

@@ -12,7 +12,7 @@ A *form* is a public linear combination of hidden integers ("atoms") plus a cons
 An *equation* says that a form is zero. Inequalities are equations with a slack, a bounded integer. There is no
 other kind of constraint: wiring is linear (docs/protocol.md section 3).
 
-``System`` is the builder: components add integers and equations to it, ``circuits.circuit.Circuit`` freezes
+``System`` is the builder: components add integers and equations to it, ``Circuit`` freezes
 the result. Every form is checked against the overflow budget: with every hidden integer anywhere in the range
 that the proof enforces, its value stays below r/2 in absolute value, so that zero mod r is zero.
 """
@@ -26,8 +26,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from zkmargin.circuits.language.hints import Hint, Largest
 from zkmargin.crypto.field import r
-from zkmargin.engine.integers import largest
 from zkmargin.formats.errors import InputError
 
 Int64Array = npt.NDArray[np.int64]
@@ -85,14 +85,12 @@ class Form:
         return self.constant + sum(coefficient * of(atom) for atom, coefficient in self.terms.items())
 
 
-#: What an honest prover puts into a bounded integer, from the atoms that came before it. Written with the functions of
-#: ``engine.integers``, so that it fills the integer of one book, or of many at once (circuits/many.py).
-Hint = Callable[[Callable[[Atom], Any]], Any]
-
-
 @dataclass(frozen=True)
 class Bounded:
-    """A hidden integer x with 0 <= x < n^digits, written in ``digits`` cells that are looked up in [0, n)."""
+    """A hidden integer x with 0 <= x < n^digits, written in ``digits`` cells that are looked up in [0, n).
+
+    ``hint`` is how an honest prover fills it.
+    """
 
     name: str
     digits: int
@@ -147,12 +145,13 @@ class System:
         bound = (1 << (self.k * -(-bits // self.k))) - 1
         balance: Atom = ("collateral", j)
         self._bounds[balance] = (-bound if negative else 0, bound)
+        own = Form({balance: 1})
         if negative:
-            credit = self.integer(f"collateral {j} held", bound, lambda of: largest(of(balance), 0))
-            debit = self.integer(f"collateral {j} owed", bound, lambda of: largest(-of(balance), 0))
+            credit = self.integer(f"collateral {j} held", bound, Largest(own, 0))
+            debit = self.integer(f"collateral {j} owed", bound, Largest(-own, 0))
         else:
-            credit, debit = self.integer(f"collateral {j} held", bound, lambda of: of(balance)), Form()
-        self.equal("collateral bound", f"collateral {j}", Form({balance: 1}) - credit + debit)
+            credit, debit = self.integer(f"collateral {j} held", bound, own), Form()
+        self.equal("collateral bound", f"collateral {j}", own - credit + debit)
         self._collateral_sides.append((credit, debit))
 
     def collateral(self, j: int) -> tuple[Form, Form]:
@@ -209,7 +208,7 @@ class System:
 
     def at_least_zero(self, rule: str, name: str, form: Form) -> None:
         """Require form >= 0 with a slack of its own, wide enough for every value the form can take."""
-        slack = self.integer(f"slack of {rule}: {name}", self.bounds(form)[1], form.value)
+        slack = self.integer(f"slack of {rule}: {name}", self.bounds(form)[1], form)
         self._add(Equation(rule, name, form - slack, slack=len(self.bounded) - 1))
 
     def product(self, a: Form, b: Form) -> Form:

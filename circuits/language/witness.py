@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import SIDES, Atom, Column, Int64Array
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import SIDES, Atom, Column, Int64Array
 from zkmargin.crypto.exact import int_matvec
 from zkmargin.crypto.field import r
 from zkmargin.crypto.segments import segment_rows
@@ -113,7 +113,7 @@ def assign(circuit: Circuit, positions: Sequence[int], collateral: Sequence[int]
     slack_of = {e.slack: e for e in circuit.equations if e.slack is not None}
     bounded = []
     for v, variable in enumerate(circuit.bounded):
-        x = variable.hint(value)
+        x = variable.hint.value(value)
         if x < 0 and v in slack_of:
             rule, name = slack_of[v].rule, slack_of[v].name
             raise ConstraintError(f"{rule}: {name}: short by {-x}", rule=rule, shortfall=-x)

@@ -12,14 +12,24 @@ Columns over H (n rows each):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import mul
 
 import numpy as np
 
-from zkmargin.circuits.system import DENSE_KINDS, SIDES, Bounded, Column, DenseKind, Equation, Form, Int64Array, System
+from zkmargin.circuits.language.system import (
+    DENSE_KINDS,
+    SIDES,
+    Bounded,
+    Column,
+    DenseKind,
+    Equation,
+    Form,
+    Int64Array,
+    System,
+)
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.exact import CutMatrix, bilinear, int_matvec
 from zkmargin.crypto.field import powers, r
@@ -104,6 +114,10 @@ class Circuit:
             retired=retired,
             least_segments=least_segments,
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copied between processes without what is computed from the fields."""
+        return Circuit, tuple(getattr(self, field.name) for field in fields(self))
 
     # --- layout -------------------------------------------------------------------------------------------
 
