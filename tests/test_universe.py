@@ -20,7 +20,7 @@ from zkmargin.accounts.holder import migrate_opening, update_opening
 from zkmargin.accounts.slots import slot_map_digest, slot_maps
 from zkmargin.accounts.updates import apply_migration, apply_update
 from zkmargin.circuits import build_circuit, margin_witness
-from zkmargin.circuits.witness import assign, check
+from zkmargin.circuits.language.witness import assign, check
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.decimals import format_time, parse_time
@@ -324,7 +324,7 @@ def test_a_stale_position_is_kept_out_by_the_selector_alone(lab: Any, role: str)
 
 
 def build_system(system: Any, assets: int, retired: Any) -> Any:
-    from zkmargin.circuits.circuit import Circuit
+    from zkmargin.circuits.language.circuit import Circuit
 
     return Circuit.freeze(system, assets, retired=retired)
 
