@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import zkmargin
 from zkmargin.app.files import MAX_PROOF_BYTES
 from zkmargin.cli import main
 from zkmargin.cli.commands.margin import array_csv
@@ -26,7 +27,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.formats import save_document
 
 TIME = "2026-01-02T03:04:05Z"
-DATA = Path(__file__).with_name("data")
+DATA = Path(zkmargin.__file__).parent / "cli" / "samples"
 SCHEMA = Path(__file__).resolve().parent.parent / "docs" / "policy.schema.json"
 
 

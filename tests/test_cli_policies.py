@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import zkmargin
 from zkmargin.cli import main
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
@@ -21,7 +22,7 @@ from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.formats import save_document
 
 TIME = "2026-01-02T03:04:05Z"
-DATA = Path(__file__).with_name("data")
+DATA = Path(zkmargin.__file__).parent / "cli" / "samples"
 SPAN_XML = ["--format", "span-xml", str(DATA / "span_demo.spn"), "--lot", "ALPHA=75", "--lot", "BETA=1"]
 SPAN_PA2 = ["--format", "span-pa2", str(DATA / "span_demo.pa2"), "--lot", "GC=1", "--lot", "ZN=1"]
 #: Short straddles against futures of another month: scans, calendar spreads and minima all take part.

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+import zkmargin
 from zkmargin.engine.importers import Options, import_file
 from zkmargin.formats import InputError
 
+SAMPLES = Path(zkmargin.__file__).parent / "cli" / "samples"
 DATA = Path(__file__).with_name("data")
 #: Mutations of each file; ``ZKMARGIN_FULL=1`` tries more.
 COUNT = 4000 if os.environ.get("ZKMARGIN_FULL") == "1" else 60
@@ -78,7 +80,7 @@ def files() -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def source(name: str) -> bytes:
-    path = DATA / name
+    path = SAMPLES / name
     return (path if path.exists() else DATA / "venues" / name).read_bytes()
 
 
@@ -103,7 +105,7 @@ def test_f1_no_damage_lets_anything_but_an_input_error_out(name: str, tmp_path: 
 
 
 def test_mutations_follow_from_their_number() -> None:
-    data = (DATA / "span_demo.pa2").read_bytes()
+    data = (SAMPLES / "span_demo.pa2").read_bytes()
     assert len({mutant(data, number) for number in range(50)}) > 45
     assert hashlib.sha256(mutant(data, 7)).hexdigest() == hashlib.sha256(mutant(bytes(data), 7)).hexdigest()
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+import zkmargin
 from zkmargin.engine.importers import import_market
 from zkmargin.engine.importers.generic_csv import COLUMNS
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 
-DEMO = Path(__file__).with_name("data") / "market_demo.csv"
+DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "market_demo.csv"
 
 
 def changed(tmp_path: Any, old: Any, new: Any) -> Any:

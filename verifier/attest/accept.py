@@ -174,7 +174,7 @@ def check_revocations(
             _refuse("revocation", f"{_named(payload)} is from the future: {payload.time}", "check the clock")
     for rule in trust.revocations:
         if rule.name not in issuers:
-            _refuse("revocation", f"no list of revocations by {rule.name[:80]!r}", "give its newest with --revocations")
+            _refuse("revocation", f"no list of revocations by {rule.name[:80]!r}", Hint.GIVE_REVOCATIONS)
     return tuple(revocations)
 
 

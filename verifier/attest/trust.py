@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from zkmargin.accounts.slots import Role
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.crypto.signatures import Message, Signature
-from zkmargin.formats import Digest, Document, InputError, Model, Seq, Since, VerificationError
+from zkmargin.formats import Digest, Document, Hint, InputError, Model, Seq, Since, VerificationError
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, Name, SnapshotPayload
 from zkmargin.verifier.attest.receipt import Receipt
 from zkmargin.verifier.attest.revocations import Revocations, Revoked
@@ -125,7 +125,7 @@ class Trust(Document):
                 raise InputError(
                     "names no policy",
                     field=f"snapshots: {rule.name[:80]}: policies",
-                    hint="list digests: `zkmargin policy show NAME` prints one",
+                    hint=Hint.POLICY_DIGEST,
                 )
         for part in self.required:
             rules = self.positions if part.role == "positions" else self.collateral

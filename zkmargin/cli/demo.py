@@ -19,6 +19,7 @@ from zkmargin.app.runtime import compile_note
 from zkmargin.circuits import build_circuit, margin_witness
 from zkmargin.circuits import check as check_witness
 from zkmargin.cli import terminal
+from zkmargin.cli.demo_files import ExampleFiles
 from zkmargin.cli.show_margin import margin_view
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.book import Book, BookLots, to_lots
@@ -102,7 +103,8 @@ class _Demo:
         self._verify(snapshot, opening.commitment(), proof)
         self._one_unit_short(snapshot, book, lots)
         self._must_be_rejected(market, snapshot, lots, opening, proof)
-        self._segments(market, lots)
+        small = self._segments(market, lots)
+        self._examples(market, snapshot, book, lots, opening, small)
         self._what_to_try()
 
     # --- what must work ---------------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ class _Demo:
 
     # --- several segments -------------------------------------------------------------------------------------------
 
-    def _segments(self, market: Market, lots: BookLots) -> None:
+    def _segments(self, market: Market, lots: BookLots) -> Snapshot:
         with step(f"9. The same market with segments of {SMALL_DOMAIN} rows: a book that takes several"):
             snapshot = build_snapshot(market, load_policy("default"), domain_size=SMALL_DOMAIN)
             opening = commit_book(snapshot, lots, alias="market maker")
@@ -252,6 +254,17 @@ class _Demo:
         self._save("small-opening.json", opening, "their opening (secret)")
         write_atomic(self.folder / "small-proof.bin", proof)
         self.files.append(("small-proof.bin", "the proof over several segments (public)"))
+        return snapshot
+
+    def _examples(
+        self, market: Market, snapshot: Snapshot, book: Book, lots: BookLots, opening: Opening, small: Snapshot
+    ) -> None:
+        with step("10. What venue, custodian, oracle and verifier keep: the examples of every --help run on it"):
+            ExampleFiles(self.folder, market, snapshot, book, lots, opening, small).make()
+        terminal.say("   keys, a trust file, attestations, a challenge and its answer, updates, a ledger")
+        self.files.append(("oracle.key.json ...", "keys of three parties; pass.txt has their passphrase"))
+        self.files.append(("trust.json ...", "whose signatures count, and what they signed"))
+        self.files.append(("ledger.db", "what a verifier accepted"))
 
     # --- files ------------------------------------------------------------------------------------------------------
 

@@ -82,11 +82,11 @@ def command() -> None:
     examples=[
         (
             "zkmargin attest snapshot snapshot.json --market market.json --policy default --sequence 7 "
-            "--key oracle.key.json -o oracle.json"
+            "--key oracle.key.json --passphrase-file pass.txt -o my-oracle.json"
         ),
         (
-            "zkmargin attest snapshot snapshot.json --arrays arrays.json --policy span --sequence 7 "
-            "--key oracle.key.json -o oracle.json"
+            "zkmargin attest snapshot span-snapshot.json --arrays arrays.json --policy span --sequence 7 "
+            "--key oracle.key.json --passphrase-file pass.txt -o my-span-oracle.json"
         ),
     ],
 )
@@ -136,13 +136,14 @@ def snapshot_command(
     cls=Command,
     examples=[
         (
-            "zkmargin attest commitment C.json --role positions --snapshot S.json --book B.json --opening O.json "
-            '--issuer "venue A" --account "maker 7" --sequence 3 --valid 1d --key venue-a.key.json -o attestation.json'
+            "zkmargin attest commitment commitment.json --role positions --snapshot snapshot.json --book record.json "
+            '--opening opening.json --issuer venue --account "market maker" --sequence 3 --valid 1d '
+            "--key venue.key.json --passphrase-file pass.txt -o my-venue.json"
         ),
         (
-            "zkmargin attest commitment C.json --role collateral --snapshot S.json --computed "
-            '--issuer "custodian B" --account "maker 7" --beneficiary "clearing desk" --sequence 3 --valid 1h '
-            "--key b.key.json -o out.json"
+            "zkmargin attest commitment commitment.json --role collateral --snapshot snapshot.json --computed "
+            '--issuer custodian --account "market maker" --beneficiary "clearing desk" --sequence 3 --valid 1h '
+            "--key custodian.key.json --passphrase-file pass.txt -o my-custodian.json"
         ),
     ],
 )
@@ -217,11 +218,11 @@ def _held(options: CommitmentOptions) -> Held:
     examples=[
         (
             'zkmargin attest revoke --issuer "exchange group" --sequence 4 --revoke-key oracle.public.json '
-            "--reason stolen --key officer.key.json -o revocations.json"
+            "--reason stolen --key venue.key.json --passphrase-file pass.txt -o my-revocations.json"
         ),
         (
             'zkmargin attest revoke --issuer "exchange group" --sequence 5 --previous revocations.json '
-            "--revoke wrong.json --key officer.key.json -o revocations-5.json"
+            "--revoke custodian.json --key venue.key.json --passphrase-file pass.txt -o my-revocations-5.json"
         ),
     ],
 )
@@ -278,7 +279,7 @@ def revoke_command(
     "combine",
     cls=Command,
     examples=[
-        "zkmargin attest combine oracle-1.json oracle-2.json oracle-3.json --aggregate -o snapshot-attestation.json",
+        "zkmargin attest combine oracle.json second-oracle.json --aggregate -o my-oracles.json",
     ],
 )
 @click.argument("paths", metavar="ATTESTATION...", nargs=-1, required=True)

@@ -29,8 +29,7 @@ def command() -> None:
     "import",
     cls=Command,
     examples=[
-        "zkmargin book import positions.json summaries.json --snapshot snapshot.json -o book.json",
-        "zkmargin margin book.json --snapshot snapshot.json",
+        "zkmargin book import positions.json summaries.json --snapshot snapshot.json -o my-book.json",
     ],
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True)
@@ -49,11 +48,7 @@ def import_command(paths: tuple[str, ...], snapshot_path: str, output: str, as_j
     "fills",
     cls=Command,
     examples=[
-        "zkmargin book fills trades.json --snapshot snapshot.json -o fills.json",
-        (
-            "zkmargin update make --snapshot snapshot.json --book book.json --opening opening.json --fills fills.json "
-            "--new-book book-2.json --new-opening opening-2.json --update update.json -o commitment-2.json"
-        ),
+        "zkmargin book fills trades.json --snapshot snapshot.json -o my-fills.json",
     ],
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True)

@@ -31,8 +31,8 @@ def command() -> None:
     "new",
     cls=Command,
     examples=[
-        'zkmargin challenge new --audience "clearing desk" --lifetime 10m -o challenge.json',
-        'zkmargin challenge new --audience "clearing desk" --ledger ledger.db -o challenge.json',
+        'zkmargin challenge new --audience "clearing desk" --lifetime 10m -o my-challenge.json',
+        'zkmargin challenge new --audience "clearing desk" --ledger ledger.db -o my-asked.json',
     ],
 )
 @click.option("--audience", required=True, metavar="NAME", help="Who will verify: the verifier of the trust file.")

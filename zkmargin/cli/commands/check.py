@@ -31,7 +31,7 @@ from zkmargin.engine.snapshot import Snapshot
     "check",
     cls=Command,
     examples=[
-        "zkmargin check --snapshot snapshot.json --book book.json --claim 1.25",
+        "zkmargin check --snapshot snapshot.json --book book.json --claim 1.1",
     ],
 )
 @snapshot_option

@@ -23,8 +23,11 @@ MAX_ALIAS = 200
     "commit",
     cls=Command,
     examples=[
-        "zkmargin commit book.json --snapshot snapshot.json -o commitment.json --opening opening.json",
-        "zkmargin commit custody.json --snapshot snapshot.json --part collateral -o part.json --opening secret.json",
+        "zkmargin commit book.json --snapshot snapshot.json -o my-commitment.json --opening my-opening.json",
+        (
+            "zkmargin commit custody.json --snapshot snapshot.json --part collateral -o my-part.json "
+            "--opening my-part-opening.json"
+        ),
     ],
 )
 @click.argument("book_path", metavar="BOOK")

@@ -14,7 +14,6 @@ from zkmargin.cli.groups import Command
     examples=[
         "zkmargin demo",
         "zkmargin demo --venue --folder zkmargin-demo-venue",
-        "zkmargin margin zkmargin-demo/book.json --snapshot zkmargin-demo/snapshot.json",
     ],
 )
 @click.option(

@@ -28,8 +28,8 @@ def command() -> None:
     "new",
     cls=Command,
     examples=[
-        'zkmargin key new --name "venue A" -o venue-a.key.json --public venue-a.public.json',
-        "zkmargin key new --name oracle --scheme ed25519 --passphrase-file pass.txt -o oracle.key.json",
+        'zkmargin key new --name "venue A" --passphrase-file pass.txt -o my.key.json --public my.public.json',
+        "zkmargin key new --name oracle --scheme ed25519 --passphrase-file pass.txt -o my-oracle.key.json",
     ],
 )
 @click.option("--name", required=True, metavar="NAME", help="A public name for the key.")
@@ -70,8 +70,8 @@ def new_command(
     "show",
     cls=Command,
     examples=[
-        "zkmargin key show venue-a.key.json",
-        "zkmargin key show venue-a.key.json -o venue-a.public.json",
+        "zkmargin key show venue.key.json",
+        "zkmargin key show venue.key.json -o my-venue.public.json",
     ],
 )
 @click.argument("key_path", metavar="KEY")

@@ -37,7 +37,7 @@ def command() -> None:
     cls=Command,
     examples=[
         "zkmargin ledger status --ledger ledger.db --due-after 1h",
-        "zkmargin ledger status --ledger postgresql://verifier@db.example/margin --json",
+        "zkmargin ledger status --ledger ledger.db --json",
     ],
 )
 @ledger_option(required=True)
@@ -80,7 +80,13 @@ def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
         yield f"challenge {challenge['digest'][:16]}…: {late}, its deadline is {challenge['deadline']}"
 
 
-@command.command("check", cls=Command, examples=["zkmargin ledger check --ledger ledger.db"])
+@command.command(
+    "check",
+    cls=Command,
+    examples=[
+        "zkmargin ledger check --ledger ledger.db",
+    ],
+)
 @ledger_option(required=True)
 @json_option
 def check_command(ledger_where: str, as_json: bool) -> None:
@@ -111,8 +117,7 @@ def _say_checked(facts: dict[str, Any], *, as_json: bool) -> None:
     "export",
     cls=Command,
     examples=[
-        "zkmargin ledger export --ledger ledger.db archive",
-        "zkmargin ledger export --ledger ledger.db archive --statement 5d1c",
+        "zkmargin ledger export --ledger ledger.db my-archive",
     ],
 )
 @click.argument("folder")
@@ -151,7 +156,9 @@ def verify_command(entry: Entry, files: dict[str, Any]) -> str:
 @command.command(
     "see",
     cls=Command,
-    examples=["zkmargin ledger see attestation-8.json --trust trust.json --ledger ledger.db"],
+    examples=[
+        "zkmargin ledger see venue-4.json --trust trust.json --ledger ledger.db",
+    ],
 )
 @click.argument("attestation_path", metavar="ATTESTATION")
 @click.option("--trust", "trust_path", required=True, metavar="FILE", help="Whose signatures count.")

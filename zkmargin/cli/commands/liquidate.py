@@ -63,7 +63,7 @@ class LiquidateOptions:
     cls=Command,
     examples=[
         "zkmargin liquidate book.json --snapshot snapshot.json --to 1.0",
-        "zkmargin liquidate book.json --snapshot snapshot.json --mode close --costs costs.json --fills fills.json",
+        "zkmargin liquidate book.json --snapshot snapshot.json --mode close --costs costs.json --fills my-fills.json",
         "zkmargin liquidate book.json --snapshot snapshot.json --may-trade '*-PERPETUAL' --mode neutralise",
         "zkmargin liquidate book.json --snapshot snapshot.json --market market.json --prices --pro-rata",
     ],

@@ -53,8 +53,8 @@ class Options:
     cls=Command,
     examples=[
         "zkmargin margin book.json --snapshot snapshot.json --legs 5",
-        "zkmargin margin book.json --snapshot snapshot.json --add '+5 BTC-26JUN26-80000-C' --add '-2 BTC-PERPETUAL'",
-        "zkmargin margin book.json --snapshot snapshot.json --array --csv array.csv",
+        "zkmargin margin book.json --snapshot snapshot.json --add '+5 BTC-PERPETUAL' --add '-2 ETH-SPOT'",
+        "zkmargin margin book.json --snapshot snapshot.json --array --csv my-array.csv",
     ],
 )
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)

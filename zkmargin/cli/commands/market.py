@@ -48,12 +48,10 @@ def command() -> None:
     "import",
     cls=Command,
     examples=[
-        "zkmargin market import book_summary.json --price USDC=1 -o market.json    # the format by its content",
-        "zkmargin market import instruments.json book_summary.json --format deribit-json -o market.json",
-        "zkmargin market import --format deribit-csv ticks.csv.gz --at 2026-01-02T08:00:00Z -o market.json",
-        "zkmargin market import nsccl.zip --lot NIFTY=75 --lot BANKNIFTY=35 -o arrays.json",
-        "zkmargin market import --format span-pa2 cme.pa2 --lot GC=1 --ignore V -o arrays.json",
-        "zkmargin snapshot build market.json --policy default -o snapshot.json",
+        "zkmargin market import market_demo.csv -o my-market.json    # the format by its content",
+        "zkmargin market import span_demo.spn --lot ALPHA=75 --lot BETA=1 -o my-arrays.json",
+        "zkmargin market import --format span-pa2 span_demo.pa2 --lot GC=1 --lot ZN=1 -o my-pa2-arrays.json",
+        "zkmargin snapshot build market.json --policy default -o my-snapshot.json",
     ],
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True)
@@ -145,8 +143,7 @@ def import_command(
     "settle",
     cls=Command,
     examples=[
-        "zkmargin market settle market.json --delivery BTC@2026-05-19T08:00:00Z=77000.25 -o settled.json",
-        "zkmargin snapshot build settled.json --policy default -o snapshot.json",
+        "zkmargin market settle market.json --delivery BTC@2026-05-19T08:00:00Z=77000.25 -o my-settled.json",
     ],
 )
 @click.argument("market_path", metavar="MARKET")

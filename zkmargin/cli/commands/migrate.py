@@ -34,8 +34,9 @@ _NEW = click.option("--to", "new_path", required=True, metavar="FILE", help="A s
     cls=Command,
     examples=[
         (
-            "zkmargin migrate make --snapshot snapshot.json --to next.json --book book.json --opening opening.json "
-            "--new-book book-2.json --new-opening opening-2.json --migration migration.json -o commitment-2.json"
+            "zkmargin migrate make --snapshot snapshot.json --to small-snapshot.json --book book.json "
+            "--opening opening.json --new-book my-moved-book.json --new-opening my-moved-opening.json "
+            "--migration my-migration.json -o my-moved.json"
         ),
     ],
 )
@@ -90,8 +91,9 @@ def make(
     cls=Command,
     examples=[
         (
-            "zkmargin migrate apply --snapshot snapshot.json --to next.json --book record.json "
-            "--commitment commitment.json --migration migration.json --new-book record-2.json -o commitment-2.json"
+            "zkmargin migrate apply --snapshot snapshot.json --to small-snapshot.json --book record.json "
+            "--commitment commitment.json --migration migration.json --new-book my-moved-record.json -o "
+            "my-attested-moved.json"
         ),
     ],
 )

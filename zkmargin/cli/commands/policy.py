@@ -79,8 +79,8 @@ def show_command(name: str, as_json: bool) -> None:
     "check",
     cls=Command,
     examples=[
-        "zkmargin policy check my-policy.json",
-        "zkmargin policy check my-policy.json --market market.json",
+        "zkmargin policy check default",
+        "zkmargin policy check default --market market.json",
         "zkmargin policy check policy.json --derivation derivation.json --history closes.csv",
     ],
 )
@@ -211,7 +211,7 @@ def backtest_command(
     if html_path is not None:
         write_outputs([Output(html_path, backtest_page(found, history_path))])
     if as_json:
-        terminal.say_json([test.model_dump(mode="json") for test in found])
+        terminal.say_json({"backtests": [test.model_dump(mode="json") for test in found]})
         return
     for track in found[0].tracks:
         terminal.say(f"{terminal.safe(track.underlying)}, {len(track.dates)} days from {track.dates[0]}:")
@@ -224,7 +224,7 @@ def backtest_command(
     "schema",
     cls=Command,
     examples=[
-        "zkmargin policy schema -o policy.schema.json",
+        "zkmargin policy schema -o my-policy.schema.json",
     ],
 )
 @output_option("the schema")

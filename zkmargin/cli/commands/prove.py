@@ -47,10 +47,20 @@ class Options(StatementOptions):
     "prove",
     cls=Command,
     examples=[
-        "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json -o proof.bin",
-        "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 -o proof.bin",
-        "zkmargin prove --snapshot S.json --book B.json --opening O.json --also 'net-exposure BTC <= 9' -o proof.bin",
-        "zkmargin prove --snapshot S.json --book B.json --opening O.json --profile --threads 2 -o proof.bin",
+        "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json -o my-proof.bin",
+        "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --claim 1.1 -o my-more.bin",
+        (
+            "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --also "
+            "'headroom >= 1000' -o my-also.bin"
+        ),
+        (
+            "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --challenge "
+            "challenge.json -o my-answer.bin"
+        ),
+        (
+            "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --profile "
+            "--threads 2 -o my-timed.bin"
+        ),
     ],
 )
 @snapshot_option

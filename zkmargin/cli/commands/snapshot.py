@@ -73,11 +73,10 @@ def command() -> None:
     "build",
     cls=Command,
     examples=[
-        "zkmargin snapshot build market.json --policy default -o snapshot.json",
-        "zkmargin snapshot build arrays.json --policy span -o snapshot.json    # imported SPAN arrays",
-        "zkmargin snapshot build market.json --policy default --layout fast -o snapshot.json",
-        "zkmargin snapshot build market.json --policy default --universe u.json --last yesterday.json -o snapshot.json",
-        "zkmargin snapshot show snapshot.json",
+        "zkmargin snapshot build market.json --policy default -o my-snapshot.json",
+        "zkmargin snapshot build arrays.json --policy span -o my-span-snapshot.json    # imported SPAN arrays",
+        "zkmargin snapshot build market.json --policy default --layout fast -o my-fast-snapshot.json",
+        "zkmargin snapshot build market.json --policy default --universe universe.json -o my-universe-snapshot.json",
     ],
 )
 @click.argument("market_path", metavar="MARKET")
@@ -195,8 +194,7 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
     examples=[
         "zkmargin snapshot check snapshot.json market.json",
         "zkmargin snapshot check snapshot.json market.json --policy default    # and is it my policy?",
-        "zkmargin snapshot check snapshot.json market.json --universe universe.json --last yesterday.json",
-        "zkmargin snapshot check snapshot.json market.json --trust trust.json --attestation attestation.json",
+        "zkmargin snapshot check snapshot.json market.json --trust trust.json --attestation oracle.json",
     ],
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")
@@ -239,19 +237,22 @@ def check_command(
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
         snapshots.check(snapshot, market, universe=universe, earlier=earlier)
-    digest = snapshot.digest().hex()
     if as_json:
-        facts = {"same": True, "digest": digest, "market_digest": snapshot.market_digest}
+        facts = {"same": True, "digest": snapshot.digest().hex(), "market_digest": snapshot.market_digest}
         facts |= {"policy": policy_facts(snapshot.policy)}
         terminal.say_json(facts | {"attested": None if signed is None else attested_facts(signed)})
     else:
-        terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
-        terminal.say(f"gives the digest {digest}")
-        for line in policy_lines(policy_facts(snapshot.policy)):
-            terminal.say(f"  {line}")
-        if signed is not None:
-            number, rule = signed.payload.sequence, terminal.quoted(signed.rule)
-            terminal.say(f"number {number} of {rule}, signed by {terminal.listed(signed.signers)}")
+        _say_same(snapshot, market_path, signed)
+
+
+def _say_same(snapshot: Snapshot, market_path: str, signed: AttestedSnapshot | None) -> None:
+    terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
+    terminal.say(f"gives the digest {snapshot.digest().hex()}")
+    for line in policy_lines(policy_facts(snapshot.policy)):
+        terminal.say(f"  {line}")
+    if signed is not None:
+        number, rule = signed.payload.sequence, terminal.quoted(signed.rule)
+        terminal.say(f"number {number} of {rule}, signed by {terminal.listed(signed.signers)}")
 
 
 def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str], lists: Sequence[Revocations]) -> AttestedSnapshot:

@@ -57,7 +57,7 @@ def info_command(as_json: bool) -> None:
     cls=Command,
     examples=[
         "zkmargin srs verify",
-        "zkmargin srs verify trusted_setup_4096.json",
+        "zkmargin srs verify setup.bin",
     ],
 )
 @click.argument("file", required=False)

@@ -39,9 +39,8 @@ def command() -> None:
     "create",
     cls=Command,
     examples=[
-        "zkmargin universe create market.json --name btc-options -o universe.json",
-        "zkmargin universe create market.json --name week --capacity 2046 --delist-after 1d -o u.json",
-        "zkmargin snapshot build market.json --policy default --universe universe.json -o snapshot.json",
+        "zkmargin universe create market.json --name btc-options -o my-universe.json",
+        "zkmargin universe create market.json --name week --capacity 2046 --delist-after 1d -o my-week.json",
     ],
 )
 @click.argument("market_path", metavar="MARKET")
@@ -109,8 +108,8 @@ def create_command(
     "update",
     cls=Command,
     examples=[
-        "zkmargin universe update universe.json market.json -o next.json",
-        "zkmargin universe update universe.json market.json --retire BTC-PERPETUAL -o next.json",
+        "zkmargin universe update universe.json market.json -o my-next-universe.json",
+        "zkmargin universe update universe.json market.json --retire BTC-PERPETUAL -o my-retired-universe.json",
     ],
 )
 @click.argument("universe_path", metavar="UNIVERSE")
@@ -161,7 +160,7 @@ def show_command(universe_path: str, as_json: bool) -> None:
         terminal.say(f"  {terminal.safe(slot.id)}: {slot.kind}, lot {slot.lot}, {state}")
 
 
-@command.command("check", cls=Command, examples=["zkmargin universe check next.json --after universe.json"])
+@command.command("check", cls=Command, examples=["zkmargin universe check universe-2.json --after universe.json"])
 @click.argument("universe_path", metavar="UNIVERSE")
 @click.option("--after", "earlier_path", required=True, metavar="FILE", help="An earlier edition.")
 @json_option

@@ -36,8 +36,9 @@ def command() -> None:
     cls=Command,
     examples=[
         (
-            "zkmargin update make --snapshot snapshot.json --book book.json --opening opening.json --fills fills.json "
-            "--new-book book-2.json --new-opening opening-2.json --update update.json -o commitment-2.json"
+            "zkmargin update make --snapshot snapshot.json --book book.json --opening opening.json --fills "
+            "fills.json --new-book my-book-2.json --new-opening my-opening-2.json --update my-update.json -o "
+            "my-commitment-2.json"
         ),
     ],
 )
@@ -93,7 +94,7 @@ def make(
     examples=[
         (
             "zkmargin update apply --snapshot snapshot.json --book record.json --commitment commitment.json "
-            "--fills our-fills.json --update update.json --new-book record-2.json -o commitment-2.json"
+            "--fills fills.json --update update.json --new-book my-record-2.json -o my-attested-2.json"
         ),
     ],
 )

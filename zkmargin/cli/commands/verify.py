@@ -64,12 +64,13 @@ class Options(StatementOptions):
     "verify",
     cls=Command,
     examples=[
-        "zkmargin verify --snapshot snapshot.json --commitment commitment.json proof.bin",
-        "zkmargin verify --snapshot snapshot.json --commitment commitment.json --claim 1.1 --max-age 10m proof.bin",
+        "zkmargin verify --snapshot snapshot.json --commitment commitment.json one.bin",
+        "zkmargin verify --snapshot snapshot.json --commitment commitment.json --max-age 365d one.bin",
         "zkmargin verify --snapshot snapshot.json --commitment commitment.json one.bin two.bin    # one check for both",
         (
-            "zkmargin verify --snapshot S.json --commitment C.json --trust trust.json --attestation oracle.json "
-            "--attestation venue.json --attestation custodian.json --challenge challenge.json proof.bin"
+            "zkmargin verify --snapshot snapshot.json --commitment commitment.json --trust trust.json "
+            "--attestation oracle.json --attestation venue.json --attestation custodian.json --challenge "
+            "challenge.json answer.bin"
         ),
     ],
 )

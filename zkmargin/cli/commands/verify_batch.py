@@ -28,8 +28,8 @@ T = TypeVar("T")
     cls=Command,
     examples=[
         "zkmargin verify-batch list.json",
-        "zkmargin verify-batch list.json --max-age 10m --json",
-        "zkmargin verify-batch list.json --workers 8     # a thousand proofs on eight cores",
+        "zkmargin verify-batch list.json --max-age 365d --json",
+        "zkmargin verify-batch list.json --workers 2     # thousands of proofs on more cores",
     ],
 )
 @click.argument("list_path", metavar="LIST")

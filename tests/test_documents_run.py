@@ -1,0 +1,165 @@
+"""What the documents and every --help tell a user to type runs as it is printed."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from zkmargin.cli import COMMANDS, main
+from zkmargin.cli.groups import Command
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Before a fenced block that is run; what is in between is nothing but blank lines.
+BLOCK = re.compile(r"^<!-- run -->\n+```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+MARK = "<!-- run -->"
+#: What the demo's folder has no files for: expired instruments (a market of now has none), exports of a venue's API, a
+#: history of closes, many accounts (`zkmargin demo --venue` makes these in a folder of its own). Each has tests of its own.
+NOT_RUN = (
+    "zkmargin market settle",
+    "zkmargin book import",
+    "zkmargin book fills",
+    "zkmargin policy calibrate",
+    "zkmargin policy backtest",
+    "zkmargin policy check policy.json",
+    "zkmargin venue",
+)
+
+
+def _documents() -> Iterator[Path]:
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        if MARK in path.read_text():
+            yield path
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "ZKMARGIN_CACHE_DIR") if name in os.environ}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "TMPDIR": str(folder)}
+
+
+def _script(blocks: list[tuple[str, str]]) -> str:
+    """One shell session: folders that a block enters stay entered."""
+    lines = ["set -euo pipefail"]
+    for place, (language, text) in enumerate(blocks, 1):
+        if language == "python":
+            lines += [f"python - <<'END OF BLOCK {place}'", text.rstrip("\n"), f"END OF BLOCK {place}"]
+        else:
+            lines.append(text.rstrip("\n"))
+        lines.append(f"echo 'block {place} ran'")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", list(_documents()), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_block_runs_in_order_from_an_empty_folder(path: Path, tmp_path: Path) -> None:
+    text = path.read_text()
+    blocks = BLOCK.findall(text)
+    assert len(blocks) == text.count(MARK), "a mark without a fenced block below it"
+    assert {language for language, _ in blocks} <= {"sh", "python"}
+    result = subprocess.run(
+        ["bash", "-c", _script(blocks)],
+        cwd=tmp_path,
+        env=_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert [f"block {i} ran" in result.stdout for i in range(1, len(blocks) + 1)] == [True] * len(blocks)
+
+
+def test_the_readme_has_blocks_that_run() -> None:
+    text = (ROOT / "README.md").read_text()
+    languages = [language for language, _ in BLOCK.findall(text)]
+    assert languages.count("sh") >= 2
+    assert languages.count("python") >= 1
+    first = [line.strip() for line in text.splitlines() if line.strip().startswith("make ")]
+    assert [line.split("#")[0].strip() for line in first[:2]] == ["make demo", "make test"]
+
+
+# --- the examples of every --help -----------------------------------------------------------------------------------
+
+
+def _commands(group: click.Group) -> Iterator[Command]:
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+        else:
+            assert isinstance(command, Command), name
+            yield command
+
+
+def _examples() -> list[str]:
+    found: list[str] = []
+    for module, _ in COMMANDS.values():
+        command = importlib.import_module(f"zkmargin.cli.commands.{module}").command
+        group = command if isinstance(command, click.Group) else None
+        for one in _commands(group) if group else [command]:
+            assert one.examples, one.name
+            found += one.examples
+    return list(dict.fromkeys(found))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examples") / "demo"
+    assert main(["demo", "--folder", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_every_example_runs_on_the_demos_files_in_any_order(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Backwards here; what one writes no other reads, so the order does not matter."""
+    examples = _examples()
+    run = [line for line in examples if not line.startswith((*NOT_RUN, "zkmargin demo"))]
+    assert all(any(line.startswith(start) for line in examples) for start in NOT_RUN), "a name that is not needed"
+    assert len(run) >= 50
+    monkeypatch.chdir(demo)
+    before = {path.name: path.read_bytes() for path in demo.iterdir()}
+    failed = {}
+    for line in reversed(run):
+        words = shlex.split(line, comments=True)
+        target = words[words.index(">") + 1] if ">" in words else None
+        capsys.readouterr()
+        code = main(words[1 : words.index(">")] if target else words[1:])
+        captured = capsys.readouterr()
+        if target:
+            Path(target).write_text(captured.out)
+        if code != 0:
+            failed[line] = captured.err
+    assert not failed
+    after = {path.name: path.read_bytes() for path in demo.iterdir() if path.is_file()}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert {name for name in changed if not name.startswith("my")} <= {"ledger.db"}
+
+
+def test_no_example_writes_what_another_reads() -> None:
+    writes = re.compile(r"(?:-o|--csv|--new-book|--new-opening|--update|--migration|>|--public|--fills) +(my\S+)")
+    written = [name for line in _examples() for name in writes.findall(line)]
+    assert len(set(written)) == len(written)
+    for line in _examples():
+        if line.startswith(NOT_RUN):
+            continue
+        words = shlex.split(line, comments=True)
+        read = [word for word in words if word.startswith("my")]
+        assert len(read) == len(set(read)), line
+        for before, word in itertools.pairwise(words):
+            if word.startswith("my"):
+                assert before.startswith("-") or before in (">", "ledger.db"), line
+
+
+def test_no_example_has_a_date_that_expires() -> None:
+    dated = [line for line in _examples() if re.search(r"\b20[0-9]{2}-|[0-9]{1,2}[A-Z]{3}[0-9]{2}\b", line)]
+    assert all(line.startswith(NOT_RUN) for line in dated), dated
