@@ -396,7 +396,7 @@ def test_calibrate_check_and_backtest_on_files(folder: Path, capsys: pytest.Capt
     parser.feed((folder / "b.html").read_text())
     assert parser.seen.count("svg") == 2
     out, _ = run(capsys, f"policy backtest closes.csv --rule other.json --from {first} --json")
-    assert json.loads(out)[0]["rule"] == "other"
+    assert json.loads(out)["backtests"][0]["rule"] == "other"
 
 
 @pytest.mark.parametrize(

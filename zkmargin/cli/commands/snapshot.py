@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -112,34 +113,43 @@ def build_command(
     market = snapshots.load_market(market_path)
     policy = load_policy(policy_name)
     universe, earlier = load_universe(universe_path, last_paths)
-    if profile is not None:
-        if domain_size is not None:
-            raise InputError("choose the rows by --layout or by --domain-size, not by both", file="--layout")
-        slots = len(market.instruments) if universe is None else universe.capacity.positions
-        domain_size = domain_size_for(profile, slots)
-    with terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}"):
-        try:
-            snapshot = snapshots.build(
-                market,
-                policy,
-                universe=universe,
-                earlier=earlier,
-                domain_size=domain_size,
-                position_bits=position_bits,
-            )
-        except InputError as error:
-            own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
-            if own:
-                raise InputError(error.reason, file=own, hint=error.hint) from None
-            raise error.located(file=market_path) from None
-        with blamed_on(market_path):
-            circuit = snapshots.buildable(snapshot)["initial"]
+    domain_size = _rows(profile, domain_size, universe.capacity.positions if universe else len(market.instruments))
+    pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
+    with pricing, _blamed_on_option(market_path):
+        snapshot = snapshots.build(
+            market,
+            policy,
+            universe=universe,
+            earlier=earlier,
+            domain_size=domain_size,
+            position_bits=position_bits,
+        )
+        circuit = snapshots.buildable(snapshot)["initial"]
     write_outputs([Output.document(output, snapshot)])
     facts = {"output": output, **snapshot_facts(snapshot), "layout": layout_facts(circuit)}
     if as_json:
         terminal.say_json(facts)
     else:
         _say(snapshot, facts, output)
+
+
+def _rows(profile: str | None, domain_size: int | None, slots: int) -> int | None:
+    """The rows of a segment, by --layout or --domain-size, None for the policy's. Raises InputError for both."""
+    if profile is not None and domain_size is not None:
+        raise InputError("choose the rows by --layout or by --domain-size, not by both", file="--layout")
+    return domain_size if profile is None else domain_size_for(profile, slots)
+
+
+@contextmanager
+def _blamed_on_option(market_path: str) -> Iterator[None]:
+    """Errors about the layout are about the option that asked for it, others about the market."""
+    try:
+        yield
+    except InputError as error:
+        own = {"domain_size": "--domain-size", "position_bits": "--position-bits"}.get(error.field or "")
+        if own:
+            raise InputError(error.reason, file=own, hint=error.hint) from None
+        raise error.located(file=market_path) from None
 
 
 def _say(snapshot: Snapshot, facts: dict[str, Any], output: str) -> None:

@@ -108,7 +108,7 @@ def create_command(
     "update",
     cls=Command,
     examples=[
-        "zkmargin universe update universe.json market.json -o my-next-universe.json",
+        "zkmargin universe update universe-1.json market.json -o my-next-universe.json",
         "zkmargin universe update universe.json market.json --retire BTC-PERPETUAL -o my-retired-universe.json",
     ],
 )
@@ -160,7 +160,7 @@ def show_command(universe_path: str, as_json: bool) -> None:
         terminal.say(f"  {terminal.safe(slot.id)}: {slot.kind}, lot {slot.lot}, {state}")
 
 
-@command.command("check", cls=Command, examples=["zkmargin universe check universe-2.json --after universe.json"])
+@command.command("check", cls=Command, examples=["zkmargin universe check universe-2.json --after universe-1.json"])
 @click.argument("universe_path", metavar="UNIVERSE")
 @click.option("--after", "earlier_path", required=True, metavar="FILE", help="An earlier edition.")
 @json_option
