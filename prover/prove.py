@@ -61,7 +61,7 @@ def prove(
         with profile.stage("self-verification"):
             verify(statement, proof)
     except VerificationError:
-        _check_openings(statement, lots, blinders)
+        check_openings(statement, lots, blinders)
         raise
     return proof
 
@@ -72,7 +72,7 @@ def default_threads() -> int:
     return min(usable, 4)
 
 
-def _check_openings(statement: Statement, lots: BookLots, blinders: dict[str, int]) -> None:
+def check_openings(statement: Statement, lots: BookLots, blinders: dict[str, int]) -> None:
     """The likely reason why an own proof fails: openings that do not open the commitments to this book."""
     committed = statement.committed_points()
     for role in ROLES:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from zkmargin.accounts.commitments import Commitment
 from zkmargin.accounts.slots import ROLES
-from zkmargin.circuits.chain import MAX_RATIO, ChainPrices, fit
+from zkmargin.circuits.chain import DIGIT_BITS, MAX_RATIO, POSITION_DIGITS, ChainPrices, fit
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
@@ -16,6 +16,9 @@ from zkmargin.formats import InputError
 from zkmargin.verifier.chain.table import Table, check_head
 from zkmargin.verifier.chain.words import keccak256, point_bytes, word
 from zkmargin.verifier.statement import Statement
+
+#: What every chain proof shows of every position: below 2^30 lots.
+CHAIN_POSITION_BITS = POSITION_DIGITS * DIGIT_BITS
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from zkmargin.formats import ConstraintError
 from zkmargin.prover import prove
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.prove import default_threads
+from zkmargin.prover.prove_chain import prove_chain
 from zkmargin.verifier import Statement
+from zkmargin.verifier.chain import ChainStatement
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,16 @@ def make_proof(
     profile, begin = Profile(), time.perf_counter()
     threads = threads or default_threads()
     proof = prove(statement, lots, openings, threads=threads, profile=profile)
+    return Made(proof, time.perf_counter() - begin, threads, profile)
+
+
+def make_chain_proof(
+    statement: ChainStatement, lots: BookLots, openings: Sequence[Opening], *, threads: int | None = None
+) -> Made:
+    """``prover.prove_chain`` with its time and profile. Raises as that does."""
+    profile, begin = Profile(), time.perf_counter()
+    threads = threads or default_threads()
+    proof = prove_chain(statement, lots, openings, threads=threads, profile=profile)
     return Made(proof, time.perf_counter() - begin, threads, profile)
 
 

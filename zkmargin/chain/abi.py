@@ -27,6 +27,11 @@ def encode_call(contract: str, function: str, arguments: Sequence[Any]) -> bytes
     return _selector(function, types) + bytes(_codec().encode(types, list(arguments)))
 
 
+def encode_tuple(type_: str, value: Any) -> bytes:
+    """``abi.encode`` of one value."""
+    return bytes(_codec().encode([type_], [value]))
+
+
 def decode_result(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
     """What a call returned. InputError for data that are no such answer."""
     types = [_type(o) for o in _entry(contract, "function", function)["outputs"]]

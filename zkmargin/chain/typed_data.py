@@ -5,12 +5,15 @@ The digests are computed here from the standard, without any library; ``signatur
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zkmargin.formats import keccak256
+from zkmargin.formats import InputError, SetupError, keccak256
 
 WORD = 32
+SIGNATURE_BYTES = 65
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 VERSION = "1"
 SNAPSHOTS_NAME = "zkmargin snapshots"
@@ -97,6 +100,72 @@ class TypedData:
             },
             "message": message,
         }
+
+
+def read_typed_data(value: object) -> TypedData:
+    """Typed data of ours from the JSON that ``TypedData.document`` gives.
+
+    Raises:
+        InputError: another primary type, domain or set of fields, or a value outside its type.
+    """
+    typed = None
+    try:
+        given: Any = value
+        primary, domain, message = given["primaryType"], given["domain"], given["message"]
+        found = {
+            name: bytes.fromhex(message[name].removeprefix("0x")) if type_ == "bytes32" else message[name]
+            for name, type_ in TYPES[primary]
+        }
+        typed = TypedData(primary, domain["name"], domain["chainId"], domain["verifyingContract"], found)
+        same = typed.document() == value and len(typed.digest) == WORD  # the digest checks that every value fits
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        same = False
+    if typed is None or not same:
+        raise InputError("not typed data that a registry takes", field="typed data")
+    return typed
+
+
+def read_signature(text: str) -> bytes:
+    """65 bytes r || s || v from hex text, or from JSON with a "signature". Raises InputError."""
+    try:
+        value = json.loads(text) if text.lstrip().startswith("{") else {"signature": text.strip()}
+        data = bytes.fromhex(value["signature"].removeprefix("0x"))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        data = b""
+    if len(data) != SIGNATURE_BYTES:
+        raise InputError(f"no signature of {SIGNATURE_BYTES} bytes in hex", field="signature")
+    return data
+
+
+def in_order(typed: TypedData, signatures: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """(r, vs) of each signature, in ascending order of the signers, as registries take them. Raises InputError."""
+    return [compact for _, compact in sorted((int(signer_of(typed, s), 16), compacted(s)) for s in signatures)]
+
+
+def signer_of(typed: TypedData, signature: bytes) -> str:
+    """The address whose key made a signature of 65 bytes. Raises InputError for one that nobody's did."""
+    try:
+        from eth_keys.datatypes import Signature  # noqa: PLC0415 - of the extra chain
+        from eth_keys.exceptions import BadSignature  # noqa: PLC0415
+        from eth_utils.exceptions import ValidationError  # noqa: PLC0415
+    except ImportError:
+        hint = "pip install 'zkmargin[chain]'"
+        raise SetupError("signatures of attesters need eth-account", hint=hint) from None
+    try:
+        v = signature[-1] % 27
+        key = Signature(signature[:-1] + bytes([v])).recover_public_key_from_msg_hash(typed.digest)
+    except (BadSignature, ValidationError, ValueError) as error:
+        raise InputError(f"not a signature: {str(error)[:100]}", field="signature") from None
+    return str(key.to_checksum_address())
+
+
+def compacted(signature: bytes) -> tuple[bytes, bytes]:
+    """(r, vs) of 65 bytes r || s || v, v of 0, 1, 27 or 28. Raises InputError."""
+    r, s, v = (int.from_bytes(part, "big") for part in (signature[:32], signature[32:64], signature[64:]))
+    try:
+        return compact(r, s, v + 27 if v < 27 else v)
+    except ValueError as error:
+        raise InputError(str(error), field="signature") from None
 
 
 def snapshot_table(

@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Verify a proof, or several of one statement."),
     "verify-batch": ("verify_batch", "Verify proofs of many statements together."),
     "venue": ("venue", "Prove every account of a venue at once; check that yours is inside."),
+    "chain": ("chain", "Contracts that verify margin proofs: deploy, register, commit, prove."),
     "ledger": ("ledger", "What was accepted: status, check, export."),
     "inspect": ("inspect", "Explain any file of ours."),
     "srs": ("srs", "The structured reference string."),

@@ -224,3 +224,11 @@ def parse_age(text: str, option: str = "--max-age") -> int:
         what = "an age" if option == "--max-age" else "a time"
         raise InputError(f"not {what} like 90s, 10m, 2h or 1d", file=option)
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def parse_word(text: str, option: str) -> bytes:
+    """32 bytes in hex, 0x before them or not. Raises InputError naming the option."""
+    digits = text.removeprefix("0x")
+    if not re.fullmatch("[0-9a-fA-F]{64}", digits):
+        raise InputError(f"{text[:80]!r} is not 32 bytes in hex", file=option)
+    return bytes.fromhex(digits)

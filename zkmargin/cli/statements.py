@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.files import load
@@ -24,10 +26,14 @@ from zkmargin.formats import InputError
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest.challenge import Challenge
 
+if TYPE_CHECKING:
+    from zkmargin.verifier.chain import ChainStatement
+
 #: How errors about commitments name their field.
 COMMITMENT_FIELDS = ("commitment", "positions part", "collateral part")
 
 O = TypeVar("O")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def gathered(kind: type[O]) -> Callable[[Callable[[O], None]], Callable[..., None]]:
@@ -73,6 +79,43 @@ class Asked:
 def statement_options(function: Callable[..., None]) -> Callable[..., None]:
     """``--claim``, ``--requirement``, ``--also``, ``--context`` and ``--challenge``."""
     return claim_options(also_option(context_option(challenge_option(function))))
+
+
+def table_option(function: F) -> F:
+    """``--table FILE``."""
+    return click.option(
+        "--table",
+        "table_path",
+        metavar="FILE",
+        help="The snapshot's table, for a proof of the chain protocol (snapshot table makes it).",
+    )(function)
+
+
+def check_table_option(protocol: str, table_path: str | None) -> None:
+    """Raises InputError unless a table is given exactly where the protocol takes one."""
+    if protocol == "chain" and table_path is None:
+        raise InputError(
+            "a chain proof is about the table that its contract will be shown: give --table FILE",
+            file="--protocol",
+            hint="zkmargin snapshot table SNAPSHOT -o table.json makes it",
+        )
+    if protocol != "chain" and table_path is not None:
+        raise InputError("is for the chain protocol: give --protocol chain", file="--table")
+
+
+def chain_statement(
+    snapshot: Snapshot, commitments: Sequence[Commitment], asked: Asked, table_path: str
+) -> ChainStatement:
+    """The statement of a chain proof. Raises InputError that names the table where it is at fault."""
+    from zkmargin.verifier.chain import ChainStatement, Table  # noqa: PLC0415 - only chain proofs need it
+
+    table = load(Table, table_path)
+    try:
+        return ChainStatement.of(snapshot, commitments, asked.claim, table, context=asked.context, limits=asked.limits)
+    except InputError as error:
+        if (error.field or "").startswith("table"):
+            raise error.located(file=table_path) from None
+        raise
 
 
 def load_statement(snapshot: Snapshot, snapshot_path: str, commitment_paths: Sequence[str], asked: Asked) -> Statement:

@@ -12,7 +12,7 @@ import click
 from zkmargin.accounts import Opening
 from zkmargin.app.facts import claim_words, statement_facts
 from zkmargin.app.files import Output, blamed_on, load, load_lots
-from zkmargin.app.proving import Made, make_proof
+from zkmargin.app.proving import Made, make_chain_proof, make_proof
 from zkmargin.app.runtime import compile_note
 from zkmargin.app.verifying import clock_ms
 from zkmargin.circuits import build_circuit
@@ -20,7 +20,15 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import book_option, json_option, output_option, snapshot_option
 from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
-from zkmargin.cli.statements import Asked, StatementOptions, gathered, statement_options
+from zkmargin.cli.statements import (
+    Asked,
+    StatementOptions,
+    chain_statement,
+    check_table_option,
+    gathered,
+    statement_options,
+    table_option,
+)
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.formats.files import STDIO
@@ -37,6 +45,8 @@ class Options(StatementOptions):
     snapshot_path: str
     book_paths: tuple[str, ...]
     opening_paths: tuple[str, ...]
+    protocol: str
+    table_path: str | None
     threads: int | None
     with_profile: bool
     output: str
@@ -61,6 +71,10 @@ class Options(StatementOptions):
             "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --profile "
             "--threads 2 -o my-timed.bin"
         ),
+        (
+            "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --protocol chain "
+            "--table my-table.json -o my-chain.bin"
+        ),
     ],
 )
 @snapshot_option
@@ -74,6 +88,14 @@ class Options(StatementOptions):
     help="The opening of the book's commitment (secret). Several add up.",
 )
 @statement_options
+@click.option(
+    "--protocol",
+    type=click.Choice(["margin", "chain"]),
+    default="margin",
+    show_default=True,
+    help="The argument: margin is smaller and faster to prove, chain can be verified by a contract.",
+)
+@table_option
 @click.option(
     "--threads",
     type=click.IntRange(1, MAX_THREADS),
@@ -92,6 +114,8 @@ def command(options: Options) -> None:
     """
     challenge_path = [options.challenge_path] if options.challenge_path else []
     inputs = [options.snapshot_path, *options.book_paths, *options.opening_paths, *challenge_path]
+    inputs += [options.table_path] if options.table_path else []
+    check_table_option(options.protocol, options.table_path)
     check_paths(inputs, [options.output], json=options.as_json)
     refuse_terminal(options.output, "a proof (binary)")
     asked = Asked.of(options)
@@ -104,8 +128,13 @@ def command(options: Options) -> None:
     with blamed_on(options.snapshot_path):
         build_circuit(snapshot, asked.claim, asked.limits)
     with terminal.progress(f"Proving{compile_note()}"), _openings_named(options.opening_paths):
-        statement = Statement.of(snapshot, commitments, asked.claim, context=asked.context, limits=asked.limits)
-        made = make_proof(statement, lots, openings, threads=options.threads)
+        if options.table_path is None:
+            statement = Statement.of(snapshot, commitments, asked.claim, context=asked.context, limits=asked.limits)
+            made = make_proof(statement, lots, openings, threads=options.threads)
+        else:
+            chain = chain_statement(snapshot, commitments, asked, options.table_path)
+            statement = chain.statement
+            made = make_chain_proof(chain, lots, openings, threads=options.threads)
     write_outputs([Output.proof(options.output, made.proof)])
     if options.as_json:
         _say_json(options, made, statement)
@@ -140,6 +169,7 @@ def _say(options: Options, made: Made, asked: Asked) -> None:
         words += [word for text in options.also_texts for word in ("--also", text)]
         words += ["--challenge", options.challenge_path] if options.challenge_path else []
         words += ["--context", options.context_text] if options.context_text else []
+        words += ["--table", options.table_path] if options.table_path else []
         terminal.say(f"wrote {output}; next: {terminal.safe(shlex.join([*words, output]))}")
 
 

@@ -16,9 +16,10 @@ from zkmargin.app.runtime import compile_note
 from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
-from zkmargin.cli.options import json_option, output_option, own_policy_option, revocations_option
+from zkmargin.cli.options import json_option, output_option, own_policy_option, parse_word, revocations_option
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.words import policy_lines
+from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
 from zkmargin.engine.snapshot import Snapshot
@@ -26,6 +27,7 @@ from zkmargin.engine.universe import Universe
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Revocations, Trust, check_policy
+from zkmargin.verifier.chain.table import MAX_SEQUENCE
 
 #: Carried quotes that are listed on the terminal; all are in the snapshot.
 SHOWN = 8
@@ -210,6 +212,7 @@ def show_command(snapshot_path: str, slots: bool, as_json: bool) -> None:
 @click.argument("snapshot_path", metavar="SNAPSHOT")
 @click.argument("market_path", metavar="MARKET")
 @own_policy_option(required=False, text="Also refuse another policy than this one of yours, by name or file.")
+@click.option("--table", "table_path", metavar="FILE", help="Also recompute this table, every point of it.")
 @click.option("--trust", "trust_path", metavar="FILE", help="Your trust file, with --attestation.")
 @click.option("--attestation", "attestation_paths", multiple=True, metavar="FILE", help="Who signed the snapshot.")
 @revocations_option
@@ -219,6 +222,7 @@ def check_command(
     snapshot_path: str,
     market_path: str,
     policy_name: str | None,
+    table_path: str | None,
     trust_path: str | None,
     attestation_paths: tuple[str, ...],
     revocation_paths: tuple[str, ...],
@@ -233,7 +237,8 @@ def check_command(
     business). Exit code 1 when they did not, or when the policy is another.
     """
     paths = [snapshot_path, market_path, *attestation_paths, *revocation_paths]
-    check_paths([*paths, *([trust_path] if trust_path else []), *_given(universe_path, last_paths)])
+    paths += [path for path in (trust_path, table_path) if path]
+    check_paths([*paths, *_given(universe_path, last_paths)])
     if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
         raise InputError("--trust and --attestation belong together", file="--trust")
     snapshot, market = load(Snapshot, snapshot_path), snapshots.load_market(market_path)
@@ -247,12 +252,15 @@ def check_command(
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
         snapshots.check(snapshot, market, universe=universe, earlier=earlier)
+    table_hash = None if table_path is None else _checked_table(snapshot, table_path)
     if as_json:
         facts = {"same": True, "digest": snapshot.digest().hex(), "market_digest": snapshot.market_digest}
-        facts |= {"policy": policy_facts(snapshot.policy)}
+        facts |= {"policy": policy_facts(snapshot.policy), "table_hash": table_hash}
         terminal.say_json(facts | {"attested": None if signed is None else attested_facts(signed)})
     else:
         _say_same(snapshot, market_path, signed)
+        if table_hash is not None:
+            terminal.say(f"and the table {terminal.safe(table_path or '')}, every point of it: hash {table_hash}")
 
 
 def _say_same(snapshot: Snapshot, market_path: str, signed: AttestedSnapshot | None) -> None:
@@ -263,6 +271,85 @@ def _say_same(snapshot: Snapshot, market_path: str, signed: AttestedSnapshot | N
     if signed is not None:
         number, rule = signed.payload.sequence, terminal.quoted(signed.rule)
         terminal.say(f"number {number} of {rule}, signed by {terminal.listed(signed.signers)}")
+
+
+@command.command(
+    "table",
+    cls=Command,
+    examples=[
+        "zkmargin snapshot table snapshot.json --sequence 7 -o my-table.json",
+        "zkmargin snapshot table snapshot.json --requirement maintenance -o my-maintenance-table.json",
+        "zkmargin snapshot check snapshot.json market.json --table my-table.json    # recompute it",
+    ],
+)
+@click.argument("snapshot_path", metavar="SNAPSHOT")
+@click.option(
+    "--requirement",
+    type=click.Choice(REQUIREMENTS),
+    default="initial",
+    show_default=True,
+    help="Which of the policy's requirements the table is for.",
+)
+@click.option(
+    "--series",
+    "series_text",
+    default="00" * 32,
+    metavar="HEX",
+    help="The registry's series, 32 bytes in hex (chain series prints it); zeros without it, for trying out.",
+)
+@click.option(
+    "--sequence",
+    type=click.IntRange(0, MAX_SEQUENCE),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The table's number in its series.",
+)
+@output_option("the table")
+@json_option
+def table_command(
+    snapshot_path: str, requirement: str, series_text: str, sequence: int, output: str, as_json: bool
+) -> None:
+    """Commit to SNAPSHOT's risk rows for contracts: the table that chain proofs are checked against.
+
+    A policy or a size that the chain layout has no room for is refused by name. Anybody recomputes a table with
+    `snapshot check --table`.
+    """
+    from zkmargin.app.tables import build_table  # noqa: PLC0415 - only tables need the prover
+
+    check_paths([snapshot_path], [output], json=as_json)
+    series = parse_word(series_text, "--series")
+    snapshot = load(Snapshot, snapshot_path)
+    with terminal.progress(f"Committing to the risk rows{compile_note()}"), blamed_on(snapshot_path):
+        table = build_table(snapshot, requirement, series=series, sequence=sequence)
+    write_outputs([Output.document(output, table)])
+    facts = {"output": output, "hash": table.hash.hex(), "layout_digest": table.layout_digest.hex()}
+    facts |= {"points": str(2 + len(table.rows))}
+    if as_json:
+        terminal.say_json(facts)
+        return
+    err = output == STDIO
+    groups = " + ".join(map(str, table.scenarios))
+    terminal.say(
+        f"table of {table.instruments} instruments, {groups} scenarios, {table.assets} assets, for the "
+        f"{requirement} requirement: {2 + len(table.rows)} points",
+        err=err,
+    )
+    terminal.say(f"hash {facts['hash']}", err=err)
+    terminal.say(f"layout {facts['layout_digest']}", err=err)
+    if not err:
+        terminal.say(f"wrote {output}; next: zkmargin prove ... --protocol chain --table {terminal.safe(output)}")
+
+
+def _checked_table(snapshot: Snapshot, path: str) -> str:
+    """The hash of a table that is the snapshot's. Raises InputError naming what is not."""
+    from zkmargin.app.tables import recompute_table  # noqa: PLC0415 - only tables need the prover
+    from zkmargin.verifier.chain import Table  # noqa: PLC0415
+
+    table = load(Table, path)
+    with terminal.progress(f"Committing to the risk rows{compile_note()}"), blamed_on(path):
+        recompute_table(snapshot, table)
+    return table.hash.hex()
 
 
 def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str], lists: Sequence[Revocations]) -> AttestedSnapshot:

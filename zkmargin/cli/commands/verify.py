@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zkmargin.accounts import Commitment
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.files import Output, load, read_proof
-from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, clock_ms, rerun_clock
+from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, clock_ms, rerun_clock
 from zkmargin.cli import terminal
 from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.groups import Command
@@ -27,13 +28,23 @@ from zkmargin.cli.options import (
     workers_option,
 )
 from zkmargin.cli.paths import check_paths, force_option, write_outputs
-from zkmargin.cli.statements import Asked, StatementOptions, gathered, load_statement, statement_options
+from zkmargin.cli.statements import (
+    Asked,
+    StatementOptions,
+    chain_statement,
+    gathered,
+    load_statement,
+    statement_options,
+    table_option,
+)
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
+from zkmargin.verifier.chain import is_chain_proof, verify_chain
+from zkmargin.verifier.chain.statement import CHAIN_POSITION_BITS
 
 if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
@@ -56,6 +67,7 @@ class Options(StatementOptions):
     key_path: str | None
     passphrase_path: str | None
     rerun_path: str | None
+    table_path: str | None
     workers: int
     as_json: bool
 
@@ -114,6 +126,7 @@ class Options(StatementOptions):
     help="Repeat an acceptance: the clock is the time of RECEIPT, which must be signed by a key that the trust file "
     "names for receipts, and everything must come out as in it.",
 )
+@table_option
 @workers_option
 @json_option
 @gathered(Options)
@@ -145,12 +158,63 @@ def command(options: Options) -> None:
             verify_entries(batch, terms.max_age_seconds, workers=options.workers, as_json=options.as_json)
         return
     (path,) = options.proof_paths
+    if options.table_path is not None:
+        _verify_chain(options, asked, terms, snapshot)
+        return
     with rejections(path), _opened(options.ledger_where) as ledger:
         proof = read_proof(path)
+        if is_chain_proof(proof):
+            raise InputError(
+                "a proof of the chain protocol: it is about a table", file=path, hint="give the table with --table FILE"
+            )
         accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=_signing(options))
     if options.receipt_path is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
+
+
+def _verify_chain(options: Options, asked: Asked, terms: Terms, snapshot: Snapshot) -> None:
+    """A proof of the chain protocol: the proof, the policy and the age; who vouches, a contract's registries say."""
+    for option, given in (
+        ("--trust", options.trust_path),
+        ("--challenge", options.challenge_path),
+        ("--ledger", options.ledger_where),
+        ("--receipt", options.receipt_path),
+        ("--rerun", options.rerun_path),
+    ):
+        if given is not None:
+            raise InputError("does not go with a chain proof: its registries are contracts", file=option)
+    (path,) = options.proof_paths
+    commitments = [load(Commitment, name) for name in options.commitment_paths]
+    chain = chain_statement(snapshot, commitments, asked, options.table_path or "")
+    with rejections(path):
+        if terms.policy is not None:
+            check_policy(snapshot, [terms.policy.digest().hex()], "the verifier's own policy")
+        if terms.max_age_seconds is not None:
+            check_age(snapshot, terms.max_age_seconds, now_ms=terms.now_ms)
+        digest = verify_chain(chain, read_proof(path))
+    facts = {
+        "accepted": True,
+        "protocol": "chain/v1",
+        "statement_digest": digest.hex(),
+        "table_hash": chain.table.hash.hex(),
+        "layout_digest": chain.table.layout_digest.hex(),
+        **statement_facts(chain.statement),
+        "positions_range_proved": True,
+        "position_bits": CHAIN_POSITION_BITS,
+    }
+    if options.as_json:
+        terminal.say_json(facts)
+        return
+    terminal.say(
+        f"accepted: {terminal.safe(path)} proves by chain/v1, for the committed positions and collateral, that"
+    )
+    for line in statement_lines(facts):
+        terminal.say(f"  {line}")
+    terminal.say(f"  table        hash {facts['table_hash']}, number {chain.table.sequence} of its series")
+    terminal.say(f"  statement    digest {facts['statement_digest']}")
+    for line in not_guaranteed_lines(facts):
+        terminal.say(line)
 
 
 def _check(options: Options) -> None:
@@ -158,7 +222,9 @@ def _check(options: Options) -> None:
     keys = (options.trust_path, options.challenge_path, options.key_path, options.passphrase_path, options.rerun_path)
     inputs = [options.snapshot_path, *options.commitment_paths, *options.attestation_paths, *options.proof_paths]
     inputs += options.revocation_paths
-    inputs += [path for path in keys if path]
+    inputs += [path for path in (*keys, options.table_path) if path]
+    if options.table_path is not None and len(options.proof_paths) > 1:
+        raise InputError("chain proofs are verified one at a time", file=options.proof_paths[1], field="PROOF")
     check_paths(inputs, [options.receipt_path] if options.receipt_path else [], json=options.as_json)
     alone = (options.receipt_path, options.rerun_path, options.challenge_path, options.trust_path, options.ledger_where)
     if len(options.proof_paths) > 1 and any(alone):

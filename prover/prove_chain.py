@@ -1,0 +1,60 @@
+"""From a book and its openings to the bytes of a chain proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zkmargin.accounts.commitments import CommitmentPart
+from zkmargin.accounts.openings import Opening, total_blinders
+from zkmargin.circuits.margin import margin_witness
+from zkmargin.crypto.field import random_scalar
+from zkmargin.engine.book import BookLots
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.prover.chain import prove_chain_argument
+from zkmargin.prover.profile import Profile
+from zkmargin.prover.prove import check_openings, default_threads
+from zkmargin.verifier.chain import ChainStatement, encode_chain_proof, verify_chain
+
+
+def prove_chain(
+    statement: ChainStatement,
+    lots: BookLots,
+    openings: Sequence[Opening],
+    *,
+    threads: int | None = None,
+    profile: Profile | None = None,
+) -> bytes:
+    """A chain proof that the committed book meets the claim; verified before it is returned.
+
+    Args:
+        statement: what to prove, of the openings' own commitments.
+        lots: the whole book, the sum of all committed parts.
+        openings: the openings of all parts of positions and collateral.
+        threads: how many parts of the work run at the same time; the proof does not depend on it.
+        profile: filled with times and sizes, if given.
+
+    Raises:
+        ConstraintError: the claim is false for this book (for its owner: holds the numbers).
+        InputError: documents that do not belong together, or a number that the chain layout has no room for.
+    """
+    profile, inner = profile or Profile(), statement.statement
+    opened = (part.public() for opening in openings for part in opening.parts)
+    if tuple(sorted(opened, key=CommitmentPart.canonical)) != inner.parts:
+        raise InputError(
+            "the openings are not those of the statement's commitments",
+            field="opening",
+            hint="give the opening of every commitment, and of no other",
+        )
+    with profile.stage("witness"):
+        witness = margin_witness(inner.snapshot, inner.claim, lots)
+        blinders = total_blinders(openings)
+    threads = threads or default_threads()
+    argument = prove_chain_argument(statement, witness, blinders, random_scalar, threads=threads, profile=profile)
+    proof = encode_chain_proof(argument, inner.srs.digest)
+    try:
+        with profile.stage("self-verification"):
+            verify_chain(statement, proof)
+    except VerificationError:
+        check_openings(inner, lots, blinders)
+        raise
+    return proof

@@ -1,0 +1,180 @@
+"""What ``zkmargin chain`` does, without the command line: calls and typed data from files of a venue and an account."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zkmargin.accounts import Commitment, Opening
+from zkmargin.chain.abi import encode_call
+from zkmargin.chain.calls import item, table_id
+from zkmargin.chain.client import Client
+from zkmargin.chain.documents import Deployment, Rules
+from zkmargin.chain.typed_data import COLLATERAL, POSITIONS, TypedData, commitment_part, snapshot_table
+from zkmargin.crypto.group import add_all
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, from_hex, keccak256
+from zkmargin.prover.prove_chain import prove_chain
+from zkmargin.verifier.chain import ChainStatement, Table, chain_context, decode_chain_proof
+from zkmargin.verifier.chain.words import point_bytes
+
+ROLE_NUMBERS = {"positions": POSITIONS, "collateral": COLLATERAL}
+Signatures = Sequence[tuple[bytes, bytes]]
+
+
+def table_to_sign(
+    deployment: Deployment, rules: Rules, table: Table, snapshot: Snapshot, *, time: int, expiry: int
+) -> TypedData:
+    """What price attesters sign about a table, times in seconds since 1970.
+
+    Raises:
+        InputError: a table of another series, snapshot or layout, a policy that the rules do not list, a lifetime
+            that they do not allow.
+    """
+    if table.series != deployment.series or rules.series.hex() != deployment.series:
+        raise InputError("table, rules and deployment are not of one series", field="table: series")
+    if table.layout_digest.hex() != deployment.layout_digest:
+        raise InputError("is of another layout than the deployed verifier", field="table: layout")
+    if table.snapshot != snapshot.digest().hex():
+        raise InputError("is of another snapshot", field="table: snapshot")
+    policy = snapshot.policy.digest().hex()
+    if policy not in rules.policies:
+        raise InputError(f"the rules do not list the snapshot's policy {policy}", field="rules: policies")
+    if not 0 < expiry - time <= rules.lifetime_seconds:
+        raise InputError(f"from time to expiry at most {rules.lifetime_seconds} seconds", field="rules: lifetime")
+    series, sequence, digest = table_id(table)
+    return snapshot_table(
+        deployment.chain_id,
+        deployment.snapshots,
+        series=series,
+        sequence=sequence,
+        snapshot=digest,
+        policy=from_hex(policy),
+        table=table.hash,
+        time=time,
+        expiry=expiry,
+    )
+
+
+def register_call(rules: Rules, typed: TypedData, signatures: Signatures) -> bytes:
+    """``SnapshotRegistry.register``; signatures in ascending order of their signers."""
+    values = tuple(typed.message.values())
+    return encode_call("SnapshotRegistry", "register", [rules.argument(), values, list(signatures)])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an account: its role and point, 96 bytes."""
+
+    role: str
+    point: bytes
+
+
+def part_of(commitments: Sequence[Commitment], role: str) -> Part:
+    """The sum of all parts of a role in some documents. InputError when there are none, or several segments."""
+    points = [part.decoded() for document in commitments for part in document.parts if part.role == role]
+    if not points or any(len(row) != 1 for row in points):
+        raise InputError(f"one segment of {role} is needed", field="commitment: parts")
+    try:
+        return Part(role, point_bytes(add_all(row[0] for row in points)))
+    except ValueError as error:
+        raise InputError(str(error), field="commitment: points") from None
+
+
+def part_to_sign(
+    deployment: Deployment, account: str, new: Part, *, old: Part | None = None, sequence: int = 1
+) -> TypedData:
+    """What a venue or custodian signs about an account's part, or its change. Raises InputError for a first part that
+    is not number 1.
+    """
+    if (old is None) != (sequence == 1):
+        raise InputError("the first part is number 1, and every later one names the part before", field="sequence")
+    role = ROLE_NUMBERS[new.role]
+    return commitment_part(
+        deployment.chain_id,
+        deployment.commitments,
+        account=account,
+        role=role,
+        slot_map=from_hex(deployment.slot_maps[role]),
+        old_point=bytes(32) if old is None else keccak256(old.point),
+        new_point=keccak256(new.point),
+        sequence=sequence,
+    )
+
+
+def change_call(
+    typed: TypedData, new: Part, signature: tuple[bytes, bytes], *, old: Part | None = None, total: Part | None = None
+) -> bytes:
+    """``CommitmentRegistry.change``; ``total`` is the account's sum in this role before."""
+    points = [b"" if part is None else part.point for part in (old, new, total)]
+    return encode_call("CommitmentRegistry", "change", [tuple(typed.message.values()), *points, signature])
+
+
+def proof_call(
+    deployment: Deployment,
+    account: str,
+    snapshot: Snapshot,
+    lots: BookLots,
+    openings: Sequence[Opening],
+    claim: Claim,
+    table: Table,
+    *,
+    block: int,
+    nonce: bytes,
+    threads: int | None = None,
+) -> bytes:
+    """``MarginChecker.prove`` for an account's next nonce: makes the proof. Raises as ``prove_chain``."""
+    raw = bytes.fromhex
+    context = chain_context(deployment.chain_id, raw(deployment.verifier[2:]), raw(deployment.checker[2:]), nonce)
+    commitments = [opening.commitment() for opening in openings]
+    statement = ChainStatement.of(snapshot, commitments, claim, table, context=context)
+    data = prove_chain(statement, lots, openings, threads=threads)
+    proof = decode_chain_proof(data, statement.prices.layout, statement.statement.srs.digest)
+    sent = item(statement, proof)
+    return encode_call("MarginChecker", "prove", [account, table_id(table), table.content(), block, sent])
+
+
+def status_facts(
+    client: Client, deployment: Deployment, *, account: str | None = None, table: Table | None = None
+) -> dict[str, Any]:
+    """What the chain says of a deployment, and of an account. ``table``: one whose pinned point was recomputed.
+
+    Raises:
+        InputError: another chain.
+        VerificationError: a contract that is not there, or that pins something else.
+    """
+    if client.chain_id != deployment.chain_id:
+        raise InputError(f"the chain is {client.chain_id}, the deployment is for {deployment.chain_id}", file="--rpc")
+    digest, pinned = client.call("MarginVerifier", deployment.verifier, "pins")
+    (latest,) = client.call("SnapshotRegistry", deployment.snapshots, "latest", from_hex(deployment.series))
+    number, time = client.block()
+    facts: dict[str, Any] = {
+        "chain_id": client.chain_id,
+        "block": number,
+        "time": time,
+        "precompiles": client.precompiles(),
+        "layout": {"digest": digest.hex(), "as_deployed": digest.hex() == deployment.layout_digest},
+        "latest_sequence": latest,
+    }
+    if table is not None:
+        facts["layout"]["pinned_recomputed"] = pinned.hex() == table.pinned and digest == table.layout_digest
+    if account is not None:
+        positions, collateral, version, complete = client.call(
+            "CommitmentRegistry", deployment.commitments, "commitmentsOf", account
+        )
+        (until,) = client.call("MarginChecker", deployment.checker, "coveredUntil", account)
+        (count,) = client.call("MarginChecker", deployment.checker, "countOf", account)
+        facts["account"] = {
+            "address": account,
+            "complete": complete,
+            "version": version,
+            "positions": positions.hex(),
+            "collateral": collateral.hex(),
+            "covered": until > time,
+            "covered_until": until,
+            "proofs": count,
+        }
+    return facts
