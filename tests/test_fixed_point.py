@@ -207,13 +207,10 @@ def test_results_are_those_of_every_machine() -> None:
 
 
 def test_plain_python_gives_the_same_bits() -> None:
-    code = (
-        "import importlib.util as u; s = u.spec_from_file_location('t', __import__('sys').argv[1]);"
-        "m = u.module_from_spec(s); s.loader.exec_module(m); print(m.all_results())"
-    )
+    code = "import test_fixed_point; print(test_fixed_point.all_results())"
     run = subprocess.run(
-        [sys.executable, "-c", code, __file__],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
         capture_output=True,
         text=True,
         check=True,

@@ -1,12 +1,11 @@
 """Golden proofs and the vector file of format version 1: accepted, refused and pinned, for every later release."""
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -127,15 +126,7 @@ def fits(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
 @pytest.mark.slow
 def test_the_second_verifier_gives_the_same_verdicts(golden: ModuleType) -> None:
     """Every case with ZKMARGIN_FULL=1; else one of each flag and verdict: a pairing takes seconds in Python."""
-    folder = Path(__file__).parent
-    for name in ("second_circuit", "second_components", "second_verifier"):
-        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    second: Any = sys.modules["second_verifier"]
+    second: Any = importlib.import_module("second_verifier")
     seen: set[tuple[str, str]] = set()
     for group, case in golden.vector_cases(golden.vectors()):
         key = case["flags"][0], case.get("error", "")

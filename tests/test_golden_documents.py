@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -52,13 +52,7 @@ NAMES += sorted(SECOND + path.name for path in (FOLDER / SECOND).glob("*.*.json"
 
 @pytest.fixture(scope="module")
 def made() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("golden_documents", Path(__file__).with_name("golden_documents.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("golden_documents")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The mutation script itself: what it changes, and that a sample of its mutants is killed (all: make assurance)."""
 
 import ast
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
@@ -15,13 +15,7 @@ SCRIPT = Path(__file__).with_name("mutation.py")
 
 @pytest.fixture(scope="module")
 def mutation() -> Any:
-    spec = importlib.util.spec_from_file_location("mutation", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mutation"] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("mutation")
 
 
 def test_every_protocol_mutant_is_killed(mutation: Any, golden: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
@@ -48,14 +48,7 @@ LIMITS = (
 @pytest.fixture(scope="module")
 def second() -> ModuleType:
     """tests/second_verifier.py, which imports its neighbours."""
-    for name in ("second_circuit", "second_components", "second_verifier"):
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("second_verifier")
 
 
 @dataclass(frozen=True)

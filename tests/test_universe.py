@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -116,14 +115,7 @@ def universe(**changes: Any) -> Universe:
 
 @pytest.fixture(scope="module")
 def second() -> ModuleType:
-    for name in ("second_circuit", "second_components", "second_verifier"):
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("second_verifier")
 
 
 # --- a week -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 python tests/fuzz/coverage_guided.py TARGET SECONDS [CORPUS]
 """
 
-import importlib.util
+import importlib
 import sys
 import tempfile
 from pathlib import Path
@@ -14,16 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 def main(name: str, seconds: int, corpus: str | None) -> None:
     """Run libFuzzer on one target; it ends the process, with a code above 0 for a finding."""
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     import atheris
 
     with atheris.instrument_imports(include=["zkmargin"]):
-        spec = importlib.util.spec_from_file_location("targets", ROOT / "tests" / "fuzz" / "targets.py")
-        if spec is None or spec.loader is None:
-            raise FileNotFoundError("targets.py")
-        targets: Any = importlib.util.module_from_spec(spec)
-        sys.modules["targets"] = targets
-        spec.loader.exec_module(targets)
+        targets: Any = importlib.import_module("fuzz.targets")
     target = targets.TARGETS[name]
     folder = Path(corpus or tempfile.mkdtemp(prefix="zkmargin-fuzz-"))
     for i, seed in enumerate(target.seeds()):
