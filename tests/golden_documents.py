@@ -27,6 +27,7 @@ from zkmargin.accounts.openings import Opening
 from zkmargin.accounts.slots import ROLES
 from zkmargin.accounts.updates import Migration, Update
 from zkmargin.app.batches import BatchList
+from zkmargin.app.evidence import Evidence
 from zkmargin.circuits import build_circuit
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.book import Book, BookLots, to_book, to_lots
@@ -89,6 +90,7 @@ KINDS: dict[str, type[Document]] = {
     "revocations": Revocations,
     "challenge": Challenge,
     "receipt": Receipt,
+    "evidence": Evidence,
     "batch": BatchList,
 }
 
@@ -207,13 +209,15 @@ def _second(snapshot: Snapshot, commitment: Commitment, challenge: Challenge, an
         Statement.of(snapshot, [commitment], CLAIM, context=challenge.context, limits=LIMITS), answer,
         now_ms=NOW, trust=trusted, attestations=list(attestations.values()), revocations=[lists], challenge=challenge,
     )  # fmt: skip
+    receipt = acceptance.receipt(software="zkmargin 2").signed(signer(DESK))
     return {
+        "answer.evidence.json": Evidence.of(acceptance, receipt),
         "oracle-4.public-key.json": signer("oracle 4").public,
         "oracle-4.key.json": _locked("oracle 4"),
         **{f"{name}.attestation.json": attestation for name, attestation in attestations.items()},
         "golden.trust.json": trusted,
         "group.revocations.json": lists,
-        "signed.receipt.json": acceptance.receipt(software="zkmargin 2").signed(signer(DESK)),
+        "signed.receipt.json": receipt,
     }
 
 
@@ -298,11 +302,13 @@ def make_all() -> dict[str, bytes]:
     }
     files = {name: document.to_bytes() for name, document in documents.items()}
     files |= {"answer.proof": answer, "plain.proof": plain, TEXTS: _json(texts())}
-    files |= _ledger_files(attested, receipt, unattested, open_challenge)
+    # What the first release wrote; nobody writes it any more.
+    files |= {name: (FOLDER / name).read_bytes() for name in (LEDGER, INDEX)}
     files[DIGESTS] = _json(digests(documents, files))
     second = _second(snapshot, commitment, challenge, answer)
     files |= {SECOND + name: document.to_bytes() for name, document in second.items()}
     files[SECOND + DIGESTS] = _json(digests(second, {}))
+    files[SECOND + LEDGER] = _ledger_file(attested, receipt, unattested, challenge, open_challenge)
     return files
 
 
@@ -347,23 +353,24 @@ def texts() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ledger_files(attested: Acceptance, receipt: Receipt, plain: Acceptance, waiting: Challenge) -> dict[str, bytes]:
-    """A ledger with two proofs and an open challenge, as SQL; and the index of its export."""
-    from click.testing import CliRunner
+def _ledger_file(
+    attested: Acceptance, receipt: Receipt, plain: Acceptance, challenge: Challenge, waiting: Challenge
+) -> bytes:
+    """A signed ledger with two proofs and an open challenge, as SQL."""
+    from golden_story import signer
 
-    from zkmargin.cli.commands.ledger import export_command as export
+    import zkmargin.ledger.ledger
     from zkmargin.ledger import Ledger
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.object(zkmargin.ledger.ledger, "_clock_ms", lambda: NOW - 1):
         path = Path(folder) / "ledger.db"
-        with Ledger(path) as ledger:
+        with Ledger(path, signer=signer(DESK)) as ledger:
+            ledger.issue(challenge)
             ledger.issue(waiting)
             ledger.record(attested, receipt)
             ledger.record(plain)
-        run = CliRunner().invoke(export, [f"{folder}/out", "--ledger", str(path)])
-        assert run.exit_code == 0, run.output
         with closing(sqlite3.connect(path)) as connection:
-            return {LEDGER: sql(connection).encode(), INDEX: (Path(folder) / "out" / "index.json").read_bytes()}
+            return sql(connection).encode()
 
 
 def sql(connection: sqlite3.Connection) -> str:

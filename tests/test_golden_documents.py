@@ -45,7 +45,7 @@ FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 PINNED = "3deff663742d3805418453356c45b55814a840ae2777ac7783a357ac94b38927"
 #: Documents of version 2, and their pin.
 SECOND = "../../v2/documents/"
-PINNED_SECOND = "e467033ffadd9b7f2c9145e782885ce2cbd326f8d8175129e4523a7d085f3036"
+PINNED_SECOND = "1235f2967db0949905d4a9de5a4c23cd6811691430d732f8725fc771ea2054cb"
 NAMES = sorted(path.name for path in FOLDER.glob("*.*.json"))
 NAMES += sorted(SECOND + path.name for path in (FOLDER / SECOND).glob("*.*.json"))
 
@@ -132,7 +132,7 @@ def test_it_is_read_and_written_as_it_is(made: ModuleType, digests: Any, name: s
 
 def test_nothing_else_is_in_the_list_of_digests(digests: Any) -> None:
     others = {"digests.json", "texts.json", "ledger.sql", "ledger-export.json"}
-    second = {SECOND + path.name for path in (FOLDER / SECOND).iterdir() if path.name != "digests.json"}
+    second = {SECOND + path.name for path in (FOLDER / SECOND).iterdir() if path.name not in others}
     assert set(digests) == ({path.name for path in FOLDER.iterdir()} - others) | second
     for name in ("answer.proof", "plain.proof"):
         assert keccak256((FOLDER / name).read_bytes()).hex() == digests[name]["keccak256"]
@@ -485,10 +485,13 @@ def test_claims_and_limits_are_read_as_they_were(made: ModuleType) -> None:
 
 @pytest.fixture
 def ledger_file(tmp_path: Path) -> Path:
-    """The golden ledger as a file."""
-    path = tmp_path / "ledger.db"
+    """The golden ledger of version 1 as a file."""
+    return from_sql(FOLDER / "ledger.sql", tmp_path / "ledger.db")
+
+
+def from_sql(text: Path, path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript((FOLDER / "ledger.sql").read_text("utf-8"))
+        connection.executescript(text.read_text("utf-8"))
     return path
 
 
@@ -523,14 +526,16 @@ def test_the_golden_ledger_goes_on(made: ModuleType, ledger_file: Path) -> None:
             ledger.see(first, trust)
 
 
-def test_the_export_is_the_golden_one(made: ModuleType, ledger_file: Path, tmp_path: Path) -> None:
+def test_the_export_of_the_golden_ledger(made: ModuleType, ledger_file: Path, tmp_path: Path) -> None:
+    """What it says of each proof is what the first version of an export said."""
     out = tmp_path / "out"
     run = CliRunner().invoke(export, [str(out), "--ledger", str(ledger_file)])
     assert run.exit_code == 0, run.output
-    index = (FOLDER / "ledger-export.json").read_bytes()
-    assert (out / "index.json").read_bytes() == index
-    value = json.loads(index)
-    assert value["format"] == "zkmargin/ledger-export/v1"
+    value, first = (json.loads(path.read_bytes()) for path in (out / "index.json", FOLDER / "ledger-export.json"))
+    assert (value["format"], first["format"]) == ("zkmargin/ledger-export/v2", "zkmargin/ledger-export/v1")
+    for new, old in zip(value["proofs"], first["proofs"], strict=True):
+        assert all(new[name] == old[name] for name in old if name != "files")
+        assert all(new["files"][name] == old["files"][name] for name in old["files"])
     files = value["proofs"][0]["files"]
     same = {
         "proof": "answer.proof",
@@ -548,7 +553,18 @@ def test_the_export_is_the_golden_one(made: ModuleType, ledger_file: Path, tmp_p
     assert set(kept.parts) == set(made.read("golden.commitment.json").parts)
 
 
-def test_a_new_ledger_has_the_golden_schema(made: ModuleType, ledger_file: Path, tmp_path: Path) -> None:
+def test_the_second_golden_ledger_is_read_and_checked(made: ModuleType, tmp_path: Path) -> None:
+    path = from_sql(FOLDER / SECOND / "ledger.sql", tmp_path / "second.db")
+    desk = next(key for key in made.read("golden.trust.json").keys if key.name == made.DESK)
+    with Ledger(path, read_only=True) as ledger:
+        found = ledger.audit(key=desk)
+        assert (found.bad, found.verified, found.records, found.signed) == ([], 2, 7, 7)
+        receipts = [made.read("signed.receipt.json"), made.read("plain.receipt.json")]
+        assert [entry.statement for entry in ledger.entries()] == [receipt.payload.statement for receipt in receipts]
+
+
+def test_a_new_ledger_has_the_golden_schema(made: ModuleType, tmp_path: Path) -> None:
+    ledger_file = from_sql(FOLDER / SECOND / "ledger.sql", tmp_path / "second.db")
     with Ledger(tmp_path / "new.db"):
         pass
     schemas = []
@@ -562,7 +578,7 @@ def test_a_new_ledger_has_the_golden_schema(made: ModuleType, ledger_file: Path,
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("UPDATE meta SET value = 'zkmargin/ledger/v2'", "no ledger of this version"),
+        ("UPDATE meta SET value = 'zkmargin/ledger/v3'", "no ledger of this version"),
         ("UPDATE proofs SET proof = zeroblob(100)", "not a zkmargin proof"),
         ("UPDATE proofs SET context = x'00'", "statement"),
         ("UPDATE proofs SET num = 1", "statement"),

@@ -90,6 +90,8 @@ def check_challenge(
         )
     if statement.context != challenge.context:
         _refuse("challenge", "the statement's context is not the challenge's digest")
+    if known is not None and not known.challenge_issued(challenge.digest()):
+        _refuse("challenge", "the challenge was not issued by this ledger", "issue it with the ledger that asks")
     if known is not None and known.challenge_used(challenge.digest()):
         _refuse("challenge", "a proof was accepted for this challenge before: a replay")
 

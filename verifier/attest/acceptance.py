@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import VerificationError
 from zkmargin.formats.canonical import keccak256
 from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, Payload, SnapshotPayload, Stream
@@ -34,17 +36,31 @@ class Known(Protocol):
     def challenge_used(self, digest: bytes) -> bool:
         """Whether a proof was accepted for this challenge."""
 
+    def challenge_issued(self, digest: bytes) -> bool:
+        """Whether this verifier issued a challenge; True for who does not keep that."""
+
     def statement_accepted(self, digest: bytes) -> bool:
         """Whether a proof of this statement was accepted: the replay guard."""
 
 
 @dataclass
 class Memory:
-    """``Known`` in memory: of use in one process, and as the empty memory of who keeps no ledger."""
+    """``Known`` in memory: of use in one process, and as the empty memory of who keeps no ledger.
+
+    As strict as a ledger: what was accepted in the meantime is refused when it is to be remembered, and nothing goes
+    back in sequence. Threads may share one.
+
+    Attributes:
+        sightings: the newest of each stream.
+        challenges, statements: digests of what was answered and accepted.
+        issued: digests of the challenges that count; None lets every one count.
+    """
 
     sightings: dict[Stream, Sighting] = field(default_factory=dict)
     challenges: set[bytes] = field(default_factory=set)
     statements: set[bytes] = field(default_factory=set)
+    issued: set[bytes] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def newest(self, stream: Stream) -> Sighting | None:
         """As in ``Known``."""
@@ -58,12 +74,36 @@ class Memory:
         """As in ``Known``."""
         return digest in self.statements
 
+    def challenge_issued(self, digest: bytes) -> bool:
+        """As in ``Known``."""
+        return self.issued is None or digest in self.issued
+
     def remember(self, acceptance: Acceptance) -> None:
-        """Record an acceptance."""
-        self.sightings.update(acceptance.sightings)
-        self.statements.add(acceptance.statement_digest)
-        if acceptance.challenge is not None:
-            self.challenges.add(acceptance.challenge.digest())
+        """Record an acceptance, or nothing of it.
+
+        Raises:
+            VerificationError: its statement or challenge was accepted in the meantime, or something newer than its
+                attestations, or something else under their numbers, was seen.
+        """
+        challenge = None if acceptance.challenge is None else acceptance.challenge.digest()
+        with self._lock:
+            if acceptance.statement_digest in self.statements:
+                raise VerificationError("a proof of this statement was accepted before: a replay", check="replay")
+            if challenge is not None and challenge in self.challenges:
+                raise VerificationError("a proof was accepted for this challenge before: a replay", check="challenge")
+            for stream, sighting in acceptance.sightings.items():
+                seen = self.sightings.get(stream)
+                if seen is not None and (
+                    sighting.sequence < seen.sequence
+                    or (sighting.sequence == seen.sequence and sighting.digest != seen.digest)
+                ):
+                    named = " ".join(repr(name[:80]) for name in stream)
+                    what = "is superseded" if sighting.sequence < seen.sequence else "contradicts what was seen"
+                    raise VerificationError(f"number {sighting.sequence} of {named} {what}", check="sequence")
+            self.sightings.update(acceptance.sightings)
+            self.statements.add(acceptance.statement_digest)
+            if challenge is not None:
+                self.challenges.add(challenge)
 
 
 @dataclass(frozen=True)

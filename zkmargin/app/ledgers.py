@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from zkmargin.accounts import Commitment
+from zkmargin.app.evidence import Evidence, evidence_of
 from zkmargin.app.facts import claim_words, ratio
+from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import format_time, from_units, parse_time
 from zkmargin.engine.limits import KINDS, Limit
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, InputError, ZkMarginError, write_atomic
+from zkmargin.formats import Document, InputError, VerificationError, write_atomic
 from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.ledger import Entry, Ledger
-from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Trust
+from zkmargin.ledger.audit import UNPROTECTED
+from zkmargin.ledger.tables import SCHEMA
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Revoked, Trust
 
-INDEX_FORMAT = "zkmargin/ledger-export/v1"
+INDEX_FORMAT = "zkmargin/ledger-export/v2"
 
 
 def status_facts(ledger: Ledger, *, now_ms: int, due_seconds: int) -> dict[str, Any]:
@@ -40,16 +44,28 @@ def status_facts(ledger: Ledger, *, now_ms: int, due_seconds: int) -> dict[str, 
     }
 
 
-def check_ledger(ledger: Ledger) -> dict[str, Any]:
-    """Verify every recorded proof again, from the ledger alone: how many do, and which do not and why."""
-    good, bad = 0, []
-    for entry in ledger.entries():
-        try:
-            ledger.check(entry)
-            good += 1
-        except ZkMarginError as error:
-            bad.append({"statement": entry.statement, "reason": error.message})
-    return {"ledger": ledger.name, "verified": good, "bad": bad}
+def check_ledger(ledger: Ledger, *, key: PublicKey | None = None, head: str | None = None) -> dict[str, Any]:
+    """Derive everything in a ledger again from the ledger alone: what is wrong, and what nothing protects.
+
+    Args:
+        ledger: which.
+        key: its public key: every record must be signed with it.
+        head: the digest of a record that was noted before.
+    """
+    found = ledger.audit(key=key, head=head)
+    unprotected: tuple[str, ...] = () if key is not None else UNPROTECTED
+    if found.schema != SCHEMA:
+        unprotected = ("every column: a ledger of version 1 has no chain; it gets one when it is next written to",)
+    return {
+        "ledger": ledger.name,
+        "schema": found.schema,
+        "verified": found.verified,
+        "records": found.records,
+        "signed": found.signed,
+        "head": found.head[1],
+        "unprotected": list(unprotected),
+        "bad": found.bad,
+    }
 
 
 def entry_facts(ledger: Ledger, entry: Entry) -> dict[str, Any]:
@@ -124,6 +140,17 @@ def export(
     return Exported(proofs, len(written))
 
 
+def _counts(evidence: Evidence) -> bool:
+    """Whether the receipt is signed by whom the trust file beside it names: then the acceptance can be run again."""
+    if evidence.trust is None or evidence.receipt is None:
+        return False
+    try:
+        evidence.trust.receipt_quorum(evidence.receipt, Revoked.by(evidence.revocations))
+    except VerificationError:
+        return False
+    return True
+
+
 def _empty_folder(folder: str) -> Path:
     home = Path(folder)
     try:
@@ -132,6 +159,7 @@ def _empty_folder(folder: str) -> Path:
             raise InputError("is not empty", file=folder, hint="name a new folder")
         (home / "documents").mkdir()
         (home / "proofs").mkdir()
+        (home / "evidence").mkdir()
     except OSError as error:
         raise InputError(f"cannot be used as a folder: {(error.strerror or 'error').lower()}", file=folder) from None
     return home
@@ -140,7 +168,10 @@ def _empty_folder(folder: str) -> Path:
 def _export_entry(
     ledger: Ledger, entry: Entry, home: Path, written: set[str], how: Callable[[Entry, dict[str, Any]], str]
 ) -> dict[str, Any]:
-    """Write an entry's files; returns what the index says of it."""
+    """Write an entry's evidence, and its files one by one; returns what the index says of it."""
+    evidence = evidence_of(ledger, entry)
+    bundle = f"evidence/{entry.statement}.json"
+    write_atomic(home / bundle, evidence.to_bytes())
 
     def save(kind: type[Document], digest: str | None) -> str | None:
         if digest is None:
@@ -160,7 +191,10 @@ def _export_entry(
         "trust": save(Trust, entry.trust),
         "challenge": save(Challenge, entry.challenge),
         "attestations": [save(Attestation, digest) for digest in entry.attestations],
+        "revocations": [save(Revocations, item.digest().hex()) for item in evidence.revocations],
         "receipt": save(Receipt, entry.receipt),
+        "evidence": bundle,
     }
+    files["rerun"] = files["receipt"] if _counts(evidence) else None
     facts = entry_facts(ledger, entry)
     return {**facts, "files": files, "context": entry.context.hex(), "verify": how(entry, files)}

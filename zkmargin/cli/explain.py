@@ -6,11 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePart
+from zkmargin.app.evidence import Evidence
 from zkmargin.crypto.keys import PublicKey, SecretKey, fingerprint
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.fills import Fills
 from zkmargin.formats import Document
-from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Rule, SnapshotPayload, Trust
+from zkmargin.verifier.attest import (
+    Attestation,
+    Challenge,
+    Receipt,
+    Revocations,
+    Rule,
+    SnapshotPayload,
+    Trust,
+)
 
 Facts = dict[str, Any]
 
@@ -95,6 +104,24 @@ def revocations(document: Revocations) -> Facts:
     }
 
 
+def evidence(document: Evidence) -> Facts:
+    """A proof with all public files around it."""
+    return {
+        "what": "evidence: a proof and the files of its acceptance. Never authority: use your own trust file",
+        "digest": document.digest().hex(),
+        "claim": document.claim.model_dump(mode="json"),
+        "proof_bytes": len(document.proof_bytes),
+        "snapshot": document.snapshot.digest().hex(),
+        "source": None if document.source is None else document.source.digest().hex(),
+        "commitments": [commitment.digest().hex() for commitment in document.commitments],
+        "attestations": [item.payload_digest.hex() for item in document.attestations],
+        "revocations": [item.payload_digest.hex() for item in document.revocations],
+        "trust": None if document.trust is None else document.trust.digest().hex(),
+        "challenge": None if document.challenge is None else document.challenge.digest().hex(),
+        "receipt": None if document.receipt is None else document.receipt.payload.statement,
+    }
+
+
 def _rule(rule: Rule) -> str:
     return f"{rule.name}: {rule.threshold} of {', '.join(rule.signers)}"
 
@@ -157,6 +184,7 @@ def _step(part: UpdatePart | MigrationPart) -> Facts:
 EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Attestation, attestation),
     (Challenge, challenge),
+    (Evidence, evidence),
     (Fills, fills),
     (Migration, migration),
     (PublicKey, public_key),

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
 
 from zkmargin.formats import Hint, InputError
-from zkmargin.ledger import tables
+from zkmargin.ledger import migrations, tables
 
 #: How long a writer waits for the others, and how often it begins again when the database says so.
 BUSY_SECONDS = 60
 MAX_ATTEMPTS = 50
-#: Any fixed number: makes the first verifiers of a PostgreSQL ledger create its tables one after the other.
-_CREATION_LOCK = 0x7A6B6D6C
+#: Any fixed number: the lock by which the writers of a PostgreSQL ledger come one after the other.
+_WRITERS = 0x7A6B6D6C
 _SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})
 _SCHEMA_OF = select(tables.meta.c.value).where(tables.meta.c.key == "schema")
 
@@ -29,25 +32,31 @@ T = TypeVar("T")
 
 
 class Database:
-    """A ledger's database, created with its tables when it is missing.
+    """A ledger's database.
 
     Args:
-        where: a path (an SQLite file, created with mode 0600), or a URL ``sqlite:///PATH`` or ``postgresql://...``.
+        where: a path (an SQLite file), or a URL ``sqlite:///PATH`` or ``postgresql://...``.
+        read_only: open what is there and alter nothing; else it is created with its tables where it is missing (an
+            SQLite file with mode 0600), and brought forward from an older version.
+
+    Attributes:
+        schema: the version that was found: an older one only where nothing may be altered.
 
     Raises:
-        InputError: it cannot be opened, or is another version's.
+        InputError: it cannot be opened, is missing, another program's, or a later version's.
     """
 
-    def __init__(self, where: str | Path) -> None:
+    def __init__(self, where: str | Path, *, read_only: bool = False) -> None:
         url = _url(where)
         self.name = url.render_as_string(hide_password=True) if "://" in str(where) else str(where)
-        self.engine = _engine(url)
+        self.engine = _engine(url, read_only=read_only)
         options: dict[str, Any] = {"zkmargin_reading": True}
         if url.get_backend_name() == "postgresql":
             options["isolation_level"] = "REPEATABLE READ"  # one moment's view, and never a reason to begin again
+            options["postgresql_readonly"] = True
         self._reader = self.engine.execution_options(**options)
         try:
-            self._create()
+            self.schema = self._found(read_only=read_only)
         except BaseException:
             self.close()
             raise
@@ -56,27 +65,41 @@ class Database:
         """Release the connections."""
         self.engine.dispose()
 
-    def _create(self) -> None:
-        engine = self.engine
-        if engine.dialect.name == "postgresql":
-            # what the transaction before made while this one waited for the lock must be visible in it
-            engine = engine.execution_options(isolation_level="READ COMMITTED")
-
-        def create(connection: Connection) -> None:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
-            tables.metadata.create_all(connection)
-            if connection.execute(_SCHEMA_OF).first() is None:
-                connection.execute(insert(tables.meta).values(key="schema", value=tables.SCHEMA))
-
+    def _found(self, *, read_only: bool) -> str:
+        """The schema of what is there, made or brought forward first where that is allowed. Raises InputError."""
         with self.reading() as connection:
-            existing = inspect(connection).has_table(tables.meta.name)
-        if not existing:
-            self.write(create, engine)
-        with self.reading() as connection:
+            schema = self._schema(connection)
+        if not read_only and schema != tables.SCHEMA:
+            self.write(self._prepare)
+            with self.reading() as connection:
+                schema = self._schema(connection)
+        if schema is None:
+            raise InputError("is no ledger: it is empty", file=self.name, hint="is the name right?")
+        return schema
+
+    def _prepare(self, connection: Connection) -> None:
+        schema = self._schema(connection)  # again: another one may have come first
+        if schema == tables.SCHEMA:
+            return
+        tables.metadata.create_all(connection)
+        if schema is None:
+            connection.execute(insert(tables.meta).values(key="schema", value=tables.SCHEMA))
+        else:
+            migrations.FORWARD[schema](connection)
+
+    def _schema(self, connection: Connection) -> str | None:
+        """The ledger's version; None for an empty database. Raises InputError: another program's, or a later one's."""
+        found = set(inspect(connection).get_table_names())
+        if not found:
+            return None
+        schema = None
+        if {table.name for table in tables.FIRST} <= found:
             schema = connection.execute(_SCHEMA_OF).scalar_one_or_none()
-        if schema != tables.SCHEMA:
+        if schema is None:
+            raise InputError("is a database of another program", file=self.name, hint="name a file of its own")
+        if schema != tables.SCHEMA and schema not in migrations.FORWARD:
             raise InputError(f"no ledger of this version: its schema is {str(schema)[:40]!r}", file=self.name)
+        return str(schema)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -84,16 +107,17 @@ class Database:
         with self._errors(), self._reader.connect() as connection:
             yield connection
 
-    def write(self, work: Callable[[Connection], T], engine: Engine | None = None) -> T:
-        """One transaction, alone or as if alone; again from its beginning where another one came in between.
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """One transaction, alone: writers wait for each other, since each adds to the chain where the last one ended.
 
         Raises:
             InputError: the database cannot be used, or others come in between without end.
         """
-        engine = engine or self.engine
         for attempt in range(MAX_ATTEMPTS):
             try:
-                with self._errors(retry=attempt < MAX_ATTEMPTS - 1), engine.begin() as connection:
+                with self._errors(retry=attempt < MAX_ATTEMPTS - 1), self.engine.begin() as connection:
+                    if connection.dialect.name == "postgresql":
+                        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS})
                     return work(connection)
             except _Again:
                 time.sleep((1 + secrets.randbelow(1 + attempt)) / 200)
@@ -118,6 +142,10 @@ class _Again(Exception):  # noqa: N818 - never leaves this module
 def _url(where: str | Path) -> URL:
     """The URL of a path or URL. Raises InputError, never repeating what may hold a password."""
     written = str(where)
+    if written.startswith("file:"):
+        raise InputError("a path, or sqlite:///PATH: file: is neither", field="ledger")
+    if written.startswith("postgres://"):
+        written = written.replace("postgres://", "postgresql://", 1)
     if "://" not in written:
         return URL.create("sqlite", database=str(Path(written).absolute()))
     try:
@@ -132,14 +160,26 @@ def _url(where: str | Path) -> URL:
     return url.set(drivername="sqlite")
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, *, read_only: bool) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
-            return create_engine(url, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+            # what the writer before did while this one waited for the lock must be visible in it
+            return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
         except (ImportError, NoSuchModuleError):
             raise InputError("PostgreSQL needs the package psycopg", field="ledger", hint=Hint.GIVE_POSTGRES) from None
-    _create_file(Path(url.database or ""))
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    path = Path(url.database or "")
+    if read_only:
+        _check_file(path)
+        where = f"file:{quote(str(path.absolute()))}?mode=ro"
+        # without a check of threads as SQLAlchemy's own pool for files has it: a connection is used by one at a time
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, check_same_thread=False),
+            poolclass=QueuePool,
+        )
+    else:
+        _create_file(path)
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
@@ -156,6 +196,17 @@ def _engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _check_file(path: Path) -> None:
+    """Raises InputError: there is no such file, or it cannot be read."""
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except FileNotFoundError:
+        raise InputError("there is no such ledger", file=str(path), hint="is the name right?") from None
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "error").lower()
+        raise InputError(f"cannot be opened: {reason}", file=str(path)) from None
 
 
 def _create_file(path: Path) -> None:

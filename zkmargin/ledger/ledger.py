@@ -13,19 +13,20 @@ Documents are public ones, by digest: a secret document is refused.
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, func, insert, select
 
 from zkmargin.accounts import Commitment
+from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, Hint, InputError, VerificationError
-from zkmargin.ledger import records, tables
+from zkmargin.ledger import audit, chain, records, tables
 from zkmargin.ledger.database import Database
 from zkmargin.ledger.records import Account, Entry
 from zkmargin.verifier import Accepted, Statement, verify
@@ -49,15 +50,24 @@ class Ledger:
     """Also ``verifier.attest.Known``: what ``accept`` asks for. Close it, or use it in a ``with`` statement.
 
     Args:
-        where: a path (an SQLite file, created with mode 0600), or a URL ``sqlite:///PATH`` or ``postgresql://...``.
+        where: a path (an SQLite file), or a URL ``sqlite:///PATH`` or ``postgresql://...``.
+        read_only: alter nothing, not even a ledger of an older version; else it is created where it is missing (an
+            SQLite file with mode 0600) and brought forward.
+        signer: signs every record that is written.
 
     Raises:
-        InputError: it cannot be opened, or is another version's.
+        InputError: it cannot be opened, is missing, another program's, or a later version's.
     """
 
-    def __init__(self, where: str | Path) -> None:
-        self._database = Database(where)
+    def __init__(self, where: str | Path, *, read_only: bool = False, signer: Signer | None = None) -> None:
+        self._database = Database(where, read_only=read_only)
+        self._signer = signer
         self.name = self._database.name
+
+    @property
+    def schema(self) -> str:
+        """The version of what is there; one of version 1 has no chain of records."""
+        return self._database.schema
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +91,11 @@ class Ledger:
         query = select(tables.proofs.c.id).where(tables.proofs.c.challenge == digest.hex())
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
+
+    def challenge_issued(self, digest: bytes) -> bool:
+        """Whether a challenge was issued here: no other one counts."""
+        with self._database.reading() as connection:
+            return records.issued(connection, digest.hex())
 
     def statement_accepted(self, digest: bytes) -> bool:
         """Whether a proof of a statement was recorded."""
@@ -149,7 +164,8 @@ class Ledger:
         commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
         authenticated = acceptance.authenticated
         attested = () if authenticated is None else authenticated.all
-        documents: list[Document] = [acceptance.snapshot, commitment, *(item.attestation for item in attested)]
+        lists = () if authenticated is None else authenticated.revocations
+        documents: list[Document] = [acceptance.snapshot, commitment, *(item.attestation for item in attested), *lists]
         documents += [d for d in (acceptance.trust, acceptance.challenge, receipt) if d is not None]
 
         def write(connection: Connection) -> None:
@@ -171,7 +187,7 @@ class Ledger:
                 "num": statement.claim.num,
                 "den": statement.claim.den,
                 "requirement": statement.claim.requirement,
-                "limits": json.dumps([[limit.kind, limit.subject, str(limit.bound)] for limit in statement.limits]),
+                "limits": records.limits_text(statement.limits),
                 "context": statement.context,
                 "trust": records.digest_of(acceptance.trust),
                 "challenge": records.digest_of(acceptance.challenge),
@@ -183,10 +199,11 @@ class Ledger:
             (proof_id,) = connection.execute(insert(tables.proofs).values(values).returning(tables.proofs.c.id)).one()
             if acceptance.challenge is not None:
                 records.answer(connection, acceptance.challenge, digest)
-            for item in attested:
-                records.see(connection, item.attestation)
-            for one in {item.attestation.digest().hex() for item in attested}:
-                connection.execute(insert(tables.attestations).values(proof_id=proof_id, attestation=one))
+            signed: list[Attestation | Revocations] = [*(item.attestation for item in attested), *lists]
+            for one in signed:
+                self._append(connection, "seen", acceptance.time_ms, records.see(connection, one))
+            for attestation in {item.attestation.digest().hex() for item in attested}:
+                connection.execute(insert(tables.attestations).values(proof_id=proof_id, attestation=attestation))
             for place, part in enumerate(statement.parts):
                 by = None if authenticated is None else authenticated.parts[place].attestation.digest().hex()
                 connection.execute(
@@ -194,8 +211,20 @@ class Ledger:
                         proof_id=proof_id, place=place, role=part.role, alias=part.alias, attestation=by
                     )
                 )
+            row = connection.execute(select(tables.proofs).where(tables.proofs.c.id == proof_id)).one()
+            body = records.accepted_body(
+                records.entry_of(connection, row),
+                records.parts_of(connection, proof_id),
+                [document.digest().hex() for document in lists],
+            )
+            self._append(connection, "accepted", acceptance.time_ms, body)
 
         self._database.write(write)
+
+    def _append(self, connection: Connection, kind: str, time_ms: int, body: dict[str, Any] | None) -> None:
+        """A record of what is news; nothing for None."""
+        if body is not None:
+            chain.append(connection, kind, time_ms, body, self._signer)
 
     def see(self, attestation: Attestation, trust: Trust) -> Quorum:
         """Remember an attestation that trusted parties signed: from now on, older ones of its stream are refused.
@@ -206,8 +235,22 @@ class Ledger:
             InputError: the ledger cannot be written.
         """
         quorum = trust.quorum(attestation)
-        self._database.write(lambda connection: records.see(connection, attestation))
+        self._database.write(
+            lambda connection: self._append(connection, "seen", _clock_ms(), records.see(connection, attestation))
+        )
         return quorum
+
+    def sign(self, attestation: Attestation) -> None:
+        """Keep what an attester is about to hand out: signing something else under its number is refused from now on.
+
+        Raises:
+            VerificationError: something else was signed under the number, something newer, or the same commitment for
+                another account.
+            InputError: the ledger cannot be written.
+        """
+        self._database.write(
+            lambda connection: self._append(connection, "signed", _clock_ms(), records.sign(connection, attestation))
+        )
 
     def issue(self, challenge: Challenge) -> None:
         """Keep a challenge that was issued: ``status`` shows it until it is answered. Issuing it again does nothing.
@@ -215,7 +258,9 @@ class Ledger:
         Raises:
             InputError: the ledger cannot be written.
         """
-        self._database.write(lambda connection: records.issue(connection, challenge))
+        self._database.write(
+            lambda connection: self._append(connection, "issued", _clock_ms(), records.issue(connection, challenge))
+        )
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -280,6 +325,36 @@ class Ledger:
             raise InputError("is damaged: its digest is another", file=self.name, field=f"document {digest[:16]}")
         return document
 
+    def head(self) -> tuple[int, str]:
+        """Number and digest of the last record: note them elsewhere, and a chain that was cut is noticed."""
+        query = select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc())
+        with self._database.reading() as connection:
+            row = None if self.schema != tables.SCHEMA else connection.execute(query.limit(1)).first()
+        return (0, chain.GENESIS) if row is None else (row.number, row.digest)
+
+    def audit(self, *, key: PublicKey | None = None, head: str | None = None) -> audit.Findings:
+        """Everything of the ledger from its records and documents: chain, tables, receipts, attestations, proofs.
+
+        Args:
+            key: the ledger's public key: every record must be signed with it.
+            head: the digest of a record that was noted before (hex): it must be in the chain.
+        """
+        with self._database.reading() as connection:
+            return audit.audit(connection, schema=self.schema, key=key, head=head)
+
+    def revocations_of(self, entry: Entry) -> tuple[str, ...]:
+        """Digests of the lists of revocations that an acceptance was made with."""
+        if self.schema != tables.SCHEMA:
+            return ()
+        with self._database.reading() as connection:
+            for record in chain.read(connection):
+                if record.kind == "accepted" and record.body.get("statement") == entry.statement:
+                    digests = tuple(record.body.get("revocations", ()))
+                    for digest in digests:
+                        records.check_digest(digest, f"record {record.number}")
+                    return digests
+        return ()
+
     def statement(self, entry: Entry) -> Statement:
         """The statement of an entry, from the ledger's documents alone. Raises InputError."""
         snapshot, commitment = self.document(Snapshot, entry.snapshot), self.document(Commitment, entry.commitment)
@@ -301,3 +376,7 @@ class Ledger:
         for digest in entry.attestations:
             self.document(Attestation, digest)
         return accepted
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -13,9 +15,11 @@ from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Claim
 from zkmargin.formats import Document, InputError, VerificationError
-from zkmargin.formats.canonical import canonical_bytes
+from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import tables
-from zkmargin.verifier.attest import Attestation, Challenge, Sighting, Stream
+from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, Revocations, Sighting, Stream
+
+_HEX_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,12 @@ def newest(connection: Connection, stream: Stream) -> Sighting | None:
     return None if row is None else Sighting(row.sequence, row.payload)
 
 
-def see(connection: Connection, attestation: Attestation) -> None:
-    """Take an attestation as seen. Raises VerificationError: superseded, or it contradicts what was seen."""
+def see(connection: Connection, attestation: Attestation | Revocations) -> dict[str, Any] | None:
+    """Take an attestation, or a list of revocations, as seen; the record's body where it is news.
+
+    Raises:
+        VerificationError: superseded, or it contradicts what was seen.
+    """
     payload = attestation.payload
     digest = attestation.payload_digest.hex()
     seen = newest(connection, payload.stream)
@@ -82,7 +90,7 @@ def see(connection: Connection, attestation: Attestation) -> None:
                 check="sequence",
             )
         store(connection, attestation)
-        return
+        return None
     store(connection, attestation)
     values = {"sequence": payload.sequence, "payload": digest, "attestation": attestation.digest().hex()}
     key = _stream_key(payload.stream)
@@ -90,23 +98,29 @@ def see(connection: Connection, attestation: Attestation) -> None:
         connection.execute(insert(tables.streams).values(stream=key, **values))
     else:
         connection.execute(update(tables.streams).where(tables.streams.c.stream == key).values(values))
+    return seen_body(key, payload.sequence, digest, attestation.digest().hex())
 
 
-def issue(connection: Connection, challenge: Challenge) -> None:
-    """Keep a challenge that was issued; once."""
-    digest = challenge.digest().hex()
-    if (
-        connection.execute(select(tables.challenges.c.challenge).where(tables.challenges.c.challenge == digest)).first()
-        is None
-    ):
-        store(connection, challenge)
-        connection.execute(
-            insert(tables.challenges).values(challenge=digest, deadline_ms=parse_time(challenge.deadline))
-        )
+def issued(connection: Connection, digest: str) -> bool:
+    """Whether a challenge was issued here."""
+    query = select(tables.challenges.c.challenge).where(tables.challenges.c.challenge == digest)
+    return connection.execute(query).first() is not None
+
+
+def issue(connection: Connection, challenge: Challenge) -> dict[str, Any] | None:
+    """Keep a challenge that was issued; the record's body the first time."""
+    digest, deadline_ms = challenge.digest().hex(), parse_time(challenge.deadline)
+    if issued(connection, digest):
+        return None
+    store(connection, challenge)
+    connection.execute(insert(tables.challenges).values(challenge=digest, deadline_ms=deadline_ms))
+    return issued_body(digest, deadline_ms)
 
 
 def check_unanswered(connection: Connection, challenge: Challenge) -> None:
-    """Raises VerificationError when a proof was accepted for the challenge."""
+    """Raises VerificationError: never issued here, or a proof was accepted for it."""
+    if not issued(connection, challenge.digest().hex()):
+        raise VerificationError("the challenge was not issued by this ledger", check="challenge")
     query = select(tables.proofs.c.id).where(tables.proofs.c.challenge == challenge.digest().hex())
     if connection.execute(query).first() is not None:
         raise VerificationError("a proof was accepted for this challenge before: a replay", check="challenge")
@@ -114,7 +128,6 @@ def check_unanswered(connection: Connection, challenge: Challenge) -> None:
 
 def answer(connection: Connection, challenge: Challenge, statement: str) -> None:
     """Mark a challenge as answered by a statement."""
-    issue(connection, challenge)
     answered = tables.challenges.c.challenge == challenge.digest().hex()
     connection.execute(update(tables.challenges).where(answered).values(statement=statement))
 
@@ -130,9 +143,112 @@ def store(connection: Connection, document: Document) -> None:
         )
 
 
+def sign(connection: Connection, attestation: Attestation) -> dict[str, Any] | None:
+    """Keep what an attester signed; the record's body the first time.
+
+    Raises:
+        VerificationError: something else was signed under the number, something newer, or the same commitment for
+            another account.
+    """
+    payload, digest = attestation.payload, attestation.payload_digest.hex()
+    key, content, account = _stream_key(payload.stream), None, None
+    of_stream = select(tables.signed).where(tables.signed.c.stream == key).order_by(tables.signed.c.sequence.desc())
+    last = connection.execute(of_stream.limit(1)).first()
+    if last is not None and last.sequence >= payload.sequence:
+        if (last.sequence, last.payload) == (payload.sequence, digest):
+            return None
+        what = "something else was" if last.sequence == payload.sequence else f"number {last.sequence} was"
+        raise VerificationError(
+            f"number {payload.sequence} of {_named(payload.stream)}: {what} signed already", check="signed"
+        )
+    if isinstance(payload, CommitmentPayload):
+        content, account = keccak256(canonical_bytes([payload.role, *payload.points])).hex(), payload.account
+        same = select(tables.signed.c.account).where(
+            tables.signed.c.content == content, tables.signed.c.account != account
+        )
+        other = connection.execute(same).first()
+        if other is not None:
+            raise VerificationError(
+                f"this commitment was signed for {str(other.account)[:80]!r}: one record is not of two accounts",
+                check="signed",
+            )
+    store(connection, attestation)
+    body = {"stream": key, "sequence": payload.sequence, "payload": digest, "account": account, "content": content}
+    body |= {"attestation": attestation.digest().hex()}
+    connection.execute(insert(tables.signed).values(body))
+    return body
+
+
+def seen_body(stream: str, sequence: int, payload: str, attestation: str) -> dict[str, Any]:
+    """What a record of kind "seen" says."""
+    return {"stream": stream, "sequence": sequence, "payload": payload, "attestation": attestation}
+
+
+def issued_body(challenge: str, deadline_ms: int) -> dict[str, Any]:
+    """What a record of kind "issued" says."""
+    return {"challenge": challenge, "deadline_ms": deadline_ms}
+
+
+def accepted_body(
+    entry: Entry, parts: Sequence[tuple[str, str, str | None]], revocations: Sequence[str]
+) -> dict[str, Any]:
+    """What a record of kind "accepted" says: everything of the entry, its proof by digest.
+
+    ``parts`` are role, alias and attestation of each, in order.
+    """
+    claim = entry.claim
+    return {
+        "statement": entry.statement,
+        "proof": keccak256(entry.proof).hex(),
+        "snapshot": entry.snapshot,
+        "snapshot_ms": entry.snapshot_ms,
+        "commitment": entry.commitment,
+        "claim": [claim.num, claim.den, claim.requirement],
+        "limits": limits_text(entry.limits),
+        "context": entry.context.hex(),
+        "trust": entry.trust,
+        "challenge": entry.challenge,
+        "receipt": entry.receipt,
+        "attestations": list(entry.attestations),
+        "revocations": list(revocations),
+        "parts": [list(part) for part in parts],
+        "accepted_ms": entry.accepted_ms,
+    }
+
+
+def limits_text(limits: Sequence[Limit]) -> str:
+    """Limits as a column holds them."""
+    return json.dumps([[limit.kind, limit.subject, str(limit.bound)] for limit in limits])
+
+
+def parts_of(connection: Connection, proof_id: int) -> tuple[tuple[str, str, str | None], ...]:
+    """Role, alias and attestation of each part of an accepted proof, in order."""
+    query = select(tables.parts).where(tables.parts.c.proof_id == proof_id).order_by(tables.parts.c.place)
+    return tuple((row.role, row.alias, row.attestation) for row in connection.execute(query))
+
+
 def entry_of(connection: Connection, row: Any) -> Entry:
-    """An entry from its row."""
+    """An entry from its row. Raises InputError: digests that are none, so that no file is ever named after one."""
+    for name in ("statement", "snapshot", "commitment", "trust", "challenge", "receipt"):
+        value = getattr(row, name)
+        if not (value is None and name in ("trust", "challenge", "receipt")):
+            check_digest(value, f"proofs.{name}")
     query = select(tables.attestations.c.attestation).where(tables.attestations.c.proof_id == row.id)
+    try:
+        return _entry(row, connection.execute(query).scalars().all())
+    except (ValueError, TypeError, ZeroDivisionError):
+        raise InputError("is damaged", field=f"proof {row.statement}") from None
+
+
+def check_digest(value: object, field: str) -> None:
+    """Raises InputError for what is no digest of 32 bytes in hex."""
+    if not isinstance(value, str) or not _HEX_DIGEST.fullmatch(value):
+        raise InputError("is damaged: no digest", field=field)
+
+
+def _entry(row: Any, attestations: Sequence[str]) -> Entry:
+    for digest in attestations:
+        check_digest(digest, "attestations.attestation")
     return Entry(
         statement=row.statement,
         proof=bytes(row.proof),
@@ -145,7 +261,7 @@ def entry_of(connection: Connection, row: Any) -> Entry:
         claim=Claim(row.num, row.den, row.requirement),
         limits=tuple(Limit(kind, subject, Fraction(bound)) for kind, subject, bound in json.loads(row.limits)),
         context=bytes(row.context),
-        attestations=tuple(sorted(connection.execute(query).scalars())),
+        attestations=tuple(sorted(attestations)),
         accepted_ms=row.accepted_ms,
     )
 

@@ -1,4 +1,8 @@
-"""What a ledger keeps. A new schema gets a new ``SCHEMA``: a ledger of another one is refused."""
+"""What a ledger keeps: a chain of records, and tables that answer questions about them.
+
+``records`` says everything (``ledger.chain``); every other table but ``documents`` can be made again from it and from
+them. A new schema gets a new ``SCHEMA`` and a step in ``ledger.migrations``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA = "zkmargin/ledger/v1"
+SCHEMA = "zkmargin/ledger/v2"
 _DIGEST = String(64)
 
 metadata = MetaData()
@@ -77,3 +81,26 @@ challenges = Table(
     Column("statement", ForeignKey("proofs.statement"), unique=True),
     CheckConstraint("deadline_ms > 0"),
 )
+signed = Table(
+    "signed",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("payload", _DIGEST, nullable=False),
+    Column("account", String(200)),
+    Column("content", _DIGEST),
+    Column("attestation", ForeignKey("documents.digest"), nullable=False),
+)
+records = Table(
+    "records",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(20), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("previous", _DIGEST, nullable=False),
+    Column("digest", _DIGEST, nullable=False, unique=True),
+    Column("signature", Text),
+)
+#: The tables of version 1: what has them is a ledger.
+FIRST = (meta, documents, proofs, parts, attestations, streams, challenges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import json_option, ledger_option, parse_age
 from zkmargin.cli.paths import check_paths
+from zkmargin.crypto.keys import PublicKey
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Entry
 from zkmargin.verifier.attest import Attestation, Trust
@@ -48,15 +50,34 @@ def command() -> None:
     metavar="AGE",
     help="An account is overdue when its newest proof is about a snapshot older than 90s, 10m, 2h, 1d.",
 )
+@click.option("--fail-if-overdue", is_flag=True, help="Exit code 1 when an account or a challenge is overdue.")
 @json_option
-def status_command(ledger_where: str, due_after: str, as_json: bool) -> None:
-    """Each account by alias: last proof, snapshot, claim, age, overdue; and the challenges nobody answered."""
+def status_command(ledger_where: str, due_after: str, fail_if_overdue: bool, as_json: bool) -> None:
+    """Each account by alias: last proof, snapshot, claim, age, overdue; and the challenges nobody answered.
+
+    Nothing is created or altered.
+    """
     due_seconds = parse_age(due_after, "--due-after")
-    with open_ledger(ledger_where) as ledger:
+    with open_ledger(ledger_where, read_only=True) as ledger:
         facts = status_facts(ledger, now_ms=clock_ms(), due_seconds=due_seconds)
+    late = [account["alias"] for account in facts["accounts"] if account["overdue"]]
+    waiting = sum(challenge["overdue"] for challenge in facts["open_challenges"])
+    if fail_if_overdue and (late or waiting):
+        if not as_json:
+            _say_status(facts, due_after)
+        error = VerificationError(
+            f"{len(late)} accounts and {waiting} challenges are overdue" + (f": {late[0]!r} first" if late else ""),
+            check="overdue",
+        )
+        error.facts = facts
+        raise error
     if as_json:
         terminal.say_json(facts)
         return
+    _say_status(facts, due_after)
+
+
+def _say_status(facts: dict[str, Any], due_after: str) -> None:
     terminal.say(f"{terminal.safe(facts['ledger'])}: {facts['proofs']} proofs of {len(facts['accounts'])} accounts")
     for line in status_lines(facts, due_after):
         terminal.say(line)
@@ -88,19 +109,28 @@ def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
     ],
 )
 @ledger_option(required=True)
+@click.option("--key", "key_path", metavar="FILE", help="The ledger's public key: every record must be signed with it.")
+@click.option("--head", metavar="HEX", help="A head that was shown before: the chain must hold it still.")
 @json_option
-def check_command(ledger_where: str, as_json: bool) -> None:
-    """Verify every recorded proof again, from the ledger alone. Exit code 1 when one does not verify."""
-    with open_ledger(ledger_where) as ledger, terminal.progress("Verifying"):
-        facts = check_ledger(ledger)
+def check_command(ledger_where: str, key_path: str | None, head: str | None, as_json: bool) -> None:
+    """Derive everything in the ledger again from its records and documents: chain, tables, proofs, receipts and all.
+
+    Any edited, removed or inserted row is found. Without --key, whoever can write the database could have written the
+    chain anew: what nothing protects then is listed. Note the head that is shown: a chain that was cut at its end no
+    longer holds it. Exit code 1 when something is wrong. Nothing is created or altered.
+    """
+    if head is not None and re.fullmatch("[0-9a-f]{64}", head) is None:
+        raise InputError("a head is 64 hexadecimal digits", file="--head")
+    key = None if key_path is None else load(PublicKey, key_path)
+    with open_ledger(ledger_where, read_only=True) as ledger, terminal.progress("Verifying"):
+        facts = check_ledger(ledger, key=key, head=head)
     name, bad = facts["ledger"], facts["bad"]
     if not (bad and as_json):
         _say_checked(facts, as_json=as_json)
     if bad:
         first = bad[0]
         error = VerificationError(
-            f"{name}: {len(bad)} recorded proofs do not verify; the first, {first['statement']}: {first['reason']}",
-            check="ledger",
+            f"{name}: {len(bad)} things are wrong; the first, {first['subject']}: {first['reason']}", check="ledger"
         )
         error.facts = facts
         raise error
@@ -111,6 +141,10 @@ def _say_checked(facts: dict[str, Any], *, as_json: bool) -> None:
         terminal.say_json(facts)
     else:
         terminal.say(f"{terminal.safe(facts['ledger'])}: {facts['verified']} proofs verify")
+        terminal.say(f"  records      {facts['records']}, {facts['signed']} of them signed")
+        terminal.say(f"  head         {facts['head']}")
+        for column in facts["unprotected"]:
+            terminal.say(f"  unprotected  {column}")
 
 
 @command.command(
@@ -129,7 +163,7 @@ def export_command(folder: str, ledger_where: str, statement: str | None, as_jso
 
     FOLDER/index.json names, for each proof, its files and the command that verifies it.
     """
-    with open_ledger(ledger_where) as ledger:
+    with open_ledger(ledger_where, read_only=True) as ledger:
         try:
             exported = export(ledger, folder, statement=statement, how=verify_command)
         except InputError as error:
@@ -143,13 +177,23 @@ def export_command(folder: str, ledger_where: str, statement: str | None, as_jso
 
 
 def verify_command(entry: Entry, files: dict[str, Any]) -> str:
-    """The command that verifies an exported entry, in its folder."""
+    """The command that verifies an exported entry, in its folder.
+
+    It repeats the whole acceptance where there is a receipt that counts; else it checks the proof, as of no time.
+    """
     words = ["zkmargin", "verify", "--snapshot", files["snapshot"], "--commitment", files["commitment"]]
     words += ["--claim", ratio(entry.claim), "--requirement", entry.claim.requirement]
     for limit in entry.limits:
         words += ["--also", limit_text(limit)]
     context = entry.context.decode("utf-8", "surrogateescape")
-    words += ["--context", context] if context else []
+    if files["rerun"] is not None:
+        words += ["--trust", files["trust"], "--rerun", files["rerun"]]
+        for option, names in (("--attestation", files["attestations"]), ("--revocations", files["revocations"])):
+            words += [word for name in names for word in (option, name)]
+    if files["rerun"] is not None and files["challenge"] is not None:
+        words += ["--challenge", files["challenge"]]
+    else:
+        words += ["--context", context] if context else []
     return terminal.safe(shlex.join([*words, files["proof"]]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,6 +48,8 @@ from zkmargin.verifier.chain import is_chain_proof, verify_chain
 from zkmargin.verifier.chain.statement import CHAIN_POSITION_BITS
 
 if TYPE_CHECKING:
+    from zkmargin.crypto.keys import PublicKey, Signer
+    from zkmargin.crypto.signatures import Message, Signature
     from zkmargin.ledger import Ledger
 
 
@@ -117,7 +120,9 @@ class Options(StatementOptions):
 @ledger_option(required=False)
 @click.option("--receipt", "receipt_path", metavar="FILE", help="Write what was accepted.")
 @force_option
-@click.option("--receipt-key", "key_path", metavar="FILE", help="Your secret key, to sign the receipt with.")
+@click.option(
+    "--receipt-key", "key_path", metavar="FILE", help="Your secret key: signs the receipt and the ledger's record."
+)
 @passphrase_option
 @click.option(
     "--rerun",
@@ -161,13 +166,15 @@ def command(options: Options) -> None:
     if options.table_path is not None:
         _verify_chain(options, asked, terms, snapshot)
         return
-    with rejections(path), _opened(options.ledger_where) as ledger:
+    signer = None if options.key_path is None else _Unlocking(options.key_path, options.passphrase_path)
+    with rejections(path), _opened(options.ledger_where, signer) as ledger:
         proof = read_proof(path)
         if is_chain_proof(proof):
             raise InputError(
                 "a proof of the chain protocol: it is about a table", file=path, hint="give the table with --table FILE"
             )
-        accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=_signing(options))
+        sign = None if signer is None else _receipts_by(signer)
+        accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=sign)
     if options.receipt_path is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
@@ -233,8 +240,8 @@ def _check(options: Options) -> None:
             file=options.proof_paths[1],
             field="PROOF",
         )
-    if options.key_path is not None and options.receipt_path is None:
-        raise InputError("is for signing a receipt: give --receipt FILE", file="--receipt-key")
+    if options.key_path is not None and options.receipt_path is None and options.ledger_where is None:
+        raise InputError("is for signing a receipt: give --receipt FILE, or --ledger", file="--receipt-key")
     for option, given in (("--attestation", options.attestation_paths), ("--revocations", options.revocation_paths)):
         if given and options.trust_path is None:
             raise InputError("means nothing without --trust FILE: who signs is nobody you know", file=option)
@@ -273,27 +280,37 @@ def _asked(options: Options) -> tuple[Asked, Terms]:
 
 
 @contextmanager
-def _opened(where: str | None) -> Iterator[Ledger | None]:
+def _opened(where: str | None, signer: Signer | None) -> Iterator[Ledger | None]:
     """The ledger of ``--ledger``, or None without it. Raises InputError."""
     if where is None:
         yield None
         return
-    with open_ledger(where) as ledger:
+    with open_ledger(where, signer=signer) as ledger:
         yield ledger
 
 
-def _signing(options: Options) -> Callable[[Receipt], Receipt] | None:
-    """What signs the receipt; the passphrase is asked for when there is something to sign."""
-    if options.key_path is None:
-        return None
-    key_path, passphrase_path = options.key_path, options.passphrase_path
+class _Unlocking:
+    """The verifier's key, for the receipt and the ledger's record; its passphrase is asked for when it first signs."""
 
-    def sign(receipt: Receipt) -> Receipt:
+    def __init__(self, key_path: str, passphrase_path: str | None) -> None:
+        self._paths = key_path, passphrase_path
+
+    @cached_property
+    def _signer(self) -> Signer:
         from zkmargin.cli.passphrases import unlocked  # noqa: PLC0415 - few verifications sign
 
-        return receipt.signed(unlocked(key_path, passphrase_path))
+        return unlocked(*self._paths)
 
-    return sign
+    @property
+    def public(self) -> PublicKey:
+        return self._signer.public
+
+    def sign(self, message: Message) -> Signature:
+        return self._signer.sign(message)
+
+
+def _receipts_by(signer: Signer) -> Callable[[Receipt], Receipt]:
+    return lambda receipt: receipt.signed(signer)
 
 
 def _say(options: Options, acceptance: Acceptance, ledger: str | None, clock: RerunClock | None) -> None:

@@ -1,0 +1,163 @@
+"""Evidence: one file with everything that an acceptance was made from, for whoever is to check it again.
+
+What is in it is evidence, never authority: a verifier accepts under its own trust file and its own challenge. No secret
+document has a place in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from zkmargin.accounts import Commitment
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.market import Market
+from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, Hexadecimal, InputError, Model, Seq
+from zkmargin.verifier.attest.acceptance import Acceptance
+from zkmargin.verifier.attest.challenge import Challenge
+from zkmargin.verifier.attest.documents import Attestation
+from zkmargin.verifier.attest.receipt import Receipt
+from zkmargin.verifier.attest.revocations import Revocations
+from zkmargin.verifier.attest.trust import Trust
+from zkmargin.verifier.statement import MAX_CONTEXT_BYTES, Statement
+
+if TYPE_CHECKING:
+    from zkmargin.ledger import Entry, Ledger
+
+#: Far above any proof.
+MAX_PROOF_TEXT = 1 << 21
+#: Where documents stand inside it.
+_SINGLE, _MANY = ("snapshot", "source", "trust", "challenge", "receipt"), ("commitments", "attestations", "revocations")
+
+
+class EvidenceClaim(Model):
+    """What was claimed, as it is typed.
+
+    Attributes:
+        ratio, requirement: equity : requirement.
+        limits: further claims, bounds as decimals or fractions.
+        context: hex.
+    """
+
+    ratio: str = Field(pattern=r"^[0-9]{1,5}/[0-9]{1,5}$")
+    requirement: str = Field(max_length=40)
+    limits: Seq[Annotated[str, Field(max_length=400)]] = Field(default=(), max_length=64)
+    context: Annotated[str, Hexadecimal(), Field(max_length=2 * MAX_CONTEXT_BYTES)] = ""
+
+
+class Evidence(Document):
+    """A proof with all public files around it.
+
+    Attributes:
+        claim: with limits and context, makes the statement of ``snapshot`` and ``commitments``.
+        proof: base64.
+        snapshot, commitments: what the statement is about.
+        source: the market or risk arrays that the snapshot was built from, or None.
+        attestations, revocations, trust, challenge, receipt: what the acceptance rested on, and its record.
+
+    Raises:
+        InputError: a proof that is not base64 in its one text, or a document inside without its format line.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/evidence/v1"
+
+    claim: EvidenceClaim
+    proof: str = Field(min_length=4, max_length=MAX_PROOF_TEXT)
+    snapshot: Snapshot
+    source: Market | RiskArrays | None = None
+    commitments: Seq[Commitment] = Field(min_length=1, max_length=1024)
+    attestations: Seq[Attestation] = Field(default=(), max_length=4096)
+    revocations: Seq[Revocations] = Field(default=(), max_length=1024)
+    trust: Trust | None = None
+    challenge: Challenge | None = None
+    receipt: Receipt | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_formats(cls, data: Any) -> Any:
+        """A document inside says its version: what is read as the newest would change its digest."""
+        if isinstance(data, dict):
+            inside = [(name, data.get(name)) for name in _SINGLE]
+            many = ((name, data.get(name)) for name in _MANY)
+            inside += [(name, item) for name, items in many if isinstance(items, list) for item in items]
+            for name, item in inside:
+                if isinstance(item, dict) and "format" not in item:
+                    raise InputError('no "format" line', field=name)
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            same = base64.b64encode(base64.b64decode(self.proof, validate=True)).decode() == self.proof
+        except (binascii.Error, ValueError):
+            same = False
+        if not same:
+            raise InputError("not base64", field="proof")
+        return self
+
+    @classmethod
+    def of(cls, acceptance: Acceptance, receipt: Receipt | None = None) -> Self:
+        """The evidence of an acceptance."""
+        statement, seen = acceptance.statement, acceptance.authenticated
+        commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
+        return cls(
+            claim=claim_of(statement),
+            proof=base64.b64encode(acceptance.proof).decode(),
+            snapshot=statement.snapshot,
+            commitments=(commitment,),
+            attestations=tuple({item.attestation.digest(): item.attestation for item in acceptance.attested}.values()),
+            revocations=seen.revocations if seen else (),
+            trust=acceptance.trust,
+            challenge=acceptance.challenge,
+            receipt=receipt,
+        )
+
+    @property
+    def proof_bytes(self) -> bytes:
+        """The proof."""
+        return base64.b64decode(self.proof)
+
+    def statement(self) -> Statement:
+        """What the proof is about, from the documents inside. Raises InputError: they do not belong together."""
+        num, _, den = self.claim.ratio.partition("/")
+        claim = Claim(int(num), int(den), self.claim.requirement)
+        limits = [Limit.parse(text) for text in self.claim.limits]
+        context = bytes.fromhex(self.claim.context)
+        return Statement.of(self.snapshot, list(self.commitments), claim, context=context, limits=limits)
+
+    def to_bytes(self) -> bytes:
+        """One line: sorted keys, no white space."""
+        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def evidence_of(ledger: Ledger, entry: Entry) -> Evidence:
+    """Everything of an accepted proof of a ledger in one document. Raises InputError."""
+    return Evidence(
+        claim=claim_of(ledger.statement(entry)),
+        proof=base64.b64encode(entry.proof).decode(),
+        snapshot=ledger.document(Snapshot, entry.snapshot),
+        commitments=(ledger.document(Commitment, entry.commitment),),
+        attestations=tuple(ledger.document(Attestation, digest) for digest in entry.attestations),
+        revocations=tuple(ledger.document(Revocations, digest) for digest in ledger.revocations_of(entry)),
+        trust=None if entry.trust is None else ledger.document(Trust, entry.trust),
+        challenge=None if entry.challenge is None else ledger.document(Challenge, entry.challenge),
+        receipt=None if entry.receipt is None else ledger.document(Receipt, entry.receipt),
+    )
+
+
+def claim_of(statement: Statement) -> EvidenceClaim:
+    """A statement's claim, limits and context."""
+    claim = statement.claim
+    return EvidenceClaim(
+        ratio=f"{claim.num}/{claim.den}",
+        requirement=claim.requirement,
+        limits=tuple(str(limit) for limit in statement.limits),
+        context=statement.context.hex(),
+    )

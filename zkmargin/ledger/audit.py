@@ -1,0 +1,275 @@
+"""Everything of a ledger checked: what its records say is derived again, and compared with what its tables hold.
+
+The order: the chain; from it the rows that every table must have; the documents by their digests; then each accepted
+proof as a verifier would take it: statement, proof, attestations at the time of acceptance, challenge, receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, select
+
+from zkmargin.accounts import Commitment
+from zkmargin.crypto.keys import PublicKey
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.limits import Limit
+from zkmargin.engine.margin import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError, parse_json
+from zkmargin.formats.canonical import keccak256
+from zkmargin.ledger import chain, records, tables
+from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Trust, authenticate
+from zkmargin.verifier.attest.accept import check_challenge
+from zkmargin.verifier.attest.acceptance import Acceptance
+
+D = TypeVar("D", bound=Document)
+
+#: What only a signature of the ledger's key protects: all the rest of a record follows from documents and proofs.
+UNPROTECTED = (
+    "proofs.accepted_ms without a signed receipt",
+    "proofs.trust, proofs.receipt and the attestations of a proof, if they are taken away together",
+    "records.time_ms, and the order and the number of records",
+)
+
+
+@dataclass
+class Findings:
+    """What an audit found.
+
+    Attributes:
+        schema: the version that was found; version 1 has no chain.
+        records, signed: how many records there are, and how many carry a signature of the ledger's.
+        verified: accepted proofs that verify again, with everything that belongs to them.
+        head: number and digest of the last record.
+        bad: what is wrong: ``subject`` (a record, a row, a statement) and ``reason``.
+    """
+
+    schema: str
+    records: int = 0
+    signed: int = 0
+    verified: int = 0
+    head: tuple[int, str] = (0, chain.GENESIS)
+    bad: list[dict[str, str]] = field(default_factory=list)
+
+    @contextmanager
+    def about(self, subject: str) -> Iterator[None]:
+        """Note an error of ours under a name, and go on."""
+        try:
+            yield
+        except ZkMarginError as error:
+            self.bad.append({"subject": subject, "reason": error.message})
+
+
+def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: str | None) -> Findings:
+    """Check a ledger of any version. It raises nothing but what the database does: all else is in the findings."""
+    found = Findings(schema)
+    if schema == tables.SCHEMA:
+        expected = _Expected()
+        with found.about("chain"):
+            _walk(connection, found, expected, key, head)
+        _compare(connection, found, expected)
+        for digest in sorted(expected.named - set(connection.execute(select(tables.documents.c.digest)).scalars())):
+            found.bad.append({"subject": f"document {digest[:64]}", "reason": "is not in the ledger"})
+        bodies = expected.accepted
+    else:
+        bodies = []
+        for row in connection.execute(select(tables.proofs).order_by(tables.proofs.c.id)).all():
+            with found.about(f"proof {row.id}"):
+                entry = records.entry_of(connection, row)
+                bodies.append(records.accepted_body(entry, records.parts_of(connection, row.id), ()))
+    for row in connection.execute(select(tables.documents)).all():
+        _check_document(found, row)
+    proofs = {row.statement: row.proof for row in connection.execute(select(tables.proofs)).all()}
+    for body in bodies:
+        with found.about(f"statement {str(body.get('statement'))[:64]}"):
+            _check_accepted(connection, body, proofs.get(body.get("statement")))
+            found.verified += 1
+    return found
+
+
+class _Expected:
+    """The rows that the tables must have by the records."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[dict[str, Any]]] = {table.name: [] for table in _DERIVED}
+        self.streams: dict[str, dict[str, Any]] = {}
+        self.challenges: dict[str, dict[str, Any]] = {}
+        self.accepted: list[dict[str, Any]] = []
+        self.named: set[str] = set()  # documents, besides those of accepted proofs
+
+    def add(self, record: chain.Record) -> None:
+        body = {name: value for name, value in record.body.items() if name != "imported"}
+        try:
+            getattr(self, f"_{record.kind}")(body, imported="imported" in record.body)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InputError("says something else than its kind", field=f"record {record.number}") from None
+
+    def _issued(self, body: dict[str, Any], *, imported: bool) -> None:  # noqa: ARG002 - as the others
+        self.challenges[body["challenge"]] = {**body, "statement": None}
+        self.named.add(body["challenge"])
+
+    def _seen(self, body: dict[str, Any], *, imported: bool) -> None:  # noqa: ARG002
+        before = self.streams.get(body["stream"])
+        if before is not None and body["sequence"] <= before["sequence"]:
+            raise ValueError
+        self.streams[body["stream"]] = body
+        self.named.add(body["attestation"])
+
+    def _signed(self, body: dict[str, Any], *, imported: bool) -> None:  # noqa: ARG002
+        self.rows["signed"].append(body)
+        self.named.add(body["attestation"])
+
+    def _accepted(self, body: dict[str, Any], *, imported: bool) -> None:
+        number = len(self.accepted) + 1
+        num, den, requirement = body["claim"]
+        same = ("statement", "snapshot", "snapshot_ms", "commitment", "limits", "trust", "challenge", "receipt")
+        row = {name: body[name] for name in (*same, "accepted_ms")}
+        row |= {"id": number, "num": num, "den": den, "requirement": requirement}
+        row |= {"proof": body["proof"], "context": bytes.fromhex(body["context"])}
+        self.rows["proofs"].append(row)
+        for place, (role, alias, attestation) in enumerate(body["parts"]):
+            part = {"proof_id": number, "place": place, "role": role, "alias": alias, "attestation": attestation}
+            self.rows["parts"].append(part)
+        for digest in body["attestations"]:
+            self.rows["attestations"].append({"proof_id": number, "attestation": digest})
+        if body["challenge"] is not None:
+            self.challenges[body["challenge"]]["statement"] = body["statement"]
+        self.accepted.append({**body, "imported": imported})
+
+    def of(self, table: Table) -> list[dict[str, Any]]:
+        """The rows of a table, in no order."""
+        if table is tables.streams:
+            return list(self.streams.values())
+        return list(self.challenges.values()) if table is tables.challenges else self.rows[table.name]
+
+
+_DERIVED = (tables.proofs, tables.parts, tables.attestations, tables.streams, tables.challenges, tables.signed)
+
+
+def _walk(
+    connection: Connection, found: Findings, expected: _Expected, key: PublicKey | None, head: str | None
+) -> None:
+    """The chain from its beginning. Raises InputError, VerificationError."""
+    previous, noted = chain.GENESIS, head in (None, chain.GENESIS)
+    for number, record in enumerate(chain.read(connection), 1):
+        record.check(number=number, previous=previous, key=key)
+        expected.add(record)
+        previous, noted = record.digest, noted or record.digest == head
+        found.records, found.head = number, (number, record.digest)
+        found.signed += record.signature is not None
+    if not noted:
+        raise VerificationError(
+            "the head that was noted is not in it: records were removed or written anew", check="chain"
+        )
+
+
+def _compare(connection: Connection, found: Findings, expected: _Expected) -> None:
+    """Every row of every table against what the records say.
+
+    Numbers of proofs are places in the order of acceptance: a database may leave gaps.
+    """
+    ids = connection.execute(select(tables.proofs.c.id).order_by(tables.proofs.c.id)).scalars()
+    places = {proof_id: place for place, proof_id in enumerate(ids, 1)}
+    for table in _DERIVED:
+        wanted = {_canonical(table, row) for row in expected.of(table)}
+        there = set()
+        for row in connection.execute(select(table)).mappings():
+            values = dict(row)
+            for name in ("id", "proof_id"):
+                if name in values:
+                    values[name] = places.get(values[name], f"none: {values[name]}")
+            if table is tables.proofs and isinstance(values["proof"], bytes):
+                values["proof"] = keccak256(values["proof"]).hex()
+            there.add(_canonical(table, values))
+        for extra in sorted(there - wanted):
+            found.bad.append({"subject": table.name, "reason": f"a row that no record gives: {extra[:200]}"})
+        for missing in sorted(wanted - there):
+            found.bad.append(
+                {"subject": table.name, "reason": f"a row is missing that a record gives: {missing[:200]}"}
+            )
+
+
+def _canonical(table: Table, row: dict[str, Any]) -> str:
+    """A row as one text."""
+    return repr([(column.name, row.get(column.name)) for column in table.columns])
+
+
+def _check_document(found: Findings, row: Any) -> None:
+    """A stored document's digest and format."""
+    with found.about(f"document {str(row.digest)[:64]}"):
+        kinds = {form: kind for kind in _KINDS for form in (kind.FORMAT, *kind.READS)}
+        kind = kinds.get(row.format)
+        if kind is None or not isinstance(row.body, bytes):
+            raise InputError("is damaged: of no format that a ledger keeps")
+        document = kind.parse(row.body)
+        if document.digest().hex() != row.digest or document.format != row.format:
+            raise InputError("is damaged: its digest or format is another")
+        if document.to_bytes() != row.body:
+            raise InputError("is damaged: not written as it was")
+
+
+_KINDS: tuple[type[Document], ...] = (Snapshot, Commitment, Attestation, Revocations, Trust, Challenge, Receipt)
+
+
+def _document(connection: Connection, kind: type[D], digest: str) -> D:
+    body = connection.execute(
+        select(tables.documents.c.body).where(tables.documents.c.digest == digest)
+    ).scalar_one_or_none()
+    if not isinstance(body, bytes):
+        raise InputError("is not in the ledger", field=f"document {digest[:16]}")
+    document = kind.parse(body)
+    if document.digest().hex() != digest:
+        raise InputError("is damaged: its digest is another", field=f"document {digest[:16]}")
+    return document
+
+
+def _check_accepted(connection: Connection, body: dict[str, Any], proof: object) -> None:
+    """An accepted proof again, as of its acceptance. Raises InputError, VerificationError, ProofFormatError."""
+    if not isinstance(proof, bytes) or keccak256(proof).hex() != body["proof"]:
+        raise VerificationError("its proof is missing or another", check="ledger")
+    snapshot, commitment = (
+        _document(connection, Snapshot, body["snapshot"]),
+        _document(connection, Commitment, body["commitment"]),
+    )
+    num, den, requirement = body["claim"]
+    limits = tuple(Limit(kind, subject, Fraction(bound)) for kind, subject, bound in parse_json(body["limits"]))
+    statement = Statement.of(
+        snapshot, [commitment], Claim(num, den, requirement), context=bytes.fromhex(body["context"]), limits=limits
+    )
+    accepted = verify(statement, proof)
+    if accepted.statement_digest.hex() != body["statement"]:
+        raise VerificationError("recorded under another statement's digest", check="ledger")
+    if body["snapshot_ms"] != parse_time(snapshot.time):
+        raise VerificationError("recorded with another time than its snapshot's", check="ledger")
+    now_ms, trust = body["accepted_ms"], None
+    if body["trust"] is not None:
+        trust = _document(connection, Trust, body["trust"])
+    challenge = None if body["challenge"] is None else _document(connection, Challenge, body["challenge"])
+    if challenge is not None:
+        check_challenge(challenge, statement, now_ms=now_ms, trust=trust)
+    given = [_document(connection, Attestation, digest) for digest in body["attestations"]]
+    lists = [_document(connection, Revocations, digest) for digest in body.get("revocations", ())]
+    seen = None
+    if trust is not None:
+        seen = authenticate(statement, given, trust, now_ms=now_ms, revocations=lists)
+    elif given or lists:
+        raise VerificationError("attestations without a trust file", check="ledger")
+    by = [None] * len(statement.parts) if seen is None else [p.attestation.digest().hex() for p in seen.parts]
+    parts = [[part.role, part.alias, one] for part, one in zip(statement.parts, by, strict=True)]
+    if parts != [list(part) for part in body["parts"]]:
+        raise VerificationError("recorded with other parts than its commitment's", check="ledger")
+    if body["receipt"] is not None:
+        receipt = _document(connection, Receipt, body["receipt"])
+        acceptance = Acceptance(accepted, proof, now_ms, trust, seen, challenge)
+        again = acceptance.receipt(software=receipt.payload.software)
+        different = again.differences(receipt)
+        if different or parse_time(receipt.payload.time) != now_ms:
+            raise VerificationError(f"its receipt says otherwise: {', '.join(different) or 'time'}", check="ledger")
+        if not all(signature.verifies(receipt.message) for signature in receipt.signatures):
+            raise VerificationError("the signature of its receipt does not verify", check="ledger")

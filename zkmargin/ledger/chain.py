@@ -1,0 +1,108 @@
+"""The chain of a ledger's records: each holds the digest of the one before, and a signature where the ledger has a key.
+
+What a record says is canonical JSON (``body``) with the digests of documents; which kinds there are, ``KINDS`` says.
+Whoever can write the database can cut the chain at its end, or write all of it anew where nothing is signed: a head
+that was noted elsewhere shows the one, the ledger's public key the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.crypto.signatures import Message, Signature
+from zkmargin.formats import InputError, VerificationError, parse_json
+from zkmargin.formats.canonical import canonical_bytes, keccak256
+from zkmargin.ledger import tables
+
+#: accepted: a proof; issued: a challenge; seen: an attestation or revocations; signed: what an attester signed.
+KINDS = ("accepted", "issued", "seen", "signed")
+GENESIS = "00" * 32
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record.
+
+    Attributes:
+        number: from 1, without gaps.
+        kind: of ``KINDS``.
+        time_ms: when, by the clock of whoever wrote it.
+        body: what happened; JSON.
+        previous, digest: hex.
+        signature: by the ledger's key, or None.
+    """
+
+    number: int
+    kind: str
+    time_ms: int
+    body: dict[str, Any]
+    previous: str
+    digest: str
+    signature: Signature | None
+
+    def computed(self) -> bytes:
+        """The digest that it must have."""
+        return _digest(self.number, self.kind, self.time_ms, self.body, self.previous)
+
+    def check(self, *, number: int, previous: str, key: PublicKey | None) -> None:
+        """Raises VerificationError: not what follows the record before, edited, or not signed by the ledger's key."""
+        if self.number != number:
+            raise VerificationError(f"record {number} is missing: the next one is {self.number}", check="chain")
+        if self.kind not in KINDS or self.previous != previous or self.computed().hex() != self.digest:
+            raise VerificationError(f"record {number} is not what follows record {number - 1}: edited", check="chain")
+        if self.signature is not None and not self.signature.verifies(message_of(self)):
+            raise VerificationError(f"record {number}: its signature does not verify", check="chain")
+        if key is not None and (self.signature is None or self.signature.public_keys != (key.public_key,)):
+            raise VerificationError(f"record {number} is not signed with the ledger's key", check="chain")
+
+
+def message_of(record: Record) -> Message:
+    """What the ledger's key signs."""
+    members = {"number": "uint64", "previous": "bytes32"}
+    values = {"number": record.number, "previous": bytes.fromhex(record.previous)}
+    return Message.of(tables.SCHEMA, bytes.fromhex(record.digest), "Record", members, values)
+
+
+def append(connection: Connection, kind: str, time_ms: int, body: dict[str, Any], signer: Signer | None) -> Record:
+    """Add a record at the end, inside a transaction that no other writer comes in between."""
+    last = connection.execute(
+        select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc()).limit(1)
+    ).first()
+    number, previous = (1, GENESIS) if last is None else (last.number + 1, last.digest)
+    record = Record(number, kind, time_ms, body, previous, _digest(number, kind, time_ms, body, previous).hex(), None)
+    signature = None if signer is None else json.dumps(signer.sign(message_of(record)).model_dump(mode="json"))
+    values = {"number": number, "kind": kind, "time_ms": time_ms, "previous": previous, "digest": record.digest}
+    values |= {"body": canonical_bytes(body).decode(), "signature": signature}
+    connection.execute(insert(tables.records).values(values))
+    return record
+
+
+def read(connection: Connection) -> Iterator[Record]:
+    """Every record, the first first. Raises InputError: one that cannot be read."""
+    for row in connection.execute(select(tables.records).order_by(tables.records.c.number)):
+        try:
+            record = _read(row)
+        except (InputError, ValueError, TypeError):
+            record = None
+        if record is None or canonical_bytes(record.body).decode() != row.body:
+            raise InputError("is damaged", field=f"record {str(row.number)[:20]}")
+        yield record
+
+
+def _read(row: Any) -> Record | None:
+    body = parse_json(row.body)
+    signature = None if row.signature is None else Signature.model_validate(parse_json(row.signature))
+    if not isinstance(body, dict) or not isinstance(row.time_ms, int):
+        return None
+    return Record(row.number, row.kind, row.time_ms, body, str(row.previous), str(row.digest), signature)
+
+
+def _digest(number: int, kind: str, time_ms: int, body: dict[str, Any], previous: str) -> bytes:
+    content = {"body": body, "format": tables.SCHEMA, "kind": kind, "number": number, "previous": previous}
+    return keccak256(canonical_bytes({**content, "time_ms": time_ms}))
