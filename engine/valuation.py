@@ -38,7 +38,7 @@ MAX_VOL_1E9 = 100 * 10**9
 MAX_RATE_1E9 = 5 * 10**9
 MAX_GROWTH_1E9 = 24 * 10**8
 #: A collateral lot worth less than this many money units must be worth a whole number of them.
-MIN_ASSET_PRICE = 10**7
+MIN_ASSET_PRICE = 10**6
 _INT64_MAX = 2**63 - 1
 _1E9 = 10**9
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import zkmargin
 from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays, check_snapshot_of_arrays
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import InputError
 
-DATA = Path(__file__).with_name("data")
+DATA = Path(zkmargin.__file__).parent / "cli" / "samples"
 PA2, XML = DATA / "span_demo.pa2", DATA / "span_demo.spn"
 
 

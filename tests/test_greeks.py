@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+import zkmargin
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction
 from zkmargin.engine.example import example_book, example_market
@@ -194,7 +195,7 @@ def test_a_market_that_lacks_an_instrument_of_the_book_is_refused_by_name(
 
 
 def test_imported_arrays_have_a_composite_delta_and_say_so() -> None:
-    path = Path(__file__).with_name("data") / "span_demo.spn"
+    path = Path(zkmargin.__file__).parent / "cli" / "samples" / "span_demo.spn"
     snapshot = build_snapshot_from_arrays(
         import_arrays(path, "span-xml", lots={"ALPHA": "75", "BETA": "1"}), load_policy("span")
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import zkmargin
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.margin import margin_report
@@ -12,7 +13,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays
 from zkmargin.formats import InputError
 
-DEMO = Path(__file__).with_name("data") / "span_demo.pa2"
+DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "span_demo.pa2"
 LOTS = {"GC": "1", "ZN": "1"}
 
 

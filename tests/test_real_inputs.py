@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import zkmargin
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, load_book, to_lots
 from zkmargin.engine.decimals import to_fraction, to_nearest_units
@@ -30,7 +31,7 @@ from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 
-DATA = Path(__file__).with_name("data")
+DATA = Path(zkmargin.__file__).parent / "cli" / "samples"
 START = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 CALL, PUT = "BTC-25DEC26-90000-C", "BTC-25DEC26-80000-P"
 
@@ -299,6 +300,13 @@ def test_every_decimal_of_a_market_builds_or_is_named(
             assert "too far" in error.reason or "too large" in error.reason  # noqa: PT017 - either is fine
 
 
+def test_a_stablecoin_off_its_peg_with_any_decimals_is_collateral(tmp_path: Path) -> None:
+    market = read(written(tmp_path, [ticker(CALL)]), prices={"USDC": "0.99985123456789"}).document
+    assert isinstance(market, Market)
+    slot = build_snapshot(market, load_policy("default")).collateral[1]
+    assert (slot.asset, slot.lot, slot.price) == ("USDC", "0.01", 9_998_512)
+
+
 @pytest.mark.parametrize(
     ("text", "decimals", "units"),
     [
@@ -530,6 +538,24 @@ def test_case_span_time_and_packing(case: Callable[[str], dict[str, Path]]) -> N
             created = path.read_text("latin-1").partition("<created>")[2][:12]
             assert not arrays.time.endswith("T00:00:00Z")
             assert f"created {created}" in arrays.source
+
+
+@pytest.mark.conformance
+def test_case_two_futures(case: Callable[[str], dict[str, Path]], tmp_path: Path) -> None:
+    path = case("18-two-futures-one-expiry")["one.csv"]
+    lines = path.read_text().splitlines()
+    # the same file with its one column more: which forward an option is priced on
+    named = [f"{line},{'forward' if not n else ''}" for n, line in enumerate(lines)]
+    text = "\n".join(named) + "\n"
+    text = text.replace("forward,,ZC,2026-12-14", "forward,ZCZ26,ZC,2026-12-14")
+    for row in ("future,ZCZ26,", "option,OCDN26-460-C,"):
+        old = next(line for line in named if line.startswith(row))
+        text = text.replace(old, f"{old}ZCZ26")
+    market = read(written(tmp_path, text, "one.csv")).document
+    assert isinstance(market, Market)
+    found = marks(build_snapshot(market, load_policy("default")))
+    assert found["OZCN26-460-C"] == pytest.approx(731.89, abs=0.005)
+    assert found["OCDN26-460-C"] == pytest.approx(1327.06, abs=0.005)
 
 
 @pytest.mark.conformance

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import zkmargin
 from zkmargin.accounts import commit_book
 from zkmargin.circuits import margin_witness
 from zkmargin.engine.book import Book, to_lots
@@ -19,7 +20,7 @@ from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 
-DEMO = Path(__file__).with_name("data") / "span_demo.spn"
+DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "span_demo.spn"
 LOTS = {"ALPHA": "75", "BETA": "1"}
 
 

@@ -81,6 +81,8 @@ _NAME = re.compile(
     r"|(?P<day>[0-9]{1,2})(?P<month>[A-Z]{3})(?P<year>[0-9]{2})"
     r"(?:-(?P<strike>[0-9]{1,12}(?:[dD][0-9]{1,12})?)-(?P<right>[CP]))?)"
 )
+#: What a quote is made of: the rest of a ticker, most of it, is not held.
+_QUOTED = (*COLUMNS[1:], "creation_timestamp", "estimated_delivery_price")
 #: BTC-FS-27MAR26_PERP, BTC-CS-19MAY26-70000_75000, BTC_USDC-STRD-29MAY26-77000: several contracts in one trade.
 _COMBO = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)?-[A-Z]{1,8}-[0-9]{1,2}[A-Z]{3}[0-9]{2}[A-Za-z0-9_-]*")
 _SPOT = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
@@ -167,7 +169,7 @@ def _tickers(
             if not isinstance(name, str) or not name:
                 raise InputError("missing", field=f"ticker {number_} instrument_name")  # noqa: TRY301 - located below
             if "contract_size" in fields and "mark_price" not in fields:
-                terms[name] = fields
+                terms[name] = {field: fields.get(field) for field in ("contract_size", "min_trade_amount")}
                 continue
             match = parse_name(name)
             if match is None:
@@ -182,7 +184,8 @@ def _tickers(
         except InputError as error:
             raise error.located(file=row.file, line=row.line) from None
         count += 1
-        yield name, Ticker(name, match, time, fields, row.file, row.line)
+        kept = {field: fields[field] for field in _QUOTED if field in fields}
+        yield name, Ticker(name, match, time, kept, row.file, row.line)
     if not count and len(left_out):
         raise nothing_left(left_out, "")
 

@@ -397,8 +397,8 @@ def _documents() -> list[bytes]:
 
 
 def _foreign() -> list[bytes]:
-    data = TESTS / "data"
-    return [path.read_bytes() for path in sorted([*data.glob("*_demo.*"), *data.glob("venues/*")])] + [
+    data, samples = TESTS / "data", TESTS.parent / "zkmargin" / "cli" / "samples"
+    return [path.read_bytes() for path in sorted([*samples.glob("*_demo.*"), *data.glob("venues/*")])] + [
         b'[{"instrument_name":"BTC-24NOV23-40000-C"}]'
     ]
 
