@@ -30,6 +30,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], Section]]:
         "verification": table_of("verification"),
         "risk": table_of("risk_arrays"),
         "accounts": table_of("many_accounts"),
+        "venues": table_of("venue"),
         "span": table_of("span_import"),
         "liquidation": table_of("liquidation"),
     }

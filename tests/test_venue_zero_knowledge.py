@@ -1,0 +1,127 @@
+"""What a venue proof reveals is uniform, also with every customer's opening published: the rank test of
+docs/protocol-venue.md section 6, with a known tau (tests/test_zero_knowledge.py says why a full rank is enough).
+"""
+
+from typing import Any
+
+import pytest
+
+from zkmargin.crypto.domain import evaluate
+from zkmargin.crypto.field import inverse, powers, r
+from zkmargin.prover.venue.reference import ReferenceProver, Schedule
+from zkmargin.verifier.venue.customers import block_interpolant, place_of
+
+DENSE = ([1, -2, 3, 0, 0], [4000, 5])
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "two classes": {"net": False},
+    "net and totals": {"totals": True},
+    "a cap": {"cap": 10**9},
+    "a dense account and exemptions": {"dense": [DENSE], "exempt": 1},
+    "one column a helper": {"helper_group": 1},
+}
+
+
+class Bench:
+    """The reference prover as a function from blinders to revealed numbers, at fixed challenges."""
+
+    def __init__(self, lab: Any, venue_lab: Any, **options: Any) -> None:
+        two = venue_lab.spec("two", accounts=9, legs=1, slots=1, block=2)
+        accounts = [(((0, ((0, 1),)),), (4000, 0))] * 9
+        small = (venue_lab.spec(accounts=1), venue_lab.SMALL[:1])
+        self.venue = venue_lab.Venue(lab, [small, (two, accounts)], **options)
+        self.witness = self.venue.witness()
+        self.columns = self.witness.columns(self.venue.statement)
+        self.tau, draw = lab.TAU, lab.draws("venue challenges")
+        names = ("gamma", "beta", "delta", "eta", "rho", "chi", "zeta", "v", "y")
+        fixed = {name: draw() for name in names}
+        self.opening_challenges = [draw() for _ in range(self.venue.statement.accounts)]
+        self.names: list[tuple[str, int]] = []
+
+        class Fixed(Schedule):
+            def __init__(self, statement: Any) -> None:
+                self.statement, self.challenges = statement, dict(fixed)
+                for i in range(1, 7):
+                    setattr(self, f"message{i}", lambda _message: None)
+
+        class Exponents(ReferenceProver):
+            schedule_type = Fixed
+
+            def encoded(self, p: Any) -> bytes:
+                return int(p.at(lab.TAU)).to_bytes(48, "big")
+
+        self.prover_type = Exponents
+
+    def revealed(self, blinders: Any) -> tuple[dict[str, int], list[int]]:
+        """Exponents of all points but W and W' and all scalars; and the exponents of all customers' openings."""
+
+        def draw(name: str, count: int) -> list[int]:
+            for i in range(count):
+                if (name, i) not in self.names:
+                    self.names.append((name, i))
+            return [blinders.get((name, i), 0) for i in range(count)]
+
+        prover = self.prover_type(self.venue.statement, self.columns, self.witness.blinders, draw)
+        proof = prover.prove()
+        found = {name: int.from_bytes(data, "big") for name, data in prover.points.items() if name not in ("W", "W'")}
+        found |= {f"{name} at zeta": x for name, x in zip(self.venue.statement.opened, proof.values.f, strict=True)}
+        found["phi at omega zeta"] = proof.values.phi_shifted
+        return found, [self.opening(prover, a) for a in range(self.venue.statement.accounts)]
+
+    def opening(self, prover: Any, account: int) -> int:
+        """The exponent of a customer's Wa."""
+        statement, place = self.venue.statement, place_of(self.venue.statement, account)
+        x = place.column_set
+        template = statement.templates[x.kind]
+        names = [*statement.set_columns(x), f"tag {statement.tag_column(x)[0]}"]
+        weights = powers(self.opening_challenges[account], len(names))
+        rows = range(place.block, statement.n, template.T)
+        cells = [sum(w * self.columns[name][row] for w, name in zip(weights, names, strict=True)) % r for row in rows]
+        interpolant = block_interpolant(statement.domain, place.block, template.spec.block, cells)
+        f = sum(w * prover.column[name].at(self.tau) for w, name in zip(weights, names, strict=True))
+        Z = pow(self.tau, template.spec.block, r) - pow(statement.domain.omega, place.block * template.spec.block, r)
+        return (f - evaluate(interpolant, self.tau)) * inverse(Z) % r
+
+
+def rank(matrix: Any) -> int:
+    """The rank modulo r."""
+    rows, found = [list(row) for row in matrix], 0
+    for column in range(len(rows[0])):
+        pivot = next((i for i in range(found, len(rows)) if rows[i][column]), None)
+        if pivot is None:
+            continue
+        rows[found], rows[pivot] = rows[pivot], rows[found]
+        scale = inverse(rows[found][column])
+        rows[found] = [x * scale % r for x in rows[found]]
+        for i in range(found + 1, len(rows)):
+            if factor := rows[i][column]:
+                rows[i] = [(x - factor * y) % r for x, y in zip(rows[i], rows[found], strict=True)]
+        found += 1
+    return found
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_what_is_revealed_is_uniform_also_with_all_openings(lab: Any, venue_lab: Any, layout: Any) -> None:
+    bench = Bench(lab, venue_lab, **LAYOUTS[layout])
+    draw = lab.draws("blinders")
+    bench.revealed({})
+    at = {name: draw() for name in bench.names}
+    base, base_openings = bench.revealed(at)
+    columns, opening_columns = [], []
+    for name, value in at.items():
+        moved, openings = bench.revealed(at | {name: (value + 1) % r})
+        columns.append([(moved[key] - x) % r for key, x in base.items()])
+        opening_columns.append([(a - b) % r for a, b in zip(openings, base_openings, strict=True)])
+    numbers = [list(row) for row in zip(*columns, strict=True)]
+    openings = [list(row) for row in zip(*opening_columns, strict=True)]
+    assert len(numbers) == len(at), "as many numbers as blinders"
+    assert rank(numbers) == len(at)
+    assert rank(numbers + openings) == len(at)
+    # an opening is determined by its columns' points: it tells nothing that the proof did not
+    opened = [
+        row for row, key in zip(numbers, base, strict=True) if key in bench.venue.statement.opened or "tag" in key
+    ]
+    assert rank(opened + openings) == rank(opened)
+    # without any one blinder, something that is revealed is no longer masked
+    for j in range(0, len(at), 7):
+        fewer = [row[:j] + row[j + 1 :] for row in numbers]
+        assert rank(fewer) == len(at) - 1
