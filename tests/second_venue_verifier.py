@@ -1,0 +1,442 @@
+"""A second verifier of venue proofs, in pure Python, written from docs/protocol-venue.md and docs/formats.md alone.
+
+It shares no code with our crypto, circuits, prover and verifier; group and transcript are tests/second_verifier.py's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+from math import lcm
+from pathlib import Path
+from typing import Any
+
+import second_verifier as second
+from second_circuit import Json, Rejected, canonical, keccak256, r, require, without_data
+
+from zkmargin.engine.snapshot import Snapshot
+
+
+class VenueTranscript(second.Transcript):
+    def __init__(self) -> None:
+        self.state = bytes(32)
+        self.absorb("protocol", b"zkmargin/venue/v1")
+
+
+def digits_of(bits: int, k: int) -> int:
+    return max(1, -(-bits // k))
+
+
+class Owner:
+    """A set of block columns, or a dense account: its integers, cells and offsets of gamma."""
+
+    def __init__(self, venue: Venue, claim: str | None, groups: list[int], charge: list[int], value: int) -> None:
+        k, self.venue, self.claim = venue.k, venue, claim
+        self.integers: list[tuple[str, int]] = [(f"charge {s}", digits) for s, digits in enumerate(charge)]
+        for s, count in enumerate(groups):
+            self.integers += [(f"slack {s} {j}", charge[s]) for j in range(count)]
+            if venue.som is not None:
+                self.integers.append((f"slack {s} minimum", charge[s]))
+        held = owed = 0
+        for j, slot in enumerate(venue.assets):
+            digits = digits_of(slot["bits"], k)
+            self.integers.append((f"held {j}", digits))
+            held += venue.long[j] * (2 ** (k * digits) - 1)
+            if slot["negative_allowed"]:
+                self.integers.append((f"owed {j}", digits))
+                owed += venue.short[j] * (2 ** (k * digits) - 1)
+        self.big = 0
+        if claim is not None:
+            ratio = Fraction(claim)
+            self.requirement = ratio.numerator * (venue.DEN // ratio.denominator) * venue.factor
+            top = sum(2 ** (k * digits) - 1 for digits in charge)
+            upper = venue.DEN * (10**4 * value + held)
+            lower = venue.DEN * (10**4 * value + owed) + self.requirement * top
+            if venue.terms["exempt"] is not None:
+                self.big = lower
+                upper += lower
+                self.integers += [("exempt", 1), ("not exempt", 1)]
+            if venue.cap is not None:
+                digits = digits_of(venue.cap.bit_length(), k)
+                self.integers.append(("shortfall", digits))
+                upper += venue.DEN * (2 ** (k * digits) - 1)
+            self.integers.append(("claim", digits_of(upper.bit_length(), k)))
+        self.cells: dict[str, list[int]] = {}
+        at = 0
+        for name, digits in self.integers:
+            self.cells[name] = list(range(at, at + digits))
+            at += digits
+        self.used_cells = at
+
+    def reads(self, name: str, gs: Any, ga: int) -> int:
+        """What an integer is multiplied by in all equations; gs gives a slot's power of gamma."""
+        v, words = self.venue, name.split()
+        rho, e = v.rho, v.e
+        total = 0
+        match words[0]:
+            case "charge":
+                s = int(words[1])
+                total = gs(s) * sum(rho[j] for j in range(self.scenarios[s]))
+                total += gs(s) * rho[v.S] if v.som is not None else 0
+                total -= self.requirement * rho[e] * ga if self.claim is not None else 0
+            case "slack":
+                total = -gs(int(words[1])) * rho[v.S if words[2] == "minimum" else int(words[2])]
+            case "held" | "owed":
+                j, sign = int(words[1]), 1 if words[0] == "held" else -1
+                rate = v.long[j] if sign == 1 else -v.short[j]
+                total = v.DEN * rate * rho[e] * ga if self.claim is not None else 0
+                total += rho[e + 5 + j] if sign == 1 and v.terms["totals"] is not None else 0
+                total -= sign * rho[e + 5 + v.M + j] * ga if self.dense else 0
+            case "exempt":
+                total = (rho[e + 1] + self.big * rho[e]) * ga + rho[e + 2]
+            case "not":
+                total = rho[e + 1] * ga
+            case "shortfall":
+                total = v.DEN * rho[e] * ga + rho[e + 3]
+            case "claim":
+                total = -rho[e] * ga
+        return total % r
+
+    scenarios: list[int]
+    dense = False
+
+
+class Block(Owner):
+    def __init__(self, venue: Venue, spec: Json) -> None:
+        self.spec, k = spec, venue.k
+        self.B, self.K, self.T = spec["block"], spec["slots"], venue.n // spec["block"]
+        self.V = self.B // self.K
+        self.Lambda = -(-spec["legs"] // self.V)
+        self.D = digits_of(spec["position_bits"], k)
+        self.scenarios = [venue.S] * self.K
+        lots = self.V * self.Lambda * (2 ** (k * self.D) - 1)
+        W = digits_of(spec["charge_bits"], k)
+        value = self.K * lots * max((abs(mark) for mark in venue.marks), default=0)
+        super().__init__(venue, spec["claim"], self.scenarios, [W] * self.K, value)
+        self.packed = 2 * self.D * self.Lambda
+        self.columns = self.packed + -(-self.used_cells // self.B)
+        self.sets = -(-spec["accounts"] // self.T)
+
+
+class Dense(Owner):
+    dense = True
+
+    def __init__(self, venue: Venue, claim: str | None) -> None:
+        n, k = venue.n, venue.k
+        self.D = digits_of(venue.snapshot["layout"]["position_bits"], k)
+        bound = 2 ** (k * self.D) - 1
+        self.scenarios = venue.group_scenarios
+        charge = []
+        for g, count in enumerate(self.scenarios):
+            inside = [i for i in range(venue.N) if venue.grp[i] == g]
+            losses = [sum(abs(venue.R[i][j]) for i in inside) for j in range(count)]
+            losses += [sum(venue.som[i] for i in inside)] if venue.som is not None else [0]
+            charge.append(digits_of((2 * bound * max(losses)).bit_length(), k))
+        value = bound * sum(abs(mark) for mark in venue.marks)
+        super().__init__(venue, claim, self.scenarios, charge, value)
+        self.packed = 2 * self.D * venue.segments
+        self.columns = self.packed + -(-self.used_cells // n)
+        self.balance_segments = max(1, -(-venue.M // (n - 1)))
+
+
+class Venue:
+    """The statement: snapshot and terms in integers."""
+
+    def __init__(self, snapshot: Json, terms: Json) -> None:
+        self.snapshot, self.terms = snapshot, terms
+        self.n, self.k, self.g = terms["domain_size"], terms["digit_bits"], terms["helper_group"]
+        require(self.n == snapshot["layout"]["domain_size"], "terms: another domain size")
+        self.grp = [slot["group"] for slot in snapshot["instruments"]]
+        self.assets = snapshot["collateral"]
+        self.N, self.M = len(self.grp), len(self.assets)
+        self.marks = second_array(snapshot["marks"])
+        self.som: list[int] | None = None
+        factor = Fraction(snapshot["policy"]["requirements"][terms["requirement"]])
+        for part in snapshot["components"]:
+            if terms["requirement"] not in part.get("requirements", [terms["requirement"]]):
+                continue
+            match part["type"]:
+                case "worst_scenario":
+                    flat = second_array(part["risk"])
+                    self.S = max(map(len, part["scenarios"]))
+                    self.R = [flat[i * self.S : (i + 1) * self.S] for i in range(self.N)]
+                    self.group_scenarios = list(map(len, part["scenarios"]))
+                case "short_option_minimum":
+                    require(part["mode"] == "floor" and part["strikes"] is None, "policy: short minimum")
+                    self.som = second_array(part["charge"])
+                case "haircuts":
+                    require(not part["tiers"], "policy: tiers")
+                    self.long, self.short = second_array(part["long_value"]), second_array(part["short_value"])
+                case "factors":
+                    factor *= Fraction(part["value_bp"], 10**4)
+                case other:
+                    raise Rejected(f"policy: {other}")
+        self.factor = -(-factor.numerator // factor.denominator)
+        claims = [x["claim"] for x in (*terms["classes"], *terms["dense"]) if x["claim"] is not None]
+        self.DEN = lcm(*(Fraction(claim).denominator for claim in claims))
+        self.cap = None if terms["cap"] is None else int(terms["cap"])
+        require(self.cap is None or terms["exempt"] is None, "terms: a cap and exemptions")
+        self.segments = max(1, -(-self.N // (self.n - 1)))
+        self.classes = [Block(self, spec) for spec in terms["classes"]]
+        self.dense = [Dense(self, account["claim"]) for account in terms["dense"]]
+        self.e = self.S + max((block.V for block in self.classes), default=1)
+        self.sets: list[tuple[Block, int, int, int, int]] = []
+        slot = account = 0
+        for block in self.classes:
+            for x in range(block.sets):
+                used = min(block.T, block.spec["accounts"] - x * block.T)
+                self.sets.append((block, x, used, slot, account))
+                slot, account = slot + block.T * block.K, account + block.T
+        self.dense_offsets = [(slot + y * len(snapshot["groups"]), account + y) for y in range(len(self.dense))]
+
+
+def second_array(value: Json) -> list[int]:
+    from second_circuit import array
+
+    return array(value)
+
+
+def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proof: bytes) -> tuple[bytes, bytes]:
+    """The statement digest and the proof digest of an accepted proof."""
+    n, k, g, e = venue.n, venue.k, venue.g, venue.e
+    groups = lambda count: [range(i, min(i + g, count)) for i in range(0, count, g)]  # noqa: E731
+    opened: list[str] = []
+    helpers: list[tuple[str, str, range]] = []
+    for x, (block, *_) in enumerate(venue.sets):
+        opened += (
+            [f"{x} id {l}" for l in range(block.Lambda)] + [f"{x} c"] + [f"{x} f {j}" for j in range(block.columns)]
+        )
+        helpers += [(f"{x} h {i}", str(x), places) for i, places in enumerate(groups(block.columns))]
+        helpers += [(f"{x} v {i}", str(x), places) for i, places in enumerate(groups(block.Lambda))]
+    in_sets = len(opened)
+    if venue.cap is not None:
+        opened.append("cap f 0")
+        helpers.append(("cap h 0", "cap", range(1)))
+    for y, dense in enumerate(venue.dense):
+        opened += [f"D{y} f {j}" for j in range(dense.columns)]
+        helpers += [(f"D{y} h {i}", f"D{y}", places) for i, places in enumerate(groups(dense.columns))]
+    tags = [-(-block.sets // block.B) for block in venue.classes]
+    mus = [f"mu {m}" for m in range(2**k // n)]
+    Q = [f"{name} {s}" for s in range(venue.segments) for name in ("Qp", "Qm", "Qc")]
+    pieces = [f"T {i}" for i in range(g)]
+    points = len(opened) + sum(tags) + len(mus) + len(Q) + len(helpers) + 1 + g + 2
+    require(len(proof) == 44 + 48 * points + 32 * (len(opened) + 1), "another length")
+    require(proof[:44] == b"zkmargin" + (1).to_bytes(2, "big") + b"\x01\x02" + setup.digest, "another header")
+    read = second.Reader(proof[44:])
+    transcript = VenueTranscript()
+    for label, data in public:
+        transcript.absorb(label, data)
+    statement_digest = transcript.state
+
+    # messages 1 to 3
+    columns = [read.commitments(name) for name in opened[:in_sets]]
+    tag_points = [read.commitments(f"tag {j}") for j in range(sum(tags))]
+    leaves, at = [], 0
+    for x, (block, local, *_) in enumerate(venue.sets):
+        size = block.Lambda + 1 + block.columns
+        column = sum(tags[: venue.classes.index(block)]) + local // block.B
+        leaves.append(
+            keccak256(b"\x10" + x.to_bytes(4, "big") + b"".join(columns[at : at + size]) + tag_points[column])
+        )
+        at += size
+    while len(leaves) > 1:
+        pairs = [leaves[i : i + 2] for i in range(0, len(leaves), 2)]
+        leaves = [keccak256(b"\x11" + b"".join(pair)) if len(pair) == 2 else pair[0] for pair in pairs]
+    transcript.absorb("columns", leaves[0] if leaves else bytes(32))
+    transcript.absorb("extra", read.commitments(*(name for name in opened[in_sets:] if name.startswith("cap"))))
+    transcript.absorb("dense", read.commitments(*(name for name in opened[in_sets:] if name.startswith("D"))))
+    transcript.absorb("mu", read.commitments(*mus))
+    gamma = transcript.challenge("gamma")
+    transcript.absorb("Q", read.commitments(*Q))
+    beta = transcript.challenge("beta", lambda x: -x % r < max(2**k, venue.N))
+    delta = transcript.challenge("delta")
+    eta = transcript.challenge("eta", lambda x: any((beta + i + x * c) % r == 0 for i, c in enumerate(venue.grp)))
+    rho = transcript.challenge("rho")
+    transcript.absorb("h", read.commitments(*(name for name, _, _ in helpers)))
+    transcript.absorb("phi", read.commitments("phi"))
+    chi = transcript.challenge("chi")
+    transcript.absorb("T", read.commitments(*pieces))
+    zeta = transcript.challenge("zeta", lambda x: pow(x, n, r) == 1)
+    value = {name: read.scalar(name) for name in opened}
+    phi_next = read.scalar("phi")
+    transcript.absorb("f(zeta)", b"".join(x.to_bytes(32, "big") for x in value.values()))
+    transcript.absorb("phi(omega zeta)", phi_next.to_bytes(32, "big"))
+    v = transcript.challenge("v")
+    transcript.absorb("W", read.commitments("W"))
+    transcript.absorb("W'", read.commitments("W'"))
+    proof_digest = transcript.state
+    y_ = transcript.challenge("y")
+
+    venue.rho = rho_ = [pow(rho, j, r) for j in range(e + 5 + 2 * venue.M + 2)]
+    RL, WL = rho_[-2], rho_[-1]
+    omega = pow(7, (r - 1) // n, r)
+    Z = (pow(zeta, n, r) - 1) % r
+    L = [pow(omega, i, r) * Z * pow(n * (zeta - pow(omega, i, r)), -1, r) % r for i in range(n)]
+    w = [pow(beta + i + eta * c, -1, r) for i, c in enumerate(venue.grp)]
+    d3 = 0 if venue.terms["net"] is None else pow(delta, 3, r)
+    gain = [sum(rho_[j] * x for j, x in enumerate(row)) for row in venue.R]
+    U: dict[str, int] = defaultdict(int)
+    sigma = 0
+    for i in range(venue.N):
+        s, row = divmod(i, n - 1)
+        som = 0 if venue.som is None else rho_[venue.S] * venue.som[i]
+        U[f"Qp {s}"] += L[row] * (gain[i] - WL * w[i])
+        U[f"Qm {s}"] += L[row] * (-gain[i] - som - WL * delta * w[i])
+        U[f"Qc {s}"] += L[row] * (rho_[e] * venue.DEN * 10**4 * venue.marks[i] - WL * delta**2 * w[i])
+        sigma += WL * d3 * w[i] * int(venue.terms["net"][i]) if d3 else 0
+    for m, name in enumerate(mus):
+        U[name] -= RL * sum(x * pow(beta + m * n + i, -1, r) for i, x in enumerate(L))
+    weights: dict[int, tuple[int, int]] = {}
+    for x, (block, _, used, E, A) in enumerate(venue.sets):
+        Gs_zeta = Ga_zeta = 0
+        read_cells = set()
+        for t in range(used):
+            gs = lambda s, t=t, E=E, block=block: pow(gamma, E + t * block.K + s, r)  # noqa: E731
+            ga = pow(gamma, A + t, r)
+            for s in range(block.K):
+                for row_v in range(block.V):
+                    b = s * block.V + row_v
+                    Gs_zeta += L[t + block.T * b] * gs(s)
+                    Ga_zeta += L[t + block.T * b] * ga
+                    read_cells |= {(j, t + block.T * b) for j in range(block.packed)}
+                    if row_v:
+                        step = gs(s) * rho_[venue.S + row_v]
+                        U[f"{x} c"] += step * (L[t + block.T * b] - L[t + block.T * s * block.V])
+            for name, cells in block.cells.items():
+                weight = block.reads(name, gs, ga)
+                for d, z in enumerate(cells):
+                    column, row = block.packed + z // block.B, t + block.T * (z % block.B)
+                    U[f"{x} f {column}"] += weight * 2 ** (k * d) * L[row]
+                    read_cells.add((column, row))
+            sigma += rho_[e + 1] * ga if block.claim is not None and venue.terms["exempt"] is not None else 0
+        for column in range(block.columns):
+            for row in range(n):
+                if (column, row) not in read_cells:
+                    U[f"{x} f {column}"] += rho_[e + 4] * L[row]
+        weights[x] = (Gs_zeta % r, Ga_zeta % r if block.claim is not None else 0)
+    if venue.cap is not None:
+        sigma += rho_[e + 3] * venue.cap
+        count = digits_of(venue.cap.bit_length(), k)
+        U["cap f 0"] = sum((rho_[e + 3] * 2 ** (k * i) if i < count else rho_[e + 4]) * x for i, x in enumerate(L))
+    if venue.terms["exempt"] is not None:
+        sigma += rho_[e + 2] * venue.terms["exempt"]
+    for j, total in enumerate(venue.terms["totals"] or ()):
+        sigma += rho_[e + 5 + j] * int(total)
+    for y, dense in enumerate(venue.dense):
+        E, A = venue.dense_offsets[y]
+        gs = lambda s, E=E: pow(gamma, E + s, r)  # noqa: E731
+        ga = pow(gamma, A, r)
+        for i, c in enumerate(venue.grp):
+            s, row = divmod(i, n - 1)
+            counted = rho_[e] * ga * venue.DEN * 10**4 * venue.marks[i] if dense.claim is not None else 0
+            U[f"dense {y} positions[{s}]"] += L[row] * (gs(c) * gain[i] + counted + WL * d3 * w[i])
+            for d in range(dense.D if venue.som is not None else 0):
+                short = gs(c) * rho_[venue.S] * venue.som[i] * 2 ** (k * d)
+                U[f"D{y} f {(2 * s + 1) * dense.D + d}"] -= L[row] * short
+        for name, cells in dense.cells.items():
+            weight = dense.reads(name, gs, ga)
+            for d, z in enumerate(cells):
+                U[f"D{y} f {dense.packed + z // n}"] += weight * 2 ** (k * d) * L[z % n]
+        for j in range(venue.M):
+            s, row = divmod(j, n - 1)
+            U[f"dense {y} collateral[{s}]"] += L[row] * rho_[e + 5 + venue.M + j] * ga
+        sigma += rho_[e + 1] * ga if dense.claim is not None and venue.terms["exempt"] is not None else 0
+
+    # D = T Z_H - (right side), at zeta
+    constant = -phi_next - sigma * pow(n, -1, r)
+    F: dict[str, int] = defaultdict(int)
+    F["phi"] += 1
+    for name, u in U.items():
+        if name in value:
+            constant += u * value[name]
+        else:
+            F[name] += u
+    power = 1
+    for name, owner, places in helpers:
+        power = power * chi % r
+        weighted = " v " in name
+        F[name] += WL if weighted else RL
+        if weighted:
+            block, (gs_, ga_) = venue.sets[int(owner)][0], weights[int(owner)]
+            factors = [beta + value[f"{owner} id {l}"] + eta * value[f"{owner} c"] for l in places]
+            tops = []
+            for l in places:
+                p_, m_ = (
+                    sum(2 ** (k * d) * value[f"{owner} f {(2 * l + side) * block.D + d}"] for d in range(block.D))
+                    for side in (0, 1)
+                )
+                q_ = p_ - m_
+                tops.append(gs_ * (p_ + delta * m_) + delta**2 * ga_ * q_ + d3 * q_)
+        else:
+            factors = [beta + value[f"{owner} f {j}"] for j in places]
+            tops = [1] * len(factors)
+        product = 1
+        for factor in factors:
+            product = product * factor % r
+        others = 0
+        for i, top in enumerate(tops):
+            rest = top
+            for j, factor in enumerate(factors):
+                rest = rest * factor % r if i != j else rest
+            others += rest
+        F[name] -= power * product
+        constant += power * others
+    for y, dense in enumerate(venue.dense):
+        for s in range(venue.segments):
+            power = power * chi % r
+            F[f"dense {y} positions[{s}]"] -= power
+            for d in range(dense.D):
+                p_, m_ = (value[f"D{y} f {(2 * s + side) * dense.D + d}"] for side in (0, 1))
+                constant += power * 2 ** (k * d) * (p_ - m_)
+        for role, count, slots in (
+            ("positions", venue.segments, venue.N),
+            ("collateral", dense.balance_segments, venue.M),
+        ):
+            for s in range(count):
+                power = power * chi % r
+                used = min(max(slots - s * (n - 1), 0), n - 1)
+                F[f"dense {y} {role}[{s}]"] -= power * sum(L[used:])
+    for i, name in enumerate(pieces):
+        F[name] += pow(zeta, i * n, r) * Z
+    for j, (name, x) in enumerate(value.items(), 1):
+        F[name] += pow(v, j, r)
+        constant -= pow(v, j, r) * x
+    F["phi"] += y_
+    constant -= y_ * phi_next
+    all_points = committed | read.points
+    curve = second.curve
+    terms = [(x, all_points[name]) for name, x in F.items() if name in all_points] + [(constant, curve.G1)]
+    require(set(F) <= set(all_points), "a column that nobody committed")
+    left = second.combine([(1, all_points["W"]), (y_, all_points["W'"])])
+    right = second.combine([*terms, (zeta, all_points["W"]), (y_ * omega * zeta, all_points["W'"])])
+    paired = curve.pairing(setup.tau, left, final_exponentiate=False)
+    paired *= curve.pairing(curve.G2, curve.neg(right), final_exponentiate=False)
+    require(curve.final_exponentiate(paired) == curve.FQ12.one(), "the pairing check fails")
+    return statement_digest, proof_digest
+
+
+def verify(
+    snapshot: bytes, terms: bytes, commitments: Sequence[bytes], proof: bytes, *, context: bytes = b"", setup: Path
+) -> tuple[bytes, bytes]:
+    """The statement and proof digests of an accepted proof. Raises Rejected."""
+    document, stated = json.loads(Snapshot.parse(snapshot).to_bytes()), json.loads(terms)
+    venue, loaded = Venue(document, stated), second.load_setup(setup)
+    public = [
+        ("srs", loaded.digest),
+        ("snapshot", keccak256(canonical(without_data(document)))),
+        ("terms", canonical(stated)),
+        ("accounts", len(commitments).to_bytes(4, "big")),
+    ]
+    committed: dict[str, Any] = {}
+    for y, text in enumerate(commitments):
+        commitment = second.read_commitment(text)
+        require(keccak256(canonical(commitment)).hex() == stated["dense"][y]["commitment"], "another commitment")
+        require(commitment["srs"] == loaded.digest.hex() and commitment["domain_size"] == venue.n, "commitment")
+        parts = sorted(commitment["parts"], key=canonical)
+        public.append(("parts", len(parts).to_bytes(4, "big")))
+        public += [("part", canonical(part)) for part in parts]
+        committed |= {f"dense {y} {name}": point for name, point in second.add_parts(parts).items()}
+    public.append(("context", context))
+    return check(venue, loaded, public, committed, proof)

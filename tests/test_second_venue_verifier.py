@@ -1,0 +1,62 @@
+"""A second verifier of venue proofs, from the documents alone, gives the product's verdicts and digests."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zkmargin.formats import ZkMarginError
+from zkmargin.verifier.venue.verify import verify_venue
+
+DENSE = ([1, -2, 3, 0, 0], [4000, 5])
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "net, totals, exemptions, dense": {"dense": [DENSE], "totals": True, "exempt": 2},
+    "a cap, no net": {"net": False, "cap": 10**9, "helper_group": 7},
+}
+
+
+@pytest.fixture(scope="module")
+def second() -> Any:
+    """tests/second_venue_verifier.py, which imports its neighbours."""
+    module: Any = None
+    for name in ("second_circuit", "second_components", "second_verifier", "second_venue_verifier"):
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_both_verifiers_give_one_verdict(lab: Any, venue_lab: Any, second: Any, tmp_path: Any, layout: Any) -> None:
+    big = venue_lab.spec("big", accounts=9, legs=3, slots=1, block=2, claim="5/4")
+    accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 9
+    listed = venue_lab.spec("listed", accounts=1, legs=1, slots=1, block=1, claim=None)
+    poor = [(((1, ((3, -2),)),), (-7, 0))]
+    classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts), (listed, poor)]
+    venue = venue_lab.Venue(lab, classes, context=b"to: anyone", **LAYOUTS[layout])
+    (tmp_path / "setup.srs").write_bytes(venue.srs.encoding)
+    proof = venue.prove()
+    given = {"context": b"to: anyone", "setup": tmp_path / "setup.srs"}
+    documents = (
+        venue.snapshot.to_bytes(),
+        venue.statement.terms.to_bytes(),
+        [opening.commitment().to_bytes() for opening in venue.openings],
+    )
+    accepted = verify_venue(venue.statement, proof)
+    assert second.verify(*documents, proof, **given) == (accepted.statement_digest, accepted.proof_digest)
+    if "dense" not in LAYOUTS[layout]:
+        return  # one layout shows that both refuse
+    other = venue.prove(seed="another")
+    at = 44 + 48 * 7
+    for bad in (proof[:at] + other[at : at + 48] + proof[at + 48 :], proof[:-1], proof[:11] + b"\x01" + proof[12:]):
+        with pytest.raises(ZkMarginError):
+            verify_venue(venue.statement, bad)
+        with pytest.raises(second.Rejected):
+            second.verify(*documents, bad, **given)
+    with pytest.raises(second.Rejected):
+        second.verify(*documents, proof, **(given | {"context": b""}))
