@@ -36,6 +36,7 @@ from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
 from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
+from zkmargin.prover.venue.workers import VenueWorkers
 from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, record_of, tag_of
 from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.statement import VenueStatement
@@ -132,6 +133,7 @@ class Asked:
 class Prepared:
     """A statement, its witness, and which account is where."""
 
+    snapshot: Snapshot
     statement: VenueStatement
     witness: VenueWitness
     classes: tuple[tuple[VenueAccount, ...], ...]
@@ -378,15 +380,27 @@ def prepare(snapshot: Snapshot, accounts: Sequence[VenueAccount], asked: Asked) 
     statement = state(**more)
     nonces = {account.name: account.nonce or secrets.token_bytes(16) for account in accounts}
     tags = [[tag_of(statement.digest, account.name, nonces[account.name]) for account in mine] for mine in members]
-    return Prepared(statement, build_witness(statement, books, tags), members, nonces)
+    return Prepared(snapshot, statement, build_witness(statement, books, tags), members, nonces)
 
 
-def make_venue_proof(prepared: Prepared, *, threads: int) -> MadeVenue:
-    """Prove, verify, and keep what notes need. Raises as ``prove_venue`` does."""
+def make_venue_proof(prepared: Prepared, *, threads: int, workers: int = 1) -> MadeVenue:
+    """Prove, verify, and keep what notes need.
+
+    Args:
+        threads: parts of the work at the same time, in this process.
+        workers: processes that share the work instead, where there are more than one.
+
+    Raises as ``prove_venue`` does.
+    """
     begin, profile, statement = time.perf_counter(), Profile(), prepared.statement
     seed, inputs = secrets.token_bytes(SEED_BYTES), inputs_digest(statement, prepared.witness)
-    blinders = SeededBlinders(seed, inputs)
-    proof, accepted = prove_venue(statement, prepared.witness, blinders=blinders, threads=threads, profile=profile)
+    if workers > 1:
+        given = (prepared.snapshot, statement, prepared.witness, inputs, workers)
+        with VenueWorkers(*given, seeds=[seed]) as running:
+            proof, accepted = running.prove_and_verify(profile=profile)
+    else:
+        blinders = SeededBlinders(seed, inputs)
+        proof, accepted = prove_venue(statement, prepared.witness, blinders=blinders, threads=threads, profile=profile)
     record = record_of(statement, decode_venue_proof(proof, statement))
     secret = VenueSecret(
         statement=record.statement,

@@ -76,6 +76,7 @@ class ProveOptions:
     digit_bits: int | None
     context_text: str
     threads: int | None
+    workers: int
     output: str
     terms_path: str
     record_path: str
@@ -156,6 +157,13 @@ def command() -> None:
 @click.option("--digit-bits", type=click.IntRange(3, 22), metavar="K", help="Digits of 2^K; log2 of the rows without.")
 @context_option
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Parts of the work at the same time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MAX_THREADS),
+    default=1,
+    show_default=True,
+    help="Processes that share the work; one that dies is made again.",
+)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the proof.")
 @click.option("--terms", "terms_path", required=True, metavar="FILE", help="Where to write the terms (public).")
 @click.option("--record", "record_path", required=True, metavar="FILE", help="Where to write the record (public).")
@@ -177,7 +185,7 @@ def prove_command(options: ProveOptions) -> None:
     with terminal.progress("Charges of all accounts"):
         prepared = prepare(snapshot, accounts, asked)
     with terminal.progress(f"Proving {len(accounts)} accounts{compile_note()}"):
-        made = make_venue_proof(prepared, threads=options.threads or default_threads())
+        made = make_venue_proof(prepared, threads=options.threads or default_threads(), workers=options.workers)
     write_outputs(
         [
             Output.document(options.secret_path, made.secret),

@@ -1,0 +1,506 @@
+"""Shares in processes of their own: made from inputs and a seed, made again when one dies, never asked twice.
+
+A worker is a Python of its own at the end of two pipes. It is sent the statement, its column sets and its seed, then
+one request a round. Its blinders follow from the seed (``prover.venue.blinders``), so a worker that died is made again
+from the same inputs, replays the rounds so far, and answers as the first one would have. A *journal*, a file a worker, keeps
+the digest of every round's request: a second, different request for a round that was answered is refused, by whatever
+process holds that seed, since two values of zeta on the same columns would leak.
+
+Messages are framed bytes of ours: a canonical JSON head and raw arrays, no code. They hold books: pipes are private to
+this user, and nothing of them is logged. A coordinator elsewhere needs links that are encrypted and authenticated, and
+any ``Link`` will do: a worker is ``Worker.answer``, from bytes to bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import IO, Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from zkmargin.accounts.commitments import Commitment
+from zkmargin.crypto.field import decode_scalar, encode_scalar
+from zkmargin.crypto.group import G1_BYTES
+from zkmargin.crypto.srs import SRS
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import (
+    InputError,
+    ProofFormatError,
+    VerificationError,
+    ZkMarginError,
+    canonical_bytes,
+    parse_json,
+)
+from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels.vectors import Blocks, FieldVector
+from zkmargin.prover.argument import ProverError
+from zkmargin.prover.profile import Profile
+from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
+from zkmargin.prover.venue.rounds import Coordinator, share_sets
+from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share
+from zkmargin.prover.venue.witness import VenueWitness
+from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.transcript import VenueChallenges
+from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
+
+_LENGTH_BYTES = 8
+#: How often a worker is made again for one request.
+ATTEMPTS = 3
+ROUNDS = ("commit_columns", "aggregates", "commit_helpers", "numerators", "values", "combined")
+Array = npt.NDArray[Any]
+
+
+class LostError(Exception):
+    """A worker that does not answer."""
+
+
+class Link(Protocol):
+    """The way to one worker."""
+
+    def ask(self, request: bytes) -> bytes:
+        """The worker's answer. Raises LostError when it is gone."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+
+
+def pack(head: dict[str, Any], arrays: Sequence[Array] = ()) -> bytes:
+    """A message: |head| in 8 bytes, the head (canonical JSON, with dtype and shape of each array), the arrays."""
+    described = canonical_bytes({**head, "arrays": [[a.dtype.str, list(a.shape)] for a in arrays]})
+    parts = [np.ascontiguousarray(a).tobytes() for a in arrays]
+    return b"".join([len(described).to_bytes(_LENGTH_BYTES, "big"), described, *parts])
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], list[Array]]:
+    """The inverse. Raises InputError for what is no message."""
+    size = int.from_bytes(data[:_LENGTH_BYTES], "big")
+    head: Any = parse_json(data[_LENGTH_BYTES : _LENGTH_BYTES + size])
+    arrays, at = [], _LENGTH_BYTES + size
+    for text, shape in head.pop("arrays"):
+        kind = np.dtype(text)
+        if kind.hasobject or kind.kind not in "iu":
+            raise InputError("an array of another kind than integers")
+        count = int(np.prod(shape, dtype=np.int64))
+        arrays.append(np.frombuffer(data, dtype=kind, count=count, offset=at).reshape(shape).copy())
+        at += count * kind.itemsize
+    if at != len(data):
+        raise InputError("a message that is longer or shorter than it says")
+    return head, arrays
+
+
+def _bytes_array(data: bytes) -> Array:
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def _scalars(values: Sequence[int]) -> Array:
+    return _bytes_array(b"".join(map(encode_scalar, values)))
+
+
+def _scalar_list(array: Array) -> list[int]:
+    data = array.tobytes()
+    return [decode_scalar(data[i : i + 32]) for i in range(0, len(data), 32)]
+
+
+def _points(rows: Sequence[Sequence[bytes]]) -> Array:
+    return _bytes_array(b"".join(point for row in rows for point in row))
+
+
+def _cut(items: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
+    return [items[start:stop] for start, stop in pairwise([0, *accumulate(sizes)])]
+
+
+# --- the worker -------------------------------------------------------------------------------------------------
+
+
+class Journal:
+    """Which request a seed has answered in each round; kept in a file of mode 0600, or in memory without a path."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._seen: dict[str, str] = {}
+        if path is not None and Path(path).exists():
+            for line in Path(path).read_text("ascii").splitlines():
+                name, digest = line.split()
+                self._seen[name] = digest
+
+    def admit(self, name: str, request: bytes) -> None:
+        """Note a round's request before it is answered. Raises InputError for another one than before."""
+        digest = hashlib.blake2b(request, digest_size=32).hexdigest()
+        known = self._seen.setdefault(name, digest)
+        if known != digest:
+            raise InputError(f"round {name} was answered for other challenges: this seed answers no others")
+        if self._path is not None:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(descriptor, f"{name} {digest}\n".encode("ascii"))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+class Worker:
+    """The far end of a link: a share behind ``answer``, from bytes to bytes."""
+
+    def __init__(self) -> None:
+        self._share: Share | None = None
+        self._journal = Journal(None)
+
+    def answer(self, request: bytes) -> bytes:
+        """The answer to a request; errors of ours are answers too."""
+        try:
+            head, arrays = unpack(request)
+            if head["round"] == "start":
+                self._start(head, arrays)
+                return pack({"done": True})
+            if self._share is None:
+                raise InputError("a round before the start")
+            self._journal.admit(head["round"], request)
+            return _answer(self._share, head, arrays)
+        except ZkMarginError as error:
+            return pack({"error": error.message})
+
+    def _start(self, head: dict[str, Any], arrays: list[Array]) -> None:
+        encoding, *columns = arrays
+        snapshot = Snapshot.parse(head["snapshot"])
+        statement = VenueStatement.of(
+            snapshot,
+            VenueTerms.parse(head["terms"]),
+            commitments=[Commitment.parse(text) for text in head["commitments"]],
+            context=bytes.fromhex(head["context"]),
+            srs=SRS(encoding.tobytes()),
+        )
+        sets = [
+            SetColumns(statement.sets[x], ids, group, digits)
+            for x, ids, group, digits in zip(head["sets"], columns[::3], columns[1::3], columns[2::3], strict=True)
+        ]
+        self._journal = Journal(head["journal"])
+        self._share = Share(statement, sets, SeededBlinders(bytes.fromhex(head["seed"]), bytes.fromhex(head["run"])))
+
+
+def _answer(share: Share, head: dict[str, Any], arrays: list[Array]) -> bytes:
+    x = VenueChallenges(**{name: int(text) for name, text in head.get("challenges", {}).items()})
+    match head["round"]:
+        case "commit_columns":
+            points, counts = share.commit_columns()
+            return pack({}, [_points(points), counts])
+        case "aggregates":
+            return pack({}, [_scalars(row) for row in share.aggregates(x.gamma)])
+        case "commit_helpers":
+            points, total = share.commit_helpers(x)
+            return pack({}, [_points(points), _bytes_array(K.to_bytes_le(total))])
+        case "numerators":
+            return pack({}, list(share.numerators(x)))
+        case "values":
+            return pack({}, [_scalars(row) for row in share.values(x.zeta)])
+        case "combined":
+            half = len(arrays) // 2
+            weights, helpers = ([_scalar_list(array) for array in part] for part in (arrays[:half], arrays[half:]))
+            return pack({}, [_bytes_array(K.to_bytes_le(share.combined(weights, helpers)))])
+    raise InputError("no such round")
+
+
+def serve() -> None:
+    """What a worker process runs: framed requests on standard input, framed answers on standard output."""
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr
+    worker = Worker()
+    while (request := _read(source)) is not None:
+        _write(sink, worker.answer(request))
+
+
+# --- the coordinator's end ------------------------------------------------------------------------------------------
+
+
+class ProcessLink:
+    """A worker process of this user on this machine."""
+
+    def __init__(self) -> None:
+        path = [str(Path(__file__).absolute().parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        # One thread each: workers share the machine by being several.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
+        # -P: no module of the current folder is imported
+        command = [sys.executable, "-P", "-c", "from zkmargin.prover.venue.workers import serve; serve()"]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a request, wait for the answer. Raises LostError."""
+        if self.process.stdin is None or self.process.stdout is None:
+            raise LostError
+        try:
+            _write(self.process.stdin, request)
+            answer = _read(self.process.stdout)
+        except OSError:
+            raise LostError from None
+        if answer is None:
+            raise LostError
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@dataclass(frozen=True, repr=False)
+class ShareInputs:
+    """What a worker is made from: secret."""
+
+    statement: VenueStatement
+    sets: tuple[SetColumns, ...]
+    seed: bytes
+    run: bytes
+    start: bytes
+
+    def local(self) -> Share:
+        """The same share in this process."""
+        return Share(self.statement, self.sets, SeededBlinders(self.seed, self.run))
+
+
+class RemoteShare:
+    """A share at the other end of a link, for the coordinator as good as one here."""
+
+    def __init__(self, name: str, inputs: ShareInputs, connect: Callable[[], Link]) -> None:
+        self.name, self.inputs, self._connect = name, inputs, connect
+        self._log: list[bytes] = []
+        self.answers: list[tuple[str, bytes]] = []
+        self.restarts = 0
+        self._link = self._started()
+
+    @property
+    def count(self) -> int:
+        """How many sets it owns."""
+        return len(self.inputs.sets)
+
+    def close(self) -> None:
+        """End the worker."""
+        self._link.close()
+
+    def _started(self) -> Link:
+        link = self._connect()
+        try:
+            for request in (self.inputs.start, *self._log):
+                self._checked(link.ask(request))
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    def _checked(self, answer: bytes) -> tuple[dict[str, Any], list[Array]]:
+        head, arrays = unpack(answer)
+        if "error" in head:
+            raise ProverError(f"worker {self.name}: {head['error']}")
+        return head, arrays
+
+    def _ask(self, name: str, x: VenueChallenges | None = None, arrays: Sequence[Array] = ()) -> list[Array]:
+        challenges = {} if x is None else {key: str(value) for key, value in vars(x).items() if value}
+        request = pack({"round": name, "challenges": challenges}, arrays)
+        for attempt in range(ATTEMPTS):
+            try:
+                if attempt:
+                    self._link.close()
+                    self.restarts += 1
+                    self._link = self._started()
+                answer = self._link.ask(request)
+                break
+            except LostError:
+                continue
+        else:
+            raise ProverError(f"worker {self.name} was lost {ATTEMPTS} times in round {name}")
+        self._log.append(request)
+        self.answers.append((name, answer))
+        return self._checked(answer)[1]
+
+    # --- the rounds ---------------------------------------------------------------------------------------
+
+    def commit_columns(self) -> tuple[list[tuple[bytes, ...]], Int64Array]:
+        """1: each set's points, and counts of digits."""
+        points, counts = self._ask("commit_columns")
+        sizes = [self._template(mine).opened_columns for mine in self.inputs.sets]
+        return self._rows(points, sizes), counts
+
+    def aggregates(self, gamma: int) -> list[list[int]]:
+        """2: partial Qp, Qm, Qc."""
+        return [_scalar_list(row) for row in self._ask("aggregates", VenueChallenges(gamma))]
+
+    def commit_helpers(self, x: VenueChallenges) -> tuple[list[tuple[bytes, ...]], FieldVector]:
+        """3: each set's helpers, and its part of total on H."""
+        points, total = self._ask("commit_helpers", x)
+        return self._rows(points, self._helper_counts()), K.from_bytes_le(total.tobytes())
+
+    def numerators(self, x: VenueChallenges) -> list[Blocks]:
+        """4: its part of the numerator of T on each coset."""
+        return list(self._ask("numerators", x))
+
+    def values(self, zeta: int) -> list[list[int]]:
+        """5: each set's values."""
+        return [_scalar_list(row) for row in self._ask("values", VenueChallenges(zeta=zeta))]
+
+    def combined(self, weights: Sequence[Sequence[int]], helper_weights: Sequence[Sequence[int]]) -> FieldVector:
+        """6: its part of the opening's polynomial."""
+        (part,) = self._ask("combined", None, [*map(_scalars, weights), *map(_scalars, helper_weights)])
+        return K.from_bytes_le(part.tobytes())
+
+    def _template(self, mine: SetColumns) -> Any:
+        return self.inputs.statement.templates[mine.place.kind]
+
+    def _helper_counts(self) -> list[int]:
+        owners = {f"set {mine.place.index}": i for i, mine in enumerate(self.inputs.sets)}
+        counts = [0] * len(owners)
+        for helper in self.inputs.statement.helpers:
+            if helper.owner in owners:
+                counts[owners[helper.owner]] += 1
+        return counts
+
+    def _rows(self, points: Array, sizes: Sequence[int]) -> list[tuple[bytes, ...]]:
+        data = points.tobytes()
+        if len(data) != G1_BYTES * sum(sizes):
+            raise ProverError(f"worker {self.name}: another number of points than its sets have")
+        every = [data[i : i + G1_BYTES] for i in range(0, len(data), G1_BYTES)]
+        return [tuple(row) for row in _cut(every, sizes)]
+
+
+class VenueWorkers:
+    """Proves with ``count`` worker processes; a context manager.
+
+    Args:
+        snapshot, statement, commitments: what is proved; workers build the statement again from these documents.
+        witness: everything hidden; each worker is sent its own sets only.
+        run: digest of all inputs (``prove.inputs_digest``).
+        count: processes, at least 1.
+        connect: makes the link to a worker; a process here without.
+        seeds: one a worker, then the coordinator's, or one for all of them; fresh ones without. No seed ever serves two
+            runs: names of columns keep blinders of one seed apart, the run's digest those of two runs.
+
+    Raises:
+        InputError: a count below 1.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        statement: VenueStatement,
+        witness: VenueWitness,
+        run: bytes,
+        count: int,
+        *,
+        commitments: Sequence[Commitment] = (),
+        connect: Callable[[], Link] = ProcessLink,
+        seeds: Sequence[bytes] | None = None,
+    ) -> None:
+        if count < 1:
+            raise InputError("at least 1", field="workers")
+        self.statement, self.witness, self.run = statement, witness, run
+        self._journals = tempfile.TemporaryDirectory(prefix="zkmargin-venue-")  # mode 0700
+        dealt = [sets for sets in share_sets(statement, witness, count) if sets]
+        needed = len(dealt) + 1
+        drawn = list(seeds or [secrets.token_bytes(SEED_BYTES) for _ in range(needed)])
+        drawn = drawn * needed if len(drawn) == 1 else drawn
+        self.own_seed = drawn.pop()
+        self.shares: list[RemoteShare] = []
+        documents = {
+            "snapshot": snapshot.to_bytes().decode(),
+            "terms": statement.terms.to_bytes().decode(),
+            "commitments": [commitment.to_bytes().decode() for commitment in commitments],
+            "context": statement.context.hex(),
+            "run": run.hex(),
+        }
+        try:
+            for i, (sets, seed) in enumerate(zip(dealt, drawn, strict=True), 1):
+                head = documents | {
+                    "round": "start",
+                    "seed": seed.hex(),
+                    "sets": [mine.place.index for mine in sets],
+                    "journal": str(Path(self._journals.name) / f"worker-{i}"),
+                }
+                columns = [part for mine in sets for part in (mine.ids, mine.group, mine.digits)]
+                start = pack(head, [_bytes_array(statement.srs.encoding), *columns])
+                inputs = ShareInputs(statement, tuple(sets), seed, run, start)
+                self.shares.append(RemoteShare(str(i), inputs, connect))
+        except BaseException:
+            self.close()
+            raise
+
+    def prove(self, *, profile: Profile | None = None) -> VenueProof:
+        """The proof.
+
+        Raises:
+            ProverError: the witness does not satisfy the statement; a worker that was lost too often, or answered
+                wrongly, is named.
+        """
+        blinders = SeededBlinders(self.own_seed, self.run)
+        threads = max(1, len(self.shares))
+        coordinator = Coordinator(self.statement, self.witness, self.shares, blinders, threads=threads, profile=profile)
+        try:
+            return coordinator.prove()
+        except ProverError as error:
+            raise self._blamed(str(error)) from None
+
+    def prove_and_verify(self, *, profile: Profile | None = None) -> tuple[bytes, VenueAccepted]:
+        """The proof's bytes and its own acceptance. Raises ProverError as ``prove``, and for what does not verify."""
+        profile = profile or Profile()
+        data = encode_venue_proof(self.prove(profile=profile), self.statement.srs.digest)
+        try:
+            with profile.stage("self-verification"):
+                return data, verify_venue(self.statement, data)
+        except (ProofFormatError, VerificationError) as error:
+            raise self._blamed(str(error)) from None
+
+    def _blamed(self, reason: str) -> ProverError:
+        wrong = self.wrong_workers()
+        return ProverError(f"{reason}; worker {', '.join(wrong)} answered wrongly" if wrong else reason)
+
+    def wrong_workers(self) -> list[str]:
+        """Names of the workers whose answers are not those of their inputs and seeds: each is worked out here again."""
+        found = []
+        for share in self.shares:
+            own = share.inputs.local()
+            for request, (_, answer) in zip(share._log, share.answers, strict=True):  # noqa: SLF001 - our own
+                if _answer(own, *unpack(request)) != answer:
+                    found.append(share.name)
+                    break
+        return found
+
+    def close(self) -> None:
+        """End all workers."""
+        for share in self.shares:
+            share.close()
+        self._journals.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _write(sink: IO[bytes], data: bytes) -> None:
+    sink.write(len(data).to_bytes(_LENGTH_BYTES, "big"))
+    sink.write(data)
+    sink.flush()
+
+
+def _read(source: IO[bytes]) -> bytes | None:
+    """The next message, or None at the end."""
+    size = source.read(_LENGTH_BYTES)
+    if len(size) < _LENGTH_BYTES:
+        return None
+    length = int.from_bytes(size, "big")
+    data = source.read(length)
+    return data if len(data) == length else None
