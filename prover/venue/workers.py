@@ -2,9 +2,9 @@
 
 A worker is a Python of its own at the end of two pipes. It is sent the statement, its column sets and its seed, then
 one request a round. Its blinders follow from the seed (``prover.venue.blinders``), so a worker that died is made again
-from the same inputs, replays the rounds so far, and answers as the first one would have. A *journal*, a file a worker, keeps
-the digest of every round's request: a second, different request for a round that was answered is refused, by whatever
-process holds that seed, since two values of zeta on the same columns would leak.
+from the same inputs, replays the rounds so far, and answers as the first one would have. A *journal*, a file a worker,
+keeps the digest of every round's request: a second, different request for a round that was answered is refused, by
+whatever process holds that seed, since two values of zeta on the same columns would leak.
 
 Messages are framed bytes of ours: a canonical JSON head and raw arrays, no code. They hold books: pipes are private to
 this user, and nothing of them is logged. A coordinator elsewhere needs links that are encrypted and authenticated, and
