@@ -6,7 +6,7 @@ DEMO ?= zkmargin-demo
 WORKERS ?= 2
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 600
-GUIDED ?= g1 g2 transcript setups json documents importers words
+SHARDS ?=
 COVERING := $(addprefix tests/test_,golden.py verifier_checks.py field_group.py protocol_algebra.py srs.py circuit_*.py hostile_snapshots.py \
 	workers.py witness.py limits.py components_*.py policies_*.py span_*.py)
 BENCH_ARGS ?=
@@ -41,14 +41,9 @@ conformance: $(DEV_READY)  ## only the tests against published data in $ZKMARGIN
 	@test -n "$$ZKMARGIN_CONFORMANCE_DATA" || { echo "error: ZKMARGIN_CONFORMANCE_DATA names no folder" >&2; exit 1; }
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m conformance $(PYTEST_ARGS)
 
-assurance: $(DEV_READY)  ## everything at full length: examples, mutants, fuzzing, coverage, lowest versions (hours)
+assurance: $(DEV_READY)  ## what takes hours, in shards that can be resumed (SHARDS="a b" runs these; see tests/assurance.py)
 	$(PIP_INSTALL) --editable '.[assurance]'
-	ZKMARGIN_FULL=1 $(BIN)/pytest -p randomly -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
-	$(BIN)/python tests/mutation.py
-	ZKMARGIN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -n $(WORKERS) -p no:randomly tests/test_fuzz.py
-	for target in $(GUIDED); do $(BIN)/python tests/fuzz/coverage_guided.py $$target $(FUZZ_SECONDS) || exit 1; done
-	ZKMARGIN_EVM_MUTATIONS=100000 ZKMARGIN_PYEVM_MUTATIONS=500 $(MAKE) contracts
-	$(MAKE) coverage lowest
+	FUZZ_SECONDS=$(FUZZ_SECONDS) WORKERS=$(WORKERS) $(BIN)/python tests/assurance.py $(SHARDS)
 
 contracts: $(CONTRACTS_READY)  ## compile the contracts again and compare bytes; test them on two EVMs (needs node and npm)
 	$(BIN)/python -m contracts.build --check

@@ -1,0 +1,258 @@
+"""What takes longer than a test run, in shards that can be resumed: ``make assurance``.
+
+    python tests/assurance.py --list                  # every shard, and whether its last result still speaks
+    python tests/assurance.py                         # run all whose result is missing, failed, or about older code
+    python tests/assurance.py mutation-crypto lowest  # run these
+    python tests/assurance.py --table                 # write the results into docs/assurance.md
+
+A shard's last result is a file of its own, ``docs/assurance/SHARD.json``: the commit, the machine, when, how long, the
+verdict and the last line that it printed. It speaks of a commit as long as nothing that the shard is about has changed since. A
+run that is cut off has recorded every shard that it finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "assurance"
+PAGE = ROOT / "docs" / "assurance.md"
+BEGIN, END = "<!-- results: written by python tests/assurance.py --table -->", "<!-- end of results -->"
+
+LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
+FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "600")
+GUIDED = ("g1", "g2", "transcript", "setups", "json", "documents", "importers", "words")
+MUTATED = {
+    "formats": ("zkmargin.formats.canonical", "zkmargin.formats.documents"),
+    "crypto": tuple(
+        f"zkmargin.crypto.{name}"
+        for name in ("group", "field", "exact", "scalars", "transcript", "srs", "srs_files", "srs_checks")
+    ),
+    "verifier": tuple(
+        f"zkmargin.verifier.{name}" for name in ("messages", "proof", "statement", "transcript", "argument", "verify")
+    ),
+    "workers": ("zkmargin.verifier.workers",),
+}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A command, and the files that its result is about (folders and files below the root)."""
+
+    title: str
+    command: tuple[str, ...]
+    about: tuple[str, ...] = (*LIBRARY, "tests")
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A shard's last result."""
+
+    shard: str
+    commit: str
+    changed: bool  # files beside the commit were changed
+    time: str
+    seconds: int
+    machine: str
+    python: str
+    passed: bool
+    said: str
+
+
+def pytest(*arguments: str) -> tuple[str, ...]:
+    """pytest on both cores."""
+    return (
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        os.environ.get("WORKERS", "2"),
+        "--dist",
+        "loadfile",
+        *arguments,
+    )
+
+
+def script(name: str, *arguments: str) -> tuple[str, ...]:
+    """A script of ``tests/``."""
+    return (sys.executable, str(ROOT / "tests" / name), *arguments)
+
+
+SHARDS: dict[str, Shard] = {
+    "full": Shard(
+        "the suite at full length, in random order", pytest("-p", "randomly"), environment={"ZKMARGIN_FULL": "1"}
+    ),
+    "mutation-protocol": Shard(
+        "protocol mutants: absorbs and equations left out", pytest("tests/test_mutation.py", "-k", "protocol or absorb")
+    ),
+    **{
+        f"mutation-{name}": Shard(
+            f"code mutants of {name}",
+            script("mutation.py", "--no-protocol", *modules),
+            about=(*(f"{module.replace('.', '/')}.py" for module in modules), "tests"),
+        )
+        for name, modules in MUTATED.items()
+    },
+    "fuzz": Shard(
+        f"hypothesis, {FUZZ_SECONDS} s a target",
+        pytest("-p", "no:randomly", "tests/test_fuzz.py"),
+        environment={"ZKMARGIN_FUZZ_SECONDS": FUZZ_SECONDS},
+    ),
+    **{
+        f"guided-{name}": Shard(
+            f"coverage-guided fuzzing of {name}, {FUZZ_SECONDS} s",
+            script("fuzz/coverage_guided.py", name, FUZZ_SECONDS),
+        )
+        for name in GUIDED
+    },
+    "coverage": Shard("every line and branch of what verifies", ("make", "coverage")),
+    "lowest": Shard(
+        "the suite with the lowest versions allowed", ("make", "lowest"), about=(*LIBRARY, "tests", "pyproject.toml")
+    ),
+    "hostile": Shard(
+        "what reading costs at worst",
+        (sys.executable, "-m", "benchmarks.hostile"),
+        about=("engine", "verifier", "zkmargin", "benchmarks/hostile.py"),
+    ),
+    "encoders": Shard(
+        "encoders against the engine: no hidden integers pay less (z3)",
+        script("encoders.py", "--all"),
+        about=("circuits", "engine", "tests/encoders.py"),
+    ),
+}
+
+
+def git(*arguments: str) -> str:
+    """The output of git."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def folders(about: Sequence[str]) -> list[str]:
+    """Paths as git has them: what ``zkmargin/`` links to lies on top."""
+    return [re.sub(r"^zkmargin/(circuits|engine|prover|verifier)/", r"\1/", path) for path in about]
+
+
+def record_of(name: str) -> Record | None:
+    """The last result, if there is one."""
+    path = RESULTS / f"{name}.json"
+    return Record(**json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+
+def speaks(name: str, record: Record | None) -> bool:
+    """Whether the last result is a pass about the files as they are now."""
+    if record is None or not record.passed or record.changed:
+        return False
+    known = subprocess.run(["git", "cat-file", "-e", record.commit], cwd=ROOT, capture_output=True, check=False)
+    if known.returncode:
+        return False
+    return not git("diff", "--name-only", record.commit, "--", *folders(SHARDS[name].about))
+
+
+def run(name: str) -> Record:
+    """Run one shard and record it."""
+    shard = SHARDS[name]
+    start, last = time.monotonic(), ""
+    process = subprocess.Popen(
+        shard.command,
+        cwd=ROOT,
+        env={**os.environ, **shard.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout or ():
+        sys.stdout.write(line)
+        last = line.strip() or last
+    code = process.wait()
+    record = Record(
+        shard=name,
+        commit=git("rev-parse", "HEAD"),
+        changed=bool(git("status", "--porcelain", "--untracked-files=no", "--", *folders(shard.about))),
+        time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round(time.monotonic() - start),
+        machine=machine(),
+        python=platform.python_version(),
+        passed=code == 0,
+        said=last[:200],
+    )
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(asdict(record), indent=1) + "\n", "utf-8")
+    unfinished.replace(path)
+    return record
+
+
+def machine() -> str:
+    """The processor and the cores that may be used."""
+    names = re.findall(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{names[0] if names else platform.processor()}, {cores} cores, {platform.system()}"
+
+
+def table() -> list[str]:
+    """The results in Markdown."""
+    lines = ["| shard | what | last result | date | commit | time |", "|---|---|---|---|---|---|"]
+    for name, shard in SHARDS.items():
+        record = record_of(name)
+        if record is None:
+            lines.append(f"| `{name}` | {shard.title} | not run yet | | | |")
+            continue
+        verdict = "passed" if record.passed else "**failed**"
+        said, when = re.sub(r"[|`=]", " ", record.said).strip(), f"{record.time[:10]} | `{record.commit[:9]}`"
+        lines.append(f"| `{name}` | {shard.title} | {verdict}: {said} | {when} | {record.seconds} s |")
+    return lines
+
+
+def write_table() -> None:
+    """Replace the results in docs/assurance.md."""
+    text = PAGE.read_text("utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    PAGE.write_text("\n".join([before + BEGIN, "", *table(), "", END]) + after, "utf-8")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for. 1 where a shard failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards", nargs="*", metavar="SHARD")
+    parser.add_argument("--list", action="store_true", help="print the shards and stop")
+    parser.add_argument("--table", action="store_true", help="write the results into docs/assurance.md and stop")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.shards) - set(SHARDS):
+        parser.error(f"no such shard: {', '.join(sorted(unknown))} (there are {', '.join(SHARDS)})")
+    if given.table:
+        write_table()
+        return 0
+    if given.list:
+        for name, shard in SHARDS.items():
+            record = record_of(name)
+            state = "up to date" if speaks(name, record) else "never run" if record is None else "to be run again"
+            sys.stdout.write(f"{name:20} {state:16} {shard.title}\n")
+        return 0
+    failed = []
+    for name in given.shards or [name for name in SHARDS if not speaks(name, record_of(name))]:
+        sys.stdout.write(f"\n==== {name}: {SHARDS[name].title}\n")
+        sys.stdout.flush()
+        record = run(name)
+        sys.stdout.write(f"==== {name}: {'passed' if record.passed else 'FAILED'} in {record.seconds} s\n")
+        failed += [] if record.passed else [name]
+    if failed:
+        sys.stdout.write(f"failed: {', '.join(failed)}\n")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
