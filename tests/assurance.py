@@ -6,8 +6,8 @@
     python tests/assurance.py --table                 # write the results into docs/assurance.md
 
 A shard's last result is a file of its own, ``docs/assurance/SHARD.json``: the commit, the machine, when, how long, the
-verdict and the last line that it printed. It speaks of a commit as long as nothing that the shard is about has changed since. A
-run that is cut off has recorded every shard that it finished.
+verdict and the last line that it printed. It speaks of a commit as long as nothing that the shard is about has changed
+since. A run that is cut off has recorded every shard that it finished.
 """
 
 from __future__ import annotations
@@ -118,6 +118,12 @@ SHARDS: dict[str, Shard] = {
         )
         for name in GUIDED
     },
+    "contracts": Shard(
+        "contracts and Python give one verdict: 100,000 mutated proofs on anvil, 500 on py-evm",
+        ("make", "contracts"),
+        about=("contracts", "verifier", "prover", "circuits"),
+        environment={"ZKMARGIN_EVM_MUTATIONS": "100000", "ZKMARGIN_PYEVM_MUTATIONS": "500"},
+    ),
     "coverage": Shard("every line and branch of what verifies", ("make", "coverage")),
     "lowest": Shard(
         "the suite with the lowest versions allowed", ("make", "lowest"), about=(*LIBRARY, "tests", "pyproject.toml")
@@ -130,6 +136,11 @@ SHARDS: dict[str, Shard] = {
     "encoders": Shard(
         "encoders against the engine: no hidden integers pay less (z3)",
         script("encoders.py", "--all"),
+        about=("circuits", "engine", "tests/encoders.py"),
+    ),
+    "encoders-mutants": Shard(
+        "equations left out, one by one: a witness that pays less is found",
+        script("encoders.py", "--mutants"),
         about=("circuits", "engine", "tests/encoders.py"),
     ),
 }
@@ -165,18 +176,18 @@ def run(name: str) -> Record:
     """Run one shard and record it."""
     shard = SHARDS[name]
     start, last = time.monotonic(), ""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         shard.command,
         cwd=ROOT,
         env={**os.environ, **shard.environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    for line in process.stdout or ():
-        sys.stdout.write(line)
-        last = line.strip() or last
-    code = process.wait()
+    ) as process:
+        for line in process.stdout or ():
+            sys.stdout.write(line)
+            last = line.strip() or last
+    code = process.returncode
     record = Record(
         shard=name,
         commit=git("rev-parse", "HEAD"),
