@@ -35,12 +35,11 @@ import numpy as np
 import z3
 
 from zkmargin.circuits import build_circuit
-from zkmargin.circuits.circuit import Circuit
-from zkmargin.circuits.system import DenseKind
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import DenseKind
 from zkmargin.engine import components as parts
 from zkmargin.engine import margin as engine_margin
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import PublishedHaircuts, PublishedWorstScenario
 from zkmargin.engine.components.basis_contingency import PublishedBasisContingency
 from zkmargin.engine.components.calendar_charge import PublishedCalendarCharge
 from zkmargin.engine.components.collateral_charge import PublishedCollateralCharge
@@ -51,7 +50,7 @@ from zkmargin.engine.components.expected_shortfall import PublishedExpectedShort
 from zkmargin.engine.components.factors import PublishedFactors
 from zkmargin.engine.components.gain_offset import Family, OffsetClass, PublishedGainOffset
 from zkmargin.engine.components.gross_charge import PublishedGrossCharge
-from zkmargin.engine.components.haircuts import CollateralTier
+from zkmargin.engine.components.haircuts import CollateralTier, PublishedHaircuts
 from zkmargin.engine.components.inter_commodity_credit import PublishedInterCommodityCredit
 from zkmargin.engine.components.joint_scenarios import PublishedJointScenarios
 from zkmargin.engine.components.min_delta import PublishedMinDelta
@@ -61,6 +60,7 @@ from zkmargin.engine.components.provisions import PublishedFees, PublishedFundin
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios
 from zkmargin.engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.margin import Claim, claim_slack
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot

@@ -73,7 +73,9 @@ def test_every_tool_knows_the_same_packages() -> None:
     assert tools["mypy"]["packages"] == ["zkmargin"]
     assert tools["importlinter"]["root_package"] == "zkmargin"
     assert tools["importlinter"]["contracts"][0]["exhaustive"]  # so that a new room must take its place
-    assert sorted(path.parent.name for path in ROOT.glob("*/__init__.py")) == PACKAGES == sorted(["zkmargin", *LINKED])
+    # contracts/ is built and tested from the checkout; what is installed of it is compiled, in zkmargin/
+    packages = sorted({path.parent.name for path in ROOT.glob("*/__init__.py")} - {"contracts"})
+    assert packages == PACKAGES == sorted(["zkmargin", *LINKED])
     assert WHEEL["exclude"] == [f"/zkmargin/{name}" for name in LINKED]
     assert WHEEL["sources"] == {name: f"zkmargin/{name}" for name in LINKED}
 
