@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^<!-- run -->\n+```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 MARK = "<!-- run -->"
 #: What the demo's folder has no files for: expired instruments (a market of now has none), exports of a venue's API, a
-#: history of closes, many accounts (`zkmargin demo --venue` has a folder of its own). Each has tests of its own.
+#: history of closes, many accounts (`zkmargin demo --venue` has a folder of its own), tables and contracts
+#: (`zkmargin chain dev` makes its own). Each has tests of its own.
 NOT_RUN = (
     "zkmargin market settle",
     "zkmargin book import",
@@ -32,6 +33,10 @@ NOT_RUN = (
     "zkmargin policy backtest",
     "zkmargin policy check policy.json",
     "zkmargin venue",
+    "zkmargin chain",
+    "zkmargin prove --protocol chain",
+    "zkmargin verify --table",
+    "zkmargin snapshot check --table",
 )
 
 

@@ -72,8 +72,8 @@ class Options(StatementOptions):
             "--threads 2 -o my-timed.bin"
         ),
         (
-            "zkmargin prove --snapshot snapshot.json --book book.json --opening opening.json --protocol chain "
-            "--table my-table.json -o my-chain.bin"
+            "zkmargin prove --protocol chain --table table.json --snapshot snapshot.json --book book.json "
+            "--opening opening.json -o chain.bin"
         ),
     ],
 )

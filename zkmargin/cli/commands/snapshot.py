@@ -279,7 +279,7 @@ def _say_same(snapshot: Snapshot, market_path: str, signed: AttestedSnapshot | N
     examples=[
         "zkmargin snapshot table snapshot.json --sequence 7 -o my-table.json",
         "zkmargin snapshot table snapshot.json --requirement maintenance -o my-maintenance-table.json",
-        "zkmargin snapshot check snapshot.json market.json --table my-table.json    # recompute it",
+        "zkmargin snapshot check --table table.json snapshot.json market.json    # recompute it",
     ],
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")

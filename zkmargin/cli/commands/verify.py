@@ -87,6 +87,7 @@ class Options(StatementOptions):
             "--attestation oracle.json --attestation venue.json --attestation custodian.json --challenge "
             "challenge.json answer.bin"
         ),
+        "zkmargin verify --table table.json --snapshot snapshot.json --commitment commitment.json chain.bin",
     ],
 )
 @click.argument("proof_paths", metavar="PROOF...", nargs=-1, required=True)

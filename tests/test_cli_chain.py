@@ -1,0 +1,319 @@
+"""Tables and chain proofs on the command line, and everything of ``zkmargin chain`` that needs no chain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+
+from zkmargin.accounts.openings import commit_book
+from zkmargin.chain import artefacts
+from zkmargin.chain.abi import encode_call, error_name, error_selector
+from zkmargin.chain.deployment import create2
+from zkmargin.chain.documents import Deployment, Rules
+from zkmargin.chain.typed_data import compacted, in_order, read_signature, read_typed_data, signer_of
+from zkmargin.cli import main
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.formats import InputError, SetupError, save_document, write_atomic
+
+Run = Callable[..., str]
+KEYS = [Account.from_key(bytes([i + 1]) * 32) for i in range(5)]
+ACCOUNT = "0x" + "ac" * 20
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example market under the default policy, a book, its commitment and opening, rules."""
+    folder = tmp_path_factory.mktemp("chain")
+    market = example_market("2026-01-02T03:04:05Z")
+    snapshot = build_snapshot(market, load_policy("default"))
+    book = Book(**example_book(market))
+    save_document(market, folder / "market.json")
+    save_document(snapshot, folder / "snapshot.json")
+    save_document(book, folder / "book.json")
+    opening = commit_book(snapshot, to_lots(book, snapshot))
+    save_document(opening, folder / "opening.json")
+    save_document(opening.commitment(), folder / "commitment.json")
+    addresses = [key.address for key in KEYS]
+    rules = Rules(
+        attesters=tuple(addresses[:3]),
+        threshold=2,
+        policies=(snapshot.policy.digest().hex(),),
+        lifetime_seconds=3600,
+        position_attesters=(addresses[3],),
+        collateral_attesters=(addresses[4],),
+        num=1,
+        den=1,
+        lag=0,
+        period_seconds=600,
+        window_blocks=50,
+    )
+    save_document(rules, folder / "rules.json")
+    series = rules.series.hex()
+    words = ["snapshot", "table", str(folder / "snapshot.json"), "--series", series, "--sequence", "1"]
+    assert main([*words, "-o", str(folder / "table.json")]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in the folder; its output, or what it says when it must fail."""
+    monkeypatch.chdir(files)
+
+    def call(*words: str, code: int = 0) -> str:
+        capsys.readouterr()
+        found = main(list(words))
+        captured = capsys.readouterr()
+        assert found == code, captured.err
+        return captured.err if code else captured.out
+
+    return call
+
+
+PROVE = ("prove", "--snapshot", "snapshot.json", "--book", "book.json", "--opening", "opening.json")
+VERIFY = ("verify", "--snapshot", "snapshot.json", "--commitment", "commitment.json")
+
+
+def test_a_chain_proof_from_table_to_verdict(run: Run, tmp_path: Path) -> None:
+    proof = str(tmp_path / "chain.bin")
+    run(*PROVE, "--protocol", "chain", "--table", "table.json", "--context", "one", "-o", proof)
+    facts = json.loads(run(*VERIFY, "--table", "table.json", "--context", "one", "--json", proof))
+    assert facts["accepted"]
+    assert facts["protocol"] == "chain/v1"
+    assert facts["position_bits"] == 30
+    assert "rejected" in run(*VERIFY, "--table", "table.json", "--context", "two", proof, code=1)
+    assert "give the table with --table" in run(*VERIFY, proof, code=2)
+    run(*PROVE, "-o", str(tmp_path / "margin.bin"))
+    assert "not a proof of chain/v1" in run(*VERIFY, "--table", "table.json", str(tmp_path / "margin.bin"), code=1)
+    ledger = str(tmp_path / "ledger.db")
+    assert "does not go with a chain proof" in run(*VERIFY, "--table", "table.json", "--ledger", ledger, proof, code=2)
+    assert "one at a time" in run(*VERIFY, "--table", "table.json", proof, proof, code=2)
+
+
+def test_protocol_and_table_belong_together(run: Run) -> None:
+    assert "give --table FILE" in run(*PROVE, "--protocol", "chain", "-o", "x.bin", code=2)
+    assert "--protocol chain" in run(*PROVE, "--table", "table.json", "-o", "x.bin", code=2)
+    also = ("--also", "headroom >= 1")
+    assert "claim alone" in run(*PROVE, "--protocol", "chain", "--table", "table.json", *also, "-o", "x.bin", code=2)
+    other = ("--requirement", "maintenance")
+    message = run(*PROVE, "--protocol", "chain", "--table", "table.json", *other, "-o", "x.bin", code=2)
+    assert "table.json" in message
+    assert "initial requirement" in message
+
+
+def test_a_table_is_recomputed(run: Run, files: Path, tmp_path: Path) -> None:
+    said = run("snapshot", "check", "snapshot.json", "market.json", "--table", "table.json")
+    assert "every point of it" in said
+    table = json.loads((files / "table.json").read_text())
+    table["rows"][0], table["rows"][1] = table["rows"][1], table["rows"][0]
+    false = tmp_path / "false.json"
+    false.write_text(json.dumps(table))
+    said = run("snapshot", "check", "snapshot.json", "market.json", "--table", str(false), code=2)
+    assert "rows[0]" in said
+    assert "--series" in run("snapshot", "table", "snapshot.json", "--series", "5a", "-o", "x.json", code=2)
+
+
+def test_what_does_not_fit_is_said_by_name(run: Run, files: Path, tmp_path: Path) -> None:
+    market = example_market("2026-01-02T03:04:05Z")
+    save_document(build_snapshot(market, load_policy("default"), domain_size=256), tmp_path / "small.json")
+    said = run("snapshot", "table", str(tmp_path / "small.json"), "-o", str(tmp_path / "t.json"), code=2)
+    assert "256 rows: the chain layout has exactly 1024" in said
+    assert (files / "table.json").exists()
+
+
+def test_deployment_needs_no_chain(run: Run, tmp_path: Path) -> None:
+    output, calldata = str(tmp_path / "d.json"), str(tmp_path / "txs.json")
+    words = ("chain", "deploy", "--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    run(*words, "--chain-id", "1", "--calldata", calldata, "-o", output)
+    deployment = Deployment.parse(Path(output).read_text())
+    transactions = json.loads(Path(calldata).read_text())
+    assert [t["to"] for t in transactions] == ["0x4e59b44847b379578588920ca78fbf26c0b4956c"] * 4
+    addresses = [create2(bytes.fromhex(t["data"][66:])) for t in transactions]
+    assert addresses == [deployment.snapshots, deployment.commitments, deployment.verifier, deployment.checker]
+    assert "--chain-id" in run(*words, "--calldata", calldata, "-o", output, code=2)
+    assert "give --rpc" in run(*words, "-o", output, code=2)
+    assert run("chain", "series", "rules.json").strip() == deployment.series
+
+
+def test_what_attesters_sign_is_written_signed_and_sent(run: Run, tmp_path: Path) -> None:
+    d, typed, tx = str(tmp_path / "d.json"), str(tmp_path / "typed.json"), str(tmp_path / "tx.json")
+    venue = ("--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    run("chain", "deploy", *venue, "--chain-id", "1", "--calldata", str(tmp_path / "txs.json"), "-o", d)
+    run("chain", "sign", "table", "--deployment", d, *venue, "-o", typed)
+    data = read_typed_data(json.loads(Path(typed).read_text()))
+    signatures = []
+    for i in (0, 2):
+        path = tmp_path / f"{i}.signature"
+        signed = KEYS[i].unsafe_sign_hash(data.digest)
+        path.write_text("0x" + signed.signature.hex().removeprefix("0x"))
+        signatures += ["--signature", str(path)]
+    run(
+        "chain", "register", "--deployment", d, "--rules", "rules.json", "--typed", typed, *signatures, "--calldata", tx
+    )
+    (transaction,) = json.loads(Path(tx).read_text())
+    assert transaction["data"].startswith("0x" + encode_call_selector("register"))
+    part = ("--account", ACCOUNT, "--role", "positions", "--new", "commitment.json")
+    run("chain", "sign", "part", "--deployment", d, *part, "-o", typed)
+    part_data = read_typed_data(json.loads(Path(typed).read_text()))
+    assert part_data.message["sequence"] == 1
+    signed = KEYS[3].unsafe_sign_hash(part_data.digest)
+    write_atomic(str(tmp_path / "part.signature"), json.dumps({"signature": "0x" + signed.signature.hex()}).encode())
+    words = ("--role", "positions", "--new", "commitment.json", "--typed", typed)
+    signature = ("--signature", str(tmp_path / "part.signature"))
+    run("chain", "commit", "--deployment", d, *words, *signature, "--calldata", tx)
+    assert "number 1" in run("chain", "sign", "part", "--deployment", d, *part, "--sequence", "2", "-o", typed, code=2)
+    assert "no address" in run(
+        "chain", "sign", "part", "--deployment", d, "--account", "0x12", *part[2:], "-o", typed, code=2
+    )
+    nonce = ("--block", "5", "--nonce", "ab" * 32, "--calldata", tx)
+    run("chain", "prove", "--deployment", d, "--account", ACCOUNT, *PROVE[1:], "--table", "table.json", *nonce)
+    (transaction,) = json.loads(Path(tx).read_text())
+    assert len(transaction["data"]) > 2 * 4000
+
+
+def encode_call_selector(name: str) -> str:
+    found = next(e for e in artefacts.artefact("SnapshotRegistry").abi if e.get("name") == name)
+    assert found["type"] == "function"
+    arguments = [([], 0, [], 0, bytes(32)), (bytes(32), 0, bytes(32), bytes(32), bytes(32), 0, 0), []]
+    return encode_call("SnapshotRegistry", name, arguments)[:4].hex()
+
+
+def test_signatures_are_read_ordered_and_refused(run: Run) -> None:
+    del run
+    document = {
+        "primaryType": "CommitmentPart",
+        "types": {},
+        "domain": {},
+        "message": {},
+    }
+    with pytest.raises(InputError, match="not typed data"):
+        read_typed_data(document)
+    for value in (None, [], "x", {"primaryType": "Other"}):
+        with pytest.raises(InputError, match="not typed data"):
+            read_typed_data(value)
+    for text in ("", "0x12", "{}", "{", '{"signature": 5}', "zz" * 65):
+        with pytest.raises(InputError, match="no signature"):
+            read_signature(text)
+    with pytest.raises(InputError, match="low s"):
+        compacted(bytes(32) + b"\xff" * 32 + b"\x1b")
+
+
+def test_signers_are_found_and_put_in_order() -> None:
+    from zkmargin.chain.typed_data import snapshot_table
+
+    fields: dict[str, Any] = dict.fromkeys(("series", "snapshot", "policy", "table"), bytes(32))
+    typed = snapshot_table(1, ACCOUNT, **fields, sequence=1, time=2, expiry=3)
+    made = {key.address: bytes(key.unsafe_sign_hash(typed.digest).signature) for key in KEYS}
+    for address, signature in made.items():
+        assert signer_of(typed, signature) == address
+    ordered = sorted(made, key=lambda address: int(address, 16))
+    assert in_order(typed, list(made.values())) == [compacted(made[address]) for address in ordered]
+    assert read_typed_data(typed.document()) == typed
+
+
+def test_rules_refuse_what_no_registry_takes() -> None:
+    fields: dict[str, Any] = {
+        "attesters": (KEYS[0].address, KEYS[1].address),
+        "threshold": 2,
+        "policies": ("00" * 32,),
+        "lifetime_seconds": 60,
+        "position_attesters": (KEYS[0].address,),
+        "collateral_attesters": (KEYS[0].address,),
+        "num": 1,
+        "den": 1,
+        "lag": 0,
+        "period_seconds": 60,
+        "window_blocks": 10,
+    }
+    assert len(Rules(**fields).series) == 32
+    assert Rules(**fields | {"attesters": fields["attesters"][::-1]}).series == Rules(**fields).series
+    for change in ({"threshold": 3}, {"attesters": (KEYS[0].address, KEYS[0].address.lower())}):
+        with pytest.raises(InputError):
+            Rules(**fields | change)
+
+
+def test_errors_of_contracts_have_names() -> None:
+    assert error_name(error_selector("ProofRejected()")) == "ProofRejected()"
+    assert error_name(error_selector("PointAtInfinity(uint256)") + (3).to_bytes(32, "big")) == "PointAtInfinity(3)"
+    assert "without a reason" in error_name(b"")
+    assert error_name(b"\1\2\3\4") == "reverted with 0x01020304"
+
+
+def test_damaged_artefacts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert set(artefacts.names()) == {"CommitmentRegistry", "MarginChecker", "MarginVerifier", "SnapshotRegistry"}
+    version, settings = artefacts.compiler()
+    assert version.startswith("0.8.37")
+    assert settings["viaIR"]
+    changed = tmp_path / "contracts.json"
+    changed.write_bytes(artefacts.CONTRACTS_FILE.read_bytes() + b"\n")
+    monkeypatch.setattr(artefacts, "CONTRACTS_FILE", changed)
+    artefacts._document.cache_clear()
+    try:
+        with pytest.raises(SetupError, match="damaged"):
+            artefacts.names()
+    finally:
+        artefacts._document.cache_clear()
+
+
+def test_error_selectors_in_assembly_are_those_of_the_interface() -> None:
+    """Yul cannot name errors: every selector in the contract must be one of the interface's, and its comment's."""
+    import re
+
+    source = json.loads(artefacts.INPUT_FILE.read_text())["sources"]["src/MarginVerifier.sol"]["content"]
+    known = {
+        "0x" + error_selector(f"{e['name']}({','.join(i['type'] for i in e['inputs'])})").hex(): e["name"]
+        for e in artefacts.artefact("MarginVerifier").abi
+        if e["type"] == "error"
+    }
+    used = re.findall(r"fail(?:At)?\((0x[0-9a-f]{8})", source)
+    assert set(used) <= set(known)
+    assert {known[selector] for selector in used} == set(known.values()) - {"BadLayout"}
+    for selector, name in re.findall(r"fail(?:At)?\((0x[0-9a-f]{8})[^\n]*// (\w+)\(", source):
+        assert known[selector] == name
+
+
+def test_constants_of_the_contract_are_the_setups() -> None:
+    import re
+
+    from zkmargin.crypto.domain import Domain
+    from zkmargin.crypto.field import r
+    from zkmargin.crypto.srs import embedded
+
+    source = json.loads(artefacts.INPUT_FILE.read_text())["sources"]["src/MarginVerifier.sol"]["content"]
+    found = {name: int(value, 16) for name, value in re.findall(r"constant (\w+) = (0x[0-9a-f]{64});", source)}
+    omega = Domain.of(1024).omega
+    expected = {
+        "R": r,
+        "R_1": r - 1,
+        "TWO_256": pow(2, 256, r),
+        "OMEGA": omega,
+        "OMEGA_INV": pow(omega, -1, r),
+        "OMEGA_INV_4": pow(omega, -4, r),
+        "OMEGA_INV_16": pow(omega, -16, r),
+        "OMEGA_INV_144": pow(omega, -144, r),
+        "OMEGA_64": pow(omega, 64, r),
+        "OMEGA_256": pow(omega, 256, r),
+        "OMEGA_INV_256": pow(omega, -256, r),
+        "N_INV": pow(1024, -1, r),
+        "OMEGA_1_INV": pow(omega - 1, -1, r),
+        "SRS_DIGEST": int.from_bytes(embedded().digest, "big"),
+    }
+    assert found == expected
+    words = re.findall(r"0x(0{32}[0-9a-f]{32})\)", source)
+    low = re.findall(r"0x([0-9a-f]{64})\)", source)
+    p = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
+    tau = bytes(embedded().g2_bytes[192:])
+    y = [(p - int.from_bytes(tau[i : i + 48], "big")).to_bytes(48, "big") for i in (96, 144)]
+    coordinates = [bytes(embedded().g1_bytes[i : i + 48]) for i in (0, 48)]
+    coordinates += [bytes(embedded().g2_bytes[i : i + 48]) for i in (0, 48, 96, 144)]
+    coordinates += [tau[:48], tau[48:96], *y]
+    for coordinate in coordinates:
+        assert "0" * 32 + coordinate[:16].hex() in words
+        assert coordinate[16:].hex() in low
