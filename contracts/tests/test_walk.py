@@ -1,0 +1,56 @@
+"""``zkmargin chain dev`` from a demo's folder: the whole way on anvil, with key files, refusals included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.tests.evm import ANVIL
+from zkmargin.accounts.openings import commit_book
+from zkmargin.cli import main
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.formats import save_document
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    market = example_market("2026-01-02T03:04:05Z")
+    snapshot = build_snapshot(market, load_policy("default"))
+    book = Book.model_validate(example_book(market))
+    opening = commit_book(snapshot, to_lots(book, snapshot))
+    for name, document in {
+        "market": market,
+        "snapshot": snapshot,
+        "book": book,
+        "opening": opening,
+        "commitment": opening.commitment(),
+    }.items():
+        save_document(document, tmp_path / f"{name}.json")
+    return tmp_path
+
+
+def test_the_whole_way_on_a_local_chain(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chain", "dev", "--folder", str(folder), "--anvil", str(ANVIL)]) == 0, capsys.readouterr().err
+    captured = capsys.readouterr()
+    said = captured.out
+    assert "the contract refuses: NotAttested()" in captured.err
+    assert "refused, as it must be: the contract refuses: BadInverse()" in said
+    assert said.count("covered until ") == 2
+    assert said.count("not covered") == 2
+    assert "pinned       recomputed, the same" in said
+    assert "All that had to fail did." in said
+
+
+def test_what_it_needs_is_said(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["chain", "dev", "--folder", str(empty), "--anvil", str(ANVIL)]) == 2
+    assert "zkmargin demo" in capsys.readouterr().err
+    assert main(["chain", "dev", "--folder", str(folder), "--anvil", str(tmp_path / "no-anvil")]) == 2
+    assert "npm install @foundry-rs/anvil" in capsys.readouterr().err
+    deployment = folder / "d.json"
+    assert main(["chain", "status", "--rpc", "http://127.0.0.1:9", "--deployment", str(deployment)]) == 2
