@@ -33,6 +33,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], Section]]:
         "venues": table_of("venue"),
         "span": table_of("span_import"),
         "liquidation": table_of("liquidation"),
+        "cascades": table_of("cascades"),
     }
     return parts if quick else {"first": lambda: proofs.first_ever(Case(1023, 64)), **parts}
 
@@ -45,7 +46,7 @@ def main() -> int:
         "--only",
         action="append",
         metavar="PART",
-        help="first, primitives, proofs, verification, risk, accounts, span or liquidation",
+        help="first, primitives, proofs, verification, risk, accounts, span, liquidation or cascades",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the results in this document")

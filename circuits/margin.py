@@ -33,7 +33,11 @@ def build_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()
 
 @lru_cache(maxsize=4)
 def _build(keyed: ByDigest[Snapshot], claim: Claim, limits: tuple[Limit, ...]) -> Circuit:
-    snapshot = keyed.document
+    return new_circuit(keyed.document, claim, limits)
+
+
+def new_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> Circuit:
+    """As ``build_circuit``, kept by nobody: for snapshots that are used once, whose digest nobody asks for."""
     layout = snapshot.layout
     system = System(
         n=layout.domain_size,

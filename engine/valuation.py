@@ -14,7 +14,8 @@ An option whose expiry has passed is worth its intrinsic value here. Snapshots p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from fractions import Fraction
 from functools import cached_property
 from typing import TypeVar
@@ -90,6 +91,38 @@ class Valuation:
     def options(self) -> _Options:
         """The options as arrays, for models that shock them in their own way."""
         return self._options
+
+    def moved(self, prices: Mapping[str, Fraction], vols: Mapping[str, Fraction]) -> Valuation:
+        """The same contracts at the same time after a move, without reading the market's texts again.
+
+        ``market`` stays what it was: for components that read nothing of its prices (risk/repricing.py lists them).
+
+        Args:
+            prices: factors of the index, forwards and marks of underlyings, and of the assets that follow them.
+            vols: factors of their options' implied vols.
+
+        Raises:
+            InputError: a price that pricing does not take; names the instrument or asset.
+        """
+        after = copy(self)
+        vars(after).update(
+            _index={name: price * prices.get(name, 1) for name, price in self._index.items()},
+            _lines=[
+                # an inverse contract holds fewer coins at a higher price: what it gains by a relative move stays
+                None if line is None else line * (1 if i.settlement == "inverse" else prices.get(i.underlying, 1))
+                for line, i in zip(self._lines, self.market.instruments, strict=True)
+            ],
+            asset_prices=tuple(
+                asset_price(asset.name, price * Fraction(prices.get(asset.underlying or "", 1)))
+                for price, asset in zip(self.asset_prices, self.market.assets, strict=True)
+            ),
+            _options=self._options.moved(
+                [prices.get(name, Fraction(1)) for name in self.groups],
+                [vols.get(name, Fraction(1)) for name in self.groups],
+                self.group_of[self._options.slots],
+            ),
+        )
+        return after
 
     def part(self, kind: type[P]) -> P | None:
         """The policy's component of a kind, for components that follow its parameters; None without one."""
@@ -286,6 +319,24 @@ class _Options:
         self.vol = np.array(vols, dtype=np.int64)
         self.rate = np.array(rates, dtype=np.int64)
         self.is_call = np.array([option.option_type == "call" for _, option in chosen], dtype=bool)
+
+    def moved(self, prices: Sequence[Fraction], vols: Sequence[Fraction], group_of: Int64Array) -> _Options:
+        """The same options at forwards and vols times the factors of their groups, rounded to nearest."""
+        after = copy(self)
+        after.forward, after.vol = self.forward.copy(), self.vol.copy()
+        for group, (price, vol) in enumerate(zip(prices, vols, strict=True)):
+            rows = np.flatnonzero(group_of == group)
+            for name, factor in (("forward", price), ("vol", vol)):
+                column = getattr(after, name)
+                scaled = scale_round(
+                    column[rows][:, None], [factor.numerator] * len(rows), [factor.denominator] * len(rows)
+                )
+                column[rows] = scaled[:, 0]
+            outside = (after.forward[rows] < MIN_FORWARD) | (after.forward[rows] >= 1 << PRICE_BITS)
+            outside |= after.vol[rows] > MAX_VOL_1E9
+            if outside.any():
+                raise InputError("a price or vol that pricing does not take", field=self.names[rows[outside][0]])
+        return after
 
     def value(self) -> Int64Array:
         """[n] the options' values now, in their price units."""

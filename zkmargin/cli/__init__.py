@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "book": ("book", "Make books and fills from a venue's answers."),
     "margin": ("margin", "The margin of a book."),
     "liquidate": ("liquidate", "The least costly trades after which a claim holds again."),
+    "simulate": ("simulate", "Cascades: a shock, liquidations that move prices, and who pays."),
     "commit": ("commit", "Commit to a book: a public commitment, a secret opening."),
     "update": ("update", "Apply fills to a commitment without disclosing them."),
     "migrate": ("migrate", "Move a committed book to another universe of instruments."),

@@ -7,5 +7,6 @@ margins                                the margin of many accounts
 programme, costs, liquidation          a circuit's equations as a programme over trades, and plans
 auction, path                          pro rata and Dutch auctions; liquidation prices
 history, calibration, backtest         closes, rules, policies that follow from them, and how they would have done
+repricing, simulation, draws           snapshots along moving prices; cascades of many accounts
 report                                 pages of tables and charts
 """

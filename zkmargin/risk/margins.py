@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.many import MEMORY, CircuitProducts, assign_many
+from zkmargin.circuits.margin import new_circuit
 from zkmargin.circuits.requirement import charge_name
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books, Products
@@ -79,9 +80,10 @@ class MarginModel:
         InputError: an unknown requirement, or a policy that the circuit cannot express; use ``margin_report`` then.
     """
 
-    def __init__(self, snapshot: Snapshot, requirement: str = "initial") -> None:
+    def __init__(self, snapshot: Snapshot, requirement: str = "initial", *, once: bool = False) -> None:
         self.snapshot, self.requirement = snapshot, requirement
-        self.circuit = build_circuit(snapshot, Claim(1, 1, requirement))
+        # One that is used once needs no digest to be found again by.
+        self.circuit = (new_circuit if once else build_circuit)(snapshot, Claim(1, 1, requirement))
         self.products = CircuitProducts(self.circuit)
         self._marks = Products(snapshot.marks.values.reshape(1, -1))
         self._haircuts = next(part for part in snapshot.components if isinstance(part, PublishedHaircuts))

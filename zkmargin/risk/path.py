@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.decimals import from_units, to_fraction, to_units
@@ -21,9 +20,8 @@ from zkmargin.engine.policy import Policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, Model
+from zkmargin.risk.repricing import moved_market
 
-#: Decimals of prices along a path that are not the index itself.
-_DECIMALS = 12
 #: Prices that are looked at on each side before the tick is searched, and how far the path goes.
 POINTS, LOWEST, HIGHEST = 40, Fraction(1, 50), Fraction(5)
 
@@ -78,7 +76,8 @@ class Path:
         for name in self.ratios:
             market.underlying(name)
         kept = [slot for slot, held in enumerate(lots.positions) if held] or [0]
-        self.market = _changed(market, instruments=tuple(market.instruments[slot] for slot in kept))
+        held = tuple(market.instruments[slot] for slot in kept)
+        self.market = Market(**{name: getattr(market, name) for name in Market.model_fields} | {"instruments": held})
         self.policy = policy
         self.lots = BookLots(tuple(lots.positions[slot] for slot in kept), lots.collateral)
         self.cash = next((j for j, asset in enumerate(market.assets) if asset.name == cash), None)
@@ -93,23 +92,7 @@ class Path:
         if min(factor.values()) <= 0:
             raise InputError("a ratio that would take a price to 0", field="ratios")
 
-        def moved(text: str, name: str | None) -> str:
-            if name not in factor:
-                return text
-            return from_units(round(to_fraction(text) * factor[name] * 10**_DECIMALS), _DECIMALS)
-
-        market = _changed(
-            self.market,
-            underlyings=tuple(
-                u.model_copy(update={"index_price": moved(u.index_price, u.name)}) for u in self.market.underlyings
-            ),
-            forwards=tuple(f.model_copy(update={"price": moved(f.price, f.underlying)}) for f in self.market.forwards),
-            instruments=tuple(
-                i if i.mark_price is None else i.model_copy(update={"mark_price": moved(i.mark_price, i.underlying)})
-                for i in self.market.instruments
-            ),
-            assets=tuple(a.model_copy(update={"price": moved(a.price, a.underlying)}) for a in self.market.assets),
-        )
+        market = moved_market(self.market, factor)
         profit = Fraction(0)
         for slot, (held, instrument) in enumerate(zip(self.lots.positions, self.market.instruments, strict=True)):
             if instrument.kind in ("future", "perpetual"):
@@ -186,11 +169,6 @@ def _first_failure(path: Path, claim: Claim, step: Fraction, end: Fraction) -> F
         middle = (bad + good) // 2
         bad, good = (middle, good) if path.slack(middle * step, claim) < 0 else (bad, middle)
     return bad * step
-
-
-def _changed(market: Market, **fields: Any) -> Market:
-    """The market with other fields; made anew, as a copy would keep what the old one has looked up."""
-    return Market(**{name: getattr(market, name) for name in Market.model_fields} | fields)
 
 
 def _price(price: Fraction | None, decimals: int) -> str | None:

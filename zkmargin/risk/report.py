@@ -14,7 +14,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
+div { overflow-x: auto; }
 svg { width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .9rem; }
 """
 
@@ -38,13 +39,19 @@ class Report:
         """A table; numbers are to be formatted before."""
         head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-        self._parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        self._parts.append(f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
 
     def chart(
-        self, caption: str, labels: Sequence[str], lines: Mapping[str, Sequence[float | None]], *, unit: str = ""
+        self,
+        caption: str,
+        labels: Sequence[str],
+        lines: Mapping[str, Sequence[float | None]],
+        *,
+        unit: str = "",
+        zero: bool = True,
     ) -> None:
-        """Lines over the same points; None leaves a gap."""
-        drawn = line_chart(labels, lines, unit=unit)
+        """Lines over the same points; None leaves a gap. ``zero``: the axis reaches down to 0."""
+        drawn = line_chart(labels, lines, unit=unit, zero=zero)
         self._parts.append(f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>")
 
     def page(self) -> str:
@@ -58,10 +65,14 @@ class Report:
         )
 
 
-def line_chart(labels: Sequence[str], lines: Mapping[str, Sequence[float | None]], *, unit: str = "") -> str:
+def line_chart(
+    labels: Sequence[str], lines: Mapping[str, Sequence[float | None]], *, unit: str = "", zero: bool = True
+) -> str:
     """An SVG of lines over labelled points; long ones are thinned so that their extremes stay."""
-    known = [y for line in lines.values() for y in line if y is not None and math.isfinite(y)]
-    low, high = (min([0.0, *known]), max([0.0, *known])) if known else (0.0, 1.0)
+    known = [y for line in lines.values() for y in line if y is not None and math.isfinite(y)] or [0.0]
+    low, high = (min(0.0, *known), max(0.0, *known)) if zero else (min(known), max(known))
+    if low == high:
+        high = low + 1.0
     ticks = nice_ticks(low, high)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     size = max(len(labels), 2)
