@@ -28,6 +28,7 @@ from zkmargin.accounts.slots import ROLES
 from zkmargin.accounts.updates import Migration, Update
 from zkmargin.app.batches import BatchList
 from zkmargin.app.evidence import Evidence
+from zkmargin.app.signers import SignerAnswer, SignerRequest
 from zkmargin.circuits import build_circuit
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.book import Book, BookLots, to_book, to_lots
@@ -91,6 +92,8 @@ KINDS: dict[str, type[Document]] = {
     "challenge": Challenge,
     "receipt": Receipt,
     "evidence": Evidence,
+    "signer-request": SignerRequest,
+    "signer-answer": SignerAnswer,
     "batch": BatchList,
 }
 
@@ -218,6 +221,8 @@ def _second(snapshot: Snapshot, commitment: Commitment, challenge: Challenge, an
         "golden.trust.json": trusted,
         "group.revocations.json": lists,
         "signed.receipt.json": receipt,
+        "oracle-4.signer-request.json": SignerRequest.of(signer("oracle 4").public, made.message),
+        "oracle-4.signer-answer.json": SignerAnswer(signature=made.signatures[-1].signature),
     }
 
 

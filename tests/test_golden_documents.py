@@ -45,7 +45,7 @@ FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 PINNED = "3deff663742d3805418453356c45b55814a840ae2777ac7783a357ac94b38927"
 #: Documents of version 2, and their pin.
 SECOND = "../../v2/documents/"
-PINNED_SECOND = "1235f2967db0949905d4a9de5a4c23cd6811691430d732f8725fc771ea2054cb"
+PINNED_SECOND = "b38f619eee2d6214628922937ac2b3ac911f9e2422fe000ecc72406f4771873f"
 NAMES = sorted(path.name for path in FOLDER.glob("*.*.json"))
 NAMES += sorted(SECOND + path.name for path in (FOLDER / SECOND).glob("*.*.json"))
 

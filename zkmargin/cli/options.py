@@ -133,9 +133,19 @@ def passphrase_option(function: F) -> F:
     )(function)
 
 
+def signer_option(function: F) -> F:
+    """``--signer COMMAND``."""
+    return click.option(
+        "--signer",
+        "signer_command",
+        metavar="COMMAND",
+        help="A program that signs in place of a secret key here (HSM, KMS, wallet); the key is then the public one.",
+    )(function)
+
+
 def key_option(function: F) -> F:
-    """``--key FILE`` and ``--passphrase-file FILE``."""
-    function = passphrase_option(function)
+    """``--key FILE``, ``--passphrase-file FILE`` and ``--signer COMMAND``."""
+    function = signer_option(passphrase_option(function))
     return click.option("--key", "key_path", required=True, metavar="FILE", help="The secret key to sign with.")(
         function
     )

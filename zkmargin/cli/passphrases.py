@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from zkmargin.app.files import load, warn_if_exposed
-from zkmargin.crypto.keys import MIN_PASSPHRASE, SecretKey, Signer
+from zkmargin.crypto.keys import MIN_PASSPHRASE, PublicKey, SecretKey, Signer
 from zkmargin.formats import InputError, read_bytes
 
 REFUSED_VARIABLE = "ZKMARGIN_PASSPHRASE"
@@ -49,6 +49,17 @@ def unlocked(key_path: str, passphrase_path: str | None) -> Signer:
         return key.unlock(passphrase(passphrase_path, f"the key {key.public.name!r}"))
     except InputError as error:
         raise error.located(file=key_path) from None
+
+
+def signer_of(key_path: str, passphrase_path: str | None, command: str | None) -> Signer:
+    """A secret key, or with ``--signer`` the program that has it. Raises InputError."""
+    if command is None:
+        return unlocked(key_path, passphrase_path)
+    if passphrase_path is not None:
+        raise InputError("is for a secret key here: the signer has its own", file="--passphrase-file")
+    from zkmargin.app.signers import CommandSigner  # noqa: PLC0415 - few sign elsewhere
+
+    return CommandSigner(load(PublicKey, key_path), command)
 
 
 def _asked(what: str, confirm: bool) -> str:

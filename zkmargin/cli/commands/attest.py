@@ -13,6 +13,7 @@ from zkmargin.app.files import Output, blamed_on, load, load_lots
 from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
     check_names,
     json_option,
@@ -22,7 +23,7 @@ from zkmargin.cli.options import (
     parse_age,
     snapshot_option,
 )
-from zkmargin.cli.passphrases import unlocked
+from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.crypto.keys import PublicKey
@@ -42,6 +43,14 @@ sequence_option = click.option(
     type=click.IntRange(0, MAX_SEQUENCE),
     metavar="N",
     help="One more than the last time; verifiers take the highest that they know.",
+)
+
+signed_ledger_option = click.option(
+    "--ledger",
+    "ledger_where",
+    metavar="WHERE",
+    help="Your ledger of what you signed: something else under its number, and one commitment for two accounts, are "
+    "refused.",
 )
 
 
@@ -64,6 +73,8 @@ class CommitmentOptions:
     beneficiary: str | None
     key_path: str
     passphrase_path: str | None
+    signer_command: str | None
+    ledger_where: str | None
     output: str
     as_json: bool
 
@@ -99,6 +110,7 @@ def command() -> None:
 @click.option("--series", default="main", show_default=True, metavar="NAME", help="What the sequence number counts.")
 @sequence_option
 @key_option
+@signed_ledger_option
 @output_option("the attestation")
 @json_option
 def snapshot_command(
@@ -110,6 +122,8 @@ def snapshot_command(
     sequence: int,
     key_path: str,
     passphrase_path: str | None,
+    signer_command: str | None,
+    ledger_where: str | None,
     output: str,
     as_json: bool,
 ) -> None:
@@ -128,7 +142,7 @@ def snapshot_command(
     source = load(Market, source_path) if arrays_path is None else load(RiskArrays, source_path)
     with terminal.progress("Rebuilding"), blamed_on(snapshot_path):
         attestation = attest_snapshot(snapshot, source, policy, series=series, sequence=sequence)
-    _sign(attestation, key_path, passphrase_path, output, as_json)
+    _sign(attestation, key_path, passphrase_path, signer_command, ledger_where, output, as_json)
 
 
 @command.command(
@@ -165,6 +179,7 @@ def snapshot_command(
 @click.option("--valid", required=True, metavar="TIME", help="For how long: 90s, 10m, 2h, 1d.")
 @click.option("--beneficiary", metavar="NAME", help="Collateral: for whom alone you hold it until then.")
 @key_option
+@signed_ledger_option
 @output_option("the attestation")
 @json_option
 @gathered(CommitmentOptions)
@@ -181,7 +196,15 @@ def commitment_command(options: CommitmentOptions) -> None:
         if options.book_path is not None and options.opening_path is not None:
             own = load_lots([options.book_path], snapshot), load(Opening, options.opening_path)
         attestation = attest_commitment(commitment, snapshot, held, account=options.account, own=own)
-    _sign(attestation, options.key_path, options.passphrase_path, options.output, options.as_json)
+    _sign(
+        attestation,
+        options.key_path,
+        options.passphrase_path,
+        options.signer_command,
+        options.ledger_where,
+        options.output,
+        options.as_json,
+    )
 
 
 def _check(options: CommitmentOptions) -> None:
@@ -244,6 +267,7 @@ def revoke_command(
     reason: str,
     key_path: str,
     passphrase_path: str | None,
+    signer_command: str | None,
     output: str,
     as_json: bool,
 ) -> None:
@@ -265,7 +289,7 @@ def revoke_command(
             reason=reason,
             before=None if previous_path is None else load(Revocations, previous_path),
         )
-    document = unsigned.signed(unlocked(key_path, passphrase_path))
+    document = unsigned.signed(signer_of(key_path, passphrase_path, signer_command))
     write_outputs([Output.document(output, document)])
     if as_json:
         terminal.say_json({"output": output, "payload": document.to_json()["payload"]})
@@ -302,9 +326,21 @@ def combine_command(paths: tuple[str, ...], aggregate: bool, output: str, as_jso
     _write(attestation, output, as_json)
 
 
-def _sign(attestation: Attestation, key_path: str, passphrase_path: str | None, output: str, as_json: bool) -> None:
-    signer = unlocked(key_path, passphrase_path)
-    _write(attestation.signed(signer), output, as_json)
+def _sign(
+    attestation: Attestation,
+    key_path: str,
+    passphrase_path: str | None,
+    signer_command: str | None,
+    ledger_where: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Sign, keep it in the attester's ledger, write it: in this order, so that nothing goes out that is not kept."""
+    signed = attestation.signed(signer_of(key_path, passphrase_path, signer_command))
+    if ledger_where is not None:
+        with open_ledger(ledger_where) as ledger:
+            ledger.sign(signed)
+    _write(signed, output, as_json)
 
 
 def _write(attestation: Attestation, output: str, as_json: bool) -> None:

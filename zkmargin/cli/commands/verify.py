@@ -25,6 +25,7 @@ from zkmargin.cli.options import (
     parse_age,
     passphrase_option,
     revocations_option,
+    signer_option,
     snapshot_option,
     workers_option,
 )
@@ -69,6 +70,7 @@ class Options(StatementOptions):
     receipt_path: str | None
     key_path: str | None
     passphrase_path: str | None
+    signer_command: str | None
     rerun_path: str | None
     table_path: str | None
     workers: int
@@ -125,6 +127,7 @@ class Options(StatementOptions):
     "--receipt-key", "key_path", metavar="FILE", help="Your secret key: signs the receipt and the ledger's record."
 )
 @passphrase_option
+@signer_option
 @click.option(
     "--rerun",
     "rerun_path",
@@ -167,7 +170,11 @@ def command(options: Options) -> None:
     if options.table_path is not None:
         _verify_chain(options, asked, terms, snapshot)
         return
-    signer = None if options.key_path is None else _Unlocking(options.key_path, options.passphrase_path)
+    signer = (
+        None
+        if options.key_path is None
+        else _Unlocking(options.key_path, options.passphrase_path, options.signer_command)
+    )
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
         proof = read_proof(path)
         if is_chain_proof(proof):
@@ -293,14 +300,14 @@ def _opened(where: str | None, signer: Signer | None) -> Iterator[Ledger | None]
 class _Unlocking:
     """The verifier's key, for the receipt and the ledger's record; its passphrase is asked for when it first signs."""
 
-    def __init__(self, key_path: str, passphrase_path: str | None) -> None:
-        self._paths = key_path, passphrase_path
+    def __init__(self, key_path: str, passphrase_path: str | None, command: str | None) -> None:
+        self._given = key_path, passphrase_path, command
 
     @cached_property
     def _signer(self) -> Signer:
-        from zkmargin.cli.passphrases import unlocked  # noqa: PLC0415 - few verifications sign
+        from zkmargin.cli.passphrases import signer_of  # noqa: PLC0415 - few verifications sign
 
-        return unlocked(*self._paths)
+        return signer_of(*self._given)
 
     @property
     def public(self) -> PublicKey:
