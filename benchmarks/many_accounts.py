@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.measure import Column, Section, alternating, in_child, peak_bytes
 from benchmarks.synthetic import COLLATERAL_BITS, SEED, Case, snapshot_of
 from zkmargin import Books, Claim, margin_many, margin_report
-from zkmargin.circuits import assign, build_circuit
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.language.witness import assign
 from zkmargin.circuits.many import assign_blocks
 from zkmargin.engine.snapshot import Snapshot
 

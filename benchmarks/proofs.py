@@ -103,7 +103,7 @@ def stages(case: dict[str, Any], folder: str, runs: int) -> dict[str, float]:
     from benchmarks.synthetic import book_of  # noqa: PLC0415
     from zkmargin.accounts import commit_book  # noqa: PLC0415
     from zkmargin.circuits import build_circuit  # noqa: PLC0415
-    from zkmargin.engine.margin import Claim  # noqa: PLC0415
+    from zkmargin.engine.claims import Claim  # noqa: PLC0415
     from zkmargin.engine.snapshot import Snapshot  # noqa: PLC0415
     from zkmargin.formats import load_document  # noqa: PLC0415
     from zkmargin.prover import prove  # noqa: PLC0415

@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 from zkmargin.accounts import Opening, commit_book
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.measure import ROOT, Column, Section, alternating, in_child
 from benchmarks.synthetic import Case, book_of, snapshot_of
 from zkmargin.accounts import commit_book
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.formats import save_document
 from zkmargin.formats.files import write_atomic
 from zkmargin.prover import prove

@@ -1,4 +1,4 @@
-"""From a snapshot and a claim to a circuit; from a book to a witness, or to the reason why there is none."""
+"""From a claim to a circuit: public, from a snapshot alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import numpy as np
 from zkmargin.circuits.encoders import encode
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import System
-from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.circuits.limits import encode_limit
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.engine.book import BookLots
-from zkmargin.engine.decimals import from_units
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import MAX_LIMITS, Limit
-from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, margin_report
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats.errors import ConstraintError, InputError
+from zkmargin.formats.errors import InputError
 from zkmargin.formats.keyed import ByDigest
 
 
@@ -72,44 +69,3 @@ def write_margin(system: System, snapshot: Snapshot, claim: Claim, limits: Seque
         raise InputError(f"{len(limits)} limits, at most {MAX_LIMITS}", field="limits")
     for limit in limits:
         encode_limit(limit, snapshot, requirement, headroom)
-
-
-def margin_witness(snapshot: Snapshot, claim: Claim, lots: BookLots, limits: Sequence[Limit] = ()) -> Witness:
-    """The witness that the claim, and every limit, holds for a book.
-
-    Raises:
-        InputError: a quantity outside its bound.
-        ConstraintError: the claim or a limit is false; the message (for the owner of the book) names the binding
-            scenarios and the shortfall in the quote currency, ``shortfall`` is in valuation units.
-    """
-    circuit = build_circuit(snapshot, claim, limits)
-    circuit.refuse_retired(lots.positions, lots.collateral)
-    try:
-        return assign(circuit, lots.positions, lots.collateral)
-    except ConstraintError:
-        for limit in limits:
-            outside = -limit.slack(snapshot, lots, claim.requirement)
-            if outside > 0:
-                raise ConstraintError(f"the limit is not kept: {limit}", rule=limit.kind, shortfall=outside) from None
-        raise _refusal(margin_report(snapshot, lots, claim.requirement), claim, snapshot.quote) from None
-
-
-def _refusal(report: MarginReport, claim: Claim, quote: str) -> ConstraintError:
-    """Why a claim is false, for the owner of the book: the amounts, the shortfall, the binding scenarios."""
-    missing = -(report.slack(claim) // claim.den)
-    binding = "; ".join(f"{g.group}: {g.label} ({_money(g.charge)})" for g in report.groups if g.charge)
-    extra = "; ".join(f"{a.component} ({_money(a.amount)})" for a in report.additions if a.amount)
-    ratio = f"{claim.num}/{claim.den}" if claim.den > 1 else str(claim.num)
-    return ConstraintError(
-        f"the claim is false: equity {_money(report.equity.total)} {quote} is below {ratio} x the {claim.requirement} "
-        f"requirement {_money(report.total)} {quote}, short by {_money(missing)} {quote}; "
-        f"what binds: {'; '.join(part for part in (binding, extra) if part) or 'negative equity'}",
-        rule="claim",
-        shortfall=missing,
-        hint=f"add collateral worth {_money(missing)} {quote} after haircuts, or claim less",
-    )
-
-
-def _money(amount: int) -> str:
-    """Valuation units as an exact decimal of quote currency."""
-    return from_units(amount, VALUATION_DECIMALS)

@@ -26,12 +26,12 @@ from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.circuits.language.system import MAX_FORM
 from zkmargin.crypto.segments import segments
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.factors import PublishedFactors
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, Model
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import to_fraction
-from zkmargin.engine.margin import VALUATION_DECIMALS, equity, requirement_total
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 
@@ -101,26 +100,6 @@ class Limit:
         if self.kind == "collateral":
             return _up(self.bound / to_fraction(snapshot.collateral[self.slot(snapshot)].lot))
         return self.bound * DELTA_SCALE // 1
-
-    def slack(self, snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> int:
-        """How far inside the limit a book is, in the same integers; negative when it is outside."""
-        bound = self.integer_bound(snapshot)
-        if self.kind == "headroom":
-            return equity(snapshot, lots).total - requirement_total(snapshot, lots, requirement) - bound
-        if self.kind == "position":
-            return bound - abs(lots.positions[self.slot(snapshot)])
-        if self.kind == "collateral":
-            return lots.collateral[self.slot(snapshot)] - bound
-        self.slot(snapshot)
-        deltas: list[int] = [
-            q * delta
-            for q, delta, slot in zip(
-                lots.positions, snapshot.deltas.values.tolist(), snapshot.instruments, strict=True
-            )
-            if slot.underlying == self.subject
-        ]
-        exposure = abs(sum(deltas)) if self.kind == "net-exposure" else sum(abs(delta) for delta in deltas)
-        return bound - exposure
 
 
 def _up(x: Fraction) -> int:

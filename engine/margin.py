@@ -12,63 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import REQUIREMENTS, SCALE_BP, Charge, Leg, PublishedPart
+from zkmargin.engine.claims import CLAIM_BOUND, VALUATION_DECIMALS, Claim
+from zkmargin.engine.components import SCALE_BP, Charge, Leg, PublishedPart
 from zkmargin.engine.components.base import added_up
-from zkmargin.engine.decimals import from_units, to_fraction, to_units
+from zkmargin.engine.decimals import from_units, to_units
+from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import InputError, Map, Model, Seq
-
-#: Decimals of a valuation unit in quote currency.
-VALUATION_DECIMALS = MONEY_DECIMALS + 4
-#: Numerator and denominator of a claim are below this.
-CLAIM_BOUND = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Equity is at least ``num / den`` of a requirement: 1/1 is "met", 5/4 is 25 % above it. In lowest terms.
-
-    Raises:
-        InputError: not a ratio above 0 in lowest terms with both parts below 2^16, or an unknown requirement.
-    """
-
-    num: int = 1
-    den: int = 1
-    requirement: str = "initial"
-
-    def __post_init__(self) -> None:
-        if self.requirement not in REQUIREMENTS:
-            raise InputError("a requirement is initial or maintenance", field="requirement")
-        if not (0 < self.num < CLAIM_BOUND and 0 < self.den < CLAIM_BOUND):
-            raise InputError(
-                f"a claim is a ratio above 0 whose reduced numerator and denominator are below {CLAIM_BOUND}",
-                field="claim",
-                hint="use fewer digits, 1.25 say",
-            )
-        if Fraction(self.num, self.den).denominator != self.den:
-            raise InputError("not in lowest terms", field="claim")
-
-    @classmethod
-    def parse(cls, text: str, requirement: str = "initial") -> Self:
-        """Read ``"1.25"`` or ``"5/4"``. Raises InputError."""
-        whole, slash, part = text.partition("/")
-        ratio = to_fraction(whole, field="claim")
-        if slash:
-            below = to_fraction(part, field="claim")
-            if below <= 0:
-                raise InputError("a ratio with a denominator that is not above 0", field="claim")
-            ratio /= below
-        return cls(ratio.numerator, ratio.denominator, requirement)
-
-    def __str__(self) -> str:
-        ratio = str(self.num) if self.den == 1 else f"{self.num}/{self.den}"
-        return f"equity at least {ratio} of the {self.requirement} requirement"
 
 
 def _decimal(amount: int) -> str:
@@ -287,6 +242,25 @@ def collateral_to_add(equity_total: int, requirement: int) -> int:
 def claim_slack(snapshot: Snapshot, lots: BookLots, claim: Claim) -> int:
     """``den equity - num requirement`` in valuation units; the claim holds exactly when this is not negative."""
     return claim.den * equity(snapshot, lots).total - claim.num * requirement_total(snapshot, lots, claim.requirement)
+
+
+def limit_slack(limit: Limit, snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> int:
+    """How far inside the limit a book is, in the same integers; negative when it is outside."""
+    bound = limit.integer_bound(snapshot)
+    if limit.kind == "headroom":
+        return equity(snapshot, lots).total - requirement_total(snapshot, lots, requirement) - bound
+    if limit.kind == "position":
+        return bound - abs(lots.positions[limit.slot(snapshot)])
+    if limit.kind == "collateral":
+        return lots.collateral[limit.slot(snapshot)] - bound
+    limit.slot(snapshot)
+    deltas: list[int] = [
+        q * delta
+        for q, delta, slot in zip(lots.positions, snapshot.deltas.values.tolist(), snapshot.instruments, strict=True)
+        if slot.underlying == limit.subject
+    ]
+    exposure = abs(sum(deltas)) if limit.kind == "net-exposure" else sum(abs(delta) for delta in deltas)
+    return bound - exposure
 
 
 def largest_claim(equity_total: int, requirement: int, name: str = "initial") -> Claim | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from zkmargin.accounts.commitments import CommitmentPart, commit_vector
-from zkmargin.accounts.openings import Opening, total_blinders
+from zkmargin.accounts.commitments import commit_vector
+from zkmargin.accounts.openings import Opening, check_opened, total_blinders
 from zkmargin.accounts.slots import ROLES
-from zkmargin.circuits.margin import margin_witness
+from zkmargin.circuits.books import margin_witness
 from zkmargin.crypto.field import random_scalar
 from zkmargin.crypto.group import encode_g1
 from zkmargin.engine.book import BookLots
@@ -44,13 +44,7 @@ def prove(
     """
     profile = profile or Profile()
     with profile.stage("statement"):
-        opened = (part.public() for opening in openings for part in opening.parts)
-        if tuple(sorted(opened, key=CommitmentPart.canonical)) != statement.parts:
-            raise InputError(
-                "the openings are not those of the statement's commitments",
-                field="opening",
-                hint="give the opening of every commitment, and of no other",
-            )
+        check_opened(openings, statement.parts)
     with profile.stage("witness"):
         witness = margin_witness(statement.snapshot, statement.claim, lots, statement.limits)
         blinders = total_blinders(openings)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zkmargin.accounts.commitments import CommitmentPart
-from zkmargin.accounts.openings import Opening, total_blinders
-from zkmargin.circuits.margin import margin_witness
+from zkmargin.accounts.openings import Opening, check_opened, total_blinders
+from zkmargin.circuits.books import margin_witness
 from zkmargin.crypto.field import random_scalar
 from zkmargin.engine.book import BookLots
-from zkmargin.formats import InputError, VerificationError
+from zkmargin.formats import VerificationError
 from zkmargin.prover.chain import prove_chain_argument
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.prove import check_openings, default_threads
@@ -38,13 +37,7 @@ def prove_chain(
         InputError: documents that do not belong together, or a number that the chain layout has no room for.
     """
     profile, inner = profile or Profile(), statement.statement
-    opened = (part.public() for opening in openings for part in opening.parts)
-    if tuple(sorted(opened, key=CommitmentPart.canonical)) != inner.parts:
-        raise InputError(
-            "the openings are not those of the statement's commitments",
-            field="opening",
-            hint="give the opening of every commitment, and of no other",
-        )
+    check_opened(openings, inner.parts)
     with profile.stage("witness"):
         witness = margin_witness(inner.snapshot, inner.claim, lots)
         blinders = total_blinders(openings)

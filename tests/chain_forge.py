@@ -24,7 +24,7 @@ from zkmargin.circuits.chain import (
 from zkmargin.crypto.commitment import blind
 from zkmargin.crypto.domain import divide_by_linear, evaluate
 from zkmargin.crypto.field import inverse, powers, r
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.prover.chain_reference import (
     H,
     Poly,

@@ -10,12 +10,12 @@ import zkmargin.prover.chain
 from tests.lab import draws, part, snapshot
 from zkmargin.accounts.commitments import Commitment, commit_vector
 from zkmargin.accounts.slots import slot_map_digest
+from zkmargin.circuits.books import margin_witness
 from zkmargin.circuits.chain import ChainPrices
 from zkmargin.circuits.language.witness import Witness
-from zkmargin.circuits.margin import margin_witness
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover.chain import commit_rows_fast
 from zkmargin.verifier.chain import ChainProof, ChainStatement, Table, make_table

@@ -245,12 +245,14 @@ def on_the_edge() -> Callable[..., None]:
     """
     from dataclasses import replace
 
-    from zkmargin.circuits import assign, build_circuit, check
+    from zkmargin.circuits import build_circuit
     from zkmargin.circuits.language.hints import Sum
+    from zkmargin.circuits.language.witness import assign, check
     from zkmargin.circuits.many import assign_many
     from zkmargin.engine.book import BookLots
     from zkmargin.engine.books import Books
-    from zkmargin.engine.margin import Claim, claim_slack
+    from zkmargin.engine.claims import Claim
+    from zkmargin.engine.margin import claim_slack
     from zkmargin.formats import ConstraintError, InputError
 
     def shifted(variable: Any, by: int) -> Any:

@@ -29,8 +29,8 @@ from zkmargin.crypto.field import encode_scalar, r
 from zkmargin.crypto.segments import segments
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier import Statement

@@ -32,11 +32,11 @@ from zkmargin.app.signers import SignerAnswer, SignerRequest
 from zkmargin.circuits import build_circuit
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.book import Book, BookLots, to_book, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.publishing.snapshots import build_snapshot

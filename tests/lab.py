@@ -30,10 +30,10 @@ from zkmargin.crypto.field import r
 from zkmargin.crypto.group import encode_g1
 from zkmargin.crypto.srs import embedded
 from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
 from zkmargin.formats import IntArray

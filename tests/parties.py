@@ -14,10 +14,10 @@ from zkmargin.crypto import bls
 from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.crypto.signatures import Scheme, module_of
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot

@@ -15,8 +15,9 @@ from zkmargin.cli import main
 from zkmargin.crypto import bls, ed25519
 from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, sum_of_books, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.margin import claim_slack, margin_report
 from zkmargin.engine.netting import netting
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot

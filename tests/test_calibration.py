@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import main
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError

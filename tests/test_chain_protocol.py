@@ -31,7 +31,7 @@ from zkmargin.circuits.chain import (
 from zkmargin.crypto.domain import Domain, evaluate
 from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import embedded
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.chain import commit_rows_fast

@@ -37,7 +37,7 @@ def test_each_wrong_order_is_forged_and_the_real_one_is_not(forgery: Forgery) ->
 
 
 def test_the_claim_that_forgers_prove_is_false() -> None:
-    from zkmargin.circuits import margin_witness
+    from zkmargin.circuits.books import margin_witness
 
     case = false_case()
     with pytest.raises(ConstraintError):

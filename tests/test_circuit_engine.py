@@ -13,10 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from zkmargin.accounts import commit_book
-from zkmargin.circuits import assign, build_circuit, check, margin, margin_witness
+from zkmargin.circuits import build_circuit, margin
+from zkmargin.circuits.books import margin_witness
 from zkmargin.circuits.language.system import Form
+from zkmargin.circuits.language.witness import assign, check
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.margin import Claim, claim_slack, requirement_total
+from zkmargin.engine.claims import Claim
+from zkmargin.engine.margin import claim_slack, requirement_total
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkmargin.circuits import assign, build_circuit
+from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import MAX_FORM, Atom, Form, System
+from zkmargin.circuits.language.witness import assign
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import r
 from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.crypto.segments import listed, segments
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError

@@ -27,8 +27,8 @@ from zkmargin.cli.show import cell_text
 from zkmargin.cli.terminal import word
 from zkmargin.cli.words import statement_lines
 from zkmargin.engine.book import Book
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import VerificationError, load_document, save_document
 from zkmargin.verifier import Statement

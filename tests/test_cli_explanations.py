@@ -20,9 +20,9 @@ from zkmargin.cli.commands.margin import array_csv
 from zkmargin.cli.commands.policy import schema_text
 from zkmargin.cli.words import money
 from zkmargin.engine.book import Book
+from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import ArrayRow
-from zkmargin.engine.margin import VALUATION_DECIMALS
 from zkmargin.engine.policy import load_policy
 from zkmargin.formats import save_document
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 
-from zkmargin.circuits import assign, check
 from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.witness import assign, check
 from zkmargin.crypto.field import r
 from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
 from zkmargin.crypto.scalars import scalar
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.verifier import verify, verify_batch
 from zkmargin.verifier.argument import reduce_to_opening

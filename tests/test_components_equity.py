@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.factors import AntiProcyclicality, Depeg, Factors, PublishedFactors
 from zkmargin.engine.components.haircuts import AssetTerms, CollateralTier, Haircuts, PublishedHaircuts
 from zkmargin.engine.components.open_orders import OpenOrders, PublishedOpenOrders
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim, equity, margin_report, requirement_total
+from zkmargin.engine.margin import equity, margin_report, requirement_total
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing import publish
 from zkmargin.engine.snapshot import Snapshot

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkmargin.circuits import assign, build_circuit, check
+from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Form
+from zkmargin.circuits.language.witness import assign, check
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
 from zkmargin.engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
 from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
@@ -24,7 +26,7 @@ from zkmargin.engine.components.roll_shock import RollShock
 from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios, SkewScenarios
 from zkmargin.engine.components.static_discount import StaticDiscount
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
-from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.margin import margin_report, requirement_total
 from zkmargin.engine.market import Market
 from zkmargin.engine.publishing import publish
 from zkmargin.engine.publishing.skew_scenarios import skew_multipliers

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.delta_shock_upper_bound import (
     SCALE,
     DeltaShock,
@@ -25,7 +26,7 @@ from zkmargin.engine.components.short_option_minimum import PublishedShortOption
 from zkmargin.engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound, VegaTermUpperBound
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.margin import margin_report, requirement_total
 from zkmargin.engine.notional import delta_notionals, notional, vegas
 from zkmargin.engine.pricing import black76
 from zkmargin.engine.publishing import publish

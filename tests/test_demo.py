@@ -14,8 +14,9 @@ import zkmargin.cli.demo
 from zkmargin.cli import main
 from zkmargin.cli.demo import MARKER, cash_of, least_cash, with_cash
 from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.margin import Claim, claim_slack
+from zkmargin.engine.margin import claim_slack
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 

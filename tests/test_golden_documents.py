@@ -30,9 +30,9 @@ from zkmargin.crypto.group import encode_g1
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.fills import fills_to_lots
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot
 from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256

@@ -9,6 +9,7 @@ import pytest
 
 from zkmargin.circuits import build_circuit, system
 from zkmargin.circuits.language.system import Form, System
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.base import Extent
 from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.components.discounted_scenarios import PublishedDiscountedScenarios
@@ -18,7 +19,6 @@ from zkmargin.engine.components.joint_scenarios import PublishedJointScenarios
 from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import MAX_COMPONENTS, Policy, load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays

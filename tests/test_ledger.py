@@ -19,9 +19,9 @@ from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
@@ -416,7 +416,7 @@ from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import VerificationError, load_document
 from zkmargin.verifier import Statement

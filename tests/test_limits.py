@@ -7,11 +7,13 @@ from fractions import Fraction
 import pytest
 
 from zkmargin.accounts import commit_book
-from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.books import margin_witness
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.margin import limit_slack
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
@@ -36,7 +38,7 @@ def tight(snapshot: Snapshot, lots: BookLots, kind: str, subject: str) -> tuple[
     """The tightest limit that a book keeps, and the next tighter one: one unit of the compared integers apart."""
     relation = ">=" if kind in ("headroom", "collateral") else "<="
     loose = Limit.parse(f"{kind} {subject} {relation} {0 if relation == '>=' else 10**9}")
-    slack = loose.slack(snapshot, lots)
+    slack = limit_slack(loose, snapshot, lots)
     unit = {"headroom": Fraction(1, 10**13), "net-exposure": Fraction(1, 10**9), "gross-exposure": Fraction(1, 10**9)}
     slots = {s.id: s.lot for s in snapshot.instruments} | {s.asset: s.lot for s in snapshot.collateral}
     step = unit.get(kind) or Fraction(slots[subject])
@@ -61,8 +63,8 @@ def test_a_limit_holds_at_the_boundary_and_not_one_unit_beyond(
     snapshot: Snapshot, lots: BookLots, kind: str, subject: str
 ) -> None:
     holds, fails = tight(snapshot, lots, kind, subject)
-    assert holds.slack(snapshot, lots) == 0
-    assert fails.slack(snapshot, lots) == -1
+    assert limit_slack(holds, snapshot, lots) == 0
+    assert limit_slack(fails, snapshot, lots) == -1
     margin_witness(snapshot, CLAIM, lots, [holds])
     with pytest.raises(ConstraintError, match="the limit is not kept") as caught:
         margin_witness(snapshot, CLAIM, lots, [fails])

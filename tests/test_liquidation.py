@@ -17,11 +17,12 @@ from zkmargin.accounts import commit_book
 from zkmargin.accounts.holder import update_opening
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim, claim_slack, contributions, margin_report
+from zkmargin.engine.margin import claim_slack, contributions, limit_slack, margin_report
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import ConstraintError, InputError, SetupError, load_document, save_document
@@ -205,7 +206,7 @@ def test_only_what_may_be_traded_is_and_limits_hold(snapshot: Any) -> None:
     limit = Limit.parse("headroom >= 5000")
     kept = plan_liquidation(snapshot, book, Claim(1, 1), Terms(limits=(limit,)))
     after = add_fills(book, fills_to_lots(kept.fills(), snapshot), snapshot)
-    assert limit.slack(snapshot, after) >= 0
+    assert limit_slack(limit, snapshot, after) >= 0
     assert kept.cost >= plan_liquidation(snapshot, book, Claim(1, 1)).bound
 
 

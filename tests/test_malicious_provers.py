@@ -15,15 +15,15 @@ import pytest
 import zkmargin.verifier.argument
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.commitments import gather
-from zkmargin.circuits import assign, build_circuit
+from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import Form, System
-from zkmargin.circuits.language.witness import Witness
+from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.group import encode_g1
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.prover.argument import ProverError, prove_argument
 from zkmargin.verifier import Statement, verify

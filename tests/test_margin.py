@@ -10,19 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import CLAIM_BOUND, Claim
 from zkmargin.engine.components import Requirement
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
-from zkmargin.engine.margin import (
-    CLAIM_BOUND,
-    Claim,
-    claim_slack,
-    equity,
-    largest_claim,
-    margin_report,
-    requirement_total,
-)
+from zkmargin.engine.margin import claim_slack, equity, largest_claim, margin_report, requirement_total
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
 from zkmargin.formats import InputError, IntArray

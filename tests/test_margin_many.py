@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkmargin import margin_many, margin_report
-from zkmargin.circuits import assign, build_circuit
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.language.witness import assign
 from zkmargin.circuits.many import CircuitProducts, assign_blocks, assign_many
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books, Products
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim, claim_slack
+from zkmargin.engine.margin import claim_slack
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import ConstraintError, InputError

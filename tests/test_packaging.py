@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -247,3 +248,13 @@ def test_verifying_loads_no_prover_and_no_compiler(module: str) -> None:
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert set(result.stdout.split()).isdisjoint({"galois", "llvmlite", "numba", "zkmargin.prover", "py_ecc"})
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = grimp.build_graph("zkmargin", cache_dir=None)
+    remaining = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    assert len(remaining) > 200
+    while free := [module for module, imported in remaining.items() if not imported & remaining.keys()]:
+        for module in free:
+            del remaining[module]
+    assert sorted(remaining) == []

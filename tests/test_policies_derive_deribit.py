@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.margin import Claim, claim_slack, margin_report, requirement_total
+from zkmargin.engine.margin import claim_slack, margin_report, requirement_total
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy, load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot

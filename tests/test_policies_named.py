@@ -10,13 +10,14 @@ import pytest
 
 from zkmargin.circuits.encoders import encode
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import PolicyComponent, PublishedComponent
 from zkmargin.engine.components.gain_offset import GainOffset
 from zkmargin.engine.components.gross_charge import GrossCharge
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.margin import margin_report, requirement_total
 from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
 from zkmargin.engine.publishing import publish, publish_arrays
 from zkmargin.engine.publishing.snapshots import build_snapshot

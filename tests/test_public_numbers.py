@@ -17,7 +17,7 @@ from zkmargin.accounts import Commitment
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Atom, Form, System
 from zkmargin.circuits.requirement import Requirement
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot

@@ -20,7 +20,7 @@ from zkmargin.circuits.language.system import Form, System
 from zkmargin.circuits.language.witness import Witness, assign, check
 from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import SRS, embedded
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.formats.canonical import keccak256
 from zkmargin.formats.errors import ProofFormatError, SetupError, VerificationError
 from zkmargin.prover.argument import prove_argument

@@ -21,10 +21,10 @@ from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.circuits import build_circuit
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import PublishedComponent
 from zkmargin.engine.example import example_market
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot

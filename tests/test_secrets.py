@@ -18,7 +18,7 @@ from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
 from zkmargin.crypto.scalars import lagrange_at, scalar
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.argument import replay

@@ -11,14 +11,16 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.books import margin_witness
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import PublishedComponent
 from zkmargin.engine.example import example_market
 from zkmargin.engine.greeks import greek_report
 from zkmargin.engine.importers import import_market
-from zkmargin.engine.margin import Claim, margin_report
+from zkmargin.engine.margin import margin_report
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot

@@ -9,10 +9,11 @@ import pytest
 
 import zkmargin
 from zkmargin.accounts import commit_book
-from zkmargin.circuits import margin_witness
+from zkmargin.circuits.books import margin_witness
 from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.importers import import_arrays
-from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.margin import claim_slack, margin_report
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays, check_snapshot_of_arrays
 from zkmargin.engine.risk_arrays import RiskArrays

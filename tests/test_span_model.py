@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from zkmargin.accounts import commit_book
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.span_scenarios import SpanScenarios
-from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.margin import claim_slack, margin_report
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot

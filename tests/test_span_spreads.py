@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zkmargin.circuits import assign, build_circuit, check
+from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Form
+from zkmargin.circuits.language.witness import assign, check
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.base import Leg
 from zkmargin.engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
 from zkmargin.engine.components.inter_commodity_credit import PublishedInterCommodityCredit
-from zkmargin.engine.margin import Claim, margin_report, requirement_total
+from zkmargin.engine.margin import margin_report, requirement_total
 from zkmargin.engine.spread_rules import CalendarRules, CreditSpread, Tier, whole_ratios
 from zkmargin.engine.spreads import PublishedLeg, PublishedSpread, check_spreads, form_spreads, smallest_count
 from zkmargin.formats import ConstraintError, InputError, IntArray

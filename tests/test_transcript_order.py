@@ -28,8 +28,8 @@ from zkmargin.crypto.domain import divide_by_linear
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.crypto.transcript import Transcript
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.formats import VerificationError, keccak256
 from zkmargin.verifier import verify
 from zkmargin.verifier.argument import Challenges, linearise, public_values

@@ -18,13 +18,15 @@ from zkmargin.accounts import commit_book
 from zkmargin.accounts.holder import migrate_opening, update_opening
 from zkmargin.accounts.slots import slot_map_digest, slot_maps
 from zkmargin.accounts.updates import apply_migration, apply_update
-from zkmargin.circuits import build_circuit, margin_witness
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.books import margin_witness
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.engine.fills import Fills, fills_to_lots
-from zkmargin.engine.margin import Claim, margin_report
+from zkmargin.engine.margin import margin_report
 from zkmargin.engine.market import Market
 from zkmargin.engine.migration import carry_over
 from zkmargin.engine.policy import Policy, load_policy

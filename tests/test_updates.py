@@ -21,8 +21,8 @@ from zkmargin.crypto.group import add_all, decode_g1, encode_g1
 from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import Book, BookLots, to_book, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.fills import FillLots, Fills, add_fills, fills_to_lots
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.migration import carry_over, lost_slots
 from zkmargin.engine.policy import load_policy

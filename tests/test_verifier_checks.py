@@ -19,8 +19,8 @@ from zkmargin.crypto.group import add_all, decode_g1, encode_g1
 from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.crypto.unsafe_srs import insecure_from_tau
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier import Accepted, Statement, verify, verify_batch
 from zkmargin.verifier.argument import Challenges, Linear, Opening, linearise, public_values, reduce_to_opening, replay

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkmargin.circuits import assign, build_circuit, check
+from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import Form, System
+from zkmargin.circuits.language.witness import assign, check
 from zkmargin.crypto.field import r
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.formats import ConstraintError, InputError
 
 #: positions x collateral that leave a margin-like circuit satisfiable

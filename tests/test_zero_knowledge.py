@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import zkmargin.prover.argument
-from zkmargin.circuits import assign, check
 from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.witness import assign, check
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.prover import _kernels as K

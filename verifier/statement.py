@@ -14,8 +14,8 @@ from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.margin import build_circuit
 from zkmargin.crypto.srs import SRS, embedded
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 

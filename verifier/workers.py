@@ -20,8 +20,8 @@ from py_arkworks_bls12381 import G1Point
 from zkmargin.accounts.commitments import Commitment, CommitmentPart
 from zkmargin.crypto.group import G1_BYTES, add_all, encode_g1
 from zkmargin.crypto.srs import embedded
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ZkMarginError, canonical_bytes, parse_json
 from zkmargin.formats.canonical import Json

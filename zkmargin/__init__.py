@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from zkmargin.crypto.keys import PublicKey, SecretKey, Signer
     from zkmargin.engine.book import Book, BookLots, load_book, to_lots
     from zkmargin.engine.books import Books
+    from zkmargin.engine.claims import Claim
     from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
     from zkmargin.engine.greeks import GreekReport, greek_report
     from zkmargin.engine.importers import import_arrays, import_market
     from zkmargin.engine.limits import Limit
-    from zkmargin.engine.margin import Claim, MarginReport, margin_report
+    from zkmargin.engine.margin import MarginReport, margin_report
     from zkmargin.engine.market import Market
     from zkmargin.engine.policy import Policy, load_policy, policy_names
     from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot

@@ -5,6 +5,5 @@ It knows no finance and no policy, and what it makes holds no callable: a circui
 
 from zkmargin.circuits.language.circuit import Circuit, Shape
 from zkmargin.circuits.language.system import Equation, Form, System
-from zkmargin.circuits.language.witness import Witness, assign, check
 
-__all__ = ["Circuit", "Equation", "Form", "Shape", "System", "Witness", "assign", "check"]
+__all__ = ["Circuit", "Equation", "Form", "Shape", "System"]

@@ -13,7 +13,7 @@ from tests.chain_lab import SERIES, ChainCase, chain_case, prove
 from tests.lab import snapshot
 from zkmargin.chain.abi import error_name
 from zkmargin.chain.calls import deploy_verifier, item, verify_call
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier.chain import ChainProof, ChainStatement, chain_context

@@ -19,7 +19,7 @@ from zkmargin.chain.abi import decode_result, encode_call, error_name
 from zkmargin.chain.calls import inverse_of, table_id, verify_batch_call, verify_call
 from zkmargin.circuits.chain import ChainLayout
 from zkmargin.crypto.field import r
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.formats import ProofFormatError, VerificationError
 from zkmargin.verifier.chain.proof import decode_body
 from zkmargin.verifier.chain.transcript import ChainTranscript

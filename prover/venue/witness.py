@@ -16,9 +16,9 @@ from zkmargin.circuits.venue import BlockTemplate, digits_for
 from zkmargin.crypto.field import r
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.decimals import from_units
-from zkmargin.engine.margin import VALUATION_DECIMALS
 from zkmargin.formats.errors import ConstraintError, InputError
 from zkmargin.verifier.venue.statement import DenseSlot, VenueStatement
 

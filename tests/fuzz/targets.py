@@ -31,10 +31,10 @@ from zkmargin.crypto.srs_files import load
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.crypto.unsafe_srs import insecure_from_tau
 from zkmargin.engine.book import Book
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import from_units, parse_time, to_fraction, to_units
 from zkmargin.engine.importers import FORMATS, Options, import_file
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot

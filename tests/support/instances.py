@@ -11,8 +11,8 @@ from py_arkworks_bls12381 import G1Point
 from zkmargin.accounts import CommitmentPart
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.crypto.srs import SRS
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.verifier import Statement
 
 

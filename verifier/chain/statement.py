@@ -9,8 +9,8 @@ from zkmargin.accounts.commitments import Commitment
 from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.chain import DIGIT_BITS, MAX_RATIO, POSITION_DIGITS, ChainPrices, fit
 from zkmargin.crypto.srs import SRS
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier.chain.table import Table, check_head

@@ -78,6 +78,17 @@ def commit_book(
     return Opening(srs=srs.digest.hex(), domain_size=n, parts=tuple(parts))
 
 
+def check_opened(openings: Sequence[Opening], parts: Sequence[CommitmentPart]) -> None:
+    """Raises InputError unless the openings are those of exactly these commitments, in any order."""
+    opened = (part.public() for opening in openings for part in opening.parts)
+    if sorted(opened, key=CommitmentPart.canonical) != sorted(parts, key=CommitmentPart.canonical):
+        raise InputError(
+            "the openings are not those of the statement's commitments",
+            field="opening",
+            hint="give the opening of every commitment, and of no other",
+        )
+
+
 def total_blinders(openings: Sequence[Opening]) -> dict[str, int]:
     """For each committed column, by name, the sum of its parts' blinders mod r. Raises InputError."""
     totals: dict[str, int] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.circuits.language.circuit import Circuit
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe

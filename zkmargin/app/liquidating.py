@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.fills import add_fills, fills_to_lots
-from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, claim_slack, equity
+from zkmargin.engine.margin import claim_slack, equity
 from zkmargin.engine.market import Market
 from zkmargin.engine.publishing.snapshots import check_snapshot
 from zkmargin.engine.snapshot import Snapshot

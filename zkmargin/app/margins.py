@@ -8,11 +8,12 @@ from typing import Any
 
 from zkmargin.app.facts import snapshot_facts
 from zkmargin.engine.book import BookLots, sum_of_books
+from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.explain import ArrayRow, WhatIf, marginals, risk_array, what_if
 from zkmargin.engine.greeks import GreekReport, greek_report
-from zkmargin.engine.margin import VALUATION_DECIMALS, MarginReport, margin_report
+from zkmargin.engine.margin import MarginReport, margin_report
 from zkmargin.engine.market import Market
 from zkmargin.engine.netting import Netting, netting
 from zkmargin.engine.snapshot import Snapshot

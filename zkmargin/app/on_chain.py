@@ -14,7 +14,7 @@ from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.chain.typed_data import COLLATERAL, POSITIONS, TypedData, commitment_part, snapshot_table
 from zkmargin.crypto.group import add_all
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, from_hex, keccak256
 from zkmargin.prover.prove_chain import prove_chain

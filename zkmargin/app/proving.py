@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from zkmargin.accounts import Opening
-from zkmargin.circuits import build_circuit, margin_witness
-from zkmargin.circuits import check as check_witness
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.books import margin_witness
+from zkmargin.circuits.language.witness import check as check_witness
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim, MarginReport, largest_decimal, margin_report
+from zkmargin.engine.margin import MarginReport, largest_decimal, margin_report
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError
 from zkmargin.prover import prove

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.publishing.snapshots import (

@@ -26,8 +26,8 @@ from zkmargin.circuits.venue import (
     default_charge_bits,
 )
 from zkmargin.engine.book import Book, BookLots, load_book, to_lots
+from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import to_units
-from zkmargin.engine.margin import VALUATION_DECIMALS
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, ProofFormatError, Seq, VerificationError
 from zkmargin.formats.files import read_text

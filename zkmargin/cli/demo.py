@@ -16,16 +16,18 @@ from pathlib import Path
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.app.facts import claim_words, layout_facts, statement_facts
 from zkmargin.app.runtime import compile_note
-from zkmargin.circuits import build_circuit, margin_witness
-from zkmargin.circuits import check as check_witness
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.books import margin_witness
+from zkmargin.circuits.language.witness import check as check_witness
 from zkmargin.cli import terminal
 from zkmargin.cli.demo_files import ExampleFiles
 from zkmargin.cli.show_margin import margin_view
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time, from_units, to_fraction
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.margin import Claim, claim_slack, margin_report
+from zkmargin.engine.margin import claim_slack, margin_report
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot

@@ -18,9 +18,9 @@ from zkmargin.crypto import bls
 from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner, Signer
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import Book, BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.fills import Fills, fills_to_lots
 from zkmargin.engine.importers import import_arrays
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot

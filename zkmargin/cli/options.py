@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from zkmargin.cli.paths import force_option
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.formats import InputError, load_document
 from zkmargin.verifier.attest.challenge import Challenge
 

@@ -18,11 +18,11 @@ from zkmargin.app.facts import layout_facts, snapshot_facts
 from zkmargin.circuits import build_circuit
 from zkmargin.cli.terminal import quoted, safe, word
 from zkmargin.cli.words import SHIPPED
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.decimals import from_units
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS

@@ -10,10 +10,11 @@ from zkmargin.app.margins import Explained
 from zkmargin.cli.show import Section, console
 from zkmargin.cli.terminal import quoted, safe
 from zkmargin.cli.words import money
+from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.explain import ArrayRow, WhatIf
 from zkmargin.engine.greeks import Exposure, GreekReport
-from zkmargin.engine.margin import VALUATION_DECIMALS, MarginReport, largest_decimal
+from zkmargin.engine.margin import MarginReport, largest_decimal
 from zkmargin.engine.netting import Netting
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS

@@ -19,8 +19,8 @@ from zkmargin.cli.options import (
     parse_claim,
     parse_limits,
 )
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier import Statement

@@ -6,7 +6,7 @@ from typing import Any
 
 from zkmargin.app.facts import not_guaranteed
 from zkmargin.cli.terminal import listed, quoted, safe, word
-from zkmargin.engine.margin import VALUATION_DECIMALS
+from zkmargin.engine.claims import VALUATION_DECIMALS
 
 
 def money(amount: int) -> str:

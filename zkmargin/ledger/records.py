@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.formats import Document, InputError, VerificationError
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import tables

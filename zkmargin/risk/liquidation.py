@@ -23,12 +23,13 @@ from pydantic import Field
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.decimals import from_units, to_units
 from zkmargin.engine.fills import Fills
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Amount, Claim, contributions, equity
+from zkmargin.engine.margin import Amount, contributions, equity, limit_slack
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, Map, Model, Seq
 from zkmargin.risk.auction import closing_fraction
@@ -237,7 +238,7 @@ class Planner:
         cash = book.collateral[self.cash]
         if abs(cash) >= 1 << asset.bits or (cash < 0 and not asset.negative_allowed):
             return False
-        kept = all(limit.slack(self.snapshot, book, self.claim.requirement) >= 0 for limit in self.terms.limits)
+        kept = all(limit_slack(limit, self.snapshot, book, self.claim.requirement) >= 0 for limit in self.terms.limits)
         return kept and self.slacks([trades])[0] >= 0
 
     # --- the plan -----------------------------------------------------------------------------------------
@@ -320,7 +321,7 @@ class Planner:
             room[0] += 1.02 * max(-max(self.slacks(candidates)), 0) + 1.0
             for place, limit in enumerate(self.terms.limits, 1):
                 books = [self.after(plan) for plan in candidates]
-                outside = -max(limit.slack(self.snapshot, book, self.claim.requirement) for book in books)
+                outside = -max(limit_slack(limit, self.snapshot, book, self.claim.requirement) for book in books)
                 room[place] += max(1.02 * outside, 0.0)
         return []
 

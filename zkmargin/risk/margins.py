@@ -15,9 +15,10 @@ from zkmargin.circuits.margin import new_circuit
 from zkmargin.circuits.requirement import charge_name
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books, Products
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
-from zkmargin.engine.margin import Claim, collateral_to_add, largest_claim
+from zkmargin.engine.margin import collateral_to_add, largest_claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.integers import Integers

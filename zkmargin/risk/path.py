@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import from_units, to_fraction, to_units
-from zkmargin.engine.margin import Claim, claim_slack
+from zkmargin.engine.margin import claim_slack
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.publishing.snapshots import build_snapshot

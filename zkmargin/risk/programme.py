@@ -23,8 +23,8 @@ from zkmargin.circuits.language.hints import Hint
 from zkmargin.circuits.language.system import Atom, DenseKind, Equation, Form, Int64Array, System
 from zkmargin.circuits.margin import write_margin
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, SetupError
 

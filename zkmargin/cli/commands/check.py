@@ -22,8 +22,9 @@ from zkmargin.cli.options import (
 )
 from zkmargin.cli.paths import check_paths
 from zkmargin.cli.words import money
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.decimals import from_units
-from zkmargin.engine.margin import VALUATION_DECIMALS, Claim, MarginReport, largest_decimal
+from zkmargin.engine.margin import MarginReport, largest_decimal
 from zkmargin.engine.snapshot import Snapshot
 
 

@@ -20,8 +20,8 @@ from zkmargin.cli.paths import check_paths
 from zkmargin.crypto.srs import MAGIC as SRS_MAGIC
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.book import Book
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays

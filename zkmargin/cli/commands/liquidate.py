@@ -18,9 +18,9 @@ from zkmargin.cli.paths import check_paths
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
 from zkmargin.engine.book import to_book
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError

@@ -43,8 +43,8 @@ from zkmargin.cli.options import (
 from zkmargin.cli.passphrases import unlocked
 from zkmargin.cli.paths import check_paths, force_option, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.decimals import from_units
-from zkmargin.engine.margin import VALUATION_DECIMALS, Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.prove import default_threads
