@@ -19,7 +19,7 @@ from benchmarks.synthetic import COLLATERAL_BITS, SEED, Case, book_of, snapshot_
 from zkmargin.accounts import commit_book
 from zkmargin.circuits.venue import BlockClass, BlockTemplate, VenueRules, choose_block, default_charge_bits
 from zkmargin.crypto.field import r
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import prove
 from zkmargin.prover.profile import Profile

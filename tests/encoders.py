@@ -40,6 +40,7 @@ from zkmargin.circuits.language.system import DenseKind
 from zkmargin.engine import components as parts
 from zkmargin.engine import margin as engine_margin
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.basis_contingency import PublishedBasisContingency
 from zkmargin.engine.components.calendar_charge import PublishedCalendarCharge
 from zkmargin.engine.components.collateral_charge import PublishedCollateralCharge
@@ -61,7 +62,7 @@ from zkmargin.engine.components.short_option_minimum import PublishedShortOption
 from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios
 from zkmargin.engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
-from zkmargin.engine.margin import Claim, claim_slack
+from zkmargin.engine.margin import claim_slack
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
 from zkmargin.engine.spreads import PublishedLeg, PublishedSpread

@@ -15,8 +15,8 @@ import z3
 from encoders import CounterexampleError, Paths, Sym, ask, snapshots
 
 from zkmargin.circuits import build_circuit
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import PublishedComponent
-from zkmargin.engine.margin import Claim
 
 SNAPSHOTS = snapshots()
 

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Table, select
 
 from zkmargin.accounts import Commitment
 from zkmargin.crypto.keys import PublicKey
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError, parse_json
 from zkmargin.formats.canonical import keccak256
