@@ -24,9 +24,10 @@ USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 BENCH_READY := $(VENV)/.installed-bench
 CONTRACTS_READY := $(VENV)/.installed-contracts
+DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts artefacts coverage lowest lint types layers wheel bench smoke dev lock clean
+.PHONY: help demo test conformance assurance contracts artefacts docs coverage lowest lint types layers wheel bench smoke dev lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -51,6 +52,9 @@ contracts: $(CONTRACTS_READY)  ## compile the contracts again and compare bytes;
 
 artefacts: $(CONTRACTS_READY)  ## write the compiled contracts that the package ships
 	$(BIN)/python -m contracts.build
+
+docs: $(DOCS_READY)  ## the documentation site in build/docs, references made anew; every warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 coverage: $(DEV_READY)  ## every line and branch of verifier, transcript, encodings, setup and circuits, without the JIT
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -q $(COVERING)
@@ -107,6 +111,11 @@ $(USER_READY): pyproject.toml $(CONSTRAINTS)
 $(DEV_READY): $(USER_READY)
 	@echo "Adding the development tools to $(VENV) ..."
 	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(DOCS_READY): $(DEV_READY)
+	@echo "Adding what the documentation is built with to $(VENV) ..."
+	@$(PIP_INSTALL) --editable '.[dev,docs]'
 	@touch $@
 
 $(BENCH_READY): $(DEV_READY)
