@@ -8,7 +8,6 @@ round (SPAN writes losses of a long as positive), and explain each choice in ``n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import ClassVar, Literal, Self
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from zkmargin.engine.decimals import parse_time, to_fraction, to_units
+from zkmargin.engine.decimals import parse_time, to_fraction
 from zkmargin.engine.exact import Int64Array, round_half_away
 from zkmargin.engine.market import Asset
 from zkmargin.engine.names import Kind, Name, OptionType
@@ -205,13 +204,6 @@ class RiskArrays(Document):
             else:
                 result[row] = [rounded_64(lot * value, instrument.id) for value in values[row].tolist()]
         return result
-
-
-def gains_of_losses(losses: Sequence[str], *, field: str) -> list[int]:
-    """Sixteen losses of a long as decimal text, as a file has them, as gains in 1e-6. Raises InputError."""
-    if len(losses) != SCENARIOS:
-        raise InputError(f"an array of {len(losses)} values, not {SCENARIOS}", field=field)
-    return [-to_units(loss, ARRAY_DECIMALS, field=field) for loss in losses]
 
 
 def rounded_64(value: Fraction | int, name: str) -> int:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from zkmargin.engine.decimals import from_units, to_fraction
@@ -274,8 +273,3 @@ def strike_of(text: str) -> str:
     """``0d625`` as ``0.625``."""
     whole, _, part = text.lower().partition("d")
     return from_units(int(whole + part), len(part))
-
-
-def amount_per_unit(multiplier: str) -> Fraction:
-    """Amount, as the API's positions and trades have it, of one contract unit."""
-    return to_fraction(multiplier)
