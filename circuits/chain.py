@@ -276,6 +276,14 @@ class ChainPrices:
             if not 0 <= long_value <= short_value:
                 raise InputError("an asset owed would count less than held", field=f"haircuts: asset {j}")
 
+    @cached_property
+    def folding(self) -> Int64Array:
+        """int64 [4 * 1024, K_0 + K_1]: row ``1024 a + i`` holds what instrument i has in row a of each table point."""
+        blocks = [
+            rows.reshape(points, TABLE_PACK, ROWS) for rows, points in zip(self.rows, self.layout.points, strict=True)
+        ]
+        return np.ascontiguousarray(np.concatenate(blocks).transpose(1, 2, 0).reshape(TABLE_PACK * ROWS, -1))
+
     def price_rows(self) -> list[list[int]]:
         """[marks, som_0, som_1, 1]: the last one is the constant 1, so that no table has the point at infinity here."""
         return [self.marks.tolist(), self.minimums[0].tolist(), self.minimums[1].tolist(), [1] * ROWS]
@@ -335,13 +343,12 @@ class ChainWeights:
 
 def folded_rows(prices: ChainPrices, weights: ChainWeights) -> list[list[int]]:
     """r_0 .. r_3 on H: r_a = sum_g rho^(64 g) sum_k x_k R_{g, 4k+a}. Then U_positions holds sum_a P^a r_a."""
-    scales, blocks = [], []
+    scales: list[int] = []
     for g, points in enumerate(prices.layout.points):
         scale = pow(weights.rho, GROUP_STRIDE * g, r)
         scales += [scale * x % r for x in weights.x[:points]]
-        blocks.append(prices.rows[g].reshape(points, TABLE_PACK, ROWS))
-    stacked = np.concatenate(blocks)
-    return [int_matvec(np.ascontiguousarray(stacked[:, a].T), scales) for a in range(TABLE_PACK)]
+    sums = int_matvec(prices.folding, scales)
+    return [sums[a * ROWS : (a + 1) * ROWS] for a in range(TABLE_PACK)]
 
 
 def public_rows(

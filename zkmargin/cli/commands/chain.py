@@ -265,7 +265,10 @@ def register_command(
     cls=Command,
     examples=[
         "zkmargin chain commit --rpc URL --key K --deployment D --role positions --new C --typed T --signature S",
-        "zkmargin chain commit ... --old before.json --total before.json    # a fill; the sum of all parts before",
+        (
+            "zkmargin chain commit --rpc URL --key K --deployment D --role positions --new C --typed T --signature S "
+            "--old B --total B    # a fill: the part before, and all parts before"
+        ),
     ],
 )
 @_rpc
@@ -310,7 +313,10 @@ def commit_command(
             "zkmargin chain prove --rpc URL --key K --deployment D --account 0x.. --snapshot S --book B --opening O "
             "--table T"
         ),
-        "zkmargin chain prove --rpc URL --calldata tx.json ...    # somebody else sends it",
+        (
+            "zkmargin chain prove --rpc URL --calldata tx.json --deployment D --account 0x.. --snapshot S --book B "
+            "--opening O --table T    # somebody else sends it"
+        ),
     ],
 )
 @_rpc
@@ -485,7 +491,7 @@ def status_command(
 
 
 @command.command(
-    "dev", cls=Command, examples=["zkmargin demo && zkmargin chain dev", "zkmargin chain dev --anvil ./anvil"]
+    "dev", cls=Command, examples=["zkmargin chain dev --folder zkmargin-demo", "zkmargin chain dev --anvil ./anvil"]
 )
 @click.option(
     "--anvil", "anvil_path", metavar="FILE", help="The local EVM; found in the path, or where npm put it, without it."
