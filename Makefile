@@ -7,6 +7,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 600
 SHARDS ?=
+SIGNING_KEY ?=
 COVERING := $(addprefix tests/test_,golden.py verifier_checks.py field_group.py protocol_algebra.py srs.py circuit_*.py hostile_snapshots.py \
 	workers.py witness.py limits.py components_*.py policies_*.py span_*.py)
 BENCH_ARGS ?=
@@ -27,7 +28,7 @@ CONTRACTS_READY := $(VENV)/.installed-contracts
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts artefacts docs coverage lowest lint types layers wheel bench smoke dev lock clean
+.PHONY: help demo test conformance assurance contracts artefacts docs coverage lowest lint types layers wheel release bench smoke dev lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -80,6 +81,10 @@ layers: $(DEV_READY)  ## every folder imports only from the folders below it
 
 wheel: $(DEV_READY)  ## wheel and sdist in dist/, used from a clean environment outside this folder
 	bash .ci/wheel $(BIN)/python
+
+release: $(DEV_READY)  ## dist/ with wheel, sdist, SBOM, hashes and (SIGNING_KEY=...) signatures, of a clean commit
+	@$(PIP_INSTALL) 'cyclonedx-bom>=7,<8'
+	SIGNING_KEY="$(SIGNING_KEY)" bash .ci/release $(abspath $(BIN)/python)
 
 bench: $(BENCH_READY)  ## the benchmarks beside their peers (minutes); docs/benchmarks.md has the options for BENCH_ARGS
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -212,7 +212,7 @@ def test_no_file_is_large() -> None:
     assert [relative(path) for path in project_files() if path.stat().st_size > MAX_FILE_BYTES] == []
 
 
-# A home folder or a drive, and what a session's own machine mounts at its root.
+# A home folder or a drive, and what a machine mounts at its root.
 MACHINE_PATH = re.compile(r"""(?<![\w.~/$}*-])(?:/(?:home|Users|root|work|mnt|workspace)/\w|[A-Z]:\\\w)""")
 
 

@@ -40,7 +40,8 @@ class Leg(NamedTuple):
     lots: int
 
 
-#: What a term counts that equations keep, in terms that are added up and gone.
+#: Work is counted in terms that are added up once and then gone. A term that stays in an equation is also bounded,
+#: hashed and weighted later: it counts as so many.
 KEPT = 16
 
 

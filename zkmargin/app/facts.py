@@ -16,8 +16,8 @@ from zkmargin.verifier.proof import proof_bytes
 from zkmargin.verifier.statement import Statement
 
 UNAUTHENTICATED = (
-    "whose commitments these are, and whose snapshot: nothing is authenticated without a trust file, use "
-    "only those of parties that you trust; parts add up, so one that the prover made can cancel another's positions"
+    "whose commitments these are, and whose snapshot: without a trust file nobody has signed anything. The parts of "
+    "an account are added up, so a part that the prover made up can cancel the positions in another"
 )
 AUTHENTICATED = "that the signers told the truth: the trust file says whose word counts"
 REPLAY = (
