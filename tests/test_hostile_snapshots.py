@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zkmargin.circuits import build_circuit, system
+from zkmargin.circuits import build_circuit
+from zkmargin.circuits.language import system
 from zkmargin.circuits.language.system import Form, System
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.base import Extent
