@@ -11,11 +11,12 @@ Columns over H (n rows each):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import mul
+from types import MappingProxyType
 
 import numpy as np
 
@@ -43,6 +44,13 @@ CIRCUIT_FORMAT = "zkmargin/circuit/v1"
 CIRCUIT_FORMAT_2 = "zkmargin/circuit/v2"
 #: Columns whose helper h_g share one commitment (protocol section 4, message 2).
 LOOKUP_GROUP = 3
+
+
+def _read_only(matrix: Int64Array) -> Int64Array:
+    """The same numbers over bytes: nobody can make them writable again."""
+    if not matrix.flags.writeable:
+        return matrix
+    return np.frombuffer(matrix.tobytes(), dtype=np.int64).reshape(matrix.shape)
 
 
 @dataclass(frozen=True)
@@ -78,12 +86,17 @@ class Circuit:
     collateral_count: int
     position_digits: int
     position_bound: int
-    matrices: dict[DenseKind, Int64Array]
+    matrices: Mapping[DenseKind, Int64Array]
     bounded: tuple[Bounded, ...]
     gates: tuple[tuple[Form, Form], ...]
     equations: tuple[Equation, ...]
     retired: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     least_segments: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        # Circuits are cached and shared: nothing in one can be written to.
+        frozen = {kind: _read_only(matrix) for kind, matrix in self.matrices.items()}
+        object.__setattr__(self, "matrices", MappingProxyType(frozen))
 
     @classmethod
     def freeze(
@@ -117,7 +130,8 @@ class Circuit:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Copied between processes without what is computed from the fields."""
-        return Circuit, tuple(getattr(self, field.name) for field in fields(self))
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Circuit, tuple((values | {"matrices": dict(self.matrices)}).values())
 
     # --- layout -------------------------------------------------------------------------------------------
 

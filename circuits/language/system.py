@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +55,13 @@ class Form:
 
     terms: Mapping[Atom, int] = field(default_factory=dict)
     constant: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.terms, dict):
+            object.__setattr__(self, "terms", MappingProxyType(self.terms))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Form, (dict(self.terms), self.constant)
 
     def __add__(self, other: Form | int) -> Form:
         if isinstance(other, int):
