@@ -33,10 +33,10 @@ import numpy as np
 from pydantic import Field, PlainSerializer, model_validator
 
 from zkmargin.engine.books import Books, Products
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import SCALE_BP, Requirement
 from zkmargin.engine.decimals import from_units, to_fraction
 from zkmargin.engine.exact import Int64Array
-from zkmargin.engine.margin import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import ConstraintError, FrozenMap, InputError, Map, Model, Seq

@@ -1,0 +1,64 @@
+"""Golden files of cost files, auctions, rules and derivations: read, written, refused and recomputed as they were."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zkmargin.engine.policy import Policy
+from zkmargin.formats import Document, InputError
+from zkmargin.risk.auction import AuctionTerms
+from zkmargin.risk.calibration import Derivation, Rule, calibrate, check_derivation
+from zkmargin.risk.costs import Costs
+from zkmargin.risk.history import History
+
+FOLDER = Path(__file__).parent / "data" / "golden" / "risk"
+KINDS: dict[str, type[Document]] = {
+    "costs": Costs,
+    "auction": AuctionTerms,
+    "rule": Rule,
+    "derivation": Derivation,
+    "policy": Policy,
+}
+DIGESTS: dict[str, Any] = json.loads((FOLDER / "digests.json").read_text())
+NAMES = sorted(path.name for path in FOLDER.glob("*.json") if path.name != "digests.json")
+
+
+def kind_of(name: str) -> type[Document]:
+    return KINDS[name.split(".")[-2]]
+
+
+def read(name: str) -> Any:
+    return kind_of(name).parse((FOLDER / name).read_bytes(), file=name)
+
+
+def test_every_file_is_listed_and_every_kind_has_one() -> None:
+    assert {*NAMES, "closes.csv"} == set(DIGESTS)
+    assert {name.split(".")[-2] for name in NAMES} == set(KINDS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_read_and_written_as_it_is(name: str) -> None:
+    document = read(name)
+    assert document.to_bytes() == (FOLDER / name).read_bytes()
+    assert (document.format, document.digest().hex()) == (DIGESTS[name]["format"], DIGESTS[name]["digest"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_keys_and_other_versions_are_refused(name: str) -> None:
+    data = json.loads((FOLDER / name).read_bytes())
+    with pytest.raises(InputError, match=r"extra|unknown|permitted"):
+        kind_of(name).parse(json.dumps(data | {"more": 1}))
+    with pytest.raises(InputError):
+        kind_of(name).parse(json.dumps(data | {"format": data["format"].replace("/v1", "/v9")}))
+
+
+def test_the_golden_history_gives_the_golden_policies() -> None:
+    history, rule = History.load(FOLDER / "closes.csv"), read("golden.rule.json")
+    assert history.digest().hex() == DIGESTS["closes.csv"]["digest"]
+    first, second = read("first.derivation.json"), read("second.derivation.json")
+    policy = read("calibrated.policy.json")
+    check_derivation(second, history, policy)
+    assert calibrate(history, rule, as_of=first.as_of)[1] == first
+    assert calibrate(history, rule, before=first) == (policy, second)
