@@ -166,6 +166,10 @@ class Circuit:
             return (-bound if self.assets[index][1] else 0), bound
         if kind == "bounded":
             return 0, (1 << self.k * self.integers[index][1]) - 1
+        if kind in "ABC":
+            left, right = map(self.ends, self.gates[index])
+            products = [x * y for x in left for y in right]
+            return {"A": left, "B": right, "C": (min(products), max(products))}[kind]
         row = self.rows[kind][index]
         if kind == "positions":
             return -self.P * sum(map(abs, row)), self.P * sum(map(abs, row))
@@ -202,6 +206,15 @@ class Circuit:
     def not_negative(self, rule: str, name: str, form: Form) -> None:
         slack = self.integer(f"slack of {rule}: {name}", self.greatest(form))
         self.equal(rule, name, form - slack)
+
+    def gate(self, a: Form, b: Form) -> Form:
+        """The product of two forms."""
+        g = len(self.gates)
+        self.gates.append((a, b))
+        require(max(map(abs, self.range_of(("C", g)))) < r // 2, "a product could wrap around the field")
+        self.equal("product gate", f"gate {g} left", a - Form(0, {("A", g): 1}))
+        self.equal("product gate", f"gate {g} right", b - Form(0, {("B", g): 1}))
+        return Form(0, {("C", g): 1})
 
     def at_least(self, rule: str, name: str, forms: list[Form]) -> Form:
         x = self.integer(f"{rule}: {name}", max(map(self.greatest, forms)))

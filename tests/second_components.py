@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil, gcd
+from math import ceil, gcd, isqrt
 
 from second_circuit import Circuit, Form, Json, Limit, Unsupported, array, encode_limit
 
@@ -265,6 +265,31 @@ def joint_scenarios(part: Json, margin: Margin) -> None:
     for group, losses in group_losses(part, margin):
         for label, loss in zip(part["scenarios"], losses, strict=True):
             margin.candidate(group, part["type"], label, loss)
+
+
+def ceiling_of_root(square: int) -> int:
+    root = isqrt(square)
+    return root + (root * root < square)
+
+
+def delta_norm(part: Json, margin: Margin) -> None:
+    """Section 3 of circuit.md: the square of a hidden integer is at least a quadratic form."""
+    circuit, delta, size = margin.circuit, array(part["delta"]), len(margin.snapshot["groups"])
+    flat = array(part["sigma"])
+    sigma = [flat[g * size : (g + 1) * size] for g in range(size)]
+    own = [slot["group"] for slot in margin.snapshot["instruments"]]
+    x = [circuit.row("positions", [d if g == h else 0 for d, h in zip(delta, own, strict=True)]) for g in range(size)]
+    square = Form()
+    for g in range(size):
+        y = Form()
+        for h in range(size):
+            y = y + x[h] * sigma[g][h]
+        if x[g].terms and y.terms:
+            square = square + circuit.gate(x[g], y)
+    if square.terms:
+        root = circuit.integer(f"{part['type']}: root", ceiling_of_root(circuit.greatest(square)))
+        circuit.not_negative(part["type"], "delta norm", circuit.gate(root, root) - square)
+        margin.candidate(part["group"], part["type"], "delta norm", root, 10**4)
 
 
 def expected_shortfall(part: Json, margin: Margin) -> None:
@@ -529,6 +554,7 @@ COMPONENTS: dict[str, tuple[Callable[[Json, Margin], None], str]] = {
     ),
     "collateral_charge": (collateral_charge, "requirements charge"),
     "dampened_tails": (dampened_tails, "requirements families risk dampeners"),
+    "delta_norm": (delta_norm, "requirements group sigma delta"),
     "delta_shock_upper_bound": (pools, NET),
     "discounted_scenarios": (
         discounted_scenarios,
@@ -540,6 +566,7 @@ COMPONENTS: dict[str, tuple[Callable[[Json, Margin], None], str]] = {
     "funding": (pools, GROSS),
     "gain_offset": (gain_offset, "requirements families risk"),
     "gross_charge": (pools, GROSS),
+    "tiered_margin": (pools, GROSS),
     "haircuts": (haircuts, "long_value short_value tiers"),
     "inter_commodity_credit": (inter_commodity_credit, "requirements deltas spreads credits"),
     "joint_scenarios": (joint_scenarios, "requirements group scenarios risk"),

@@ -8,6 +8,7 @@ functions below take integers or vectors alike, so that one line of a rule serve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isqrt
 from typing import Any, Self
 
 import numpy as np
@@ -166,6 +167,17 @@ def flag(condition: Integers | bool) -> Any:
 def quotient_up(value: Any, divisor: int) -> Any:
     """``value / divisor`` rounded up."""
     return value if divisor == 1 else -(-value // divisor)
+
+
+def root_up(value: Any) -> Any:
+    """The ceiling of the square root of integers that are not negative; of a negative one 0.
+
+    >>> root_up(10), root_up(9)
+    (4, 3)
+    """
+    if isinstance(value, Integers):
+        return Integers.of([root_up(one) for one in value.tolist()])
+    return isqrt(value - 1) + 1 if value > 0 else 0
 
 
 def first_smallest(values: Sequence[Any], place: int) -> Any:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from zkmargin.integers import first_smallest, flag, largest, quotient_up, ranked, smallest
+from zkmargin.integers import first_smallest, flag, largest, quotient_up, ranked, root_up, smallest
 
 Of = Callable[[Any], Any]
 
@@ -153,3 +153,14 @@ class Product:
     def value(self, of: Of) -> Any:
         """As ``Hint.value``."""
         return _value(self.left, of) * _value(self.right, of)
+
+
+@dataclass(frozen=True)
+class RootUp:
+    """The ceiling of the square root of an operand that is not negative."""
+
+    operand: Operand
+
+    def value(self, of: Of) -> Any:
+        """As ``Hint.value``."""
+        return root_up(_value(self.operand, of))

@@ -23,6 +23,7 @@ MODULES = (
     "inter_commodity_credit",
     "span_scenarios",
     "collateral_charge",
+    "delta_norm",
     "delta_shock_upper_bound",
     "expected_shortfall",
     "factors",
@@ -40,6 +41,7 @@ MODULES = (
     "min_delta",
     "open_orders",
     "short_option_minimum",
+    "tiered_margin",
     "vega_term_upper_bound",
     "worst_scenario",
 )

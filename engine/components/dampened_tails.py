@@ -119,12 +119,15 @@ class PublishedDampenedTails(PublishedGainOffset):
             raise InputError("not one dampener, not negative, for each product group", field="dampeners")
 
     def assess(self, legs: Sequence[Leg]) -> Charge:
-        """Candidates in 1/10^4 money units: losses beyond the dampener whole, smaller ones not at all."""
+        """Candidates in 1/10^4 money units: losses beyond the dampener whole, smaller ones and gains not at all.
+
+        That an aggregated gain counts 0 as well is what Deribit's second published simulation shows.
+        """
         whole = super().assess(legs)
         dampener = {f.key: SCALE_BP * amount for f, amount in zip(self.families, self.dampeners, strict=True)}
 
         def dampened(key: int | str, losses: Sequence[int]) -> list[int]:
-            return [loss if loss > dampener[key] else min(loss, 0) for loss in losses]
+            return [loss if loss > dampener[key] else 0 for loss in losses]
 
         return Charge(
             candidates={group: dampened(group, losses) for group, losses in whole.candidates.items()},

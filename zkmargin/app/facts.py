@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.policy import Policy, compare_with_shipped
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.universe import Universe
 from zkmargin.verifier.attest.acceptance import Acceptance, Attested
 from zkmargin.verifier.attest.documents import CommitmentPayload
 from zkmargin.verifier.proof import proof_bytes
 from zkmargin.verifier.statement import Statement
+
+if TYPE_CHECKING:
+    from zkmargin.engine.universe import Universe
+
 
 UNAUTHENTICATED = (
     "whose commitments these are, and whose snapshot: without a trust file nobody has signed anything. The parts of "
