@@ -184,7 +184,7 @@ def test_sixty_four_scenarios_fit_without_a_short_option_minimum() -> None:
 
 def test_scenarios_without_effect_are_refused() -> None:
     given = chain_snapshot(scenarios=8)
-    part = given.components[0]
+    part: Any = given.components[0]
     risk = part.risk.values.copy()
     risk[:, 4:] = 0
     silent = part.model_copy(update={"risk": type(part.risk)(risk)})
@@ -195,7 +195,7 @@ def test_scenarios_without_effect_are_refused() -> None:
 @pytest.mark.parametrize("arguments", [(0, (6,)), (1024, (6,)), (7, ()), (7, (1, 2, 3)), (7, (0,)), (7, (65,))])
 def test_layouts_that_there_are_none_of(arguments: Any) -> None:
     with pytest.raises(InputError):
-        ChainLayout(*arguments, (False,) * 4)
+        ChainLayout(*arguments, (False, False, False, False))
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chain")
     market = example_market("2026-01-02T03:04:05Z")
     snapshot = build_snapshot(market, load_policy("default"))
-    book = Book(**example_book(market))
+    book = Book.model_validate(example_book(market))
     save_document(market, folder / "market.json")
     save_document(snapshot, folder / "snapshot.json")
     save_document(book, folder / "book.json")
@@ -181,7 +181,7 @@ def test_what_attesters_sign_is_written_signed_and_sent(run: Run, tmp_path: Path
 def encode_call_selector(name: str) -> str:
     found = next(e for e in artefacts.artefact("SnapshotRegistry").abi if e.get("name") == name)
     assert found["type"] == "function"
-    arguments = [([], 0, [], 0, bytes(32)), (bytes(32), 0, bytes(32), bytes(32), bytes(32), 0, 0), []]
+    arguments: list[Any] = [([], 0, [], 0, bytes(32)), (bytes(32), 0, bytes(32), bytes(32), bytes(32), 0, 0), []]
     return encode_call("SnapshotRegistry", name, arguments)[:4].hex()
 
 
@@ -195,7 +195,8 @@ def test_signatures_are_read_ordered_and_refused(run: Run) -> None:
     }
     with pytest.raises(InputError, match="not typed data"):
         read_typed_data(document)
-    for value in (None, [], "x", {"primaryType": "Other"}):
+    values: tuple[Any, ...] = (None, [], "x", {"primaryType": "Other"})
+    for value in values:
         with pytest.raises(InputError, match="not typed data"):
             read_typed_data(value)
     for text in ("", "0x12", "{}", "{", '{"signature": 5}', "zz" * 65):

@@ -61,8 +61,8 @@ def made() -> dict[str, bytes]:
 
 
 def document(name: str, data: bytes) -> Document:
-    kind: type[Document] = {"table.json": Table, "rules.json": Rules, "deployment.json": Deployment}[name]
-    return kind.parse(data)
+    kinds: dict[str, type[Document]] = {"table.json": Table, "rules.json": Rules, "deployment.json": Deployment}
+    return kinds[name].parse(data)
 
 
 def test_golden_files_are_what_this_program_makes() -> None:

@@ -281,4 +281,4 @@ def test_wallets_sign_the_same_digest(world: World) -> None:
     signed = KEYS[0].sign_message(encode_typed_data(full_message=typed.document()))
     assert bytes(signed.message_hash) == typed.digest
     (separator,) = world.call("SnapshotRegistry", world.snapshots, "domainSeparator")
-    assert separator == typed.domain_separator
+    assert separator == typed.typed.domain_separator

@@ -11,7 +11,7 @@ from zkmargin.chain.abi import encode_call
 from zkmargin.chain.calls import item, table_id
 from zkmargin.chain.client import Client
 from zkmargin.chain.documents import Deployment, Rules
-from zkmargin.chain.typed_data import COLLATERAL, POSITIONS, TypedData, commitment_part, snapshot_table
+from zkmargin.chain.typed_data import COLLATERAL, POSITIONS, RegistryMessage, commitment_part, snapshot_table
 from zkmargin.crypto.group import add_all
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -27,7 +27,7 @@ Signatures = Sequence[tuple[bytes, bytes]]
 
 def table_to_sign(
     deployment: Deployment, rules: Rules, table: Table, snapshot: Snapshot, *, time: int, expiry: int
-) -> TypedData:
+) -> RegistryMessage:
     """What price attesters sign about a table, times in seconds since 1970.
 
     Raises:
@@ -59,7 +59,7 @@ def table_to_sign(
     )
 
 
-def register_call(rules: Rules, typed: TypedData, signatures: Signatures) -> bytes:
+def register_call(rules: Rules, typed: RegistryMessage, signatures: Signatures) -> bytes:
     """``SnapshotRegistry.register``; signatures in ascending order of their signers."""
     values = tuple(typed.message.values())
     return encode_call("SnapshotRegistry", "register", [rules.argument(), values, list(signatures)])
@@ -86,7 +86,7 @@ def part_of(commitments: Sequence[Commitment], role: str) -> Part:
 
 def part_to_sign(
     deployment: Deployment, account: str, new: Part, *, old: Part | None = None, sequence: int = 1
-) -> TypedData:
+) -> RegistryMessage:
     """What a venue or custodian signs about an account's part, or its change. Raises InputError for a first part that
     is not number 1.
     """
@@ -106,7 +106,12 @@ def part_to_sign(
 
 
 def change_call(
-    typed: TypedData, new: Part, signature: tuple[bytes, bytes], *, old: Part | None = None, total: Part | None = None
+    typed: RegistryMessage,
+    new: Part,
+    signature: tuple[bytes, bytes],
+    *,
+    old: Part | None = None,
+    total: Part | None = None,
 ) -> bytes:
     """``CommitmentRegistry.change``; ``total`` is the account's sum in this role before."""
     points = [b"" if part is None else part.point for part in (old, new, total)]

@@ -1,6 +1,6 @@
 """What attesters sign for the registries: EIP-712 typed data (docs/decisions/0007-what-attesters-sign-on-chain.md).
 
-The digests are computed here from the standard, without any library; ``signature_of`` takes an eth-account key.
+The digests are ``crypto.eip712``'s; ``signature_of`` takes an eth-account key.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zkmargin.crypto.eip712 import TypedData
 from zkmargin.formats import InputError, SetupError, keccak256
 
 WORD = 32
 SIGNATURE_BYTES = 65
-DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 VERSION = "1"
 SNAPSHOTS_NAME = "zkmargin snapshots"
 COMMITMENTS_NAME = "zkmargin commitments"
@@ -42,14 +42,14 @@ POSITIONS, COLLATERAL = 0, 1
 
 
 @dataclass(frozen=True)
-class TypedData:
-    """A message to sign, for one contract on one chain.
+class RegistryMessage:
+    """A message to sign, for one registry on one chain.
 
     Attributes:
         primary: ``SnapshotTable`` or ``CommitmentPart``.
         name: of the domain.
         chain_id, contract: where it counts; the contract as 0x and 40 hex digits.
-        message: the fields' values: ints, 32 bytes, or addresses.
+        message: the fields' values: ints, 32 bytes, or an address as 0x and 40 hex digits.
     """
 
     primary: str
@@ -59,51 +59,32 @@ class TypedData:
     message: dict[str, Any]
 
     @property
-    def domain_separator(self) -> bytes:
-        """The hash of the domain."""
-        return keccak256(
-            keccak256(DOMAIN_TYPE.encode())
-            + keccak256(self.name.encode())
-            + keccak256(VERSION.encode())
-            + self.chain_id.to_bytes(WORD, "big")
-            + _word("address", self.contract)
-        )
+    def typed(self) -> TypedData:
+        """As EIP-712 hashes it."""
+        values = {
+            name: _address(value) if dict(TYPES[self.primary])[name] == "address" else value
+            for name, value in self.message.items()
+        }
+        domain = {
+            "name": self.name,
+            "version": VERSION,
+            "chainId": self.chain_id,
+            "verifyingContract": _address(self.contract),
+        }
+        return TypedData(self.primary, TYPES[self.primary], values, domain)
 
     @property
     def digest(self) -> bytes:
-        """What is signed: H(0x1901 || domain separator || struct hash)."""
-        fields = TYPES[self.primary]
-        kind = f"{self.primary}({','.join(f'{type_} {name}' for name, type_ in fields)})"
-        struct = keccak256(kind.encode()) + b"".join(_word(type_, self.message[name]) for name, type_ in fields)
-        return keccak256(b"\x19\x01" + self.domain_separator + keccak256(struct))
+        """What is signed. Raises ValueError for a value outside its type."""
+        return keccak256(self.typed.signed_bytes)
 
     def document(self) -> dict[str, Any]:
         """The JSON that wallets take (``eth_signTypedData_v4``)."""
-        fields = [{"name": name, "type": type_} for name, type_ in TYPES[self.primary]]
-        domain = [
-            {"name": "name", "type": "string"},
-            {"name": "version", "type": "string"},
-            {"name": "chainId", "type": "uint256"},
-            {"name": "verifyingContract", "type": "address"},
-        ]
-        message = {
-            name: "0x" + value.hex() if isinstance(value, bytes) else value for name, value in self.message.items()
-        }
-        return {
-            "types": {"EIP712Domain": domain, self.primary: fields},
-            "primaryType": self.primary,
-            "domain": {
-                "name": self.name,
-                "version": VERSION,
-                "chainId": self.chain_id,
-                "verifyingContract": self.contract,
-            },
-            "message": message,
-        }
+        return self.typed.to_json()
 
 
-def read_typed_data(value: object) -> TypedData:
-    """Typed data of ours from the JSON that ``TypedData.document`` gives.
+def read_typed_data(value: object) -> RegistryMessage:
+    """Typed data of ours from the JSON that ``RegistryMessage.document`` gives.
 
     Raises:
         InputError: another primary type, domain or set of fields, or a value outside its type.
@@ -116,7 +97,7 @@ def read_typed_data(value: object) -> TypedData:
             name: bytes.fromhex(message[name].removeprefix("0x")) if type_ == "bytes32" else message[name]
             for name, type_ in TYPES[primary]
         }
-        typed = TypedData(primary, domain["name"], domain["chainId"], domain["verifyingContract"], found)
+        typed = RegistryMessage(primary, domain["name"], domain["chainId"], domain["verifyingContract"], found)
         same = typed.document() == value and len(typed.digest) == WORD  # the digest checks that every value fits
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         same = False
@@ -137,12 +118,12 @@ def read_signature(text: str) -> bytes:
     return data
 
 
-def in_order(typed: TypedData, signatures: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+def in_order(typed: RegistryMessage, signatures: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     """(r, vs) of each signature, in ascending order of the signers, as registries take them. Raises InputError."""
     return [compact for _, compact in sorted((int(signer_of(typed, s), 16), compacted(s)) for s in signatures)]
 
 
-def signer_of(typed: TypedData, signature: bytes) -> str:
+def signer_of(typed: RegistryMessage, signature: bytes) -> str:
     """The address whose key made a signature of 65 bytes. Raises InputError for one that nobody's did."""
     try:
         from eth_keys.datatypes import Signature  # noqa: PLC0415 - of the extra chain
@@ -179,7 +160,7 @@ def snapshot_table(
     table: bytes,
     time: int,
     expiry: int,
-) -> TypedData:
+) -> RegistryMessage:
     """What a price attester signs: a table of a series, times in seconds since 1970."""
     message = {
         "series": series,
@@ -190,7 +171,7 @@ def snapshot_table(
         "time": time,
         "expiry": expiry,
     }
-    return TypedData("SnapshotTable", SNAPSHOTS_NAME, chain_id, registry, message)
+    return RegistryMessage("SnapshotTable", SNAPSHOTS_NAME, chain_id, registry, message)
 
 
 def commitment_part(
@@ -203,7 +184,7 @@ def commitment_part(
     old_point: bytes,
     new_point: bytes,
     sequence: int,
-) -> TypedData:
+) -> RegistryMessage:
     """What a venue or custodian signs: a part of an account, points as keccak-256 of x || y, 0 for none before."""
     message = {
         "account": account,
@@ -213,10 +194,10 @@ def commitment_part(
         "newPoint": new_point,
         "sequence": sequence,
     }
-    return TypedData("CommitmentPart", COMMITMENTS_NAME, chain_id, registry, message)
+    return RegistryMessage("CommitmentPart", COMMITMENTS_NAME, chain_id, registry, message)
 
 
-def signature_of(typed: TypedData, key: Any) -> tuple[bytes, bytes]:
+def signature_of(typed: RegistryMessage, key: Any) -> tuple[bytes, bytes]:
     """(r, vs) of EIP-2098 by an eth-account key."""
     signed = key.unsafe_sign_hash(typed.digest)
     return compact(signed.r, signed.s, signed.v)
@@ -229,14 +210,5 @@ def compact(r: int, s: int, v: int) -> tuple[bytes, bytes]:
     return r.to_bytes(WORD, "big"), (s | (v - 27) << 255).to_bytes(WORD, "big")
 
 
-def _word(type_: str, value: Any) -> bytes:
-    if type_ == "bytes32":
-        if not isinstance(value, bytes) or len(value) != WORD:
-            raise ValueError("a bytes32 has 32 bytes")
-        return value
-    if type_ == "address":
-        return bytes.fromhex(value.removeprefix("0x")).rjust(WORD, b"\0")
-    bits = int(type_.removeprefix("uint"))
-    if not 0 <= value < 1 << bits:
-        raise ValueError(f"{value} is no {type_}")
-    return int(value).to_bytes(WORD, "big")
+def _address(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))

@@ -17,7 +17,7 @@ from zkmargin.chain.calls import item, verify_call
 from zkmargin.chain.client import Client, Sent
 from zkmargin.chain.deployment import FACTORY, plan
 from zkmargin.chain.documents import Deployment, Rules
-from zkmargin.chain.typed_data import TypedData, in_order, read_signature, read_typed_data
+from zkmargin.chain.typed_data import RegistryMessage, in_order, read_signature, read_typed_data
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import (
@@ -542,7 +542,7 @@ def _write_calldata(path: str, transactions: Sequence[tuple[str, bytes]]) -> Non
         terminal.say(f"wrote {path}: {len(document)} transaction(s) to send in order", err=True)
 
 
-def _write_typed(typed: TypedData, output: str) -> None:
+def _write_typed(typed: RegistryMessage, output: str) -> None:
     write_outputs([Output(output, (json.dumps(typed.document(), indent=1) + "\n").encode())])
     if output != STDIO:
         terminal.say(f"wrote {output}: typed data with the digest 0x{typed.digest.hex()}")
@@ -585,7 +585,7 @@ def _address(text: str) -> str:
     return digits
 
 
-def _typed(path: str) -> TypedData:
+def _typed(path: str) -> RegistryMessage:
     with blamed_on(path):
         return read_typed_data(parse_json(read_text(path), file=path))
 

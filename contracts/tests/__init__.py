@@ -1,1 +1,0 @@
-"""Tests of the contracts on two EVMs: ``make contracts``."""
