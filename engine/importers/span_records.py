@@ -6,6 +6,7 @@ import re
 from array import array
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from sys import intern
 from typing import Literal, NamedTuple
 
 from zkmargin.engine.decimals import parse_time, to_fraction
@@ -48,10 +49,10 @@ class Link(NamedTuple):
 
 
 class Contract(NamedTuple):
-    """A contract as it stands in the file: numbers as plain decimal text, losses of one contract long in 1e-6."""
+    """A contract as it stands in the file: numbers as decimal text, losses of one long in 1e-6, ``own`` of a future."""
 
     line: int
-    own: tuple[str, str, str]
+    own: tuple[str, str, str] | None
     kind: Kind
     commodity: str
     id: str
@@ -268,9 +269,9 @@ class Contracts:
                 raise InputError("an option on a future without its <undC>", field=identity, line=series.line)
             below = (found[0].need("exch"), found[0].need("pfId"), found[0].need("cId"))
         scans = [scan for scan in series.all("scanRate") if (scan.text("r") or self.rate) == self.rate]
-        style = family.text("valueMeth") or ""
+        style = intern(family.text("valueMeth") or "")
         date = series.text("setlDate") or (period if period and len(period) == 8 and period.isdigit() else None)
-        own = (exchange.need("exch"), family.need("pfId"), record.text("cId") or "")
+        own = (exchange.need("exch"), family.need("pfId"), record.text("cId") or "") if kind == "future" else None
         values = arrays[0]
         exponent = self.parameters.exponent(owner)
         losses = [
@@ -286,13 +287,13 @@ class Contracts:
                 kind=kind,
                 commodity=owner,
                 id=identity,
-                period=period,
+                period=None if period is None else intern(period),
                 underlying_contract=below,
-                expiry=None if date is None else date_of(date, record),
-                strike=strike,
+                expiry=None if date is None else intern(date_of(date, record)),
+                strike=None if strike is None else intern(strike),
                 option_type=right,
-                multiplier=first_number((record, series, family), "cvf", "1"),
-                scale=first_number((record, series), "sc", "1"),
+                multiplier=intern(first_number((record, series, family), "cvf", "1")),
+                scale=intern(first_number((record, series), "sc", "1")),
                 style=style,
                 price=number_of(record, "p") if record.text("p") else None,
                 losses=array("q", losses),

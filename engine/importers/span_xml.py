@@ -111,7 +111,12 @@ class _Arrays:
         periods = {contract.own: contract.period for contract in self.contracts if contract.kind == "future"}
         instruments, gains, deltas = [], array("q"), []
         scans: dict[str, Fraction] = {}
-        for contract in self.contracts:
+        seen: dict[str, int] = {}
+        names = {name: safe_name(name) for name in self.parameters.commodities}
+        self.contracts.reverse()
+        while self.contracts:  # each is let go when it is in the document
+            contract = self.contracts.pop()
+            refuse_repeated(seen, contract.id, contract.line)
             premium = self._premium(contract)
             if premium and contract.price is None:
                 self.left_out.add(NO_PRICE, contract.id)
@@ -139,7 +144,7 @@ class _Arrays:
                     {
                         "id": contract.id,
                         "kind": contract.kind,
-                        "underlying": safe_name(contract.commodity),
+                        "underlying": names[contract.commodity],
                         "period": period,
                         "expiry": contract.expiry,
                         "strike": contract.strike,
@@ -156,9 +161,6 @@ class _Arrays:
         if not instruments:
             raise InputError("no contract of these commodities", field="lots")
         self.notes += [omission.text() for omission in self.left_out.summary()]
-        seen: dict[str, int] = {}
-        for contract in self.contracts:
-            refuse_repeated(seen, contract.id, contract.line)
         parameters = self.parameters
         time = file_time(parameters.created, parameters.date, parameters.house, options.zone, self.notes)
         return RiskArrays(
