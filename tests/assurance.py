@@ -118,6 +118,16 @@ SHARDS: dict[str, Shard] = {
         )
         for name in GUIDED
     },
+    "witnesses": Shard(
+        "branch and bound over hidden integers, books one unit short",
+        script("hostile_witness.py", "--cases", "15000"),
+        about=("circuits", "engine", "tests/encoders.py", "tests/hostile_witness.py"),
+    ),
+    "snapshots": Shard(
+        "changed golden snapshots: refused, or engine and circuit agree",
+        script("hostile_witness.py", "--snapshots", "20000"),
+        about=("circuits", "engine", "zkmargin/formats", "tests/hostile_witness.py"),
+    ),
     "contracts": Shard(
         "contracts and Python give one verdict: 100,000 mutated proofs on anvil, 500 on py-evm",
         ("make", "contracts"),
