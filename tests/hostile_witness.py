@@ -1,6 +1,6 @@
 """Malicious witnesses and hostile snapshots, many of each: what the circuit takes, the engine would have taken.
 
-    python tests/hostile_witness.py --cases 2000 --seed 1    # books one unit short: no hidden integers satisfy a circuit
+    python tests/hostile_witness.py --cases 2000 --seed 1    # books one unit short: no hidden integers fit
     python tests/hostile_witness.py --snapshots 5000         # changed golden snapshots: refused, or of one meaning
 
 *Witnesses.* Parameters of every component are drawn at random on the small snapshots of ``encoders.py``, and a book.
