@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zkmargin.engine.claims import Claim
     from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
     from zkmargin.engine.greeks import GreekReport, greek_report
-    from zkmargin.engine.importers import import_arrays, import_market
+    from zkmargin.engine.importers import import_arrays, import_book, import_file, import_market
     from zkmargin.engine.limits import Limit
     from zkmargin.engine.margin import MarginReport, margin_report
     from zkmargin.engine.market import Market
@@ -66,7 +66,7 @@ _MODULES = {
     "zkmargin.engine.books": ("Books",),
     "zkmargin.engine.fills": ("Fills", "add_fills", "fills_to_lots"),
     "zkmargin.engine.greeks": ("GreekReport", "greek_report"),
-    "zkmargin.engine.importers": ("import_arrays", "import_market"),
+    "zkmargin.engine.importers": ("import_arrays", "import_book", "import_file", "import_market"),
     "zkmargin.engine.limits": ("Limit",),
     "zkmargin.engine.margin": ("Claim", "MarginReport", "margin_report"),
     "zkmargin.engine.market": ("Market",),
@@ -109,6 +109,8 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "AUDIT_STATUS",
     "__version__",
     "Market",
+    "import_book",
+    "import_file",
     "import_market",
     "RiskArrays",
     "import_arrays",
