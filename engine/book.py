@@ -6,11 +6,14 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from zkmargin.engine.decimals import from_units, to_fraction, to_units
+from zkmargin.engine.frames import frame_of, lots_of_arrays, rows_of_frame, sections
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, FrozenMap, Hint, InputError, Map
 from zkmargin.formats.files import read_text
@@ -25,6 +28,44 @@ class Book(Document):
 
     positions: Map[str, str] = Field(default_factory=FrozenMap)
     collateral: Map[str, str] = Field(default_factory=FrozenMap)
+
+    @classmethod
+    def of(cls, positions: Mapping[str, object], collateral: Mapping[str, object] | None = None) -> Self:
+        """A book of numbers: decimal text, ints, Decimals, Fractions, and floats that are exact.
+
+        Raises:
+            InputError: a quantity that is not exactly a decimal, 0.1 as a float say; names it.
+
+        Example:
+            >>> Book.of({"BTC-PERPETUAL": -5, "ETH-SPOT": 12.5}, {"USDC": "250000"})
+            Book(2 positions, 1 balances)
+        """
+        rows = [("positions", name, quantity) for name, quantity in positions.items()]
+        rows += [("collateral", name, quantity) for name, quantity in (collateral or {}).items()]
+        return cls.model_validate(sections(rows))
+
+    @classmethod
+    def from_frame(cls, frame: Any) -> Self:
+        """A book from a pandas frame: columns name and quantity, and section (positions, collateral) if there are both.
+
+        Raises:
+            InputError: other columns, a name twice, or a quantity that is not exactly a decimal.
+
+        Example:
+            >>> import pandas as pd
+            >>> Book.from_frame(pd.DataFrame({"name": ["BTC-PERPETUAL"], "quantity": [-5]}))
+            Book(1 positions, 0 balances)
+        """
+        return cls.model_validate(sections(rows_of_frame(frame)))
+
+    def to_frame(self) -> Any:
+        """A pandas frame with the columns section, name, quantity (decimal text): ``from_frame`` reads it back.
+
+        Example:
+            >>> list(Book.of({"BTC-PERPETUAL": -5}).to_frame().loc[0])
+            ['positions', 'BTC-PERPETUAL', '-5']
+        """
+        return frame_of(self)
 
     def __repr__(self) -> str:
         return f"Book({len(self.positions)} positions, {len(self.collateral)} balances)"
@@ -44,8 +85,31 @@ class BookLots:
     positions: tuple[int, ...]
     collateral: tuple[int, ...]
 
+    @classmethod
+    def from_arrays(cls, positions: npt.ArrayLike, collateral: npt.ArrayLike, snapshot: Snapshot) -> BookLots:
+        """A book of whole lots as arrays [N] and [M], in the order of a snapshot's slots.
+
+        Raises:
+            InputError: another length, no whole number of lots, or one beyond its slot's bound.
+        """
+        return lots_of_arrays(positions, collateral, snapshot)
+
+    def to_arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Lots as arrays: [N] of the instrument slots, [M] of the collateral slots.
+
+        Example:
+            >>> BookLots((1, -2), (3,)).to_arrays()
+            (array([ 1, -2]), array([3]))
+        """
+        return np.array(self.positions, dtype=np.int64), np.array(self.collateral, dtype=np.int64)
+
     def __repr__(self) -> str:
         return f"BookLots({len(self.positions)} slots, {len(self.collateral)} assets)"
+
+
+def as_lots(book: Book | BookLots, snapshot: Snapshot) -> BookLots:
+    """A book in a snapshot's lots, whichever of both it is given as. Raises InputError as ``to_lots``."""
+    return to_lots(book, snapshot) if isinstance(book, Book) else book
 
 
 def to_lots(book: Book, snapshot: Snapshot, text: str | None = None, file: str | None = None) -> BookLots:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from pydantic import Field
 
-from zkmargin.engine.book import Book, BookLots, sum_of_books, to_lots
+from zkmargin.engine.book import Book, BookLots, as_lots, sum_of_books, to_lots
 from zkmargin.engine.components import SCALE_BP, PublishedPart
 from zkmargin.engine.components.base import added_up
+from zkmargin.engine.frames import Surface, grid_of
 from zkmargin.engine.margin import (
+    VALUATION_DECIMALS,
     Amount,
     MarginReport,
     collateral_to_add,
@@ -75,12 +78,13 @@ class WhatIf(Model):
     after: Standing
 
 
-def risk_array(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> list[ArrayRow]:
+def risk_array(snapshot: Snapshot, book: Book | BookLots, requirement: str = "initial") -> list[ArrayRow]:
     """The book's P&L in every candidate of every component, group by group.
 
     Raises:
         InputError: an unknown requirement, or a book that is not of this snapshot.
     """
+    lots = as_lots(book, snapshot)
     report = margin_report(snapshot, lots, requirement)
     binding = {(group.group, group.component, group.candidate) for group in report.groups}
     rows = [
@@ -100,6 +104,36 @@ def risk_array(snapshot: Snapshot, lots: BookLots, requirement: str = "initial")
     ]
     order = {group.group: place for place, group in enumerate(report.groups)}
     return sorted(rows, key=lambda row: order.get(row.group, len(order)))
+
+
+def pnl_surface(snapshot: Snapshot, book: Book | BookLots, group: str) -> Surface:
+    """The P&L of a book over the grid of price and vol moves of one risk group, as arrays.
+
+    Args:
+        snapshot: of a policy with such a grid; tails beyond it are left out.
+        book: in its own units or in lots.
+        group: the risk group.
+
+    Raises:
+        InputError: no such group, a policy without a grid, or a book that is not of this snapshot.
+
+    Example:
+        >>> from zkmargin.engine.example import example_book, example_market
+        >>> from zkmargin import build_snapshot, load_policy
+        >>> market = example_market("2026-01-02T03:04:05Z")
+        >>> snapshot = build_snapshot(market, load_policy("default"))
+        >>> pnl_surface(snapshot, Book.of({"BTC-PERPETUAL": 1}), "BTC").profit.shape
+        (13, 3)
+    """
+    kind, grid = grid_of(snapshot, group)
+    shape = (len(grid.price_moves_bp), len(grid.vol_moves_bp))
+    rows = {row.candidate: row for row in risk_array(snapshot, book) if (row.group, row.component) == (group, kind)}
+    profit = np.zeros(shape)
+    for place in range(profit.size) if rows else ():
+        profit.flat[place] = rows[place].profit / 10**VALUATION_DECIMALS
+    prices, vols = (np.array(moves, dtype=float) / SCALE_BP for moves in (grid.price_moves_bp, grid.vol_moves_bp))
+    by_price, by_vol = np.argsort(prices), np.argsort(vols)
+    return Surface(group, prices[by_price], vols[by_vol], profit[np.ix_(by_price, by_vol)])
 
 
 def _candidates(snapshot: Snapshot, part: PublishedPart, lots: BookLots) -> Iterator[tuple[str, int, str, int, int]]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import PlainSerializer
 
-from zkmargin.engine.book import BookLots
+from zkmargin.engine.book import Book, BookLots, as_lots
 from zkmargin.engine.decimals import from_units, to_fraction
 from zkmargin.engine.exact import place, round_half_away
 from zkmargin.engine.market import Instrument, Market
@@ -83,18 +83,19 @@ class GreekReport(Model):
     book: Exposure
 
 
-def greek_report(snapshot: Snapshot, lots: BookLots, market: Market | None = None) -> GreekReport:
+def greek_report(snapshot: Snapshot, book: Book | BookLots, market: Market | None = None) -> GreekReport:
     """The Greeks of a book.
 
     Args:
         snapshot: names the slots, and holds Greeks unless it was built from imported SPAN arrays.
-        lots: the book.
+        book: in its own units or in lots.
         market: where to compute them from instead, at any time: the snapshot's own market, or a later one.
 
     Raises:
         InputError: a market without an instrument of the book, or with another one under its name, or with stale
             prices; a book of another snapshot.
     """
+    lots = as_lots(book, snapshot)
     if len(lots.positions) != len(snapshot.instruments):
         raise InputError("the book is not of this snapshot: another number of slots")
     held = [slot for slot, amount in enumerate(lots.positions) if amount]

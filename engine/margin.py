@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
-from zkmargin.engine.book import BookLots
+from zkmargin.engine.book import Book, BookLots, as_lots
 from zkmargin.engine.claims import CLAIM_BOUND, VALUATION_DECIMALS, Claim
 from zkmargin.engine.components import SCALE_BP, Charge, Leg, PublishedPart
 from zkmargin.engine.components.base import added_up
@@ -148,20 +148,21 @@ class MarginReport(Model):
         return claim.den * self.equity.total - claim.num * self.total
 
 
-def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initial") -> MarginReport:
+def margin_report(snapshot: Snapshot, book: Book | BookLots, requirement: str = "initial") -> MarginReport:
     """The margin of a book in full.
 
     Raises:
         InputError: an unknown requirement, or a book that is not of this snapshot.
     """
+    lots = as_lots(book, snapshot)
     legs = legs_of(snapshot, lots)
     factor = snapshot.factor_bp(requirement)
-    book = _assess(snapshot, legs, requirement, lots.collateral)
+    assessed = _assess(snapshot, legs, requirement, lots.collateral)
     worth = equity(snapshot, lots)
-    total = book.total(factor)
+    total = assessed.total(factor)
     marks = snapshot.marks.values.tolist()
     alone = [_assess(snapshot, [leg], requirement).total(factor) for leg in legs]
-    shares = book.shares(legs, factor)
+    shares = assessed.shares(legs, factor)
     values = [SCALE_BP * leg.lots * marks[leg.slot] for leg in legs]
     option_value = sum(
         value for leg, value in zip(legs, values, strict=True) if snapshot.instruments[leg.slot].kind == "option"
@@ -173,10 +174,10 @@ def margin_report(snapshot: Snapshot, lots: BookLots, requirement: str = "initia
         factor_bp=factor,
         equity=worth,
         total=total,
-        groups=tuple(_group_report(snapshot, book, group, factor) for group in _reported(snapshot, book)),
+        groups=tuple(_group_report(snapshot, assessed, group, factor) for group in _reported(snapshot, assessed)),
         additions=tuple(
             Addition(component=added.part.type, amount=factor * added.addition + SCALE_BP * added.flat)
-            for added in book.added
+            for added in assessed.added
         ),
         premium=Premium(before=total, net_option_value=option_value, after=total - option_value),
         surplus=worth.total - total,

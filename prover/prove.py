@@ -11,7 +11,7 @@ from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.books import margin_witness
 from zkmargin.crypto.field import random_scalar
 from zkmargin.crypto.group import encode_g1
-from zkmargin.engine.book import BookLots
+from zkmargin.engine.book import Book, BookLots, as_lots
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.prover.argument import prove_argument
 from zkmargin.prover.profile import Profile
@@ -21,7 +21,7 @@ from zkmargin.verifier.proof import encode_proof
 
 def prove(
     statement: Statement,
-    lots: BookLots,
+    book: Book | BookLots,
     openings: Sequence[Opening],
     *,
     threads: int | None = None,
@@ -32,7 +32,7 @@ def prove(
     Args:
         statement: what to prove, of the openings' own commitments: ``Statement.of(snapshot, [opening.commitment()
             for opening in openings], claim)``.
-        lots: the whole book, the sum of all committed parts.
+        book: the whole book, the sum of all committed parts.
         openings: the openings of all parts of positions and collateral.
         threads: how many parts of the work run at the same time (default: the processors, at most 4); the proof
             does not depend on it.
@@ -42,6 +42,7 @@ def prove(
         ConstraintError: the claim is false for this book (for its owner: holds the numbers).
         InputError: documents that do not belong together.
     """
+    lots = as_lots(book, statement.snapshot)
     profile = profile or Profile()
     with profile.stage("statement"):
         check_opened(openings, statement.parts)

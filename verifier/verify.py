@@ -29,6 +29,9 @@ class Accepted:
     statement: Statement
     statement_digest: bytes
 
+    def __repr__(self) -> str:
+        return f"Accepted({self.statement.claim}, statement {self.statement_digest.hex()[:16]}...)"
+
 
 def verify(statement: Statement, proof: bytes) -> Accepted:
     """Check a proof against a statement.

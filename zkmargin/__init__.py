@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from zkmargin.engine.book import Book, BookLots, load_book, to_lots
     from zkmargin.engine.books import Books
     from zkmargin.engine.claims import Claim
+    from zkmargin.engine.explain import ArrayRow, pnl_surface, risk_array
     from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
+    from zkmargin.engine.frames import Surface
     from zkmargin.engine.greeks import GreekReport, greek_report
     from zkmargin.engine.importers import import_arrays, import_book, import_file, import_market
     from zkmargin.engine.limits import Limit
@@ -64,6 +66,8 @@ _MODULES = {
     "zkmargin.crypto.keys": ("PublicKey", "SecretKey", "Signer"),
     "zkmargin.engine.book": ("Book", "BookLots", "load_book", "to_lots"),
     "zkmargin.engine.books": ("Books",),
+    "zkmargin.engine.explain": ("ArrayRow", "pnl_surface", "risk_array"),
+    "zkmargin.engine.frames": ("Surface",),
     "zkmargin.engine.fills": ("Fills", "add_fills", "fills_to_lots"),
     "zkmargin.engine.greeks": ("GreekReport", "greek_report"),
     "zkmargin.engine.importers": ("import_arrays", "import_book", "import_file", "import_market"),
@@ -133,6 +137,10 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "margin_many",
     "GreekReport",
     "greek_report",
+    "ArrayRow",
+    "risk_array",
+    "Surface",
+    "pnl_surface",
     "Limit",
     "Opening",
     "commit_book",

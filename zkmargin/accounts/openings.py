@@ -11,7 +11,7 @@ from zkmargin.accounts.commitments import Commitment, CommitmentPart, commit_vec
 from zkmargin.accounts.slots import ROLES, Role, role_bits, slot_map_digest
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
 from zkmargin.crypto.srs import SRS, embedded
-from zkmargin.engine.book import BookLots
+from zkmargin.engine.book import Book, BookLots, as_lots
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
 
@@ -52,12 +52,18 @@ class Opening(Document):
 
 
 def commit_book(
-    snapshot: Snapshot, lots: BookLots, *, roles: Sequence[Role] = ROLES, alias: str = "account", srs: SRS | None = None
+    snapshot: Snapshot,
+    book: Book | BookLots,
+    *,
+    roles: Sequence[Role] = ROLES,
+    alias: str = "account",
+    srs: SRS | None = None,
 ) -> Opening:
     """Commit to a book's positions and collateral with fresh blinders; ``.commitment()`` is the public part.
 
     Every part costs one full-length MSM a segment whatever the book holds, so its shape does not show.
     """
+    lots = as_lots(book, snapshot)
     srs = srs or embedded()
     n = snapshot.layout.domain_size
     parts = []

@@ -51,6 +51,10 @@ class FrozenMap(Mapping[K, V]):
     def __repr__(self) -> str:
         return repr(dict(self._items))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copied between processes as its items."""
+        return type(self), (dict(self._items),)
+
     def __copy__(self) -> FrozenMap[K, V]:
         return self
 
