@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
+import re
 import shlex
 import stat
 import subprocess
@@ -584,3 +586,59 @@ def test_layout_profiles_choose_the_rows(run: Run, files: Path, tmp_path: Path) 
     both = run(*build, "--layout", "fast", "--domain-size", "256", "-o", tmp_path / "x.json", code=2)
     assert "not by both" in both.err
     assert not (tmp_path / "x.json").exists()
+
+
+# --- the house around the commands ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_each_shell(run: Run, shell: str) -> None:
+    assert f"{shell}_complete" in run("completion", shell).out
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("zkmargin snap", "plain,snapshot"),
+        ("zkmargin snapshot b", "plain,build"),
+        ("zkmargin key new --scheme ", "plain,ed25519"),
+        ("zkmargin inspect ", "file,"),
+        ("zkmargin prove --sna", "plain,--snapshot"),
+    ],
+)
+def test_a_shell_is_told_what_can_be_typed(words: str, found: str) -> None:
+    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    environment["_ZKMARGIN_COMPLETE"] = "bash_complete"
+    line = [sys.executable, "-c", "import sys; from zkmargin.cli import main; sys.exit(main())"]
+    result = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert found in result.stdout.splitlines(), result.stderr
+
+
+def test_every_command_has_a_manual_page(run: Run, tmp_path: Path) -> None:
+    run("manual", tmp_path / "man1")
+    pages = {path.name: path.read_text() for path in (tmp_path / "man1").iterdir()}
+    assert {f"zkmargin-{name}.1" for name in COMMANDS} | {"zkmargin.1", "zkmargin-snapshot-build.1"} <= set(pages)
+    assert all(page.startswith('.TH "ZKMARGIN') and ".SH SYNOPSIS" in page for page in pages.values())
+    prove = pages["zkmargin-prove.1"]
+    assert "\\-\\-opening" in prove
+    assert ".SH EXAMPLES" in prove
+    requests = re.compile(r"\.(TH|SH|PP|TP|B|BR|nf|fi)\b")
+    for page in pages.values():
+        assert all(requests.match(line) for line in page.splitlines() if line.startswith((".", "'")))
+
+
+def test_the_cache_can_be_seen_and_cleared(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "cache"
+    monkeypatch.setenv("ZKMARGIN_CACHE_DIR", str(home))
+    assert run("cache", "info", "--json").json["files"] == 0
+    kept = tmp_path / "mine"
+    kept.write_text("mine")
+    (home / "kernels-x").mkdir(parents=True, mode=0o700)
+    home.chmod(0o700)
+    (home / "kernels-x" / "a.nbc").write_bytes(b"12345")
+    (home / "kernels-x" / "link").symlink_to(kept)
+    facts = run("cache", "info", "--json").json
+    assert (facts["files"], facts["folder"]) == (2, str(home))
+    assert "removed 2 files" in run("cache", "clear").out
+    assert run("cache", "info", "--json").json["files"] == 0
+    assert kept.read_text() == "mine"

@@ -15,8 +15,7 @@ from zkmargin.verifier.proof import proof_bytes
 from zkmargin.verifier.statement import Statement
 
 if TYPE_CHECKING:
-    from zkmargin.engine.universe import Universe
-
+    from zkmargin.engine.universe import Universe  # verifying needs no market
 
 UNAUTHENTICATED = (
     "whose commitments these are, and whose snapshot: without a trust file nobody has signed anything. The parts of "

@@ -26,6 +26,7 @@ from zkmargin.cli.hints import worded
 from zkmargin.formats.errors import ZkMarginError
 
 DEBUG_VARIABLE = "ZKMARGIN_DEBUG"
+COMPLETE_VARIABLE = "_ZKMARGIN_COMPLETE"
 BAD_INPUT = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -58,6 +59,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("ledger", "What was accepted: status, check, export."),
     "inspect": ("inspect", "Explain any file of ours."),
     "srs": ("srs", "The structured reference string."),
+    "cache": ("cache", "What is kept between runs: show it, clear it."),
+    "completion": ("completion", "Completion for bash, zsh and fish."),
+    "manual": ("manual", "Manual pages of all commands."),
     "doctor": ("doctor", "Check this installation."),
 }
 
@@ -125,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character gets an escape
             stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and COMPLETE_VARIABLE in os.environ:
+        return _complete(os.environ[COMPLETE_VARIABLE])
     try:
         return _run(words)
     except BrokenPipeError:
@@ -136,6 +142,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.error(f"standard output: cannot be written: {(error.strerror or 'error').lower()}")
         _drop_output()
         return BAD_INPUT
+
+
+def _complete(instruction: str) -> int:
+    """Answer a shell that asks what could be typed next (`zkmargin completion`)."""
+    from click.shell_completion import shell_complete  # noqa: PLC0415 - only a shell asks
+
+    return shell_complete(cli, {}, "zkmargin", COMPLETE_VARIABLE, instruction)
 
 
 def _run(words: list[str]) -> int:

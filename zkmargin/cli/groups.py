@@ -33,12 +33,19 @@ class Group(click.Group):
         return suggesting(super().resolve_command, self.list_commands(ctx), ctx, args)
 
 
+def _names_a_file(name: str) -> bool:
+    return name.endswith(("_path", "_paths")) or name in ("paths", "path", "file", "folder", "output")
+
+
 class Command(click.Command):
     """A command whose help ends with examples, one a line."""
 
     def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
+        for parameter in self.params:
+            if parameter.type is click.STRING and _names_a_file(parameter.name or ""):
+                parameter.type = click.Path()  # a shell completes it; what is wrong with it is said by who reads it
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The examples, never wrapped: they are for copying."""

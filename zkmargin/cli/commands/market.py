@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -122,21 +123,28 @@ def import_command(
     }
     with terminal.progress(f"Reading {terminal.safe(', '.join(paths))}") as advance:
         asked = Options(pull=pull, at=at, zone=zone, rate=rate, ignore=ignore, progress=advance, **pairs)
-        try:
+        with _blamed_on_options():
             found = import_file(paths, format_name, asked)
-        except InputError as error:
-            if error.field == "index" and error.hint:
-                hint = f"{error.hint} (--index NAME=PRICE)"
-                raise InputError(error.reason, file=error.file, hint=hint) from None
-            if error.field in OPTIONS and error.line is None:
-                raise InputError(error.reason, file=OPTIONS[error.field], hint=error.hint) from None
-            raise
     write_outputs([Output.document(output, found.document)])
     if as_json:
         facts = {"format": found.format, **_facts(found.document), **_left_out(found)}
         terminal.say_json({"output": output, **facts, "notes": list(found.document.notes)})
     else:
         _say(found, output, guessed=format_name == AUTO)
+
+
+@contextmanager
+def _blamed_on_options() -> Iterator[None]:
+    """Errors about an importer's arguments are about the options that they were given by."""
+    try:
+        yield
+    except InputError as error:
+        if error.field == "index" and error.hint:
+            hint = f"{error.hint} (--index NAME=PRICE)"
+            raise InputError(error.reason, file=error.file, hint=hint) from None
+        if error.field in OPTIONS and error.line is None:
+            raise InputError(error.reason, file=OPTIONS[error.field], hint=error.hint) from None
+        raise
 
 
 @command.command(
