@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from zkmargin.engine.book import Book, BookLots, as_lots, sum_of_books, to_lots
+from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.components import SCALE_BP, PublishedPart
 from zkmargin.engine.components.base import added_up
 from zkmargin.engine.frames import Surface, grid_of
 from zkmargin.engine.margin import (
-    VALUATION_DECIMALS,
     Amount,
     MarginReport,
     collateral_to_add,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import jsonschema
 import pytest
 
 from zkmargin.cli import COMMANDS, main
@@ -33,6 +35,7 @@ NOT_RUN = (
     "zkmargin policy backtest",
     "zkmargin policy check policy.json",
     "zkmargin venue",
+    "zkmargin simulate",
     "zkmargin chain",
     "zkmargin prove --protocol chain",
     "zkmargin verify --table",
@@ -162,9 +165,59 @@ def test_no_example_writes_what_another_reads() -> None:
         assert len(read) == len(set(read)), line
         for before, word in itertools.pairwise(words):
             if word.startswith("my"):
-                assert before.startswith("-") or before in (">", "ledger.db"), line
+                assert before.startswith("-") or before in (">", "ledger.db", "manual"), line
 
 
 def test_no_example_has_a_date_that_expires() -> None:
     dated = [line for line in _examples() if re.search(r"\b20[0-9]{2}-|[0-9]{1,2}[A-Z]{3}[0-9]{2}\b", line)]
     assert all(line.startswith(NOT_RUN) for line in dated), dated
+
+
+# --- what --json prints ---------------------------------------------------------------------------------------------
+
+STATEMENT = "--snapshot snapshot.json --commitment commitment.json"
+OWN = "--snapshot snapshot.json --book book.json"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "line", "code"),
+    [
+        ("snapshot build", "snapshot build market.json --policy default -o my-json-snapshot.json", 0),
+        ("margin", "margin book.json --snapshot snapshot.json --array --add '+1 BTC-PERPETUAL'", 0),
+        ("commit", "commit book.json --snapshot snapshot.json -o my-c.json --opening my-o.json", 0),
+        ("check", f"check {OWN}", 0),
+        ("check", f"check {OWN} --claim 5", 1),
+        ("prove", f"prove {OWN} --opening opening.json --profile -o my-json.bin", 0),
+        ("verify", f"verify {STATEMENT} one.bin", 0),
+        ("verify", f"verify {STATEMENT} --context other one.bin", 1),
+        ("ledger status", "ledger status --ledger ledger.db", 0),
+        ("doctor", "doctor", 0),
+        ("", "policy list", 0),
+        ("", "inspect opening.json", 0),
+        ("", "snapshot show none.json", 2),
+        ("", "verfy", 2),
+        ("", "prove", 2),
+    ],
+)
+def test_json_output_is_of_its_schema(
+    demo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    line: str,
+    code: int,
+) -> None:
+    schema = json.loads((ROOT / "docs" / "output.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    monkeypatch.chdir(demo)
+    capsys.readouterr()
+    assert main([*shlex.split(line), "--json"]) == code
+    out = capsys.readouterr().out
+    assert out.isascii()
+    value = json.loads(out)
+    jsonschema.validate(value, schema, jsonschema.Draft202012Validator)
+    if name:
+        jsonschema.validate(value, {"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
+    assert ("error" in value) == (code != 0)
+    assert next(iter(value)) == "output_version"
