@@ -36,17 +36,11 @@ from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.chain import commit_rows_fast
 from zkmargin.prover.chain_reference import prove_chain_reference
-from zkmargin.verifier.chain import (
-    ChainStatement,
-    check_table,
-    decode_chain_proof,
-    encode_chain_proof,
-    is_chain_proof,
-    verify_chain,
-)
+from zkmargin.verifier.chain import ChainStatement, check_table, decode_chain_proof, encode_chain_proof, verify_chain
 from zkmargin.verifier.chain.argument import cauchy, lagrange
 from zkmargin.verifier.chain.proof import POINTS, body_bytes, scalar_count
 from zkmargin.verifier.chain.table import commit_rows, packed_rows
+from zkmargin.verifier.proof import is_chain_proof
 
 DIGEST = embedded().digest
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from zkmargin.circuits import build_circuit
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.formats import Document, FrozenMap, InputError, IntArray, VerificationError
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Attestation, Trust, accept

@@ -19,6 +19,8 @@ MAGIC = b"zkmargin"
 VERSION = 1
 CURVE_BLS12_381 = 1
 KIND_SINGLE = 1
+#: The proofs of ``verifier/chain``.
+KIND_CHAIN = 16
 #: magic, version (2 bytes, big-endian), curve, kind, SRS digest
 HEADER_BYTES = len(MAGIC) + 4 + 32
 
@@ -116,6 +118,11 @@ def header(srs_digest: bytes) -> bytes:
 def encode_proof(proof: Proof, srs_digest: bytes) -> bytes:
     """The one encoding of a proof: header, then the messages."""
     return header(srs_digest) + b"".join(message.encode() for message in proof.messages())
+
+
+def is_chain_proof(data: bytes) -> bool:
+    """Whether the header says that a proof is of the chain protocol; that protocol's own decoder checks it."""
+    return len(data) >= HEADER_BYTES and data.startswith(MAGIC) and data[len(MAGIC) + 3] == KIND_CHAIN
 
 
 def read_header(data: bytes) -> bytes:

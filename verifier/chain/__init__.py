@@ -1,12 +1,11 @@
 """The chain protocol ``chain/v1``: the argument that a contract can check (docs/protocol-chain.md)."""
 
 from zkmargin.verifier.chain.argument import reduce_chain, verify_chain
-from zkmargin.verifier.chain.proof import CHAIN_KIND, ChainProof, decode_chain_proof, encode_chain_proof, is_chain_proof
+from zkmargin.verifier.chain.proof import ChainProof, decode_chain_proof, encode_chain_proof
 from zkmargin.verifier.chain.statement import ChainStatement, chain_context
 from zkmargin.verifier.chain.table import Table, check_table, layout_digest, make_table
 
 __all__ = [
-    "CHAIN_KIND",
     "ChainProof",
     "ChainStatement",
     "Table",
@@ -14,7 +13,6 @@ __all__ = [
     "check_table",
     "decode_chain_proof",
     "encode_chain_proof",
-    "is_chain_proof",
     "layout_digest",
     "make_table",
     "reduce_chain",

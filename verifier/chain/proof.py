@@ -11,9 +11,8 @@ from zkmargin.circuits.chain import HELPERS, SIDE_COLUMNS, TABLE_PACK, ChainLayo
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar
 from zkmargin.formats.errors import ProofFormatError
 from zkmargin.verifier.chain.words import POINT_BYTES
-from zkmargin.verifier.proof import CURVE_BLS12_381, HEADER_BYTES, MAGIC, VERSION
+from zkmargin.verifier.proof import CURVE_BLS12_381, HEADER_BYTES, KIND_CHAIN, MAGIC, VERSION
 
-CHAIN_KIND = 16
 POINTS = ("F1", "F2", "F3", "H", "phi", "T", "W", "W'")
 PINNED = ("t", "sel_p", "W_cells", "claim_cells")
 PRICE = ("marks", "som_0", "som_1")
@@ -81,12 +80,7 @@ def body_bytes(layout: ChainLayout) -> int:
 
 def encode_chain_proof(proof: ChainProof, srs_digest: bytes) -> bytes:
     """The bytes of a proof file: the header of all proofs, then the body."""
-    return MAGIC + VERSION.to_bytes(2, "big") + bytes([CURVE_BLS12_381, CHAIN_KIND]) + srs_digest + proof.body()
-
-
-def is_chain_proof(data: bytes) -> bool:
-    """Whether the header says so; a proof is checked against a statement by ``decode_chain_proof``."""
-    return len(data) >= HEADER_BYTES and data.startswith(MAGIC) and data[len(MAGIC) + 3] == CHAIN_KIND
+    return MAGIC + VERSION.to_bytes(2, "big") + bytes([CURVE_BLS12_381, KIND_CHAIN]) + srs_digest + proof.body()
 
 
 def decode_chain_proof(data: bytes, layout: ChainLayout, srs_digest: bytes) -> ChainProof:
@@ -95,7 +89,7 @@ def decode_chain_proof(data: bytes, layout: ChainLayout, srs_digest: bytes) -> C
     Raises:
         ProofFormatError: another header, length or SRS, or a scalar >= r.
     """
-    expected = MAGIC + VERSION.to_bytes(2, "big") + bytes([CURVE_BLS12_381, CHAIN_KIND])
+    expected = MAGIC + VERSION.to_bytes(2, "big") + bytes([CURVE_BLS12_381, KIND_CHAIN])
     if not data.startswith(expected):
         raise ProofFormatError("not a proof of chain/v1")
     if data[len(expected) : HEADER_BYTES] != srs_digest:

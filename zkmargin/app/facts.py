@@ -35,6 +35,9 @@ NOT_GUARANTEED = (
     "anything about another time than the snapshot's, or about losses beyond the policy's scenarios",
 )
 
+if TYPE_CHECKING:
+    from zkmargin.engine.universe import Universe
+
 
 def not_guaranteed(*, authenticated: bool = False, challenged: bool = False, recorded: bool = False) -> list[str]:
     """What no proof says, and what this one does not; ``recorded``: a ledger took it, which refuses a replay."""

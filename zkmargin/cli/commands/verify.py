@@ -45,8 +45,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
-from zkmargin.verifier.chain import is_chain_proof, verify_chain
-from zkmargin.verifier.chain.statement import CHAIN_POSITION_BITS
+from zkmargin.verifier.proof import is_chain_proof
 
 if TYPE_CHECKING:
     from zkmargin.crypto.keys import PublicKey, Signer
@@ -190,6 +189,9 @@ def command(options: Options) -> None:
 
 def _verify_chain(options: Options, asked: Asked, terms: Terms, snapshot: Snapshot) -> None:
     """A proof of the chain protocol: the proof, the policy and the age; who vouches, a contract's registries say."""
+    from zkmargin.verifier.chain import verify_chain  # noqa: PLC0415 - most proofs are of the other protocol
+    from zkmargin.verifier.chain.statement import CHAIN_POSITION_BITS  # noqa: PLC0415
+
     for option, given in (
         ("--trust", options.trust_path),
         ("--challenge", options.challenge_path),
