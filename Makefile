@@ -28,7 +28,11 @@ CONTRACTS_READY := $(VENV)/.installed-contracts
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
+<<<<<<< HEAD
 .PHONY: help demo test conformance assurance contracts artefacts docs coverage lowest lint types layers wheel release bench smoke dev lock clean
+=======
+.PHONY: help demo test conformance assurance contracts artefacts coverage lowest lint types layers wheel bench venue-million smoke dev lock clean
+>>>>>>> 1e1afa9 (Docs: formats, architecture and catalogue of venue proofs; a million accounts as a make target)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -88,6 +92,9 @@ release: $(DEV_READY)  ## dist/ with wheel, sdist, SBOM, hashes and (SIGNING_KEY
 
 bench: $(BENCH_READY)  ## the benchmarks beside their peers (minutes); docs/benchmarks.md has the options for BENCH_ARGS
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+venue-million: $(BENCH_READY)  ## a venue of a million accounts, proved and verified once (minutes, gigabytes)
+	$(BIN)/python -m benchmarks.venue --accounts 1000000 --digit-bits 16
 
 smoke: $(DEV_READY)  ## the benchmarks small and once: that they work, not how fast
 	$(BIN)/python -m benchmarks --quick

@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.measure import Column, Section, in_child, once, peak_bytes
 from benchmarks.synthetic import COLLATERAL_BITS, SEED, Case, book_of, snapshot_of
 from zkmargin.accounts import commit_book
+from zkmargin.accounts.openings import total_blinders
 from zkmargin.circuits.venue import BlockClass, BlockTemplate, VenueRules, choose_block, default_charge_bits
 from zkmargin.crypto.field import r
 from zkmargin.engine.claims import Claim
@@ -29,7 +30,7 @@ from zkmargin.prover.venue.witness import ClassBooks, build_witness, held_totals
 from zkmargin.verifier import Statement, verify_batch
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.statement import VenueStatement
-from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.terms import DenseAccount, VenueTerms
 from zkmargin.verifier.venue.verify import verify_venue
 
 COLUMNS = (
@@ -159,6 +160,45 @@ def measure(accounts: int, n: int, digit_bits: int) -> dict[str, Any]:
     }
 
 
+def measure_dense(accounts: int, scenarios: int = 64) -> dict[str, Any]:
+    """Dense accounts of 1,023 instruments in one proof, beside single proofs of the same books."""
+    case = Case(1023, scenarios)
+    snapshot, lots = snapshot_of(case), book_of(case)
+    openings = [commit_book(snapshot, lots) for _ in range(accounts)]
+    commitments = [opening.commitment() for opening in openings]
+    terms = VenueTerms(
+        venue="benchmark",
+        requirement="initial",
+        domain_size=case.n,
+        digit_bits=case.digit_bits,
+        helper_group=5,
+        classes=(),
+        dense=tuple(DenseAccount(commitment=c.digest().hex()) for c in commitments),
+    )
+    statement = VenueStatement.of(snapshot, terms, commitments=commitments)
+    hidden = [(lots, total_blinders([opening])) for opening in openings]
+    singles = _singles(case)
+    witness, building = once(lambda: build_witness(statement, [], [], hidden))
+    profile = Profile()
+    (data, _), proof, proof_cpu = _timed(
+        lambda: prove_venue(statement, witness, threads=default_threads(), profile=profile)
+    )
+    _, verify, verify_cpu = _timed(lambda: verify_venue(statement, data))
+    return {
+        "accounts": accounts,
+        "witness": building,
+        "proof": proof,
+        "proof_cpu": proof_cpu,
+        "verify": verify,
+        "verify_cpu": verify_cpu,
+        "bytes_each": len(data) / accounts,
+        "stages": {name: round(seconds, 3) for name, seconds in profile.stages},
+        "ratio_proof_cpu": proof_cpu / accounts / singles["single_cpu"],
+        "ratio_verify_cpu": verify_cpu / accounts / singles["batch_cpu"],
+        **singles,
+    }
+
+
 def _prove(statement: VenueStatement, books: ClassBooks, threads: int) -> tuple[bytes, float, Profile]:
     def build() -> Any:
         tags = [[tag_of(statement.digest, name, bytes(16)) for name in books.names]]
@@ -230,12 +270,15 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=10_000)
     parser.add_argument("--rows", type=int, default=2048, choices=(256, 512, 1024, 2048))
     parser.add_argument("--digit-bits", type=int, default=11)
+    parser.add_argument("--dense", type=int, metavar="M", help="M dense accounts of 1,023 x 64 instead")
     parser.add_argument("--soundness", action="store_true", help="only the error terms")
     options = parser.parse_args()
     if options.soundness:
         snapshot = snapshot_of(Case(1000, SCENARIOS, n=options.rows))
         statement, _ = venue_of(snapshot, options.accounts, options.digit_bits)
         found: dict[str, Any] = soundness(statement)
+    elif options.dense:
+        found = measure_dense(options.dense)
     else:
         found = measure(options.accounts, options.rows, options.digit_bits)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")

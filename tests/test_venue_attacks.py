@@ -182,7 +182,7 @@ OUTRIGHT: tuple[Callable[..., None], ...] = (
 
 
 @pytest.mark.parametrize("attack", OUTRIGHT, ids=lambda attack: attack.__name__)
-def test_a_malicious_prover_is_refused(two: Any, venue_lab: Any, attack: Any) -> None:
+def test_v1_a_malicious_prover_is_refused(two: Any, venue_lab: Any, attack: Any) -> None:
     columns = honest(two)
     before = {name: list(rows) for name, rows in columns.items()}
     attack(two, venue_lab, columns)
@@ -197,7 +197,7 @@ def test_the_unchecked_prover_is_accepted_when_it_is_honest(two: Any, venue_lab:
 
 
 @pytest.mark.parametrize("marked", [0, 2])
-def test_a_wrong_number_of_exempt_accounts_is_refused(lab: Any, venue_lab: Any, marked: Any) -> None:
+def test_v1_a_wrong_number_of_exempt_accounts_is_refused(lab: Any, venue_lab: Any, marked: Any) -> None:
     venue = venue_lab.Venue(lab, exempt=1)
     columns = honest(venue)
     big = venue.statement.templates[0].integers.big
@@ -210,7 +210,7 @@ def test_a_wrong_number_of_exempt_accounts_is_refused(lab: Any, venue_lab: Any, 
     refused(venue, forged(venue, venue_lab, columns))
 
 
-def test_a_bit_of_two_is_refused(lab: Any, venue_lab: Any) -> None:
+def test_v1_a_bit_of_two_is_refused(lab: Any, venue_lab: Any) -> None:
     """u = 2, u' = -1: two exemptions in one account."""
     venue = venue_lab.Venue(lab, exempt=2)
     columns = honest(venue)
@@ -223,7 +223,7 @@ def test_a_bit_of_two_is_refused(lab: Any, venue_lab: Any) -> None:
     refused(venue, forged(venue, venue_lab, columns))
 
 
-def test_shortfalls_beyond_the_cap_are_refused(lab: Any, venue_lab: Any) -> None:
+def test_v1_shortfalls_beyond_the_cap_are_refused(lab: Any, venue_lab: Any) -> None:
     venue = venue_lab.Venue(lab, cap=5)
     columns = honest(venue)
     venue_lab.put(venue, columns, 0, 0, "shortfall", 6)
@@ -234,14 +234,14 @@ def test_shortfalls_beyond_the_cap_are_refused(lab: Any, venue_lab: Any) -> None
 
 
 @pytest.mark.parametrize("net", [(1, 0, 0, 0, 0), (0, 1, 0, 0, -1)])
-def test_books_that_hold_but_do_not_balance_are_refused(lab: Any, venue_lab: Any, net: Any) -> None:
+def test_v1_books_that_hold_but_do_not_balance_are_refused(lab: Any, venue_lab: Any, net: Any) -> None:
     venue = venue_lab.Venue(lab, net=net)
     columns = honest_despite_net(venue, venue_lab)
     refused(venue, forged_despite_net(venue, venue_lab, columns, Algebra))
 
 
 @pytest.mark.parametrize("attack", ["duplicated", "exchanged", "shifted", "exchanged columns"])
-def test_moved_commitments_are_refused(two: Any, attack: Any) -> None:
+def test_v1_moved_commitments_are_refused(two: Any, attack: Any) -> None:
     proof = two.reference().prove()
     big = [x for x in two.statement.sets if x.kind == 1]
     size = two.statement.templates[1].opened_columns
@@ -267,7 +267,7 @@ def with_dense(lab: Any, venue_lab: Any) -> Any:
     return venue_lab.Venue(lab, dense=[DENSE])
 
 
-def test_invented_positions_of_a_dense_account_are_refused(with_dense: Any, venue_lab: Any) -> None:
+def test_v1_invented_positions_of_a_dense_account_are_refused(with_dense: Any, venue_lab: Any) -> None:
     columns = honest(with_dense)
     columns["dense 0 digit 0"][0] += 1
     refused(with_dense, forged(with_dense, venue_lab, columns))
@@ -288,7 +288,7 @@ def invented(venue: Any, columns: Any) -> None:
 # --- mutants: something is left out -----------------------------------------------------------------------------
 
 
-def test_without_gamma_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) -> None:
+def test_v2_without_gamma_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) -> None:
     class Mutant(Algebra):
         def slot_weight(self, exponent: int) -> int:  # noqa: ARG002
             return 1
@@ -300,7 +300,7 @@ def test_without_gamma_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) -> No
     on_mutant(two, forged(two, venue_lab, columns, algebra=Mutant), Mutant)
 
 
-def test_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) -> None:
+def test_v2_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) -> None:
     class Mutant(Algebra):
         def block_weights(self, x: Any) -> Any:
             return super().block_weights(replace(x, slot_exponent=0, account_exponent=0))
@@ -313,7 +313,7 @@ def test_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Any, venue_
     on_mutant(two, forged(two, venue_lab, columns, algebra=Mutant), Mutant)
 
 
-def test_with_products_for_offsets_classes_collide(lab: Any, venue_lab: Any) -> None:
+def test_v2_with_products_for_offsets_classes_collide(lab: Any, venue_lab: Any) -> None:
     """Set number times T: account 12 of the second class has the power of account 4 of set 3 of the first."""
 
     class Mutant(Algebra):
@@ -341,7 +341,7 @@ def test_with_products_for_offsets_classes_collide(lab: Any, venue_lab: Any) -> 
     on_mutant(venue, forged(venue, venue_lab, columns, algebra=Mutant), Mutant)
 
 
-def test_without_the_unread_cells_a_hidden_leg_repairs_net_positions(lab: Any, venue_lab: Any) -> None:
+def test_v2_without_the_unread_cells_a_hidden_leg_repairs_net_positions(lab: Any, venue_lab: Any) -> None:
     class Mutant(Algebra):
         def set_rows(self, x: Any) -> Any:
             rows, unused = super().set_rows(x), self.rho(self.e.unused)
@@ -438,7 +438,7 @@ def slots(lab: Any, venue_lab: Any) -> Any:
     return venue_lab.Venue(lab, [(shape, venue_lab.SMALL[:2])], net=False)
 
 
-def test_without_eta_groups_are_netted(slots: Any, venue_lab: Any) -> None:
+def test_v2_without_eta_groups_are_netted(slots: Any, venue_lab: Any) -> None:
     class Mutant(Schedule):
         def message2(self, message: Any) -> None:
             super().message2(message)
@@ -449,7 +449,7 @@ def test_without_eta_groups_are_netted(slots: Any, venue_lab: Any) -> None:
     on_mutant(slots, forged(slots, venue_lab, columns, schedule=Mutant), schedule=Mutant)
 
 
-def test_without_copies_groups_are_netted(slots: Any, venue_lab: Any) -> None:
+def test_v2_without_copies_groups_are_netted(slots: Any, venue_lab: Any) -> None:
     class Mutant(Algebra):
         def set_rows(self, x: Any) -> Any:
             rows = super().set_rows(x)
@@ -460,7 +460,7 @@ def test_without_copies_groups_are_netted(slots: Any, venue_lab: Any) -> None:
     on_mutant(slots, forged(slots, venue_lab, columns, algebra=Mutant), Mutant)
 
 
-def test_with_one_power_for_all_copies_groups_are_netted(lab: Any, venue_lab: Any) -> None:
+def test_v2_with_one_power_for_all_copies_groups_are_netted(lab: Any, venue_lab: Any) -> None:
     """c is 0 in row 0, 1 in row 1 and -1 in the empty row 2: the sum of differences is 0."""
 
     class Exponents:
@@ -502,7 +502,7 @@ def test_with_one_power_for_all_copies_groups_are_netted(lab: Any, venue_lab: An
     on_mutant(venue, forged(venue, venue_lab, columns, algebra=Mutant), Mutant)
 
 
-def test_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account(lab: Any, venue_lab: Any) -> None:
+def test_v2_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account(lab: Any, venue_lab: Any) -> None:
     """gamma^0 of account 0 and the plain sum are one: its claim may fail by what the cap's slack has too much."""
 
     class Exponents:
@@ -533,7 +533,7 @@ def test_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account(lab: Any, 
     on_mutant(venue, forged(venue, venue_lab, columns, algebra=Mutant), Mutant)
 
 
-def test_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
     """The last range helper has one column, so that the selector of a row does not make T longer."""
 
     def last(statement: Any) -> Any:
@@ -565,7 +565,7 @@ def test_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(slots
     on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, algebra=Mutant), Mutant)
 
 
-def test_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: Any, venue_lab: Any) -> None:
+def test_v2_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: Any, venue_lab: Any) -> None:
     class Mutant(Algebra):
         def table(self) -> Any:
             rows = super().table()
@@ -610,7 +610,9 @@ def rework(venue: Any, venue_lab: Any, columns: Any, book: Any) -> None:
     venue_lab.put(venue, columns, 0, 0, "claim", slack)
 
 
-def test_without_the_balance_equation_balances_of_dense_accounts_are_invented(with_dense: Any, venue_lab: Any) -> None:
+def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented(
+    with_dense: Any, venue_lab: Any
+) -> None:
     class Mutant(Algebra):
         def dense_rows(self, y: Any) -> Any:
             rho, self.rho = (
@@ -628,7 +630,7 @@ def test_without_the_balance_equation_balances_of_dense_accounts_are_invented(wi
 
 
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(
+def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(
     with_dense: Any, venue_lab: Any, role: Any
 ) -> None:
     """The commitment itself is made with a hidden entry: a statement of its own."""
@@ -738,7 +740,7 @@ def total_error(prover: Any) -> int:
     return (prover.algebra.sigma() - total) % r
 
 
-def test_aggregated_books_after_their_challenges_satisfy_anything(two: Any, venue_lab: Any) -> None:
+def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any, venue_lab: Any) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "beta", "delta", "eta", "rho"), 2: ()}  # noqa: RUF012
 
@@ -761,7 +763,7 @@ def test_aggregated_books_after_their_challenges_satisfy_anything(two: Any, venu
     on_mutant(two, forged(two, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_aggregated_books_after_delta_are_traded_against_each_other(slots: Any, venue_lab: Any) -> None:
+def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: Any, venue_lab: Any) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "delta"), 2: ("beta", "eta", "rho")}  # noqa: RUF012
 
@@ -798,7 +800,7 @@ def test_aggregated_books_after_delta_are_traded_against_each_other(slots: Any, 
     on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_multiplicities_after_beta_let_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "beta"), 2: ("delta", "eta", "rho")}  # noqa: RUF012
         late_mu = True
@@ -832,7 +834,7 @@ def test_multiplicities_after_beta_let_digits_out_of_range(slots: Any, venue_lab
     on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_eta_before_instruments_lets_a_leg_into_another_group(slots: Any, venue_lab: Any) -> None:
+def test_v2_eta_before_instruments_lets_a_leg_into_another_group(slots: Any, venue_lab: Any) -> None:
     class Mutant(Planned):
         plan = {0: ("eta",), 2: ("beta", "delta", "rho")}  # noqa: RUF012
 
@@ -850,7 +852,7 @@ def test_eta_before_instruments_lets_a_leg_into_another_group(slots: Any, venue_
     on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_gamma_before_groups_lets_an_empty_slot_pay_for_a_mixed_one(slots: Any, venue_lab: Any) -> None:
+def test_v2_gamma_before_groups_lets_an_empty_slot_pay_for_a_mixed_one(slots: Any, venue_lab: Any) -> None:
     class Mutant(Planned):
         plan = {0: ("gamma",), 1: ()}  # noqa: RUF012
 
@@ -894,7 +896,7 @@ def traded(first: int, second: int, weights: Callable[[Any], tuple[int, int]]) -
     return kind
 
 
-def test_helpers_after_chi_let_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_helpers_after_chi_let_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
     class Mutant(Planned):
         plan = {2: ("beta", "delta", "eta", "rho", "chi"), 3: ()}  # noqa: RUF012
 
@@ -911,7 +913,7 @@ def negative_slack_of_the_poor(venue: Any, venue_lab: Any, columns: Any) -> None
     venue_lab.put(venue, columns, 0, 0, "claim", slack - missing)
 
 
-def test_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
     class Mutant(Algebra):
         def right_side(self, column: Any, phi_shifted: Any, public: Any, number: Any) -> Any:
             side = super().right_side(column, phi_shifted, public, number)
@@ -926,7 +928,7 @@ def test_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any, v
     )
 
 
-def test_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: Any, venue_lab: Any) -> None:
+def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: Any, venue_lab: Any) -> None:
     """A dense account's positions are chosen when zeta is known, so that a false identity opens to 0."""
 
     class Mutant(Planned):
@@ -975,7 +977,7 @@ def test_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: Any
         with_dense.statement = statement
 
 
-def test_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any, venue_lab: Any) -> None:
+def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any, venue_lab: Any) -> None:
     """The identity is false, but at zeta it is repaired by two values that move against each other."""
     statement = slots.statement
     first = statement.opened.index("set 0 digit 4")

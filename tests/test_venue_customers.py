@@ -74,7 +74,7 @@ def test_a_note_is_a_secret_document_that_reads_back(desk: Any) -> None:
     assert note.nonce not in repr(note)
 
 
-def test_another_book_name_nonce_or_record_is_refused(desk: Any) -> None:
+def test_v4_another_book_name_nonce_or_record_is_refused(desk: Any) -> None:
     for changes, check in (
         ({"positions": {0: 1, 1: 1, 4: -2}}, "book"),
         ({"positions": {0: 1, 1: 1}}, "book"),
@@ -91,7 +91,7 @@ def test_another_book_name_nonce_or_record_is_refused(desk: Any) -> None:
         assert caught.value.check == check, changes
 
 
-def test_one_row_never_serves_two_customers(desk: Any) -> None:
+def test_v4_one_row_never_serves_two_customers(desk: Any) -> None:
     """The venue shows customer 6 the block of customer 5, whose book is the same."""
     name = desk.name(6)
     nonce = desk.venue_lab.nonce(name)
@@ -104,7 +104,7 @@ def changed(note: Any, **changes: Any) -> Any:
     return note.model_copy(update={"block": note.block.model_copy(update=changes)})
 
 
-def test_every_part_of_an_opening_is_bound(desk: Any) -> None:
+def test_v4_every_part_of_an_opening_is_bound(desk: Any) -> None:
     note, other = desk.note(5), desk.note(6)
     block = note.block
     for place, column in enumerate(block.cells):

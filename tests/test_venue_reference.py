@@ -55,7 +55,9 @@ def test_a_class_without_a_claim_counts_in_net_only(lab: Any, venue_lab: Any) ->
         venue_lab.Venue(lab, [(venue_lab.spec("listed", accounts=1), poor)]).prove()
 
 
-def test_unhealthy_accounts_are_named_with_their_shortfalls_before_anything_is_proved(lab: Any, venue_lab: Any) -> None:
+def test_v6_unhealthy_accounts_are_named_with_their_shortfalls_before_anything_is_proved(
+    lab: Any, venue_lab: Any
+) -> None:
     accounts = [venue_lab.SMALL[0], (venue_lab.SMALL[1][0], (-3000, 0)), (venue_lab.SMALL[2][0], (-4000, 0))]
     venue = venue_lab.Venue(lab, [(venue_lab.spec(), accounts)])
     found = unhealthy(venue.statement, venue.books)
@@ -90,7 +92,7 @@ def test_a_false_net_or_total_has_no_witness(lab: Any, venue_lab: Any) -> None:
             venue.prove()
 
 
-def test_every_element_changed_is_refused(lab: Any, venue_lab: Any) -> None:
+def test_v3_every_element_changed_is_refused(lab: Any, venue_lab: Any) -> None:
     venue = mixed(venue_lab, lab, exempt=1, totals=True)
     proof, other = venue.prove(), venue.prove(seed="another")
     assert proof != other
@@ -108,7 +110,7 @@ def test_every_element_changed_is_refused(lab: Any, venue_lab: Any) -> None:
         assert not verify_reference(venue.statement, changed), (start, stop)
 
 
-def test_malformed_proofs_are_one_line(lab: Any, venue_lab: Any) -> None:
+def test_v3_malformed_proofs_are_one_line(lab: Any, venue_lab: Any) -> None:
     venue = venue_lab.Venue(lab)
     proof = venue.prove()
     for bad in (b"", proof[:-1], proof + b"\0", b"x" + proof[1:], proof[:12] + b"\xff" * 32 + proof[44:]):
@@ -156,7 +158,7 @@ def test_books_that_do_not_fit_their_class_are_named(lab: Any, venue_lab: Any) -
         assert "small 0" in str(caught.value)
 
 
-def test_policies_outside_are_refused_by_name(lab: Any, venue_lab: Any) -> None:
+def test_v6_policies_outside_are_refused_by_name(lab: Any, venue_lab: Any) -> None:
     with pytest.raises(InputError, match='short_option_minimum in mode "added"'):
         venue_lab.Venue(lab, rules={"mode": "added"})
 

@@ -99,7 +99,7 @@ def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: A
 
 
 @pytest.mark.parametrize("dies", ROUNDS)
-def test_a_worker_lost_in_any_round_is_made_again(venue: Any, expected: Any, dies: Any) -> None:
+def test_v5_a_worker_lost_in_any_round_is_made_again(venue: Any, expected: Any, dies: Any) -> None:
     lost = []
 
     class Mortal(Local):
@@ -127,7 +127,7 @@ def test_a_worker_that_is_always_lost_is_named(venue: Any) -> None:
 
 
 @pytest.mark.parametrize("lies", ROUNDS[1:])
-def test_a_worker_that_answers_wrongly_is_named(venue: Any, lies: Any) -> None:
+def test_v5_a_worker_that_answers_wrongly_is_named(venue: Any, lies: Any) -> None:
     made = []
 
     class Liar(Local):
@@ -147,7 +147,7 @@ def test_a_worker_that_answers_wrongly_is_named(venue: Any, lies: Any) -> None:
         running.prove_and_verify()
 
 
-def test_no_seed_answers_two_challenges_for_one_round(venue: Any, tmp_path: Any) -> None:
+def test_v5_no_seed_answers_two_challenges_for_one_round(venue: Any, tmp_path: Any) -> None:
     with workers(venue, connect=Local) as running:
         share = running.shares[0]
         share.commit_columns()
