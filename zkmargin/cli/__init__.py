@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "book": ("book", "Make books and fills from a venue's answers."),
     "margin": ("margin", "The margin of a book."),
     "liquidate": ("liquidate", "The least costly trades after which a claim holds again."),
+    "stress": ("stress", "A book's margin in stressed markets, over days, along a history."),
     "simulate": ("simulate", "Cascades: a shock, liquidations that move prices, and who pays."),
     "commit": ("commit", "Commit to a book: a public commitment, a secret opening."),
     "update": ("update", "Apply fills to a commitment without disclosing them."),

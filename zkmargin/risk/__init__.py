@@ -8,5 +8,6 @@ programme, costs, liquidation          a circuit's equations as a programme over
 auction, path                          pro rata and Dutch auctions; liquidation prices
 history, calibration, backtest         closes, rules, policies that follow from them, and how they would have done
 repricing, simulation, draws           snapshots along moving prices; cascades of many accounts
+stress                                 a book elsewhere: other prices, vols, days
 report                                 pages of tables and charts
 """
