@@ -175,6 +175,9 @@ def test_an_accepted_proof_is_there_with_all_that_it_was_accepted_from(ledger: L
 
 
 def test_limits_and_challenge_are_kept_exactly(ledger: Ledger, world: World) -> None:
+    with pytest.raises(VerificationError, match="was not issued by this ledger"):
+        ledger.record(world.accepted("challenge limit"))
+    ledger.issue(world.challenge)
     ledger.record(world.accepted("challenge limit"))
     (entry,) = ledger.entries()
     assert entry.limits == (LIMIT,)
@@ -195,7 +198,8 @@ def test_the_newest_proof_of_an_account_is_about_the_newest_snapshot(ledger: Led
 def test_a_ledger_is_what_accept_asks(ledger: Ledger, world: World) -> None:
     ledger.record(world.accepted("0", attestations=world.attestations(5)))
     stream = ("snapshot", "main")
-    digest = SnapshotPayload.of(world.snapshot, series="main", sequence=5).digest.hex()
+    payload = SnapshotPayload.of(world.snapshot, series="main", sequence=5)
+    digest = Attestation(payload=payload).payload_digest.hex()
     assert ledger.newest(stream) == Sighting(5, digest)
     assert ledger.newest(("snapshot", "other")) is None
     statement = Statement.of(world.snapshot, [world.commitment], CLAIM, context=b"0")
@@ -332,7 +336,7 @@ def test_a_document_that_is_text_in_the_table_is_damaged(tmp_path: Path, world: 
 def test_another_version_is_refused(new_ledger: New) -> None:
     where = new_ledger()
     with Ledger(where) as ledger, ledger._database.engine.begin() as connection:
-        connection.execute(update(tables.meta).values(value="zkmargin/ledger/v2"))
+        connection.execute(update(tables.meta).values(value="zkmargin/ledger/v9"))
     with pytest.raises(InputError, match="no ledger of this version"):
         Ledger(where)
 
@@ -370,7 +374,7 @@ def test_another_file_is_no_ledger(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE meta (something TEXT)")
     connection.close()
-    with pytest.raises(InputError, match="the ledger cannot be used"):
+    with pytest.raises(InputError, match="is a database of another program"):
         Ledger(tmp_path / "other.db")
 
 
@@ -451,6 +455,8 @@ for name in names:
 def record(where):
     with Ledger(where) as ledger:
         for name, acceptance in prepared:
+            if acceptance.challenge is not None:
+                ledger.issue(acceptance.challenge)
             try:
                 ledger.record(acceptance)
                 print("recorded", name, flush=True)
@@ -597,13 +603,18 @@ def assert_sound(where: str, world: World, *, acknowledged: bool) -> None:
             ledger.check(entry)
         assert ledger.challenge_used(world.challenge.digest()) == bool(entries)
         expected = {"proofs": 1, "documents": 3, "streams": 0, "challenges": 1}
-        assert ledger.counts() == (expected if entries else dict.fromkeys(expected, 0))
+        issued = len(ledger.open_challenges())  # or not yet
+        nothing = {"proofs": 0, "documents": issued, "streams": 0, "challenges": issued}
+        assert ledger.counts() == (expected if entries else nothing)
+        assert ledger.audit().bad == []
         if entries:
             with pytest.raises(VerificationError, match="replay"):
                 ledger.record(world.accepted("challenge"))
         else:
+            ledger.issue(world.challenge)
             ledger.record(world.accepted("challenge"))
         assert ledger.counts() == expected
+        assert ledger.audit().bad == []
 
 
 @pytest.mark.slow
