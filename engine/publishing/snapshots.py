@@ -194,12 +194,7 @@ def check_snapshot(
         position_bits=min(layout.position_bits, 60),
         version=snapshot.format_version,
     )
-    if rebuilt.digest() == snapshot.digest():
-        return
-    for field in Snapshot.model_fields:
-        if getattr(rebuilt, field) != getattr(snapshot, field):
-            raise InputError("differs from what its market and policy give", field=field)
-    raise AssertionError("two snapshots with equal fields have different digests")
+    _refuse_another(snapshot, rebuilt, "market")
 
 
 def build_snapshot_from_arrays(
@@ -301,6 +296,12 @@ def check_snapshot_of_arrays(snapshot: Snapshot, arrays: RiskArrays) -> None:
         position_bits=min(layout.position_bits, 60),
         version=snapshot.format_version,
     )
-    for field in Snapshot.model_fields:
-        if getattr(rebuilt, field) != getattr(snapshot, field):
-            raise InputError("differs from what its arrays and policy give", field=field)
+    _refuse_another(snapshot, rebuilt, "arrays")
+
+
+def _refuse_another(snapshot: Snapshot, rebuilt: Snapshot, source: str) -> None:
+    """Raises InputError when the digests differ: names the first field that does, if one does."""
+    if rebuilt.digest() == snapshot.digest():
+        return
+    different = (name for name in Snapshot.model_fields if getattr(rebuilt, name) != getattr(snapshot, name))
+    raise InputError(f"differs from what its {source} and policy give", field=next(different, "digest"))

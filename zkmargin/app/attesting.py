@@ -18,6 +18,7 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Universe
 from zkmargin.formats import InputError
 from zkmargin.verifier.attest import (
     Attestation,
@@ -59,15 +60,28 @@ class Held:
 
 
 def attest_snapshot(
-    snapshot: Snapshot, source: Market | RiskArrays, policy: Policy, *, series: str, sequence: int
+    snapshot: Snapshot,
+    source: Market | RiskArrays,
+    policy: Policy,
+    *,
+    series: str,
+    sequence: int,
+    universe: Universe | None = None,
+    earlier: Sequence[Market] = (),
 ) -> Attestation:
     """What is to be signed for a snapshot, after it was rebuilt from the signer's market or arrays, and policy.
+
+    Args:
+        snapshot: what is to be attested.
+        source, policy: the signer's own.
+        series, sequence: its number.
+        universe, earlier: the signer's own too, for a snapshot in the slots of a universe.
 
     Raises:
         InputError: another policy, or the market gives another snapshot.
     """
     check_own_policy(snapshot, policy)
-    snapshots.check(snapshot, source)
+    snapshots.check(snapshot, source, universe=universe, earlier=earlier)
     return Attestation(payload=SnapshotPayload.of(snapshot, series=series, sequence=sequence))
 
 

@@ -26,6 +26,7 @@ from zkmargin.cli.options import (
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.statements import gathered
+from zkmargin.cli.universes import load_universe, universe_options, universe_paths
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.market import Market
@@ -107,6 +108,7 @@ def command() -> None:
 @own_policy_option(
     required=True, text="Your policy, by name or file: what you sign is built with it, not with the one in SNAPSHOT."
 )
+@universe_options
 @click.option("--series", default="main", show_default=True, metavar="NAME", help="What the sequence number counts.")
 @sequence_option
 @key_option
@@ -118,6 +120,8 @@ def snapshot_command(
     market_path: str | None,
     arrays_path: str | None,
     policy_name: str,
+    universe_path: str | None,
+    last_paths: tuple[str, ...],
     series: str,
     sequence: int,
     key_path: str,
@@ -136,12 +140,15 @@ def snapshot_command(
         raise InputError("give --market, or --arrays for imported risk arrays", file="--market")
     source_path = str(market_path or arrays_path)
     inputs = [snapshot_path, source_path, key_path, *([passphrase_path] if passphrase_path else [])]
-    check_paths(inputs, [output], json=as_json)
+    check_paths([*inputs, *universe_paths(universe_path, last_paths)], [output], json=as_json)
     check_names(series=series)
+    universe, earlier = load_universe(universe_path, last_paths)
     snapshot, policy = load(Snapshot, snapshot_path), load_policy(policy_name)
     source = load(Market, source_path) if arrays_path is None else load(RiskArrays, source_path)
     with terminal.progress("Rebuilding"), blamed_on(snapshot_path):
-        attestation = attest_snapshot(snapshot, source, policy, series=series, sequence=sequence)
+        attestation = attest_snapshot(
+            snapshot, source, policy, series=series, sequence=sequence, universe=universe, earlier=earlier
+        )
     _sign(attestation, key_path, passphrase_path, signer_command, ledger_where, output, as_json)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -18,12 +18,11 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option, own_policy_option, parse_word, revocations_option
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.universes import load_universe, universe_options, universe_paths
 from zkmargin.cli.words import policy_lines
 from zkmargin.engine.components import REQUIREMENTS
-from zkmargin.engine.market import Market
 from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.universe import Universe
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Revocations, Trust, check_policy
@@ -31,36 +30,6 @@ from zkmargin.verifier.chain.table import MAX_SEQUENCE
 
 #: Carried quotes that are listed on the terminal; all are in the snapshot.
 SHOWN = 8
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def universe_options(function: F) -> F:
-    """``--universe`` and ``--last``."""
-    last = click.option(
-        "--last",
-        "last_paths",
-        multiple=True,
-        metavar="FILE",
-        help="With --universe: an earlier market that prices may be carried from; several times.",
-    )
-    universe = click.option(
-        "--universe", "universe_path", metavar="FILE", help="A universe that fixes the slots, instead of the market."
-    )
-    return universe(last(function))
-
-
-def load_universe(universe_path: str | None, last_paths: Sequence[str]) -> tuple[Universe | None, list[Market]]:
-    """A universe and earlier markets. Raises InputError: earlier markets without a universe."""
-    if universe_path is None:
-        if last_paths:
-            raise InputError("belongs to a universe: give one with --universe", file="--last")
-        return None, []
-    return load(Universe, universe_path), [load(Market, path) for path in last_paths]
-
-
-def _given(universe_path: str | None, last_paths: Sequence[str]) -> list[str]:
-    return [*([universe_path] if universe_path else []), *last_paths]
 
 
 @click.group("snapshot", cls=Group)
@@ -111,7 +80,7 @@ def build_command(
     With a universe its slots are kept, whatever has a quote today, so that commitments live on: what has no quote is
     carried by the universe's rule, and the snapshot says how (see `zkmargin universe --help`).
     """
-    check_paths([market_path, policy_name, *_given(universe_path, last_paths)], [output], json=as_json)
+    check_paths([market_path, policy_name, *universe_paths(universe_path, last_paths)], [output], json=as_json)
     market = snapshots.load_market(market_path)
     policy = load_policy(policy_name)
     universe, earlier = load_universe(universe_path, last_paths)
@@ -238,7 +207,7 @@ def check_command(
     """
     paths = [snapshot_path, market_path, *attestation_paths, *revocation_paths]
     paths += [path for path in (trust_path, table_path) if path]
-    check_paths([*paths, *_given(universe_path, last_paths)])
+    check_paths([*paths, *universe_paths(universe_path, last_paths)])
     if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
         raise InputError("--trust and --attestation belong together", file="--trust")
     snapshot, market = load(Snapshot, snapshot_path), snapshots.load_market(market_path)
