@@ -151,6 +151,38 @@ def test_f2_what_a_file_repeats_without_end_is_not_held(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ("P DMX{n:010d}FUT               001000  00001000000000          USD", "records of type P"),
+        ("B DMX{n:010d}FUT202512                                     ", None),
+        ("2 DMX {n:06d}0USD P    X         FUT0", "combined commodities"),
+        ("1 {n:03d}", None),
+        ("6    {n:04d}0010000    AB    0010000A    CD    0010000B", None),
+    ],
+)
+def test_f2_records_without_end_are_not_held(tmp_path: Path, record: str, reason: str | None) -> None:
+    lines = source("span_demo.pa2").splitlines()
+    at = max(n for n, line in enumerate(lines) if line.startswith(b"2 ")) + 1
+    flood = [record.format(n=n).encode() for n in range(70_000)]
+    path = tmp_path / "flood.pa2"
+    path.write_bytes(b"\r\n".join([*lines[:at], *flood, *lines[at:]]) + b"\r\n")
+    lots = {"GC": "1"}
+    if reason is not None:
+        with pytest.raises(InputError, match=reason):
+            import_file(path, "span-pa2", Options(lots=lots))
+        return
+    tracemalloc.start()
+    try:
+        found = import_file(path, "span-pa2", Options(lots=lots)).document
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    expected = import_file(SAMPLES / "span_demo.pa2", "span-pa2", Options(lots=lots)).document
+    assert found.instruments == expected.instruments
+    assert peak < 4 << 20, peak
+
+
+@pytest.mark.parametrize(
     ("head", "reason"),
     [
         (b'<?xml version="1.0" encoding="koi8-r"?>', "its encoding is koi8-r"),

@@ -161,9 +161,11 @@ class _Reader:
             case "2 ":
                 self._commodity(line)
             case "P ":
-                self._prices[line.at(3, 5), line.at(6, 15), line.at(16, 18)] = line
+                self._keep(self._prices, (line.at(3, 5), line.at(6, 15), line.at(16, 18)), line)
             case "B ":
-                self._series[series_key(line, _SERIES_B)] = line
+                # type 2 comes first in an exchange's records: what belongs to no chosen commodity then never will
+                if not self._held or (line.at(3, 5), line.at(6, 15), line.at(16, 18)) in self._owner:
+                    self._keep(self._series, series_key(line, _SERIES_B), line)
             case "6 ":
                 self._inter(line)
             case "81":
@@ -176,6 +178,13 @@ class _Reader:
                     {"3 ": self._tiers, "4 ": self._minimum, "C ": self._tier_spread, "E ": self._series_spread}.get(
                         kind, self._scanning
                     )(line, commodity)
+
+    def _keep(self, records: dict[tuple[str, ...], Line], key: tuple[str, ...], line: Line) -> None:
+        """Hold a record for the contracts that come later. Raises InputError for more than any file has."""
+        records[key] = line
+        if len(records) > MAX_CONTRACTS:
+            kind = line.text[:2].strip()
+            raise InputError(f"more than {MAX_CONTRACTS} records of type {kind}", line=line.number)
 
     def _header(self, line: Line) -> None:
         if line.at(36, 37) != FILE_FORMAT:
@@ -192,6 +201,8 @@ class _Reader:
     def _commodity(self, line: Line) -> None:
         code = line.at(7, 12)
         self._held.add(code)
+        if len(self._held) > MAX_CONTRACTS:
+            raise InputError(f"more than {MAX_CONTRACTS} combined commodities", line=line.number)
         if code not in self._lots:
             return
         style = line.at(18, 18) or "P"
@@ -291,6 +302,8 @@ class _Reader:
         rate = line.whole(10, 16)
         stated = line.at(89, 90) in ("", "01") and 0 < rate <= 10**6 and len(legs) > 1
         label = f"inter-commodity spread {line.at(6, 9)}"
+        if any(code not in self._lots for code, _, _ in legs):
+            return  # a spread with a leg that is not imported cannot be formed
         entry = SpreadEntry(label, decimal_text(Fraction(rate, 10**6)) if stated else None, tuple(legs))
         self._spreads.append((line.whole(6, 9), entry))
 
