@@ -81,7 +81,7 @@ def test_t12_answers_that_are_none(parties: ModuleType, world: Any, words: list[
     outside = CommandSigner(parties.signer("outside").public, shlex.join(words))
     with pytest.raises(InputError, match=reason) as caught:
         outside.sign(world.attest_snapshot().message)
-    assert caught.value.file == "--signer"
+    assert caught.value.file == "signer"
 
 
 def test_t12_a_signature_of_another_key_is_not_used(parties: ModuleType, world: Any, program: Path) -> None:

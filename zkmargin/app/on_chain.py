@@ -152,7 +152,7 @@ def status_facts(
         VerificationError: a contract that is not there, or that pins something else.
     """
     if client.chain_id != deployment.chain_id:
-        raise InputError(f"the chain is {client.chain_id}, the deployment is for {deployment.chain_id}", file="--rpc")
+        raise InputError(f"the chain is {client.chain_id}, the deployment's {deployment.chain_id}", field="chain_id")
     digest, pinned = client.call("MarginVerifier", deployment.verifier, "pins")
     (latest,) = client.call("SnapshotRegistry", deployment.snapshots, "latest", from_hex(deployment.series))
     number, time = client.block()

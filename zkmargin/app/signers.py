@@ -70,15 +70,15 @@ class CommandSigner:
     def sign(self, message: Message) -> Signature:
         """A signature that was verified. Raises InputError: the command fails, or its answer is none."""
         request = json.dumps(SignerRequest.of(self.public, message).to_json(), separators=(",", ":")) + "\n"
-        answer = SignerAnswer.parse(self._ask(request.encode()), file="--signer")
+        answer = SignerAnswer.parse(self._ask(request.encode()), file="signer")
         try:
             signature = Signature(
                 scheme=self.public.scheme, public_keys=(self.public.public_key,), signature=answer.signature
             )
         except (ValueError, InputError):
-            raise InputError(f"its answer is no signature of {self.public.scheme}", file="--signer") from None
+            raise InputError(f"its answer is no signature of {self.public.scheme}", file="signer") from None
         if not signature.verifies(message):
-            raise InputError("its signature does not verify with the key", file="--signer", hint="is it this key's?")
+            raise InputError("its signature does not verify with the key", file="signer", hint="is it this key's?")
         return signature
 
     def _ask(self, request: bytes) -> bytes:
@@ -88,11 +88,11 @@ class CommandSigner:
             done = subprocess.run(words, input=request, stdout=subprocess.PIPE, timeout=SECONDS, check=False)  # noqa: S603
         except (OSError, ValueError, IndexError) as error:
             reason = (getattr(error, "strerror", None) or "not a command").lower()
-            raise InputError(f"cannot be started: {reason}", file="--signer") from None
+            raise InputError(f"cannot be started: {reason}", file="signer") from None
         except subprocess.TimeoutExpired:
-            raise InputError(f"no answer within {SECONDS} s", file="--signer") from None
+            raise InputError(f"no answer within {SECONDS} s", file="signer") from None
         if done.returncode != 0:
-            raise InputError(f"failed with exit code {done.returncode}", file="--signer")
+            raise InputError(f"failed with exit code {done.returncode}", file="signer")
         if len(done.stdout) > MAX_ANSWER_BYTES:
-            raise InputError("an answer of more than 64 KiB", file="--signer")
+            raise InputError("an answer of more than 64 KiB", file="signer")
         return done.stdout

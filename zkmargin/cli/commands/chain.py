@@ -351,33 +351,31 @@ def prove_command(
     """Prove that an account's margin is met, to the contract: for its next nonce, against a recent block."""
     check_paths([snapshot_path, *book_paths, *opening_paths, table_path], _given(calldata_path), json=as_json)
     deployment, account = load(Deployment, deployment_path), _address(account)
-    claim = parse_claim(claim_text, requirement)
-    snapshot = load(Snapshot, snapshot_path)
+    claim, snapshot, table = (
+        parse_claim(claim_text, requirement),
+        load(Snapshot, snapshot_path),
+        load(Table, table_path),
+    )
     lots, openings = load_lots(book_paths, snapshot), [load(Opening, path) for path in opening_paths]
-    table = load(Table, table_path)
     client = None
     if nonce_text is not None and block is not None:
         nonce = parse_word(nonce_text, "--nonce")
     else:
         client = _client(url, key_path, passphrase_path, sender)
-        block = client.block()[0] - 1
-        (nonce,) = client.call("MarginChecker", deployment.checker, "nonceOf", account, block)
+        block, nonce = _next_nonce(client, deployment, account)
     with terminal.progress(f"Proving{compile_note()}"):
         data = on_chain.proof_call(
             deployment, account, snapshot, lots, openings, claim, table, block=block, nonce=nonce
         )
-    _act(
-        deployment.checker,
-        data,
-        url,
-        key_path,
-        passphrase_path,
-        sender,
-        calldata_path,
-        "covered",
-        as_json,
-        client=client,
-    )
+    to = (url, key_path, passphrase_path, sender, calldata_path)
+    _act(deployment.checker, data, *to, "covered", as_json, client=client)
+
+
+def _next_nonce(client: Client, deployment: Deployment, account: str) -> tuple[int, Any]:
+    """A recent block, and the nonce that the account's next proof must be for."""
+    block = client.block()[0] - 1
+    (nonce,) = client.call("MarginChecker", deployment.checker, "nonceOf", account, block)
+    return block, nonce
 
 
 @command.command(
@@ -469,6 +467,10 @@ def status_command(
     if as_json:
         terminal.say_json(found)
         return
+    _say_status(found, deployment)
+
+
+def _say_status(found: dict[str, Any], deployment: Deployment) -> None:
     layout = found["layout"]
     terminal.say(f"chain        {found['chain_id']}, block {found['block']}")
     terminal.say(f"EIP-2537     {'yes' if found['precompiles'] else 'no: nothing can be verified here'}")

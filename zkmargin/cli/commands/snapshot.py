@@ -205,9 +205,8 @@ def check_command(
     whether enough trusted signers signed this snapshot and this market (not how old it is: that is `verify`'s
     business). Exit code 1 when they did not, or when the policy is another.
     """
-    paths = [snapshot_path, market_path, *attestation_paths, *revocation_paths]
-    paths += [path for path in (trust_path, table_path) if path]
-    check_paths([*paths, *universe_paths(universe_path, last_paths)])
+    single = [path for path in (snapshot_path, market_path, trust_path, table_path) if path]
+    check_paths([*single, *attestation_paths, *revocation_paths, *universe_paths(universe_path, last_paths)])
     if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
         raise InputError("--trust and --attestation belong together", file="--trust")
     snapshot, market = load(Snapshot, snapshot_path), snapshots.load_market(market_path)
@@ -223,16 +222,25 @@ def check_command(
         snapshots.check(snapshot, market, universe=universe, earlier=earlier)
     table_hash = None if table_path is None else _checked_table(snapshot, table_path)
     if as_json:
-        facts = {"same": True, "digest": snapshot.digest().hex(), "market_digest": snapshot.market_digest}
-        facts |= {"policy": policy_facts(snapshot.policy), "table_hash": table_hash}
-        terminal.say_json(facts | {"attested": None if signed is None else attested_facts(signed)})
+        terminal.say_json(_same_facts(snapshot, signed) | {"table_hash": table_hash})
     else:
-        _say_same(snapshot, market_path, signed)
-        if table_hash is not None:
-            terminal.say(f"and the table {terminal.safe(table_path or '')}, every point of it: hash {table_hash}")
+        _say_same(snapshot, market_path, signed, None if table_hash is None else (table_path or "", table_hash))
 
 
-def _say_same(snapshot: Snapshot, market_path: str, signed: AttestedSnapshot | None) -> None:
+def _same_facts(snapshot: Snapshot, signed: AttestedSnapshot | None) -> dict[str, Any]:
+    """A snapshot that was rebuilt, for scripts."""
+    return {
+        "same": True,
+        "digest": snapshot.digest().hex(),
+        "market_digest": snapshot.market_digest,
+        "policy": policy_facts(snapshot.policy),
+        "attested": None if signed is None else attested_facts(signed),
+    }
+
+
+def _say_same(
+    snapshot: Snapshot, market_path: str, signed: AttestedSnapshot | None, table: tuple[str, str] | None
+) -> None:
     terminal.say(f"the same, bit for bit: {terminal.safe(market_path)} under policy {snapshot.policy.name}")
     terminal.say(f"gives the digest {snapshot.digest().hex()}")
     for line in policy_lines(policy_facts(snapshot.policy)):
@@ -240,6 +248,8 @@ def _say_same(snapshot: Snapshot, market_path: str, signed: AttestedSnapshot | N
     if signed is not None:
         number, rule = signed.payload.sequence, terminal.quoted(signed.rule)
         terminal.say(f"number {number} of {rule}, signed by {terminal.listed(signed.signers)}")
+    if table is not None:
+        terminal.say(f"and the table {terminal.safe(table[0])}, every point of it: hash {table[1]}")
 
 
 @command.command(

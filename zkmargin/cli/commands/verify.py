@@ -44,6 +44,7 @@ from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
 from zkmargin.verifier.proof import is_chain_proof
 
@@ -159,21 +160,13 @@ def command(options: Options) -> None:
     snapshot = load(Snapshot, options.snapshot_path)
     statement = load_statement(snapshot, options.snapshot_path, options.commitment_paths, asked)
     if len(options.proof_paths) > 1:
-        with rejections():
-            if terms.policy is not None:
-                check_policy(snapshot, [terms.policy.digest().hex()], "the verifier's own policy")
-            batch = [Entry(path, statement, read_proof(path)) for path in options.proof_paths]
-            verify_entries(batch, terms.max_age_seconds, workers=options.workers, as_json=options.as_json)
+        _verify_several(options, statement, terms)
         return
     (path,) = options.proof_paths
     if options.table_path is not None:
         _verify_chain(options, asked, terms, snapshot)
         return
-    signer = (
-        None
-        if options.key_path is None
-        else _Unlocking(options.key_path, options.passphrase_path, options.signer_command)
-    )
+    signer = _signer(options)
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
         proof = read_proof(path)
         if is_chain_proof(proof):
@@ -185,6 +178,21 @@ def command(options: Options) -> None:
     if options.receipt_path is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
+
+
+def _verify_several(options: Options, statement: Statement, terms: Terms) -> None:
+    """Several proofs of one statement, with one pairing check."""
+    with rejections():
+        if terms.policy is not None:
+            check_policy(statement.snapshot, [terms.policy.digest().hex()], "the verifier's own policy")
+        batch = [Entry(path, statement, read_proof(path)) for path in options.proof_paths]
+        verify_entries(batch, terms.max_age_seconds, workers=options.workers, as_json=options.as_json)
+
+
+def _signer(options: Options) -> _Unlocking | None:
+    if options.key_path is None:
+        return None
+    return _Unlocking(options.key_path, options.passphrase_path, options.signer_command)
 
 
 def _verify_chain(options: Options, asked: Asked, terms: Terms, snapshot: Snapshot) -> None:
@@ -222,13 +230,17 @@ def _verify_chain(options: Options, asked: Asked, terms: Terms, snapshot: Snapsh
     }
     if options.as_json:
         terminal.say_json(facts)
-        return
+    else:
+        _say_chain(path, facts, chain.table.sequence)
+
+
+def _say_chain(path: str, facts: dict[str, Any], sequence: int) -> None:
     terminal.say(
         f"accepted: {terminal.safe(path)} proves by chain/v1, for the committed positions and collateral, that"
     )
     for line in statement_lines(facts):
         terminal.say(f"  {line}")
-    terminal.say(f"  table        hash {facts['table_hash']}, number {chain.table.sequence} of its series")
+    terminal.say(f"  table        hash {facts['table_hash']}, number {sequence} of its series")
     terminal.say(f"  statement    digest {facts['statement_digest']}")
     for line in not_guaranteed_lines(facts):
         terminal.say(line)
