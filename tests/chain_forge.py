@@ -199,8 +199,8 @@ def gamma_early(statement: ChainStatement, case: ChainCase) -> ChainProof:
     (W_point,) = junk.points(W)
     x = transcript.round5(W_point)
     L = add(junk.combined(at, values, gamma, x), scale(W, -1))
-    W_shifted, rest = divide_by_linear(L, x)
-    assert rest == 0
+    W_shifted, rest_of_L = divide_by_linear(L, x)
+    assert rest_of_L == 0
     return ChainProof((*junk.sent, W_point, *junk.points(W_shifted)), values)
 
 

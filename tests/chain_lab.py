@@ -29,7 +29,7 @@ def chain_snapshot(
     """``count`` instruments over some groups, ``scenarios`` each; as many assets as ``debts``."""
     of = sorted(i % groups for i in range(count))
     risk = [[((5 * i + 3 * s + i * s) % 23) - 9 or 1 for s in range(scenarios)] for i in range(count)]
-    return snapshot(
+    made: Snapshot = snapshot(
         groups=of,
         risk=risk,
         charges=options.pop("charges", [(3 * i) % 5 for i in range(count)]),
@@ -39,6 +39,7 @@ def chain_snapshot(
         bits=30,
         **options,
     )
+    return made
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def test_equations_of_the_layout_close_exactly_at_the_boundary() -> None:
     w = ChainWeights(11)
     U = public_rows(prices, w, 5, 4)
 
-    def total(columns: Any) -> int:
+    def total(columns: Any) -> Any:
         short = columns[3] + 1024 * columns[4] + 1024**2 * columns[5]
         sums = sum(x * U["positions"][i] for i, x in enumerate(case.witness.positions))
         sums += sum(x * U["collateral"][j] for j, x in enumerate(case.witness.collateral))
@@ -189,7 +189,7 @@ def test_scenarios_without_effect_are_refused() -> None:
 @pytest.mark.parametrize("arguments", [(0, (6,)), (1024, (6,)), (7, ()), (7, (1, 2, 3)), (7, (0,)), (7, (65,))])
 def test_layouts_that_there_are_none_of(arguments: Any) -> None:
     with pytest.raises(InputError):
-        ChainLayout(*arguments, (False, False, False, False))
+        ChainLayout(arguments[0], arguments[1], (False, False, False, False))
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ interface IMarginVerifier {
 
     /// Constructor: sizes or a pinned point that no layout has.
     error BadLayout();
+    /// The call is not the ABI's own encoding: bytes that follow, or arguments that overlap or lie elsewhere.
+    error BadCalldata();
     /// The table's bytes are not as many as the layout's scenarios ask for.
     error WrongTableLength();
     /// The proofs' bytes are not a whole proof for each nonce, or there is none.

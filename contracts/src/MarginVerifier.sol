@@ -52,6 +52,9 @@ contract MarginVerifier is IMarginVerifier {
     uint256 private constant N_INV = 0x73d0abe954d315e8e12d0992079f6f8f5268b499ff3e5c68003fffff00400001; // 1/1024
     uint256 private constant OMEGA_1_INV = 0x2de3d72d1b3e85eac2da366e5e1caff2be07683fc3a780750ad7178ed97e5788; // 1/(omega - 1)
 
+    /// @dev Where the first argument of variable length begins: after the selector, six words and its length.
+    uint256 private constant FIRST = 0xe4;
+
     // Arguments, 0x80 on.
     uint256 private constant A_TABLE = 0x80;
     uint256 private constant A_TABLE_LENGTH = 0xa0;
@@ -144,6 +147,7 @@ contract MarginVerifier is IMarginVerifier {
             tableAt := table.offset
             proofAt := proof.offset
         }
+        _shape(tableAt, tableAt + table.length + 32, proofAt, proof.length);
         _run(tableAt, table.length, address(0), 0x84, 1, proofAt, proof.length, false);
     }
 
@@ -157,6 +161,7 @@ contract MarginVerifier is IMarginVerifier {
         assembly {
             proofAt := proof.offset
         }
+        _shape(FIRST, FIRST, proofAt, proof.length);
         _run(0, 0, store, 0x84, 1, proofAt, proof.length, false);
     }
 
@@ -174,7 +179,14 @@ contract MarginVerifier is IMarginVerifier {
             noncesAt := nonces.offset
             proofsAt := proofs.offset
         }
+        if (noncesAt != tableAt + table.length + 32) revert BadCalldata();
+        _shape(tableAt, noncesAt + 32 * nonces.length + 32, proofsAt, proofs.length);
         _run(tableAt, table.length, address(0), noncesAt, nonces.length, proofsAt, proofs.length, true);
+    }
+
+    /// @dev One encoding of one call: arguments stand where the ABI's own encoder puts them, and nothing follows.
+    function _shape(uint256 first, uint256 expected, uint256 proofsAt, uint256 proofsLength) private pure {
+        if (first != FIRST || proofsAt != expected || msg.data.length != proofsAt + proofsLength) revert BadCalldata();
     }
 
     /// @dev The table's id and the nonce of a single proof are read where they stand in the call's data, at 4 and 0x84.

@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("c2a6f34ab9f6c37d14355309341c25ff0c049e1500cf5dd04176d9af305a2599")
+CONTRACTS_DIGEST = bytes.fromhex("9437f0feea1883eaaf5e774e107528926e56c44a747483c40791bad63c36962c")
 _MAX_BYTES = 1 << 22
 
 
