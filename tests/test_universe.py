@@ -612,7 +612,8 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "and none is given" in run("snapshot", "check", path["s1"], path["m1"], code=2)
     proof = str(tmp_path / "proof.bin")
     run("prove", "--book", path["b"], "--snapshot", path["s1"], "--opening", path["o"], "--context", "t", "-o", proof)
-    run("verify", "--snapshot", path["s1"], "--commitment", path["c"], "--context", "t", proof)
+    said = run("verify", "--snapshot", path["s1"], "--commitment", path["c"], "--context", "t", proof)
+    assert f"1 price carried without a quote in its market, the oldest of {NAME}: last, 86400 s old" in said
     shown = run("universe", "show", path["u1"])
     assert "edition 1" in shown
     assert "retired" in shown

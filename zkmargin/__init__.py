@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot
     from zkmargin.engine.risk_arrays import RiskArrays
     from zkmargin.engine.snapshot import Snapshot
+    from zkmargin.engine.universe import Universe
     from zkmargin.formats import (
         ConstraintError,
         InputError,
@@ -78,6 +79,7 @@ _MODULES = {
     "zkmargin.engine.publishing.snapshots": ("build_snapshot", "build_snapshot_from_arrays", "check_snapshot"),
     "zkmargin.engine.risk_arrays": ("RiskArrays",),
     "zkmargin.engine.snapshot": ("Snapshot",),
+    "zkmargin.engine.universe": ("Universe",),
     "zkmargin.formats": (
         "ConstraintError",
         "InputError",
@@ -121,6 +123,7 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Policy",
     "load_policy",
     "policy_names",
+    "Universe",
     "Snapshot",
     "build_snapshot",
     "build_snapshot_from_arrays",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from zkmargin.app.facts import not_guaranteed
@@ -33,6 +34,16 @@ def policy_lines(facts: dict[str, Any]) -> list[str]:
     ]
 
 
+def _carried(quotes: Sequence[dict[str, Any]]) -> list[str]:
+    """That some prices are not the market's, for whoever relies on them."""
+    if not quotes:
+        return []
+    oldest = max(quotes, key=lambda quote: int(quote["age_seconds"]))
+    many = f"{len(quotes)} price{'s' * (len(quotes) > 1)} carried without a quote in its market"
+    age = f"the oldest of {safe(oldest['id'])}: {oldest['method']}, {oldest['age_seconds']} s old"
+    return [f"             {many}, {age}"]
+
+
 def statement_lines(facts: dict[str, Any]) -> list[str]:
     """``statement_facts`` for people. Free text in it comes from files: it is quoted and escaped."""
     snapshot, policy, claim = facts["snapshot"], facts["snapshot"]["policy"], facts["claim"]
@@ -45,6 +56,7 @@ def statement_lines(facts: dict[str, Any]) -> list[str]:
         f"snapshot     {quoted(snapshot['name'])}",
         f"             taken at {safe(snapshot['time'])}",
         f"             {snapshot['instruments']} instruments, {snapshot['collateral_assets']} collateral assets",
+        *_carried(snapshot["carried"]),
         f"             digest {snapshot['digest']}",
         f"             {_who(snapshot['attested'], 'not signed by anyone that a trust file names')}",
         f"bounds       {bound} ({how})",
