@@ -23,10 +23,11 @@ from zkmargin.engine.components.pools import tier_lines
 from zkmargin.engine.components.worst_scenario import ScenarioGrid, WorstScenario
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.engine.publishing import snapshots
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY
-from zkmargin.formats import FrozenMap, InputError, Model
+from zkmargin.formats import FrozenMap, InputError, Model, load_document, save_document
 from zkmargin.formats.budget import LIMITS, Budget, Unit, budget, spend
 from zkmargin.formats.documents import Document, Seq
 from zkmargin.formats.mappings import MAX_ITEMS
@@ -129,6 +130,26 @@ def test_a_snapshot_is_counted_before_it_is_priced() -> None:
         assert drawn.spent("cells") >= arrays > 0
     with pytest.raises(InputError, match="cells: too large"), budget(Budget({**LIMITS, "cells": arrays - 1})):
         build_snapshot(market, policy)
+
+
+def test_what_pydantic_says_while_something_is_built_leaves_as_our_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Small(Model):
+        label: str = Field(max_length=3)
+
+    def too_long(*_: object, **__: object) -> Small:
+        return Small(label="a label that is too long")
+
+    snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("default"))
+    save_document(snapshot, tmp_path / "s.json")
+    monkeypatch.setattr(Snapshot, "check_loaded", too_long)
+    with pytest.raises(InputError, match="at most 3 characters") as caught:
+        load_document(Snapshot, tmp_path / "s.json")
+    assert (caught.value.file, caught.value.field) == (str(tmp_path / "s.json"), "label")
+    monkeypatch.setattr(snapshots, "check_domain_size", too_long)
+    with pytest.raises(InputError, match="at most 3 characters"):
+        build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("default"))
 
 
 # Growth

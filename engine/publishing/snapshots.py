@@ -21,9 +21,11 @@ from zkmargin.engine.universe import ListedAsset, Listing, Universe
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
 from zkmargin.formats.budget import budget
+from zkmargin.formats.documents import in_words
 
 
 @budget()
+@in_words()
 def build_snapshot(
     market: Market,
     policy: Policy,
@@ -197,6 +199,8 @@ def check_snapshot(
     _refuse_another(snapshot, rebuilt, "market")
 
 
+@budget()
+@in_words()
 def build_snapshot_from_arrays(
     arrays: RiskArrays,
     policy: Policy,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -285,12 +286,22 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
 D = TypeVar("D", bound=Document)
 
 
+@contextmanager
+def in_words(file: str | None = None) -> Iterator[None]:
+    """pydantic's own errors leave as an ``InputError``: for what is built from a document, not parsed from a text."""
+    try:
+        yield
+    except ValidationError as error:
+        raise input_error(error, file=file) from None
+
+
 def load_document(kind: type[D], path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> D:
     """Read and validate a document file (``-`` for standard input). Raises InputError."""
     with budget():
         document = kind.parse(read_text(path, max_bytes=max_bytes), file=str(path))
         try:
-            document.check_loaded()
+            with in_words():
+                document.check_loaded()
         except InputError as error:
             raise error.located(file=str(path)) from None
     return document
