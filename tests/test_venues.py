@@ -257,3 +257,21 @@ def test_the_published_tardis_rows(conformance_family: Callable[[str], list[Path
     values = unit_values(market)
     for name, mark in (("BTC-27SEP24-160000-P", 2.4467), ("BTC-27SEP24-95000-P", 1.0816)):
         assert values[name] == pytest.approx(mark * 42284.6, rel=1e-3)
+
+
+def test_each_expiry_of_binance_grows_at_its_own_rate(tmp_path: Path) -> None:
+    values = lines("binance.jsonl")
+    later = 1_805_443_200_000  # 2027-03-19T08:00:00Z
+    terms_, marks_ = values[0]["optionSymbols"], values[1]
+    for row in list(terms_):
+        terms_.append({**row, "symbol": row["symbol"].replace("261225", "270319"), "expiryDate": later})
+    for row in list(marks_):
+        marks_.append({**row, "symbol": row["symbol"].replace("261225", "270319"), "riskFreeInterest": "0.09"})
+    near, far = read(written(tmp_path, *values)).forwards
+    assert (near.rate, far.rate) == ("0.03", "0.09")
+    (alone,) = read(VENUES / "binance.jsonl").forwards
+    assert near == alone
+    # the same marks: K + (C - P) e^(rT), with K the strike nearest to the index
+    spread = float(marks_[2]["markPrice"]) - float(marks_[3]["markPrice"])
+    years = (later - 1_790_000_000_000) / 1000 / 86400 / 365
+    assert float(far.price) == pytest.approx(90_000 + spread * 2.718281828459045 ** (0.09 * years), rel=1e-6)

@@ -113,10 +113,11 @@ def _quotes(rows: Newest, served: int, options: Options, left_out: LeftOut) -> t
         found = _option(name, max(times), row, rows, prices, left_out)
         if found is not None:
             chosen.append(found)
+    rates = {(q.underlying, q.expiry or ""): q.rate for q, _, _ in chosen}
     implied = parity_forwards(
         {(q.underlying, q.expiry or "", q.strike or "", q.option_type or ""): mark for q, _, mark in chosen if mark},
         {name: text for name, (text, _) in prices.items()},
-        lambda expiry: Fraction(1) if not chosen else _growth(chosen[0][0].rate, expiry, chosen[0][0].time),
+        lambda underlying, expiry: _growth(rates[underlying, expiry], expiry, max(times)),
     )
     quotes = list(futures)
     for quote, vol, mark in chosen:

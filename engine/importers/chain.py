@@ -188,7 +188,7 @@ def expiry_of(day: str, month: str, year: str, name: str) -> str:
 
 
 def parity_forwards(
-    marks: Mapping[tuple[str, str, str, str], str], indices: Mapping[str, str], growth: Callable[[str], Fraction]
+    marks: Mapping[tuple[str, str, str, str], str], indices: Mapping[str, str], growth: Callable[[str, str], Fraction]
 ) -> dict[tuple[str, str], str]:
     """The forward of each underlying and expiry that the marks of a call and a put imply, at the strike nearest to the
     index that has both: ``F = K + (C - P) / D``, for venues that publish no forward.
@@ -196,7 +196,7 @@ def parity_forwards(
     Args:
         marks: in quote a unit, by underlying, expiry, strike and type.
         indices: index prices by underlying.
-        growth: ``1 / D`` of an expiry.
+        growth: ``1 / D`` of an underlying and expiry.
     """
     found: dict[tuple[str, str], tuple[Fraction, Fraction]] = {}
     for (underlying, expiry, strike, kind), mark in marks.items():
@@ -204,7 +204,7 @@ def parity_forwards(
         if kind != "call" or other is None or underlying not in indices:
             continue
         level = to_fraction(strike)
-        forward = level + (to_fraction(mark) - to_fraction(other)) * growth(expiry)
+        forward = level + (to_fraction(mark) - to_fraction(other)) * growth(underlying, expiry)
         far = abs(level - to_fraction(indices[underlying]))
         if forward > 0 and far < found.get((underlying, expiry), (far + 1, forward))[0]:
             found[underlying, expiry] = (far, forward)

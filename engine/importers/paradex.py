@@ -87,7 +87,7 @@ def _quotes(rows: Newest, left_out: LeftOut) -> tuple[list[Quote], list[str]]:
     implied = parity_forwards(
         {(q.underlying, q.expiry or "", q.strike or "", q.option_type or ""): mark for q, _, mark in chosen if mark},
         {q.underlying: q.index or "" for q, _, _ in chosen},
-        lambda _expiry: Fraction(1),
+        lambda _underlying, _expiry: Fraction(1),
     )
     for quote, vol, mark in chosen:
         forward = implied.get((quote.underlying, quote.expiry or ""))
