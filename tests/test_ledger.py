@@ -606,7 +606,6 @@ def assert_sound(where: str, world: World, *, acknowledged: bool) -> None:
         issued = len(ledger.open_challenges())  # or not yet
         nothing = {"proofs": 0, "documents": issued, "streams": 0, "challenges": issued}
         assert ledger.counts() == (expected if entries else nothing)
-        assert ledger.audit().bad == []
         if entries:
             with pytest.raises(VerificationError, match="replay"):
                 ledger.record(world.accepted("challenge"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -137,15 +138,15 @@ class Evidence(Document):
         return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
-def evidence_of(ledger: Ledger, entry: Entry) -> Evidence:
-    """Everything of an accepted proof of a ledger in one document. Raises InputError."""
+def evidence_of(ledger: Ledger, entry: Entry, revocations: Sequence[str]) -> Evidence:
+    """Everything of an accepted proof of a ledger in one document; ``revocations`` by digest. Raises InputError."""
     return Evidence(
         claim=claim_of(ledger.statement(entry)),
         proof=base64.b64encode(entry.proof).decode(),
         snapshot=ledger.document(Snapshot, entry.snapshot),
         commitments=(ledger.document(Commitment, entry.commitment),),
         attestations=tuple(ledger.document(Attestation, digest) for digest in entry.attestations),
-        revocations=tuple(ledger.document(Revocations, digest) for digest in ledger.revocations_of(entry)),
+        revocations=tuple(ledger.document(Revocations, digest) for digest in revocations),
         trust=None if entry.trust is None else ledger.document(Trust, entry.trust),
         challenge=None if entry.challenge is None else ledger.document(Challenge, entry.challenge),
         receipt=None if entry.receipt is None else ledger.document(Receipt, entry.receipt),

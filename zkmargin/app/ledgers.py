@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -133,7 +133,8 @@ def export(
     """
     home, written = _empty_folder(folder), set[str]()
     chosen = (entry for entry in ledger.entries() if entry.statement.startswith(statement or ""))
-    proofs = [_export_entry(ledger, entry, home, written, how) for entry in chosen]
+    revoked = ledger.revocations()
+    proofs = [_export_entry(ledger, entry, revoked.get(entry.statement, ()), home, written, how) for entry in chosen]
     if statement is not None and not proofs:
         raise InputError("no accepted proof has such a statement digest", field="statement")
     write_atomic(home / "index.json", canonical_bytes({"format": INDEX_FORMAT, "proofs": proofs}) + b"\n")
@@ -166,10 +167,15 @@ def _empty_folder(folder: str) -> Path:
 
 
 def _export_entry(
-    ledger: Ledger, entry: Entry, home: Path, written: set[str], how: Callable[[Entry, dict[str, Any]], str]
+    ledger: Ledger,
+    entry: Entry,
+    revocations: Sequence[str],
+    home: Path,
+    written: set[str],
+    how: Callable[[Entry, dict[str, Any]], str],
 ) -> dict[str, Any]:
     """Write an entry's evidence, and its files one by one; returns what the index says of it."""
-    evidence = evidence_of(ledger, entry)
+    evidence = evidence_of(ledger, entry, revocations)
     bundle = f"evidence/{entry.statement}.json"
     write_atomic(home / bundle, evidence.to_bytes())
 

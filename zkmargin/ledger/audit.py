@@ -83,12 +83,13 @@ def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: s
             with found.about(f"proof {row.id}"):
                 entry = records.entry_of(connection, row)
                 bodies.append(records.accepted_body(entry, records.parts_of(connection, row.id), ()))
-    for row in connection.execute(select(tables.documents)).all():
-        _check_document(found, row)
-    proofs = {row.statement: row.proof for row in connection.execute(select(tables.proofs)).all()}
+    for digest in connection.execute(select(tables.documents.c.digest)).scalars().all():  # one body at a time
+        query = select(tables.documents).where(tables.documents.c.digest == digest)
+        _check_document(found, connection.execute(query).one())
     for body in bodies:
         with found.about(f"statement {str(body.get('statement'))[:64]}"):
-            _check_accepted(connection, body, proofs.get(body.get("statement")))
+            query_proof = select(tables.proofs.c.proof).where(tables.proofs.c.statement == body.get("statement"))
+            _check_accepted(connection, body, connection.execute(query_proof).scalar_one_or_none())
             found.verified += 1
     return found
 

@@ -342,18 +342,19 @@ class Ledger:
         with self._database.reading() as connection:
             return audit.audit(connection, schema=self.schema, key=key, head=head)
 
-    def revocations_of(self, entry: Entry) -> tuple[str, ...]:
-        """Digests of the lists of revocations that an acceptance was made with."""
+    def revocations(self) -> dict[str, tuple[str, ...]]:
+        """By statement digest the lists of revocations that an acceptance was made with, where there were any."""
+        found: dict[str, tuple[str, ...]] = {}
         if self.schema != tables.SCHEMA:
-            return ()
+            return found
         with self._database.reading() as connection:
             for record in chain.read(connection):
-                if record.kind == "accepted" and record.body.get("statement") == entry.statement:
-                    digests = tuple(record.body.get("revocations", ()))
-                    for digest in digests:
-                        records.check_digest(digest, f"record {record.number}")
-                    return digests
-        return ()
+                digests = record.body.get("revocations") if record.kind == "accepted" else None
+                for digest in digests or ():
+                    records.check_digest(digest, f"record {record.number}")
+                if digests:
+                    found[str(record.body.get("statement"))] = tuple(digests)
+        return found
 
     def statement(self, entry: Entry) -> Statement:
         """The statement of an entry, from the ledger's documents alone. Raises InputError."""
