@@ -35,15 +35,25 @@ def _build(keyed: ByDigest[Snapshot], claim: Claim, limits: tuple[Limit, ...]) -
 
 def new_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()) -> Circuit:
     """As ``build_circuit``, kept by nobody: for snapshots that are used once, whose digest nobody asks for."""
+    system = new_system(snapshot)
+    write_margin(system, snapshot, claim, limits)
+    return frozen(system, snapshot)
+
+
+def new_system(snapshot: Snapshot) -> System:
+    """The layout of a snapshot's slots, without any equation of a policy."""
     layout = snapshot.layout
-    system = System(
+    return System(
         n=layout.domain_size,
         position_count=len(snapshot.instruments),
         position_bits=layout.position_bits,
         range_proved=layout.range_proved,
         collateral=[(slot.bits, slot.negative_allowed) for slot in snapshot.collateral],
     )
-    write_margin(system, snapshot, claim, limits)
+
+
+def frozen(system: System, snapshot: Snapshot) -> Circuit:
+    """The circuit of a finished system over a snapshot's slots."""
     return Circuit.freeze(
         system,
         len(snapshot.collateral),

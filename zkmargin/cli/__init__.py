@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "margin": ("margin", "The margin of a book."),
     "liquidate": ("liquidate", "The least costly trades after which a claim holds again."),
     "stress": ("stress", "A book's margin in stressed markets, over days, along a history."),
+    "breach": ("breach", "Prove that an account is below its requirement, and check it."),
     "simulate": ("simulate", "Cascades: a shock, liquidations that move prices, and who pays."),
     "commit": ("commit", "Commit to a book: a public commitment, a secret opening."),
     "update": ("update", "Apply fills to a commitment without disclosing them."),

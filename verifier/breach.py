@@ -1,0 +1,84 @@
+"""Proofs of breach: that a committed account is below its requirement. docs/protocol-breach.md has the argument.
+
+A breach is another kind of statement than a claim, with a class of its own, so that nothing that accepts claims (trust
+files, receipts, ledgers) can take one for the other. The transcript begins with the kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from py_arkworks_bls12381 import G1Point
+
+from zkmargin.accounts.commitments import Commitment
+from zkmargin.circuits.breach import build_breach_circuit
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.crypto.srs import SRS
+from zkmargin.engine.claims import Claim
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats.errors import VerificationError
+from zkmargin.verifier.argument import reduce_to_opening
+from zkmargin.verifier.proof import decode_proof
+from zkmargin.verifier.statement import Statement
+from zkmargin.verifier.verify import fold, holds
+
+KIND = b"zkmargin/breach/v1"
+
+
+@dataclass(frozen=True)
+class BreachStatement:
+    """The public side of a proof of breach: the account is that of a statement whose claim is shown to be false.
+
+    Attributes:
+        account: snapshot, commitments, context, and the claim that does not hold; without limits.
+    """
+
+    account: Statement
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: Snapshot,
+        commitments: Sequence[Commitment],
+        claim: Claim,
+        *,
+        context: bytes = b"",
+        srs: SRS | None = None,
+    ) -> BreachStatement:
+        """Build the statement from a verifier's own files. Raises InputError as ``Statement.of``."""
+        return cls(Statement.of(snapshot, commitments, claim, context=context, srs=srs))
+
+    @property
+    def srs(self) -> SRS:
+        """The structured reference string."""
+        return self.account.srs
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """The circuit of the breach. Raises InputError as ``build_breach_circuit``."""
+        return build_breach_circuit(self.account.snapshot, self.account.claim)
+
+    def committed_points(self) -> dict[str, G1Point]:
+        """The account's commitments by name."""
+        return self.account.committed_points()
+
+    def public_messages(self) -> Iterator[tuple[str, bytes]]:
+        """Everything public, labelled: the kind first, then as for a claim with this circuit."""
+        yield "kind", KIND
+        for label, message in self.account.public_messages():
+            yield label, self.circuit.digest if label == "circuit" else message
+
+
+def verify_breach(statement: BreachStatement, proof: bytes) -> bytes:
+    """Check a proof of breach; returns the digest of what was proved.
+
+    Raises:
+        ProofFormatError: bytes that no proof of this statement has.
+        VerificationError: a well-formed proof that does not prove the statement.
+    """
+    opening = reduce_to_opening(statement, decode_proof(proof, statement.circuit.shape, statement.srs.digest))
+    if not holds(*fold([opening], [1], statement.srs), statement.srs):
+        raise VerificationError("the proof does not prove this breach", check="pairing")
+    return opening.statement_digest
