@@ -18,9 +18,11 @@ name.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -98,6 +100,19 @@ class _Completion:
         self.stressed: list[int] = []
         self.index = {u.name: to_fraction(u.index_price) for u in market.underlyings}
         self.surface = self._surface()
+        # every look-up below is one of a table or a bisection: nothing grows with instruments times quotes
+        self.strikes = {key: list(smile) for key, smile in self.surface.items()}
+        self.expiries: dict[str, list[int]] = {}
+        for underlying, at in sorted(self.surface):
+            self.expiries.setdefault(underlying, []).append(at)
+        self.quoted_forwards: dict[str, list[tuple[int, Forward]]] = {}
+        for forward in sorted((f for f in market.forwards if f.name is None), key=lambda own: parse_time(own.expiry)):
+            self.quoted_forwards.setdefault(forward.underlying, []).append((parse_time(forward.expiry), forward))
+        self.forwards_before = [
+            {(own.underlying, parse_time(own.expiry)): own for own in other.forwards if own.name is None}
+            for other in self.earlier
+        ]
+        self.assets = [(other, {asset.name: asset for asset in other.assets}) for other in (market, *self.earlier)]
 
     def run(self) -> Completed:
         listed = [(slot, own) for slot, own in enumerate(self.universe.instruments) if own.retired is None]
@@ -200,11 +215,14 @@ class _Completion:
 
     def _between(self, own: Listing) -> tuple[str, int] | None:
         """The vol between the nearest quoted strikes and the age of the older; None beyond them."""
-        smile = self.surface.get((own.underlying, parse_time(own.expiry or "")), {})
-        strike = to_fraction(own.strike or "0")
-        below = max((k for k in smile if k <= strike), default=None)
-        above = min((k for k in smile if k >= strike), default=None)
-        if below is None or above is None:
+        key, strike = (own.underlying, parse_time(own.expiry or "")), to_fraction(own.strike or "0")
+        smile, strikes = self.surface.get(key, {}), self.strikes.get(key, [])
+        place = bisect_left(strikes, strike)
+        if place < len(strikes) and strikes[place] == strike:
+            below = above = strike
+        elif 0 < place < len(strikes):
+            below, above = strikes[place - 1], strikes[place]
+        else:
             return None
         (low, first), (high, second) = smile[below], smile[above]
         part = Fraction(0) if above == below else (strike - below) / (above - below)
@@ -214,19 +232,15 @@ class _Completion:
         for source, instrument, age in self._last(own):
             return source, instrument.implied_vol or "", age
         expiry, strike = parse_time(own.expiry or ""), to_fraction(own.strike or "0")
-        near = [
-            (abs(at - expiry), abs(k - strike), at, k, vol, time)
-            for (underlying, at), smile in self.surface.items()
-            if underlying == own.underlying
-            for k, (vol, time) in smile.items()
-        ]
-        if not near:
+        expiries = self.expiries.get(own.underlying, [])
+        if not expiries:
             raise InputError(
                 "no quote in the market, and no vol of its underlying to go by",
                 field=own.id,
                 hint=Hint.EARLIER_MARKET,
             )
-        *_, vol, time = min(near)
+        at = _nearest(expiries, expiry)
+        vol, time = self.surface[own.underlying, at][_nearest(self.strikes[own.underlying, at], strike)]
         return self.market, _text(vol), self.now - time
 
     # --- what they are priced off -------------------------------------------------------------------------
@@ -258,36 +272,39 @@ class _Completion:
         index = self.index[underlying]
         for method in rule.methods:
             if method == "last":
-                for source in self.earlier:
-                    for own in source.forwards:
-                        age = self.now - parse_time(own.time or source.time)
-                        same = (own.underlying, parse_time(own.expiry)) == (underlying, at)
-                        if same and age <= MS_PER_SECOND * rule.last_max_age_seconds:
-                            before = to_fraction(source.underlying(underlying).index_price)
-                            self._carry(name, method, source, age)
-                            price = _text(to_fraction(own.price) * index / before)
-                            return Forward(underlying=underlying, expiry=expiry, price=price, rate=own.rate)
+                for source, table in zip(self.earlier, self.forwards_before, strict=True):
+                    own = table.get((underlying, at))
+                    if own is None:
+                        continue
+                    age = self.now - parse_time(own.time or source.time)
+                    if age <= MS_PER_SECOND * rule.last_max_age_seconds:
+                        before = to_fraction(source.underlying(underlying).index_price)
+                        self._carry(name, method, source, age)
+                        price = _text(to_fraction(own.price) * index / before)
+                        return Forward(underlying=underlying, expiry=expiry, price=price, rate=own.rate)
             elif method == "interpolated":
-                quoted = {parse_time(f.expiry): f for f in self.market.forwards if f.underlying == underlying}
-                later = min((time for time in quoted if time > at), default=None)
-                sooner = max((time for time in quoted if self.now < time < at), default=None)
-                if later is None:
+                quoted = self.quoted_forwards.get(underlying, [])
+                place = bisect_left(quoted, at, key=itemgetter(0))
+                if place == len(quoted):
                     continue
-                start, low = (self.now, Fraction(1)) if sooner is None else (sooner, self._ratio(quoted[sooner]))
+                later, upper = quoted[place]
+                start, low, used = self.now, Fraction(1), [upper]
+                if place and quoted[place - 1][0] > self.now:
+                    start, lower = quoted[place - 1]
+                    low, used = self._ratio(lower), [upper, lower]
                 part = Fraction(at - start, later - start)
-                used = [quoted[later], *([] if sooner is None else [quoted[sooner]])]
                 age = self.now - min(parse_time(f.time or self.market.time) for f in used)
                 self._carry(name, method, self.market, age)
-                price = _text(index * (low + (self._ratio(quoted[later]) - low) * part))
-                return Forward(underlying=underlying, expiry=expiry, price=price, rate=quoted[later].rate)
+                price = _text(index * (low + (self._ratio(upper) - low) * part))
+                return Forward(underlying=underlying, expiry=expiry, price=price, rate=upper.rate)
         raise InputError("missing in the market, and nothing to take it from", field=name, hint=Hint.EARLIER_MARKET)
 
     def _ratio(self, forward: Forward) -> Fraction:
         return to_fraction(forward.price) / self.index[forward.underlying]
 
     def _asset(self, own: ListedAsset) -> Asset:
-        for source in (self.market, *self.earlier):
-            found = next((asset for asset in source.assets if asset.name == own.name), None)
+        for source, table in self.assets:
+            found = table.get(own.name)
             if found is None:
                 continue
             if to_fraction(found.lot) != to_fraction(own.lot):
@@ -306,6 +323,15 @@ class _Completion:
 
     def _carry(self, name: str, method: CarryMethod, source: Market, age: int) -> None:
         self.carried.append(Carried(name, method, self.digests[id(source)], age))
+
+
+T = TypeVar("T", int, Fraction)
+
+
+def _nearest(ordered: Sequence[T], value: T) -> T:
+    """The entry of an ascending list that is nearest to a value, the lower of two."""
+    place = bisect_left(ordered, value)
+    return min(ordered[max(place - 1, 0) : place + 1], key=lambda own: (abs(own - value), own))
 
 
 def _text(value: Fraction) -> str:

@@ -17,6 +17,7 @@ from zkmargin.cli import main
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import PublishedComponent
+from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.example import example_market
 from zkmargin.engine.greeks import greek_report
 from zkmargin.engine.importers import import_market
@@ -24,6 +25,7 @@ from zkmargin.engine.margin import margin_report
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
+from zkmargin.engine.settlement import with_deliveries
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, IntArray
 
@@ -98,6 +100,20 @@ def test_an_expired_call_hedges_no_live_one(conformance_data: Path, policy: str,
         assert round(Fraction(found, 10**13), 2) == Fraction(expected)
     unexpired = import_market(case / "before1min.json", "deribit-json", prices={"USDC": "1"})
     build_snapshot(unexpired, load_policy(policy))
+
+
+@pytest.mark.conformance
+def test_a_future_months_after_its_expiry_hedges_no_perpetual(conformance_data: Path) -> None:
+    case = conformance_data / "cases" / "04-expired-0dte"
+    imported = import_market(case / "fut.csv", "csv")
+    with pytest.raises(InputError, match="BTC-26DEC25: has expired"):
+        build_snapshot(imported, load_policy("default"))
+    delivered = with_deliveries(imported, {("BTC", parse_time("2025-12-26T08:00:00Z")): Fraction(60_000)})
+    snapshot = build_snapshot(delivered, load_policy("default"))
+    lots = to_lots(Book(positions={"BTC-26DEC25": "1", "BTC-PERP": "-1"}, collateral={"USDC": "100000"}), snapshot)
+    assert margin_report(snapshot, lots, "initial").total == 23_100 * 10**13  # 30 % of 77,000; it was 5,100
+    values = {i.id: i.settlement_value for i in delivered.instruments if i.settled}
+    assert values == {"BTC-26DEC25": "0", "BTC-26DEC25-50000-P": "0"}
 
 
 def settled_like_case(imported: Market) -> Market:
