@@ -6,10 +6,10 @@ shares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from zkmargin.prover.venue.blinders import Blinders
 from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share, _fractions, _helper_powers, _with_tail
 from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.argument import linearise
-from zkmargin.verifier.venue.combine import Combination, Families
+from zkmargin.verifier.venue.combine import Combination, Sparse
 from zkmargin.verifier.venue.proof import Aggregates, Columns, Helpers, Openings, Quotient, Values, VenueProof
 from zkmargin.verifier.venue.statement import VenueStatement, groups_of
 from zkmargin.verifier.venue.transcript import VenueChallenges, VenueTranscript
@@ -235,6 +235,9 @@ class Coordinator:
         ranged = combination.rho[statement.exponents.range]
         for name in own:
             total = K.add_scaled(total, self.on_H[name], ranged)
+        self.dense_rows = self._dense_rows(combination)
+        for summed, U in self._dense_products(combination.x, self.on_H):
+            total = K.add(total, K.mul(summed, U))
         self.sigma_n = combination.sigma() * inverse(n) % r
         sums = K.prefix_sum(K.sub(total, K.constant(self.sigma_n, n)))
         if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
@@ -258,20 +261,41 @@ class Coordinator:
             found[f"mu {m}"] = K.scale(K.slice_of(fractions, m * n, (m + 1) * n), lookup)
         if statement.extra:
             found["extra digit 0"] = K.from_ints(combination.cap_column())
-        shared: dict[int, Any] = {}
-        for y in statement.dense:
-            if id(y.template) not in shared:
-                shared[id(y.template)] = combination.dense(y.template)
-            columns, positions, balances = shared[id(y.template)]
-            slot, account = (pow(x.gamma, e, r) for e in (y.slot_exponent, y.account_exponent))
-            owner = f"dense {y.index}"
-            named = [
-                *zip(statement.digit_names(owner, len(columns)), columns, strict=True),
-                *((f"{owner} positions[{s}]", column) for s, column in enumerate(positions)),
-                *((f"{owner} collateral[{s}]", column) for s, column in enumerate(balances)),
-            ]
-            found |= {name: _on_rows(families, slot, account, n) for name, families in named}
         return found
+
+    def _dense_rows(self, combination: Combination) -> dict[int, dict[str, list[FieldVector | None]]]:
+        """For each dense template and column the rows of its three families, offsets of gamma at 0."""
+        found: dict[int, dict[str, list[FieldVector | None]]] = {}
+        for y in self.statement.dense:
+            if id(y.template) in found:
+                continue
+            columns, positions, balances = combination.dense(y.template)
+            named = {f"digit {j}": column for j, column in enumerate(columns)}
+            named |= {f"positions[{s}]": column for s, column in enumerate(positions)}
+            named |= {f"collateral[{s}]": column for s, column in enumerate(balances)}
+            found[id(y.template)] = {
+                name: [_on_rows(sparse, self.statement.n) for sparse in (f.slot, f.account, f.plain)]
+                for name, f in named.items()
+            }
+        return found
+
+    def _dense_products(
+        self, x: VenueChallenges, vectors: Mapping[str, FieldVector]
+    ) -> Iterator[tuple[FieldVector, FieldVector]]:
+        """Pairs whose products add up to all dense columns times their U: columns are summed over accounts first."""
+        sums: dict[tuple[int, str, int], FieldVector] = {}
+        for y in self.statement.dense:
+            weights = (pow(x.gamma, y.slot_exponent, r), pow(x.gamma, y.account_exponent, r), 1)
+            for column, families in self.dense_rows[id(y.template)].items():
+                vector = vectors[f"dense {y.index} {column}"]
+                for family, (rows, weight) in enumerate(zip(families, weights, strict=True)):
+                    if rows is not None:
+                        key = id(y.template), column, family
+                        sums[key] = _plus(sums.get(key), vector, weight)
+        for (template, column, family), summed in sums.items():
+            rows = self.dense_rows[template][column][family]
+            if rows is not None:
+                yield summed, rows
 
     def _quotient(self, combination: Combination) -> Quotient:
         statement, lifting, n, x = self.statement, self.lifting, self.statement.n, combination.x
@@ -285,63 +309,58 @@ class Coordinator:
         ranged = combination.rho[statement.exponents.range]
         phi = self.polynomials["phi"]
         turned = K.mul(phi, K.powers(statement.domain.omega, len(phi)))
-        identities: list[tuple[int, dict[str, int], tuple[str, int] | None]] = []
-        for y in statement.dense:  # pos - digits, then selectors
+        # pos - digits, then selectors: linear, so each kind is one polynomial for all dense accounts
+        linear: FieldVector | None = None
+        selected: dict[tuple[str, int], FieldVector] = {}
+        for y in statement.dense:
             owner, D = f"dense {y.index}", y.template.position_digits
             for s in range(y.template.segments):
                 power = power * x.chi % r
-                linear = {f"{owner} positions[{s}]": 1}
+                linear = _plus(linear, self.polynomials[f"{owner} positions[{s}]"], power)
                 for d in range(D):
-                    linear[f"{owner} digit {2 * s * D + d}"] = -(1 << (statement.k * d))
-                    linear[f"{owner} digit {(2 * s + 1) * D + d}"] = 1 << (statement.k * d)
-                identities.append((power, linear, None))
+                    for side, sign in ((0, -1), (1, 1)):
+                        digit = self.polynomials[f"{owner} digit {(2 * s + side) * D + d}"]
+                        linear = _plus(linear, digit, sign * (power << (statement.k * d)))
             for role, count, slots in (
                 ("positions", y.template.segments, statement.rules.instruments),
                 ("collateral", y.template.balance_segments, statement.rules.assets),
             ):
                 for s in range(count):
                     power = power * x.chi % r
-                    identities.append((power, {f"{owner} {role}[{s}]": 1}, (role, listed(slots, n, s))))
-        selectors = {
-            selector: K.intt(K.from_ints([0] * selector[1] + [1] * (n - selector[1])))
-            for _, _, selector in identities
-            if selector is not None
-        }
+                    key = role, listed(slots, n, s)
+                    selected[key] = _plus(selected.get(key), self.polynomials[f"{owner} {role}[{s}]"], power)
+        selectors = [(K.intt(K.from_ints([0] * inside + [1] * (n - inside))), p) for (_, inside), p in selected.items()]
+        dense = [(summed, K.intt(U)) for summed, U in self._dense_products(x, self.polynomials)]
         interpolated = {name: K.intt(U) for name, U in self.public.items()}
 
         def finish(j: int) -> Blocks:
             """T on one coset: everything that no share owns is added, and Z_H, a constant there, divided out."""
             part, coset, shift = FieldVector(parts[j], n), lifting.cosets[j], lifting.shifts[j]
-            lifted: dict[str, FieldVector] = {}
+            shifts = FieldVector(coset.shifts, n)
 
-            def on(name: str) -> FieldVector:
-                if name not in lifted:
-                    lifted[name] = _fold(self.polynomials[name], n, shift)
-                return lifted[name]
+            def on(p: FieldVector) -> FieldVector:
+                return _fold(p, n, shift, shifts)
 
-            part = K.add(part, K.sub(_fold(turned, n, shift), on("phi")))
+            part = K.add(part, K.sub(on(turned), on(phi)))
             part = K.add(part, K.constant(self.sigma_n, n))
             for name, U in interpolated.items():
-                part = K.sub(part, K.mul(on(name), _fold(U, n, shift)))
-            blocks = part.memory
-            beta = splat(x.beta)
+                part = K.sub(part, K.mul(on(self.polynomials[name]), on(U)))
+            for summed, U in dense:
+                part = K.sub(part, K.mul(on(summed), on(U)))
+            if linear is not None:
+                part = K.add(part, on(linear))
+            for selector, p in selectors:
+                part = K.add(part, K.mul(on(selector), on(p)))
+            blocks, beta = part.memory, splat(x.beta)
             for owner, columns in self.digits.items():
                 names = statement.digit_names(owner, len(columns))
                 for i, places in enumerate(groups_of(len(columns), statement.g)):
-                    helper = on(f"{owner} h {i}")
-                    values = np.concatenate([*(on(names[c]).memory for c in places), helper.memory])
+                    helper = on(self.polynomials[f"{owner} h {i}"])
+                    values = np.concatenate([*(on(self.polynomials[names[c]]).memory for c in places), helper.memory])
                     weight = splat(chi[f"{owner} h {i}"])
                     I.range_identity(blocks, values, 0, len(places), len(places), beta, weight, I.ONE)
                     I.accumulate(blocks, helper.memory, splat(-ranged % r))
-            part = FieldVector(blocks, n)
-            for weight_, linear, selector in identities:
-                row = K.constant(0, n)
-                for name, c in linear.items():
-                    row = K.add_scaled(row, on(name), c)
-                if selector is not None:
-                    row = K.mul(row, _fold(selectors[selector], n, shift))
-                part = K.add_scaled(part, row, weight_)
-            return K.scale(part, coset.inverse_vanishing).memory
+            return K.scale(FieldVector(blocks, n), coset.inverse_vanishing).memory
 
         if self.threads == 1:
             values = [finish(j) for j in range(lifting.count)]
@@ -425,13 +444,21 @@ class Coordinator:
             return list(pool.map(lambda q: q[0].combined(q[1], q[2]), questions))
 
 
-def _fold(p: FieldVector, n: int, shift: int) -> FieldVector:
+def _fold(p: FieldVector, n: int, shift: int, shifts: FieldVector) -> FieldVector:
     """Values on the coset shift H, where X^n is the constant shift^n, of a polynomial with a tail."""
     head = K.slice_of(p, 0, min(n, len(p)))
     if len(p) > n:
         tail = K.slice_of(p, n, len(p))
         head = K.add_scaled(head, K.pad(tail, n), pow(shift, n, r))
-    return K.ntt(K.mul(K.pad(head, n), K.powers(shift, n)))
+    return K.ntt(K.mul(K.pad(head, n), shifts))
+
+
+def _plus(total: FieldVector | None, p: FieldVector, weight: int) -> FieldVector:
+    """total + weight p, for polynomials of any lengths."""
+    if total is None:
+        return K.scale(p, weight)
+    size = max(len(total), len(p))
+    return K.add_scaled(K.pad(total, size), K.pad(p, size), weight)
 
 
 def _interleaved(values: Sequence[Blocks], n: int) -> FieldVector:
@@ -442,12 +469,13 @@ def _interleaved(values: Sequence[Blocks], n: int) -> FieldVector:
     return FieldVector(blocks, len(flat))
 
 
-def _on_rows(families: Families, slot: int, account: int, n: int) -> FieldVector:
-    """U of a dense column on H."""
+def _on_rows(sparse: Sparse, n: int) -> FieldVector | None:
+    """One family of a dense column on H; None where it is 0."""
+    if not sparse:
+        return None
     rows = [0] * n
-    for sparse, weight in ((families.slot, slot), (families.account, account), (families.plain, 1)):
-        for row, c in sparse.items():
-            rows[row] = (rows[row] + c * weight) % r
+    for row, c in sparse.items():
+        rows[row] = c
     return K.from_ints(rows)
 
 
