@@ -160,7 +160,7 @@ def measure(accounts: int, n: int, digit_bits: int) -> dict[str, Any]:
     }
 
 
-def measure_dense(accounts: int, scenarios: int = 64) -> dict[str, Any]:
+def measure_dense(accounts: int, group: int = 5, scenarios: int = 64) -> dict[str, Any]:
     """Dense accounts of 1,023 instruments in one proof, beside single proofs of the same books."""
     case = Case(1023, scenarios)
     snapshot, lots = snapshot_of(case), book_of(case)
@@ -171,22 +171,25 @@ def measure_dense(accounts: int, scenarios: int = 64) -> dict[str, Any]:
         requirement="initial",
         domain_size=case.n,
         digit_bits=case.digit_bits,
-        helper_group=5,
+        helper_group=group,
         classes=(),
         dense=tuple(DenseAccount(commitment=c.digest().hex()) for c in commitments),
     )
     statement = VenueStatement.of(snapshot, terms, commitments=commitments)
     hidden = [(lots, total_blinders([opening])) for opening in openings]
     singles = _singles(case)
-    witness, building = once(lambda: build_witness(statement, [], [], hidden))
     profile = Profile()
-    (data, _), proof, proof_cpu = _timed(
-        lambda: prove_venue(statement, witness, threads=default_threads(), profile=profile)
-    )
+
+    def work() -> bytes:
+        with profile.stage("witness"):
+            witness = build_witness(statement, [], [], hidden)
+        return prove_venue(statement, witness, threads=default_threads(), profile=profile)[0]
+
+    data, proof, proof_cpu = _timed(work)
     _, verify, verify_cpu = _timed(lambda: verify_venue(statement, data))
     return {
         "accounts": accounts,
-        "witness": building,
+        "helper_group": group,
         "proof": proof,
         "proof_cpu": proof_cpu,
         "verify": verify,
@@ -271,6 +274,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=2048, choices=(256, 512, 1024, 2048))
     parser.add_argument("--digit-bits", type=int, default=11)
     parser.add_argument("--dense", type=int, metavar="M", help="M dense accounts of 1,023 x 64 instead")
+    parser.add_argument("--helper-group", type=int, default=5, help="of dense accounts")
     parser.add_argument("--soundness", action="store_true", help="only the error terms")
     options = parser.parse_args()
     if options.soundness:
@@ -278,7 +282,7 @@ def main() -> int:
         statement, _ = venue_of(snapshot, options.accounts, options.digit_bits)
         found: dict[str, Any] = soundness(statement)
     elif options.dense:
-        found = measure_dense(options.dense)
+        found = measure_dense(options.dense, options.helper_group)
     else:
         found = measure(options.accounts, options.rows, options.digit_bits)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")

@@ -126,3 +126,38 @@ def test_shares_made_again_before_every_round_give_the_same_bytes(lab: Any, venu
     steady, flaky = prove([make() for make in makers()]), prove([Flaky(make) for make in makers()])
     assert venue.encode(steady) == venue.encode(flaky)
     verify_venue(venue.statement, venue.encode(flaky))
+
+
+def test_charges_and_surpluses_are_those_of_the_margin_engine() -> None:
+    """Matrix work on many accounts, one at a time on the other side: the same integers."""
+    from zkmargin.app.venues import Asked, class_books, invented_accounts, sort_into_classes
+    from zkmargin.circuits.venue import BlockTemplate, VenueRules
+    from zkmargin.engine.example import example_market
+    from zkmargin.engine.margin import Claim, claim_slack, margin_report
+    from zkmargin.engine.policy import load_policy
+    from zkmargin.engine.publishing.snapshots import build_snapshot
+    from zkmargin.prover.venue.witness import assess
+    from zkmargin.verifier.venue.terms import VenueTerms
+
+    snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("default"), domain_size=256)
+    accounts = invented_accounts(snapshot, 20)
+    for requirement in ("initial", "maintenance"):
+        rules = VenueRules.of(snapshot, requirement)
+        asked = Asked(venue="a", requirement=requirement, claim="5/4")  # type: ignore[arg-type]
+        classes, members = sort_into_classes(accounts, rules, asked, 256)
+        terms = VenueTerms(
+            venue="a",
+            requirement=requirement,  # type: ignore[arg-type]
+            domain_size=256,
+            digit_bits=8,
+            helper_group=7,
+            classes=classes,
+        )
+        for spec, mine in zip(classes, members, strict=True):
+            template = BlockTemplate(spec, rules, terms.options, 256)
+            found = assess(template, class_books(spec, mine, rules))
+            assert found.surplus is not None
+            for a, account in enumerate(mine):
+                report = margin_report(snapshot, account.lots, requirement)
+                assert rules.factor_bp * int(found.charges[a].sum()) == report.total
+                assert found.surplus[a] == claim_slack(snapshot, account.lots, Claim(5, 4, requirement))

@@ -19,6 +19,7 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.decimals import from_units
+from zkmargin.engine.exact import exact_dot
 from zkmargin.formats.errors import ConstraintError, InputError
 from zkmargin.verifier.venue.statement import DenseSlot, VenueStatement
 
@@ -465,12 +466,11 @@ class _DenseAssessment:
 
 def _dense_assessment(y: DenseSlot, lots: BookLots) -> _DenseAssessment:
     template, rules = y.template, y.template.rules
-    positions = np.array(lots.positions, dtype=object)
     losses, charges = [], []
     for g in range(rules.groups):
-        members = [i for i, group in enumerate(rules.group_of) if group == g]
-        rows = rules.risk[members, : rules.scenarios[g]].astype(object)
-        mine = [-int(x) for x in positions[members] @ rows]
+        members = [i for i, group in enumerate(rules.group_of) if group == g and lots.positions[i]]
+        rows = rules.risk[members, : rules.scenarios[g]]
+        mine = exact_dot(rows, [-lots.positions[i] for i in members])
         if rules.minimum is not None:
             mine.append(sum(max(-lots.positions[i], 0) * int(rules.minimum[i]) for i in members))
         losses.append(mine)
