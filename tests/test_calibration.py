@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import main
+from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_market
+from zkmargin.engine.margin import requirement_total
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
@@ -26,6 +28,7 @@ from zkmargin.risk.calibration import (
     Buffer,
     Derivation,
     Historical,
+    Liquidity,
     Quantile,
     Regimes,
     Rule,
@@ -175,6 +178,31 @@ def test_a_calibrated_policy_publishes_and_proves() -> None:
     assert [part.type for part in policy.components][-2:] == ["expected_shortfall", "joint_scenarios"]
     plain = FULL.model_copy(update={"historical": Historical(group="book", days=60), "correlation_bp": ()})
     assert calibrate(history, plain)[0].components[-1].type == "joint_scenarios"
+
+
+def test_size_is_charged_against_a_days_volume() -> None:
+    terms = {
+        "daily_volume": {"BTC": "1000000"},
+        "tiers": [{"part_bp": 1_000, "rate_bp": 50}, {"part_bp": 5_000, "rate_bp": 200}],
+    }
+    rule = Rule(name="sized", volatility=Volatility(), liquidity=Liquidity.model_validate(terms))
+    policy, derivation = calibrate(made(2), rule)
+    check_derivation(derivation, made(2), policy)
+    plain, _ = calibrate(made(2), Rule(name="plain", volatility=Volatility()))
+    market = example_market("2026-11-20T12:00:00Z")
+    totals = []
+    for own in (policy, plain):
+        snapshot = build_snapshot(market, own)
+        place = next(i for i, slot in enumerate(snapshot.instruments) if slot.id == "BTC-PERPETUAL")
+        lots = [0] * len(snapshot.instruments)
+        lots[place] = 10_000  # ten BTC at the index of 92,416.50: 924,165 in quote
+        book = BookLots(tuple(lots), (0,) * len(snapshot.collateral))
+        totals.append(Fraction(requirement_total(snapshot, book), 10**13))
+    # 0.5 % of what is above 100,000, and 1.5 % more of what is above 500,000
+    assert totals[0] - totals[1] == Fraction("824165") * Fraction(5, 1000) + Fraction("424165") * Fraction(15, 1000)
+    for bad in ({**terms, "daily_volume": {"BTC": "0"}}, {**terms, "tiers": terms["tiers"][::-1]}):
+        with pytest.raises(InputError):
+            Liquidity.model_validate(bad)
 
 
 def test_filtered_days_are_scaled_by_todays_volatility() -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import isqrt
 from typing import Any, ClassVar, Literal, Self
 
@@ -26,6 +26,7 @@ from pydantic import Field, model_validator
 
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.worst_scenario import ScenarioGrid, WorstScenario
+from zkmargin.engine.decimals import from_units, to_fraction
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.units import MAX_PRICE_MOVE_BP
 from zkmargin.formats import Digest, Document, FrozenMap, InputError, Map, Model, Seq
@@ -102,6 +103,35 @@ class Historical(Model):
     shortfall_level_bp: int | None = Field(default=None, gt=0, lt=SCALE_BP)
 
 
+class LiquidityTier(Model):
+    """Beyond ``part_bp`` of a day's volume, a position costs ``rate_bp`` of its notional more: a marginal rate."""
+
+    part_bp: int = Field(gt=0, le=100 * SCALE_BP)
+    rate_bp: int = Field(gt=0, le=SCALE_BP)
+
+
+class Liquidity(Model):
+    """Charges that grow with a position's size against what its market trades in a day (a ``gross_charge``).
+
+    Attributes:
+        daily_volume: quote a day, by underlying; one that is not named is not charged.
+        tiers: ascending parts of it, with marginal rates that grow.
+    """
+
+    daily_volume: Map[str, str]
+    tiers: Seq[LiquidityTier] = Field(min_length=1, max_length=16)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, text in self.daily_volume.items():
+            if to_fraction(text, field=f"daily_volume.{name}") <= 0:
+                raise InputError("must be above 0", field=f"daily_volume.{name}")
+        for before, after in pairwise(self.tiers):
+            if after.part_bp <= before.part_bp or after.rate_bp <= before.rate_bp:
+                raise InputError("parts and rates must grow from tier to tier", field="tiers")
+        return self
+
+
 class Rule(Document):
     """How a policy follows from a history.
 
@@ -125,6 +155,7 @@ class Rule(Document):
     regimes: Regimes | None = None
     historical: Historical | None = None
     correlation_bp: Seq[int] = Field(default=(), max_length=8)
+    liquidity: Liquidity | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -375,7 +406,8 @@ def _policy(history: History, rule: Rule, levels: dict[str, Level]) -> Policy:
     data = base.model_dump(mode="json")
     changed = worst.model_copy(update={"overrides": FrozenMap({**dict(worst.overrides.items()), **overrides})})
     data["components"][place] = changed.model_dump(mode="json")
-    data["components"] += [part for part in (_days(history, rule), _correlations(rule, levels)) if part is not None]
+    more = (_days(history, rule), _correlations(rule, levels), _liquidity(rule))
+    data["components"] += [part for part in more if part is not None]
     data |= {
         "name": rule.name,
         "version": history.dates[-1],
@@ -434,6 +466,22 @@ def _bp_away(move: int) -> int:
     """A move in basis points, rounded away from 0, above -100 %."""
     size: int = -(-abs(move) // BP)
     return min(size, MAX_PRICE_MOVE_BP) if move >= 0 else -min(size, MAX_SCAN_BP)
+
+
+def _liquidity(rule: Rule) -> dict[str, Any] | None:
+    if rule.liquidity is None:
+        return None
+    rates = []
+    for name, text in rule.liquidity.daily_volume.items():
+        volume = to_fraction(text)
+        # where a tier begins, rounded down to a billionth: against the account
+        tiers = [
+            {"above": from_units(int(volume * tier.part_bp * 10**9) // SCALE_BP, 9), "rate_bp": tier.rate_bp}
+            for tier in rule.liquidity.tiers
+        ]
+        kinds = ["option", "future", "perpetual", "spot"]
+        rates.append({"kinds": kinds, "underlyings": [name], "rate_bp": 0, "tiers": tiers})
+    return {"type": "gross_charge", "mode": "added", "rates": rates}
 
 
 def _correlations(rule: Rule, levels: dict[str, Level]) -> dict[str, Any] | None:

@@ -1,0 +1,89 @@
+"""Golden files of cost files, auctions, rules and derivations.
+
+python tests/golden_risk.py            makes tests/data/golden/risk again, from its closes.csv
+python tests/golden_risk.py --check    exits with 1 if that would change a byte
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from zkmargin.formats import Document
+from zkmargin.risk.auction import AuctionTerms
+from zkmargin.risk.calibration import (
+    Buffer,
+    Historical,
+    Liquidity,
+    LiquidityTier,
+    Quantile,
+    Regimes,
+    Rule,
+    Stressed,
+    Volatility,
+    calibrate,
+)
+from zkmargin.risk.costs import CostRate, Costs, ImpactTier
+from zkmargin.risk.history import History
+
+FOLDER = Path(__file__).parent / "data" / "golden" / "risk"
+
+
+def make_all() -> dict[str, bytes]:
+    """Every file but the closes, by name."""
+    history = History.load(FOLDER / "closes.csv")
+    rule = Rule(
+        name="golden",
+        quantile=Quantile(level_bp=9_900, horizon_days=2, look_back_days=100),
+        volatility=Volatility(),
+        floor_bp=500,
+        stressed=Stressed(first="2024-04-15", last="2024-06-01"),
+        ten_year_days=2_500,
+        buffer=Buffer(),
+        regimes=Regimes(enter_1e4=15_000, leave_1e4=12_000, stressed_1e4=12_500),
+        historical=Historical(group="book", days=20, filtered=True, shortfall_level_bp=9_000),
+        correlation_bp=(5_000, 10_000),
+        liquidity=Liquidity(daily_volume={"BTC": "20000000000"}, tiers=(LiquidityTier(part_bp=100, rate_bp=25),)),
+    )
+    _, first = calibrate(history, rule, as_of="2024-09-10")
+    policy, second = calibrate(history, rule, before=first)
+    perpetuals = CostRate(
+        instruments=("*-PERPETUAL",),
+        half_spread_bp=1,
+        fee_bp=5,
+        most="20",
+        tiers=(ImpactTier(above="5", impact_bp=10),),
+    )
+    options = CostRate(kinds=("option",), half_spread_of_mark_bp=250, fee_bp=3, amount="0.5")
+    documents: dict[str, Document] = {
+        "golden.costs.json": Costs(name="desk", rates=(perpetuals, options)),
+        "golden.auction.json": AuctionTerms(name="ours", buffer_bp=2_000),
+        "golden.rule.json": rule,
+        "first.derivation.json": first,
+        "second.derivation.json": second,
+        "calibrated.policy.json": policy,
+    }
+    digests = {name: {"format": d.format, "digest": d.digest().hex()} for name, d in sorted(documents.items())}
+    digests["closes.csv"] = {"format": "zkmargin/history/v1", "digest": history.digest().hex()}
+    files = {name: document.to_bytes() for name, document in documents.items()}
+    return files | {"digests.json": (json.dumps(digests, indent=1) + "\n").encode()}
+
+
+def main(arguments: list[str]) -> int:
+    """Make the files, or compare."""
+    changed = [name for name, data in make_all().items() if _there(name) != data]
+    if "--check" not in arguments:
+        for name, data in make_all().items():
+            (FOLDER / name).write_bytes(data)
+    sys.stdout.write(f"{len(changed)} files differ from what is made\n")
+    return int(bool(changed) and "--check" in arguments)
+
+
+def _there(name: str) -> bytes:
+    path = FOLDER / name
+    return path.read_bytes() if path.exists() else b""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
