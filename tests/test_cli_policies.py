@@ -90,6 +90,24 @@ NIFTY_BOOK = {
 }
 
 
+def perpetual_market() -> Market:
+    """Two perpetuals on one coin, for policies of brackets, which are of futures and perpetuals only."""
+    own = {"kind": "perpetual", "underlying": "BTC", "lot": "0.001"}
+    return Market(
+        time=TIME,
+        underlyings=(Underlying(name="BTC", index_price="92416.5"),),
+        instruments=tuple(
+            Instrument.model_validate(own | {"id": name, "mark_price": mark})
+            for name, mark in (("BTC-PERP", "92450.25"), ("BTC-OTHER", "92401.75"))
+        ),
+        assets=(Asset(name="USDC", price="1", lot="0.01"),),
+    )
+
+
+PERPETUAL_BOOK = {"positions": {"BTC-PERP": "-12.345", "BTC-OTHER": "30"}, "collateral": {"USDC": "750000"}}
+BRACKETS = ("binance-tiered", "hyperliquid")
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process; returns its standard output, as JSON where that was asked for."""
@@ -122,6 +140,9 @@ def build(folder: Path, source: str, policy: str) -> Path:
     elif source == "nifty":
         save_document(nifty_market(), market)
         save_book(folder, NIFTY_BOOK)
+    elif source == "perpetuals":
+        save_document(perpetual_market(), market)
+        save_book(folder, PERPETUAL_BOOK)
     else:
         example = example_market(TIME)
         save_document(example, market)
@@ -133,7 +154,9 @@ def build(folder: Path, source: str, policy: str) -> Path:
 
 #: Every named policy on a market that it is for; a policy that is added is here too.
 CASES = [
-    *((name, "nifty" if name == "span-nse" else "example") for name in policy_names()),
+    *((name, "example") for name in policy_names() if name not in ("span-nse", *BRACKETS)),
+    ("span-nse", "nifty"),
+    *((name, "perpetuals") for name in BRACKETS),
     ("span", "spn"),
     ("span", "pa2"),
     ("span-nse", "spn"),
