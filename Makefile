@@ -31,7 +31,7 @@ DOCS_READY := $(VENV)/.installed-docs
 <<<<<<< HEAD
 .PHONY: help demo test conformance assurance contracts artefacts docs coverage lowest lint types layers wheel release bench smoke dev lock clean
 =======
-.PHONY: help demo test conformance assurance contracts artefacts coverage lowest lint types layers wheel bench venue-million smoke dev lock clean
+.PHONY: help demo test conformance assurance contracts analysis artefacts coverage lowest lint types layers wheel bench venue-million smoke dev lock clean
 >>>>>>> 1e1afa9 (Docs: formats, architecture and catalogue of venue proofs; a million accounts as a make target)
 
 help:  ## list the targets
@@ -54,6 +54,11 @@ assurance: $(DEV_READY)  ## what takes hours, in shards that can be resumed (SHA
 contracts: $(CONTRACTS_READY)  ## compile the contracts again and compare bytes; test them on two EVMs (needs node and npm)
 	$(BIN)/python -m contracts.build --check
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile contracts/tests $(PYTEST_ARGS)
+
+analysis: $(CONTRACTS_READY)  ## slither over the contracts, in an environment of its own: what it finds fails
+	@$(PYTHON) -m venv $(VENV)/slither && unset PIP_CONSTRAINT PIP_BUILD_CONSTRAINT && \
+	$(VENV)/slither/bin/python -m pip install -qq -r contracts/analysis-requirements.txt
+	contracts/analyse.sh $(abspath $(VENV))/slither/bin/slither
 
 artefacts: $(CONTRACTS_READY)  ## write the compiled contracts that the package ships
 	$(BIN)/python -m contracts.build

@@ -38,8 +38,8 @@ abstract contract Attested {
         uint256 threshold
     ) internal pure {
         if (signatures.length < threshold) revert NotAttested();
-        address last;
-        uint256 place;
+        address last = address(0);
+        uint256 place = 0;
         for (uint256 i; i < signatures.length; ++i) {
             address signer = _signer(digest, signatures[i]);
             if (signer <= last) revert NotAttested();

@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("9437f0feea1883eaaf5e774e107528926e56c44a747483c40791bad63c36962c")
+CONTRACTS_DIGEST = bytes.fromhex("0471d2b0efce2c442bac3c371ebbab062b9d44cfc6536d9d79f537d4c7045529")
 _MAX_BYTES = 1 << 22
 
 
