@@ -201,6 +201,22 @@ def test_terms_explain_themselves(venue: Any, capsys: Any) -> None:
     assert "sum to zero in every instrument" in capsys.readouterr().out
 
 
+def test_inspect_explains_every_file_and_no_secret_of_it(venue: Any, capsys: Any) -> None:
+    secret = VenueSecret.parse((venue / "secret.json").read_text())
+    for name, words in (
+        ("proof.bin", "a venue proof"),
+        ("terms.json", "the terms of a venue proof"),
+        ("record.json", "in one log"),
+        ("secret.json", "SECRET"),
+    ):
+        assert main(["inspect", str(venue / name)]) == 0
+        said = capsys.readouterr().out
+        assert words in said
+        assert secret.seed not in said
+        assert NAME not in said
+    assert main(["verify", *public(venue, "snapshot"), "--commitment", str(venue / "x"), str(venue / "proof.bin")]) == 2
+
+
 def test_the_demo_of_a_venue_shows_what_must_fail(tmp_path: Any, capsys: Any) -> None:
     from zkmargin.cli.demo_venue import run_venue_demo
 

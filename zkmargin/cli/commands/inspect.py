@@ -14,6 +14,8 @@ from zkmargin.app.files import load, warn_if_exposed
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
 from zkmargin.cli.explain import EXPLAINED as SIGNED_DOCUMENTS
+from zkmargin.cli.explain_venue import EXPLAINED as VENUE_DOCUMENTS
+from zkmargin.cli.explain_venue import venue_proof_facts
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import also_option, claim_options, json_option, parse_claim, parse_limits
 from zkmargin.cli.paths import check_paths
@@ -30,6 +32,7 @@ from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, parse_json, read_bytes
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
+from zkmargin.verifier.venue.proof import is_venue_proof
 
 Facts = dict[str, Any]
 
@@ -86,6 +89,8 @@ def command(
 
 def proof_facts(data: bytes) -> Facts:
     """A proof's header. Raises ProofFormatError."""
+    if is_venue_proof(data):
+        return venue_proof_facts(data)
     digest = read_header(data)
     return {
         "what": "a proof; what it proves stands in the verifier's own files, not in it",
@@ -240,6 +245,7 @@ _EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Snapshot, _snapshot),
     (Universe, _universe),
     *SIGNED_DOCUMENTS,
+    *VENUE_DOCUMENTS,
 )
 
 
