@@ -28,11 +28,8 @@ CONTRACTS_READY := $(VENV)/.installed-contracts
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-<<<<<<< HEAD
-.PHONY: help demo test conformance assurance contracts artefacts docs coverage lowest lint types layers wheel release bench smoke dev lock clean
-=======
-.PHONY: help demo test conformance assurance contracts analysis artefacts coverage lowest lint types layers wheel bench venue-million smoke dev lock clean
->>>>>>> 1e1afa9 (Docs: formats, architecture and catalogue of venue proofs; a million accounts as a make target)
+.PHONY: help demo test conformance assurance contracts analysis artefacts docs coverage lowest lint types layers wheel release bench \
+	venue-million smoke dev lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
