@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     )
     from zkmargin.ledger import Ledger
     from zkmargin.prover import prove
+    from zkmargin.prover.breach import prove_breach
+    from zkmargin.risk.liquidation import Plan, Terms, plan_liquidation
     from zkmargin.risk.margins import Margins, margin_many
     from zkmargin.verifier import Accepted, Statement, Workers, verify, verify_batch
     from zkmargin.verifier.attest import (
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         Trust,
         accept,
     )
+    from zkmargin.verifier.breach import BreachStatement, verify_breach
 
 #: Said wherever the version is said.
 AUDIT_STATUS = "unaudited"
@@ -92,7 +95,10 @@ _MODULES = {
     ),
     "zkmargin.prover": ("Opening", "commit_book", "prove"),
     "zkmargin.accounts.holder": ("migrate_opening", "update_opening"),
+    "zkmargin.risk.liquidation": ("Plan", "Terms", "plan_liquidation"),
     "zkmargin.risk.margins": ("Margins", "margin_many"),
+    "zkmargin.prover.breach": ("prove_breach",),
+    "zkmargin.verifier.breach": ("BreachStatement", "verify_breach"),
     "zkmargin.verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch"),
     "zkmargin.verifier.attest": (
         "Acceptance",
@@ -138,6 +144,12 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Books",
     "Margins",
     "margin_many",
+    "Terms",
+    "Plan",
+    "plan_liquidation",
+    "BreachStatement",
+    "prove_breach",
+    "verify_breach",
     "GreekReport",
     "greek_report",
     "ArrayRow",

@@ -395,11 +395,10 @@ def _by_volatility(volatility: int, terms: Volatility) -> int:
 
 def _policy(history: History, rule: Rule, levels: dict[str, Level]) -> Policy:
     base = load_policy(rule.base)
-    place = next((i for i, part in enumerate(base.components) if isinstance(part, WorstScenario)), None)
-    if place is None:
+    grids = [(place, part) for place, part in enumerate(base.components) if isinstance(part, WorstScenario)]
+    if not grids:
         raise InputError("has no worst_scenario grid to scale", field="base")
-    worst = base.components[place]
-    assert isinstance(worst, WorstScenario)  # noqa: S101 - found as one
+    place, worst = grids[0]
     overrides = {
         name: scaled_grid(worst.overrides.get(name, worst.grid), level.scan_bp) for name, level in levels.items()
     }

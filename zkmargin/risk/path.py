@@ -81,9 +81,10 @@ class Path:
         self.market = Market(**{name: getattr(market, name) for name in Market.model_fields} | {"instruments": held})
         self.policy = policy
         self.lots = BookLots(tuple(lots.positions[slot] for slot in kept), lots.collateral)
-        self.cash = next((j for j, asset in enumerate(market.assets) if asset.name == cash), None)
-        if self.cash is None:
+        assets = [asset.name for asset in market.assets]
+        if cash not in assets:
             raise InputError("no such asset in the market", field=f"cash {cash[:100]}")
+        self.cash = assets.index(cash)
         self._lines = Valuation(self.market)
 
     def at(self, price: Fraction) -> tuple[Market, BookLots]:
@@ -99,7 +100,6 @@ class Path:
             if instrument.kind in ("future", "perpetual"):
                 profit += held * (self._lines.line(slot) or 0) * (factor.get(instrument.underlying, 1) - 1)
         collateral = list(self.lots.collateral)
-        assert self.cash is not None  # noqa: S101 - checked when the path was made
         collateral[self.cash] += math.floor(profit / Valuation(market).asset_prices[self.cash])
         return market, BookLots(self.lots.positions, tuple(collateral))
 
