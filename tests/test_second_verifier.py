@@ -426,6 +426,18 @@ FURTHER: list[dict[str, Any]] = [
         "gain": [[3, -1], [4, 0], [0, 0], [-5, 6]],
         "shortfall": [[1, 0], [0, 0], [0, 0], [2, 5]],
     },
+    {
+        "type": "tiered_margin",
+        "mode": "added",
+        "scale": 10**6,
+        "pools": [POOLS[0], {"name": "d", "group": 0, "lines": [{"slope": 25_000}, {"slope": 50_000, "start": 900}]}],
+        "pool": [1, 0, -1, 1],
+        "long": [7, 4, 0, 3],
+        "short": [7, 4, 0, 3],
+    },
+    # the second row of the matrix is a multiple of the first: semidefinite, and no more
+    {"type": "delta_norm", "group": "delta norm", "sigma": [[9, -6], [-6, 4]], "delta": [5, -3, 0, 2]},
+    {"type": "delta_norm", "group": "delta norm", "sigma": [[0, 0], [0, 4]], "delta": [5, -3, 0, 2]},
 ]
 
 
