@@ -11,13 +11,12 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import click
 import pytest
+from support.command_line import Run
 
 import zkmargin
 from zkmargin.accounts import Commitment
@@ -39,31 +38,12 @@ TIME = "2026-01-02T03:04:05Z"
 TIME_MS = 1_767_323_045_000
 CONTEXT = "for the tests, number 1"
 
-Run = Callable[..., "Result"]
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process."""
 
-    def call(*arguments: object, code: int = 0) -> Result:
-        capsys.readouterr()
-        found = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        return Result(found, captured.out, captured.err)
-
-    return call
+    return Run(capsys)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from support.command_line import Run
 
 from zkmargin.accounts.openings import commit_book
 from zkmargin.chain import artefacts
@@ -23,7 +24,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError, SetupError, save_document, write_atomic
 
-Run = Callable[..., str]
+Said = Callable[..., str]
 KEYS = [Account.from_key(bytes([i + 1]) * 32) for i in range(5)]
 ACCOUNT = "0x" + "ac" * 20
 
@@ -63,16 +64,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
     """Run a command line in the folder; its output, or what it says when it must fail."""
     monkeypatch.chdir(files)
 
+    command_line = Run(capsys)
+
     def call(*words: str, code: int = 0) -> str:
-        capsys.readouterr()
-        found = main(list(words))
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        return captured.err if code else captured.out
+        result = command_line(words, code=code)
+        return result.err if code else result.out
 
     return call
 
@@ -81,7 +81,7 @@ PROVE = ("prove", "--snapshot", "snapshot.json", "--book", "book.json", "--openi
 VERIFY = ("verify", "--snapshot", "snapshot.json", "--commitment", "commitment.json")
 
 
-def test_a_chain_proof_from_table_to_verdict(run: Run, tmp_path: Path) -> None:
+def test_a_chain_proof_from_table_to_verdict(run: Said, tmp_path: Path) -> None:
     proof = str(tmp_path / "chain.bin")
     run(*PROVE, "--protocol", "chain", "--table", "table.json", "--context", "one", "-o", proof)
     facts = json.loads(run(*VERIFY, "--table", "table.json", "--context", "one", "--json", proof))
@@ -97,7 +97,7 @@ def test_a_chain_proof_from_table_to_verdict(run: Run, tmp_path: Path) -> None:
     assert "one at a time" in run(*VERIFY, "--table", "table.json", proof, proof, code=2)
 
 
-def test_protocol_and_table_belong_together(run: Run) -> None:
+def test_protocol_and_table_belong_together(run: Said) -> None:
     assert "give --table FILE" in run(*PROVE, "--protocol", "chain", "-o", "x.bin", code=2)
     assert "--protocol chain" in run(*PROVE, "--table", "table.json", "-o", "x.bin", code=2)
     also = ("--also", "headroom >= 1")
@@ -108,7 +108,7 @@ def test_protocol_and_table_belong_together(run: Run) -> None:
     assert "initial requirement" in message
 
 
-def test_a_table_is_recomputed(run: Run, files: Path, tmp_path: Path) -> None:
+def test_a_table_is_recomputed(run: Said, files: Path, tmp_path: Path) -> None:
     said = run("snapshot", "check", "snapshot.json", "market.json", "--table", "table.json")
     assert "every point of it" in said
     table = json.loads((files / "table.json").read_text())
@@ -120,7 +120,7 @@ def test_a_table_is_recomputed(run: Run, files: Path, tmp_path: Path) -> None:
     assert "--series" in run("snapshot", "table", "snapshot.json", "--series", "5a", "-o", "x.json", code=2)
 
 
-def test_what_does_not_fit_is_said_by_name(run: Run, files: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said_by_name(run: Said, files: Path, tmp_path: Path) -> None:
     market = example_market("2026-01-02T03:04:05Z")
     save_document(build_snapshot(market, load_policy("default"), domain_size=256), tmp_path / "small.json")
     said = run("snapshot", "table", str(tmp_path / "small.json"), "-o", str(tmp_path / "t.json"), code=2)
@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_said_by_name(run: Run, files: Path, tmp_path: Path
     assert (files / "table.json").exists()
 
 
-def test_deployment_needs_no_chain(run: Run, tmp_path: Path) -> None:
+def test_deployment_needs_no_chain(run: Said, tmp_path: Path) -> None:
     output, calldata = str(tmp_path / "d.json"), str(tmp_path / "txs.json")
     words = ("chain", "deploy", "--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
     run(*words, "--chain-id", "1", "--calldata", calldata, "-o", output)
@@ -142,7 +142,7 @@ def test_deployment_needs_no_chain(run: Run, tmp_path: Path) -> None:
     assert run("chain", "series", "rules.json").strip() == deployment.series
 
 
-def test_what_attesters_sign_is_written_signed_and_sent(run: Run, tmp_path: Path) -> None:
+def test_what_attesters_sign_is_written_signed_and_sent(run: Said, tmp_path: Path) -> None:
     d, typed, tx = str(tmp_path / "d.json"), str(tmp_path / "typed.json"), str(tmp_path / "tx.json")
     venue = ("--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
     run("chain", "deploy", *venue, "--chain-id", "1", "--calldata", str(tmp_path / "txs.json"), "-o", d)
@@ -185,7 +185,7 @@ def encode_call_selector(name: str) -> str:
     return encode_call("SnapshotRegistry", name, arguments)[:4].hex()
 
 
-def test_signatures_are_read_ordered_and_refused(run: Run) -> None:
+def test_signatures_are_read_ordered_and_refused(run: Said) -> None:
     del run
     document = {
         "primaryType": "CommitmentPart",

@@ -12,9 +12,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from support.command_line import Result, Run
 
 from zkmargin.app.files import MAX_PROOF_BYTES, Output, write_outputs
 from zkmargin.cli import main, terminal
@@ -25,11 +26,6 @@ from zkmargin.verifier.proof import HEADER_BYTES
 
 TIME = "2026-01-02T03:04:05Z"
 FIRST = "BTC-26JUN26-60000-C"
-
-
-class Result(NamedTuple):
-    out: str
-    err: str
 
 
 Refuse = Callable[..., Result]
@@ -65,20 +61,16 @@ def files(made: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def refuse(files: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
     """Run a line that must fail, with one error line on standard error and no change in the folder."""
+    command_line = Run(capsys, one_error=True)
 
     def call(line: str | list[str], *, code: int = 2, warnings: int = 0) -> Result:
         before = {path.name: path.read_bytes() for path in files.iterdir()}
-        capsys.readouterr()
-        found = main(line.split() if isinstance(line, str) else line)
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        lines = captured.err.splitlines()
-        errors = [text for text in lines if text.startswith("zkmargin: error: ")]
-        assert len(errors) == 1, captured.err
-        assert sum(text.startswith("zkmargin: warning: ") for text in lines) == warnings, captured.err
+        result = command_line(line.split() if isinstance(line, str) else line, code=code)
+        lines = result.err.splitlines()
+        assert sum(text.startswith("zkmargin: warning: ") for text in lines) == warnings, result.err
         assert all(text.startswith(("zkmargin: ", "hint: ")) for text in lines)
         assert {path.name: path.read_bytes() for path in files.iterdir()} == before
-        return Result(captured.out, captured.err)
+        return result
 
     return call
 

@@ -9,9 +9,10 @@ import stat
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from support.command_line import Run
 
 import zkmargin
 from zkmargin.app.files import MAX_PROOF_BYTES
@@ -31,31 +32,11 @@ DATA = Path(zkmargin.__file__).parent / "cli" / "samples"
 SCHEMA = Path(__file__).resolve().parent.parent / "docs" / "policy.schema.json"
 
 
-class Result(NamedTuple):
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process; an error is one line."""
 
-    def call(*arguments: object, code: int = 0) -> Result:
-        capsys.readouterr()
-        found = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        assert sum(line.startswith("zkmargin: error: ") for line in captured.err.splitlines()) == (code != 0)
-        return Result(captured.out, captured.err)
-
-    return call
+    return Run(capsys, one_error=True)
 
 
 @pytest.fixture(scope="module")

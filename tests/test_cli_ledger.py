@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from sqlalchemy import update
+from support.command_line import Run
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.evidence import Evidence
@@ -51,18 +52,6 @@ TRUSTED = (
 New = Callable[[], str]
 
 POLICY = load_policy("default").digest().hex()
-
-
-class Result(NamedTuple):
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Result]
 
 
 def signer(name: str) -> SecretSigner:
@@ -139,14 +128,7 @@ def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.chdir(folder)
     monkeypatch.setattr("time.time_ns", lambda: (NOW_MS + 5000) * 1_000_000)
 
-    def call(line: str, *more: str, code: int = 0) -> Result:
-        capsys.readouterr()
-        found = main([*shlex.split(line), *more])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        return Result(captured.out, captured.err)
-
-    return call
+    return Run(capsys)
 
 
 def test_a_proof_is_recorded_once(run: Run, new_ledger: New) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command_line import Run
 
 import zkmargin
 from zkmargin.cli import main
@@ -41,7 +42,7 @@ XML_BOOK = {
 }
 
 Made = tuple[Path, str]
-Run = Callable[..., Any]
+Said = Callable[..., Any]
 
 
 def nifty_market() -> Market:
@@ -109,15 +110,14 @@ BRACKETS = ("binance-tiered", "hyperliquid")
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str]) -> Said:
     """Run the command line in this process; returns its standard output, as JSON where that was asked for."""
 
+    command_line = Run(capsys)
+
     def call(*arguments: object, code: int = 0) -> Any:
-        capsys.readouterr()
-        found = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        return json.loads(captured.out) if "--json" in arguments else captured.out + captured.err
+        result = command_line(arguments, code=code)
+        return result.json if "--json" in arguments else result.out + result.err
 
     return call
 
@@ -170,7 +170,7 @@ def made(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.mark.parametrize("requirement", ["initial", "maintenance"])
-def test_a_book_is_proved_and_verified(made: Made, run: Run, tmp_path: Path, requirement: str) -> None:
+def test_a_book_is_proved_and_verified(made: Made, run: Said, tmp_path: Path, requirement: str) -> None:
     folder, policy = made
     snapshot, book = folder / "snapshot.json", folder / "book.json"
     report = run("margin", book, "--snapshot", snapshot, "--json")["requirements"][requirement]
@@ -196,12 +196,12 @@ def test_a_book_is_proved_and_verified(made: Made, run: Run, tmp_path: Path, req
     assert run("verify", *public, *beyond, "--context", "one", proof, "--json", code=1)["accepted"] is False
 
 
-def test_anyone_can_rebuild_the_snapshot(made: Made, run: Run) -> None:
+def test_anyone_can_rebuild_the_snapshot(made: Made, run: Said) -> None:
     folder, _ = made
     assert run("snapshot", "check", folder / "snapshot.json", folder / "market.json", "--json")["same"] is True
 
 
-def test_every_book_is_explained(made: Made, run: Run) -> None:
+def test_every_book_is_explained(made: Made, run: Said) -> None:
     folder, _ = made
     snapshot, book = folder / "snapshot.json", folder / "book.json"
     text = run("margin", book, "--snapshot", snapshot, "--array")
@@ -210,7 +210,7 @@ def test_every_book_is_explained(made: Made, run: Run) -> None:
     assert "snapshot.json" not in text
 
 
-def test_an_own_policy_file_works_as_the_named_one(made: Made, run: Run, tmp_path: Path) -> None:
+def test_an_own_policy_file_works_as_the_named_one(made: Made, run: Said, tmp_path: Path) -> None:
     folder, policy = made
     own = tmp_path / "own.json"
     own.write_bytes(load_policy(policy).to_bytes())

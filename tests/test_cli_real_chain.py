@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command_line import Run
 
 from zkmargin.cli import main
 
@@ -24,14 +25,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    def call(line: str, *more: str, code: int = 0) -> Any:
-        capsys.readouterr()
-        found = main([*line.split(), *more, "--json"])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        return json.loads(captured.out)
-
-    return call
+    command_line = Run(capsys)
+    return lambda line, *more, code=0: command_line(line, *more, "--json", code=code).json
 
 
 def write_book(path: Path, market: Any) -> None:

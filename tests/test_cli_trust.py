@@ -11,11 +11,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from support.command_line import Run
 
 import zkmargin.crypto.keys
 from zkmargin.cli import main
@@ -27,18 +27,6 @@ from zkmargin.formats import save_document
 
 WORDS = "correct horse battery"
 LIMIT = "collateral USDC >= 1"
-
-
-class Result(NamedTuple):
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Result]
 
 
 def quick_scrypt(patch: pytest.MonkeyPatch) -> None:
@@ -132,16 +120,7 @@ def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.chdir(folder)
     quick_scrypt(monkeypatch)
 
-    def call(line: str | list[str], *more: str, code: int = 0) -> Result:
-        capsys.readouterr()
-        found = main([*(line.split() if isinstance(line, str) else line), *more])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        errors = [text for text in captured.err.splitlines() if text.startswith("zkmargin: error: ")]
-        assert len(errors) == (code != 0), captured.err
-        return Result(captured.out, captured.err)
-
-    return call
+    return Run(capsys, one_error=True)
 
 
 def replaced(words: list[str], old: str, new: str) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.command_line import Run
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.updates import Migration, Update
@@ -37,8 +37,6 @@ FOLLOW = (
     "migrate apply --snapshot snapshot.json --to next.json --book book.json --commitment commitment.json "
     "--migration migration.json --new-book record-3.json -o venue-3.json"
 )
-
-Run = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +72,7 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(line: str, *more: str, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        found = main([*line.split(), *more])
-        captured = capsys.readouterr()
-        assert found == code, captured.err
-        return captured.out, captured.err
-
-    return call
+    return Run(capsys)
 
 
 def test_holder_and_venue_end_with_the_same_commitment_and_it_proves(folder: Path, run: Run) -> None:
