@@ -42,7 +42,7 @@ class Run:
     def __init__(self, capsys: pytest.CaptureFixture[str], *, one_error: bool = False) -> None:
         self._capsys, self._one_error = capsys, one_error
 
-    def __call__(self, line: str | Sequence[object], *more: object, code: int = 0) -> Result:
+    def __call__(self, line: str | Sequence[object] = (), *more: object, code: int = 0) -> Result:
         """Run a line, given as text or as words, with further words behind it."""
         words = shlex.split(line) if isinstance(line, str) else [str(word) for word in line]
         self._capsys.readouterr()

@@ -37,5 +37,5 @@ class BareStatement:
 
     def committed_points(self) -> dict[str, G1Point]:
         """As in ``Statement``."""
-        points: dict[str, G1Point] = Statement._sums.func(cast("Statement", self))
+        points: dict[str, G1Point] = vars(Statement)["_sums"].func(cast("Statement", self))
         return points
