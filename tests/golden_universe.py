@@ -13,7 +13,7 @@ from typing import Any
 
 from zkmargin.accounts.slots import slot_maps
 from zkmargin.circuits import build_circuit
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot

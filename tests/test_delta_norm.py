@@ -24,11 +24,12 @@ from zkmargin.circuits.books import margin_witness
 from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.base import Leg
 from zkmargin.engine.components.delta_norm import MAX_FACTORS, DeltaNorm, PublishedDeltaNorm, check_covariance
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import Claim, margin_report
+from zkmargin.engine.margin import margin_report
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
 from zkmargin.engine.snapshot import CollateralSlot, Snapshot

@@ -12,7 +12,7 @@ import pytest
 
 from zkmargin.accounts.slots import slot_maps
 from zkmargin.circuits import build_circuit
-from zkmargin.engine.margin import Claim
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.publishing.snapshots import check_snapshot
 from zkmargin.formats import keccak256
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.tiered_margin import PublishedTieredMargin, TieredMargin
-from zkmargin.engine.margin import Claim, margin_report
+from zkmargin.engine.margin import margin_report
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot

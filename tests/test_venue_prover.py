@@ -132,8 +132,9 @@ def test_charges_and_surpluses_are_those_of_the_margin_engine() -> None:
     """Matrix work on many accounts, one at a time on the other side: the same integers."""
     from zkmargin.app.venues import Asked, class_books, invented_accounts, sort_into_classes
     from zkmargin.circuits.venue import BlockTemplate, VenueRules
+    from zkmargin.engine.claims import Claim
     from zkmargin.engine.example import example_market
-    from zkmargin.engine.margin import Claim, claim_slack, margin_report
+    from zkmargin.engine.margin import claim_slack, margin_report
     from zkmargin.engine.policy import load_policy
     from zkmargin.engine.publishing.snapshots import build_snapshot
     from zkmargin.prover.venue.witness import assess
