@@ -11,6 +11,7 @@ from zkmargin.prover.venue.witness import build_witness, unhealthy
 from zkmargin.verifier.messages import POINT, SCALAR
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.proof import Counts, decode_venue_proof, encode_venue_proof, venue_proof_bytes
+from zkmargin.verifier.venue.terms import VenueTerms
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 
@@ -175,6 +176,24 @@ def test_terms_that_contradict_themselves(lab: Any, venue_lab: Any) -> None:
     for changes, reason in (({"block": 3}, "power of two"), ({"slots": 8}, "do not fit"), ({"claim": "2/4"}, "lowest")):
         with pytest.raises(InputError, match=reason):
             venue_lab.spec(**changes)
+
+
+def test_v6_hostile_terms_are_counted_before_anything_is_laid_out(
+    lab: Any, venue_lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = [(((0, ((0, 1),)),), (4000, 0))]
+    with pytest.raises(InputError, match="more than 65536 column sets"):
+        VenueTerms(
+            venue="a",
+            requirement="initial",
+            domain_size=8,
+            digit_bits=3,
+            helper_group=1,
+            classes=(venue_lab.spec(accounts=1 << 24, block=8, slots=8),),
+        )
+    monkeypatch.setattr("zkmargin.verifier.venue.statement.MAX_COLUMNS", 5)
+    with pytest.raises(InputError, match="more than 5"):
+        venue_lab.Venue(lab, [(venue_lab.spec(accounts=1), one)], net=False)
 
 
 def test_merkle_paths_lead_to_the_root() -> None:

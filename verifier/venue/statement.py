@@ -28,6 +28,8 @@ from zkmargin.verifier.statement import MAX_CONTEXT_BYTES
 from zkmargin.verifier.venue.terms import VenueTerms
 
 PROTOCOL = "zkmargin/venue/v1"
+#: Evaluated columns of a proof, which then has 180 MB: counted before anything is laid out.
+MAX_COLUMNS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,11 @@ class VenueStatement:
             if values is not None and len(values) != count:
                 raise InputError(f"{len(values)} numbers for {count} slots", field=f"terms: {field}")
         statement = cls(srs, snapshot.digest(), rules, terms, snapshot.layout.position_bits, parts, context)
+        columns = sum(template.sets * template.opened_columns for template in statement.templates)
+        columns += sum(y.template.digit_columns for y in statement.dense)
+        if columns > MAX_COLUMNS:
+            raise InputError(f"a proof of {columns} columns, more than {MAX_COLUMNS}", field="terms: classes")
         statement.committed_points()
-        for template in statement.templates:
-            _ = template.integers
-        for dense in statement.dense:
-            _ = dense.template.integers
         return statement
 
     # --- layout -------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ MAX_CLASSES = 64
 MAX_DENSE = 4096
 #: Accounts of all classes together; a proof of so many has 250 MB.
 MAX_ALL_ACCOUNTS = 1 << 24
+#: Column sets of all classes: what a hostile file of terms can make a verifier count.
+MAX_SETS = 1 << 16
 #: The last piece of T has n + g + 1 coefficients, and provers keep tables of n + 8 powers.
 MIN_GROUP, MAX_GROUP = 1, 7
 
@@ -82,6 +84,10 @@ class VenueTerms(Document):
         for spec in self.classes:
             if spec.block > n:
                 raise InputError(f"a block of {spec.block} rows in {n}", field=f"class {spec.name}: block")
+        if sum(-(-spec.accounts * spec.block // n) for spec in self.classes) > MAX_SETS:
+            raise InputError(
+                f"more than {MAX_SETS} column sets", field="classes", hint="larger domains, smaller blocks"
+            )
         if self.cap is not None and int(self.cap) < 0:
             raise InputError("below 0", field="cap")
         if any(int(total) < 0 for total in self.totals or ()):
