@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from zkmargin.engine.decimals import from_units, to_fraction, to_units
-from zkmargin.engine.frames import frame_of, lots_of_arrays, rows_of_frame, sections
+from zkmargin.engine.frames import SECTIONS, frame_of, lots_of_arrays, rows_of_frame, sections
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, FrozenMap, Hint, InputError, Map
 from zkmargin.formats.files import read_text
@@ -65,7 +65,7 @@ class Book(Document):
             >>> list(Book.of({"BTC-PERPETUAL": -5}).to_frame().loc[0])
             ['positions', 'BTC-PERPETUAL', '-5']
         """
-        return frame_of(self)
+        return frame_of({section: getattr(self, section) for section in SECTIONS})
 
     def __repr__(self) -> str:
         return f"Book({len(self.positions)} positions, {len(self.collateral)} balances)"
@@ -92,7 +92,7 @@ class BookLots:
         Raises:
             InputError: another length, no whole number of lots, or one beyond its slot's bound.
         """
-        return lots_of_arrays(positions, collateral, snapshot)
+        return sum_of_books([BookLots(*lots_of_arrays(positions, collateral, snapshot))], snapshot)
 
     def to_arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Lots as arrays: [N] of the instrument slots, [M] of the collateral slots.

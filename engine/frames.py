@@ -19,7 +19,6 @@ from zkmargin.engine.decimals import MAX_DECIMAL_LENGTH, from_units
 from zkmargin.formats import InputError
 
 if TYPE_CHECKING:
-    from zkmargin.engine.book import Book, BookLots
     from zkmargin.engine.snapshot import Snapshot
 
 #: Columns of a book as a frame; ``section`` may be left out: all are positions then.
@@ -104,27 +103,27 @@ def rows_of_frame(frame: Any) -> list[tuple[str, str, object]]:
     return list(zip(kinds, list(frame["name"]), list(frame["quantity"]), strict=True))
 
 
-def frame_of(book: Book) -> Any:
-    """A pandas frame of a book: section, name, quantity (decimal text, so that nothing is rounded)."""
+def frame_of(book: Mapping[str, Mapping[str, str]]) -> Any:
+    """A pandas frame of a book's sections: section, name, quantity (decimal text, so that nothing is rounded)."""
     import pandas as pd  # noqa: PLC0415 - optional
 
-    rows = [(section, name, text) for section in SECTIONS for name, text in getattr(book, section).items()]
+    rows = [(section, name, text) for section in SECTIONS for name, text in book[section].items()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def lots_of_arrays(positions: npt.ArrayLike, collateral: npt.ArrayLike, snapshot: Snapshot) -> BookLots:
-    """A book of whole lots as arrays in the order of a snapshot's slots.
+def lots_of_arrays(
+    positions: npt.ArrayLike, collateral: npt.ArrayLike, snapshot: Snapshot
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A book's whole lots, positions and collateral, from arrays in the order of a snapshot's slots.
 
     Args:
         positions: [N] integers, or floats that are whole.
         collateral: [M] the same.
-        snapshot: says how many slots there are, and their bounds.
+        snapshot: says how many slots there are.
 
     Raises:
-        InputError: another length, a number that is no whole number of lots, or one beyond its slot's bound.
+        InputError: another length, or a number that is no whole number of lots.
     """
-    from zkmargin.engine.book import BookLots, sum_of_books  # noqa: PLC0415 - it uses this module
-
     found = []
     for what, values, count in (
         ("positions", positions, len(snapshot.instruments)),
@@ -137,7 +136,7 @@ def lots_of_arrays(positions: npt.ArrayLike, collateral: npt.ArrayLike, snapshot
         if any("." in text for text in texts):
             raise InputError("not a whole number of lots", field=what)
         found.append(tuple(map(int, texts)))
-    return sum_of_books([BookLots(*found)], snapshot)
+    return found[0], found[1]
 
 
 @dataclass(frozen=True)
