@@ -27,6 +27,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], Section]]:
     parts: dict[str, Callable[[], Section]] = {
         "primitives": table_of("primitives"),
         "proofs": lambda: proofs.table(proofs.QUICK if quick else proofs.FULL, 1 if quick else 9),
+        "chain": table_of("chain"),
         "verification": table_of("verification"),
         "risk": table_of("risk_arrays"),
         "accounts": table_of("many_accounts"),
@@ -46,7 +47,7 @@ def main() -> int:
         "--only",
         action="append",
         metavar="PART",
-        help="first, primitives, proofs, verification, risk, accounts, span, liquidation or cascades",
+        help="first, primitives, proofs, chain, verification, risk, accounts, span, liquidation or cascades",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the results in this document")

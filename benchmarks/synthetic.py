@@ -36,6 +36,7 @@ class Case:
     position_bits: int = 20
     range_proved: bool = True
     n: int = 1024
+    collateral_bits: int = COLLATERAL_BITS
 
     def __str__(self) -> str:
         return f"{self.slots} x {self.scenarios}"
@@ -56,7 +57,7 @@ def policy_of(case: Case) -> Policy:
     text = load_policy("default").model_dump(mode="json")
     worst, minimum, haircuts = text["components"]
     worst["grid"] |= {"price_moves_bp": [0], "vol_moves_bp": list(range(case.scenarios)), "tails": []}
-    haircuts["assets"] = {"USD": {"haircut_bp": 0, "bits": COLLATERAL_BITS}}
+    haircuts["assets"] = {"USD": {"haircut_bp": 0, "bits": case.collateral_bits}}
     text["layout"] |= {"domain_size": case.n, "position_bits": case.bits, "range_proved": case.range_proved}
     components = [worst, minimum, haircuts] if case.range_proved else [worst, haircuts]
     return Policy.model_validate(text | {"name": "synthetic", "components": components})
@@ -99,7 +100,7 @@ def snapshot_of(case: Case) -> Snapshot:
                 asset="USD",
                 lot="1",
                 price=COLLATERAL_PRICE,
-                bits=-(-COLLATERAL_BITS // case.digit_bits) * case.digit_bits,
+                bits=-(-case.collateral_bits // case.digit_bits) * case.digit_bits,
                 negative_allowed=False,
             ),
         ),
@@ -121,4 +122,4 @@ def book_of(case: Case) -> BookLots:
     bound = (1 << case.bits) - 1
     draw = np.random.default_rng(SEED + 1)
     positions = draw.integers(-bound, bound, size=case.slots, dtype=np.int64, endpoint=True)
-    return BookLots(tuple(positions.tolist()), ((1 << COLLATERAL_BITS) - 1,))
+    return BookLots(tuple(positions.tolist()), ((1 << case.collateral_bits) - 1,))
