@@ -21,6 +21,7 @@ from zkmargin.app.files import MAX_PROOF_BYTES, Output, write_outputs
 from zkmargin.cli import main, terminal
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.policy import load_policy
 from zkmargin.formats import ProofFormatError, VerificationError, save_document, write_atomic
 from zkmargin.verifier.proof import HEADER_BYTES
 
@@ -135,7 +136,7 @@ def test_unknown_instrument_comes_with_the_closest_names(refuse: Refuse, files: 
         ('{"format": "zkmargin/book/v1", "positions": {"A": 1}}', "valid string"),
         ('{"format": "zkmargin/book/v1", "position": {}}', "unknown key"),
         ('{"format": "zkmargin/book/v2"}', 'another version: this program reads "zkmargin/book/v1"'),
-        ('{"format": "zkmargin/market/v1"}', 'expected "zkmargin/book/v1"'),
+        ('{"format": "zkmargin/market/v1"}', "expected a book (zkmargin/book/v1)"),
         ('{"positions": {}}', 'no "format" line'),
         ('{"format": "zkmargin/book/v1"', "not JSON"),
         ("", "not JSON"),
@@ -207,7 +208,7 @@ def test_bad_market(refuse: Refuse, files: Path, change: Callable[[Any], None], 
         ("snapshot build market.json --policy book.json -o new.json", 'expected "zkmargin/policy/v1"'),
         ("snapshot build market.json --policy default --domain-size 100 -o new.json", "--domain-size: must be a power"),
         ("snapshot build market.json --policy default --position-bits 99 -o new.json", "--position-bits: must be from"),
-        ("snapshot show market.json", 'expected "zkmargin/snapshot/v2"'),
+        ("snapshot show market.json", "expected a snapshot (zkmargin/snapshot/v2)"),
         ("market import --format deribit-csv market.json -o new.json", "market.json"),
         ("market import --format deribit-csv market.json --price USDC -o new.json", "--price: not ASSET=PRICE"),
         ("market import --format deribit-csv market.json --price A=1 --price A=2 -o new.json", "A: given twice"),
@@ -656,3 +657,43 @@ def test_defect_shows_its_traceback_on_request(
 @pytest.mark.parametrize("error", [VerificationError("no", check="x"), ProofFormatError("no")])
 def test_errors_of_a_proof_have_exit_code_1(error: VerificationError | ProofFormatError) -> None:
     assert error.exit_code == 1
+
+
+# --- first mistakes: what was found, what was expected, and the next command ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "hint"),
+    [
+        ("snapshot build tickers.json --policy default", "no market and no risk arrays of ours", "market import FILE"),
+        ("snapshot build tickers.csv --policy default", "no market and no risk arrays of ours", "market import FILE"),
+        ("snapshot show market.json", "is a market, expected a snapshot (zkmargin/snapshot/v2)", "snapshot build FILE"),
+        (PROVE.replace("opening.json", "book.json"), "is a book, expected an opening", "zkmargin commit BOOK"),
+        ("margin commitment.json --snapshot snapshot.json", "is a commitment, expected a book", "zkmargin inspect"),
+        ("snapshot show proof.bin", "is a proof, expected a snapshot", "zkmargin inspect"),
+        (PROVE.replace("--opening opening.json", "--opening lost.json"), "no such file", "without its opening"),
+        ("check --snapshot snapshot.json --book book.json --claim 110%", "a ratio, not a percentage", "--claim 1.1"),
+        ("margin numbers.json --snapshot snapshot.json", "should be a valid string", "put the number in quotes"),
+    ],
+)
+def test_first_mistakes_name_the_next_command(refuse: Refuse, files: Path, line: str, reason: str, hint: str) -> None:
+    (files / "tickers.json").write_text('{"result": [{"instrument_name": "BTC-PERPETUAL", "mark_price": 1.5}]}')
+    (files / "tickers.csv").write_text("symbol,mark_price\nBTC-PERPETUAL,60000\n")
+    numbers = '{"format": "zkmargin/book/v1", "positions": {"BTC-PERPETUAL": 5}}'
+    write_atomic(files / "numbers.json", numbers.encode(), secret=True)
+    error = refuse(line).err
+    assert reason in error
+    assert hint in error.partition("hint: ")[2]
+
+
+def test_all_mistakes_of_a_policy_are_listed_at_once(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = json.loads(load_policy("default").to_bytes())
+    del policy["version"]
+    policy["requirements"]["initial"] = "x"
+    policy["nonsense"] = 1
+    (files / "policy.json").write_text(json.dumps(policy))
+    capsys.readouterr()
+    assert main(["policy", "check", "policy.json"]) == 2
+    err = capsys.readouterr().err
+    for words in ("  version: field required", "  nonsense: unknown key", "  requirements.initial: "):
+        assert words in err

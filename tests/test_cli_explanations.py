@@ -409,7 +409,7 @@ def test_proofs_of_several_statements(run: Run, folder: Path) -> None:
         ({"requirement": "average"}, 2, "wrong.json: proofs[1]: requirement: "),
         ({"limits": ["nonsense"]}, 2, "wrong.json: proofs[1]: limits: not a limit"),
         ({"context": "x" * 1025}, 2, "wrong.json: proofs[1]: context: 1025 bytes"),
-        ({"snapshot": "commitment.json"}, 2, 'expected "zkmargin/snapshot/v2"'),
+        ({"snapshot": "commitment.json"}, 2, "expected a snapshot (zkmargin/snapshot/v2)"),
         ({"surprise": 1}, 2, "proofs[1].surprise: unknown key"),
         ({"commitments": []}, 2, "proofs[1].commitments"),
     ],

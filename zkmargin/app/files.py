@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from zkmargin.engine.book import BookLots, load_book, sum_of_books
+from zkmargin.engine.book import Book, BookLots, load_book, sum_of_books
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Caution, Document, Hint, InputError, ProofFormatError, load_document, write_atomic
 from zkmargin.formats.errors import about
@@ -34,11 +34,44 @@ def blamed_on(path: str) -> Iterator[None]:
 
 
 def load(kind: type[D], path: str) -> D:
-    """Read a document; a secret one that others could read gets a warning. Raises InputError."""
-    document = load_document(kind, path)
+    """Read a document; a secret one that others could read gets a warning.
+
+    Raises:
+        InputError: unreadable, of another kind (named), or no valid document.
+    """
+    try:
+        document = load_document(kind, path)
+    except InputError as error:
+        raise _explained(error, kind, path) from None
     if kind.SECRET:
         warn_if_exposed(path)
     return document
+
+
+def _explained(error: InputError, kind: type[Document], path: str) -> InputError:
+    """The error of reading a file, as one about its kind where that is what is wrong."""
+    expected, there = _family(kind), kind_of(path) if path != STDIO else None
+    if expected == "zkmargin/opening" and path != STDIO and not Path(path).exists():
+        return InputError(error.reason, file=error.file, hint=Hint.LOST_OPENING)
+    if there is None or there in (expected, "other"):
+        return error
+    hint = {
+        ("zkmargin/market", "zkmargin/snapshot"): Hint.BUILD_SNAPSHOT,
+        ("zkmargin/risk-arrays", "zkmargin/snapshot"): Hint.BUILD_SNAPSHOT,
+        ("zkmargin/book", "zkmargin/commitment"): Hint.COMMIT,
+        ("zkmargin/book", "zkmargin/opening"): Hint.COMMIT,
+    }.get((there, expected), Hint.INSPECT)
+    what = "a proof" if there == BINARY else _named(there)
+    return InputError(f"is {what}, expected {_named(expected)} ({kind.FORMAT})", file=path, hint=hint)
+
+
+def _family(kind: type[Document]) -> str:
+    return kind.FORMAT.rsplit("/", 1)[0]
+
+
+def _named(family: str) -> str:
+    name = family.rpartition("/")[2].replace("-", " ")
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def warn_if_exposed(path: str) -> None:
@@ -62,7 +95,10 @@ def load_lots(paths: Sequence[str], snapshot: Snapshot) -> BookLots:
     """
     books = []
     for path in paths:
-        books.append(load_book(path, snapshot))
+        try:
+            books.append(load_book(path, snapshot))
+        except InputError as error:
+            raise _explained(error, Book, path) from None
         warn_if_exposed(path)
     return books[0] if len(books) == 1 else sum_of_books(books, snapshot)
 

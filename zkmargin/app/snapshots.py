@@ -19,12 +19,14 @@ from zkmargin.engine.publishing.snapshots import (
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
-from zkmargin.formats import InputError, parse_json, read_text
+from zkmargin.formats import Hint, InputError, parse_json, read_text
 
 
 def load_market(path: str) -> Market | RiskArrays:
     """Read a market, or imported risk arrays: whichever it says it is. Raises InputError."""
     text = read_text(path)
+    if '"zkmargin/' not in text[:65536]:
+        raise InputError("is no market and no risk arrays of ours", file=path, hint=Hint.IMPORT)
     value = parse_json(text, file=path)
     arrays = isinstance(value, dict) and value.get("format") == RiskArrays.FORMAT
     return RiskArrays.parse(text, file=path) if arrays else Market.parse(text, file=path)

@@ -12,6 +12,14 @@ WORDS = {
     Hint.GIVE_POSTGRES: "install the extra: pip install 'zkmargin[postgres]'",
     Hint.POLICY_DIGEST: "list digests: `zkmargin policy show NAME` prints one",
     Hint.SETTLE: "zkmargin market settle gives one, from the delivery price; or leave the instrument out",
+    Hint.IMPORT: "a venue's or a clearing house's file is imported first: zkmargin market import FILE -o market.json",
+    Hint.BUILD_SNAPSHOT: "a snapshot is built from it: zkmargin snapshot build FILE --policy default -o snapshot.json",
+    Hint.COMMIT: "zkmargin commit BOOK --snapshot SNAPSHOT -o commitment.json --opening opening.json",
+    Hint.LOST_OPENING: (
+        "nothing can be proved about a commitment without its opening: find it, or `zkmargin commit` again, "
+        "and have that attested"
+    ),
+    Hint.INSPECT: "zkmargin inspect FILE says what a file is",
     Hint.FORCE: "name another file, or replace this one with --force",
     Hint.CLOSE: 'settle it first: "zkmargin update" with a fill that closes it, and the cash that it is settled for',
     Hint.MIGRATE: 'move it to the new slots with "zkmargin migrate"',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +13,7 @@ import click
 from zkmargin.cli.paths import force_option
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.decimals import from_units
 from zkmargin.engine.limits import Limit
 from zkmargin.formats import InputError, load_document
 from zkmargin.verifier.attest.challenge import Challenge
@@ -183,6 +185,10 @@ def json_option(function: F) -> F:
 
 def parse_claim(text: str, requirement: str) -> Claim:
     """The claim of ``--claim`` and ``--requirement``. Raises InputError."""
+    percent = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,4})?) *%", text.strip())
+    if percent:
+        ratio = from_units(round(Fraction(percent[1]) * 10**4), 6)
+        raise InputError("a ratio, not a percentage", file="--claim", hint=f"--claim {ratio}")
     try:
         return Claim.parse(text, requirement)
     except InputError as error:

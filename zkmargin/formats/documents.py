@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from zkmargin.formats.arrays import IntArray
 from zkmargin.formats.budget import budget, spend
@@ -21,6 +22,9 @@ from zkmargin.formats.errors import InputError
 from zkmargin.formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
 from zkmargin.formats.lines import existing_path, line_at
 from zkmargin.formats.mappings import MAX_ITEMS
+
+#: Of the mistakes in a document, so many are listed for who asks.
+MAX_SHOWN_ERRORS = 50
 
 T = TypeVar("T")
 
@@ -270,17 +274,37 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
 
     ``text`` is the JSON text that was validated, for the line.
     """
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in first["loc"]))
-    reason = first["msg"].removeprefix("Value error, ")
-    reason = reason[:1].lower() + reason[1:]
-    if first["type"] == "extra_forbidden":
-        reason = "unknown key"
-    line = None
+    all_errors = error.errors(include_url=False, include_input=False, include_context=False)
+    first = all_errors[0]
+    line, hint = None, None
     if text:
-        line = line_at(text if isinstance(text, str) else text.decode(), existing_path(json.loads(text), first["loc"]))
+        value = json.loads(text)
+        path = existing_path(value, first["loc"])
+        line = line_at(text if isinstance(text, str) else text.decode(), path)
+        if first["type"] == "string_type" and _is_number(value, path):
+            hint = 'decimal text belongs here: put the number in quotes, as "-12.5"'
     more = error.error_count() - 1
-    return InputError(reason + (f" (and {more} more)" if more else ""), file=file, field=field[:200] or None, line=line)
+    reason = _reason(first) + (f" (and {more} more)" if more else "")
+    found = InputError(reason, file=file, field=_field(first), line=line, hint=hint)
+    found.facts = {"errors": [{"field": _field(one), "reason": _reason(one)} for one in all_errors[:MAX_SHOWN_ERRORS]]}
+    return found
+
+
+def _field(error: ErrorDetails) -> str | None:
+    return re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in error["loc"]))[:200] or None
+
+
+def _reason(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    reason = error["msg"].removeprefix("Value error, ")
+    return reason[:1].lower() + reason[1:]
+
+
+def _is_number(value: Any, path: Sequence[str | int]) -> bool:
+    for step in path:
+        value = value[step]
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 D = TypeVar("D", bound=Document)

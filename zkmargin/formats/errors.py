@@ -30,6 +30,11 @@ class Hint(StrEnum):
     GIVE_POSTGRES = "install the extra postgres"
     POLICY_DIGEST = "list the digests of the policies that count"
     SETTLE = "settle it at its delivery price, or leave the instrument out"
+    IMPORT = "import it as a market first"
+    BUILD_SNAPSHOT = "build a snapshot of it first"
+    COMMIT = "commit to it first"
+    LOST_OPENING = "nothing can be proved about a commitment without its opening: commit again, or find the opening"
+    INSPECT = "inspect it to see what it is"
     FORCE = "name another file, or ask for it to be replaced"
     CLOSE = "settle it first, with a fill that closes it, and the cash that it is settled for"
     MIGRATE = "migrate the book to the new slots"
@@ -97,13 +102,15 @@ class InputError(ZkMarginError):
 
     def located(self, *, file: str | None = None, line: int | None = None) -> InputError:
         """The same error with the file (and line) filled in where they were missing."""
-        return InputError(
+        found = InputError(
             self.reason,
             file=self.file or file,
             field=self.field,
             line=self.line if self.line is not None else line,
             hint=self.hint,
         )
+        found.facts = self.facts
+        return found
 
 
 class SetupError(ZkMarginError):

@@ -105,7 +105,7 @@ def check_command(
     if (derivation_path is None) != (history_path is None):
         raise InputError("a derivation is recomputed from its history: give both", file="--derivation")
     # A name is looked for last: what is checked is a file.
-    policy = load_policy(path) if path in policy_names() else load(Policy, path)
+    policy = load_policy(path) if path in policy_names() else _load(path)
     layouts = None if market_path is None else _layouts(policy, market_path)
     derived = None
     if derivation_path is not None and history_path is not None:
@@ -124,6 +124,17 @@ def check_command(
         terminal.say(f"  derivation  recomputed: the rule {derived.rule_digest} on closes up to {derived.as_of}")
     for name, layout in (layouts or {}).items():
         terminal.say(f"  {name}: {layout['equations']} equations, a proof has {layout['proof_bytes']} bytes")
+
+
+def _load(path: str) -> Policy:
+    """A policy file; all its mistakes are listed at once. Raises InputError."""
+    try:
+        return load(Policy, path)
+    except InputError as error:
+        mistakes = error.facts.get("errors", ())
+        for mistake in mistakes if len(mistakes) > 1 else ():
+            terminal.say(terminal.safe(f"  {mistake['field'] or 'the file'}: {mistake['reason']}"), err=True)
+        raise
 
 
 def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
