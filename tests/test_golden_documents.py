@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.holder import migrate_opening
 from zkmargin.accounts.updates import apply_migration, apply_update
+from zkmargin.app.venues import VenueSecret
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.circuits import build_circuit
 from zkmargin.cli.commands.ledger import export_command as export
@@ -44,6 +45,8 @@ from zkmargin.risk.costs import Costs
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Receipt, SnapshotPayload, Trust, accept
 from zkmargin.verifier.chain import Table
+from zkmargin.verifier.venue.customers import VenueNote, VenueRecord
+from zkmargin.verifier.venue.terms import VenueTerms
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "documents"
 #: keccak-256 of every golden document, name by name. A change here is a change of format version 1: there is none.
@@ -106,8 +109,9 @@ def test_every_kind_of_document_has_a_golden_file(made: ModuleType) -> None:
             yield kind
             yield from all_kinds(kind)
 
-    # tests/test_golden_universe.py, tests/test_golden_chain.py, tests/test_risk_documents.py
+    # tests/test_golden_{universe,chain}.py, tests/test_risk_documents.py, tests/test_venue_golden.py
     later = {Universe, Table, Rules, Deployment, Costs, AuctionTerms, Rule, Derivation}
+    later |= {VenueTerms, VenueRecord, VenueNote, VenueSecret}
     ours = {kind for kind in all_kinds(Document) if kind.__module__.split(".")[0] == "zkmargin"}
     assert ours == {*made.KINDS.values(), *later}
     assert {made.kind_of(name) for name in NAMES} == set(made.KINDS.values())
