@@ -9,6 +9,7 @@ from zkmargin.formats import ConstraintError, InputError, ProofFormatError
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.witness import build_witness, unhealthy
 from zkmargin.verifier.messages import POINT, SCALAR
+from zkmargin.verifier.proof import read_header
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.proof import Counts, decode_venue_proof, encode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.terms import VenueTerms
@@ -119,6 +120,8 @@ def test_v3_malformed_proofs_are_one_line(lab: Any, venue_lab: Any) -> None:
             decode_venue_proof(bad, venue.statement)
     with pytest.raises(ProofFormatError):
         verify_reference(venue.statement, proof[:44] + b"\xc0" + bytes(47) + proof[92:])
+    with pytest.raises(ProofFormatError, match="a venue's accounts"):
+        read_header(proof)
     scalars = len(proof) - 2 * 48 - 32 * (Counts.of(venue.statement).opened + 1)
     with pytest.raises(ProofFormatError, match="zeta"):
         decode_venue_proof(proof[:scalars] + b"\xff" * 32 + proof[scalars + 32 :], venue.statement)

@@ -19,6 +19,7 @@ MAGIC = b"zkmargin"
 VERSION = 1
 CURVE_BLS12_381 = 1
 KIND_SINGLE = 1
+KIND_VENUE = 2
 #: The proofs of ``verifier/chain``.
 KIND_CHAIN = 16
 #: magic, version (2 bytes, big-endian), curve, kind, SRS digest
@@ -134,7 +135,8 @@ def read_header(data: bytes) -> bytes:
     if version != VERSION:
         raise ProofFormatError(f"proof format version {version}: this program reads version {VERSION}")
     if data[at + 2] != CURVE_BLS12_381 or data[at + 3] != KIND_SINGLE:
-        raise ProofFormatError("unknown curve or kind of proof")
+        venue = data[at + 2 : at + 4] == bytes([CURVE_BLS12_381, KIND_VENUE])
+        raise ProofFormatError("a proof about a venue's accounts" if venue else "unknown curve or kind of proof")
     return data[at + 4 : HEADER_BYTES]
 
 

@@ -13,11 +13,9 @@ from itertools import chain
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.formats.errors import ProofFormatError
 from zkmargin.verifier.messages import POINT, SCALAR, Message, Point, element
-from zkmargin.verifier.proof import CURVE_BLS12_381, HEADER_BYTES, MAGIC, VERSION
+from zkmargin.verifier.proof import CURVE_BLS12_381, HEADER_BYTES, KIND_VENUE, MAGIC, VERSION
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.statement import VenueStatement
-
-KIND_VENUE = 2
 
 
 @dataclass(frozen=True)
