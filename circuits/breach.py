@@ -34,8 +34,17 @@ from zkmargin.engine.decimals import from_units
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats.errors import ConstraintError, InputError
 
-#: Components that can lower a requirement: leaving them out would overstate it.
-LOWERING = ("inter_commodity_credit",)
+#: What is read here, and what may be left out: candidates, surcharges and additions, which never lower a requirement.
+#: Any other component, one that lowers a charge (inter_commodity_credit) or one that is not listed yet, is refused.
+READ = frozenset(("worst_scenario", "joint_scenarios", "haircuts", "factors"))
+ONLY_ADDING = frozenset(
+    (
+        *("basis_contingency", "calendar_charge", "collateral_charge", "dampened_tails", "delta_norm"),
+        *("delta_shock_upper_bound", "discounted_scenarios", "expected_shortfall", "fees", "funding", "gain_offset"),
+        *("gross_charge", "min_delta", "open_orders", "short_option_minimum", "skew_scenarios", "tiered_margin"),
+        "vega_term_upper_bound",
+    )
+)
 RULE = "breach"
 
 
@@ -48,8 +57,8 @@ def build_breach_circuit(snapshot: Snapshot, claim: Claim) -> Circuit:
     """
     parts = [part for part in snapshot.components if part.applies_to(claim.requirement)]
     for part in parts:
-        if part.type in LOWERING:
-            raise InputError("it lowers requirements, so leaving it out would overstate them", field=part.type)
+        if part.type not in READ | ONLY_ADDING:
+            raise InputError("it may lower requirements, so leaving it out would overstate them", field=part.type)
     system = new_system(snapshot)
     charges = Form()
     for key, losses in _losses(snapshot, system, claim.requirement).items():

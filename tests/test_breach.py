@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zkmargin.circuits.breach import breach_witness, build_breach_circuit
+from zkmargin.circuits.breach import ONLY_ADDING, READ, breach_witness, build_breach_circuit
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.circuits.margin import build_circuit
 from zkmargin.cli import main
 from zkmargin.engine.book import BookLots, to_book
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components import MODULES
+from zkmargin.engine.components.base import PublishedPart
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import claim_slack
 from zkmargin.engine.policy import load_policy
@@ -194,10 +197,34 @@ def test_what_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="no scenario of this policy"):
         build_breach_circuit(build_snapshot(market, load_policy("deribit-pm")), Claim(1, 1))
     snapshot = build_snapshot(market, load_policy("span"))
-    lowering = [part.type for part in snapshot.components if part.type == "inter_commodity_credit"]
-    if lowering:
-        with pytest.raises(InputError, match="lowers requirements"):
+    if any(part.type == "inter_commodity_credit" for part in snapshot.components):
+        with pytest.raises(InputError, match="may lower requirements"):
             build_breach_circuit(snapshot, Claim(1, 1))
+    else:
+        assert build_breach_circuit(snapshot, Claim(1, 1)).equations
+
+
+def test_a_component_that_nobody_thought_of_is_refused(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = lab.snapshot(groups=[0], risk=[[-10]], charges=[3], marks=[0], assets=[UNIT])
+    assert build_breach_circuit(snapshot, Claim(1, 1)).equations
+    monkeypatch.setattr("zkmargin.circuits.breach.ONLY_ADDING", ONLY_ADDING - {"short_option_minimum"})
+    with pytest.raises(InputError, match="may lower requirements"):
+        build_breach_circuit(snapshot, Claim(1, 1))
+
+
+def test_every_component_is_read_left_out_or_refused_on_purpose() -> None:
+    kinds = [
+        kind
+        for name in MODULES
+        for kind in vars(import_module(f"zkmargin.engine.components.{name}")).values()
+        if isinstance(kind, type) and issubclass(kind, PublishedPart)
+    ]
+    published = {kind.model_fields["type"].default for kind in kinds}
+    named = {name for name in published if isinstance(name, str)}
+    assert READ | ONLY_ADDING | {"inter_commodity_credit"} == named
+
+
+def test_claims_and_breaches_are_no_kinds_of_each_other() -> None:
     assert Statement is not BreachStatement
     assert not issubclass(BreachStatement, Statement)
 
