@@ -97,8 +97,10 @@ def test_the_header_is_read_strictly(sample: Any) -> None:
         with pytest.raises(ProofFormatError, match=f"version {version}: this program reads version 1"):
             read_header(data[:8] + version.to_bytes(2, "big") + data[10:])
     for at in (10, 11):
-        for value in (0, 2, 255):
-            with pytest.raises(ProofFormatError, match=r"^unknown curve or kind of proof$"):
+        for value in (0, 2, 3, 255):
+            venue = (at, value) == (11, 2)
+            reason = "a proof about a venue's accounts" if venue else "unknown curve or kind of proof"
+            with pytest.raises(ProofFormatError, match=f"^{reason}$"):
                 read_header(data[:at] + bytes([value]) + data[at + 1 :])
 
 
