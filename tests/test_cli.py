@@ -30,6 +30,7 @@ from zkmargin.cli.words import statement_lines
 from zkmargin.engine.book import Book
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.policy import policy_names
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import VerificationError, load_document, save_document
 from zkmargin.verifier import Statement
@@ -207,7 +208,9 @@ def test_snapshot_build_takes_a_layout(run: Run, files: Path, tmp_path: Path) ->
 
 def test_policies_are_listed_and_shown(run: Run, tmp_path: Path, files: Path) -> None:
     assert "default" in run("policy", "list").out
-    assert run("policy", "list", "--json").json["policies"][0]["name"] == "default"
+    names = [policy["name"] for policy in run("policy", "list", "--json").json["policies"]]
+    assert names == list(policy_names())
+    assert {"default", "span", "delta-norm"} < set(names)
     assert "worst_scenario" in run("policy", "show", "default").out
     (tmp_path / "mine.json").write_text(run("policy", "show", "default", "--json").out)
     own = run("snapshot", "build", files / "market.json", "--policy", tmp_path / "mine.json").json
