@@ -123,7 +123,7 @@ def pnl_surface(snapshot: Snapshot, book: Book | BookLots, group: str) -> Surfac
         >>> market = example_market("2026-01-02T03:04:05Z")
         >>> snapshot = build_snapshot(market, load_policy("default"))
         >>> pnl_surface(snapshot, Book.of({"BTC-PERPETUAL": 1}), "BTC").profit.shape
-        (13, 3)
+        (9, 3)
     """
     kind, grid = grid_of(snapshot, group)
     shape = (len(grid.price_moves_bp), len(grid.vol_moves_bp))

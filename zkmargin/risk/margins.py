@@ -158,7 +158,7 @@ def margin_many(
         >>> cash = [0] * len(snapshot.collateral)
         >>> books = Books.sparse([0, 1, 2], [0, 0], [3, -3], [cash, cash])
         >>> margins = margin_many(snapshot, books)
-        >>> [report > 0 for report in margins.total]
+        >>> [bool(total > 0) for total in margins.total]
         [True, True]
     """
     return MarginModel(snapshot, requirement).margins(books, memory=memory)
