@@ -97,7 +97,7 @@ class Trust(Document):
     verifier: Name
     beneficiary: Name
     clock_skew_seconds: int = Field(default=30, ge=0, le=3600)
-    keys: Seq[PublicKey] = Field(min_length=1, max_length=1024)
+    keys: Seq[PublicKey] = Field(min_length=1, max_length=256)  # each costs a pairing to read: two milliseconds
     snapshots: Seq[SnapshotRule] = Field(min_length=1, max_length=1024)
     positions: Seq[Rule] = Field(min_length=1, max_length=1024)
     collateral: Seq[Rule] = Field(min_length=1, max_length=1024)
