@@ -93,7 +93,7 @@ BOUNDS: dict[type[Model], dict[str, Any]] = {
         "verifier": TEXT,
         "beneficiary": TEXT,
         "clock_skew_seconds": {"minimum": 0, "maximum": 3600, "default": 30},
-        "keys": TABLE,
+        "keys": {"minItems": 1, "maxItems": 256},
         "snapshots": TABLE,
         "positions": TABLE,
         "collateral": TABLE,
