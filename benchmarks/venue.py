@@ -221,7 +221,7 @@ def _singles(case: Case) -> dict[str, float]:
     for i in range(SINGLE + 1):
         opening = commit_book(snapshot, lots)
         statement = Statement.of(snapshot, [opening.commitment()], Claim(), context=b"%d" % i)
-        proof, wall, used = _timed(lambda s=statement, o=opening: prove(s, lots, [o]))  # type: ignore[misc]
+        proof, wall, used = _timed(lambda s=statement, o=opening: prove(s, lots, [o]))
         items.append((statement, proof))
         spent, cpu = spent + (wall if i else 0), cpu + (used if i else 0)  # the first one warms up
     batch = items * 4

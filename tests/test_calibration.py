@@ -16,6 +16,7 @@ from zkmargin.circuits import build_circuit
 from zkmargin.cli import main
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.expected_shortfall import ExpectedShortfall
 from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import requirement_total
@@ -181,7 +182,7 @@ def test_a_calibrated_policy_publishes_and_proves() -> None:
 
 
 def test_size_is_charged_against_a_days_volume() -> None:
-    terms = {
+    terms: dict[str, Any] = {
         "daily_volume": {"BTC": "1000000"},
         "tiers": [{"part_bp": 1_000, "rate_bp": 50}, {"part_bp": 5_000, "rate_bp": 200}],
     }
@@ -208,9 +209,9 @@ def test_size_is_charged_against_a_days_volume() -> None:
 def test_filtered_days_are_scaled_by_todays_volatility() -> None:
     history = made(4)
     policy, _ = calibrate(history, FULL)
-    listed = next(part for part in policy.components if part.type == "expected_shortfall")
+    listed = next(part for part in policy.components if isinstance(part, ExpectedShortfall))
     moves, vols = history.returns("BTC"), ewma(history.returns("BTC"), 9_700)
-    for scenario, move, vol in zip(listed.scenarios, moves[-60:], vols[-60:], strict=True):  # type: ignore[union-attr]
+    for scenario, move, vol in zip(listed.scenarios, moves[-60:], vols[-60:], strict=True):
         scaled = Fraction(move * vols[-1], vol * BP)
         assert abs(scenario.moves["BTC"].price_move_bp - scaled) <= 1
         assert abs(scenario.moves["BTC"].price_move_bp) >= abs(scaled) - 1

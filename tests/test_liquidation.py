@@ -70,7 +70,7 @@ def small_costs(draw: Any) -> Costs:
 
 def brute(planner: Planner, terms: Terms) -> int | None:
     """The least cost over all permitted trades."""
-    choices = [(0,)] * 3
+    choices: list[tuple[int, ...]] = [(0,)] * 3
     for own in planner.tradable:
         held = planner.lots.positions[own.slot]
         choices[own.slot] = tuple(range(own.low - held, own.high - held + 1))

@@ -99,10 +99,15 @@ def test_book_summaries_make_the_market_of_the_tickers(tmp_path: Path) -> None:
     assert read(written(tmp_path, answer)).document == expected
 
 
+def market_of(found: Imported) -> Market:
+    assert isinstance(found.document, Market)
+    return found.document
+
+
 def test_messages_logs_and_dictionaries_make_the_same_market(tmp_path: Path) -> None:
     rows = [ticker(CALL), ticker(PUT)]
     expected = read(written(tmp_path, rows)).document.instruments
-    message = {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": "ticker.X.100ms"}}
+    message: dict[str, Any] = {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": "ticker.X.100ms"}}
     messages = [{**message, "params": {**message["params"], "data": row}} for row in rows]
     lines = "".join(json.dumps(item) + "\n" for item in [{"id": 1, "result": ["ticker.X.100ms"]}, *messages])
     for value in (
@@ -120,9 +125,10 @@ def test_messages_logs_and_dictionaries_make_the_same_market(tmp_path: Path) -> 
 def test_of_a_log_the_newest_row_until_a_time_counts(tmp_path: Path) -> None:
     rows = [ticker(CALL, timestamp=START + at, mark_iv=iv) for at, iv in ((0, 40), (2000, 60), (1000, 50))]
     path = written(tmp_path, "".join(json.dumps(row) + "\n" for row in rows))
-    assert read(path).document.instruments[0].implied_vol == "0.6"  # the newest, not the last line
+    (newest,) = market_of(read(path)).instruments
+    assert newest.implied_vol == "0.6"  # the newest, not the last line
     early = read(path, at="2026-09-21T14:13:21Z")
-    assert early.document.instruments[0].implied_vol == "0.5"
+    assert market_of(early).instruments[0].implied_vol == "0.5"
     assert any("1 later rows are not used" in note for note in early.document.notes)
     with pytest.raises(InputError, match="holds no row until"):
         read(path, at="2026-01-01T00:00:00Z")

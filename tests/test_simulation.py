@@ -152,8 +152,8 @@ def test_without_impact_accounts_fall_alone(cash: list[Fraction], shock: int) ->
     assert outcome.liquidated == len(failing)
     assert [r.below for r in outcome.rounds] == [len(failing), 0, 0, 0]
     assert all(r.prices == r.alone for r in outcome.rounds)
-    shortfall = sum(max(100 - price - c, Fraction(0)) for c in failing)
-    assert abs(outcome.loss - shortfall * 10**9) <= len(failing) * 1_000
+    shortfall = sum((max(100 - price - c, Fraction(0)) for c in failing), Fraction(0))
+    assert abs(Fraction(outcome.loss) - shortfall * 10**9) <= len(failing) * 1_000
 
 
 def fixed_point(cash: list[Fraction], start: Fraction, depth: Fraction) -> Fraction:

@@ -251,8 +251,9 @@ def test_t2_what_was_seen_and_which_lists_stand_in_the_receipt(parties: ModuleTy
 
 def test_t2_a_list_names_everything_once(parties: ModuleType) -> None:
     for field, item in (("keys", key_of(parties, "oracle 1")), ("attestations", {"payload": "11" * 32})):
+        given: dict[str, Any] = {field: [item, item]}
         with pytest.raises(InputError, match="is there twice"):
-            a_list(parties, **{field: [item, item]})
+            a_list(parties, **given)
 
 
 # Required parts

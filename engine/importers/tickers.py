@@ -40,6 +40,7 @@ class Timed(Protocol):
 
 
 R = TypeVar("R", bound=Timed)
+T = TypeVar("T")
 
 _NUMBER = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}(?:\.[0-9]{{1,{MAX_DIGITS}}})?(?:[eE][+-]?[0-9]{{1,2}})?")
 
@@ -249,7 +250,7 @@ def select_newest(rows: Iterable[tuple[str, R]], at: str, file: str) -> tuple[di
     return chosen, notes
 
 
-def select_pull(rows: Iterable[tuple[str, R]], pull: int | None, file: str) -> tuple[dict[str, R], list[str]]:
+def select_pull(rows: Iterable[tuple[str, T]], pull: int | None, file: str) -> tuple[dict[str, T], list[str]]:
     """Split rows into pulls and keep one: the given one, or the last that holds every instrument of the file.
 
     Args:
@@ -265,8 +266,8 @@ def select_pull(rows: Iterable[tuple[str, R]], pull: int | None, file: str) -> t
     """
     seen: set[str] = set()
     sizes: list[int] = []
-    kept: tuple[int, dict[str, R]] = (0, {})
-    current: dict[str, R] = {}
+    kept: tuple[int, dict[str, T]] = (0, {})
+    current: dict[str, T] = {}
 
     def close() -> None:
         nonlocal kept, current
