@@ -257,6 +257,22 @@ def test_a_ledger_of_version_1_is_read_as_it_is(first: Path) -> None:
     assert first.read_bytes() == before
 
 
+def test_a_version_that_is_set_back_takes_no_chain_away(copy: Path, first: Path, parties: ModuleType) -> None:
+    """Key and head hold for every version: else one edited text would make an audit pass over all records."""
+    key = parties.signer("desk key", "ed25519").public
+    with Ledger(copy, read_only=True) as ledger:
+        _, head = ledger.head()
+    back = "UPDATE meta SET value = 'zkmargin/ledger/v1' WHERE key = 'schema'"
+    edit(copy, back, "UPDATE proofs SET accepted_ms = accepted_ms - 60000")
+    assert any("its version was set back" in item["reason"] for item in findings(copy))
+    edit(copy, "DROP TABLE records", "DROP TABLE signed")
+    for ledger_of_version_1 in (copy, first):
+        found = findings(ledger_of_version_1, key=key)
+        assert any("no record is signed with the ledger's key" in item["reason"] for item in found)
+        found = findings(ledger_of_version_1, head=head)
+        assert any("the head that was noted is not in it" in item["reason"] for item in found)
+
+
 def test_a_ledger_of_version_1_comes_forward_when_it_is_written_to(first: Path, world: Any) -> None:
     with Ledger(first) as ledger:
         assert ledger.schema == tables.SCHEMA

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, inspect, select
 
 from zkmargin.accounts import Commitment
 from zkmargin.crypto.keys import PublicKey
@@ -79,6 +79,8 @@ def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: s
         bodies = expected.accepted
     else:
         bodies = []
+        with found.about("chain"):
+            _without_chain(connection, key, head)
         for row in connection.execute(select(tables.proofs).order_by(tables.proofs.c.id)).all():
             with found.about(f"proof {row.id}"):
                 entry = records.entry_of(connection, row)
@@ -92,6 +94,18 @@ def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: s
             _check_accepted(connection, body, connection.execute(query_proof).scalar_one_or_none())
             found.verified += 1
     return found
+
+
+def _without_chain(connection: Connection, key: PublicKey | None, head: str | None) -> None:
+    """Of an older version there is no chain to check. Raises VerificationError where there must be one.
+
+    The version is a text in the database: whoever can write there must not take a chain away with it.
+    """
+    if inspect(connection).has_table(tables.records.name):
+        raise VerificationError("a ledger of version 1 has no records: its version was set back", check="chain")
+    if key is not None or head is not None:
+        missing = "no record is signed with the ledger's key" if key else "the head that was noted is not in it"
+        raise VerificationError(f"a ledger of version 1 has no chain: {missing}", check="chain")
 
 
 class _Expected:
