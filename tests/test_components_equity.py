@@ -55,6 +55,7 @@ def test_tiers_are_published_as_lines() -> None:
     )
     valuation = Valuation(example_market(TIME))
     published = publish(part, valuation)
+    assert isinstance(published, PublishedHaircuts)
     price = valuation.asset_prices[1]
     assert published.tiers == (
         CollateralTier(slot=1, value=price * 9000, start=500 * 10**15),
@@ -147,6 +148,7 @@ def test_the_slots_of_orders_must_count_for_nothing() -> None:
         policy_with(part, haircut_bp=9_999)
     valuation = Valuation(example_market(TIME))
     published = publish(OpenOrders(assets={"BTC": 1000}), valuation)
+    assert isinstance(published, PublishedOpenOrders)
     assert published.rate.values.tolist() == [0, valuation.asset_prices[1] * 1000, 0]
     for rate, reason in (([1], "has the shape"), ([-1, 0, 0], "a negative rate")):
         with pytest.raises(InputError, match=reason):
@@ -189,16 +191,21 @@ def test_a_depeg_raises_the_factor_and_is_rounded_up() -> None:
     valuation = Valuation(type(example_market(TIME)).parse(json.dumps(data)))
     part = Factors(requirements=("initial",), depeg=Depeg(asset="USDC", threshold="0.98", factor_bp=40_000))
     published = publish(part, valuation)
+    assert isinstance(published, PublishedFactors)
     assert published.value_bp == 10_399  # 1 + 4 x 0.00997 = 1.03988
     assert (published.multiplier_bp("initial"), published.multiplier_bp("maintenance")) == (10_399, 10_000)
-    assert publish(part, Valuation(example_market(TIME))).value_bp == 10_000
+    calm = publish(part, Valuation(example_market(TIME)))
+    assert isinstance(calm, PublishedFactors)
+    assert calm.value_bp == 10_000
     with pytest.raises(InputError, match="no price of this asset"):
         publish(Factors(depeg=Depeg(asset="DAI", threshold="0.98", factor_bp=1)), valuation)
     both = Factors(
         depeg=Depeg(asset="USDC", threshold="0.98", factor_bp=40_000),
         anti_procyclicality=AntiProcyclicality(now="1", ten_year="2"),
     )
-    assert publish(both, valuation).value_bp == 20_798
+    product = publish(both, valuation)
+    assert isinstance(product, PublishedFactors)
+    assert product.value_bp == 20_798
     with pytest.raises(InputError, match="a multiplier above 100"):
         publish(Factors(anti_procyclicality=AntiProcyclicality(now="1", ten_year="101")), valuation)
 

@@ -20,6 +20,7 @@ from zkmargin.engine.components.collateral_charge import CollateralCharge, Publi
 from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
 from zkmargin.engine.components.discounted_scenarios import DiscountedScenarios, PublishedDiscountedScenarios
 from zkmargin.engine.components.gain_offset import Family, OffsetClass
+from zkmargin.engine.components.gross_charge import PublishedGrossCharge
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.oracle_confidence import OracleConfidence
 from zkmargin.engine.components.roll_shock import RollShock
@@ -429,6 +430,7 @@ def test_discounted_scenarios_by_hand() -> None:
     part = publish(
         parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT, risk_cancelling=["XX"]), Valuation(market())
     )
+    assert isinstance(part, PublishedDiscountedScenarios)
     # Long, 0.95 V(s) - V: at 9,000 the call is worth 1,000. Short: 1.00 V(s) - V, since 1 / D = 1.
     assert part.gain.values[0].tolist() == [-1_050 * 10**9, -100 * 10**9, 850 * 10**9]
     assert part.shortfall.values[0].tolist() == [50 * 10**9, 100 * 10**9, 150 * 10**9]
@@ -442,6 +444,7 @@ def test_the_part_of_a_price_that_is_averaged_does_not_move() -> None:
     soon["time"] = "2026-01-01T23:45:00Z"
     values = {"grid": GRID, "discount": DISCOUNT, "settlement_average_seconds": 1800}
     part = publish(parsed(DiscountedScenarios, **values), Valuation(Market.parse(json.dumps(soon))))
+    assert isinstance(part, PublishedDiscountedScenarios)
     # 15 of the last 30 minutes are left, so half of the forward moves: the call, deep in the money, by half of 1,000.
     shortfall = [Fraction(5, 100) * value for value in (1_500, 2_000, 2_500)]
     for got, wanted in zip(part.shortfall.values[0].tolist(), shortfall, strict=True):
@@ -458,6 +461,7 @@ def test_a_risk_cancelling_asset_must_be_moved_by_something() -> None:
 def test_basis_contingency_by_hand() -> None:
     part = parsed(BasisContingency, up_bp=1000, down_bp=-1000, add_bp=5000, multiple_bp=20_000)
     published = publish(part, Valuation(market()))
+    assert isinstance(published, PublishedBasisContingency)
     # The call has no time left: 0.5 of a change of 1,000. The future has a year: 2.5 of 1,100. The perpetual has none.
     assert published.change.values.tolist() == [
         [500 * 10**9, -500 * 10**9],
@@ -469,6 +473,7 @@ def test_basis_contingency_by_hand() -> None:
 def test_roll_shock_by_hand() -> None:
     part = parsed(RollShock, rate={"min_annualised_move_bp": 100, "annualised_move_risk_bp": 750})
     published = publish(part, Valuation(market()))
+    assert isinstance(published, PublishedGrossCharge)
     # A year of 7.5 % on the future's index value, 1 % on the perpetual's 10 USD. Options do not roll.
     assert published.long.values.tolist() == published.short.values.tolist() == [0, 750 * 10**9, 10**8]
     assert (published.mode, published.type) == ("added", "gross_charge")
@@ -477,10 +482,12 @@ def test_roll_shock_by_hand() -> None:
 def test_oracle_confidence_by_hand() -> None:
     doubt = {"threshold_bp": 5500, "rate_bp": 20_000}
     published = publish(parsed(OracleConfidence, doubt=doubt), Valuation(market()))
+    assert isinstance(published, PublishedGrossCharge)
     # The underlying's 0.4 is the least everywhere: 0.6 x 2 of the notional.
     assert published.short.values.tolist() == [12_000 * 10**9, 12_000 * 10**9, 12 * 10**9]
     assert publish(parsed(OracleConfidence, doubt=doubt | {"threshold_bp": 4000}), Valuation(market())) is None
     charge = publish(parsed(CollateralCharge, rates_bp={"XX": 100}, doubt=doubt), Valuation(market()))
+    assert isinstance(charge, PublishedCollateralCharge)
     assert charge.charge.values.tolist() == [(90 * 10**9 * 121) // 100]
 
 
@@ -488,7 +495,9 @@ def test_an_inverse_contract_in_coin() -> None:
     table = {"edge_bp": 1600, "tails": [{"price_move_bp": 5000, "vol_move_bp": 0, "weight_bp": 3200}]}
     for in_coin, edge in ((False, Fraction(16, 10)), (True, Fraction(16, 10) / Fraction(116, 100))):
         part = parsed(DampenedTails, table=table | {"inverse_in_coin": in_coin}, dampener="0")
-        risk = publish(part, Valuation(market())).risk.values
+        published = publish(part, Valuation(market()))
+        assert isinstance(published, PublishedDampenedTails)
+        risk = published.risk.values
         assert risk[2, 0] == round(edge * 10**9)
         # a linear future at the edge, an option's part of its P&L at the move
         assert risk[1, 0] == 1_760 * 10**9
@@ -500,7 +509,9 @@ def test_an_inverse_option_in_coin() -> None:
     inverse[0]["settlement"] = "inverse"
     table = {"edge_bp": 1600, "tails": [{"price_move_bp": 6000, "vol_move_bp": 0, "weight_bp": 10_000}]}
     table["inverse_in_coin"] = True
-    risk = publish(parsed(DampenedTails, table=table, dampener="0"), Valuation(market(instruments=inverse))).risk.values
+    published = publish(parsed(DampenedTails, table=table, dampener="0"), Valuation(market(instruments=inverse)))
+    assert isinstance(published, PublishedDampenedTails)
+    risk = published.risk.values
     # 8,000 / 16,000 coins less 2,000 / 10,000, each at the index of 10,000
     assert risk[0, 0] == 3_000 * 10**9
 
@@ -565,4 +576,5 @@ def test_nothing_to_charge_is_nothing_published() -> None:
         publish(parsed(RollShock, rate={"min_annualised_move_bp": 1, "annualised_move_risk_bp": 1}), valuation) is None
     )
     published = publish(parsed(DiscountedScenarios, grid=GRID, discount=DISCOUNT), valuation)
+    assert isinstance(published, PublishedDiscountedScenarios)
     assert np.size(published.gain.values) == 0

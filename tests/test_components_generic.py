@@ -108,7 +108,9 @@ MOVES = {"BTC": Move(price_move_bp=-1000), "ETH": Move(price_move_bp=-1500, vol_
 def test_published_joint_scenarios_move_every_underlying_by_its_own_amount() -> None:
     market = example_market("2026-01-02T03:04:05Z")
     part = JointScenarios(source="historical", group="book", scenarios=(JointMove(name="a day", moves=MOVES),))
-    risk = publish(part, Valuation(market)).risk.values[:, 0].tolist()
+    published = publish(part, Valuation(market))
+    assert isinstance(published, PublishedJointScenarios)
+    risk = published.risk.values[:, 0].tolist()
     by_id = dict(zip((i.id for i in market.instruments), risk, strict=True))
     assert by_id["BTC-SPOT"] == -924_165_000  # 0.0001 BTC of 92416.5, a tenth of it
     assert by_id["ETH-SPOT"] == -476_737_500  # 0.001 ETH of 3178.25, 15 %
@@ -120,7 +122,9 @@ def test_a_joint_scenario_must_say_how_every_underlying_moves() -> None:
     with pytest.raises(InputError, match='"a day" says nothing about ETH'):
         publish(JointScenarios(source="historical", scenarios=(some,)), Valuation(market))
     still = JointScenarios(source="historical", scenarios=(some,), others=Move(price_move_bp=0))
-    assert publish(still, Valuation(market)).risk.values.any()
+    published = publish(still, Valuation(market))
+    assert isinstance(published, PublishedJointScenarios)
+    assert published.risk.values.any()
 
 
 @pytest.mark.parametrize(
@@ -224,6 +228,7 @@ def test_expected_shortfall_is_published_from_a_list() -> None:
         json.dumps({"source": "historical", "group": "book", "scenarios": data, "level_bp": 9900})
     )
     published = publish(part, Valuation(example_market("2026-01-02T03:04:05Z")))
+    assert isinstance(published, PublishedExpectedShortfall)
     assert (published.level_bp, published.scenarios, published.risk.values.shape[1]) == (9900, ("0", "1"), 2)
 
 

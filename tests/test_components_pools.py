@@ -289,6 +289,7 @@ def test_delta_notionals_of_the_example(valuation: Any) -> None:
     # 10 USD of an inverse future are worth a little less at the index than at its own price
     assert 9_900_000_000 < notional(valuation, future) < 10_000_000_000
     published = publish(MinDelta(net_rate_bp=200, hedged_rate_bp=100), valuation)
+    assert isinstance(published, PublishedMinDelta)
     assert published.delta.values.tolist() == values.tolist()
 
 
@@ -340,6 +341,7 @@ def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) ->
         DeltaShock(threshold="2", saturation="2", cap_bp=1)
     part = DeltaShockUpperBound(shock=DeltaShock(threshold="20000000", saturation="50000000", cap_bp=1000))
     published = publish(part, valuation)
+    assert isinstance(published, PublishedDeltaShockUpperBound)
     assert [pool.name for pool in published.pools] == ["BTC", "ETH"]
     assert len(published.pools[0].lines) == 8
 
@@ -410,6 +412,7 @@ def test_fees_are_capped_by_the_premium(valuation: Any) -> None:
         ),
         valuation,
     )
+    assert isinstance(published, PublishedFees)
     marks = valuation.marks().tolist()
     seen = set()
     for slot, instrument in enumerate(valuation.market.instruments):

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from zkmargin.engine.components import Leg
-from zkmargin.engine.components.dampened_tails import DampenedTails, TailTable
-from zkmargin.engine.components.gain_offset import GainOffset
+from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails, TailTable
+from zkmargin.engine.components.gain_offset import GainOffset, PublishedGainOffset
 from zkmargin.engine.components.roll_shock import RollRate, RollShock
 from zkmargin.engine.components.worst_scenario import ScenarioGrid, Tail
 from zkmargin.engine.decimals import format_time, to_fraction
@@ -96,7 +96,7 @@ class Simulation:
         assert all(edge * bucket % 4 == 0 for bucket in range(-4, 5))
         group = {"underlyings": ("BTC",), "offset_bp": bp(currency["pnl_offset"])}
         groups = {"BTC": group}
-        self.standard = publish(
+        standard = publish(
             GainOffset.model_validate(
                 {
                     "grid": ScenarioGrid(price_moves_bp=moves, vol_moves_bp=vols, inverse_in_coin=True),
@@ -105,8 +105,10 @@ class Simulation:
             ),
             self.valuation,
         )
+        assert isinstance(standard, PublishedGainOffset)
+        self.standard = standard
         tails = tuple(Tail(price_move_bp=m, vol_move_bp=vols[0], weight_bp=edge * BP // abs(m)) for m in TAILS)
-        self.extended = publish(
+        extended = publish(
             DampenedTails.model_validate(
                 {
                     "table": TailTable(tails=tails, edge_bp=edge, inverse_in_coin=True),
@@ -116,6 +118,8 @@ class Simulation:
             ),
             self.valuation,
         )
+        assert isinstance(extended, PublishedDampenedTails)
+        self.extended = extended
         rate = RollRate(
             min_annualised_move_bp=bp(currency["min_annualised_move"]),
             annualised_move_risk_bp=bp(currency["annualised_move_risk"]),

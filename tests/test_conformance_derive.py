@@ -235,6 +235,7 @@ class Computed:
             ),
             self.valuation,
         )
+        assert scenarios is not None
         skewed = SkewScenarios.model_construct(requirements=BOTH, skews=tuple(skews), discount=discount)
         of_skews = publish(skewed, self.valuation)
         groups = (

@@ -10,6 +10,8 @@ import pytest
 
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.collateral_charge import PublishedCollateralCharge
+from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import claim_slack, margin_report, requirement_total
@@ -45,7 +47,7 @@ def with_cash(snapshot: Snapshot) -> Snapshot:
         for name in ("collateral_gain", "collateral_group"):
             if hasattr(part, name):
                 grown = grown.model_copy(update={name: appended(getattr(part, name), -1 if "group" in name else 0)})
-        if part.type == "collateral_charge":
+        if isinstance(part, PublishedCollateralCharge):
             grown = grown.model_copy(update={"charge": appended(part.charge, 0)})
         parts.append(grown)
     wider = snapshot.model_copy(update={"collateral": (*snapshot.collateral, cash), "components": tuple(parts)})
@@ -144,7 +146,7 @@ def test_a_depeg_raises_initial_margin_only(market: Market) -> None:
 
 def test_the_deribit_dampener_waves_small_tails_through(market: Market) -> None:
     snapshot = build_snapshot(market, load_policy("deribit-pm"))
-    tails = next(part for part in snapshot.components if part.type == "dampened_tails")
+    tails = next(part for part in snapshot.components if isinstance(part, PublishedDampenedTails))
     family = next(family for family in tails.families if family.name == "BTC and ETH")
     assert tails.dampeners[tails.families.index(family)] == 100_000 * 10**9
     option = next(slot for slot, i in enumerate(snapshot.instruments) if i.option_type == "put")

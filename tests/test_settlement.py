@@ -17,6 +17,7 @@ from zkmargin.cli import main
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import PublishedComponent
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.example import example_market
 from zkmargin.engine.greeks import greek_report
@@ -178,7 +179,7 @@ def test_the_circuit_says_what_the_engine_says(policy: str) -> None:
     report = margin_report(snapshot, to_lots(Book(positions=positions), snapshot), "initial")
     asset = snapshot.collateral[0]
     short = -(report.equity.total - report.total)
-    value = next(c for c in snapshot.components if c.type == "haircuts").long_value.values[0]
+    value = next(c for c in snapshot.components if isinstance(c, PublishedHaircuts)).long_value.values[0]
     enough = -(-short // int(value))
     for lots, holds in ((enough, True), (enough - 1, False)):
         cash = {asset.asset: f"{lots // 100}.{lots % 100:02d}"}

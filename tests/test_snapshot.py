@@ -22,7 +22,7 @@ from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.pricing import black76
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.units import Scenario, VolRule
+from zkmargin.engine.units import MS_PER_YEAR, Scenario, VolRule
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
 
@@ -488,7 +488,7 @@ def test_pricing_takes_everything_that_valuation_lets_through() -> None:
     assert pricing.MAX_RATE_1E9 == valuation.MAX_RATE_1E9
     assert pricing.MAX_YEARS == valuation.MAX_YEARS
     assert 1 << valuation.PRICE_BITS < pricing.MAX_PRICE
-    longest = np.array([valuation.MAX_YEARS * valuation.MS_PER_YEAR])
+    longest = np.array([valuation.MAX_YEARS * MS_PER_YEAR])
     growth = np.array([-valuation.MAX_GROWTH_1E9 // valuation.MAX_YEARS])
     most = np.array([1 << valuation.PRICE_BITS])
     assert black76(most, most, np.array([10**11]), longest, growth, np.array([True]))[0] > 0

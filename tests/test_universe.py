@@ -24,6 +24,9 @@ from zkmargin.circuits.language.witness import assign, check
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.gross_charge import PublishedGrossCharge
+from zkmargin.engine.components.haircuts import PublishedHaircuts
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.engine.fills import Fills, fills_to_lots
 from zkmargin.engine.margin import margin_report
@@ -111,7 +114,7 @@ NAME = f"BTC-{MONTHLY[:10]}-90000-C"
 
 
 def universe(**changes: Any) -> Universe:
-    given = {"capacity": Capacity(positions=60, collateral=6), "delist_after_seconds": 1800} | changes
+    given: dict[str, Any] = {"capacity": Capacity(positions=60, collateral=6), "delist_after_seconds": 1800} | changes
     return Universe.create(FIRST, "week", **given)
 
 
@@ -448,7 +451,7 @@ def test_a_stressed_quote_is_charged_on_both_sides() -> None:
     assert {name: found[0] for name, found in carried(snapshot).items()} == dict.fromkeys(wing, "stressed")
     Snapshot.parse(snapshot.to_bytes()).check_loaded()
     charge = snapshot.components[-1]
-    assert charge.type == "gross_charge"
+    assert isinstance(charge, PublishedGrossCharge)
     slot = [i.id for i in snapshot.instruments].index(wing[0])
     long, short = int(charge.long.values[slot]), int(charge.short.values[slot])
     assert long > 0
@@ -474,7 +477,7 @@ def test_a_stressed_quote_is_charged_on_both_sides() -> None:
     lots = to_lots(Book(positions={wing[0]: "-1", NAME: "2"}), snapshot)
     report = margin_report(snapshot, lots, "initial")
     missing = report.total - report.equity.total
-    per_cent = int(next(c for c in snapshot.components if c.type == "haircuts").long_value.values[0])
+    per_cent = int(next(c for c in snapshot.components if isinstance(c, PublishedHaircuts)).long_value.values[0])
     enough = -(-missing // per_cent)
     margin_witness(snapshot, Claim(), BookLots(lots.positions, (enough, 0)))
     with pytest.raises(ConstraintError):
@@ -572,7 +575,9 @@ def test_old_snapshots_have_no_universe() -> None:
 def test_a_retired_row_has_no_part_in_any_array() -> None:
     _, snapshot, slot = retired_world()
     data = json.loads(snapshot.to_bytes())
-    risk = snapshot.components[0].risk.values.copy()
+    grid = snapshot.components[0]
+    assert isinstance(grid, PublishedWorstScenario)
+    risk = grid.risk.values.copy()
     risk[slot, 0] = -1
     data["components"][0]["risk"] = IntArray(risk).to_json()
     with pytest.raises(InputError, match=r"worst_scenario\.risk: a retired slot has no part in it"):
