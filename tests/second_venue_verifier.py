@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -144,6 +144,8 @@ class Dense(Owner):
 class Venue:
     """The statement: snapshot and terms in integers."""
 
+    rho: list[int]  # the powers of a challenge: check() writes them here
+
     def __init__(self, snapshot: Json, terms: Json) -> None:
         self.snapshot, self.terms = snapshot, terms
         self.n, self.k, self.g = terms["domain_size"], terms["digit_bits"], terms["helper_group"]
@@ -198,10 +200,18 @@ def second_array(value: Json) -> list[int]:
     return array(value)
 
 
+def powers_from(gamma: int, exponent: int) -> Callable[[int], int]:
+    """A slot's power of gamma, by its place behind the one that has this exponent."""
+    return lambda s: pow(gamma, exponent + s, r)
+
+
 def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proof: bytes) -> tuple[bytes, bytes]:
     """The statement digest and the proof digest of an accepted proof."""
     n, k, g, e = venue.n, venue.k, venue.g, venue.e
-    groups = lambda count: [range(i, min(i + g, count)) for i in range(0, count, g)]  # noqa: E731
+
+    def groups(count: int) -> list[range]:
+        return [range(i, min(i + g, count)) for i in range(0, count, g)]
+
     opened: list[str] = []
     helpers: list[tuple[str, str, range]] = []
     for x, (block, *_) in enumerate(venue.sets):
@@ -293,7 +303,7 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
         Gs_zeta = Ga_zeta = 0
         read_cells = set()
         for t in range(used):
-            gs = lambda s, t=t, E=E, block=block: pow(gamma, E + t * block.K + s, r)  # noqa: E731
+            gs = powers_from(gamma, E + t * block.K)
             ga = pow(gamma, A + t, r)
             for s in range(block.K):
                 for row_v in range(block.V):
@@ -326,15 +336,16 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
         sigma += rho_[e + 5 + j] * int(total)
     for y, dense in enumerate(venue.dense):
         E, A = venue.dense_offsets[y]
-        gs = lambda s, E=E: pow(gamma, E + s, r)  # noqa: E731
+        gs = powers_from(gamma, E)
         ga = pow(gamma, A, r)
         for i, c in enumerate(venue.grp):
             s, row = divmod(i, n - 1)
             counted = rho_[e] * ga * venue.DEN * 10**4 * venue.marks[i] if dense.claim is not None else 0
             U[f"dense {y} positions[{s}]"] += L[row] * (gs(c) * gain[i] + counted + WL * d3 * w[i])
-            for d in range(dense.D if venue.som is not None else 0):
-                short = gs(c) * rho_[venue.S] * venue.som[i] * 2 ** (k * d)
-                U[f"D{y} f {(2 * s + 1) * dense.D + d}"] -= L[row] * short
+            if venue.som is not None:
+                for d in range(dense.D):
+                    short = gs(c) * rho_[venue.S] * venue.som[i] * 2 ** (k * d)
+                    U[f"D{y} f {(2 * s + 1) * dense.D + d}"] -= L[row] * short
         for name, cells in dense.cells.items():
             weight = dense.reads(name, gs, ga)
             for d, z in enumerate(cells):

@@ -162,6 +162,7 @@ def gather(commitments: Sequence[Json], snapshot: Json, setup: Setup, circuit: C
 def slot_maps(snapshot: Json, role: str, n: int) -> list[str]:
     """The slot maps that a part may have (formats.md): one in version 1, a chain in version 2."""
     slots = snapshot[LISTS[role]]
+    names: tuple[str, ...]
     if snapshot["format"] == "zkmargin/snapshot/v1":
         names = ("id", "kind", "settlement", "multiplier", "lot") if role == "positions" else ("asset", "lot")
         terms = [[slot[name] for name in names] for slot in slots]

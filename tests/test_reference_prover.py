@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from types import ModuleType
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from zkmargin.formats.errors import ProofFormatError, SetupError, VerificationEr
 from zkmargin.prover.argument import prove_argument
 from zkmargin.prover.reference import prove_reference
 from zkmargin.prover.reference_verify import verify_reference
-from zkmargin.verifier import verify
+from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.proof import Proof, encode_proof
 
 Draw = Callable[[], int]
@@ -83,7 +83,7 @@ def gated(n: int, slots: int) -> tuple[Circuit, list[int], list[int]]:
 
 @dataclass(frozen=True)
 class Case:
-    statement: BareStatement
+    statement: Statement
     witness: Witness
     blinders: dict[str, int]
     seed: str
@@ -120,7 +120,7 @@ def case(build: Build, n: int, slots: int) -> Case:
         parts=tuple(parts),
         context=b"context",
     )
-    return Case(statement, witness, blinders, seed)
+    return Case(cast("Statement", statement), witness, blinders, seed)
 
 
 Prepared = tuple[Case, bytes]
@@ -214,7 +214,7 @@ def test_the_second_opinion_accepts_every_shape(build: Build, n: int, slots: int
     assert verify_reference(c.statement, proof)
 
 
-def both_refuse(statement: BareStatement, proof: bytes) -> None:
+def both_refuse(statement: Statement, proof: bytes) -> None:
     with pytest.raises((VerificationError, ProofFormatError)) as caught:
         verify(statement, proof)
     if caught.type is ProofFormatError:
@@ -224,7 +224,7 @@ def both_refuse(statement: BareStatement, proof: bytes) -> None:
         assert not verify_reference(statement, proof)
 
 
-def mutants(statement: BareStatement, proof: bytes) -> list[tuple[str, bytes]]:
+def mutants(statement: Statement, proof: bytes) -> list[tuple[str, bytes]]:
     """One change in each element of a proof that keeps it well formed, and some that do not."""
     shape = statement.circuit.shape
     points = shape.digits + 1 + 3 * shape.gates + shape.helpers + 1 + shape.pieces

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,8 +67,14 @@ def same(one: Document, two: Document) -> None:
 def test_copies_are_what_they_are_copied_from(path: Path) -> None:
     document = read(path)
     computed(document)
-    ways = (copy.copy, copy.deepcopy, lambda d: d.model_copy(), lambda d: d.model_copy(deep=True))
-    for way in (*ways, lambda d: pickle.loads(pickle.dumps(d))):  # noqa: S301
+    ways: tuple[Callable[[Document], Document], ...] = (
+        copy.copy,
+        copy.deepcopy,
+        lambda d: d.model_copy(),
+        lambda d: d.model_copy(deep=True),
+        lambda d: pickle.loads(pickle.dumps(d)),  # noqa: S301
+    )
+    for way in ways:
         same(way(document), read(path))
 
 

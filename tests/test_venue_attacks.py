@@ -71,7 +71,8 @@ def poor(venue: Any, venue_lab: Any, columns: Any, kind: Any = 0, a: Any = 0, mi
     """Take balance away from an account, leave the rest as it was: the error of its claim."""
     held = venue_lab.value(venue, columns, kind, a, "held 0")
     venue_lab.put(venue, columns, kind, a, "held 0", held - missing)
-    return venue.statement.terms.options.den * venue.statement.rules.long_value[0] * missing
+    error: int = venue.statement.terms.options.den * venue.statement.rules.long_value[0] * missing
+    return error
 
 
 def unhealthy_account(venue: Any, lab: Any, columns: Any) -> None:
@@ -615,14 +616,13 @@ def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented
 ) -> None:
     class Mutant(Algebra):
         def dense_rows(self, y: Any) -> Any:
-            rho, self.rho = (
-                self.rho,
-                lambda e: 0 if e >= self.e.balance(0) and e < self.e.range else Algebra.rho(self, e),
-            )
-            try:
+            def rho(exponent: int) -> int:
+                left_out = exponent >= self.e.balance(0) and exponent < self.e.range
+                return 0 if left_out else Algebra.rho(self, exponent)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(self, "rho", rho)
                 return super().dense_rows(y)
-            finally:
-                self.rho = rho
 
     columns = honest(with_dense)
     invented(with_dense, columns)
@@ -737,7 +737,8 @@ def total_error(prover: Any) -> int:
     for helper in prover.statement.helpers:
         weight = prover.algebra.rho(prover.algebra.e.weighted if helper.weighted else prover.algebra.e.range)
         total += weight * sum(prover.on_H[helper.name])
-    return (prover.algebra.sigma() - total) % r
+    error: int = (prover.algebra.sigma() - total) % r
+    return error
 
 
 def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any, venue_lab: Any) -> None:
@@ -746,6 +747,8 @@ def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any, v
 
     def kind(base: Any) -> Any:
         class Forger(base):  # type: ignore[misc]
+            points: dict[str, bytes]
+
             def aggregates(self) -> None:
                 super().aggregates()
                 helper_values = dict(self.points)
@@ -1028,12 +1031,10 @@ def shared_v(venue: Any, venue_lab: Any, columns: Any, forger: Any, weights: Any
     def patched(x: int, size: int) -> list[int]:
         return [1, *weights(count, x)] if size == count + 1 else powers(x, size)
 
-    original = real.powers
-    real.powers = unchecked.powers = patched  # type: ignore[attr-defined]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real, "powers", patched)
+        patch.setattr(unchecked, "powers", patched)
         made = forger(venue.statement, columns, {}, venue_lab.blinders("forger")).prove()
         proof = encode_venue_proof(made, venue.srs.digest)
         assert verify_reference(venue.statement, proof)
-    finally:
-        real.powers = unchecked.powers = original  # type: ignore[attr-defined]
     return proof

@@ -1,5 +1,6 @@
 """The fast prover and verifier of venue proofs against the reference, byte for byte and answer for answer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,10 @@ def test_both_provers_give_the_same_bytes(lab: Any, venue_lab: Any, options: Any
 
 def test_a_witness_that_does_not_satisfy_the_statement_is_refused(lab: Any, venue_lab: Any) -> None:
     venue = venue_of(lab, venue_lab)
-    for change in (lambda w: w.classes[1].digits, lambda w: w.classes[0].ids):
+    parts: tuple[Callable[[Any], Any], ...] = (lambda w: w.classes[1].digits, lambda w: w.classes[0].ids)
+    for part in parts:
         witness = venue.witness()
-        change(witness)[0, 0, 0, 0] ^= 1
+        part(witness)[0, 0, 0, 0] ^= 1
         with pytest.raises(ProverError):
             prove_rounds(venue.statement, witness, FreshBlinders())
 
@@ -97,7 +99,8 @@ def test_shares_made_again_before_every_round_give_the_same_bytes(lab: Any, venu
         """Dies before every round: the next one is made from inputs and seed, and replays the rounds so far."""
 
         def __init__(self, make: Any) -> None:
-            self.make, self.log = make, []
+            self.make = make
+            self.log: list[tuple[str, tuple[Any, ...]]] = []
 
         @property
         def count(self) -> Any:
@@ -144,11 +147,11 @@ def test_charges_and_surpluses_are_those_of_the_margin_engine() -> None:
     accounts = invented_accounts(snapshot, 20)
     for requirement in ("initial", "maintenance"):
         rules = VenueRules.of(snapshot, requirement)
-        asked = Asked(venue="a", requirement=requirement, claim="5/4")  # type: ignore[arg-type]
+        asked = Asked(venue="a", requirement=requirement, claim="5/4")
         classes, members = sort_into_classes(accounts, rules, asked, 256)
         terms = VenueTerms(
             venue="a",
-            requirement=requirement,  # type: ignore[arg-type]
+            requirement=requirement,
             domain_size=256,
             digit_bits=8,
             helper_group=7,

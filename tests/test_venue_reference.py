@@ -136,7 +136,8 @@ def test_a_proof_is_for_one_statement_only(lab: Any, venue_lab: Any) -> None:
 
 def test_exponents_of_gamma_never_coincide(lab: Any, venue_lab: Any) -> None:
     statement = mixed(venue_lab, lab).statement
-    slots, accounts = [], []
+    slots: list[int] = []
+    accounts: list[int] = []
     for x in statement.sets:
         template = statement.templates[x.kind]
         slots += range(x.slot_exponent, x.slot_exponent + template.T * template.spec.slots)

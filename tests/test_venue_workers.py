@@ -100,7 +100,7 @@ def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: A
 
 @pytest.mark.parametrize("dies", ROUNDS)
 def test_v5_a_worker_lost_in_any_round_is_made_again(venue: Any, expected: Any, dies: Any) -> None:
-    lost = []
+    lost: list[Any] = []
 
     class Mortal(Local):
         def ask(self, request: bytes) -> bytes:

@@ -79,7 +79,8 @@ class Bench:
         interpolant = block_interpolant(statement.domain, place.block, template.spec.block, cells)
         f = sum(w * prover.column[name].at(self.tau) for w, name in zip(weights, names, strict=True))
         Z = pow(self.tau, template.spec.block, r) - pow(statement.domain.omega, place.block * template.spec.block, r)
-        return (f - evaluate(interpolant, self.tau)) * inverse(Z) % r
+        exponent: int = (f - evaluate(interpolant, self.tau)) * inverse(Z) % r
+        return exponent
 
 
 def rank(matrix: Any) -> int:
@@ -112,15 +113,15 @@ def test_what_is_revealed_is_uniform_also_with_all_openings(lab: Any, venue_lab:
         columns.append([(moved[key] - x) % r for key, x in base.items()])
         opening_columns.append([(a - b) % r for a, b in zip(openings, base_openings, strict=True)])
     numbers = [list(row) for row in zip(*columns, strict=True)]
-    openings = [list(row) for row in zip(*opening_columns, strict=True)]
+    opening_numbers = [list(row) for row in zip(*opening_columns, strict=True)]
     assert len(numbers) == len(at), "as many numbers as blinders"
     assert rank(numbers) == len(at)
-    assert rank(numbers + openings) == len(at)
+    assert rank(numbers + opening_numbers) == len(at)
     # an opening is determined by its columns' points: it tells nothing that the proof did not
     opened = [
         row for row, key in zip(numbers, base, strict=True) if key in bench.venue.statement.opened or "tag" in key
     ]
-    assert rank(opened + openings) == rank(opened)
+    assert rank(opened + opening_numbers) == rank(opened)
     # without any one blinder, something that is revealed is no longer masked
     for j in range(0, len(at), 7):
         fewer = [row[:j] + row[j + 1 :] for row in numbers]

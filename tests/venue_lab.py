@@ -45,7 +45,7 @@ def snapshot(lab: Any, *, n: Any = 16, groups: Any = GROUPS, **changes: Any) -> 
 
 def spec(name: Any = "small", **changes: Any) -> Any:
     """A class of three accounts: two slots of two legs in blocks of four rows."""
-    given = {
+    given: dict[str, Any] = {
         "accounts": 3,
         "legs": 2,
         "slots": 2,
@@ -238,7 +238,8 @@ def leg(venue: Any, columns: Any, kind: Any, a: Any, row_b: Any, l: Any, i: Any,
 def solve(rows: Any, right: Any) -> Any:
     """One solution of a linear system mod r with more unknowns than equations."""
     rows = [[*row, y] for row, y in zip(rows, right, strict=True)]
-    count, pivots = len(rows[0]) - 1, []
+    count = len(rows[0]) - 1
+    pivots: list[tuple[int, list[int]]] = []
     for row in rows:
         for column, before in pivots:
             factor = row[column]
