@@ -107,7 +107,7 @@ GOLDEN = (
 )
 
 
-def statement_of(name: str) -> tuple[Statement, bytes]:
+def statement_of(name: str) -> tuple[Statement | BareStatement, bytes]:
     """Statement and proof of a golden case by its name, ``gates`` included."""
     if name == "gates":
         return gates_statement(), (FOLDER / "gates.proof").read_bytes()
@@ -247,7 +247,7 @@ def _parts(snapshot: Snapshot | None, lots: BookLots, n: int, seed: str, alias: 
 class Made:
     """A statement, what its prover knows, and the proof."""
 
-    statement: Instance
+    statement: Statement
     witness: Witness
     blinders: dict[str, int]
     proof: bytes

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import lab
 from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
+from support.instances import BareStatement
 
 from zkmargin.accounts.commitments import commit_vector
 from zkmargin.circuits.language.witness import assign
@@ -410,7 +411,8 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
             changes["commitments"] = [_text(document)]
         return Case(comment, (flag,), "argument", changes)
 
-    honest = lab.Case(case.statement, case.witness, case.blinders)
+    # a Statement has all that a BareStatement has
+    honest = lab.Case(cast("BareStatement", case.statement), case.witness, case.blinders)
     witness = false_witness(case, lots)
     false = recommitted(honest, witness)
     yield bad("a claim that is short, its slack said to be 0", "FalseClaim", false, lab.cheat(false))
@@ -472,7 +474,7 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
     toy = lab.known_tau(powers=n + 8)
     dressed = (
         header(digest)
-        + encode_proof(lab.cheat(replace(honest, statement=replace(case.statement, srs=toy))), toy.digest)[
+        + encode_proof(lab.cheat(replace(honest, statement=replace(honest.statement, srs=toy))), toy.digest)[
             HEADER_BYTES:
         ]
     )

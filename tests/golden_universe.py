@@ -85,7 +85,7 @@ def make_all() -> dict[str, bytes]:
     }
     digests = {
         "documents": {name: {"format": d.format, "digest": d.digest().hex()} for name, d in sorted(documents.items())},
-        "slot maps": {role: [x.hex() for x in slot_maps(snapshot, role)] for role in ("positions", "collateral")},  # type: ignore[arg-type]
+        "slot maps": {role: [x.hex() for x in slot_maps(snapshot, role)] for role in ("positions", "collateral")},
         "circuit": build_circuit(snapshot, Claim()).digest.hex(),
     }
     files = {name: document.to_bytes() for name, document in documents.items()}

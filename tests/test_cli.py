@@ -145,10 +145,10 @@ def test_market_import_explains_its_choices(run: Run, tmp_path: Path) -> None:
     ]
     (tmp_path / "tickers.csv").write_text("\n".join(rows))
     line = ["market", "import", "--format", "deribit-csv", tmp_path / "tickers.csv", "--price", "USDC=1"]
-    result = run(*line, "-o", tmp_path / "market.json")
+    result = run(line, "-o", tmp_path / "market.json")
     assert "2 instruments" in result.out
     assert "median" in result.out
-    facts = run(*line, "-o", tmp_path / "market.json", "--json").json
+    facts = run(line, "-o", tmp_path / "market.json", "--json").json
     assert facts["instruments"] == 2
     assert facts["assets"] == ["BTC", "USDC"]
     assert any("median" in note for note in facts["notes"])
@@ -201,7 +201,7 @@ def test_snapshot_build_takes_a_layout(run: Run, files: Path, tmp_path: Path) ->
         "--position-bits",
         20,
     ]
-    facts = run(*line, "-o", tmp_path / "small.json", "--json").json
+    facts = run(line, "-o", tmp_path / "small.json", "--json").json
     assert facts["layout"]["rows"] == 64
     assert facts["layout"]["position_segments"] == -(-448 // 63)
 
@@ -219,11 +219,11 @@ def test_policies_are_listed_and_shown(run: Run, tmp_path: Path, files: Path) ->
 
 def test_margin_shows_requirement_equity_and_netting(run: Run, files: Path) -> None:
     line = ["margin", files / "book.json", "--snapshot", files / "snapshot.json"]
-    text = run(*line).out
+    text = run(line).out
     for words in ("Initial requirement", "Isolated margin", "Netting saves", "BTC-PERPETUAL", "Largest claim"):
         assert words in text
-    assert "Maintenance requirement" in run(*line, "--requirement", "maintenance").out
-    reports = run(*line, "--json").json["requirements"]
+    assert "Maintenance requirement" in run(line, "--requirement", "maintenance").out
+    reports = run(line, "--json").json["requirements"]
     initial, maintenance = reports["initial"], reports["maintenance"]
     assert Fraction(maintenance["total"]) == Fraction(initial["total"]) * 8000 / 10_000
     assert Fraction(initial["surplus"]) == Fraction(initial["equity"]["total"]) - Fraction(initial["total"])
@@ -231,22 +231,22 @@ def test_margin_shows_requirement_equity_and_netting(run: Run, files: Path) -> N
 
 def test_check_says_what_holds(run: Run, files: Path) -> None:
     line = ["check", "--snapshot", files / "snapshot.json", "--book", files / "book.json"]
-    assert run(*line).out.startswith("the claim holds: equity is at least the initial margin requirement")
-    assert "5/4 times the maintenance" in run(*line, "--claim", "1.25", "--requirement", "maintenance").out
-    facts = run(*line, "--json").json
+    assert run(line).out.startswith("the claim holds: equity is at least the initial margin requirement")
+    assert "5/4 times the maintenance" in run(line, "--claim", "1.25", "--requirement", "maintenance").out
+    facts = run(line, "--json").json
     assert facts["holds"] is True
     assert facts["binding"][0]["scenario"].startswith("tail price")
 
 
 def test_check_names_scenario_and_shortfall(run: Run, files: Path) -> None:
     line = ["check", "--snapshot", files / "snapshot.json", "--book", files / "book.json", "--claim", "3"]
-    refused = run(*line, code=1)
+    refused = run(line, code=1)
     assert refused.out == ""
     assert "the claim is false" in refused.err
     assert "short by" in refused.err
     assert "vol" in refused.err
     assert "hint: the largest claim that holds" in refused.err
-    facts = run(*line, "--json", code=1).json
+    facts = run(line, "--json", code=1).json
     assert facts["holds"] is False
     assert Fraction(facts["surplus_over_claim"]) < 0
 
@@ -254,7 +254,7 @@ def test_check_names_scenario_and_shortfall(run: Run, files: Path) -> None:
 def test_commit_writes_a_public_and_a_secret_file(run: Run, files: Path, tmp_path: Path) -> None:
     out, secret = tmp_path / "c.json", tmp_path / "o.json"
     line = ["commit", files / "book.json", "--snapshot", files / "snapshot.json", "--alias", "desk 7"]
-    facts = run(*line, "-o", out, "--opening", secret, "--json").json
+    facts = run(line, "-o", out, "--opening", secret, "--json").json
     assert [part["role"] for part in facts["parts"]] == ["positions", "collateral"]
     assert {part["alias"] for part in facts["parts"]} == {"desk 7"}
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
@@ -267,10 +267,10 @@ def test_prove_and_verify(run: Run, files: Path, tmp_path: Path) -> None:
     proof = tmp_path / "p.bin"
     line = ["prove", "--snapshot", files / "snapshot.json", "--book", files / "book.json"]
     line += ["--opening", files / "opening.json", "--claim", "9/8", "--requirement", "maintenance", "-o", proof]
-    said = run(*line)
+    said = run(line)
     assert f"{proof.stat().st_size} bytes" in said.out
     assert "--claim 9/8 --requirement maintenance" in said.out
-    facts = run(*line, "--json").json
+    facts = run(line, "--json").json
     assert facts["bytes"] == proof.stat().st_size
     claim = ["--claim", "1.125", "--requirement", "maintenance"]
     accepted = run("verify", *statement(files, context=""), *claim, proof, "--json").json
@@ -384,7 +384,7 @@ def test_parts_of_two_venues_and_a_custodian_add_up(run: Run, files: Path, tmp_p
     for name, part in (("a", "positions"), ("b", "positions"), ("c", "collateral")):
         out, secret = tmp_path / f"{name}-commitment.json", tmp_path / f"{name}-opening.json"
         line = ["commit", tmp_path / f"{name}.json", "--snapshot", files / "snapshot.json", "--part", part]
-        run(*line, "--alias", f"venue {name}", "-o", out, "--opening", secret)
+        run(line, "--alias", f"venue {name}", "-o", out, "--opening", secret)
         (tmp_path / f"{name}.json").chmod(0o600)
         options += ["--book", tmp_path / f"{name}.json", "--opening", secret]
         commitments += ["--commitment", out]

@@ -73,7 +73,7 @@ def test_margin_explains_in_words(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     trades = ["--add", "+5 BTC-PERPETUAL", "--add", "-2 ETH-SPOT"]
-    text = run(*margin, *trades, "--array", "--market", folder / "market.json").out
+    text = run(margin, *trades, "--array", "--market", folder / "market.json").out
     for words in (
         "Greeks from the market at",
         "Greeks of each leg",
@@ -93,8 +93,8 @@ def test_tables_fit_and_split_no_name_and_no_amount(
     run: Run, margin: list[object], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    text = run(*margin, "--array").out
-    report = run(*margin, "--json").json["requirements"]["initial"]
+    text = run(margin, "--array").out
+    report = run(margin, "--json").json["requirements"]["initial"]
     words = text.split()
     assert {leg["id"] for leg in report["legs"]} <= set(words)
     for leg in report["legs"]:
@@ -105,8 +105,8 @@ def test_tables_fit_and_split_no_name_and_no_amount(
 
 
 def test_legs_that_are_not_listed_are_counted(run: Run, margin: list[object]) -> None:
-    legs = run(*margin, "--json").json["requirements"]["initial"]["legs"]
-    text = run(*margin, "--legs", "3").out
+    legs = run(margin, "--json").json["requirements"]["initial"]["legs"]
+    text = run(margin, "--legs", "3").out
     assert text.count(f"{len(legs) - 3} more, not listed") >= 2
     largest = sorted(legs, key=lambda leg: -Fraction(leg["contribution"]))
     assert all(leg["id"] in text for leg in largest[:3])
@@ -115,15 +115,15 @@ def test_legs_that_are_not_listed_are_counted(run: Run, margin: list[object]) ->
 
 def test_the_largest_claim_can_be_typed_back(run: Run, folder: Path, margin: list[object]) -> None:
     line = ["check", "--snapshot", folder / "snapshot.json", "--book", folder / "book.json"]
-    claim = run(*line, "--json").json["largest_decimal_claim"]
-    assert f"Largest claim that can be proved {claim}" in " ".join(run(*margin).out.split())
-    assert "the claim holds" in run(*line, "--claim", claim).out
+    claim = run(line, "--json").json["largest_decimal_claim"]
+    assert f"Largest claim that can be proved {claim}" in " ".join(run(margin).out.split())
+    assert "the claim holds" in run(line, "--claim", claim).out
     above = str(Fraction(claim) + Fraction(1, 10_000))
-    assert f"the largest claim that holds for this book is {claim}" in run(*line, "--claim", above, code=1).err
+    assert f"the largest claim that holds for this book is {claim}" in run(line, "--claim", above, code=1).err
 
 
 def test_margin_for_scripts(run: Run, folder: Path, margin: list[object]) -> None:
-    facts = run(*margin, "--add", "+5 BTC-PERPETUAL", "--array", "--json").json
+    facts = run(margin, "--add", "+5 BTC-PERPETUAL", "--array", "--json").json
     report = facts["requirements"]["initial"]
     assert set(facts["marginals"]) == {leg["id"] for leg in report["legs"]}
     assert [u["name"] for u in facts["greeks"]["underlyings"]] == ["BTC", "ETH"]
@@ -132,9 +132,9 @@ def test_margin_for_scripts(run: Run, folder: Path, margin: list[object]) -> Non
     assert facts["what_if"]["trades"] == {"BTC-PERPETUAL": "5"}
     bound = [row for row in facts["array"] if row["binding"]]
     assert [(row["group"], row["label"]) for row in bound] == [(g["group"], g["label"]) for g in report["groups"]]
-    plain = run(*margin, "--json").json
+    plain = run(margin, "--json").json
     assert (plain["what_if"], plain["array"]) == (None, None)
-    from_market = run(*margin, "--market", folder / "market.json", "--json").json["greeks"]
+    from_market = run(margin, "--market", folder / "market.json", "--json").json["greeks"]
     assert from_market["legs"] == plain["greeks"]["legs"]
 
 
@@ -161,21 +161,21 @@ def test_no_label_becomes_a_formula_in_a_spreadsheet(first: str) -> None:
 
 def test_the_array_as_csv_is_secret(run: Run, margin: list[object], tmp_path: Path) -> None:
     path = tmp_path / "array.csv"
-    run(*margin, "--csv", path, "--requirement", "maintenance")
+    run(margin, "--csv", path, "--requirement", "maintenance")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
-    array = run(*margin, "--array", "--json", "--requirement", "maintenance").json["array"]
+    array = run(margin, "--array", "--json", "--requirement", "maintenance").json["array"]
     assert [row["profit"] for row in rows] == [row["profit"] for row in array]
     assert [row["label"] for row in rows] == [row["label"] for row in array]
     assert {row["group"] for row in rows} == {"BTC", "ETH"}
 
 
 def test_the_array_on_standard_output_is_all_there_is(run: Run, margin: list[object]) -> None:
-    result = run(*margin, "--csv", "-")
+    result = run(margin, "--csv", "-")
     assert result.out.startswith("group,component,candidate,label,floor,profit,counted,binding\r\n")
     assert "requirement" not in result.out
     assert result.err == ""
-    assert "error" in run(*margin, "--csv", "-", "--json", code=2).json
+    assert "error" in run(margin, "--csv", "-", "--json", code=2).json
 
 
 @pytest.mark.parametrize(
@@ -189,13 +189,13 @@ def test_the_array_on_standard_output_is_all_there_is(run: Run, margin: list[obj
     ],
 )
 def test_what_margin_refuses(run: Run, margin: list[object], extra: list[str], reason: str) -> None:
-    result = run(*margin, *extra, code=2)
+    result = run(margin, *extra, code=2)
     assert reason in result.err
     assert result.out == ""
 
 
 def test_an_output_that_is_an_input_is_refused(run: Run, folder: Path, margin: list[object]) -> None:
-    assert "is an input" in run(*margin, "--csv", folder / "book.json", code=2).err
+    assert "is an input" in run(margin, "--csv", folder / "book.json", code=2).err
 
 
 def test_a_market_without_the_books_instruments_is_refused_by_name(
@@ -205,7 +205,7 @@ def test_a_market_without_the_books_instruments_is_refused_by_name(
     held = next(iter(json.loads((folder / "book.json").read_text())["positions"]))
     market["instruments"] = [i for i in market["instruments"] if i["id"] != held]
     (tmp_path / "other.json").write_text(json.dumps(market))
-    result = run(*margin, "--market", tmp_path / "other.json", code=2)
+    result = run(margin, "--market", tmp_path / "other.json", code=2)
     assert f"other.json: {held}: the market does not have it" in result.err
 
 
@@ -292,8 +292,8 @@ def test_margin_of_arrays_says_that_greeks_are_missing(run: Run, tmp_path: Path)
     run("snapshot", "build", arrays, "--policy", "span", "-o", snapshot)
     save_document(Book(positions={"BETA-202609": "2", "OB-202612-52-C": "-3"}, collateral={"INR": "900"}), book)
     line = ["margin", book, "--snapshot", snapshot]
-    assert "Missing above: imported SPAN arrays hold a composite delta and no other Greeks" in run(*line).out
-    facts = run(*line, "--json").json["greeks"]
+    assert "Missing above: imported SPAN arrays hold a composite delta and no other Greeks" in run(line).out
+    facts = run(line, "--json").json["greeks"]
     assert facts["missing"]
     assert facts["legs"][0]["vega"] is None
     assert Fraction(facts["legs"][0]["delta"]) == 200
@@ -345,37 +345,37 @@ def test_progress_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_a_proof_comes_with_its_profile(run: Run, folder: Path, tmp_path: Path) -> None:
     line = ["prove", "--snapshot", folder / "snapshot.json", "--book", folder / "book.json"]
     line += ["--opening", folder / "opening.json", "-o", tmp_path / "p.bin", "--profile", "--threads", "1"]
-    text = run(*line).out
+    text = run(line).out
     for words in ("ms  witness", "ms  self-verification", "1 thread(s)", "terms  W"):
         assert words in text
-    profile = run(*line, "--json").json["profile"]
+    profile = run(line, "--json").json["profile"]
     assert profile["threads"] == 1
     assert {"statement", "witness", "self-verification"} <= {stage["name"] for stage in profile["stages"]}
     assert all(msm["terms"] > 0 for msm in profile["msms"])
-    assert run(*line[:-3], "--json").json["profile"] is None
+    assert run(line[:-3], "--json").json["profile"] is None
     for threads in ("0", "65", "x"):
-        assert "--threads" in run(*line[:-1], threads, code=2).err
+        assert "--threads" in run(line[:-1], threads, code=2).err
 
 
 def test_several_proofs_of_one_statement(run: Run, folder: Path, tmp_path: Path) -> None:
     line = ["verify", "--snapshot", folder / "snapshot.json", "--commitment", folder / "commitment.json"]
     one, same, other = folder / "a.bin", folder / "same.bin", folder / "b.bin"
-    assert "accepted: all 2 proofs" in run(*line, one, same).out
-    facts = run(*line, one, same, "--json").json
+    assert "accepted: all 2 proofs" in run(line, one, same).out
+    facts = run(line, one, same, "--json").json
     assert [item["proof"] for item in facts["proofs"]] == [str(one), str(same)]
-    result = run(*line, one, other, same, code=1)
+    result = run(line, one, other, same, code=1)
     assert f"{other}: rejected: the proof does not prove this statement" in result.err
     short = tmp_path / "short.bin"
     short.write_bytes(one.read_bytes()[:-1])
-    assert f"{short}: rejected: " in run(*line, one, short, code=1).err
+    assert f"{short}: rejected: " in run(line, one, short, code=1).err
     large = tmp_path / "large.bin"
     large.write_bytes(bytes(MAX_PROOF_BYTES + 1))
-    assert f"{large}: larger than any proof" in run(*line, one, large, code=1).err
-    facts = run(*line, one, short, "--json", code=1).json
+    assert f"{large}: larger than any proof" in run(line, one, large, code=1).err
+    facts = run(line, one, short, "--json", code=1).json
     assert (facts["accepted"], facts["check"], facts["proof"]) == (False, "format", str(short))
-    assert run(*line, one, same, "--max-age", "1s", "--json", code=1).json["check"] == "max-age"
-    assert "one at a time" in run(*line, one, same, "--receipt", tmp_path / "r.json", code=2).err
-    assert "cannot be read" in run(*line, one, tmp_path / "absent.bin", code=2).err
+    assert run(line, one, same, "--max-age", "1s", "--json", code=1).json["check"] == "max-age"
+    assert "one at a time" in run(line, one, same, "--receipt", tmp_path / "r.json", code=2).err
+    assert "cannot be read" in run(line, one, tmp_path / "absent.bin", code=2).err
 
 
 def batch(folder: Path, path: Path, **second: Any) -> Path:

@@ -6,6 +6,7 @@ PYTHONPATH=. python tests/test_golden_market.py     writes the file again
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ MARKS = {
 
 def made() -> Market:
     time, june, december = "2026-05-19T18:30:00Z", "2026-06-26T18:30:00Z", "2026-12-14T18:30:00Z"
-    option = {"kind": "option", "underlying": "ZC", "lot": "1", "multiplier": "50", "option_type": "call"}
+    call = partial(Instrument, kind="option", underlying="ZC", lot="1", multiplier="50", option_type="call")
     return Market(
         time=time,
         source="golden",
@@ -39,12 +40,10 @@ def made() -> Market:
             Forward(name="ZCZ26", underlying="ZC", expiry=december, price="478.5", rate="0.04"),
         ),
         instruments=(
-            Instrument(id="OZCN26-460-C", expiry=june, strike="460", implied_vol="0.28", **option),
-            Instrument(id="OCDN26-460-C", expiry=june, strike="460", implied_vol="0.26", forward="ZCZ26", **option),
-            Instrument(id="OZCN26-300-C", expiry=june, strike="300", implied_vol="0", **option),
-            Instrument(
-                id="OZCK26-450-C", expiry="2026-05-19T18:30:00Z", strike="450", settlement_value="5.25", **option
-            ),
+            call(id="OZCN26-460-C", expiry=june, strike="460", implied_vol="0.28"),
+            call(id="OCDN26-460-C", expiry=june, strike="460", implied_vol="0.26", forward="ZCZ26"),
+            call(id="OZCN26-300-C", expiry=june, strike="300", implied_vol="0"),
+            call(id="OZCK26-450-C", expiry="2026-05-19T18:30:00Z", strike="450", settlement_value="5.25"),
             Instrument(
                 id="ZCZ26", kind="future", underlying="ZC", lot="1", multiplier="50", expiry=december, forward="ZCZ26"
             ),
