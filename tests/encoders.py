@@ -9,6 +9,7 @@ A snapshot is concrete: some instruments, scenarios and assets. The book is symb
 each over the whole range that a proof enforces. z3 is asked for a book and hidden integers with which every equation
 of the circuit holds, the claim's among them, while the engine says that the claim is false. There must be none:
 ``unsat``. An answer of ``unknown`` is a failure.
+``delta_norm`` is not asked about: its root is no matter of linear arithmetic (tests/test_delta_norm.py has its edges).
 
 The engine is not written again for this: ``claim_slack`` runs on symbolic integers. Where it compares two of them, each
 outcome that is possible is followed in a run of its own, and all paths together cover every book. Some names
@@ -60,6 +61,7 @@ from zkmargin.engine.components.pools import Line, Pool
 from zkmargin.engine.components.provisions import PublishedFees, PublishedFunding
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.skew_scenarios import PublishedSkewScenarios
+from zkmargin.engine.components.tiered_margin import PublishedTieredMargin
 from zkmargin.engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.margin import claim_slack
@@ -472,6 +474,7 @@ def snapshots() -> dict[str, Snapshot]:
             f"gross_charge {mode}": snapshot_of(PublishedGrossCharge(mode=mode, **pooled, **GROSS))
             for mode in ("floor", "added", "flat")
         },
+        "tiered_margin": snapshot_of(PublishedTieredMargin(mode="added", **pooled, **GROSS)),
         "fees": snapshot_of(PublishedFees(mode="added", **pooled, **GROSS)),
         "funding": snapshot_of(PublishedFunding(mode="added", **pooled, **GROSS)),
         **{

@@ -32,7 +32,8 @@ def test_every_component_is_asked_about() -> None:
     union = get_args(PublishedComponent)[0]
     known = {kind.model_fields["type"].default for kind in get_args(union)}
     assert len(known) > 20
-    assert known <= {part.type for snapshot in SNAPSHOTS.values() for part in snapshot.components}
+    quadratic = {"delta_norm"}  # tests/test_delta_norm.py: the engine's root is no linear arithmetic
+    assert known - quadratic <= {part.type for snapshot in SNAPSHOTS.values() for part in snapshot.components}
 
 
 @pytest.mark.parametrize(

@@ -93,10 +93,10 @@ def test_24_published_numbers_cannot_be_chosen_so_that_a_sum_wraps(golden: Modul
         for name, value in component:
             if not isinstance(value, IntArray):
                 continue
-            extreme = component.model_copy(update={name: IntArray(np.full_like(value.values, top))})
-            parts = tuple(extreme if c is component else c for c in base.components)
-            bent = base.model_copy(update={"components": parts, "marks": IntArray(np.full(5, top))})
             try:
+                extreme = component.model_copy(update={name: IntArray(np.full_like(value.values, top))})
+                parts = tuple(extreme if c is component else c for c in base.components)
+                bent = base.model_copy(update={"components": parts, "marks": IntArray(np.full(5, top))})
                 circuit = build_circuit(bent, Claim(65535, 65534))
             except InputError:
                 outcomes.add("refused")
