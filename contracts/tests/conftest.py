@@ -7,6 +7,21 @@ from collections.abc import Iterator
 import pytest
 
 from contracts.tests.evm import EVM, Anvil, PyEVM
+from tests.conftest import (
+    conformance_data,
+    conformance_family,
+    pytest_collection_modifyitems,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
+
+__all__ = [
+    "conformance_data",
+    "conformance_family",
+    "pytest_collection_modifyitems",
+    "pytest_terminal_summary",
+    "pytest_testnodedown",
+]
 
 
 @pytest.fixture(scope="session")

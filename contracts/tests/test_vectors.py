@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 
 from contracts.tests.evm import EVM, Anvil, PyEVM, Reverted
-from tests.conftest import conformance_data, conformance_family
-
-__all__ = ["conformance_data", "conformance_family"]
 
 ADDRESSES = {
     "add_G1": 0x0B,
@@ -53,10 +50,12 @@ def run(evm: EVM, files: list[Path], limit: int | None = None) -> int:
 
 
 @pytest.mark.conformance
+@pytest.mark.conformance
 def test_every_vector_on_anvil(anvil: Anvil, conformance_family: Callable[[str], list[Path]]) -> None:
     assert run(anvil, conformance_family(FAMILY)) > 0
 
 
+@pytest.mark.conformance
 @pytest.mark.conformance
 def test_samples_on_py_evm(py_evm: PyEVM, conformance_family: Callable[[str], list[Path]]) -> None:
     assert run(py_evm, conformance_family(FAMILY), SAMPLE) > 0
