@@ -671,6 +671,11 @@ def test_errors_of_a_proof_have_exit_code_1(error: VerificationError | ProofForm
         (PROVE.replace("opening.json", "book.json"), "is a book, expected an opening", "zkmargin commit BOOK"),
         ("margin commitment.json --snapshot snapshot.json", "is a commitment, expected a book", "zkmargin inspect"),
         ("snapshot show proof.bin", "is a proof, expected a snapshot", "zkmargin inspect"),
+        (
+            "margin book.json --snapshot snapshot.json --market arrays.json",
+            "is risk arrays, expected a market",
+            "--arrays",
+        ),
         (PROVE.replace("--opening opening.json", "--opening lost.json"), "no such file", "without its opening"),
         ("check --snapshot snapshot.json --book book.json --claim 110%", "a ratio, not a percentage", "--claim 1.1"),
         ("margin numbers.json --snapshot snapshot.json", "should be a valid string", "put the number in quotes"),
@@ -678,6 +683,7 @@ def test_errors_of_a_proof_have_exit_code_1(error: VerificationError | ProofForm
 )
 def test_first_mistakes_name_the_next_command(refuse: Refuse, files: Path, line: str, reason: str, hint: str) -> None:
     (files / "tickers.json").write_text('{"result": [{"instrument_name": "BTC-PERPETUAL", "mark_price": 1.5}]}')
+    (files / "arrays.json").write_text('{"format": "zkmargin/risk-arrays/v1"}')
     (files / "tickers.csv").write_text("symbol,mark_price\nBTC-PERPETUAL,60000\n")
     numbers = '{"format": "zkmargin/book/v1", "positions": {"BTC-PERPETUAL": 5}}'
     write_atomic(files / "numbers.json", numbers.encode(), secret=True)

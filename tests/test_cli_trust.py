@@ -295,7 +295,9 @@ def test_t4_a_rerun_takes_its_clock_from_nobody_unknown(run: Run, folder: Path) 
     own = ["--receipt", "receipt.json", "--receipt-key", "desk.key", "--passphrase-file", "pass"]
     words = replaced(TRUSTED, "trust.json", "no-receipts.json")
     run(words, "proof.bin", *own)
-    assert "trusts no receipts of the verifier" in run(words, "proof.bin", "--rerun", "receipt.json", code=1).err
+    refused = run(words, "proof.bin", "--rerun", "receipt.json", code=1).err
+    assert "trusts no receipts of the verifier" in refused
+    assert "hint: the trust file says whose signatures count" in refused  # nothing is wrong with the proof
     assert "needs --trust" in run(VERIFY, "proof.bin", "--rerun", "receipt.json", code=2).err
 
 

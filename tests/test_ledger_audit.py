@@ -129,6 +129,13 @@ def test_t7_rows_and_records_that_are_inserted(copy: Path) -> None:
     assert any("a row that no record gives" in item["reason"] for item in findings(copy))
 
 
+def test_t7_a_row_that_is_there_twice(copy: Path) -> None:
+    """In a table that was made anew without its primary key: `ledger status` would count it twice."""
+    anew = ("CREATE TABLE anew AS SELECT * FROM parts", "DROP TABLE parts", "ALTER TABLE anew RENAME TO parts")
+    edit(copy, *anew, "INSERT INTO parts SELECT * FROM parts WHERE place = 0")
+    assert any("a row is there twice" in item["reason"] for item in findings(copy))
+
+
 def test_t7_a_chain_that_is_cut_misses_its_head(copy: Path) -> None:
     with Ledger(copy, read_only=True) as ledger:
         _, head = ledger.head()

@@ -58,6 +58,7 @@ def _explained(error: InputError, kind: type[Document], path: str) -> InputError
     hint = {
         ("zkmargin/market", "zkmargin/snapshot"): Hint.BUILD_SNAPSHOT,
         ("zkmargin/risk-arrays", "zkmargin/snapshot"): Hint.BUILD_SNAPSHOT,
+        ("zkmargin/risk-arrays", "zkmargin/market"): Hint.ARRAYS,
         ("zkmargin/book", "zkmargin/commitment"): Hint.COMMIT,
         ("zkmargin/book", "zkmargin/opening"): Hint.COMMIT,
     }.get((there, expected), Hint.INSPECT)
@@ -71,6 +72,8 @@ def _family(kind: type[Document]) -> str:
 
 def _named(family: str) -> str:
     name = family.rpartition("/")[2].replace("-", " ")
+    if name.endswith("s"):
+        return name
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 

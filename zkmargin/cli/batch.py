@@ -13,7 +13,10 @@ from zkmargin.cli.words import not_guaranteed_lines
 from zkmargin.formats import ProofFormatError, VerificationError
 from zkmargin.verifier import Accepted
 
-HINT = "a proof holds for one snapshot, commitment, claim and context: are these the ones it was made for?"
+_OTHER_FILES = "a proof holds for one snapshot, commitment, claim and context: are these the ones it was made for?"
+_WHOSE_WORD = "the trust file says whose signatures count for what, `zkmargin inspect FILE` who signed one"
+#: Ways out by the check that failed, where an error has none of its own: no other check is about the proof.
+HINTS = {"format": _OTHER_FILES, "pairing": _OTHER_FILES, "trust": _WHOSE_WORD, "signatures": _WHOSE_WORD}
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def rejections(path: str | None = None) -> Iterator[None]:
         error.facts = {"accepted": False, "check": check, "reason": error.message, **named}
         if subject is not None and not error.message.startswith(f"{subject}: "):
             error.message = f"{subject}: rejected: {error.message}"
-        error.hint = error.hint or HINT
+        error.hint = error.hint or HINTS.get(check)
         raise
 
 

@@ -15,6 +15,9 @@ WORDS = {
     Hint.IMPORT: "a venue's or a clearing house's file is imported first: zkmargin market import FILE -o market.json",
     Hint.BUILD_SNAPSHOT: "a snapshot is built from it: zkmargin snapshot build FILE --policy default -o snapshot.json",
     Hint.COMMIT: "zkmargin commit BOOK --snapshot SNAPSHOT -o commitment.json --opening opening.json",
+    Hint.ARRAYS: (
+        "risk arrays hold no prices or vols: Greeks and stress need a market; `attest snapshot` has --arrays"
+    ),
     Hint.LOST_OPENING: (
         "nothing can be proved about a commitment without its opening: find it, or `zkmargin commit` again, "
         "and have that attested"

@@ -33,6 +33,7 @@ class Hint(StrEnum):
     IMPORT = "import it as a market first"
     BUILD_SNAPSHOT = "build a snapshot of it first"
     COMMIT = "commit to it first"
+    ARRAYS = "risk arrays hold no prices or vols: use a market, or what takes arrays in its place"
     LOST_OPENING = "nothing can be proved about a commitment without its opening: commit again, or find the opening"
     INSPECT = "inspect it to see what it is"
     FORCE = "name another file, or ask for it to be replaced"

@@ -201,7 +201,10 @@ def _compare(connection: Connection, found: Findings, expected: _Expected) -> No
                     values[name] = places.get(values[name], f"none: {values[name]}")
             if table is tables.proofs and isinstance(values["proof"], bytes):
                 values["proof"] = keccak256(values["proof"]).hex()
-            there.add(_canonical(table, values))
+            text = _canonical(table, values)
+            if text in there:  # a table that was made anew without its keys
+                found.bad.append({"subject": table.name, "reason": f"a row is there twice: {text[:200]}"})
+            there.add(text)
         for extra in sorted(there - wanted):
             found.bad.append({"subject": table.name, "reason": f"a row that no record gives: {extra[:200]}"})
         for missing in sorted(wanted - there):
