@@ -76,8 +76,7 @@ def with_parts(
         assets=[UNIT],
         mode=mode,
     )
-    fields = {name: getattr(snapshot, name) for name in type(snapshot).model_fields}
-    return type(snapshot).model_validate({**fields, "components": (*snapshot.components, *parts)})
+    return snapshot.model_copy(update={"components": (*snapshot.components, *parts)})
 
 
 # --- calendar charge: by hand ---------------------------------------------------------------------------------

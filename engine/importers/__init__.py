@@ -146,7 +146,8 @@ def import_market(
         named = ", ".join(name for name in FORMATS if name not in ARRAY_FORMATS)
         raise InputError(f"unknown format: one of {named}", field="format")
     document = import_file(path, format_name, Options(pull=pull, prices=prices or {})).document
-    assert isinstance(document, Market)  # noqa: S101 - what formats outside ARRAY_FORMATS make
+    if not isinstance(document, Market):
+        raise TypeError(f"{format_name} made a {type(document).__name__}")  # a defect of ours: see ARRAY_FORMATS
     return document
 
 
@@ -170,7 +171,8 @@ def import_arrays(
         raise InputError(f"unknown format: one of {', '.join(sorted(ARRAY_FORMATS))}", field="format")
     options = Options(lots=lots, prices=prices or {}, progress=progress, rate=rate, ignore=ignore, zone=zone)
     document = import_file(path, format_name, options).document
-    assert isinstance(document, RiskArrays)  # noqa: S101 - what these formats make
+    if not isinstance(document, RiskArrays):
+        raise TypeError(f"{format_name} made a {type(document).__name__}")  # a defect of ours: it is in ARRAY_FORMATS
     return document
 
 
