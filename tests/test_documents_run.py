@@ -156,7 +156,8 @@ def test_every_example_runs_on_the_demos_files_in_any_order(
 
 
 def test_no_example_writes_what_another_reads() -> None:
-    writes = re.compile(r"(?:-o|--csv|--new-book|--new-opening|--update|--migration|>|--public|--fills) +(my\S+)")
+    options = "-o|--csv|--new-book|--new-opening|--update|--migration|>|--public|--fills|--html"
+    writes = re.compile(rf"(?:{options}) +(my\S+)")
     examples = [line for line in _examples() if not line.startswith(NOT_RUN)]
     written = [name for line in examples for name in writes.findall(line)]
     assert len(set(written)) == len(written)

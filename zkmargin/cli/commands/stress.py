@@ -46,7 +46,7 @@ class StressOptions:
     cls=Command,
     examples=[
         "zkmargin stress book.json --snapshot snapshot.json --market market.json",
-        "zkmargin stress book.json --snapshot snapshot.json --market market.json --days 30 --html stress.html",
+        "zkmargin stress book.json --snapshot snapshot.json --market market.json --days 30 --html my-stress.html",
     ],
 )
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
