@@ -791,6 +791,9 @@ def test_the_first_of_several_errors_is_told_and_they_are_counted() -> None:
     with pytest.raises(InputError) as caught:
         Sheet.parse(sheet_text(more=1), file="f")
     assert str(caught.value) == "f:3: more: unknown key"
+    with pytest.raises(InputError) as caught:
+        Sheet.parse(sheet_text(**{"x" * 201: 1}), file="f")
+    assert caught.value.field == "x" * 200
     wrong = dict.fromkeys((str(i) for i in range(1024)), 1)
     with pytest.raises(InputError, match=r"^f:4: lots\[0\]: input should be a valid string \(and 1023 more\)$"):
         Sheet.parse(sheet_text(lots=wrong), file="f")
