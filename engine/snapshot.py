@@ -183,10 +183,9 @@ class Snapshot(Document):
         for slot in self.instruments:
             if slot.group >= len(self.groups) or self.groups[slot.group] != slot.underlying:
                 raise InputError("its group is not its underlying", field=slot.id)
-        for where, lot in (
-            *((slot.id, slot.lot) for slot in self.instruments),
-            *((slot.asset, slot.lot) for slot in self.collateral),
-        ):
+        lots = {slot.lot: slot.asset for slot in reversed(self.collateral)}
+        lots |= {slot.lot: slot.id for slot in reversed(self.instruments)}  # thousands of slots have a handful of lots
+        for lot, where in lots.items():
             if to_fraction(lot, field=f"{where} lot") <= 0:
                 raise InputError("must be above 0", field=f"{where} lot")
         for field, array in (("marks", self.marks), ("deltas", self.deltas)):

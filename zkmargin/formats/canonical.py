@@ -41,15 +41,20 @@ def canonical_bytes(value: Json) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def _refuse_floats(value: Json) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError("canonical JSON has string keys only")
-            _refuse_floats(item)
+            if type(item) not in _PLAIN:
+                _refuse_floats(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _refuse_floats(item)
+            if type(item) not in _PLAIN:
+                _refuse_floats(item)
     elif not (value is None or isinstance(value, (str, int))):
         raise TypeError(f"canonical JSON holds no {type(value).__name__}")
 
@@ -147,27 +152,30 @@ def _bound_values(text: str) -> None:
     spend("values", containers + text.count(","))
 
 
+#: A string, closed or not, or a bracket outside of strings. Possessive, so that no text makes it look twice.
+_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[\]{}])', re.DOTALL)
+
+
 def _bound_depth(text: str) -> None:
-    """Refuse deep nesting before the recursive parser sees it (brackets inside strings count too: harmless)."""
+    """Refuse deep nesting before the recursive parser sees it."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    depth, inside, escaped = 0, False, -1
-    # Only structural characters matter, so skip from one to the next instead of walking every character.
-    for match in re.finditer(r'[\[\]{}"\\]', text):
-        char = match.group()
-        if inside:
-            if escaped == match.start():
-                continue
-            if char == "\\":
-                escaped = match.start() + 1
-            elif char == '"':
-                inside = False
-        elif char == '"':
-            inside, escaped = True, -1
-        elif char in "[{":
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        if bracket in ("[", "{"):
             depth += 1
             if depth > MAX_DEPTH:
-                line = text.count("\n", 0, match.start()) + 1
-                raise InputError(f"nested more than {MAX_DEPTH} deep", line=line)
-        elif char in "]}":
+                raise InputError(f"nested more than {MAX_DEPTH} deep", line=_line_of_depth(text))
+        elif bracket:
             depth -= 1
+
+
+def _line_of_depth(text: str) -> int:
+    """The line of the bracket that opens more than the allowed depth."""
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        if match[1]:
+            depth += 1 if match[1] in "[{" else -1
+            if depth > MAX_DEPTH:
+                return text.count("\n", 0, match.start()) + 1
+    raise AssertionError("only called where one is too deep")

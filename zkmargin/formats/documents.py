@@ -248,25 +248,36 @@ def _later(value: Any, version: int, path: str = "") -> Iterator[str]:
             yield from _later(item, version, f"{path}[{i}]")
 
 
+#: Values that are their own canonical JSON.
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def _without_data(value: Any, version: int) -> Any:
     """The canonical JSON value of a model in a version: arrays are replaced by shape and checksum."""
-    if isinstance(value, IntArray):
-        return value.canonical()
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, BaseModel):
-        kind = type(value)
         version = value.format_version if isinstance(value, Document) else version
+        given = vars(value)  # not getattr a field: thousands of slots are hashed for every snapshot
         return {
-            name: _without_data(getattr(value, name), version)
-            for name in kind.model_fields
-            if _since(kind, name) <= version
+            name: item if type(item := given[name]) in _PLAIN else _without_data(item, version)
+            for name in _fields(type(value), version)
         }
-    if isinstance(value, Mapping):
-        return {key: _without_data(item, version) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_data(item, version) for item in value]
+    if isinstance(value, IntArray):
+        return value.canonical()
+    if isinstance(value, Mapping):
+        return {key: _without_data(item, version) for key, item in value.items()}
     if isinstance(value, bytes):
         return value.hex()
     return value
+
+
+@lru_cache(maxsize=4096)
+def _fields(kind: type[BaseModel], version: int) -> tuple[str, ...]:
+    """The fields that a model has in a version of its document."""
+    return tuple(name for name in kind.model_fields if _since(kind, name) <= version)
 
 
 def input_error(error: ValidationError, *, file: str | None, text: str | bytes = "") -> InputError:
