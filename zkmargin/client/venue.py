@@ -1,0 +1,304 @@
+"""The typed client of a venue's service (``zkmargin serve``).
+
+>>> from zkmargin.client.venue import VenueClient  # doctest: +SKIP
+>>> with VenueClient("https://venue.example", token=token) as venue:  # doctest: +SKIP
+...     published = venue.latest_snapshot("main")
+...     challenge = venue.challenge("maker")
+...     receipt = venue.submit(Submission.of(statement, proof, account="maker", challenge=challenge))
+
+Every call raises ``Unavailable`` where it may be tried again, ``Denied`` where the token may not, and the errors of
+``formats.errors`` as the service found them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+
+from zkmargin.client.answers import (
+    AccountLine,
+    AccountView,
+    AuditLine,
+    FaultBody,
+    Page,
+    ProofLine,
+    Published,
+    RefusalLine,
+    ServiceInfo,
+    SnapshotLine,
+    Verdict,
+    Verdicts,
+)
+from zkmargin.client.documents import Change, Coverage, Event, Submission
+from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, parse_json
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations
+
+D = TypeVar("D", bound=Document)
+A = TypeVar("A", bound=Any)
+
+#: How long a call may take, besides those that wait on purpose.
+SECONDS = 30.0
+#: The most that is read of an answer: a snapshot of some megabytes.
+MAX_ANSWER = 256 << 20
+
+
+class VenueClient:
+    """Calls one service; threads may share it. Close it, or use it in a ``with`` statement.
+
+    Args:
+        url: ``https://HOST:PORT``.
+        token: of the caller; None for what everybody may ask.
+        seconds: how long a call may take.
+        ca_file: certificates to trust instead of the system's.
+
+    Raises:
+        InputError: no such URL.
+    """
+
+    def __init__(
+        self, url: str, *, token: str | None = None, seconds: float = SECONDS, ca_file: str | None = None
+    ) -> None:
+        headers = {"accept": "application/json"} | ({} if token is None else {"authorization": f"Bearer {token}"})
+        if not url.startswith(("http://", "https://")):
+            raise InputError("not a URL like https://HOST:PORT", field="url")
+        verify: Any = True
+        if ca_file is not None:
+            import ssl  # noqa: PLC0415 - few need their own
+
+            verify = ssl.create_default_context(cafile=ca_file)
+        try:
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=seconds, verify=verify)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InputError(f"not a URL: {error}", field="url") from None
+        self._seconds = seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._http.close()
+
+    # --- the service -------------------------------------------------------------------------------------------------
+
+    def service(self) -> ServiceInfo:
+        """Who the service is, and what it takes."""
+        return self._answer(ServiceInfo, self._get("/v1/service"))
+
+    def change(self, change: Change) -> dict[str, Any]:
+        """Order a signed change; what it did."""
+        return self._json(self._post("/v1/changes", change.to_bytes()))
+
+    def audit(self, *, before: int | None = None, limit: int = 100) -> Page[AuditLine]:
+        """The audit log, the newest line first."""
+        return self._page(AuditLine, "/v1/audit", before=before, limit=limit)
+
+    # --- snapshots ---------------------------------------------------------------------------------------------------
+
+    def publish(self, snapshot: Snapshot, attestation: Attestation) -> SnapshotLine:
+        """Publish an attested snapshot. Publishing it again does nothing."""
+        body = _object(snapshot=snapshot, attestation=attestation)
+        return self._answer(SnapshotLine, self._post("/v1/snapshots", body))
+
+    def latest_snapshot(self, series: str, *, after: int | None = None, wait: float = 0) -> Published | None:
+        """The newest snapshot of a series; None where there is none above number ``after`` within ``wait`` seconds."""
+        query: dict[str, Any] = {"series": series, "wait": wait} | ({} if after is None else {"after": after})
+        response = self._get("/v1/snapshots/latest", seconds=self._seconds + wait, **query)
+        return None if response.status_code == httpx.codes.NO_CONTENT else self._published(response)
+
+    def snapshot(self, digest: str) -> Published:
+        """A published snapshot by its digest (hex)."""
+        return self._published(self._get(f"/v1/snapshots/{quote(digest, safe='')}"))
+
+    def snapshots(self, series: str, *, before: int | None = None, limit: int = 100) -> Page[SnapshotLine]:
+        """Published snapshots, the newest first."""
+        return self._page(SnapshotLine, "/v1/snapshots", series=series, before=before, limit=limit)
+
+    # --- accounts ----------------------------------------------------------------------------------------------------
+
+    def roster(self) -> list[AccountLine]:
+        """Every account and its state."""
+        found = self._json(self._get("/v1/accounts"))
+        return [_valid(AccountLine, item) for item in found["accounts"]]
+
+    def account(self, account: str) -> AccountView:
+        """One account: state, terms, parts, open challenges."""
+        return self._answer(AccountView, self._get(_of(account)))
+
+    def attestations(self, account: str) -> list[Attestation]:
+        """The attestations of the account's parts: what it proves about."""
+        found = self._json(self._get(_of(account, "attestations")))
+        return [Attestation.model_validate(item) for item in found["attestations"]]
+
+    def attest(self, attestation: Attestation) -> dict[str, Any]:
+        """Register a part of an account, or what it is now, by its attestation."""
+        return self._json(self._post("/v1/attestations", attestation.to_bytes()))
+
+    def revoke(self, revocations: Revocations) -> dict[str, Any]:
+        """Publish a list of revocations."""
+        return self._json(self._post("/v1/revocations", revocations.to_bytes()))
+
+    def coverage(self, account: str, series: str, *, begin: str, end: str) -> Coverage:
+        """The signed statement about an account from one time to another."""
+        query: dict[str, Any] = {"series": series, "from": begin, "to": end}
+        return self._document(Coverage, self._get(_of(account, "coverage"), **query))
+
+    # --- proofs ------------------------------------------------------------------------------------------------------
+
+    def challenges(self, account: str, *, count: int = 1, lifetime_seconds: int = 60) -> list[Challenge]:
+        """Fresh challenges for an account; each counts once."""
+        body = json.dumps({"count": count, "lifetime_seconds": lifetime_seconds}).encode()
+        found = self._json(self._post(_of(account, "challenges"), body))
+        return [Challenge.model_validate(item) for item in found["challenges"]]
+
+    def challenge(self, account: str, *, lifetime_seconds: int = 60) -> Challenge:
+        """A fresh challenge."""
+        return self.challenges(account, lifetime_seconds=lifetime_seconds)[0]
+
+    def submit(self, submission: Submission) -> Receipt:
+        """Submit a proof; its receipt is on the service's disk when this returns.
+
+        Raises:
+            AlreadyAccepted: a proof of the same statement was: fetch the receipt.
+            VerificationError, ProofFormatError, InputError: refused.
+        """
+        return self._document(Receipt, self._post("/v1/proofs", submission.to_bytes()))
+
+    def submit_batch(self, submissions: Sequence[Submission]) -> list[Verdict]:
+        """Submit several proofs; a verdict for each, in their order."""
+        body = json.dumps({"submissions": [item.to_json() for item in submissions]}).encode()
+        return self._answer(Verdicts, self._post("/v1/batches", body)).verdicts
+
+    def receipt(self, statement: str) -> Receipt:
+        """The receipt of an accepted proof by its statement's digest (hex). Raises NotFound."""
+        return self._document(Receipt, self._get(f"/v1/receipts/{quote(statement, safe='')}"))
+
+    def evidence(self, statement: str) -> bytes:
+        """An accepted proof with all public files around it: an evidence bundle's bytes. Raises NotFound."""
+        return self._get(f"/v1/evidence/{quote(statement, safe='')}").content
+
+    def proofs(self, account: str, *, before: int | None = None, limit: int = 100) -> Page[ProofLine]:
+        """Accepted proofs of an account, the newest first."""
+        return self._page(ProofLine, _of(account, "proofs"), before=before, limit=limit)
+
+    def refusals(self, account: str, *, before: int | None = None, limit: int = 100) -> Page[RefusalLine]:
+        """Refused proofs of an account with reasons, the newest first."""
+        return self._page(RefusalLine, _of(account, "refusals"), before=before, limit=limit)
+
+    def events(self, *, after: int = 0, seconds: float | None = None) -> Iterator[Event]:
+        """Events above a number as they happen, each signed by the service.
+
+        It ends where the service ends it; with ``seconds``, raises Unavailable after so long without a sign of life
+        (the service gives one every 15 seconds).
+        """
+        timeout = httpx.Timeout(self._seconds, read=seconds)
+        try:
+            with self._http.stream("GET", "/v1/events", params={"after": after}, timeout=timeout) as response:
+                if response.is_error:
+                    response.read()
+                    _raise(response)
+                for line in response.iter_lines():
+                    if line.startswith("data:"):
+                        yield Event.parse(line[5:].strip())
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the service does not answer: {type(error).__name__}") from None
+
+    # --- HTTP --------------------------------------------------------------------------------------------------------
+
+    def _get(self, path: str, *, seconds: float | None = None, **query: Any) -> httpx.Response:
+        return self._call("GET", path, params=query, timeout=seconds or self._seconds)
+
+    def _post(self, path: str, body: bytes) -> httpx.Response:
+        return self._call("POST", path, content=body, headers={"content-type": "application/json"})
+
+    def _call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the service does not answer: {type(error).__name__}") from None
+        if response.is_error:
+            _raise(response)
+        return response
+
+    def _json(self, response: httpx.Response) -> dict[str, Any]:
+        if len(response.content) > MAX_ANSWER:
+            raise InputError("an answer of more than 256 MiB", file=str(response.url.path))
+        found = parse_json(response.content, file=response.url.path)
+        if not isinstance(found, dict):
+            raise InputError("not an object", file=response.url.path)
+        return found
+
+    def _answer(self, kind: type[A], response: httpx.Response) -> A:
+        return _valid(kind, self._json(response))
+
+    def _document(self, kind: type[D], response: httpx.Response) -> D:
+        return kind.parse(response.content, file=response.url.path)
+
+    def _published(self, response: httpx.Response) -> Published:
+        found = self._json(response)
+        # the strict loaders, not the lenient reading of answers
+        snapshot = Snapshot.parse(json.dumps(found.get("snapshot")), file=response.url.path)
+        return Published.model_construct(
+            snapshot=snapshot, attestation=Attestation.parse(json.dumps(found.get("attestation")))
+        )
+
+    def _page(self, kind: type[A], path: str, **query: Any) -> Page[A]:
+        found = self._json(self._get(path, **{name: value for name, value in query.items() if value is not None}))
+        return Page[A].model_construct(items=[_valid(kind, item) for item in found["items"]], next=found["next"])
+
+
+def _of(account: str, what: str = "") -> str:
+    return f"/v1/accounts/{quote(account, safe='')}" + (f"/{what}" if what else "")
+
+
+def _object(**documents: Document) -> bytes:
+    """Documents under names, as one JSON object."""
+    return b"{" + b",".join(f'"{name}":'.encode() + one.to_bytes() for name, one in documents.items()) + b"}"
+
+
+def _valid(kind: type[A], value: Any) -> A:
+    try:
+        found: A = kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(f"the service answered something else: {first['msg']}", field=field) from None
+    return found
+
+
+def _raise(response: httpx.Response) -> None:
+    """The error of an answer that is one."""
+    try:
+        body = FaultBody.model_validate(parse_json(response.content))
+    except (InputError, ValidationError):
+        reason, fault = f"HTTP status {response.status_code}", None
+    else:
+        reason, fault = body.error.message, body.error
+    status = response.status_code
+    if (
+        status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT)
+        or status >= httpx.codes.INTERNAL_SERVER_ERROR
+    ):
+        after = response.headers.get("retry-after", "1")
+        raise Unavailable(reason, retry_after=float(after) if after.isdecimal() else 1.0)
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise Denied(reason)
+    if status == httpx.codes.NOT_FOUND:
+        raise NotFound(reason)
+    if fault is not None and fault.type == "AlreadyAccepted" and body.statement is not None:
+        raise AlreadyAccepted(reason, statement=body.statement)
+    if fault is not None and fault.type == "ProofFormatError":
+        raise ProofFormatError(reason)
+    if fault is not None and fault.check is not None:
+        raise VerificationError(reason, check=fault.check, hint=fault.hint)
+    raise InputError(reason, field=fault.field if fault else None, hint=fault.hint if fault else None)
