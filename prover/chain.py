@@ -41,7 +41,7 @@ from zkmargin.prover._kernels.points import bytes_from_rows, rows_from_bytes
 from zkmargin.prover.argument import Draw, ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.verifier.chain.argument import ChainChallenges, identity, ratio, remainders, transcript_of
-from zkmargin.verifier.chain.proof import ChainProof, Values
+from zkmargin.verifier.chain.proof import ChainProof, Commitments, Values
 from zkmargin.verifier.chain.statement import ChainStatement
 
 POWERS = TABLE_PACK * ROWS
@@ -237,7 +237,7 @@ def prove_chain_argument(
     with profile.stage("4: evaluations"):
         fold_poly = [K.intt(K.from_ints(rows)) for rows in folded]
         pinned, price = ([K.intt(K.from_ints(row)) for row in rows] for rows in _table_rows(prices))
-        values = Values(
+        values = Values.of(
             f=tuple(K.evaluate(p, zeta) for p in f_poly),
             mu=K.evaluate(mu_poly, zeta),
             h=tuple(K.evaluate(p, zeta) for p in h_poly),
@@ -245,7 +245,7 @@ def prove_chain_argument(
             phi_shifted=K.evaluate(phi, OMEGA * zeta % r),
             r=tuple(K.evaluate(p, zeta) for p in fold_poly),
             pinned=tuple(K.evaluate(p, zeta) for p in pinned),
-            price=tuple(K.evaluate(p, zeta) for p in price[:3]),
+            prices=tuple(K.evaluate(p, zeta) for p in price[:3]),
         )
         gamma = transcript.round4(values)
 
@@ -297,7 +297,7 @@ def prove_chain_argument(
     points = (*F, H, Phi, T, W, W_shifted)
     if not all(any(point) for point in points):
         raise ProverError("a message is the point at infinity: draw again")
-    return ChainProof(points, values)
+    return ChainProof(Commitments(*points), values)
 
 
 def commit_rows_fast(srs: SRS, packs: Sequence[Sequence[Sequence[int]]]) -> list[bytes]:

@@ -25,7 +25,7 @@ from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.verifier.chain.argument import ChainChallenges, identity, ratio, remainders, transcript_of
-from zkmargin.verifier.chain.proof import ChainProof, Values
+from zkmargin.verifier.chain.proof import ChainProof, Commitments, Values
 from zkmargin.verifier.chain.statement import ChainStatement
 from zkmargin.verifier.chain.words import point_bytes
 
@@ -125,7 +125,7 @@ def prove_chain_reference(
     pinned = [interpolate(row) for row in layout.pinned_rows()]
     price = [interpolate(row) for row in prices.price_rows()]
     fold = [interpolate(row) for row in folded_rows(prices, w)]
-    values = Values(
+    values = Values.of(
         f=tuple(evaluate(p, zeta) for p in f_poly),
         mu=evaluate(mu_poly, zeta),
         h=tuple(evaluate(p, zeta) for p in h_poly),
@@ -133,7 +133,7 @@ def prove_chain_reference(
         phi_shifted=evaluate(phi_poly, H.omega * zeta % r),
         r=tuple(evaluate(p, zeta) for p in fold),
         pinned=tuple(evaluate(p, zeta) for p in pinned),
-        price=tuple(evaluate(p, zeta) for p in price[:3]),
+        prices=tuple(evaluate(p, zeta) for p in price[:3]),
     )
     gamma = transcript.round4(values)
 
@@ -159,7 +159,8 @@ def prove_chain_reference(
     W_shifted, rest_of_L = divide_by_linear(L, x)
     if rest_of_L:
         raise ValueError("an opening does not divide")
-    return ChainProof((*F_points, H_point, phi_point, T_point, W_point, commit(statement, W_shifted)), values)
+    points = (*F_points, H_point, phi_point, T_point, W_point, commit(statement, W_shifted))
+    return ChainProof(Commitments(*points), values)
 
 
 def vanishing(zeta: int) -> list[Poly]:

@@ -41,7 +41,7 @@ from zkmargin.prover.chain_reference import (
 )
 from zkmargin.verifier.chain import ChainProof, ChainStatement
 from zkmargin.verifier.chain.argument import ChainChallenges, identity, ratio, remainders, transcript_of
-from zkmargin.verifier.chain.proof import Values
+from zkmargin.verifier.chain.proof import Commitments, Values
 from zkmargin.verifier.chain.transcript import ChainTranscript
 
 n = ROWS
@@ -141,7 +141,7 @@ class Junk:
         self.pinned = [interpolate(row) for row in prices.layout.pinned_rows()]
         self.price = [interpolate(row) for row in prices.price_rows()]
         self.fold = [interpolate(row) for row in folded_rows(prices, self.weights)]
-        self.values = Values(
+        self.values = Values.of(
             f=tuple(evaluate(p, zeta) for p in self.f),
             mu=evaluate(self.mu, zeta),
             h=tuple(evaluate(p, zeta) for p in self.h),
@@ -149,7 +149,7 @@ class Junk:
             phi_shifted=evaluate(self.phi, H.omega * zeta % r),
             r=tuple(evaluate(p, zeta) for p in self.fold),
             pinned=tuple(evaluate(p, zeta) for p in self.pinned),
-            price=tuple(evaluate(p, zeta) for p in self.price[:3]),
+            prices=tuple(evaluate(p, zeta) for p in self.price[:3]),
         )
 
     def at(self, values: Values, gamma: int = 0) -> Any:
@@ -195,13 +195,13 @@ def gamma_early(statement: ChainStatement, case: ChainCase) -> ChainProof:
     rests = [[at.d], *remainders(junk.values, junk.zeta)]
     for p, rest, Z, g in zip(junk.opened(at), rests, vanishing(junk.zeta), powers(gamma, 9), strict=True):
         W = add(W, scale(quotient(add(p, scale(rest, -1)), Z), g))
-    transcript._absorb(b"".join(x.to_bytes(32, "big") for x in values.sent()))
+    transcript._absorb(values.encode())
     (W_point,) = junk.points(W)
     x = transcript.round5(W_point)
     L = add(junk.combined(at, values, gamma, x), scale(W, -1))
     W_shifted, rest_of_L = divide_by_linear(L, x)
     assert rest_of_L == 0
-    return ChainProof((*junk.sent, W_point, *junk.points(W_shifted)), values)
+    return ChainProof(Commitments(*[*junk.sent, W_point, *junk.points(W_shifted)]), values)
 
 
 def x_early(statement: ChainStatement, case: ChainCase) -> ChainProof:
@@ -215,7 +215,7 @@ def x_early(statement: ChainStatement, case: ChainCase) -> ChainProof:
     W = [evaluate(L, x)]
     W_shifted, rest = divide_by_linear(add(L, scale(W, -1)), x)
     assert rest == 0
-    return ChainProof((*junk.sent, *junk.points(W, W_shifted)), junk.values)
+    return ChainProof(Commitments(*[*junk.sent, *junk.points(W, W_shifted)]), junk.values)
 
 
 # --- forgers that keep every identity on H ----------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def rounds(
     L = add(junk.combined(at, junk.values, gamma, x), scale(W, -1))
     W_shifted, rest_of_L = divide_by_linear(L, x)
     assert rest_of_L == 0
-    return ChainProof((*junk.sent, W_point, *junk.points(W_shifted)), junk.values)
+    return ChainProof(Commitments(*[*junk.sent, W_point, *junk.points(W_shifted)]), junk.values)
 
 
 def quotient_of(statement: Any, case: Any, junk: Junk, U: Any, w: Any, beta: int, chi: int) -> Poly:

@@ -25,7 +25,8 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.verifier import verify
-from zkmargin.verifier.proof import HEADER_BYTES, decode_proof, encode_proof, header
+from zkmargin.verifier.header import HEADER_BYTES, header
+from zkmargin.verifier.proof import decode_proof, encode_proof
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 

@@ -48,6 +48,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "zkmargin.crypto.srs": ("test_srs.py", "test_golden.py"),
     "zkmargin.crypto.srs_files": ("test_srs.py",),
     "zkmargin.crypto.srs_checks": ("test_srs.py",),
+    "zkmargin.verifier.header": ("test_golden.py", "test_verifier_checks.py"),
     "zkmargin.verifier.messages": ("test_golden.py", "test_verifier_checks.py"),
     "zkmargin.verifier.proof": ("test_golden.py", "test_verifier_checks.py"),
     "zkmargin.verifier.statement": ("test_golden.py", "test_verifier_checks.py"),

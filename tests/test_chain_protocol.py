@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -36,11 +38,19 @@ from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.chain import commit_rows_fast
 from zkmargin.prover.chain_reference import prove_chain_reference
-from zkmargin.verifier.chain import ChainStatement, check_table, decode_chain_proof, encode_chain_proof, verify_chain
+from zkmargin.verifier.chain import (
+    ChainProof,
+    ChainStatement,
+    check_table,
+    decode_chain_proof,
+    encode_chain_proof,
+    verify_chain,
+)
 from zkmargin.verifier.chain.argument import cauchy, lagrange
-from zkmargin.verifier.chain.proof import POINTS, body_bytes, scalar_count
+from zkmargin.verifier.chain.proof import WORDS, Values
 from zkmargin.verifier.chain.table import commit_rows, packed_rows
-from zkmargin.verifier.proof import is_chain_proof
+from zkmargin.verifier.header import ProofKind, is_of
+from zkmargin.verifier.messages import SCALAR
 
 DIGEST = embedded().digest
 
@@ -239,8 +249,8 @@ def test_a_table_is_checked_field_by_field_and_point_by_point() -> None:
 def test_an_honest_proof_is_accepted_and_has_its_size(groups: int) -> None:
     case = standard(groups)
     data = encode(prove(case))
-    assert is_chain_proof(data)
-    assert len(data) == 44 + body_bytes(case.statement.prices.layout) == 44 + 768 + 32 * (21 + 2 * groups)
+    assert is_of(ProofKind.CHAIN, data)
+    assert len(data) == 44 + ChainProof.size(case.statement.prices.layout) == 44 + 768 + 32 * (21 + 2 * groups)
     assert verify_chain(case.statement, data) == verify_chain(case.statement, encode(prove(case, "other randomness")))
     assert encode(decode_chain_proof(data, case.statement.prices.layout, DIGEST)) == data
 
@@ -296,15 +306,15 @@ def test_every_byte_counts() -> None:
 def test_points_and_values_are_refused_by_name() -> None:
     case = standard()
     proof = prove(case)
-    for i, name in enumerate(POINTS):
-        points = list(proof.points)
-        points[i] = bytes(96)
+    fields = [field.name for field in dataclasses.fields(proof.commitments)]
+    for (name, _), attribute in zip(proof.commitments.named(WORDS), fields, strict=True):
+        commitments = replace(proof.commitments, **{attribute: bytes(96)})
         with pytest.raises(ProofFormatError, match=f"^{name}: the point at infinity"):
-            verify_chain(case.statement, encode(replace(proof, points=tuple(points))))
+            verify_chain(case.statement, encode(replace(proof, commitments=commitments)))
     outside = bytearray(encode(proof))
-    at = len(outside) - 32 * scalar_count(case.statement.prices.layout)
+    at = len(outside) - 32 * (21 + 2 * 2)
     outside[at : at + 32] = r.to_bytes(32, "big")
-    with pytest.raises(ProofFormatError, match="a value at zeta"):
+    with pytest.raises(ProofFormatError, match=r"^f_0\(zeta\): "):
         verify_chain(case.statement, bytes(outside))
 
 
@@ -362,11 +372,15 @@ def test_statements_that_do_not_fit() -> None:
 
 
 def test_values_keep_their_order() -> None:
-    values = prove(standard()).values
-    assert type(values).received(values.sent()) == values
-    one = prove(standard(1)).values
-    assert type(one).received(one.sent()) == one
-    assert one.price[2] == 0
+    for groups, last in ((2, ["som_1", "f_7(zeta)"]), (1, ["som_0"])):
+        case = standard(groups)
+        values = prove(case).values
+        assert Values.read(BytesIO(values.encode()), case.statement.prices.layout) == values
+        names = [name for name, _ in values.named(SCALAR)]
+        assert names[7:13] == ["mu(zeta)", "h_0(zeta)", "h_1(zeta)", "h_2(zeta)", "phi(zeta)", "phi(omega zeta)"]
+        assert names[-len(last) :] == last
+        assert len(values.digits) == 6 + groups
+        assert (values.prices[2] == 0) == (groups == 1)
 
 
 def test_columns_are_counted_in_int64() -> None:

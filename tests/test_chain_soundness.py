@@ -20,6 +20,7 @@ from zkmargin.prover import _kernels as K
 from zkmargin.prover.chain import POWERS
 from zkmargin.verifier.chain import encode_chain_proof, verify_chain
 from zkmargin.verifier.chain.argument import DOMAIN
+from zkmargin.verifier.chain.proof import WORDS
 
 # --- forged orders ----------------------------------------------------------------------------------------------------
 
@@ -104,8 +105,8 @@ class Bench:
             )
         assert next(source, None) is None
         v = proof.values
-        points = [int.from_bytes(point[64:], "big") for point in proof.points[:6]]
-        return [*points, *v.f, v.mu, *v.h, v.phi, v.phi_shifted]
+        points = [int.from_bytes(point[64:], "big") for _, point in [*proof.commitments.named(WORDS)][:6]]
+        return [*points, *v.digits, v.mu, *v.h, v.phi, v.phi_shifted]
 
     def jacobian(self) -> dict[str, list[int]]:
         """By blinder, the derivative of every revealed number: each is affine in each blinder."""

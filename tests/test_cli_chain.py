@@ -91,7 +91,9 @@ def test_a_chain_proof_from_table_to_verdict(run: Said, tmp_path: Path) -> None:
     assert "rejected" in run(*VERIFY, "--table", "table.json", "--context", "two", proof, code=1)
     assert "give the table with --table" in run(*VERIFY, proof, code=2)
     run(*PROVE, "-o", str(tmp_path / "margin.bin"))
-    assert "not a proof of chain/v1" in run(*VERIFY, "--table", "table.json", str(tmp_path / "margin.bin"), code=1)
+    assert "a margin proof: expected a chain proof" in run(
+        *VERIFY, "--table", "table.json", str(tmp_path / "margin.bin"), code=1
+    )
     ledger = str(tmp_path / "ledger.db")
     assert "does not go with a chain proof" in run(*VERIFY, "--table", "table.json", "--ledger", ledger, proof, code=2)
     assert "one at a time" in run(*VERIFY, "--table", "table.json", proof, proof, code=2)

@@ -23,7 +23,7 @@ from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.formats import ProofFormatError, VerificationError, save_document, write_atomic
-from zkmargin.verifier.proof import HEADER_BYTES
+from zkmargin.verifier.header import HEADER_BYTES
 
 TIME = "2026-01-02T03:04:05Z"
 FIRST = "BTC-26JUN26-60000-C"

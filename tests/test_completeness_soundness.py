@@ -22,7 +22,8 @@ from zkmargin.engine.limits import Limit
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.verifier import verify, verify_batch
 from zkmargin.verifier.argument import reduce_to_opening
-from zkmargin.verifier.proof import HEADER_BYTES, decode_proof, encode_proof, proof_bytes
+from zkmargin.verifier.header import HEADER_BYTES
+from zkmargin.verifier.proof import decode_proof, encode_proof, proof_bytes
 from zkmargin.verifier.verify import _first_bad, _hold_together, fold, holds
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"

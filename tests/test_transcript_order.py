@@ -33,7 +33,8 @@ from zkmargin.engine.limits import Limit
 from zkmargin.formats import VerificationError, keccak256
 from zkmargin.verifier import verify
 from zkmargin.verifier.argument import Challenges, linearise, public_values
-from zkmargin.verifier.proof import HEADER_BYTES, Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
+from zkmargin.verifier.header import HEADER_BYTES
+from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof, encode_proof
 from zkmargin.verifier.transcript import MarginTranscript
 
 LIMITS = (Limit.parse("headroom >= 100000"), Limit.parse("net-exposure BTC <= 120.50"))

@@ -8,8 +8,8 @@ import pytest
 from zkmargin.formats import ConstraintError, InputError, ProofFormatError
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.witness import build_witness, unhealthy
+from zkmargin.verifier.header import read_header
 from zkmargin.verifier.messages import POINT, SCALAR
-from zkmargin.verifier.proof import read_header
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.proof import Counts, decode_venue_proof, encode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.terms import VenueTerms

@@ -24,8 +24,8 @@ from zkmargin.engine.limits import Limit
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier import Accepted, Statement, verify, verify_batch
 from zkmargin.verifier.argument import Challenges, Linear, Opening, linearise, public_values, reduce_to_opening, replay
+from zkmargin.verifier.header import HEADER_BYTES, header, read_header
 from zkmargin.verifier.proof import (
-    HEADER_BYTES,
     Message1,
     Message2,
     Message3,
@@ -34,9 +34,7 @@ from zkmargin.verifier.proof import (
     Proof,
     decode_proof,
     encode_proof,
-    header,
     proof_bytes,
-    read_header,
 )
 from zkmargin.verifier.verify import _first_bad, _hold_together, fold, holds
 
@@ -100,7 +98,7 @@ def test_the_header_is_read_strictly(sample: Any) -> None:
         for value in (0, 2, 3, 255):
             venue = (at, value) == (11, 2)
             reason = "a proof about a venue's accounts" if venue else "unknown curve or kind of proof"
-            with pytest.raises(ProofFormatError, match=f"^{reason}$"):
+            with pytest.raises(ProofFormatError, match=f"^{reason}: expected a margin proof$"):
                 read_header(data[:at] + bytes([value]) + data[at + 1 :])
 
 

@@ -10,14 +10,16 @@ no two of them can disagree.
         f: tuple[bytes, ...] = field(metadata=element("f", POINT, "f[{}]", lambda shape: shape.digits))
         mu: bytes = field(metadata=element("mu", POINT))
 
-The order of the fields is the order of the bytes.
+The order of the fields is the order of the bytes, and a proof is a dataclass of messages (``Messages``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, BinaryIO, Self
+from io import BytesIO
+from itertools import chain
+from typing import Any, Self, get_type_hints
 
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar
 from zkmargin.crypto.group import G1_BYTES
@@ -87,7 +89,7 @@ class Message:
         return sum(e.kind.size * e.count_in(shape) for _, e in _listing(cls))
 
     @classmethod
-    def read(cls, body: BinaryIO, shape: object) -> Self:
+    def read(cls, body: BytesIO, shape: object) -> Self:
         """The message that starts here: ``size(shape)`` bytes. Raises ProofFormatError naming the first bad value."""
         values = {}
         for attribute, e in _listing(cls):
@@ -123,6 +125,60 @@ class Message:
     def _encoded(self) -> Iterator[tuple[str, bytes]]:
         for e, values in self._elements():
             yield e.label, b"".join(map(e.kind.encode, values))
+
+
+@dataclass(frozen=True)
+class Messages:
+    """A proof: a subclass lists its messages as fields, in the order of the bytes."""
+
+    @classmethod
+    def size(cls, shape: object) -> int:
+        """The bytes of every proof of this shape, without its header."""
+        return sum(message.size(shape) for message in _kinds(cls).values())
+
+    @classmethod
+    def decode(cls, data: bytes, shape: object) -> Self:
+        """Cut bytes into messages; points are checked later, when they are decoded for use.
+
+        Raises:
+            ProofFormatError: another length than every proof of this shape has, or a scalar >= r.
+        """
+        if len(data) != cls.size(shape):
+            raise ProofFormatError(
+                f"{len(data)} bytes where a proof of this statement has {cls.size(shape)}, its header aside"
+            )
+        body = BytesIO(data)
+        return cls(**{name: message.read(body, shape) for name, message in _kinds(cls).items()})
+
+    def messages(self) -> tuple[Message, ...]:
+        """The messages in the order of the bytes."""
+        return tuple(getattr(self, name) for name in _kinds(type(self)))
+
+    def encode(self) -> bytes:
+        """The bytes of all messages in order."""
+        return b"".join(message.encode() for message in self.messages())
+
+    def points(self) -> Iterator[tuple[str, Point]]:
+        """Every point with its name, in the order of the bytes."""
+        return chain.from_iterable(message.named(POINT) for message in self.messages())
+
+    def named_scalars(self) -> Iterator[tuple[str, int]]:
+        """Every scalar with its name, in the order of the bytes."""
+        return chain.from_iterable(message.named(SCALAR) for message in self.messages())
+
+    def scalars(self) -> tuple[int, ...]:
+        """Every scalar, in the order of the bytes."""
+        return tuple(value for _, value in self.named_scalars())
+
+
+_KINDS: dict[type[Messages], dict[str, type[Message]]] = {}
+
+
+def _kinds(proof: type[Messages]) -> dict[str, type[Message]]:
+    if proof not in _KINDS:
+        hints = get_type_hints(proof)
+        _KINDS[proof] = {field.name: hints[field.name] for field in fields(proof)}
+    return _KINDS[proof]
 
 
 def _listing(message: type[Message]) -> tuple[tuple[str, Element], ...]:

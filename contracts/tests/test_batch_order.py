@@ -22,6 +22,7 @@ from zkmargin.formats import keccak256
 from zkmargin.prover.chain_reference import add, scale
 from zkmargin.verifier.chain import ChainProof
 from zkmargin.verifier.chain.argument import transcript_of
+from zkmargin.verifier.chain.proof import Commitments
 
 LINE = "state := absorb(state, add(p, 928), 96)"
 
@@ -61,8 +62,8 @@ def forged_batch(deployed: Deployed, nonces: list[bytes]) -> tuple[Any, list[byt
     W_shifted, rest = divide_by_linear(add(L_1, scale(L_2, alpha), scale([x_2, -1], alpha * c)), x_1)
     assert rest == 0
     proofs = [
-        ChainProof((*first.sent, W_1, *first.points(W_shifted)), first.values),
-        ChainProof((*second.sent, W_2, *second.points([c])), second.values),
+        ChainProof(Commitments(*first.sent, W_1, *first.points(W_shifted)), first.values),
+        ChainProof(Commitments(*second.sent, W_2, *second.points([c])), second.values),
     ]
     items = [item(case.statement, proofs[0]), item(other.statement, proofs[1])]
     return case.statement.table, items

@@ -21,7 +21,7 @@ from zkmargin.circuits.chain import ChainLayout
 from zkmargin.crypto.field import r
 from zkmargin.engine.claims import Claim
 from zkmargin.formats import ProofFormatError, VerificationError
-from zkmargin.verifier.chain.proof import decode_body
+from zkmargin.verifier.chain.proof import ChainProof
 from zkmargin.verifier.chain.transcript import ChainTranscript
 from zkmargin.verifier.chain.words import word
 
@@ -130,7 +130,7 @@ def verdicts(case: ChainCase, layout: ChainLayout, sent: bytes) -> bytes | None:
     object.__setattr__(changed, "den", den)
     statement = replace(statement, statement=replace(statement.statement, claim=changed))
     try:
-        proof = decode_body(sent[ITEM_HEAD:-32], layout)
+        proof = ChainProof.decode(sent[ITEM_HEAD:-32], layout)
     except ProofFormatError:
         return None
     if sent[-32:] != word(inverse_of(statement, proof)):
@@ -141,7 +141,7 @@ def verdicts(case: ChainCase, layout: ChainLayout, sent: bytes) -> bytes | None:
 def resealed(case: ChainCase, sent: bytes) -> bytes:
     """With the inverse that belongs to changed bytes, where they are a proof at all: what an attacker would send."""
     try:
-        proof = decode_body(sent[ITEM_HEAD:-32], case.statement.prices.layout)
+        proof = ChainProof.decode(sent[ITEM_HEAD:-32], case.statement.prices.layout)
         return sent[:-32] + word(inverse_of(case.statement, proof))
     except (ProofFormatError, VerificationError):
         return sent
@@ -258,7 +258,7 @@ def test_batches_hold_together_or_not_at_all(anvil: Anvil) -> None:
         table_hash, digests = run(nonces[:count], items[:count])
         assert table_hash == table.hash
         assert list(digests) == [
-            python_verdict(case.statement, decode_body(sent[256:-32], case.statement.prices.layout))
+            python_verdict(case.statement, ChainProof.decode(sent[256:-32], case.statement.prices.layout))
             for case, sent in zip(made[:count], items[:count], strict=True)
         ]
     for place in range(3):

@@ -46,7 +46,7 @@ from zkmargin.engine.components import SCALE_BP
 from zkmargin.formats import from_hex
 from zkmargin.formats.errors import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier.argument import Opening
-from zkmargin.verifier.chain.proof import PINNED, POINTS, PRICE, ChainProof, Values, decode_chain_proof
+from zkmargin.verifier.chain.proof import PINNED, PRICE, WORDS, ChainProof, Values, decode_chain_proof
 from zkmargin.verifier.chain.statement import ChainStatement
 from zkmargin.verifier.chain.transcript import ChainTranscript
 from zkmargin.verifier.chain.words import decode_point
@@ -101,8 +101,8 @@ def identity(
     """The identity of message 3 at zeta with the values put in. ZeroDivisionError where a closed form has no value."""
     n, w, zeta, layout = ROWS, weights, c.zeta, prices.layout
     t, sel_p, charge_cells, claim_cells = values.pinned
-    marks, *minimums = values.price
-    f, h = values.f, values.h
+    marks, *minimums = values.prices
+    f, h = values.digits, values.h
     P = powers(w.P, TABLE_PACK)
     L = [lagrange(j, zeta) for j in range(MAX_ASSETS)]
 
@@ -157,7 +157,7 @@ def reduce_chain(statement: ChainStatement, proof: ChainProof) -> Opening:
         VerificationError: a challenge or a closed form that has no value, or a public value that is not the snapshot's.
     """
     points: dict[str, G1Point] = {}
-    for name, data in zip(POINTS, proof.points, strict=True):
+    for name, data in proof.commitments.named(WORDS):
         try:
             points[name] = decode_point(data)
         except ValueError as error:
@@ -201,7 +201,7 @@ def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: 
 
     expected: list[tuple[str, int, int]] = []
     expected += zip(PINNED, values.pinned, at(prices.layout.pinned_rows()), strict=True)
-    expected += zip(PRICE, values.price, at(prices.price_rows()[:3]), strict=True)
+    expected += zip(PRICE, values.prices, at(prices.price_rows()[:3]), strict=True)
     expected += zip(("r_0", "r_1", "r_2", "r_3"), values.r, at(folded_rows(prices, weights)), strict=True)
     for name, given, own in expected:
         if given != own:
@@ -210,7 +210,7 @@ def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: 
 
 def remainders(values: Values, zeta: int) -> list[list[int]]:
     """The remainder polynomials r_1 .. r_8 of the opened points, in the order of the powers of gamma."""
-    f, (f7,) = values.f, (values.f[SIDE_COLUMNS + 1 :] or (0,))[:1]
+    f, (f7,) = values.f, values.f_7 or (0,)
     slope = (values.phi_shifted - values.phi) * inverse((DOMAIN.omega - 1) * zeta) % r
     return [
         list(f[0:3]),
@@ -220,7 +220,7 @@ def remainders(values: Values, zeta: int) -> list[list[int]]:
         [(values.phi - slope * zeta) % r, slope],
         list(values.r),
         list(values.pinned),
-        [*values.price, 1],
+        [*values.prices, 1],
     ]
 
 

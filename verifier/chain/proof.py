@@ -1,86 +1,106 @@
 """The messages of ``chain/v1`` and their bytes (docs/protocol-chain.md section 4).
 
 Points stay the 96 bytes that were sent, scalars are ints: so both provers, the verifier and the contract hash the same.
+A contract reads all points first, then all values; the order of the rounds is the transcript's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zkmargin.circuits.chain import HELPERS, SIDE_COLUMNS, TABLE_PACK, ChainLayout
-from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar
-from zkmargin.formats.errors import ProofFormatError
 from zkmargin.verifier.chain.words import POINT_BYTES
-from zkmargin.verifier.proof import CURVE_BLS12_381, HEADER_BYTES, KIND_CHAIN, MAGIC, VERSION
+from zkmargin.verifier.header import ProofKind, body_of, header
+from zkmargin.verifier.messages import SCALAR, Kind, Message, Messages, element
 
-POINTS = ("F1", "F2", "F3", "H", "phi", "T", "W", "W'")
+#: x || y; it is checked later, when it is decoded for use.
+WORDS = Kind(POINT_BYTES, bytes, bytes)
 PINNED = ("t", "sel_p", "W_cells", "claim_cells")
 PRICE = ("marks", "som_0", "som_1")
 
 
+def _second_group(layout: ChainLayout) -> int:
+    return layout.groups - 1
+
+
 @dataclass(frozen=True)
-class Values:
-    """Message 4: everything opened at zeta, and phi at omega zeta.
+class Commitments(Message):
+    """Packed columns (message 1), helpers and running sum (2), quotient (3), both openings (5 and 6)."""
+
+    F1: bytes = field(metadata=element("F1", WORDS))
+    F2: bytes = field(metadata=element("F2", WORDS))
+    F3: bytes = field(metadata=element("F3", WORDS))
+    H: bytes = field(metadata=element("H", WORDS))
+    phi: bytes = field(metadata=element("phi", WORDS))
+    T: bytes = field(metadata=element("T", WORDS))
+    W: bytes = field(metadata=element("W", WORDS))
+    W_shifted: bytes = field(metadata=element("W'", WORDS))
+
+
+@dataclass(frozen=True)
+class Values(Message):
+    """Message 4: everything opened at zeta, and phi at omega zeta; what only two groups have comes last.
 
     Attributes:
-        f: [6 + G] digit columns.
-        mu, h, phi, phi_shifted: multiplicities, three helpers, the running sum at zeta and omega zeta.
+        f: [7] digit columns of the sides and of the first group.
+        mu, h, phi, phi_shifted: multiplicities, [3] helpers, the running sum at zeta and omega zeta.
         r: [4] folded scenario rows.
         pinned: t, sel_p, the cells of W_g and of the claim.
-        price: marks, som_0, som_1 (0 with one group: not sent).
+        price: marks, som_0.
+        som_1, f_7: the second group's minimum and digit column, or nothing.
     """
 
-    f: tuple[int, ...]
-    mu: int
-    h: tuple[int, ...]
-    phi: int
-    phi_shifted: int
-    r: tuple[int, ...]
-    pinned: tuple[int, ...]
-    price: tuple[int, ...]
-
-    def sent(self) -> tuple[int, ...]:
-        """In the order of the bytes: what only two groups have comes last."""
-        one = SIDE_COLUMNS + 1
-        common = (*self.f[:one], self.mu, *self.h, self.phi, self.phi_shifted, *self.r, *self.pinned, *self.price[:2])
-        return common if len(self.f) == one else (*common, self.price[2], self.f[one])
+    f: tuple[int, ...] = field(metadata=element("f", SCALAR, "f_{}(zeta)", lambda _: SIDE_COLUMNS + 1))
+    mu: int = field(metadata=element("mu", SCALAR, "mu(zeta)"))
+    h: tuple[int, ...] = field(metadata=element("h", SCALAR, "h_{}(zeta)", lambda _: HELPERS))
+    phi: int = field(metadata=element("phi", SCALAR, "phi(zeta)"))
+    phi_shifted: int = field(metadata=element("phi(omega zeta)", SCALAR))
+    r: tuple[int, ...] = field(metadata=element("r", SCALAR, "r_{}(zeta)", lambda _: TABLE_PACK))
+    pinned: tuple[int, ...] = field(metadata=element("pinned", SCALAR, PINNED, lambda _: len(PINNED)))
+    price: tuple[int, ...] = field(metadata=element("price", SCALAR, PRICE, lambda _: len(PRICE) - 1))
+    som_1: tuple[int, ...] = field(default=(), metadata=element("som_1", SCALAR, PRICE[-1:], _second_group))
+    f_7: tuple[int, ...] = field(default=(), metadata=element("f_7", SCALAR, ("f_7(zeta)",), _second_group))
 
     @classmethod
-    def received(cls, sent: tuple[int, ...]) -> Values:
-        """The inverse of ``sent``."""
-        one, at = SIDE_COLUMNS + 1, SIDE_COLUMNS + 1
-        h, (phi, phi_shifted) = sent[at + 1 : at + 4], sent[at + 4 : at + 6]
-        rows, pinned, price = sent[at + 6 : at + 10], sent[at + 10 : at + 14], sent[at + 14 : at + 16]
-        extra = sent[at + 16 :]
-        f = (*sent[:one], *extra[1:])
-        return cls(f, sent[at], h, phi, phi_shifted, rows, pinned, (*price, *(extra[:1] or (0,))))
+    def of(
+        cls,
+        *,
+        f: tuple[int, ...],
+        mu: int,
+        h: tuple[int, ...],
+        phi: int,
+        phi_shifted: int,
+        r: tuple[int, ...],
+        pinned: tuple[int, ...],
+        prices: tuple[int, ...],
+    ) -> Values:
+        """From ``digits`` and ``prices`` as a prover holds them."""
+        (*price, som_1), second = prices, f[SIDE_COLUMNS + 1 :]
+        last = ((som_1,), second) if second else ((), ())
+        return cls(f[: SIDE_COLUMNS + 1], mu, h, phi, phi_shifted, r, pinned, tuple(price), *last)
+
+    @property
+    def digits(self) -> tuple[int, ...]:
+        """[6 + G] digit columns at zeta."""
+        return (*self.f, *self.f_7)
+
+    @property
+    def prices(self) -> tuple[int, ...]:
+        """marks, som_0, som_1: 0 with one group."""
+        return (*self.price, *(self.som_1 or (0,)))
 
 
 @dataclass(frozen=True)
-class ChainProof:
-    """The six messages: eight points of 96 bytes, by the names of ``POINTS``, and the values."""
+class ChainProof(Messages):
+    """Eight points, then the values: what a contract reads."""
 
-    points: tuple[bytes, ...]
+    commitments: Commitments
     values: Values
-
-    def body(self) -> bytes:
-        """What a contract reads."""
-        return b"".join(self.points) + b"".join(map(encode_scalar, self.values.sent()))
-
-
-def scalar_count(layout: ChainLayout) -> int:
-    """23 with one risk group, 25 with two."""
-    return SIDE_COLUMNS + layout.groups + 1 + HELPERS + 2 + TABLE_PACK + len(PINNED) + len(PRICE) - (layout.groups == 1)
-
-
-def body_bytes(layout: ChainLayout) -> int:
-    """1,504 or 1,568."""
-    return POINT_BYTES * len(POINTS) + SCALAR_BYTES * scalar_count(layout)
 
 
 def encode_chain_proof(proof: ChainProof, srs_digest: bytes) -> bytes:
-    """The bytes of a proof file: the header of all proofs, then the body."""
-    return MAGIC + VERSION.to_bytes(2, "big") + bytes([CURVE_BLS12_381, KIND_CHAIN]) + srs_digest + proof.body()
+    """The bytes of a proof file: the header of all proofs, then what a contract reads."""
+    return header(srs_digest, ProofKind.CHAIN) + proof.encode()
 
 
 def decode_chain_proof(data: bytes, layout: ChainLayout, srs_digest: bytes) -> ChainProof:
@@ -89,22 +109,4 @@ def decode_chain_proof(data: bytes, layout: ChainLayout, srs_digest: bytes) -> C
     Raises:
         ProofFormatError: another header, length or SRS, or a scalar >= r.
     """
-    expected = MAGIC + VERSION.to_bytes(2, "big") + bytes([CURVE_BLS12_381, KIND_CHAIN])
-    if not data.startswith(expected):
-        raise ProofFormatError("not a proof of chain/v1")
-    if data[len(expected) : HEADER_BYTES] != srs_digest:
-        raise ProofFormatError("made for another structured reference string (SRS digest in the header)")
-    return decode_body(data[HEADER_BYTES:], layout)
-
-
-def decode_body(data: bytes, layout: ChainLayout) -> ChainProof:
-    """Cut what a contract reads. Raises ProofFormatError."""
-    if len(data) != body_bytes(layout):
-        raise ProofFormatError(f"{len(data)} bytes where a proof of this layout has {body_bytes(layout)}")
-    end = POINT_BYTES * len(POINTS)
-    points = tuple(data[i : i + POINT_BYTES] for i in range(0, end, POINT_BYTES))
-    try:
-        scalars = tuple(decode_scalar(data[i : i + SCALAR_BYTES]) for i in range(end, len(data), SCALAR_BYTES))
-    except ValueError as error:
-        raise ProofFormatError(f"a value at zeta: {error}") from None
-    return ChainProof(points, Values.received(scalars))
+    return ChainProof.decode(body_of(data, srs_digest, ProofKind.CHAIN), layout)

@@ -10,7 +10,7 @@ A challenge of 0 is a rejection, and so is a vanishing denominator: nothing is d
 
 from __future__ import annotations
 
-from zkmargin.crypto.field import encode_scalar, r
+from zkmargin.crypto.field import r
 from zkmargin.formats.errors import VerificationError
 from zkmargin.verifier.chain.proof import ChainProof, Values
 from zkmargin.verifier.chain.words import keccak256, label, word
@@ -46,7 +46,7 @@ class ChainTranscript:
 
     def round4(self, values: Values) -> int:
         """Values -> gamma (batched opening)."""
-        self._absorb(b"".join(map(encode_scalar, values.sent())))
+        self._absorb(values.encode())
         return self._challenge(0)
 
     def round5(self, W: bytes) -> int:
@@ -61,9 +61,9 @@ class ChainTranscript:
 
     def replay(self, proof: ChainProof) -> tuple[int, int, int, int, int, int]:
         """beta, rho, chi, zeta, gamma, x."""
-        F1, F2, F3, H, phi, T, W, _ = proof.points
-        beta, rho = self.round1(F1, F2, F3)
-        return beta, rho, self.round2(H, phi), self.round3(T), self.round4(proof.values), self.round5(W)
+        c = proof.commitments
+        beta, rho = self.round1(c.F1, c.F2, c.F3)
+        return beta, rho, self.round2(c.H, c.phi), self.round3(c.T), self.round4(proof.values), self.round5(c.W)
 
     def _absorb(self, data: bytes) -> None:
         self.state = keccak256(b"\x01" + self.state + data)

@@ -5,15 +5,11 @@ Every count comes from the statement, never from a proof.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
-from itertools import chain
 
 from zkmargin.crypto.transcript import Transcript
-from zkmargin.formats.errors import ProofFormatError
-from zkmargin.verifier.messages import POINT, SCALAR, Message, Point, element
-from zkmargin.verifier.proof import CURVE_BLS12_381, HEADER_BYTES, KIND_VENUE, MAGIC, VERSION
+from zkmargin.verifier.header import HEADER_BYTES, ProofKind, body_of, header
+from zkmargin.verifier.messages import POINT, SCALAR, Message, Messages, Point, element
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.statement import VenueStatement
 
@@ -132,8 +128,8 @@ class Openings(Message):
 
 
 @dataclass(frozen=True)
-class VenueProof:
-    """The six messages in order."""
+class VenueProof(Messages):
+    """The six messages, in the order of rounds and of bytes."""
 
     columns: Columns
     aggregates: Aggregates
@@ -142,37 +138,15 @@ class VenueProof:
     values: Values
     openings: Openings
 
-    def messages(self) -> tuple[Message, ...]:
-        """The messages, in the order of rounds and of bytes."""
-        return self.columns, self.aggregates, self.helpers, self.quotient, self.values, self.openings
-
-    def points(self) -> Iterator[tuple[str, Point]]:
-        """Every point with its name, in the order of the bytes."""
-        return chain.from_iterable(message.named(POINT) for message in self.messages())
-
-
-MESSAGES: tuple[type[Message], ...] = (Columns, Aggregates, Helpers, Quotient, Values, Openings)
-
 
 def venue_proof_bytes(statement: VenueStatement) -> int:
     """The exact length of every proof of a statement, header included."""
-    counts = Counts.of(statement)
-    return HEADER_BYTES + sum(message.size(counts) for message in MESSAGES)
-
-
-def venue_header(srs_digest: bytes) -> bytes:
-    """Magic, version, curve, kind and the digest of the SRS."""
-    return MAGIC + VERSION.to_bytes(2, "big") + bytes([CURVE_BLS12_381, KIND_VENUE]) + srs_digest
-
-
-def is_venue_proof(data: bytes) -> bool:
-    """Whether bytes begin as a venue proof does."""
-    return data.startswith(venue_header(b""))
+    return HEADER_BYTES + VenueProof.size(Counts.of(statement))
 
 
 def encode_venue_proof(proof: VenueProof, srs_digest: bytes) -> bytes:
     """The one encoding of a proof: header, then the messages."""
-    return venue_header(srs_digest) + b"".join(message.encode() for message in proof.messages())
+    return header(srs_digest, ProofKind.VENUE) + proof.encode()
 
 
 def decode_venue_proof(data: bytes, statement: VenueStatement) -> VenueProof:
@@ -181,19 +155,4 @@ def decode_venue_proof(data: bytes, statement: VenueStatement) -> VenueProof:
     Raises:
         ProofFormatError: another length, header or setup than expected, or a scalar >= r.
     """
-    if len(data) < HEADER_BYTES or not is_venue_proof(data):
-        raise ProofFormatError("not a venue proof of this version")
-    if not data.startswith(venue_header(statement.srs.digest)):
-        raise ProofFormatError("made for another structured reference string (SRS digest in the header)")
-    if len(data) != venue_proof_bytes(statement):
-        raise ProofFormatError(f"{len(data)} bytes where a proof of this statement has {venue_proof_bytes(statement)}")
-    body, counts = BytesIO(data[HEADER_BYTES:]), Counts.of(statement)
-    # Arguments are evaluated in order, which is the order of the bytes.
-    return VenueProof(
-        Columns.read(body, counts),
-        Aggregates.read(body, counts),
-        Helpers.read(body, counts),
-        Quotient.read(body, counts),
-        Values.read(body, counts),
-        Openings.read(body, counts),
-    )
+    return VenueProof.decode(body_of(data, statement.srs.digest, ProofKind.VENUE), Counts.of(statement))

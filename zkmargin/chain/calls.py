@@ -46,7 +46,7 @@ def item(statement: ChainStatement, proof: ChainProof) -> bytes:
     """What ``IMarginVerifier`` takes as ``proof``: claim, commitments, the proof's body and the inverse."""
     num, den = ratio(statement)
     positions, collateral = statement.commitments()
-    return word(num) + word(den) + positions + collateral + proof.body() + word(inverse_of(statement, proof))
+    return word(num) + word(den) + positions + collateral + proof.encode() + word(inverse_of(statement, proof))
 
 
 def inverse_of(statement: ChainStatement, proof: ChainProof) -> int:

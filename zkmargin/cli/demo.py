@@ -44,7 +44,7 @@ from zkmargin.formats import (
 )
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
-from zkmargin.verifier.proof import HEADER_BYTES
+from zkmargin.verifier.header import HEADER_BYTES
 
 #: Marks a folder as the demo's own: another folder that is not empty is left alone.
 MARKER = "DEMO.txt"

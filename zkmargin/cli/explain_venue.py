@@ -7,24 +7,10 @@ from typing import Any
 
 from zkmargin.app.venues import VenueSecret
 from zkmargin.formats import Document
-from zkmargin.verifier.proof import HEADER_BYTES
 from zkmargin.verifier.venue.customers import VenueNote, VenueRecord
 from zkmargin.verifier.venue.terms import VenueTerms
 
 Facts = dict[str, Any]
-
-
-def venue_proof_facts(data: bytes) -> Facts:
-    """A venue proof's header; its layout follows from terms and snapshot."""
-    return {
-        "what": "a venue proof; what it proves stands in the terms and the snapshot, not in it",
-        "secret": False,
-        "format": "zkmargin venue proof, version 1",
-        "curve": "BLS12-381",
-        "bytes": len(data),
-        "srs_digest": data[HEADER_BYTES - 32 : HEADER_BYTES].hex(),
-        "body_bytes": len(data) - HEADER_BYTES,
-    }
 
 
 def _terms(terms: VenueTerms) -> Facts:

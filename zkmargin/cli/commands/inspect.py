@@ -15,7 +15,6 @@ from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
 from zkmargin.cli.explain import EXPLAINED as SIGNED_DOCUMENTS
 from zkmargin.cli.explain_venue import EXPLAINED as VENUE_DOCUMENTS
-from zkmargin.cli.explain_venue import venue_proof_facts
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import also_option, claim_options, json_option, parse_claim, parse_limits
 from zkmargin.cli.paths import check_paths
@@ -31,8 +30,8 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, parse_json, read_bytes
 from zkmargin.formats.files import STDIO
-from zkmargin.verifier.proof import HEADER_BYTES, MAGIC, VERSION, decode_proof, read_header
-from zkmargin.verifier.venue.proof import is_venue_proof
+from zkmargin.verifier.header import HEADER_BYTES, MAGIC, VERSION, ProofKind, is_of, read_header
+from zkmargin.verifier.proof import decode_proof
 
 Facts = dict[str, Any]
 
@@ -87,18 +86,24 @@ def command(
                 terminal.say(f"  {line}")
 
 
+PROOFS = {
+    ProofKind.MARGIN: ("proof", "a proof; what it proves stands in the verifier's own files, not in it"),
+    ProofKind.VENUE: ("venue proof", "a venue proof; what it proves stands in the terms and the snapshot, not in it"),
+    ProofKind.CHAIN: ("chain proof", "a proof for contracts; what it proves stands in the table and the commitment"),
+}
+
+
 def proof_facts(data: bytes) -> Facts:
     """A proof's header. Raises ProofFormatError."""
-    if is_venue_proof(data):
-        return venue_proof_facts(data)
-    digest = read_header(data)
+    kind = next((kind for kind in PROOFS if is_of(kind, data)), ProofKind.MARGIN)
+    name, what = PROOFS[kind]
     return {
-        "what": "a proof; what it proves stands in the verifier's own files, not in it",
+        "what": what,
         "secret": False,
-        "format": f"zkmargin proof, version {VERSION}",
+        "format": f"zkmargin {name}, version {VERSION}",
         "curve": "BLS12-381",
         "bytes": len(data),
-        "srs_digest": digest.hex(),
+        "srs_digest": read_header(data, kind).hex(),
         "body_bytes": len(data) - HEADER_BYTES,
     }
 

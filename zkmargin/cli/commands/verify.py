@@ -46,7 +46,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
-from zkmargin.verifier.proof import is_chain_proof
+from zkmargin.verifier.header import ProofKind, is_of
 
 if TYPE_CHECKING:
     from zkmargin.crypto.keys import PublicKey, Signer
@@ -169,7 +169,7 @@ def command(options: Options) -> None:
     signer = _signer(options)
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
         proof = read_proof(path)
-        if is_chain_proof(proof):
+        if is_of(ProofKind.CHAIN, proof):
             raise InputError(
                 "a proof of the chain protocol: it is about a table", file=path, hint="give the table with --table FILE"
             )
