@@ -385,6 +385,8 @@ def test_where_there_are_no_hard_links_nothing_is_replaced_either(
         (b"", None),
         (b'{\n "format": "zkmargin/market/v1"}', "zkmargin/market"),
         (b'  {"name": "x", "format" : "zkmargin/ledger-export/v12"}', "zkmargin/ledger-export"),
+        (b'{"a": [{"format": "zkmargin/key/v1"}], "b": "}\\"", "format": "zkmargin/evidence/v1"}', "zkmargin/evidence"),
+        (b'{"inside": {"format": "zkmargin/key/v1"}, "x": "format"}', "other"),
         (b'{"positions": {}}', "other"),
         (b"zkmargin\x00\x01", "zkmargin"),
         (b"notes", "other"),

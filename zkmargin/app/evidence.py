@@ -21,9 +21,10 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, Hexadecimal, InputError, Model, Seq
+from zkmargin.formats.canonical import keccak256
 from zkmargin.verifier.attest.acceptance import Acceptance
 from zkmargin.verifier.attest.challenge import Challenge
-from zkmargin.verifier.attest.documents import Attestation
+from zkmargin.verifier.attest.documents import Attestation, SnapshotPayload
 from zkmargin.verifier.attest.receipt import Receipt
 from zkmargin.verifier.attest.revocations import Revocations
 from zkmargin.verifier.attest.trust import Trust
@@ -102,6 +103,39 @@ class Evidence(Document):
         if not same:
             raise InputError("not base64", field="proof")
         return self
+
+    def check_loaded(self) -> None:
+        """Whether the documents belong together. Raises InputError naming the one that is about something else.
+
+        That they do is no reason to believe any of them: whoever made the file could have made them all.
+        """
+        try:
+            self.snapshot.check_loaded()
+        except InputError as error:
+            field = ".".join(name for name in ("snapshot", error.field) if name)
+            raise InputError(error.reason, field=field, hint=error.hint) from None
+        snapshot, context = self.snapshot.digest().hex(), bytes.fromhex(self.claim.context)
+        if self.source is not None and self.source.digest().hex() != self.snapshot.market_digest:
+            raise InputError("the snapshot was not built from it: its digest is another", field="source")
+        if self.challenge is not None and self.challenge.context != context:
+            raise InputError("the proof does not answer it: the context is not its digest", field="challenge")
+        if self.receipt is not None:
+            seen, trust = self.receipt.payload, None if self.trust is None else self.trust.digest().hex()
+            same = (seen.proof, seen.snapshot.digest, seen.context) == (
+                keccak256(self.proof_bytes).hex(),
+                snapshot,
+                self.claim.context,
+            )
+            if not same or (trust is not None and seen.trust not in (trust, None)):
+                raise InputError("of another acceptance: proof, snapshot, context or trust differ", field="receipt")
+        points = {part.points for commitment in self.commitments for part in commitment.parts}
+        for place, attestation in enumerate(self.attestations):
+            payload = attestation.payload
+            about = payload.snapshot == snapshot if isinstance(payload, SnapshotPayload) else payload.points in points
+            if not about:
+                raise InputError(
+                    "attests neither the snapshot nor a part of the commitments", field=f"attestations[{place}]"
+                )
 
     @classmethod
     def of(cls, acceptance: Acceptance, receipt: Receipt | None = None) -> Self:

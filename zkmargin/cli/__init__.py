@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Whether a claim holds for a book, in words."),
     "prove": ("prove", "Prove that a committed book meets a claim."),
     "verify": ("verify", "Verify a proof, or several of one statement."),
+    "bundle": ("bundle", "A proof and the public files around it in one file."),
     "verify-batch": ("verify_batch", "Verify proofs of many statements together."),
     "venue": ("venue", "Prove every account of a venue at once; check that yours is inside."),
     "chain": ("chain", "Contracts that verify margin proofs: deploy, register, commit, prove."),

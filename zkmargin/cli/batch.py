@@ -17,6 +17,7 @@ _OTHER_FILES = "a proof holds for one snapshot, commitment, claim and context: a
 _WHOSE_WORD = "the trust file says whose signatures count for what, `zkmargin inspect FILE` who signed one"
 #: Ways out by the check that failed, where an error has none of its own: no other check is about the proof.
 HINTS = {"format": _OTHER_FILES, "pairing": _OTHER_FILES, "trust": _WHOSE_WORD, "signatures": _WHOSE_WORD}
+HINTS |= {"claim": "--claim, --requirement and --also say what is asked for"}
 
 
 @contextmanager

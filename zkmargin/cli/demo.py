@@ -266,6 +266,7 @@ class _Demo:
         terminal.say("   keys, a trust file, attestations, a challenge and its answer, updates, a ledger")
         self.files.append(("oracle.key.json ...", "keys of three parties; pass.txt has their passphrase"))
         self.files.append(("trust.json ...", "whose signatures count, and what they signed"))
+        self.files.append(("bundle.json", "the answer and all public files around it in one"))
         self.files.append(("ledger.db", "what a verifier accepted"))
 
     # --- files ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from zkmargin.accounts.holder import migrate_opening, update_opening
 from zkmargin.app import snapshots
 from zkmargin.app.attesting import Held, attest_commitment, attest_snapshot, revocations_of
 from zkmargin.app.batches import BatchItem, BatchList
+from zkmargin.app.bundles import Around, make_bundle
 from zkmargin.app.verifying import Terms, accept_proof, clock_ms
 from zkmargin.crypto import bls
 from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner, Signer
@@ -25,7 +26,7 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
-from zkmargin.formats import Document, save_document, write_atomic
+from zkmargin.formats import Document, load_document, save_document, write_atomic
 from zkmargin.ledger import Ledger
 from zkmargin.prover import Opening, prove
 from zkmargin.risk.costs import DEFAULT_COSTS
@@ -165,7 +166,17 @@ class ExampleFiles:
         for name in ("one.bin", "two.bin"):
             write_atomic(self.folder / name, prove(plain, self.lots, [self.opening]))
         answer = self._statement(self.commitment, challenge.context)
-        write_atomic(self.folder / "answer.bin", prove(answer, self.lots, [self.opening]))
+        proof = prove(answer, self.lots, [self.opening])
+        write_atomic(self.folder / "answer.bin", proof)
+        signed = [load_document(Attestation, self.folder / f"{name}.json") for name in ("oracle", "venue", "custodian")]
+        around = Around(
+            source=self.market,
+            attestations=tuple(signed),
+            trust=load_document(Trust, self.folder / "trust.json"),
+            challenge=challenge,
+        )
+        bundle = make_bundle(answer, [self.commitment], proof, around)
+        write_atomic(self.folder / "bundle.json", bundle.to_bytes())
         items = tuple(
             BatchItem(proof=name, snapshot="snapshot.json", commitments=("commitment.json",))
             for name in ("one.bin", "two.bin")

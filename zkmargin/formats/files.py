@@ -129,6 +129,20 @@ def _link(temporary: Path, target: Path, name: str) -> None:
 
 
 _DOCUMENT_FORMAT = re.compile(rb'"format"\s*:\s*"([a-z-]+/[a-z-]+)/v[0-9]+"')
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+
+
+def _format_of(head: bytes) -> str | None:
+    """The format line of the document itself; documents inside it have their own."""
+    depth = 0
+    for token in _TOKEN.finditer(head):
+        if token[0] in b"{[":
+            depth += 1
+        elif token[0] in b"}]":
+            depth -= 1
+        elif depth == 1 and (found := _DOCUMENT_FORMAT.match(head, token.start())):
+            return found[1].decode()
+    return None
 
 
 def kind_of(path: str | Path) -> str | None:
@@ -143,6 +157,5 @@ def kind_of(path: str | Path) -> str | None:
     if not head:
         return None
     if head.lstrip()[:1] == b"{":
-        found = _DOCUMENT_FORMAT.search(head)
-        return found[1].decode() if found else "other"
+        return _format_of(head) or "other"
     return BINARY if head.startswith(BINARY.encode()) else "other"

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.facts import statement_facts
-from zkmargin.app.files import Output, load, read_proof
+from zkmargin.app.files import Output, blamed_on, load, read_proof
 from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, clock_ms, rerun_clock
 from zkmargin.cli import terminal
 from zkmargin.cli.batch import rejections, verify_entries
@@ -26,7 +27,6 @@ from zkmargin.cli.options import (
     passphrase_option,
     revocations_option,
     signer_option,
-    snapshot_option,
     workers_option,
 )
 from zkmargin.cli.paths import check_paths, force_option, write_outputs
@@ -43,7 +43,7 @@ from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError
+from zkmargin.formats import InputError, VerificationError
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
 from zkmargin.verifier.header import ProofKind, is_of
@@ -59,7 +59,9 @@ class Options(StatementOptions):
     """What was typed."""
 
     proof_paths: tuple[str, ...]
-    snapshot_path: str
+    bundle_path: str | None
+    as_accepted: bool
+    snapshot_path: str | None
     commitment_paths: tuple[str, ...]
     trust_path: str | None
     attestation_paths: tuple[str, ...]
@@ -89,15 +91,21 @@ class Options(StatementOptions):
             "--attestation oracle.json --attestation venue.json --attestation custodian.json --challenge "
             "challenge.json answer.bin"
         ),
+        "zkmargin verify --bundle bundle.json --trust trust.json --challenge challenge.json",
         "zkmargin verify --table table.json --snapshot snapshot.json --commitment commitment.json chain.bin",
     ],
 )
-@click.argument("proof_paths", metavar="PROOF...", nargs=-1, required=True)
-@snapshot_option
+@click.argument("proof_paths", metavar="PROOF...", nargs=-1)
+@click.option(
+    "--bundle",
+    "bundle_path",
+    metavar="FILE",
+    help="A proof with its snapshot, commitments and attestations in one file (zkmargin bundle), instead of theirs.",
+)
+@click.option("--snapshot", "snapshot_path", metavar="FILE", help="The risk snapshot.")
 @click.option(
     "--commitment",
     "commitment_paths",
-    required=True,
     multiple=True,
     metavar="FILE",
     help="A commitment that you trust for this account. Several add up.",
@@ -135,6 +143,7 @@ class Options(StatementOptions):
     help="Repeat an acceptance: the clock is the time of RECEIPT, which must be signed by a key that the trust file "
     "names for receipts, and everything must come out as in it.",
 )
+@click.option("--as-accepted", is_flag=True, help="With --bundle: --rerun of the receipt inside it.")
 @table_option
 @workers_option
 @json_option
@@ -146,10 +155,19 @@ def command(options: Options) -> None:
     taken from a proof but its numbers: what you give here is the statement. With --trust, the snapshot and
     every commitment must be attested by parties that your trust file names; without it nothing is authenticated. With
     --ledger, the proof is recorded before anything is said, and what was accepted before or is older than what was seen
-    is refused. Exit code 0 means accepted, 1 rejected (a stale snapshot and a refused attestation are rejections), 2
-    that the statement's own files are unusable.
+    is refused. Of a --bundle nothing is believed but what is signed: it is accepted under your own --trust, and your
+    own --challenge or --context; it may claim more than you ask. Exit code 0 means accepted, 1 rejected (a stale
+    snapshot and a refused attestation are rejections), 2 that the statement's own files are unusable.
     """
     _check(options)
+    if options.bundle_path is None:
+        _verify_files(options)
+    else:
+        _verify_bundle(options, options.bundle_path)
+
+
+def _verify_files(options: Options) -> None:
+    """Proofs, each in a file, against the verifier's own files."""
     asked, terms = _asked(options)
     before = None if options.rerun_path is None else load(Receipt, options.rerun_path)
     clock = None
@@ -157,8 +175,9 @@ def command(options: Options) -> None:
         with rejections(options.proof_paths[0]):
             clock = rerun_clock(before, terms.trust, terms.revocations)
         terms = replace(terms, now_ms=parse_time(clock.time))
-    snapshot = load(Snapshot, options.snapshot_path)
-    statement = load_statement(snapshot, options.snapshot_path, options.commitment_paths, asked)
+    snapshot_path = options.snapshot_path or ""
+    snapshot = load(Snapshot, snapshot_path)
+    statement = load_statement(snapshot, snapshot_path, options.commitment_paths, asked)
     if len(options.proof_paths) > 1:
         _verify_several(options, statement, terms)
         return
@@ -178,6 +197,75 @@ def command(options: Options) -> None:
     if options.receipt_path is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
+
+
+def _verify_bundle(options: Options, path: str) -> None:
+    """The proof of a bundle, under the verifier's own terms; without those, what it shows and that nobody vouches."""
+    from zkmargin.app.bundles import Least, bundled_receipt, check_least, terms_for  # noqa: PLC0415 - they know markets
+    from zkmargin.app.evidence import Evidence  # noqa: PLC0415
+
+    asked, own = _asked(options)
+    evidence = load(Evidence, path)
+    before = bundled_receipt(evidence) if options.as_accepted else None
+    if options.rerun_path is not None:
+        before = load(Receipt, options.rerun_path)
+    terms, clock = terms_for(evidence, own, before=before), None
+    with blamed_on(path):
+        statement = evidence.statement()
+    signer = _signer(options)
+    with rejections(path), _opened(options.ledger_where, signer) as ledger:
+        if before is not None and terms.trust is not None:
+            clock = rerun_clock(before, terms.trust, terms.revocations)
+            terms = replace(terms, now_ms=parse_time(clock.time))
+        else:
+            context = asked.context if asked.challenge is not None or _typed("context_text") else None
+            check_least(statement, Least(asked.claim, asked.limits, context))
+        sign = None if signer is None else _receipts_by(signer)
+        accepted, receipt = accept_proof(
+            statement, evidence.proof_bytes, terms, ledger=ledger, before=before, sign=sign
+        )
+    lacking = _lacking(options)
+    if lacking is not None:
+        _say_unauthenticated(options, path, accepted, lacking)
+    if options.receipt_path is not None:
+        write_outputs([Output.document(options.receipt_path, receipt)])
+    _say(options, accepted, None if ledger is None else ledger.name, clock)
+
+
+def _lacking(options: Options) -> str | None:
+    """What keeps a bundle from being accepted: the word of its verifier."""
+    if options.trust_path is None:
+        return "nothing is authenticated: no trust file of your own says whose signatures count. Give --trust"
+    fresh = options.challenge_path is not None or _typed("context_text")
+    if fresh or options.as_accepted or options.rerun_path is not None:
+        return None
+    return "whom it was made for is its own word, and so is when: give your --challenge, or the --context you asked for"
+
+
+def _typed(name: str) -> bool:
+    """Whether an option was typed, be it with the value that it has by itself."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _say_unauthenticated(options: Options, path: str, acceptance: Acceptance, lacking: str) -> NoReturn:
+    """What a bundle shows, and VerificationError: that is no acceptance."""
+    facts = {
+        "accepted": False,
+        "proof_verifies": True,
+        "authenticated": acceptance.authenticated is not None,
+        "check": "authority",
+        "reason": lacking,
+        "bundle": path,
+        "statement_digest": acceptance.statement_digest.hex(),
+        **statement_facts(acceptance.statement, acceptance),
+    }
+    if not options.as_json:
+        terminal.say(f"verified, NOT accepted: the proof in {terminal.safe(path)} shows, for what was committed, that")
+        for line in (*statement_lines(facts), *not_guaranteed_lines(facts)):
+            terminal.say(f"  {line}")
+    error = VerificationError(f"{path}: not accepted: the proof verifies, but {lacking}", check="authority")
+    error.facts, error.subject = facts, path
+    raise error
 
 
 def _verify_several(options: Options, statement: Statement, terms: Terms) -> None:
@@ -246,10 +334,40 @@ def _say_chain(path: str, facts: dict[str, Any], sequence: int) -> None:
         terminal.say(line)
 
 
+def _check_bundle(options: Options) -> None:
+    """Raises InputError for what a bundle takes the place of, what it needs, and what is missing without one."""
+    if options.bundle_path is None:
+        needed = (options.snapshot_path, options.commitment_paths, options.proof_paths)
+        for what, given in zip(
+            ("option '--snapshot'", "option '--commitment'", "argument 'PROOF...'"), needed, strict=True
+        ):
+            if not given:
+                raise click.UsageError(f"Missing {what}, or --bundle.", click.get_current_context())
+        if options.as_accepted:
+            raise InputError("repeats the acceptance of a bundle: give --bundle FILE", file="--as-accepted")
+        return
+    for option, given in (
+        ("PROOF", options.proof_paths),
+        ("--snapshot", options.snapshot_path),
+        ("--commitment", options.commitment_paths),
+        ("--table", options.table_path),
+    ):
+        if given:
+            raise InputError("does not go with --bundle: the bundle has its own", file=option)
+    if options.as_accepted and options.rerun_path is not None:
+        raise InputError("does not go with --rerun: one receipt is repeated", file="--as-accepted")
+    for option, given in (("--ledger", options.ledger_where), ("--receipt", options.receipt_path)):
+        lacking = _lacking(options)
+        if given is not None and lacking is not None:
+            raise InputError(f"takes what was accepted: {lacking}", file=option)
+
+
 def _check(options: Options) -> None:
     """Raises InputError for paths that clash, and for options that do not go together."""
+    _check_bundle(options)
     keys = (options.trust_path, options.challenge_path, options.key_path, options.passphrase_path, options.rerun_path)
-    inputs = [options.snapshot_path, *options.commitment_paths, *options.attestation_paths, *options.proof_paths]
+    inputs = [path for path in (options.bundle_path, options.snapshot_path) if path]
+    inputs += [*options.commitment_paths, *options.attestation_paths, *options.proof_paths]
     inputs += options.revocation_paths
     inputs += [path for path in (*keys, options.table_path) if path]
     if options.table_path is not None and len(options.proof_paths) > 1:
@@ -267,15 +385,16 @@ def _check(options: Options) -> None:
     for option, given in (("--attestation", options.attestation_paths), ("--revocations", options.revocation_paths)):
         if given and options.trust_path is None:
             raise InputError("means nothing without --trust FILE: who signs is nobody you know", file=option)
-    if options.rerun_path is not None:
+    if options.rerun_path is not None or options.as_accepted:
         _check_rerun(options)
 
 
 def _check_rerun(options: Options) -> None:
     """Raises InputError for options that mean nothing when an acceptance is repeated."""
+    name = "--as-accepted" if options.as_accepted else "--rerun"
     if options.trust_path is None:
         raise InputError(
-            "needs --trust FILE: whose receipts count, and so whose clock, it says", file="--rerun", hint="give --trust"
+            "needs --trust FILE: whose receipts count, and so whose clock, it says", file=name, hint="give --trust"
         )
     for option, given, reason in (
         ("--ledger", options.ledger_where, "repeats an acceptance: nothing is recorded"),
@@ -283,7 +402,7 @@ def _check_rerun(options: Options) -> None:
         ("--max-age", options.max_age, "repeats an acceptance: ages are as of RECEIPT, not by this machine's clock"),
     ):
         if given is not None:
-            raise InputError(reason, file="--rerun", hint=f"leave {option} out")
+            raise InputError(reason, file=name, hint=f"leave {option} out")
 
 
 def _asked(options: Options) -> tuple[Asked, Terms]:
@@ -344,12 +463,13 @@ def _say(options: Options, acceptance: Acceptance, ledger: str | None, clock: Re
         "ledger": ledger,
         "rerun": None if clock is None else asdict(clock) | {"signers": list(clock.signers)},
         "own_policy": options.policy_name,
+        **({} if options.bundle_path is None else {"bundle": options.bundle_path}),
         **statement_facts(acceptance.statement, acceptance, recorded=ledger is not None),
     }
     if options.as_json:
         terminal.say_json(facts)
         return
-    for line in report(facts, options.proof_paths[0], acceptance, options.max_age):
+    for line in report(facts, options.bundle_path or options.proof_paths[0], acceptance, options.max_age):
         terminal.say(line, err=options.receipt_path == "-")
 
 
