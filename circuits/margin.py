@@ -24,6 +24,11 @@ def build_circuit(snapshot: Snapshot, claim: Claim, limits: Sequence[Limit] = ()
 
     Raises:
         InputError: a policy that the circuit cannot express, or quantities that could wrap around the field.
+
+    Example:
+        >>> from zkmargin.engine.claims import Claim
+        >>> build_circuit(snapshot, Claim("1.1")).digest == statement.circuit.digest
+        True
     """
     return _build(ByDigest(snapshot), claim, tuple(limits))
 

@@ -124,6 +124,14 @@ def to_lots(book: Book, snapshot: Snapshot, text: str | None = None, file: str |
     Raises:
         InputError: an unknown name, or a quantity that is no decimal, no multiple of its lot, too large, or
             negative where the policy does not allow it. Says where, never how much.
+
+    Example:
+        >>> to_lots(Book.of({"BTC-PERPETUAL": -5}), snapshot).positions.count(0) == len(snapshot.instruments) - 1
+        True
+        >>> to_lots(Book.of({"BTC-PERP": -5}), snapshot)
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: positions.BTC-PERP: no such instrument in the snapshot
     """
     instruments, assets = rules(snapshot)
     return BookLots(
@@ -165,7 +173,14 @@ def _decimal(lots: int, lot: str) -> str:
 
 
 def load_book(path: str | Path, snapshot: Snapshot) -> BookLots:
-    """Read a book file (``-`` for standard input) and count it in a snapshot's lots. Raises InputError."""
+    """Read a book file (``-`` for standard input) and count it in a snapshot's lots. Raises InputError.
+
+    Example:
+        >>> from zkmargin import save_document
+        >>> save_document(book, "my-book.json")
+        >>> load_book("my-book.json", snapshot) == to_lots(book, snapshot)
+        True
+    """
     text = read_text(path)
     return to_lots(Book.parse(text, file=str(path)), snapshot, text, str(path))
 

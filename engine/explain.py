@@ -37,6 +37,11 @@ class ArrayRow(Model):
         counted: what of it competes for the charge: of a gain that offsets in part the part, of a tail within its
             dampener nothing. In most components the P&L itself.
         binding: whether it sets the group's charge.
+
+    Example:
+        >>> row = risk_array(snapshot, book)[0]
+        >>> row.group, row.component, row.label
+        ('BTC', 'worst_scenario', 'price -30 % vol -50 %')
     """
 
     group: str
@@ -83,6 +88,11 @@ def risk_array(snapshot: Snapshot, book: Book | BookLots, requirement: str = "in
 
     Raises:
         InputError: an unknown requirement, or a book that is not of this snapshot.
+
+    Example:
+        >>> worst = min(risk_array(snapshot, book), key=lambda row: row.profit)
+        >>> worst.group, worst.label
+        ('BTC', 'tail price -66 % vol +50 % weight 45.45 %')
     """
     lots = as_lots(book, snapshot)
     report = margin_report(snapshot, lots, requirement)

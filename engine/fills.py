@@ -24,6 +24,10 @@ class Fills(Document):
 
     Raises:
         InputError: neither section is given.
+
+    Example:
+        >>> Fills(positions={"BTC-PERPETUAL": "0.5"}, collateral={"USDC": "-250"})
+        Fills(1 positions, 1 balances)
     """
 
     FORMAT: ClassVar[str] = "zkmargin/fills/v1"
@@ -60,6 +64,11 @@ def fills_to_lots(fills: Fills, snapshot: Snapshot, text: str | None = None, fil
     Raises:
         InputError: an unknown name, or a quantity that is no decimal, no multiple of its lot, or larger than any
             change between two books. Says where, never how much.
+
+    Example:
+        >>> fills = fills_to_lots(Fills(positions={"BTC-PERPETUAL": "0.5"}), snapshot)
+        >>> sum(fills["positions"])
+        500
     """
     # from one end of a bound to the other is less than twice the bound
     bits = snapshot.layout.position_bits + 1
@@ -85,6 +94,11 @@ def add_fills(book: BookLots, fills: FillLots, snapshot: Snapshot) -> BookLots:
     Raises:
         InputError: a quantity that leaves its bound, or a balance that goes below zero where the policy forbids it.
             Says where, never how much.
+
+    Example:
+        >>> fills = fills_to_lots(Fills(positions={"BTC-PERPETUAL": "0.5"}), snapshot)
+        >>> sum(add_fills(lots, fills, snapshot).positions) - sum(lots.positions)
+        500
     """
     positions, collateral = (
         tuple(map(sum, zip(lots, fills.get(role, (0,) * len(lots)), strict=True)))

@@ -148,6 +148,12 @@ class Surface:
         price_moves: [P] relative moves of the price, 0.16 is +16 %.
         vol_moves: [V] relative moves of implied vols, before their scaling by time to expiry.
         profit: [P, V] float64, quote currency, gain positive: for plots. ``risk_array`` has the exact amounts.
+
+    Example:
+        >>> from zkmargin import pnl_surface
+        >>> surface = pnl_surface(snapshot, book, "BTC")
+        >>> surface.to_frame().shape
+        (9, 3)
     """
 
     group: str

@@ -70,6 +70,11 @@ class GreekReport(Model):
         missing: why some are None; empty where none is.
         legs: one a position that is not zero, in the order of slots.
         underlyings: one a risk group that the book has positions in.
+
+    Example:
+        >>> report = greek_report(snapshot, book, market)
+        >>> report.underlyings[0].name
+        'BTC'
     """
 
     source: str
@@ -94,6 +99,10 @@ def greek_report(snapshot: Snapshot, book: Book | BookLots, market: Market | Non
     Raises:
         InputError: a market without an instrument of the book, or with another one under its name, or with stale
             prices; a book of another snapshot.
+
+    Example:
+        >>> len(greek_report(snapshot, book, market).legs) == len(book.positions)
+        True
     """
     lots = as_lots(book, snapshot)
     if len(lots.positions) != len(snapshot.instruments):

@@ -41,6 +41,10 @@ class Limit:
 
     Raises:
         InputError: an unknown kind, a missing subject, the wrong relation, or a bound that is negative or too large.
+
+    Example:
+        >>> str(Limit.parse("headroom >= 1000"))
+        'headroom >= 1000'
     """
 
     kind: str

@@ -125,6 +125,12 @@ class MarginReport(Model):
         ratio: equity / requirement as a decimal with four places, rounded down; None where the requirement is 0.
         largest_claim: the largest claim that holds, as ``num/den``; None where none does.
         collateral_to_add: what is missing for a claim of 1, rounded up to a money unit.
+
+    Example:
+        >>> from zkmargin import Claim
+        >>> report = margin_report(snapshot, book)
+        >>> report.slack(Claim(1)) == report.equity.total - report.total, report.slack(Claim("1.1")) > 0
+        (True, True)
     """
 
     requirement: str
@@ -153,6 +159,12 @@ def margin_report(snapshot: Snapshot, book: Book | BookLots, requirement: str = 
 
     Raises:
         InputError: an unknown requirement, or a book that is not of this snapshot.
+
+    Example:
+        >>> margin_report(snapshot, book).ratio
+        '1.2174'
+        >>> margin_report(snapshot, book, "maintenance").largest_claim
+        '63054/41435'
     """
     lots = as_lots(book, snapshot)
     legs = legs_of(snapshot, lots)

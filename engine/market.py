@@ -199,6 +199,12 @@ class Market(Document):
     Raises:
         InputError: a price that is not positive, a name used twice, an instrument without its underlying or
             forward, a price newer than the market, a settlement value before the expiry: names the instrument.
+
+    Example:
+        >>> market.instruments[0].id, market.assets[0].name
+        ('BTC-SPOT', 'USDC')
+        >>> market.underlying("BTC").index_price
+        '92416.5'
     """
 
     FORMAT: ClassVar[str] = "zkmargin/market/v1"

@@ -78,6 +78,13 @@ class Policy(Document):
 
     Raises:
         InputError: parameters that would make a requirement wrong, with the reason.
+
+    Example:
+        >>> policy = load_policy("default")
+        >>> policy.name, policy.factor_bp("initial")
+        ('default', 10000)
+        >>> policy.digest().hex()[:8]
+        '2c088513'
     """
 
     FORMAT: ClassVar[str] = "zkmargin/policy/v1"
@@ -175,13 +182,27 @@ def compare_with_shipped(policy: Policy) -> Literal["as shipped", "altered", "ow
 
 
 def policy_names() -> tuple[str, ...]:
-    """The policies that ship with this package."""
+    """The policies that ship with this package.
+
+    Example:
+        >>> "default" in policy_names()
+        True
+    """
     folder = resources.files("zkmargin.engine") / "policies"
     return tuple(sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")))
 
 
 def load_policy(name_or_path: str | Path) -> Policy:
-    """A named policy, or a policy document from a path. Raises InputError."""
+    """A named policy, or a policy document from a path. Raises InputError.
+
+    Example:
+        >>> load_policy("span").title
+        'CME SPAN'
+        >>> load_policy("spam")
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: spam: no such policy, and no such file
+    """
     if isinstance(name_or_path, str) and name_or_path in policy_names():
         text = (resources.files("zkmargin.engine") / "policies" / f"{name_or_path}.json").read_text("utf-8")
         return Policy.parse(text, file=f"policy {name_or_path}")

@@ -96,6 +96,12 @@ class RiskArrays(Document):
 
     Raises:
         InputError: shapes or names that do not fit, a scale of values that fits no lot: names the contract.
+
+    Example:
+        >>> from zkmargin import import_arrays
+        >>> arrays = import_arrays("span_demo.spn", "span-xml", lots={"ALPHA": "75", "BETA": "1"})
+        >>> arrays.gains_per_lot().shape
+        (21, 16)
     """
 
     FORMAT: ClassVar[str] = "zkmargin/risk-arrays/v1"

@@ -147,6 +147,12 @@ class Snapshot(Document):
 
     Raises:
         InputError: parts that do not fit each other.
+
+    Example:
+        >>> len(snapshot.instruments), snapshot.layout.domain_size
+        (448, 1024)
+        >>> snapshot.digest() == Snapshot.parse(snapshot.to_bytes()).digest()
+        True
     """
 
     FORMAT: ClassVar[str] = "zkmargin/snapshot/v2"

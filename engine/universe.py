@@ -138,6 +138,12 @@ class Universe(Document):
 
     Raises:
         InputError: a name twice, an order that is not that of listing, more slots than the capacity.
+
+    Example:
+        >>> first = Universe.create(market.replaced(instruments=market.instruments[:-1]), "desk")
+        >>> second = first.updated(market)
+        >>> second.edition, len(second.instruments) - len(first.instruments)
+        (1, 1)
     """
 
     FORMAT: ClassVar[str] = "zkmargin/universe/v1"

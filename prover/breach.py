@@ -29,6 +29,12 @@ def prove_breach(
     Raises:
         ConstraintError: no breach that scenarios alone show (for who knows the book: holds the number).
         InputError: documents that do not belong together, or a policy that is refused by name.
+
+    Example:
+        >>> from zkmargin import Claim, verify_breach
+        >>> breach = BreachStatement.of(snapshot, [commitment], Claim(3))
+        >>> len(verify_breach(breach, prove_breach(breach, book, [opening])))
+        32
     """
     account = statement.account
     lots = as_lots(book, account.snapshot)

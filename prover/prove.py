@@ -41,6 +41,10 @@ def prove(
     Raises:
         ConstraintError: the claim is false for this book (for its owner: holds the numbers).
         InputError: documents that do not belong together.
+
+    Example:
+        >>> len(prove(statement, book, [opening]))
+        1116
     """
     lots = as_lots(book, statement.snapshot)
     profile = profile or Profile()

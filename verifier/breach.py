@@ -33,6 +33,11 @@ class BreachStatement:
 
     Attributes:
         account: snapshot, commitments, context, and the claim that does not hold; without limits.
+
+    Example:
+        >>> breach = BreachStatement.of(snapshot, [commitment], Claim(3))
+        >>> breach.circuit.n
+        1024
     """
 
     account: Statement
@@ -77,6 +82,12 @@ def verify_breach(statement: BreachStatement, proof: bytes) -> bytes:
     Raises:
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: a well-formed proof that does not prove the statement.
+
+    Example:
+        >>> from zkmargin import prove_breach
+        >>> breach = BreachStatement.of(snapshot, [commitment], Claim(3))
+        >>> len(verify_breach(breach, prove_breach(breach, book, [opening])))
+        32
     """
     opening = reduce_to_opening(statement, decode_proof(proof, statement.circuit.shape, statement.srs.digest))
     if not holds(*fold([opening], [1], statement.srs), statement.srs):

@@ -51,6 +51,12 @@ class Statement:
         limits: further claims proved beside it (engine/limits.py).
         parts: the commitments, in canonical order.
         context: opaque bytes that bind the proof to its reader (audience, nonce, expiry).
+
+    Example:
+        >>> statement.claim, len(statement.parts)
+        (Claim(num=11, den=10, requirement='initial'), 2)
+        >>> statement.circuit.n
+        1024
     """
 
     srs: SRS

@@ -24,6 +24,11 @@ class Accepted:
     """A proof that passed every check.
 
     ``statement_digest`` identifies what was proved: use it, never proof bytes, to recognise a replay.
+
+    Example:
+        >>> accepted = verify(statement, proof)
+        >>> len(accepted.statement_digest)
+        32
     """
 
     statement: Statement
@@ -39,6 +44,14 @@ def verify(statement: Statement, proof: bytes) -> Accepted:
     Raises:
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: a well-formed proof that does not prove the statement.
+
+    Example:
+        >>> verify(statement, proof).statement.claim
+        Claim(num=11, den=10, requirement='initial')
+        >>> verify(statement, proof[:-1])
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.ProofFormatError: 1071 bytes where a proof of this statement has 1072, its header aside
     """
     opening = opening_of(statement, proof)
     if not holds(*fold([opening], [1], statement.srs), statement.srs):
@@ -53,6 +66,10 @@ def verify_batch(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted]:
         InputError: an empty batch, or statements under different SRS.
         ProofFormatError: the first proof that is not well-formed, named by its place in ``items`` (from 1).
         VerificationError: all are well-formed; the first that does not prove its statement, named likewise.
+
+    Example:
+        >>> [accepted.statement.claim.num for accepted in verify_batch([(statement, proof)] * 2)]
+        [11, 11]
     """
     if not items:
         raise InputError("an empty batch proves nothing", field="proofs")

@@ -52,6 +52,11 @@ class Workers:
 
     Raises:
         InputError: a count below 1.
+
+    Example:
+        >>> with Workers([snapshot], 1) as workers:
+        ...     len(workers.verify_batch([(statement, proof)] * 2))
+        2
     """
 
     def __init__(self, snapshots: Sequence[Snapshot], count: int) -> None:

@@ -5,6 +5,22 @@ The public Python API, all of it importable from here and loaded when first used
     from zkmargin import Claim, Statement, build_snapshot, commit_book, load_policy, prove, verify
 
 ``import zkmargin`` itself loads nothing: no compiler, no curve, no terminal tables.
+
+The examples of all docstrings are run, and go on from these names (those of a package's modules also from the names of
+the package's own example):
+
+>>> from zkmargin import Book, Claim, Statement, build_snapshot, commit_book, load_policy, prove, to_lots, verify
+>>> from zkmargin.engine.example import example_book, example_market
+>>> market = example_market("2026-01-02T03:04:05Z")
+>>> snapshot = build_snapshot(market, load_policy("default"))
+>>> book = Book.model_validate(example_book(market))
+>>> lots = to_lots(book, snapshot)
+>>> opening = commit_book(snapshot, book)
+>>> commitment = opening.commitment()
+>>> statement = Statement.of(snapshot, [commitment], Claim("1.1"))
+>>> proof = prove(statement, book, [opening])
+>>> verify(statement, proof).statement.claim
+Claim(num=11, den=10, requirement='initial')
 """
 
 from __future__ import annotations

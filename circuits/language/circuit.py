@@ -55,7 +55,12 @@ def _read_only(matrix: Int64Array) -> Int64Array:
 
 @dataclass(frozen=True)
 class Shape:
-    """How many elements each message of the proof has: derived from the circuit, never from a proof."""
+    """How many elements each message of the proof has: derived from the circuit, never from a proof.
+
+    Example:
+        >>> statement.circuit.shape
+        Shape(digits=7, gates=False, helpers=3, pieces=3)
+    """
 
     digits: int
     gates: bool
@@ -79,6 +84,11 @@ class Circuit:
         retired: slots by role that are in the list and forced to zero, as rows without a slot are: a universe of
             instruments keeps the slot of what was delisted, and never uses it again.
         least_segments: committed columns of each role at least, positions first: room for slots to come.
+
+    Example:
+        >>> circuit = statement.circuit
+        >>> circuit.n, len(circuit.equations)
+        (1024, 76)
     """
 
     n: int

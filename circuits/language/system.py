@@ -51,7 +51,13 @@ MAX_EQUATIONS = 1 << 18
 
 @dataclass(frozen=True)
 class Form:
-    """sum of coefficient * atom, plus a constant. Immutable; coefficients are exact integers, none is 0."""
+    """sum of coefficient * atom, plus a constant. Immutable; coefficients are exact integers, none is 0.
+
+    Example:
+        >>> total = 3 * Form({("positions", 0): 1}) - Form({("positions", 1): 1}) + 5
+        >>> total.value({("positions", 0): 2, ("positions", 1): 1}.get)
+        10
+    """
 
     terms: Mapping[Atom, int] = field(default_factory=dict)
     constant: int = 0
@@ -110,6 +116,11 @@ class Equation:
     """``form`` is zero. ``rule`` names the kind of rule, ``name`` this instance (a scenario, an instrument).
 
     ``slack`` is the index of the bounded integer that turned an inequality into this equation.
+
+    Example:
+        >>> equation = statement.circuit.equations[0]
+        >>> equation.rule, equation.name
+        ('collateral bound', 'collateral 0')
     """
 
     rule: str
@@ -128,6 +139,15 @@ class System:
         range_proved: the proof itself enforces that (else whoever signed the commitment did, and no form may
             use the ``long`` and ``short`` sides).
         collateral: for each collateral slot (bits, negative allowed).
+
+    Example:
+        >>> system = System(n=16, position_count=2, position_bits=4, range_proved=True, collateral=[(8, False)])
+        >>> total = system.dense("positions", np.array([3, -1]))
+        >>> system.bounds(total)
+        (-60, 60)
+        >>> system.at_least_zero("example", "3 q_0 >= q_1", total)
+        >>> system.equations[-1].rule
+        'example'
     """
 
     def __init__(

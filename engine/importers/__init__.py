@@ -123,6 +123,15 @@ def import_book(
 
     Raises:
         InputError: as ``engine.importers.deribit_account``.
+
+    Example:
+        >>> import json
+        >>> rows = [{"instrument_name": "BTC-PERPETUAL", "size": 10, "direction": "buy", "kind": "future"}]
+        >>> balances = {"currency": "USDC", "equity": 5000.0, "options_value": 0, "balance": 5000.0}
+        >>> for name, answer in (("my-positions.json", rows), ("my-balances.json", balances)):
+        ...     written = Path(name).write_text(json.dumps({"result": answer}))
+        >>> import_book(["my-positions.json", "my-balances.json"], snapshot).document
+        Book(1 positions, 1 balances)
     """
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     with ExitStack() as stack:
@@ -141,6 +150,10 @@ def import_market(
 
     Raises:
         InputError: a format that makes none, or as ``import_file``.
+
+    Example:
+        >>> import_market("market_demo.csv", "csv").underlyings[0].name
+        'BTC'
     """
     if format_name not in FORMATS or format_name in ARRAY_FORMATS:
         named = ", ".join(name for name in FORMATS if name not in ARRAY_FORMATS)
@@ -166,6 +179,11 @@ def import_arrays(
 
     Raises:
         InputError: a format that makes no arrays, or as ``import_file``.
+
+    Example:
+        >>> arrays = import_arrays("span_demo.spn", "span-xml", lots={"ALPHA": "75", "BETA": "1"})
+        >>> arrays.instruments[0].id
+        'ALPHA'
     """
     if format_name not in ARRAY_FORMATS:
         raise InputError(f"unknown format: one of {', '.join(sorted(ARRAY_FORMATS))}", field="format")

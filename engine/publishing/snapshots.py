@@ -49,6 +49,10 @@ def build_snapshot(
 
     Raises:
         InputError: a stale price, data that is missing or does not fit: names the instrument, asset or field.
+
+    Example:
+        >>> build_snapshot(market, load_policy("default")) == snapshot
+        True
     """
     if universe is None and earlier:
         raise InputError("earlier markets stand in for quotes of a universe, and there is none", field="universe")
@@ -178,6 +182,9 @@ def check_snapshot(
 
     Raises:
         InputError: names the first part that differs.
+
+    Example:
+        >>> check_snapshot(snapshot, market)
     """
     if market.digest().hex() != snapshot.market_digest:
         raise InputError("the snapshot was built from another market", field="market_digest")
@@ -218,6 +225,12 @@ def build_snapshot_from_arrays(
 
     Raises:
         InputError: a component that needs prices, or data that is missing: names it.
+
+    Example:
+        >>> from zkmargin import import_arrays, load_policy
+        >>> arrays = import_arrays("span_demo.spn", "span-xml", lots={"ALPHA": "75", "BETA": "1"})
+        >>> build_snapshot_from_arrays(arrays, load_policy("span")).policy.name
+        'span'
     """
     size = check_domain_size(domain_size or policy.layout.domain_size)
     digit = size.bit_length() - 1

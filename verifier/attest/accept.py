@@ -55,6 +55,15 @@ def accept(
         InputError: files that do not belong together.
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: an attestation, the challenge or the proof is refused, or it was accepted before.
+
+    Example:
+        >>> acceptance = accept(statement, proof, now_ms=now, trust=trust, attestations=attestations)
+        >>> [item.rule for item in acceptance.attested]
+        ['main', 'venue', 'custodian']
+        >>> accept(statement, proof, now_ms=now + 3_600_000, trust=trust, attestations=attestations)
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.VerificationError: the snapshot is stale: taken 3655 s ago, at most 600 s are allowed
     """
     known = Memory() if known is None else known
     if trust is None and attestations:
@@ -111,6 +120,11 @@ def authenticate(
 
     Raises:
         VerificationError: which one is refused, and why.
+
+    Example:
+        >>> authenticated = authenticate(statement, attestations, trust, now_ms=now)
+        >>> [part.payload.issuer for part in authenticated.parts]
+        ['venue', 'custodian']
     """
     known = Memory() if known is None else known
     lists = check_revocations(revocations, trust, now_ms=now_ms, known=known)
@@ -188,7 +202,15 @@ def check_trusted_policy(payload: SnapshotPayload, snapshot: Snapshot, trust: Tr
 
 
 def check_policy(snapshot: Snapshot, allowed: Sequence[str], what: str) -> None:
-    """Raises VerificationError when a snapshot's policy is none of these, by digest: its name and version are texts."""
+    """Raises VerificationError when a snapshot's policy is none of these, by digest: its name and version are texts.
+
+    Example:
+        >>> check_policy(snapshot, [snapshot.policy.digest().hex()], "series main")
+        >>> check_policy(snapshot, ["00" * 32], "series main")
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.VerificationError: the snapshot's policy, which calls itself default, is not series main
+    """
     digest = snapshot.policy.digest().hex()
     if digest not in allowed:
         name = f"{snapshot.policy.name} version {snapshot.policy.version[:40]!r}"
@@ -200,7 +222,12 @@ def attested(
     trust: Trust,
     revoked: Revoked = Revoked(),  # noqa: B008 - immutable
 ) -> AttestedSnapshot | AttestedPart:
-    """What enough trusted parties signed. Raises VerificationError as ``Trust.quorum`` does."""
+    """What enough trusted parties signed. Raises VerificationError as ``Trust.quorum`` does.
+
+    Example:
+        >>> attested(signed_snapshot, trust).signers
+        ('oracle',)
+    """
     payload, quorum = attestation.payload, trust.quorum(attestation, revoked)
     if isinstance(payload, SnapshotPayload):
         return AttestedSnapshot(payload, attestation, quorum.rule.name, quorum.signers)
@@ -208,7 +235,11 @@ def attested(
 
 
 def check_snapshot_attested(payload: SnapshotPayload, snapshot: Snapshot) -> None:
-    """Raises VerificationError when an attestation is of another snapshot."""
+    """Raises VerificationError when an attestation is of another snapshot.
+
+    Example:
+        >>> check_snapshot_attested(signed_snapshot.payload, snapshot)
+    """
     expected = SnapshotPayload.of(snapshot, series=payload.series, sequence=payload.sequence)
     for name in ("snapshot", "market", "policy", "time", "slot_maps"):
         if name == "policy" and payload.policy is None:

@@ -21,14 +21,25 @@ from zkmargin.verifier.verify import Accepted
 
 
 class Sighting(NamedTuple):
-    """The newest payload seen of a stream: its number, and its digest in hex."""
+    """The newest payload seen of a stream: its number, and its digest in hex.
+
+    Example:
+        >>> Sighting(7, "ab" * 32).sequence
+        7
+    """
 
     sequence: int
     digest: str
 
 
 class Known(Protocol):
-    """What a verifier remembers."""
+    """What a verifier remembers.
+
+    Example:
+        >>> known: Known = Memory()
+        >>> known.challenge_used(bytes(32))
+        False
+    """
 
     def newest(self, stream: Stream) -> Sighting | None:
         """The highest number accepted before in a stream."""
@@ -54,6 +65,14 @@ class Memory:
         sightings: the newest of each stream.
         challenges, statements: digests of what was answered and accepted.
         issued: digests of the challenges that count; None lets every one count.
+
+    Example:
+        >>> memory = Memory()
+        >>> memory.remember(acceptance)
+        >>> memory.remember(acceptance)
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.VerificationError: a proof of this statement was accepted before: a replay
     """
 
     sightings: dict[Stream, Sighting] = field(default_factory=dict)
@@ -115,6 +134,10 @@ class Attested:
         attestation: the document, with the signatures of all files that attest the same.
         rule: the name of the rule that was met: a series, a venue or a custodian.
         signers: names of the trusted keys.
+
+    Example:
+        >>> [item.facts().sequence for item in acceptance.attested]
+        [7, 3, 3]
     """
 
     payload: Payload
@@ -134,14 +157,24 @@ class Attested:
 
 @dataclass(frozen=True)
 class AttestedSnapshot(Attested):
-    """A signed snapshot."""
+    """A signed snapshot.
+
+    Example:
+        >>> attested(signed_snapshot, trust).payload.series
+        'main'
+    """
 
     payload: SnapshotPayload
 
 
 @dataclass(frozen=True)
 class AttestedPart(Attested):
-    """An attested part of an account."""
+    """An attested part of an account.
+
+    Example:
+        >>> attested(signed_parts[0], trust).payload.role
+        'positions'
+    """
 
     payload: CommitmentPayload
 
@@ -154,6 +187,10 @@ class Authenticated:
         snapshot: who signed the snapshot.
         parts: who attested each part of the statement, in its order.
         revocations: the current lists, one of each issuer that the trust file names.
+
+    Example:
+        >>> authenticate(statement, attestations, trust, now_ms=now).snapshot.signers
+        ('oracle',)
     """
 
     snapshot: AttestedSnapshot
@@ -183,6 +220,12 @@ class Acceptance:
         trust: the trust file, or None: then nothing is authenticated.
         authenticated: who signed what; None exactly when ``trust`` is.
         challenge: the challenge that the proof answers, or None.
+
+    Example:
+        >>> acceptance.statement_digest == accept(statement, proof, now_ms=now).statement_digest
+        True
+        >>> acceptance.receipt(software="zkmargin").payload.verifier
+        'desk'
     """
 
     accepted: Accepted

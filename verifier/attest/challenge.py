@@ -25,6 +25,11 @@ class Challenge(Document):
 
     Raises:
         InputError: a lifetime of none or of more than a year, or a nonce of zeros, which nobody drew.
+
+    Example:
+        >>> challenge = Challenge.new("desk", lifetime_seconds=60, now_ms=1_767_322_800_000)
+        >>> challenge.deadline, len(challenge.context)
+        ('2026-01-02T03:01:00Z', 86)
     """
 
     FORMAT: ClassVar[str] = "zkmargin/challenge/v1"

@@ -51,6 +51,11 @@ class SnapshotPayload(Model):
         policy: digest of the policy that it was built with; from version 2 on, and demanded there.
         time: the snapshot's.
         slot_maps: digests of what a committed position or balance means under it.
+
+    Example:
+        >>> payload = SnapshotPayload.of(snapshot, series="main", sequence=7)
+        >>> payload.stream
+        ('snapshot', 'main')
     """
 
     kind: Literal["snapshot"] = "snapshot"
@@ -111,6 +116,10 @@ class CommitmentPayload(Model):
         slot_map, points, bits: as in the commitment's part.
         srs, domain_size: as in the commitment.
         beneficiary: collateral only: for whom alone it is held at this time.
+
+    Example:
+        >>> [(attestation.payload.issuer, attestation.payload.role) for attestation in signed_parts]
+        [('venue', 'positions'), ('custodian', 'collateral')]
     """
 
     kind: Literal["commitment"] = "commitment"
@@ -202,6 +211,14 @@ class Attestation(Document):
 
     Raises:
         InputError: version 2 of a snapshot without the policy's digest.
+
+    Example:
+        >>> [signature.scheme for signature in signed_snapshot.signatures]
+        ['ed25519']
+        >>> signed_snapshot.signed(oracle)
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: signatures: is signed with this key already
     """
 
     FORMAT: ClassVar[str] = "zkmargin/attestation/v2"

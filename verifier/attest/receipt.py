@@ -56,6 +56,11 @@ class ReceiptPayload(Model):
         context: hex.
         trust, challenge: digests of those documents, or ``null``.
         revocations: payload digests of the lists of revocations that were current.
+
+    Example:
+        >>> payload = acceptance.receipt(software="zkmargin").payload
+        >>> payload.ratio, payload.verifier
+        ('11/10', 'desk')
     """
 
     time: str
@@ -85,6 +90,11 @@ class Receipt(Document):
 
     Raises:
         InputError: version 2 without the digest of the snapshot's policy.
+
+    Example:
+        >>> receipt = acceptance.receipt(software="zkmargin").signed(venue)
+        >>> receipt.differences(acceptance.receipt(software="another"))
+        ()
     """
 
     FORMAT: ClassVar[str] = "zkmargin/receipt/v2"

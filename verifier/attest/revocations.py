@@ -18,7 +18,12 @@ MAX_REVOKED = 1 << 14
 
 
 class RevokedKey(Model):
-    """A key that signs nothing that counts, whatever the date in what it signed."""
+    """A key that signs nothing that counts, whatever the date in what it signed.
+
+    Example:
+        >>> RevokedKey(scheme="ed25519", public_key=oracle.public.public_key, reason="lost").scheme
+        'ed25519'
+    """
 
     scheme: Scheme
     public_key: KeyHex
@@ -26,7 +31,12 @@ class RevokedKey(Model):
 
 
 class RevokedAttestation(Model):
-    """An attestation that does not count, by the digest of its payload."""
+    """An attestation that does not count, by the digest of its payload.
+
+    Example:
+        >>> RevokedAttestation(payload=signed_snapshot.payload_digest.hex(), reason="wrong market").reason
+        'wrong market'
+    """
 
     payload: Digest
     reason: str = Field(default="", max_length=200)
@@ -40,6 +50,10 @@ class RevocationsPayload(Model):
         sequence: counts the issuer's lists.
         time: when it was made; trust files say how old it may be.
         keys, attestations: what is revoked, each once.
+
+    Example:
+        >>> RevocationsPayload(issuer="venue", sequence=1, time="2026-01-02T03:00:00Z").stream
+        ('revocations', 'venue')
     """
 
     issuer: Name
@@ -64,7 +78,13 @@ class RevocationsPayload(Model):
 
 
 class Revocations(Document):
-    """A list and who signed it. It says nothing until a trust file says whose lists count."""
+    """A list and who signed it. It says nothing until a trust file says whose lists count.
+
+    Example:
+        >>> payload = RevocationsPayload(issuer="venue", sequence=1, time="2026-01-02T03:00:00Z")
+        >>> len(Revocations(payload=payload).signed(venue).signatures)
+        1
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/revocations/v1"
 
@@ -98,6 +118,12 @@ class Revoked:
     Attributes:
         keys: scheme and key in hex.
         attestations: payload digests in hex.
+
+    Example:
+        >>> key = RevokedKey(scheme="ed25519", public_key="ab" * 32)
+        >>> payload = RevocationsPayload(issuer="venue", sequence=1, time="2026-01-02T03:00:00Z", keys=(key,))
+        >>> ("ed25519", "ab" * 32) in Revoked.by([Revocations(payload=payload)]).keys
+        True
     """
 
     keys: frozenset[tuple[str, str]] = frozenset()

@@ -24,7 +24,16 @@ R = TypeVar("R", bound="Rule")
 
 
 class Rule(Model):
-    """Enough is: valid signatures by at least ``threshold`` different ones of ``signers``, who are names of keys."""
+    """Enough is: valid signatures by at least ``threshold`` different ones of ``signers``, who are names of keys.
+
+    Example:
+        >>> Rule(name="main", signers=("a", "b", "c"), threshold=2).threshold
+        2
+        >>> Rule(name="main", signers=("a",), threshold=2)
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: threshold: 2 of 1 signers: never enough
+    """
 
     name: Name
     signers: Seq[Name] = Field(min_length=1, max_length=64)
@@ -45,6 +54,10 @@ class SnapshotRule(Rule):
 
     Attributes:
         policies: digests of policies; from version 2 on at least one.
+
+    Example:
+        >>> trust.snapshots[0].max_age_seconds
+        600
     """
 
     max_age_seconds: int = Field(ge=1, le=MAX_SECONDS)
@@ -52,7 +65,12 @@ class SnapshotRule(Rule):
 
 
 class RevocationRule(Rule):
-    """Whose lists of revocations count (``name`` is the issuer), and how old the newest may be."""
+    """Whose lists of revocations count (``name`` is the issuer), and how old the newest may be.
+
+    Example:
+        >>> RevocationRule(name="venue", signers=("venue",), threshold=1, max_age_seconds=86_400).threshold
+        1
+    """
 
     max_age_seconds: int = Field(ge=1, le=MAX_SECONDS)
 
@@ -63,6 +81,11 @@ class RequiredPart(Model):
     Attributes:
         role, issuer, part: as the attestation names it.
         accounts: whose; every account's when it is empty.
+
+    Example:
+        >>> required = RequiredPart(role="collateral", issuer="custodian")
+        >>> trust.replaced(required=[required]).required[0].part
+        'main'
     """
 
     role: Role
@@ -89,6 +112,10 @@ class Trust(Document):
     Raises:
         InputError: a rule that names an unknown key, names twice, thresholds that cannot be met, a required part of
             nobody trusted, or a snapshot rule of version 2 without a policy.
+
+    Example:
+        >>> trust.quorum(signed_snapshot).signers
+        ('oracle',)
     """
 
     FORMAT: ClassVar[str] = "zkmargin/trust/v2"
@@ -209,7 +236,12 @@ class Trust(Document):
 
 @dataclass(frozen=True)
 class Quorum:
-    """A rule that was met, and by whom."""
+    """A rule that was met, and by whom.
+
+    Example:
+        >>> trust.quorum(signed_snapshot).rule.name
+        'main'
+    """
 
     rule: Rule
     signers: tuple[str, ...]

@@ -155,6 +155,11 @@ def reduce_chain(statement: ChainStatement, proof: ChainProof) -> Opening:
     Raises:
         ProofFormatError: a point that is not a finite point of G1.
         VerificationError: a challenge or a closed form that has no value, or a public value that is not the snapshot's.
+
+    Example:
+        >>> decoded = decode_chain_proof(chain_proof, prices.layout, embedded().digest)
+        >>> len(reduce_chain(chain_statement, decoded).statement_digest)
+        32
     """
     points: dict[str, G1Point] = {}
     for name, data in proof.commitments.named(WORDS):
@@ -274,6 +279,10 @@ def verify_chain(statement: ChainStatement, proof: bytes) -> bytes:
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: a well-formed proof that does not prove the statement.
         InputError: the table holds something that is no point.
+
+    Example:
+        >>> len(verify_chain(chain_statement, chain_proof))
+        32
     """
     if not isinstance(proof, bytes):
         raise TypeError("a proof is bytes")

@@ -92,14 +92,26 @@ class Values(Message):
 
 @dataclass(frozen=True)
 class ChainProof(Messages):
-    """Eight points, then the values: what a contract reads."""
+    """Eight points, then the values: what a contract reads.
+
+    Example:
+        >>> proof = decode_chain_proof(chain_proof, prices.layout, embedded().digest)
+        >>> len(proof.encode())
+        1568
+    """
 
     commitments: Commitments
     values: Values
 
 
 def encode_chain_proof(proof: ChainProof, srs_digest: bytes) -> bytes:
-    """The bytes of a proof file: the header of all proofs, then what a contract reads."""
+    """The bytes of a proof file: the header of all proofs, then what a contract reads.
+
+    Example:
+        >>> decoded = decode_chain_proof(chain_proof, prices.layout, embedded().digest)
+        >>> encode_chain_proof(decoded, embedded().digest) == chain_proof
+        True
+    """
     return header(srs_digest, ProofKind.CHAIN) + proof.encode()
 
 
@@ -108,5 +120,10 @@ def decode_chain_proof(data: bytes, layout: ChainLayout, srs_digest: bytes) -> C
 
     Raises:
         ProofFormatError: another header, length or SRS, or a scalar >= r.
+
+    Example:
+        >>> decoded = decode_chain_proof(chain_proof, prices.layout, embedded().digest)
+        >>> len(decoded.values.digits)
+        8
     """
     return ChainProof.decode(body_of(data, srs_digest, ProofKind.CHAIN), layout)

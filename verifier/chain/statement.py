@@ -29,6 +29,12 @@ class ChainStatement:
         statement: snapshot, claim, commitments and context, as of any proof: the same commitments serve both.
         prices: the snapshot in the chain layout.
         table: the table that the contract will be shown.
+
+    Example:
+        >>> chain_statement.statement.claim
+        Claim(num=11, den=10, requirement='initial')
+        >>> len(chain_statement.context_word)
+        32
     """
 
     statement: Statement
@@ -78,6 +84,10 @@ def chain_context(chain_id: int, verifier: bytes, application: bytes, nonce: byt
     """The context of a proof for a contract, 128 bytes: chain id, MarginVerifier, its caller, the caller's nonce.
 
     Addresses are 20 bytes, the nonce 32. ``MarginVerifier`` computes it from what it knows; nobody can choose it.
+
+    Example:
+        >>> len(chain_context(1, bytes(20), bytes(20), bytes(32)))
+        128
     """
     if len(verifier) != 20 or len(application) != 20 or len(nonce) != 32:
         raise ValueError("two addresses of 20 bytes and a nonce of 32")

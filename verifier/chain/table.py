@@ -50,6 +50,12 @@ class Table(Document):
         factor_bp, assets, long_value, short_value: the head.
         pinned: the point of the layout, which a contract holds.
         price, rows: the points of the prices.
+
+    Example:
+        >>> table.instruments, table.scenarios
+        (448, (35, 35))
+        >>> len(table.hash)
+        32
     """
 
     FORMAT: ClassVar[str] = "zkmargin/chain-table/v1"
@@ -101,7 +107,12 @@ class Table(Document):
 
 
 def layout_digest(layout: ChainLayout, pinned: bytes, srs_digest: bytes) -> bytes:
-    """H(0x03 || label || SRS digest || N || G || S_0 || S_1 || debt mask || pinned point), a word each."""
+    """H(0x03 || label || SRS digest || N || G || S_0 || S_1 || debt mask || pinned point), a word each.
+
+    Example:
+        >>> layout_digest(prices.layout, bytes.fromhex(table.pinned), embedded().digest) == table.layout_digest
+        True
+    """
     first, second = (*layout.scenarios, 0)[:2]
     numbers = (layout.instruments, layout.groups, first, second, layout.debt_mask)
     return keccak256(b"\x03" + label(LAYOUT_LABEL) + srs_digest + b"".join(map(word, numbers)) + pinned)
@@ -141,6 +152,19 @@ def make_table(
 
     Raises:
         InputError: a setup with fewer than 4096 powers.
+
+    Example:
+        >>> again = make_table(
+        ...     prices,
+        ...     srs=embedded(),
+        ...     snapshot_digest=snapshot.digest(),
+        ...     requirement="initial",
+        ...     series=bytes(32),
+        ...     sequence=1,
+        ...     commit=commit_rows_fast,
+        ... )
+        >>> again == table
+        True
     """
     if srs.powers < TABLE_PACK * ROWS:
         raise InputError(f"{srs.powers} powers: a table needs {TABLE_PACK * ROWS}", field="srs")
@@ -187,7 +211,12 @@ def check_head(table: Table, prices: ChainPrices, snapshot_digest: bytes, srs: S
 def check_table(
     table: Table, prices: ChainPrices, *, snapshot_digest: bytes, srs: SRS, commit: CommitRows = commit_rows
 ) -> None:
-    """Recompute a table. Raises InputError naming the first field or point that is not the snapshot's."""
+    """Recompute a table. Raises InputError naming the first field or point that is not the snapshot's.
+
+    Example:
+        >>> from zkmargin.prover.chain import commit_rows_fast
+        >>> check_table(table, prices, snapshot_digest=snapshot.digest(), srs=embedded(), commit=commit_rows_fast)
+    """
     check_head(table, prices, snapshot_digest, srs)
     names = ["pinned", "price", *(f"rows[{k}]" for k in range(len(table.rows)))]
     given = [table.pinned, table.price, *table.rows]

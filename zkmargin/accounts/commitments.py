@@ -37,6 +37,11 @@ class CommitmentPart(Model):
         slot_map: digest of the slots that the rows stand for (hex).
         points: one compressed G1 point a segment (hex).
         bits: every entry is below 2^bits lots in absolute value, says whoever made the part.
+
+    Example:
+        >>> part = commitment.parts[0]
+        >>> len(part.decoded())
+        1
     """
 
     role: Role
@@ -66,7 +71,12 @@ class CommitmentPart(Model):
 
 
 class Commitment(Document):
-    """Commitment parts that belong together, with the setup and the domain they were made over."""
+    """Commitment parts that belong together, with the setup and the domain they were made over.
+
+    Example:
+        >>> [(part.role, len(part.points)) for part in commitment.parts]
+        [('positions', 1), ('collateral', 1)]
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/commitment/v1"
 
@@ -123,7 +133,14 @@ def sum_points(
 
 
 def commit_vector(srs: SRS, n: int, lots: Sequence[int], blinders: Sequence[int]) -> list[bytes]:
-    """C_s = sum_i q_i [L_i(tau)]_1 + r_s [Z_H(tau)]_1 for each segment s: compressed points."""
+    """C_s = sum_i q_i [L_i(tau)]_1 + r_s [Z_H(tau)]_1 for each segment s: compressed points.
+
+    Example:
+        >>> from zkmargin.crypto.srs import embedded
+        >>> points = commit_vector(embedded(), 16, [3, 0, -2], [12345])
+        >>> len(points), len(points[0])
+        (1, 48)
+    """
     return [
         encode_g1(commit_values(srs, Domain.of(n), segment_rows(lots, n, s).tolist(), blinder))
         for s, blinder in enumerate(blinders)

@@ -33,6 +33,13 @@ def update_opening(
 
     Raises:
         InputError: documents that do not belong together.
+
+    Example:
+        >>> from zkmargin import Fills, apply_update, fills_to_lots
+        >>> fills = fills_to_lots(Fills(positions={"BTC-PERPETUAL": "0.5"}), snapshot)
+        >>> renewed, update = update_opening(snapshot, opening, fills)
+        >>> apply_update(snapshot, commitment, lots, fills, update).commitment == renewed.commitment()
+        True
     """
     srs = srs or embedded()
     n = snapshot.layout.domain_size
@@ -83,6 +90,13 @@ def migrate_opening(
     Raises:
         InputError: a position that would be lost (``engine.migration.carry_over``), an opening that is not of this
             book, documents that do not belong together.
+
+    Example:
+        >>> from zkmargin import apply_migration
+        >>> wider = build_snapshot(market, load_policy("default"), domain_size=2048)
+        >>> renewed, moved, migration = migrate_opening(snapshot, wider, lots, opening)
+        >>> apply_migration(snapshot, wider, commitment, lots, migration).commitment == renewed.commitment()
+        True
     """
     srs = srs or embedded()
     check_setup(opening.srs, opening.domain_size, old, srs, "opening")

@@ -17,7 +17,13 @@ from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Seq, fro
 
 
 class OpeningPart(CommitmentPart):
-    """A commitment part with its blinders (hex, one canonical scalar a segment): secret."""
+    """A commitment part with its blinders (hex, one canonical scalar a segment): secret.
+
+    Example:
+        >>> part = opening.parts[0]
+        >>> part.public() == commitment.parts[0]
+        True
+    """
 
     blinders: Seq[Annotated[str, Hexadecimal(SCALAR_BYTES)]] = Field(min_length=1, max_length=4096, repr=False)
 
@@ -37,7 +43,14 @@ class OpeningPart(CommitmentPart):
 
 
 class Opening(Document):
-    """The secret counterpart of a commitment file: written with mode 0600, never shown."""
+    """The secret counterpart of a commitment file: written with mode 0600, never shown.
+
+    Example:
+        >>> "blinders" in repr(opening)
+        False
+        >>> opening.commitment() == commitment
+        True
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/opening/v1"
     SECRET: ClassVar[bool] = True
@@ -62,6 +75,12 @@ def commit_book(
     """Commit to a book's positions and collateral with fresh blinders; ``.commitment()`` is the public part.
 
     Every part costs one full-length MSM a segment whatever the book holds, so its shape does not show.
+
+    Example:
+        >>> commit_book(snapshot, book).commitment() == commitment
+        False
+        >>> commit_book(snapshot, book, roles=["collateral"]).commitment().parts[0].role
+        'collateral'
     """
     lots = as_lots(book, snapshot)
     srs = srs or embedded()

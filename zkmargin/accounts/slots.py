@@ -21,6 +21,10 @@ def slot_map_digest(snapshot: Snapshot, role: Role) -> bytes:
     """keccak-256 of what makes commitments of a role comparable: the domain size and, slot by slot, what one lot is.
 
     A book committed under one slot map means the same book under every snapshot that has it among its ``slot_maps``.
+
+    Example:
+        >>> slot_map_digest(snapshot, "positions").hex() == commitment.parts[0].slot_map
+        True
     """
     return slot_maps(snapshot, role)[-1]
 
@@ -31,6 +35,10 @@ def slot_maps(snapshot: Snapshot, role: Role) -> tuple[bytes, ...]:
     Without a universe there is one. In a universe each listing adds slots behind the last one and a digest to the
     chain, so a commitment that was made before a listing goes on, with nothing in the new slots. Delisting changes no
     slot map: the slot keeps its contract for good, and the selector forces it to zero.
+
+    Example:
+        >>> slot_map_digest(snapshot, "positions") in slot_maps(snapshot, "positions")
+        True
     """
     return _slot_maps(ByDigest(snapshot), role)
 

@@ -95,7 +95,15 @@ class MigrationPart(_Step):
 
 
 class Update(Document):
-    """From the holder to the party that attests, and to nobody else: secret."""
+    """From the holder to the party that attests, and to nobody else: secret.
+
+    Example:
+        >>> from zkmargin import Fills, fills_to_lots, update_opening
+        >>> fills = fills_to_lots(Fills(positions={"BTC-PERPETUAL": "0.5"}), snapshot)
+        >>> renewed, update = update_opening(snapshot, opening, fills)
+        >>> [part.role for part in update.parts]
+        ['positions']
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/update/v1"
     SECRET: ClassVar[bool] = True
@@ -109,6 +117,12 @@ class Migration(Document):
     """From the holder to the party that attests, and to nobody else: secret.
 
     ``domain_size`` is that of the next universe; ``slot_maps`` are digests of its slots, by role.
+
+    Example:
+        >>> from zkmargin import migrate_opening
+        >>> wider = build_snapshot(market, load_policy("default"), domain_size=2048)
+        >>> migrate_opening(snapshot, wider, lots, opening)[2].domain_size
+        2048
     """
 
     FORMAT: ClassVar[str] = "zkmargin/migration/v1"
@@ -149,6 +163,13 @@ def apply_update(
         InputError: documents that do not belong together, or a quantity that leaves its attested bound.
         VerificationError: the holder's update starts from another commitment, or leads to another one than the
             fills do.
+
+    Example:
+        >>> from zkmargin import Fills, fills_to_lots, update_opening
+        >>> fills = fills_to_lots(Fills(positions={"BTC-PERPETUAL": "0.5"}), snapshot)
+        >>> renewed, update = update_opening(snapshot, opening, fills)
+        >>> apply_update(snapshot, commitment, lots, fills, update).commitment == renewed.commitment()
+        True
     """
     srs = srs or embedded()
     check_setup(update.srs, update.domain_size, snapshot, srs, "update")
@@ -196,6 +217,13 @@ def apply_migration(
     Raises:
         InputError: documents that do not belong together, or a position that would be lost (``carry_over``).
         VerificationError: the migration starts from another commitment, or leads to another book than its record.
+
+    Example:
+        >>> from zkmargin import migrate_opening
+        >>> wider = build_snapshot(market, load_policy("default"), domain_size=2048)
+        >>> renewed, moved, migration = migrate_opening(snapshot, wider, lots, opening)
+        >>> apply_migration(snapshot, wider, commitment, lots, migration).commitment == renewed.commitment()
+        True
     """
     srs = srs or embedded()
     check_setup(commitment.srs, commitment.domain_size, old, srs, "commitment")

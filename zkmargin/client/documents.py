@@ -79,6 +79,11 @@ class Submission(Document):
 
     Raises:
         InputError: a proof that is not base64 in its one text, or a claim that is none.
+
+    Example:
+        >>> digests = {"challenge": "ab" * 32, "snapshot": "cd" * 32, "commitment": "ef" * 32}
+        >>> Submission(account="maker", **digests, proof="00" * 44).account
+        'maker'
     """
 
     FORMAT: ClassVar[str] = "zkmargin/submission/v1"
@@ -157,7 +162,12 @@ class Terms(Claimed):
 
 
 class RegisterAccount(Model):
-    """An account, or new terms and keys of one. ``keys`` sign the account's own changes."""
+    """An account, or new terms and keys of one. ``keys`` sign the account's own changes.
+
+    Example:
+        >>> RegisterAccount(account="maker", terms=Terms(ratio="5/4", period_seconds=60, grace_seconds=10)).terms.ratio
+        '5/4'
+    """
 
     kind: Literal["register-account"] = "register-account"
     account: Name
@@ -166,14 +176,24 @@ class RegisterAccount(Model):
 
 
 class CloseAccount(Model):
-    """An account that is no longer asked for proofs; what it proved stays."""
+    """An account that is no longer asked for proofs; what it proved stays.
+
+    Example:
+        >>> CloseAccount(account="maker").kind
+        'close-account'
+    """
 
     kind: Literal["close-account"] = "close-account"
     account: Name
 
 
 class WithdrawPart(Model):
-    """A part that an account no longer has: its proofs are about the others."""
+    """A part that an account no longer has: its proofs are about the others.
+
+    Example:
+        >>> WithdrawPart(account="maker", role="positions", issuer="venue").part
+        'main'
+    """
 
     kind: Literal["withdraw-part"] = "withdraw-part"
     account: Name
@@ -183,7 +203,12 @@ class WithdrawPart(Model):
 
 
 class IssueToken(Model):
-    """A token may call from now on, until ``expires``. Only its SHA-256 is said: ``digest``."""
+    """A token may call from now on, until ``expires``. Only its SHA-256 is said: ``digest``.
+
+    Example:
+        >>> IssueToken(name="desk", role="account", account="maker", digest="ab" * 32).kind
+        'issue-token'
+    """
 
     kind: Literal["issue-token"] = "issue-token"
     name: Name
@@ -202,14 +227,24 @@ class IssueToken(Model):
 
 
 class RevokeToken(Model):
-    """A token may not call any more."""
+    """A token may not call any more.
+
+    Example:
+        >>> RevokeToken(digest="ab" * 32).kind
+        'revoke-token'
+    """
 
     kind: Literal["revoke-token"] = "revoke-token"
     digest: Digest
 
 
 class SetWebhook(Model):
-    """Events go to a URL too: of one account or of all, of some kinds or of all."""
+    """Events go to a URL too: of one account or of all, of some kinds or of all.
+
+    Example:
+        >>> SetWebhook(url="https://desk.example/hook", account="maker").events
+        ('state', 'refused')
+    """
 
     kind: Literal["set-webhook"] = "set-webhook"
     url: str = Field(pattern=r"^https?://[^\s]+$", max_length=MAX_URL)
@@ -218,7 +253,12 @@ class SetWebhook(Model):
 
 
 class RemoveWebhook(Model):
-    """They do not any more."""
+    """They do not any more.
+
+    Example:
+        >>> RemoveWebhook(url="https://desk.example/hook").account is None
+        True
+    """
 
     kind: Literal["remove-webhook"] = "remove-webhook"
     url: str = Field(min_length=1, max_length=MAX_URL)
@@ -239,6 +279,11 @@ class ChangePayload(Model):
         sequence: above every number that the signer used there before.
         time: when; it counts for ``CHANGE_SECONDS``.
         action: what is ordered.
+
+    Example:
+        >>> action = CloseAccount(account="maker")
+        >>> ChangePayload(service="venue", sequence=1, time="2026-01-02T03:00:00Z", action=action).action.kind
+        'close-account'
     """
 
     service: Name
@@ -253,7 +298,14 @@ class ChangePayload(Model):
 
 
 class Change(Document):
-    """A signed order to a service: by an operator, or by an account about itself."""
+    """A signed order to a service: by an operator, or by an account about itself.
+
+    Example:
+        >>> action = CloseAccount(account="maker")
+        >>> payload = ChangePayload(service="venue", sequence=1, time="2026-01-02T03:00:00Z", action=action)
+        >>> len(Change(payload=payload).signatures)
+        0
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/change/v1"
 
@@ -294,6 +346,10 @@ class EventPayload(Model):
         snapshot, series, sequence: about which snapshot.
         challenge: which challenge.
         check, reason: why a proof was refused.
+
+    Example:
+        >>> EventPayload(service="venue", number=7, time="2026-01-02T03:00:00Z", kind="refused", check="pairing").check
+        'pairing'
     """
 
     service: Name
@@ -322,7 +378,13 @@ class EventPayload(Model):
 
 
 class Event(Document):
-    """An event, signed by the service. Whoever gets it twice knows it by its number."""
+    """An event, signed by the service. Whoever gets it twice knows it by its number.
+
+    Example:
+        >>> payload = EventPayload(service="venue", number=7, time="2026-01-02T03:00:00Z", kind="refused")
+        >>> Event(payload=payload).payload.number
+        7
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/event/v1"
 
@@ -367,6 +429,25 @@ class CoveragePayload(Model):
         snapshots: every attested snapshot that was published of that time, by number.
         proven: how many of them were proved.
         largest_gap_ms: the longest stretch between begin and end without a proved snapshot in it, ends included.
+
+    Example:
+        >>> payload = CoveragePayload(
+        ...     service="venue",
+        ...     account="maker",
+        ...     series="main",
+        ...     trust="ab" * 32,
+        ...     terms=Terms(period_seconds=60, grace_seconds=10),
+        ...     begin="2026-01-02T03:00:00Z",
+        ...     end="2026-01-02T04:00:00Z",
+        ...     time="2026-01-02T04:00:00Z",
+        ...     head_number=0,
+        ...     head="00" * 32,
+        ...     snapshots=(),
+        ...     proven=0,
+        ...     largest_gap_ms=3_600_000,
+        ... )
+        >>> payload.largest_gap_ms
+        3600000
     """
 
     service: Name
@@ -418,7 +499,12 @@ def largest_gap(begin: int, end: int, times: list[int]) -> int:
 
 
 class Coverage(Document):
-    """A statement about coverage, signed by the service. It speaks of snapshots, never of the time between them."""
+    """A statement about coverage, signed by the service. It speaks of snapshots, never of the time between them.
+
+    Example:
+        >>> Coverage.FORMAT
+        'zkmargin/coverage/v1'
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/coverage/v1"
 

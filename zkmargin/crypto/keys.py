@@ -38,6 +38,11 @@ class PublicKey(Document):
 
     Raises:
         InputError: a key that is no key, or without a valid proof of possession where its scheme needs one.
+
+    Example:
+        >>> key = SecretKey.generate("oracle", "ed25519", "a good passphrase").public
+        >>> key.name, len(key.fingerprint)
+        ('oracle', 16)
     """
 
     FORMAT: ClassVar[str] = "zkmargin/public-key/v1"
@@ -110,7 +115,17 @@ class Scrypt(Model):
 
 
 class SecretKey(Document):
-    """An encrypted secret key: mode 0600, and of no use without its passphrase."""
+    """An encrypted secret key: mode 0600, and of no use without its passphrase.
+
+    Example:
+        >>> key = SecretKey.generate("oracle", "ed25519", "a good passphrase")
+        >>> key.unlock("a good passphrase").public == key.public
+        True
+        >>> key.unlock("another one")
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: passphrase: wrong passphrase, or the file was altered
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/key/v1"
     READS: ClassVar[tuple[str, ...]] = ("zkmargin/key/v2",)
@@ -174,7 +189,13 @@ class SecretKey(Document):
 
 
 class Signer(Protocol):
-    """Whoever signs with one key: a secret in this process, or a program outside."""
+    """Whoever signs with one key: a secret in this process, or a program outside.
+
+    Example:
+        >>> signer: Signer = SecretKey.generate("oracle", "ed25519", "a good passphrase").unlock("a good passphrase")
+        >>> signer.public.scheme
+        'ed25519'
+    """
 
     @property
     def public(self) -> PublicKey:

@@ -34,6 +34,15 @@ class IntArray:
 
     Raises:
         TypeError: anything but integers, or one outside int64.
+
+    Example:
+        >>> array = IntArray(np.array([[1, 2], [3, 4]]))
+        >>> array.values.shape, array.values.flags.writeable
+        ((2, 2), False)
+        >>> IntArray(np.array([0.5]))
+        Traceback (most recent call last):
+        ...
+        TypeError: an integer array holds integers of 64 bits, nothing else
     """
 
     values: Int64Array

@@ -27,7 +27,12 @@ Json = Any
 
 
 def keccak256(data: bytes) -> bytes:
-    """Keccak-256 with the original 0x01 padding (the EVM's hash, not SHA3-256). Returns 32 bytes."""
+    """Keccak-256 with the original 0x01 padding (the EVM's hash, not SHA3-256). Returns 32 bytes.
+
+    Example:
+        >>> keccak256(b"").hex()[:16]
+        'c5d2460186f7233c'
+    """
     return keccak.new(digest_bits=256, data=data).digest()
 
 
@@ -36,6 +41,10 @@ def canonical_bytes(value: Json) -> bytes:
 
     Raises:
         TypeError: a float or another type is inside (our own mistake, never the user's).
+
+    Example:
+        >>> canonical_bytes({"b": [1, True, None], "a": "x"})
+        b'{"a":"x","b":[1,true,null]}'
     """
     _refuse_floats(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
@@ -70,6 +79,14 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
 
     Raises:
         InputError: with the line of the first problem; never with a number of the document, which may be secret.
+
+    Example:
+        >>> parse_json('{"a": [1, "2"]}')
+        {'a': [1, '2']}
+        >>> parse_json('{"a": 1, "a": 2}')
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: line:1: a: the key appears twice
     """
     try:
         if isinstance(text, bytes):

@@ -53,13 +53,32 @@ class Since:
 
     Older versions leave it out of their files and canonical bytes, and a file of an older version that has it is
     refused (docs/decisions/0005-one-round-of-formats.md).
+
+    Example:
+        >>> from typing import ClassVar
+        >>> class Memo(Document):
+        ...     FORMAT: ClassVar[str] = "example/memo/v2"
+        ...     READS: ClassVar[tuple[str, ...]] = ("example/memo/v1",)
+        ...     text: str
+        ...     author: Annotated[str, Since(2)] = ""
+        >>> Memo.parse('{"format": "example/memo/v1", "text": "hello"}').format_version
+        1
     """
 
     version: int
 
 
 class Model(BaseModel):
-    """Base of every model at a boundary: strict types, no unknown keys, immutable."""
+    """Base of every model at a boundary: strict types, no unknown keys, immutable.
+
+    Example:
+        >>> class Pair(Model):
+        ...     name: str
+        ...     lots: int
+        >>> pair = Pair(name="a", lots=1)
+        >>> pair.replaced(lots=2)
+        Pair(name='a', lots=2)
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -104,6 +123,21 @@ class Document(Model):
     A document's digest is keccak-256 over its canonical bytes: sorted keys, no white space, arrays by
     their checksum. The promise per format version stands in docs/formats.md. One class reads every version: ``FORMAT``
     is the one that is written, ``READS`` are the others, and ``format`` says which one an object is of.
+
+    Example:
+        >>> from typing import ClassVar
+        >>> class Note(Document):
+        ...     FORMAT: ClassVar[str] = "example/note/v1"
+        ...     text: str
+        >>> print(Note(text="hello").to_bytes().decode(), end="")
+        {
+         "format": "example/note/v1",
+         "text": "hello"
+        }
+        >>> Note.parse('{"format": "example/note/v1", "text": 5}')
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: line:1: text: input should be a valid string
     """
 
     FORMAT: ClassVar[str]
@@ -199,7 +233,12 @@ def _format_mismatch(given: object, expected: str) -> str:
 
 
 def json_in_version(model: BaseModel, version: int) -> Any:
-    """A model's JSON value inside a document of a version."""
+    """A model's JSON value inside a document of a version.
+
+    Example:
+        >>> json_in_version(book, 1).keys()
+        dict_keys(['format', 'positions', 'collateral'])
+    """
     return _without_later(model, model.model_dump(mode="json"), version)
 
 
@@ -331,7 +370,18 @@ def in_words(file: str | None = None) -> Iterator[None]:
 
 
 def load_document(kind: type[D], path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> D:
-    """Read and validate a document file (``-`` for standard input). Raises InputError."""
+    """Read and validate a document file (``-`` for standard input). Raises InputError.
+
+    Example:
+        >>> from zkmargin import Book
+        >>> save_document(book, "my-document.json")
+        >>> load_document(Book, "my-document.json") == book
+        True
+        >>> load_document(Book, "my-documents.json")
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: my-documents.json: cannot be read: no such file or directory
+    """
     with budget():
         document = kind.parse(read_text(path, max_bytes=max_bytes), file=str(path))
         try:
@@ -343,5 +393,9 @@ def load_document(kind: type[D], path: str | Path, *, max_bytes: int = MAX_DOCUM
 
 
 def save_document(document: Document, path: str | Path) -> None:
-    """Write a document all or nothing; secret formats get mode 0600. Raises InputError."""
+    """Write a document all or nothing; secret formats get mode 0600. Raises InputError.
+
+    Example:
+        >>> save_document(book, "my-document.json")
+    """
     write_atomic(path, document.to_bytes(), secret=document.SECRET)

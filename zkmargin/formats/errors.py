@@ -21,7 +21,12 @@ from typing import Any
 
 
 class Hint(StrEnum):
-    """Ways out that more than one program has a command for. It words them itself; by itself a hint is plain advice."""
+    """Ways out that more than one program has a command for. It words them itself; by itself a hint is plain advice.
+
+    Example:
+        >>> InputError("missing", hint=Hint.COMMIT).hint
+        <Hint.COMMIT: 'commit to it first'>
+    """
 
     NEW_CHALLENGE = "issue a challenge"
     GIVE_TRUST = "give a trust file"
@@ -52,6 +57,13 @@ class ZkMarginError(Exception):
         hint: what to do about it, if anything.
         subject: the name of what it is about, where several were worked on; set by who knows it.
         facts: what else a program should get with it.
+
+    Example:
+        >>> try:
+        ...     load_policy("spam")
+        ... except ZkMarginError as error:
+        ...     print(error.exit_code, error.message)
+        2 spam: no such policy, and no such file
     """
 
     exit_code = 2
@@ -82,7 +94,13 @@ def _rebuilt(kind: type[ZkMarginError], arguments: tuple[Any, ...], attributes: 
 
 
 class InputError(ZkMarginError):
-    """Bad input: names the file, the line where that is known, the field and the reason."""
+    """Bad input: names the file, the line where that is known, the field and the reason.
+
+    Example:
+        >>> error = InputError("missing", field="name").located(file="policy.json")
+        >>> str(error), error.as_facts()["field"]
+        ('policy.json: name: missing', 'name')
+    """
 
     exit_code = 2
 
@@ -115,7 +133,12 @@ class InputError(ZkMarginError):
 
 
 class SetupError(ZkMarginError):
-    """The structured reference string or a derived table is missing, damaged or not the expected one."""
+    """The structured reference string or a derived table is missing, damaged or not the expected one.
+
+    Example:
+        >>> SetupError("the setup has too few powers", hint="take the embedded one").hint
+        'take the embedded one'
+    """
 
     exit_code = 2
 
@@ -124,6 +147,13 @@ class ConstraintError(ZkMarginError):
     """The claim is false for this book. For the book's owner only: it holds the book's numbers.
 
     ``rule`` is the violated rule's name, ``shortfall`` the missing amount in the rule's own integer unit.
+
+    Example:
+        >>> try:
+        ...     prove(Statement.of(snapshot, [commitment], Claim(3)), book, [opening])
+        ... except ConstraintError as error:
+        ...     print(error.exit_code, error.shortfall is not None)
+        1 True
     """
 
     exit_code = 1
@@ -134,13 +164,29 @@ class ConstraintError(ZkMarginError):
 
 
 class ProofFormatError(ZkMarginError):
-    """Bytes that do not encode a proof: length, magic, version, a scalar or a point."""
+    """Bytes that do not encode a proof: length, magic, version, a scalar or a point.
+
+    Example:
+        >>> try:
+        ...     verify(statement, proof[:-1])
+        ... except ProofFormatError as error:
+        ...     print(error.exit_code)
+        1
+    """
 
     exit_code = 1
 
 
 class VerificationError(ZkMarginError):
-    """A well-formed proof that was rejected; ``check`` names the check that failed."""
+    """A well-formed proof that was rejected; ``check`` names the check that failed.
+
+    Example:
+        >>> try:
+        ...     verify(Statement.of(snapshot, [commitment], Claim("1.2")), proof)
+        ... except VerificationError as error:
+        ...     print(error.check, error.exit_code)
+        pairing 1
+    """
 
     exit_code = 1
 
@@ -160,7 +206,16 @@ def about(subject: str | None) -> Iterator[None]:
 
 
 class Caution(UserWarning):
-    """A warning for users, issued with ``warnings.warn``: what is dangerous, and what to do about it."""
+    """A warning for users, issued with ``warnings.warn``: what is dangerous, and what to do about it.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     warnings.warn(Caution("others can read the file", hint="chmod 600 FILE"))
+        >>> str(caught[0].message)
+        'others can read the file'
+    """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

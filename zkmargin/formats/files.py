@@ -26,6 +26,11 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> byte
 
     Raises:
         InputError: unreadable, or larger than ``max_bytes``.
+
+    Example:
+        >>> write_atomic("my-bytes.bin", b"abc")
+        >>> read_bytes("my-bytes.bin")
+        b'abc'
     """
     name = str(path)
     try:
@@ -55,7 +60,13 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> str:
-    """The file as UTF-8 text. Raises ``InputError`` as ``read_bytes`` does, and on bytes that are not UTF-8."""
+    """The file as UTF-8 text. Raises ``InputError`` as ``read_bytes`` does, and on bytes that are not UTF-8.
+
+    Example:
+        >>> write_atomic("my-text.txt", b"abc")
+        >>> read_text("my-text.txt")
+        'abc'
+    """
     try:
         return read_bytes(path, max_bytes=max_bytes).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,6 +88,13 @@ def write_atomic(path: str | Path, data: bytes, *, secret: bool = False, replace
     Raises:
         ExistsError: the file exists, and is not to be replaced.
         InputError: the file cannot be written; nothing is left behind.
+
+    Example:
+        >>> write_atomic("my-file.bin", b"abc")
+        >>> write_atomic("my-file.bin", b"abc", replace=False)
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.files.ExistsError: my-file.bin: exists
     """
     name = str(path)
     if name == STDIO:

@@ -18,6 +18,10 @@ class Hexadecimal:
 
     Attributes:
         sizes: how many bytes it may be; none given: any number.
+
+    Example:
+        >>> Hexadecimal(2).pattern
+        '^([0-9a-f]{4})$'
     """
 
     sizes: tuple[int, ...]
@@ -46,7 +50,16 @@ Digest = Annotated[str, Hexadecimal(32)]
 
 
 def from_hex(text: str) -> bytes:
-    """Strict inverse of ``bytes.hex``. Raises ValueError for any other text, without repeating it."""
+    """Strict inverse of ``bytes.hex``. Raises ValueError for any other text, without repeating it.
+
+    Example:
+        >>> from_hex("00ff") == bytes([0, 255])
+        True
+        >>> from_hex("00FF")
+        Traceback (most recent call last):
+        ...
+        ValueError: not lower-case hexadecimal
+    """
     try:
         data = bytes.fromhex(text)
     except ValueError:

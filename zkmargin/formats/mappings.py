@@ -22,6 +22,12 @@ V = TypeVar("V")
 class FrozenMap(Mapping[K, V]):
     """A mapping that nobody can change: a copy of what it is made of. Equal to a dict of the same items, and hashable
     if its values are.
+
+    Example:
+        >>> FrozenMap({"a": 1})["a"]
+        1
+        >>> FrozenMap({"a": 1}) == {"a": 1}
+        True
     """
 
     __slots__ = ("_items",)

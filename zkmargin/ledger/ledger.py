@@ -57,6 +57,13 @@ class Ledger:
 
     Raises:
         InputError: it cannot be opened, is missing, another program's, or a later version's.
+
+    Example:
+        >>> from zkmargin.verifier.attest import accept
+        >>> with Ledger("my-ledger.db") as ledger:
+        ...     ledger.record(accept(statement, proof, now_ms=1_767_323_100_000, known=ledger))
+        ...     ledger.counts()
+        {'proofs': 1, 'documents': 2, 'streams': 0, 'challenges': 0}
     """
 
     def __init__(self, where: str | Path, *, read_only: bool = False, signer: Signer | None = None) -> None:

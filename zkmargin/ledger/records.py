@@ -34,6 +34,14 @@ class Entry:
         claim, limits, context: as in the statement.
         attestations: digests of what authenticated it.
         accepted_ms: when, by the verifier's clock.
+
+    Example:
+        >>> from zkmargin.ledger import Ledger
+        >>> from zkmargin.verifier.attest import accept
+        >>> with Ledger("my-entries.db") as ledger:
+        ...     ledger.record(accept(statement, proof, now_ms=1_767_323_100_000, known=ledger))
+        ...     [str(entry.claim) for entry in ledger.entries()]
+        ['equity at least 11/10 of the initial requirement']
     """
 
     statement: str
@@ -53,7 +61,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Account:
-    """What a ledger knows of an account: its alias, its last proof, and how many there are."""
+    """What a ledger knows of an account: its alias, its last proof, and how many there are.
+
+    Example:
+        >>> from zkmargin.ledger import Ledger
+        >>> from zkmargin.verifier.attest import accept
+        >>> with Ledger("my-accounts.db") as ledger:
+        ...     ledger.record(accept(statement, proof, now_ms=1_767_323_100_000, known=ledger))
+        ...     [(account.alias, account.proofs) for account in ledger.accounts()]
+        [('account', 1)]
+    """
 
     alias: str
     last: Entry

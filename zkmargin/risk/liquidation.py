@@ -100,6 +100,11 @@ class Plan(Model):
         bound: no permitted plan costs less (by the solver's doubles); ``gap`` is what the cost is above it.
         greedy_cost: what closing by contribution costs; None where it was not asked for, or is not enough.
         collateral: signed changes of balances, in the asset's units: premiums and costs.
+
+    Example:
+        >>> plan = plan_liquidation(snapshot, lots, Claim("1.3"))
+        >>> len(plan.trades) == len(plan.fills().positions)
+        True
     """
 
     claim: str
@@ -154,6 +159,10 @@ class Terms:
             towards a net delta of 0 of each underlying.
         seconds: for the programme.
         compare: also close by contribution, and take that where it costs less.
+
+    Example:
+        >>> Terms(may_trade=("BTC-PERPETUAL", "ETH-PERPETUAL"), mode="neutralise").mode
+        'neutralise'
     """
 
     limits: tuple[Limit, ...] = ()
@@ -172,6 +181,11 @@ def plan_liquidation(snapshot: Snapshot, lots: BookLots, claim: Claim, terms: Te
         InputError: unknown names, a policy with products of hidden quantities, no cash asset.
         ConstraintError: no permitted trades are enough; says why, and by how much the best of them fall short.
         SetupError: the solver is not installed.
+
+    Example:
+        >>> plan = plan_liquidation(snapshot, lots, Claim("1.3"))
+        >>> plan.before.shortfall > 0, plan.after.shortfall > 0
+        (True, False)
     """
     return Planner(snapshot, lots, claim, terms or Terms()).plan()
 

@@ -39,6 +39,12 @@ class Margins:
         equity: their sum.
         total: the requirement, its factor included.
         charges: the charge of each risk group and joint group that the policy has, factor included.
+
+    Example:
+        >>> from zkmargin import margin_many
+        >>> margins = margin_many(snapshot, [lots, lots])
+        >>> len(margins), margins.surplus.shape
+        (2, (2,))
     """
 
     requirement: str
