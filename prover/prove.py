@@ -13,10 +13,12 @@ from zkmargin.crypto.field import random_scalar
 from zkmargin.crypto.group import encode_g1
 from zkmargin.engine.book import Book, BookLots, as_lots
 from zkmargin.formats import InputError, VerificationError
-from zkmargin.prover.argument import prove_argument
+from zkmargin.prover.argument import prove_with_values
 from zkmargin.prover.profile import Profile
-from zkmargin.verifier import Statement, verify
-from zkmargin.verifier.proof import encode_proof
+from zkmargin.verifier import Statement
+from zkmargin.verifier.argument import reduce_to_opening
+from zkmargin.verifier.proof import decode_proof, encode_proof
+from zkmargin.verifier.verify import fold, holds
 
 
 def prove(
@@ -54,14 +56,15 @@ def prove(
         witness = margin_witness(statement.snapshot, statement.claim, lots, statement.limits)
         blinders = total_blinders(openings)
     threads = threads or default_threads()
-    argument = prove_argument(statement, witness, blinders, random_scalar, threads=threads, profile=profile)
+    argument, own = prove_with_values(statement, witness, blinders, random_scalar, threads=threads, profile=profile)
     proof = encode_proof(argument, statement.srs.digest)
-    try:
-        with profile.stage("self-verification"):
-            verify(statement, proof)
-    except VerificationError:
+    with profile.stage("self-verification"):
+        decoded = decode_proof(proof, statement.circuit.shape, statement.srs.digest)
+        opening = reduce_to_opening(statement, decoded, own)
+        good = holds(*fold([opening], [1], statement.srs), statement.srs)
+    if not good:
         check_openings(statement, lots, blinders)
-        raise
+        raise VerificationError("the proof does not prove this statement", check="pairing")
     return proof
 
 

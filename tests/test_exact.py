@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkmargin.crypto.exact import int_sums
 from zkmargin.engine.exact import exact_dot, round_half_away, scale_round
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -93,3 +94,17 @@ def test_round_half_away(num: int, den: int) -> None:
 def test_ties_go_away_from_zero() -> None:
     assert [round_half_away(n, 2) for n in (-3, -1, 1, 3)] == [-2, -1, 1, 2]
     assert scale_round(np.array([[-3, -1, 0, 1, 3]], dtype=np.int64), [1], [2]).tolist() == [[-2, -1, 0, 1, 2]]
+
+
+@pytest.mark.parametrize(("bits", "size"), [(30, 33), (62, 40), (63, 8), (1, 300), (48, 200)])
+def test_sums_over_the_integers(bits: int, size: int) -> None:
+    draw = np.random.default_rng(bits)
+    matrix = draw.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, size=(5, 9), dtype=np.int64, endpoint=True)
+    matrix[0, 0] = -(2 ** (bits - 1))
+    values = [pow(3, 50 * i, 1 << size) * (-1) ** i for i in range(8)] + [-(1 << size)]
+    assert int_sums(matrix, values) == [sum(int(m) * x for m, x in zip(row, values, strict=True)) for row in matrix]
+    assert int_sums(matrix[:, :0], []) == [0] * 5
+    with pytest.raises(ValueError, match="9 columns"):
+        int_sums(matrix, values[:-1])
+    with pytest.raises(TypeError, match="int64"):
+        int_sums(matrix.astype(np.int32), values)

@@ -12,7 +12,7 @@ must open to 0 at zeta.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -176,8 +176,14 @@ def _selector_at(basis: Vector, listed_rows: int) -> int:
     return 1 - int(sum(basis[:listed_rows], ZERO))  # sum_i L_i = 1
 
 
-def reduce_to_opening(statement: Instance, proof: Proof) -> Opening:
+def reduce_to_opening(
+    statement: Instance, proof: Proof, public: Callable[[Circuit, Challenges], PublicValues] = public_values
+) -> Opening:
     """Everything but the pairing.
+
+    Args:
+        public: gives the public polynomials at zeta. A prover that checks its own proof has them; nobody else passes
+            anything.
 
     Raises:
         ProofFormatError: a point of the proof is not a finite point of G1 in canonical form.
@@ -190,7 +196,7 @@ def reduce_to_opening(statement: Instance, proof: Proof) -> Opening:
             raise ProofFormatError(f"{name}: {error}") from None
     circuit, values = statement.circuit, proof.message4
     x, statement_digest = replay(statement, proof)
-    F = linearise(circuit, x, values, public_values(circuit, x))
+    F = linearise(circuit, x, values, public(circuit, x))
 
     # W opens D to 0 and each f_c (and A) to its value at zeta, batched by powers of v
     F.open_to(values.at_zeta(), x.v)

@@ -12,7 +12,7 @@ import numpy as np
 
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import SIDES, Atom, Column, Int64Array
-from zkmargin.crypto.exact import int_matvec
+from zkmargin.crypto.exact import int_sums
 from zkmargin.crypto.field import r
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.formats.errors import ConstraintError, InputError
@@ -153,12 +153,8 @@ def check(circuit: Circuit, witness: Witness) -> None:
 
 
 def _dense_sums(circuit: Circuit, cache: dict[str, list[int]], kind: str, side: Sequence[int]) -> list[int]:
-    """All rows of one public matrix times one side, exactly: computed mod r, lifted to (-r/2, r/2).
-
-    The overflow budget keeps every honest sum inside.
-    """
+    """All rows of one public matrix times one side, exactly."""
     if kind not in cache:
         matrix: Int64Array = circuit.matrices[kind]  # type: ignore[index]  # kind is a DenseKind here
-        sums = int_matvec(matrix, [q % r for q in side])
-        cache[kind] = [x if x <= r // 2 else x - r for x in sums]
+        cache[kind] = int_sums(matrix, side)
     return cache[kind]

@@ -1,5 +1,14 @@
 """Kernels of the prover: field vectors, transforms and multi-scalar multiplication, compiled by numba."""
 
+from zkmargin.prover._kernels.columns import (
+    Cosets,
+    combined_rows,
+    evaluate_many,
+    gathered,
+    linear,
+    lookup_row,
+    sum_of_products,
+)
 from zkmargin.prover._kernels.scalar_field import (
     FieldVector,
     add,
@@ -29,10 +38,12 @@ from zkmargin.prover._kernels.scalar_field import (
 from zkmargin.prover._kernels.transforms import coset_intt, coset_ntt, intt, ntt
 
 __all__ = [
+    "Cosets",
     "FieldVector",
     "add",
     "add_scaled",
     "batch_inverse",
+    "combined_rows",
     "concatenate",
     "constant",
     "coset_intt",
@@ -40,11 +51,15 @@ __all__ = [
     "divide_by_linear",
     "dot",
     "evaluate",
+    "evaluate_many",
     "from_bytes_le",
     "from_int64",
     "from_ints",
+    "gathered",
     "interleave",
     "intt",
+    "linear",
+    "lookup_row",
     "mul",
     "neg",
     "ntt",
@@ -55,6 +70,7 @@ __all__ = [
     "scale",
     "slice_of",
     "sub",
+    "sum_of_products",
     "to_bytes_le",
     "to_ints",
 ]

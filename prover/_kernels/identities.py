@@ -280,6 +280,7 @@ def gathered_products(
 
 _RADIX = splat_block(R * R % r)
 ONE = splat(1)
+NONE = zero_blocks(1)
 
 
 @dataclass(frozen=True)

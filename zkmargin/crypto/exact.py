@@ -57,6 +57,34 @@ def int_matvec(matrix: npt.NDArray[np.int64], vector: Sequence[int]) -> list[int
     return [int.from_bytes(data[i * size : (i + 1) * size], "little") % r for i in range(rows)]
 
 
+def int_sums(matrix: npt.NDArray[np.int64], values: Sequence[int]) -> list[int]:
+    """``matrix @ values`` over the integers, for an int64 matrix [rows, columns] and integers of any size.
+
+    The values are cut into signed limbs so short that no sum of products leaves int64: with the 30 bits of a risk array
+    and those of positions, one or two.
+
+    Raises:
+        TypeError, ValueError: as ``int_matvec``.
+    """
+    if matrix.dtype != np.int64:
+        raise TypeError(f"an int64 matrix, not {matrix.dtype}")
+    rows, columns = matrix.shape
+    if columns != len(values) or columns > _MAX_LENGTH:
+        raise ValueError(f"a matrix of {columns} columns and a vector of {len(values)}")
+    top = max(int(matrix.max(initial=0)), -int(matrix.min(initial=0)))
+    width = 62 - top.bit_length() - columns.bit_length()  # |limb| <= 2^width
+    bits = max((abs(x).bit_length() for x in values), default=0)
+    if width < _BYTE:  # entries that fill int64
+        return [x if x <= r // 2 else x - r for x in int_matvec(matrix, [x % r for x in values])]
+    sums, rest = [0] * rows, list(values)
+    for shift in range(0, max(bits, 1), width):
+        last = shift + width >= bits
+        limb = np.array(rest if last else [x & ((1 << width) - 1) for x in rest], dtype=np.int64)
+        rest = rest if last else [x >> width for x in rest]
+        sums = [total + (x << shift) for total, x in zip(sums, (matrix @ limb).tolist(), strict=True)]
+    return sums
+
+
 @dataclass(frozen=True)
 class CutMatrix:
     """An int64 matrix, cut once into limbs of which sums of products with bytes are exact.
