@@ -23,7 +23,13 @@ COLUMNS = (
     Column("above importing nothing", "B"),
 )
 UNDERLYINGS = 200
-SIZES = {"small": 16_000_000, "as NSE's": 65_000_000, "three times NSE's": 200_000_000}
+SIZES = {
+    "small": 16_000_000,
+    "50 MB": 50_000_000,
+    "as NSE's, 65 MB": 65_000_000,
+    "100 MB": 100_000_000,
+    "200 MB": 200_000_000,
+}
 
 
 def table(*, quick: bool) -> Section:

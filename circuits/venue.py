@@ -33,7 +33,7 @@ from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError, Model
+from zkmargin.formats import InputError, Model, PlainName
 
 Int64Array = npt.NDArray[np.int64]
 Family = Literal["slot", "account", "plain"]
@@ -194,7 +194,7 @@ class BlockClass(Model):
             count in net positions and totals only.
     """
 
-    name: str = Field(min_length=1, max_length=100)
+    name: PlainName = Field(min_length=1, max_length=100)
     accounts: int = Field(ge=1, le=MAX_ACCOUNTS)
     legs: int = Field(ge=1, le=MAX_LEGS)
     slots: int = Field(ge=1, le=MAX_SLOTS)

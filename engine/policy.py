@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from zkmargin.engine.components import REQUIREMENTS, PolicyComponent, Requirement
 from zkmargin.engine.components.haircuts import Haircuts
 from zkmargin.engine.components.open_orders import OpenOrders
-from zkmargin.formats import Document, InputError, Map, Model, Seq, load_document
+from zkmargin.formats import Document, InputError, Map, Model, PlainName, Seq, load_document
 
 MAX_FACTOR_BP = 100_000
 MAX_COMPONENTS = 64
@@ -90,9 +90,9 @@ class Policy(Document):
     FORMAT: ClassVar[str] = "zkmargin/policy/v1"
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    title: str = Field(max_length=200)
+    title: PlainName = Field(max_length=200)
     description: str = Field(default="", max_length=4000)
-    version: str = Field(min_length=1, max_length=40)
+    version: PlainName = Field(min_length=1, max_length=40)
     approximation: str = Field(default="", max_length=4000)
     requirements: Map[Requirement, int]
     layout: PolicyLayout

@@ -24,7 +24,7 @@ from zkmargin.engine.policy import MAX_COMPONENTS, Policy, check_domain_size
 from zkmargin.engine.sensitivities import Sensitivities
 from zkmargin.engine.stress import is_stress_charge
 from zkmargin.engine.units import MAX_ASSET_PRICE
-from zkmargin.formats import Digest, Document, Hint, InputError, IntArray, Model, Seq, Since
+from zkmargin.formats import Digest, Document, Hint, InputError, IntArray, Model, PlainName, Seq, Since
 
 #: Bits of a quantity's bound after rounding up to whole digits.
 MAX_BITS = 72
@@ -121,7 +121,7 @@ class CarriedQuote(Model):
         age_seconds: how much older than the snapshot it is, rounded up; of an interpolation its oldest quote.
     """
 
-    id: str = Field(max_length=200)
+    id: PlainName = Field(max_length=200)
     method: CarryMethod
     source: Digest
     age_seconds: int = Field(ge=0, lt=1 << 40)
@@ -158,7 +158,7 @@ class Snapshot(Document):
     FORMAT: ClassVar[str] = "zkmargin/snapshot/v2"
     READS: ClassVar[tuple[str, ...]] = ("zkmargin/snapshot/v1",)
 
-    name: str = Field(max_length=200)
+    name: PlainName = Field(max_length=200)
     time: str
     quote: Name
     money_unit: Literal["0.000000001"] = "0.000000001"

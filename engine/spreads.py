@@ -18,7 +18,7 @@ from typing import Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from zkmargin.formats import InputError, Model, Seq
+from zkmargin.formats import InputError, Model, PlainName, Seq
 
 MAX_LEGS = 8
 MAX_RATIO = 10**6
@@ -50,7 +50,7 @@ class PublishedLeg(Model):
 class PublishedSpread(Model):
     """A spread. Legs of one side may not share an account: they would compete for its deltas."""
 
-    label: str = Field(max_length=200)
+    label: PlainName = Field(max_length=200)
     legs: Seq[PublishedLeg] = Field(min_length=2, max_length=MAX_LEGS)
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from zkmargin.engine.decimals import MS_PER_SECOND, format_time, parse_time, to_fraction
 from zkmargin.engine.market import Instrument, Market
 from zkmargin.engine.names import MAX_INSTRUMENTS, Kind, Name, OptionType, Settlement
-from zkmargin.formats import Digest, Document, Hint, InputError, Model, Seq
+from zkmargin.formats import Digest, Document, Hint, InputError, Model, PlainName, Seq
 
 MAX_ASSETS = 1 << 12
 MAX_EDITIONS = MAX_INSTRUMENTS
@@ -148,7 +148,7 @@ class Universe(Document):
 
     FORMAT: ClassVar[str] = "zkmargin/universe/v1"
 
-    name: str = Field(min_length=1, max_length=200)
+    name: PlainName = Field(min_length=1, max_length=200)
     quote: Name = "USD"
     edition: Edition = 0
     previous: Digest | None = None

@@ -304,6 +304,7 @@ def test_verify_says_everything_that_was_proved(run: Run, files: Path) -> None:
     assert facts["statement_digest"] in text
 
 
+VISIBLE = "claim        equity is at least 9 times '\\"
 HOSTILE = "\x1b[2J\x9b1m\u202eevil\u2066\u200b\u2028\r\nclaim        equity is at least 9 times '\\"
 
 
@@ -340,21 +341,24 @@ def test_free_text_of_documents_is_quoted_and_escaped(run: Run, files: Path, tmp
         "'a b'",
     ]
     commitment = json.loads((files / "commitment.json").read_text())
-    for part in commitment["parts"]:
-        part["alias"] = HOSTILE
-    (tmp_path / "c.json").write_text(json.dumps(commitment))
+    for alias, code in ((HOSTILE, 2), (VISIBLE, 0)):
+        for part in commitment["parts"]:
+            part["alias"] = alias
+        (tmp_path / "c.json").write_text(json.dumps(commitment))
+        said = run("inspect", tmp_path / "c.json", code=code).err
+        assert ("holds a control or invisible character (U+001B)" in said) == (code == 2)
     shown = run("inspect", tmp_path / "c.json").out
-    assert repr(HOSTILE) in shown
+    assert repr(VISIBLE) in shown
     statement = ["--snapshot", files / "snapshot.json", "--commitment", tmp_path / "c.json", "--context", CONTEXT]
-    assert run("inspect", tmp_path / "c.json", "--json").json["parts"][0]["alias"] == HOSTILE
+    assert run("inspect", tmp_path / "c.json", "--json").json["parts"][0]["alias"] == VISIBLE
     facts = statement_facts(
         Statement.of(
             load_document(Snapshot, files / "snapshot.json"), [load_document(Commitment, tmp_path / "c.json")], Claim()
         ),
     )
     words = "\n".join(statement_lines(facts))
-    assert f"positions of {HOSTILE!r}" in words
-    assert facts["commitments"][0]["alias"] == HOSTILE
+    assert f"positions of {VISIBLE!r}" in words
+    assert facts["commitments"][0]["alias"] == VISIBLE
     refused = run("verify", *statement, files / "proof.bin", code=1)
     for text in (shown, words, refused.err):
         assert all(line.isprintable() for line in text.split("\n"))

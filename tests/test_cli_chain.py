@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from support.command_line import Run
+from support.signing import SIGNER
 
 from zkmargin.accounts.openings import commit_book
 from zkmargin.chain import artefacts
@@ -18,6 +21,8 @@ from zkmargin.chain.deployment import create2
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.chain.typed_data import compacted, in_order, read_signature, read_typed_data, signer_of
 from zkmargin.cli import main
+from zkmargin.crypto import secp256k1
+from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.policy import load_policy
@@ -165,6 +170,15 @@ def test_what_attesters_sign_is_written_signed_and_sent(run: Said, tmp_path: Pat
     run("chain", "sign", "part", "--deployment", d, *part, "-o", typed)
     part_data = read_typed_data(json.loads(Path(typed).read_text()))
     assert part_data.message["sequence"] == 1
+    key = secp256k1.public_key(bytes([4]) * 32)
+    save_document(PublicKey(format="zkmargin/public-key/v2", name="venue", scheme="secp256k1", public_key=key.hex()),
+                  tmp_path / "public.json")  # fmt: skip
+    (tmp_path / "signer.py").write_text(SIGNER)
+    outside = shlex.join([sys.executable, str(tmp_path / "signer.py"), (bytes([4]) * 32).hex()])
+    written = tmp_path / "outside.signature"
+    run("chain", "sign", "with-key", typed, "--key", str(tmp_path / "public.json"), "--signer", outside,
+        "-o", str(written))  # fmt: skip
+    assert signer_of(part_data, read_signature(written.read_text())) == KEYS[3].address
     signed = KEYS[3].unsafe_sign_hash(part_data.digest)
     write_atomic(str(tmp_path / "part.signature"), json.dumps({"signature": "0x" + signed.signature.hex()}).encode())
     words = ("--role", "positions", "--new", "commitment.json", "--typed", typed)

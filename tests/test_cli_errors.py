@@ -497,13 +497,13 @@ def test_a_mistyped_command_is_guessed(refuse: Refuse, line: str, words: str) ->
 
 
 def test_json_is_ascii(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = (files / "commitment.json").read_text().replace('"account"', '"\u202e\u540d\x7f"')
+    text = (files / "commitment.json").read_text().replace('"account"', '"\u540d"')
     (files / "commitment.json").write_text(text)
     capsys.readouterr()
     assert main(["inspect", "commitment.json", "--json"]) == 0
     out = capsys.readouterr().out
     assert out.isascii()
-    assert json.loads(out)["parts"][0]["alias"] == "\u202e\u540d\x7f"
+    assert json.loads(out)["parts"][0]["alias"] == "\u540d"
 
 
 def test_outputs_are_written_all_or_none(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from zkmargin.engine.book import Book
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import load_document, save_document
@@ -220,7 +221,7 @@ def test_an_export_can_be_verified_by_whoever_gets_it(run: Run, new_ledger: New,
     limited = '--context "for the desk" --also "net-exposure BTC <= 1000.25" --claim 1.01 limited.bin'
     issue(where, folder)
     key = "--receipt-key desk.key.json --passphrase-file pass"
-    run(f"{TRUSTED} {limited} --receipt {tmp_path / 'receipt.json'} {key}", "--ledger", where)
+    run(f"{TRUSTED} {limited} --market market.json --receipt {tmp_path / 'receipt.json'} {key}", "--ledger", where)
     run(f"{VERIFY} --challenge challenge.json answer.bin", "--ledger", where)
     home = tmp_path / "archive"
     found = run("ledger export", str(home), "--ledger", where, "--json").json
@@ -240,6 +241,13 @@ def test_an_export_can_be_verified_by_whoever_gets_it(run: Run, new_ledger: New,
     assert all(load_document(Attestation, home / name) for name in trusted["attestations"])
     assert "--rerun" in index["proofs"][0]["verify"]  # trust, attestations and receipt: the whole verdict
     assert "--rerun" not in index["proofs"][1]["verify"]
+    market = load_document(Market, folder / "market.json")
+    assert f"--market documents/market-{market.digest().hex()}.json" in index["proofs"][0]["verify"]
+    assert load_document(Evidence, home / index["proofs"][0]["files"]["evidence"]).source == market
+    assert index["proofs"][1]["files"]["source"] is None  # nobody gave it; whoever exports may
+    given = str(tmp_path / "given")
+    both = run("ledger export", given, "--market", folder / "market.json", "--ledger", where, "--json").json["proofs"]
+    assert all("--market" in entry["verify"] for entry in both)
     for entry in index["proofs"]:
         evidence = load_document(Evidence, home / entry["files"]["evidence"])
         assert verify(evidence.statement(), evidence.proof_bytes).statement_digest.hex() == entry["statement"]
@@ -251,6 +259,18 @@ def test_an_export_can_be_verified_by_whoever_gets_it(run: Run, new_ledger: New,
         "no accepted proof"
         in run("ledger export", str(tmp_path / "none"), "--ledger", where, "--statement", "zz", code=2).err
     )
+
+
+def test_t16_a_snapshot_is_rebuilt_from_the_market_that_is_given(run: Run, new_ledger: New, folder: Path) -> None:
+    market = load_document(Market, folder / "market.json")
+    save_document(market.replaced(notes=("another",)), folder / "other-market.json")
+    where = new_ledger()
+    err = run(f"{VERIFY} --market other-market.json plain.bin", "--ledger", where, code=2).err
+    assert "other-market.json" in err
+    run("ledger status", "--ledger", where, code=2)  # it was not even made
+    run(f"{VERIFY} --universe market.json plain.bin", code=2)
+    run(f"{VERIFY} --market market.json plain.bin", "--ledger", where)
+    assert run("ledger check", "--ledger", where, "--json").json["bad"] == []
 
 
 def test_an_issued_challenge_waits_for_its_answer(run: Run, new_ledger: New, tmp_path: Path) -> None:

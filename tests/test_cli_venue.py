@@ -1,13 +1,18 @@
 """``zkmargin venue`` and ``demo --venue``: from accounts to a proof, its verification, and a customer's check."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.signing import SIGNER
 
 from zkmargin.app.venues import VenueSecret, invented_accounts
 from zkmargin.cli import main
+from zkmargin.crypto import ed25519
+from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.book import to_book
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
@@ -109,6 +114,15 @@ def test_a_customer_checks_its_note(venue: Any, capsys: Any) -> None:
     make += ["--secret", str(venue / "secret.json"), "--proof", str(venue / "proof.bin"), "--account", NAME]
     assert main([*make, "-o", str(note)]) == 0
     assert note.stat().st_mode & 0o077 == 0
+    secret = ed25519.generate_secret()
+    key = PublicKey(name="venue", scheme="ed25519", public_key=ed25519.public_key(secret).hex())
+    save_document(key, venue / "venue.public.json")
+    (venue / "signer.py").write_text(SIGNER)
+    outside = ["--signer", shlex.join([sys.executable, str(venue / "signer.py"), secret.hex()])]
+    signed = str(venue / "signed-note.json")
+    assert main([*make, *outside, "-o", signed]) == 2  # which key is it?
+    assert main([*make, "--key", str(venue / "venue.public.json"), *outside, "-o", signed]) == 0
+    assert json.loads((venue / "signed-note.json").read_text())["signatures"][0]["public_keys"] == [key.public_key]
     capsys.readouterr()
     check = ["venue", "check-note", str(note), *public(venue, "snapshot", "terms", "record"), "--name", NAME]
     own = ["--book", str(venue / "books" / f"{NAME}.json"), "--nonce", NONCE]

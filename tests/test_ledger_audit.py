@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from zkmargin.app.evidence import Evidence
 from zkmargin.app.ledgers import check_ledger, export
 from zkmargin.cli import main
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Ledger, tables
 from zkmargin.ledger.chain import GENESIS
 from zkmargin.ledger.database import _url
+from zkmargin.ledger.origin import rebuild
 from zkmargin.verifier.attest import Acceptance, Attestation, Memory, accept
 
 FIRST = Path(__file__).parent / "data" / "golden" / "v1" / "documents" / "ledger.sql"
@@ -168,6 +170,86 @@ def test_t7_the_time_of_a_receipt_binds_the_acceptance(copy: Path) -> None:
     assert any("its receipt says otherwise" in item["reason"] for item in findings(copy))
 
 
+@pytest.mark.parametrize(
+    ("statement", "subject"),
+    [
+        ("CREATE TRIGGER back AFTER INSERT ON proofs BEGIN DELETE FROM streams; END", "trigger back"),
+        ("CREATE VIEW shown AS SELECT * FROM proofs", "view shown"),
+        ("CREATE TABLE customers (name TEXT)", "table customers"),
+        ("ALTER TABLE parts ADD COLUMN note TEXT", "table parts"),
+        ("INSERT INTO meta VALUES ('owner', 'somebody')", "meta"),
+    ],
+)
+def test_t7_what_is_no_ledger_s_is_found(copy: Path, statement: str, subject: str) -> None:
+    """It could change rows, or show others, behind the ledger's back."""
+    edit(copy, statement)
+    assert [item["subject"] for item in findings(copy)] == [subject]
+
+
+def test_t7_a_document_that_no_record_names_is_found(copy: Path, world: Any) -> None:
+    stranger = world.attest("venue A", sequence=9)
+    values = (stranger.digest().hex(), stranger.format, stranger.to_bytes())
+    edit(copy, "INSERT INTO documents VALUES (?, ?, ?)", values=values)
+    assert findings(copy) == [{"subject": f"document {values[0]}", "reason": "no record names it"}]
+
+
+# What the snapshot was built from
+
+
+@pytest.fixture
+def sourced(tmp_path: Path, parties: ModuleType, world: Any) -> Path:
+    """A ledger that keeps the market."""
+    path = tmp_path / "sourced.db"
+    with Ledger(path) as ledger:
+        ledger.issue(world.challenge)
+        taken = acceptance(parties, world, ledger)
+        ledger.record(taken, taken.receipt(software="test"), sources=[world.market])
+    return path
+
+
+def test_t16_a_market_that_is_kept_is_exported_and_rebuilt(sourced: Path, tmp_path: Path, world: Any) -> None:
+    assert findings(sourced) == []
+    with Ledger(sourced, read_only=True) as ledger:
+        (proof,) = export(ledger, str(tmp_path / "out"), statement=None, how=lambda _, files: files["source"]).proofs
+    assert proof["verify"] == f"documents/market-{world.market.digest().hex()}.json"
+    evidence = Evidence.parse((tmp_path / "out" / proof["files"]["evidence"]).read_bytes())
+    assert evidence.source == world.market
+
+
+def test_t16_another_market_is_neither_kept_nor_accepted(
+    sourced: Path, tmp_path: Path, parties: ModuleType, world: Any
+) -> None:
+    other = world.market.replaced(notes=("another",))
+    with Ledger(tmp_path / "new.db") as ledger:
+        ledger.issue(world.challenge)
+        taken = acceptance(parties, world, ledger)
+        with pytest.raises(InputError, match="the snapshot was not built from it"):
+            ledger.record(taken, sources=[other])
+        with pytest.raises(InputError, match="the snapshot was not built from it"):
+            ledger.record(taken, sources=[world.market, other])
+    edit(sourced, "DELETE FROM documents WHERE format LIKE '%/market/%'")
+    assert all("is not in the ledger" in item["reason"] for item in findings(sourced))
+    assert len(findings(sourced)) == 2
+
+
+def test_t16_a_snapshot_that_its_market_does_not_give_is_found(
+    tmp_path: Path, parties: ModuleType, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that somebody wrote without asking: the market is the one named, the snapshot is not what it gives."""
+    asked = []
+    monkeypatch.setattr("zkmargin.ledger.origin.rebuild", lambda *given: asked.append(given))
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.issue(world.challenge)
+        ledger.record(acceptance(parties, world, ledger), sources=[world.market])
+    assert findings(path) == []
+    ((snapshot, sources),) = asked
+    monkeypatch.undo()
+    rebuild(snapshot, sources)
+    with pytest.raises(InputError):
+        rebuild(snapshot.replaced(name="another"), sources)
+
+
 # Somebody else's, or not there
 
 
@@ -308,8 +390,25 @@ def test_t10_an_attester_signs_one_thing_under_one_number(tmp_path: Path, world:
         refused(ledger, world.attest("venue A", sequence=2), "number 3 was signed already")
         ledger.sign(world.attest("venue A", sequence=4, expires="2026-01-02T06:00:00Z"))
         refused(ledger, world.attest("venue A", account="another", sequence=1), "is not of two accounts")
+        refused(ledger, world.attest("venue A", part="second", sequence=1), "part 'main': one record is not of two")
         ledger.sign(world.attest_snapshot())
         refused(ledger, world.attest_snapshot(time="2026-01-02T03:04:06Z"), "something else was signed already")
+        assert check_ledger(ledger)["bad"] == []
+
+
+def test_t10_one_holding_is_not_of_two_accounts_or_parts(tmp_path: Path, world: Any) -> None:
+    """Under fresh blinders the same book has other points: only the attester knows that it is the same."""
+    first, other = world.attest("venue A"), world.attest("venue B")
+    points = {"points": tuple(other.payload.points), "sequence": 1}
+    third = tuple(world.attest("venue C").payload.points)
+    with Ledger(tmp_path / "attester.db") as ledger:
+        ledger.sign(first, holding='sub-account "17" 100%')
+        for moved in ({"account": "another"}, {"part": "second"}):
+            again = world.attest("venue A", **points, **moved)
+            with pytest.raises(VerificationError, match=r"what you hold as .* one record is not of two accounts"):
+                ledger.sign(again, holding='sub-account "17" 100%')
+        ledger.sign(world.attest("venue A", **points | {"sequence": 4}), holding='sub-account "17" 100%')
+        ledger.sign(world.attest("venue A", points=third, account="another", sequence=1), holding="17")
         assert check_ledger(ledger)["bad"] == []
 
 

@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
+from support.signing import SIGNER
 
 from zkmargin.app.signers import CommandSigner, SignerAnswer, SignerRequest
-from zkmargin.cli import main
+from zkmargin.cli import cli, main
 from zkmargin.crypto.signatures import SCHEMES, Scheme
 from zkmargin.formats import InputError, save_document
 from zkmargin.ledger import Ledger
 
-#: What an HSM's driver would be: reads a request, signs with the secret that it was given, answers.
-SIGNER = """
-import json, sys
-from zkmargin.crypto.signatures import module_of
-request = json.loads(sys.stdin.readline())
-signature = module_of(request["scheme"]).sign(bytes.fromhex(sys.argv[1]), bytes.fromhex(request["message"]))
-print(json.dumps({"format": "zkmargin/signer-answer/v1", "signature": signature.hex()}))
-"""
 SHORT = "import json; print(json.dumps({'format': 'zkmargin/signer-answer/v1', 'signature': '00' * 64}))"
 
 
@@ -88,6 +83,24 @@ def test_t12_a_signature_of_another_key_is_not_used(parties: ModuleType, world: 
     mine, other = parties.signer("outside"), parties.signer("somebody")
     with pytest.raises(InputError, match="does not verify with the key"):
         CommandSigner(mine.public, command(program, other._secret)).sign(world.attest_snapshot().message)
+
+
+def commands(group: Any, context: click.Context, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    for child in group.list_commands(context):
+        found = group.get_command(context, child)
+        yield f"{name} {child}".strip(), found
+        if isinstance(found, click.Group):
+            yield from commands(found, context, f"{name} {child}".strip())
+
+
+def test_whatever_signs_takes_a_signer_outside() -> None:
+    """What makes a key and what opens one need its passphrase; chain transactions go out as --calldata instead."""
+    lacking = set()
+    for name, found in commands(cli, click.Context(cli)):
+        options = {word for option in found.params for word in option.opts}
+        if "--passphrase-file" in options and not options & {"--signer", "--calldata"}:
+            lacking.add(name)
+    assert lacking == {"key new"}
 
 
 def test_on_the_command_line_with_a_ledger(

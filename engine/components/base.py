@@ -13,10 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from zkmargin.engine.exact import Int64Array, place
-from zkmargin.formats import InputError, IntArray, Model, Seq
+from zkmargin.formats import InputError, IntArray, Model, PlainName, Seq
 
 Requirement = Literal["initial", "maintenance"]
 REQUIREMENTS: tuple[Requirement, ...] = ("initial", "maintenance")
@@ -28,7 +28,7 @@ SCALE_BP = 10_000
 #: At most so many scenarios in a list, and characters of what a person calls one (joined, in a product group).
 MAX_SCENARIOS = 1024
 MAX_LABEL = 8_000
-Label = Annotated[str, StringConstraints(max_length=MAX_LABEL)]
+Label = Annotated[PlainName, Field(max_length=MAX_LABEL)]
 Labels = Annotated[Seq[Label], Field(max_length=MAX_SCENARIOS)]
 
 

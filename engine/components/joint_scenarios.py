@@ -30,7 +30,7 @@ from zkmargin.engine.components.base import (
 from zkmargin.engine.components.worst_scenario import WHOLE_BP, ShockRule, check_moves
 from zkmargin.engine.exact import exact_dot
 from zkmargin.engine.names import NAME_PATTERN
-from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
+from zkmargin.formats import FullMap, InputError, IntArray, Model, PlainName, Seq
 
 
 class Move(Model):
@@ -48,7 +48,7 @@ class Move(Model):
 class JointMove(Model):
     """One joint scenario: a move of every underlying; ``weight_bp`` of the P&L counts."""
 
-    name: str = Field(min_length=1, max_length=80)
+    name: PlainName = Field(min_length=1, max_length=80)
     moves: FullMap[str, Move]
     weight_bp: int = Field(default=WHOLE_BP, gt=0, le=WHOLE_BP)
 

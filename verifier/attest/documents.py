@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from zkmargin.accounts.commitments import CommitmentPart, PointHex
 from zkmargin.accounts.slots import Role, slot_map_digest
@@ -17,10 +17,10 @@ from zkmargin.crypto.keys import Signer
 from zkmargin.crypto.signatures import Message, Signature, aggregated
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Digest, Document, InputError, Model, Seq, Since, json_in_version
+from zkmargin.formats import Digest, Document, InputError, Model, PlainName, Seq, Since, json_in_version
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Name = Annotated[PlainName, Field(min_length=1, max_length=200)]
 Sequence64 = Annotated[int, Field(ge=0, lt=2**63)]
 MAX_SIGNATURES = 64
 

@@ -10,7 +10,7 @@ from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.crypto.keys import Signer
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.decimals import parse_time
-from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, Since, json_in_version
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, PlainName, Seq, Since, json_in_version
 from zkmargin.verifier.attest.documents import Name, Sequence64, payload_digest
 
 
@@ -27,7 +27,7 @@ class ReceiptSnapshot(Model):
     """The snapshot and the digest of its policy; ``attested`` is ``null`` where no trust file was used."""
 
     digest: Digest
-    name: str = Field(max_length=200)
+    name: PlainName = Field(max_length=200)
     time: str
     policy: Annotated[Digest | None, Since(2)] = None
     attested: AttestedBy | None = None
@@ -64,7 +64,7 @@ class ReceiptPayload(Model):
     """
 
     time: str
-    software: str = Field(max_length=200)
+    software: PlainName = Field(max_length=200)
     verifier: Name | None
     statement: Digest
     proof: Digest

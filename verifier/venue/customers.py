@@ -22,7 +22,7 @@ from zkmargin.crypto.keys import Signer
 from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.crypto.transcript import Transcript
-from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, Seq, VerificationError
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Model, PlainName, Seq, VerificationError
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.proof import VenueProof
@@ -64,7 +64,7 @@ class VenueRecord(Document):
 
     FORMAT: ClassVar[str] = "zkmargin/venue-record/v1"
 
-    venue: str = Field(min_length=1, max_length=200)
+    venue: PlainName = Field(min_length=1, max_length=200)
     statement: Digest
     proof: Digest
     root: Digest
@@ -102,12 +102,12 @@ class VenueNote(Document):
     FORMAT: ClassVar[str] = "zkmargin/venue-note/v1"
     SECRET: ClassVar[bool] = True
 
-    venue: str = Field(min_length=1, max_length=200)
+    venue: PlainName = Field(min_length=1, max_length=200)
     statement: Digest
     proof: Digest
     account: int = Field(ge=0)
     accounts: int = Field(ge=1)
-    name: str = Field(min_length=1, max_length=200)
+    name: PlainName = Field(min_length=1, max_length=200)
     nonce: Nonce = Field(repr=False)
     block: BlockOpening = Field(repr=False)
     signatures: Seq[Signature] = Field(default=(), max_length=1)

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from zkmargin.accounts.commitments import Commitment
 from zkmargin.circuits.venue import BlockClass, Options, RatioText, common_denominator
 from zkmargin.circuits.venue import Ratio as ClaimRatio
-from zkmargin.formats import Digest, Document, InputError, Model, Seq
+from zkmargin.formats import Digest, Document, InputError, Model, PlainName, Seq
 
 MAX_CLASSES = 64
 MAX_DENSE = 4096
@@ -54,7 +54,7 @@ class VenueTerms(Document):
 
     FORMAT: ClassVar[str] = "zkmargin/venue-terms/v1"
 
-    venue: str = Field(min_length=1, max_length=200)
+    venue: PlainName = Field(min_length=1, max_length=200)
     requirement: Literal["initial", "maintenance"]
     domain_size: int = Field(ge=8, le=4096)
     digit_bits: int = Field(ge=3, le=22)

@@ -20,7 +20,7 @@ from zkmargin.crypto.group import G1_BYTES, add_all, decode_g1, encode_g1, is_in
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.snapshot import MAX_BITS, Snapshot
-from zkmargin.formats import Digest, Document, Hexadecimal, Hint, InputError, Model, Seq, from_hex
+from zkmargin.formats import Digest, Document, Hexadecimal, Hint, InputError, Model, PlainName, Seq, from_hex
 from zkmargin.formats.budget import spend
 from zkmargin.formats.canonical import canonical_bytes
 
@@ -45,7 +45,7 @@ class CommitmentPart(Model):
     """
 
     role: Role
-    alias: str = Field(min_length=1, max_length=200)
+    alias: PlainName = Field(min_length=1, max_length=200)
     slot_map: Digest
     points: Seq[PointHex] = Field(min_length=1, max_length=4096)
     bits: int = Field(ge=1, le=MAX_BITS)

@@ -38,7 +38,18 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.fills import FillLots, add_fills
 from zkmargin.engine.migration import carry_over
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, Model, Seq, VerificationError, from_hex
+from zkmargin.formats import (
+    Digest,
+    Document,
+    Hexadecimal,
+    InputError,
+    Map,
+    Model,
+    PlainName,
+    Seq,
+    VerificationError,
+    from_hex,
+)
 
 MAX_SEGMENTS = 4096
 
@@ -56,7 +67,7 @@ class _Step(Model):
     """One part before and after: its points (compressed G1, hex), one a segment."""
 
     role: Role
-    alias: str = Field(min_length=1, max_length=200)
+    alias: PlainName = Field(min_length=1, max_length=200)
     before: Seq[PointHex] = Field(min_length=1, max_length=MAX_SEGMENTS)
     after: Seq[PointHex] = Field(min_length=1, max_length=MAX_SEGMENTS)
 

@@ -172,12 +172,19 @@ class Evidence(Document):
         return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
-def evidence_of(ledger: Ledger, entry: Entry, revocations: Sequence[str]) -> Evidence:
-    """Everything of an accepted proof of a ledger in one document; ``revocations`` by digest. Raises InputError."""
+def evidence_of(
+    ledger: Ledger, entry: Entry, revocations: Sequence[str], source: Market | RiskArrays | None = None
+) -> Evidence:
+    """Everything of an accepted proof of a ledger in one document; ``revocations`` by digest. Raises InputError.
+
+    ``source`` is the market or arrays of the entry's snapshot. What a snapshot of a universe needs besides stands
+    beside the evidence, under the digests that the snapshot names.
+    """
     return Evidence(
         claim=claim_of(ledger.statement(entry)),
         proof=base64.b64encode(entry.proof).decode(),
         snapshot=ledger.document(Snapshot, entry.snapshot),
+        source=source,
         commitments=(ledger.document(Commitment, entry.commitment),),
         attestations=tuple(ledger.document(Attestation, digest) for digest in entry.attestations),
         revocations=tuple(ledger.document(Revocations, digest) for digest in revocations),

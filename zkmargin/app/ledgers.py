@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,10 @@ from zkmargin.app.facts import claim_words, ratio
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import format_time, from_units, parse_time
 from zkmargin.engine.limits import KINDS, Limit
+from zkmargin.engine.market import Market
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, VerificationError, write_atomic
 from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.ledger import Entry, Ledger
@@ -118,7 +121,12 @@ class Exported:
 
 
 def export(
-    ledger: Ledger, folder: str, *, statement: str | None, how: Callable[[Entry, dict[str, Any]], str]
+    ledger: Ledger,
+    folder: str,
+    *,
+    statement: str | None,
+    how: Callable[[Entry, dict[str, Any]], str],
+    sources: Sequence[Market | RiskArrays | Universe] = (),
 ) -> Exported:
     """Write accepted proofs and all their files to a new folder, with an index.
 
@@ -127,14 +135,15 @@ def export(
         folder: created; refused when it is not empty.
         statement: only the proof whose statement digest begins like this (hex).
         how: says how to verify an entry whose files have these names.
+        sources: what snapshots were built from, for those entries that the ledger keeps no sources of.
 
     Raises:
         InputError: the folder cannot be used, or no proof has such a digest (``field`` "statement").
     """
-    home, written = _empty_folder(folder), set[str]()
+    exporting = _Exporting(ledger, _empty_folder(folder), how, {item.digest().hex(): item for item in sources})
     chosen = (entry for entry in ledger.entries() if entry.statement.startswith(statement or ""))
-    revoked = ledger.revocations()
-    proofs = [_export_entry(ledger, entry, revoked.get(entry.statement, ()), home, written, how) for entry in chosen]
+    proofs = [exporting.write(entry) for entry in chosen]
+    home, written = exporting.home, exporting.written
     if statement is not None and not proofs:
         raise InputError("no accepted proof has such a statement digest", field="statement")
     write_atomic(home / "index.json", canonical_bytes({"format": INDEX_FORMAT, "proofs": proofs}) + b"\n")
@@ -166,41 +175,63 @@ def _empty_folder(folder: str) -> Path:
     return home
 
 
-def _export_entry(
-    ledger: Ledger,
-    entry: Entry,
-    revocations: Sequence[str],
-    home: Path,
-    written: set[str],
-    how: Callable[[Entry, dict[str, Any]], str],
-) -> dict[str, Any]:
-    """Write an entry's evidence, and its files one by one; returns what the index says of it."""
-    evidence = evidence_of(ledger, entry, revocations)
-    bundle = f"evidence/{entry.statement}.json"
-    write_atomic(home / bundle, evidence.to_bytes())
+class _Exporting:
+    """One export: what is written so far, and what is asked of the ledger once."""
 
-    def save(kind: type[Document], digest: str | None) -> str | None:
-        if digest is None:
-            return None
-        name = f"documents/{kind.FORMAT.split('/')[1]}-{digest}.json"
-        if digest not in written:
-            write_atomic(home / name, ledger.document(kind, digest).to_bytes())
-            written.add(digest)
+    def __init__(
+        self,
+        ledger: Ledger,
+        home: Path,
+        how: Callable[[Entry, dict[str, Any]], str],
+        given: Mapping[str, Market | RiskArrays | Universe],
+    ) -> None:
+        self._ledger, self.home, self._how, self._given = ledger, home, how, given
+        self._revocations, self._sources = ledger.beside("revocations"), ledger.beside("sources")
+        self.written: set[str] = set()
+
+    def write(self, entry: Entry) -> dict[str, Any]:
+        """Write an entry's evidence, and its files one by one; returns what the index says of it."""
+        sources = self._sources_of(entry)
+        first = sources[0] if sources and not isinstance(sources[0], Universe) else None
+        evidence = evidence_of(self._ledger, entry, self._revocations.get(entry.statement, ()), first)
+        bundle, proof = f"evidence/{entry.statement}.json", f"proofs/{entry.statement}.bin"
+        write_atomic(self.home / bundle, evidence.to_bytes())
+        write_atomic(self.home / proof, entry.proof)
+        files = {
+            "proof": proof,
+            "snapshot": self._save(Snapshot, entry.snapshot),
+            "commitment": self._save(Commitment, entry.commitment),
+            "trust": self._save(Trust, entry.trust),
+            "challenge": self._save(Challenge, entry.challenge),
+            "attestations": [self._save(Attestation, digest) for digest in entry.attestations],
+            "revocations": [self._save(Revocations, item.digest().hex()) for item in evidence.revocations],
+            "receipt": self._save(Receipt, entry.receipt),
+            "source": None if first is None else self._put(first),
+            "universe": next((self._put(item) for item in sources if isinstance(item, Universe)), None),
+            "earlier": [self._put(item) for item in sources[1:] if isinstance(item, Market)],
+            "evidence": bundle,
+        }
+        files["rerun"] = files["receipt"] if _counts(evidence) else None
+        facts = entry_facts(self._ledger, entry)
+        return {**facts, "files": files, "context": entry.context.hex(), "verify": self._how(entry, files)}
+
+    def _sources_of(self, entry: Entry) -> list[Market | RiskArrays | Universe]:
+        """What the snapshot was built from: what the ledger keeps, else what was given of it. Raises InputError."""
+        kept = self._sources.get(entry.statement)
+        if kept is not None:
+            return [self._ledger.source(digest) for digest in kept]
+        snapshot = self._ledger.document(Snapshot, entry.snapshot)
+        names = [snapshot.market_digest, snapshot.universe, *(quote.source for quote in snapshot.carried)]
+        found = [self._given[name] for name in dict.fromkeys(names) if name is not None and name in self._given]
+        return found if found and found[0].digest().hex() == snapshot.market_digest else []
+
+    def _save(self, kind: type[Document], digest: str | None) -> str | None:
+        return None if digest is None else self._put(self._ledger.document(kind, digest), digest)
+
+    def _put(self, document: Document, digest: str | None = None) -> str:
+        digest = digest or document.digest().hex()
+        name = f"documents/{document.FORMAT.split('/')[1]}-{digest}.json"
+        if digest not in self.written:
+            write_atomic(self.home / name, document.to_bytes())
+            self.written.add(digest)
         return name
-
-    proof = f"proofs/{entry.statement}.bin"
-    write_atomic(home / proof, entry.proof)
-    files = {
-        "proof": proof,
-        "snapshot": save(Snapshot, entry.snapshot),
-        "commitment": save(Commitment, entry.commitment),
-        "trust": save(Trust, entry.trust),
-        "challenge": save(Challenge, entry.challenge),
-        "attestations": [save(Attestation, digest) for digest in entry.attestations],
-        "revocations": [save(Revocations, item.digest().hex()) for item in evidence.revocations],
-        "receipt": save(Receipt, entry.receipt),
-        "evidence": bundle,
-    }
-    files["rerun"] = files["receipt"] if _counts(evidence) else None
-    facts = entry_facts(ledger, entry)
-    return {**facts, "files": files, "context": entry.context.hex(), "verify": how(entry, files)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import ProofFormatError, VerificationError
+from zkmargin.formats import Document, ProofFormatError, VerificationError
 from zkmargin.formats.errors import about
 from zkmargin.verifier import Accepted, Statement, Workers, verify
 from zkmargin.verifier.attest import (
@@ -43,6 +43,7 @@ class Terms:
         revocations: the newest list of each issuer that the trust file names.
         policy: the verifier's own, which the snapshot's must be; None asks for none.
         challenge: the one that the proof must answer.
+        sources: what the snapshot was built from, for the ledger to keep (``sources_of``).
     """
 
     now_ms: int
@@ -52,6 +53,7 @@ class Terms:
     revocations: tuple[Revocations, ...] = ()
     policy: Policy | None = None
     challenge: Challenge | None = None
+    sources: tuple[Document, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def accept_proof(
     if ledger is None:
         acceptance = accept(statement, proof, **asked)
         return acceptance, receipt_of(acceptance)
-    return ledger.accept(statement, proof, **asked, receipt=receipt_of)
+    return ledger.accept(statement, proof, **asked, sources=terms.sources, receipt=receipt_of)
 
 
 def accept_many(

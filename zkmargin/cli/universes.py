@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zkmargin.app.files import load
-from zkmargin.engine.market import Market
-from zkmargin.engine.universe import Universe
 from zkmargin.formats import InputError
+
+if TYPE_CHECKING:
+    from zkmargin.engine.market import Market
+    from zkmargin.engine.universe import Universe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +38,9 @@ def load_universe(universe_path: str | None, last_paths: Sequence[str]) -> tuple
         if last_paths:
             raise InputError("belongs to a universe: give one with --universe", file="--last")
         return None, []
+    from zkmargin.engine.market import Market  # noqa: PLC0415 - verifying loads no markets
+    from zkmargin.engine.universe import Universe  # noqa: PLC0415
+
     return load(Universe, universe_path), [load(Market, path) for path in last_paths]
 
 

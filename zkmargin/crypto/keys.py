@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from zkmargin.crypto import bls
 from zkmargin.crypto.signatures import KeyHex, Message, Scheme, Signature, module_of
-from zkmargin.formats import Document, Hexadecimal, InputError, Model
+from zkmargin.formats import Document, Hexadecimal, InputError, Model, PlainName
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 
 SCRYPT_LOG_N = 17
@@ -48,7 +48,7 @@ class PublicKey(Document):
     FORMAT: ClassVar[str] = "zkmargin/public-key/v1"
     READS: ClassVar[tuple[str, ...]] = ("zkmargin/public-key/v2",)
 
-    name: str = _NAME
+    name: PlainName = _NAME
     scheme: Scheme
     public_key: KeyHex
     possession: Annotated[str, Hexadecimal(96)] | None = None

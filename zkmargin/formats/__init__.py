@@ -20,6 +20,7 @@ from zkmargin.formats.errors import (
 from zkmargin.formats.files import read_bytes, read_text, write_atomic
 from zkmargin.formats.hexadecimal import Digest, Hexadecimal, from_hex
 from zkmargin.formats.mappings import FrozenMap, FullMap, Map
+from zkmargin.formats.plain_names import PlainName
 
 __all__ = [
     "Caution",
@@ -34,6 +35,7 @@ __all__ = [
     "IntArray",
     "Map",
     "Model",
+    "PlainName",
     "ProofFormatError",
     "Seq",
     "SetupError",

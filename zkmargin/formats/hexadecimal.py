@@ -35,7 +35,7 @@ class Hexadecimal:
         return rf"^({'|'.join(f'[0-9a-f]{{{2 * size}}}' for size in self.sizes) or '([0-9a-f]{2})*'})$"
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        if handler(source)["type"] != "str":
+        if not handler(source).keys() <= {"type", "strict"} or source is not str:
             raise TypeError("what else is asked of the text comes after Hexadecimal")
         size = f"{' or '.join(map(str, self.sizes))} bytes in " if self.sizes else "bytes in "
         return core_schema.custom_error_schema(

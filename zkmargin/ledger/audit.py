@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, inspect, select
+from sqlalchemy import Connection, Table, inspect, select, text
 
 from zkmargin.accounts import Commitment
 from zkmargin.crypto.keys import PublicKey
@@ -22,7 +22,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError, parse_json
 from zkmargin.formats.canonical import keccak256
-from zkmargin.ledger import chain, records, tables
+from zkmargin.ledger import chain, origin, records, tables
 from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Trust, authenticate
 from zkmargin.verifier.attest.accept import check_challenge
@@ -69,13 +69,18 @@ class Findings:
 def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: str | None) -> Findings:
     """Check a ledger of any version. It raises nothing but what the database does: all else is in the findings."""
     found = Findings(schema)
+    _check_schema(connection, found)
     if schema == tables.SCHEMA:
         expected = _Expected()
         with found.about("chain"):
             _walk(connection, found, expected, key, head)
         _compare(connection, found, expected)
-        for digest in sorted(expected.named - set(connection.execute(select(tables.documents.c.digest)).scalars())):
+        there = set(connection.execute(select(tables.documents.c.digest)).scalars())
+        for digest in sorted(expected.named - there):
             found.bad.append({"subject": f"document {digest[:64]}", "reason": "is not in the ledger"})
+        if not expected.imported:  # version 1 kept what it saw twice
+            for digest in sorted(there - expected.named, key=str):
+                found.bad.append({"subject": f"document {str(digest)[:64]}", "reason": "no record names it"})
         bodies = expected.accepted
     else:
         bodies = []
@@ -94,6 +99,36 @@ def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: s
             _check_accepted(connection, body, connection.execute(query_proof).scalar_one_or_none())
             found.verified += 1
     return found
+
+
+def _check_schema(connection: Connection, found: Findings) -> None:
+    """What else is in the database: it could change rows, or show others, behind a ledger's back."""
+    inspector = inspect(connection)
+    ours = {table.name: {column.name for column in table.columns} for table in tables.metadata.sorted_tables}
+    for name in sorted(inspector.get_table_names()):
+        if name not in ours:
+            found.bad.append({"subject": f"table {name[:80]}", "reason": "is no table of a ledger"})
+        elif {column["name"] for column in inspector.get_columns(name)} != ours[name]:
+            found.bad.append({"subject": f"table {name[:80]}", "reason": "has other columns than a ledger's"})
+    for name in sorted(inspector.get_view_names()):
+        found.bad.append({"subject": f"view {name[:80]}", "reason": "a ledger has no views"})
+    for kind, name in connection.execute(text(_RUNNING[connection.dialect.name])).all():
+        found.bad.append({"subject": f"{kind} {name[:80]}", "reason": "a ledger has none: it runs when rows change"})
+    for row in connection.execute(select(tables.meta)).all():
+        if row.key != "schema":
+            found.bad.append({"subject": "meta", "reason": f"a row that no ledger has: {str(row.key)[:80]!r}"})
+
+
+#: What a database would run by itself, beside the keys that it keeps.
+_RUNNING = {
+    "sqlite": "SELECT 'trigger', name FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+    "postgresql": """
+        SELECT 'trigger', tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace
+        UNION ALL SELECT 'rule', rulename FROM pg_rules WHERE schemaname = current_schema()
+        UNION ALL SELECT 'policy', policyname FROM pg_policies WHERE schemaname = current_schema()
+        ORDER BY 1, 2""",
+}
 
 
 def _without_chain(connection: Connection, key: PublicKey | None, head: str | None) -> None:
@@ -116,10 +151,12 @@ class _Expected:
         self.streams: dict[str, dict[str, Any]] = {}
         self.challenges: dict[str, dict[str, Any]] = {}
         self.accepted: list[dict[str, Any]] = []
-        self.named: set[str] = set()  # documents, besides those of accepted proofs
+        self.named: set[str] = set()  # documents
+        self.imported = False
 
     def add(self, record: chain.Record) -> None:
         body = {name: value for name, value in record.body.items() if name != "imported"}
+        self.imported |= "imported" in record.body
         try:
             getattr(self, f"_{record.kind}")(body, imported="imported" in record.body)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -155,6 +192,9 @@ class _Expected:
             self.rows["attestations"].append({"proof_id": number, "attestation": digest})
         if body["challenge"] is not None:
             self.challenges[body["challenge"]]["statement"] = body["statement"]
+        single = (body[name] for name in ("snapshot", "commitment", "trust", "challenge", "receipt"))
+        self.named.update(digest for digest in single if digest is not None)
+        self.named.update(body["attestations"], body.get("revocations", ()), body.get("sources", ()))
         self.accepted.append({**body, "imported": imported})
 
     def of(self, table: Table) -> list[dict[str, Any]]:
@@ -201,10 +241,10 @@ def _compare(connection: Connection, found: Findings, expected: _Expected) -> No
                     values[name] = places.get(values[name], f"none: {values[name]}")
             if table is tables.proofs and isinstance(values["proof"], bytes):
                 values["proof"] = keccak256(values["proof"]).hex()
-            text = _canonical(table, values)
-            if text in there:  # a table that was made anew without its keys
-                found.bad.append({"subject": table.name, "reason": f"a row is there twice: {text[:200]}"})
-            there.add(text)
+            shown = _canonical(table, values)
+            if shown in there:  # a table that was made anew without its keys
+                found.bad.append({"subject": table.name, "reason": f"a row is there twice: {shown[:200]}"})
+            there.add(shown)
         for extra in sorted(there - wanted):
             found.bad.append({"subject": table.name, "reason": f"a row that no record gives: {extra[:200]}"})
         for missing in sorted(wanted - there):
@@ -232,7 +272,10 @@ def _check_document(found: Findings, row: Any) -> None:
             raise InputError("is damaged: not written as it was")
 
 
-_KINDS: tuple[type[Document], ...] = (Snapshot, Commitment, Attestation, Revocations, Trust, Challenge, Receipt)
+_KINDS: tuple[type[Document], ...] = (
+    *(Snapshot, Commitment, Attestation, Revocations, Trust, Challenge, Receipt),
+    *origin.KINDS,
+)
 
 
 def _document(connection: Connection, kind: type[D], digest: str) -> D:
@@ -245,6 +288,14 @@ def _document(connection: Connection, kind: type[D], digest: str) -> D:
     if document.digest().hex() != digest:
         raise InputError("is damaged: its digest is another", field=f"document {digest[:16]}")
     return document
+
+
+def _source(connection: Connection, digest: str) -> Document:
+    """A document that a snapshot was built from. Raises InputError."""
+    form = connection.execute(
+        select(tables.documents.c.format).where(tables.documents.c.digest == digest)
+    ).scalar_one_or_none()
+    return _document(connection, origin.kind_of(form), digest)
 
 
 def _check_accepted(connection: Connection, body: dict[str, Any], proof: object) -> None:
@@ -263,6 +314,8 @@ def _check_accepted(connection: Connection, body: dict[str, Any], proof: object)
     accepted = verify(statement, proof)
     if accepted.statement_digest.hex() != body["statement"]:
         raise VerificationError("recorded under another statement's digest", check="ledger")
+    if body.get("sources"):
+        origin.rebuild(snapshot, [_source(connection, digest) for digest in body["sources"]])
     if body["snapshot_ms"] != parse_time(snapshot.time):
         raise VerificationError("recorded with another time than its snapshot's", check="ledger")
     now_ms, trust = body["accepted_ms"], None

@@ -16,17 +16,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from sqlalchemy import Connection, func, insert, select
 
 from zkmargin.accounts import Commitment
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, Hint, InputError, VerificationError
-from zkmargin.ledger import audit, chain, records, tables
+from zkmargin.ledger import audit, chain, origin, records, tables
 from zkmargin.ledger.database import Database
 from zkmargin.ledger.records import Account, Entry
 from zkmargin.verifier import Accepted, Statement, verify
@@ -123,6 +126,7 @@ class Ledger:
         revocations: Sequence[Revocations] = (),
         policy: Policy | None = None,
         challenge: Challenge | None = None,
+        sources: Sequence[Document] = (),
         receipt: Callable[[Acceptance], Receipt],
     ) -> tuple[Acceptance, Receipt]:
         """Accept a proof as ``verifier.attest.accept`` does, with this ledger for a memory, and record it.
@@ -131,6 +135,7 @@ class Ledger:
 
         Args:
             statement, proof, now_ms, trust, attestations, revocations, policy, challenge: as ``accept`` takes them.
+            sources: what the snapshot was built from, to keep: its market or arrays, universe, earlier markets.
             receipt: makes the receipt to keep with the proof; nothing is recorded when it raises.
 
         Raises:
@@ -148,25 +153,28 @@ class Ledger:
             known=self,
         )
         made = receipt(acceptance)
-        self._record(acceptance, made)
+        self._record(acceptance, made, sources)
         return acceptance, made
 
-    def record(self, acceptance: Acceptance, receipt: Receipt | None = None) -> None:
+    def record(
+        self, acceptance: Acceptance, receipt: Receipt | None = None, *, sources: Sequence[Document] = ()
+    ) -> None:
         """Verify a proof that was accepted elsewhere once more, then record it with all that belongs to it, or nothing.
 
         Raises:
             VerificationError: it does not verify; its statement is recorded or its challenge answered already; or
                 something newer than its attestations was seen in the meantime.
-            InputError: the ledger cannot be written.
+            InputError: the ledger cannot be written, or the snapshot was not built from ``sources``.
         """
         statement = acceptance.statement
         digest = verify(statement, acceptance.proof).statement_digest
         if digest != acceptance.statement_digest:
             raise VerificationError("the acceptance is of another statement", check="ledger")
-        self._record(acceptance, receipt)
+        self._record(acceptance, receipt, sources)
 
-    def _record(self, acceptance: Acceptance, receipt: Receipt | None) -> None:
+    def _record(self, acceptance: Acceptance, receipt: Receipt | None, sources: Sequence[Document]) -> None:
         """One transaction. The acceptance is of a proof that this ledger verified."""
+        origin.check_named(acceptance.snapshot, sources)
         statement, digest = acceptance.statement, acceptance.statement_digest.hex()
         commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
         authenticated = acceptance.authenticated
@@ -174,6 +182,7 @@ class Ledger:
         lists = () if authenticated is None else authenticated.revocations
         documents: list[Document] = [acceptance.snapshot, commitment, *(item.attestation for item in attested), *lists]
         documents += [d for d in (acceptance.trust, acceptance.challenge, receipt) if d is not None]
+        documents += sources
 
         def write(connection: Connection) -> None:
             recorded = select(tables.proofs.c.id).where(tables.proofs.c.statement == digest)
@@ -223,6 +232,7 @@ class Ledger:
                 records.entry_of(connection, row),
                 records.parts_of(connection, proof_id),
                 [document.digest().hex() for document in lists],
+                [document.digest().hex() for document in sources],
             )
             self._append(connection, "accepted", acceptance.time_ms, body)
 
@@ -247,16 +257,22 @@ class Ledger:
         )
         return quorum
 
-    def sign(self, attestation: Attestation) -> None:
+    def sign(self, attestation: Attestation, *, holding: str | None = None) -> None:
         """Keep what an attester is about to hand out: signing something else under its number is refused from now on.
 
+        Args:
+            attestation: what was signed.
+            holding: of a commitment: the attester's own name of what it holds (an account's number, a wallet).
+
         Raises:
-            VerificationError: something else was signed under the number, something newer, or the same commitment for
-                another account.
+            VerificationError: something else was signed under the number, something newer, or the same commitment or
+                holding for another account or part.
             InputError: the ledger cannot be written.
         """
         self._database.write(
-            lambda connection: self._append(connection, "signed", _clock_ms(), records.sign(connection, attestation))
+            lambda connection: self._append(
+                connection, "signed", _clock_ms(), records.sign(connection, attestation, holding)
+            )
         )
 
     def issue(self, challenge: Challenge) -> None:
@@ -332,6 +348,13 @@ class Ledger:
             raise InputError("is damaged: its digest is another", file=self.name, field=f"document {digest[:16]}")
         return document
 
+    def source(self, digest: str) -> Market | RiskArrays | Universe:
+        """What a snapshot was built from, by digest. Raises InputError, as ``document``."""
+        query = select(tables.documents.c.format).where(tables.documents.c.digest == digest)
+        with self._database.reading() as connection:
+            form = connection.execute(query).scalar_one_or_none()
+        return self.document(origin.kind_of(form), digest)
+
     def head(self) -> tuple[int, str]:
         """Number and digest of the last record: note them elsewhere, and a chain that was cut is noticed."""
         query = select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc())
@@ -349,14 +372,16 @@ class Ledger:
         with self._database.reading() as connection:
             return audit.audit(connection, schema=self.schema, key=key, head=head)
 
-    def revocations(self) -> dict[str, tuple[str, ...]]:
-        """By statement digest the lists of revocations that an acceptance was made with, where there were any."""
+    def beside(self, what: Literal["revocations", "sources"]) -> dict[str, tuple[str, ...]]:
+        """By statement digest, where there were any: the lists of revocations that an acceptance was made with, or
+        what its snapshot was built from (the market or arrays first, then a universe, then earlier markets).
+        """
         found: dict[str, tuple[str, ...]] = {}
         if self.schema != tables.SCHEMA:
             return found
         with self._database.reading() as connection:
             for record in chain.read(connection):
-                digests = record.body.get("revocations") if record.kind == "accepted" else None
+                digests = record.body.get(what) if record.kind == "accepted" else None
                 for digest in digests or ():
                     records.check_digest(digest, f"record {record.number}")
                 if digests:

@@ -7,14 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection, insert, select, update
 
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.limits import Limit
-from zkmargin.formats import Document, InputError, VerificationError
+from zkmargin.formats import Document, InputError, VerificationError, parse_json
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import tables
 from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, Revocations, Sighting, Stream
@@ -106,7 +106,6 @@ def see(connection: Connection, attestation: Attestation | Revocations) -> dict[
                 f"number {payload.sequence} of {_named(payload.stream)} contradicts what was signed before under it",
                 check="sequence",
             )
-        store(connection, attestation)
         return None
     store(connection, attestation)
     values = {"sequence": payload.sequence, "payload": digest, "attestation": attestation.digest().hex()}
@@ -160,12 +159,12 @@ def store(connection: Connection, document: Document) -> None:
         )
 
 
-def sign(connection: Connection, attestation: Attestation) -> dict[str, Any] | None:
+def sign(connection: Connection, attestation: Attestation, holding: str | None = None) -> dict[str, Any] | None:
     """Keep what an attester signed; the record's body the first time.
 
     Raises:
-        VerificationError: something else was signed under the number, something newer, or the same commitment for
-            another account.
+        VerificationError: something else was signed under the number, something newer, or the same commitment or the
+            same holding for another account or part.
     """
     payload, digest = attestation.payload, attestation.payload_digest.hex()
     key, content, account = _stream_key(payload.stream), None, None
@@ -180,20 +179,41 @@ def sign(connection: Connection, attestation: Attestation) -> dict[str, Any] | N
         )
     if isinstance(payload, CommitmentPayload):
         content, account = keccak256(canonical_bytes([payload.role, *payload.points])).hex(), payload.account
-        same = select(tables.signed.c.account).where(
-            tables.signed.c.content == content, tables.signed.c.account != account
-        )
-        other = connection.execute(same).first()
+        same = select(tables.signed.c.stream).where(tables.signed.c.content == content, tables.signed.c.stream != key)
+        other = connection.execute(same).scalars().first()
         if other is not None:
-            raise VerificationError(
-                f"this commitment was signed for {str(other.account)[:80]!r}: one record is not of two accounts",
-                check="signed",
-            )
+            _refuse_second("this commitment", other)
+        if holding is not None:
+            _refuse_second_use(connection, payload, holding)
     store(connection, attestation)
     body = {"stream": key, "sequence": payload.sequence, "payload": digest, "account": account, "content": content}
     body |= {"attestation": attestation.digest().hex()}
     connection.execute(insert(tables.signed).values(body))
-    return body
+    return body if holding is None else body | {"holding": holding}
+
+
+def _refuse_second_use(connection: Connection, payload: CommitmentPayload, holding: str) -> None:
+    """Raises VerificationError: what the attester holds under this name was signed for another account or part.
+
+    Points say nothing of that: the same book under fresh blinders has other points.
+    """
+    named = json.dumps(holding, ensure_ascii=False)
+    written = tables.records.c.body.contains(f'"holding":{named}', autoescape=True)
+    query = select(tables.records.c.body).where(tables.records.c.kind == "signed", written)
+    for text in connection.execute(query).scalars():
+        body = parse_json(text)
+        stream = parse_json(body["stream"])
+        own = body.get("holding") == holding and stream[1:3] == [payload.issuer, payload.role]
+        if own and stream != list(payload.stream):
+            _refuse_second(f"what you hold as {holding[:80]!r}", body["stream"])
+
+
+def _refuse_second(what: str, stream: str) -> NoReturn:
+    _, _, _, account, part = parse_json(stream)
+    raise VerificationError(
+        f"{what} was signed for {account[:80]!r}, part {part[:80]!r}: one record is not of two accounts or parts",
+        check="signed",
+    )
 
 
 def seen_body(stream: str, sequence: int, payload: str, attestation: str) -> dict[str, Any]:
@@ -207,14 +227,19 @@ def issued_body(challenge: str, deadline_ms: int) -> dict[str, Any]:
 
 
 def accepted_body(
-    entry: Entry, parts: Sequence[tuple[str, str, str | None]], revocations: Sequence[str]
+    entry: Entry,
+    parts: Sequence[tuple[str, str, str | None]],
+    revocations: Sequence[str],
+    sources: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a record of kind "accepted" says: everything of the entry, its proof by digest.
 
-    ``parts`` are role, alias and attestation of each, in order.
+    ``parts`` are role, alias and attestation of each, in order; ``sources`` what the snapshot was built from, where
+    that was given: the record of an acceptance without it does not speak of it.
     """
     claim = entry.claim
-    return {
+    kept = {"sources": list(sources)} if sources else {}
+    return kept | {
         "statement": entry.statement,
         "proof": keccak256(entry.proof).hex(),
         "snapshot": entry.snapshot,

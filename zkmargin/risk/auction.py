@@ -22,7 +22,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from zkmargin.engine.components import SCALE_BP
-from zkmargin.formats import Document, InputError
+from zkmargin.formats import Document, InputError, PlainName
 
 
 class AuctionTerms(Document):
@@ -38,7 +38,7 @@ class AuctionTerms(Document):
 
     FORMAT: ClassVar[str] = "zkmargin/auction/v1"
 
-    name: str = Field(default="", max_length=200)
+    name: PlainName = Field(default="", max_length=200)
     buffer_bp: int = Field(default=1_500, ge=0, le=SCALE_BP)
     start_bp: int = Field(default=9_500, gt=0, le=SCALE_BP)
     knee_bp: int = Field(default=7_000, gt=0, le=SCALE_BP)

@@ -29,7 +29,7 @@ from zkmargin.engine.decimals import to_fraction
 from zkmargin.engine.names import Kind
 from zkmargin.engine.snapshot import InstrumentSlot, Snapshot
 from zkmargin.engine.units import MONEY
-from zkmargin.formats import Document, InputError, Model, Seq
+from zkmargin.formats import Document, InputError, Model, PlainName, Seq
 
 
 class ImpactTier(Model):
@@ -83,7 +83,7 @@ class Costs(Document):
 
     FORMAT: ClassVar[str] = "zkmargin/costs/v1"
 
-    name: str = Field(default="", max_length=200)
+    name: PlainName = Field(default="", max_length=200)
     rates: Seq[CostRate] = Field(min_length=1, max_length=4096)
 
 

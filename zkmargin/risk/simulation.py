@@ -39,7 +39,7 @@ from zkmargin.engine.decimals import from_units, to_fraction
 from zkmargin.engine.exact import Int64Array
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS
-from zkmargin.formats import ConstraintError, FrozenMap, InputError, Map, Model, Seq
+from zkmargin.formats import ConstraintError, FrozenMap, InputError, Map, Model, PlainName, Seq
 from zkmargin.risk.draws import uniform
 from zkmargin.risk.liquidation import Terms, cash_slot, plan_liquidation
 from zkmargin.risk.margins import MarginModel
@@ -133,7 +133,7 @@ class Synthetic(Model):
 class Scenario(Model):
     """A simulation. The market, the policy and the accounts' books come beside it."""
 
-    name: str = Field(default="", max_length=200)
+    name: PlainName = Field(default="", max_length=200)
     seed: int = Field(default=1, ge=0)
     rounds: int = Field(gt=0, le=MAX_ROUNDS)
     requirement: Requirement = "maintenance"

@@ -72,6 +72,7 @@ class CommitmentOptions:
     issued: str | None
     valid: str
     beneficiary: str | None
+    holding: str | None
     key_path: str
     passphrase_path: str | None
     signer_command: str | None
@@ -185,6 +186,12 @@ def snapshot_command(
 @click.option("--issued", metavar="TIME", help="2026-01-02T03:04:05Z; now without it. Co-signers give the same.")
 @click.option("--valid", required=True, metavar="TIME", help="For how long: 90s, 10m, 2h, 1d.")
 @click.option("--beneficiary", metavar="NAME", help="Collateral: for whom alone you hold it until then.")
+@click.option(
+    "--holding",
+    metavar="NAME",
+    help="With --ledger: your own name of what you hold (an account's number, a wallet). It is kept in the ledger, not "
+    "shown: the same holding for another account or part is refused, whatever the points.",
+)
 @key_option
 @signed_ledger_option
 @output_option("the attestation")
@@ -211,6 +218,7 @@ def commitment_command(options: CommitmentOptions) -> None:
         options.ledger_where,
         options.output,
         options.as_json,
+        holding=options.holding,
     )
 
 
@@ -223,6 +231,9 @@ def _check(options: CommitmentOptions) -> None:
     if options.computed == has_book or has_book != has_opening:
         raise InputError("give --book and --opening to recompute it, or --computed if you made it", file="--book")
     check_names(issuer=options.issuer, account=options.account, part=options.part, beneficiary=options.beneficiary)
+    check_names(holding=options.holding)
+    if options.holding is not None and options.ledger_where is None:
+        raise InputError("is kept in your ledger of what you signed: give --ledger WHERE", file="--holding")
     is_collateral = options.role == "collateral"
     if is_collateral != (options.beneficiary is not None):
         reason = "collateral is held for somebody: name them" if is_collateral else "is for collateral only"
@@ -341,12 +352,14 @@ def _sign(
     ledger_where: str | None,
     output: str,
     as_json: bool,
+    *,
+    holding: str | None = None,
 ) -> None:
     """Sign, keep it in the attester's ledger, write it: in this order, so that nothing goes out that is not kept."""
     signed = attestation.signed(signer_of(key_path, passphrase_path, signer_command))
     if ledger_where is not None:
         with open_ledger(ledger_where) as ledger:
-            ledger.sign(signed)
+            ledger.sign(signed, holding=holding)
     _write(signed, output, as_json)
 
 

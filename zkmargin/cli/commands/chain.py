@@ -29,9 +29,12 @@ from zkmargin.cli.options import (
     parse_claim,
     parse_word,
     passphrase_option,
+    signer_option,
     snapshot_option,
 )
+from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.crypto.signatures import Message
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, parse_json, read_text
 from zkmargin.formats.files import STDIO
@@ -214,16 +217,31 @@ def sign_part_command(
     "with-key", cls=Command, examples=["zkmargin chain sign with-key typed.json --key keystore.json -o signature.json"]
 )
 @click.argument("typed_path", metavar="TYPED")
-@click.option("--key", "key_path", required=True, metavar="FILE", help="An encrypted key file (Ethereum keystore).")
+@click.option(
+    "--key",
+    "key_path",
+    required=True,
+    metavar="FILE",
+    help="An encrypted key file (Ethereum keystore); with --signer the public key (secp256k1).",
+)
 @passphrase_option
+@signer_option
 @output_option("the signature")
-def sign_with_key_command(typed_path: str, key_path: str, passphrase_path: str | None, output: str) -> None:
-    """Sign typed data with a key file."""
+def sign_with_key_command(
+    typed_path: str, key_path: str, passphrase_path: str | None, signer_command: str | None, output: str
+) -> None:
+    """Sign typed data with a key file, or with the program that has the key."""
     check_paths([typed_path, key_path], [output])
-    typed, key = _typed(typed_path), _key(key_path, passphrase_path)
-    signed = key.unsafe_sign_hash(typed.digest)
-    signature = signed.r.to_bytes(32, "big") + signed.s.to_bytes(32, "big") + bytes([signed.v])
-    text = json.dumps({"signer": key.address, "signature": "0x" + signature.hex()}, indent=1) + "\n"
+    typed = _typed(typed_path)
+    if signer_command is None:
+        key = _key(key_path, passphrase_path)
+        signed, address = key.unsafe_sign_hash(typed.digest), key.address
+        signature = signed.r.to_bytes(32, "big") + signed.s.to_bytes(32, "big") + bytes([signed.v])
+    else:
+        signer = signer_of(key_path, passphrase_path, signer_command)
+        signature = bytes.fromhex(signer.sign(Message(typed.primary, typed.digest, typed.typed)).signature)
+        address = signer.public.address
+    text = json.dumps({"signer": address, "signature": "0x" + signature.hex()}, indent=1) + "\n"
     write_outputs([Output(output, text.encode())])
 
 

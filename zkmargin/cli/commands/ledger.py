@@ -157,15 +157,29 @@ def _say_checked(facts: dict[str, Any], *, as_json: bool) -> None:
 @click.argument("folder")
 @ledger_option(required=True)
 @click.option("--statement", metavar="HEX", help="Only the proof whose statement digest begins like this.")
+@click.option(
+    "--market",
+    "market_paths",
+    multiple=True,
+    metavar="FILE",
+    help="What snapshots were built from (markets, arrays), where it was not given to `verify`; several times.",
+)
 @json_option
-def export_command(folder: str, ledger_where: str, statement: str | None, as_json: bool) -> None:
+def export_command(
+    folder: str, ledger_where: str, statement: str | None, market_paths: tuple[str, ...], as_json: bool
+) -> None:
     """Write accepted proofs and all their files to FOLDER: whoever gets it can verify them again.
 
-    FOLDER/index.json names, for each proof, its files and the command that verifies it.
+    FOLDER/index.json names, for each proof, its files and the command that verifies it, in FOLDER. With the market
+    that a snapshot was built from (verify --market keeps it, or --market here) the snapshot is rebuilt too.
     """
+    check_paths(market_paths)
+    from zkmargin.app.snapshots import load_market  # noqa: PLC0415 - what builds snapshots takes a moment to load
+
+    sources = [load_market(path) for path in market_paths]
     with open_ledger(ledger_where, read_only=True) as ledger:
         try:
-            exported = export(ledger, folder, statement=statement, how=verify_command)
+            exported = export(ledger, folder, statement=statement, how=verify_command, sources=sources)
         except InputError as error:
             raise error.located(file="--statement") if error.field == "statement" else error from None
         name = ledger.name
@@ -185,6 +199,9 @@ def verify_command(entry: Entry, files: dict[str, Any]) -> str:
     words += ["--claim", ratio(entry.claim), "--requirement", entry.claim.requirement]
     for limit in entry.limits:
         words += ["--also", limit_text(limit)]
+    for option, names in (("--market", [files["source"]]), ("--universe", [files["universe"]])):
+        words += [word for name in names if name is not None for word in (option, name)]
+    words += [word for name in files["earlier"] for word in ("--last", name)]
     context = entry.context.decode("utf-8", "surrogateescape")
     if files["rerun"] is not None:
         words += ["--trust", files["trust"], "--rerun", files["rerun"]]

@@ -38,9 +38,10 @@ from zkmargin.cli.options import (
     parse_age,
     parse_context,
     passphrase_option,
+    signer_option,
     snapshot_option,
 )
-from zkmargin.cli.passphrases import unlocked
+from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, force_option, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
@@ -332,6 +333,7 @@ def inspect_command(terms_path: str, snapshot_path: str, context_text: str, as_j
 @click.option("--account", "name", required=True, metavar="NAME", help="Whose note to make.")
 @click.option("--key", "key_path", metavar="FILE", help="Sign the note with this key.")
 @passphrase_option
+@signer_option
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the note (secret).")
 @json_option
 def note_command(
@@ -344,6 +346,7 @@ def note_command(
     name: str,
     key_path: str | None,
     passphrase_path: str | None,
+    signer_command: str | None,
     output: str,
     as_json: bool,
 ) -> None:
@@ -351,6 +354,8 @@ def note_command(
     inputs = [snapshot_path, terms_path, accounts_path, secret_path, proof_path, *([key_path] if key_path else [])]
     check_paths(inputs, [output], json=as_json)
     refuse_terminal(output, "a secret note")
+    if key_path is None and (passphrase_path or signer_command):
+        raise InputError("the signer's public key is missing", file="--key", hint="give --key FILE")
     snapshot, secret = load(Snapshot, snapshot_path), load(VenueSecret, secret_path)
     statement = _statement(snapshot_path, terms_path, context_text)
     with terminal.progress("Building the columns again"):
@@ -358,7 +363,7 @@ def note_command(
         maker = note_maker(statement, read_venue_proof(proof_path, statement), snapshot, accounts, secret)
         note = note_for(maker, secret, name)
     if key_path is not None:
-        note = note.signed(unlocked(key_path, passphrase_path))
+        note = note.signed(signer_of(key_path, passphrase_path, signer_command))
     write_outputs([Output.document(output, note)])
     facts = {"output": output, "account": note.account, "signed": bool(note.signatures)}
     if as_json:

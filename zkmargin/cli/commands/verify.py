@@ -39,11 +39,12 @@ from zkmargin.cli.statements import (
     statement_options,
     table_option,
 )
+from zkmargin.cli.universes import load_universe, universe_options, universe_paths
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError, VerificationError
+from zkmargin.formats import Document, InputError, VerificationError
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
 from zkmargin.verifier.header import ProofKind, is_of
@@ -67,6 +68,9 @@ class Options(StatementOptions):
     attestation_paths: tuple[str, ...]
     revocation_paths: tuple[str, ...]
     policy_name: str | None
+    market_path: str | None
+    universe_path: str | None
+    last_paths: tuple[str, ...]
     max_age: str | None
     ledger_where: str | None
     receipt_path: str | None
@@ -124,6 +128,13 @@ class Options(StatementOptions):
     required=False, text="Your policy, by name or file: a snapshot under another one is refused, whatever it is called."
 )
 @click.option(
+    "--market",
+    "market_path",
+    metavar="FILE",
+    help="The market or risk arrays of the snapshot: it is rebuilt, and must be the same. With --ledger they are kept.",
+)
+@universe_options
+@click.option(
     "--max-age",
     metavar="AGE",
     help="Reject a snapshot older than 90s, 10m, 2h, 1d by this machine's clock, or from the future.",
@@ -177,6 +188,8 @@ def _verify_files(options: Options) -> None:
         terms = replace(terms, now_ms=parse_time(clock.time))
     snapshot_path = options.snapshot_path or ""
     snapshot = load(Snapshot, snapshot_path)
+    if options.market_path is not None:
+        terms = replace(terms, sources=_rebuilt(options, snapshot))
     statement = load_statement(snapshot, snapshot_path, options.commitment_paths, asked)
     if len(options.proof_paths) > 1:
         _verify_several(options, statement, terms)
@@ -210,6 +223,8 @@ def _verify_bundle(options: Options, path: str) -> None:
     if options.rerun_path is not None:
         before = load(Receipt, options.rerun_path)
     terms, clock = terms_for(evidence, own, before=before), None
+    if options.market_path is not None:
+        terms = replace(terms, sources=_rebuilt(options, evidence.snapshot))
     with blamed_on(path):
         statement = evidence.statement()
     signer = _signer(options)
@@ -275,6 +290,20 @@ def _verify_several(options: Options, statement: Statement, terms: Terms) -> Non
             check_policy(statement.snapshot, [terms.policy.digest().hex()], "the verifier's own policy")
         batch = [Entry(path, statement, read_proof(path)) for path in options.proof_paths]
         verify_entries(batch, terms.max_age_seconds, workers=options.workers, as_json=options.as_json)
+
+
+def _rebuilt(options: Options, snapshot: Snapshot) -> tuple[Document, ...]:
+    """What the snapshot was built from. Raises InputError: it gives another snapshot."""
+    from zkmargin.app import snapshots  # noqa: PLC0415 - what prices is loaded where something is
+
+    path = options.market_path or ""
+    source = snapshots.load_market(path)
+    universe, earlier = load_universe(options.universe_path, options.last_paths)
+    with terminal.progress("Rebuilding the snapshot"), blamed_on(path):
+        snapshots.check(snapshot, source, universe=universe, earlier=earlier)
+    named = {quote.source for quote in snapshot.carried}
+    used = (market for market in earlier if market.digest().hex() in named)
+    return (source, *([] if universe is None else [universe]), *used)
 
 
 def _signer(options: Options) -> _Unlocking | None:
@@ -368,8 +397,8 @@ def _check(options: Options) -> None:
     keys = (options.trust_path, options.challenge_path, options.key_path, options.passphrase_path, options.rerun_path)
     inputs = [path for path in (options.bundle_path, options.snapshot_path) if path]
     inputs += [*options.commitment_paths, *options.attestation_paths, *options.proof_paths]
-    inputs += options.revocation_paths
-    inputs += [path for path in (*keys, options.table_path) if path]
+    inputs += [*options.revocation_paths, *universe_paths(options.universe_path, options.last_paths)]
+    inputs += [path for path in (*keys, options.table_path, options.market_path) if path]
     if options.table_path is not None and len(options.proof_paths) > 1:
         raise InputError("chain proofs are verified one at a time", file=options.proof_paths[1], field="PROOF")
     check_paths(inputs, [options.receipt_path] if options.receipt_path else [], json=options.as_json)
@@ -387,6 +416,8 @@ def _check(options: Options) -> None:
             raise InputError("means nothing without --trust FILE: who signs is nobody you know", file=option)
     if options.rerun_path is not None or options.as_accepted:
         _check_rerun(options)
+    if options.market_path is None and universe_paths(options.universe_path, options.last_paths):
+        raise InputError("is for rebuilding the snapshot: give --market FILE too", file="--universe")
 
 
 def _check_rerun(options: Options) -> None:

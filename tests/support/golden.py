@@ -1,0 +1,43 @@
+"""The golden documents, for tests that go over all of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from zkmargin.formats import Document
+
+TESTS = Path(__file__).parents[1]
+
+
+def golden_module() -> ModuleType:
+    """``tests/golden_documents.py``."""
+    name = "golden_documents"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def kind_of(name: str) -> type[Document] | None:
+    """The class of a file ``NAME.KIND.json``; None for what is no document."""
+    kind: type[Document] | None = golden_module().kind_of(name)
+    return kind
+
+
+def golden_files() -> list[Path]:
+    """Every golden document of every version."""
+    found = (TESTS / "data" / "golden").glob("v*/documents/*.*.json")
+    return sorted(path for path in found if kind_of(path.name) is not None)
+
+
+def read(path: Path) -> Document:
+    """A golden document."""
+    kind = kind_of(path.name)
+    assert kind is not None
+    return kind.parse(path.read_bytes())
