@@ -5,16 +5,18 @@ Named policies are the files ``engine/policies/NAME.json``; anything else is a p
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictInt, TypeAdapter, ValidationError, model_validator
 
 from zkmargin.engine.components import REQUIREMENTS, PolicyComponent, Requirement
 from zkmargin.engine.components.haircuts import Haircuts
 from zkmargin.engine.components.open_orders import OpenOrders
 from zkmargin.formats import Document, InputError, Map, Model, PlainName, Seq, load_document
+from zkmargin.formats.documents import input_error
 
 MAX_FACTOR_BP = 100_000
 MAX_COMPONENTS = 64
@@ -101,42 +103,9 @@ class Policy(Document):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in REQUIREMENTS:
-            if name not in self.requirements:
-                raise InputError(f"no factor for the {name} requirement", field="requirements")
-            if not 0 < self.requirements[name] <= MAX_FACTOR_BP:
-                raise InputError(f"must be above 0 and at most {MAX_FACTOR_BP} bp", field=f"requirements.{name}")
-        if self.requirements["maintenance"] > self.requirements["initial"]:
-            raise InputError(
-                "maintenance above initial: an account could open what it cannot keep", field="requirements"
-            )
-        if len(self.components) > MAX_COMPONENTS:
-            raise InputError(f"more than {MAX_COMPONENTS} components", field="components")
-        self._check_order_slots()
-        for name in REQUIREMENTS:
-            if not any(part.RISK and part.applies_to(name) for part in self.components):
-                raise InputError(
-                    f"no worst_scenario component for the {name} requirement, nor another measure of market risk",
-                    field="components",
-                )
-        if sum(isinstance(part, Haircuts) for part in self.components) != 1:
-            raise InputError("exactly one haircuts component says what collateral counts for", field="components")
-        if not self.layout.range_proved:
-            for part in self.components:
-                if part.needs_sides:
-                    raise InputError(
-                        f"{part.type} charges short positions, or each on its own, so positions must be range-proved",
-                        field="layout.range_proved",
-                    )
+        for error in (*_wrong_factors(self.requirements), *_wrong_parts(self.components, self.layout)):
+            raise error
         return self
-
-    def _check_order_slots(self) -> None:
-        """The slots of resting orders must count for nothing as collateral."""
-        for part in self.components:
-            for name in part.assets if isinstance(part, OpenOrders) else ():
-                terms = self.haircuts.assets.get(name)
-                if terms is not None and terms.haircut_bp != WHOLE_HAIRCUT_BP:
-                    raise InputError("orders would count as collateral: their haircut must be 10000", field=name)
 
     @property
     def approximate(self) -> bool:
@@ -154,6 +123,79 @@ class Policy(Document):
             if name == requirement:
                 return factor
         raise InputError(f'no requirement is called "{requirement[:40]}"', hint="it is initial or maintenance")
+
+
+def _wrong_factors(requirements: Mapping[Requirement, int]) -> Iterator[InputError]:
+    """What the factors would make wrong."""
+    for name in REQUIREMENTS:
+        if name not in requirements:
+            yield InputError(f"no factor for the {name} requirement", field="requirements")
+        elif not 0 < requirements[name] <= MAX_FACTOR_BP:
+            yield InputError(f"must be above 0 and at most {MAX_FACTOR_BP} bp", field=f"requirements.{name}")
+    if requirements.get("maintenance", 0) > requirements.get("initial", MAX_FACTOR_BP):
+        yield InputError("maintenance above initial: an account could open what it cannot keep", field="requirements")
+
+
+def _wrong_parts(components: Sequence[PolicyComponent], layout: PolicyLayout) -> Iterator[InputError]:
+    """What the components would make wrong together."""
+    if len(components) > MAX_COMPONENTS:
+        yield InputError(f"more than {MAX_COMPONENTS} components", field="components")
+    haircuts = [part for part in components if isinstance(part, Haircuts)]
+    for part in components:
+        for name in part.assets if isinstance(part, OpenOrders) and haircuts else ():
+            terms = haircuts[0].assets.get(name)
+            if terms is not None and terms.haircut_bp != WHOLE_HAIRCUT_BP:  # resting orders are no collateral
+                yield InputError("orders would count as collateral: their haircut must be 10000", field=name)
+    for name in REQUIREMENTS:
+        if not any(part.RISK and part.applies_to(name) for part in components):
+            yield InputError(
+                f"no worst_scenario component for the {name} requirement, nor another measure of market risk",
+                field="components",
+            )
+    if len(haircuts) != 1:
+        yield InputError("exactly one haircuts component says what collateral counts for", field="components")
+    for part in components:
+        if part.needs_sides and not layout.range_proved:
+            yield InputError(
+                f"{part.type} charges short positions, or each on its own, so positions must be range-proved",
+                field="layout.range_proved",
+            )
+
+
+def policy_mistakes(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Everything wrong with the JSON value of a policy, as (field, reason): fields that are missing or unknown, and
+    values that do not go. A component's own values are looked at in their order, up to the first that does not go.
+
+    Example:
+        >>> data = load_policy("default").to_json() | {"version": "", "requirements": {"initial": 0, "maintenance": 1}}
+        >>> [field for field, reason in policy_mistakes(data)]
+        ['version', 'requirements.initial', 'requirements']
+    """
+    found: list[tuple[str, str]] = []
+
+    def read(kind: Any, value: object, where: str = "") -> Any:
+        """The value as its type; None where it is none, and why is noted."""
+        try:
+            return TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            mistakes = input_error(error, file=None).facts["errors"]
+        except InputError as error:
+            mistakes = [{"field": error.field, "reason": error.reason}]
+        found.extend((".".join(filter(None, (where, one.get("field")))), one["reason"]) for one in mistakes)
+        return None
+
+    given = data.get("components")
+    right = load_policy("default").to_json()  # what is read on its own is taken from here, to look at the rest
+    own = ["requirements", "layout", *(["components"] if isinstance(given, list) else [])]
+    read(Policy, {**data, **{name: right[name] for name in own if name in data}})
+    factors = read(Map[Requirement, StrictInt], data["requirements"], "requirements") if "requirements" in data else None
+    layout = read(PolicyLayout, data["layout"], "layout") if "layout" in data else None
+    listed = given if isinstance(given, list) else []
+    parts = [read(PolicyComponent, part, f"components[{i}]") for i, part in enumerate(listed)]
+    wrong = [] if factors is None else [*_wrong_factors(factors)]
+    if layout is not None and parts and None not in parts:
+        wrong += _wrong_parts(parts, layout)
+    return [*found, *((error.field or "", error.reason) for error in wrong)]
 
 
 def policy_schema() -> dict[str, Any]:

@@ -697,9 +697,49 @@ def test_all_mistakes_of_a_policy_are_listed_at_once(files: Path, capsys: pytest
     del policy["version"]
     policy["requirements"]["initial"] = "x"
     policy["nonsense"] = 1
+    # values of the right type that do not go: a policy is read up to the first of them
+    policy["layout"]["domain_size"] = 17
+    policy["components"][0]["grid"]["price_moves_bp"] = [0, 0]
+    policy["components"][1]["kind"] = "x"
     (files / "policy.json").write_text(json.dumps(policy))
     capsys.readouterr()
     assert main(["policy", "check", "policy.json"]) == 2
     err = capsys.readouterr().err
-    for words in ("  version: field required", "  nonsense: unknown key", "  requirements.initial: "):
+    expected = {
+        "version": "field required",
+        "nonsense": "unknown key",
+        "requirements.initial": "input should be a valid integer",
+        "layout.domain_size": "must be a power of two from 16 to 2048",
+        "components[0].price_moves_bp": "the same move twice",
+        "components[1].short_option_minimum.kind": "unknown key",
+    }
+    for field, reason in expected.items():
+        assert f"  {field}: {reason}\n" in err
+    assert f"(and {len(expected) - 1} more)" in err
+    assert main(["policy", "check", "policy.json", "--json"]) == 2
+    errors = {one["field"]: one["reason"] for one in json.loads(capsys.readouterr().out)["errors"]}
+    assert errors == expected
+
+
+def test_what_a_policys_parts_make_wrong_together_is_listed_with_the_rest(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = json.loads(load_policy("default").to_bytes())
+    policy["title"] = 5
+    policy["requirements"] = {"initial": 0, "maintenance": 5}
+    policy["components"] = [policy["components"][1]]
+    policy["layout"]["range_proved"] = False
+    (files / "policy.json").write_text(json.dumps(policy))
+    capsys.readouterr()
+    assert main(["policy", "check", "policy.json"]) == 2
+    err = capsys.readouterr().err
+    for words in (
+        "  title: input should be a valid string",
+        "  requirements.initial: must be above 0",
+        "  requirements: maintenance above initial",
+        "  components: no worst_scenario component for the initial requirement",
+        "  components: no worst_scenario component for the maintenance requirement",
+        "  components: exactly one haircuts component",
+        "  layout.range_proved: short_option_minimum charges short positions",
+    ):
         assert words in err

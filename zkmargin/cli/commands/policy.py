@@ -15,8 +15,8 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option
 from zkmargin.cli.paths import check_paths, write_outputs
-from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
-from zkmargin.formats import InputError
+from zkmargin.engine.policy import Policy, load_policy, policy_mistakes, policy_names, policy_schema
+from zkmargin.formats import InputError, parse_json, read_text
 from zkmargin.formats.files import STDIO
 
 
@@ -131,10 +131,26 @@ def _load(path: str) -> Policy:
     try:
         return load(Policy, path)
     except InputError as error:
-        mistakes = error.facts.get("errors", ())
-        for mistake in mistakes if len(mistakes) > 1 else ():
-            terminal.say(terminal.safe(f"  {mistake['field'] or 'the file'}: {mistake['reason']}"), err=True)
-        raise
+        mistakes = _mistakes(path)
+        for field, reason in mistakes if len(mistakes) > 1 else ():
+            terminal.say(terminal.safe(f"  {field or 'the file'}: {reason}"), err=True)
+        if len(mistakes) <= 1:
+            raise
+        (field, reason), more = mistakes[0], len(mistakes) - 1
+        together = InputError(f"{reason} (and {more} more)", file=error.file, field=field)
+        together.facts = {"errors": [{"field": field, "reason": reason} for field, reason in mistakes]}
+        raise together from None
+
+
+def _mistakes(path: str) -> list[tuple[str, str]]:
+    """Of a file that holds a JSON object; nothing of any other, whose one mistake is known."""
+    if path == STDIO:
+        return []
+    try:
+        data = parse_json(read_text(path))
+    except InputError:
+        return []
+    return policy_mistakes(data) if isinstance(data, dict) else []
 
 
 def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
