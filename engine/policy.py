@@ -188,8 +188,8 @@ def policy_mistakes(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     right = load_policy("default").to_json()  # what is read on its own is taken from here, to look at the rest
     own = ["requirements", "layout", *(["components"] if isinstance(given, list) else [])]
     read(Policy, {**data, **{name: right[name] for name in own if name in data}})
-    factors = read(Map[Requirement, StrictInt], data["requirements"], "requirements") if "requirements" in data else None
-    layout = read(PolicyLayout, data["layout"], "layout") if "layout" in data else None
+    kinds = {"requirements": Map[Requirement, StrictInt], "layout": PolicyLayout}
+    factors, layout = (read(kind, data[name], name) if name in data else None for name, kind in kinds.items())
     listed = given if isinstance(given, list) else []
     parts = [read(PolicyComponent, part, f"components[{i}]") for i, part in enumerate(listed)]
     wrong = [] if factors is None else [*_wrong_factors(factors)]
