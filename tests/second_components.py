@@ -110,7 +110,8 @@ class Margin:
             self.candidate(group, rule, name, amount, scale, floor=True)
 
 
-def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: Sequence[Limit]) -> Circuit:
+def begin(snapshot: Json) -> Margin:
+    """Slots and the sides of balances: what every circuit over a snapshot begins with."""
     layout = snapshot["layout"]
     assets = [(slot["bits"], slot["negative_allowed"]) for slot in snapshot["collateral"]]
     slots = len(snapshot["instruments"])
@@ -126,6 +127,12 @@ def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: 
         circuit.equal("collateral bound", f"collateral {j}", Form(0, {("collateral", j): 1}) - held + owed)
         margin.held.append(held)
         margin.owed.append(owed)
+    return margin
+
+
+def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: Sequence[Limit]) -> Circuit:
+    margin = begin(snapshot)
+    circuit = margin.circuit
     margin.equity = circuit.row("positions", array(snapshot["marks"])) * 10**4
     factor = Fraction(snapshot["policy"]["requirements"][requirement])
     for part in snapshot["components"]:

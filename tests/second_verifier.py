@@ -403,8 +403,10 @@ def verify(
     context: bytes = b"",
     limits: Sequence[str] = (),
     setup: Path = EMBEDDED_SETUP,
+    kind: bytes = b"",
+    build: Callable[[Json, int, int, str, Sequence[Limit]], Circuit] = build_circuit,
 ) -> bytes:
-    """The statement digest, when the proof is accepted.
+    """The statement digest, when the proof is accepted. Another ``kind`` of statement has another circuit.
 
     Raises:
         Rejected: with the reason.
@@ -418,10 +420,11 @@ def verify(
     require(len(context) <= 1024 and len(limits) <= 64, "a context or a list of limits that is too long")
     num, den = parse_claim(claim)
     stated = [Limit.parse(text) for text in limits]
-    circuit = build_circuit(document, num, den, requirement, stated)
+    circuit = build(document, num, den, requirement, stated)
     loaded = load_setup(setup)
     parts = gather([read_commitment(text) for text in commitments], document, loaded, circuit)
     public = [
+        *((("kind", kind),) if kind else ()),
         ("srs", loaded.digest),
         ("snapshot", keccak256(canonical(without_data(document)))),
         ("circuit", circuit.digest()),

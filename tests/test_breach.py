@@ -26,7 +26,8 @@ from zkmargin.formats import ConstraintError, InputError, ProofFormatError, Veri
 from zkmargin.prover import commit_book, prove
 from zkmargin.prover.breach import prove_breach
 from zkmargin.verifier import Statement, verify
-from zkmargin.verifier.breach import BreachStatement, verify_breach
+from zkmargin.verifier.attest import Memory, Sighting
+from zkmargin.verifier.breach import BreachStatement, accept_breach, verify_breach
 
 #: The last slot counts one valuation unit a lot, held or owed; the first one's debts cost more than its credits.
 UNIT, DEBT = (1, 1, 60, True), (900, 1_000, 20, True)
@@ -259,3 +260,123 @@ def test_the_command_proves_and_checks_on_files(
     assert "no breach to show" in capsys.readouterr().err.splitlines()[0]
     assert main(f"verify {terms} --commitment commitment.json breach.bin".split()) == 1
     assert main(f"breach verify {terms} --commitment missing.json breach.bin".split()) == 2
+    capsys.readouterr()
+    assert main([*check_line.split(), "--ledger", "acceptances.db"]) == 2
+    assert "needs --trust" in capsys.readouterr().err
+    assert main([*check_line.split(), "--policy", "span"]) == 1
+    assert "the verifier's own policy" in capsys.readouterr().err
+
+
+# --- whose word counts --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def below(parties: Any) -> Any:
+    """The netted account of tests/parties.py, shown to be below fifty times its requirement."""
+    world = parties.world()
+    commitments = [opening.commitment() for opening in world.openings.values()]
+    statement = BreachStatement.of(world.snapshot, commitments, Claim(50, 1), context=b"auction 7")
+    return statement, prove_breach(statement, world.lots, list(world.openings.values()))
+
+
+def accepted(parties: Any, below: Any, *, now: int | None = None, known: Any = None, **replaced: Any) -> Any:
+    statement, proof = below
+    world = parties.world()
+    return accept_breach(
+        statement,
+        proof,
+        now_ms=parties.NOW if now is None else now,
+        trust=parties.trust(),
+        attestations=world.attestations(**replaced),
+        known=known,
+    )
+
+
+@pytest.mark.slow
+def test_a_breach_is_accepted_on_attested_prices_and_an_attested_account(parties: Any, below: Any) -> None:
+    found = accepted(parties, below)
+    assert found.statement_digest == verify_breach(*below)
+    assert [item.rule for item in found.authenticated.all] == ["main", *found_parts(found)]
+    plain = accept_breach(*below, now_ms=parties.NOW)
+    assert plain.authenticated is None
+
+
+def found_parts(found: Any) -> list[str]:
+    return [part.payload.issuer for part in found.authenticated.parts]
+
+
+@pytest.mark.slow
+def test_no_old_state_and_no_other_day_can_be_picked(parties: Any, below: Any) -> None:
+    world = parties.world()
+
+    def refused(match: str, **given: Any) -> None:
+        with pytest.raises(VerificationError, match=match):
+            accepted(parties, below, **given)
+
+    refused("nobody signed the snapshot", snapshot=None)
+    refused("nobody attested the positions part", venue_B=None)
+    refused("stale", now=parties.NOW + 3_600_000)
+    # a part that was attested after the prices, and one that expired before them
+    refused("not in force", venue_A=world.attest("venue A", issued="2026-01-02T03:04:30Z"))
+    early = {"issued": "2026-01-02T03:00:00Z", "expires": "2026-01-02T03:03:55Z"}
+    refused("has expired", venue_A=world.attest("venue A", **early))
+    # prices from before the account's state was attested, within everything else that the trust file allows
+    late = {"issued": "2026-01-02T03:05:00Z"}
+    refused("not in force", custodian_D=world.attest("custodian D", **late))
+    # a newer state of one part was seen, and newer prices
+    part = world.commitment_payload("venue C").stream
+    refused("superseded|newer", known=Memory({part: Sighting(4, "00" * 32)}))
+    refused("superseded|newer", known=Memory({world.snapshot_payload().stream: Sighting(8, "00" * 32)}))
+
+
+def test_the_policy_of_a_breach_is_the_verifiers_own(parties: Any, below: Any) -> None:
+    with pytest.raises(VerificationError, match="the verifier's own policy"):
+        accept_breach(*below, now_ms=parties.NOW, policy=load_policy("span"))
+    accept_breach(*below, now_ms=parties.NOW, policy=load_policy("default"))
+
+
+@pytest.mark.slow
+def test_a_second_verifier_written_from_the_document_agrees(setting: Any) -> None:
+    second: Any = import_module("second_breach")
+    rejected = import_module("second_circuit").Rejected
+    snapshot, account = setting
+    poor, opening = account(30_000)
+    claim = Claim(1, 1, "maintenance")
+    statement = BreachStatement.of(snapshot, [opening.commitment()], claim, context=b"auction 7")
+    proof = prove_breach(statement, poor, [opening])
+    files = snapshot.to_bytes(), [opening.commitment().to_bytes()], "1"
+    terms: Any = {"requirement": "maintenance", "context": b"auction 7"}
+    assert second.verify(*files, proof, **terms) == verify_breach(statement, proof)
+    for bad in (proof[:-1], proof[:60] + bytes([proof[60] ^ 1]) + proof[61:], proof[:-33] + bytes(33)):
+        with pytest.raises(rejected):
+            second.verify(*files, bad, **terms)
+        with pytest.raises((VerificationError, ProofFormatError)):
+            verify_breach(statement, bad)
+    with pytest.raises(rejected):
+        second.verify(*files, proof, requirement="maintenance", context=b"auction 8")
+
+
+def test_what_a_proof_of_breach_reveals_is_uniform(lab: Any) -> None:
+    # the rank test of tests/test_zero_knowledge.py, over the circuit of a breach, gates included
+    zero_knowledge: Any = import_module("test_zero_knowledge")
+    snapshot = lab.snapshot(groups=[0], risk=[[-10, 4]], charges=None, marks=[0], assets=[DEBT, UNIT], n=32, bits=5)
+    circuit = build_breach_circuit(snapshot, Claim(1, 1))
+    assert circuit.gates
+    witness = assign(circuit, (5,), (-1, 1))
+    check(circuit, witness)
+    bench = zero_knowledge.Bench(lab, lab.state(circuit, witness, srs=lab.known_tau()))
+    draw = lab.draws("point")
+    names = bench.blinder_names
+    jacobian = bench.jacobian([draw() for _ in names])
+    assert len(jacobian) == len(names) == zero_knowledge.rank_of(jacobian)
+    assert zero_knowledge.rank_of(zero_knowledge.without(jacobian, 0)) == len(names) - 1
+
+
+@pytest.mark.parametrize("name", ["default", "paradex"])
+def test_the_circuit_is_the_documents(name: str) -> None:
+    second: Any = import_module("second_breach")
+    snapshot = build_snapshot(example_market("2026-11-20T12:00:00Z"), load_policy(name), domain_size=512)
+    document = json.loads(snapshot.to_bytes())
+    for requirement in ("initial", "maintenance"):
+        ours = build_breach_circuit(snapshot, Claim(5, 4, requirement)).digest
+        assert second.build_breach(document, 5, 4, requirement, []).digest() == ours

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, ProofFormatError, VerificationError
+from zkmargin.formats import Document, Hint, InputError, ProofFormatError, VerificationError
 from zkmargin.formats.errors import about
 from zkmargin.verifier import Accepted, Statement, Workers, verify
 from zkmargin.verifier.attest import (
@@ -26,6 +26,7 @@ from zkmargin.verifier.attest import (
 
 if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
+    from zkmargin.verifier.breach import AcceptedBreach, BreachStatement
 
 #: A snapshot may be this far ahead of our clock: clocks differ.
 CLOCK_SKEW_MS = 30_000
@@ -121,6 +122,33 @@ def accept_proof(
         acceptance = accept(statement, proof, **asked)
         return acceptance, receipt_of(acceptance)
     return ledger.accept(statement, proof, **asked, sources=terms.sources, receipt=receipt_of)
+
+
+def accept_breach_proof(
+    statement: BreachStatement, proof: bytes, terms: Terms, *, ledger: Ledger | None = None
+) -> AcceptedBreach:
+    """Accept a proof of breach under a verifier's terms; a ledger is asked what was seen, and records nothing of it.
+
+    Raises:
+        InputError: files that do not belong together.
+        ProofFormatError, VerificationError: refused.
+    """
+    from zkmargin.verifier.breach import accept_breach  # noqa: PLC0415 - few verifications are of breaches
+
+    if terms.max_age_seconds is not None:
+        check_age(statement.account.snapshot, terms.max_age_seconds, now_ms=terms.now_ms)
+    if terms.trust is None and terms.attestations:
+        raise InputError("of no use without a trust file", field="attestation", hint=Hint.GIVE_TRUST)
+    return accept_breach(
+        statement,
+        proof,
+        now_ms=terms.now_ms,
+        trust=terms.trust,
+        attestations=terms.attestations,
+        revocations=terms.revocations,
+        policy=terms.policy,
+        known=ledger,
+    )
 
 
 def accept_many(

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import dataclass
+
 import click
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.app.facts import claim_words, snapshot_facts
 from zkmargin.app.files import Output, blamed_on, load, load_lots, read_proof
 from zkmargin.app.runtime import compile_note
+from zkmargin.app.verifying import Terms, accept_breach_proof, clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
+from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
     book_option,
     claim_options,
     context_option,
     json_option,
     output_option,
+    own_policy_option,
+    parse_age,
     parse_claim,
     parse_context,
+    revocations_option,
     snapshot_option,
 )
 from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
+from zkmargin.cli.statements import gathered
+from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.verifier.breach import BreachStatement, verify_breach
+from zkmargin.formats import InputError
+from zkmargin.verifier.attest import Attestation, Revocations, Trust
+from zkmargin.verifier.breach import AcceptedBreach, BreachStatement
 
 
 @click.group("breach")
@@ -77,12 +89,36 @@ def prove_command(
     terminal.say(f"proved that this is false: {claim_words(claim)} ({len(proof)} bytes)", err=output == "-")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was typed after ``breach verify``."""
+
+    proof_path: str
+    snapshot_path: str
+    commitment_paths: tuple[str, ...]
+    claim_text: str
+    requirement: str
+    context_text: str
+    trust_path: str | None
+    attestation_paths: tuple[str, ...]
+    revocation_paths: tuple[str, ...]
+    policy_name: str | None
+    max_age: str | None
+    ledger_where: str | None
+    as_json: bool
+
+
 @command.command(
     "verify",
     cls=Command,
     examples=[
         (
             "zkmargin breach verify --snapshot snapshot.json --commitment commitment.json "
+            "--requirement maintenance --context 'auction 7' breach.bin"
+        ),
+        (
+            "zkmargin breach verify --snapshot snapshot.json --commitment commitment.json --trust trust.json "
+            "--attestation oracle.json --attestation venue.json --attestation custodian.json --ledger acceptances.db "
             "--requirement maintenance --context 'auction 7' breach.bin"
         ),
     ],
@@ -92,31 +128,77 @@ def prove_command(
 @click.option("--commitment", "commitment_paths", required=True, multiple=True, metavar="FILE", help="Several add up.")
 @claim_options
 @context_option
+@click.option("--trust", "trust_path", metavar="FILE", help="Your trust file: whose signatures count for what.")
+@click.option(
+    "--attestation",
+    "attestation_paths",
+    multiple=True,
+    metavar="FILE",
+    help="With --trust: of the snapshot, and of each part of the commitments.",
+)
+@revocations_option
+@own_policy_option(required=False, text="Your policy, by name or file: a snapshot under another one is refused.")
+@click.option("--max-age", metavar="AGE", help="Reject a snapshot older than 90s, 10m, 2h, 1d by this machine's clock.")
+@click.option(
+    "--ledger",
+    "ledger_where",
+    metavar="WHERE",
+    help="With --trust: your ledger, asked whether newer attestations were seen. It is only read.",
+)
 @json_option
-def verify_command(
-    proof_path: str,
-    snapshot_path: str,
-    commitment_paths: tuple[str, ...],
-    claim_text: str,
-    requirement: str,
-    context_text: str,
-    as_json: bool,
-) -> None:
+@gathered(Options)
+def verify_command(options: Options) -> None:
     """Check a proof of breach against a verifier's own snapshot, commitments, claim and context.
 
-    Exit code 1 when it is rejected. It says nothing about whether the snapshot and the commitments are the latest ones.
+    With --trust the snapshot and every part must be attested, current, and the parts in force at the snapshot's time:
+    nobody picks an old state, or prices of another day. Without it nothing is authenticated. Exit code 1: rejected.
     """
-    check_paths([proof_path, snapshot_path, *commitment_paths])
-    claim, context = parse_claim(claim_text, requirement), parse_context(context_text)
-    snapshot = load(Snapshot, snapshot_path)
-    commitments = [load(Commitment, path) for path in commitment_paths]
-    with blamed_on(snapshot_path):
+    check_paths([options.proof_path, options.snapshot_path, *options.commitment_paths, *options.attestation_paths])
+    if options.ledger_where is not None and options.trust_path is None:
+        raise InputError("remembers attestations: it needs --trust", file="--ledger")
+    claim, context = parse_claim(options.claim_text, options.requirement), parse_context(options.context_text)
+    snapshot = load(Snapshot, options.snapshot_path)
+    commitments = [load(Commitment, path) for path in options.commitment_paths]
+    with blamed_on(options.snapshot_path):
         statement = BreachStatement.of(snapshot, commitments, claim, context=context)
-    digest = verify_breach(statement, read_proof(proof_path))
-    if as_json:
-        facts = {"accepted": True, "breach_of": str(claim), "statement": digest.hex()}
-        terminal.say_json(facts | {"snapshot": snapshot_facts(snapshot)})
+    with ExitStack() as stack:
+        ledger = None
+        if options.ledger_where is not None:
+            ledger = stack.enter_context(open_ledger(options.ledger_where, read_only=True))
+        accepted = accept_breach_proof(statement, read_proof(options.proof_path), _terms(options), ledger=ledger)
+    _say(options, accepted)
+
+
+def _terms(options: Options) -> Terms:
+    return Terms(
+        now_ms=clock_ms(),
+        max_age_seconds=None if options.max_age is None else parse_age(options.max_age),
+        trust=None if options.trust_path is None else load(Trust, options.trust_path),
+        attestations=tuple(load(Attestation, path) for path in options.attestation_paths),
+        revocations=tuple(load(Revocations, path) for path in options.revocation_paths),
+        policy=None if options.policy_name is None else load_policy(options.policy_name),
+    )
+
+
+def _say(options: Options, accepted: AcceptedBreach) -> None:
+    account, seen = accepted.statement.account, accepted.authenticated
+    if options.as_json:
+        facts = {
+            "accepted": True,
+            "breach_of": str(account.claim),
+            "statement": accepted.statement_digest.hex(),
+            "snapshot": snapshot_facts(account.snapshot),
+            "authenticated": None if seen is None else [item.facts().model_dump(mode="json") for item in seen.all],
+        }
+        terminal.say_json(facts)
         return
-    terminal.say(f"accepted: this was false of the committed account: {claim_words(claim)}")
-    terminal.say(f"  snapshot {snapshot.digest().hex()}, statement {digest.hex()}")
-    terminal.say("  not guaranteed: that these are the latest snapshot and commitments of the account")
+    terminal.say(f"accepted: this was false of the committed account: {claim_words(account.claim)}")
+    terminal.say(f"  snapshot {account.snapshot_digest.hex()}, statement {accepted.statement_digest.hex()}")
+    if seen is None:
+        terminal.say("  not guaranteed: that anybody attests this snapshot and these commitments (give --trust)")
+        return
+    for item in seen.all:
+        by = item.facts()
+        terminal.say(f"  attested under the rule {by.rule!r}, number {by.sequence}, by {', '.join(by.signers)}")
+    if options.ledger_where is None:
+        terminal.say("  not guaranteed: that no newer attestation exists (give --ledger)")
