@@ -38,6 +38,31 @@ DESK = "clearing desk"
 #: The demo's account.
 ALIAS = "market maker"
 ONE_YEAR = 365 * 86_400
+WATCH = f"""\
+account = "{ALIAS}"
+state = "watched/state"
+
+[[holdings]]
+name = "all"
+book = "book.json"
+opening = "opening.json"
+attestations = ["venue.json", "custodian.json"]
+fills = "watched/fills"
+updates = "watched/updates"
+
+[trust]
+file = "trust.json"
+
+[snapshots]
+folder = "watched/inbox"
+max_age_seconds = {ONE_YEAR}
+
+[[venues]]
+name = "{DESK}"
+folder = "watched/outbox"
+
+[page]
+"""
 SAMPLES = ("market_demo.csv", "span_demo.spn", "span_demo.pa2")
 
 
@@ -69,6 +94,7 @@ class ExampleFiles:
         self._records()
         self._parties()
         self._proofs()
+        self._watched()
 
     def _save(self, name: str, document: Document) -> None:
         save_document(document, self.folder / name)
@@ -186,6 +212,14 @@ class ExampleFiles:
         with Ledger(self.folder / "ledger.db") as ledger:
             proof = (self.folder / "one.bin").read_bytes()
             accept_proof(plain, proof, Terms(now_ms=clock_ms()), ledger=ledger)
+
+    def _watched(self) -> None:
+        """What `zkmargin watch` is told, and the folders that it works with."""
+        for name in ("inbox", "outbox", "fills", "updates"):
+            (self.folder / "watched" / name).mkdir(parents=True, exist_ok=True)
+        for name in ("snapshot.json", "oracle.json"):
+            write_atomic(self.folder / "watched" / "inbox" / name, (self.folder / name).read_bytes())
+        write_atomic(self.folder / "watch.toml", WATCH.encode())
 
     def _statement(self, commitment: Commitment, context: bytes = b"") -> Statement:
         return Statement.of(self.snapshot, [commitment], Claim(), context=context)

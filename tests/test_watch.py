@@ -1,0 +1,480 @@
+"""The market maker's agent over folders: what it proves, what it refuses to, and what it says."""
+
+from __future__ import annotations
+
+import json
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from support.command_line import Run
+from support.watching import ACCOUNT, DESK, World, until
+
+from zkmargin.accounts import Commitment
+from zkmargin.agent.agent import Agent
+from zkmargin.agent.alarms import Log
+from zkmargin.agent.config import Config, config_schema, read_config
+from zkmargin.agent.journal import Generation, Journal, Made
+from zkmargin.app.batches import BatchList
+from zkmargin.app.verifying import clock_ms
+from zkmargin.engine.book import to_lots
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
+from zkmargin.engine.decimals import from_units
+from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
+from zkmargin.engine.margin import margin_report
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, load_document
+from zkmargin.verifier import Statement
+from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, accept
+
+ROOT = Path(__file__).resolve().parent.parent
+BIG = "50000000"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(capsys)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, collateral=BIG)
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """One that only its configuration changes of."""
+    return World(tmp_path_factory.mktemp("still"), collateral=BIG)
+
+
+class Lines:
+    """A stream that keeps what the agent says."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.text.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in map(json.loads, self.text) if line["event"] == event]
+
+
+@contextmanager
+def running(config: Path) -> Iterator[tuple[Agent, Lines]]:
+    """An agent in a thread of this process."""
+    lines, stop = Lines(), threading.Event()
+    agent = Agent(read_config(str(config)), Log(lines))  # type: ignore[arg-type]
+    thread = threading.Thread(target=agent.run, args=(stop,))
+    thread.start()
+    try:
+        yield agent, lines
+    finally:
+        stop.set()
+        thread.join()
+
+
+def accepted(world: World, path: Path, *attestations: Attestation, challenge: Challenge | None = None) -> Acceptance:
+    """The desk's own verdict about a proof in the outbox, from its own snapshots and trust."""
+    (item,) = load_document(BatchList, path).proofs
+    snapshot = load_document(Snapshot, world.home / "inbox" / item.snapshot)
+    commitment = load_document(Commitment, path.parent / item.commitments[0])
+    context = challenge.context if challenge else item.context.encode()
+    statement = Statement.of(snapshot, [commitment], Claim.parse(item.claim, item.requirement), context=context)
+    signed = world.sign(snapshot, int(Path(item.snapshot).stem))
+    proof = (path.parent / item.proof).read_bytes()
+    return accept(
+        statement,
+        proof,
+        now_ms=world.now_ms,
+        trust=world.trust(),
+        attestations=[signed, *attestations],
+        challenge=challenge,
+    )
+
+
+def parts(world: World) -> list[Attestation]:
+    return [load_document(Attestation, world.home / f"{role}.att.json") for role in ("positions", "collateral")]
+
+
+def alarms(agent: Agent) -> dict[tuple[str, str], str]:
+    return {(alarm.kind, alarm.subject): alarm.message for alarm in agent.alarms.active()}
+
+
+# --- snapshots ------------------------------------------------------------------------------------------------------
+
+
+def test_every_snapshot_is_proved_and_a_receipt_settles_it(world: World) -> None:
+    with running(world.config()) as (agent, lines):
+        for number in (1, 2):
+            world.publish(world.moved(number), number)
+            until(partial(_so_many, world, number))
+        first = accepted(world, world.proofs()[0], *parts(world))
+        receipt = first.receipt(software="test").signed(world.keys[DESK])
+        world.save("inbox/receipt.json", receipt)
+        until(lambda: lines.events("accepted"))
+        assert [made.state for made in agent.journal.proofs()] == ["delivered", "accepted"]
+        assert agent.journal.proofs()[1].receipt == receipt.to_bytes().decode()
+        assert not agent.alarms.active()
+    accepted(world, world.proofs()[1], *parts(world))
+
+
+def test_a_receipt_of_somebody_else_settles_nothing(world: World) -> None:
+    with running(world.config()) as (agent, _):
+        world.publish(world.moved(1), 1)
+        until(world.proofs)
+        receipt = accepted(world, world.proofs()[0], *parts(world)).receipt(software="test")
+        world.save("inbox/receipt.json", receipt.signed(world.keys["venue"]))
+        until(agent.alarms.active)
+        assert [made.state for made in agent.journal.proofs()] == ["delivered"]
+        assert next(iter(alarms(agent)))[0] == "untrusted"
+
+
+def test_only_signed_snapshots_are_proved(world: World) -> None:
+    with running(world.config()) as (agent, lines):
+        late, foreign = world.moved(1), world.moved(2)
+        world.save("inbox/000001.json", late)
+        world.save("inbox/000002.att.json", world.sign(foreign, 2, who="venue"))
+        world.save("inbox/000002.json", foreign)
+        until(lambda: ("untrusted", foreign.digest().hex()[:16]) in alarms(agent))
+        assert not world.proofs()
+        world.save("inbox/000001.att.json", world.sign(late, 1))
+        until(world.proofs)
+        assert [event["snapshot"] for event in lines.events("proved")] == [late.digest().hex()]
+
+
+def test_a_snapshot_under_another_policy_is_not_proved(world: World) -> None:
+    world.save(
+        "trust.json", world.trust().replaced(snapshots=(world.trust().snapshots[0].replaced(policies=("ab" * 32,)),))
+    )
+    with running(world.config()) as (agent, _):
+        world.publish(world.moved(1), 1)
+        until(agent.alarms.active)
+        assert "policy" in next(iter(alarms(agent).values()))
+    assert not world.proofs()
+
+
+def test_what_is_half_written_is_read_when_it_is_whole_and_rubbish_gets_an_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zkmargin.agent.agent.SETTLING_SECONDS", 0.2)
+    monkeypatch.setattr("zkmargin.agent.agent.CHORES_SECONDS", 0.1)
+    with running(world.config(trust="anyone = true")) as (agent, _):
+        data = world.moved(1).to_bytes()
+        (world.home / "inbox" / "a.json").write_bytes(data[:1000])
+        (world.home / "inbox" / "b.json").write_text('{"format": "zkmargin/book/v1", "positions": {}}')
+        until(lambda: ("file", "inbox: b.json") in alarms(agent))
+        (world.home / "inbox" / "a.json").write_bytes(data)
+        until(world.proofs)
+        until(lambda: ("file", "inbox: a.json") not in alarms(agent))
+        assert "none of a snapshot" in alarms(agent)["file", "inbox: b.json"]
+
+
+# --- what is not proved -----------------------------------------------------------------------------------------------
+
+
+def test_an_unhealthy_book_is_never_proved_but_an_alarm_says_what_is_missing_and_what_binds(world: World) -> None:
+    poor = World(world.home / "poor", collateral="1000")
+    command = poor.home / "told.sh"
+    command.write_text(f'#!/bin/sh\ncat >> "{poor.home}/told"\n')
+    command.chmod(0o700)
+    config = poor.config(extra=["[alarms]", f'command = ["{command}"]'])
+    snapshot = poor.moved(1)
+    with running(config) as (agent, lines):
+        poor.publish(snapshot, 1)
+        until(agent.alarms.active)
+        until(lambda: (poor.home / "told").exists() and (poor.home / "told").read_text().endswith("\n"))
+        (alarm,) = [one for one in agent.alarms.active() if one.kind == "unhealthy"]
+        report = margin_report(snapshot, poor.record)
+        shortfall = from_units(report.total - report.equity.total, VALUATION_DECIMALS)
+        assert alarm.facts["shortfall"] == shortfall
+        assert [one["group"] for one in alarm.facts["binds"]] == [g.group for g in report.groups if g.charge]
+        assert alarm.facts["binds"][0]["by"] == report.groups[0].label
+        told = json.loads((poor.home / "told").read_text())
+        assert (told["kind"], told["shortfall"]) == ("unhealthy", shortfall)
+        assert lines.events("alarm")[0]["shortfall"] == shortfall
+        assert not agent.journal.proofs()
+    assert not poor.proofs()
+
+
+def test_fills_move_the_commitment_when_they_are_attested_and_the_old_one_is_proved_until_then(world: World) -> None:
+    fills = Fills(positions={"BTC-PERPETUAL": "3"}, collateral={"USDC": "-250"})
+    with running(world.config()) as (agent, lines):
+        world.publish(world.moved(1), 1)
+        until(lambda: len(world.proofs()) == 1)
+        world.fill("trade-1.json", fills)
+        until((world.home / "updates" / "update-000001.json").exists)
+        world.publish(world.moved(2), 2)
+        until(lambda: len(world.proofs()) == 2)
+        old = accepted(world, world.proofs()[1], *parts(world))
+        world.follow(1, fills)  # the venue's own record leads to the same commitment, or this raises
+        newer = world.attest()
+        for number, attestation in enumerate(newer):
+            world.save(f"inbox/newer-{number}.json", attestation)
+        until(lambda: len(world.proofs()) == 3)
+        states = [made.generations for made in agent.journal.proofs()]
+        assert states == ["all 1", "all 0", "all 0"]
+        lists = {path: load_document(BatchList, path).proofs[0].commitments[0] for path in world.proofs()}
+        of_new = [path for path, name in lists.items() if _points(world, name) == world.commitment.parts[0].points]
+        assert len(of_new) == 1
+        new = accepted(world, of_new[0], *newer)
+        assert new.statement_digest != old.statement_digest
+        assert len(lines.events("fills-applied")) == 1
+    expected = add_fills(to_lots(world.book, world.snapshot), fills_to_lots(fills, world.snapshot), world.snapshot)
+    with Agent_closed(world) as journal:
+        newest = journal.generations("all")[-1]
+    assert to_lots(_book(newest), world.snapshot) == expected
+
+
+def test_an_older_commitment_is_not_proved_where_the_book_after_fills_is_unhealthy(world: World) -> None:
+    with running(world.config()) as (agent, _):
+        world.publish(world.moved(1), 1)
+        until(lambda: len(world.proofs()) == 1)
+        world.fill("loss.json", Fills(collateral={"USDC": f"-{int(BIG) - 1000}"}))
+        until((world.home / "updates" / "update-000001.json").exists)
+        world.publish(world.moved(2), 2)
+        until(lambda: ("unhealthy", DESK) in alarms(agent))
+        assert "after the newest fills" in alarms(agent)["unhealthy", DESK]
+        assert len(agent.journal.proofs()) == 1
+    assert len(world.proofs()) == 1
+
+
+def test_fills_of_one_name_are_applied_once_and_may_not_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zkmargin.agent.agent.SETTLING_SECONDS", 0.1)
+    monkeypatch.setattr("zkmargin.agent.agent.CHORES_SECONDS", 0.1)
+    config = world.config()
+    with running(config) as (agent, _):
+        world.publish(world.moved(1), 1)
+        world.fill("one.json", Fills(positions={"BTC-PERPETUAL": "1"}))
+        world.fill("two.json", Fills(positions={"BTC-PERPETUAL": "1"}))  # the same trade once more is another trade
+        until(lambda: agent.account.numbers()["all"] == 2)
+        world.fill("one.json", Fills(positions={"BTC-PERPETUAL": "5"}))
+        until(lambda: ("file", "fills all: one.json") in alarms(agent))
+        world.fill("bad.json", Fills(positions={"NOBODY": "5"}))
+        until(lambda: ("file", "fills all: bad.json") in alarms(agent))
+        assert agent.account.numbers()["all"] == 2
+    with running(config) as (agent, lines):
+        until(lambda: lines.events("started"))
+        assert agent.account.numbers()["all"] == 2
+
+
+def test_attestations_are_announced_before_they_end_and_nothing_is_proved_after(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = 0
+    monkeypatch.setattr("zkmargin.agent.agent.clock_ms", lambda: clock_ms() + later)
+    monkeypatch.setattr("zkmargin.agent.agent.CHORES_SECONDS", 0.1)
+    for attestation in world.attest(valid_seconds=1800):
+        world.save(f"{attestation.payload.role}.att.json", attestation)  # type: ignore[union-attr]
+    with running(world.config()) as (agent, lines):
+        until(lambda: len([key for key in alarms(agent) if key[0] == "expiring"]) == 2)
+        later = 3600 * 1000
+        until(lambda: len([key for key in alarms(agent) if key[0] == "expired"]) == 2)
+        world.publish(world.moved(1), 1)
+        until(lambda: ("unattested", DESK) in alarms(agent))
+        assert not agent.journal.proofs()
+        for number, attestation in enumerate(world.attest()):
+            world.save(f"inbox/renewed-{number}.json", attestation)
+        until(lambda: len(world.proofs()) == 1)
+        until(lambda: not agent.alarms.active())
+        assert {line["kind"] for line in lines.events("alarm-over")} >= {"expired", "unattested"}
+
+
+def test_a_challenge_is_answered_about_the_newest_snapshot(world: World) -> None:
+    challenge = Challenge.new(DESK, lifetime_seconds=600, now_ms=world.now_ms)
+    with running(world.config(extra=["every_snapshot = false"])) as (agent, _):
+        world.save("inbox/challenge.json", challenge)
+        world.save("inbox/foreign.json", Challenge.new("somebody else", lifetime_seconds=600, now_ms=world.now_ms))
+        world.publish(world.moved(1), 1)
+        until(world.proofs)
+        accepted(world, world.proofs()[0], *parts(world), challenge=challenge)
+        assert [made.challenge for made in agent.journal.proofs()] == [challenge.digest().hex()]
+
+
+def test_headroom_and_silence_have_alarms(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zkmargin.agent.agent.CHORES_SECONDS", 0.1)
+    extra = ["[alarms]", 'headroom = "999999999"', "silence_seconds = 1"]
+    with running(world.config(extra=extra)) as (agent, lines):
+        world.publish(world.moved(1), 1)
+        until(lambda: ("headroom", "account") in alarms(agent))
+        until(lambda: ("silence", "snapshots") in alarms(agent))
+        world.publish(world.moved(2), 2)
+        until(lambda: [line for line in lines.events("alarm-over") if line["kind"] == "silence"])
+        until(lambda: len(agent.status.headroom()) == 2)
+
+
+# --- the journal ------------------------------------------------------------------------------------------------------
+
+
+def test_two_agents_do_not_share_a_folder_and_a_later_journal_is_refused(world: World) -> None:
+    config = read_config(str(world.config()))
+    agent = Agent(config, Log(None))
+    try:
+        with pytest.raises(InputError, match="another agent works"):
+            Agent(config, Log(None))
+    finally:
+        agent.close()
+    journal = Journal(config.state)
+    journal.put("version", "2")
+    journal.close()
+    with pytest.raises(InputError, match="version 2"):
+        Journal(config.state)
+
+
+def test_a_journal_goes_on_with_its_own_book_when_the_files_change(world: World) -> None:
+    config = world.config()
+    read = read_config(str(config))
+    Agent(read, Log(None)).close()
+    world.save("book.json", world.book.replaced(collateral={"USDC": "1"}))
+    lines = Lines()
+    agent = Agent(read, Log(lines))  # type: ignore[arg-type]
+    agent.close()
+    assert lines.events("files-differ")
+    assert agent.account.documents("all")[0] == world.book
+
+
+def test_the_journal_is_secret_and_a_proof_that_is_settled_stays_so(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state")
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "state" / "journal.db").stat().st_mode & 0o777 == 0o600
+    made = _made(journal)
+    assert _made(journal).id == made.id
+    journal.settle(made.id, "accepted", now_ms=5, receipt="r")
+    journal.settle(made.id, "refused", now_ms=6, reason="no")
+    assert (journal.proofs()[0].state, journal.proofs()[0].receipt) == ("accepted", "r")
+    generation = Generation("all", 0, "b", "o", None, None, None, delivered=True)
+    journal.add_generation(generation, now_ms=1)
+    with pytest.raises(InputError, match="already"):
+        journal.add_generation(generation, now_ms=1)
+    journal.close()
+
+
+def _made(journal: Journal) -> Made:
+    return journal.proof_made(
+        venue="v",
+        statement="s",
+        snapshot="x",
+        snapshot_time=1,
+        challenge=None,
+        generations="all 0",
+        submission="{}",
+        proof=b"p",
+        arrived=1,
+        now_ms=2,
+    )
+
+
+# --- the configuration ------------------------------------------------------------------------------------------------
+
+
+def test_check_finds_every_mistake_and_says_each_in_a_line(world: World, run: Run) -> None:
+    config = world.config()
+    assert "all is there" in run(f"watch {config} --check").out
+    assert run(f"watch {config} --check --json").json["good"] is True
+    (world.home / "trust.json").unlink()
+    (world.home / "outbox").rmdir()
+    world.save("book.json", world.book.replaced(collateral={"USDC": "1"}))
+    world.publish(world.snapshot, 1)
+    found = run(f"watch {config} --check", code=2)
+    assert len(found.errors) == 3
+    assert any("trust.json: cannot be read" in line for line in found.errors)
+    assert any("outbox: venues: desk: folder: no such folder" in line for line in found.errors)
+    assert any("opening.json: opening: is not of the collateral" in line for line in found.errors)
+    assert len(run(f"watch {config} --check --json", code=2).json["mistakes"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace('account = "maker 7"', ""), ["account: field required"]),
+        (lambda text: text + "frobnicate = 1\n", ["venues[0].frobnicate: unknown key"]),
+        (lambda text: text + 'claim = "110%"\n', ["venues[0]: claim"]),
+        (lambda text: text + 'url = "https://x"\n', ["either a folder or a url"]),
+        (lambda text: text.replace('folder = "outbox"', 'url = "http://far"\ntoken_file = "t"'), ["use https"]),
+        (lambda text: text.replace('folder = "outbox"', 'url = "https://a:b@c"\ntoken_file = "t"'), ["in logs"]),
+        (lambda text: text.replace('folder = "outbox"', 'url = "https://c"'), ["token_file"]),
+        (lambda text: text.replace('file = "trust.json"', ""), ["either a trust file, or anyone = true"]),
+        (lambda text: text.replace('updates = "updates"', ""), ["give both or none"]),
+        (lambda text: text.replace('folder = "inbox"', ""), ["a folder, a venue, or both"]),
+        (lambda text: text.replace('folder = "inbox"', 'venue = "desk"'), ["no venue with a url is named"]),
+        (lambda text: text + '[alarms]\nheadroom = "much"\n', ["headroom"]),
+        (lambda text: text + "[retry]\nfirst_seconds = -1\n[page]\nport = 99999\n", ["retry.first_seconds", "page.port"]),
+        (lambda _: "account = ", ["not TOML"]),
+    ],
+)  # fmt: skip
+def test_mistakes_of_a_configuration_are_named(
+    still: World, run: Run, change: Callable[[str], str], said: list[str]
+) -> None:
+    path = still.config()
+    path.write_text(change(path.read_text()))
+    found = run(f"watch {path} --check", code=2)
+    assert len(found.errors) == len(said)
+    for words in said:
+        assert words in found.err
+    assert "watch.toml" in run(f"watch {path} --once", code=2).err
+
+
+def test_an_opening_of_another_account_is_refused(still: World, run: Run) -> None:
+    path = still.config()
+    path.write_text(path.read_text().replace(ACCOUNT, "somebody"))
+    assert "is of the account" in run(f"watch {path} --check", code=2).err
+    assert "is of the account" in run(f"watch {path} --once", code=2).err
+
+
+def test_the_published_schema_is_the_programs_and_takes_the_example(still: World, run: Run, tmp_path: Path) -> None:
+    published = ROOT / "docs" / "watch.schema.json"
+    assert published.read_text() == config_schema(), "run: zkmargin watch --schema docs/watch.schema.json"
+    run(f"watch --schema {tmp_path / 'schema.json'}")
+    assert (tmp_path / "schema.json").read_text() == config_schema()
+    jsonschema.validate(tomllib.loads(still.config().read_text()), json.loads(published.read_text()))
+    assert set(Config.model_fields) == set(json.loads(published.read_text())["properties"])
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_once_deals_with_what_is_there_and_its_exit_code_says_how_it_went(world: World, run: Run) -> None:
+    config = world.config()
+    world.publish(world.moved(1), 1)
+    found = run(f"watch {config} --once --json").json
+    assert (found["output_version"], found["venues"][0]["proofs"], found["alarms"]) == (1, {"delivered": 1}, [])
+    report = margin_report(world.moved(1), world.record)
+    assert found["margin"]["initial"]["total"] == from_units(report.total, VALUATION_DECIMALS)
+    assert "no alarm" in run(f"watch {config} --once").out
+    assert len(world.proofs()) == 1
+    poor = World(world.home / "poor", collateral="1000")
+    poor.publish(poor.moved(1), 1)
+    assert "ALARM unhealthy" in run(f"watch {poor.config()} --once", code=1).out
+
+
+def _so_many(world: World, count: int) -> bool:
+    return len(world.proofs()) == count
+
+
+def _points(world: World, name: str) -> tuple[str, ...]:
+    return load_document(Commitment, world.home / "outbox" / name).parts[0].points
+
+
+def _book(generation: Generation) -> Any:
+    from zkmargin.engine.book import Book
+
+    return Book.parse(generation.book)
+
+
+@contextmanager
+def Agent_closed(world: World) -> Iterator[Journal]:
+    journal = Journal(world.home / "state", read_only=True)
+    try:
+        yield journal
+    finally:
+        journal.close()

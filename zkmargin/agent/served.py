@@ -1,0 +1,228 @@
+"""Venues that run ``zkmargin serve``: their snapshots, their challenges, and proofs sent to them (extra ``client``)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zkmargin.accounts import Commitment
+from zkmargin.agent.config import Venue as VenueConfig
+from zkmargin.agent.journal import Made
+from zkmargin.agent.venues import UnreachableError, Verdict
+from zkmargin.app.files import warn_if_exposed
+from zkmargin.app.verifying import clock_ms
+from zkmargin.client.documents import Claimed, Submission
+from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
+from zkmargin.client.venue import VenueClient
+from zkmargin.engine.decimals import parse_time
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
+from zkmargin.formats.files import read_text
+from zkmargin.verifier.attest import Attestation, Challenge
+
+#: Challenges are asked for ahead of need: so many are kept, each for so long.
+AHEAD = 3
+CHALLENGE_SECONDS = 300
+#: One that has less time left is not used.
+MARGIN_MS = 10_000
+POLL_SECONDS = 20.0
+#: Between two attempts to reach a venue for its snapshots.
+PAUSE_SECONDS = 1.0
+
+
+def client_of(config: VenueConfig) -> VenueClient:
+    """The client with the account's token. Raises InputError: the token or the certificates cannot be read."""
+    path = config.token_file or ""
+    words = read_text(path).split()
+    if len(words) != 1:
+        raise InputError("a token is one word", file=path)
+    warn_if_exposed(path)
+    if config.ca_file is not None and not Path(config.ca_file).is_file():
+        raise InputError("no such file", file=config.ca_file)
+    return VenueClient(config.url or "", token=words[0], ca_file=config.ca_file)
+
+
+class ServiceVenue:
+    """As ``venues.Venue``: each proof answers a challenge that the service issued to the account."""
+
+    def __init__(self, config: VenueConfig, account: str) -> None:
+        self._config, self._account = config, account
+        self._client = client_of(config)
+        self._ahead: deque[Challenge] = deque()
+        self._lock = threading.Lock()
+        self._lifetime: int | None = None
+
+    def challenge(self) -> Challenge:
+        """One that was asked for ahead, or else now."""
+        while True:
+            with self._lock:
+                found = self._ahead.popleft() if self._ahead else None
+            if found is None:
+                return self._ask(1)[0]
+            if parse_time(found.deadline) > clock_ms() + MARGIN_MS:
+                return found
+
+    def ready(self) -> None:
+        """Ask for challenges ahead."""
+        with self._lock:
+            soon = clock_ms() + MARGIN_MS
+            self._ahead = deque(one for one in self._ahead if parse_time(one.deadline) > soon)
+            missing = AHEAD - len(self._ahead)
+        if missing > 0:
+            found = self._ask(missing)
+            with self._lock:
+                self._ahead.extend(found)
+
+    def _ask(self, count: int) -> list[Challenge]:
+        with _calling(self._config.name):
+            if self._lifetime is None:
+                self._lifetime = min(CHALLENGE_SECONDS, self._client.service().limits.max_challenge_seconds)
+            return self._client.challenges(self._account, count=count, lifetime_seconds=self._lifetime)
+
+    def submit(self, made: Made) -> Verdict:
+        """As in ``Venue``. A statement that was accepted before is accepted: an answer was lost."""
+        about = json.loads(made.submission)
+        if about["challenge"] is None:
+            return Verdict("refused", "made for no challenge of the service", again=True)
+        if clock_ms() > parse_time(about["deadline"]):
+            return Verdict("refused", "its challenge had passed before the service could be reached", again=True)
+        submission = Submission(
+            account=self._account,
+            challenge=about["challenge"],
+            snapshot=about["snapshot"],
+            commitment=Commitment.model_validate(about["commitment"]).digest().hex(),
+            claim=Claimed(ratio=about["claim"], requirement=about["requirement"], limits=tuple(about["limits"])),
+            proof=base64.b64encode(made.proof).decode(),
+        )
+        with _calling(self._config.name):
+            try:
+                receipt = self._client.submit(submission)
+            except AlreadyAccepted as error:
+                receipt = self._client.receipt(error.statement)
+            except (VerificationError, ProofFormatError, InputError) as error:
+                return Verdict("refused", error.message, again=getattr(error, "check", None) == "challenge")
+        return Verdict("accepted", receipt=receipt.to_bytes().decode())
+
+    def attest(self, attestation: Attestation) -> None:
+        """Register the new attestation of a part."""
+        with _calling(self._config.name):
+            self._client.attest(attestation)
+
+    def close(self) -> None:
+        """Release connections."""
+        self._client.close()
+
+
+@dataclass(frozen=True, repr=False)
+class PublishedSnapshot:
+    """A snapshot of a venue, with who signed it. ``clock`` and ``time_ms`` as ``inbox.Arrived``."""
+
+    snapshot: Snapshot
+    attestation: Attestation
+    clock: float = field(default_factory=time.perf_counter)
+    time_ms: int = field(default_factory=clock_ms)
+
+
+class Feed:
+    """Waits for a venue's snapshots in a thread of its own, and fetches those that came in between.
+
+    Args:
+        config: the venue.
+        series: of snapshots.
+        take: called with each.
+        trouble: called with a message where the venue cannot be reached, with None where it can again.
+        max_age_seconds: what is older is not fetched.
+    """
+
+    def __init__(
+        self,
+        config: VenueConfig,
+        series: str,
+        take: Callable[[PublishedSnapshot], None],
+        trouble: Callable[[str | None], None],
+        *,
+        max_age_seconds: int,
+    ) -> None:
+        self._client, self._series, self._take, self._trouble = client_of(config), series, take, trouble
+        self._max_age_ms = 1000 * max_age_seconds
+        self._newest: int | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"feed {config.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def look(self) -> int:
+        """What is there now; how many there were. Raises UnreachableError, ZkMarginError."""
+        return self._fetch(wait=0)
+
+    def stop(self) -> None:
+        """End. A call that waits is left to end by itself."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._fetch(wait=POLL_SECONDS)
+                self._trouble(None)
+            except ZkMarginError as error:
+                if not self._stop.is_set():
+                    self._trouble(error.message)
+                self._stop.wait(PAUSE_SECONDS)
+        self._client.close()
+
+    def _fetch(self, *, wait: float) -> int:
+        with _calling("snapshots"):
+            found = self._client.latest_snapshot(self._series, after=self._newest, wait=wait)
+            if found is None or self._stop.is_set():
+                return 0
+            self._take(PublishedSnapshot(found.snapshot, found.attestation))
+            newest, before = found.attestation.payload.sequence, self._newest
+            missed = self._between(before, newest)
+            self._newest = newest
+            return 1 + missed
+
+    def _between(self, before: int | None, newest: int) -> int:
+        """Fetch what came after ``before`` and below ``newest``, the newest first."""
+        if before is not None and newest == before + 1:
+            return 0
+        count, place = 0, None
+        while True:
+            page = self._client.snapshots(self._series, before=place)
+            for line in page.items:
+                if line.sequence >= newest:
+                    continue
+                if (before is not None and line.sequence <= before) or self._old(line.time):
+                    return count
+                found = self._client.snapshot(line.snapshot)
+                self._take(PublishedSnapshot(found.snapshot, found.attestation))
+                count += 1
+            if page.next is None:
+                return count
+            place = page.next
+
+    def _old(self, text: str) -> bool:
+        return clock_ms() - parse_time(text) > self._max_age_ms
+
+
+class _calling:  # noqa: N801 - used as a function
+    """Errors of a call that may go better later, as ``UnreachableError``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Unavailable):
+            raise UnreachableError(error.message, after=error.retry_after) from None
+        if isinstance(error, (Denied, NotFound)):
+            raise UnreachableError(error.message) from None
