@@ -408,7 +408,7 @@ def test_check_finds_every_mistake_and_says_each_in_a_line(world: World, run: Ru
         (lambda text: text.replace('folder = "inbox"', ""), ["a folder, a venue, or both"]),
         (lambda text: text.replace('folder = "inbox"', 'venue = "desk"'), ["no venue with a url is named"]),
         (lambda text: text + '[alarms]\nheadroom = "much"\n', ["headroom"]),
-        (lambda text: text + "[retry]\nfirst_seconds = -1\n[page]\nport = 99999\n", ["retry.first_seconds", "page.port"]),
+        (lambda text: text + "[retry]\nfirst_seconds = -1\n[page]\nport = 99999\n", ["first_seconds", "page.port"]),
         (lambda _: "account = ", ["not TOML"]),
     ],
 )  # fmt: skip
