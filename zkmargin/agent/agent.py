@@ -25,7 +25,7 @@ from zkmargin.agent.couriers import Courier
 from zkmargin.agent.inbox import Arrived, Folder, Source, Watcher, check_loaded, read
 from zkmargin.agent.journal import Journal, Made
 from zkmargin.agent.status import Status
-from zkmargin.agent.venues import UnreachableError, Verdict, open_venue, submission_text
+from zkmargin.agent.venues import FolderVenue, UnreachableError, Venue, Verdict, submission_text
 from zkmargin.app.attesting import signed_snapshot
 from zkmargin.app.files import load
 from zkmargin.app.proving import make_proof
@@ -125,10 +125,17 @@ class Agent:
                 folders.append(Folder(source, holding.fills, self.journal.files_done(source)))
         return folders
 
+    def _venue(self, venue: VenueConfig) -> Venue:
+        if venue.folder is not None:
+            return FolderVenue(venue)
+        from zkmargin.agent.served import ServiceVenue  # noqa: PLC0415 - needs the extra `client`
+
+        return ServiceVenue(venue, self.config.account)
+
     def _courier(self, venue: VenueConfig) -> Courier:
         return Courier(
             venue.name,
-            open_venue(venue, self.config.account),
+            self._venue(venue),
             self.config.retry,
             settled=self._settled,
             failed=lambda made, attempts, reason: self._failed(venue.name, made, attempts, reason),

@@ -133,12 +133,3 @@ def submission_text(statement: Statement, *, challenge: Challenge | None, snapsh
             "commitment": commitment.to_json(),
         }
     )
-
-
-def open_venue(config: VenueConfig, account: str) -> Venue:
-    """The venue of a configuration. Raises InputError: its token or certificates cannot be read."""
-    if config.folder is not None:
-        return FolderVenue(config)
-    from zkmargin.agent.served import ServiceVenue  # noqa: PLC0415 - needs the extra `client`
-
-    return ServiceVenue(config, account)
