@@ -365,7 +365,7 @@ def _ledger_file(
     from golden_story import signer
 
     import zkmargin.ledger.ledger
-    from zkmargin.ledger import Ledger
+    from zkmargin.ledger import SCHEMA, Ledger
 
     with tempfile.TemporaryDirectory() as folder, patch.object(zkmargin.ledger.ledger, "_clock_ms", lambda: NOW - 1):
         path = Path(folder) / "ledger.db"
@@ -375,7 +375,8 @@ def _ledger_file(
             ledger.record(attested, receipt)
             ledger.record(plain)
         with closing(sqlite3.connect(path)) as connection:
-            return sql(connection).encode()
+            # As version 2 wrote it: version 3 has the same tables, and may hold what version 2 could not.
+            return sql(connection).replace(SCHEMA, "zkmargin/ledger/v2").encode()
 
 
 def sql(connection: sqlite3.Connection) -> str:

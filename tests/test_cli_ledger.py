@@ -30,7 +30,6 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import load_document, save_document
 from zkmargin.ledger import Ledger, tables
-from zkmargin.verifier import verify
 from zkmargin.verifier.attest import (
     Attestation,
     Challenge,
@@ -41,6 +40,7 @@ from zkmargin.verifier.attest import (
     SnapshotRule,
     Trust,
 )
+from zkmargin.verifier.protocols import verify_any
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW_MS = 1_767_323_045_000
@@ -250,7 +250,7 @@ def test_an_export_can_be_verified_by_whoever_gets_it(run: Run, new_ledger: New,
     assert all("--market" in entry["verify"] for entry in both)
     for entry in index["proofs"]:
         evidence = load_document(Evidence, home / entry["files"]["evidence"])
-        assert verify(evidence.statement(), evidence.proof_bytes).statement_digest.hex() == entry["statement"]
+        assert verify_any(evidence.statement(), evidence.proof_bytes).statement_digest.hex() == entry["statement"]
         assert main(["inspect", str(home / entry["files"]["evidence"])]) == 0
     one = run("ledger export", str(tmp_path / "one"), "--ledger", where, "--statement", index["proofs"][1]["statement"])
     assert "wrote 1 proofs and 4 documents" in one.out

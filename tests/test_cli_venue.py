@@ -99,6 +99,41 @@ def test_rejections_are_one_line_and_exit_1(venue: Any, tmp_path: Any, capsys: A
     assert "stale" in capsys.readouterr().err
 
 
+def test_verify_and_a_ledger_take_it_as_any_other_proof(
+    venue: Any, tmp_path: Any, monkeypatch: Any, capsys: Any
+) -> None:
+    given, proof = ["verify", *public(venue, "snapshot")], str(venue / "proof.bin")
+    terms, where = ["--terms", str(venue / "terms.json")], ["--ledger", str(tmp_path / "ledger.db")]
+    receipt = ["--receipt", str(tmp_path / "receipt.json")]
+    assert main([*given, *terms, *where, *receipt, proof, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["accepted"], facts["venue"], facts["accounts"], facts["net"]) == (True, "A venue", COUNT, "zero")
+    assert any("every customer is inside" in line for line in facts["not_guaranteed"])
+    assert json.loads((tmp_path / "receipt.json").read_text())["payload"]["venue"]["root"] == facts["root"]
+    assert main([*given, *terms, proof]) == 0
+    assert "proves, of all accounts of a venue, that" in capsys.readouterr().out
+    for more, code, reason in (
+        ([*terms, *where, proof], 1, "replay"),
+        ([proof], 2, "give --terms"),
+        (["--commitment", str(venue / "snapshot.json"), proof], 2, "expected a commitment"),
+        ([*terms, "--claim", "2", proof], 2, "the terms say what is claimed"),
+        ([*terms, proof, proof], 2, "one at a time"),
+        ([*terms, str(venue / "snapshot.json")], 1, "larger than a proof of this statement"),
+        ([*terms, "--context", "another", proof], 1, "does not prove this statement"),
+    ):
+        assert main([*given, *more]) == code
+        assert reason in capsys.readouterr().err
+    assert main(["ledger", "status", *where]) == 0
+    assert "A venue: 1 proofs" in capsys.readouterr().out.replace('"', "").replace("'", "")
+    assert main(["ledger", "check", *where]) == 0
+    assert main(["ledger", "export", *where, str(tmp_path / "out")]) == 0
+    (entry,) = json.loads((tmp_path / "out" / "index.json").read_text())["proofs"]
+    assert entry["venue"]["venue"] == "A venue"
+    monkeypatch.chdir(tmp_path / "out")
+    assert main(shlex.split(entry["verify"])[1:]) == 0
+    assert main(["inspect", entry["files"]["evidence"]]) == 0
+
+
 def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(venue: Any, capsys: Any) -> None:
     assert main(prove(venue, "accounts.csv", "--workers", "2", tag="csv-")) == 0
     assert (venue / "csv-terms.json").read_bytes() == (venue / "terms.json").read_bytes()

@@ -38,7 +38,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot
 from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
-from zkmargin.ledger import Ledger
+from zkmargin.ledger import SCHEMA, Ledger
 from zkmargin.risk.auction import AuctionTerms
 from zkmargin.risk.calibration import Derivation, Rule
 from zkmargin.risk.costs import Costs
@@ -582,8 +582,9 @@ def test_the_second_golden_ledger_is_read_and_checked(made: ModuleType, tmp_path
 
 def test_a_new_ledger_has_the_golden_schema(made: ModuleType, tmp_path: Path) -> None:
     ledger_file = from_sql(FOLDER / SECOND / "ledger.sql", tmp_path / "second.db")
-    with Ledger(tmp_path / "new.db"):
-        pass
+    for path in (ledger_file, tmp_path / "new.db"):
+        with Ledger(path) as ledger:  # the older one comes forward
+            assert ledger.schema == SCHEMA
     schemas = []
     for path in (ledger_file, tmp_path / "new.db"):
         with closing(sqlite3.connect(path)) as connection:
@@ -595,7 +596,7 @@ def test_a_new_ledger_has_the_golden_schema(made: ModuleType, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("UPDATE meta SET value = 'zkmargin/ledger/v3'", "no ledger of this version"),
+        ("UPDATE meta SET value = 'zkmargin/ledger/v4'", "no ledger of this version"),
         ("UPDATE proofs SET proof = zeroblob(100)", "not a zkmargin proof"),
         ("UPDATE proofs SET context = x'00'", "statement"),
         ("UPDATE proofs SET num = 1", "statement"),

@@ -64,7 +64,7 @@ def world(parties: ModuleType) -> Any:
         (Challenge, "challenge/v1"),
         (Commitment, "commitment/v1"),
         (Migration, "migration/v1"),
-        (Receipt, "receipt/v2"),
+        (Receipt, "receipt/v3"),
         (Revocations, "revocations/v1"),
         (Trust, "trust/v2"),
         (Update, "update/v1"),

@@ -385,7 +385,7 @@ def replace_terms(statement: Any, terms: Any) -> Any:
     """The statement with other terms."""
     return type(statement)(
         statement.srs,
-        statement.snapshot_digest,
+        statement.snapshot,
         statement.rules,
         terms,
         statement.position_bits,
@@ -654,7 +654,7 @@ def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(
     stated, statement = with_dense.statement, with_dense.statement
     other = type(statement)(
         statement.srs,
-        statement.snapshot_digest,
+        statement.snapshot,
         statement.rules,
         statement.terms,
         statement.position_bits,
@@ -971,7 +971,7 @@ def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: 
         for part in statement.parts[0]
     )
     other = type(statement)(
-        statement.srs, statement.snapshot_digest, statement.rules, statement.terms, statement.position_bits, (parts,)
+        statement.srs, statement.snapshot, statement.rules, statement.terms, statement.position_bits, (parts,)
     )
     with_dense.statement = other
     try:

@@ -101,6 +101,16 @@ class Statement:
         """The circuit of the claim and the limits against the snapshot. Raises InputError as ``build_circuit``."""
         return build_circuit(self.snapshot, self.claim, self.limits)
 
+    @property
+    def n(self) -> int:
+        """Rows of a column."""
+        return self.circuit.n
+
+    @property
+    def account_parts(self) -> tuple[tuple[CommitmentPart, ...], ...]:
+        """The parts of each committed account: here of one."""
+        return (self.parts,)
+
     @cached_property
     def snapshot_digest(self) -> bytes:
         """keccak-256 of the risk snapshot."""

@@ -19,15 +19,14 @@ from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
 from zkmargin.verifier.attest.revocations import Revocations, RevocationsPayload, Revoked
 from zkmargin.verifier.attest.trust import Trust
-from zkmargin.verifier.statement import Statement
-from zkmargin.verifier.verify import verify
+from zkmargin.verifier.protocols import AnyStatement, verify_any
 
 #: Without a trust file to say otherwise.
 CLOCK_SKEW_SECONDS = 30
 
 
 def accept(
-    statement: Statement,
+    statement: AnyStatement,
     proof: bytes,
     *,
     now_ms: int,
@@ -41,7 +40,7 @@ def accept(
     """Accept a proof, or say why not.
 
     Args:
-        statement: from the verifier's own snapshot, commitments, claim, limits and context.
+        statement: from the verifier's own snapshot, commitments, claim, limits and context; of a venue, its terms.
         proof: the proof's bytes.
         now_ms: the verifier's clock, milliseconds since 1970.
         trust: whose signatures count; without it nothing is authenticated.
@@ -77,7 +76,7 @@ def accept(
         authenticated = authenticate(
             statement, attestations, trust, revocations=revocations, now_ms=now_ms, known=known
         )
-    accepted = verify(statement, proof)
+    accepted = verify_any(statement, proof)
     if known.statement_accepted(accepted.statement_digest):
         raise VerificationError(
             "a proof of this statement was accepted before: a replay",
@@ -88,7 +87,12 @@ def accept(
 
 
 def check_challenge(
-    challenge: Challenge, statement: Statement, *, now_ms: int, trust: Trust | None = None, known: Known | None = None
+    challenge: Challenge,
+    statement: AnyStatement,
+    *,
+    now_ms: int,
+    trust: Trust | None = None,
+    known: Known | None = None,
 ) -> None:
     """Raises VerificationError: not this verifier's, not of this time, used, or not the statement's context."""
     skew = trust.clock_skew_seconds if trust else CLOCK_SKEW_SECONDS
@@ -106,7 +110,7 @@ def check_challenge(
 
 
 def authenticate(
-    statement: Statement,
+    statement: AnyStatement,
     attestations: Sequence[Attestation],
     trust: Trust,
     *,
@@ -147,17 +151,18 @@ def authenticate(
     check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
     check_trusted_policy(of_snapshot.payload, statement.snapshot, trust)
     check_carried_age(of_snapshot.payload, statement.snapshot, trust)
-    parts = tuple(_attested_part(part, statement, commitments) for part in statement.parts)
+    accounts = [
+        tuple(_attested_part(part, statement, commitments) for part in parts) for parts in statement.account_parts
+    ]
+    parts = tuple(part for account in accounts for part in account)
     for unused in commitments:
         if unused not in parts:
             _refuse("attestation", f"{_named(unused.payload)} is attested, and not in the commitments that were given")
     for part in parts:
         _check_current(part.payload, trust, now_ms)
-    accounts = {part.alias for part in statement.parts}
-    if len(accounts) > 1:
-        listed = ", ".join(sorted(repr(name[:80]) for name in accounts))
-        _refuse("account", f"parts of different accounts do not add up: {listed}")
-    _check_required(parts, trust)
+    _check_accounts(statement)
+    for account in accounts:
+        _check_required(account, trust)
     return Authenticated(of_snapshot, parts, lists)
 
 
@@ -279,7 +284,7 @@ def check_carried_age(payload: SnapshotPayload, snapshot: Snapshot, trust: Trust
         )
 
 
-def _attested_part(part: CommitmentPart, statement: Statement, candidates: Sequence[AttestedPart]) -> AttestedPart:
+def _attested_part(part: CommitmentPart, statement: AnyStatement, candidates: Sequence[AttestedPart]) -> AttestedPart:
     """The attestation of one part of a statement."""
     for item in candidates:
         payload = item.payload
@@ -291,7 +296,7 @@ def _attested_part(part: CommitmentPart, statement: Statement, candidates: Seque
             "slot_map": part.slot_map,
             "bits": part.bits,
             "srs": statement.srs.digest.hex(),
-            "domain_size": statement.circuit.n,
+            "domain_size": statement.n,
         }
         for name, value in expected.items():
             if getattr(payload, name) != value:
@@ -313,6 +318,19 @@ def _check_current(payload: CommitmentPayload, trust: Trust, now_ms: int) -> Non
     if payload.role == "collateral" and payload.beneficiary != trust.beneficiary:
         held = str(payload.beneficiary)[:80]
         _refuse("beneficiary", f"{_named(payload)} is held for {held!r}, not for {trust.beneficiary[:80]!r}")
+
+
+def _check_accounts(statement: AnyStatement) -> None:
+    """Every part is of one account, and no account is there twice: a bad half of it would hide behind a good one."""
+    seen: set[str] = set()
+    for parts in statement.account_parts:
+        names = {part.alias for part in parts}
+        if len(names) > 1:
+            listed = ", ".join(sorted(repr(name[:80]) for name in names))
+            _refuse("account", f"parts of different accounts do not add up: {listed}")
+        if names & seen:
+            _refuse("account", f"{min(names)[:80]!r} is there twice: one account has one commitment")
+        seen |= names
 
 
 def _check_required(parts: Sequence[AttestedPart], trust: Trust) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
@@ -13,11 +13,21 @@ from zkmargin.formats import VerificationError
 from zkmargin.formats.canonical import keccak256
 from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, Payload, SnapshotPayload, Stream
-from zkmargin.verifier.attest.receipt import AttestedBy, Receipt, ReceiptPart, ReceiptPayload, ReceiptSnapshot
+from zkmargin.verifier.attest.receipt import (
+    AttestedBy,
+    Receipt,
+    ReceiptPart,
+    ReceiptPayload,
+    ReceiptSnapshot,
+    ReceiptVenue,
+)
 from zkmargin.verifier.attest.revocations import Revocations
 from zkmargin.verifier.attest.trust import Trust
+from zkmargin.verifier.protocols import AnyAccepted, AnyStatement
 from zkmargin.verifier.statement import Statement
-from zkmargin.verifier.verify import Accepted
+
+if TYPE_CHECKING:
+    from zkmargin.verifier.venue.verify import VenueAccepted
 
 
 class Sighting(NamedTuple):
@@ -228,7 +238,7 @@ class Acceptance:
         'desk'
     """
 
-    accepted: Accepted
+    accepted: AnyAccepted
     proof: bytes
     time_ms: int
     trust: Trust | None = None
@@ -236,7 +246,7 @@ class Acceptance:
     challenge: Challenge | None = None
 
     @property
-    def statement(self) -> Statement:
+    def statement(self) -> AnyStatement:
         """What was proved."""
         return self.accepted.statement
 
@@ -262,9 +272,9 @@ class Acceptance:
 
     def receipt(self, *, software: str) -> Receipt:
         """The record of it; ``software`` is name and version of the program. Unsigned."""
-        statement, claim, seen = self.statement, self.statement.claim, self.authenticated
+        statement, seen = self.statement, self.authenticated
         parts = []
-        for i, part in enumerate(statement.parts):
+        for i, part in enumerate(part for account in statement.account_parts for part in account):
             by = seen.parts[i] if seen else None
             expires = by.payload.expires if by else None
             parts.append(ReceiptPart(part=part, attested=by.facts() if by else None, expires=expires))
@@ -283,9 +293,7 @@ class Acceptance:
                     policy=self.snapshot.policy.digest().hex(),
                     attested=seen.snapshot.facts() if seen else None,
                 ),
-                ratio=f"{claim.num}/{claim.den}",
-                requirement=claim.requirement,
-                limits=tuple(str(limit) for limit in statement.limits),
+                **self._claimed(),
                 parts=tuple(parts),
                 context=statement.context.hex(),
                 trust=self.trust.digest().hex() if self.trust else None,
@@ -293,3 +301,24 @@ class Acceptance:
                 revocations=tuple(document.payload_digest.hex() for document in seen.revocations) if seen else (),
             )
         )
+
+    def _claimed(self) -> dict[str, Any]:
+        """What a receipt says was claimed: of one account a ratio and limits, of a venue its terms."""
+        accepted, statement = self.accepted, self.statement
+        if isinstance(statement, Statement):
+            claim = statement.claim
+            return {
+                "ratio": f"{claim.num}/{claim.den}",
+                "requirement": claim.requirement,
+                "limits": tuple(str(limit) for limit in statement.limits),
+            }
+        record = cast("VenueAccepted", accepted).record
+        venue = ReceiptVenue(
+            name=record.venue,
+            terms=statement.terms.digest().hex(),
+            accounts=record.accounts,
+            dense=len(statement.terms.dense),
+            proof=record.proof,
+            root=record.root,
+        )
+        return {"ratio": None, "requirement": statement.terms.requirement, "limits": (), "venue": venue}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -41,6 +42,24 @@ class ReceiptPart(Model):
     expires: str | None = None
 
 
+class ReceiptVenue(Model):
+    """Of a venue proof: whose, about which terms, and what a customer's note must name.
+
+    Attributes:
+        name: the venue's.
+        terms: digest of the terms, which say what was claimed of whom.
+        accounts, dense: how many block accounts and committed accounts.
+        proof, root: as in the venue's record: the transcript's last state, and the root over its columns.
+    """
+
+    name: PlainName = Field(min_length=1, max_length=200)
+    terms: Digest
+    accounts: int = Field(ge=0)
+    dense: int = Field(ge=0)
+    proof: Digest
+    root: Digest
+
+
 class ReceiptPayload(Model):
     """What was accepted.
 
@@ -51,11 +70,12 @@ class ReceiptPayload(Model):
         statement: the statement digest.
         proof: keccak-256 of the proof's bytes.
         srs: digest of the setup.
-        ratio, requirement: the claim, as equity : requirement.
+        ratio, requirement: the claim, as equity : requirement; no ratio where the terms of ``venue`` say it.
         limits: the further claims, in canonical text.
         context: hex.
         trust, challenge: digests of those documents, or ``null``.
         revocations: payload digests of the lists of revocations that were current.
+        venue: what the proof was about where it was a venue's.
 
     Example:
         >>> payload = acceptance.receipt(software="zkmargin").payload
@@ -70,26 +90,33 @@ class ReceiptPayload(Model):
     proof: Digest
     srs: Digest
     snapshot: ReceiptSnapshot
-    ratio: str = Field(pattern=r"^[0-9]+/[0-9]+$")
+    ratio: Annotated[str, Field(pattern=r"^[0-9]+/[0-9]+$")] | None
     requirement: str
     limits: Seq[str]
-    parts: Seq[ReceiptPart] = Field(min_length=1)
+    parts: Seq[ReceiptPart]
     context: Annotated[str, Hexadecimal()]
     trust: Digest | None
     challenge: Digest | None
     revocations: Annotated[Seq[Digest], Since(2), Field(max_length=1024)] = ()
+    venue: Annotated[ReceiptVenue | None, Since(3)] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         parse_time(self.time, field="time")
+        if self.venue is None and (self.ratio is None or not self.parts):
+            raise InputError("missing: what was claimed of which commitment", field="parts" if self.ratio else "ratio")
+        if self.venue is not None and (self.ratio is not None or self.limits):
+            raise InputError("a venue's terms say what is claimed", field="ratio")
         return self
 
 
 class Receipt(Document):
     """A record of one acceptance, signed by the verifier if it has a key.
 
+    Version 3 is of a venue proof; one account's is written in version 2, which verifiers before it read.
+
     Raises:
-        InputError: version 2 without the digest of the snapshot's policy.
+        InputError: a version after 1 without the digest of the snapshot's policy.
 
     Example:
         >>> receipt = acceptance.receipt(software="zkmargin").signed(venue)
@@ -97,17 +124,24 @@ class Receipt(Document):
         ()
     """
 
-    FORMAT: ClassVar[str] = "zkmargin/receipt/v2"
-    READS: ClassVar[tuple[str, ...]] = ("zkmargin/receipt/v1",)
+    FORMAT: ClassVar[str] = "zkmargin/receipt/v3"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/receipt/v2", "zkmargin/receipt/v1")
 
     payload: ReceiptPayload
     signatures: Seq[Signature] = Field(default=(), max_length=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.format == self.FORMAT and self.payload.snapshot.policy is None:
+        if self.format_version > 1 and self.payload.snapshot.policy is None:
             raise InputError("missing: which policy the snapshot has", field="payload.snapshot.policy")
         return self
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """The version that says everything of the content."""
+        payload = data.get("payload")
+        of_venue = isinstance(payload, ReceiptPayload) and payload.venue is not None
+        return cls.FORMAT if of_venue else cls.READS[0]
 
     @property
     def message(self) -> Message:

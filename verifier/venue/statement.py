@@ -80,21 +80,23 @@ class VenueStatement:
 
     Attributes:
         srs: the structured reference string.
-        snapshot_digest: keccak-256 of the risk snapshot.
+        snapshot: the risk snapshot.
         rules: the snapshot's policy in integers.
         terms: classes, options, dense accounts.
         position_bits: of dense accounts, the snapshot's.
         parts: for each dense account the parts of its commitment.
         context: opaque bytes that bind the proof to its reader.
+        commitments: the documents that the terms name, one a dense account.
     """
 
     srs: SRS
-    snapshot_digest: bytes
+    snapshot: Snapshot
     rules: VenueRules
     terms: VenueTerms
     position_bits: int
     parts: tuple[tuple[CommitmentPart, ...], ...] = ()
     context: bytes = b""
+    commitments: tuple[Commitment, ...] = ()
 
     @classmethod
     def of(
@@ -128,13 +130,24 @@ class VenueStatement:
         for field, values, count in (("net", terms.net, rules.instruments), ("totals", terms.totals, rules.assets)):
             if values is not None and len(values) != count:
                 raise InputError(f"{len(values)} numbers for {count} slots", field=f"terms: {field}")
-        statement = cls(srs, snapshot.digest(), rules, terms, snapshot.layout.position_bits, parts, context)
+        bits, documents = snapshot.layout.position_bits, tuple(commitments)
+        statement = cls(srs, snapshot, rules, terms, bits, parts, context, documents)
         columns = sum(template.sets * template.opened_columns for template in statement.templates)
         columns += sum(y.template.digit_columns for y in statement.dense)
         if columns > MAX_COLUMNS:
             raise InputError(f"a proof of {columns} columns, more than {MAX_COLUMNS}", field="terms: classes")
         statement.committed_points()
         return statement
+
+    @cached_property
+    def snapshot_digest(self) -> bytes:
+        """keccak-256 of the risk snapshot."""
+        return self.snapshot.digest()
+
+    @property
+    def account_parts(self) -> tuple[tuple[CommitmentPart, ...], ...]:
+        """The parts of each committed account."""
+        return self.parts
 
     # --- layout -------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Trust
+from zkmargin.verifier.protocols import AnyStatement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,15 @@ class Least:
     context: bytes | None = None
 
 
-def check_least(statement: Statement, asked: Least) -> None:
-    """Raises VerificationError where a bundle claims less than its verifier asks for."""
+def check_least(statement: AnyStatement, asked: Least) -> None:
+    """Raises VerificationError where a bundle claims less than its verifier asks for.
+
+    What a venue claims of whom stands in its terms, which a verifier reads: only the context is compared.
+    """
+    if asked.context is not None and statement.context != asked.context:
+        raise VerificationError("its context is another", check="context")
+    if not isinstance(statement, Statement):
+        return
     claim = statement.claim
     if claim.requirement != asked.claim.requirement:
         reason = f"claims the {claim.requirement} requirement, and {asked.claim.requirement} is asked for"
@@ -93,8 +101,6 @@ def check_least(statement: Statement, asked: Least) -> None:
     for limit in asked.limits:
         if limit not in statement.limits:
             raise VerificationError(f"does not claim {limit}", check="claim")
-    if asked.context is not None and statement.context != asked.context:
-        raise VerificationError("its context is another", check="context")
 
 
 def terms_for(evidence: Evidence, own: Terms, *, before: Receipt | None = None) -> Terms:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, Hexadecimal, InputError, Model, Seq
+from zkmargin.formats import Document, Hexadecimal, InputError, Model, Seq, Since
 from zkmargin.formats.canonical import keccak256
 from zkmargin.verifier.attest.acceptance import Acceptance
 from zkmargin.verifier.attest.challenge import Challenge
@@ -28,27 +28,34 @@ from zkmargin.verifier.attest.documents import Attestation, SnapshotPayload
 from zkmargin.verifier.attest.receipt import Receipt
 from zkmargin.verifier.attest.revocations import Revocations
 from zkmargin.verifier.attest.trust import Trust
+from zkmargin.verifier.protocols import AnyStatement
 from zkmargin.verifier.statement import MAX_CONTEXT_BYTES, Statement
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
 
 if TYPE_CHECKING:
     from zkmargin.ledger import Entry, Ledger
 
 #: Far above any proof.
 MAX_PROOF_TEXT = 1 << 21
+MAX_VENUE_PROOF_TEXT = 1 << 25
 #: Where documents stand inside it.
-_SINGLE, _MANY = ("snapshot", "source", "trust", "challenge", "receipt"), ("commitments", "attestations", "revocations")
+_SINGLE, _MANY = (
+    ("snapshot", "terms", "source", "trust", "challenge", "receipt"),
+    ("commitments", "attestations", "revocations"),
+)
 
 
 class EvidenceClaim(Model):
     """What was claimed, as it is typed.
 
     Attributes:
-        ratio, requirement: equity : requirement.
+        ratio, requirement: equity : requirement; no ratio where a venue's terms say it.
         limits: further claims, bounds as decimals or fractions.
         context: hex.
     """
 
-    ratio: str = Field(pattern=r"^[0-9]{1,5}/[0-9]{1,5}$")
+    ratio: Annotated[str, Field(pattern=r"^[0-9]{1,5}/[0-9]{1,5}$")] | None
     requirement: str = Field(max_length=40)
     limits: Seq[Annotated[str, Field(max_length=400)]] = Field(default=(), max_length=64)
     context: Annotated[str, Hexadecimal(), Field(max_length=2 * MAX_CONTEXT_BYTES)] = ""
@@ -63,23 +70,33 @@ class Evidence(Document):
         snapshot, commitments: what the statement is about.
         source: the market or risk arrays that the snapshot was built from, or None.
         attestations, revocations, trust, challenge, receipt: what the acceptance rested on, and its record.
+        terms: of a venue's proof; ``commitments`` are then those that the terms name, in their order.
+
+    Version 2 is of a venue's proof; one account's is written in version 1, which verifiers before it read.
 
     Raises:
         InputError: a proof that is not base64 in its one text, or a document inside without its format line.
     """
 
-    FORMAT: ClassVar[str] = "zkmargin/evidence/v1"
+    FORMAT: ClassVar[str] = "zkmargin/evidence/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/evidence/v1",)
 
     claim: EvidenceClaim
-    proof: str = Field(min_length=4, max_length=MAX_PROOF_TEXT)
+    proof: str = Field(min_length=4, max_length=MAX_VENUE_PROOF_TEXT)
     snapshot: Snapshot
     source: Market | RiskArrays | None = None
-    commitments: Seq[Commitment] = Field(min_length=1, max_length=1024)
+    commitments: Seq[Commitment] = Field(max_length=4096)
     attestations: Seq[Attestation] = Field(default=(), max_length=4096)
     revocations: Seq[Revocations] = Field(default=(), max_length=1024)
     trust: Trust | None = None
     challenge: Challenge | None = None
     receipt: Receipt | None = None
+    terms: Annotated[VenueTerms | None, Since(2)] = None
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """The version that says everything of the content."""
+        return cls.READS[0] if data.get("terms") is None else cls.FORMAT
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +119,12 @@ class Evidence(Document):
             same = False
         if not same:
             raise InputError("not base64", field="proof")
+        if self.terms is None and (self.claim.ratio is None or not self.commitments):
+            raise InputError("missing: of one account a ratio and its commitment", field="claim.ratio")
+        if self.terms is not None and (self.claim.ratio is not None or self.claim.limits):
+            raise InputError("a venue's terms say what is claimed", field="claim.ratio")
+        if self.terms is None and len(self.proof) > MAX_PROOF_TEXT:
+            raise InputError("longer than a proof of one account", field="proof")
         return self
 
     def check_loaded(self) -> None:
@@ -141,12 +164,10 @@ class Evidence(Document):
     def of(cls, acceptance: Acceptance, receipt: Receipt | None = None) -> Self:
         """The evidence of an acceptance."""
         statement, seen = acceptance.statement, acceptance.authenticated
-        commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
         return cls(
-            claim=claim_of(statement),
+            **_about(statement),
             proof=base64.b64encode(acceptance.proof).decode(),
             snapshot=statement.snapshot,
-            commitments=(commitment,),
             attestations=tuple({item.attestation.digest(): item.attestation for item in acceptance.attested}.values()),
             revocations=seen.revocations if seen else (),
             trust=acceptance.trust,
@@ -159,12 +180,15 @@ class Evidence(Document):
         """The proof."""
         return base64.b64decode(self.proof)
 
-    def statement(self) -> Statement:
+    def statement(self) -> AnyStatement:
         """What the proof is about, from the documents inside. Raises InputError: they do not belong together."""
-        num, _, den = self.claim.ratio.partition("/")
+        context = bytes.fromhex(self.claim.context)
+        if self.terms is not None:
+            commitments = list(self.commitments)
+            return VenueStatement.of(self.snapshot, self.terms, commitments=commitments, context=context)
+        num, _, den = str(self.claim.ratio).partition("/")
         claim = Claim(int(num), int(den), self.claim.requirement)
         limits = [Limit.parse(text) for text in self.claim.limits]
-        context = bytes.fromhex(self.claim.context)
         return Statement.of(self.snapshot, list(self.commitments), claim, context=context, limits=limits)
 
     def to_bytes(self) -> bytes:
@@ -180,12 +204,12 @@ def evidence_of(
     ``source`` is the market or arrays of the entry's snapshot. What a snapshot of a universe needs besides stands
     beside the evidence, under the digests that the snapshot names.
     """
+    statement = ledger.statement(entry)
     return Evidence(
-        claim=claim_of(ledger.statement(entry)),
+        **_about(statement),
         proof=base64.b64encode(entry.proof).decode(),
         snapshot=ledger.document(Snapshot, entry.snapshot),
         source=source,
-        commitments=(ledger.document(Commitment, entry.commitment),),
         attestations=tuple(ledger.document(Attestation, digest) for digest in entry.attestations),
         revocations=tuple(ledger.document(Revocations, digest) for digest in revocations),
         trust=None if entry.trust is None else ledger.document(Trust, entry.trust),
@@ -194,8 +218,19 @@ def evidence_of(
     )
 
 
-def claim_of(statement: Statement) -> EvidenceClaim:
+def _about(statement: AnyStatement) -> dict[str, Any]:
+    """What is claimed of which commitments: one account's parts in one document, or those that a venue's terms name."""
+    claim = claim_of(statement)
+    if not isinstance(statement, Statement):
+        return {"claim": claim, "terms": statement.terms, "commitments": statement.commitments}
+    commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.n, parts=statement.parts)
+    return {"claim": claim, "commitments": (commitment,)}
+
+
+def claim_of(statement: AnyStatement) -> EvidenceClaim:
     """A statement's claim, limits and context."""
+    if not isinstance(statement, Statement):
+        return EvidenceClaim(ratio=None, requirement=statement.terms.requirement, context=statement.context.hex())
     claim = statement.claim
     return EvidenceClaim(
         ratio=f"{claim.num}/{claim.den}",

@@ -12,6 +12,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.verifier.attest.acceptance import Acceptance, Attested
 from zkmargin.verifier.attest.documents import CommitmentPayload
 from zkmargin.verifier.proof import proof_bytes
+from zkmargin.verifier.protocols import AnyStatement
 from zkmargin.verifier.statement import Statement
 
 if TYPE_CHECKING:
@@ -168,16 +169,29 @@ def statement_facts(
     After its acceptance also who vouches; ``recorded``, that a ledger took it.
     """
     snapshot = statement.snapshot
-    seen = acceptance.authenticated if acceptance else None
-    by = seen.parts if seen else (None,) * len(statement.parts)
     trust, challenge = (acceptance.trust, acceptance.challenge) if acceptance else (None, None)
     return {
         "claim": claim_facts(statement.claim),
         "limits": [str(limit) for limit in statement.limits],
-        "snapshot": snapshot_facts(snapshot) | {"attested": attested_facts(seen.snapshot) if seen else None},
         "positions_range_proved": snapshot.layout.range_proved,
         "position_bits": snapshot.layout.position_bits,
-        "commitments": [part_facts(part, who) for part, who in zip(statement.parts, by, strict=True)],
+        **around_facts(statement, acceptance),
+        "not_guaranteed": not_guaranteed(
+            authenticated=trust is not None, challenged=challenge is not None, recorded=recorded
+        ),
+    }
+
+
+def around_facts(statement: AnyStatement, acceptance: Acceptance | None = None) -> dict[str, Any]:
+    """Snapshot, commitments, context and setup of a statement of any protocol, and who vouches for them."""
+    snapshot = statement.snapshot
+    seen = acceptance.authenticated if acceptance else None
+    parts = [part for account in statement.account_parts for part in account]
+    by = seen.parts if seen else (None,) * len(parts)
+    trust, challenge = (acceptance.trust, acceptance.challenge) if acceptance else (None, None)
+    return {
+        "snapshot": snapshot_facts(snapshot) | {"attested": attested_facts(seen.snapshot) if seen else None},
+        "commitments": [part_facts(part, who) for part, who in zip(parts, by, strict=True)],
         "context": context_facts(statement.context),
         "srs": {"name": statement.srs.name, "digest": statement.srs.digest.hex()},
         "trust": None
@@ -196,7 +210,4 @@ def statement_facts(
             "audience": challenge.audience,
             "deadline": challenge.deadline,
         },
-        "not_guaranteed": not_guaranteed(
-            authenticated=trust is not None, challenged=challenge is not None, recorded=recorded
-        ),
     }

@@ -106,19 +106,30 @@ def load_lots(paths: Sequence[str], snapshot: Snapshot) -> BookLots:
     return books[0] if len(books) == 1 else sum_of_books(books, snapshot)
 
 
-def read_proof(path: str) -> bytes:
-    """The bytes of a proof file. Raises InputError (unreadable) or ProofFormatError (larger than any proof)."""
+def read_proof(path: str, *, most: int | None = None) -> bytes:
+    """The bytes of a proof file.
+
+    Args:
+        path: where it is.
+        most: the bytes of a proof of the statement, where it may have more than one account's.
+
+    Raises:
+        InputError: unreadable.
+        ProofFormatError: larger than any proof.
+    """
+    limit = MAX_PROOF_BYTES if most is None else most
     try:
         if path == STDIO:
-            data = sys.stdin.buffer.read(MAX_PROOF_BYTES + 1)
+            data = sys.stdin.buffer.read(limit + 1)
         else:
             with Path(path).open("rb") as file:
-                data = file.read(MAX_PROOF_BYTES + 1)
+                data = file.read(limit + 1)
     except OSError as error:
         raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path) from None
-    if len(data) > MAX_PROOF_BYTES:
+    if len(data) > limit:
+        what = "any proof" if most is None else "a proof of this statement"
         with about(path):
-            raise ProofFormatError(f"{path}: larger than any proof ({MAX_PROOF_BYTES} bytes)")
+            raise ProofFormatError(f"{path}: larger than {what} ({limit} bytes)")
     return data
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.evidence import Evidence, evidence_of
-from zkmargin.app.facts import claim_words, ratio
+from zkmargin.app.facts import claim_facts
+from zkmargin.app.venue_facts import terms_facts
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import format_time, from_units, parse_time
 from zkmargin.engine.limits import KINDS, Limit
@@ -22,8 +23,9 @@ from zkmargin.formats import Document, InputError, VerificationError, write_atom
 from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.ledger import Entry, Ledger
 from zkmargin.ledger.audit import UNPROTECTED
-from zkmargin.ledger.tables import SCHEMA
+from zkmargin.ledger.tables import WITHOUT_CHAIN
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Revoked, Trust
+from zkmargin.verifier.venue.terms import VenueTerms
 
 INDEX_FORMAT = "zkmargin/ledger-export/v2"
 
@@ -36,6 +38,7 @@ def status_facts(ledger: Ledger, *, now_ms: int, due_seconds: int) -> dict[str, 
         "accounts": [
             {
                 "alias": account.alias,
+                "venue": account.venue,
                 "proofs": account.proofs,
                 "age_seconds": (now_ms - account.last.snapshot_ms) // 1000,
                 "overdue": now_ms - account.last.snapshot_ms > 1000 * due_seconds,
@@ -57,7 +60,7 @@ def check_ledger(ledger: Ledger, *, key: PublicKey | None = None, head: str | No
     """
     found = ledger.audit(key=key, head=head)
     unprotected: tuple[str, ...] = () if key is not None else UNPROTECTED
-    if found.schema != SCHEMA:
+    if found.schema == WITHOUT_CHAIN:
         unprotected = ("every column: a ledger of version 1 has no chain; it gets one when it is next written to",)
     return {
         "ledger": ledger.name,
@@ -74,15 +77,13 @@ def check_ledger(ledger: Ledger, *, key: PublicKey | None = None, head: str | No
 def entry_facts(ledger: Ledger, entry: Entry) -> dict[str, Any]:
     """An accepted proof for programs."""
     snapshot = ledger.document(Snapshot, entry.snapshot)
+    venue = {"venue": terms_facts(ledger.document(VenueTerms, entry.commitment))} if entry.of_venue else {}
     return {
         "statement": entry.statement,
         "accepted": format_time(entry.accepted_ms),
         "snapshot": {"name": snapshot.name, "time": snapshot.time, "digest": entry.snapshot},
-        "claim": {
-            "ratio": ratio(entry.claim),
-            "requirement": entry.claim.requirement,
-            "words": claim_words(entry.claim),
-        },
+        "claim": None if entry.claim is None else claim_facts(entry.claim),
+        **venue,
         "limits": [limit_text(limit) for limit in entry.limits],
         "trust": entry.trust,
         "challenge": entry.challenge,
@@ -197,10 +198,14 @@ class _Exporting:
         bundle, proof = f"evidence/{entry.statement}.json", f"proofs/{entry.statement}.bin"
         write_atomic(self.home / bundle, evidence.to_bytes())
         write_atomic(self.home / proof, entry.proof)
+        about: dict[str, Any] = {"commitment": self._save(Commitment, None if entry.of_venue else entry.commitment)}
+        if entry.of_venue:
+            about["terms"] = self._save(VenueTerms, entry.commitment)
+            about["commitments"] = [self._put(commitment) for commitment in evidence.commitments]
         files = {
             "proof": proof,
             "snapshot": self._save(Snapshot, entry.snapshot),
-            "commitment": self._save(Commitment, entry.commitment),
+            **about,
             "trust": self._save(Trust, entry.trust),
             "challenge": self._save(Challenge, entry.challenge),
             "attestations": [self._save(Attestation, digest) for digest in entry.attestations],

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from zkmargin.app.files import blamed_on, warn_if_exposed
+from zkmargin.app.files import blamed_on, read_proof, warn_if_exposed
 from zkmargin.circuits.venue import (
     MAX_SLOTS,
     BlockClass,
@@ -29,7 +29,7 @@ from zkmargin.engine.book import Book, BookLots, load_book, to_lots
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, ProofFormatError, Seq, VerificationError
+from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, Seq, VerificationError
 from zkmargin.formats.files import read_text
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
@@ -37,7 +37,7 @@ from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
 from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
 from zkmargin.prover.venue.workers import VenueWorkers
-from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, record_of, tag_of
+from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, tag_of
 from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import VenueTerms
@@ -401,7 +401,7 @@ def make_venue_proof(prepared: Prepared, *, threads: int, workers: int = 1) -> M
     else:
         blinders = SeededBlinders(seed, inputs)
         proof, accepted = prove_venue(statement, prepared.witness, blinders=blinders, threads=threads, profile=profile)
-    record = record_of(statement, decode_venue_proof(proof, statement))
+    record = accepted.record
     secret = VenueSecret(
         statement=record.statement,
         proof=record.proof,
@@ -418,15 +418,7 @@ def make_venue_proof(prepared: Prepared, *, threads: int, workers: int = 1) -> M
 
 def read_venue_proof(path: str, statement: VenueStatement) -> bytes:
     """A proof file, no more of it than a proof of the statement has. Raises InputError, ProofFormatError."""
-    most = venue_proof_bytes(statement)
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path) from None
-    if len(data) > most:
-        raise ProofFormatError(f"{path}: larger than a proof of this statement ({most} bytes)")
-    return data
+    return read_proof(path, most=venue_proof_bytes(statement))
 
 
 def verify_venue_proof(
@@ -438,7 +430,7 @@ def verify_venue_proof(
         ProofFormatError, VerificationError: rejected.
     """
     accepted = verify_venue(statement, proof)
-    made = record_of(statement, decode_venue_proof(proof, statement))
+    made = accepted.record
     if record is not None and record != made:
         raise VerificationError("the proof holds, but it is not the one of the published record", check="record")
     return accepted, made

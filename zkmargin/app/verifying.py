@@ -23,6 +23,7 @@ from zkmargin.verifier.attest import (
     Trust,
     accept,
 )
+from zkmargin.verifier.protocols import AnyStatement
 
 if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
@@ -79,7 +80,7 @@ def software() -> str:
 
 
 def accept_proof(
-    statement: Statement,
+    statement: AnyStatement,
     proof: bytes,
     terms: Terms,
     *,
@@ -90,7 +91,8 @@ def accept_proof(
     """Accept a proof under a verifier's terms, once, and make the receipt; in a ledger, recorded when this returns.
 
     Args:
-        statement: from the verifier's own snapshot, commitments, claim, limits and context.
+        statement: from the verifier's own snapshot, commitments, claim, limits and context; of a venue's proof a
+            ``VenueStatement``, from its terms.
         proof: the proof's bytes.
         terms: what is asked beside the statement.
         ledger: what is known from before, and where the acceptance is recorded.

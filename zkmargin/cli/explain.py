@@ -111,6 +111,7 @@ def evidence(document: Evidence) -> Facts:
         "digest": document.digest().hex(),
         "claim": document.claim.model_dump(mode="json"),
         "proof_bytes": len(document.proof_bytes),
+        **({} if document.terms is None else {"terms": document.terms.digest().hex()}),
         "snapshot": document.snapshot.digest().hex(),
         "source": None if document.source is None else document.source.digest().hex(),
         "commitments": [commitment.digest().hex() for commitment in document.commitments],

@@ -46,12 +46,19 @@ def _carried(quotes: Sequence[dict[str, Any]]) -> list[str]:
 
 def statement_lines(facts: dict[str, Any]) -> list[str]:
     """``statement_facts`` for people. Free text in it comes from files: it is quoted and escaped."""
-    snapshot, policy, claim = facts["snapshot"], facts["snapshot"]["policy"], facts["claim"]
     bound = f"every position is within 2^{facts['position_bits']} lots"
     how = "proved" if facts["positions_range_proved"] else "said by whoever made the commitments, not proved"
-    lines = [
-        f"claim        {claim['words']}",
+    return [
+        f"claim        {facts['claim']['words']}",
         *(f"limit        {safe(limit)}" for limit in facts["limits"]),
+        *around_lines(facts, bounds=f"{bound} ({how})"),
+    ]
+
+
+def around_lines(facts: dict[str, Any], *, bounds: str | None = None) -> list[str]:
+    """``around_facts`` for people: policy, snapshot, commitments, context, who vouches, the setup."""
+    snapshot, policy = facts["snapshot"], facts["snapshot"]["policy"]
+    lines = [
         *policy_lines(policy),
         f"snapshot     {quoted(snapshot['name'])}",
         f"             taken at {safe(snapshot['time'])}",
@@ -59,7 +66,7 @@ def statement_lines(facts: dict[str, Any]) -> list[str]:
         *_carried(snapshot["carried"]),
         f"             digest {snapshot['digest']}",
         f"             {_who(snapshot['attested'], 'not signed by anyone that a trust file names')}",
-        f"bounds       {bound} ({how})",
+        *([] if bounds is None else [f"bounds       {bounds}"]),
     ]
     for part in facts["commitments"]:
         points = len(part["points"])

@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, inspect, select, text
 
 from zkmargin.accounts import Commitment
 from zkmargin.crypto.keys import PublicKey
-from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import parse_time
-from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError, parse_json
+from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError
 from zkmargin.formats.canonical import keccak256
 from zkmargin.ledger import chain, origin, records, tables
-from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Trust, authenticate
 from zkmargin.verifier.attest.accept import check_challenge
 from zkmargin.verifier.attest.acceptance import Acceptance
+from zkmargin.verifier.protocols import AnyStatement, verify_any
+from zkmargin.verifier.venue.terms import VenueTerms
 
 D = TypeVar("D", bound=Document)
 
@@ -70,7 +68,7 @@ def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: s
     """Check a ledger of any version. It raises nothing but what the database does: all else is in the findings."""
     found = Findings(schema)
     _check_schema(connection, found)
-    if schema == tables.SCHEMA:
+    if schema != tables.WITHOUT_CHAIN:
         expected = _Expected()
         with found.about("chain"):
             _walk(connection, found, expected, key, head)
@@ -179,10 +177,8 @@ class _Expected:
 
     def _accepted(self, body: dict[str, Any], *, imported: bool) -> None:
         number = len(self.accepted) + 1
-        num, den, requirement = body["claim"]
-        same = ("statement", "snapshot", "snapshot_ms", "commitment", "limits", "trust", "challenge", "receipt")
-        row = {name: body[name] for name in (*same, "accepted_ms")}
-        row |= {"id": number, "num": num, "den": den, "requirement": requirement}
+        same = ("statement", "snapshot", "snapshot_ms", "trust", "challenge", "receipt", "accepted_ms")
+        row = {"id": number, **{name: body[name] for name in same}, **records.columns_of(body)}
         row |= {"proof": body["proof"], "context": bytes.fromhex(body["context"])}
         self.rows["proofs"].append(row)
         for place, (role, alias, attestation) in enumerate(body["parts"]):
@@ -273,7 +269,7 @@ def _check_document(found: Findings, row: Any) -> None:
 
 
 _KINDS: tuple[type[Document], ...] = (
-    *(Snapshot, Commitment, Attestation, Revocations, Trust, Challenge, Receipt),
+    *(Snapshot, Commitment, VenueTerms, Attestation, Revocations, Trust, Challenge, Receipt),
     *origin.KINDS,
 )
 
@@ -298,25 +294,29 @@ def _source(connection: Connection, digest: str) -> Document:
     return _document(connection, origin.kind_of(form), digest)
 
 
+def _statement(connection: Connection, body: dict[str, Any]) -> AnyStatement:
+    """What a record says was proved, from documents of the ledger. Raises InputError."""
+
+    def document(kind: type[D], digest: str) -> D:
+        return _document(connection, kind, digest)
+
+    columns = records.columns_of(body)
+    claim, limits = records.claimed(columns)
+    names, context = {"snapshot": body["snapshot"], "commitment": columns["commitment"]}, bytes.fromhex(body["context"])
+    return records.statement_of(document, **names, claim=claim, limits=limits, context=context)
+
+
 def _check_accepted(connection: Connection, body: dict[str, Any], proof: object) -> None:
     """An accepted proof again, as of its acceptance. Raises InputError, VerificationError, ProofFormatError."""
     if not isinstance(proof, bytes) or keccak256(proof).hex() != body["proof"]:
         raise VerificationError("its proof is missing or another", check="ledger")
-    snapshot, commitment = (
-        _document(connection, Snapshot, body["snapshot"]),
-        _document(connection, Commitment, body["commitment"]),
-    )
-    num, den, requirement = body["claim"]
-    limits = tuple(Limit(kind, subject, Fraction(bound)) for kind, subject, bound in parse_json(body["limits"]))
-    statement = Statement.of(
-        snapshot, [commitment], Claim(num, den, requirement), context=bytes.fromhex(body["context"]), limits=limits
-    )
-    accepted = verify(statement, proof)
+    statement = _statement(connection, body)
+    accepted = verify_any(statement, proof)
     if accepted.statement_digest.hex() != body["statement"]:
         raise VerificationError("recorded under another statement's digest", check="ledger")
     if body.get("sources"):
-        origin.rebuild(snapshot, [_source(connection, digest) for digest in body["sources"]])
-    if body["snapshot_ms"] != parse_time(snapshot.time):
+        origin.rebuild(statement.snapshot, [_source(connection, digest) for digest in body["sources"]])
+    if body["snapshot_ms"] != parse_time(statement.snapshot.time):
         raise VerificationError("recorded with another time than its snapshot's", check="ledger")
     now_ms, trust = body["accepted_ms"], None
     if body["trust"] is not None:
@@ -331,9 +331,7 @@ def _check_accepted(connection: Connection, body: dict[str, Any], proof: object)
         seen = authenticate(statement, given, trust, now_ms=now_ms, revocations=lists)
     elif given or lists:
         raise VerificationError("attestations without a trust file", check="ledger")
-    by = [None] * len(statement.parts) if seen is None else [p.attestation.digest().hex() for p in seen.parts]
-    parts = [[part.role, part.alias, one] for part, one in zip(statement.parts, by, strict=True)]
-    if parts != [list(part) for part in body["parts"]]:
+    if [list(part) for part in records.subject_of(statement).parts(seen)] != [list(part) for part in body["parts"]]:
         raise VerificationError("recorded with other parts than its commitment's", check="ledger")
     if body["receipt"] is not None:
         receipt = _document(connection, Receipt, body["receipt"])

@@ -20,6 +20,8 @@ from zkmargin.formats import InputError, VerificationError, parse_json
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import tables
 
+#: Names what is hashed and signed: it came with version 2 of the ledger, and stays when tables change.
+RECORD = "zkmargin/ledger/v2"
 #: accepted: a proof; issued: a challenge; seen: an attestation or revocations; signed: what an attester signed.
 KINDS = ("accepted", "issued", "seen", "signed")
 GENESIS = "00" * 32
@@ -66,7 +68,7 @@ def message_of(record: Record) -> Message:
     """What the ledger's key signs."""
     members = {"number": "uint64", "previous": "bytes32"}
     values = {"number": record.number, "previous": bytes.fromhex(record.previous)}
-    return Message.of(tables.SCHEMA, bytes.fromhex(record.digest), "Record", members, values)
+    return Message.of(RECORD, bytes.fromhex(record.digest), "Record", members, values)
 
 
 def append(connection: Connection, kind: str, time_ms: int, body: dict[str, Any], signer: Signer | None) -> Record:
@@ -104,5 +106,5 @@ def _read(row: Any) -> Record | None:
 
 
 def _digest(number: int, kind: str, time_ms: int, body: dict[str, Any], previous: str) -> bytes:
-    content = {"body": body, "format": tables.SCHEMA, "kind": kind, "number": number, "previous": previous}
+    content = {"body": body, "format": RECORD, "kind": kind, "number": number, "previous": previous}
     return keccak256(canonical_bytes({**content, "time_ms": time_ms}))

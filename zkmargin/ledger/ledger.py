@@ -20,19 +20,16 @@ from typing import Any, Literal, Self, TypeVar
 
 from sqlalchemy import Connection, func, insert, select
 
-from zkmargin.accounts import Commitment
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays
-from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, Hint, InputError, VerificationError
 from zkmargin.ledger import audit, chain, origin, records, tables
 from zkmargin.ledger.database import Database
 from zkmargin.ledger.records import Account, Entry
-from zkmargin.verifier import Accepted, Statement, verify
 from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
@@ -45,6 +42,7 @@ from zkmargin.verifier.attest import (
     Trust,
     accept,
 )
+from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any
 
 D = TypeVar("D", bound=Document)
 
@@ -117,7 +115,7 @@ class Ledger:
 
     def accept(
         self,
-        statement: Statement,
+        statement: AnyStatement,
         proof: bytes,
         *,
         now_ms: int,
@@ -167,7 +165,7 @@ class Ledger:
             InputError: the ledger cannot be written, or the snapshot was not built from ``sources``.
         """
         statement = acceptance.statement
-        digest = verify(statement, acceptance.proof).statement_digest
+        digest = verify_any(statement, acceptance.proof).statement_digest
         if digest != acceptance.statement_digest:
             raise VerificationError("the acceptance is of another statement", check="ledger")
         self._record(acceptance, receipt, sources)
@@ -176,11 +174,16 @@ class Ledger:
         """One transaction. The acceptance is of a proof that this ledger verified."""
         origin.check_named(acceptance.snapshot, sources)
         statement, digest = acceptance.statement, acceptance.statement_digest.hex()
-        commitment = Commitment(srs=statement.srs.digest.hex(), domain_size=statement.circuit.n, parts=statement.parts)
+        subject = records.subject_of(statement)
         authenticated = acceptance.authenticated
         attested = () if authenticated is None else authenticated.all
         lists = () if authenticated is None else authenticated.revocations
-        documents: list[Document] = [acceptance.snapshot, commitment, *(item.attestation for item in attested), *lists]
+        documents: list[Document] = [
+            acceptance.snapshot,
+            *subject.documents,
+            *(item.attestation for item in attested),
+            *lists,
+        ]
         documents += [d for d in (acceptance.trust, acceptance.challenge, receipt) if d is not None]
         documents += sources
 
@@ -199,11 +202,7 @@ class Ledger:
                 "proof": acceptance.proof,
                 "snapshot": acceptance.snapshot.digest().hex(),
                 "snapshot_ms": parse_time(acceptance.snapshot.time),
-                "commitment": commitment.digest().hex(),
-                "num": statement.claim.num,
-                "den": statement.claim.den,
-                "requirement": statement.claim.requirement,
-                "limits": records.limits_text(statement.limits),
+                **subject.columns,
                 "context": statement.context,
                 "trust": records.digest_of(acceptance.trust),
                 "challenge": records.digest_of(acceptance.challenge),
@@ -220,13 +219,9 @@ class Ledger:
                 self._append(connection, "seen", acceptance.time_ms, records.see(connection, one))
             for attestation in {item.attestation.digest().hex() for item in attested}:
                 connection.execute(insert(tables.attestations).values(proof_id=proof_id, attestation=attestation))
-            for place, part in enumerate(statement.parts):
-                by = None if authenticated is None else authenticated.parts[place].attestation.digest().hex()
-                connection.execute(
-                    insert(tables.parts).values(
-                        proof_id=proof_id, place=place, role=part.role, alias=part.alias, attestation=by
-                    )
-                )
+            for place, (role, alias, by) in enumerate(subject.parts(authenticated)):
+                values = {"place": place, "role": role, "alias": alias, "attestation": by}
+                connection.execute(insert(tables.parts).values(proof_id=proof_id, **values))
             row = connection.execute(select(tables.proofs).where(tables.proofs.c.id == proof_id)).one()
             body = records.accepted_body(
                 records.entry_of(connection, row),
@@ -302,20 +297,20 @@ class Ledger:
             yield entry
 
     def accounts(self) -> list[Account]:
-        """Every account by its alias, with its newest proof: the one about the newest snapshot."""
+        """Every account by its alias, then every venue by its name, each with the proof of its newest snapshot."""
+        venue = tables.parts.c.role == records.VENUE
+        query = select(venue.label("venue"), tables.parts.c.alias).distinct().order_by(venue, tables.parts.c.alias)
         with self._database.reading() as connection:
-            aliases = (
-                connection.execute(select(tables.parts.c.alias).distinct().order_by(tables.parts.c.alias))
-                .scalars()
-                .all()
-            )
             found = []
-            for alias in aliases:
-                of_alias = select(tables.parts.c.proof_id).where(tables.parts.c.alias == alias)
+            for is_venue, alias in connection.execute(query).all():
+                of_alias = select(tables.parts.c.proof_id).where(
+                    tables.parts.c.alias == alias, venue if is_venue else ~venue
+                )
                 proofs = select(tables.proofs).where(tables.proofs.c.id.in_(of_alias))
                 newest = proofs.order_by(tables.proofs.c.snapshot_ms.desc(), tables.proofs.c.id.desc()).limit(1)
                 count = connection.execute(select(func.count()).select_from(proofs.subquery())).scalar_one()
-                found.append(Account(alias, records.entry_of(connection, connection.execute(newest).one()), count))
+                entry = records.entry_of(connection, connection.execute(newest).one())
+                found.append(Account(alias, entry, count, venue=bool(is_venue)))
             return found
 
     def open_challenges(self) -> list[Challenge]:
@@ -359,7 +354,7 @@ class Ledger:
         """Number and digest of the last record: note them elsewhere, and a chain that was cut is noticed."""
         query = select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc())
         with self._database.reading() as connection:
-            row = None if self.schema != tables.SCHEMA else connection.execute(query.limit(1)).first()
+            row = None if self.schema == tables.WITHOUT_CHAIN else connection.execute(query.limit(1)).first()
         return (0, chain.GENESIS) if row is None else (row.number, row.digest)
 
     def audit(self, *, key: PublicKey | None = None, head: str | None = None) -> audit.Findings:
@@ -377,7 +372,7 @@ class Ledger:
         what its snapshot was built from (the market or arrays first, then a universe, then earlier markets).
         """
         found: dict[str, tuple[str, ...]] = {}
-        if self.schema != tables.SCHEMA:
+        if self.schema == tables.WITHOUT_CHAIN:
             return found
         with self._database.reading() as connection:
             for record in chain.read(connection):
@@ -388,19 +383,25 @@ class Ledger:
                     found[str(record.body.get("statement"))] = tuple(digests)
         return found
 
-    def statement(self, entry: Entry) -> Statement:
+    def statement(self, entry: Entry) -> AnyStatement:
         """The statement of an entry, from the ledger's documents alone. Raises InputError."""
-        snapshot, commitment = self.document(Snapshot, entry.snapshot), self.document(Commitment, entry.commitment)
-        return Statement.of(snapshot, [commitment], entry.claim, context=entry.context, limits=entry.limits)
+        return records.statement_of(
+            self.document,
+            snapshot=entry.snapshot,
+            commitment=entry.commitment,
+            claim=entry.claim,
+            limits=entry.limits,
+            context=entry.context,
+        )
 
-    def check(self, entry: Entry) -> Accepted:
+    def check(self, entry: Entry) -> AnyAccepted:
         """Verify a recorded proof again, from the ledger alone.
 
         Raises:
             InputError: documents that are missing or damaged.
             VerificationError, ProofFormatError: a record that is not of an accepted proof.
         """
-        accepted = verify(self.statement(entry), entry.proof)
+        accepted = verify_any(self.statement(entry), entry.proof)
         if accepted.statement_digest.hex() != entry.statement:
             raise VerificationError("recorded under another statement's digest", check="ledger")
         for kind, digest in ((Trust, entry.trust), (Challenge, entry.challenge), (Receipt, entry.receipt)):

@@ -25,8 +25,16 @@ def _first(connection: Connection) -> None:
     for row in connection.execute(select(tables.proofs).order_by(tables.proofs.c.id)).all():
         entry = records.entry_of(connection, row)
         add("accepted", entry.accepted_ms, records.accepted_body(entry, records.parts_of(connection, row.id), ()))
+    _second(connection)
+
+
+def _second(connection: Connection) -> None:
+    """From version 2: the same tables; from now on also venues' proofs."""
     connection.execute(update(tables.meta).where(tables.meta.c.key == "schema").values(value=tables.SCHEMA))
 
 
 #: By the schema that is found.
-FORWARD: dict[str, Callable[[Connection], None]] = {"zkmargin/ledger/v1": _first}
+FORWARD: dict[str, Callable[[Connection], None]] = {
+    tables.WITHOUT_CHAIN: _first,
+    "zkmargin/ledger/v2": _second,
+}

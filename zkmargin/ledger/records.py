@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, insert, select, update
 
+from zkmargin.accounts import Commitment
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.limits import Limit
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, VerificationError, parse_json
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import tables
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, Revocations, Sighting, Stream
+from zkmargin.verifier.attest.acceptance import Authenticated
+from zkmargin.verifier.protocols import AnyStatement
 
+#: The role of a venue among the parts of its proof, and what stands where a claim is in the terms.
+VENUE = "venue"
+NO_CLAIM: dict[str, Any] = {"num": 0, "den": 0, "requirement": "", "limits": "[]"}
 _HEX_DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -30,8 +38,9 @@ class Entry:
         statement: the statement digest.
         proof: the bytes.
         snapshot, commitment, trust, challenge, receipt: digests of documents of the ledger; the last three may be None.
+            For a venue's proof ``commitment`` is the digest of its terms.
         snapshot_ms: the snapshot's time, milliseconds since 1970.
-        claim, limits, context: as in the statement.
+        claim, limits, context: as in the statement; no claim for a venue's proof, whose terms say it.
         attestations: digests of what authenticated it.
         accepted_ms: when, by the verifier's clock.
 
@@ -52,16 +61,23 @@ class Entry:
     challenge: str | None
     receipt: str | None
     snapshot_ms: int
-    claim: Claim
+    claim: Claim | None
     limits: tuple[Limit, ...]
     context: bytes
     attestations: tuple[str, ...]
     accepted_ms: int
 
+    @property
+    def of_venue(self) -> bool:
+        """Whether it is a venue's proof, of every account at once."""
+        return self.claim is None
+
 
 @dataclass(frozen=True)
 class Account:
     """What a ledger knows of an account: its alias, its last proof, and how many there are.
+
+    ``venue``: it is a venue, by its name; the proofs are of all its accounts.
 
     Example:
         >>> from zkmargin.ledger import Ledger
@@ -75,6 +91,80 @@ class Account:
     alias: str
     last: Entry
     proofs: int
+    venue: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a proof is about, as a ledger keeps it.
+
+    Attributes:
+        documents: commitments, or a venue's terms and the commitments that they name.
+        columns: of the table of proofs.
+        concerned: role and alias of each part.
+        venue: whether the first part is the venue itself, which nobody attests.
+    """
+
+    documents: tuple[Document, ...]
+    columns: dict[str, Any]
+    concerned: tuple[tuple[str, str], ...]
+    venue: bool
+
+    def parts(self, authenticated: Authenticated | None) -> list[tuple[str, str, str | None]]:
+        """Role, alias and attestation of each part, in order."""
+        count = len(self.concerned) - self.venue
+        by = [None] * count if authenticated is None else [p.attestation.digest().hex() for p in authenticated.parts]
+        given = [None, *by] if self.venue else by
+        return [(role, alias, one) for (role, alias), one in zip(self.concerned, given, strict=True)]
+
+
+def subject_of(statement: AnyStatement) -> Subject:
+    """What a ledger keeps of a statement beside snapshot and context."""
+    concerned = [(str(part.role), part.alias) for parts in statement.account_parts for part in parts]
+    if isinstance(statement, Statement):
+        claim = statement.claim
+        srs, parts = statement.srs.digest.hex(), statement.parts
+        commitment = Commitment(srs=srs, domain_size=statement.n, parts=parts)
+        columns: dict[str, Any] = {"commitment": commitment.digest().hex(), "limits": limits_text(statement.limits)}
+        columns |= {"num": claim.num, "den": claim.den, "requirement": claim.requirement}
+        return Subject((commitment,), columns, tuple(concerned), venue=False)
+    terms = statement.terms
+    columns = {"commitment": terms.digest().hex(), **NO_CLAIM}
+    return Subject((terms, *statement.commitments), columns, ((VENUE, terms.venue), *concerned), venue=True)
+
+
+def statement_of(
+    document: Callable[[type[Any], str], Any],
+    *,
+    snapshot: str,
+    commitment: str,
+    claim: Claim | None,
+    limits: Sequence[Limit],
+    context: bytes,
+) -> AnyStatement:
+    """A statement from what an entry says of it; ``document`` finds documents by kind and digest. Raises InputError."""
+    of: Snapshot = document(Snapshot, snapshot)
+    if claim is not None:
+        return Statement.of(of, [document(Commitment, commitment)], claim, context=context, limits=limits)
+    from zkmargin.verifier.venue.statement import VenueStatement  # noqa: PLC0415 - most proofs are of one account
+    from zkmargin.verifier.venue.terms import VenueTerms  # noqa: PLC0415
+
+    terms: VenueTerms = document(VenueTerms, commitment)
+    commitments = [document(Commitment, account.commitment) for account in terms.dense]
+    return VenueStatement.of(of, terms, commitments=commitments, context=context)
+
+
+def claimed(columns: Mapping[str, Any]) -> tuple[Claim | None, tuple[Limit, ...]]:
+    """Claim and limits from their columns; no claim where a venue's terms say it.
+
+    Raises:
+        InputError, ValueError, TypeError, ZeroDivisionError: columns that nobody wrote so.
+    """
+    if {name: columns[name] for name in NO_CLAIM} == NO_CLAIM:
+        return None, ()
+    listed = parse_json(columns["limits"])
+    limits = tuple(Limit(kind, subject, Fraction(bound)) for kind, subject, bound in listed)
+    return Claim(columns["num"], columns["den"], columns["requirement"]), limits
 
 
 def newest(connection: Connection, stream: Stream) -> Sighting | None:
@@ -238,15 +328,17 @@ def accepted_body(
     that was given: the record of an acceptance without it does not speak of it.
     """
     claim = entry.claim
-    kept = {"sources": list(sources)} if sources else {}
+    kept: dict[str, Any] = {"sources": list(sources)} if sources else {}
+    about: dict[str, Any] = {"terms": entry.commitment}
+    if claim is not None:
+        about = {"commitment": entry.commitment, "claim": [claim.num, claim.den, claim.requirement]}
+        about["limits"] = limits_text(entry.limits)
     return kept | {
         "statement": entry.statement,
         "proof": keccak256(entry.proof).hex(),
         "snapshot": entry.snapshot,
         "snapshot_ms": entry.snapshot_ms,
-        "commitment": entry.commitment,
-        "claim": [claim.num, claim.den, claim.requirement],
-        "limits": limits_text(entry.limits),
+        **about,
         "context": entry.context.hex(),
         "trust": entry.trust,
         "challenge": entry.challenge,
@@ -256,6 +348,15 @@ def accepted_body(
         "parts": [list(part) for part in parts],
         "accepted_ms": entry.accepted_ms,
     }
+
+
+def columns_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The columns that say what was proved, from a record of kind "accepted". Raises KeyError, ValueError."""
+    if "terms" in body:
+        return {"commitment": body["terms"], **NO_CLAIM}
+    num, den, requirement = body["claim"]
+    claim = {"num": num, "den": den, "requirement": requirement}
+    return {"commitment": body["commitment"], "limits": body["limits"], **claim}
 
 
 def limits_text(limits: Sequence[Limit]) -> str:
@@ -291,6 +392,7 @@ def check_digest(value: object, field: str) -> None:
 def _entry(row: Any, attestations: Sequence[str]) -> Entry:
     for digest in attestations:
         check_digest(digest, "attestations.attestation")
+    claim, limits = claimed({name: getattr(row, name) for name in NO_CLAIM})
     return Entry(
         statement=row.statement,
         proof=bytes(row.proof),
@@ -300,8 +402,8 @@ def _entry(row: Any, attestations: Sequence[str]) -> Entry:
         challenge=row.challenge,
         receipt=row.receipt,
         snapshot_ms=row.snapshot_ms,
-        claim=Claim(row.num, row.den, row.requirement),
-        limits=tuple(Limit(kind, subject, Fraction(bound)) for kind, subject, bound in json.loads(row.limits)),
+        claim=claim,
+        limits=limits,
         context=bytes(row.context),
         attestations=tuple(sorted(attestations)),
         accepted_ms=row.accepted_ms,

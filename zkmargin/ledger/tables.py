@@ -2,6 +2,10 @@
 
 ``records`` says everything (``ledger.chain``); every other table but ``documents`` can be made again from it and from
 them. A new schema gets a new ``SCHEMA`` and a step in ``ledger.migrations``.
+
+Version 3 has the tables of version 2. A venue's proof is a row of ``proofs`` whose ``commitment`` is the venue's terms,
+which name the commitments; its claims stand there too: ``num`` and ``den`` are 0. Among ``parts`` it is one of the role
+"venue", before those of its committed accounts.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA = "zkmargin/ledger/v2"
+SCHEMA = "zkmargin/ledger/v3"
+#: The one version without a chain of records.
+WITHOUT_CHAIN = "zkmargin/ledger/v1"
 _DIGEST = String(64)
 
 metadata = MetaData()

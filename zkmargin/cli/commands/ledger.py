@@ -18,6 +18,7 @@ from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import json_option, ledger_option, parse_age
 from zkmargin.cli.paths import check_paths
+from zkmargin.cli.venue_words import venue_lines
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Entry
@@ -92,7 +93,11 @@ def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
         yield f"  accepted     {last['accepted']}, statement {last['statement']}"
         yield f"  snapshot     {terminal.quoted(last['snapshot']['name'])}, digest {last['snapshot']['digest']}"
         yield f"  age          {account['age_seconds']} s since the snapshot: {late}"
-        yield f"  claim        {last['claim']['words']}"
+        if last["claim"] is None:
+            for line in venue_lines(last["venue"]):
+                yield f"  claim        {line}"
+        else:
+            yield f"  claim        {last['claim']['words']}"
         for limit in last["limits"]:
             yield f"  limit        {terminal.safe(limit)}"
         yield f"  attested     {'by parties of a trust file' if last['trust'] else 'no: without a trust file'}"
@@ -195,8 +200,16 @@ def verify_command(entry: Entry, files: dict[str, Any]) -> str:
 
     It repeats the whole acceptance where there is a receipt that counts; else it checks the proof, as of no time.
     """
-    words = ["zkmargin", "verify", "--snapshot", files["snapshot"], "--commitment", files["commitment"]]
-    words += ["--claim", ratio(entry.claim), "--requirement", entry.claim.requirement]
+    words = ["zkmargin", "verify", "--snapshot", files["snapshot"]]
+    if entry.claim is None:
+        words += [
+            "--terms",
+            files["terms"],
+            *(word for name in files["commitments"] for word in ("--commitment", name)),
+        ]
+    else:
+        words += ["--commitment", files["commitment"]]
+        words += ["--claim", ratio(entry.claim), "--requirement", entry.claim.requirement]
     for limit in entry.limits:
         words += ["--also", limit_text(limit)]
     for option, names in (("--market", [files["source"]]), ("--universe", [files["universe"]])):

@@ -12,6 +12,7 @@ import click
 
 from zkmargin.app.files import Output, load, load_lots
 from zkmargin.app.runtime import compile_note
+from zkmargin.app.venue_facts import terms_facts
 from zkmargin.app.venues import (
     Asked,
     MadeVenue,
@@ -44,8 +45,8 @@ from zkmargin.cli.options import (
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, force_option, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
-from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
-from zkmargin.engine.decimals import from_units
+from zkmargin.cli.venue_words import venue_lines
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.prove import default_threads
@@ -203,7 +204,7 @@ def _say_proved(options: ProveOptions, statement: VenueStatement, made: MadeVenu
         "output": options.output,
         "bytes": len(made.proof),
         "milliseconds": round(1000 * made.seconds),
-        **statement_facts(statement),
+        **terms_facts(statement.terms),
         "statement_digest": made.record.statement,
         "proof_digest": made.record.proof,
         "stages": [{"name": name, "milliseconds": round(1000 * spent)} for name, spent in made.profile.stages],
@@ -259,7 +260,7 @@ def verify_command(
     facts = {
         "accepted": True,
         "milliseconds": round(1000 * (time.perf_counter() - begin)),
-        **statement_facts(statement),
+        **terms_facts(statement.terms),
         "statement_digest": made.statement,
         "proof_digest": made.proof,
         "root": made.root,
@@ -301,7 +302,7 @@ def inspect_command(terms_path: str, snapshot_path: str, context_text: str, as_j
     check_paths([terms_path, snapshot_path])
     statement = _statement(snapshot_path, terms_path, context_text)
     facts = {
-        **statement_facts(statement),
+        **terms_facts(statement.terms),
         "statement_digest": statement.digest.hex(),
         "proof_bytes": venue_proof_bytes(statement),
         "rows": statement.n,
@@ -432,47 +433,9 @@ def _say_checked(checked: CheckedAccount, record: VenueRecord) -> None:
         terminal.say("the note is not signed: it binds nobody")
 
 
-def statement_facts(statement: VenueStatement) -> Facts:
-    """What a venue proof says, for programs."""
-    terms = statement.terms
-    return {
-        "venue": terms.venue,
-        "requirement": terms.requirement,
-        "accounts": statement.accounts,
-        "classes": [
-            {
-                "name": spec.name,
-                "accounts": spec.accounts,
-                "legs": spec.legs,
-                "slots": spec.slots,
-                "claim": spec.claim,
-            }
-            for spec in terms.classes
-        ],
-        "dense_accounts": len(terms.dense),
-        "net": None if terms.net is None else "zero" if set(terms.net) <= {"0"} else list(terms.net),
-        "totals": None if terms.totals is None else list(terms.totals),
-        "cap": None if terms.cap is None else from_units(int(terms.cap), VALUATION_DECIMALS),
-        "exempt": terms.exempt,
-    }
-
-
 def _say_statement(facts: Facts) -> None:
-    for spec in facts["classes"]:
-        claimed = (
-            "nothing" if spec["claim"] is None else f"equity at least {spec['claim']} x {facts['requirement']} margin"
-        )
-        shape = f"{spec['slots']} slots of {spec['legs']} legs"
-        terminal.say(f"  {spec['accounts']} accounts ({terminal.quoted(spec['name'])}, {shape}): {claimed}")
-    if facts["exempt"] is not None:
-        terminal.say(f"  but for at most {facts['exempt']} accounts, unnamed")
-    if facts["cap"] is not None:
-        terminal.say(f"  all shortfalls together are at most {facts['cap']}")
-    if facts["net"] is not None:
-        what = "to zero" if facts["net"] == "zero" else "to the published net positions"
-        terminal.say(f"  all books together sum {what} in every instrument")
-    if facts["totals"] is not None:
-        terminal.say("  all held balances together sum to the published totals")
+    for line in venue_lines(facts):
+        terminal.say(f"  {line}")
 
 
 def _statement(snapshot_path: str, terms_path: str, context_text: str) -> VenueStatement:

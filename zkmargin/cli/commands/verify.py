@@ -40,6 +40,14 @@ from zkmargin.cli.statements import (
     table_option,
 )
 from zkmargin.cli.universes import load_universe, universe_options, universe_paths
+from zkmargin.cli.venue_verifying import (
+    accepted_venue_facts,
+    accepted_venue_lines,
+    check_terms_options,
+    load_venue_statement,
+    proof_bytes_of,
+    terms_option,
+)
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import load_policy
@@ -48,6 +56,7 @@ from zkmargin.formats import Document, InputError, VerificationError
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
 from zkmargin.verifier.header import ProofKind, is_of
+from zkmargin.verifier.protocols import AnyStatement
 
 if TYPE_CHECKING:
     from zkmargin.crypto.keys import PublicKey, Signer
@@ -79,6 +88,7 @@ class Options(StatementOptions):
     signer_command: str | None
     rerun_path: str | None
     table_path: str | None
+    terms_path: str | None
     workers: int
     as_json: bool
 
@@ -97,6 +107,7 @@ class Options(StatementOptions):
         ),
         "zkmargin verify --bundle bundle.json --trust trust.json --challenge challenge.json",
         "zkmargin verify --table table.json --snapshot snapshot.json --commitment commitment.json chain.bin",
+        "zkmargin verify --terms terms.json --snapshot snapshot.json --max-age 365d venue.bin",
     ],
 )
 @click.argument("proof_paths", metavar="PROOF...", nargs=-1)
@@ -112,7 +123,7 @@ class Options(StatementOptions):
     "commitment_paths",
     multiple=True,
     metavar="FILE",
-    help="A commitment that you trust for this account. Several add up.",
+    help="A commitment that you trust for this account. Several add up; with --terms, one of each committed account.",
 )
 @statement_options
 @click.option("--trust", "trust_path", metavar="FILE", help="Your trust file: whose signatures count for what.")
@@ -156,6 +167,7 @@ class Options(StatementOptions):
 )
 @click.option("--as-accepted", is_flag=True, help="With --bundle: --rerun of the receipt inside it.")
 @table_option
+@terms_option
 @workers_option
 @json_option
 @gathered(Options)
@@ -190,8 +202,12 @@ def _verify_files(options: Options) -> None:
     snapshot = load(Snapshot, snapshot_path)
     if options.market_path is not None:
         terms = replace(terms, sources=_rebuilt(options, snapshot))
-    statement = load_statement(snapshot, snapshot_path, options.commitment_paths, asked)
-    if len(options.proof_paths) > 1:
+    statement: AnyStatement
+    if options.terms_path is not None:
+        statement = load_venue_statement(snapshot, options.terms_path, options.commitment_paths, asked)
+    else:
+        statement = load_statement(snapshot, snapshot_path, options.commitment_paths, asked)
+    if len(options.proof_paths) > 1 and isinstance(statement, Statement):
         _verify_several(options, statement, terms)
         return
     (path,) = options.proof_paths
@@ -200,10 +216,14 @@ def _verify_files(options: Options) -> None:
         return
     signer = _signer(options)
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
-        proof = read_proof(path)
+        proof = read_proof(path, most=None if options.terms_path is None else proof_bytes_of(statement))
         if is_of(ProofKind.CHAIN, proof):
             raise InputError(
                 "a proof of the chain protocol: it is about a table", file=path, hint="give the table with --table FILE"
+            )
+        if is_of(ProofKind.VENUE, proof) and options.terms_path is None:
+            raise InputError(
+                "a proof of a venue's accounts: it is about terms", file=path, hint="give the terms with --terms FILE"
             )
         sign = None if signer is None else _receipts_by(signer)
         accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=sign)
@@ -272,11 +292,11 @@ def _say_unauthenticated(options: Options, path: str, acceptance: Acceptance, la
         "reason": lacking,
         "bundle": path,
         "statement_digest": acceptance.statement_digest.hex(),
-        **statement_facts(acceptance.statement, acceptance),
+        **_facts(acceptance),
     }
     if not options.as_json:
         terminal.say(f"verified, NOT accepted: the proof in {terminal.safe(path)} shows, for what was committed, that")
-        for line in (*statement_lines(facts), *not_guaranteed_lines(facts)):
+        for line in (*_lines(acceptance, facts), *not_guaranteed_lines(facts)):
             terminal.say(f"  {line}")
     error = VerificationError(f"{path}: not accepted: the proof verifies, but {lacking}", check="authority")
     error.facts, error.subject = facts, path
@@ -366,12 +386,14 @@ def _say_chain(path: str, facts: dict[str, Any], sequence: int) -> None:
 def _check_bundle(options: Options) -> None:
     """Raises InputError for what a bundle takes the place of, what it needs, and what is missing without one."""
     if options.bundle_path is None:
-        needed = (options.snapshot_path, options.commitment_paths, options.proof_paths)
+        whose = options.commitment_paths or options.terms_path
+        needed = (options.snapshot_path, whose, options.proof_paths)
         for what, given in zip(
             ("option '--snapshot'", "option '--commitment'", "argument 'PROOF...'"), needed, strict=True
         ):
             if not given:
-                raise click.UsageError(f"Missing {what}, or --bundle.", click.get_current_context())
+                other = "--terms or --bundle" if "commitment" in what else "--bundle"
+                raise click.UsageError(f"Missing {what}, or {other}.", click.get_current_context())
         if options.as_accepted:
             raise InputError("repeats the acceptance of a bundle: give --bundle FILE", file="--as-accepted")
         return
@@ -380,6 +402,7 @@ def _check_bundle(options: Options) -> None:
         ("--snapshot", options.snapshot_path),
         ("--commitment", options.commitment_paths),
         ("--table", options.table_path),
+        ("--terms", options.terms_path),
     ):
         if given:
             raise InputError("does not go with --bundle: the bundle has its own", file=option)
@@ -393,12 +416,14 @@ def _check_bundle(options: Options) -> None:
 
 def _check(options: Options) -> None:
     """Raises InputError for paths that clash, and for options that do not go together."""
+    if options.terms_path is not None:
+        check_terms_options(options.proof_paths, options.table_path)
     _check_bundle(options)
     keys = (options.trust_path, options.challenge_path, options.key_path, options.passphrase_path, options.rerun_path)
     inputs = [path for path in (options.bundle_path, options.snapshot_path) if path]
     inputs += [*options.commitment_paths, *options.attestation_paths, *options.proof_paths]
     inputs += [*options.revocation_paths, *universe_paths(options.universe_path, options.last_paths)]
-    inputs += [path for path in (*keys, options.table_path, options.market_path) if path]
+    inputs += [path for path in (*keys, options.table_path, options.terms_path, options.market_path) if path]
     if options.table_path is not None and len(options.proof_paths) > 1:
         raise InputError("chain proofs are verified one at a time", file=options.proof_paths[1], field="PROOF")
     check_paths(inputs, [options.receipt_path] if options.receipt_path else [], json=options.as_json)
@@ -495,7 +520,7 @@ def _say(options: Options, acceptance: Acceptance, ledger: str | None, clock: Re
         "rerun": None if clock is None else asdict(clock) | {"signers": list(clock.signers)},
         "own_policy": options.policy_name,
         **({} if options.bundle_path is None else {"bundle": options.bundle_path}),
-        **statement_facts(acceptance.statement, acceptance, recorded=ledger is not None),
+        **_facts(acceptance, recorded=ledger is not None),
     }
     if options.as_json:
         terminal.say_json(facts)
@@ -504,8 +529,24 @@ def _say(options: Options, acceptance: Acceptance, ledger: str | None, clock: Re
         terminal.say(line, err=options.receipt_path == "-")
 
 
+def _facts(acceptance: Acceptance, *, recorded: bool = False) -> dict[str, Any]:
+    """What an accepted proof shows, of one account or of a venue's."""
+    statement = acceptance.statement
+    if isinstance(statement, Statement):
+        return statement_facts(statement, acceptance, recorded=recorded)
+    return accepted_venue_facts(statement, acceptance, recorded=recorded)
+
+
+def _lines(acceptance: Acceptance, facts: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    return statement_lines(facts) if isinstance(acceptance.statement, Statement) else accepted_venue_lines(facts)
+
+
 def report(facts: dict[str, Any], proof_path: str, acceptance: Acceptance, max_age: str | None) -> Sequence[str]:
     """An acceptance for people."""
+    what = "for the committed positions and collateral"
+    if not isinstance(acceptance.statement, Statement):
+        what = "of all accounts of a venue"
     within = f"no older than {max_age} by this machine's clock" if max_age else "not checked (--max-age)"
     if acceptance.trust is not None and acceptance.authenticated is not None:
         rule = acceptance.trust.snapshot_rule(acceptance.authenticated.snapshot.payload.series)
@@ -515,8 +556,8 @@ def report(facts: dict[str, Any], proof_path: str, acceptance: Acceptance, max_a
         by = f"as of {terminal.safe(rerun['time'])}, by the receipt of {terminal.listed(rerun['signers'])}"
         within = f"{within}, {by}: this machine's clock was not asked"
     return [
-        f"accepted: {terminal.safe(proof_path)} proves, for the committed positions and collateral, that",
-        *(f"  {line}" for line in statement_lines(facts)),
+        f"accepted: {terminal.safe(proof_path)} proves, {what}, that",
+        *(f"  {line}" for line in _lines(acceptance, facts)),
         f"  age          {within}",
         f"  statement    digest {facts['statement_digest']}",
         *([] if facts["receipt"] is None else [f"  receipt      {terminal.safe(facts['receipt'])}"]),
