@@ -114,7 +114,7 @@ def test_verify_and_a_ledger_take_it_as_any_other_proof(
     assert "proves, of all accounts of a venue, that" in capsys.readouterr().out
     for more, code, reason in (
         ([*terms, *where, proof], 1, "replay"),
-        ([proof], 2, "give --terms"),
+        ([proof], 2, "--terms or --bundle"),
         (["--commitment", str(venue / "snapshot.json"), proof], 2, "expected a commitment"),
         ([*terms, "--claim", "2", proof], 2, "the terms say what is claimed"),
         ([*terms, proof, proof], 2, "one at a time"),
@@ -132,6 +132,10 @@ def test_verify_and_a_ledger_take_it_as_any_other_proof(
     monkeypatch.chdir(tmp_path / "out")
     assert main(shlex.split(entry["verify"])[1:]) == 0
     assert main(["inspect", entry["files"]["evidence"]]) == 0
+    capsys.readouterr()
+    assert main(["verify", "--bundle", entry["files"]["evidence"]]) == 1
+    assert "shows" in (said := capsys.readouterr()).out
+    assert "no trust file of your own" in said.err
 
 
 def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(venue: Any, capsys: Any) -> None:
