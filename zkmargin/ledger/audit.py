@@ -188,9 +188,11 @@ class _Expected:
             self.rows["attestations"].append({"proof_id": number, "attestation": digest})
         if body["challenge"] is not None:
             self.challenges[body["challenge"]]["statement"] = body["statement"]
-        single = (body[name] for name in ("snapshot", "commitment", "trust", "challenge", "receipt"))
+        single = (row[name] for name in ("snapshot", "commitment", "trust", "challenge", "receipt"))
         self.named.update(digest for digest in single if digest is not None)
-        self.named.update(body["attestations"], body.get("revocations", ()), body.get("sources", ()))
+        self.named.update(
+            body["attestations"], body.get("commitments", ()), body.get("revocations", ()), body.get("sources", ())
+        )
         self.accepted.append({**body, "imported": imported})
 
     def of(self, table: Table) -> list[dict[str, Any]]:
@@ -302,6 +304,10 @@ def _statement(connection: Connection, body: dict[str, Any]) -> AnyStatement:
 
     columns = records.columns_of(body)
     claim, limits = records.claimed(columns)
+    if claim is None:
+        dense = document(VenueTerms, columns["commitment"]).dense
+        if [account.commitment for account in dense] != body.get("commitments"):
+            raise VerificationError("recorded with other commitments than its terms name", check="ledger")
     names, context = {"snapshot": body["snapshot"], "commitment": columns["commitment"]}, bytes.fromhex(body["context"])
     return records.statement_of(document, **names, claim=claim, limits=limits, context=context)
 

@@ -228,6 +228,7 @@ class Ledger:
                 records.parts_of(connection, proof_id),
                 [document.digest().hex() for document in lists],
                 [document.digest().hex() for document in sources],
+                [document.digest().hex() for document in subject.documents[1:]],
             )
             self._append(connection, "accepted", acceptance.time_ms, body)
 

@@ -321,15 +321,17 @@ def accepted_body(
     parts: Sequence[tuple[str, str, str | None]],
     revocations: Sequence[str],
     sources: Sequence[str] = (),
+    commitments: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a record of kind "accepted" says: everything of the entry, its proof by digest.
 
     ``parts`` are role, alias and attestation of each, in order; ``sources`` what the snapshot was built from, where
-    that was given: the record of an acceptance without it does not speak of it.
+    that was given: the record of an acceptance without it does not speak of it. ``commitments`` are those that a
+    venue's terms name.
     """
     claim = entry.claim
     kept: dict[str, Any] = {"sources": list(sources)} if sources else {}
-    about: dict[str, Any] = {"terms": entry.commitment}
+    about: dict[str, Any] = {"terms": entry.commitment, "commitments": list(commitments)}
     if claim is not None:
         about = {"commitment": entry.commitment, "claim": [claim.num, claim.den, claim.requirement]}
         about["limits"] = limits_text(entry.limits)
