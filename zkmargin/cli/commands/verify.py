@@ -216,20 +216,24 @@ def _verify_files(options: Options) -> None:
         return
     signer = _signer(options)
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
-        proof = read_proof(path, most=None if options.terms_path is None else proof_bytes_of(statement))
-        if is_of(ProofKind.CHAIN, proof):
-            raise InputError(
-                "a proof of the chain protocol: it is about a table", file=path, hint="give the table with --table FILE"
-            )
-        if is_of(ProofKind.VENUE, proof) and options.terms_path is None:
-            raise InputError(
-                "a proof of a venue's accounts: it is about terms", file=path, hint="give the terms with --terms FILE"
-            )
+        proof = _proof(options, path, statement)
         sign = None if signer is None else _receipts_by(signer)
         accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=sign)
     if options.receipt_path is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
+
+
+def _proof(options: Options, path: str, statement: AnyStatement) -> bytes:
+    """A proof that is of the statement's protocol by its header. Raises InputError, ProofFormatError."""
+    proof = read_proof(path, most=None if options.terms_path is None else proof_bytes_of(statement))
+    for kind, what, option in (
+        (ProofKind.CHAIN, "a proof of the chain protocol: it is about a table", "the table with --table FILE"),
+        (ProofKind.VENUE, "a proof of a venue's accounts: it is about terms", "the terms with --terms FILE"),
+    ):
+        if is_of(kind, proof) and (kind is ProofKind.CHAIN or options.terms_path is None):
+            raise InputError(what, file=path, hint=f"give {option}")
+    return proof
 
 
 def _verify_bundle(options: Options, path: str) -> None:
