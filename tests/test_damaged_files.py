@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import zkmargin
-from zkmargin.engine.importers import Options, import_file
-from zkmargin.formats import InputError
+from zkmargin.engine.importers import Options, import_file, json_answers, json_stream
+from zkmargin.formats import Document, InputError
 
 SAMPLES = Path(zkmargin.__file__).parent / "cli" / "samples"
 DATA = Path(__file__).with_name("data")
@@ -101,6 +101,30 @@ def test_f1_no_damage_lets_anything_but_an_input_error_out(name: str, tmp_path: 
             else:
                 accepted += 1
                 assert type(document).parse(document.to_bytes()) == document, number
+    assert 0 < accepted < COUNT
+
+
+@pytest.mark.parametrize("venue", ["binance", "bybit", "derive", "okx", "paradex"])
+def test_f1_a_document_read_token_by_token_is_refused_where_it_is_when_held(
+    venue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, path = b"[" + b",".join(source(f"{venue}.jsonl").splitlines()) + b"]", tmp_path / "damaged.json"
+
+    def outcome() -> Document | None:
+        try:
+            return import_file(path, venue, Options(at="latest")).document
+        except InputError:
+            return None
+
+    accepted = 0
+    for number in range(COUNT):
+        path.write_bytes(mutant(data, number))
+        monkeypatch.setattr(json_answers, "WHOLE_BYTES", 1 << 22)
+        held = outcome()
+        monkeypatch.setattr(json_answers, "WHOLE_BYTES", 10)
+        monkeypatch.setattr(json_stream, "LARGE", 40)
+        assert outcome() == held or b"\\ud8" in path.read_bytes(), number  # half a pair becomes a question mark
+        accepted += held is not None
     assert 0 < accepted < COUNT
 
 

@@ -335,7 +335,7 @@ def test_too_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(InputError, match="more than 1 instruments"):
         import_csv(path)
     monkeypatch.undo()
-    monkeypatch.setattr("zkmargin.engine.importers.json_answers.MAX_JSON_BYTES", 10)
+    monkeypatch.setattr("zkmargin.engine.importers.source.MAX_BYTES", 10)
     with pytest.raises(InputError, match="larger than 10 bytes"):
         import_json(write_json(tmp_path, json_tickers()))
 

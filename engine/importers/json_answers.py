@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from zkmargin.engine.importers import json_stream
 from zkmargin.engine.importers.source import Progress, Source
 from zkmargin.engine.importers.tickers import not_utf8
 from zkmargin.formats import InputError, parse_json
 from zkmargin.formats.lines import line_of_literal
 
-#: A document is held in memory, some twenty times its size; a log of lines is not, whatever its size.
-MAX_JSON_BYTES = 64 << 20
+#: A document up to this size is held in memory, some twenty times its size; a larger one and a log of lines are not.
+WHOLE_BYTES = 4 << 20
 MAX_LINE_BYTES = 16 << 20
 #: Keys under which answers keep what was asked for, in the order in which they are looked for.
 ENVELOPES = (
@@ -24,6 +25,10 @@ ENVELOPES = (
     *("summaries", "trades"),
 )
 SHOWN = 200
+#: Stands for the key of an object that is keyed by the names of rows.
+EACH = "*"
+#: Tokens that a large document is recognised by.
+FIRST_EVENTS = 1 << 13
 
 Json = Any
 
@@ -74,6 +79,12 @@ class Answers:
 
     def __iter__(self) -> Iterator[Row]:
         for place, source in enumerate(self._sources):
+            if source.size > WHOLE_BYTES and not _is_lines(source):
+                try:
+                    yield from self._streamed(source, place)
+                except InputError as error:
+                    raise error.located(file=source.name) from None
+                continue
             for line, value in self._values(source, place):
                 try:
                     yield from self._rows(value, {}, source.name, line)
@@ -103,17 +114,49 @@ class Answers:
                         except InputError as error:
                             raise InputError(error.reason, file=source.name, line=number, field=error.field) from None
             return
-        if source.size > MAX_JSON_BYTES:
-            raise InputError(
-                f"larger than {MAX_JSON_BYTES} bytes",
-                file=source.name,
-                hint="longer logs are read as JSON lines: one message a line",
-            )
         with source.reader(progress, **part) as file:
             text = _text(file.read(), source)
         value = parse_json(text, file=source.name, decimals="exact")
         self._documents[source.name] = text
         yield None, value
+
+    def _streamed(self, source: Source, place: int) -> Iterator[Row]:
+        """The rows of a large document. Raises InputError."""
+        with source.reader(self._progress, part=2 * place, parts=2 * len(self._sources)) as file:
+            large = json_stream.look_over(file)
+        ways = {id(found): self._way(found) for found in large.values() if found.is_map}
+        with source.reader(self._progress, part=2 * place + 1, parts=2 * len(self._sources)) as file:
+            for piece in json_stream.pieces(file, large, lambda found, key: ways[id(found)] in (EACH, key)):
+                around: dict[str, Json] = {}
+                for found, key in piece.path:
+                    if key is not None and ways[id(found)] == EACH:
+                        around["name"] = key
+                    elif key is not None:
+                        around |= _scalars(found.values)
+                yield from self._rows(piece.value, around, source.name, None)
+
+    def _way(self, found: json_stream.Shallow) -> str:
+        """The key under which a large object keeps rows, or ``EACH`` where every key is a row's name, as ``_rows``.
+
+        Raises:
+            InputError: it is a row, an error, or neither.
+        """
+        shape, value = self._shape, found.values
+        if not shape.is_row(value):
+            self._refuse_error(value)
+            inner = _envelope(value)
+            if inner is not None:
+                return inner
+            if found.all_objects:
+                return EACH
+        raise InputError(f"an object of more than {json_stream.LARGE} values that is no list of {shape.what}s")
+
+    def _refuse_error(self, value: Mapping[str, Json]) -> None:
+        said = self._shape.error_of(value)
+        if said is not None:
+            raise InputError(
+                f"the exchange answered with an error instead of a {self._shape.what}: {said[:SHOWN]}", field="error"
+            )
 
     def _rows(self, value: Json, around: Mapping[str, Json], file: str, line: int | None) -> Iterator[Row]:
         shape = self._shape
@@ -126,17 +169,12 @@ class Answers:
         if shape.is_row(value):
             yield Row(value, around, file, line)
             return
-        said = shape.error_of(value)
-        if said is not None:
-            raise InputError(
-                f"the exchange answered with an error instead of a {shape.what}: {said[:SHOWN]}", field="error"
-            )
-        inner = next((key for key in ENVELOPES if isinstance(value.get(key), (dict, list))), None)
+        self._refuse_error(value)
+        inner = _envelope(value)
         if inner is not None and isinstance(value[inner], list) and all(isinstance(i, str) for i in value[inner]):
             return  # the channels that were subscribed to
         if inner is not None:
-            scalars = {key: item for key, item in value.items() if not isinstance(item, (dict, list))}
-            yield from self._rows(value[inner], {**around, **scalars}, file, line)
+            yield from self._rows(value[inner], {**around, **_scalars(value)}, file, line)
             return
         if value and all(isinstance(item, dict) for item in value.values()):
             for name, item in value.items():
@@ -146,6 +184,14 @@ class Answers:
             return
         # left to the venue, whose own words say what is missing
         yield Row(value, around, file, line)
+
+
+def _envelope(value: Mapping[str, Json]) -> str | None:
+    return next((key for key in ENVELOPES if isinstance(value.get(key), (dict, list))), None)
+
+
+def _scalars(value: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: item for key, item in value.items() if not isinstance(item, (dict, list))}
 
 
 def _is_chatter(value: Mapping[str, Json]) -> bool:
@@ -161,8 +207,9 @@ def first_values(source: Source, count: int) -> list[Json]:
         with source.reader() as file:
             lines = [line for line in (file.readline(MAX_LINE_BYTES) for _ in range(count)) if line.strip()]
         return [parse_json(_text(line, source), file=source.name, decimals="exact") for line in lines]
-    if source.size > MAX_JSON_BYTES:
-        raise InputError(f"larger than {MAX_JSON_BYTES} bytes", file=source.name)
+    if source.size > WHOLE_BYTES:
+        with source.reader() as file:
+            return [json_stream.beginning(file, FIRST_EVENTS)]
     with source.reader() as file:
         return [parse_json(_text(file.read(), source), file=source.name, decimals="exact")]
 
