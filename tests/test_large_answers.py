@@ -83,6 +83,8 @@ def test_rows_in_envelopes_and_by_name(tmp_path: Path) -> None:
         ('[{"a": 1, "a": 2}, {"b": [1, 2, 3, 4, 5, 6, 7, 8]}]', "the key appears twice"),
         ('{"result": [{"instrument_name": "A", ', "not JSON"),
         ('{"result": []} x', "not JSON"),
+        ('{"result": []} "x', "not JSON"),
+        ('{"result": ["\\\\"]} "]', "not JSON"),
         ('{"result": [NaN, 1, 2, 3]}', "not JSON"),
         ('{"result": [' + "9" * 401 + "]}", "more than 400 digits"),
         ('{"result": [' + "9" * 5000 + "]}", "not JSON|digits"),

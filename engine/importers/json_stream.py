@@ -35,6 +35,7 @@ Json = Any
 Event = tuple[str, Any]
 #: Digits in a row that no text has either; Python's own bound on integers is 4,300.
 MAX_RUN = 4000
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _DIGITS = re.compile(rb"[0-9]{%d}" % MAX_RUN)
 _START, _END = ("start_map", "start_array"), ("end_map", "end_array")
 
@@ -165,6 +166,7 @@ def _events(file: BinaryIO) -> Iterator[Event]:
         for event in ijson.basic_parse(watched, buf_size=CHUNK):
             watched.alive()
             yield event
+        watched.check_end()
     except ijson.IncompleteJSONError:
         raise InputError("not JSON: it ends in the middle, or is malformed") from None
     except UnicodeDecodeError:
@@ -178,10 +180,16 @@ class _Watched:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._read, self._seen, self._last = file, 0, 0, b""
+        self._quotes, self._escape = 0, b""
 
     def alive(self) -> None:
         """A token came."""
         self._seen = self._read
+
+    def check_end(self) -> None:
+        """Raises InputError: a text that never ended, which the parser passes over behind the document."""
+        if self._quotes % 2:
+            raise InputError("not JSON: extra data")
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
@@ -192,6 +200,9 @@ class _Watched:
         if _DIGITS.search(self._last + data):
             raise InputError(f"a number of more than {MAX_INTEGER_DIGITS} digits")
         self._last = data[-MAX_RUN:]
+        plain = _ESCAPED.sub(b"", self._escape + data)
+        self._quotes += plain.count(b'"')
+        self._escape = b"\\" if plain.endswith(b"\\") else b""
         if self._read - self._seen > MAX_TEXT_BYTES:
             raise InputError(f"one text of more than {MAX_TEXT_BYTES} bytes")
         return data

@@ -1,9 +1,9 @@
 """SPAN risk parameter files in the expanded unpacked format (``.pa2``), into ``RiskArrays``: nothing is priced.
 
 Columns are those of CME's layout pages, "Risk Parameter File Layouts for the Positional Formats", expanded format, of
-record types 0, 2, 3, 4 (short option minimum), 6, 81/82, B, C, E, P and S; counted from 1, both ends included. Types 1,
-5 and T are of no consequence for a single currency and are passed over. Any other type is refused by name, unless the
-caller says that it may be ignored.
+record types 0, 1 (only that it begins an exchange's records), 2, 3, 4 (short option minimum), 6, 81/82, B, C, E, P and
+S; counted from 1, both ends included. Types 5 and T are of no consequence for a single currency and are passed over.
+Any other type is refused by name, unless the caller says that it may be ignored.
 
 Traps of the format, and what happens here:
 
@@ -68,10 +68,14 @@ _IDENTITY = ((3, 5), (6, 15), (26, 28), (29, 29), (30, 35), (36, 37), (39, 44), 
 
 @dataclass(slots=True)
 class Commodity:
-    """A combined commodity of an exchange, and its parameters."""
+    """A combined commodity of an exchange, and its parameters.
+
+    ``name`` is what it is called here: its code, or exchange and code where it was asked for so.
+    """
 
     exchange: str
     code: str
+    name: str
     currency: str
     exponent: Fraction
     premium: bool
@@ -82,15 +86,11 @@ class Commodity:
     minimum: Fraction = Fraction(0)
     scan: Fraction | None = None
     inter_tiers: bool = False
+    scanned: int = 0
 
     def refuse_another(self, other: Commodity) -> None:
-        """A further type 2 record may list more products of a commodity, and nothing else.
-
-        A code belongs to an exchange, but records of types 3, 4, C, E and S hold the code alone: of two commodities
-        with one code nobody can say whose they are. Raises InputError.
-        """
+        """A further type 2 record may list more products of a commodity, and nothing else. Raises InputError."""
         for what, mine, its in (
-            ("exchanges", self.exchange, other.exchange),
             ("currencies", self.currency, other.currency),
             ("risk exponents", self.exponent, other.exponent),
             ("option margin styles", self.premium, other.premium),
@@ -99,7 +99,7 @@ class Commodity:
                 raise InputError(
                     f"a combined commodity of two {what}, {mine} and {its}: its arrays must not become one commodity's",
                     field=f"type 2 {self.code}",
-                    hint="take the commodity's records from a file of one exchange",
+                    hint="the file contradicts itself: ask its clearing house",
                 )
 
 
@@ -127,8 +127,10 @@ class _Reader:
         self._options, self._left_out = options, left_out
         self._lots, self._ignore = options.lots, {kind.strip() for kind in options.ignore}
         self._date = self._created = self._house = ""
-        self._held: set[str] = set()
-        self._commodities: dict[str, Commodity] = {}
+        self._held: dict[str, dict[str, Commodity]] = defaultdict(dict)  # by code, then by exchange
+        self._commodities: dict[str, Commodity] = {}  # that are imported, by what they are called here
+        self._block: dict[str, set[str]] = defaultdict(set)  # since the last type 1: exchanges by code
+        self._count = 0
         self._owner: dict[tuple[str, str, str], Commodity] = {}
         self._prices: dict[tuple[str, ...], Line] = {}
         self._series: dict[tuple[str, ...], Line] = {}
@@ -145,6 +147,8 @@ class _Reader:
             raise InputError("the first record is no type 0: not an expanded-format SPAN file", line=line.number)
         if self._first is not None and kind != "82":
             raise InputError("an 81 record without its 82", line=self._first.number)
+        if kind == "1 ":
+            self._block.clear()
         if kind in PASSED_OVER or (kind not in READ and kind.strip() in self._ignore):
             self._passed[kind.strip()] += 1
             return
@@ -173,7 +177,7 @@ class _Reader:
             case "82":
                 self._pair(line)
             case _:
-                commodity = self._commodities.get(line.at(3, 8))
+                commodity = self._of_code(line)
                 if commodity is not None:
                     {"3 ": self._tiers, "4 ": self._minimum, "C ": self._tier_spread, "E ": self._series_spread}.get(
                         kind, self._scanning
@@ -199,19 +203,24 @@ class _Reader:
         self._house, self._created = line.at(3, 8), line.at(24, 35)
 
     def _commodity(self, line: Line) -> None:
-        code = line.at(7, 12)
-        self._held.add(code)
-        if len(self._held) > MAX_CONTRACTS:
-            raise InputError(f"more than {MAX_CONTRACTS} combined commodities", line=line.number)
-        if code not in self._lots:
-            return
+        exchange, code = line.at(3, 5), line.at(7, 12)
+        name = f"{exchange}:{code}" if f"{exchange}:{code}" in self._lots else code
+        self._block[code].add(exchange)
         style = line.at(18, 18) or "P"
+        own = Commodity(exchange, code, name, line.at(14, 16), Fraction(10) ** line.whole(13, 13), style == "P")
+        if exchange not in self._held[code]:
+            self._count += 1
+            if self._count > MAX_CONTRACTS:
+                raise InputError(f"more than {MAX_CONTRACTS} combined commodities", line=line.number)
+        commodity = self._held[code].setdefault(exchange, own)
+        if name not in self._lots:
+            return
+        self._refuse_code_alone(code)
         if style not in ("P", "F"):
             raise InputError(
                 f"option margin style {style}: P or F are read", field="type 2 column 18", line=line.number
             )
-        own = Commodity(line.at(3, 5), code, line.at(14, 16), Fraction(10) ** line.whole(13, 13), style == "P")
-        commodity = self._commodities.setdefault(code, own)
+        self._commodities[name] = commodity
         commodity.refuse_another(own)
         for k in range(6):
             product = line.at(23 + 16 * k, 32 + 16 * k)
@@ -225,6 +234,53 @@ class _Reader:
                 key = (line.at(3, 5), product, line.at(33 + 16 * k, 35 + 16 * k))
                 commodity.families.add(key)
                 self._owner[key] = commodity
+
+    def _refuse_code_alone(self, code: str) -> None:
+        """Raises InputError: a code of two exchanges that was asked for without its exchange."""
+        if code in self._lots and len(self._held[code]) > 1:
+            listed = " and ".join(sorted(self._held[code]))
+            example = f"{min(self._held[code])}:{code}"
+            raise InputError(
+                f"a combined commodity of two exchanges, {listed}: its arrays must not become one commodity's",
+                field=f"type 2 {code}",
+                hint=f"name the exchange too: {example} in place of {code}",
+            )
+
+    def _of_code(self, line: Line) -> Commodity | None:
+        """The commodity of a record that holds a code alone; None for one that is not asked for.
+
+        Raises:
+            InputError: its block (from a type 1 record on) has two commodities of the code, or none of several.
+        """
+        code = line.at(3, 8)
+        known = self._held.get(code, {})
+        if not any(own.name in self._lots for own in known.values()):
+            return None
+        here = self._block[code]
+        if len(known) > 1 and len(here) != 1:
+            listed = " and ".join(sorted(known))
+            raise InputError(
+                f"the code is of {listed}, and nothing in the file says whose record this is",
+                field=f"type {line.text[:1]} {code}",
+                line=line.number,
+                hint="take the commodity's records from a file of one exchange",
+            )
+        commodity = known[next(iter(here or known))]
+        if line.text[:1] == "S":
+            commodity.scanned += 1
+        return commodity if commodity.name in self._lots else None
+
+    def _check_owners(self) -> None:
+        """Raises InputError: commodities of one code without exactly one record of type S each."""
+        for commodity in self._commodities.values():
+            for other in self._held[commodity.code].values():
+                if len(self._held[commodity.code]) > 1 and other.scanned != 1:
+                    raise InputError(
+                        f"{other.scanned} records of type S for {other.exchange}, of {len(self._held[commodity.code])} "
+                        "exchanges with the code: whose records are whose cannot be told",
+                        field=f"type S {commodity.code}",
+                        hint="take the commodity's records from a file of one exchange",
+                    )
 
     def _tiers(self, line: Line, commodity: Commodity) -> None:
         for k in range(4):
@@ -297,7 +353,10 @@ class _Reader:
             code = line.at(21 + 18 * k, 26 + 18 * k)
             if code:
                 deltas = decimal_text(Fraction(line.whole(27 + 18 * k, 33 + 18 * k), 10**4))
-                legs.append((code, side_of(line, 34 + 18 * k), deltas))
+                with_exchange = f"{line.at(17 + 18 * k, 19 + 18 * k)}:{code}"
+                legs.append(
+                    (with_exchange if with_exchange in self._lots else code, side_of(line, 34 + 18 * k), deltas)
+                )
         # percent with four decimals, so a fraction with six
         rate = line.whole(10, 16)
         stated = line.at(89, 90) in ("", "01") and 0 < rate <= 10**6 and len(legs) > 1
@@ -321,7 +380,11 @@ class _Reader:
 
     def build(self) -> RiskArrays:
         """The document. Raises InputError."""
-        refuse_unknown(self._lots, self._held)
+        named = {own.name for found in self._held.values() for own in found.values()}
+        refuse_unknown(self._lots, named | {code for code in self._held if code in self._lots})
+        for code in self._held:
+            self._refuse_code_alone(code)
+        self._check_owners()
         currencies = {commodity.currency for commodity in self._commodities.values()}
         if len(currencies) != 1:
             raise InputError(f"commodities of several currencies: {', '.join(sorted(currencies))}", field="type 2")
@@ -364,10 +427,10 @@ class _Reader:
             instruments=tuple(instruments),
             gains=IntArray(np.array(gains, dtype=np.int64)),
             deltas=IntArray(np.array(deltas, dtype=np.int64)),
-            short_option_minimums={safe_name(c.code): decimal_text(c.minimum) for c in used},
-            price_scans={safe_name(c.code): decimal_text(c.scan) for c in used if c.scan},
+            short_option_minimums={safe_name(c.name): decimal_text(c.minimum) for c in used},
+            price_scans={safe_name(c.name): decimal_text(c.scan) for c in used if c.scan},
             calendars={
-                safe_name(c.code): CalendarRules(
+                safe_name(c.name): CalendarRules(
                     tiers=tuple(c.tiers),
                     spreads=tuple(
                         s for part in (c.series, c.tiered) for _, s in sorted(part, key=lambda item: item[0])
@@ -388,6 +451,8 @@ class _Reader:
         option = kind in OPTIONS
         month = first.at(30, 35) + first.at(36, 37)
         identity = f"{product}-{kind}-{month}"
+        if commodity.name != commodity.code:
+            identity = f"{exchange}:{identity}"
         strike = right = None
         if option:
             right = {"C": "call", "P": "put"}.get(first.at(29, 29))
@@ -413,13 +478,13 @@ class _Reader:
             {
                 "id": safe_name(identity),
                 "kind": "option" if option else "future" if kind == "FUT" else "spot",
-                "underlying": safe_name(commodity.code),
+                "underlying": safe_name(commodity.name),
                 "period": month if kind == "FUT" or option else None,
                 "expiry": f"{expiry[:4]}-{expiry[4:6]}-{expiry[6:]}T00:00:00Z" if len(expiry) == 8 else None,
                 "strike": strike,
                 "option_type": right,
                 "multiplier": decimal_text(multiplier),
-                "lot": self._lots[commodity.code],
+                "lot": self._lots[commodity.name],
                 "price": None if price is None else decimal_text(price),
                 "premium": premium,
             }
