@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkmargin.app.simulating import read_scenario
+from zkmargin.app.venues import Asked, VenueAccount, make_venue_proof, prepare
 from zkmargin.cli import main
 from zkmargin.engine.books import Books
 from zkmargin.engine.example import example_market
@@ -19,10 +20,12 @@ from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 from zkmargin.risk.draws import uniform
+from zkmargin.risk.holders import Closing
 from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.margins import MarginModel
 from zkmargin.risk.repricing import Repricer
-from zkmargin.risk.simulation import GRAIN, Closing, Impact, Scenario, Shock, Simulation, Synthetic, synthetic_books
+from zkmargin.risk.simulation import GRAIN, Impact, Scenario, Shock, Simulation, Synthetic, synthetic_books
+from zkmargin.verifier.venue.verify import verify_venue
 
 TIME = "2026-11-20T12:00:00Z"
 
@@ -222,7 +225,7 @@ def test_losses_are_paid_by_layer_and_money_is_conserved(cash: list[Fraction], s
     lots[-1] = -3
     books = Books.sparse(short.starts, short.slots, lots, short.collateral)
     simulation = Simulation(repricer, books, scenario(None, shock, 2, fund="5"))
-    before = sum(simulation.money)
+    before = sum(simulation.holders[0].money)
     outcome = simulation.run()
     assert outcome.loss == outcome.fund + outcome.deleveraged + outcome.unpaid
     assert outcome.fund == min(outcome.loss, 5 * 10**9)
@@ -231,8 +234,8 @@ def test_losses_are_paid_by_layer_and_money_is_conserved(cash: list[Fraction], s
     assert outcome.payers == (1 if outcome.deleveraged else 0)
     # what perpetuals gain comes from outside (the other sides of these trades); the layers' money comes in
     moved_in = sum(int(q) for q in lots) * 100 * Fraction(shock, 10_000) * 10**9
-    assert abs(sum(simulation.money) - (before + moved_in + outcome.fund + outcome.unpaid)) <= 10 * len(lots)
-    assert all(money >= 0 for money in simulation.money)
+    assert abs(sum(simulation.holders[0].money) - (before + moved_in + outcome.fund + outcome.unpaid)) <= 10 * len(lots)
+    assert all(money >= 0 for money in simulation.holders[0].money)
 
 
 def test_pro_rata_closes_what_is_needed_and_no_more() -> None:
@@ -243,7 +246,7 @@ def test_pro_rata_closes_what_is_needed_and_no_more() -> None:
     simulation = Simulation(repricer, book, one)
     simulation.step()
     # equity 600 against 950: 350 of 950 must go, 36.85 lots, rounded up in 1e-4 and in lots
-    assert simulation.lots.tolist() == [63]
+    assert simulation.holders[0].lots.tolist() == [63]
     assert simulation.step().below == 0
 
 
@@ -364,3 +367,80 @@ def test_a_scenario_of_own_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     repricer, _ = line_market()
     with pytest.raises(InputError, match="by their legs"):
         Simulation(repricer, Books.dense([[1]], [[0]]), scenario(None, 0, 1))
+
+
+# --- hidden books -------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(11, 30).map(Fraction), min_size=3, max_size=9), st.integers(-6_000, -500), st.data())
+def test_the_outcome_does_not_depend_on_who_holds_which_account(
+    cash: list[Fraction], shock: int, data: st.DataObject
+) -> None:
+    repricer, _ = line_market()
+    gained = longs([*cash, Fraction(200), Fraction(90)])
+    lots = gained.lots.copy()
+    lots[-2:] = -3
+    order = np.array(data.draw(st.permutations(range(len(lots)))))
+    books = Books.sparse(gained.starts, gained.slots, lots[order], gained.collateral[order])
+    said: list[str] = []
+
+    def outcome(holders: int, wire: Any = None) -> Any:
+        terms = scenario("300", shock, 4, fund="5", impact={"kind": "root", "permanent_bp": 5_000}, holders=holders)
+        return Simulation(repricer, books, terms, wire).run()
+
+    assert outcome(1) == outcome(3) == outcome(len(lots), said.append)
+    assert said
+
+
+def test_only_totals_cross_the_wire() -> None:
+    repricer = Repricer(example_market(TIME), load_policy("default"))
+    books = synthetic_books(repricer, Synthetic(count=40, family="perpetuals", legs=3), 5, "maintenance")
+    shock = Shock(round=1, prices_bp={"BTC": -4_000, "ETH": -4_000})
+    said: list[str] = []
+    asked = Scenario(rounds=4, shocks=(shock,), impact=Impact(depth={"BTC": "500"}), fund="10", holders=4)
+    outcome = Simulation(repricer, books, asked, said.append).run()
+    assert outcome.liquidated
+    assert outcome.deleveraged
+    public = {"prices", "vols", "amount", "gains"}
+    totals = {"below", "fresh", "closed", "sold", "cost", "missing", "gains", "taken", "payers"}
+    for text in said:
+        message = json.loads(text)
+        assert set(message) in ({"prices", "vols"}, {"amount", "gains"}) or set(message) <= totals
+        for name, value in message.items():
+            if name not in public:
+                assert isinstance(value, int) or set(value) == {"BTC", "ETH"}
+    # no account's own number is among what was said: cash, lots and equity stay with the holder
+    spoken = {number for text in said for number in _numbers(json.loads(text))}
+    cash = {abs(int(x)) for x in books.collateral.ravel() if abs(int(x)) > 1_000}
+    assert cash
+    assert not cash & spoken
+
+
+def _numbers(value: Any) -> set[int]:
+    if isinstance(value, dict):
+        return set().union(*(_numbers(x) for x in value.values()))
+    return {abs(value)} if isinstance(value, int) else set()
+
+
+def test_plans_need_one_holder() -> None:
+    repricer, _ = line_market()
+    terms = Scenario(rounds=1, closing=Closing(mode="planner"), holders=2)
+    with pytest.raises(InputError, match="known to nobody"):
+        Simulation(repricer, longs([Fraction(20), Fraction(30)]), terms)
+
+
+@pytest.mark.slow
+def test_totals_at_the_start_are_those_of_a_venue_proof() -> None:
+    snapshot = build_snapshot(example_market(TIME), load_policy("default"), domain_size=512)
+    repricer = Repricer(example_market(TIME), load_policy("default"))
+    books = synthetic_books(
+        repricer, Synthetic(count=6, family="perpetuals", legs=3, equity_bp=(20_000, 30_000)), 9, "maintenance"
+    )
+    simulation = Simulation(repricer, books, Scenario(rounds=1, holders=3))
+    named = [VenueAccount(f"a{a}", books.lots_of(a, len(snapshot.instruments))) for a in range(len(books))]
+    prepared = prepare(snapshot, named, Asked(venue="three brokers", requirement="maintenance", net="public"))
+    made = make_venue_proof(prepared, threads=1)
+    assert verify_venue(prepared.statement, made.proof).statement == prepared.statement
+    held = np.sum([holder.net for holder in simulation.holders], axis=0)
+    assert prepared.statement.terms.net == tuple(str(int(lots)) for lots in held)

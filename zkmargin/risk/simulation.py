@@ -24,26 +24,27 @@ analysis of financial contagion due to overlapping portfolios", 2014).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from itertools import pairwise
 from math import isqrt
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, PlainSerializer, model_validator
 
-from zkmargin.engine.books import Books, Products
-from zkmargin.engine.claims import Claim
+from zkmargin.engine.books import Books
 from zkmargin.engine.components import SCALE_BP, Requirement
 from zkmargin.engine.decimals import from_units, to_fraction
-from zkmargin.engine.exact import Int64Array
-from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.units import MONEY_DECIMALS
-from zkmargin.formats import ConstraintError, FrozenMap, InputError, Map, Model, PlainName, Seq
+from zkmargin.formats import FrozenMap, InputError, Map, Model, PlainName, Seq
 from zkmargin.risk.draws import uniform
-from zkmargin.risk.liquidation import Terms, cash_slot, plan_liquidation
+from zkmargin.risk.holders import Closing, Gained, Holder, Levy, Paid, Prices, Totals
+from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.margins import MarginModel
 from zkmargin.risk.repricing import Repricer
+
+M = TypeVar("M", bound=Model)
 
 #: Price factors are whole multiples of this part.
 GRAIN = 10**12
@@ -85,24 +86,6 @@ class Impact(Model):
         return self
 
 
-class Closing(Model):
-    """How accounts are liquidated.
-
-    Attributes:
-        mode: ``pro-rata`` closes the part that is needed, ``all`` everything at once, ``planner`` makes plans for the
-            worst ``planned`` accounts of a round and closes pro rata in the others.
-        target_bp: the equity over the requirement that is aimed at.
-        most_bp: the largest part of an account that is closed in one round.
-        cost_bp: what closing costs, of the notional.
-    """
-
-    mode: Literal["pro-rata", "all", "planner"] = "pro-rata"
-    target_bp: int = Field(default=10_500, ge=SCALE_BP, le=2 * SCALE_BP)
-    most_bp: int = Field(default=SCALE_BP, gt=0, le=SCALE_BP)
-    cost_bp: int = Field(default=10, ge=0, le=SCALE_BP)
-    planned: int = Field(default=3, ge=1, le=100)
-
-
 class Synthetic(Model):
     """Accounts by a documented family.
 
@@ -131,7 +114,11 @@ class Synthetic(Model):
 
 
 class Scenario(Model):
-    """A simulation. The market, the policy and the accounts' books come beside it."""
+    """A simulation. The market, the policy and the accounts' books come beside it.
+
+    Attributes:
+        holders: how many parties hold the accounts, in equal parts; each shows totals only.
+    """
 
     name: PlainName = Field(default="", max_length=200)
     seed: int = Field(default=1, ge=0)
@@ -143,6 +130,7 @@ class Scenario(Model):
     closing: Closing = Closing()
     fund: str = "0"
     deleverage: bool = True
+    holders: int = Field(default=1, ge=1, le=1_000)
 
 
 class Round(Model):
@@ -223,19 +211,29 @@ def synthetic_books(repricer: Repricer, terms: Synthetic, seed: int, requirement
 
 
 class Simulation:
-    """A run of a scenario. ``step`` makes one round, ``run`` all.
+    """A run of a scenario: what is public. ``step`` makes one round, ``run`` all.
+
+    Accounts are with their holders (``risk.holders``), who answer prices with totals; without ``holders`` in the
+    scenario one has them all. The outcome is the same, bit for bit, however accounts are spread.
 
     Args:
         repricer: the market under the policy.
         books: the accounts; sparse.
         scenario: what happens.
+        wire: sees every message to and from a holder, as text.
 
     Raises:
-        InputError: names that the market does not have, books that are not of it.
+        InputError: names that the market does not have, books that are not of it, plans where several hold accounts.
+
+    Example:
+        >>> Simulation(repricer, books, Scenario(rounds=2, holders=3)).run().liquidated
+        0
     """
 
-    def __init__(self, repricer: Repricer, books: Books, scenario: Scenario) -> None:
-        self.repricer, self.scenario = repricer, scenario
+    def __init__(
+        self, repricer: Repricer, books: Books, scenario: Scenario, wire: Callable[[str], None] | None = None
+    ) -> None:
+        self.repricer, self.scenario, self._wire = repricer, scenario, wire
         base = repricer.base
         books.check(base)
         if books.table is not None:
@@ -244,26 +242,23 @@ class Simulation:
         for name in sorted(names):
             if name not in base.groups:
                 raise InputError("no such underlying in the market", field=name)
-        self.starts, self.slots, self.lots = books.starts, books.slots, books.lots.copy()
-        self.owner = np.repeat(np.arange(len(books)), np.diff(books.starts))
-        self.cash = cash_slot(base, None)
-        self.price = base.collateral[self.cash].price
-        self.balances = books.collateral.copy()
-        #: Cash beyond the balance's lots, in money units; it may be below 0 for a moment.
-        self.money: list[int] = [self.price * int(balance) for balance in books.collateral[:, self.cash]]
-        self.start_money = self._worth(base)
-        self.notionals = repricer.notionals()
-        self.group_of = np.array(base.group_of, dtype=np.int64)
+        if scenario.holders > 1 and scenario.closing.mode == "planner":
+            raise InputError("which account is worst is known to nobody: pro-rata or all", field="closing.mode")
+        ends = [len(books) * place // scenario.holders for place in range(scenario.holders + 1)]
+        self.holders = [
+            Holder(repricer, books.part(first, last), scenario.closing, scenario.requirement)
+            for first, last in pairwise(ends)
+            if first < last
+        ]
+        self.accounts = len(books)
         self.shock = dict.fromkeys(base.groups, Fraction(1))
         self.vol_shock = dict.fromkeys(base.groups, Fraction(1))
         self.permanent = dict.fromkeys(base.groups, Fraction(0))
         self.temporary = dict.fromkeys(base.groups, Fraction(0))
-        self.now = dict.fromkeys(base.groups, Fraction(1))
         self.fund = int(to_fraction(scenario.fund, field="fund") * 10**MONEY_DECIMALS)
-        self.touched: set[int] = set()
-        self.payers: set[int] = set()
+        self.liquidated = self.payers = 0
         self.rounds: list[Round] = []
-        self.margin = sum(int(x) for x in self._margins(base).total) // SCALE_BP
+        self.margin = sum(holder.margin for holder in self.holders)
 
     def run(self) -> Outcome:
         """All rounds."""
@@ -280,31 +275,31 @@ class Simulation:
                     self.shock[name] *= Fraction(SCALE_BP + move, SCALE_BP)
                 for name, move in shock.vols_bp.items():
                     self.vol_shock[name] *= Fraction(SCALE_BP + move, SCALE_BP)
-        prices = {name: self._price(name) for name in self.now}
-        vols = {name: self._vol(name, prices[name]) for name in self.now}
-        self._settle(prices)
-        snapshot = self.repricer.at(prices, vols)
-        margins = self._margins(snapshot)
-        surplus = margins.surplus
-        held = np.zeros(len(self.money), dtype=np.bool_)
-        held[self.owner[self.lots != 0]] = True
-        below = np.flatnonzero(np.asarray(surplus < 0, dtype=np.bool_) & held).tolist()
-        self.touched.update(below)
-        closing, cost = self._close(snapshot, margins, below)
-        sold = self._impact(snapshot, closing)
-        bankrupt = [a for a in below if not self._holds(a)]
-        loss, layers = self._waterfall(snapshot, bankrupt)
+        prices = {name: self._price(name) for name in self.shock}
+        vols = {name: self._vol(name, price) for name, price in prices.items()}
+        told = Prices(
+            prices={name: str(price) for name, price in prices.items()},
+            vols={name: str(vol) for name, vol in vols.items()},
+        )
+        answers = [self._heard(Totals, holder.round(self._heard(Prices, told))) for holder in self.holders]
+        sold = {name: sum(answer.sold[name] for answer in answers) for name in prices}
+        self._impact(sold)
+        self.liquidated += sum(answer.fresh for answer in answers)
+        missing = sum(answer.missing for answer in answers)
+        fund = min(missing, self.fund)
+        self.fund -= fund
+        taken = self._deleverage(missing - fund)
         found = Round(
             prices={name: int(price * GRAIN) for name, price in prices.items()},
             alone={name: int(price * GRAIN) for name, price in self.shock.items()},
-            below=len(below),
-            closed=len(bankrupt),
+            below=sum(answer.below for answer in answers),
+            closed=sum(answer.closed for answer in answers),
             sold={name: from_units(units, 9) for name, units in sold.items()},
-            cost=cost,
-            loss=loss,
-            fund=layers[0],
-            deleveraged=layers[1],
-            unpaid=layers[2],
+            cost=sum(answer.cost for answer in answers),
+            loss=missing,
+            fund=fund,
+            deleveraged=taken,
+            unpaid=missing - fund - taken,
         )
         self.rounds.append(found)
         return found
@@ -312,18 +307,40 @@ class Simulation:
     def outcome(self) -> Outcome:
         """The sums over the rounds so far."""
         sums = {name: sum(getattr(r, name) for r in self.rounds) for name in ("loss", "fund", "deleveraged", "unpaid")}
-        troughs = {name: from_units(min((r.prices[name] for r in self.rounds), default=GRAIN), 12) for name in self.now}
+        troughs = {
+            name: from_units(min((r.prices[name] for r in self.rounds), default=GRAIN), 12) for name in self.shock
+        }
         return Outcome(
             name=self.scenario.name,
             policy=self.repricer.policy.name,
-            accounts=len(self.money),
+            accounts=self.accounts,
             margin=self.margin,
             rounds=tuple(self.rounds),
-            liquidated=len(self.touched),
-            payers=len(self.payers),
+            liquidated=self.liquidated,
+            payers=self.payers,
             troughs=troughs,
             **sums,
         )
+
+    def _deleverage(self, amount: int) -> int:
+        """What those who gained pay of an amount that nobody else does."""
+        if not amount or not self.scenario.deleverage:
+            return 0
+        gains = sum(self._heard(Gained, holder.gained()).gains for holder in self.holders)
+        if not gains:
+            return 0
+        levy = Levy(amount=amount, gains=gains)
+        paid = [self._heard(Paid, holder.pay(self._heard(Levy, levy))) for holder in self.holders]
+        self.payers += sum(answer.payers for answer in paid)
+        return sum(answer.taken for answer in paid)
+
+    def _heard(self, kind: type[M], message: M) -> M:
+        """A message as the other side reads it: from its text, where somebody looks at the wire."""
+        if self._wire is None:
+            return message
+        text = message.model_dump_json()
+        self._wire(text)
+        return kind.model_validate_json(text)
 
     # --- prices -------------------------------------------------------------------------------------------
 
@@ -336,22 +353,10 @@ class Simulation:
         fallen = max(self.shock[name] - price, Fraction(0))
         return self.vol_shock[name] * (1 + fallen * Fraction(self.scenario.impact.vol_feedback_bp, SCALE_BP))
 
-    def _settle(self, prices: Mapping[str, Fraction]) -> None:
-        """Gains of futures and perpetuals since the round before go into cash."""
-        gains = self.repricer.gains(self.now, prices)
-        for account, gain in enumerate(self._sums(self.lots, gains)):
-            self.money[account] += gain
-        self.now = dict(prices)
-
-    def _impact(self, snapshot: Snapshot, closing: Int64Array) -> dict[str, int]:
-        """Units sold of each underlying (1e-9), and what they do to its price from the next round on."""
+    def _impact(self, sold: Mapping[str, int]) -> None:
+        """What units sold (1e-9) do to prices from the next round on."""
         impact = self.scenario.impact
-        deltas = snapshot.deltas.values
-        sold: dict[str, int] = {}
-        for group, name in enumerate(snapshot.groups):
-            legs = np.flatnonzero(self.group_of[self.slots] == group)
-            units = -sum(int(a) * int(d) for a, d in zip(closing[legs], deltas[self.slots[legs]], strict=True) if a)
-            sold[name] = units
+        for name, units in sold.items():
             self.temporary[name] *= Fraction(SCALE_BP - impact.recovery_bp, SCALE_BP)
             if not units or name not in impact.depth:
                 continue
@@ -362,108 +367,3 @@ class Simulation:
             kept = Fraction(impact.permanent_bp, SCALE_BP)
             self.permanent[name] += move * kept
             self.temporary[name] += move * (1 - kept)
-        return sold
-
-    # --- accounts -----------------------------------------------------------------------------------------
-
-    def _sums(self, lots: Int64Array, per_lot: Int64Array) -> list[int]:
-        """``sum lots x per_lot`` of every account."""
-        own = Books(self.starts, self.slots, lots, np.zeros((len(self.money), 0), dtype=np.int64))
-        return Products(per_lot.reshape(1, -1)).of(own)[0].tolist()
-
-    def _books(self) -> Books:
-        balances = self.balances.astype(object)
-        balances[:, self.cash] = [amount // self.price for amount in self.money]
-        return Books(self.starts, self.slots, self.lots, balances)
-
-    def _margins(self, snapshot: Snapshot) -> Any:
-        return MarginModel(snapshot, self.scenario.requirement, once=True).margins(self._books(), bounded=False)
-
-    def _holds(self, account: int) -> bool:
-        return bool(self.lots[self.starts[account] : self.starts[account + 1]].any())
-
-    def _worth(self, snapshot: Snapshot) -> list[int]:
-        """What each account is worth in money units: cash, marks, and other balances at their prices."""
-        marks = self._sums(self.lots, snapshot.marks.values)
-        prices = [0 if j == self.cash else slot.price for j, slot in enumerate(snapshot.collateral)]
-        others = [sum(int(b) * p for b, p in zip(row, prices, strict=True) if p) for row in self.balances.tolist()]
-        return [money + mark + other for money, mark, other in zip(self.money, marks, others, strict=True)]
-
-    def _close(self, snapshot: Snapshot, margins: Any, below: Sequence[int]) -> tuple[Int64Array, int]:
-        """Close what is to be closed: the change of every leg, and what it costs."""
-        terms, change = self.scenario.closing, np.zeros(len(self.lots), dtype=np.int64)
-        planned = self._planned(snapshot, margins, below) if terms.mode == "planner" else {}
-        sizes = self._sums(np.abs(self.lots), self.notionals) if below else []
-        for account in below:
-            legs = slice(int(self.starts[account]), int(self.starts[account + 1]))
-            if account in planned:
-                for leg in range(legs.start, legs.stop):
-                    change[leg] = planned[account].get(int(self.slots[leg]), 0)
-                continue
-            equity, required = int(margins.equity[account]), int(margins.total[account])
-            part = self._part(equity, required, terms.cost_bp * sizes[account])
-            own = self.lots[legs]
-            closed = np.array([-(-abs(lots) * part // SCALE_BP) for lots in own.tolist()], dtype=np.int64)
-            change[legs] = -np.sign(own) * closed
-        marks, cost = snapshot.marks.values, 0
-        received = self._sums(-change, marks)
-        traded = self._sums(np.abs(change), self.notionals)
-        for account in below:
-            fee = -(-terms.cost_bp * traded[account] // SCALE_BP)
-            self.money[account] += received[account] - fee
-            cost += fee
-        self.lots += change
-        return change, cost
-
-    def _part(self, equity: int, required: int, cost: int) -> int:
-        """The part of an account that is closed, in 1e-4, rounded up."""
-        terms = self.scenario.closing
-        if terms.mode == "all" or equity <= 0:
-            return SCALE_BP
-        target = terms.target_bp * required
-        missing, freed = target - SCALE_BP * equity, target - SCALE_BP * cost
-        part = SCALE_BP if freed <= 0 else min(-(-SCALE_BP * missing // freed), SCALE_BP)
-        return max(min(part, terms.most_bp), 1)
-
-    def _planned(self, snapshot: Snapshot, margins: Any, below: Sequence[int]) -> dict[int, dict[int, int]]:
-        """Plans for the accounts that are missing most: closing trades by slot."""
-        worst = sorted(below, key=lambda a: int(margins.surplus[a]))[: self.scenario.closing.planned]
-        books, found = self._books(), {}
-        claim = Claim(1, 1, self.scenario.requirement)
-        for account in worst:
-            lots = books.lots_of(account, len(snapshot.instruments))
-            try:
-                plan = plan_liquidation(snapshot, lots, claim, Terms(mode="close", seconds=0.2))
-            except ConstraintError:  # no plan is enough: the account is closed pro rata
-                continue
-            places = {slot.id: i for i, slot in enumerate(snapshot.instruments)}
-            found[account] = {places[trade.id]: trade.lots for trade in plan.trades}
-        return found
-
-    def _waterfall(self, snapshot: Snapshot, bankrupt: Sequence[int]) -> tuple[int, tuple[int, int, int]]:
-        """What closed accounts cannot pay, and which layer pays it."""
-        worth = self._worth(snapshot) if bankrupt else []
-        missing = sum(-worth[account] for account in bankrupt if worth[account] < 0)
-        for account in bankrupt:
-            if worth[account] < 0:
-                self.money[account] -= worth[account]  # the account is at 0: what it owes is the layers'
-        fund = min(missing, self.fund)
-        self.fund -= fund
-        left = missing - fund
-        taken = self._deleverage(worth, left) if left and self.scenario.deleverage else 0
-        return missing, (fund, taken, left - taken)
-
-    def _deleverage(self, worth: Sequence[int], amount: int) -> int:
-        """Take an amount from those who gained since the start, in proportion; never more than they gained."""
-        gains = {
-            a: now - before for a, (now, before) in enumerate(zip(worth, self.start_money, strict=True)) if now > before
-        }
-        total = sum(gains.values())
-        taken = 0
-        for account, gain in gains.items():
-            share = min(amount * gain // total, gain)
-            self.money[account] -= share
-            taken += share
-            if share:
-                self.payers.add(account)
-        return taken
