@@ -25,10 +25,11 @@ USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 BENCH_READY := $(VENV)/.installed-bench
 CONTRACTS_READY := $(VENV)/.installed-contracts
+WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts docs coverage lowest lint types layers wheel release bench \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs coverage lowest lint types layers wheel release bench \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
@@ -59,6 +60,13 @@ analysis: $(CONTRACTS_READY)  ## slither over the contracts, in an environment o
 
 artefacts: $(CONTRACTS_READY)  ## write the compiled contracts that the package ships
 	$(BIN)/python -m contracts.build
+
+web: $(WEB_READY)  ## build the verifier page again and compare bytes; test it in node and in Chromium (needs npm and chromium)
+	$(BIN)/python -m web.build --check
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile web/tests $(PYTEST_ARGS)
+
+page: $(WEB_READY)  ## write the verifier page that the package ships
+	$(BIN)/python -m web.build
 
 docs: $(DOCS_READY)  ## the documentation site in build/docs, references made anew; every warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
@@ -142,4 +150,13 @@ $(CONTRACTS_READY): $(DEV_READY) contracts/package-lock.json
 	@echo "Adding the contracts' tools to $(VENV) and contracts/node_modules ..."
 	@$(PIP_INSTALL) --editable '.[evm]'
 	@cd contracts && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(WEB_READY): $(DEV_READY) web/package-lock.json
+	@command -v npm >/dev/null || { echo "error: the page's tools need node and npm" >&2; exit 1; }
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } || \
+	{ echo "error: the page is tested in Chromium: apt install chromium" >&2; exit 1; }
+	@echo "Adding the page's tools to $(VENV) and web/node_modules ..."
+	@$(PIP_INSTALL) --editable '.[dev,web]'
+	@cd web && npm ci --silent --no-audit --no-fund
 	@touch $@

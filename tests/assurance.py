@@ -134,6 +134,12 @@ SHARDS: dict[str, Shard] = {
         about=("contracts", "verifier", "prover", "circuits"),
         environment={"ZKMARGIN_EVM_MUTATIONS": "100000", "ZKMARGIN_PYEVM_MUTATIONS": "500"},
     ),
+    "page": Shard(
+        "the page's verifier and Python give one verdict: 10,000 mutated proofs, 40 by the second one too",
+        ("make", "web"),
+        about=("web", "verifier", "circuits"),
+        environment={"ZKMARGIN_PAGE_MUTATIONS": "10000", "ZKMARGIN_PAGE_SECOND": "40"},
+    ),
     "coverage": Shard("every line and branch of what verifies", ("make", "coverage")),
     "lowest": Shard(
         "the suite with the lowest versions allowed", ("make", "lowest"), about=(*LIBRARY, "tests", "pyproject.toml")

@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prove": ("prove", "Prove that a committed book meets a claim."),
     "verify": ("verify", "Verify a proof, or several of one statement."),
     "bundle": ("bundle", "A proof and the public files around it in one file."),
+    "page": ("page", "The verifier page: checks bundles in a browser, without network."),
     "verify-batch": ("verify_batch", "Verify proofs of many statements together."),
     "venue": ("venue", "Prove every account of a venue at once; check that yours is inside."),
     "watch": ("watch", "A market maker's agent: proves at every snapshot, fill and challenge."),

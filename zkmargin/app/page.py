@@ -1,0 +1,30 @@
+"""The verifier page that ships with the package: one HTML file that checks bundles and proofs without any network.
+
+Its sources are in ``web/``; ``make page`` builds it, ``make web`` builds it again and compares bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
+
+PAGE = Path(__file__).with_name("data") / "verify.html"
+PAGE_DIGEST = bytes.fromhex("31b6eb21ad5ad0a0db5f62cdbfe05097f95cb299d5f15f1b9f1f053a6bb33e0b")
+_MAX_BYTES = 1 << 21
+
+
+def verifier_page() -> bytes:
+    """The page's bytes. Raises SetupError for a damaged installation.
+
+    >>> verifier_page()[:15]
+    b'<!doctype html>'
+    """
+    hint = "install zkmargin again from a trusted source"
+    try:
+        data = read_bytes(str(PAGE), max_bytes=_MAX_BYTES)
+    except InputError as error:
+        raise SetupError(f"the verifier page: {error.message}", hint=hint) from None
+    if keccak256(data) != PAGE_DIGEST:
+        raise SetupError("the verifier page is damaged: its digest is not the pinned one", hint=hint)
+    return data
