@@ -94,13 +94,18 @@ class Agent:
     def _open(self) -> None:
         config = self.config
         self.trust = None if config.trust.file is None else load(Trust, config.trust.file)
-        self.revocations = {r.payload.issuer: r for r in (load(Revocations, path) for path in config.trust.revocations)}
+        lists = [load(Revocations, path) for path in config.trust.revocations]
+        lists += [Revocations.parse(text, file="journal") for text in self.journal.kept("revocations")]
+        lists.sort(key=lambda document: document.payload.sequence)
+        self.revocations = {document.payload.issuer: document for document in lists}
         self.account = Account(config, self.journal, now_ms=clock_ms())
         self.alarms = Alarms(config.alarms, self.log, config.account)
         self.status = Status(config, self.journal, self.account, self.alarms)
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._snapshots: dict[str, Snapshot] = {}
+        self._to_mark: list[Arrived] = []
         self._files: dict[bytes, str] = {}
+        self._signatures: dict[str, list[Item]] = {}
         self._signed: dict[str, Attestation] = {}
         self._unsigned: dict[str, Item] = {}
         self._bad: dict[tuple[str, str], tuple[float, Arrived, str]] = {}
@@ -299,11 +304,12 @@ class Agent:
             self._done(item)
 
     def _done(self, item: Item) -> None:
+        """A file was dealt with, and is not read again. Written down when everybody has an answer."""
         arrived = item.arrived
         if arrived is not None:
             self._bad.pop((arrived.source, arrived.name), None)
             self.alarms.end("file", f"{arrived.source}: {arrived.name}")
-            self.journal.file_done(arrived.source, arrived.name, arrived.mark, now_ms=clock_ms())
+            self._to_mark.append(arrived)
 
     def _unreadable(self, item: Item, error: InputError) -> None:
         if item.arrived is None:
@@ -318,6 +324,8 @@ class Agent:
         while self._queue.empty() and time.perf_counter() < until and any(c.waiting for c in self._couriers.values()):
             time.sleep(0.001)
         self._get_ready()
+        marks, self._to_mark = self._to_mark, []
+        self.journal.files_are_done([(one.source, one.name, one.mark) for one in marks], now_ms=clock_ms())
         standing, self._standing = self._standing, []
         for snapshot, chosen, latest in standing:
             self._stand(snapshot, chosen, latest=latest)
@@ -398,6 +406,8 @@ class Agent:
                 return True
         self._last_snapshot = time.monotonic()
         self.alarms.end("silence", "snapshots")
+        for signature in self._signatures.pop(digest, ()):
+            self._done(signature)
         if item.arrived is not None:
             self._files = dict([*self._files.items(), (snapshot.digest(), item.arrived.name)][-64:])
         self._prove_snapshot(snapshot, item)
@@ -442,11 +452,15 @@ class Agent:
             before = self._signed.get(digest)
             self._signed[digest] = attestation if before is None else _combined(before, attestation)
             self._signed = dict(list(self._signed.items())[-64:])
+            if digest in self._snapshots:
+                return True
+            # not before its snapshot: after a crash both are read again
+            self._signatures.setdefault(digest, []).append(item)
             waiting = self._unsigned.pop(digest, None)
             if waiting is not None:
                 self.alarms.end("untrusted", digest[:16])
                 self._deal(waiting)
-            return True
+            return False
         if not self.account.attest(attestation):
             return True
         digest = attestation.payload_digest.hex()
@@ -469,6 +483,8 @@ class Agent:
         known = self.revocations.get(found.payload.issuer)
         if known is None or known.payload.sequence < found.payload.sequence:
             self.revocations[found.payload.issuer] = found
+            digest = found.payload_digest.hex()
+            self.journal.keep("revocations", digest, found.to_bytes().decode(), now_ms=clock_ms())
         return True
 
     def _receipt(self, item: Item) -> bool:

@@ -324,10 +324,10 @@ class Journal:
             str(row["text"]) for row in self._all("SELECT text FROM documents WHERE kind = ? ORDER BY time", (kind,))
         ]
 
-    def file_done(self, folder: str, name: str, mark: str, *, now_ms: int) -> None:
-        """A file was dealt with; ``mark`` tells whether it was changed since."""
+    def files_are_done(self, marks: Sequence[tuple[str, str, str]], *, now_ms: int) -> None:
+        """Files that were dealt with: folder, name, and a mark that tells whether it was changed since."""
         with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (folder, name, mark, now_ms))
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", [(*mark, now_ms) for mark in marks])
 
     def files_done(self, folder: str) -> dict[str, str]:
         """Names and marks."""
