@@ -22,6 +22,7 @@ from zkmargin.risk.calibration import (
     Rule,
     Stressed,
     Volatility,
+    VolScan,
     calibrate,
 )
 from zkmargin.risk.costs import CostRate, Costs, ImpactTier
@@ -34,6 +35,7 @@ def make_all() -> dict[str, bytes]:
     """Every file but the closes, by name."""
     history = History.load(FOLDER / "closes.csv")
     rule = Rule(
+        format="zkmargin/rule/v1",
         name="golden",
         quantile=Quantile(level_bp=9_900, horizon_days=2, look_back_days=100),
         volatility=Volatility(),
@@ -48,6 +50,14 @@ def make_all() -> dict[str, bytes]:
     )
     _, first = calibrate(history, rule, as_of="2024-09-10")
     policy, second = calibrate(history, rule, before=first)
+    vols = history.with_vols(History.load(FOLDER / "vols.csv"))
+    with_vols = Rule(
+        name="golden-vols",
+        volatility=Volatility(),
+        historical=Historical(group="book", days=20),
+        vols=VolScan(level_bp=9_900, horizon_days=2, look_back_days=100, floor_bp=1_000),
+    )
+    policy_of_vols, third = calibrate(vols, with_vols)
     perpetuals = CostRate(
         instruments=("*-PERPETUAL",),
         half_spread_bp=1,
@@ -63,9 +73,13 @@ def make_all() -> dict[str, bytes]:
         "first.derivation.json": first,
         "second.derivation.json": second,
         "calibrated.policy.json": policy,
+        "vols.rule.json": with_vols,
+        "vols.derivation.json": third,
+        "vols.policy.json": policy_of_vols,
     }
     digests = {name: {"format": d.format, "digest": d.digest().hex()} for name, d in sorted(documents.items())}
     digests["closes.csv"] = {"format": "zkmargin/history/v1", "digest": history.digest().hex()}
+    digests["vols.csv"] = {"format": "zkmargin/history/v2", "digest": vols.digest().hex()}
     files = {name: document.to_bytes() for name, document in documents.items()}
     return files | {"digests.json": (json.dumps(digests, indent=1) + "\n").encode()}
 

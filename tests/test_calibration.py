@@ -17,6 +17,7 @@ from zkmargin.cli import main
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.expected_shortfall import ExpectedShortfall
+from zkmargin.engine.components.joint_scenarios import JointScenarios
 from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import requirement_total
@@ -36,6 +37,7 @@ from zkmargin.risk.calibration import (
     Series,
     Stressed,
     Volatility,
+    VolScan,
     calibrate,
     check_derivation,
     ewma,
@@ -462,3 +464,91 @@ def test_bad_inputs_get_one_line(folder: Path, capsys: pytest.CaptureFixture[str
 def test_rules_that_are_none(rule: Any) -> None:
     with pytest.raises(InputError):
         Rule.parse(json.dumps({"format": "zkmargin/rule/v1", **rule}))
+
+
+# --- implied vols -------------------------------------------------------------------------------------------
+
+
+def with_vols(seed: int) -> History:
+    history = made(seed)
+    draw = random.Random(seed + 100)  # noqa: S311 - a test's history
+    vols = {name: [draw.randint(300, 900) for _ in history.dates] for name in history.prices}
+    lines = [f"{day},0.{vols['BTC'][place]},0.{vols['ETH'][place]}" for place, day in enumerate(history.dates)]
+    return history.with_vols(History.parse("date,BTC,ETH\n" + "\n".join(lines)))
+
+
+@given(st.integers(0, 5), st.integers(1, 5), st.integers(1, 10_000), st.sampled_from([0, 2_000, 60_000]))
+def test_vols_move_by_the_quantile_of_their_own_moves(seed: int, horizon: int, level: int, floor: int) -> None:
+    history = with_vols(seed)
+    terms = VolScan(level_bp=level, horizon_days=horizon, look_back_days=50, floor_bp=floor)
+    rule = Rule(name="r", volatility=Volatility(), vols=terms)
+    scan = level_of(history, "ETH", rule, None, "calm").vol_scan_bp
+    vols = history.vols["ETH"]
+    moves = sorted(abs(Fraction(b - a, a)) for a, b in list(zip(vols, vols[horizon:], strict=False))[-50:])
+    exact = moves[max(-(-50 * level // 10_000), 1) - 1] * 10_000
+    assert scan is not None
+    assert scan >= max(math.ceil(exact) - 1, floor, 1)
+    assert scan <= max(math.ceil(exact) + 1, floor, 1)
+
+
+def test_the_grid_follows_vols_and_the_policy_can_be_proved() -> None:
+    history, market = with_vols(1), example_market("2026-11-20T12:00:00Z")
+    rule = Rule(
+        name="r",
+        volatility=Volatility(),
+        vols=VolScan(level_bp=9_500, look_back_days=100),
+        historical=Historical(group="book", days=5),
+    )
+    policy, derivation = calibrate(history, rule)
+    check_derivation(derivation, history, policy)
+    base = next(part for part in load_policy("default").components if isinstance(part, WorstScenario))
+    worst = next(part for part in policy.components if isinstance(part, WorstScenario))
+    for name, level in derivation.levels.items():
+        grid = worst.overrides[name]
+        widest = max(abs(move) for move in base.grid.vol_moves_bp)
+        assert max(grid.vol_moves_bp) == -(-max(base.grid.vol_moves_bp) * (level.vol_scan_bp or 0) // widest)
+        assert 0 in grid.vol_moves_bp
+        assert min(grid.vol_moves_bp) >= -9_900
+    days = next(part for part in policy.components if isinstance(part, JointScenarios))
+    assert any(move.vol_move_bp for scenario in days.scenarios for move in scenario.moves.values())
+    build_circuit(build_snapshot(market, policy), Claim(1, 1))
+    bent = derivation.levels["BTC"].model_copy(update={"vol_scan_bp": 1})
+    levels = {**dict(derivation.levels.items()), "BTC": bent}
+    with pytest.raises(InputError, match="another level"):
+        check_derivation(derivation.model_copy(update={"levels": levels}), history, policy)
+
+
+def test_a_rule_without_vols_is_what_it_was() -> None:
+    history, plain = with_vols(2), made(2)
+    rule = Rule(name="r", volatility=Volatility(), historical=Historical(group="book", days=5))
+    with_them, without = calibrate(history, rule)[0], calibrate(plain, rule)[0]
+    assert with_them == without
+
+
+def test_vols_of_other_days_or_of_something_else_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = made(3)
+    with pytest.raises(InputError, match="other dates than the closes"):
+        history.with_vols(made(3).until(history.dates[100]))
+    with pytest.raises(InputError, match="no closes"):
+        History(history.dates, {"BTC": history.prices["BTC"]}).with_vols(history)
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        f"{day},{b / 10**9},{e / 10**9}" for day, b, e in zip(history.dates, *history.prices.values(), strict=True)
+    ]
+    Path("closes.csv").write_text("date,BTC,ETH\n" + "\n".join(lines) + "\n")
+    Path("vols.csv").write_text("date,BTC\n" + "\n".join(f"{day},0.{k % 7 + 3}" for k, day in enumerate(history.dates)))
+    rule = Rule(name="r", volatility=Volatility(), vols=VolScan(level_bp=9_900, look_back_days=100))
+    Path("rule.json").write_bytes(rule.to_bytes())
+    line = "policy calibrate closes.csv --rule rule.json -o p.json --derivation d.json"
+    assert main(line.split()) == 2
+    assert "give a history of them" in capsys.readouterr().err
+    assert main([*line.split(), "--vols", "vols.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "BTC: scan range" in out
+    assert "vols by" in out
+    check_line = "policy check p.json --derivation d.json --history closes.csv"
+    assert main([*check_line.split(), "--vols", "vols.csv"]) == 0
+    assert main(check_line.split()) == 2
+    assert "not of this history" in capsys.readouterr().err

@@ -34,7 +34,7 @@ def read(name: str) -> Any:
 
 
 def test_every_file_is_listed_and_every_kind_has_one() -> None:
-    assert {*NAMES, "closes.csv"} == set(DIGESTS)
+    assert {*NAMES, "closes.csv", "vols.csv"} == set(DIGESTS)
     assert {name.split(".")[-2] for name in NAMES} == set(KINDS)
 
 
@@ -51,7 +51,7 @@ def test_unknown_keys_and_other_versions_are_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"extra|unknown|permitted"):
         kind_of(name).parse(json.dumps(data | {"more": 1}))
     with pytest.raises(InputError):
-        kind_of(name).parse(json.dumps(data | {"format": data["format"].replace("/v1", "/v9")}))
+        kind_of(name).parse(json.dumps(data | {"format": data["format"][:-1] + "9"}))
 
 
 def test_the_golden_history_gives_the_golden_policies() -> None:
@@ -62,3 +62,14 @@ def test_the_golden_history_gives_the_golden_policies() -> None:
     check_derivation(second, history, policy)
     assert calibrate(history, rule, as_of=first.as_of)[1] == first
     assert calibrate(history, rule, before=first) == (policy, second)
+
+
+def test_the_golden_vols_give_the_golden_policy() -> None:
+    history = History.load(FOLDER / "closes.csv").with_vols(History.load(FOLDER / "vols.csv"))
+    assert history.digest().hex() == DIGESTS["vols.csv"]["digest"]
+    policy, derivation = calibrate(history, read("vols.rule.json"))
+    assert derivation == read("vols.derivation.json")
+    assert policy == read("vols.policy.json")
+    check_derivation(derivation, history, policy)
+    with pytest.raises(InputError, match="not of this history"):
+        check_derivation(derivation, History.load(FOLDER / "closes.csv"), policy)

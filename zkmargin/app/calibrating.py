@@ -6,25 +6,40 @@ from collections.abc import Sequence
 
 from zkmargin.app.files import blamed_on, load
 from zkmargin.engine.policy import Policy
+from zkmargin.formats import InputError
 from zkmargin.risk.backtest import Backtest, backtest
 from zkmargin.risk.calibration import Derivation, Rule, calibrate, check_derivation
 from zkmargin.risk.history import History
 from zkmargin.risk.report import Report
 
 
+def load_history(history_path: str, vols_path: str | None = None) -> History:
+    """Closes, and implied vols beside them where a file is named. Raises InputError."""
+    history = History.load(history_path)
+    if vols_path is None:
+        return history
+    vols = History.load(vols_path)
+    with blamed_on(vols_path):
+        return history.with_vols(vols)
+
+
 def calibrated(
-    history_path: str, rule_path: str, *, as_of: str | None, before_path: str | None
+    history_path: str, rule_path: str, *, as_of: str | None, before_path: str | None, vols_path: str | None = None
 ) -> tuple[Policy, Derivation]:
-    """The policy that follows from two files, and its derivation. Raises InputError."""
-    history, rule = History.load(history_path), load(Rule, rule_path)
+    """The policy that follows from files, and its derivation. Raises InputError."""
+    history, rule = load_history(history_path, vols_path), load(Rule, rule_path)
+    if rule.vols is not None and vols_path is None:
+        raise InputError("calibrates vols: give a history of them", file=rule_path, field="vols")
     before = None if before_path is None else load(Derivation, before_path)
     with blamed_on(rule_path):
         return calibrate(history, rule, as_of=as_of, before=before)
 
 
-def checked_derivation(policy: Policy, derivation_path: str, history_path: str) -> Derivation:
+def checked_derivation(
+    policy: Policy, derivation_path: str, history_path: str, vols_path: str | None = None
+) -> Derivation:
     """A derivation that was recomputed from its history. Raises InputError: what differs."""
-    derivation, history = load(Derivation, derivation_path), History.load(history_path)
+    derivation, history = load(Derivation, derivation_path), load_history(history_path, vols_path)
     with blamed_on(derivation_path):
         check_derivation(derivation, history, policy)
     return derivation

@@ -20,7 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from math import isqrt
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,13 +29,15 @@ from zkmargin.engine.components.worst_scenario import ScenarioGrid, WorstScenari
 from zkmargin.engine.decimals import from_units, to_fraction
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.units import MAX_PRICE_MOVE_BP
-from zkmargin.formats import Digest, Document, FrozenMap, InputError, Map, Model, Seq
+from zkmargin.formats import Digest, Document, FrozenMap, InputError, Map, Model, Seq, Since
 from zkmargin.risk.history import UNIT, History, quantile
 
 #: One basis point in 1e-9.
 BP = UNIT // SCALE_BP
 #: Scan ranges beyond this are a mistake: prices stay above 0.
 MAX_SCAN_BP = 9_900
+#: Vols do not rise by more than tenfold in one scenario.
+MAX_VOL_SCAN_BP = 10 * SCALE_BP
 
 
 class Quantile(Model):
@@ -66,6 +68,18 @@ class Buffer(Model):
     """Art. 28(1)(a): the buffer that is exhausted while levels rise above what was applied before."""
 
     buffer_bp: int = Field(default=2_500, ge=2_500, le=10 * SCALE_BP)
+
+
+class VolScan(Model):
+    """How far implied vols move: a quantile of absolute relative moves of a history of vols, and a floor.
+
+    The vol moves of the base policy's grid are scaled so that the largest is this range.
+    """
+
+    level_bp: int = Field(gt=0, le=SCALE_BP)
+    horizon_days: int = Field(default=1, ge=1, le=30)
+    look_back_days: int = Field(ge=10, le=10_000)
+    floor_bp: int = Field(default=0, ge=0, le=MAX_VOL_SCAN_BP)
 
 
 class Regimes(Model):
@@ -138,11 +152,13 @@ class Rule(Document):
     Attributes:
         base: a named policy, whose ``worst_scenario`` grid is scaled; everything else of it stays.
         floor_bp: no scan range is below this.
+        vols: how far implied vols move, from a history of them; None leaves the base policy's vol moves as they are.
         correlation_bp: for each, all underlyings move by their scan ranges together, and the second and later ones by
             this part of theirs against the first: joint scenarios of a group ``correlation``.
     """
 
-    FORMAT: ClassVar[str] = "zkmargin/rule/v1"
+    FORMAT: ClassVar[str] = "zkmargin/rule/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/rule/v1",)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     base: str = "default"
@@ -156,6 +172,7 @@ class Rule(Document):
     historical: Historical | None = None
     correlation_bp: Seq[int] = Field(default=(), max_length=8)
     liquidity: Liquidity | None = None
+    vols: Annotated[VolScan | None, Since(2)] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -179,6 +196,7 @@ class Level(Model):
         regime: ``calm`` or ``stressed``.
         applied: after the tools against procyclicality, the regime and the buffer.
         scan_bp: ``applied`` in basis points, rounded up: what the policy holds.
+        vol_scan_bp: the range of implied vols, rounded up; None where there are no vols or no rule for them.
     """
 
     volatility: int | None = None
@@ -191,6 +209,7 @@ class Level(Model):
     regime: Literal["calm", "stressed"] = "calm"
     applied: int
     scan_bp: int
+    vol_scan_bp: Annotated[int | None, Since(2)] = None
 
 
 class Derivation(Document):
@@ -204,7 +223,8 @@ class Derivation(Document):
         policy: digest of the policy.
     """
 
-    FORMAT: ClassVar[str] = "zkmargin/derivation/v1"
+    FORMAT: ClassVar[str] = "zkmargin/derivation/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/derivation/v1",)
 
     rule: Rule
     rule_digest: Digest
@@ -241,6 +261,7 @@ def calibrate(
     levels = {name: level_of(known, name, rule, applied.get(name), regimes.get(name, "calm")) for name in known.prices}
     policy = _policy(known, rule, levels)
     derivation = Derivation(
+        format=Derivation.FORMAT if rule.format == Rule.FORMAT else Derivation.READS[0],
         rule=rule,
         rule_digest=rule_digest,
         as_of=known.dates[-1],
@@ -302,12 +323,13 @@ class Series:
         self._squares = [0, *accumulate(move * move for move in self.moves)]
         self._periods: dict[tuple[int, int], int] = {}
         self._vols = [] if rule.volatility is None else ewma(self.moves, rule.volatility.lambda_1e4)
+        self._vol_moves = [] if rule.vols is None else history.vol_returns(name, rule.vols.horizon_days)
 
     def level(self, days: int, before: int | None, regime: str) -> Level:
         """The level when the first ``days`` closes are known. Raises InputError for too few of them."""
         rule, found, measures = self.rule, dict[str, Any](), [self.rule.floor_bp * BP]
         if rule.quantile is not None:
-            found["by_quantile"] = self._by_quantile(days, rule.quantile)
+            found["by_quantile"] = self._by_quantile(days, rule.quantile, self._long)
             measures.append(found["by_quantile"])
         if rule.volatility is not None:
             if days < 2:
@@ -336,16 +358,29 @@ class Series:
         scan = -(-level // BP)
         if scan > MAX_SCAN_BP:
             raise InputError(f"a scan range of {scan} bp, above {MAX_SCAN_BP}", field=self.name)
+        vol_scan = self._vol_scan(days)
+        if vol_scan is not None:
+            found["vol_scan_bp"] = vol_scan
         return Level(applied=level, scan_bp=max(scan, 1), **found)
 
-    def _by_quantile(self, days: int, terms: Quantile) -> int:
+    def _vol_scan(self, days: int) -> int | None:
+        """The range of implied vols in basis points, rounded up; None without vols or a rule."""
+        terms = self.rule.vols
+        if terms is None or not self._vol_moves:
+            return None
+        scan: int = max(-(-self._by_quantile(days, terms, self._vol_moves) // BP), terms.floor_bp, 1)
+        if scan > MAX_VOL_SCAN_BP:
+            raise InputError(f"vols move by {scan} bp, above {MAX_VOL_SCAN_BP}", field=self.name)
+        return scan
+
+    def _by_quantile(self, days: int, terms: Quantile | VolScan, moves: Sequence[int]) -> int:
         count = max(days - terms.horizon_days, 0)
         if count < terms.look_back_days:
             raise InputError(
                 f"{count} moves over {terms.horizon_days} days, and the rule looks back {terms.look_back_days}",
                 field=self.name,
             )
-        return quantile([abs(move) for move in self._long[count - terms.look_back_days : count]], terms.level_bp)
+        return quantile([abs(move) for move in moves[count - terms.look_back_days : count]], terms.level_bp)
 
     def _stressed(self, days: int, terms: Stressed) -> int:
         """The same measures of the stressed period, all its days weighing alike."""
@@ -400,7 +435,8 @@ def _policy(history: History, rule: Rule, levels: dict[str, Level]) -> Policy:
         raise InputError("has no worst_scenario grid to scale", field="base")
     place, worst = grids[0]
     overrides = {
-        name: scaled_grid(worst.overrides.get(name, worst.grid), level.scan_bp) for name, level in levels.items()
+        name: scaled_grid(worst.overrides.get(name, worst.grid), level.scan_bp, level.vol_scan_bp)
+        for name, level in levels.items()
     }
     data = base.model_dump(mode="json")
     changed = worst.model_copy(update={"overrides": FrozenMap({**dict(worst.overrides.items()), **overrides})})
@@ -418,8 +454,14 @@ def _policy(history: History, rule: Rule, levels: dict[str, Level]) -> Policy:
     return Policy.model_validate(data)
 
 
-def scaled_grid(grid: ScenarioGrid, scan_bp: int) -> ScenarioGrid:
-    """A grid whose largest price move is ``scan_bp``; of tails, the part scan / |move| counts, up to all of it."""
+def scaled_grid(grid: ScenarioGrid, scan_bp: int, vol_scan_bp: int | None = None) -> ScenarioGrid:
+    """A grid whose largest price move is ``scan_bp``; of tails, the part scan / |move| counts, up to all of it.
+
+    Its largest vol move is ``vol_scan_bp``, unless that is None; no vol falls by more than 99 %.
+
+    Raises:
+        InputError: vols are to be scaled, and the grid moves none.
+    """
     widest = max(abs(move) for move in grid.price_moves_bp)
     moves = tuple(
         dict.fromkeys((1 if m > 0 else -1) * -(-abs(m) * scan_bp // widest) if m else 0 for m in grid.price_moves_bp)
@@ -429,9 +471,15 @@ def scaled_grid(grid: ScenarioGrid, scan_bp: int) -> ScenarioGrid:
         for tail in grid.tails
         if abs(tail.price_move_bp) > scan_bp
     )
-    return ScenarioGrid.model_validate(
-        grid.model_dump() | {"price_moves_bp": moves, "tails": [t.model_dump() for t in tails]}
-    )
+    changed: dict[str, Any] = {"price_moves_bp": moves, "tails": [t.model_dump() for t in tails]}
+    if vol_scan_bp is not None:
+        largest = max(abs(move) for move in grid.vol_moves_bp)
+        if not largest:
+            raise InputError("the base policy's grid moves no vols", field="vols")
+        vols = [-(-abs(move) * vol_scan_bp // largest) for move in grid.vol_moves_bp]
+        signed = [x if move >= 0 else -min(x, MAX_SCAN_BP) for x, move in zip(vols, grid.vol_moves_bp, strict=True)]
+        changed["vol_moves_bp"] = tuple(dict.fromkeys(signed))
+    return ScenarioGrid.model_validate(grid.model_dump() | changed)
 
 
 def _days(history: History, rule: Rule) -> dict[str, Any] | None:
@@ -439,6 +487,7 @@ def _days(history: History, rule: Rule) -> dict[str, Any] | None:
     if terms is None:
         return None
     moves = {name: history.returns(name) for name in history.prices}
+    implied = {name: history.vol_returns(name) for name in history.vols} if rule.vols is not None else {}
     count = min(terms.days, len(history.dates) - 1)
     scenarios = []
     vols = {name: ewma(own, terms.lambda_1e4) for name, own in moves.items()} if terms.filtered else {}
@@ -449,6 +498,8 @@ def _days(history: History, rule: Rule) -> dict[str, Any] | None:
             if terms.filtered:
                 move = move * vols[name][-1] // max(vols[name][day], 1)
             own[name] = {"price_move_bp": _bp_away(move)}
+            if name in implied:
+                own[name]["vol_move_bp"] = _bp_away(implied[name][day])
         scenarios.append({"name": history.dates[day + 1], "moves": own})
     common: dict[str, Any] = {
         "group": terms.group,

@@ -4,7 +4,8 @@
     2024-01-02,44187.14,2350.82
 
 One row a day, ascending; one column an underlying, decimal text above 0. A missing close (an empty cell) is an error:
-which day to fill it from is a decision that belongs into the file.
+which day to fill it from is a decision that belongs into the file. A second file of the same form has implied vols
+(0.65 is 65 %) on the same dates.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -41,10 +42,12 @@ class History:
     Attributes:
         dates: D ISO dates, ascending.
         prices: for each underlying D closes in 1e-9.
+        vols: for some of them D implied vols in 1e-9.
     """
 
     dates: tuple[str, ...]
     prices: Mapping[str, tuple[int, ...]]
+    vols: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, file: str | None = None) -> Self:
@@ -80,32 +83,55 @@ class History:
         """Read a CSV file (``-`` for standard input). Raises InputError."""
         return cls.parse(read_text(path), file=str(path))
 
+    def with_vols(self, vols: History) -> History:
+        """The same closes with implied vols beside them, as another file of the same form has them.
+
+        Raises:
+            InputError: other dates, or vols of something that has no closes.
+        """
+        if vols.dates != self.dates:
+            other = sorted(set(vols.dates) ^ set(self.dates))
+            raise InputError(f"other dates than the closes, first {other[0]}", field="vols")
+        strange = [name for name in vols.prices if name not in self.prices]
+        if strange:
+            raise InputError("has vols and no closes", field=strange[0])
+        return replace(self, vols=vols.prices)
+
     def until(self, day: str) -> History:
         """The days up to a date. Raises InputError when fewer than two are left."""
         count = sum(own <= day for own in self.dates)
         if count < 2:
             raise InputError("the history does not reach back from that date", field="as_of")
-        return History(self.dates[:count], {name: column[:count] for name, column in self.prices.items()})
+        prices, vols = (
+            {name: column[:count] for name, column in columns.items()} for columns in (self.prices, self.vols)
+        )
+        return History(self.dates[:count], prices, vols)
 
     def digest(self) -> bytes:
-        """keccak-256 of the dates and closes: what a derivation names."""
-        return keccak256(
-            canonical_bytes(
-                {
-                    "format": "zkmargin/history/v1",
-                    "dates": list(self.dates),
-                    "prices": {name: [str(price) for price in column] for name, column in self.prices.items()},
-                }
-            )
+        """keccak-256 of the dates, closes and vols: what a derivation names. Without vols it is that of version 1."""
+        prices, vols = (
+            {name: [str(value) for value in column] for name, column in columns.items()}
+            for columns in (self.prices, self.vols)
         )
+        data = {"format": "zkmargin/history/v1", "dates": list(self.dates), "prices": prices}
+        if vols:
+            data |= {"format": "zkmargin/history/v2", "vols": vols}
+        return keccak256(canonical_bytes(data))
 
     def returns(self, name: str, horizon: int = 1) -> list[int]:
         """Relative moves over ``horizon`` days, overlapping, in 1e-9, rounded half away from zero."""
-        prices = self.prices[name]
-        return [
-            round_half_away((after - before) * UNIT, before)
-            for before, after in zip(prices, prices[horizon:], strict=False)
-        ]
+        return _moves(self.prices[name], horizon)
+
+    def vol_returns(self, name: str, horizon: int = 1) -> list[int]:
+        """The same of implied vols; nothing where there are none."""
+        return _moves(self.vols.get(name, ()), horizon)
+
+
+def _moves(values: Sequence[int], horizon: int) -> list[int]:
+    return [
+        round_half_away((after - before) * UNIT, before)
+        for before, after in zip(values, values[horizon:], strict=False)
+    ]
 
 
 def _day(cell: str, before: str, file: str | None, line: int) -> str:

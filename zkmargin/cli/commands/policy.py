@@ -93,15 +93,21 @@ def show_command(name: str, as_json: bool) -> None:
 )
 @click.option("--derivation", "derivation_path", metavar="FILE", help="Recompute how it was calibrated, bit for bit.")
 @click.option("--history", "history_path", metavar="FILE", help="The closes that the derivation is of.")
+@click.option("--vols", "vols_path", metavar="FILE", help="The implied vols that it is of, where it is of any.")
 @json_option
 def check_command(
-    path: str, market_path: str | None, derivation_path: str | None, history_path: str | None, as_json: bool
+    path: str,
+    market_path: str | None,
+    derivation_path: str | None,
+    history_path: str | None,
+    vols_path: str | None,
+    as_json: bool,
 ) -> None:
     """Check the policy FILE: its parameters, and with --market whether they fit a market. Exit code 2 with the reason.
 
     Parameters that would make a requirement wrong, or no sum or maximum that a proof can show, are refused.
     """
-    check_paths([path, *(other for other in (market_path, derivation_path, history_path) if other)])
+    check_paths([path, *(other for other in (market_path, derivation_path, history_path, vols_path) if other)])
     if (derivation_path is None) != (history_path is None):
         raise InputError("a derivation is recomputed from its history: give both", file="--derivation")
     # A name is looked for last: what is checked is a file.
@@ -109,7 +115,7 @@ def check_command(
     layouts = None if market_path is None else _layouts(policy, market_path)
     derived = None
     if derivation_path is not None and history_path is not None:
-        derived = checked_derivation(policy, derivation_path, history_path)
+        derived = checked_derivation(policy, derivation_path, history_path, vols_path)
     if as_json:
         facts = {"valid": True, "name": policy.name, "version": policy.version, "digest": policy.digest().hex()}
         facts |= {"approximate": policy.approximate, "components": [part.type for part in policy.components]}
@@ -172,6 +178,9 @@ def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
 )
 @click.argument("history_path", metavar="HISTORY")
 @click.option("--rule", "rule_path", required=True, metavar="FILE", help="How scan ranges follow from closes.")
+@click.option(
+    "--vols", "vols_path", metavar="FILE", help="Implied vols of the same days, for a rule that asks for them."
+)
 @click.option("--as-of", metavar="DATE", help="The last day that counts; without it the last of the file.")
 @click.option("--before", "before_path", metavar="FILE", help="The derivation in force, for a buffer and for regimes.")
 @click.option("--derivation", "derivation_path", metavar="FILE", help="Where to write how the policy follows (public).")
@@ -179,6 +188,7 @@ def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
 def calibrate_command(
     history_path: str,
     rule_path: str,
+    vols_path: str | None,
     as_of: str | None,
     before_path: str | None,
     derivation_path: str | None,
@@ -186,19 +196,21 @@ def calibrate_command(
 ) -> None:
     """The policy that follows from the daily closes HISTORY (CSV: date,BTC,ETH) under a rule, and its derivation.
 
-    A rule is data: {"format": "zkmargin/rule/v1", "name": "ewma", "base": "default", "volatility": {"lambda_1e4": 9700,
+    A rule is data: {"format": "zkmargin/rule/v2", "name": "ewma", "base": "default", "volatility": {"lambda_1e4": 9700,
     "multiple_1e4": 30000}, "floor_bp": 1500, "stressed": {"first": "2020-02-15", "last": "2020-04-15"}, "buffer": {}}.
     The derivation holds every number between; anybody recomputes it: policy check --derivation.
     """
-    inputs = [history_path, rule_path, *([before_path] if before_path else [])]
+    inputs = [history_path, rule_path, *(path for path in (before_path, vols_path) if path)]
     check_paths(inputs, [output, *([derivation_path] if derivation_path else [])])
-    policy, derivation = calibrated(history_path, rule_path, as_of=as_of, before_path=before_path)
+    policy, derivation = calibrated(history_path, rule_path, as_of=as_of, before_path=before_path, vols_path=vols_path)
     outputs = [Output.document(output, policy)]
     if derivation_path is not None:
         outputs.append(Output.document(derivation_path, derivation))
     write_outputs(outputs)
     for name, level in derivation.levels.items():
         line = f"{terminal.safe(name)}: scan range {level.scan_bp / 100:.2f} %, regime {level.regime}"
+        if level.vol_scan_bp is not None:
+            line += f", vols by {level.vol_scan_bp / 100:.2f} %"
         terminal.say(line, err=output == STDIO)
 
 
