@@ -5,10 +5,12 @@ Whoever accepts a proof asks here, so that no other module tells one protocol fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from zkmargin.formats import ProofFormatError, VerificationError
 from zkmargin.verifier.statement import Statement
-from zkmargin.verifier.verify import Accepted, verify
+from zkmargin.verifier.verify import Accepted, verify, verify_each
 
 if TYPE_CHECKING:
     from zkmargin.verifier.venue.statement import VenueStatement
@@ -31,3 +33,23 @@ def verify_any(statement: AnyStatement, proof: bytes) -> AnyAccepted:
     from zkmargin.verifier.venue.verify import verify_venue  # noqa: PLC0415 - most proofs are of one account
 
     return verify_venue(statement, proof)
+
+
+def verify_any_each(
+    items: Sequence[tuple[AnyStatement, bytes]],
+) -> list[AnyAccepted | ProofFormatError | VerificationError]:
+    """A verdict for each of many proofs, in their order: those of accounts together, a venue's by itself.
+
+    Raises:
+        InputError: statements of accounts under different SRS.
+    """
+    mine = [(statement, proof) for statement, proof in items if isinstance(statement, Statement)]
+    together = iter(verify_each(mine))
+    return [next(together) if isinstance(statement, Statement) else _judged(statement, proof) for statement, proof in items]
+
+
+def _judged(statement: AnyStatement, proof: bytes) -> AnyAccepted | ProofFormatError | VerificationError:
+    try:
+        return verify_any(statement, proof)
+    except (ProofFormatError, VerificationError) as error:
+        return error

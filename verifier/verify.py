@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from py_arkworks_bls12381 import G1Point
@@ -88,6 +88,32 @@ def verify_batch(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted]:
     return [Accepted(s, o.statement_digest) for (s, _), o in zip(items, openings, strict=True)]
 
 
+def verify_each(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted | ProofFormatError | VerificationError]:
+    """A verdict for each of many proofs under one SRS, in their order: accepted, or why not.
+
+    One pairing where all are good; each bad one costs some more to be found, by halving.
+
+    Raises:
+        InputError: statements under different SRS.
+    """
+    if len({statement.srs.digest for statement, _ in items}) > 1:
+        raise InputError("statements under different structured reference strings", field="proofs")
+    verdicts: dict[int, Accepted | ProofFormatError | VerificationError] = {}
+    openings: dict[int, Opening] = {}
+    for place, (statement, proof) in enumerate(items):
+        try:
+            openings[place] = opening_of(statement, proof)
+        except (ProofFormatError, VerificationError) as error:
+            verdicts[place] = error
+    bad = _all_bad(list(openings), openings, items[0][0].srs) if openings else set()
+    for place, opening in openings.items():
+        if place in bad:
+            verdicts[place] = VerificationError("the proof does not prove this statement", check="pairing")
+        else:
+            verdicts[place] = Accepted(items[place][0], opening.statement_digest)
+    return [verdicts[place] for place in range(len(items))]
+
+
 def opening_of(statement: Statement, proof: bytes) -> Opening:
     """Everything about a proof but the pairing. Raises ProofFormatError."""
     if not isinstance(proof, bytes):
@@ -137,3 +163,13 @@ def _first_bad(openings: Sequence[Opening], srs: SRS) -> int:
     if not _hold_together(openings[:middle], srs):
         return _first_bad(openings[:middle], srs)
     return middle + _first_bad(openings[middle:], srs)
+
+
+def _all_bad(places: Sequence[int], openings: Mapping[int, Opening], srs: SRS) -> set[int]:
+    """Which of these openings are bad: none where they hold together, else those of both halves."""
+    if _hold_together([openings[place] for place in places], srs):
+        return set()
+    if len(places) == 1:
+        return set(places)
+    middle = len(places) // 2
+    return _all_bad(places[:middle], openings, srs) | _all_bad(places[middle:], openings, srs)

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from zkmargin.prover.breach import prove_breach
     from zkmargin.risk.liquidation import Plan, Terms, plan_liquidation
     from zkmargin.risk.margins import Margins, margin_many
-    from zkmargin.verifier import Accepted, Statement, Workers, verify, verify_batch
+    from zkmargin.verifier import Accepted, Statement, Workers, verify, verify_batch, verify_each
     from zkmargin.verifier.attest import (
         Acceptance,
         Attestation,
@@ -115,7 +115,7 @@ _MODULES = {
     "zkmargin.risk.margins": ("Margins", "margin_many"),
     "zkmargin.prover.breach": ("prove_breach",),
     "zkmargin.verifier.breach": ("BreachStatement", "verify_breach"),
-    "zkmargin.verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch"),
+    "zkmargin.verifier": ("Accepted", "Commitment", "Statement", "Workers", "verify", "verify_batch", "verify_each"),
     "zkmargin.verifier.attest": (
         "Acceptance",
         "Attestation",
@@ -190,6 +190,7 @@ __all__ = [  # noqa: RUF022 - the order of a proof's way through the house
     "Accepted",
     "verify",
     "verify_batch",
+    "verify_each",
     "Workers",
     "PublicKey",
     "SecretKey",

@@ -50,7 +50,16 @@ An account whose positions a venue and whose collateral a custodian signs, under
 [('oracle',), ('venue',), ('custodian',)]
 """
 
-from zkmargin.verifier.attest.accept import accept, attested, authenticate, check_policy, check_snapshot_attested
+from zkmargin.verifier.attest.accept import (
+    Candidate,
+    VerifyEach,
+    accept,
+    accept_each,
+    attested,
+    authenticate,
+    check_policy,
+    check_snapshot_attested,
+)
 from zkmargin.verifier.attest.acceptance import (
     Acceptance,
     Attested,
@@ -80,6 +89,7 @@ __all__ = [
     "AttestedPart",
     "AttestedSnapshot",
     "Authenticated",
+    "Candidate",
     "Challenge",
     "CommitmentPayload",
     "Known",
@@ -100,7 +110,9 @@ __all__ = [
     "SnapshotRule",
     "Stream",
     "Trust",
+    "VerifyEach",
     "accept",
+    "accept_each",
     "attested",
     "authenticate",
     "check_policy",

@@ -6,20 +6,21 @@ from before (a ledger's business) comes in through ``Known``; what to remember g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Hint, InputError, VerificationError
+from zkmargin.formats import Hint, InputError, VerificationError, ZkMarginError
 from zkmargin.verifier.attest.acceptance import Acceptance, AttestedPart, AttestedSnapshot, Authenticated, Known, Memory
 from zkmargin.verifier.attest.challenge import Challenge
 from zkmargin.verifier.attest.documents import Attestation, CommitmentPayload, SnapshotPayload, Stream
 from zkmargin.verifier.attest.revocations import Revocations, RevocationsPayload, Revoked
 from zkmargin.verifier.attest.trust import Trust
-from zkmargin.verifier.protocols import AnyStatement, verify_any
+from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any, verify_any_each
 
 #: Without a trust file to say otherwise.
 CLOCK_SKEW_SECONDS = 30
@@ -65,25 +66,98 @@ def accept(
         zkmargin.formats.errors.VerificationError: the snapshot is stale: taken 3655 s ago, at most 600 s are allowed
     """
     known = Memory() if known is None else known
-    if trust is None and attestations:
+    given = Candidate(statement, proof, tuple(attestations), challenge)
+    terms = Terms(now_ms, trust, tuple(revocations), policy, known)
+    authenticated = _before(given, terms)
+    return _after(given, terms, authenticated, verify_any(statement, proof))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A proof that asks to be accepted; the fields are as in ``accept``."""
+
+    statement: AnyStatement
+    proof: bytes
+    attestations: tuple[Attestation, ...] = ()
+    challenge: Challenge | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of candidates; the fields are as in ``accept``."""
+
+    now_ms: int
+    trust: Trust | None = None
+    revocations: tuple[Revocations, ...] = ()
+    policy: Policy | None = None
+    known: Known = field(default_factory=Memory)
+
+
+#: Judges proofs together, as ``verify_any_each`` does.
+VerifyEach = Callable[[Sequence[tuple[AnyStatement, bytes]]], Sequence[AnyAccepted | ZkMarginError]]
+
+
+def accept_each(
+    candidates: Sequence[Candidate], terms: Terms, *, verify_all: VerifyEach = verify_any_each
+) -> list[Acceptance | ZkMarginError]:
+    """A verdict for each candidate, as ``accept`` would give it alone; the proofs are verified together.
+
+    Two that exclude each other (of one statement, for one challenge) may both be accepted here: what records them
+    decides.
+
+    Raises:
+        InputError: statements under different SRS.
+    """
+    verdicts: dict[int, Acceptance | ZkMarginError] = {}
+    ready: dict[int, Authenticated | None] = {}
+    for place, candidate in enumerate(candidates):
+        try:
+            ready[place] = _before(candidate, terms)
+        except ZkMarginError as error:
+            verdicts[place] = error
+    judged = verify_all([(candidates[place].statement, candidates[place].proof) for place in ready]) if ready else []
+    for (place, authenticated), verdict in zip(ready.items(), judged, strict=True):
+        if isinstance(verdict, ZkMarginError):
+            verdicts[place] = verdict
+            continue
+        try:
+            verdicts[place] = _after(candidates[place], terms, authenticated, verdict)
+        except VerificationError as error:
+            verdicts[place] = error
+    return [verdicts[place] for place in range(len(candidates))]
+
+
+def _before(candidate: Candidate, terms: Terms) -> Authenticated | None:
+    """All checks but the proof's. Raises as ``accept`` does."""
+    statement, challenge, trust = candidate.statement, candidate.challenge, terms.trust
+    if trust is None and candidate.attestations:
         raise InputError("of no use without a trust file", field="attestation", hint=Hint.GIVE_TRUST)
-    if policy is not None:
-        check_policy(statement.snapshot, [policy.digest().hex()], "the verifier's own policy")
+    if terms.policy is not None:
+        check_policy(statement.snapshot, [terms.policy.digest().hex()], "the verifier's own policy")
     if challenge is not None:
-        check_challenge(challenge, statement, now_ms=now_ms, trust=trust, known=known)
-    authenticated = None
-    if trust is not None:
-        authenticated = authenticate(
-            statement, attestations, trust, revocations=revocations, now_ms=now_ms, known=known
-        )
-    accepted = verify_any(statement, proof)
-    if known.statement_accepted(accepted.statement_digest):
+        check_challenge(challenge, statement, now_ms=terms.now_ms, trust=trust, known=terms.known)
+    if trust is None:
+        return None
+    return authenticate(
+        statement,
+        candidate.attestations,
+        trust,
+        revocations=terms.revocations,
+        now_ms=terms.now_ms,
+        known=terms.known,
+    )
+
+
+def _after(candidate: Candidate, terms: Terms, authenticated: Authenticated | None, accepted: AnyAccepted
+) -> Acceptance:
+    """The acceptance of a proof that verified. Raises VerificationError: a replay."""
+    if terms.known.statement_accepted(accepted.statement_digest):
         raise VerificationError(
             "a proof of this statement was accepted before: a replay",
             check="replay",
             hint=Hint.NEW_CHALLENGE,
         )
-    return Acceptance(accepted, proof, now_ms, trust, authenticated, challenge)
+    return Acceptance(accepted, candidate.proof, terms.now_ms, terms.trust, authenticated, candidate.challenge)
 
 
 def check_challenge(

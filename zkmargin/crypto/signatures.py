@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Protocol, Self, cast
 
 from pydantic import Field, model_validator
@@ -125,14 +126,20 @@ class Signature(Model):
 
     def verifies(self, message: Message) -> bool:
         """Whether all its keys signed. For several keys this means something only where possession was proved."""
-        keys, signature = [bytes.fromhex(key) for key in self.public_keys], bytes.fromhex(self.signature)
-        if self.scheme == "bls":
-            from zkmargin.crypto import bls  # noqa: PLC0415 - as module_of does
-
-            return bls.fast_aggregate_verify(keys, message.for_scheme("bls"), signature)
         if self.scheme == "secp256k1" and message.typed is None:
             return False
-        return module_of(self.scheme).verify(keys[0], message.for_scheme(self.scheme), signature)
+        return _verifies(self.scheme, self.public_keys, message.for_scheme(self.scheme), self.signature)
+
+
+@lru_cache(maxsize=4096)
+def _verifies(scheme: Scheme, public_keys: tuple[str, ...], message: bytes, signature: str) -> bool:
+    """The same question has the same answer: a service asks it with every proof that rests on an attestation."""
+    keys, given = [bytes.fromhex(key) for key in public_keys], bytes.fromhex(signature)
+    if scheme == "bls":
+        from zkmargin.crypto import bls  # noqa: PLC0415 - as module_of does
+
+        return bls.fast_aggregate_verify(keys, message, given)
+    return module_of(scheme).verify(keys[0], message, given)
 
 
 def aggregated(signatures: Sequence[Signature]) -> tuple[Signature, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Database:
         where: a path (an SQLite file), or a URL ``sqlite:///PATH`` or ``postgresql://...``.
         read_only: open what is there and alter nothing; else it is created with its tables where it is missing (an
             SQLite file with mode 0600), and brought forward from an older version.
+        wal: an SQLite file gets a write-ahead log: readers and the writer do not wait for each other.
 
     Attributes:
         schema: the version that was found: an older one only where nothing may be altered.
@@ -46,10 +48,11 @@ class Database:
         InputError: it cannot be opened, is missing, another program's, or a later version's.
     """
 
-    def __init__(self, where: str | Path, *, read_only: bool = False) -> None:
+    def __init__(self, where: str | Path, *, read_only: bool = False, wal: bool = False) -> None:
         url = _url(where)
         self.name = url.render_as_string(hide_password=True) if "://" in str(where) else str(where)
-        self.engine = _engine(url, read_only=read_only)
+        self.engine = _engine(url, read_only=read_only, wal=wal)
+        self._writer = threading.Lock()  # SQLite lets those who wait for it sleep for up to a tenth of a second
         options: dict[str, Any] = {"zkmargin_reading": True}
         if url.get_backend_name() == "postgresql":
             options["isolation_level"] = "REPEATABLE READ"  # one moment's view, and never a reason to begin again
@@ -115,7 +118,8 @@ class Database:
         """
         for attempt in range(MAX_ATTEMPTS):
             try:
-                with self._errors(retry=attempt < MAX_ATTEMPTS - 1), self.engine.begin() as connection:
+                retry = attempt < MAX_ATTEMPTS - 1
+                with self._writer, self._errors(retry=retry), self.engine.begin() as connection:
                     if connection.dialect.name == "postgresql":
                         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS})
                     return work(connection)
@@ -160,7 +164,7 @@ def _url(where: str | Path) -> URL:
     return url.set(drivername="sqlite")
 
 
-def _engine(url: URL, *, read_only: bool) -> Engine:
+def _engine(url: URL, *, read_only: bool, wal: bool) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
             # what the writer before did while this one waited for the lock must be visible in it
@@ -186,6 +190,8 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
         connection.isolation_level = None  # the driver's own transactions begin too late
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
+        if wal:
+            cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = EXTRA")  # on disk, the folder's entry too, when a commit returns
         cursor.close()
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
 
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.decimals import parse_time
@@ -26,13 +26,14 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.universe import Universe
-from zkmargin.formats import Document, Hint, InputError, VerificationError
+from zkmargin.formats import Document, Hint, InputError, VerificationError, ZkMarginError
 from zkmargin.ledger import audit, chain, origin, records, tables
 from zkmargin.ledger.database import Database
 from zkmargin.ledger.records import Account, Entry
 from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
+    Candidate,
     Challenge,
     Quorum,
     Receipt,
@@ -40,9 +41,12 @@ from zkmargin.verifier.attest import (
     Sighting,
     Stream,
     Trust,
+    VerifyEach,
     accept,
+    accept_each,
 )
-from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any
+from zkmargin.verifier.attest.accept import Terms
+from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any, verify_any_each
 
 D = TypeVar("D", bound=Document)
 
@@ -55,6 +59,7 @@ class Ledger:
         read_only: alter nothing, not even a ledger of an older version; else it is created where it is missing (an
             SQLite file with mode 0600) and brought forward.
         signer: signs every record that is written.
+        wal: an SQLite file gets a write-ahead log, for one that is read and written all day.
 
     Raises:
         InputError: it cannot be opened, is missing, another program's, or a later version's.
@@ -67,10 +72,17 @@ class Ledger:
         {'proofs': 1, 'documents': 2, 'streams': 0, 'challenges': 0}
     """
 
-    def __init__(self, where: str | Path, *, read_only: bool = False, signer: Signer | None = None) -> None:
-        self._database = Database(where, read_only=read_only)
+    def __init__(
+        self, where: str | Path, *, read_only: bool = False, signer: Signer | None = None, wal: bool = False
+    ) -> None:
+        self._database = Database(where, read_only=read_only, wal=wal)
         self._signer = signer
         self.name = self._database.name
+
+    @property
+    def database(self) -> Database:
+        """Where it is kept: what belongs to an acceptance can be kept beside it."""
+        return self._database
 
     @property
     def schema(self) -> str:
@@ -96,9 +108,8 @@ class Ledger:
 
     def challenge_used(self, digest: bytes) -> bool:
         """Whether a proof was recorded for a challenge."""
-        query = select(tables.proofs.c.id).where(tables.proofs.c.challenge == digest.hex())
         with self._database.reading() as connection:
-            return connection.execute(query).first() is not None
+            return records.Seen(connection).challenge_used(digest)
 
     def challenge_issued(self, digest: bytes) -> bool:
         """Whether a challenge was issued here: no other one counts."""
@@ -107,9 +118,8 @@ class Ledger:
 
     def statement_accepted(self, digest: bytes) -> bool:
         """Whether a proof of a statement was recorded."""
-        query = select(tables.proofs.c.id).where(tables.proofs.c.statement == digest.hex())
         with self._database.reading() as connection:
-            return connection.execute(query).first() is not None
+            return records.Seen(connection).statement_accepted(digest)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -154,6 +164,60 @@ class Ledger:
         self._record(acceptance, made, sources)
         return acceptance, made
 
+    def accept_each(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        now_ms: int,
+        trust: Trust | None = None,
+        revocations: Sequence[Revocations] = (),
+        policy: Policy | None = None,
+        receipt: Callable[[Acceptance], Receipt],
+        verify_all: VerifyEach = verify_any_each,
+        older_snapshots: bool = False,
+        also: Callable[[Connection, int, Acceptance, Receipt], None] | None = None,
+    ) -> list[tuple[Acceptance, Receipt] | ZkMarginError]:
+        """A verdict for each candidate, verified together and recorded in one transaction.
+
+        When this returns, what it says was accepted is on disk. One that is refused takes no other with it.
+
+        Args:
+            candidates, now_ms, trust, revocations, policy: as ``verifier.attest.accept_each`` takes them.
+            receipt: makes the receipt to keep with a proof; the proof is refused with what it raises.
+            verify_all: judges proofs together.
+            older_snapshots: a snapshot that is not the newest of its series counts too, where its attestation was seen
+                here before (``see``).
+            also: more to write in the same transaction: the candidate's place, its acceptance and receipt.
+
+        Raises:
+            InputError: the ledger cannot be written: nothing is recorded.
+        """
+        with self._database.reading() as connection:
+            known = records.Seen(connection, older_snapshots=older_snapshots)
+            terms = Terms(now_ms, trust, tuple(revocations), policy, known)
+            verdicts = accept_each(candidates, terms, verify_all=verify_all)
+
+        def write(connection: Connection) -> list[tuple[Acceptance, Receipt] | ZkMarginError]:
+            written: list[tuple[Acceptance, Receipt] | ZkMarginError] = []
+            for place, verdict in enumerate(verdicts):
+                if isinstance(verdict, ZkMarginError):
+                    written.append(verdict)
+                    continue
+                try:
+                    with connection.begin_nested():
+                        made = receipt(verdict)
+                        self._write(connection, verdict, made, older_snapshots=older_snapshots)
+                        if also is not None:
+                            also(connection, place, verdict, made)
+                        written.append((verdict, made))
+                except ZkMarginError as error:
+                    written.append(error)
+            return written
+
+        if all(isinstance(verdict, ZkMarginError) for verdict in verdicts):
+            return [verdict for verdict in verdicts if isinstance(verdict, ZkMarginError)]
+        return self._database.write(write)
+
     def record(
         self, acceptance: Acceptance, receipt: Receipt | None = None, *, sources: Sequence[Document] = ()
     ) -> None:
@@ -173,66 +237,65 @@ class Ledger:
     def _record(self, acceptance: Acceptance, receipt: Receipt | None, sources: Sequence[Document]) -> None:
         """One transaction. The acceptance is of a proof that this ledger verified."""
         origin.check_named(acceptance.snapshot, sources)
-        statement, digest = acceptance.statement, acceptance.statement_digest.hex()
-        subject = records.subject_of(statement)
-        authenticated = acceptance.authenticated
+        self._database.write(lambda connection: self._write(connection, acceptance, receipt, sources=sources))
+
+    def _write(
+        self,
+        connection: Connection,
+        acceptance: Acceptance,
+        receipt: Receipt | None,
+        *,
+        sources: Sequence[Document] = (),
+        older_snapshots: bool = False,
+    ) -> None:
+        """Everything of one acceptance, inside a transaction. Raises VerificationError: it must not be recorded."""
+        statement, subject = acceptance.statement, records.subject_of(acceptance.statement)
+        authenticated, digest = acceptance.authenticated, acceptance.statement_digest.hex()
         attested = () if authenticated is None else authenticated.all
         lists = () if authenticated is None else authenticated.revocations
-        documents: list[Document] = [
-            acceptance.snapshot,
-            *subject.documents,
-            *(item.attestation for item in attested),
-            *lists,
-        ]
-        documents += [d for d in (acceptance.trust, acceptance.challenge, receipt) if d is not None]
-        documents += sources
-
-        def write(connection: Connection) -> None:
-            recorded = select(tables.proofs.c.id).where(tables.proofs.c.statement == digest)
-            if connection.execute(recorded).first() is not None:
-                raise VerificationError(
-                    "a proof of this statement is in the ledger already: a replay",
-                    check="replay",
-                    hint=Hint.NEW_CHALLENGE,
-                )
-            for document in documents:
-                records.store(connection, document)
-            values = {
-                "statement": digest,
-                "proof": acceptance.proof,
-                "snapshot": acceptance.snapshot.digest().hex(),
-                "snapshot_ms": parse_time(acceptance.snapshot.time),
-                **subject.columns,
-                "context": statement.context,
-                "trust": records.digest_of(acceptance.trust),
-                "challenge": records.digest_of(acceptance.challenge),
-                "receipt": records.digest_of(receipt),
-                "accepted_ms": acceptance.time_ms,
-            }
-            if acceptance.challenge is not None:
-                records.check_unanswered(connection, acceptance.challenge)
-            (proof_id,) = connection.execute(insert(tables.proofs).values(values).returning(tables.proofs.c.id)).one()
-            if acceptance.challenge is not None:
-                records.answer(connection, acceptance.challenge, digest)
-            signed: list[Attestation | Revocations] = [*(item.attestation for item in attested), *lists]
-            for one in signed:
-                self._append(connection, "seen", acceptance.time_ms, records.see(connection, one))
-            for attestation in {item.attestation.digest().hex() for item in attested}:
-                connection.execute(insert(tables.attestations).values(proof_id=proof_id, attestation=attestation))
-            for place, (role, alias, by) in enumerate(subject.parts(authenticated)):
-                values = {"place": place, "role": role, "alias": alias, "attestation": by}
-                connection.execute(insert(tables.parts).values(proof_id=proof_id, **values))
-            row = connection.execute(select(tables.proofs).where(tables.proofs.c.id == proof_id)).one()
-            body = records.accepted_body(
-                records.entry_of(connection, row),
-                records.parts_of(connection, proof_id),
-                [document.digest().hex() for document in lists],
-                [document.digest().hex() for document in sources],
-                [document.digest().hex() for document in subject.documents[1:]],
+        if records.Seen(connection).statement_accepted(acceptance.statement_digest):
+            raise VerificationError(
+                "a proof of this statement is in the ledger already: a replay",
+                check="replay",
+                hint=Hint.NEW_CHALLENGE,
             )
-            self._append(connection, "accepted", acceptance.time_ms, body)
-
-        self._database.write(write)
+        if acceptance.challenge is not None:
+            records.check_unanswered(connection, acceptance.challenge)
+        signed: list[Attestation | Revocations] = [*(item.attestation for item in attested), *lists]
+        for one in signed:
+            news = records.see(connection, one, older_snapshots=older_snapshots)
+            self._append(connection, "seen", acceptance.time_ms, news)
+        given = (acceptance.snapshot, acceptance.trust, acceptance.challenge, receipt)
+        given = (*given, *subject.documents, *signed, *sources)
+        records.store(connection, *(document for document in given if document is not None))
+        claim, limits = records.claimed(subject.columns)
+        entry = Entry(
+            statement=digest,
+            proof=acceptance.proof,
+            snapshot=acceptance.snapshot.digest().hex(),
+            commitment=subject.columns["commitment"],
+            trust=records.digest_of(acceptance.trust),
+            challenge=records.digest_of(acceptance.challenge),
+            receipt=records.digest_of(receipt),
+            snapshot_ms=parse_time(acceptance.snapshot.time),
+            claim=claim,
+            limits=limits,
+            context=statement.context,
+            attestations=tuple(sorted({item.attestation.digest().hex() for item in attested})),
+            accepted_ms=acceptance.time_ms,
+        )
+        parts = subject.parts(authenticated)
+        records.accepted(connection, entry, subject.columns, parts)
+        if acceptance.challenge is not None:
+            records.answer(connection, acceptance.challenge, digest)
+        body = records.accepted_body(
+            entry,
+            parts,
+            [document.digest().hex() for document in lists],
+            [document.digest().hex() for document in sources],
+            [document.digest().hex() for document in subject.documents[1:]],
+        )
+        self._append(connection, "accepted", acceptance.time_ms, body)
 
     def _append(self, connection: Connection, kind: str, time_ms: int, body: dict[str, Any] | None) -> None:
         """A record of what is news; nothing for None."""

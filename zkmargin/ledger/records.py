@@ -167,6 +167,36 @@ def claimed(columns: Mapping[str, Any]) -> tuple[Claim | None, tuple[Limit, ...]
     return Claim(columns["num"], columns["den"], columns["requirement"]), limits
 
 
+class Seen:
+    """``verifier.attest.Known`` as one connection sees it.
+
+    Args:
+        connection: whose view it is.
+        older_snapshots: numbers of a series of snapshots may go back; ``see`` asks then whether that one was seen.
+    """
+
+    def __init__(self, connection: Connection, *, older_snapshots: bool = False) -> None:
+        self._connection, self._older = connection, older_snapshots
+
+    def newest(self, stream: Stream) -> Sighting | None:
+        """As in ``Known``."""
+        return None if self._older and stream[0] == "snapshot" else newest(self._connection, stream)
+
+    def challenge_used(self, digest: bytes) -> bool:
+        """As in ``Known``."""
+        query = select(tables.proofs.c.id).where(tables.proofs.c.challenge == digest.hex())
+        return self._connection.execute(query).first() is not None
+
+    def challenge_issued(self, digest: bytes) -> bool:
+        """As in ``Known``."""
+        return issued(self._connection, digest.hex())
+
+    def statement_accepted(self, digest: bytes) -> bool:
+        """As in ``Known``."""
+        query = select(tables.proofs.c.id).where(tables.proofs.c.statement == digest.hex())
+        return self._connection.execute(query).first() is not None
+
+
 def newest(connection: Connection, stream: Stream) -> Sighting | None:
     """The highest number seen of a stream."""
     query = select(tables.streams.c.sequence, tables.streams.c.payload).where(
@@ -176,8 +206,15 @@ def newest(connection: Connection, stream: Stream) -> Sighting | None:
     return None if row is None else Sighting(row.sequence, row.payload)
 
 
-def see(connection: Connection, attestation: Attestation | Revocations) -> dict[str, Any] | None:
+def see(
+    connection: Connection, attestation: Attestation | Revocations, *, older_snapshots: bool = False
+) -> dict[str, Any] | None:
     """Take an attestation, or a list of revocations, as seen; the record's body where it is news.
+
+    Args:
+        connection: in a transaction.
+        attestation: of which stream it is, its payload says.
+        older_snapshots: an older number of a series of snapshots counts, where that very document is kept here.
 
     Raises:
         VerificationError: superseded, or it contradicts what was seen.
@@ -186,6 +223,8 @@ def see(connection: Connection, attestation: Attestation | Revocations) -> dict[
     digest = attestation.payload_digest.hex()
     seen = newest(connection, payload.stream)
     if seen is not None and payload.sequence < seen.sequence:
+        if older_snapshots and payload.stream[0] == "snapshot" and kept(connection, attestation):
+            return None
         raise VerificationError(
             f"number {payload.sequence} of {_named(payload.stream)} is superseded: number {seen.sequence} was seen",
             check="sequence",
@@ -238,15 +277,48 @@ def answer(connection: Connection, challenge: Challenge, statement: str) -> None
     connection.execute(update(tables.challenges).where(answered).values(statement=statement))
 
 
-def store(connection: Connection, document: Document) -> None:
-    """Keep a public document under its digest."""
-    if document.SECRET:
-        raise InputError("a secret document does not belong into a ledger", field=document.FORMAT)
-    digest = document.digest().hex()
-    if connection.execute(select(tables.documents.c.digest).where(tables.documents.c.digest == digest)).first() is None:
-        connection.execute(
-            insert(tables.documents).values(digest=digest, format=document.format, body=document.to_bytes())
-        )
+def kept(connection: Connection, document: Document) -> bool:
+    """Whether a document is in the ledger."""
+    query = select(tables.documents.c.digest).where(tables.documents.c.digest == document.digest().hex())
+    return connection.execute(query).first() is not None
+
+
+def store(connection: Connection, *documents: Document) -> None:
+    """Keep public documents under their digests."""
+    by_digest = {}
+    for document in documents:
+        if document.SECRET:
+            raise InputError("a secret document does not belong into a ledger", field=document.FORMAT)
+        by_digest[document.digest().hex()] = document
+    query = select(tables.documents.c.digest).where(tables.documents.c.digest.in_(list(by_digest)))
+    there = set(connection.execute(query).scalars())
+    new = [
+        {"digest": digest, "format": document.format, "body": document.to_bytes()}
+        for digest, document in by_digest.items()
+        if digest not in there
+    ]
+    if new:
+        connection.execute(insert(tables.documents), new)
+
+
+def accepted(
+    connection: Connection,
+    entry: Entry,
+    columns: Mapping[str, Any],
+    parts: Sequence[tuple[str, str, str | None]],
+) -> None:
+    """The rows of an accepted proof. ``columns`` say what was proved; parts are role, alias, attestation, in order."""
+    names = ("statement", "proof", "snapshot", "snapshot_ms", "trust", "challenge", "receipt", "context", "accepted_ms")
+    values = {name: getattr(entry, name) for name in names} | columns
+    (proof_id,) = connection.execute(insert(tables.proofs).values(values).returning(tables.proofs.c.id)).one()
+    if entry.attestations:
+        of_proof = [{"proof_id": proof_id, "attestation": digest} for digest in entry.attestations]
+        connection.execute(insert(tables.attestations), of_proof)
+    rows = [
+        {"proof_id": proof_id, "place": place, "role": role, "alias": alias, "attestation": by}
+        for place, (role, alias, by) in enumerate(parts)
+    ]
+    connection.execute(insert(tables.parts), rows)
 
 
 def sign(connection: Connection, attestation: Attestation, holding: str | None = None) -> dict[str, Any] | None:
