@@ -263,9 +263,9 @@ def test_a_process_without_pipes_is_a_dead_one(given: Any, monkeypatch: pytest.M
 
 
 def test_half_a_message_is_none() -> None:
-    whole = workers._framed(b"abc")
-    assert workers._received(BytesIO(whole)) == b"abc"
-    assert [workers._received(BytesIO(whole[:size])) for size in range(len(whole))] == [None] * len(whole)
+    whole = workers.framed(b"abc")
+    assert workers.received(BytesIO(whole)) == b"abc"
+    assert [workers.received(BytesIO(whole[:size])) for size in range(len(whole))] == [None] * len(whole)
 
 
 def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,27 +277,27 @@ def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None
     shares = [items, [malformed], [items[1], bad_point, items[0]], [], items[:1]]
     told = [canonical_bytes([snapshot.to_bytes().decode() for snapshot in snapshots])]
     for share in shares:
-        told += [*(workers._request(*item) for item in share), b""]
+        told += [*(workers.request_of(*item) for item in share), b""]
     answers, sent = BytesIO(), Mock()
     sent.write.side_effect = answers.write
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(b"".join(map(workers._framed, told)))))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(b"".join(map(workers.framed, told)))))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=sent))
-    handlers, real = Mock(), workers._statement
+    handlers, real = Mock(), workers.statement_of
 
     def wordy(*args: Any) -> Statement:
         sys.stdout.write("a word\n")
         return real(*args)
 
     monkeypatch.setattr(signal, "signal", handlers)
-    monkeypatch.setattr(workers, "_statement", wordy)
+    monkeypatch.setattr(workers, "statement_of", wordy)
     workers.serve()
     handlers.assert_called_once_with(signal.SIGINT, signal.SIG_IGN)
     assert [name for name, *_ in sent.mock_calls] == ["write", "flush"] * len(shares)
     answers.seek(0)
-    whole, *nothing, empty, one = (workers._received(answers) for _ in shares)
+    whole, *nothing, empty, one = (workers.received(answers) for _ in shares)
     assert nothing == [b"", b""]
     assert empty == G1_INFINITY * 2
-    assert workers._received(answers) is None
+    assert workers.received(answers) is None
     for answer, share in ((whole, items), (one, items[:1])):
         assert answer is not None
         left, right = (decode_g1(answer[at : at + 48]) for at in (0, 48))

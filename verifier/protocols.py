@@ -45,7 +45,9 @@ def verify_any_each(
     """
     mine = [(statement, proof) for statement, proof in items if isinstance(statement, Statement)]
     together = iter(verify_each(mine))
-    return [next(together) if isinstance(statement, Statement) else _judged(statement, proof) for statement, proof in items]
+    return [
+        next(together) if isinstance(statement, Statement) else _judged(statement, proof) for statement, proof in items
+    ]
 
 
 def _judged(statement: AnyStatement, proof: bytes) -> AnyAccepted | ProofFormatError | VerificationError:

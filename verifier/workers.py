@@ -116,7 +116,7 @@ class Workers:
                 own.add(statement, proof)
                 places[-1].append(place)
             else:
-                _write(others[turn], _request(statement, proof))
+                _write(others[turn], request_of(statement, proof))
                 places[turn].append(place)
         for process in others:
             _write(process, _SUM_UP)
@@ -172,7 +172,8 @@ def _is_summary(data: bytes, count: int) -> bool:
     return len(data) == 2 * G1_BYTES + count * _DIGEST_BYTES
 
 
-def _request(statement: Statement, proof: bytes) -> bytes:
+def request_of(statement: Statement, proof: bytes) -> bytes:
+    """A statement and a proof as a worker is sent them: the snapshot by its digest."""
     return canonical_bytes(
         {
             "snapshot": statement.snapshot_digest.hex(),
@@ -185,7 +186,8 @@ def _request(statement: Statement, proof: bytes) -> bytes:
     )
 
 
-def _statement(given: dict[str, Json], snapshots: dict[str, Snapshot]) -> Statement:
+def statement_of(given: dict[str, Json], snapshots: dict[str, Snapshot]) -> Statement:
+    """The statement of ``request_of`` again."""
     snapshot, srs = snapshots[given["snapshot"]], embedded()
     num, den, requirement = given["claim"]
     return Statement.of(
@@ -204,11 +206,12 @@ def _statement(given: dict[str, Json], snapshots: dict[str, Snapshot]) -> Statem
     )
 
 
-def _framed(data: bytes) -> bytes:
+def framed(data: bytes) -> bytes:
+    """One message, its length before it."""
     return len(data).to_bytes(_LENGTH_BYTES, "big") + data
 
 
-def _received(stream: IO[bytes]) -> bytes | None:
+def received(stream: IO[bytes]) -> bytes | None:
     """One message; None at the end of the stream."""
     length = stream.read(_LENGTH_BYTES)
     if len(length) < _LENGTH_BYTES:
@@ -221,14 +224,14 @@ def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
     try:
         if process.stdin is None:
             raise BrokenPipeError
-        process.stdin.write(_framed(data))
+        process.stdin.write(framed(data))
         process.stdin.flush()
     except OSError as error:
         raise _LostError from error
 
 
 def _read(process: subprocess.Popen[bytes]) -> bytes:
-    answer = _received(process.stdout) if process.stdout else None
+    answer = received(process.stdout) if process.stdout else None
     if answer is None:
         raise _LostError
     return answer
@@ -239,17 +242,17 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a word that someone prints is no answer
-    known = [Snapshot.parse(text) for text in parse_json(_received(requests) or b"[]")]
+    known = [Snapshot.parse(text) for text in parse_json(received(requests) or b"[]")]
     snapshots = {snapshot.digest().hex(): snapshot for snapshot in known}
     share = _Share()
-    while (request := _received(requests)) is not None:
+    while (request := received(requests)) is not None:
         if request == _SUM_UP:
-            answers.write(_framed(share.summary()))
+            answers.write(framed(share.summary()))
             answers.flush()
             share = _Share()
             continue
         given = parse_json(request)
         try:
-            share.add(_statement(given, snapshots), bytes.fromhex(given["proof"]))
+            share.add(statement_of(given, snapshots), bytes.fromhex(given["proof"]))
         except ZkMarginError:
             share.spoil()

@@ -233,7 +233,7 @@ def authenticate(
         if unused not in parts:
             _refuse("attestation", f"{_named(unused.payload)} is attested, and not in the commitments that were given")
     for part in parts:
-        _check_current(part.payload, trust, now_ms)
+        check_current(part.payload, trust, now_ms)
     _check_accounts(statement)
     for account in accounts:
         _check_required(account, trust)
@@ -383,7 +383,8 @@ def _attested_part(part: CommitmentPart, statement: AnyStatement, candidates: Se
     )
 
 
-def _check_current(payload: CommitmentPayload, trust: Trust, now_ms: int) -> None:
+def check_current(payload: CommitmentPayload, trust: Trust, now_ms: int) -> None:
+    """Raises VerificationError: expired, from the future, or collateral that is held for another one."""
     skew = 1000 * trust.clock_skew_seconds
     if now_ms >= parse_time(payload.expires) + skew:
         _refuse("commitment attestation", f"{_named(payload)} has expired: {payload.expires}", "ask for a new one")

@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify-batch": ("verify_batch", "Verify proofs of many statements together."),
     "venue": ("venue", "Prove every account of a venue at once; check that yours is inside."),
     "watch": ("watch", "A market maker's agent: proves at every snapshot, fill and challenge."),
+    "serve": ("serve", "A venue's service over HTTP."),
     "chain": ("chain", "Contracts that verify margin proofs: deploy, register, commit, prove."),
     "ledger": ("ledger", "What was accepted: status, check, export."),
     "inspect": ("inspect", "Explain any file of ours."),

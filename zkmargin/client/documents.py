@@ -174,6 +174,12 @@ class RegisterAccount(Model):
     terms: Terms
     keys: Seq[PublicKey] = Field(default=(), max_length=8)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if "/" in self.account:
+            raise InputError("a name with a slash: it would not be one part of a URL's path", field="account")
+        return self
+
 
 class CloseAccount(Model):
     """An account that is no longer asked for proofs; what it proved stays.

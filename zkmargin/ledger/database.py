@@ -136,7 +136,11 @@ class Database:
             state = getattr(error.orig, "sqlstate", None)
             if retry and (isinstance(error, IntegrityError) or state in _SERIALIZATION_FAILURES):
                 raise _Again from None
-            raise InputError(f"the ledger cannot be used: {_reason(error)}", file=self.name) from None
+            raise UnusableError(f"the ledger cannot be used: {_reason(error)}", file=self.name) from None
+
+
+class UnusableError(InputError):
+    """The database does not answer, or refuses: it may later."""
 
 
 class _Again(Exception):  # noqa: N818 - never leaves this module

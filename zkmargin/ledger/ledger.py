@@ -344,6 +344,29 @@ class Ledger:
             lambda connection: self._append(connection, "issued", _clock_ms(), records.issue(connection, challenge))
         )
 
+    def keep(
+        self,
+        connection: Connection,
+        *,
+        now_ms: int,
+        seen: Sequence[Attestation | Revocations] = (),
+        issued: Sequence[Challenge] = (),
+        documents: Sequence[Document] = (),
+    ) -> None:
+        """Inside a transaction of ``database``: what ``see`` and ``issue`` do, and public documents to keep.
+
+        Who signed what is seen must be checked before.
+
+        Raises:
+            VerificationError: something newer was seen, or something else under the same number.
+        """
+        if documents:
+            records.store(connection, *documents)
+        for one in seen:
+            self._append(connection, "seen", now_ms, records.see(connection, one))
+        for challenge in issued:
+            self._append(connection, "issued", now_ms, records.issue(connection, challenge))
+
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def entries(self) -> Iterator[Entry]:

@@ -1,0 +1,90 @@
+"""One process serves one database: a lock that ends with the process, whatever ends it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from zkmargin.formats import InputError
+from zkmargin.ledger.database import Database
+
+#: Any fixed number: the advisory lock of a service in its PostgreSQL database.
+_SERVICE = 0x7A6B6D73
+
+
+class Alone:
+    """Held from its making to ``close``: a lock on a file beside an SQLite database, an advisory one in PostgreSQL.
+
+    Raises:
+        InputError: another service has it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._lock = database, threading.Lock()
+        self._file: int | None = None
+        self._connection: Connection | None = None
+        if database.engine.dialect.name == "postgresql":
+            self._take_advisory()
+        else:
+            self._take_file()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let it go."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def check(self) -> None:
+        """After PostgreSQL went away the lock is taken anew. Raises InputError: another has it, or no answer."""
+        if self._connection is None:
+            return
+        with self._lock:
+            try:
+                self._connection.execute(text("SELECT 1"))
+                self._connection.commit()
+            except DBAPIError:
+                self._connection.invalidate()
+                self._connection.close()
+                self._take_advisory()
+
+    def _take_file(self) -> None:
+        import fcntl  # noqa: PLC0415 - where there is none, there is no service
+
+        path = f"{self._database.engine.url.database}.lock"
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise self._taken() from None
+
+    def _take_advisory(self) -> None:
+        try:
+            connection = self._database.engine.connect()
+            query = text("SELECT pg_try_advisory_lock(:key)")
+            got = connection.execute(query, {"key": _SERVICE}).scalar_one()
+            connection.commit()
+        except DBAPIError:
+            raise InputError("the ledger cannot be used: no answer", file=self._database.name) from None
+        if not got:
+            connection.close()
+            raise self._taken()
+        self._connection = connection
+
+    def _taken(self) -> InputError:
+        return InputError("another service is running on it", file=self._database.name)

@@ -1,0 +1,189 @@
+"""What every part of the service works with: the trust file, the ledger, the key, and what is read again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy import Connection, select
+
+from zkmargin.app.verifying import clock_ms
+from zkmargin.client.answers import Published
+from zkmargin.client.errors import NotFound
+from zkmargin.crypto.keys import PublicKey, Signer
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import Document
+from zkmargin.ledger import Ledger
+from zkmargin.ledger import tables as ledger_tables
+from zkmargin.service import migrations, store, tables
+from zkmargin.service.settings import Settings
+from zkmargin.service.store import AccountRow
+from zkmargin.service.workers import Pool
+from zkmargin.verifier.attest import Attestation, CommitmentPayload, Revocations, Trust
+
+D = TypeVar("D", bound=Document)
+
+#: Snapshots with their attestations that are kept parsed.
+KEPT = 32
+
+
+@dataclass(frozen=True)
+class Token:
+    """Who calls: a token's name, role and account."""
+
+    digest: str
+    name: str
+    role: str
+    account: str | None
+    expires_ms: int | None
+
+
+@dataclass(frozen=True)
+class Holding:
+    """An account with the attestations of its parts, in the order of its statement's parts."""
+
+    row: AccountRow
+    attestations: tuple[Attestation, ...]
+
+
+@dataclass
+class Desk:
+    """The service without its calls. One process has one, and its database for itself.
+
+    Attributes:
+        settings, trust, operators: the configuration, its trust file, and whose changes count.
+        signer: the service's key.
+        ledger: opened for writing.
+        pool: verifies.
+        clock: milliseconds since 1970.
+        changed: called after every transaction that may have added events.
+    """
+
+    settings: Settings
+    trust: Trust
+    operators: tuple[PublicKey, ...]
+    signer: Signer
+    ledger: Ledger
+    pool: Pool
+    clock: Callable[[], int] = clock_ms
+    changed: Callable[[], None] = lambda: None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _snapshots: OrderedDict[str, Published] = field(default_factory=OrderedDict)
+    _bodies: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _holdings: dict[str, Holding] = field(default_factory=dict)
+    _tokens: dict[str, Token] | None = None
+    _revocations: tuple[Revocations, ...] | None = None
+
+    def __post_init__(self) -> None:
+        self.ledger.database.write(lambda connection: migrations.bring_forward(connection, name=self.ledger.name))
+
+    @property
+    def name(self) -> str:
+        """The service's: the verifier of its trust file."""
+        return self.trust.verifier
+
+    def forget(self, account: str | None = None) -> None:
+        """Read an account anew when it is asked for next; None: everything but snapshots."""
+        with self._lock:
+            if account is None:
+                self._holdings, self._tokens, self._revocations = {}, None, None
+            else:
+                self._holdings.pop(account, None)
+
+    def tokens(self) -> dict[str, Token]:
+        """Those that may call, by digest."""
+        found = self._tokens
+        if found is None:
+            query = select(tables.tokens).where(tables.tokens.c.revoked == 0)
+            with self.ledger.database.reading() as connection:
+                rows = connection.execute(query).all()
+            found = {row.digest: Token(row.digest, row.name, row.role, row.account, row.expires_ms) for row in rows}
+            self._tokens = found
+        return found
+
+    def revocations(self) -> tuple[Revocations, ...]:
+        """The newest list of each issuer."""
+        found = self._revocations
+        if found is None:
+            with self.ledger.database.reading() as connection:
+                digests = connection.execute(select(tables.revocations.c.document)).scalars().all()
+            found = tuple(self.ledger.document(Revocations, digest) for digest in digests)
+            self._revocations = found
+        return found
+
+    def published(self, digest: str) -> Published:
+        """A published snapshot by its digest. Raises NotFound."""
+        with self._lock:
+            found = self._snapshots.get(digest)
+            if found is not None:
+                self._snapshots.move_to_end(digest)
+                return found
+        table = tables.snapshots
+        query = select(table.c.attestation).where(table.c.snapshot == digest).order_by(table.c.sequence.desc()).limit(1)
+        with self.ledger.database.reading() as connection:
+            attestation = connection.execute(query).scalar_one_or_none()
+        if attestation is None:
+            raise NotFound("no such snapshot was published here", field="snapshot")
+        found = Published.model_construct(
+            snapshot=self.ledger.document(Snapshot, digest), attestation=self.ledger.document(Attestation, attestation)
+        )
+        self.remember(digest, found)
+        return found
+
+    def published_body(self, digest: str) -> bytes:
+        """``{"snapshot", "attestation"}`` of a published snapshot, as it is answered again and again."""
+        body = self._bodies.get(digest)
+        if body is None:
+            found = self.published(digest)
+            body = b'{"snapshot":%b,"attestation":%b}' % (found.snapshot.to_bytes(), found.attestation.to_bytes())
+            with self._lock:
+                self._bodies[digest] = body
+                while len(self._bodies) > KEPT:
+                    self._bodies.popitem(last=False)
+        return body
+
+    def remember(self, digest: str, published: Published) -> None:
+        """Keep a snapshot parsed."""
+        with self._lock:
+            self._snapshots[digest] = published
+            while len(self._snapshots) > KEPT:
+                self._snapshots.popitem(last=False)
+
+    def holding(self, account: str) -> Holding:
+        """An account with the attestations of its parts. Raises NotFound."""
+        found = self._holdings.get(account)
+        if found is None:
+            with self.ledger.database.reading() as connection:
+                rows = store.account_rows(connection, account)
+                if not rows:
+                    raise NotFound("no such account", field="account")
+                attestations = attestations_of(connection, account)
+            found = Holding(rows[0], tuple(attestations))
+            with self._lock:
+                self._holdings[account] = found
+        return found
+
+
+def attestations_of(connection: Connection, account: str) -> list[Attestation]:
+    """The attestations of an account's parts."""
+    parts, documents = tables.parts, ledger_tables.documents
+    query = select(documents.c.body).join(parts, parts.c.attestation == documents.c.digest)
+    bodies = connection.execute(query.where(parts.c.account == account)).scalars().all()
+    return sorted((Attestation.parse(body) for body in bodies), key=_by_part)
+
+
+def _by_part(attestation: Attestation) -> bytes:
+    payload = attestation.payload
+    if not isinstance(payload, CommitmentPayload):
+        raise TypeError("a part's attestation")
+    return payload.commitment_part.canonical()
+
+
+def documents_of(connection: Connection, kind: type[D], digests: Sequence[str]) -> dict[str, D]:
+    """Documents of the ledger by digest, in one query; those that are not there are left out."""
+    table = ledger_tables.documents
+    query = select(table.c.digest, table.c.body).where(table.c.digest.in_(list(digests)), table.c.format == kind.FORMAT)
+    return {row.digest: kind.parse(row.body) for row in connection.execute(query)}

@@ -1,0 +1,209 @@
+"""What stands before every call: size, time and rate, whatever a client declares; and what is counted and logged.
+
+A request is refused before it costs anything: by its declared length, by the bytes that come, by the time that they
+take. The connection is then closed, so that nobody goes on sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from zkmargin.client.errors import Denied, NotFound, Unavailable
+from zkmargin.client.tokens import token_digest
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
+from zkmargin.ledger.database import UnusableError
+from zkmargin.service import logs
+from zkmargin.service.access import Rates, Unauthorized
+from zkmargin.service.desk import Desk
+from zkmargin.service.metrics import Metrics
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Of all headers of one request.
+MAX_HEADER_BYTES = 1 << 15
+SNAPSHOTS = "/v1/snapshots"
+#: Asked by machines that watch the service: never counted against a rate.
+FREE = ("/healthz", "/readyz")
+
+
+class TooLarge(InputError):  # noqa: N818 - it says what it is
+    """More bytes than the call takes."""
+
+
+class TooSlow(InputError):  # noqa: N818 - as above
+    """The request did not come in time."""
+
+
+class TooMany(Unavailable):
+    """More calls than this caller may make."""
+
+
+def status_of(error: ZkMarginError) -> int:
+    """The HTTP status of an error of ours."""
+    if isinstance(error, VerificationError):
+        return 409 if error.check in ("sequence", "replay") else 422
+    known: list[tuple[type[ZkMarginError], int]] = [
+        (Unauthorized, 401),
+        (Denied, 403),
+        (NotFound, 404),
+        (TooSlow, 408),
+        (TooLarge, 413),
+        (ProofFormatError, 422),
+        (TooMany, 429),
+        (Unavailable, 503),
+        (UnusableError, 503),
+        (InputError, 400),
+    ]
+    return next((status for kind, status in known if isinstance(error, kind)), 500)
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: what it guards.
+        desk, metrics: of the service; ``fault`` answers an error.
+    """
+
+    def __init__(self, app: App, desk: Desk, metrics: Metrics, fault: Callable[[ZkMarginError], App]) -> None:
+        self._app, self._desk, self._metrics, self._fault = app, desk, metrics, fault
+        limits = desk.settings.limits
+        self._rates = Rates(limits.calls_per_second, limits.burst)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin, seen = time.perf_counter(), {"status": 500, "started": False}
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                seen["status"], seen["started"] = message["status"], True
+            await send(message)
+
+        try:
+            self._check_before(scope)
+            await self._app(scope, self._bounded(scope, receive), watched)
+        except ZkMarginError as error:  # before any route
+            await self._fault(error)(scope, receive, watched)
+        except Exception as error:
+            logs.failure("request", error)
+            if seen["started"]:
+                raise
+            await self._fault(ZkMarginError("a defect of the service"))(scope, receive, watched)
+        self._note(scope, int(seen["status"]), time.perf_counter() - begin)
+
+    def _check_before(self, scope: Scope) -> None:
+        """Raises TooMany, TooLarge."""
+        if scope["path"] in FREE:
+            return
+        wait = self._rates.take(self._who(scope))
+        if wait:
+            self._metrics.denied.labels("rate").inc()
+            raise TooMany("too many calls", retry_after=wait)
+        declared = _header(scope, b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > self._most(scope):
+            self._metrics.denied.labels("size").inc()
+            raise TooLarge(f"more than {self._most(scope)} bytes")
+
+    def _who(self, scope: Scope) -> str:
+        """A known token, else the address: whoever invents tokens does not get more calls by it."""
+        words = (_header(scope, b"authorization") or b"").decode("latin-1").split(" ")
+        digest = token_digest(words[-1])
+        if digest is not None and digest in self._desk.tokens():
+            return digest
+        client = scope.get("client")
+        return str(client[0]) if client else "unknown"
+
+    def _most(self, scope: Scope) -> int:
+        limits = self._desk.settings.limits
+        return limits.max_snapshot_body if scope["path"] == SNAPSHOTS else limits.max_body
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        most, taken, whole = self._most(scope), 0, False
+        deadline = time.monotonic() + self._desk.settings.limits.body_seconds
+
+        async def bounded() -> MutableMapping[str, Any]:
+            nonlocal taken, whole
+            if whole:  # only the end of the connection is left to come
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(deadline - time.monotonic(), 0.001))
+            except TimeoutError:
+                self._metrics.denied.labels("slow").inc()
+                raise TooSlow("the request did not come in time") from None
+            taken += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if taken > most:
+                self._metrics.denied.labels("size").inc()
+                raise TooLarge(f"more than {most} bytes")
+            return message
+
+        return bounded
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        self._metrics.requests.labels(route, scope["method"], str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        who = scope.get("state", {}).get("caller")
+        facts = {"route": route, "method": scope["method"], "status": status, "ms": math.ceil(1000 * seconds)}
+        logs.say("request", **facts, caller=who)
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    return next((value for key, value in scope["headers"] if key == name), None)
+
+
+def protocol_with(idle_seconds: float) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol; a connection whose request does not begin and get its headers in time is closed."""
+
+    class Protocol(HttpToolsProtocol):
+        _late: asyncio.TimerHandle | None = None
+        _header_bytes = 0
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop()
+            super().connection_lost(exc)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._header_bytes += len(name) + len(value)
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self.transport.abort()
+            else:
+                super().on_header(name, value)
+
+        def on_headers_complete(self) -> None:
+            self._header_bytes = 0
+            self._stop()
+            if not self.transport.is_closing():
+                super().on_headers_complete()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if not self.transport.is_closing():
+                self._wait()
+
+        def _wait(self) -> None:
+            self._stop()
+            self._late = self.loop.call_later(idle_seconds, self.transport.close)
+
+        def _stop(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+    return Protocol

@@ -1,0 +1,227 @@
+"""What others publish: snapshots, attestations of parts, revocations; and the challenges that are issued to accounts.
+
+Each counts by its own signatures under the trust file; who posts it does not matter for that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from zkmargin.app.attesting import signed_snapshot
+from zkmargin.client.answers import Published, SnapshotLine
+from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.ledger import records
+from zkmargin.service import store, tables
+from zkmargin.service.desk import Desk, attestations_of
+from zkmargin.verifier.attest import (
+    Attestation,
+    Challenge,
+    CommitmentPayload,
+    Revocations,
+    Revoked,
+    SnapshotPayload,
+    attested,
+)
+from zkmargin.verifier.attest.accept import check_current, check_snapshot_age
+
+
+def publish(desk: Desk, snapshot: Snapshot, attestation: Attestation, *, actor: str) -> tuple[SnapshotLine, bool]:
+    """Publish an attested snapshot; whether it is news.
+
+    Raises:
+        InputError: the attestation of a commitment.
+        VerificationError: not signed by enough of those who are trusted, another snapshot, policy or time, or
+            something newer was published.
+    """
+    now_ms, payload = desk.clock(), attestation.payload
+    signed_snapshot(snapshot, attestation, desk.trust, now_ms=now_ms, revocations=desk.revocations())
+    if not isinstance(payload, SnapshotPayload):
+        raise InputError("attests a commitment, not a snapshot", field="attestation")
+    check_snapshot_age(payload, desk.trust, now_ms=now_ms)
+    digest, table = snapshot.digest().hex(), tables.snapshots
+
+    def write(connection: Connection) -> tuple[SnapshotLine, bool]:
+        of = (table.c.series == payload.series) & (table.c.sequence == payload.sequence)
+        there = connection.execute(select(table).where(of)).first()
+        if there is not None and there.snapshot == digest:
+            return snapshot_line(there), False
+        desk.ledger.keep(connection, now_ms=now_ms, documents=[snapshot], seen=[attestation])
+        values = {"series": payload.series, "sequence": payload.sequence, "snapshot": digest, "published_ms": now_ms}
+        values |= {"attestation": attestation.digest().hex(), "time_ms": parse_time(payload.time)}
+        connection.execute(insert(table).values(values))
+        facts: dict[str, Any] = {"snapshot": digest, "series": payload.series, "sequence": payload.sequence}
+        store.emit(connection, desk.name, now_ms, "snapshot", **facts)
+        store.audit(connection, now_ms, actor, "publish", subject=digest, **facts)
+        return snapshot_line(connection.execute(select(table).where(of)).one()), True
+
+    line, news = desk.ledger.database.write(write)
+    if news:
+        desk.remember(digest, Published.model_construct(snapshot=snapshot, attestation=attestation))
+        desk.changed()
+    return line, news
+
+
+def snapshot_line(row: Any) -> SnapshotLine:
+    """A row for programs."""
+    return SnapshotLine(
+        series=row.series,
+        sequence=row.sequence,
+        snapshot=row.snapshot,
+        time=format_time(row.time_ms),
+        published=format_time(row.published_ms),
+    )
+
+
+def attest(desk: Desk, attestation: Attestation, *, actor: str) -> tuple[dict[str, Any], bool]:
+    """Register a part of an account, or what it is now; whether it is news.
+
+    Raises:
+        InputError: the attestation of a snapshot, or of no account here.
+        VerificationError: not signed by enough of those who are trusted for it, not current, or superseded.
+    """
+    now_ms, payload = desk.clock(), attestation.payload
+    if not isinstance(payload, CommitmentPayload):
+        raise InputError("attests a snapshot, not a part of an account", field="attestation")
+    attested(attestation, desk.trust, Revoked.by(desk.revocations()))
+    check_current(payload, desk.trust, now_ms)
+    if desk.holding(payload.account).row.closed:
+        raise InputError("is closed", field=f"account {payload.account[:80]!r}")
+    table, digest = tables.parts, attestation.digest().hex()
+    of = (table.c.account == payload.account) & (table.c.role == payload.role)
+    of &= (table.c.issuer == payload.issuer) & (table.c.part == payload.part)
+
+    def write(connection: Connection) -> bool:
+        there = connection.execute(select(table).where(of)).first()
+        if there is not None and there.sequence == payload.sequence and records.kept(connection, attestation):
+            return False
+        before = [one.payload for one in attestations_of(connection, payload.account)]
+        same = any(
+            isinstance(old, CommitmentPayload)
+            and old.stream == payload.stream
+            and old.commitment_part == payload.commitment_part
+            for old in before
+        )
+        desk.ledger.keep(connection, now_ms=now_ms, seen=[attestation])
+        values: dict[str, Any] = {"sequence": payload.sequence, "attestation": digest, "revoked": 0}
+        values["expires_ms"] = parse_time(payload.expires)
+        if there is None:
+            names = {name: getattr(payload, name) for name in ("account", "role", "issuer", "part")}
+            connection.execute(insert(table).values(names | values))
+        else:
+            connection.execute(update(table).where(of).values(values))
+        if not same:
+            store.mark_changed(connection, payload.account, now_ms)
+        store.emit(connection, desk.name, now_ms, "part", account=payload.account, sequence=payload.sequence)
+        facts: dict[str, Any] = {
+            "role": payload.role,
+            "issuer": payload.issuer,
+            "part": payload.part,
+            "sequence": payload.sequence,
+        }
+        store.audit(connection, now_ms, actor, "attest", subject=payload.account, **facts)
+        settle(connection, desk, payload.account, now_ms)
+        return True
+
+    news = desk.ledger.database.write(write)
+    if news:
+        desk.forget(payload.account)
+        desk.changed()
+    return {"account": payload.account, "attestation": digest, "sequence": payload.sequence}, news
+
+
+def settle(connection: Connection, desk: Desk, account: str, now_ms: int) -> None:
+    """Write an account's state as of now."""
+    (row,) = store.account_rows(connection, account)
+    if not row.closed:
+        store.settle_state(connection, desk.name, row, now_ms)
+
+
+def revoke(desk: Desk, revocations: Revocations, *, actor: str) -> tuple[dict[str, Any], bool]:
+    """Publish a list of revocations; whether it is news. Parts that it takes the signatures from are revoked.
+
+    Raises:
+        VerificationError: not signed by who may, too old or from the future, or superseded.
+    """
+    now_ms, payload = desk.clock(), revocations.payload
+    desk.trust.revocation_quorum(revocations)
+    allowed = desk.trust.revocation_rule(payload.issuer).max_age_seconds
+    age, skew = now_ms - parse_time(payload.time), 1000 * desk.trust.clock_skew_seconds
+    if not -skew <= age <= 1000 * allowed + skew:
+        raise VerificationError(f"the list is of {payload.time}: too old, or from the future", check="revocation")
+    table, digest = tables.revocations, revocations.digest().hex()
+
+    def write(connection: Connection) -> bool:
+        there = connection.execute(select(table).where(table.c.issuer == payload.issuer)).first()
+        if there is not None and there.document == digest:
+            return False
+        desk.ledger.keep(connection, now_ms=now_ms, seen=[revocations])
+        connection.execute(delete(table).where(table.c.issuer == payload.issuer))
+        values = {"issuer": payload.issuer, "sequence": payload.sequence, "document": digest}
+        connection.execute(insert(table).values(values))
+        others = [one for one in desk.revocations() if one.payload.issuer != payload.issuer]
+        _mark_revoked(connection, desk, Revoked.by([*others, revocations]), now_ms)
+        store.emit(connection, desk.name, now_ms, "revocations", sequence=payload.sequence)
+        store.audit(connection, now_ms, actor, "revoke", subject=payload.issuer, sequence=payload.sequence)
+        return True
+
+    news = desk.ledger.database.write(write)
+    if news:
+        desk.forget()
+        desk.changed()
+    return {"issuer": payload.issuer, "sequence": payload.sequence}, news
+
+
+def _mark_revoked(connection: Connection, desk: Desk, revoked: Revoked, now_ms: int) -> None:
+    """Parts whose attestation does not count under these lists."""
+    table = tables.parts
+    for account in connection.execute(select(table.c.account.distinct())).scalars().all():
+        for attestation in attestations_of(connection, account):
+            try:
+                attested(attestation, desk.trust, revoked)
+                value = 0
+            except VerificationError:
+                value = 1
+            of = table.c.attestation == attestation.digest().hex()
+            connection.execute(update(table).where(of, table.c.account == account).values(revoked=value))
+        settle(connection, desk, account, now_ms)
+
+
+def challenge(desk: Desk, account: str, *, count: int, lifetime_seconds: int) -> list[Challenge]:
+    """Issue challenges to an account.
+
+    Raises:
+        InputError: too many at once or open, a lifetime that is too long, or an account that is closed.
+        NotFound: no such account.
+    """
+    limits, now_ms = desk.settings.limits, desk.clock()
+    if not 1 <= count <= limits.max_open_challenges:
+        raise InputError(f"from 1 to {limits.max_open_challenges}", field="count")
+    if not 1 <= lifetime_seconds <= limits.max_challenge_seconds:
+        raise InputError(f"from 1 to {limits.max_challenge_seconds}", field="lifetime_seconds")
+    if desk.holding(account).row.closed:
+        raise InputError("is closed", field=f"account {account[:80]!r}")
+    made = [Challenge.new(desk.name, lifetime_seconds=lifetime_seconds, now_ms=now_ms) for _ in range(count)]
+    table = tables.challenges
+
+    def write(connection: Connection) -> None:
+        still = (table.c.account == account) & (table.c.answered == 0) & (table.c.deadline_ms > now_ms)
+        there = connection.execute(select(func.count()).select_from(table).where(still)).scalar_one()
+        if there + count > limits.max_open_challenges:
+            raise InputError(
+                f"{there} wait for an answer, {limits.max_open_challenges} may", field="count", hint="answer them first"
+            )
+        desk.ledger.keep(connection, now_ms=now_ms, issued=made)
+        for one in made:
+            digest = one.digest().hex()
+            values = {"challenge": digest, "account": account, "deadline_ms": parse_time(one.deadline), "answered": 0}
+            connection.execute(insert(table).values(values))
+            facts = {"account": account, "challenge": digest, "until": one.deadline}
+            store.emit(connection, desk.name, now_ms, "challenge", **facts)
+
+    desk.ledger.database.write(write)
+    desk.changed()
+    return made

@@ -1,0 +1,170 @@
+"""Submitted proofs, judged together: what the service knows of each, the verdicts, and what is recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from zkmargin.accounts.commitments import Commitment
+from zkmargin.app.verifying import software
+from zkmargin.client.documents import Submission, commitment_digest
+from zkmargin.client.errors import AlreadyAccepted, NotFound
+from zkmargin.formats import InputError, VerificationError, ZkMarginError
+from zkmargin.formats.canonical import keccak256
+from zkmargin.ledger import tables as ledger_tables
+from zkmargin.service import store, tables
+from zkmargin.service.desk import Desk, Holding, documents_of
+from zkmargin.verifier import Statement
+from zkmargin.verifier.attest import Acceptance, Candidate, Challenge, CommitmentPayload, Receipt
+
+#: Recorded as a refusal: whatever is wrong with the proof or what it rests on.
+Verdict = Receipt | ZkMarginError
+
+
+@dataclass(frozen=True)
+class _Ready:
+    submission: Submission
+    holding: Holding
+    candidate: Candidate
+
+
+def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
+    """A receipt or an error for each, in their order. What has a receipt is on disk when this returns."""
+    now_ms = desk.clock()
+    issued = _challenges(desk, submissions)
+    verdicts: dict[int, Verdict] = {}
+    ready: dict[int, _Ready] = {}
+    for place, submission in enumerate(submissions):
+        try:
+            ready[place] = _prepare(desk, submission, issued.get(submission.challenge))
+        except ZkMarginError as error:
+            verdicts[place] = error
+    if ready:
+        places = list(ready)
+
+        def also(connection: Connection, at: int, acceptance: Acceptance, _: Receipt) -> None:
+            holding = ready[places[at]].holding
+            _check_same_parts(connection, holding)
+            store.add_proof(connection, desk.name, holding.row, acceptance)
+
+        recorded = desk.ledger.accept_each(
+            [one.candidate for one in ready.values()],
+            now_ms=now_ms,
+            trust=desk.trust,
+            revocations=desk.revocations(),
+            receipt=lambda acceptance: acceptance.receipt(software=software()).signed(desk.signer),
+            verify_all=desk.pool.verify_each,
+            older_snapshots=True,
+            also=also,
+        )
+        for place, found in zip(places, recorded, strict=True):
+            verdicts[place] = found if isinstance(found, ZkMarginError) else found[1]
+    _name_replays(desk, submissions, verdicts)
+    _record_refusals(desk, submissions, verdicts, now_ms)
+    desk.changed()
+    return [verdicts[place] for place in range(len(submissions))]
+
+
+def _challenges(desk: Desk, submissions: Sequence[Submission]) -> dict[str, tuple[str, Challenge]]:
+    """The challenges that are answered: to which account each was issued."""
+    digests, table = [one.challenge for one in submissions], tables.challenges
+    with desk.ledger.database.reading() as connection:
+        query = select(table.c.challenge, table.c.account).where(table.c.challenge.in_(digests))
+        accounts = {row.challenge: row.account for row in connection.execute(query)}
+        documents = documents_of(connection, Challenge, list(accounts))
+    return {digest: (accounts[digest], one) for digest, one in documents.items()}
+
+
+def _prepare(desk: Desk, submission: Submission, issued: tuple[str, Challenge] | None) -> _Ready:
+    """The statement, from what the service has itself. Raises VerificationError, NotFound, InputError."""
+    holding = desk.holding(submission.account)
+    if holding.row.closed:
+        raise VerificationError("the account is closed", check="account")
+    if issued is None or issued[0] != submission.account:
+        raise VerificationError("the challenge was not issued to this account", check="challenge")
+    try:
+        published = desk.published(submission.snapshot)
+    except NotFound as error:
+        raise VerificationError(error.message, check="snapshot", hint="fetch the newest snapshot") from None
+    snapshot, challenge = published.snapshot, issued[1]
+    payloads = [one.payload for one in holding.attestations if isinstance(one.payload, CommitmentPayload)]
+    if not payloads:
+        raise VerificationError("no part of the account is registered", check="commitment")
+    first = payloads[0]
+    try:
+        commitment = Commitment(
+            srs=first.srs, domain_size=first.domain_size, parts=tuple(one.commitment_part for one in payloads)
+        )
+        statement = Statement.of(
+            snapshot,
+            [commitment],
+            submission.claim.claim(),
+            context=challenge.context,
+            limits=submission.claim.parsed_limits(),
+        )
+    except InputError as error:
+        raise VerificationError(error.message, check="statement", hint=error.hint) from None
+    if commitment_digest(statement) != submission.commitment:
+        raise VerificationError(
+            "the proof is about other parts than those that are registered now",
+            check="commitment",
+            hint="fetch the account's attestations",
+        )
+    attestations = (published.attestation, *holding.attestations)
+    return _Ready(submission, holding, Candidate(statement, submission.proof_bytes, attestations, challenge))
+
+
+def _check_same_parts(connection: Connection, holding: Holding) -> None:
+    """Raises VerificationError: the account's parts are not those that were proved about any more."""
+    query = select(tables.parts.c.attestation).where(tables.parts.c.account == holding.row.account)
+    now = set(connection.execute(query).scalars())
+    if now != {one.digest().hex() for one in holding.attestations}:
+        raise VerificationError("the account's parts changed in the meantime", check="sequence")
+
+
+def _name_replays(desk: Desk, submissions: Sequence[Submission], verdicts: dict[int, Verdict]) -> None:
+    """Whoever submits once more what was accepted, after a lost answer say, is told its statement's digest."""
+    asked = {
+        submissions[place].challenge: place
+        for place, verdict in verdicts.items()
+        if isinstance(verdict, VerificationError) and verdict.check in ("challenge", "replay")
+    }
+    if not asked:
+        return
+    table = ledger_tables.proofs
+    query = select(table.c.challenge, table.c.statement, table.c.proof).where(table.c.challenge.in_(list(asked)))
+    with desk.ledger.database.reading() as connection:
+        accepted = {row.challenge: row for row in connection.execute(query)}
+    for place, verdict in verdicts.items():
+        row = accepted.get(submissions[place].challenge)
+        mine = isinstance(verdict, VerificationError) and verdict.check in ("challenge", "replay")
+        if mine and row is not None and bytes(row.proof) == submissions[place].proof_bytes:
+            verdicts[place] = AlreadyAccepted("this proof was accepted before", statement=row.statement)
+
+
+def _record_refusals(desk: Desk, submissions: Sequence[Submission], verdicts: dict[int, Verdict], now_ms: int) -> None:
+    refused = [
+        (submissions[place], verdict)
+        for place, verdict in sorted(verdicts.items())
+        if isinstance(verdict, ZkMarginError) and not isinstance(verdict, (AlreadyAccepted, NotFound))
+    ]
+    if not refused:
+        return
+
+    def write(connection: Connection) -> None:
+        for submission, error in refused:
+            store.add_refusal(
+                connection,
+                desk.name,
+                now_ms,
+                account=submission.account,
+                check=getattr(error, "check", "format"),
+                reason=error.message,
+                snapshot=submission.snapshot,
+                challenge=submission.challenge,
+                proof=keccak256(submission.proof_bytes).hex(),
+            )
+
+    desk.ledger.database.write(write)

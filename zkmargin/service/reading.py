@@ -1,0 +1,198 @@
+"""What is asked of the service: the roster, accounts, lists, coverage, evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from zkmargin.app.evidence import Evidence, evidence_of
+from zkmargin.client.answers import AccountLine, AccountView, Part, SnapshotLine
+from zkmargin.client.documents import MAX_COVERED, Coverage, CoveragePayload, CoveredSnapshot, largest_gap
+from zkmargin.client.errors import NotFound
+from zkmargin.engine.decimals import format_time, parse_time
+from zkmargin.formats import InputError
+from zkmargin.ledger import records
+from zkmargin.ledger import tables as ledger_tables
+from zkmargin.service import store, tables
+from zkmargin.service.desk import Desk, documents_of
+from zkmargin.service.intake import snapshot_line
+from zkmargin.service.store import AccountRow
+from zkmargin.verifier.attest import Challenge, Receipt
+
+#: Ratios in an account's trend.
+TREND = 10
+
+
+def roster(desk: Desk) -> list[AccountLine]:
+    """Every account and its state now."""
+    now_ms = desk.clock()
+    with desk.ledger.database.reading() as connection:
+        return [AccountLine(**_line(connection, row, now_ms)) for row in store.account_rows(connection)]
+
+
+def account_view(desk: Desk, account: str) -> AccountView:
+    """One account with parts and open challenges. Raises NotFound."""
+    now_ms, part, challenge = desk.clock(), tables.parts, tables.challenges
+    with desk.ledger.database.reading() as connection:
+        row = _account(connection, account)
+        rows = connection.execute(select(part).where(part.c.account == account).order_by(part.c.role, part.c.issuer))
+        parts = [
+            Part(
+                role=one.role,
+                issuer=one.issuer,
+                part=one.part,
+                sequence=one.sequence,
+                expires=format_time(one.expires_ms),
+                attestation=one.attestation,
+            )
+            for one in rows
+        ]
+        still = (challenge.c.account == account) & (challenge.c.answered == 0) & (challenge.c.deadline_ms > now_ms)
+        query = select(challenge.c.challenge).where(still).order_by(challenge.c.deadline_ms)
+        digests = connection.execute(query).scalars().all()
+        documents = documents_of(connection, Challenge, digests)
+        challenges = [documents[digest] for digest in digests]
+        line = _line(connection, row, now_ms)
+    return AccountView.model_construct(**line, parts=parts, challenges=challenges)
+
+
+def _account(connection: Connection, account: str) -> AccountRow:
+    rows = store.account_rows(connection, account)
+    if not rows:
+        raise NotFound("no such account", field="account")
+    return rows[0]
+
+
+def _line(connection: Connection, row: AccountRow, now_ms: int) -> dict[str, Any]:
+    proof, account = tables.proofs, tables.accounts
+    state, due = row.standing.at(now_ms), row.standing.due_ms
+    newest = select(proof).where(proof.c.account == row.account).order_by(proof.c.number.desc()).limit(TREND)
+    trend = [f"{one.num}/{one.den}" for one in reversed(connection.execute(newest).all())]
+    count = select(func.count()).select_from(proof).where(proof.c.account == row.account)
+    last = None
+    if row.counting is not None:
+        last = store.proof_line(
+            connection.execute(select(proof).where(proof.c.number == row.counting)).one(), row.terms
+        )
+    refusal = tables.refusals
+    refused = connection.execute(
+        select(refusal).join(account, account.c.refused == refusal.c.number).where(account.c.account == row.account)
+    ).first()
+    return {
+        "account": row.account,
+        "state": state,
+        "since": format_time(row.since_ms),
+        "until": None if due is None else format_time(due),
+        "closed": row.closed,
+        "terms": row.terms,
+        "proofs": connection.execute(count).scalar_one(),
+        "last": last,
+        "trend": trend,
+        "refused": None if refused is None else store.refusal_line(refused),
+    }
+
+
+def snapshot_lines(desk: Desk, series: str, *, before: int | None, limit: int) -> list[SnapshotLine]:
+    """Published snapshots of a series, the newest first; ``before`` is a number of it."""
+    table = tables.snapshots
+    query = select(table).where(table.c.series == series).order_by(table.c.sequence.desc()).limit(limit)
+    if before is not None:
+        query = query.where(table.c.sequence < before)
+    with desk.ledger.database.reading() as connection:
+        return [snapshot_line(row) for row in connection.execute(query)]
+
+
+def newest_snapshot(desk: Desk, series: str, *, after: int | None) -> str | None:
+    """The digest of the newest snapshot of a series; None where there is none above a number."""
+    table = tables.snapshots
+    query = select(table.c.snapshot).where(table.c.series == series).order_by(table.c.sequence.desc()).limit(1)
+    if after is not None:
+        query = query.where(table.c.sequence > after)
+    with desk.ledger.database.reading() as connection:
+        return connection.execute(query).scalar_one_or_none()
+
+
+def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> Coverage:
+    """The signed statement about an account, a series and a time.
+
+    Raises:
+        InputError: times that are none, or more snapshots than one statement names.
+        NotFound: no such account.
+    """
+    begin_ms, end_ms = parse_time(begin, field="from"), parse_time(end, field="to")
+    if begin_ms > end_ms:
+        raise InputError("before from", field="to")
+    table, proof, now_ms = tables.snapshots, tables.proofs, desk.clock()
+    with desk.ledger.database.reading() as connection:
+        row = _account(connection, account)
+        of = (table.c.series == series) & table.c.time_ms.between(begin_ms, end_ms)
+        query = select(table).where(of).order_by(table.c.sequence).limit(MAX_COVERED + 1)
+        published = connection.execute(query).all()
+        if len(published) > MAX_COVERED:
+            raise InputError(f"more than {MAX_COVERED} snapshots", field="from", hint="ask for a shorter time")
+        proved: dict[tuple[int, str], str] = {}
+        mine = (proof.c.account == account) & (proof.c.series == series)
+        mine &= proof.c.snapshot_ms.between(begin_ms, end_ms)
+        for one in connection.execute(select(proof).where(mine).order_by(proof.c.number)):
+            if store.counts(row.terms, one):
+                proved.setdefault((one.sequence, one.snapshot), one.statement)
+        head = desk.ledger.head()
+    snapshots = [
+        CoveredSnapshot(
+            sequence=one.sequence,
+            time=format_time(one.time_ms),
+            snapshot=one.snapshot,
+            statement=proved.get((one.sequence, one.snapshot)),
+        )
+        for one in published
+    ]
+    times = [one.time_ms for one in published if (one.sequence, one.snapshot) in proved]
+    payload = CoveragePayload(
+        service=desk.name,
+        account=account,
+        series=series,
+        trust=desk.trust.digest().hex(),
+        terms=row.terms,
+        begin=begin,
+        end=end,
+        time=format_time(now_ms),
+        head_number=head[0],
+        head=head[1],
+        snapshots=tuple(snapshots),
+        proven=len(times),
+        largest_gap_ms=largest_gap(begin_ms, end_ms, times),
+    )
+    return Coverage(payload=payload).signed(desk.signer)
+
+
+def owner_of(desk: Desk, statement: str) -> str:
+    """The account of an accepted proof. Raises NotFound."""
+    query = select(tables.proofs.c.account).where(tables.proofs.c.statement == statement)
+    with desk.ledger.database.reading() as connection:
+        account = connection.execute(query).scalar_one_or_none()
+    if account is None:
+        raise NotFound("no proof of this statement was accepted", field="statement")
+    return str(account)
+
+
+def receipt(desk: Desk, statement: str) -> Receipt:
+    """The receipt of an accepted proof. Raises NotFound."""
+    owner_of(desk, statement)
+    table = ledger_tables.proofs
+    with desk.ledger.database.reading() as connection:
+        digest = connection.execute(select(table.c.receipt).where(table.c.statement == statement)).scalar_one()
+    return desk.ledger.document(Receipt, digest)
+
+
+def evidence(desk: Desk, statement: str) -> Evidence:
+    """An accepted proof with all public files around it. Raises NotFound."""
+    owner_of(desk, statement)
+    table = ledger_tables.proofs
+    with desk.ledger.database.reading() as connection:
+        row = connection.execute(select(table).where(table.c.statement == statement)).one()
+        entry = records.entry_of(connection, row)
+    lists: tuple[str, ...] = ()
+    if desk.ledger.document(Receipt, entry.receipt or "").payload.revocations:
+        lists = desk.ledger.revocations().get(statement, ())
+    return evidence_of(desk.ledger, entry, lists)

@@ -1,0 +1,127 @@
+"""The background work of a service: the queue of proofs, states that change by themselves, webhooks, retention."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy import Connection
+
+from zkmargin.client.errors import Unavailable
+from zkmargin.service import logs, store, tables
+from zkmargin.service.access import Rates
+from zkmargin.service.bell import Bell
+from zkmargin.service.desk import Desk
+from zkmargin.service.events import Webhooks
+from zkmargin.service.metrics import Metrics
+from zkmargin.service.submissions import Queue
+
+#: How often states are looked at, webhooks served, and old rows deleted.
+TICK_SECONDS, WEBHOOK_SECONDS, SWEEP_SECONDS = 0.5, 0.5, 3600.0
+
+
+class Running:
+    """What runs beside the calls. ``bell`` and ``queue`` are there while it is ``at_work``."""
+
+    bell: Bell
+    queue: Queue
+
+    def __init__(self, desk: Desk, *, check_alone: Callable[[], None] = lambda: None) -> None:
+        self.desk, self.metrics = desk, Metrics()
+        limits = desk.settings.limits
+        self.rates = Rates(limits.calls_per_second, limits.burst)
+        self._check_alone, self._ready, self._noted = check_alone, False, 0.0
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """From the server's start to its end."""
+        self.bell, self.queue = Bell(), Queue(self.desk, self.metrics)
+        self.desk.changed = self.bell.ring
+        hooks = Webhooks(self.desk, self.metrics)
+        work: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (TICK_SECONDS, self._tick),
+            (WEBHOOK_SECONDS, hooks.deliver),
+            (SWEEP_SECONDS, self._sweep),
+        ]
+        tasks = [asyncio.create_task(_again_and_again(seconds, one)) for seconds, one in work]
+        self._ready = True
+        try:
+            yield
+        finally:
+            self.drain()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.queue.close()
+            await hooks.close()
+
+    def drain(self) -> None:
+        """Take no more, and end what waits for something new."""
+        self._ready = False
+        self.bell.close()
+
+    def check_ready(self) -> None:
+        """Raises Unavailable: it starts, drains, or cannot write."""
+        if not self._ready:
+            raise Unavailable("it starts, drains, or cannot write", retry_after=1)
+        if self.desk.pool.alive == 0:
+            raise Unavailable("no verifier is alive", retry_after=1)
+
+    def note_denied(self, address: str, reason: str) -> None:
+        """A refused caller into the audit log: one a second, so that nobody fills it."""
+        self.metrics.denied.labels("token").inc()
+        now = time.monotonic()
+        if now - self._noted < 1:
+            return
+        self._noted = now
+        clock = self.desk.clock()
+        self.desk.ledger.database.write(
+            lambda connection: store.audit(connection, clock, address, "call", outcome="denied", reason=reason)
+        )
+
+    async def _tick(self) -> None:
+        try:
+            changed = await asyncio.to_thread(self._settle)
+        except Exception:
+            self._ready = False
+            raise
+        self._ready = not self.bell.closed
+        if changed:
+            self.bell.ring()
+
+    def _settle(self) -> bool:
+        """States as of now; whether one changed. Raises where the database does not answer or is not ours alone."""
+        self._check_alone()
+        desk, now_ms = self.desk, self.desk.clock()
+        with desk.ledger.database.reading() as connection:
+            rows = [row for row in store.account_rows(connection) if not row.closed]
+        stale = [row for row in rows if (row.standing.at(now_ms), row.standing.due_ms) != (row.state, row.until_ms)]
+        if not stale:
+            return False
+
+        def write(connection: Connection) -> bool:
+            found = [store.account_rows(connection, row.account)[0] for row in stale]
+            return sum(store.settle_state(connection, desk.name, row, now_ms) for row in found) > 0
+
+        return desk.ledger.database.write(write)
+
+    async def _sweep(self) -> None:
+        kept, now_ms = self.desk.settings.retention, self.desk.clock()
+        days = {tables.events: kept.events_days, tables.refusals: kept.refusals_days, tables.audit: kept.audit_days}
+        gone = await asyncio.to_thread(
+            self.desk.ledger.database.write, lambda connection: store.forget_old(connection, now_ms, days)
+        )
+        if gone:
+            logs.say("retention", rows=gone)
+
+
+async def _again_and_again(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """A failure is logged, and tried again."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the database may be away for a while
+            logs.failure("background", error)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,111 @@
+"""The server: uvicorn around the calls, from the configuration to the last answer."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from zkmargin.crypto.keys import Signer
+from zkmargin.formats import InputError
+from zkmargin.ledger import Ledger
+from zkmargin.service import logs
+from zkmargin.service.alone import Alone
+from zkmargin.service.app import create_app
+from zkmargin.service.desk import Desk
+from zkmargin.service.guard import protocol_with
+from zkmargin.service.running import Running
+from zkmargin.service.settings import Settings
+from zkmargin.service.workers import Pool
+
+#: How long calls may go on after the service was told to end.
+DRAIN_SECONDS = 15
+
+
+def serve(settings: Settings, signer: Signer, *, listening: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what is under way, and return.
+
+    Args:
+        settings: the configuration.
+        signer: the service's key.
+        listening: told the URL when calls are taken.
+
+    Raises:
+        InputError: files that cannot be used, an address that is taken, a database that another service has.
+    """
+    trust, operators = settings.load_trust(), settings.load_operators()
+    with Ledger(settings.database, signer=signer, wal=True) as ledger, Alone(ledger.database) as alone:
+        pool = Pool(settings.workers)
+        try:
+            desk = Desk(settings, trust, operators, signer, ledger, pool)
+            running = Running(desk, check_alone=alone.check)
+            logs.begin()
+            _run(desk, running, listening)
+        finally:
+            pool.close()
+
+
+def _run(desk: Desk, running: Running, listening: Callable[[str], None]) -> None:
+    settings = desk.settings
+    listener = _bound(settings)
+    tls = settings.tls
+    config = uvicorn.Config(
+        create_app(desk, running),
+        http=protocol_with(settings.limits.idle_seconds),
+        ws="none",
+        access_log=False,
+        log_config=None,
+        limit_concurrency=settings.limits.connections,
+        timeout_keep_alive=settings.limits.idle_seconds,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        server_header=False,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
+    try:
+        config.load()
+    except OSError as error:  # uvicorn reads the certificate: a missing file, or no certificate
+        raise InputError(f"cannot be used: {type(error).__name__}", field="tls") from None
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    server = _Server(config, running, lambda: listening(f"http{'s' if tls else ''}://{shown}:{port}"))
+    server.run(sockets=[listener])
+    logs.say("ended")
+
+
+def _bound(settings: Settings) -> socket.socket:
+    """A socket that listens. Raises InputError: the address cannot be used."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise InputError(f"cannot listen there: {(error.strerror or 'error').lower()}", field="host, port") from None
+    listener.set_inheritable(False)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's; told to end, it ends at once what only waits for something new."""
+
+    def __init__(self, config: uvicorn.Config, running: Running, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._running, self._tell = running, started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        logs.say("draining", signal=signal.Signals(sig).name)
+        if hasattr(self._running, "bell"):
+            self._running.drain()
+        super().handle_exit(sig, frame)
