@@ -95,6 +95,10 @@ def verify_each(items: Sequence[tuple[Statement, bytes]]) -> list[Accepted | Pro
 
     Raises:
         InputError: statements under different SRS.
+
+    Example:
+        >>> [type(verdict).__name__ for verdict in verify_each([(statement, proof), (statement, proof[:-1])])]
+        ['Accepted', 'ProofFormatError']
     """
     if len({statement.srs.digest for statement, _ in items}) > 1:
         raise InputError("statements under different structured reference strings", field="proofs")

@@ -74,7 +74,12 @@ def accept(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proof that asks to be accepted; the fields are as in ``accept``."""
+    """A proof that asks to be accepted; the fields are as in ``accept``.
+
+    Example:
+        >>> Candidate(statement, proof).challenge is None
+        True
+    """
 
     statement: AnyStatement
     proof: bytes
@@ -107,6 +112,12 @@ def accept_each(
 
     Raises:
         InputError: statements under different SRS.
+
+    Example:
+        >>> terms = Terms(now, trust)
+        >>> both = [Candidate(statement, proof, tuple(attestations)), Candidate(statement, proof)]
+        >>> [type(verdict).__name__ for verdict in accept_each(both, terms)]
+        ['Acceptance', 'VerificationError']
     """
     verdicts: dict[int, Acceptance | ZkMarginError] = {}
     ready: dict[int, Authenticated | None] = {}
@@ -148,7 +159,8 @@ def _before(candidate: Candidate, terms: Terms) -> Authenticated | None:
     )
 
 
-def _after(candidate: Candidate, terms: Terms, authenticated: Authenticated | None, accepted: AnyAccepted
+def _after(
+    candidate: Candidate, terms: Terms, authenticated: Authenticated | None, accepted: AnyAccepted
 ) -> Acceptance:
     """The acceptance of a proof that verified. Raises VerificationError: a replay."""
     if terms.known.statement_accepted(accepted.statement_digest):

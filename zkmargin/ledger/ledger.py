@@ -265,9 +265,9 @@ class Ledger:
         for one in signed:
             news = records.see(connection, one, older_snapshots=older_snapshots)
             self._append(connection, "seen", acceptance.time_ms, news)
-        given = (acceptance.snapshot, acceptance.trust, acceptance.challenge, receipt)
-        given = (*given, *subject.documents, *signed, *sources)
-        records.store(connection, *(document for document in given if document is not None))
+        own = (acceptance.snapshot, acceptance.trust, acceptance.challenge, receipt)
+        given = [document for document in own if document is not None]
+        records.store(connection, *given, *subject.documents, *signed, *sources)
         claim, limits = records.claimed(subject.columns)
         entry = Entry(
             statement=digest,

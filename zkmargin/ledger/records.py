@@ -309,7 +309,7 @@ def accepted(
 ) -> None:
     """The rows of an accepted proof. ``columns`` say what was proved; parts are role, alias, attestation, in order."""
     names = ("statement", "proof", "snapshot", "snapshot_ms", "trust", "challenge", "receipt", "context", "accepted_ms")
-    values = {name: getattr(entry, name) for name in names} | columns
+    values = {**{name: getattr(entry, name) for name in names}, **columns}
     (proof_id,) = connection.execute(insert(tables.proofs).values(values).returning(tables.proofs.c.id)).one()
     if entry.attestations:
         of_proof = [{"proof_id": proof_id, "attestation": digest} for digest in entry.attestations]

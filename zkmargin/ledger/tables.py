@@ -26,6 +26,8 @@ from sqlalchemy import (
 SCHEMA = "zkmargin/ledger/v3"
 #: The one version without a chain of records.
 WITHOUT_CHAIN = "zkmargin/ledger/v1"
+#: Tables whose names begin so are a service's (``zkmargin.service``), in the same database.
+BESIDE = "service_"
 _DIGEST = String(64)
 
 metadata = MetaData()

@@ -55,7 +55,9 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
             trust=desk.trust,
             revocations=desk.revocations(),
             receipt=lambda acceptance: acceptance.receipt(software=software()).signed(desk.signer),
-            verify_all=desk.pool.verify_each,
+            verify_all=lambda items: desk.pool.verify_each(
+                [(statement, proof) for statement, proof in items if isinstance(statement, Statement)]
+            ),
             older_snapshots=True,
             also=also,
         )

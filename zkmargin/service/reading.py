@@ -194,5 +194,5 @@ def evidence(desk: Desk, statement: str) -> Evidence:
         entry = records.entry_of(connection, row)
     lists: tuple[str, ...] = ()
     if desk.ledger.document(Receipt, entry.receipt or "").payload.revocations:
-        lists = desk.ledger.revocations().get(statement, ())
+        lists = desk.ledger.beside("revocations").get(statement, ())
     return evidence_of(desk.ledger, entry, lists)

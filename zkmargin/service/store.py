@@ -16,6 +16,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.formats import canonical_bytes, parse_json
 from zkmargin.service import tables
 from zkmargin.service.states import Standing
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, SnapshotPayload
 
 
@@ -213,8 +214,8 @@ def settle_state(connection: Connection, service: str, row: AccountRow, now_ms: 
 def add_proof(connection: Connection, service: str, account: AccountRow, acceptance: Acceptance) -> None:
     """What an accepted proof means for its account; in the transaction that records it."""
     statement, payload = acceptance.statement, acceptance.attested[0].payload
-    if not isinstance(payload, SnapshotPayload):
-        raise TypeError("a snapshot's attestation comes first")
+    if not isinstance(payload, SnapshotPayload) or not isinstance(statement, Statement):
+        raise TypeError("a snapshot's attestation comes first, and the statement is of one account")
     number, snapshot_ms = next_number(connection, tables.proofs), parse_time(acceptance.snapshot.time)
     claim = statement.claim
     values = {
