@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.engine.decimals import parse_time
@@ -99,7 +99,7 @@ class Terms:
 
 
 #: Judges proofs together, as ``verify_any_each`` does.
-VerifyEach = Callable[[Sequence[tuple[AnyStatement, bytes]]], Sequence[AnyAccepted | ZkMarginError]]
+VerifyEach: TypeAlias = "Callable[[Sequence[tuple[AnyStatement, bytes]]], Sequence[AnyAccepted | ZkMarginError]]"
 
 
 def accept_each(
