@@ -2,7 +2,7 @@
 
     python tests/assurance.py --list                  # every shard, and whether its last result still speaks
     python tests/assurance.py                         # run all whose result is missing, failed, or about older code
-    python tests/assurance.py mutation-crypto lowest  # run these
+    python tests/assurance.py mutation-crypto.field lowest-1    # run these
     python tests/assurance.py --table                 # write the results into docs/assurance.md
 
 A shard's last result is a file of its own, ``docs/assurance/SHARD.json``: the commit, the machine, when, how long, the
@@ -32,18 +32,28 @@ BEGIN, END = "<!-- results: written by python tests/assurance.py --table -->", "
 
 LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
 FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "600")
+#: A run that would take longer than about twenty minutes on two cores is cut into so many shards.
+SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 6, 10, 4
+WITNESSES, SNAPSHOTS = 15_000, 20_000
 GUIDED = ("g1", "g2", "transcript", "setups", "json", "documents", "importers", "words")
-MUTATED = {
-    "formats": ("zkmargin.formats.canonical", "zkmargin.formats.documents"),
-    "crypto": tuple(
-        f"zkmargin.crypto.{name}"
-        for name in ("group", "field", "exact", "scalars", "transcript", "srs", "srs_files", "srs_checks")
-    ),
-    "verifier": tuple(
-        f"zkmargin.verifier.{name}" for name in ("messages", "proof", "statement", "transcript", "argument", "verify")
-    ),
-    "workers": ("zkmargin.verifier.workers",),
-}
+#: Targets of tests/test_fuzz.py.
+FUZZED = (
+    *("g1", "g2", "scalars", "sums", "transforms", "arithmetic", "transcript", "proof codec", "verification", "setups"),
+    *("json", "documents", "arrays", "importers", "words"),
+)
+#: Modules of tests/mutation.py, each a shard; circuits share one.
+MUTATED = (
+    *(f"formats.{name}" for name in ("canonical", "documents")),
+    *(f"crypto.{name}" for name in ("group", "field", "exact", "scalars", "transcript", "srs", "srs_files")),
+    "crypto.srs_checks",
+    *(f"verifier.{name}" for name in ("header", "messages", "proof", "statement", "transcript", "argument", "verify")),
+    *("verifier.workers", "accounts.commitments", "accounts.updates"),
+    *(f"verifier.attest.{name}" for name in ("documents", "trust", "accept", "acceptance", "challenge", "receipt")),
+)
+CIRCUITS = (
+    *(f"zkmargin.circuits.{name}" for name in ("language.circuit", "limits", "margin", "requirement", "spreads")),
+    "zkmargin.circuits.language.system",
+)
 
 
 @dataclass(frozen=True)
@@ -91,26 +101,42 @@ def script(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, str(ROOT / "tests" / name), *arguments)
 
 
+def suite(part: int, parts: int) -> tuple[str, ...]:
+    """Every so-manyth file of the suite."""
+    return tuple(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))[part - 1 :: parts])
+
+
 SHARDS: dict[str, Shard] = {
-    "full": Shard(
-        "the suite at full length, in random order", pytest("-p", "randomly"), environment={"ZKMARGIN_FULL": "1"}
-    ),
+    **{
+        f"full-{part}": Shard(
+            f"the suite at full length, in random order, part {part} of {SUITE_PARTS}",
+            pytest("-p", "randomly", *suite(part, SUITE_PARTS)),
+            environment={"ZKMARGIN_FULL": "1"},
+        )
+        for part in range(1, SUITE_PARTS + 1)
+    },
     "mutation-protocol": Shard(
         "protocol mutants: absorbs and equations left out", pytest("tests/test_mutation.py", "-k", "protocol or absorb")
     ),
     **{
         f"mutation-{name}": Shard(
             f"code mutants of {name}",
-            script("mutation.py", "--no-protocol", *modules),
-            about=(*(f"{module.replace('.', '/')}.py" for module in modules), "tests"),
+            script("mutation.py", "--no-protocol", f"zkmargin.{name}"),
+            about=(f"zkmargin/{name.replace('.', '/')}.py", "tests"),
         )
-        for name, modules in MUTATED.items()
+        for name in MUTATED
     },
-    "fuzz": Shard(
-        f"hypothesis, {FUZZ_SECONDS} s a target",
-        pytest("-p", "no:randomly", "tests/test_fuzz.py"),
-        environment={"ZKMARGIN_FUZZ_SECONDS": FUZZ_SECONDS},
+    "mutation-circuits": Shard(
+        "code mutants of circuits", script("mutation.py", "--no-protocol", *CIRCUITS), about=("circuits", "tests")
     ),
+    **{
+        f"fuzz-{name.replace(' ', '-')}": Shard(
+            f"hypothesis on {name}, {FUZZ_SECONDS} s",
+            (sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", f"tests/test_fuzz.py::test_target[{name}]"),
+            environment={"ZKMARGIN_FUZZ_SECONDS": FUZZ_SECONDS},
+        )
+        for name in FUZZED
+    },
     **{
         f"guided-{name}": Shard(
             f"coverage-guided fuzzing of {name}, {FUZZ_SECONDS} s",
@@ -118,16 +144,22 @@ SHARDS: dict[str, Shard] = {
         )
         for name in GUIDED
     },
-    "witnesses": Shard(
-        "branch and bound over hidden integers, books one unit short",
-        script("hostile_witness.py", "--cases", "15000"),
-        about=("circuits", "engine", "tests/encoders.py", "tests/hostile_witness.py"),
-    ),
-    "snapshots": Shard(
-        "changed golden snapshots: refused, or engine and circuit agree",
-        script("hostile_witness.py", "--snapshots", "20000"),
-        about=("circuits", "engine", "zkmargin/formats", "tests/hostile_witness.py"),
-    ),
+    **{
+        f"witnesses-{part}": Shard(
+            f"branch and bound over hidden integers, books one unit short, seed {part}",
+            script("hostile_witness.py", "--cases", str(WITNESSES // WITNESS_PARTS), "--seed", str(part)),
+            about=("circuits", "engine", "tests/encoders.py", "tests/hostile_witness.py"),
+        )
+        for part in range(1, WITNESS_PARTS + 1)
+    },
+    **{
+        f"snapshots-{part}": Shard(
+            f"changed golden snapshots: refused, or engine and circuit agree, seed {part}",
+            script("hostile_witness.py", "--snapshots", str(SNAPSHOTS // SNAPSHOT_PARTS), "--seed", str(part)),
+            about=("circuits", "engine", "zkmargin/formats", "tests/hostile_witness.py"),
+        )
+        for part in range(1, SNAPSHOT_PARTS + 1)
+    },
     "contracts": Shard(
         "contracts and Python give one verdict: 100,000 mutated proofs on anvil, 500 on py-evm",
         ("make", "contracts"),
@@ -141,9 +173,14 @@ SHARDS: dict[str, Shard] = {
         environment={"ZKMARGIN_PAGE_MUTATIONS": "10000", "ZKMARGIN_PAGE_SECOND": "40"},
     ),
     "coverage": Shard("every line and branch of what verifies", ("make", "coverage")),
-    "lowest": Shard(
-        "the suite with the lowest versions allowed", ("make", "lowest"), about=(*LIBRARY, "tests", "pyproject.toml")
-    ),
+    **{
+        f"lowest-{part}": Shard(
+            f"the suite with the lowest versions allowed, part {part} of 2",
+            ("make", "lowest", f"PYTEST_ARGS={' '.join(suite(part, 2))}"),
+            about=(*LIBRARY, "tests", "pyproject.toml"),
+        )
+        for part in (1, 2)
+    },
     "hostile": Shard(
         "what reading costs at worst",
         (sys.executable, "-m", "benchmarks.hostile"),
@@ -267,7 +304,7 @@ def main(arguments: Sequence[str]) -> int:
         for name, shard in SHARDS.items():
             record = record_of(name)
             state = "up to date" if speaks(name, record) else "never run" if record is None else "to be run again"
-            sys.stdout.write(f"{name:20} {state:16} {shard.title}\n")
+            sys.stdout.write(f"{name:34} {state:16} {shard.title}\n")
         return 0
     failed = []
     for name in given.shards or [name for name in SHARDS if not speaks(name, record_of(name))]:

@@ -24,6 +24,18 @@ def test_what_shards_run_and_are_about_is_there() -> None:
             assert Path(shard.command[1]).is_file(), name
 
 
+def test_everything_that_can_be_cut_is_in_a_shard() -> None:
+    """Of the lists in the scripts nothing is left out, and a name of theirs that changes is noticed."""
+    import mutation
+    import test_fuzz
+
+    assert {f"zkmargin.{name}" for name in assurance.MUTATED} == set(mutation.TARGETS)
+    assert set(assurance.CIRCUITS) == set(mutation.CIRCUITS)
+    assert assurance.FUZZED == test_fuzz.NAMES
+    files = [name for part in range(1, assurance.SUITE_PARTS + 1) for name in assurance.suite(part, 6)]
+    assert sorted(files) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py"))
+
+
 def test_every_result_is_of_a_shard_and_can_be_read() -> None:
     for path in RESULTS.glob("*.json"):
         assert path.stem in SHARDS
