@@ -30,7 +30,7 @@ from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.joint_scenarios import PublishedJointScenarios
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
-from zkmargin.engine.decimals import from_units
+from zkmargin.engine.decimals import to_cents
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats.errors import ConstraintError, InputError
 
@@ -85,7 +85,7 @@ def breach_witness(snapshot: Snapshot, claim: Claim, lots: BookLots) -> Witness:
         missing = -(-(error.shortfall or 0) // claim.den)
         raise ConstraintError(
             f"no breach to show: equity is not below what the scenarios alone require, by "
-            f"{from_units(missing, VALUATION_DECIMALS)} {snapshot.quote}",
+            f"{to_cents(-missing, VALUATION_DECIMALS).removeprefix('-')} {snapshot.quote}",
             rule=RULE,
             shortfall=missing,
         ) from None

@@ -72,6 +72,18 @@ def from_units(units: int, unit_decimals: int) -> str:
     return ("-" if units < 0 else "") + digits[:cut] + (f".{fraction}" if fraction else "")
 
 
+def to_cents(units: int, unit_decimals: int) -> str:
+    """Units as text to the cent, rounded down, thousands separated: what people are shown.
+
+    Example:
+        >>> to_cents(1_234_567_899, 5), to_cents(-1, 5)
+        ('12,345.67', '-0.01')
+    """
+    cents = units // 10 ** (unit_decimals - 2)
+    sign, cents = ("-", -cents) if cents < 0 else ("", cents)
+    return f"{sign}{cents // 100:,}.{cents % 100:02d}"
+
+
 def to_fraction(text: str, *, field: str | None = None) -> Fraction:
     """The exact value of a decimal text. Raises InputError as ``to_units`` does."""
     sign, whole, fraction = _split(text, field)

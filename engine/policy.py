@@ -201,6 +201,7 @@ def policy_mistakes(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 def policy_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of policy documents, with every component and its parameters."""
     schema = Policy.model_json_schema()
+    schema["description"] = schema["description"].partition("\n\nExample:")[0]
     schema["properties"]["format"] = {"const": Policy.FORMAT, "type": "string"}
     schema["required"] = ["format", *schema["required"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

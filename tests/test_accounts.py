@@ -264,6 +264,6 @@ def test_the_walk_through_of_the_documentation_runs(
     assert "Netting across venues saves" in outputs["margin venue-a.json"]
     assert (tmp_path / "a-2.json").read_bytes() == (tmp_path / "a-2-attest.json").read_bytes()
     assert (tmp_path / "a-3.json").read_bytes() == (tmp_path / "a-3-attest.json").read_bytes()
-    assert "'maker 7': 1 proofs" in outputs["ledger status"]
-    assert "1 proofs verify" in outputs["ledger check"]
-    assert "wrote 1 proofs and 3 documents" in outputs["ledger export"]
+    assert "'maker 7': 1 proof," in outputs["ledger status"]
+    assert "1 proof verifies" in outputs["ledger check"]
+    assert "wrote 1 proof and 3 documents" in outputs["ledger export"]

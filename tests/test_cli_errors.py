@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from support.command_line import Result, Run
 
 from zkmargin.app.files import MAX_PROOF_BYTES, Output, write_outputs
-from zkmargin.cli import main, terminal
+from zkmargin.cli import cli, main, terminal
+from zkmargin.cli.hints import MAKES
 from zkmargin.engine.book import Book
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.policy import load_policy
@@ -743,3 +745,29 @@ def test_what_a_policys_parts_make_wrong_together_is_listed_with_the_rest(
         "  layout.range_proved: short_option_minimum charges short positions",
     ):
         assert words in err
+
+
+@pytest.mark.parametrize(
+    ("line", "way"),
+    [
+        ("margin none.json --snapshot snapshot.json", "a book is a file of your own"),
+        ("margin book.json --snapshot none.json", "zkmargin snapshot build MARKET"),
+        (VERIFY.replace("proof.bin", "none.bin"), "zkmargin prove"),
+        (VERIFY.replace("commitment.json", "none.json"), "zkmargin commit BOOK"),
+        ("market import none.json", "the folder that you are in"),
+        ("inspect none.json", "the folder that you are in"),
+        ("verify --bundle none.json", "zkmargin bundle"),
+        ("snapshot build market.json --policy default -o nowhere/s.json", "mkdir -p"),
+    ],
+)
+def test_a_file_that_is_not_there_has_a_way_out(refuse: Refuse, line: str, way: str) -> None:
+    assert way in refuse(line).err.partition("hint: ")[2]
+
+
+def test_what_makes_a_missing_file_is_a_command() -> None:
+    for family, made in MAKES.items():
+        for words in re.findall(r"zkmargin ([a-z-]+)(?: ([a-z-]+))?", made):
+            group = cli.get_command(click.Context(cli), words[0])
+            assert group is not None, (family, words)
+            if isinstance(group, click.Group):
+                assert group.get_command(click.Context(group), words[1]) is not None, (family, words)

@@ -346,7 +346,7 @@ def test_a_proof_comes_with_its_profile(run: Run, folder: Path, tmp_path: Path) 
     line = ["prove", "--snapshot", folder / "snapshot.json", "--book", folder / "book.json"]
     line += ["--opening", folder / "opening.json", "-o", tmp_path / "p.bin", "--profile", "--threads", "1"]
     text = run(line).out
-    for words in ("ms  witness", "ms  self-verification", "1 thread(s)", "terms  W"):
+    for words in ("ms  witness", "ms  self-verification", "1 thread, ", "terms  W"):
         assert words in text
     profile = run(line, "--json").json["profile"]
     assert profile["threads"] == 1

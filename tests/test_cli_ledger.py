@@ -211,7 +211,7 @@ def test_status_says_everything_of_an_account(run: Run, new_ledger: New, folder:
     assert last["accepted"] == format_time(NOW_MS + 5000)
     assert [challenge["overdue"] for challenge in facts["open_challenges"]] == [True, False]
     text = run("ledger status --due-after 5s", "--ledger", where).out
-    for words in ("'maker 7': 1 proofs", "within 5s", "101/100", "limit        net-exposure BTC <= 1000.25", "OVERDUE"):
+    for words in ("'maker 7': 1 proof,", "within 5s", "101/100", "limit        net-exposure BTC <= 1000.25", "OVERDUE"):
         assert words in text
     assert "OVERDUE: older than 4s" in run("ledger status --due-after 4s", "--ledger", where).out
 
@@ -253,7 +253,7 @@ def test_an_export_can_be_verified_by_whoever_gets_it(run: Run, new_ledger: New,
         assert verify_any(evidence.statement(), evidence.proof_bytes).statement_digest.hex() == entry["statement"]
         assert main(["inspect", str(home / entry["files"]["evidence"])]) == 0
     one = run("ledger export", str(tmp_path / "one"), "--ledger", where, "--statement", index["proofs"][1]["statement"])
-    assert "wrote 1 proofs and 4 documents" in one.out
+    assert "wrote 1 proof and 4 documents" in one.out
     run("ledger export", str(home), "--ledger", where, code=2)
     assert (
         "no accepted proof"
@@ -288,7 +288,7 @@ def test_check_verifies_the_records_again(run: Run, new_ledger: New) -> None:
     where = new_ledger()
     run(f"{VERIFY} plain.bin", "--ledger", where)
     assert run("ledger check", "--ledger", where, "--json").json["verified"] == 1
-    assert "1 proofs verify" in run("ledger check", "--ledger", where).out
+    assert "1 proof verifies" in run("ledger check", "--ledger", where).out
     with Ledger(where) as ledger, ledger._database.engine.begin() as connection:
         connection.execute(update(tables.proofs).values(proof=b"zkmargin"))
     result = run("ledger check", "--ledger", where, "--json", code=1)

@@ -193,7 +193,7 @@ def test_accounts_under_margin_are_named_and_nothing_is_written(venue: Any, tmp_
     before = sorted(path.name for path in tmp_path.iterdir())
     assert main(prove(tmp_path, "accounts.csv")) == 1
     error = capsys.readouterr().err
-    assert "1 accounts are under margin, 0 may be; short by: account-0005: " in error
+    assert "1 account is under margin, 0 may be; short by: account-0005: " in error
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert main(prove(tmp_path, "accounts.csv", "--exempt", "1")) == 0
 

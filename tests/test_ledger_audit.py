@@ -442,6 +442,6 @@ def test_fail_if_overdue(kept: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(line) == 0
     capsys.readouterr()
     assert main([*line, "--fail-if-overdue"]) == 1
-    assert "1 accounts and 1 challenges are overdue" in capsys.readouterr().err
+    assert "overdue: 1 account and 1 challenge, " in capsys.readouterr().err
     assert main([*line, "--fail-if-overdue", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["accounts"][0]["overdue"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 from zkmargin.formats.files import STDIO
 
 MAX_BYTES = 4 << 30
@@ -103,7 +103,8 @@ def opened(path: str | Path) -> Iterator[Source]:
             if name == STDIO or not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
                 raw = _spooled(raw, None, stack)
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot be read: {_reason(error)}", file=name) from None
+            hint = Hint.NO_FILE if isinstance(error, FileNotFoundError) else None
+            raise InputError(f"cannot be read: {_reason(error)}", file=name, hint=hint) from None
         except InputError as error:
             raise error.located(file=name) from None
         try:

@@ -377,7 +377,10 @@ def _marks(
             raise _refused(under, f"all shortfalls are {_money(total)} together, more than the cap of {_money(cap)}")
         return marks
     if len(under) > (terms.exempt or 0):
-        raise _refused(under, f"{len(under)} accounts are under margin, {terms.exempt or 0} may be")
+        raise _refused(
+            under,
+            f"{len(under)} account{' is' if len(under) == 1 else 's are'} under margin, {terms.exempt or 0} may be",
+        )
     if terms.exempt is None:
         return marks
     missing = terms.exempt - len(under)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from zkmargin.engine.book import Book, BookLots, load_book, sum_of_books
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Caution, Document, Hint, InputError, ProofFormatError, load_document, write_atomic
-from zkmargin.formats.errors import about
+from zkmargin.formats.errors import Missing, about
 from zkmargin.formats.files import BINARY, STDIO, ExistsError, kind_of
 
 #: Far above any proof: a proof of a thousand segments has some hundred kilobytes.
@@ -51,8 +51,8 @@ def load(kind: type[D], path: str) -> D:
 def _explained(error: InputError, kind: type[Document], path: str) -> InputError:
     """The error of reading a file, as one about its kind where that is what is wrong."""
     expected, there = _family(kind), kind_of(path) if path != STDIO else None
-    if expected == "zkmargin/opening" and path != STDIO and not Path(path).exists():
-        return InputError(error.reason, file=error.file, hint=Hint.LOST_OPENING)
+    if error.hint is Hint.NO_FILE:
+        return InputError(error.reason, file=error.file, hint=Missing(expected))
     if there is None or there in (expected, "other"):
         return error
     hint = {
@@ -125,7 +125,8 @@ def read_proof(path: str, *, most: int | None = None) -> bytes:
             with Path(path).open("rb") as file:
                 data = file.read(limit + 1)
     except OSError as error:
-        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path) from None
+        hint = Missing(BINARY) if isinstance(error, FileNotFoundError) else None
+        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path, hint=hint) from None
     if len(data) > limit:
         what = "any proof" if most is None else "a proof of this statement"
         with about(path):

@@ -43,7 +43,7 @@ def verify_entries(entries: Sequence[Entry], max_age_seconds: int | None, *, wor
         facts = [_facts(entry, one) for entry, one in zip(entries, accepted, strict=True)]
         terminal.say_json({"accepted": True, "max_age_seconds": max_age_seconds, "proofs": facts})
         return
-    terminal.say(f"accepted: all {len(entries)} proofs, checked together")
+    terminal.say(f"accepted: {'all ' * (len(entries) > 1)}{terminal.counted(len(entries), 'proof')}, checked together")
     for entry, one in zip(entries, accepted, strict=True):
         terminal.say(f"  {terminal.safe(entry.name)}: {claim_words(entry.statement.claim)}")
         name = terminal.quoted(entry.statement.snapshot.name)

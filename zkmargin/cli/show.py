@@ -16,7 +16,7 @@ from rich.text import Text
 
 from zkmargin.app.facts import layout_facts, snapshot_facts
 from zkmargin.circuits import build_circuit
-from zkmargin.cli.terminal import quoted, safe, word
+from zkmargin.cli.terminal import counted, quoted, safe, word
 from zkmargin.cli.words import SHIPPED
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import SCALE_BP
@@ -198,8 +198,13 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
     for g, group in enumerate(facts["groups"]):
         counts = Counter(slot.kind for slot in snapshot.instruments if slot.group == g)
         expiries = len({slot.expiry for slot in snapshot.instruments if slot.group == g and slot.expiry})
-        words = ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items())
-        kinds.row(group["name"], group["scenarios"], group["instruments"], f"{words}; {expiries} expiries")
+        words = ", ".join(counted(n, kind) for kind, n in counts.items())
+        kinds.row(
+            group["name"],
+            group["scenarios"],
+            group["instruments"],
+            f"{words}; {counted(expiries, 'expiry', 'expiries')}",
+        )
     kinds.show(out)
     assets = Section("Collateral", "Asset", ">Lot", ">Price of a lot", ">Haircut", "Negative balance", ">Bound")
     for slot in facts["collateral"]:
@@ -214,7 +219,7 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
     proved = "proved" if facts["positions_range_proved"] else "left to who makes the commitment"
     result.pairs(
         {
-            "rows": f"{layout['rows']}, {layout['position_segments']} segment(s) of positions, "
+            "rows": f"{layout['rows']}, {counted(layout['position_segments'], 'segment')} of positions, "
             f"{layout['collateral_segments']} of collateral",
             "bound of positions": f"2^{facts['position_bits']} lots, {proved}",
             "equations": layout["equations"],

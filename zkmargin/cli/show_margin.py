@@ -8,7 +8,7 @@ from rich.text import Text
 
 from zkmargin.app.margins import Explained
 from zkmargin.cli.show import Section, console
-from zkmargin.cli.terminal import quoted, safe
+from zkmargin.cli.terminal import counted, quoted, safe
 from zkmargin.cli.words import money
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import from_units
@@ -117,7 +117,7 @@ def _largest(report: MarginReport, most: int | None) -> list[int]:
 
 def _legs_table(report: MarginReport, most: int | None, marginals: Sequence[int] | None) -> Section:
     shown, count = _largest(report, most), len(report.legs)
-    title = f"{count} legs; contributions add up to the requirement"
+    title = f"{counted(count, 'leg')}; contributions add up to the requirement"
     title += "; marginal: what closing the leg would free" * (marginals is not None)
     columns = [">Marginal"] if marginals is not None else []
     result = Section(title, "Instrument", ">Quantity", ">Mark value", ">Alone", ">Contribution", *columns)

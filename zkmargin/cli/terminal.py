@@ -38,6 +38,11 @@ def safe(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number of things: 1 proof, 2 proofs, 0 proofs."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def quoted(text: str) -> str:
     """The text in quotes, on one line, escaped so that it can be read back: none of it can be taken for our words."""
     return repr(text)

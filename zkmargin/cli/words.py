@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from zkmargin.app.facts import not_guaranteed
-from zkmargin.cli.terminal import listed, quoted, safe, word
+from zkmargin.cli.terminal import counted, listed, quoted, safe, word
 from zkmargin.engine.claims import VALUATION_DECIMALS
+from zkmargin.engine.decimals import to_cents
 
 
 def money(amount: int) -> str:
     """Valuation units as quote currency to the cent, thousands separated; rounded down."""
-    cents = amount // 10 ** (VALUATION_DECIMALS - 2)
-    sign, cents = ("-", -cents) if cents < 0 else ("", cents)
-    return f"{sign}{cents // 100:,}.{cents % 100:02d}"
+    return to_cents(amount, VALUATION_DECIMALS)
 
 
 #: What a policy's name is worth, in words.
@@ -39,7 +38,7 @@ def _carried(quotes: Sequence[dict[str, Any]]) -> list[str]:
     if not quotes:
         return []
     oldest = max(quotes, key=lambda quote: int(quote["age_seconds"]))
-    many = f"{len(quotes)} price{'s' * (len(quotes) > 1)} carried without a quote in its market"
+    many = f"{counted(len(quotes), 'price')} carried without a quote in its market"
     age = f"the oldest of {safe(oldest['id'])}: {oldest['method']}, {oldest['age_seconds']} s old"
     return [f"             {many}, {age}"]
 
@@ -71,7 +70,7 @@ def around_lines(facts: dict[str, Any], *, bounds: str | None = None) -> list[st
     for part in facts["commitments"]:
         points = len(part["points"])
         lines.append(
-            f"commitment   {part['role']} of {quoted(part['alias'])} ({points} point{'s' * (points > 1)}, up to "
+            f"commitment   {part['role']} of {quoted(part['alias'])} ({counted(points, 'point')}, up to "
             f"{part['bits']} bits): {_who(part['attested'], 'not authenticated by itself')}"
         )
     trust, challenge = facts["trust"], facts["challenge"]

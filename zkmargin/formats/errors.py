@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 
 class Hint(StrEnum):
@@ -39,14 +39,31 @@ class Hint(StrEnum):
     BUILD_SNAPSHOT = "build a snapshot of it first"
     COMMIT = "commit to it first"
     ARRAYS = "risk arrays hold no prices or vols: use a market, or what takes arrays in its place"
-    LOST_OPENING = "nothing can be proved about a commitment without its opening: commit again, or find the opening"
     INSPECT = "inspect it to see what it is"
     FORCE = "name another file, or ask for it to be replaced"
     CLOSE = "settle it first, with a fill that closes it, and the cash that it is settled for"
     MIGRATE = "migrate the book to the new slots"
     NEW_UNIVERSE = "begin a new universe without what is gone, and migrate the books to it"
     EARLIER_MARKET = "give an earlier market that has it"
+    NO_FILE = "is the path right? it begins in the folder that the program runs in"
+    NO_FOLDER = "make the folder first"
     CHOOSE_PULL = "take the newest row of each instrument, or choose one of the pulls"
+
+
+class Missing(str):
+    """The way out where a file is not there: ``family`` names what was expected, as ``zkmargin/snapshot``.
+
+    A program words it with what makes such a file; by itself it is plain advice.
+    """
+
+    __slots__ = ("family",)
+    family: str
+
+    def __new__(cls, family: str) -> Self:
+        """Plain advice for a family."""
+        found = super().__new__(cls, f"is the path right? a file of {family} is expected there")
+        found.family = family
+        return found
 
 
 class ZkMarginError(Exception):

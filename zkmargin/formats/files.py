@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from zkmargin.formats.errors import InputError
+from zkmargin.formats.errors import Hint, InputError
 
 MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
 PIECE_BYTES = 1 << 20
@@ -40,7 +40,8 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> byte
             with Path(path).open("rb") as file:
                 data = _read_past(file, max_bytes)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {_reason(error)}", file=name) from None
+        hint = Hint.NO_FILE if isinstance(error, FileNotFoundError) else None
+        raise InputError(f"cannot be read: {_reason(error)}", file=name, hint=hint) from None
     if len(data) > max_bytes:
         raise InputError(f"larger than {max_bytes} bytes", file=name)
     return data
@@ -124,7 +125,8 @@ def write_atomic(path: str | Path, data: bytes, *, secret: bool = False, replace
             temporary.unlink(missing_ok=True)
             raise
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be written: {_reason(error)}", file=name) from None
+        hint = Hint.NO_FOLDER if isinstance(error, FileNotFoundError) else None
+        raise InputError(f"cannot be written: {_reason(error)}", file=name, hint=hint) from None
 
 
 def _link(temporary: Path, target: Path, name: str) -> None:

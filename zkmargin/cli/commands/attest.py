@@ -375,7 +375,7 @@ def _write(attestation: Attestation, output: str, as_json: bool) -> None:
         what = f"{payload.role} of {terminal.quoted(payload.account)}"
     err = output == STDIO
     terminal.say(
-        f"attested: {what}, number {payload.sequence}; signed by {signatures} key{'s' * (signatures > 1)}",
+        f"attested: {what}, number {payload.sequence}; signed by {terminal.counted(signatures, 'key')}",
         err=err,
     )
     if isinstance(payload, CommitmentPayload):

@@ -179,7 +179,7 @@ def _unpack(options: Options) -> None:
     if options.as_json:
         terminal.say_json({"folder": options.output, "files": names, **evidence_facts(evidence)})
         return
-    terminal.say(f"wrote {len(names)} files to {terminal.safe(options.output)}: {', '.join(names)}")
+    terminal.say(f"wrote {terminal.counted(len(names), 'file')} to {terminal.safe(options.output)}: {', '.join(names)}")
 
 
 def _new_folder(path: str) -> Path:

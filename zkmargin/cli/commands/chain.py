@@ -559,7 +559,7 @@ def _write_calldata(path: str, transactions: Sequence[tuple[str, bytes]]) -> Non
     document = [{"to": to, "data": "0x" + data.hex(), "value": "0x0"} for to, data in transactions]
     write_outputs([Output(path, (json.dumps(document, indent=1) + "\n").encode())])
     if path != STDIO:
-        terminal.say(f"wrote {path}: {len(document)} transaction(s) to send in order", err=True)
+        terminal.say(f"wrote {path}: {terminal.counted(len(document), 'transaction')} to send in order", err=True)
 
 
 def _write_typed(typed: RegistryMessage, output: str) -> None:

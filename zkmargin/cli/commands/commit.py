@@ -65,7 +65,7 @@ def command(
         return
     err = STDIO in (output, opening_path)
     for p in commitment.parts:
-        points = f"{len(p.points)} point{'s' * (len(p.points) > 1)}"
+        points = terminal.counted(len(p.points), "point")
         terminal.say(f"committed to the {p.role} of {alias!r}: {points}, up to {p.bits} bits", err=err)
     terminal.say(f"public: {output}    secret, keep it: {opening_path}", err=err)
     if not err and part == "both":

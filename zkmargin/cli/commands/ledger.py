@@ -67,7 +67,8 @@ def status_command(ledger_where: str, due_after: str, fail_if_overdue: bool, as_
         if not as_json:
             _say_status(facts, due_after)
         error = VerificationError(
-            f"{len(late)} accounts and {waiting} challenges are overdue" + (f": {late[0]!r} first" if late else ""),
+            f"overdue: {terminal.counted(len(late), 'account')} and {terminal.counted(waiting, 'challenge')}"
+            + (f", {late[0]!r} first" if late else ""),
             check="overdue",
         )
         error.facts = facts
@@ -79,7 +80,8 @@ def status_command(ledger_where: str, due_after: str, fail_if_overdue: bool, as_
 
 
 def _say_status(facts: dict[str, Any], due_after: str) -> None:
-    terminal.say(f"{terminal.safe(facts['ledger'])}: {facts['proofs']} proofs of {len(facts['accounts'])} accounts")
+    proofs, accounts = terminal.counted(facts["proofs"], "proof"), terminal.counted(len(facts["accounts"]), "account")
+    terminal.say(f"{terminal.safe(facts['ledger'])}: {proofs} of {accounts}")
     for line in status_lines(facts, due_after):
         terminal.say(line)
 
@@ -89,7 +91,7 @@ def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
     for account in facts["accounts"]:
         last = account["last"]
         late = f"OVERDUE: older than {due_after}" if account["overdue"] else f"within {due_after}"
-        yield f"{terminal.quoted(account['alias'])}: {account['proofs']} proofs, the last one"
+        yield f"{terminal.quoted(account['alias'])}: {terminal.counted(account['proofs'], 'proof')}, the last one"
         yield f"  accepted     {last['accepted']}, statement {last['statement']}"
         yield f"  snapshot     {terminal.quoted(last['snapshot']['name'])}, digest {last['snapshot']['digest']}"
         yield f"  age          {account['age_seconds']} s since the snapshot: {late}"
@@ -145,7 +147,9 @@ def _say_checked(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         terminal.say_json(facts)
     else:
-        terminal.say(f"{terminal.safe(facts['ledger'])}: {facts['verified']} proofs verify")
+        verb = "verifies" if facts["verified"] == 1 else "verify"
+        verified = f"{terminal.counted(facts['verified'], 'proof')} {verb}"
+        terminal.say(f"{terminal.safe(facts['ledger'])}: {verified}")
         terminal.say(f"  records      {facts['records']}, {facts['signed']} of them signed")
         terminal.say(f"  head         {facts['head']}")
         for column in facts["unprotected"]:
@@ -191,8 +195,9 @@ def export_command(
     if as_json:
         terminal.say_json({"ledger": name, "folder": folder, "proofs": exported.proofs})
     else:
-        count = len(exported.proofs)
-        terminal.say(f"wrote {count} proofs and {exported.documents} documents to {terminal.safe(folder)}")
+        proofs = terminal.counted(len(exported.proofs), "proof")
+        documents = terminal.counted(exported.documents, "document")
+        terminal.say(f"wrote {proofs} and {documents} to {terminal.safe(folder)}")
 
 
 def verify_command(entry: Entry, files: dict[str, Any]) -> str:

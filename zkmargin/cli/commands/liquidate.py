@@ -194,8 +194,9 @@ def plan_lines(plan: Plan, snapshot: Snapshot, costs: Costs) -> list[str]:
     if not plan.steps:
         return [f"nothing to do: {plan.claim} already"]
     before, after = plan.before, plan.after
+    trades, steps = terminal.counted(len(plan.trades), "trade"), terminal.counted(len(plan.steps), "step")
     lines = [
-        f"{len(plan.trades)} trades in {len(plan.steps)} steps make it true: {plan.claim}",
+        f"{trades} in {steps} {'makes' if len(plan.trades) == 1 else 'make'} it true: {plan.claim}",
         f"  short by {money(before.shortfall)} {quote} before",
         f"  after: equity {money(after.equity)}, requirement {money(after.requirement)}",
         f"  cost {money(plan.cost)} {quote} (rates {terminal.quoted(costs.name)}) from {terminal.safe(plan.cash)}",

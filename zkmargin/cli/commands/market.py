@@ -236,16 +236,16 @@ def _say(found: Imported, output: str, *, guessed: bool) -> None:
     imported, err = found.document, output == STDIO
     arrays = isinstance(imported, RiskArrays)
     what = (
-        f"{len(imported.groups)} commodities"
+        terminal.counted(len(imported.groups), "commodity", "commodities")
         if isinstance(imported, RiskArrays)
-        else f"{len(imported.forwards)} expiries"
+        else terminal.counted(len(imported.forwards), "expiry", "expiries")
     )
     if guessed:
         terminal.say(f"taken for {found.format}: {FORMATS[found.format].title}", err=err)
     terminal.say(
         terminal.safe(
-            f"{imported.source}: {len(imported.instruments)} instruments, {what}, "
-            f"{len(imported.assets)} collateral assets at {imported.time}"
+            f"{imported.source}: {terminal.counted(len(imported.instruments), 'instrument')}, {what}, "
+            f"{terminal.counted(len(imported.assets), 'collateral asset')} at {imported.time}"
         ),
         err=err,
     )

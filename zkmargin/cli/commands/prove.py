@@ -179,7 +179,7 @@ def profile_lines(made: Made) -> list[str]:
     count, terms = len(profile.msms), sum(size for _, size in profile.msms)
     return [
         *(f"  {1000 * seconds:9.1f} ms  {name}" for name, seconds in profile.stages),
-        f"  {made.threads} thread(s), {count} multi-scalar multiplications of {terms} terms",
+        f"  {terminal.counted(made.threads, 'thread')}, {count} multi-scalar multiplications of {terms} terms",
         *(f"  {size:9} terms  {name}" for name, size in profile.msms),
     ]
 

@@ -214,8 +214,8 @@ def _say_proved(options: ProveOptions, statement: VenueStatement, made: MadeVenu
         return
     count = statement.accounts
     terminal.say(
-        f"proved {count} accounts in {made.seconds:.1f} s ({1000 * made.seconds / count:.2f} ms each), "
-        f"{len(made.proof)} bytes ({len(made.proof) / count:.1f} each)"
+        f"proved {terminal.counted(count, 'account')} in {made.seconds:.1f} s "
+        f"({1000 * made.seconds / count:.2f} ms each), {len(made.proof)} bytes ({len(made.proof) / count:.1f} each)"
     )
     _say_statement(facts)
     published = f"{options.terms_path}, {options.record_path}, {options.output}"
