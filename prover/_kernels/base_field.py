@@ -47,7 +47,7 @@ def _row(b: ir.IRBuilder, rows: Value, index: Value, half: int) -> Value:
     return b.gep(rows, [offset], source_etype=I64)
 
 
-def _emit_load(b: ir.IRBuilder, lowering: Lowering, out: Value, rows: Value, entries: Value) -> None:
+def _emit_load(b: ir.IRBuilder, _lowering: Lowering, out: Value, rows: Value, entries: Value) -> None:
     wide = b.zext(b.load(entries, align=4, typ=ir.VectorType(_I32, LANES)), V64)
     indices = [b.lshr(b.extract_element(wide, _I32(lane)), I64(1)) for lane in range(LANES)]
     x, y = (
@@ -58,8 +58,11 @@ def _emit_load(b: ir.IRBuilder, lowering: Lowering, out: Value, rows: Value, ent
     FIELD.store(b, high, y)
     negative = b.icmp_unsigned("!=", b.and_(wide, splat(1)), splat(0))
     with b.if_then(b.icmp_unsigned("!=", b.bitcast(negative, ir.IntType(LANES)), ir.IntType(LANES)(0))):
-        opposite = FIELD.difference(b, lowering, [splat(0)] * LIMBS, y)
-        FIELD.store(b, high, [b.select(negative, u, v) for u, v in zip(opposite, y, strict=True)])
+        merged, *others = y
+        for limb in others:
+            merged = b.or_(merged, limb)
+        flipped = b.and_(negative, b.icmp_unsigned("!=", merged, splat(0)))  # infinity stays y = 0
+        FIELD.store(b, high, [b.select(flipped, u, v) for u, v in zip(FIELD.opposite(b, y), y, strict=True)])
     b.ret_void()
 
 

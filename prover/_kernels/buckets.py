@@ -45,22 +45,25 @@ def recode(
         window: bits of a digit, at most 15.
     """
     half = 1 << (window - 1)
+    windows = digits.shape[1]
+    limbs, shifts = np.empty(windows, np.int64), np.empty(windows, np.int64)
+    for j in range(windows):  # once: a division takes longer than a digit
+        limbs[j], shifts[j] = window * j // LIMB_BITS, window * j % LIMB_BITS
+    padded = np.zeros(SCALAR_LIMBS + 2, np.int64)
     for i in range(len(negative)):
         block, lane = i // LANES, i % LANES
-        top = SCALAR_LIMBS
-        while top > 0 and scalars[block, top - 1, lane] == 0:
-            top -= 1
-        length = min(digits.shape[1], (LIMB_BITS * top + window - 1) // window + 1) if top else 0
+        top = 0
+        for k in range(SCALAR_LIMBS):
+            padded[k] = scalars[block, k, lane]
+            if padded[k] != 0:
+                top = k + 1
+        length = min(windows, (LIMB_BITS * top + window - 1) // window + 1) if top else 0
         lengths[i] = length
         flip = -np.int64(negative[i])
         carry = np.int64(0)
         for j in range(length):
-            limb, shift = window * j // LIMB_BITS, window * j % LIMB_BITS
-            bits = np.int64(0)
-            if limb < SCALAR_LIMBS:
-                bits = np.int64(scalars[block, limb, lane]) >> shift
-            if shift > LIMB_BITS - window and limb + 1 < SCALAR_LIMBS:
-                bits |= np.int64(scalars[block, limb + 1, lane]) << (LIMB_BITS - shift)
+            limb, shift = min(limbs[j], SCALAR_LIMBS), shifts[j]
+            bits = padded[limb] >> shift | padded[limb + 1] << (LIMB_BITS - shift)
             digit = (bits & (2 * half - 1)) + carry
             carry = (digit + half - 1) >> window  # 1 if the digit is above half
             digit -= carry << window

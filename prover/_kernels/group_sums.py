@@ -27,7 +27,16 @@ from zkmargin.prover._kernels.inversion import invert_lanes
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 
-_mul, _add, _sub, _copy, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.copy, FIELD.zero_lanes
+_mul, _square, _add, _sub, _copy, _zero_lanes = (
+    FIELD.mul,
+    FIELD.square,
+    FIELD.add,
+    FIELD.sub,
+    FIELD.copy,
+    FIELD.zero_lanes,
+)
+# not reduced: num, den and s are read by products and one subtraction only
+_apart, _lazy_sum, _sub_lazy, _modulus_lanes = FIELD.apart, FIELD.lazy_sum, FIELD.sub_lazy, FIELD.modulus_lanes
 _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
 _ZERO = np.zeros((1, LIMBS, LANES), np.uint64)
 
@@ -44,7 +53,7 @@ _X1, _Y1, _S, _NUM, _DEN, _PREFIX = range(_SLOTS)
 @kernel
 def _double_lanes(store: Blocks, at: int) -> None:
     """num, den and s of doubling, in all lanes, from x1, y1."""
-    _mul(store, at + _NUM, store, at + _X1, store, at + _X1)
+    _square(store, at + _NUM, store, at + _X1)
     _add(store, at + _DEN, store, at + _NUM, store, at + _NUM)
     _add(store, at + _NUM, store, at + _NUM, store, at + _DEN)
     _add(store, at + _DEN, store, at + _Y1, store, at + _Y1)
@@ -68,8 +77,8 @@ def _exceptional_lanes(store: Blocks, at: int, second: Blocks, spare: Blocks) ->
         spare: a scratch of ``_SLOTS`` + 3 blocks.
     """
     first_infinite, second_infinite = _zero_lanes(store, at + _Y1), _zero_lanes(second, 1)
-    same_x = _zero_lanes(store, at + _DEN)
-    same_y = _zero_lanes(store, at + _NUM)
+    same_x = _modulus_lanes(store, at + _DEN)
+    same_y = _modulus_lanes(store, at + _NUM)
     _copy(spare, _X1, store, at + _X1)
     _copy(spare, _Y1, store, at + _Y1)
     _double_lanes(spare, 0)
@@ -109,11 +118,14 @@ def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int) 
     total, inverse = np.empty((2, LIMBS, LANES), np.uint64), np.empty((1, LIMBS, LANES), np.uint64)
     slope, point = np.empty((2, LIMBS, LANES), np.uint64), np.empty((4, LIMBS, LANES), np.uint64)
     for u in range(2):
-        _copy(total, u, _ONE, 0)
-    for i in range(0, count, 2):
+        _copy(store, _SLOTS * u + _PREFIX, _ONE, 0)
+    for i in range(0, count - 2, 2):
         for u in range(2):
-            _copy(store, _SLOTS * (i + u) + _PREFIX, total, u)
-            _mul(total, u, total, u, store, _SLOTS * (i + u) + _DEN)
+            at = _SLOTS * (i + u)
+            _mul(store, at + 2 * _SLOTS + _PREFIX, store, at + _PREFIX, store, at + _DEN)
+    for u in range(2):
+        at = _SLOTS * (count - 2 + u)
+        _mul(total, u, store, at + _PREFIX, store, at + _DEN)
     _mul(inverse, 0, total, 0, total, 1)
     invert_lanes(inverse)
     _mul(slope, 0, inverse, 0, total, 1)
@@ -127,11 +139,11 @@ def _finish(out: Rows, targets: Entries, store: Blocks, start: int, count: int) 
         for u in range(2):
             _mul(total, u, total, u, store, _SLOTS * (i + u) + _DEN)
         for u in range(2):
-            _mul(point, 2 * u, slope, u, slope, u)
+            _square(point, 2 * u, slope, u)
         for u in range(2):
             at = _SLOTS * (i + u)
-            _sub(point, 2 * u, point, 2 * u, store, at + _S)
-            _sub(point, 2 * u + 1, store, at + _X1, point, 2 * u)
+            _sub_lazy(point, 2 * u, point, 2 * u, store, at + _S)
+            _apart(point, 2 * u + 1, store, at + _X1, point, 2 * u)
         for u in range(2):
             _mul(point, 2 * u + 1, point, 2 * u + 1, slope, u)
         for u in range(2):
@@ -164,10 +176,10 @@ def add_rows(out: Rows, targets: Entries, rows: Rows, left: Entries, right: Entr
             prefetch_points(rows, right, ahead)
             load_points(store, at + _X1, rows, left, k)
             load_points(second, 0, rows, right, k)
-            _sub(store, at + _NUM, second, 1, store, at + _Y1)
-            _sub(store, at + _DEN, second, 0, store, at + _X1)
-            _add(store, at + _S, second, 0, store, at + _X1)
-            if _zero_lanes(store, at + _DEN) | _zero_lanes(store, at + _Y1) | _zero_lanes(second, 1):
+            _apart(store, at + _NUM, second, 1, store, at + _Y1)
+            _apart(store, at + _DEN, second, 0, store, at + _X1)
+            _lazy_sum(store, at + _S, second, 0, store, at + _X1)
+            if _modulus_lanes(store, at + _DEN) | _zero_lanes(store, at + _Y1) | _zero_lanes(second, 1):
                 _exceptional_lanes(store, at, second, spare)
         _finish(out, targets, store, start, blocks)
 

@@ -76,8 +76,14 @@ class VectorField:
 
     ``mul(out, i, a, j, b, k)`` stores ``a[j] * b[k]`` in ``out[i]``; the arrays are C-contiguous
     uint64[blocks, limbs, 8] and the indices blocks; ``out[i]`` may be one of the operands. So do ``add`` and ``sub``;
-    ``copy(out, i, a, j)`` stores ``a[j]`` in ``out[i]``.
+    ``square(out, i, a, j)`` stores ``a[j]^2`` in ``out[i]``, ``copy(out, i, a, j)`` stores ``a[j]``.
     ``zero_lanes(a, i)`` is the bit mask of the lanes of ``a[i]`` that hold zero.
+
+    Cheaper, for what only a product or ``sub_lazy`` reads next, where 16 p fits the limbs (carries go up once):
+
+    ``apart`` is ``a - b + p``, between 0 and 2 p and not reduced; ``modulus_lanes(a, i)`` are the lanes where it is p,
+    so where a = b. ``lazy_sum`` is ``a + b`` without carries; ``sub_lazy(out, i, a, j, s, k)`` is ``a - s`` again in
+    ``[0, p)`` for such a sum s of two elements.
 
     Raises:
         ValueError: p leaves no spare bit in its limbs.
@@ -91,10 +97,17 @@ class VectorField:
         self.p_limbs = limbs_of(p, limbs)
         self.minus_p_inverse = -pow(p, -1, 1 << LIMB_BITS) & LIMB_MASK
         self.mul = self._operation("mul", self._product, 2)
+        self.square = self._operation("square", self._square, 1)
         self.add = self._operation("add", self._sum, 2)
         self.sub = self._operation("sub", self.difference, 2)
         self.copy = self._operation("copy", lambda _builder, _lowering, x: x, 1)
-        self.zero_lanes = self._zero_lanes()
+        self.apart = self._operation("apart", self._apart, 2)
+        self.lazy_sum = self._operation(
+            "lazy_sum", lambda b, _lowering, x, y: [b.add(u, v) for u, v in zip(x, y, strict=True)], 2
+        )
+        self.sub_lazy = self._operation("sub_lazy", self._difference_of_sum, 2)
+        self.zero_lanes = self._lanes_of("zero_lanes", 0)
+        self.modulus_lanes = self._lanes_of("modulus_lanes", p)
 
     def _operation(self, name: str, body: Callable[..., Limbs], operands: int) -> Any:
         def emit(builder: ir.IRBuilder, lowering: Lowering, out: Value, *blocks: Value) -> None:
@@ -121,9 +134,14 @@ class VectorField:
 
         return intrinsic(binary if operands == 2 else unary)
 
-    def _zero_lanes(self) -> Any:
+    def _lanes_of(self, name: str, value: int) -> Any:
+        """The mask of the lanes that hold exactly this integer."""
+        constants = limbs_of(value, self.limbs)
+
         def emit(builder: ir.IRBuilder, _lowering: Lowering, block: Value) -> None:
-            merged, *others = self.load(builder, block)
+            limbs = self.load(builder, block)
+            differences = [builder.xor(x, splat(c)) if c else x for x, c in zip(limbs, constants, strict=True)]
+            merged, *others = differences
             for limb in others:
                 merged = builder.or_(merged, limb)
             mask = builder.bitcast(builder.icmp_unsigned("==", merged, splat(0)), ir.IntType(LANES))
@@ -131,7 +149,7 @@ class VectorField:
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             block = element(context, builder, signature, args, 0, self.limbs * LANES)
-            function = function_of(context, builder, f"{self.name}_zero_lanes", [POINTER], emit, I64)
+            function = function_of(context, builder, f"{self.name}_{name}", [POINTER], emit, I64)
             return builder.call(function, [block])
 
         def typed(typingctx: Any, a: Any, i: Any) -> Any:  # noqa: ARG001
@@ -155,7 +173,6 @@ class VectorField:
         """Montgomery's product x y / R, row by row; carries stay in the limbs until the end (below 2^60)."""
         n = self.limbs
         x_operands = [lowering.operand(limb) for limb in x]
-        p_operands = [lowering.operand(splat(limb)) for limb in self.p_limbs]
         t: Limbs = [splat(0)] * (2 * n + 1)
         bias = [0] * (2 * n + 1)
 
@@ -170,29 +187,102 @@ class VectorField:
         for i in range(n):
             if i + 1 < n:
                 add_row(i + 1, x_operands, lowering.operand(y[i + 1]))
-            total = self._minus(b, t[i], bias[i])
-            # The multiple of p that clears limb i.
-            factor = lowering.operand(lowering.low_product(total, self.minus_p_inverse))
-            carry, t[i + 1] = lowering.clear(total, t[i + 1], factor, self.p_limbs[0])
-            bias[i + 1] += lowering.high_bias
-            add_row(i, p_operands, factor, first=1)
-            t[i + 1] = b.add(t[i + 1], carry)
+            self._clear_limb(b, lowering, t, bias, i)
+        return self._quotient(b, t, bias)
+
+    def _square(self, b: ir.IRBuilder, lowering: Lowering, x: Limbs) -> Limbs:
+        """x^2 / R: the products of different limbs once, then doubled."""
+        n = self.limbs
+        operands = [lowering.operand(limb) for limb in x]
+        t: Limbs = [splat(0)] * (2 * n + 1)
+        bias = [0] * (2 * n + 1)
+
+        def accumulate(i: int, j: int) -> None:
+            k = i + j
+            t[k], t[k + 1] = lowering.accumulate(t[k], t[k + 1], operands[i], operands[j])
+            bias[k] += lowering.low_bias
+            bias[k + 1] += lowering.high_bias
+
+        for i in range(n):
+            for j in range(i + 1, n):
+                accumulate(i, j)
+        for k in range(1, 2 * n - 1):
+            t[k], bias[k] = b.add(t[k], t[k]), 2 * bias[k]
+        for i in range(n):
+            accumulate(i, i)
+        for i in range(n):
+            self._clear_limb(b, lowering, t, bias, i)
+        return self._quotient(b, t, bias)
+
+    def _clear_limb(self, b: ir.IRBuilder, lowering: Lowering, t: Limbs, bias: list[int], i: int) -> None:
+        """Add the multiple of p that clears limb i, and carry what is above it."""
+        total = self._minus(b, t[i], bias[i])
+        factor = lowering.operand(lowering.low_product(total, self.minus_p_inverse))
+        carry, t[i + 1] = lowering.clear(total, t[i + 1], factor, self.p_limbs[0])
+        bias[i + 1] += lowering.high_bias
+        for j in range(1, self.limbs):
+            operand = lowering.operand(splat(self.p_limbs[j]))
+            t[i + j], t[i + j + 1] = lowering.accumulate(t[i + j], t[i + j + 1], operand, factor)
+            bias[i + j] += lowering.low_bias
+            bias[i + j + 1] += lowering.high_bias
+        t[i + 1] = b.add(t[i + 1], carry)
+
+    def _quotient(self, b: ir.IRBuilder, t: Limbs, bias: list[int]) -> Limbs:
+        """The upper limbs, carried, in [0, p)."""
+        n = self.limbs
         t = [self._minus(b, t[k], bias[k]) for k in range(n, 2 * n)]
         # x y + m p < p^2 + R p, so the quotient is below 2 p, and nearly always below p: subtract only where it is not.
         result = self._carried(b, t)
         high = b.icmp_unsigned(">=", result[-1], splat(self.p_limbs[-1]))
-        rare = b.icmp_unsigned("!=", b.bitcast(high, ir.IntType(LANES)), ir.IntType(LANES)(0))
+        return self._rarely(b, high, result, lambda: self._reduced(b, result))
+
+    @staticmethod
+    def _rarely(b: ir.IRBuilder, lanes: Value, before: Limbs, other: Callable[[], Limbs]) -> Limbs:
+        """``other()`` if any of the lanes is set, else the limbs as they are."""
+        rare = b.icmp_unsigned("!=", b.bitcast(lanes, ir.IntType(LANES)), ir.IntType(LANES)(0))
         start = b.block
         with b.if_then(rare, likely=False):
-            reduced = self._reduced(b, result)
+            after = other()
             end = b.block
         merged = []
-        for before, after in zip(result, reduced, strict=True):
+        for x, y in zip(before, after, strict=True):
             phi = b.phi(V64)
-            phi.add_incoming(before, start)
-            phi.add_incoming(after, end)
+            phi.add_incoming(x, start)
+            phi.add_incoming(y, end)
             merged.append(phi)
         return merged
+
+    def _apart(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+        """x - y + p, in (0, 2 p)."""
+        return self._carried(b, [b.add(b.sub(u, v), splat(p)) for u, v, p in zip(x, y, self.p_limbs, strict=True)])
+
+    def opposite(self, b: ir.IRBuilder, x: Limbs) -> Limbs:
+        """p - x for x in [0, p): p for 0."""
+        return self._carried(b, [b.sub(splat(p), u) for u, p in zip(x, self.p_limbs, strict=True)])
+
+    def _difference_of_sum(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, s: Limbs) -> Limbs:
+        """x - s in [0, p) for x below p and s below 2 p, whose limbs need not be carried.
+
+        The top limb says how often to add p, but for the rare -p: there it is added once more.
+        """
+        difference = self._carried(b, [b.sub(u, v) for u, v in zip(x, s, strict=True)], keep_sign=True)
+        top = difference[-1]
+        negative = b.ashr(top, splat(63))
+        below = b.ashr(b.add(top, splat(self.p_limbs[-1] + 1)), splat(63))  # surely below -p
+        limbs = []
+        for limb, p in zip(difference, self.p_limbs, strict=True):
+            once = b.add(limb, b.and_(negative, splat(p)))
+            limbs.append(b.add(once, b.and_(below, splat(p))))
+        result = self._carried(b, limbs, keep_sign=True)
+        still = b.icmp_signed("<", result[-1], splat(0))
+
+        def corrected() -> Limbs:
+            sign = b.ashr(result[-1], splat(63))
+            return self._carried(
+                b, [b.add(limb, b.and_(sign, splat(p))) for limb, p in zip(result, self.p_limbs, strict=True)]
+            )
+
+        return self._rarely(b, still, result, corrected)
 
     def _sum(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
         total = [b.add(u, v) for u, v in zip(x, y, strict=True)]
