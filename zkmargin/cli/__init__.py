@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "snapshot": ("snapshot", "Build, show and check risk snapshots."),
     "book": ("book", "Make books and fills from a venue's answers."),
     "margin": ("margin", "The margin of a book."),
+    "report": ("report", "Pages for people: a maker's book, a venue's accounts, an auditor's ledger."),
     "liquidate": ("liquidate", "The least costly trades after which a claim holds again."),
     "stress": ("stress", "A book's margin in stressed markets, over days, along a history."),
     "breach": ("breach", "Prove that an account is below its requirement, and check it."),

@@ -15,8 +15,16 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; }
 th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
+.words th, .words td { text-align: left; white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
 div { overflow-x: auto; }
 svg { width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .9rem; }
+summary { cursor: pointer; color: #555; font-size: .9rem; }
+@media print {
+  body { max-width: none; margin: 0; font-size: 10.5px; } h2 { break-after: avoid; } figure { break-inside: avoid; }
+  thead { display: table-header-group; } tr { break-inside: avoid; }
+  td { white-space: normal; overflow-wrap: anywhere; }
+  details::details-content { content-visibility: visible; height: auto; }
+}
 """
 
 
@@ -35,11 +43,12 @@ class Report:
         """A heading of a section."""
         self._parts.append(f"<h2>{html.escape(words)}</h2>")
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table; numbers are to be formatted before."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: bool = False) -> None:
+        """A table; numbers are to be formatted before. ``words``: its cells are texts, to the left, and may wrap."""
         head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-        self._parts.append(f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+        kind = ' class="words"' if words else ""
+        self._parts.append(f"<div><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
 
     def chart(
         self,
@@ -53,6 +62,22 @@ class Report:
         """Lines over the same points; None leaves a gap. ``zero``: the axis reaches down to 0."""
         drawn = line_chart(labels, lines, unit=unit, zero=zero)
         self._parts.append(f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>")
+
+    def figure(
+        self,
+        caption: str,
+        svg: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        folded: bool = False,
+    ) -> None:
+        """A drawn chart, and the table behind it; ``folded`` shows the table on demand, and on paper."""
+        named = svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(caption)}"', 1)
+        self._parts.append(f"<figure>{named}<figcaption>{html.escape(caption)}</figcaption></figure>")
+        self._parts.append(f"<details{'' if folded else ' open'}><summary>The numbers</summary>")
+        self.table(columns, rows)
+        self._parts.append("</details>")
 
     def page(self) -> str:
         """The whole document."""
