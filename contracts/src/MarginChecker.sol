@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {CommitmentRegistry} from "./CommitmentRegistry.sol";
+import {IChainVerifier} from "./IChainVerifier.sol";
 import {IMarginVerifier} from "./IMarginVerifier.sol";
 import {SnapshotRegistry} from "./SnapshotRegistry.sol";
 
@@ -78,7 +79,7 @@ contract MarginChecker {
     /// @param proof claim, commitments and proof, as `IMarginVerifier` has it
     function prove(
         address account,
-        IMarginVerifier.TableId calldata id,
+        IChainVerifier.TableId calldata id,
         bytes calldata table,
         uint256 blockNumber,
         bytes calldata proof
@@ -91,7 +92,7 @@ contract MarginChecker {
     /// @notice The same with the table in the code of `store` (`SnapshotRegistry.store`).
     function proveStored(
         address account,
-        IMarginVerifier.TableId calldata id,
+        IChainVerifier.TableId calldata id,
         address store,
         uint256 blockNumber,
         bytes calldata proof
@@ -121,13 +122,13 @@ contract MarginChecker {
     function _covered(address account, uint64 until) internal virtual {}
 
     /// @dev Everything that is cheap, before the proof: claim, series, commitments.
-    function _admit(address account, IMarginVerifier.TableId calldata id, bytes calldata proof)
+    function _admit(address account, IChainVerifier.TableId calldata id, bytes calldata proof)
         private
         view
         returns (uint64)
     {
         if (id.series != SERIES || id.sequence > type(uint64).max) revert OtherTable();
-        if (proof.length < 256) revert IMarginVerifier.WrongProofLength();
+        if (proof.length < 256) revert IChainVerifier.WrongProofLength();
         uint256 num = uint256(bytes32(proof[0:32]));
         uint256 den = uint256(bytes32(proof[32:64]));
         if (num > type(uint16).max || den > type(uint16).max || num * DEN < den * NUM) revert ClaimTooLow();
@@ -139,7 +140,7 @@ contract MarginChecker {
 
     function _cover(
         address account,
-        IMarginVerifier.TableId calldata id,
+        IChainVerifier.TableId calldata id,
         bytes32 tableHash,
         bytes32 statement,
         uint64 version

@@ -24,7 +24,7 @@ from zkmargin.verifier.chain import ChainProof
 from zkmargin.verifier.chain.argument import transcript_of
 from zkmargin.verifier.chain.proof import Commitments
 
-LINE = "state := absorb(state, add(p, 928), 96)"
+LINE = "state = _absorb(BUFFER, state, p + 928, 96);"
 
 
 def compiled_without(line: str, folder: Path) -> bytes:

@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("0471d2b0efce2c442bac3c371ebbab062b9d44cfc6536d9d79f537d4c7045529")
+CONTRACTS_DIGEST = bytes.fromhex("9b81438371651e9709d4b876dc5a8de84e16b66e3ed404e6a75183b02efa23b9")
 _MAX_BYTES = 1 << 22
 
 
