@@ -58,6 +58,8 @@ SLACK_DIGITS = 9
 BALANCE_DIGITS = 5
 CLAIM_DIGITS = 12
 SIDE_COLUMNS = 2 * POSITION_DIGITS
+#: Accounts of one joint proof: beyond them no transaction has the gas.
+MAX_ACCOUNTS = 256
 #: Numerator and denominator of a claim, and the factor in basis points, in the contract's words.
 MAX_RATIO = (1 << 16) - 1
 MAX_FACTOR_BP = (1 << 32) - 1

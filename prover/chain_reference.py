@@ -24,9 +24,11 @@ from zkmargin.crypto.commitment import blind, commit_coefficients
 from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
 from zkmargin.crypto.segments import segment_rows
-from zkmargin.verifier.chain.argument import ChainChallenges, identity, ratio, remainders, transcript_of
+from zkmargin.crypto.srs import SRS
+from zkmargin.verifier.chain.argument import identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import ChainProof, Commitments, Values
 from zkmargin.verifier.chain.statement import ChainStatement
+from zkmargin.verifier.chain.transcript import ChainChallenges, Rounds
 from zkmargin.verifier.chain.words import point_bytes
 
 Poly = list[int]
@@ -137,38 +139,45 @@ def prove_chain_reference(
     )
     gamma = transcript.round4(values)
 
-    # 5. W = sum_i gamma^i (p_i - r_i) / Z_i
+    # 5 and 6. openings
     at = identity(prices, num, den, ChainChallenges(beta, rho, chi, zeta, gamma, 0), values, w)
     D = add(scale(T_poly, at.Z), scale(positions, at.positions), scale(collateral, at.collateral))
     opened = [D, *F, H_poly, phi_poly, pack(fold), pack(pinned), pack(price)]
     rests = [[at.d], *remainders(values, zeta)]
-    zero = vanishing(zeta)
-    W = add(
-        *(
-            scale(quotient(add(p, scale(rest, -1)), Z), power)
-            for p, rest, Z, power in zip(opened, rests, zero, powers(gamma, 9), strict=True)
-        )
-    )
-    W_point = commit(statement, W)
+    W, W_shifted = open_reference(statement.statement.srs, opened, rests, zeta, gamma, transcript)
+    return ChainProof(Commitments(*[*F_points, H_point, phi_point, T_point, W, W_shifted]), values)
+
+
+def open_reference(
+    srs: SRS, opened: Sequence[Poly], rests: Sequence[Poly], zeta: int, gamma: int, transcript: Rounds
+) -> tuple[bytes, bytes]:
+    """Messages 5 and 6 for everything that is opened, D first, in the order of the powers of gamma."""
+    zero = vanishing(zeta, columns=len(opened) - 5)
+    gammas = powers(gamma, len(opened))
+
+    # 5. W = sum_i gamma^i (p_i - r_i) / Z_i
+    W: Poly = [0]
+    for p, rest, Z, power in zip(opened, rests, zero, gammas, strict=True):
+        W = add(W, scale(quotient(add(p, scale(rest, -1)), Z), power))
+    W_point = point_of(srs, W)
     x = transcript.round5(W_point)
 
     # 6. W' = ( sum_i gamma^i / Z_i(x) (p_i - r_i(x)) - W ) / (X - x)
     L = scale(W, -1)
-    for p, rest, Z, power in zip(opened, rests, zero, powers(gamma, 9), strict=True):
+    for p, rest, Z, power in zip(opened, rests, zero, gammas, strict=True):
         L = add(L, scale(add(p, [-evaluate(rest, x)]), power * inverse(evaluate(Z, x))))
     W_shifted, rest_of_L = divide_by_linear(L, x)
     if rest_of_L:
         raise ValueError("an opening does not divide")
-    points = (*F_points, H_point, phi_point, T_point, W_point, commit(statement, W_shifted))
-    return ChainProof(Commitments(*points), values)
+    return W_point, point_of(srs, W_shifted)
 
 
-def vanishing(zeta: int) -> list[Poly]:
-    """Z_i of the nine openings: X - zeta; X^3 - zeta four times; both points of phi; X^4 - zeta three times."""
+def vanishing(zeta: int, columns: int = 4) -> list[Poly]:
+    """Z_i of the openings: X - zeta; X^3 - zeta for columns; both points of phi; X^4 - zeta three times."""
     linear, cube = [-zeta % r, 1], [-zeta % r, 0, 0, 1]
     both = [zeta * H.omega * zeta % r, -(zeta + H.omega * zeta) % r, 1]
     fourth = [-zeta % r, 0, 0, 0, 1]
-    return [linear, cube, cube, cube, cube, both, fourth, fourth, fourth]
+    return [linear, *[cube] * columns, both, fourth, fourth, fourth]
 
 
 def interpolate(values: Sequence[int]) -> Poly:
@@ -230,4 +239,9 @@ def from_coset(values: Sequence[int]) -> Poly:
 
 def commit(statement: ChainStatement, p: Poly) -> bytes:
     """[p(tau)]_1, 96 bytes."""
-    return point_bytes(commit_coefficients(statement.statement.srs, p[: TABLE_PACK * n]))
+    return point_of(statement.statement.srs, p)
+
+
+def point_of(srs: SRS, p: Poly) -> bytes:
+    """[p(tau)]_1, 96 bytes."""
+    return point_bytes(commit_coefficients(srs, p[: TABLE_PACK * n]))

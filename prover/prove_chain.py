@@ -1,4 +1,4 @@
-"""From a book and its openings to the bytes of a chain proof."""
+"""From books and their openings to the bytes of a chain proof, of one account or of many together."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from zkmargin.crypto.field import random_scalar
 from zkmargin.engine.book import BookLots
 from zkmargin.formats import VerificationError
 from zkmargin.prover.chain import prove_chain_argument
+from zkmargin.prover.chain_joint import prove_joint_argument
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.prove import check_openings, default_threads
 from zkmargin.verifier.chain import ChainStatement, encode_chain_proof, verify_chain
+from zkmargin.verifier.chain.joint import JointStatement, verify_joint
+from zkmargin.verifier.chain.joint_proof import encode_joint_proof
 
 
 def prove_chain(
@@ -49,5 +52,43 @@ def prove_chain(
             verify_chain(statement, proof)
     except VerificationError:
         check_openings(inner, lots, blinders)
+        raise
+    return proof
+
+
+def prove_joint(
+    statement: JointStatement,
+    accounts: Sequence[tuple[BookLots, Sequence[Opening]]],
+    *,
+    threads: int | None = None,
+    profile: Profile | None = None,
+) -> bytes:
+    """One proof that every account meets the claim; verified before it is returned.
+
+    Args:
+        statement: what to prove, of the openings' own commitments.
+        accounts: book and openings of each account, in the order of the statement.
+        threads, profile: as for ``prove_chain``.
+
+    Raises:
+        ConstraintError: the claim is false for one of the books (for its owner: holds the numbers).
+        InputError: documents that do not belong together, or a number that the chain layout has no room for.
+    """
+    profile = profile or Profile()
+    witnesses, blinders = [], []
+    with profile.stage("witness"):
+        for one, (lots, openings) in zip(statement.accounts, accounts, strict=True):
+            check_opened(openings, one.statement.parts)
+            witnesses.append(margin_witness(one.statement.snapshot, one.statement.claim, lots))
+            blinders.append(total_blinders(openings))
+    threads = threads or default_threads()
+    argument = prove_joint_argument(statement, witnesses, blinders, random_scalar, threads=threads, profile=profile)
+    proof = encode_joint_proof(argument, statement.srs.digest)
+    try:
+        with profile.stage("self-verification"):
+            verify_joint(statement, proof)
+    except VerificationError:
+        for one, (lots, _), blinder in zip(statement.accounts, accounts, blinders, strict=True):
+            check_openings(one.statement, lots, blinder)
         raise
     return proof

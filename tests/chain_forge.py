@@ -40,9 +40,10 @@ from zkmargin.prover.chain_reference import (
     vanishing,
 )
 from zkmargin.verifier.chain import ChainProof, ChainStatement
-from zkmargin.verifier.chain.argument import ChainChallenges, identity, ratio, remainders, transcript_of
+from zkmargin.verifier.chain.argument import identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import Commitments, Values
-from zkmargin.verifier.chain.transcript import ChainTranscript
+from zkmargin.verifier.chain.transcript import ChainChallenges, ChainTranscript
+from zkmargin.verifier.messages import Message
 
 n = ROWS
 
@@ -50,7 +51,7 @@ n = ROWS
 class GammaBeforeValues(ChainTranscript):
     """Message 4 is absorbed after gamma."""
 
-    def round4(self, values: Values) -> int:
+    def round4(self, values: Message) -> int:
         gamma = self._challenge(0)
         super().round4(values)
         return gamma
@@ -68,19 +69,19 @@ class XBeforeW(ChainTranscript):
 class ThirdPointAfterBeta(ChainTranscript):
     """F3, which holds mu, is absorbed after beta and rho."""
 
-    def round1(self, F1: bytes, F2: bytes, F3: bytes) -> tuple[int, int]:
-        self._absorb(F1 + F2)
+    def round1(self, *F: bytes) -> tuple[int, int]:
+        self._absorb(b"".join(F[:-1]))
         beta, rho = self._challenge(0), self._challenge(1)
-        self._absorb(F3)
+        self._absorb(F[-1])
         return beta, rho
 
 
 class HelpersAfterChi(ChainTranscript):
     """Message 2 is absorbed after chi."""
 
-    def round2(self, H: bytes, phi: bytes) -> int:
+    def round2(self, *helpers: bytes) -> int:
         chi = self._challenge(0)
-        self._absorb(H + phi)
+        self._absorb(b"".join(helpers))
         return chi
 
 

@@ -7,18 +7,26 @@ from functools import cache
 from typing import Any
 
 import zkmargin.prover.chain
+import zkmargin.prover.chain_joint
 from tests.lab import draws, part, snapshot
 from zkmargin.accounts.commitments import Commitment, commit_vector
 from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.circuits.books import margin_witness
 from zkmargin.circuits.chain import ChainPrices
 from zkmargin.circuits.language.witness import Witness
+from zkmargin.crypto.field import r
+from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.prover import _kernels as K
 from zkmargin.prover.chain import commit_rows_fast
+from zkmargin.prover.chain_rounds import POWERS, ChainCommitter
 from zkmargin.verifier.chain import ChainProof, ChainStatement, Table, make_table
+from zkmargin.verifier.chain.closed_forms import DOMAIN
+from zkmargin.verifier.chain.joint import JointStatement
+from zkmargin.verifier.chain.joint_proof import JointProof
 
 SERIES = bytes(range(32))
 
@@ -53,6 +61,19 @@ class ChainCase:
     lots: BookLots
 
 
+@dataclass(frozen=True)
+class JointCase:
+    """Accounts of one snapshot and what their prover knows."""
+
+    statement: JointStatement
+    cases: tuple[ChainCase, ...]
+
+
+def joint_case(cases: Any) -> JointCase:
+    """Cases of one table, claim and context, together."""
+    return JointCase(JointStatement(tuple(case.statement for case in cases)), tuple(cases))
+
+
 def chain_case(
     given: Snapshot,
     positions: Any,
@@ -61,10 +82,11 @@ def chain_case(
     claim: Claim | None = None,
     context: bytes = b"",
     table: Table | None = None,
+    seed: str = "chain book",
 ) -> ChainCase:
     """The honest case of a book."""
     claim, srs = claim or Claim(1, 1, "initial"), embedded()
-    draw = draws("chain book")
+    draw = draws(seed)
     blinders = {f"{role}[0]": draw() for role in ("positions", "collateral")}
     lots = BookLots(tuple(positions), tuple(collateral))
     parts = []
@@ -98,8 +120,76 @@ def standard(groups: int = 2) -> ChainCase:
     return chain_case(given, [3, -2, 0, 5, -1, 2, -4], [900_000, 30], claim=Claim(5, 4, "initial"))
 
 
+@cache
+def joint_standard(accounts: int = 4, groups: int = 2) -> JointCase:
+    """Small accounts over the usual snapshot, each another book."""
+    given = chain_snapshot(groups=groups)
+    table = table_of(given)
+    books = ([3, -2, 0, 5, -1, 2, -4], [0] * 7, [-7, 1, 1, 0, 0, 0, 9], [2**20, 0, 0, -3, 0, 0, 1])
+    cases = []
+    for i in range(accounts):
+        positions = [x + (i // len(books)) for x in books[i % len(books)]]
+        funds = [2**40 + i, 30 + i]
+        cases.append(
+            chain_case(given, positions, funds, claim=Claim(5, 4, "initial"), table=table, seed=f"chain book {i}")
+        )
+    return joint_case(cases)
+
+
+def prove_joint(case: JointCase, seed: Any = "joint proof", **options: Any) -> JointProof:
+    """An honest proof by the product's prover."""
+    return zkmargin.prover.chain_joint.prove_joint_argument(
+        case.statement,
+        [one.witness for one in case.cases],
+        [one.blinders for one in case.cases],
+        draws(seed),
+        **options,
+    )
+
+
 def prove(case: ChainCase, seed: Any = "chain proof", **options: Any) -> ChainProof:
     """An honest proof by the product's prover."""
     return zkmargin.prover.chain.prove_chain_argument(
         case.statement, case.witness, case.blinders, draws(seed), **options
     )
+
+
+TAU = 0x1F2E3D4C5B6A798897A6B5C4D3E2F10112233445566778899AABBCCDDEEFF00 % r
+
+
+class KnownTau:
+    """Commits in the open: a point is the value at tau, in the last 32 of its 96 bytes."""
+
+    def __init__(self) -> None:
+        self.powers = [1]
+        for _ in range(POWERS - 1):
+            self.powers.append(self.powers[-1] * TAU % r)
+        basis = [int(x) for x in lagrange_at(DOMAIN, pow(TAU, 3, r))]
+        self.bases = [*self.powers, *(pow(TAU, a, r) * x % r for a in range(3) for x in basis)]
+
+    packed = ChainCommitter.packed
+
+    def commit(self, jobs: Any, threads: int) -> list[bytes]:  # noqa: ARG002
+        points = []
+        for job in jobs:
+            value = 0
+            for first, scalars in job:
+                plain = K.to_ints(scalars) if isinstance(scalars, K.FieldVector) else [int(x) for x in scalars]
+                value += sum(x * base for x, base in zip(plain, self.bases[first:], strict=False) if x)
+            points.append(b"\1" * 64 + (value % r).to_bytes(32, "big"))
+        return points
+
+
+def rank(columns: list[list[int]]) -> int:
+    rows, found = [list(column) for column in columns], 0
+    for place in range(len(rows[0]) if rows else 0):
+        pivot = next((i for i in range(found, len(rows)) if rows[i][place]), None)
+        if pivot is None:
+            continue
+        rows[found], rows[pivot] = rows[pivot], rows[found]
+        scale = pow(rows[found][place], -1, r)
+        for i in range(found + 1, len(rows)):
+            factor = rows[i][place] * scale % r
+            rows[i] = [(x - factor * y) % r for x, y in zip(rows[i], rows[found], strict=True)]
+        found += 1
+    return found

@@ -46,7 +46,7 @@ from zkmargin.verifier.chain import (
     encode_chain_proof,
     verify_chain,
 )
-from zkmargin.verifier.chain.argument import cauchy, lagrange
+from zkmargin.verifier.chain.closed_forms import cauchy, lagrange
 from zkmargin.verifier.chain.proof import WORDS, Values
 from zkmargin.verifier.chain.table import commit_rows, packed_rows
 from zkmargin.verifier.header import ProofKind, is_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -10,16 +9,12 @@ import pytest
 import zkmargin.prover.chain
 import zkmargin.verifier.chain.argument
 from tests.chain_forge import FORGERIES, Forgery, false_case
-from tests.chain_lab import ChainCase, standard
+from tests.chain_lab import ChainCase, KnownTau, rank, standard
 from tests.lab import draws
 from zkmargin.circuits.chain import ROWS
 from zkmargin.crypto.field import r
-from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.formats import ConstraintError, ProofFormatError, VerificationError
-from zkmargin.prover import _kernels as K
-from zkmargin.prover.chain import POWERS
 from zkmargin.verifier.chain import encode_chain_proof, verify_chain
-from zkmargin.verifier.chain.argument import DOMAIN
 from zkmargin.verifier.chain.proof import WORDS
 
 # --- forged orders ----------------------------------------------------------------------------------------------------
@@ -46,31 +41,6 @@ def test_the_claim_that_forgers_prove_is_false() -> None:
 
 
 # --- zero knowledge ---------------------------------------------------------------------------------------------------
-
-TAU = 0x1F2E3D4C5B6A798897A6B5C4D3E2F10112233445566778899AABBCCDDEEFF00 % r
-
-
-class KnownTau:
-    """Commits in the open: a point is the value at tau, in the last 32 of its 96 bytes."""
-
-    def __init__(self) -> None:
-        self.powers = [1]
-        for _ in range(POWERS - 1):
-            self.powers.append(self.powers[-1] * TAU % r)
-        basis = [int(x) for x in lagrange_at(DOMAIN, pow(TAU, 3, r))]
-        self.bases = [*self.powers, *(pow(TAU, a, r) * x % r for a in range(3) for x in basis)]
-
-    packed = zkmargin.prover.chain.ChainCommitter.packed
-
-    def commit(self, jobs: Any, threads: int) -> list[bytes]:  # noqa: ARG002
-        points = []
-        for job in jobs:
-            value = 0
-            for first, scalars in job:
-                plain = K.to_ints(scalars) if isinstance(scalars, K.FieldVector) else [int(x) for x in scalars]
-                value += sum(x * base for x, base in zip(plain, self.bases[first:], strict=False) if x)
-            points.append(b"\1" * 64 + (value % r).to_bytes(32, "big"))
-        return points
 
 
 class Bench:
@@ -122,21 +92,6 @@ class Bench:
 @pytest.fixture(scope="module")
 def jacobian() -> dict[str, list[int]]:
     return Bench(standard(2)).jacobian()
-
-
-def rank(columns: list[list[int]]) -> int:
-    rows, found = [list(column) for column in columns], 0
-    for place in range(len(rows[0]) if rows else 0):
-        pivot = next((i for i in range(found, len(rows)) if rows[i][place]), None)
-        if pivot is None:
-            continue
-        rows[found], rows[pivot] = rows[pivot], rows[found]
-        scale = pow(rows[found][place], -1, r)
-        for i in range(found + 1, len(rows)):
-            factor = rows[i][place] * scale % r
-            rows[i] = [(x - factor * y) % r for x, y in zip(rows[i], rows[found], strict=True)]
-        found += 1
-    return found
 
 
 @pytest.mark.slow

@@ -194,6 +194,27 @@ def test_what_attesters_sign_is_written_signed_and_sent(run: Said, tmp_path: Pat
     assert len(transaction["data"]) > 2 * 4000
 
 
+def test_joint_proofs_offline(run: Said, tmp_path: Path) -> None:
+    output, tx = str(tmp_path / "d.json"), str(tmp_path / "tx.json")
+    words = ("--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json", "--chain-id", "1")
+    run("chain", "deploy", *words, "--calldata", tx, "-o", output)
+    other = ("--account", ACCOUNT, "book.json", "opening.json")
+    offline = ("--block", "5", "--nonce", "ab" * 32, "--calldata", tx)
+    prove = ("chain", "prove-joint", "--deployment", output, "--snapshot", "snapshot.json", "--table", "table.json")
+    assert "chain deploy --joint" in run(*prove, *other, *offline, code=2)
+    run("chain", "deploy", *words, "--joint", "--calldata", tx, "-o", output)
+    assert len(json.loads(Path(tx).read_text())) == 5
+    deployment = Deployment.parse(Path(output).read_text())
+    assert deployment.format == "zkmargin/chain-deployment/v2"
+    run(*prove, *other, "--account", "0x" + "ad" * 20, "book.json", "opening.json", *offline)
+    (transaction,) = json.loads(Path(tx).read_text())
+    assert transaction["to"] == deployment.checker
+    assert len(transaction["data"]) > 2 * 5000
+    assert "given twice" in run(*prove, *other, *other, *offline, code=2)
+    above = ("--claim", "65535")
+    assert "false" in run(*prove, *other, *above, *offline, code=1)
+
+
 def encode_call_selector(name: str) -> str:
     found = next(e for e in artefacts.artefact("SnapshotRegistry").abi if e.get("name") == name)
     assert found["type"] == "function"
@@ -264,7 +285,13 @@ def test_errors_of_contracts_have_names() -> None:
 
 
 def test_damaged_artefacts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert set(artefacts.names()) == {"CommitmentRegistry", "MarginChecker", "MarginVerifier", "SnapshotRegistry"}
+    assert set(artefacts.names()) == {
+        "CommitmentRegistry",
+        "MarginChecker",
+        "MarginJointVerifier",
+        "MarginVerifier",
+        "SnapshotRegistry",
+    }
     version, settings = artefacts.compiler()
     assert version.startswith("0.8.37")
     assert settings["viaIR"]
@@ -279,24 +306,15 @@ def test_damaged_artefacts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
         artefacts._document.cache_clear()
 
 
-def test_error_selectors_in_assembly_are_those_of_the_interface() -> None:
-    """Yul cannot name errors: every selector in the contract must be one of the interface's, and its comment's."""
+@pytest.mark.parametrize("contract", ["MarginVerifier", "MarginJointVerifier"])
+def test_every_error_of_the_interface_is_raised(contract: str) -> None:
     import re
 
-    source = json.loads(artefacts.INPUT_FILE.read_text())["sources"]["src/MarginVerifier.sol"]["content"]
-    known = {
-        "0x" + error_selector(f"{e['name']}({','.join(i['type'] for i in e['inputs'])})").hex(): e["name"]
-        for e in artefacts.artefact("MarginVerifier").abi
-        if e["type"] == "error"
-    }
-    used = re.findall(r"fail(?:At)?\((0x[0-9a-f]{8})", source)
-    assert set(used) <= set(known)
-    assert {known[selector] for selector in used} == set(known.values()) - {
-        "BadLayout",
-        "BadCalldata",
-    }  # these two are raised in Solidity
-    for selector, name in re.findall(r"fail(?:At)?\((0x[0-9a-f]{8})[^\n]*// (\w+)\(", source):
-        assert known[selector] == name
+    sources = json.loads(artefacts.INPUT_FILE.read_text())["sources"]
+    source = "".join(sources[f"src/{name}.sol"]["content"] for name in ("ChainVerifier", contract))
+    known = {e["name"] for e in artefacts.artefact(contract).abi if e["type"] == "error"}
+    raised = set(re.findall(r"_fail(?:At)?\((\w+)\.selector", source)) | set(re.findall(r"revert (\w+)\(\)", source))
+    assert raised == known
 
 
 def test_constants_of_the_contract_are_the_setups() -> None:
@@ -306,7 +324,7 @@ def test_constants_of_the_contract_are_the_setups() -> None:
     from zkmargin.crypto.field import r
     from zkmargin.crypto.srs import embedded
 
-    source = json.loads(artefacts.INPUT_FILE.read_text())["sources"]["src/MarginVerifier.sol"]["content"]
+    source = json.loads(artefacts.INPUT_FILE.read_text())["sources"]["src/ChainVerifier.sol"]["content"]
     found = {name: int(value, 16) for name, value in re.findall(r"constant (\w+) = (0x[0-9a-f]{64});", source)}
     omega = Domain.of(1024).omega
     expected = {

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.chain_lab import prove, standard
+from tests.chain_lab import joint_standard, prove, prove_joint, standard
 from zkmargin.chain.deployment import plan
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.crypto.srs import embedded
 from zkmargin.formats import Document, load_document
 from zkmargin.verifier.chain import Table, encode_chain_proof, verify_chain
+from zkmargin.verifier.chain.joint import verify_joint
+from zkmargin.verifier.chain.joint_proof import encode_joint_proof
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "chain"
 
@@ -57,6 +59,9 @@ def made() -> dict[str, bytes]:
         proof = encode_chain_proof(prove(one, "golden"), embedded().digest)
         files[f"{groups}.proof"] = proof
         digests[f"{groups}.proof"] = verify_chain(one.statement, proof).hex()
+    joint = joint_standard(3, 2)
+    files["joint.proof"] = encode_joint_proof(prove_joint(joint, "golden"), embedded().digest)
+    digests["joint.proof"] = verify_joint(joint.statement, files["joint.proof"]).hex()
     return files | {"digests.json": (json.dumps(digests, indent=1, sort_keys=True) + "\n").encode()}
 
 
@@ -80,6 +85,12 @@ def test_golden_proofs_are_accepted(groups: int) -> None:
     digests = json.loads((FOLDER / "digests.json").read_text("utf-8"))
     proof = (FOLDER / f"{groups}.proof").read_bytes()
     assert verify_chain(standard(groups).statement, proof).hex() == digests[f"{groups}.proof"]
+
+
+def test_the_golden_joint_proof_is_accepted() -> None:
+    digests = json.loads((FOLDER / "digests.json").read_text("utf-8"))
+    proof = (FOLDER / "joint.proof").read_bytes()
+    assert verify_joint(joint_standard(3, 2).statement, proof).hex() == digests["joint.proof"]
 
 
 @pytest.mark.parametrize("kind", [Table, Rules, Deployment])

@@ -22,12 +22,15 @@ class ProofKind(IntEnum):
     VENUE = 2
     #: ``chain/v1``
     CHAIN = 16
+    #: ``chain-joint/v1``
+    CHAIN_JOINT = 17
 
 
 _NAMES = {
     ProofKind.MARGIN: "a margin proof",
     ProofKind.VENUE: "a proof about a venue's accounts",
     ProofKind.CHAIN: "a chain proof",
+    ProofKind.CHAIN_JOINT: "a joint chain proof",
 }
 
 

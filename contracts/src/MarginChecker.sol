@@ -14,6 +14,8 @@ import {SnapshotRegistry} from "./SnapshotRegistry.sol";
 /// block: nobody can have made it before that block, and none is accepted twice, as the count goes up with each.
 contract MarginChecker {
     IMarginVerifier public immutable VERIFIER;
+    /// @notice The verifier of proofs for many accounts together, or 0 for none.
+    IChainVerifier public immutable JOINT;
     SnapshotRegistry public immutable SNAPSHOTS;
     CommitmentRegistry public immutable COMMITMENTS;
     /// @notice The series of tables: it names attesters, threshold, policies and lifetime.
@@ -38,6 +40,7 @@ contract MarginChecker {
         uint64 lag;
         uint64 period;
         uint64 window;
+        IChainVerifier joint;
     }
 
     /// @dev `until` in seconds since 1970; `version` of the commitments that were proved; `count` of accepted proofs.
@@ -49,7 +52,8 @@ contract MarginChecker {
 
     mapping(address account => Coverage) private _coverage;
 
-    /// Margin of `account` is met until `until` unless its commitments change. `statement` is accepted once.
+    /// Margin of `account` is met until `until` unless its commitments change. `statement` is accepted once, for one
+    /// account or for all of a joint proof.
     event Covered(address indexed account, uint64 until, uint64 sequence, bytes32 statement);
 
     error BadSettings();
@@ -58,18 +62,30 @@ contract MarginChecker {
     error OtherCommitments();
     error Incomplete();
     error BlockTooOld();
+    error NoJointVerifier();
+    error WrongAccounts();
 
     constructor(Settings memory s) {
         if (s.num == 0 || s.den == 0 || s.period == 0 || s.window == 0 || s.window > 255) revert BadSettings();
         (VERIFIER, SNAPSHOTS, COMMITMENTS) = (s.verifier, s.snapshots, s.commitments);
         (SERIES, NUM, DEN) = (s.series, s.num, s.den);
-        (LAG, PERIOD, WINDOW) = (s.lag, s.period, s.window);
+        (LAG, PERIOD, WINDOW, JOINT) = (s.lag, s.period, s.window, s.joint);
     }
 
     /// @notice The nonce that the account's next proof must be made for, against a block of the last `WINDOW` ones.
     function nonceOf(address account, uint256 blockNumber) public view returns (bytes32) {
         if (blockNumber >= block.number || block.number - blockNumber > WINDOW) revert BlockTooOld();
         return keccak256(abi.encode(account, _coverage[account].count, blockNumber, blockhash(blockNumber)));
+    }
+
+    /// @notice The nonce that the next proof of these accounts together must be made for.
+    function jointNonceOf(address[] calldata accounts, uint256 blockNumber) public view returns (bytes32) {
+        if (blockNumber >= block.number || block.number - blockNumber > WINDOW) revert BlockTooOld();
+        uint64[] memory counts = new uint64[](accounts.length);
+        for (uint256 i = 0; i < accounts.length; ++i) {
+            counts[i] = _coverage[accounts[i]].count;
+        }
+        return keccak256(abi.encode(accounts, counts, blockNumber, blockhash(blockNumber)));
     }
 
     /// @notice Check a proof of an account's margin and cover it.
@@ -102,6 +118,35 @@ contract MarginChecker {
         return _cover(account, id, tableHash, statement, version);
     }
 
+    /// @notice Check one proof for many accounts and cover them all.
+    /// @param accounts in the order of the proof, each once
+    /// @param proof as `MarginJointVerifier` has it
+    function proveJoint(
+        address[] calldata accounts,
+        IChainVerifier.TableId calldata id,
+        bytes calldata table,
+        uint256 blockNumber,
+        bytes calldata proof
+    ) external returns (uint64 until) {
+        uint64[] memory versions = _admitAll(accounts, id, proof);
+        (bytes32 tableHash, bytes32 statement) = JOINT.verify(id, table, jointNonceOf(accounts, blockNumber), proof);
+        return _coverAll(accounts, id, tableHash, statement, versions);
+    }
+
+    /// @notice The same with the table in the code of `store` (`SnapshotRegistry.store`).
+    function proveJointStored(
+        address[] calldata accounts,
+        IChainVerifier.TableId calldata id,
+        address store,
+        uint256 blockNumber,
+        bytes calldata proof
+    ) external returns (uint64 until) {
+        uint64[] memory versions = _admitAll(accounts, id, proof);
+        (bytes32 tableHash, bytes32 statement) =
+            JOINT.verifyStored(id, store, jointNonceOf(accounts, blockNumber), proof);
+        return _coverAll(accounts, id, tableHash, statement, versions);
+    }
+
     /// @notice Whether an account's margin is known to be met now. For liquidators: `false` means not shown, not bad.
     function isCovered(address account) public view returns (bool) {
         Coverage storage c = _coverage[account];
@@ -127,14 +172,45 @@ contract MarginChecker {
         view
         returns (uint64)
     {
-        if (id.series != SERIES || id.sequence > type(uint64).max) revert OtherTable();
+        _admitTable(id);
         if (proof.length < 256) revert IChainVerifier.WrongProofLength();
-        uint256 num = uint256(bytes32(proof[0:32]));
-        uint256 den = uint256(bytes32(proof[32:64]));
+        _admitClaim(proof[0:64]);
+        return _admitCommitments(account, proof[64:256]);
+    }
+
+    /// @dev The same for many: m, num, den, then two points of each account.
+    function _admitAll(address[] calldata accounts, IChainVerifier.TableId calldata id, bytes calldata proof)
+        private
+        view
+        returns (uint64[] memory versions)
+    {
+        if (address(JOINT) == address(0)) revert NoJointVerifier();
+        _admitTable(id);
+        uint256 m = accounts.length;
+        if (m == 0 || proof.length < 96 + 192 * m || uint256(bytes32(proof[0:32])) != m) revert WrongAccounts();
+        _admitClaim(proof[32:96]);
+        versions = new uint64[](m);
+        for (uint256 i = 0; i < m; ++i) {
+            versions[i] = _admitCommitments(accounts[i], proof[96 + 192 * i:288 + 192 * i]);
+        }
+    }
+
+    function _admitTable(IChainVerifier.TableId calldata id) private view {
+        if (id.series != SERIES || id.sequence > type(uint64).max) revert OtherTable();
+    }
+
+    /// @dev num and den, 64 bytes.
+    function _admitClaim(bytes calldata claim) private view {
+        uint256 num = uint256(bytes32(claim[0:32]));
+        uint256 den = uint256(bytes32(claim[32:64]));
         if (num > type(uint16).max || den > type(uint16).max || num * DEN < den * NUM) revert ClaimTooLow();
+    }
+
+    /// @dev Positions and collateral, 96 bytes each, against the registry; the version of the account's commitments.
+    function _admitCommitments(address account, bytes calldata points) private view returns (uint64) {
         (bytes32 positions, bytes32 collateral, uint64 version, bool complete) = COMMITMENTS.commitmentsOf(account);
         if (!complete) revert Incomplete();
-        if (keccak256(proof[64:160]) != positions || keccak256(proof[160:256]) != collateral) revert OtherCommitments();
+        if (keccak256(points[0:96]) != positions || keccak256(points[96:192]) != collateral) revert OtherCommitments();
         return version;
     }
 
@@ -145,10 +221,38 @@ contract MarginChecker {
         bytes32 statement,
         uint64 version
     ) private returns (uint64 until) {
+        until = _until(id, tableHash);
+        _coverOne(account, id, until, statement, version);
+    }
+
+    function _coverAll(
+        address[] calldata accounts,
+        IChainVerifier.TableId calldata id,
+        bytes32 tableHash,
+        bytes32 statement,
+        uint64[] memory versions
+    ) private returns (uint64 until) {
+        until = _until(id, tableHash);
+        for (uint256 i = 0; i < accounts.length; ++i) {
+            _coverOne(accounts[i], id, until, statement, versions[i]);
+        }
+    }
+
+    /// @dev Until when a proof against a registered table counts.
+    function _until(IChainVerifier.TableId calldata id, bytes32 tableHash) private view returns (uint64 until) {
         (bytes32 registered, uint64 expiry) = SNAPSHOTS.current(SERIES, uint64(id.sequence), LAG);
         if (registered != tableHash) revert OtherTable();
         until = uint64(block.timestamp) + PERIOD;
         if (expiry < until) until = expiry;
+    }
+
+    function _coverOne(
+        address account,
+        IChainVerifier.TableId calldata id,
+        uint64 until,
+        bytes32 statement,
+        uint64 version
+    ) private {
         Coverage storage c = _coverage[account];
         (c.until, c.version, c.count) = (until, version, c.count + 1);
         emit Covered(account, until, uint64(id.sequence), statement);

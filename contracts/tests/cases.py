@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from contracts.tests.evm import EVM, Reverted
-from tests.chain_lab import SERIES, ChainCase, chain_case, prove
+from tests.chain_lab import SERIES, ChainCase, JointCase, chain_case, joint_case, prove
 from tests.lab import snapshot
 from zkmargin.chain.abi import error_name
 from zkmargin.chain.calls import deploy_verifier, item, verify_call
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
-from zkmargin.verifier.chain import ChainProof, ChainStatement, chain_context
+from zkmargin.verifier.chain import ChainProof, ChainStatement, Table, chain_context
 from zkmargin.verifier.chain.argument import reduce_chain
+from zkmargin.verifier.chain.joint import JointStatement
 from zkmargin.verifier.verify import fold, holds
 
 NONCE = bytes(range(32))
@@ -39,12 +40,23 @@ def sized_snapshot(scenarios: int, *, count: int = 1023, groups: int = 1, seed: 
     )
 
 
-def sized_case(scenarios: int, context: bytes, *, seed: int = 1, **options: Any) -> ChainCase:
+def sized_case(
+    scenarios: int, context: bytes, *, seed: int = 1, table: Table | None = None, **options: Any
+) -> ChainCase:
     """An account over a snapshot of real size, 20-bit positions."""
     given = sized_snapshot(scenarios, **options)
     draw = np.random.default_rng(seed)
     positions = draw.integers(-(2**20) + 1, 2**20, size=len(given.instruments)).tolist()
-    return chain_case(given, positions, [2**49, 2**49, 2**48], claim=Claim(5, 4, "initial"), context=context)
+    funds = [2**49, 2**49, 2**48]
+    return chain_case(given, positions, funds, claim=Claim(5, 4, "initial"), context=context, table=table)
+
+
+@cache
+def sized_joint(accounts: int, scenarios: int) -> JointCase:
+    """Accounts over a snapshot of real size, 20-bit positions."""
+    first = sized_case(scenarios, b"")
+    others = (sized_case(scenarios, b"", seed=100 + i, table=first.statement.table) for i in range(1, accounts))
+    return joint_case([first, *others])
 
 
 @dataclass(frozen=True)
@@ -55,8 +67,8 @@ class Deployed:
     address: str
 
     @classmethod
-    def of(cls, evm: EVM, case: ChainCase) -> Deployed:
-        receipt = evm.send(None, deploy_verifier(case.statement.table))
+    def of(cls, evm: EVM, case: ChainCase | JointCase, contract: str = "MarginVerifier") -> Deployed:
+        receipt = evm.send(None, deploy_verifier(case.statement.table, contract))
         assert receipt.succeeded
         assert receipt.address is not None
         return cls(evm, receipt.address)
@@ -71,7 +83,11 @@ class Deployed:
         inner = replace(case.statement.statement, context=self.context(nonce))
         return replace(case, statement=replace(case.statement, statement=inner))
 
-    def verdict(self, statement: ChainStatement, sent: bytes, nonce: bytes = NONCE) -> str | bytes:
+    def bound_joint(self, case: JointCase, nonce: bytes = NONCE) -> JointCase:
+        """The same accounts with a statement for this verifier."""
+        return joint_case([self.bound(one, nonce) for one in case.cases])
+
+    def verdict(self, statement: ChainStatement | JointStatement, sent: bytes, nonce: bytes = NONCE) -> str | bytes:
         """The statement digest, or the error."""
         try:
             answer = self.evm.call(self.address, verify_call(statement.table, nonce, sent))
@@ -91,4 +107,14 @@ def python_verdict(statement: ChainStatement, proof: ChainProof) -> bytes | None
     return opening.statement_digest if holds(*fold([opening], [1], srs), srs) else None
 
 
-__all__ = ["NONCE", "SERIES", "Deployed", "item", "prove", "python_verdict", "sized_case", "sized_snapshot"]
+__all__ = [
+    "NONCE",
+    "SERIES",
+    "Deployed",
+    "item",
+    "prove",
+    "python_verdict",
+    "sized_case",
+    "sized_joint",
+    "sized_snapshot",
+]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from contracts.tests.cases import NONCE, Deployed, item, sized_case
+from contracts.tests.cases import NONCE, Deployed, item, sized_case, sized_joint
 from contracts.tests.evm import Anvil
-from tests.chain_lab import prove
+from tests.chain_lab import prove, prove_joint
 from zkmargin.chain.abi import decode_result, encode_call, encode_constructor
-from zkmargin.chain.calls import deploy_verifier, verify_batch_call, verify_call, verify_stored_call
+from zkmargin.chain.calls import deploy_verifier, joint_item, verify_batch_call, verify_call, verify_stored_call
 
 GAS = Path(__file__).resolve().parents[1] / "gas.json"
 TOLERANCE = 1.01
@@ -24,6 +24,7 @@ TOLERANCE = 1.01
 TARGETS = {16: (345_000, 335_000), 35: (390_000, 375_000), 63: (455_000, 430_000)}
 BATCH, BATCH_TARGET = 8, 165_000
 TWO_GROUPS_TARGET = 470_000
+JOINT, JOINT_TARGET = 32, 61_000
 
 
 def measured(anvil: Anvil) -> dict[str, int]:
@@ -57,6 +58,17 @@ def measured(anvil: Anvil) -> dict[str, int]:
             receipt = anvil.send(deployed.address, verify_batch_call(table, nonces, items))
             assert receipt.succeeded
             found[f"verify a batch of {BATCH}, {name}, each"] = receipt.gas // BATCH
+    for scenarios in (16, 35):
+        joint = sized_joint(JOINT, scenarios)
+        table = joint.statement.table
+        name = "MarginJointVerifier"
+        found[f"deploy {name}"] = anvil.send(None, deploy_verifier(table, name)).gas
+        deployed = Deployed.of(anvil, joint, name)
+        joint = deployed.bound_joint(joint)
+        sent = joint_item(joint.statement, prove_joint(joint))
+        receipt = anvil.send(deployed.address, verify_call(table, NONCE, sent))
+        assert receipt.succeeded
+        found[f"verify {JOINT} accounts together, {scenarios}, each"] = receipt.gas // JOINT
     return found
 
 
@@ -86,3 +98,4 @@ def test_targets_are_met(table: tuple[str, dict[str, int]]) -> None:
         assert found[f"verify {scenarios}, table in code"] <= in_code
     assert found[f"verify a batch of {BATCH}, 16, each"] <= BATCH_TARGET
     assert found["verify 35 x 2, table in code"] <= TWO_GROUPS_TARGET
+    assert found[f"verify {JOINT} accounts together, 16, each"] <= JOINT_TARGET

@@ -10,12 +10,13 @@ from eth_account import Account
 
 from contracts.tests.cases import Deployed, item, prove
 from contracts.tests.evm import Anvil, Reverted
-from tests.chain_lab import ChainCase, chain_case, chain_snapshot
+from tests.chain_lab import ChainCase, chain_case, chain_snapshot, joint_case, prove_joint
 from zkmargin.chain.abi import decode_result, encode_call, encode_constructor, error_name
-from zkmargin.chain.calls import deploy_verifier, table_id
+from zkmargin.chain.calls import deploy_verifier, joint_item, table_id
 from zkmargin.chain.typed_data import commitment_part, signature_of, snapshot_table
+from zkmargin.crypto.srs import embedded
 from zkmargin.verifier.chain import chain_context
-from zkmargin.verifier.chain.words import keccak256
+from zkmargin.verifier.chain.words import decode_point, keccak256, point_bytes
 
 KEYS = sorted((Account.from_key(bytes([i + 1]) * 32) for i in range(4)), key=lambda key: int(key.address, 16))
 POLICY = bytes([7]) * 32
@@ -32,6 +33,7 @@ class World:
     commitments: str
     checker: str
     deployed: Deployed
+    joint: str
     case: ChainCase
     rules: tuple[Any, ...]
     series: bytes
@@ -108,9 +110,10 @@ def world() -> Any:
     (series,) = decode_result(
         "SnapshotRegistry", "seriesOf", evm.call(snapshots, encode_call("SnapshotRegistry", "seriesOf", [rules]))
     )
-    settings = (deployed.address, snapshots, commitments, series, 1, 1, 1, 300, 50)
+    joint = deploy(deploy_verifier(case.statement.table, "MarginJointVerifier"))
+    settings = (deployed.address, snapshots, commitments, series, 1, 1, 1, 300, 50, joint)
     checker = deploy(encode_constructor("MarginChecker", [settings]))
-    yield World(evm, snapshots, commitments, checker, deployed, case, rules, series)
+    yield World(evm, snapshots, commitments, checker, deployed, joint, case, rules, series)
     evm.close()
 
 
@@ -202,6 +205,87 @@ def test_from_attestation_to_coverage(world: World) -> None:
     world.evm.rpc("evm_increaseTime", 300)
     world.evm.rpc("evm_mine")
     assert check(*proof_for(3)) == "BadTime()"
+
+
+def test_many_accounts_are_covered_by_one_proof(world: World) -> None:
+    from dataclasses import replace
+
+    snapshot = world.case.snapshot
+    accounts = ["0x" + bytes([0xA0 + i] * 20).hex() for i in range(3)]
+    books = ([3, -2, 0, 5, -1, 2, -4], [1, 0, 0, 0, 0, 0, 0], [-1, -1, 2, 0, 0, 0, 0])
+    table = world.table(1)
+    cases = [
+        chain_case(snapshot, book, [900_000 + i, 30], table=table, seed=f"member {i}") for i, book in enumerate(books)
+    ]
+    for account, case in zip(accounts, cases, strict=True):
+        positions, collateral = case.statement.commitments()
+        part = decode_point(positions) - embedded().g1(3)
+        for role, key, point, before in (
+            (0, KEYS[2], point_bytes(embedded().g1(3)), b""),
+            (0, KEYS[3], point_bytes(part), point_bytes(embedded().g1(3))),
+            (1, KEYS[3], collateral, b""),
+        ):
+            change = world.part(role, key, b"", point, 1, before, account=account)
+            world.send("CommitmentRegistry", world.commitments, "change", *change)
+    world.send("SnapshotRegistry", world.snapshots, "register", *world.registration(world.entry(1)))
+
+    def proof_of(chosen: list[int]) -> tuple[Any, ...]:
+        block = int(world.evm.rpc("eth_blockNumber"), 16) - 1
+        addresses = [accounts[i] for i in chosen]
+        (nonce,) = world.call("MarginChecker", world.checker, "jointNonceOf", addresses, block)
+        raw = bytes.fromhex
+        context = chain_context(world.evm.chain_id, raw(world.joint[2:]), raw(world.checker[2:]), nonce)
+        made = []
+        for i in chosen:
+            inner = replace(cases[i].statement.statement, context=context)
+            made.append(replace(cases[i], statement=replace(cases[i].statement, statement=inner)))
+        together = joint_case(made)
+        sent = joint_item(together.statement, prove_joint(together, f"joint {chosen}"))
+        return addresses, table_id(table), table.content(), block, sent
+
+    def check(*arguments: Any) -> str:
+        return world.refused("MarginChecker", world.checker, "proveJoint", *arguments)
+
+    first = proof_of([0, 1, 2])
+    world.send("MarginChecker", world.checker, "proveJoint", *first)
+    for account in accounts:
+        assert world.call("MarginChecker", world.checker, "isCovered", account) == (True,)
+        assert world.call("MarginChecker", world.checker, "countOf", account) == (1,)
+    assert check(*first) in {"BadInverse()", "ProofRejected()"}  # once
+    addresses, identity, content, block, sent = proof_of([0, 1])
+    assert check(addresses[:1], identity, content, block, sent) == "WrongAccounts()"
+    assert check([], identity, content, block, sent) == "WrongAccounts()"
+    assert check(addresses, identity, content, block, sent[:300]) == "WrongAccounts()"
+    assert check(addresses[::-1], identity, content, block, sent) == "OtherCommitments()"
+    assert check([addresses[0], "0x" + "ad" * 20], identity, content, block, sent) == "Incomplete()"
+    assert check(addresses, identity, content, block + 10**6, sent) == "BlockTooOld()"
+    assert check(addresses, (bytes(32), *identity[1:]), content, block, sent) == "OtherTable()"
+    low = bytearray(sent)
+    low[95] = 2
+    assert check(addresses, identity, content, block, bytes(low)) == CLAIM_FALSE
+    (store,) = world.call("SnapshotRegistry", world.snapshots, "store", content)
+    world.send("SnapshotRegistry", world.snapshots, "store", content)
+    addresses, identity, _, block, sent = proof_of([2, 0])
+    world.send("MarginChecker", world.checker, "proveJointStored", addresses, identity, store, block, sent)
+    assert world.call("MarginChecker", world.checker, "countOf", accounts[0]) == (2,)
+    assert world.call("MarginChecker", world.checker, "countOf", accounts[1]) == (1,)
+    # a checker without one says so
+    settings = (
+        world.deployed.address,
+        world.snapshots,
+        world.commitments,
+        world.series,
+        1,
+        1,
+        1,
+        300,
+        50,
+        "0x" + "00" * 20,
+    )
+    alone = world.evm.send(None, encode_constructor("MarginChecker", [settings])).address
+    assert alone is not None
+    found = world.refused("MarginChecker", alone, "proveJoint", addresses, identity, content, block, sent)
+    assert found == "NoJointVerifier()"
 
 
 def doubled(point: bytes) -> bytes:

@@ -17,54 +17,21 @@ table need not be trusted here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from py_arkworks_bls12381 import G1Point
 
-from zkmargin.circuits.chain import (
-    BALANCE_DIGITS,
-    BLOCK,
-    GROUP_STRIDE,
-    KAPPA,
-    MAX_ASSETS,
-    POSITION_DIGITS,
-    ROWS,
-    SIDE_COLUMNS,
-    SLACK_DIGITS,
-    TABLE_PACK,
-    ChainPrices,
-    ChainWeights,
-    folded_rows,
-    held_cell,
-    owed_cell,
-)
-from zkmargin.crypto.domain import Domain, evaluate
-from zkmargin.crypto.field import dot, inverse, powers, r
-from zkmargin.crypto.scalars import Vector, inner, lagrange_at, vector
-from zkmargin.engine.components import SCALE_BP
-from zkmargin.formats import from_hex
-from zkmargin.formats.errors import InputError, ProofFormatError, VerificationError
+from zkmargin.circuits.chain import POSITION_DIGITS, SIDE_COLUMNS, ChainPrices, ChainWeights
+from zkmargin.crypto.domain import evaluate
+from zkmargin.crypto.field import dot, powers, r
+from zkmargin.formats.errors import VerificationError
 from zkmargin.verifier.argument import Opening
-from zkmargin.verifier.chain.proof import PINNED, PRICE, WORDS, ChainProof, Values, decode_chain_proof
+from zkmargin.verifier.chain.closed_forms import DOMAIN, check_public, helper_row, of_digits, public_at
+from zkmargin.verifier.chain.openings import Divisors, common_remainders, decoded_points, opening_of, table_terms
+from zkmargin.verifier.chain.proof import ChainProof, Values, decode_chain_proof
 from zkmargin.verifier.chain.statement import ChainStatement
-from zkmargin.verifier.chain.transcript import ChainTranscript
-from zkmargin.verifier.chain.words import decode_point
+from zkmargin.verifier.chain.transcript import ChainChallenges, ChainTranscript
 from zkmargin.verifier.verify import fold, holds
-
-DOMAIN = Domain.of(ROWS)
-
-
-@dataclass(frozen=True)
-class ChainChallenges:
-    """beta: lookup; rho: equations; chi: identities; zeta: evaluation; gamma: openings; x: points."""
-
-    beta: int
-    rho: int
-    chi: int
-    zeta: int
-    gamma: int
-    x: int
 
 
 @dataclass(frozen=True)
@@ -77,74 +44,27 @@ class AtZeta:
     d: int
 
 
-def cauchy(cell: int, order: int, rho: int, zeta: int) -> int:
-    """sum_k u_k L_{(n/order) k + cell}(zeta), u_k = (1 - rho^order)/(omega^(n k / order) - rho).
-
-    With Y = zeta omega^-cell it is (order/n) (zeta^n - 1) (Y^order - rho^order) / ((Y^order - 1) (Y - rho)).
-    Raises ZeroDivisionError where that has no value.
-    """
-    Y = zeta * pow(DOMAIN.omega, -cell, r) % r
-    Y_order = pow(Y, order, r)
-    top = order * inverse(ROWS) * DOMAIN.vanishing_at(zeta) * (Y_order - pow(rho, order, r))
-    return top * inverse((Y_order - 1) * (Y - rho)) % r
-
-
-def lagrange(row: int, zeta: int) -> int:
-    """L_row(zeta) = omega^row (zeta^n - 1) / (n (zeta - omega^row)). ZeroDivisionError on that row."""
-    root = pow(DOMAIN.omega, row, r)
-    return root * DOMAIN.vanishing_at(zeta) * inverse(ROWS * (zeta - root)) % r
-
-
 def identity(
     prices: ChainPrices, num: int, den: int, c: ChainChallenges, values: Values, weights: ChainWeights
 ) -> AtZeta:
     """The identity of message 3 at zeta with the values put in. ZeroDivisionError where a closed form has no value."""
-    n, w, zeta, layout = ROWS, weights, c.zeta, prices.layout
-    t, sel_p, charge_cells, claim_cells = values.pinned
-    marks, *minimums = values.prices
+    U = public_at(prices, num, den, weights, c.zeta, values)
     f, h = values.digits, values.h
-    P = powers(w.P, TABLE_PACK)
-    L = [lagrange(j, zeta) for j in range(MAX_ASSETS)]
-
-    # U of what is committed
-    U_positions = dot(P, values.r) + w.claim * den * SCALE_BP * marks
-    U_collateral = sum((w.balance(j) + w.claim * den * prices.long_value[j]) * L[j] for j in range(MAX_ASSETS))
-    U_short = -sum(w.minimum(layout, g) * minimums[g] for g in range(layout.groups))
-
-    # U of the packed columns: W_g, scenario slacks, claim slack, balances
-    slacks = sum(
-        P[a] * n**d * cauchy(SLACK_DIGITS * a + d, KAPPA, w.rho, zeta)
-        for a in range(TABLE_PACK)
-        for d in range(SLACK_DIGITS)
-    )
-    held = sum(n**d * cauchy(held_cell(0, d), MAX_ASSETS, w.rho, zeta) for d in range(BALANCE_DIGITS))
-    U_packed = []
-    for g in range(layout.groups):
-        group = pow(w.rho, GROUP_STRIDE * g, r)
-        U_packed.append((group * w.all_scenarios - w.claim * num * prices.factor_bp) * charge_cells - group * slacks)
-    U_packed[0] -= w.claim * claim_cells + pow(w.rho, 129, r) * held
-    for j in range(MAX_ASSETS):
-        if layout.debts[j]:
-            owed = w.balance(j) - w.claim * den * (prices.short_value[j] - prices.long_value[j])
-            U_packed[0] += owed * sum(n**d * lagrange(owed_cell(j, d), zeta) for d in range(BALANCE_DIGITS))
 
     # phi(omega X) - phi(X) - total, the part without commitments
-    long, short = (sum(n**d * f[side * POSITION_DIGITS + d] for d in range(POSITION_DIGITS)) for side in (0, 1))
-    d = values.phi_shifted - values.phi - U_short * short - w.lookup * sum(h)
-    d -= sum(U * f[SIDE_COLUMNS + g] for g, U in enumerate(U_packed))
+    long, short = of_digits(f[:POSITION_DIGITS]), of_digits(f[POSITION_DIGITS:SIDE_COLUMNS])
+    d = values.phi_shifted - values.phi - U.short * short - weights.lookup * sum(h) - dot(U.packed, f[SIDE_COLUMNS:])
 
     # + the row identities
     chi = powers(c.chi, 7)
-    b = [(c.beta + x) % r for x in (*f, 0)[:8]]
-    bt = (c.beta + t) % r
-    for g, (b0, b1, b2) in enumerate((b[0:3], b[3:6])):
-        d += chi[g + 1] * (h[g] * b0 * b1 * b2 - b0 * b1 - b0 * b2 - b1 * b2)
-    d += chi[3] * (h[2] * b[6] * b[7] * bt - (b[6] + b[7]) * bt + values.mu * b[6] * b[7])
+    b = [((c.beta + x) % r, 1) for x in (*f, 0)[:8]]
+    packed = [*b[6:], ((c.beta + U.t) % r, -values.mu)]
+    d += chi[1] * helper_row(h[0], b[0:3]) + chi[2] * helper_row(h[1], b[3:6]) + chi[3] * helper_row(h[2], packed)
     d -= chi[4] * (long - short)
     return AtZeta(
-        Z=DOMAIN.vanishing_at(zeta),
-        positions=(U_positions - chi[4] - chi[5] * sel_p) % r,
-        collateral=(U_collateral - chi[6] * (1 - sum(L[: prices.assets]))) % r,
+        Z=DOMAIN.vanishing_at(c.zeta),
+        positions=(U.positions - chi[4] - chi[5] * U.sel_p) % r,
+        collateral=(U.collateral - chi[6] * U.sel_c) % r,
         d=d % r,
     )
 
@@ -161,12 +81,7 @@ def reduce_chain(statement: ChainStatement, proof: ChainProof) -> Opening:
         >>> len(reduce_chain(chain_statement, decoded).statement_digest)
         32
     """
-    points: dict[str, G1Point] = {}
-    for name, data in proof.commitments.named(WORDS):
-        try:
-            points[name] = decode_point(data)
-        except ValueError as error:
-            raise ProofFormatError(f"{name}: {error}") from None
+    points = decoded_points(proof.commitments)
     transcript = transcript_of(statement)
     c = ChainChallenges(*transcript.replay(proof))
     weights = ChainWeights(c.rho)
@@ -197,36 +112,11 @@ def ratio(statement: ChainStatement) -> tuple[int, int]:
     return statement.statement.claim.num, statement.statement.claim.den
 
 
-def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: Values) -> None:
-    """Every public value against the snapshot's rows. Raises VerificationError."""
-    basis = lagrange_at(DOMAIN, zeta)
-
-    def at(rows: Sequence[Sequence[int]]) -> list[int]:
-        return [int(inner(vector(row), basis)) for row in rows]
-
-    expected: list[tuple[str, int, int]] = []
-    expected += zip(PINNED, values.pinned, at(prices.layout.pinned_rows()), strict=True)
-    expected += zip(PRICE, values.prices, at(prices.price_rows()[:3]), strict=True)
-    expected += zip(("r_0", "r_1", "r_2", "r_3"), values.r, at(folded_rows(prices, weights)), strict=True)
-    for name, given, own in expected:
-        if given != own:
-            raise VerificationError(f"{name} at zeta is not the snapshot's", check="public value")
-
-
 def remainders(values: Values, zeta: int) -> list[list[int]]:
     """The remainder polynomials r_1 .. r_8 of the opened points, in the order of the powers of gamma."""
-    f, (f7,) = values.f, values.f_7 or (0,)
-    slope = (values.phi_shifted - values.phi) * inverse((DOMAIN.omega - 1) * zeta) % r
-    return [
-        list(f[0:3]),
-        list(f[3:6]),
-        [f[6], f7, values.mu],
-        list(values.h),
-        [(values.phi - slope * zeta) % r, slope],
-        list(values.r),
-        list(values.pinned),
-        [*values.prices, 1],
-    ]
+    f = (*values.digits, 0)
+    columns = [list(f[0:3]), list(f[3:6]), [f[6], f[7], values.mu], list(values.h)]
+    return [*columns, *common_remainders(values, zeta)]
 
 
 def _opening(
@@ -238,38 +128,18 @@ def _opening(
     at: AtZeta,
     statement_digest: bytes,
 ) -> Opening:
-    x, zeta = c.x, c.zeta
-    at_zeta = inverse(x - zeta)
-    both = inverse((x - zeta) * (x - DOMAIN.omega * zeta))
-    cube, fourth = inverse(pow(x, 3, r) - zeta), inverse(pow(x, 4, r) - zeta)
-    gamma = powers(c.gamma, 9)
-    scales = [gamma[i] * z % r for i, z in enumerate((at_zeta, cube, cube, cube, cube, both, fourth, fourth, fourth))]
-
+    scales = Divisors(c.x, c.zeta).scales(c.gamma, columns=4)
     committed = statement.statement.committed_points()
     terms = [
         (points["T"], scales[0] * at.Z),
         (committed["positions[0]"], scales[0] * at.positions),
         (committed["collateral[0]"], scales[0] * at.collateral),
         *((points[name], scale) for name, scale in zip(("F1", "F2", "F3", "H", "phi"), scales[1:6], strict=True)),
+        *table_terms(statement.prices, statement.table, weights, scales[6:]),
     ]
-    table, row = statement.table, 0
-    for g, count in enumerate(statement.prices.layout.points):
-        for k in range(count):
-            scale = scales[6] * pow(weights.rho, GROUP_STRIDE * g, r) * weights.x[k]
-            terms.append((_table_point(table.rows[row], f"rows[{row}]"), scale % r))
-            row += 1
-    terms += [(_table_point(table.pinned, "pinned"), scales[7]), (_table_point(table.price, "price"), scales[8])]
-    constant = scales[0] * at.d
-    constant += sum(s * evaluate(p, x) for s, p in zip(scales[1:], remainders(values, zeta), strict=True))
-    terms += [(points["W"], -1), (points["W'"], x)]
-    return Opening(((points["W'"], 1),), tuple((p, s % r) for p, s in terms), -constant % r, statement_digest)
-
-
-def _table_point(text: str, name: str) -> G1Point:
-    try:
-        return decode_point(from_hex(text))
-    except ValueError as error:
-        raise InputError(str(error), field=f"table: {name}") from None
+    rests = [[at.d], *remainders(values, c.zeta)]
+    constant = sum(s * evaluate(p, c.x) for s, p in zip(scales, rests, strict=True))
+    return opening_of(terms, constant, points, c.x, statement_digest)
 
 
 def verify_chain(statement: ChainStatement, proof: bytes) -> bytes:
@@ -291,6 +161,3 @@ def verify_chain(statement: ChainStatement, proof: bytes) -> bytes:
     if not holds(*fold([opening], [1], srs), srs):
         raise VerificationError("the proof does not prove this statement", check="pairing")
     return opening.statement_digest
-
-
-__all__ = ["BLOCK", "Vector", "identity", "reduce_chain", "verify_chain"]

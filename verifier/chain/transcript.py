@@ -1,7 +1,6 @@
-"""The transcript of ``chain/v1``: everything big-endian, in whole words where a contract needs them.
+"""Transcripts of the chain arguments: everything big-endian, in whole words where a contract needs them.
 
-    statement   state <- H(0x00 || "zkmargin/chain/v1" || table hash || context || num || den
-                           || positions || collateral)
+    statement   state <- H(0x00 || protocol || table hash || context || claim and commitments)
     absorb      state <- H(0x01 || state || data)
     challenge   x = int(H(0x02 || state || 2 i) || H(0x02 || state || 2 i + 1)) mod r        the i-th from one state
 
@@ -10,33 +9,45 @@ A challenge of 0 is a rejection, and so is a vanishing denominator: nothing is d
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from zkmargin.crypto.field import r
 from zkmargin.formats.errors import VerificationError
-from zkmargin.verifier.chain.proof import ChainProof, Values
+from zkmargin.verifier.chain.proof import ChainProof
 from zkmargin.verifier.chain.words import keccak256, label, word
+from zkmargin.verifier.messages import Message
 
 PROTOCOL = "zkmargin/chain/v1"
 
 
-class ChainTranscript:
-    """One method a round, called alike by prover and verifier."""
+@dataclass(frozen=True)
+class ChainChallenges:
+    """beta: lookup; rho: equations; chi: identities; zeta: evaluation; gamma: openings; x: points."""
 
-    def __init__(
-        self, *, table_hash: bytes, context: bytes, num: int, den: int, positions: bytes, collateral: bytes
-    ) -> None:
-        data = label(PROTOCOL) + table_hash + context + word(num) + word(den) + positions + collateral
-        self.state = keccak256(b"\x00" + data)
+    beta: int
+    rho: int
+    chi: int
+    zeta: int
+    gamma: int
+    x: int
+
+
+class Rounds:
+    """One method a round, called alike by prover and verifier: of any number of points in messages 1 and 2."""
+
+    def __init__(self, protocol: str, *, table_hash: bytes, context: bytes, public: bytes) -> None:
+        self.state = keccak256(b"\x00" + label(protocol) + table_hash + context + public)
         #: Identifies the statement: equal exactly when everything public is.
         self.statement_digest = self.state
 
-    def round1(self, F1: bytes, F2: bytes, F3: bytes) -> tuple[int, int]:
+    def round1(self, *F: bytes) -> tuple[int, int]:
         """Digit columns and multiplicities -> beta (lookup), rho (equations)."""
-        self._absorb(F1 + F2 + F3)
+        self._absorb(b"".join(F))
         return self._challenge(0), self._challenge(1)
 
-    def round2(self, H: bytes, phi: bytes) -> int:
+    def round2(self, *helpers: bytes) -> int:
         """Helpers and running sum -> chi (identities)."""
-        self._absorb(H + phi)
+        self._absorb(b"".join(helpers))
         return self._challenge(0)
 
     def round3(self, T: bytes) -> int:
@@ -44,7 +55,7 @@ class ChainTranscript:
         self._absorb(T)
         return self._challenge(0)
 
-    def round4(self, values: Values) -> int:
+    def round4(self, values: Message) -> int:
         """Values -> gamma (batched opening)."""
         self._absorb(values.encode())
         return self._challenge(0)
@@ -59,12 +70,6 @@ class ChainTranscript:
         self._absorb(W_shifted)
         return self.state
 
-    def replay(self, proof: ChainProof) -> tuple[int, int, int, int, int, int]:
-        """beta, rho, chi, zeta, gamma, x."""
-        c = proof.commitments
-        beta, rho = self.round1(c.F1, c.F2, c.F3)
-        return beta, rho, self.round2(c.H, c.phi), self.round3(c.T), self.round4(proof.values), self.round5(c.W)
-
     def _absorb(self, data: bytes) -> None:
         self.state = keccak256(b"\x01" + self.state + data)
 
@@ -74,3 +79,19 @@ class ChainTranscript:
         if x == 0:
             raise VerificationError("a challenge is zero", check="challenge")
         return x
+
+
+class ChainTranscript(Rounds):
+    """The transcript of ``chain/v1``."""
+
+    def __init__(
+        self, *, table_hash: bytes, context: bytes, num: int, den: int, positions: bytes, collateral: bytes
+    ) -> None:
+        public = word(num) + word(den) + positions + collateral
+        super().__init__(PROTOCOL, table_hash=table_hash, context=context, public=public)
+
+    def replay(self, proof: ChainProof) -> tuple[int, int, int, int, int, int]:
+        """beta, rho, chi, zeta, gamma, x."""
+        c = proof.commitments
+        beta, rho = self.round1(c.F1, c.F2, c.F3)
+        return beta, rho, self.round2(c.H, c.phi), self.round3(c.T), self.round4(proof.values), self.round5(c.W)

@@ -8,7 +8,7 @@ from typing import Any
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.chain.abi import encode_call
-from zkmargin.chain.calls import item, table_id
+from zkmargin.chain.calls import item, joint_item, table_id
 from zkmargin.chain.client import Client
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.chain.typed_data import COLLATERAL, POSITIONS, RegistryMessage, commitment_part, snapshot_table
@@ -17,8 +17,10 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, from_hex, keccak256
-from zkmargin.prover.prove_chain import prove_chain
+from zkmargin.prover.prove_chain import prove_chain, prove_joint
 from zkmargin.verifier.chain import ChainStatement, Table, chain_context, decode_chain_proof
+from zkmargin.verifier.chain.joint import JointStatement
+from zkmargin.verifier.chain.joint_proof import decode_joint_proof
 from zkmargin.verifier.chain.words import point_bytes
 
 ROLE_NUMBERS = {"positions": POSITIONS, "collateral": COLLATERAL}
@@ -142,6 +144,53 @@ def proof_call(
     return encode_call("MarginChecker", "prove", [account, table_id(table), table.content(), block, sent])
 
 
+@dataclass(frozen=True)
+class Member:
+    """An account of a joint proof: its address, book and openings."""
+
+    account: str
+    lots: BookLots
+    openings: tuple[Opening, ...]
+
+
+def joint_proof_call(
+    deployment: Deployment,
+    members: Sequence[Member],
+    snapshot: Snapshot,
+    claim: Claim,
+    table: Table,
+    *,
+    block: int,
+    nonce: bytes,
+    threads: int | None = None,
+) -> bytes:
+    """``MarginChecker.proveJoint`` for the accounts' next nonce: makes the proof. Raises as ``prove_joint``.
+
+    Raises:
+        InputError: an account twice, or no joint verifier in the deployment.
+    """
+    accounts = [member.account for member in members]
+    if len(set(accounts)) != len(accounts):
+        raise InputError("an account is given twice", field="account")
+    verifier = joint_verifier_of(deployment)
+    raw = bytes.fromhex
+    context = chain_context(deployment.chain_id, raw(verifier[2:]), raw(deployment.checker[2:]), nonce)
+    commitments = [[opening.commitment() for opening in member.openings] for member in members]
+    statement = JointStatement.of(snapshot, commitments, claim, table, context=context)
+    secrets = [(member.lots, member.openings) for member in members]
+    data = prove_joint(statement, secrets, threads=threads)
+    proof = decode_joint_proof(data, len(members), statement.prices.layout, statement.srs.digest)
+    sent = joint_item(statement, proof)
+    return encode_call("MarginChecker", "proveJoint", [accounts, table_id(table), table.content(), block, sent])
+
+
+def joint_verifier_of(deployment: Deployment) -> str:
+    """The address of the joint verifier. InputError where none was deployed."""
+    if deployment.joint_verifier is None:
+        raise InputError("has no verifier of joint proofs", field="joint_verifier", hint="chain deploy --joint")
+    return deployment.joint_verifier
+
+
 def status_facts(
     client: Client, deployment: Deployment, *, account: str | None = None, table: Table | None = None
 ) -> dict[str, Any]:
@@ -166,6 +215,9 @@ def status_facts(
     }
     if table is not None:
         facts["layout"]["pinned_recomputed"] = pinned.hex() == table.pinned and digest == table.layout_digest
+    if deployment.joint_verifier is not None:
+        joint = client.call("MarginJointVerifier", deployment.joint_verifier, "pins")
+        facts["layout"]["joint_as_deployed"] = joint == (digest, pinned)
     if account is not None:
         positions, collateral, version, complete = client.call(
             "CommitmentRegistry", deployment.commitments, "commitmentsOf", account

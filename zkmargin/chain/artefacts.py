@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("9b81438371651e9709d4b876dc5a8de84e16b66e3ed404e6a75183b02efa23b9")
+CONTRACTS_DIGEST = bytes.fromhex("a39ddccc19fcc94f96ce186d6e3c4c889816302cb958cf51cd07725250695a93")
 _MAX_BYTES = 1 << 22
 
 

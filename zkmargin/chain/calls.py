@@ -15,6 +15,7 @@ from zkmargin.circuits.chain import (
     ROWS,
     SLACK_DIGITS,
     TABLE_PACK,
+    ChainLayout,
     held_cell,
     owed_cell,
 )
@@ -23,6 +24,9 @@ from zkmargin.crypto.field import powers, r
 from zkmargin.formats import from_hex
 from zkmargin.verifier.chain import ChainProof, ChainStatement, Table
 from zkmargin.verifier.chain.argument import ratio, transcript_of
+from zkmargin.verifier.chain.joint import JointStatement
+from zkmargin.verifier.chain.joint_proof import JointProof, claimed
+from zkmargin.verifier.chain.transcript import ChainChallenges
 from zkmargin.verifier.chain.words import word
 
 
@@ -32,9 +36,9 @@ def verifier_arguments(table: Table) -> tuple[int, int, int, int, bytes]:
     return table.instruments, first, second, table.layout.debt_mask, from_hex(table.pinned)
 
 
-def deploy_verifier(table: Table) -> bytes:
-    """The data of the transaction that deploys a ``MarginVerifier``."""
-    return encode_constructor("MarginVerifier", verifier_arguments(table))
+def deploy_verifier(table: Table, contract: str = "MarginVerifier") -> bytes:
+    """The data of the transaction that deploys a ``MarginVerifier``, or a ``MarginJointVerifier``."""
+    return encode_constructor(contract, verifier_arguments(table))
 
 
 def table_id(table: Table) -> tuple[bytes, int, bytes]:
@@ -49,13 +53,23 @@ def item(statement: ChainStatement, proof: ChainProof) -> bytes:
     return word(num) + word(den) + positions + collateral + proof.encode() + word(inverse_of(statement, proof))
 
 
+def joint_item(statement: JointStatement, proof: JointProof) -> bytes:
+    """What ``MarginJointVerifier`` takes as ``proof``: m, claim, commitments, the proof's body and the inverse."""
+    inverse = inverse_at(statement.prices.layout, statement.transcript().replay(proof))
+    return claimed(*statement.ratio, statement.commitments()) + proof.encode() + word(inverse)
+
+
 def inverse_of(statement: ChainStatement, proof: ChainProof) -> int:
+    """``inverse_at`` the challenges of a proof."""
+    return inverse_at(statement.prices.layout, ChainChallenges(*transcript_of(statement).replay(proof)))
+
+
+def inverse_at(layout: ChainLayout, challenges: ChainChallenges) -> int:
     """One over the product of every denominator that the contract meets, 0 if one of them is 0.
 
     It is a help that saves the contract an exponentiation; it follows from the proof, and proves nothing.
     """
-    layout = statement.prices.layout
-    _, rho, _, zeta, _, x = transcript_of(statement).replay(proof)
+    rho, zeta, x = challenges.rho, challenges.zeta, challenges.x
     domain = Domain.of(ROWS)
 
     def Y(row: int) -> int:

@@ -20,7 +20,7 @@ from zkmargin.verifier.chain import Table
 
 FACTORY = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 SALT = keccak256(b"zkmargin contracts v1")
-NAMES = ("SnapshotRegistry", "CommitmentRegistry", "MarginVerifier", "MarginChecker")
+NO_ADDRESS = "0x" + "00" * 20
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,16 @@ def create2(creation: bytes) -> str:
     return "0x" + keccak256(preimage)[12:].hex()
 
 
-def plan(rules: Rules, table: Table, snapshot: Snapshot, chain_id: int) -> tuple[Deployment, list[Step]]:
+def plan(
+    rules: Rules, table: Table, snapshot: Snapshot, chain_id: int, *, joint: bool = False
+) -> tuple[Deployment, list[Step]]:
     """What to deploy for a venue: the document, and the transactions in order.
 
     Args:
         rules: who attests and what covers.
         table: any table of the venue's layout.
         snapshot: any snapshot of the venue's slots; the table's own.
+        joint: also a verifier of proofs for many accounts together.
 
     Raises:
         InputError: a table of another snapshot.
@@ -59,6 +62,10 @@ def plan(rules: Rules, table: Table, snapshot: Snapshot, chain_id: int) -> tuple
         _step("MarginVerifier", verifier_arguments(table)),
     ]
     snapshots, commitments, verifier = (step.address for step in steps)
+    joint_verifier = {}
+    if joint:
+        steps.append(_step("MarginJointVerifier", verifier_arguments(table)))
+        joint_verifier["joint_verifier"] = steps[-1].address
     settings = (
         verifier,
         snapshots,
@@ -69,6 +76,7 @@ def plan(rules: Rules, table: Table, snapshot: Snapshot, chain_id: int) -> tuple
         rules.lag,
         rules.period_seconds,
         rules.window_blocks,
+        joint_verifier.get("joint_verifier", NO_ADDRESS),
     )
     steps.append(_step("MarginChecker", [settings]))
     deployment = Deployment(
@@ -79,7 +87,8 @@ def plan(rules: Rules, table: Table, snapshot: Snapshot, chain_id: int) -> tuple
         verifier=verifier,
         snapshots=snapshots,
         commitments=commitments,
-        checker=steps[3].address,
+        checker=steps[-1].address,
+        **joint_verifier,
     )
     return deployment, steps
 

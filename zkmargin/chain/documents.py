@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.chain.abi import encode_tuple
 from zkmargin.formats import Digest, Document, InputError, Seq, from_hex, keccak256
+from zkmargin.formats.documents import Since
 
 #: 0x and 40 hex digits, in any case: checksums are a matter of display.
 Address = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -71,9 +73,14 @@ class Rules(Document):
 
 
 class Deployment(Document):
-    """Where a venue's contracts are. The addresses follow from code and arguments: they are the same on every chain."""
+    """Where a venue's contracts are. The addresses follow from code and arguments: they are the same on every chain.
+
+    Attributes:
+        joint_verifier: the ``MarginJointVerifier``, where one was deployed; version 1 has none.
+    """
 
     FORMAT: ClassVar[str] = "zkmargin/chain-deployment/v1"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/chain-deployment/v2",)
 
     chain_id: int = Field(ge=1)
     series: Digest
@@ -83,3 +90,9 @@ class Deployment(Document):
     snapshots: Address
     commitments: Address
     checker: Address
+    joint_verifier: Annotated[Address | None, Since(2)] = None
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """Version 2 where there is a joint verifier."""
+        return cls.READS[0] if "joint_verifier" in data else cls.FORMAT

@@ -109,6 +109,7 @@ def series_command(rules_path: str, as_json: bool) -> None:
 @snapshot_option
 @_table
 @click.option("--chain-id", type=click.IntRange(1), metavar="N", help="With --calldata and no --rpc: for which chain.")
+@click.option("--joint", is_flag=True, help="Also a verifier of one proof for many accounts (chain prove-joint).")
 @output_option("where the contracts are")
 @json_option
 def deploy_command(
@@ -121,6 +122,7 @@ def deploy_command(
     snapshot_path: str,
     table_path: str,
     chain_id: int | None,
+    joint: bool,
     output: str,
     as_json: bool,
 ) -> None:
@@ -135,7 +137,8 @@ def deploy_command(
     if client is None and chain_id is None:
         raise InputError("which chain: give --chain-id N", file="--chain-id")
     with blamed_on(table_path):
-        deployment, steps = plan(rules, table, snapshot, chain_id if client is None else client.chain_id)  # type: ignore[arg-type]
+        chain = chain_id if client is None else client.chain_id
+        deployment, steps = plan(rules, table, snapshot, chain, joint=joint)  # type: ignore[arg-type]
     if client is None:
         _write_calldata(calldata_path or "", [(FACTORY, step.data) for step in steps])
     else:
@@ -389,6 +392,83 @@ def prove_command(
     _act(deployment.checker, data, *to, "covered", as_json, client=client)
 
 
+@command.command(
+    "prove-joint",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin chain prove-joint --rpc URL --key K --deployment D --snapshot S --table T "
+            "--account 0x.. BOOK OPENING --account 0x.. BOOK OPENING"
+        ),
+    ],
+)
+@_rpc
+@_deployment
+@click.option(
+    "--account",
+    "accounts",
+    required=True,
+    multiple=True,
+    nargs=3,
+    metavar="ADDRESS BOOK OPENING",
+    help="An account to cover, its book and opening (secret); up to 256.",
+)
+@snapshot_option
+@_table
+@claim_options
+@click.option("--block", type=click.IntRange(0), metavar="N", help="Offline, with --nonce: the nonce's block.")
+@click.option("--nonce", "nonce_text", metavar="HEX", help="Offline: what jointNonceOf(accounts, block) says.")
+@json_option
+def prove_joint_command(
+    url: str | None,
+    key_path: str | None,
+    sender: str | None,
+    passphrase_path: str | None,
+    calldata_path: str | None,
+    deployment_path: str,
+    accounts: tuple[tuple[str, str, str], ...],
+    snapshot_path: str,
+    table_path: str,
+    claim_text: str,
+    requirement: str,
+    block: int | None,
+    nonce_text: str | None,
+    as_json: bool,
+) -> None:
+    """Prove together that many accounts' margin is met: one transaction, about a third of the gas an account.
+
+    You must know the book of each account. All meet the claim, or there is no proof: a surplus of one pays nothing of
+    another. The deployment needs a joint verifier (chain deploy --joint).
+    """
+    secrets = [path for _, *paths in accounts for path in paths]
+    check_paths([snapshot_path, table_path, *secrets], _given(calldata_path), json=as_json)
+    deployment, table = load(Deployment, deployment_path), load(Table, table_path)
+    with blamed_on(deployment_path):
+        on_chain.joint_verifier_of(deployment)
+    claim, snapshot = parse_claim(claim_text, requirement), load(Snapshot, snapshot_path)
+    members = [
+        on_chain.Member(_address(address), load_lots((book,), snapshot), (load(Opening, opening),))
+        for address, book, opening in accounts
+    ]
+    client = None
+    if nonce_text is not None and block is not None:
+        nonce = parse_word(nonce_text, "--nonce")
+    else:
+        client = _client(url, key_path, passphrase_path, sender)
+        block, nonce = _next_joint_nonce(client, deployment, [member.account for member in members])
+    with terminal.progress(f"Proving {len(members)} accounts{compile_note()}"):
+        data = on_chain.joint_proof_call(deployment, members, snapshot, claim, table, block=block, nonce=nonce)
+    to = (url, key_path, passphrase_path, sender, calldata_path)
+    _act(deployment.checker, data, *to, f"{len(members)} accounts covered", as_json, client=client)
+
+
+def _next_joint_nonce(client: Client, deployment: Deployment, accounts: list[str]) -> tuple[int, Any]:
+    """A recent block, and the nonce that the accounts' next joint proof must be for."""
+    block = client.block()[0] - 1
+    (nonce,) = client.call("MarginChecker", deployment.checker, "jointNonceOf", accounts, block)
+    return block, nonce
+
+
 def _next_nonce(client: Client, deployment: Deployment, account: str) -> tuple[int, Any]:
     """A recent block, and the nonce that the account's next proof must be for."""
     block = client.block()[0] - 1
@@ -495,6 +575,10 @@ def _say_status(found: dict[str, Any], deployment: Deployment) -> None:
     terminal.say(
         f"layout       {layout['digest']}, {'as deployed' if layout['as_deployed'] else 'ANOTHER than deployed'}"
     )
+    if "joint_as_deployed" in layout:
+        terminal.say(
+            f"joint proofs {'the same layout' if layout['joint_as_deployed'] else 'ANOTHER layout: do not use it'}"
+        )
     if "pinned_recomputed" in layout:
         same = "recomputed, the same" if layout["pinned_recomputed"] else "NOT what its layout gives: do not use it"
         terminal.say(f"pinned       {same}")

@@ -1,0 +1,175 @@
+"""The reference prover of ``chain-joint/v1``: docs/protocol-chain-joint.md section 3, line by line, in its letters.
+
+Lists of Python integers and arkworks, no kernel; on the same randomness ``prover/chain_joint.py`` gives the same bytes.
+Seconds an account, not constant-time: for study and tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from zkmargin.circuits.chain import ROWS, ChainWeights, digit_columns, folded_rows, public_rows
+from zkmargin.circuits.language.system import Column
+from zkmargin.circuits.language.witness import Witness
+from zkmargin.crypto.commitment import blind
+from zkmargin.crypto.domain import evaluate
+from zkmargin.crypto.field import inverse, r
+from zkmargin.crypto.segments import segment_rows
+from zkmargin.prover.chain_reference import (
+    H,
+    Poly,
+    add,
+    coset_points,
+    from_coset,
+    interpolate,
+    on_coset,
+    open_reference,
+    pack,
+    point_of,
+    scale,
+)
+from zkmargin.verifier.chain.joint import JointStatement, joint_identity, joint_remainders
+from zkmargin.verifier.chain.joint_proof import JointCommitments, JointProof, JointValues
+from zkmargin.verifier.chain.transcript import ChainChallenges
+
+Item = TypeVar("Item")
+n = ROWS
+
+
+def prove_joint_reference(
+    statement: JointStatement,
+    witnesses: Sequence[Witness],
+    blinders: Sequence[Mapping[Column, int]],
+    draw: Callable[[], int],
+) -> JointProof:
+    """The six messages, as ``prover.chain_joint.prove_joint_argument`` gives them.
+
+    Raises:
+        ValueError: a witness does not satisfy the claim.
+    """
+    prices, G, m = statement.prices, statement.prices.layout.groups, len(witnesses)
+    num, den = statement.ratio
+    transcript = statement.transcript()
+    srs = statement.srs
+
+    # 0. positions and collateral of each account were committed before
+    q = [segment_rows(w.positions, n, 0).tolist() for w in witnesses]
+    c = [segment_rows(w.collateral, n, 0).tolist() for w in witnesses]
+    positions = [blind(interpolate(q[a]), [blinders[a]["positions[0]"]], n) for a in range(m)]
+    collateral = [blind(interpolate(c[a]), [blinders[a]["collateral[0]"]], n) for a in range(m)]
+
+    # 1. f_{a,0} .. f_{a,5} of every account, then f_{a,6} (f_{a,7}) of every account, then mu; two blinders each
+    f = [[column.tolist() for column in digit_columns(prices, w, num, den)] for w in witnesses]
+    sides = [column for account in f for column in account[:6]]
+    packed = [column for account in f for column in account[6:]]
+    mu = [0] * n
+    for column in (*sides, *packed):
+        for x in column:
+            mu[x] += 1
+    sides_poly = [blind(interpolate(column), [draw(), draw()], n) for column in sides]
+    packed_poly = [blind(interpolate(column), [draw(), draw()], n) for column in packed]
+    mu_poly = blind(interpolate(mu), [draw(), draw()], n)
+    F = [pack3(p) for p in (*threes(sides_poly), *threes([*packed_poly, mu_poly]))]
+    F_points = [point_of(srs, p) for p in F]
+    beta, rho = transcript.round1(*F_points)
+
+    # 2. a helper for each point of columns: the sum of its fractions, mu having -mu/(beta + t)
+    w = ChainWeights(rho)
+    t = prices.layout.pinned_rows()[0]
+    fractions = [[inverse(beta + x) for x in column] for column in (*sides, *packed)]
+    fractions.append([-mu[i] * inverse(beta + t[i]) % r for i in range(n)])
+    kinds = (*threes(fractions[: 6 * m]), *threes(fractions[6 * m :]))
+    h = [[sum(column[i] for column in kind) % r for i in range(n)] for kind in kinds]
+    U = public_rows(prices, w, num, den)
+    stride = w.lookup  # rho^133
+    phi = [0]
+    for i in range(n):
+        total = pow(stride, m, r) * sum(column[i] for column in h)
+        for a in range(m):
+            short = f[a][3][i] + n * f[a][4][i] + n * n * f[a][5][i]
+            mine = q[a][i] * U["positions"][i] + c[a][i] * U["collateral"][i] + short * U["short"][i]
+            mine += sum(f[a][6 + g][i] * U[f"packed[{g}]"][i] for g in range(G))
+            total += pow(stride, a, r) * mine
+        phi.append((phi[-1] + total) % r)
+    if phi.pop() != 0:
+        raise ValueError("the equations do not hold: the sum of total over H is not 0")
+    h_poly = [blind(interpolate(column), [draw(), draw()], n) for column in h]
+    phi_poly = blind(interpolate(phi), [draw() for _ in range(4)], n)
+    H_poly = [pack3(p) for p in threes(h_poly)]
+    H_points, phi_point = [point_of(srs, p) for p in H_poly], point_of(srs, phi_poly)
+    chi = transcript.round2(*H_points, phi_point)
+
+    # 3. T Z_H = phi(omega X) - phi(X) - total + row identities by powers of chi: five an account, one a packed point
+    on = {name: on_coset(interpolate(rows)) for name, rows in U.items()}
+    sides_c, packed_c = [on_coset(p) for p in sides_poly], [on_coset(p) for p in packed_poly]
+    h_c, mu_c, phi_c = [on_coset(p) for p in h_poly], on_coset(mu_poly), on_coset(phi_poly)
+    phi_shifted = on_coset([x * pow(H.omega, j, r) % r for j, x in enumerate(phi_poly)])
+    q_c, c_c = [on_coset(p) for p in positions], [on_coset(p) for p in collateral]
+    t_c, sel_p = (on_coset(interpolate(rows)) for rows in prices.layout.pinned_rows()[:2])
+    sel_c = on_coset(interpolate([int(j >= prices.assets) for j in range(n)]))
+    T = []
+    for i, X in enumerate(coset_points()):
+        side = phi_shifted[i] - phi_c[i] - pow(stride, m, r) * sum(column[i] for column in h_c)
+        for a in range(m):
+            digits = [column[i] for column in sides_c[6 * a : 6 * a + 6]]
+            longs = digits[0] + n * digits[1] + n * n * digits[2]
+            shorts = digits[3] + n * digits[4] + n * n * digits[5]
+            mine = q_c[a][i] * on["positions"][i] + c_c[a][i] * on["collateral"][i] + shorts * on["short"][i]
+            mine += sum(packed_c[G * a + g][i] * on[f"packed[{g}]"][i] for g in range(G))
+            side -= pow(stride, a, r) * mine
+            for k in (0, 1):
+                x, y, z = (beta + digit for digit in digits[3 * k : 3 * k + 3])
+                side += pow(chi, 5 * a + 1 + k, r) * (h_c[2 * a + k][i] * x * y * z - x * y - x * z - y * z)
+            side += pow(chi, 5 * a + 3, r) * (q_c[a][i] - longs + shorts)
+            side += pow(chi, 5 * a + 4, r) * sel_p[i] * q_c[a][i] + pow(chi, 5 * a + 5, r) * sel_c[i] * c_c[a][i]
+        terms = [(beta + column[i], 1) for column in packed_c] + [(beta + t_c[i], -mu_c[i])]
+        for k, part in enumerate(threes(terms)):
+            product, parts = 1, 0
+            for b, s in part:
+                product, parts = product * b % r, (parts * b + s * product) % r
+            side += pow(chi, 5 * m + 1 + k, r) * (h_c[2 * m + k][i] * product - parts)
+        T.append(side * inverse(pow(X, n, r) - 1) % r)
+    T_poly = from_coset(T)
+    if any(T_poly[3 * n + 5 :]):
+        raise ValueError("an identity does not hold on every row: Z_H does not divide")
+    T_poly = T_poly[: 3 * n + 5]
+    T_point = point_of(srs, T_poly)
+    zeta = transcript.round3(T_point)
+
+    # 4. every value at zeta, and phi at omega zeta
+    pinned = [interpolate(row) for row in prices.layout.pinned_rows()]
+    price = [interpolate(row) for row in prices.price_rows()]
+    fold = [interpolate(row) for row in folded_rows(prices, w)]
+    values = JointValues(
+        sides=tuple(evaluate(p, zeta) for p in sides_poly),
+        packed=tuple(evaluate(p, zeta) for p in packed_poly),
+        mu=evaluate(mu_poly, zeta),
+        h=tuple(evaluate(p, zeta) for p in h_poly),
+        phi=evaluate(phi_poly, zeta),
+        phi_shifted=evaluate(phi_poly, H.omega * zeta % r),
+        r=tuple(evaluate(p, zeta) for p in fold),
+        pinned=tuple(evaluate(p, zeta) for p in pinned),
+        price=tuple(evaluate(p, zeta) for p in price[:2]),
+        som_1=tuple(evaluate(p, zeta) for p in price[2 : G + 1]),
+    )
+    gamma = transcript.round4(values)
+
+    # 5 and 6. openings
+    at = joint_identity(statement, ChainChallenges(beta, rho, chi, zeta, gamma, 0), values)
+    D = scale(T_poly, at.Z)
+    for a in range(m):
+        D = add(D, scale(positions[a], at.positions[a]), scale(collateral[a], at.collateral[a]))
+    opened = [D, *F, *H_poly, phi_poly, pack(fold), pack(pinned), pack(price)]
+    W, W_shifted = open_reference(srs, opened, [[at.d], *joint_remainders(values, zeta)], zeta, gamma, transcript)
+    return JointProof(JointCommitments(tuple(F_points), tuple(H_points), phi_point, T_point, W, W_shifted), values)
+
+
+def threes(items: Sequence[Item]) -> list[list[Item]]:
+    """In groups of three; the last may have fewer."""
+    return [list(items[i : i + 3]) for i in range(0, len(items), 3)]
+
+
+def pack3(parts: Sequence[Poly]) -> Poly:
+    """sum_a X^a p_a(X^3) for up to three columns."""
+    return pack([*parts, [0], [0]][:3])

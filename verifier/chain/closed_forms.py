@@ -1,0 +1,162 @@
+"""Public polynomials of the chain layout at zeta, in closed form (docs/protocol-chain.md section 3).
+
+Both chain arguments use them: for one account (``argument``) and for many together (``joint``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from zkmargin.circuits.chain import (
+    BALANCE_DIGITS,
+    BALANCE_POWER,
+    GROUP_STRIDE,
+    KAPPA,
+    MAX_ASSETS,
+    ROWS,
+    SLACK_DIGITS,
+    TABLE_PACK,
+    ChainPrices,
+    ChainWeights,
+    folded_rows,
+    held_cell,
+    owed_cell,
+)
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import dot, inverse, powers, r
+from zkmargin.crypto.scalars import inner, lagrange_at, vector
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.formats.errors import VerificationError
+from zkmargin.verifier.chain.proof import PINNED, PRICE
+
+DOMAIN = Domain.of(ROWS)
+
+
+def cauchy(cell: int, order: int, rho: int, zeta: int) -> int:
+    """sum_k u_k L_{(n/order) k + cell}(zeta), u_k = (1 - rho^order)/(omega^(n k / order) - rho).
+
+    With Y = zeta omega^-cell it is (order/n) (zeta^n - 1) (Y^order - rho^order) / ((Y^order - 1) (Y - rho)).
+    Raises ZeroDivisionError where that has no value.
+    """
+    Y = zeta * pow(DOMAIN.omega, -cell, r) % r
+    Y_order = pow(Y, order, r)
+    top = order * inverse(ROWS) * DOMAIN.vanishing_at(zeta) * (Y_order - pow(rho, order, r))
+    return top * inverse((Y_order - 1) * (Y - rho)) % r
+
+
+def lagrange(row: int, zeta: int) -> int:
+    """L_row(zeta) = omega^row (zeta^n - 1) / (n (zeta - omega^row)). ZeroDivisionError on that row."""
+    root = pow(DOMAIN.omega, row, r)
+    return root * DOMAIN.vanishing_at(zeta) * inverse(ROWS * (zeta - root)) % r
+
+
+class TableValues(Protocol):
+    """What both chain proofs open at zeta beside their columns."""
+
+    @property
+    def r(self) -> tuple[int, ...]:
+        """[4] folded scenario rows."""
+
+    @property
+    def pinned(self) -> tuple[int, ...]:
+        """t, sel_p, the cells of W_g and of the claim."""
+
+    @property
+    def prices(self) -> tuple[int, ...]:
+        """marks, som_0, som_1."""
+
+    @property
+    def phi(self) -> int:
+        """The running sum at zeta."""
+
+    @property
+    def phi_shifted(self) -> int:
+        """The running sum at omega zeta."""
+
+
+@dataclass(frozen=True)
+class PublicAtZeta:
+    """Every public polynomial at zeta, from what a table opens to and closed forms.
+
+    Attributes:
+        positions, collateral, short, packed: U of what is committed, of m, and of each group's packed column.
+        t, sel_p, sel_c: the range table, and the rows that are not listed.
+    """
+
+    positions: int
+    collateral: int
+    short: int
+    packed: tuple[int, ...]
+    t: int
+    sel_p: int
+    sel_c: int
+
+
+def public_at(
+    prices: ChainPrices, num: int, den: int, weights: ChainWeights, zeta: int, values: TableValues
+) -> PublicAtZeta:
+    """The closed forms of docs/protocol-chain.md section 3. ZeroDivisionError where one has no value."""
+    n, w, layout = ROWS, weights, prices.layout
+    t, sel_p, charge_cells, claim_cells = values.pinned
+    marks, *minimums = values.prices
+    P = powers(w.P, TABLE_PACK)
+    L = [lagrange(j, zeta) for j in range(MAX_ASSETS)]
+    positions = dot(P, values.r) + w.claim * den * SCALE_BP * marks
+    collateral = sum((w.balance(j) + w.claim * den * prices.long_value[j]) * L[j] for j in range(MAX_ASSETS))
+
+    # packed columns: W_g, scenario slacks, claim slack, balances
+    slacks = sum(
+        P[a] * n**d * cauchy(SLACK_DIGITS * a + d, KAPPA, w.rho, zeta)
+        for a in range(TABLE_PACK)
+        for d in range(SLACK_DIGITS)
+    )
+    held = sum(n**d * cauchy(held_cell(0, d), MAX_ASSETS, w.rho, zeta) for d in range(BALANCE_DIGITS))
+    packed = []
+    for g in range(layout.groups):
+        group = pow(w.rho, GROUP_STRIDE * g, r)
+        packed.append((group * w.all_scenarios - w.claim * num * prices.factor_bp) * charge_cells - group * slacks)
+    packed[0] -= w.claim * claim_cells + pow(w.rho, BALANCE_POWER, r) * held
+    for j in range(MAX_ASSETS):
+        if layout.debts[j]:
+            owed = w.balance(j) - w.claim * den * (prices.short_value[j] - prices.long_value[j])
+            packed[0] += owed * sum(n**d * lagrange(owed_cell(j, d), zeta) for d in range(BALANCE_DIGITS))
+    return PublicAtZeta(
+        positions=positions % r,
+        collateral=collateral % r,
+        short=-sum(w.minimum(layout, g) * minimums[g] for g in range(layout.groups)) % r,
+        packed=tuple(U % r for U in packed),
+        t=t,
+        sel_p=sel_p,
+        sel_c=(1 - sum(L[: prices.assets])) % r,
+    )
+
+
+def helper_row(h: int, fractions: Sequence[tuple[int, int]]) -> int:
+    """h prod b - sum_i s_i prod_{j != i} b_j of fractions (b, s): 0 where h = sum_i s_i / b_i."""
+    product, parts = 1, 0
+    for b, s in fractions:
+        product, parts = product * b % r, (parts * b + s * product) % r
+    return (h * product - parts) % r
+
+
+def of_digits(digits: Sequence[int]) -> int:
+    """sum_d n^d digit_d."""
+    return dot(digits, [ROWS**d for d in range(len(digits))])
+
+
+def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: TableValues) -> None:
+    """Every public value against the snapshot's rows. Raises VerificationError."""
+    basis = lagrange_at(DOMAIN, zeta)
+
+    def at(rows: Sequence[Sequence[int]]) -> list[int]:
+        return [int(inner(vector(row), basis)) for row in rows]
+
+    expected: list[tuple[str, int, int]] = []
+    expected += zip(PINNED, values.pinned, at(prices.layout.pinned_rows()), strict=True)
+    expected += zip(PRICE, values.prices, at(prices.price_rows()[:3]), strict=True)
+    expected += zip(("r_0", "r_1", "r_2", "r_3"), values.r, at(folded_rows(prices, weights)), strict=True)
+    for name, given, own in expected:
+        if given != own:
+            raise VerificationError(f"{name} at zeta is not the snapshot's", check="public value")
