@@ -16,7 +16,7 @@ from zkmargin.crypto.group import add_all
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError, from_hex, keccak256
+from zkmargin.formats import Hint, InputError, from_hex, keccak256
 from zkmargin.prover.prove_chain import prove_chain, prove_joint
 from zkmargin.verifier.chain import ChainStatement, Table, chain_context, decode_chain_proof
 from zkmargin.verifier.chain.joint import JointStatement
@@ -187,7 +187,7 @@ def joint_proof_call(
 def joint_verifier_of(deployment: Deployment) -> str:
     """The address of the joint verifier. InputError where none was deployed."""
     if deployment.joint_verifier is None:
-        raise InputError("has no verifier of joint proofs", field="joint_verifier", hint="chain deploy --joint")
+        raise InputError("has no verifier of joint proofs", field="joint_verifier", hint=Hint.JOINT)
     return deployment.joint_verifier
 
 

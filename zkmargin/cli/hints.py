@@ -17,6 +17,7 @@ WORDS = {
     Hint.IMPORT: "a venue's or a clearing house's file is imported first: zkmargin market import FILE -o market.json",
     Hint.BUILD_SNAPSHOT: "a snapshot is built from it: zkmargin snapshot build FILE --policy default -o snapshot.json",
     Hint.COMMIT: "zkmargin commit BOOK --snapshot SNAPSHOT -o commitment.json --opening opening.json",
+    Hint.JOINT: "zkmargin chain deploy --joint",
     Hint.ARRAYS: (
         "risk arrays hold no prices or vols: Greeks and stress need a market; `attest snapshot` has --arrays"
     ),

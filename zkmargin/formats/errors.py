@@ -38,6 +38,7 @@ class Hint(StrEnum):
     IMPORT = "import it as a market first"
     BUILD_SNAPSHOT = "build a snapshot of it first"
     COMMIT = "commit to it first"
+    JOINT = "deploy the venue's contracts with one"
     ARRAYS = "risk arrays hold no prices or vols: use a market, or what takes arrays in its place"
     INSPECT = "inspect it to see what it is"
     FORCE = "name another file, or ask for it to be replaced"

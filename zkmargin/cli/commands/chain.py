@@ -15,7 +15,7 @@ from zkmargin.app.files import Output, blamed_on, load, load_lots, read_proof
 from zkmargin.app.runtime import compile_note
 from zkmargin.chain.calls import item, verify_call
 from zkmargin.chain.client import Client, Sent
-from zkmargin.chain.deployment import FACTORY, plan
+from zkmargin.chain.deployment import FACTORY, Step, plan
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.chain.typed_data import RegistryMessage, in_order, read_signature, read_typed_data
 from zkmargin.cli import terminal
@@ -136,23 +136,27 @@ def deploy_command(
     client = None if calldata_path is not None else _client(url, key_path, passphrase_path, sender)
     if client is None and chain_id is None:
         raise InputError("which chain: give --chain-id N", file="--chain-id")
+    chain = chain_id if client is None else client.chain_id
     with blamed_on(table_path):
-        chain = chain_id if client is None else client.chain_id
         deployment, steps = plan(rules, table, snapshot, chain, joint=joint)  # type: ignore[arg-type]
     if client is None:
         _write_calldata(calldata_path or "", [(FACTORY, step.data) for step in steps])
     else:
-        if not client.precompiles():
-            raise InputError("the chain has no EIP-2537: nothing could be verified there", file="--rpc")
-        for step in steps:
-            sent = client.deploy(step)
-            done = "is there already" if sent is None else f"deployed for {sent.gas} gas"
-            terminal.say(f"{step.name} {step.address} {done}", err=output == STDIO or as_json)
+        _deploy_all(client, steps, err=output == STDIO or as_json)
     write_outputs([Output.document(output, deployment)])
     if as_json:
         terminal.say_json({"output": output, **deployment.model_dump(mode="json")})
     elif output != STDIO:
         terminal.say(f"wrote {output}; next: zkmargin chain status --deployment {terminal.safe(output)}")
+
+
+def _deploy_all(client: Client, steps: Sequence[Step], *, err: bool) -> None:
+    if not client.precompiles():
+        raise InputError("the chain has no EIP-2537: nothing could be verified there", file="--rpc")
+    for step in steps:
+        sent = client.deploy(step)
+        done = "is there already" if sent is None else f"deployed for {sent.gas} gas"
+        terminal.say(f"{step.name} {step.address} {done}", err=err)
 
 
 @command.group("sign", cls=Group)
@@ -440,11 +444,13 @@ def prove_joint_command(
     You must know the book of each account. All meet the claim, or there is no proof: a surplus of one pays nothing of
     another. The deployment needs a joint verifier (chain deploy --joint).
     """
-    secrets = [path for _, *paths in accounts for path in paths]
-    check_paths([snapshot_path, table_path, *secrets], _given(calldata_path), json=as_json)
+    check_paths(
+        [snapshot_path, table_path, *(path for one in accounts for path in one[1:])],
+        _given(calldata_path),
+        json=as_json,
+    )
     deployment, table = load(Deployment, deployment_path), load(Table, table_path)
-    with blamed_on(deployment_path):
-        on_chain.joint_verifier_of(deployment)
+    _needs_joint(deployment, deployment_path)
     claim, snapshot = parse_claim(claim_text, requirement), load(Snapshot, snapshot_path)
     members = [
         on_chain.Member(_address(address), load_lots((book,), snapshot), (load(Opening, opening),))
@@ -460,6 +466,12 @@ def prove_joint_command(
         data = on_chain.joint_proof_call(deployment, members, snapshot, claim, table, block=block, nonce=nonce)
     to = (url, key_path, passphrase_path, sender, calldata_path)
     _act(deployment.checker, data, *to, f"{len(members)} accounts covered", as_json, client=client)
+
+
+def _needs_joint(deployment: Deployment, path: str) -> None:
+    """Before anything is read or proved. InputError where no joint verifier was deployed."""
+    with blamed_on(path):
+        on_chain.joint_verifier_of(deployment)
 
 
 def _next_joint_nonce(client: Client, deployment: Deployment, accounts: list[str]) -> tuple[int, Any]:
