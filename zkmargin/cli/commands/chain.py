@@ -444,18 +444,12 @@ def prove_joint_command(
     You must know the book of each account. All meet the claim, or there is no proof: a surplus of one pays nothing of
     another. The deployment needs a joint verifier (chain deploy --joint).
     """
-    check_paths(
-        [snapshot_path, table_path, *(path for one in accounts for path in one[1:])],
-        _given(calldata_path),
-        json=as_json,
-    )
+    secrets = [path for _, *paths in accounts for path in paths]
+    check_paths([snapshot_path, table_path, *secrets], _given(calldata_path), json=as_json)
     deployment, table = load(Deployment, deployment_path), load(Table, table_path)
     _needs_joint(deployment, deployment_path)
     claim, snapshot = parse_claim(claim_text, requirement), load(Snapshot, snapshot_path)
-    members = [
-        on_chain.Member(_address(address), load_lots((book,), snapshot), (load(Opening, opening),))
-        for address, book, opening in accounts
-    ]
+    members = _members(accounts, snapshot)
     client = None
     if nonce_text is not None and block is not None:
         nonce = parse_word(nonce_text, "--nonce")
@@ -466,6 +460,13 @@ def prove_joint_command(
         data = on_chain.joint_proof_call(deployment, members, snapshot, claim, table, block=block, nonce=nonce)
     to = (url, key_path, passphrase_path, sender, calldata_path)
     _act(deployment.checker, data, *to, f"{len(members)} accounts covered", as_json, client=client)
+
+
+def _members(accounts: Sequence[tuple[str, str, str]], snapshot: Snapshot) -> list[on_chain.Member]:
+    return [
+        on_chain.Member(_address(address), load_lots((book,), snapshot), (load(Opening, opening),))
+        for address, book, opening in accounts
+    ]
 
 
 def _needs_joint(deployment: Deployment, path: str) -> None:
