@@ -124,7 +124,7 @@ def test_verify_and_a_ledger_take_it_as_any_other_proof(
         assert main([*given, *more]) == code
         assert reason in capsys.readouterr().err
     assert main(["ledger", "status", *where]) == 0
-    assert "A venue: 1 proofs" in capsys.readouterr().out.replace('"', "").replace("'", "")
+    assert "A venue: 1 proof," in capsys.readouterr().out.replace('"', "").replace("'", "")
     assert main(["ledger", "check", *where]) == 0
     assert main(["ledger", "export", *where, str(tmp_path / "out")]) == 0
     (entry,) = json.loads((tmp_path / "out" / "index.json").read_text())["proofs"]
@@ -276,7 +276,7 @@ def test_the_demo_of_a_venue_shows_what_must_fail(tmp_path: Any, capsys: Any) ->
     run_venue_demo(tmp_path, TIME, 20)
     said = capsys.readouterr().out
     for line in (
-        "accounts are under margin",
+        "under margin",
         "the books together have",
         "the block holds another customer's tag",
         "All that had to fail did.",
