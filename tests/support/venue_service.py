@@ -186,13 +186,20 @@ class Service:
         """At once, as a power cut would."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait()
+        self._end()
 
     def stop(self) -> int:
         """As a service manager does; its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self._end()
+
+    def _end(self) -> int:
+        assert self.process is not None
+        code = self.process.wait(60)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
 
     def client(self, name: str | None = None) -> VenueClient:
         """A client with the token of a name that ``issue`` knows; nobody's without."""
@@ -236,11 +243,8 @@ def running(folder: Path, **more: Any) -> Iterator[Service]:
     try:
         yield service
     finally:
-        if service.process is not None and service.process.poll() is None:
-            service.process.kill()
-            service.process.wait()
-        if service.process is not None and service.process.stdout is not None:
-            service.process.stdout.close()
+        if service.process is not None:
+            service.kill()
 
 
 def eventually(condition: Any, *, seconds: float = 20) -> Any:

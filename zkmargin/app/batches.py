@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from zkmargin.formats import Document, Model, Seq
+from zkmargin.formats import Document, Model, Seq, Since
 
 MAX_PROOFS = 4096
 
 
 class BatchItem(Model):
-    """One proof and its statement, as `zkmargin verify` takes them; paths are relative to the list's folder."""
+    """One proof and its statement, as `zkmargin verify` takes them; paths are relative to the list's folder.
+
+    With ``attestations`` (of the snapshot and each part) and ``challenge``, both of version 2, a trust file and a
+    ledger judge it.
+    """
 
     proof: str = Field(min_length=1)
     snapshot: str = Field(min_length=1)
@@ -21,11 +26,27 @@ class BatchItem(Model):
     requirement: str = "initial"
     limits: Seq[str] = ()
     context: str = ""
+    attestations: Annotated[Seq[str], Since(2), Field(max_length=1024)] = ()
+    challenge: Annotated[str | None, Since(2)] = None
 
 
 class BatchList(Document):
-    """What to verify together. Public."""
+    """What to verify together. Public. Written in version 1 where nothing in it is of version 2."""
 
-    FORMAT: ClassVar[str] = "zkmargin/batch/v1"
+    FORMAT: ClassVar[str] = "zkmargin/batch/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/batch/v1",)
 
     proofs: Seq[BatchItem] = Field(min_length=1, max_length=MAX_PROOFS)
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """The lowest version that can say it."""
+        items = data.get("proofs") or ()
+        later = any(_of_second(item) for item in items) if isinstance(items, (list, tuple)) else False
+        return cls.FORMAT if later else cls.READS[0]
+
+
+def _of_second(item: object) -> bool:
+    if isinstance(item, BatchItem):
+        return bool(item.attestations) or item.challenge is not None
+    return isinstance(item, dict) and bool(item.keys() & {"attestations", "challenge"})

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Any
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, Hint, InputError, ProofFormatError, VerificationError
+from zkmargin.formats import Document, Hint, InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.formats.errors import about
 from zkmargin.verifier import Accepted, Statement, Workers, verify
 from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
+    Candidate,
     Challenge,
     Receipt,
     Revocations,
     Revoked,
     Trust,
+    VerifyEach,
     accept,
+    accept_each,
 )
-from zkmargin.verifier.protocols import AnyStatement
+from zkmargin.verifier.attest.accept import Terms as Asked
+from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any_each
 
 if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
@@ -60,11 +64,13 @@ class Terms:
 
 @dataclass(frozen=True)
 class Entry:
-    """One proof of several: its name for errors, its bytes, and its statement."""
+    """One proof of several: its name for errors, its bytes, its statement, and what a trust file judges it by."""
 
     name: str
     statement: Statement
     proof: bytes
+    attestations: tuple[Attestation, ...] = ()
+    challenge: Challenge | None = None
 
 
 def clock_ms() -> int:
@@ -181,6 +187,70 @@ def accept_many(
             with about(entry.name):
                 verify(entry.statement, entry.proof)
         raise
+
+
+def judge_many(
+    entries: Sequence[Entry],
+    terms: Terms,
+    *,
+    ledger: Ledger | None = None,
+    sign: Callable[[Receipt], Receipt] | None = None,
+    workers: int = 1,
+) -> list[Acceptance | ZkMarginError]:
+    """A verdict for each of many proofs, verified together; in a ledger, each acceptance is recorded by itself.
+
+    Args:
+        entries: the proofs, with their own attestations and challenges: those of ``terms`` are not looked at.
+        terms: what is asked of all of them.
+        ledger: what is known from before, and where acceptances are recorded.
+        sign: signs the receipts that go into the ledger.
+        workers: processes that share the work.
+
+    Raises:
+        InputError: the ledger cannot be used: nothing is recorded.
+    """
+
+    def receipt_of(acceptance: Acceptance) -> Receipt:
+        receipt = acceptance.receipt(software=software())
+        return receipt if sign is None else sign(receipt)
+
+    verdicts: dict[int, Acceptance | ZkMarginError] = {}
+    for place, entry in enumerate(entries):
+        try:
+            if terms.max_age_seconds is not None:
+                check_age(entry.statement.snapshot, terms.max_age_seconds, now_ms=terms.now_ms)
+        except VerificationError as error:
+            verdicts[place] = error
+    fresh = [place for place in range(len(entries)) if place not in verdicts]
+    given = [entries[place] for place in fresh]
+    candidates = [Candidate(one.statement, one.proof, one.attestations, one.challenge) for one in given]
+    asked: dict[str, Any] = {"now_ms": terms.now_ms, "trust": terms.trust, "revocations": terms.revocations}
+    asked["policy"] = terms.policy
+    verify_all = _shared(workers) if workers > 1 else verify_any_each
+    if ledger is None:
+        found = accept_each(candidates, Asked(**asked), verify_all=verify_all)
+    else:
+        recorded = ledger.accept_each(candidates, **asked, receipt=receipt_of, verify_all=verify_all)
+        found = [one if isinstance(one, ZkMarginError) else one[0] for one in recorded]
+    verdicts |= dict(zip(fresh, found, strict=True))
+    return [verdicts[place] for place in range(len(entries))]
+
+
+def _shared(workers: int) -> VerifyEach:
+    """Several processes judge all together; where one is bad, this one says which."""
+
+    def verify_all(items: Sequence[tuple[AnyStatement, bytes]]) -> Sequence[AnyAccepted | ZkMarginError]:
+        mine = [(statement, proof) for statement, proof in items if isinstance(statement, Statement)]
+        if len(mine) < len(items):
+            return verify_any_each(items)
+        try:
+            snapshots = {statement.snapshot_digest: statement.snapshot for statement, _ in mine}
+            with Workers(list(snapshots.values()), workers) as running:
+                return running.verify_batch(mine)
+        except (ProofFormatError, VerificationError):
+            return verify_any_each(items)
+
+    return verify_all
 
 
 def check_age(snapshot: Snapshot, seconds: int, *, now_ms: int) -> None:

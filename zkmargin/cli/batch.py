@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from zkmargin.app.facts import claim_words, statement_facts
-from zkmargin.app.verifying import Entry, accept_many, clock_ms
+from zkmargin.app.verifying import Entry, Terms, accept_many, clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.words import not_guaranteed_lines
-from zkmargin.formats import ProofFormatError, VerificationError
-from zkmargin.verifier import Accepted
+from zkmargin.formats import ProofFormatError, VerificationError, ZkMarginError
+from zkmargin.verifier import Accepted, Statement
+from zkmargin.verifier.attest import Acceptance
 
 _OTHER_FILES = "a proof holds for one snapshot, commitment, claim and context: are these the ones it was made for?"
 _WHOSE_WORD = "the trust file says whose signatures count for what, `zkmargin inspect FILE` who signed one"
@@ -52,6 +53,67 @@ def verify_entries(entries: Sequence[Entry], max_age_seconds: int | None, *, wor
             terminal.say(f"    {terminal.safe(str(limit))}")
     for line in not_guaranteed_lines(statement_facts(entries[0].statement)):
         terminal.say(line)
+
+
+def say_verdicts(
+    verdicts: Sequence[tuple[str, Acceptance | ZkMarginError]], terms: Terms, *, recorded: bool, as_json: bool
+) -> None:
+    """What became of each proof, by its file. Raises an error where one is not accepted: unusable files come first."""
+    bad = [(name, verdict) for name, verdict in verdicts if isinstance(verdict, ZkMarginError)]
+    facts: dict[str, Any] = {"accepted": not bad, "max_age_seconds": terms.max_age_seconds}
+    facts["proofs"] = [_verdict_facts(name, verdict, recorded) for name, verdict in verdicts]
+    if not as_json:
+        _say_verdicts(verdicts, recorded, all_accepted=not bad)
+    if bad:
+        name, error = max(bad, key=lambda one: one[1].exit_code)
+        error.subject = error.subject or name
+        try:
+            with rejections():
+                raise error
+        except ZkMarginError as found:
+            found.facts = {**found.facts, **facts}
+            raise
+    if as_json:
+        terminal.say_json(facts)
+
+
+def _say_verdicts(
+    verdicts: Sequence[tuple[str, Acceptance | ZkMarginError]], recorded: bool, *, all_accepted: bool
+) -> None:
+    good = [verdict for _, verdict in verdicts if isinstance(verdict, Acceptance)]
+    if all_accepted:
+        terminal.say(f"accepted: all {len(verdicts)} proofs, checked together")
+    elif good:
+        terminal.say(f"accepted: {len(good)} of {len(verdicts)} proofs")
+    for name, verdict in verdicts:
+        if isinstance(verdict, ZkMarginError):
+            what = "unusable" if verdict.exit_code > 1 else "rejected"
+            terminal.say(f"  {terminal.safe(name)}: {what}: {terminal.safe(verdict.message)}", err=True)
+            continue
+        facts = _statement_facts(verdict, recorded)
+        terminal.say(f"  {terminal.safe(name)}: {facts['claim']['words']}")
+        snapshot = terminal.quoted(verdict.snapshot.name)
+        terminal.say(f"    {snapshot}; statement digest {verdict.statement_digest.hex()}")
+        for limit in facts["limits"]:
+            terminal.say(f"    {terminal.safe(limit)}")
+    if good:
+        for line in not_guaranteed_lines(_statement_facts(good[0], recorded)):
+            terminal.say(line)
+
+
+def _verdict_facts(name: str, verdict: Acceptance | ZkMarginError, recorded: bool) -> dict[str, Any]:
+    if isinstance(verdict, ZkMarginError):
+        check = getattr(verdict, "check", None if verdict.exit_code > 1 else "format")
+        unusable = verdict.exit_code > 1
+        return {"proof": name, "accepted": False, "unusable": unusable, "check": check, "reason": verdict.message}
+    facts = _statement_facts(verdict, recorded)
+    return {"proof": name, "accepted": True, "statement_digest": verdict.statement_digest.hex(), **facts}
+
+
+def _statement_facts(verdict: Acceptance, recorded: bool) -> dict[str, Any]:
+    if not isinstance(verdict.statement, Statement):
+        raise TypeError("a list holds proofs of accounts")
+    return statement_facts(verdict.statement, verdict, recorded=recorded)
 
 
 def _facts(entry: Entry, accepted: Accepted) -> dict[str, Any]:

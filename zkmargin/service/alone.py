@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -44,23 +45,30 @@ class Alone:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection.close()
-            self._connection = None
+        self._drop()
+
+    def _drop(self) -> None:
+        """The connection goes, and with it the lock."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(DBAPIError):
+                connection.invalidate()
+            connection.close()
 
     def check(self) -> None:
         """After PostgreSQL went away the lock is taken anew. Raises InputError: another has it, or no answer."""
-        if self._connection is None:
+        if self._file is not None:
             return
         with self._lock:
-            try:
-                self._connection.execute(text("SELECT 1"))
-                self._connection.commit()
-            except DBAPIError:
-                self._connection.invalidate()
-                self._connection.close()
-                self._take_advisory()
+            if self._connection is not None:
+                try:
+                    self._connection.execute(text("SELECT 1"))
+                    self._connection.commit()
+                except DBAPIError:
+                    self._drop()
+                else:
+                    return
+            self._take_advisory()
 
     def _take_file(self) -> None:
         import fcntl  # noqa: PLC0415 - where there is none, there is no service

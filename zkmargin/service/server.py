@@ -104,8 +104,10 @@ class _Server(uvicorn.Server):
         if self.started:
             self._tell()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
         logs.say("draining", signal=signal.Signals(sig).name)
         if hasattr(self._running, "bell"):
             self._running.drain()
-        super().handle_exit(sig, frame)
+        # not uvicorn's own, which raises the signal once more at its end: an end that was asked for is no failure
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True

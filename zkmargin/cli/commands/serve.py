@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zkmargin.app.files import Output, load
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
-from zkmargin.cli.options import json_option
+from zkmargin.cli.options import (
+    also_option,
+    claim_options,
+    json_option,
+    key_option,
+    output_option,
+    parse_age,
+    parse_claim,
+    parse_limits,
+)
 from zkmargin.cli.passphrases import signer_of
+from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.venues import connect, order, token_option, url_option
+from zkmargin.crypto.keys import PublicKey
+from zkmargin.engine.decimals import format_time
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
+from zkmargin.verifier.attest import Attestation
 
 if TYPE_CHECKING:
     from zkmargin.service.settings import Settings
@@ -81,3 +98,249 @@ def check_command(config_path: str, as_json: bool) -> None:
     terminal.say(f"  workers    {settings.workers}")
     for name, value in (facts["limits"] | facts["retention"]).items():
         terminal.say(f"  {name:<22} {value}")
+
+
+@command.command(
+    "backup",
+    cls=Command,
+    examples=["zkmargin serve backup serve.toml -o my-backup.db"],
+)
+@click.argument("config_path", metavar="CONFIG")
+@click.option("-o", "--output", required=True, metavar="FILE", help="A new file: none is replaced.")
+@json_option
+def backup_command(config_path: str, output: str, as_json: bool) -> None:
+    """Copy the service's SQLite database while it runs: everything that was acknowledged before this began is in it.
+
+    To restore, stop the service, put the copy in the database's place (and remove its -wal and -shm files), check it
+    with `zkmargin ledger check`, start. A PostgreSQL database is backed up with pg_dump.
+    """
+    settings = _settings(config_path)
+    from zkmargin.service.backup import backup  # noqa: PLC0415
+
+    facts = backup(settings.database, output)
+    if as_json:
+        terminal.say_json(facts)
+    else:
+        terminal.say(f"{terminal.safe(output)}: {facts['proofs']} proofs, head {facts['head']}")
+
+
+@command.command(
+    "token",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin serve token --url http://127.0.0.1:8420 --key operator.key.json --name risk --role auditor "
+            "-o my-token"
+        ),
+        (
+            "zkmargin serve token --url http://127.0.0.1:8420 --key operator.key.json --name maker --role account "
+            "--account maker -o my-token"
+        ),
+    ],
+)
+@url_option
+@key_option
+@click.option("--name", required=True, metavar="NAME", help="Whose it is: in the audit log and the service's log.")
+@click.option("--role", required=True, type=click.Choice(("account", "publisher", "auditor", "operator")))
+@click.option("--account", metavar="NAME", help="With --role account: which.")
+@click.option("--valid", metavar="TIME", help="Until it expires: 12h, 90d; without it, until it is revoked.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the token: secret, mode 0600.")
+@json_option
+def token_command(
+    url: str,
+    ca_file: str | None,
+    key_path: str,
+    passphrase_path: str | None,
+    signer_command: str | None,
+    name: str,
+    role: Any,
+    account: str | None,
+    valid: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Make a token here, and order the service to let it call: the service learns its hash only."""
+    from zkmargin.client.documents import IssueToken  # noqa: PLC0415
+    from zkmargin.client.tokens import new_token, token_digest  # noqa: PLC0415
+
+    check_paths([key_path], [output], json=as_json)
+    if (role == "account") != (account is not None):
+        raise InputError("goes with --role account, and only with it", file="--account")
+    token = new_token()
+    ends_ms = None if valid is None else time.time_ns() // 1_000_000 + 1000 * parse_age(valid, "--valid")
+    expires = None if ends_ms is None else format_time(ends_ms)
+    digest = token_digest(token) or ""
+    action = IssueToken(name=name, role=role, account=account, digest=digest, expires=expires)
+    write_outputs([Output(output, f"{token}\n".encode(), secret=True)])
+    with connect(url, ca_file) as client:
+        order(client, action, (key_path, passphrase_path, signer_command))
+    facts = {"output": output, "name": name, "role": role, "account": account, "digest": digest, "expires": expires}
+    if as_json:
+        terminal.say_json(facts)
+    else:
+        terminal.say(f"{terminal.safe(output)}: a token of role {role} for {terminal.quoted(name)}")
+
+
+@command.command(
+    "register",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin serve register --url http://127.0.0.1:8420 --key operator.key.json --account maker --claim 1.1 "
+            "--period 60s --grace 10s"
+        ),
+    ],
+)
+@url_option
+@key_option
+@click.option("--account", required=True, metavar="NAME", help="Its alias: the one in its commitments.")
+@claim_options
+@also_option
+@click.option("--period", required=True, metavar="TIME", help="A proof is due so long after the snapshot of the last.")
+@click.option("--grace", default="0s", show_default=True, metavar="TIME", help="And late so long after that.")
+@click.option("--account-key", "account_keys", multiple=True, metavar="FILE", help="A public key of the account's own.")
+@json_option
+def register_command(
+    url: str,
+    ca_file: str | None,
+    key_path: str,
+    passphrase_path: str | None,
+    signer_command: str | None,
+    account: str,
+    claim_text: str,
+    requirement: str,
+    also_texts: tuple[str, ...],
+    period: str,
+    grace: str,
+    account_keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Register an account with what it must prove and how often; or give it new terms and keys."""
+    from zkmargin.client.documents import RegisterAccount, Terms  # noqa: PLC0415
+
+    claim = parse_claim(claim_text, requirement)
+    terms = Terms(
+        ratio=f"{claim.num}/{claim.den}",
+        requirement=claim.requirement,
+        limits=tuple(str(limit) for limit in parse_limits(also_texts)),
+        period_seconds=parse_age(period, "--period"),
+        grace_seconds=parse_age(grace, "--grace"),
+    )
+    keys = tuple(load(PublicKey, path) for path in account_keys)
+    with connect(url, ca_file) as client:
+        action = RegisterAccount(account=account, terms=terms, keys=keys)
+        order(client, action, (key_path, passphrase_path, signer_command))
+    if as_json:
+        terminal.say_json({"account": account, "terms": terms.model_dump(mode="json")})
+    else:
+        terminal.say(f"{terminal.quoted(account)}: {claim}, due every {period}, late after {grace} more")
+
+
+@command.command(
+    "publish",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin serve publish snapshot.json --attestation oracle.json --url http://127.0.0.1:8420 "
+            "--token-file publisher.token"
+        ),
+    ],
+)
+@click.argument("snapshot_path", metavar="SNAPSHOT")
+@click.option("--attestation", "attestation_path", required=True, metavar="FILE", help="Who signed it.")
+@url_option
+@token_option
+@json_option
+def publish_command(
+    snapshot_path: str, attestation_path: str, url: str, ca_file: str | None, token_file: str, as_json: bool
+) -> None:
+    """Publish an attested snapshot. It counts by its signatures; the token only opens the door."""
+    snapshot, attestation = load(Snapshot, snapshot_path), load(Attestation, attestation_path)
+    with connect(url, ca_file, token_file) as client:
+        line = client.publish(snapshot, attestation)
+    if as_json:
+        terminal.say_json(line.model_dump(mode="json"))
+    else:
+        terminal.say(f"published: number {line.sequence} of {terminal.quoted(line.series)}, digest {line.snapshot}")
+
+
+@command.command(
+    "attest",
+    cls=Command,
+    examples=[
+        "zkmargin serve attest positions.att.json --url http://127.0.0.1:8420 --token-file publisher.token",
+    ],
+)
+@click.argument("attestation_paths", metavar="ATTESTATION...", nargs=-1, required=True)
+@url_option
+@token_option
+@json_option
+def attest_command(
+    attestation_paths: tuple[str, ...], url: str, ca_file: str | None, token_file: str, as_json: bool
+) -> None:
+    """Register parts of accounts by their attestations; a newer one takes the place of the one before."""
+    attestations = [load(Attestation, path) for path in attestation_paths]
+    with connect(url, ca_file, token_file) as client:
+        done = [client.attest(attestation) for attestation in attestations]
+    if as_json:
+        terminal.say_json({"registered": done})
+        return
+    for one in done:
+        terminal.say(f"registered: a part of {terminal.quoted(one['account'])}, number {one['sequence']}")
+
+
+@command.command(
+    "roster",
+    cls=Command,
+    examples=["zkmargin serve roster --url http://127.0.0.1:8420 --token-file auditor.token --json"],
+)
+@url_option
+@token_option
+@json_option
+def roster_command(url: str, ca_file: str | None, token_file: str, as_json: bool) -> None:
+    """Every account and its state: covered until when, due, late, refused, uncovered."""
+    with connect(url, ca_file, token_file) as client:
+        lines = client.roster()
+    if as_json:
+        terminal.say_json({"accounts": [line.model_dump(mode="json") for line in lines]})
+        return
+    for line in lines:
+        until = f" until {line.until}" if line.state == "covered" and line.until else f" since {line.since}"
+        ratio = "nothing proved" if line.last is None else f"proved {line.last.ratio}"
+        closed = ", closed" if line.closed else ""
+        terminal.say(f"{terminal.quoted(line.account)}: {line.state}{until}{closed}; {ratio}, {line.proofs} proofs")
+
+
+@command.command(
+    "coverage",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin serve coverage --account maker --series main --from 2026-01-02T00:00:00Z --to "
+            "2026-01-03T00:00:00Z --url http://127.0.0.1:8420 --token-file auditor.token -o my-coverage.json"
+        ),
+    ],
+)
+@click.option("--account", required=True, metavar="NAME", help="About whom.")
+@click.option("--series", required=True, metavar="NAME", help="Of which snapshots.")
+@click.option("--from", "begin", required=True, metavar="TIME", help="From when, 2026-01-02T00:00:00Z.")
+@click.option("--to", "end", required=True, metavar="TIME", help="To when.")
+@url_option
+@token_option
+@output_option("the signed statement")
+def coverage_command(
+    account: str, series: str, begin: str, end: str, url: str, ca_file: str | None, token_file: str, output: str
+) -> None:
+    """The service's signed statement at which snapshots an account was proven. It says nothing of the time between."""
+    check_paths([token_file], [output], json=False)
+    with connect(url, ca_file, token_file) as client:
+        coverage = client.coverage(account, series, begin=begin, end=end)
+    write_outputs([Output.document(output, coverage)])
+    payload = coverage.payload
+    missing = [one for one in payload.snapshots if one.statement is None]
+    proven = f"{payload.proven} of {len(payload.snapshots)} snapshots, largest gap {payload.largest_gap_ms / 1000:g} s"
+    terminal.say(f"{terminal.quoted(account)}: proven at {proven}", err=True)
+    for one in missing[:10]:
+        terminal.say(f"  except number {one.sequence} of {one.time}", err=True)
+    if len(missing) > 10:
+        terminal.say(f"  and {len(missing) - 10} more", err=True)

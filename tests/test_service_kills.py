@@ -1,0 +1,122 @@
+"""Killed at any moment, service or database: no receipt that was acknowledged is lost, and none is given twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from support.postgresql import Server, new_database
+from support.venue_service import Service, account, descendants, eventually, running, signers, snapshot
+
+from zkmargin.client import Submission
+from zkmargin.client.errors import AlreadyAccepted, Unavailable
+from zkmargin.ledger import Ledger
+from zkmargin.verifier.attest import Receipt
+
+PROOFS = 5
+FAST = "[limits]\ncalls_per_second = 1000\nburst = 1000\n"
+
+
+def answers(service: Service) -> list[Submission]:
+    """Proofs that answer challenges which were issued before."""
+    with service.client("alice") as client:
+        return [account("alice").answer(one, snapshot()) for one in client.challenges("alice", count=PROOFS)]
+
+
+class Submitting(threading.Thread):
+    """Submits proofs one after the other; what was acknowledged is in ``receipts``."""
+
+    def __init__(self, service: Service, submissions: list[Submission]) -> None:
+        super().__init__()
+        self.service, self.submissions = service, submissions
+        self.receipts: dict[int, Receipt] = {}
+
+    def run(self) -> None:
+        for place, submission in enumerate(self.submissions):
+            with self.service.client("alice") as client, contextlib.suppress(Unavailable):
+                self.receipts[place] = client.submit(submission)
+
+
+def check_nothing_lost(service: Service, submissions: list[Submission], receipts: dict[int, Receipt]) -> None:
+    """Every receipt is there, every proof is accepted once in the end, and the ledger is whole."""
+    with service.client("alice") as client:
+        for receipt in receipts.values():
+            assert client.receipt(receipt.payload.statement) == receipt
+        statements = set()
+        for place, submission in enumerate(submissions):
+            try:
+                statements.add(client.submit(submission).payload.statement)
+                assert place not in receipts
+            except AlreadyAccepted as error:
+                statements.add(error.statement)
+        assert len(statements) == PROOFS
+        assert client.account("alice").proofs == PROOFS
+        assert len(client.proofs("alice").items) == PROOFS
+
+
+def check_whole(database: str) -> None:
+    with Ledger(database, read_only=True) as ledger:
+        found = ledger.audit(key=signers()["desk"].public)
+    assert (found.bad, found.verified) == ([], PROOFS)
+
+
+def test_a_killed_service_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    with running(tmp_path / "service", config=FAST) as service:
+        service.settle_in("alice")
+        submissions = answers(service)
+        submitting = Submitting(service, submissions)
+        submitting.start()
+        eventually(lambda: submitting.receipts)
+        service.kill()
+        submitting.join()
+        service.start()
+        check_nothing_lost(service, submissions, submitting.receipts)
+        assert service.stop() == 0
+    check_whole(str(tmp_path / "service" / "venue.db"))
+
+
+@pytest.mark.linux
+def test_a_killed_verifier_costs_nobody_a_receipt(tmp_path: Path) -> None:
+    with running(tmp_path / "service", config=FAST) as service:
+        service.settle_in("alice")
+        submissions = answers(service)
+        submitting = Submitting(service, submissions)
+        submitting.start()
+        eventually(lambda: submitting.receipts)
+        assert service.process is not None
+        for pid in descendants(service.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        submitting.join()
+        check_nothing_lost(service, submissions, submitting.receipts)
+        assert len(submitting.receipts) >= PROOFS - 1
+
+
+def test_a_killed_database_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    with Server() as server:
+        url = new_database(server.folder)
+        with running(tmp_path / "service", database=url, config=FAST) as service:
+            service.settle_in("alice")
+            submissions = answers(service)
+            submitting = Submitting(service, submissions)
+            submitting.start()
+            eventually(lambda: submitting.receipts)
+            server.kill()
+            submitting.join()
+            with service.client("alice") as client, pytest.raises(Unavailable):
+                client.submit(submissions[-1])
+            server.start()
+            eventually(_ready(service))
+            check_nothing_lost(service, submissions, submitting.receipts)
+            assert service.stop() == 0
+        check_whole(url)
+
+
+def _ready(service: Service) -> Callable[[], bool]:
+    return lambda: httpx.get(f"{service.url}/readyz").status_code == httpx.codes.OK

@@ -1,0 +1,64 @@
+"""A venue's service as commands reach it: its URL, a token from a file, signed changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from zkmargin.app.files import warn_if_exposed
+from zkmargin.cli.passphrases import signer_of
+from zkmargin.engine.decimals import format_time
+from zkmargin.formats import InputError, read_text
+
+if TYPE_CHECKING:
+    from zkmargin.client.venue import VenueClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+MAX_TOKEN_BYTES = 4096
+
+
+def url_option(function: F) -> F:
+    """``--url URL`` and ``--ca-file FILE``."""
+    function = click.option("--ca-file", metavar="FILE", help="Certificates to trust in place of the system's (PEM).")(
+        function
+    )
+    return click.option("--url", required=True, metavar="URL", help="The service: https://HOST:PORT.")(function)
+
+
+def token_option(function: F) -> F:
+    """``--token-file FILE``."""
+    return click.option("--token-file", required=True, metavar="FILE", help="Where your token is: first line, 0600.")(
+        function
+    )
+
+
+def connect(url: str, ca_file: str | None, token_file: str | None = None) -> VenueClient:
+    """The client of a service. Raises InputError: no such URL, no token in the file, or the extra is missing."""
+    try:
+        from zkmargin.client.venue import VenueClient  # noqa: PLC0415 - few commands call a service
+    except ImportError:
+        raise InputError(
+            "the client's package is missing", file="--url", hint="pip install 'zkmargin[client]'"
+        ) from None
+    token = None
+    if token_file is not None:
+        if Path(token_file).is_file():
+            warn_if_exposed(token_file)
+        token = read_text(token_file, max_bytes=MAX_TOKEN_BYTES).split("\n", 1)[0].strip()
+    return VenueClient(url, token=token, ca_file=ca_file)
+
+
+def order(client: VenueClient, action: Any, key: tuple[str, str | None, str | None]) -> dict[str, Any]:
+    """Sign a change and order it; ``key`` is the key's file, its passphrase's, and the signer's command.
+
+    Numbers are the clock's milliseconds: they go up without being kept anywhere.
+    """
+    from zkmargin.client.documents import Change, ChangePayload  # noqa: PLC0415 - see connect
+
+    now_ms, service = time.time_ns() // 1_000_000, client.service().name
+    payload = ChangePayload(service=service, sequence=now_ms, time=format_time(now_ms), action=action)
+    return client.change(Change(payload=payload).signed(signer_of(*key)))
