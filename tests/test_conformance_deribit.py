@@ -178,6 +178,36 @@ def test_the_documented_simulation(conformance_family: Any, conformance_report: 
     conformance_report(f"{FAMILY} (simulation: vectors, MM, IM)", cases, f"{float(worst):.1e} coin")
 
 
+@pytest.mark.conformance
+def test_aggregated_gains_count_nothing_in_the_tails_either(conformance_family: Any) -> None:
+    """The published simulation writes 0 for every tail: its losses are below the dampener, its gains are gains.
+
+    Without a dampener the losses of the same book, and of its opposite, come out, and no gain does.
+    """
+    cases = 0
+    for path in conformance_family(FAMILY):
+        if path.suffix != ".json":
+            continue
+        for case in json.loads(path.read_text("utf-8"))["cases"]:
+            up = [move > 0 for move in TAILS]
+            published = [number(value) for value in case["aggregated_extended"]]
+            long = sum(number(amount) for amount in case["position"].values()) > 0
+            assert all(value == 0 for value, rises in zip(published, up, strict=True) if rises == long)
+            for sign in (1, -1):
+                turned = {name: sign * number(amount) for name, amount in case["position"].items()}
+                open_case = case | {
+                    "position": {name: str(Decimal(v.numerator) / v.denominator) for name, v in turned.items()},
+                    "currency": case["currency"] | {"extended_dampener": 0},
+                }
+                simulation = Simulation(open_case)
+                charges = simulation.extended.assess(simulation.legs).candidates[0]
+                gains = [rises == (long == (sign > 0)) for rises in up]
+                assert all(loss == 0 for loss, gain in zip(charges, gains, strict=True) if gain)
+                assert all(loss > 0 for loss, gain in zip(charges, gains, strict=True) if not gain)
+            cases += 1
+    assert cases
+
+
 def priced(row: dict[str, str]) -> tuple[Fraction, Fraction]:
     """Mark in coin and delta of a row at its own forward and time."""
     name = row["instrument_name"]

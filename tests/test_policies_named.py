@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from fractions import Fraction
 from typing import Any, get_args
 
@@ -226,3 +227,15 @@ def test_the_schema_names_every_component_and_its_parameters() -> None:
         document = json.loads(load_policy(name).to_bytes())
         assert set(document) <= set(schema["properties"])
         assert {part["type"] for part in document["components"]} <= set(kinds)
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_every_policy_says_of_when_its_rules_are_and_whose(name: str) -> None:
+    """A year and a source in its own words; the default has its own parameters, and says so."""
+    policy = load_policy(name)
+    words = f"{policy.description} {policy.approximation}"
+    if name == "default":
+        assert "our own parameters" in words
+        return
+    assert re.search(r"(January|March|September|November) 20[12][0-9]|20[12][0-9]-[01][0-9]-[0-3][0-9]", words)
+    assert re.search(r"docs\.|\.io|API|FINRA|OCC|Basel|NSE Clearing|CME|FAQ|commit [0-9a-f]{8}", words)
