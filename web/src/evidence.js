@@ -75,6 +75,8 @@ function checkTogether(bundle) {
   if (bundle.receipt) {
     const { payload } = bundle.receipt;
     require(payload?.proof === toHex(keccak256(bundle.proof)) && payload.context === toHex(bundle.context), "the receipt inside is of another proof");
+    const { trust } = payload;
+    require(!bundle.trust || trust === null || trust === digestOf(bundle.trust), "the receipt inside is under another trust file");
   }
 }
 

@@ -94,8 +94,16 @@ export function verifies(signature, message) {
   }
 }
 
-/** Whether a BLS key comes with a proof of possession. */
+const possessions = new Map();
+
+/** Whether a BLS key comes with a proof of possession. What was found once is kept: it says so of a pair of numbers. */
 export function possessed(key, possession) {
+  const pair = `${key} ${possession}`;
+  if (!possessions.has(pair)) possessions.set(pair, provesPossession(key, possession));
+  return possessions.get(pair);
+}
+
+function provesPossession(key, possession) {
   try {
     return blsVerifies([fromHex(key, "a key")], fromHex(key, "a key"), fromHex(possession, "a proof of possession"), POSSESSED);
   } catch (error) {

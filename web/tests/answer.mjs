@@ -4,7 +4,8 @@ import { createInterface } from "node:readline";
 import { readFileSync } from "node:fs";
 import { fromHex, toHex, utf8 } from "../src/bytes.js";
 import { parseClaim, parseLimit, buildCircuit } from "../src/components.js";
-import { parse } from "../src/json.js";
+import { examine } from "../src/evidence.js";
+import { canonical, parse } from "../src/json.js";
 import { Rejected } from "../src/rejected.js";
 import { readSnapshot } from "../src/snapshot.js";
 import { readCommitment, Statement } from "../src/statement.js";
@@ -42,7 +43,16 @@ function statementOf(asked) {
   return statement;
 }
 
+/** What the page itself does with files, at a time of one's choosing. */
+function examined({ given, mine, asked, now }) {
+  const bytes = (files) => files.map(({ name, text }) => ({ name, data: utf8(text) }));
+  const { verdict, checks, lacking } = examine(bytes(given), bytes(mine), asked, now);
+  return { verdict, failed: checks.filter(({ state }) => state === "failed").map(({ name, detail }) => `${name}: ${detail}`), lacking };
+}
+
 function answer(asked) {
+  if (asked.examine) return examined(asked.examine);
+  if (asked.json !== undefined) return { canonical: canonical(parse(fromHex(asked.json, "text"), "text")) };
   if (asked.circuit) {
     const { snapshot, snapshotDigest } = snapshotOf(asked.snapshot);
     const circuit = buildCircuit(snapshot, parseClaim(asked.claim, asked.requirement), asked.limits.map(parseLimit));

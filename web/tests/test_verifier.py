@@ -32,8 +32,8 @@ from zkmargin.verifier.proof import HEADER_BYTES
 VECTORS = golden.vectors()
 GROUPS = [group["name"] for group in VECTORS["testGroups"]]
 #: How many mutated proofs, and of how many of them the second Python verifier is asked too: seconds each.
-MUTATIONS = int(os.environ.get("ZKMARGIN_PAGE_MUTATIONS", "120"))
-SECOND = int(os.environ.get("ZKMARGIN_PAGE_SECOND", "3"))
+MUTATIONS = int(os.environ.get("ZKMARGIN_PAGE_MUTATIONS", "60"))
+SECOND = int(os.environ.get("ZKMARGIN_PAGE_SECOND", "2"))
 LIMITS = test_second_verifier.LIMITS
 
 

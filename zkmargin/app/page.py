@@ -10,7 +10,7 @@ from pathlib import Path
 from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 
 PAGE = Path(__file__).with_name("data") / "verify.html"
-PAGE_DIGEST = bytes.fromhex("31b6eb21ad5ad0a0db5f62cdbfe05097f95cb299d5f15f1b9f1f053a6bb33e0b")
+PAGE_DIGEST = bytes.fromhex("fafdfe3d0981d6a223eeccceb0554a9c890f92f8ca94c00a8886e79771dcfd88")
 _MAX_BYTES = 1 << 21
 
 
