@@ -6,7 +6,7 @@ A breach is another kind of statement than a claim, with a class of its own, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -122,6 +122,7 @@ def accept_breach(
     attestations: Sequence[Attestation] = (),
     revocations: Sequence[Revocations] = (),
     policy: Policy | None = None,
+    derived: Mapping[str, str] | None = None,
     known: Known | None = None,
 ) -> AcceptedBreach:
     """Accept a proof of breach, or say why not.
@@ -138,6 +139,7 @@ def accept_breach(
         attestations: of the snapshot and of each part of the account.
         revocations: the newest list of each issuer that the trust file names.
         policy: the verifier's own, which the snapshot's must be.
+        derived: as ``verifier.attest.accept`` takes it.
         known: the numbers seen before.
 
     Raises:
@@ -149,7 +151,13 @@ def accept_breach(
     authenticated = None
     if trust is not None:
         authenticated = authenticate(
-            statement.account, attestations, trust, revocations=revocations, now_ms=now_ms, known=known
+            statement.account,
+            attestations,
+            trust,
+            revocations=revocations,
+            derived=derived or {},
+            now_ms=now_ms,
+            known=known,
         )
         check_in_force(authenticated, snapshot, skew_ms=1000 * trust.clock_skew_seconds)
     return AcceptedBreach(statement, verify_breach(statement, proof), authenticated)

@@ -6,8 +6,9 @@ from before (a ledger's business) comes in through ``Known``; what to remember g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NoReturn, TypeAlias
 
 from zkmargin.accounts.commitments import CommitmentPart
@@ -24,6 +25,7 @@ from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any, v
 
 #: Without a trust file to say otherwise.
 CLOCK_SKEW_SECONDS = 30
+NONE_DERIVED: Mapping[str, str] = MappingProxyType({})
 
 
 def accept(
@@ -36,6 +38,7 @@ def accept(
     revocations: Sequence[Revocations] = (),
     policy: Policy | None = None,
     challenge: Challenge | None = None,
+    derived: Mapping[str, str] = NONE_DERIVED,
     known: Known | None = None,
 ) -> Acceptance:
     """Accept a proof, or say why not.
@@ -49,6 +52,7 @@ def accept(
         revocations: the newest list of each issuer that the trust file names.
         policy: the verifier's own, which the snapshot's must be; without it the trust file's rule alone says.
         challenge: the one that the proof must answer.
+        derived: digests of policies, and of the rule that each was found to follow from: recomputed by the caller.
         known: what was accepted before; nothing without it.
 
     Raises:
@@ -67,7 +71,7 @@ def accept(
     """
     known = Memory() if known is None else known
     given = Candidate(statement, proof, tuple(attestations), challenge)
-    terms = Terms(now_ms, trust, tuple(revocations), policy, known)
+    terms = Terms(now_ms, trust, tuple(revocations), policy, known, derived)
     authenticated = _before(given, terms)
     return _after(given, terms, authenticated, verify_any(statement, proof))
 
@@ -96,6 +100,7 @@ class Terms:
     revocations: tuple[Revocations, ...] = ()
     policy: Policy | None = None
     known: Known = field(default_factory=Memory)
+    derived: Mapping[str, str] = NONE_DERIVED
 
 
 #: Judges proofs together, as ``verify_any_each`` does.
@@ -154,6 +159,7 @@ def _before(candidate: Candidate, terms: Terms) -> Authenticated | None:
         candidate.attestations,
         trust,
         revocations=terms.revocations,
+        derived=terms.derived,
         now_ms=terms.now_ms,
         known=terms.known,
     )
@@ -202,6 +208,7 @@ def authenticate(
     *,
     now_ms: int,
     revocations: Sequence[Revocations] = (),
+    derived: Mapping[str, str] = NONE_DERIVED,
     known: Known | None = None,
 ) -> Authenticated:
     """Who signed the snapshot and each part of a statement.
@@ -235,7 +242,7 @@ def authenticate(
     (of_snapshot,) = snapshots
     check_snapshot_attested(of_snapshot.payload, statement.snapshot)
     check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
-    check_trusted_policy(of_snapshot.payload, statement.snapshot, trust)
+    rule = check_trusted_policy(of_snapshot.payload, statement.snapshot, trust, derived)
     check_carried_age(of_snapshot.payload, statement.snapshot, trust)
     accounts = [
         tuple(_attested_part(part, statement, commitments) for part in parts) for parts in statement.account_parts
@@ -249,7 +256,7 @@ def authenticate(
     _check_accounts(statement)
     for account in accounts:
         _check_required(account, trust)
-    return Authenticated(of_snapshot, parts, lists)
+    return Authenticated(of_snapshot, parts, lists, policy_rule=rule)
 
 
 def check_revocations(
@@ -285,11 +292,23 @@ def check_revocations(
     return tuple(revocations)
 
 
-def check_trusted_policy(payload: SnapshotPayload, snapshot: Snapshot, trust: Trust) -> None:
-    """Raises VerificationError: a policy that the trust file does not allow. Version 1 allows every one."""
-    if trust.pins_policies:
-        rule = trust.snapshot_rule(payload.series)
-        check_policy(snapshot, rule.policies, f"a policy that the trust file allows for the series {rule.name[:80]!r}")
+def check_trusted_policy(
+    payload: SnapshotPayload, snapshot: Snapshot, trust: Trust, derived: Mapping[str, str] = NONE_DERIVED
+) -> str | None:
+    """The digest of the rule that a snapshot's policy counts by; None where it counts by its own digest.
+
+    Raises:
+        VerificationError: a policy that the trust file does not allow. Version 1 allows every one.
+    """
+    if not trust.pins_policies:
+        return None
+    allowed, rule = trust.snapshot_rule(payload.series), derived.get(snapshot.policy.digest().hex())
+    if rule is not None and rule in allowed.policies:
+        return rule
+    check_policy(
+        snapshot, allowed.policies, f"a policy that the trust file allows for the series {allowed.name[:80]!r}"
+    )
+    return None
 
 
 def check_policy(snapshot: Snapshot, allowed: Sequence[str], what: str) -> None:

@@ -197,6 +197,7 @@ class Authenticated:
         snapshot: who signed the snapshot.
         parts: who attested each part of the statement, in its order.
         revocations: the current lists, one of each issuer that the trust file names.
+        policy_rule: digest of the rule that the snapshot's policy follows from, where the trust file names the rule.
 
     Example:
         >>> authenticate(statement, attestations, trust, now_ms=now).snapshot.signers
@@ -206,6 +207,7 @@ class Authenticated:
     snapshot: AttestedSnapshot
     parts: tuple[AttestedPart, ...]
     revocations: tuple[Revocations, ...] = ()
+    policy_rule: str | None = None
 
     @property
     def all(self) -> tuple[Attested, ...]:

@@ -53,7 +53,7 @@ class SnapshotRule(Rule):
     ``max_age_seconds`` also bounds the quotes that a snapshot of a universe carries, by their age when it was made.
 
     Attributes:
-        policies: digests of policies; from version 2 on at least one.
+        policies: digests of policies, or of rules that policies follow from; from version 2 on at least one.
 
     Example:
         >>> trust.snapshots[0].max_age_seconds

@@ -45,6 +45,16 @@ def checked_derivation(
     return derivation
 
 
+def derived(policy: Policy, derivation_path: str, history_path: str, vols_path: str | None = None) -> dict[str, str]:
+    """What a trust file that names a rule asks for: the policy's digest, and its rule's, recomputed from a history.
+
+    Raises:
+        InputError: the policy does not follow.
+    """
+    found = checked_derivation(policy, derivation_path, history_path, vols_path)
+    return {policy.digest().hex(): found.rule_digest}
+
+
 def backtested(
     history_path: str, rule_paths: Sequence[str], *, first: str, horizon: int, rate_bp: int
 ) -> list[Backtest]:

@@ -201,6 +201,7 @@ def around_facts(statement: AnyStatement, acceptance: Acceptance | None = None) 
             "digest": trust.digest().hex(),
             "format": trust.format,
             "pins_policies": trust.pins_policies,
+            "policy_rule": seen.policy_rule if seen else None,
             "revocations": [document.payload_digest.hex() for document in seen.revocations] if seen else [],
         },
         "challenge": None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zkmargin.engine.decimals import parse_time
@@ -50,6 +50,7 @@ class Terms:
         policy: the verifier's own, which the snapshot's must be; None asks for none.
         challenge: the one that the proof must answer.
         sources: what the snapshot was built from, for the ledger to keep (``sources_of``).
+        derived: digests of policies and of the rules that they were found to follow from (``calibrating.derived``).
     """
 
     now_ms: int
@@ -60,6 +61,7 @@ class Terms:
     policy: Policy | None = None
     challenge: Challenge | None = None
     sources: tuple[Document, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def accept_proof(
         "revocations": terms.revocations,
         "policy": terms.policy,
         "challenge": terms.challenge,
+        "derived": terms.derived,
     }
     if ledger is None:
         acceptance = accept(statement, proof, **asked)
@@ -155,6 +158,7 @@ def accept_breach_proof(
         attestations=terms.attestations,
         revocations=terms.revocations,
         policy=terms.policy,
+        derived=terms.derived,
         known=ledger,
     )
 

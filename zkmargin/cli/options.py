@@ -15,6 +15,7 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.limits import Limit
+from zkmargin.engine.policy import Policy
 from zkmargin.formats import InputError, load_document
 from zkmargin.verifier.attest.challenge import Challenge
 
@@ -123,6 +124,42 @@ def revocations_option(function: F) -> F:
 def own_policy_option(*, required: bool, text: str) -> Callable[[F], F]:
     """``--policy NAME``: the user's own, never the one inside a file."""
     return click.option("--policy", "policy_name", required=required, metavar="NAME", help=text)
+
+
+def derivation_options(function: F) -> F:
+    """``--derivation FILE``, ``--history FILE`` and ``--vols FILE``: how a policy follows from a rule."""
+    function = click.option(
+        "--vols", "vols_path", metavar="FILE", help="Your history of implied vols, for a derivation that is of one."
+    )(function)
+    function = click.option("--history", "history_path", metavar="FILE", help="Your history of daily closes.")(function)
+    return click.option(
+        "--derivation",
+        "derivation_path",
+        metavar="FILE",
+        help="Where the trust file names a rule: how the snapshot's policy follows from it, recomputed here from your "
+        "own --history.",
+    )(function)
+
+
+def derived_policy(
+    policy: Policy, derivation_path: str | None, history_path: str | None, vols_path: str | None, *, trusted: str | None
+) -> dict[str, str]:
+    """What ``derivation_options`` show of a policy: its digest, and the rule's that it follows from, or nothing.
+
+    Raises:
+        InputError: options that go together and are not, or a policy that does not follow.
+    """
+    if (derivation_path is None) != (history_path is None):
+        raise InputError("a policy is derived from a history: give both", file="--derivation")
+    if derivation_path is None or history_path is None:
+        if vols_path is not None:
+            raise InputError("goes with --derivation and --history", file="--vols")
+        return {}
+    if trusted is None:
+        raise InputError("means nothing without --trust FILE, which names the rule", file="--derivation")
+    from zkmargin.app.calibrating import derived  # noqa: PLC0415 - few trust files name a rule
+
+    return derived(policy, derivation_path, history_path, vols_path)
 
 
 def passphrase_option(function: F) -> F:

@@ -79,6 +79,8 @@ def around_lines(facts: dict[str, Any], *, bounds: str | None = None) -> list[st
         lines.append(f"trust        of {quoted(trust['verifier'])}, file with the digest {trust['digest']}")
         if not trust["pins_policies"]:
             lines.append("             version 1: it pins no policy, revokes nothing and requires no part")
+        if trust["policy_rule"]:
+            lines.append(f"             by the rule {trust['policy_rule']}, from which the policy was found to follow")
     lines += [f"setup        {facts['srs']['name']}, digest {facts['srs']['digest'][:16]}…"]
     return lines
 

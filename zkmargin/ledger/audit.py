@@ -360,7 +360,12 @@ def _check_accepted(connection: Connection, body: dict[str, Any], proof: object)
     lists = [_document(connection, Revocations, digest) for digest in body.get("revocations", ())]
     seen = None
     if trust is not None:
-        seen = authenticate(statement, given, trust, now_ms=now_ms, revocations=lists)
+        # that the policy follows from its rule was recomputed when the proof was accepted: the record says so
+        rule = body.get("policy_rule")
+        derived = {} if rule is None else {statement.snapshot.policy.digest().hex(): str(rule)}
+        seen = authenticate(statement, given, trust, now_ms=now_ms, revocations=lists, derived=derived)
+        if seen.policy_rule != rule:
+            raise VerificationError("recorded under another rule of its policy", check="ledger")
     elif given or lists:
         raise VerificationError("attestations without a trust file", check="ledger")
     if [list(part) for part in records.subject_of(statement).parts(seen)] != [list(part) for part in body["parts"]]:

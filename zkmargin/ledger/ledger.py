@@ -14,7 +14,7 @@ Documents are public ones, by digest: a secret document is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -134,6 +134,7 @@ class Ledger:
         revocations: Sequence[Revocations] = (),
         policy: Policy | None = None,
         challenge: Challenge | None = None,
+        derived: Mapping[str, str] | None = None,
         sources: Sequence[Document] = (),
         receipt: Callable[[Acceptance], Receipt],
     ) -> tuple[Acceptance, Receipt]:
@@ -142,7 +143,8 @@ class Ledger:
         The proof is verified once.
 
         Args:
-            statement, proof, now_ms, trust, attestations, revocations, policy, challenge: as ``accept`` takes them.
+            statement, proof, now_ms, trust, attestations, revocations, policy, challenge, derived: as ``accept`` takes
+                them.
             sources: what the snapshot was built from, to keep: its market or arrays, universe, earlier markets.
             receipt: makes the receipt to keep with the proof; nothing is recorded when it raises.
 
@@ -158,6 +160,7 @@ class Ledger:
             revocations=revocations,
             policy=policy,
             challenge=challenge,
+            derived=derived or {},
             known=self,
         )
         made = receipt(acceptance)
@@ -294,6 +297,7 @@ class Ledger:
             [document.digest().hex() for document in lists],
             [document.digest().hex() for document in sources],
             [document.digest().hex() for document in subject.documents[1:]],
+            policy_rule=None if authenticated is None else authenticated.policy_rule,
         )
         self._append(connection, "accepted", acceptance.time_ms, body)
 

@@ -394,15 +394,19 @@ def accepted_body(
     revocations: Sequence[str],
     sources: Sequence[str] = (),
     commitments: Sequence[str] = (),
+    *,
+    policy_rule: str | None = None,
 ) -> dict[str, Any]:
     """What a record of kind "accepted" says: everything of the entry, its proof by digest.
 
     ``parts`` are role, alias and attestation of each, in order; ``sources`` what the snapshot was built from, where
     that was given: the record of an acceptance without it does not speak of it. ``commitments`` are those that a
-    venue's terms name.
+    venue's terms name. ``policy_rule`` is the rule that the policy was found to follow from, where it counts by it.
     """
     claim = entry.claim
     kept: dict[str, Any] = {"sources": list(sources)} if sources else {}
+    if policy_rule is not None:
+        kept["policy_rule"] = policy_rule
     about: dict[str, Any] = {"terms": entry.commitment, "commitments": list(commitments)}
     if claim is not None:
         about = {"commitment": entry.commitment, "claim": [claim.num, claim.den, claim.requirement]}

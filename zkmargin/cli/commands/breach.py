@@ -19,6 +19,8 @@ from zkmargin.cli.options import (
     book_option,
     claim_options,
     context_option,
+    derivation_options,
+    derived_policy,
     json_option,
     output_option,
     own_policy_option,
@@ -103,6 +105,9 @@ class Options:
     attestation_paths: tuple[str, ...]
     revocation_paths: tuple[str, ...]
     policy_name: str | None
+    derivation_path: str | None
+    history_path: str | None
+    vols_path: str | None
     max_age: str | None
     ledger_where: str | None
     as_json: bool
@@ -138,6 +143,7 @@ class Options:
 )
 @revocations_option
 @own_policy_option(required=False, text="Your policy, by name or file: a snapshot under another one is refused.")
+@derivation_options
 @click.option("--max-age", metavar="AGE", help="Reject a snapshot older than 90s, 10m, 2h, 1d by this machine's clock.")
 @click.option(
     "--ledger",
@@ -165,11 +171,12 @@ def verify_command(options: Options) -> None:
         ledger = None
         if options.ledger_where is not None:
             ledger = stack.enter_context(open_ledger(options.ledger_where, read_only=True))
-        accepted = accept_breach_proof(statement, read_proof(options.proof_path), _terms(options), ledger=ledger)
+        terms = _terms(options, snapshot)
+        accepted = accept_breach_proof(statement, read_proof(options.proof_path), terms, ledger=ledger)
     _say(options, accepted)
 
 
-def _terms(options: Options) -> Terms:
+def _terms(options: Options, snapshot: Snapshot) -> Terms:
     return Terms(
         now_ms=clock_ms(),
         max_age_seconds=None if options.max_age is None else parse_age(options.max_age),
@@ -177,6 +184,13 @@ def _terms(options: Options) -> Terms:
         attestations=tuple(load(Attestation, path) for path in options.attestation_paths),
         revocations=tuple(load(Revocations, path) for path in options.revocation_paths),
         policy=None if options.policy_name is None else load_policy(options.policy_name),
+        derived=derived_policy(
+            snapshot.policy,
+            options.derivation_path,
+            options.history_path,
+            options.vols_path,
+            trusted=options.trust_path,
+        ),
     )
 
 

@@ -20,6 +20,8 @@ from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.groups import Command
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
+    derivation_options,
+    derived_policy,
     json_option,
     ledger_option,
     own_policy_option,
@@ -77,6 +79,9 @@ class Options(StatementOptions):
     attestation_paths: tuple[str, ...]
     revocation_paths: tuple[str, ...]
     policy_name: str | None
+    derivation_path: str | None
+    history_path: str | None
+    vols_path: str | None
     market_path: str | None
     universe_path: str | None
     last_paths: tuple[str, ...]
@@ -138,6 +143,7 @@ class Options(StatementOptions):
 @own_policy_option(
     required=False, text="Your policy, by name or file: a snapshot under another one is refused, whatever it is called."
 )
+@derivation_options
 @click.option(
     "--market",
     "market_path",
@@ -202,6 +208,7 @@ def _verify_files(options: Options) -> None:
     snapshot = load(Snapshot, snapshot_path)
     if options.market_path is not None:
         terms = replace(terms, sources=_rebuilt(options, snapshot))
+    terms = replace(terms, derived=_derived(options, snapshot))
     statement: AnyStatement
     if options.terms_path is not None:
         statement = load_venue_statement(snapshot, options.terms_path, options.commitment_paths, asked)
@@ -249,6 +256,7 @@ def _verify_bundle(options: Options, path: str) -> None:
     terms, clock = terms_for(evidence, own, before=before), None
     if options.market_path is not None:
         terms = replace(terms, sources=_rebuilt(options, evidence.snapshot))
+    terms = replace(terms, derived=_derived(options, evidence.snapshot))
     with blamed_on(path):
         statement = evidence.statement()
     signer = _signer(options)
@@ -427,7 +435,8 @@ def _check(options: Options) -> None:
     inputs = [path for path in (options.bundle_path, options.snapshot_path) if path]
     inputs += [*options.commitment_paths, *options.attestation_paths, *options.proof_paths]
     inputs += [*options.revocation_paths, *universe_paths(options.universe_path, options.last_paths)]
-    inputs += [path for path in (*keys, options.table_path, options.terms_path, options.market_path) if path]
+    more = (options.table_path, options.terms_path, options.market_path, options.derivation_path, options.history_path)
+    inputs += [path for path in (*keys, *more, options.vols_path) if path]
     if options.table_path is not None and len(options.proof_paths) > 1:
         raise InputError("chain proofs are verified one at a time", file=options.proof_paths[1], field="PROOF")
     check_paths(inputs, [options.receipt_path] if options.receipt_path else [], json=options.as_json)
@@ -463,6 +472,12 @@ def _check_rerun(options: Options) -> None:
     ):
         if given is not None:
             raise InputError(reason, file=name, hint=f"leave {option} out")
+
+
+def _derived(options: Options, snapshot: Snapshot) -> dict[str, str]:
+    """By the policy's digest the rule that it follows from, recomputed from the verifier's own history."""
+    paths = options.derivation_path, options.history_path, options.vols_path
+    return derived_policy(snapshot.policy, *paths, trusted=options.trust_path)
 
 
 def _asked(options: Options) -> tuple[Asked, Terms]:
