@@ -100,7 +100,7 @@ class Terms:
     revocations: tuple[Revocations, ...] = ()
     policy: Policy | None = None
     known: Known = field(default_factory=Memory)
-    derived: Mapping[str, str] = NONE_DERIVED
+    derived: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Judges proofs together, as ``verify_any_each`` does.
