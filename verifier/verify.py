@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from py_arkworks_bls12381 import G1Point
 
 from zkmargin.crypto.field import dot
-from zkmargin.crypto.group import msm, pairing_product_is_one
+from zkmargin.crypto.group import msm_many, pairing_product_is_one
 from zkmargin.crypto.srs import SRS
 from zkmargin.formats.errors import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier.argument import Opening, Terms, reduce_to_opening
@@ -135,7 +135,8 @@ def fold(openings: Sequence[Opening], weights: Sequence[int], srs: SRS) -> tuple
     constant = dot([opening.constant for opening in openings], weights)
     left = _weighted([opening.left for opening in openings], weights)
     right = _weighted([opening.right for opening in openings], weights)
-    return _sum(left), _sum([*right, (srs.g1(0), constant)])
+    left_sum, right_sum = msm_many([_split(left), _split([*right, (srs.g1(0), constant)])])
+    return left_sum, right_sum
 
 
 def holds(left: G1Point, right: G1Point, srs: SRS) -> bool:
@@ -147,8 +148,8 @@ def _weighted(sides: Sequence[Terms], weights: Sequence[int]) -> list[tuple[G1Po
     return [(point, weight * c) for side, weight in zip(sides, weights, strict=True) for point, c in side]
 
 
-def _sum(terms: Sequence[tuple[G1Point, int]]) -> G1Point:
-    return msm([point for point, _ in terms], [c for _, c in terms])
+def _split(terms: Sequence[tuple[G1Point, int]]) -> tuple[list[G1Point], list[int]]:
+    return [point for point, _ in terms], [c for _, c in terms]
 
 
 def _hold_together(openings: Sequence[Opening], srs: SRS) -> bool:

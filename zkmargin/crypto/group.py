@@ -8,7 +8,11 @@ prover's kernels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point
 
@@ -77,6 +81,49 @@ def msm(points: Sequence[G1Point], scalars: Sequence[int]) -> G1Point:
     if len(points) != len(scalars):
         raise ValueError(f"{len(points)} points and {len(scalars)} scalars")
     return G1Point.multiexp_unchecked(list(points), vector(scalars))
+
+
+def msm_many(sums: Sequence[tuple[Sequence[G1Point], Sequence[int]]]) -> list[G1Point]:
+    """Several sums, shared among the processors: arkworks works without the interpreter's lock, on one core a call.
+
+    A long sum is cut into as many parts as there are processors, each long enough to be worth a thread.
+    """
+    count = _processors()
+    parts: list[tuple[int, Sequence[G1Point], Sequence[int]]] = []
+    for k, (points, scalars) in enumerate(sums):
+        if len(points) != len(scalars):
+            raise ValueError(f"{len(points)} points and {len(scalars)} scalars")
+        cuts = max(1, min(count, len(points) // _LEAST_PART))
+        bounds = [len(points) * i // cuts for i in range(cuts + 1)]
+        parts += [(k, points[a:b], scalars[a:b]) for a, b in pairwise(bounds)]
+    if count == 1 or sum(len(points) for points, _ in sums) < 2 * _LEAST_PART:
+        found = [msm(points, scalars) for _, points, scalars in parts]
+    else:
+        longest = max(range(len(parts)), key=lambda i: len(parts[i][1]))
+        running = [
+            None if i == longest else _threads().submit(msm, points, scalars)
+            for i, (_, points, scalars) in enumerate(parts)
+        ]
+        mine = msm(*parts[longest][1:])
+        found = [mine if future is None else future.result() for future in running]
+    return [add_all(point for (k, _, _), point in zip(parts, found, strict=True) if k == j) for j in range(len(sums))]
+
+
+#: Points below which a part of a sum costs less than handing it to a thread.
+_LEAST_PART = 8
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_processors(), thread_name_prefix="zkmargin-group")
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def add_all(points: Iterable[G1Point]) -> G1Point:
