@@ -126,6 +126,11 @@ SHARDS: dict[str, Shard] = {
         )
         for name in MUTATED
     },
+    "memory": Shard(
+        "ten thousand proofs in one process: memory does not grow",
+        script("memory.py"),
+        about=(*LIBRARY, "benchmarks/synthetic.py", "tests/memory.py"),
+    ),
     "mutation-circuits": Shard(
         "code mutants of circuits", script("mutation.py", "--no-protocol", *CIRCUITS), about=("circuits", "tests")
     ),

@@ -47,7 +47,7 @@ def _row(b: ir.IRBuilder, rows: Value, index: Value, half: int) -> Value:
     return b.gep(rows, [offset], source_etype=I64)
 
 
-def _emit_load(b: ir.IRBuilder, _lowering: Lowering, out: Value, rows: Value, entries: Value) -> None:
+def _emit_load(b: ir.IRBuilder, lowering: Lowering, out: Value, rows: Value, entries: Value) -> None:
     wide = b.zext(b.load(entries, align=4, typ=ir.VectorType(_I32, LANES)), V64)
     indices = [b.lshr(b.extract_element(wide, _I32(lane)), I64(1)) for lane in range(LANES)]
     x, y = (
@@ -62,7 +62,7 @@ def _emit_load(b: ir.IRBuilder, _lowering: Lowering, out: Value, rows: Value, en
         for limb in others:
             merged = b.or_(merged, limb)
         flipped = b.and_(negative, b.icmp_unsigned("!=", merged, splat(0)))  # infinity stays y = 0
-        FIELD.store(b, high, [b.select(flipped, u, v) for u, v in zip(FIELD.opposite(b, y), y, strict=True)])
+        FIELD.store(b, high, [b.select(flipped, u, v) for u, v in zip(FIELD.opposite(lowering, y), y, strict=True)])
     b.ret_void()
 
 

@@ -21,9 +21,9 @@ from zkmargin.prover._kernels.lowering import (
     LANES,
     LIMB_BITS,
     LIMB_MASK,
-    V64,
     Lowering,
     Value,
+    lanes_for,
     lowering_for,
     splat,
 )
@@ -57,8 +57,11 @@ def function_of(
     parameters: list[ir.Type],
     emit: Callable[..., None],
     result: ir.Type | None = None,
+    lanes: int = LANES,
 ) -> ir.Function:
-    """The LLVM function of this name in the builder's module; emitted with ``emit(builder, lowering, *arguments)``."""
+    """The LLVM function of this name in the builder's module; emitted with ``emit(builder, lowering, *arguments)``, the
+    lowering for so many lanes.
+    """
     symbol = f"zkmargin_{name}"
     if symbol in builder.module.globals:
         return builder.module.globals[symbol]
@@ -67,7 +70,7 @@ def function_of(
     function.attributes.add("noinline")
     function.attributes.add("nounwind")
     inside = ir.IRBuilder(function.append_basic_block())
-    emit(inside, lowering_for(inside, context.codegen().magic_tuple()[2]), *function.args)
+    emit(inside, lowering_for(inside, context.codegen().magic_tuple()[2], lanes), *function.args)
     return function
 
 
@@ -100,10 +103,10 @@ class VectorField:
         self.square = self._operation("square", self._square, 1)
         self.add = self._operation("add", self._sum, 2)
         self.sub = self._operation("sub", self.difference, 2)
-        self.copy = self._operation("copy", lambda _builder, _lowering, x: x, 1)
+        self.copy = self._operation("copy", lambda _lowering, x: x, 1)
         self.apart = self._operation("apart", self._apart, 2)
         self.lazy_sum = self._operation(
-            "lazy_sum", lambda b, _lowering, x, y: [b.add(u, v) for u, v in zip(x, y, strict=True)], 2
+            "lazy_sum", lambda w, x, y: [w.b.add(u, v) for u, v in zip(x, y, strict=True)], 2
         )
         self.sub_lazy = self._operation("sub_lazy", self._difference_of_sum, 2)
         self.zero_lanes = self._lanes_of("zero_lanes", 0)
@@ -111,14 +114,17 @@ class VectorField:
 
     def _operation(self, name: str, body: Callable[..., Limbs], operands: int) -> Any:
         def emit(builder: ir.IRBuilder, lowering: Lowering, out: Value, *blocks: Value) -> None:
-            self.store(builder, out, body(builder, lowering, *(self.load(builder, block) for block in blocks)))
+            self.store(builder, out, body(lowering, *(self.load(builder, block, lowering.lanes) for block in blocks)))
             builder.ret_void()
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             size = self.limbs * LANES
             blocks = [element(context, builder, signature, args, k, size) for k in range(0, 2 * operands + 2, 2)]
-            parameters = [POINTER] * len(blocks)
-            builder.call(function_of(context, builder, f"{self.name}_{name}", parameters, emit), blocks)
+            lanes = lanes_for(context.codegen().magic_tuple()[2])
+            function = function_of(context, builder, f"{self.name}_{name}", [POINTER] * len(blocks), emit, None, lanes)
+            for first in range(0, LANES, lanes):  # a block is a whole number of registers wide
+                parts = [builder.gep(block, [I64(first)], source_etype=I64) for block in blocks]
+                builder.call(function, parts)
             return context.get_dummy_value()
 
         def check(*arguments: Any) -> Any:
@@ -157,10 +163,11 @@ class VectorField:
 
         return intrinsic(typed)
 
-    def load(self, builder: ir.IRBuilder, block: Value) -> Limbs:
-        """The limb vectors of the block at an address."""
+    def load(self, builder: ir.IRBuilder, block: Value, lanes: int = LANES) -> Limbs:
+        """The limb vectors of the block at an address, or of its first lanes."""
+        kind = ir.VectorType(I64, lanes)
         return [
-            builder.load(builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8, typ=V64)
+            builder.load(builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8, typ=kind)
             for j in range(self.limbs)
         ]
 
@@ -169,151 +176,155 @@ class VectorField:
         for j, limb in enumerate(limbs):
             builder.store(limb, builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8)
 
-    def _product(self, b: ir.IRBuilder, lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+    def _product(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
         """Montgomery's product x y / R, row by row; carries stay in the limbs until the end (below 2^60)."""
         n = self.limbs
-        x_operands = [lowering.operand(limb) for limb in x]
-        t: Limbs = [splat(0)] * (2 * n + 1)
+        x_operands = [w.operand(limb) for limb in x]
+        t: Limbs = [w.splat(0)] * (2 * n + 1)
         bias = [0] * (2 * n + 1)
 
         def add_row(row: int, operands: list[Value], factor: Value, first: int = 0) -> None:
             for j in range(first, n):
                 k = row + j
-                t[k], t[k + 1] = lowering.accumulate(t[k], t[k + 1], operands[j], factor)
-                bias[k] += lowering.low_bias
-                bias[k + 1] += lowering.high_bias
+                t[k], t[k + 1] = w.accumulate(t[k], t[k + 1], operands[j], factor)
+                bias[k] += w.low_bias
+                bias[k + 1] += w.high_bias
 
-        add_row(0, x_operands, lowering.operand(y[0]))
+        add_row(0, x_operands, w.operand(y[0]))
         for i in range(n):
             if i + 1 < n:
-                add_row(i + 1, x_operands, lowering.operand(y[i + 1]))
-            self._clear_limb(b, lowering, t, bias, i)
-        return self._quotient(b, t, bias)
+                add_row(i + 1, x_operands, w.operand(y[i + 1]))
+            self._clear_limb(w, t, bias, i)
+        return self._quotient(w, t, bias)
 
-    def _square(self, b: ir.IRBuilder, lowering: Lowering, x: Limbs) -> Limbs:
+    def _square(self, w: Lowering, x: Limbs) -> Limbs:
         """x^2 / R: the products of different limbs once, then doubled."""
         n = self.limbs
-        operands = [lowering.operand(limb) for limb in x]
-        t: Limbs = [splat(0)] * (2 * n + 1)
+        operands = [w.operand(limb) for limb in x]
+        t: Limbs = [w.splat(0)] * (2 * n + 1)
         bias = [0] * (2 * n + 1)
 
         def accumulate(i: int, j: int) -> None:
             k = i + j
-            t[k], t[k + 1] = lowering.accumulate(t[k], t[k + 1], operands[i], operands[j])
-            bias[k] += lowering.low_bias
-            bias[k + 1] += lowering.high_bias
+            t[k], t[k + 1] = w.accumulate(t[k], t[k + 1], operands[i], operands[j])
+            bias[k] += w.low_bias
+            bias[k + 1] += w.high_bias
 
         for i in range(n):
             for j in range(i + 1, n):
                 accumulate(i, j)
         for k in range(1, 2 * n - 1):
-            t[k], bias[k] = b.add(t[k], t[k]), 2 * bias[k]
+            t[k], bias[k] = w.b.add(t[k], t[k]), 2 * bias[k]
         for i in range(n):
             accumulate(i, i)
         for i in range(n):
-            self._clear_limb(b, lowering, t, bias, i)
-        return self._quotient(b, t, bias)
+            self._clear_limb(w, t, bias, i)
+        return self._quotient(w, t, bias)
 
-    def _clear_limb(self, b: ir.IRBuilder, lowering: Lowering, t: Limbs, bias: list[int], i: int) -> None:
+    def _clear_limb(self, w: Lowering, t: Limbs, bias: list[int], i: int) -> None:
         """Add the multiple of p that clears limb i, and carry what is above it."""
-        total = self._minus(b, t[i], bias[i])
-        factor = lowering.operand(lowering.low_product(total, self.minus_p_inverse))
-        carry, t[i + 1] = lowering.clear(total, t[i + 1], factor, self.p_limbs[0])
-        bias[i + 1] += lowering.high_bias
+        total = self._minus(w, t[i], bias[i])
+        factor = w.operand(w.low_product(total, self.minus_p_inverse))
+        carry, t[i + 1] = w.clear(total, t[i + 1], factor, self.p_limbs[0])
+        bias[i + 1] += w.high_bias
         for j in range(1, self.limbs):
-            operand = lowering.operand(splat(self.p_limbs[j]))
-            t[i + j], t[i + j + 1] = lowering.accumulate(t[i + j], t[i + j + 1], operand, factor)
-            bias[i + j] += lowering.low_bias
-            bias[i + j + 1] += lowering.high_bias
-        t[i + 1] = b.add(t[i + 1], carry)
+            operand = w.operand(w.splat(self.p_limbs[j]))
+            t[i + j], t[i + j + 1] = w.accumulate(t[i + j], t[i + j + 1], operand, factor)
+            bias[i + j] += w.low_bias
+            bias[i + j + 1] += w.high_bias
+        t[i + 1] = w.b.add(t[i + 1], carry)
 
-    def _quotient(self, b: ir.IRBuilder, t: Limbs, bias: list[int]) -> Limbs:
+    def _quotient(self, w: Lowering, t: Limbs, bias: list[int]) -> Limbs:
         """The upper limbs, carried, in [0, p)."""
         n = self.limbs
-        t = [self._minus(b, t[k], bias[k]) for k in range(n, 2 * n)]
+        t = [self._minus(w, t[k], bias[k]) for k in range(n, 2 * n)]
         # x y + m p < p^2 + R p, so the quotient is below 2 p, and nearly always below p: subtract only where it is not.
-        result = self._carried(b, t)
-        high = b.icmp_unsigned(">=", result[-1], splat(self.p_limbs[-1]))
-        return self._rarely(b, high, result, lambda: self._reduced(b, result))
+        result = self._carried(w, t)
+        high = w.b.icmp_unsigned(">=", result[-1], w.splat(self.p_limbs[-1]))
+        return self._rarely(w, high, result, lambda: self._reduced(w, result))
 
     @staticmethod
-    def _rarely(b: ir.IRBuilder, lanes: Value, before: Limbs, other: Callable[[], Limbs]) -> Limbs:
+    def _rarely(w: Lowering, lanes: Value, before: Limbs, other: Callable[[], Limbs]) -> Limbs:
         """``other()`` if any of the lanes is set, else the limbs as they are."""
-        rare = b.icmp_unsigned("!=", b.bitcast(lanes, ir.IntType(LANES)), ir.IntType(LANES)(0))
-        start = b.block
-        with b.if_then(rare, likely=False):
+        rare = w.b.icmp_unsigned("!=", w.b.bitcast(lanes, ir.IntType(w.lanes)), ir.IntType(w.lanes)(0))
+        start = w.b.block
+        with w.b.if_then(rare, likely=False):
             after = other()
-            end = b.block
+            end = w.b.block
         merged = []
         for x, y in zip(before, after, strict=True):
-            phi = b.phi(V64)
+            phi = w.b.phi(w.vector)
             phi.add_incoming(x, start)
             phi.add_incoming(y, end)
             merged.append(phi)
         return merged
 
-    def _apart(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+    def _apart(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
         """x - y + p, in (0, 2 p)."""
-        return self._carried(b, [b.add(b.sub(u, v), splat(p)) for u, v, p in zip(x, y, self.p_limbs, strict=True)])
+        return self._carried(
+            w, [w.b.add(w.b.sub(u, v), w.splat(p)) for u, v, p in zip(x, y, self.p_limbs, strict=True)]
+        )
 
-    def opposite(self, b: ir.IRBuilder, x: Limbs) -> Limbs:
+    def opposite(self, w: Lowering, x: Limbs) -> Limbs:
         """p - x for x in [0, p): p for 0."""
-        return self._carried(b, [b.sub(splat(p), u) for u, p in zip(x, self.p_limbs, strict=True)])
+        return self._carried(w, [w.b.sub(w.splat(p), u) for u, p in zip(x, self.p_limbs, strict=True)])
 
-    def _difference_of_sum(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, s: Limbs) -> Limbs:
+    def _difference_of_sum(self, w: Lowering, x: Limbs, s: Limbs) -> Limbs:
         """x - s in [0, p) for x below p and s below 2 p, whose limbs need not be carried.
 
         The top limb says how often to add p, but for the rare -p: there it is added once more.
         """
-        difference = self._carried(b, [b.sub(u, v) for u, v in zip(x, s, strict=True)], keep_sign=True)
+        difference = self._carried(w, [w.b.sub(u, v) for u, v in zip(x, s, strict=True)], keep_sign=True)
         top = difference[-1]
-        negative = b.ashr(top, splat(63))
-        below = b.ashr(b.add(top, splat(self.p_limbs[-1] + 1)), splat(63))  # surely below -p
+        negative = w.b.ashr(top, w.splat(63))
+        below = w.b.ashr(w.b.add(top, w.splat(self.p_limbs[-1] + 1)), w.splat(63))  # surely below -p
         limbs = []
         for limb, p in zip(difference, self.p_limbs, strict=True):
-            once = b.add(limb, b.and_(negative, splat(p)))
-            limbs.append(b.add(once, b.and_(below, splat(p))))
-        result = self._carried(b, limbs, keep_sign=True)
-        still = b.icmp_signed("<", result[-1], splat(0))
+            once = w.b.add(limb, w.b.and_(negative, w.splat(p)))
+            limbs.append(w.b.add(once, w.b.and_(below, w.splat(p))))
+        result = self._carried(w, limbs, keep_sign=True)
+        still = w.b.icmp_signed("<", result[-1], w.splat(0))
 
         def corrected() -> Limbs:
-            sign = b.ashr(result[-1], splat(63))
+            sign = w.b.ashr(result[-1], w.splat(63))
             return self._carried(
-                b, [b.add(limb, b.and_(sign, splat(p))) for limb, p in zip(result, self.p_limbs, strict=True)]
+                w, [w.b.add(limb, w.b.and_(sign, w.splat(p))) for limb, p in zip(result, self.p_limbs, strict=True)]
             )
 
-        return self._rarely(b, still, result, corrected)
+        return self._rarely(w, still, result, corrected)
 
-    def _sum(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
-        total = [b.add(u, v) for u, v in zip(x, y, strict=True)]
-        return self._reduced(b, self._carried(b, total))
+    def _sum(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
+        total = [w.b.add(u, v) for u, v in zip(x, y, strict=True)]
+        return self._reduced(w, self._carried(w, total))
 
-    def difference(self, b: ir.IRBuilder, _lowering: Lowering, x: Limbs, y: Limbs) -> Limbs:
+    def difference(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
         """x - y, plus p in the lanes where that is negative."""
-        difference = self._carried(b, [b.sub(u, v) for u, v in zip(x, y, strict=True)], keep_sign=True)
-        negative = b.ashr(difference[-1], splat(63))
-        corrected = [b.add(limb, b.and_(negative, splat(p))) for limb, p in zip(difference, self.p_limbs, strict=True)]
-        return self._carried(b, corrected)
+        difference = self._carried(w, [w.b.sub(u, v) for u, v in zip(x, y, strict=True)], keep_sign=True)
+        negative = w.b.ashr(difference[-1], w.splat(63))
+        corrected = [
+            w.b.add(limb, w.b.and_(negative, w.splat(p))) for limb, p in zip(difference, self.p_limbs, strict=True)
+        ]
+        return self._carried(w, corrected)
 
-    def _reduced(self, b: ir.IRBuilder, x: Limbs) -> Limbs:
+    def _reduced(self, w: Lowering, x: Limbs) -> Limbs:
         """x mod p for carried x below 2 p."""
-        less = self._carried(b, [b.sub(u, splat(p)) for u, p in zip(x, self.p_limbs, strict=True)], keep_sign=True)
-        negative = b.icmp_signed("<", less[-1], splat(0))
-        return [b.select(negative, u, v) for u, v in zip(x, less, strict=True)]
+        less = self._carried(w, [w.b.sub(u, w.splat(p)) for u, p in zip(x, self.p_limbs, strict=True)], keep_sign=True)
+        negative = w.b.icmp_signed("<", less[-1], w.splat(0))
+        return [w.b.select(negative, u, v) for u, v in zip(x, less, strict=True)]
 
     @staticmethod
-    def _carried(b: ir.IRBuilder, x: Limbs, *, keep_sign: bool = False) -> Limbs:
+    def _carried(w: Lowering, x: Limbs, *, keep_sign: bool = False) -> Limbs:
         """Signed carries moved up until every limb is in [0, 2^52); the top limb may keep the sign of the whole."""
         result, carry = [], None
         for j, limb in enumerate(x):
-            value = limb if carry is None else b.add(limb, carry)
+            value = limb if carry is None else w.b.add(limb, carry)
             if j == len(x) - 1 and keep_sign:
                 result.append(value)
             else:
-                result.append(b.and_(value, splat(LIMB_MASK)))
-                carry = b.ashr(value, splat(LIMB_BITS))
+                result.append(w.b.and_(value, w.splat(LIMB_MASK)))
+                carry = w.b.ashr(value, w.splat(LIMB_BITS))
         return result
 
     @staticmethod
-    def _minus(b: ir.IRBuilder, x: Value, constant: int) -> Value:
-        return b.sub(x, splat(constant)) if constant % 2**64 else x
+    def _minus(w: Lowering, x: Value, constant: int) -> Value:
+        return w.b.sub(x, w.splat(constant)) if constant % 2**64 else x
