@@ -29,7 +29,7 @@ WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs coverage lowest lint types layers wheel release bench \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs coverage lowest lint types layers wheel release bench soak \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
@@ -105,6 +105,9 @@ bench: $(BENCH_READY)  ## the benchmarks beside their peers (minutes); docs/benc
 
 venue-million: $(BENCH_READY)  ## a venue of a million accounts, proved and verified once (minutes, gigabytes)
 	$(BIN)/python -m benchmarks.venue --accounts 1000000 --digit-bits 16
+
+soak: $(DEV_READY)  ## a venue and three makers for half an hour: latency, memory and losses into docs/soak.md
+	$(BIN)/python tests/soak.py $(SOAK_ARGS)
 
 smoke: $(DEV_READY)  ## the benchmarks small and once: that they work, not how fast
 	$(BIN)/python -m benchmarks --quick

@@ -115,6 +115,11 @@ SHARDS: dict[str, Shard] = {
         )
         for part in range(1, SUITE_PARTS + 1)
     },
+    "live": Shard(
+        "a venue and three makers for ten simulated hours",
+        pytest("-p", "no:randomly", "tests/test_live.py"),
+        environment={"ZKMARGIN_LIVE_STEPS": "60"},
+    ),
     "mutation-protocol": Shard(
         "protocol mutants: absorbs and equations left out", pytest("tests/test_mutation.py", "-k", "protocol or absorb")
     ),

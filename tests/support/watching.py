@@ -34,12 +34,12 @@ def signer(name: str) -> SecretSigner:
     return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
-def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+def until(true: Callable[[], object], seconds: float = 60.0, *, pause: float = 0.01) -> None:
     """Wait until something is so; a busy machine gets its time."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 class World:

@@ -581,6 +581,8 @@ class Agent:
         self.alarms.end("unattested", venue.name)
         if challenge is None and item.again is None and self._proved(venue, snapshot, chosen):
             return True
+        if not latest and self.journal.was_unhealthy(venue.name, snapshot.digest().hex()):
+            return True  # what was bought since does not make it covered then
         try:
             if not chosen.newest:
                 refuse_if_false(venue, snapshot, newest)
@@ -641,6 +643,7 @@ class Agent:
         )
 
     def _unhealthy(self, venue: VenueConfig, snapshot: Snapshot, newest: Chosen, error: ConstraintError) -> None:
+        self.journal.judged_unhealthy(venue.name, snapshot.digest().hex(), now_ms=clock_ms())
         report = margin_report(snapshot, newest.lots, venue.requirement)
         binds = [
             {"group": group.group, "by": group.label, "charge": _money(group.charge)}

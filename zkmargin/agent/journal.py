@@ -41,6 +41,8 @@ CREATE TABLE documents (kind TEXT NOT NULL, digest TEXT NOT NULL, text TEXT NOT 
     PRIMARY KEY (kind, digest)) STRICT;
 CREATE TABLE files (folder TEXT NOT NULL, name TEXT NOT NULL, mark TEXT NOT NULL, time INTEGER NOT NULL,
     PRIMARY KEY (folder, name)) STRICT;
+CREATE TABLE unhealthy (venue TEXT NOT NULL, snapshot TEXT NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (venue, snapshot)) STRICT;
 CREATE TABLE headroom (time INTEGER PRIMARY KEY, snapshot TEXT NOT NULL, equity TEXT NOT NULL,
     initial TEXT NOT NULL, maintenance TEXT NOT NULL) STRICT;
 """
@@ -304,6 +306,15 @@ class Journal:
         query = "SELECT 1 FROM proofs WHERE venue = ? AND snapshot = ? AND generations = ?"
         return bool(self._all(query, (venue, snapshot, generations)))
 
+    def judged_unhealthy(self, venue: str, snapshot: str, *, now_ms: int) -> None:
+        """The claim was false at a snapshot."""
+        with self._writing() as db:
+            db.execute("INSERT OR IGNORE INTO unhealthy VALUES (?, ?, ?)", (venue, snapshot, now_ms))
+
+    def was_unhealthy(self, venue: str, snapshot: str) -> bool:
+        """Whether it was."""
+        return bool(self._all("SELECT 1 FROM unhealthy WHERE venue = ? AND snapshot = ?", (venue, snapshot)))
+
     def counts(self) -> dict[str, dict[str, int]]:
         """How many proofs of each venue are in each state."""
         found: dict[str, dict[str, int]] = {}
@@ -351,6 +362,7 @@ class Journal:
         with self._writing() as db:
             db.execute("DELETE FROM proofs WHERE proved < ? AND state != 'made'", (before_ms,))
             db.execute("DELETE FROM headroom WHERE time < ?", (before_ms,))
+            db.execute("DELETE FROM unhealthy WHERE time < ?", (before_ms,))
 
 
 def _generation(row: Any) -> Generation:

@@ -1,0 +1,75 @@
+"""A venue, an oracle, a custodian and three makers for simulated hours: what the venue states is what happened.
+
+Short in CI; ``ZKMARGIN_LIVE_STEPS`` makes the day longer (``make assurance``, shard ``live``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.live import Day, Maker, day
+from support.watching import until
+
+from zkmargin.cli import main
+from zkmargin.engine.fills import Fills
+
+STEPS = int(os.environ.get("ZKMARGIN_LIVE_STEPS", "9"))
+ALL = Fills(collateral={"USDC": "-20000000"})
+BACK = Fills(collateral={"USDC": "20000000"})
+TRADE = Fills(positions={"BTC-PERPETUAL": "0.5"}, collateral={"USDC": "-100"})
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_day_with_everything_in_it(tmp_path: Path, new_postgresql: Callable[[], str]) -> None:
+    database, broke, lost, away = new_postgresql(), set[int](), set[int](), False
+    at = {name: max(1, STEPS * part // 9) for name, part in (("trade", 1), ("broke", 2), ("crash", 3), ("listing", 4))}
+    at |= {name: max(1, STEPS * part // 9) for name, part in (("venue", 5), ("rotate", 6), ("well", 7), ("back", 8))}
+    with day(tmp_path, "steady maker", "broke maker", "mortal maker", database=database, steps=STEPS) as one:
+        steady, poor, mortal = one.makers
+        one.wait(*one.makers)
+        for step in range(1, STEPS):
+            if step == at["broke"]:
+                poor.fill(ALL, one.snapshot)
+            if step == at["crash"]:
+                mortal.kill()
+                away = True
+            if step == at["venue"]:
+                one.crash()
+            if step == at["rotate"]:
+                one.rotate()
+            if step == at["back"]:
+                mortal.start()
+                away = False
+            one.step(listed=step >= at["listing"])
+            if away and step < at["rotate"]:
+                lost.add(one.published[-1][0])  # signed with a key that was revoked before it came back
+            if at["broke"] <= step < at["well"]:
+                until(lambda: poor.seen("snapshot", snapshot=one.published[-1][2]), 120)
+                broke.add(one.published[-1][0])
+            one.wait(steady, *([] if step in range(at["broke"], at["well"]) else [poor]), *([] if away else [mortal]))
+            if step == at["trade"] or step == at["listing"]:
+                steady.fill(TRADE, one.snapshot)
+            if step == at["well"] - 1:
+                poor.fill(BACK, one.snapshot)  # and the newest snapshot is proved after all
+                one.wait(poor)
+                broke.discard(one.published[-1][0])
+        assert poor.seen("alarm", kind="unhealthy")
+        assert poor.seen("alarm-over", kind="unhealthy")
+        assert broke
+        one.check_coverage(steady, set())
+        one.check_coverage(poor, broke)
+        # what came while the agent was dead it proved when it was back, where the signature still counts
+        until(lambda: _proved(one, mortal) == {number for number, *_ in one.published} - lost, 120, pause=0.2)
+        one.check_coverage(mortal, lost)
+        assert mortal.seen("alarm", kind="untrusted") == bool(lost)
+        assert one.stop() == [0, 0, 0]
+    assert main(["ledger", "check", "--ledger", database]) == 0
+
+
+def _proved(one: Day, maker: Maker) -> set[int]:
+    with one.service.client("auditor") as client:
+        return {line.sequence for line in client.proofs(maker.name, limit=200).items}
