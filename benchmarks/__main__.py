@@ -35,6 +35,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], Section]]:
         "span": table_of("span_import"),
         "liquidation": table_of("liquidation"),
         "cascades": table_of("cascades"),
+        "watch": table_of("watch"),
     }
     return parts if quick else {"first": lambda: proofs.first_ever(Case(1023, 64)), **parts}
 
@@ -47,7 +48,7 @@ def main() -> int:
         "--only",
         action="append",
         metavar="PART",
-        help="first, primitives, proofs, chain, verification, risk, accounts, span, liquidation or cascades",
+        help="first, primitives, proofs, chain, verification, risk, accounts, span, liquidation, cascades or watch",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the results in this document")
