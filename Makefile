@@ -45,7 +45,7 @@ conformance: $(DEV_READY)  ## only the tests against published data in $ZKMARGIN
 	@test -n "$$ZKMARGIN_CONFORMANCE_DATA" || { echo "error: ZKMARGIN_CONFORMANCE_DATA names no folder" >&2; exit 1; }
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m conformance $(PYTEST_ARGS)
 
-assurance: $(DEV_READY)  ## what takes hours, in shards that can be resumed (SHARDS="a b" runs these; see tests/assurance.py)
+assurance: $(CONTRACTS_READY)  ## what takes hours, in shards that can be resumed (SHARDS="a b" runs these; see tests/assurance.py)
 	$(PIP_INSTALL) --editable '.[assurance]'
 	FUZZ_SECONDS=$(FUZZ_SECONDS) WORKERS=$(WORKERS) $(BIN)/python tests/assurance.py $(SHARDS)
 

@@ -56,6 +56,11 @@ CIRCUITS = (
 )
 
 
+#: 100,000 changed proofs before the contract and Python, and 10,000 joint ones.
+CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 20, 5_000, 500
+EVM_TESTS = ("contracts/tests/test_verifier.py", "contracts/tests/test_joint.py")
+
+
 @dataclass(frozen=True)
 class Shard:
     """A command, and the files that its result is about (folders and files below the root)."""
@@ -170,11 +175,24 @@ SHARDS: dict[str, Shard] = {
         )
         for part in range(1, SNAPSHOT_PARTS + 1)
     },
-    "contracts": Shard(
-        "contracts and Python give one verdict: 100,000 mutated proofs on anvil, 500 on py-evm",
-        ("make", "contracts"),
+    **{
+        f"contracts-{part}": Shard(
+            f"contracts and Python give one verdict on anvil: {CHANGED:,} changed proofs, {CHANGED_JOINT:,} joint, "
+            f"part {part} of {CONTRACT_PARTS}",
+            pytest(*EVM_TESTS, "-k", "changed and anvil"),
+            about=("contracts", "verifier", "prover", "circuits"),
+            environment={
+                "ZKMARGIN_EVM_MUTATIONS": str(CHANGED),
+                "ZKMARGIN_EVM_JOINT_MUTATIONS": str(CHANGED_JOINT),
+            },
+        )
+        for part in range(1, CONTRACT_PARTS + 1)
+    },
+    "contracts-py-evm": Shard(
+        "contracts and Python give one verdict on py-evm: 500 changed proofs, 50 joint",
+        pytest(*EVM_TESTS, "-k", "changed and py_evm"),
         about=("contracts", "verifier", "prover", "circuits"),
-        environment={"ZKMARGIN_EVM_MUTATIONS": "100000", "ZKMARGIN_PYEVM_MUTATIONS": "500"},
+        environment={"ZKMARGIN_PYEVM_MUTATIONS": "500", "ZKMARGIN_PYEVM_JOINT_MUTATIONS": "50"},
     ),
     "page": Shard(
         "the page's verifier and Python give one verdict: 10,000 mutated proofs, 40 by the second one too",

@@ -51,18 +51,16 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @dev Where the nonce of a single proof stands in the call's data; the table's id stands at 4.
     uint256 internal constant NONCE = 0x84;
 
-    // Arguments, 0x80 on.
+    // Arguments, 0x80 on. 0xe0, 0x1c0, 0x300, 0x320, 0x420, 0x6c0 and 0x6e0 .. 0x720 are each verifier's own.
     uint256 private constant A_TABLE = 0x80;
     uint256 private constant A_TABLE_LENGTH = 0xa0;
     uint256 private constant A_STORE = 0xc0;
-    uint256 internal constant A_NONCES = 0xe0;
     uint256 internal constant A_COUNT = 0x100;
     uint256 internal constant A_PROOFS = 0x120;
     uint256 internal constant A_PROOFS_LENGTH = 0x140;
     uint256 internal constant A_SCENARIOS_0 = 0x160;
     uint256 internal constant A_SCENARIOS_1 = 0x180;
     uint256 private constant A_DEBTS = 0x1a0;
-    uint256 internal constant A_BATCH = 0x1c0;
     // What all proofs share.
     uint256 internal constant M_TABLE_HASH = 0x1e0;
     uint256 private constant M_FACTOR = 0x200;
@@ -73,8 +71,6 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 private constant M_FIRST = 0x2a0; // those of group 0
     uint256 internal constant M_POINTS = 0x2c0; // first entry of the proofs
     uint256 internal constant M_LAST = 0x2e0; // entries of W' in a batch
-    uint256 internal constant M_CHALLENGES = 0x300;
-    uint256 internal constant M_ITEM = 0x320;
     uint256 private constant M_ROOTS = 0x340; // x_k that are needed
     // One proof's challenges (six words in a row) and what follows from them.
     uint256 internal constant M_BETA = 0x360;
@@ -83,7 +79,6 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 internal constant M_ZETA = 0x3c0;
     uint256 internal constant M_GAMMA = 0x3e0;
     uint256 internal constant M_X = 0x400;
-    uint256 internal constant M_ALPHA = 0x420; // weight in the batch
     uint256 private constant M_P = 0x440; // rho^16
     uint256 private constant M_RHO_15 = 0x460;
     uint256 internal constant M_RHO_64 = 0x480;
@@ -97,8 +92,6 @@ abstract contract ChainVerifier is IChainVerifier {
     // Values at zeta: f0 .. f6  mu  h0 h1 h2  phi(zeta) phi(omega zeta)  r0 .. r3  t sel_p W claim  marks som_0  [som_1 f7]
     uint256 internal constant V = 0x5e0;
     uint256 internal constant V_F6 = 0x6a0;
-    uint256 internal constant V_MU = 0x6c0;
-    uint256 internal constant V_H = 0x6e0;
     uint256 internal constant V_PHI = 0x740;
     uint256 internal constant V_SHIFTED = 0x760;
     uint256 private constant V_ROWS = 0x780;
@@ -499,10 +492,6 @@ abstract contract ChainVerifier is IChainVerifier {
     function _denominators(uint256 inverse) internal pure {
         bool good;
         assembly {
-            function fourth(x) -> y {
-                y := mulmod(x, x, R)
-                y := mulmod(y, y, R)
-            }
             function denominator(o, running, x) -> product {
                 mstore(add(DEN, o), x)
                 mstore(add(PRE, o), running)
@@ -511,7 +500,8 @@ abstract contract ChainVerifier is IChainVerifier {
             let zeta := mload(M_ZETA)
             let rho := mload(M_RHO)
             let minus := sub(R, rho)
-            let rho4 := fourth(rho)
+            let rho4 := mulmod(rho, rho, R)
+            rho4 := mulmod(rho4, rho4, R)
             mstore(M_RHO_4, rho4)
             let rho8 := mulmod(rho4, rho4, R)
             let P := mulmod(rho8, rho8, R)
@@ -523,7 +513,10 @@ abstract contract ChainVerifier is IChainVerifier {
             {
                 // slack cells c = 9 a + d: N/D = (Y^16 - P) / ((Y^16 - 1) (Y - rho)), Y = zeta omega^-c. Three at a
                 // time: N/D + 2^10 N'/D' + 2^20 N''/D'' is one fraction.
-                let e := fourth(fourth(zeta))
+                let e := mulmod(zeta, zeta, R)
+                e := mulmod(e, e, R)
+                e := mulmod(e, e, R)
+                e := mulmod(e, e, R)
                 let nP := sub(R, P)
                 for {} lt(o, 384) { o := add(o, 32) } {
                     let n := addmod(e, nP, R)
@@ -548,7 +541,8 @@ abstract contract ChainVerifier is IChainVerifier {
             }
             {
                 // held cells c = 36 + d: the same with Y^4
-                let e := mulmod(fourth(zeta), OMEGA_INV_144, R)
+                let e := mulmod(zeta, zeta, R)
+                e := mulmod(mulmod(e, e, R), OMEGA_INV_144, R)
                 let n4 := sub(R, rho4)
                 for {} lt(o, 544) { o := add(o, 32) } {
                     let x := mulmod(addmod(e, R_1, R), addmod(Y, minus, R), R)

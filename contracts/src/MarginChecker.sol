@@ -208,6 +208,8 @@ contract MarginChecker {
 
     /// @dev Positions and collateral, 96 bytes each, against the registry; the version of the account's commitments.
     function _admitCommitments(address account, bytes calldata points) private view returns (uint64) {
+        // one call for each account of a joint proof, to the registry that was chosen at deployment
+        // slither-disable-next-line calls-loop
         (bytes32 positions, bytes32 collateral, uint64 version, bool complete) = COMMITMENTS.commitmentsOf(account);
         if (!complete) revert Incomplete();
         if (keccak256(points[0:96]) != positions || keccak256(points[96:192]) != collateral) revert OtherCommitments();

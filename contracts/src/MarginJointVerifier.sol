@@ -20,7 +20,7 @@ contract MarginJointVerifier is ChainVerifier {
     /// @notice No proof has more accounts: beyond them a transaction has no gas for it.
     uint256 public constant MAX_ACCOUNTS = 256;
 
-    // What a proof of many accounts needs beside `A_..` and `M_..`, in words that only batches use; offsets are of calldata.
+    // What a proof of many accounts needs beside the words of ChainVerifier; offsets are of calldata.
     uint256 private constant J_BUFFER = 0xe0; // hash buffer, after all entries
     uint256 private constant J_DIGEST = 0x1c0;
     uint256 private constant J_PACKS = 0x300; // points of packed columns and mu
@@ -52,11 +52,8 @@ contract MarginJointVerifier is ChainVerifier {
         _denominators(_word(end));
         _open();
         _check(0);
-        assembly {
-            mstore(0x00, mload(M_TABLE_HASH))
-            mstore(0x20, mload(J_DIGEST))
-            return(0x00, 0x40)
-        }
+        _store(0x40, 0x80); // the compiler's free memory pointer: it encodes what is returned
+        return (bytes32(_load(M_TABLE_HASH)), bytes32(_load(J_DIGEST)));
     }
 
     /// @dev Where everything stands, by m; refuses another length.

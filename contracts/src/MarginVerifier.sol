@@ -15,6 +15,15 @@ import {IMarginVerifier} from "./IMarginVerifier.sol";
 contract MarginVerifier is ChainVerifier, IMarginVerifier {
     bytes32 private constant PROTOCOL = "zkmargin/chain/v1";
 
+    // What a batch needs beside the words of ChainVerifier, and values at zeta that only this protocol has.
+    uint256 private constant A_NONCES = 0xe0;
+    uint256 private constant A_BATCH = 0x1c0;
+    uint256 private constant M_CHALLENGES = 0x300;
+    uint256 private constant M_ITEM = 0x320;
+    uint256 private constant M_ALPHA = 0x420; // weight in the batch
+    uint256 private constant V_MU = 0x6c0; // mu
+    uint256 private constant V_H = 0x6e0; // h0 h1 h2
+
     constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 debts, bytes memory pinned)
         ChainVerifier(instruments, scenarios0, scenarios1, debts, pinned)
     {}

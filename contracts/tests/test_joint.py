@@ -135,11 +135,11 @@ def compare(deployed: Deployed, case: JointCase, sent: bytes, count: int) -> Non
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_changed_joint_proofs_get_pythons_verdict_on_anvil(anvil: Anvil, groups: int) -> None:
-    compare(*deployed_case(anvil, 4, groups), int(os.environ.get("ZKMARGIN_EVM_MUTATIONS", "300")) // 2)
+    compare(*deployed_case(anvil, 4, groups), int(os.environ.get("ZKMARGIN_EVM_JOINT_MUTATIONS", "300")) // 2)
 
 
 def test_changed_joint_proofs_get_pythons_verdict_on_py_evm(py_evm: PyEVM) -> None:
-    compare(*deployed_case(py_evm, 2, 2), int(os.environ.get("ZKMARGIN_PYEVM_MUTATIONS", "4")))
+    compare(*deployed_case(py_evm, 2, 2), int(os.environ.get("ZKMARGIN_PYEVM_JOINT_MUTATIONS", "4")))
 
 
 @pytest.mark.parametrize("late", ORDERS)
