@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,105 @@ def test_verify_and_a_ledger_take_it_as_any_other_proof(
     assert main(["verify", "--bundle", entry["files"]["evidence"]]) == 1
     assert "shows" in (said := capsys.readouterr()).out
     assert "no trust file of your own" in said.err
+
+
+@pytest.fixture(scope="module")
+def large(venue: Any, tmp_path_factory: Any) -> Any:
+    """Two large accounts, short of each other's longs, committed and proved one by one into a ledger."""
+    at = tmp_path_factory.mktemp("large")
+    (at / "dense").mkdir()
+    snapshot = str(venue / "snapshot.json")
+    for name, account in (("fund", "account-0000"), ("desk", "account-0001")):
+        book, opening = at / "dense" / f"{name}.book.json", at / "dense" / f"{name}.opening.json"
+        book.write_bytes((venue / "books" / f"{account}.json").read_bytes())
+        book.chmod(0o600)
+        commitment, proof = str(at / f"{name}.json"), str(at / f"{name}.bin")
+        shared = ["--snapshot", snapshot]
+        assert main(["commit", str(book), *shared, "--alias", name, "-o", commitment, "--opening", str(opening)]) == 0
+        assert main(["prove", "--book", str(book), *shared, "--opening", str(opening), "-o", proof]) == 0
+        assert main(["verify", *shared, "--commitment", commitment, "--ledger", str(at / "ledger.db"), proof]) == 0
+    return at
+
+
+def prove_large(venue: Any, at: Path, *more: str, tag: str = "") -> list[str]:
+    files = {"-o": "proof.bin", "--terms": "terms.json", "--record": "record.json", "--secret": "secret.json"}
+    outputs = [word for option, name in files.items() for word in (option, str(at / f"{tag}{name}"))]
+    given = ["--snapshot", str(venue / "snapshot.json"), "--dense", str(at / "dense"), "--venue", "A venue"]
+    return ["venue", "prove", *given, "--net", "zero", "--totals", "--threads", "1", *more, *outputs]
+
+
+def test_large_accounts_by_their_commitments_are_those_of_a_ledger(venue: Any, large: Any, capsys: Any) -> None:
+    assert main(prove_large(venue, large, "--ledger", str(large / "ledger.db"))) == 0
+    assert "proved 2 accounts" in capsys.readouterr().out
+    public_files = ["--snapshot", str(venue / "snapshot.json"), "--terms", str(large / "terms.json")]
+    commitments = [word for name in ("desk", "fund") for word in ("--commitment", str(large / f"{name}.json"))]
+    assert main(["venue", "verify", *public_files, *commitments, str(large / "proof.bin")]) == 0
+    assert "2 accounts by their own commitments" in capsys.readouterr().out
+    assert main(["venue", "inspect", *public_files[:2], *commitments, public_files[3]]) == 0
+    assert (
+        main(["verify", *public_files, *commitments, "--ledger", str(large / "ledger.db"), str(large / "proof.bin")])
+        == 0
+    )
+    capsys.readouterr()
+    assert main(["venue", "verify", *public_files, *commitments[2:], str(large / "proof.bin")]) == 2
+    assert "not the commitments that the terms name" in capsys.readouterr().err
+
+
+def test_small_and_large_accounts_in_one_proof(venue: Any, large: Any, capsys: Any) -> None:
+    assert main(prove_large(venue, large, "--accounts", str(venue / "books"), tag="both-")) == 0
+    assert f"proved {COUNT + 2} accounts" in capsys.readouterr().out
+    terms = json.loads((large / "both-terms.json").read_text())
+    assert (sum(spec["accounts"] for spec in terms["classes"]), len(terms["dense"])) == (COUNT, 2)
+    note = ["venue", "note", *public(venue, "snapshot"), "--terms", str(large / "both-terms.json"), "--accounts"]
+    note += [str(venue / "books"), "--dense", str(large / "dense"), "--secret", str(large / "both-secret.json")]
+    note += ["--proof", str(large / "both-proof.bin"), "--account", NAME, "-o", str(large / "note.json")]
+    assert main(note) == 0
+    nonce = json.loads((large / "both-secret.json").read_text())["nonces"][NAME]
+    check = ["venue", "check-note", str(large / "note.json"), *public(venue, "snapshot"), "--name", NAME]
+    check += ["--terms", str(large / "both-terms.json"), "--record", str(large / "both-record.json"), "--nonce", nonce]
+    check += [word for name in ("desk", "fund") for word in ("--commitment", str(large / f"{name}.json"))]
+    assert main([*check, "--book", str(venue / "books" / f"{NAME}.json")]) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", ["left out", "not of the ledger", "another opening", "another book", "no opening", "poor"]
+)
+def test_wrong_large_accounts_are_named(venue: Any, large: Any, tmp_path: Any, capsys: Any, wrong: str) -> None:
+    shutil.copytree(large / "dense", tmp_path / "dense")
+    shutil.copy(large / "ledger.db", tmp_path / "ledger.db")
+    fund, ledger = tmp_path / "dense" / "fund.book.json", ["--ledger", str(tmp_path / "ledger.db")]
+    opening = fund.with_name("fund.opening.json")
+    book, code, reason = json.loads(fund.read_text()), 2, "account fund"
+    match wrong:
+        case "left out":
+            fund.unlink()
+            opening.unlink()
+        case "not of the ledger" | "another opening":
+            alias, opening = ("other", fund.with_name("other.opening.json")) if wrong[0] == "n" else ("fund", opening)
+            opening.unlink(missing_ok=True)
+            given = ["--snapshot", str(venue / "snapshot.json"), "-o", str(tmp_path / "c.json"), "--alias", alias]
+            assert main(["commit", str(fund), *given, "--opening", str(opening)]) == 0
+            if alias == "other":
+                shutil.copy(fund, fund.with_name("other.book.json"))
+                reason = "account other: is not in the ledger"
+            else:
+                reason = "has another commitment than in its newest proof"
+        case "another book":
+            book["collateral"]["USDC"] = "9999999"
+            reason = "its opening does not open its commitment to these collateral"
+        case "no opening":
+            opening.unlink()
+            reason = "fund.opening.json: is missing beside fund.book.json"
+        case "poor":
+            fund = fund.with_name("desk.book.json")
+            book = json.loads(fund.read_text()) | {"collateral": {}}
+            code, reason = 1, "short by: desk: "
+    if fund.exists():
+        fund.write_text(json.dumps(book))
+    capsys.readouterr()
+    net = ["--net", "none"] if wrong in ("left out", "not of the ledger") else []
+    assert main([*prove_large(venue, tmp_path, *ledger), *net]) == code
+    assert reason in capsys.readouterr().err
 
 
 def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(venue: Any, capsys: Any) -> None:

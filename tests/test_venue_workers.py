@@ -156,7 +156,7 @@ def test_v5_no_seed_answers_two_challenges_for_one_round(venue: Any, tmp_path: A
         with pytest.raises(ProverError, match="answered for other challenges"):
             share.aggregates(6)
         # nor does a worker that is made again with the same seed
-        again = RemoteShare("1 again", share.inputs, Local)
+        again = RemoteShare("1 again", share.inputs, Local, Journal(None))
         again.commit_columns()
         with pytest.raises(ProverError, match="answered for other challenges"):
             again.aggregates(6)

@@ -303,6 +303,7 @@ def build_witness(
     books: Sequence[ClassBooks],
     tags: Sequence[Sequence[int]],
     dense: Sequence[tuple[BookLots, dict[str, int]]] = (),
+    dense_names: Sequence[str] = (),
 ) -> VenueWitness:
     """The witness of a venue.
 
@@ -310,6 +311,7 @@ def build_witness(
         books: one a class.
         tags: for each class one tag an account.
         dense: for each dense account its book and the blinders of its commitments.
+        dense_names: what errors call them; by their numbers without.
 
     Raises:
         InputError: books that do not fit their classes, or the statement's net positions or totals.
@@ -317,7 +319,8 @@ def build_witness(
     """
     assessed = [assess(template, mine) for template, mine in zip(statement.templates, books, strict=True)]
     dense_surplus = [_dense_assessment(y, lots) for y, (lots, _) in zip(statement.dense, dense, strict=True)]
-    marks = _marks(statement, books, assessed, dense_surplus)
+    names = dense_names or [f"dense account {y}" for y in range(len(dense))]
+    marks = _marks(statement, books, assessed, dense_surplus, names)
     _check_sums(statement, books, [lots for lots, _ in dense])
     classes, shortfalls = [], 0
     for template, mine, result, marked in zip(statement.templates, books, assessed, marks, strict=False):
@@ -352,6 +355,7 @@ def _marks(
     books: Sequence[ClassBooks],
     assessed: Sequence[Assessment],
     dense: Sequence[_DenseAssessment],
+    dense_names: Sequence[str],
 ) -> list[npt.NDArray[np.bool_]]:
     """Who is marked as exempt, class by class, and last the dense accounts. Raises ConstraintError."""
     terms = statement.terms
@@ -367,8 +371,7 @@ def _marks(
     bad = np.array([one.surplus is not None and one.surplus < 0 for one in dense], dtype=np.bool_)
     den = terms.options.den
     under += [
-        Unhealthy(first + y, f"dense account {y}", -((dense[y].surplus or 0) // den))
-        for y in np.flatnonzero(bad).tolist()
+        Unhealthy(first + y, dense_names[y], -((dense[y].surplus or 0) // den)) for y in np.flatnonzero(bad).tolist()
     ]
     marks.append(bad)
     if terms.cap is not None:

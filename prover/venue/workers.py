@@ -4,11 +4,12 @@ A worker is a Python of its own at the end of two pipes. It is sent the statemen
 one request a round. Its blinders follow from the seed (``prover.venue.blinders``), so a worker that died is made again
 from the same inputs, replays the rounds so far, and answers as the first one would have. A *journal*, a file a worker,
 keeps the digest of every round's request: a second, different request for a round that was answered is refused, by
-whatever process holds that seed, since two values of zeta on the same columns would leak.
+whatever process holds that seed, since two values of zeta on the same columns would leak. The coordinator keeps one a
+worker too, before it asks: a worker that is made again on another machine sees no file of the first one's.
 
 Messages are framed bytes of ours: a canonical JSON head and raw arrays, no code. They hold books: pipes are private to
-this user, and nothing of them is logged. A coordinator elsewhere needs links that are encrypted and authenticated, and
-any ``Link`` will do: a worker is ``Worker.answer``, from bytes to bytes.
+this user, and nothing of them is logged. Any ``Link`` that is encrypted and authenticated will do for workers elsewhere
+(``prover.venue.cluster``): a worker is ``Worker.answer``, from bytes to bytes.
 """
 
 from __future__ import annotations
@@ -276,8 +277,8 @@ class ShareInputs:
 class RemoteShare:
     """A share at the other end of a link, for the coordinator as good as one here."""
 
-    def __init__(self, name: str, inputs: ShareInputs, connect: Callable[[], Link]) -> None:
-        self.name, self.inputs, self._connect = name, inputs, connect
+    def __init__(self, name: str, inputs: ShareInputs, connect: Callable[[], Link], journal: Journal) -> None:
+        self.name, self.inputs, self._connect, self._journal = name, inputs, connect, journal
         self._log: list[bytes] = []
         self.answers: list[tuple[str, bytes]] = []
         self.restarts = 0
@@ -311,6 +312,10 @@ class RemoteShare:
     def _ask(self, name: str, x: VenueChallenges | None = None, arrays: Sequence[Array] = ()) -> list[Array]:
         challenges = {} if x is None else {key: str(value) for key, value in vars(x).items() if value}
         request = pack({"round": name, "challenges": challenges}, arrays)
+        try:
+            self._journal.admit(name, request)  # whichever process answers next
+        except InputError as error:
+            raise ProverError(f"worker {self.name}: {error.message}") from None
         for attempt in range(ATTEMPTS):
             try:
                 if attempt:
@@ -385,6 +390,7 @@ class VenueWorkers:
         run: digest of all inputs (``prove.inputs_digest``).
         count: processes, at least 1.
         connect: makes the link to a worker; a process here without.
+        here: whether workers see this machine's files: then each keeps a journal of its own beside the coordinator's.
         seeds: one a worker, then the coordinator's, or one for all of them; fresh ones without. No seed ever serves two
             runs: names of columns keep blinders of one seed apart, the run's digest those of two runs.
 
@@ -402,6 +408,7 @@ class VenueWorkers:
         *,
         commitments: Sequence[Commitment] = (),
         connect: Callable[[], Link] = ProcessLink,
+        here: bool = True,
         seeds: Sequence[bytes] | None = None,
     ) -> None:
         if count < 1:
@@ -427,12 +434,13 @@ class VenueWorkers:
                     "round": "start",
                     "seed": seed.hex(),
                     "sets": [mine.place.index for mine in sets],
-                    "journal": str(Path(self._journals.name) / f"worker-{i}"),
+                    "journal": str(Path(self._journals.name) / f"worker-{i}") if here else None,
                 }
                 columns = [part for mine in sets for part in (mine.ids, mine.group, mine.digits)]
                 start = pack(head, [_bytes_array(statement.srs.encoding), *columns])
                 inputs = ShareInputs(statement, tuple(sets), seed, run, start)
-                self.shares.append(RemoteShare(str(i), inputs, connect))
+                journal = Journal(str(Path(self._journals.name) / f"coordinator-{i}"))
+                self.shares.append(RemoteShare(str(i), inputs, connect, journal))
         except BaseException:
             self.close()
             raise

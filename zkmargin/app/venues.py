@@ -15,7 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from zkmargin.accounts import Commitment
+from zkmargin.accounts.commitments import commit_vector
+from zkmargin.accounts.slots import ROLES
 from zkmargin.app.files import blamed_on, read_proof, warn_if_exposed
+from zkmargin.app.venue_dense import DenseBook
 from zkmargin.circuits.venue import (
     MAX_SLOTS,
     BlockClass,
@@ -33,6 +37,7 @@ from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, Seq
 from zkmargin.formats.files import read_text
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
+from zkmargin.prover.venue.cluster import Cluster
 from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
 from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
@@ -40,7 +45,7 @@ from zkmargin.prover.venue.workers import VenueWorkers
 from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, tag_of
 from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.statement import VenueStatement
-from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.terms import DenseAccount, VenueTerms
 from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
 
 #: Legs a slot of the classes that accounts are sorted into.
@@ -136,6 +141,7 @@ class Prepared:
     snapshot: Snapshot
     statement: VenueStatement
     witness: VenueWitness
+    dense: tuple[DenseBook, ...]
     classes: tuple[tuple[VenueAccount, ...], ...]
     nonces: dict[str, bytes]
 
@@ -341,14 +347,22 @@ def class_books(spec: BlockClass, accounts: Sequence[VenueAccount], rules: Venue
 # --- proving ----------------------------------------------------------------------------------------------------
 
 
-def prepare(snapshot: Snapshot, accounts: Sequence[VenueAccount], asked: Asked) -> Prepared:
+def prepare(
+    snapshot: Snapshot, accounts: Sequence[VenueAccount], asked: Asked, dense: Sequence[DenseBook] = ()
+) -> Prepared:
     """Terms, statement and witness. Accounts without a nonce get one from the operating system.
 
+    Args:
+        snapshot: the risk snapshot.
+        accounts: those that go into blocks.
+        asked: what is to be proved.
+        dense: those that have a commitment of their own.
+
     Raises:
-        InputError: accounts that do not fit, or numbers that contradict the books.
+        InputError: accounts that do not fit, numbers that contradict the books, an opening of another book.
         ConstraintError: accounts under margin, by name with their shortfalls; net positions that are not 0.
     """
-    n = snapshot.layout.domain_size
+    n, commitments = snapshot.layout.domain_size, [account.commitment for account in dense]
     rules = VenueRules.of(snapshot, asked.requirement)
     claim = str(Ratio.parse(asked.claim))
     asked = Asked(**{**asked.__dict__, "claim": claim})
@@ -360,43 +374,75 @@ def prepare(snapshot: Snapshot, accounts: Sequence[VenueAccount], asked: Asked) 
             requirement=asked.requirement,
             domain_size=n,
             digit_bits=asked.digit_bits or n.bit_length() - 1,
-            helper_group=7,
+            helper_group=7 if classes else 5,  # what is fastest for blocks, and for dense accounts
             classes=classes,
+            dense=tuple(DenseAccount(commitment=c.digest().hex(), claim=claim) for c in commitments),
             cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS)),
             exempt=asked.exempt,
             **more,
         )
-        return VenueStatement.of(snapshot, terms, context=asked.context)
+        return VenueStatement.of(snapshot, terms, commitments=commitments, context=asked.context)
 
+    lots = [account.lots for account in dense]
     books = [class_books(spec, mine, rules) for spec, mine in zip(classes, members, strict=True)]
     more: dict[str, Any] = {}
     if asked.net == "zero":
         more["net"] = ("0",) * rules.instruments
     draft = state()
     if asked.net == "public":
-        more["net"] = tuple(map(str, net_positions(draft, books)))
+        more["net"] = tuple(map(str, net_positions(draft, books, lots)))
     if asked.totals:
-        more["totals"] = tuple(map(str, held_totals(draft, books)))
+        more["totals"] = tuple(map(str, held_totals(draft, books, lots)))
     statement = state(**more)
     nonces = {account.name: account.nonce or secrets.token_bytes(16) for account in accounts}
     tags = [[tag_of(statement.digest, account.name, nonces[account.name]) for account in mine] for mine in members]
-    return Prepared(snapshot, statement, build_witness(statement, books, tags), members, nonces)
+    witness = witness_of(statement, books, tags, dense)
+    return Prepared(snapshot, statement, witness, tuple(dense), members, nonces)
 
 
-def make_venue_proof(prepared: Prepared, *, threads: int, workers: int = 1) -> MadeVenue:
+def witness_of(
+    statement: VenueStatement,
+    books: Sequence[ClassBooks],
+    tags: Sequence[Sequence[int]],
+    dense: Sequence[DenseBook] = (),
+) -> VenueWitness:
+    """The witness. Raises InputError for an opening of another book, else as ``build_witness``."""
+    hidden, names = [account.hidden for account in dense], [account.name for account in dense]
+    witness = build_witness(statement, books, tags, hidden, names)
+    committed = statement.committed_points()
+    for y, (account, (lots, blinders)) in enumerate(zip(dense, hidden, strict=True)):
+        for role in ROLES:
+            mine = [blinders[name] for name in sorted(blinders) if name.startswith(role)]
+            points = commit_vector(statement.srs, statement.n, getattr(lots, role), mine)
+            stated = (committed[f"dense {y} {role}[{s}]"] for s in range(len(mine)))
+            if points != [bytes(point.to_compressed_bytes()) for point in stated]:
+                raise InputError(
+                    f"its opening does not open its commitment to these {role}", field=f"account {account.name[:100]}"
+                )
+    return witness
+
+
+def make_venue_proof(
+    prepared: Prepared, *, threads: int, workers: int = 1, cluster: Cluster | None = None
+) -> MadeVenue:
     """Prove, verify, and keep what notes need.
 
     Args:
         threads: parts of the work at the same time, in this process.
         workers: processes that share the work instead, where there are more than one.
+        cluster: whose workers share the work instead.
 
     Raises as ``prove_venue`` does.
     """
     begin, profile, statement = time.perf_counter(), Profile(), prepared.statement
     seed, inputs = secrets.token_bytes(SEED_BYTES), inputs_digest(statement, prepared.witness)
-    if workers > 1:
-        given = (prepared.snapshot, statement, prepared.witness, inputs, workers)
-        with VenueWorkers(*given, seeds=[seed]) as running:
+    if workers > 1 or cluster is not None:
+        given = (prepared.snapshot, statement, prepared.witness, inputs)
+        elsewhere: dict[str, Any] = {}
+        if cluster is not None:
+            workers, elsewhere = len(cluster.workers), {"connect": cluster.connect, "here": False}
+        made = VenueWorkers(*given, workers, commitments=statement.commitments, seeds=[seed], **elsewhere)
+        with made as running:
             proof, accepted = running.prove_and_verify(profile=profile)
     else:
         blinders = SeededBlinders(seed, inputs)
@@ -437,7 +483,12 @@ def verify_venue_proof(
 
 
 def note_maker(
-    statement: VenueStatement, proof: bytes, snapshot: Snapshot, accounts: Sequence[VenueAccount], secret: VenueSecret
+    statement: VenueStatement,
+    proof: bytes,
+    snapshot: Snapshot,
+    accounts: Sequence[VenueAccount],
+    secret: VenueSecret,
+    dense: Sequence[DenseBook] = (),
 ) -> NoteMaker:
     """Make notes about a proof again from accounts and the venue's secret.
 
@@ -457,7 +508,11 @@ def note_maker(
         [tag_of(statement.digest, account.name, bytes.fromhex(secret.nonces[account.name])) for account in mine]
         for mine in members
     ]
-    witness = build_witness(statement, books, tags)
+    if tuple(account.commitment.digest().hex() for account in dense) != tuple(
+        d.commitment for d in statement.terms.dense
+    ):
+        raise InputError("not the committed accounts of the proof", field="dense")
+    witness = witness_of(statement, books, tags, dense)
     inputs = inputs_digest(statement, witness)
     if inputs.hex() != secret.inputs:
         raise InputError("the accounts are not those of the proof", field="accounts")
@@ -485,9 +540,10 @@ def check_customer(
     name: str,
     nonce: bytes,
     context: bytes = b"",
+    commitments: Sequence[Commitment] = (),
 ) -> CheckedAccount:
     """A customer's check, from its own files. Raises InputError, VerificationError."""
     with blamed_on("terms"):
-        statement = VenueStatement.of(snapshot, terms, context=context)
+        statement = VenueStatement.of(snapshot, terms, commitments=commitments, context=context)
     positions = {i: q for i, q in enumerate(book.positions) if q}
     return check_note(statement, record, note, name=name, nonce=nonce, positions=positions, balances=book.collateral)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import click
 
+from zkmargin.accounts import Commitment
 from zkmargin.app.files import Output, load, load_lots
 from zkmargin.app.runtime import compile_note
+from zkmargin.app.venue_dense import DenseBook, check_against_ledger, load_dense
 from zkmargin.app.venue_facts import terms_facts
 from zkmargin.app.venues import (
     Asked,
     MadeVenue,
     NetChoice,
+    VenueAccount,
     VenueSecret,
     check_customer,
     load_accounts,
@@ -31,6 +34,7 @@ from zkmargin.app.venues import (
 from zkmargin.app.verifying import check_age, clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
     book_option,
     claim_options,
@@ -50,6 +54,7 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.prove import default_threads
+from zkmargin.prover.venue.cluster import Cluster
 from zkmargin.verifier.venue.customers import NONCE_BYTES, CheckedAccount, VenueNote, VenueRecord
 from zkmargin.verifier.venue.proof import venue_proof_bytes
 from zkmargin.verifier.venue.statement import VenueStatement
@@ -58,6 +63,19 @@ from zkmargin.verifier.venue.terms import VenueTerms
 MAX_THREADS = 256
 Facts = dict[str, Any]
 terms_option = click.option("--terms", "terms_path", required=True, metavar="FILE", help="The terms of the proof.")
+commitment_option = click.option(
+    "--commitment",
+    "commitment_paths",
+    multiple=True,
+    metavar="FILE",
+    help="Of each account that the terms name by its commitment, in their order.",
+)
+dense_option = click.option(
+    "--dense",
+    "dense_path",
+    metavar="FOLDER",
+    help="Large accounts by their own commitments: NAME.book.json and NAME.opening.json of each (secret).",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +83,9 @@ class ProveOptions:
     """What was typed after ``venue prove``."""
 
     snapshot_path: str
-    accounts_path: str
+    accounts_path: str | None
+    dense_path: str | None
+    ledger_where: str | None
     nonces_path: str | None
     venue_name: str
     claim_text: str
@@ -79,6 +99,10 @@ class ProveOptions:
     context_text: str
     threads: int | None
     workers: int
+    cluster: str | None
+    tls_ca: str | None
+    tls_cert: str | None
+    tls_key: str | None
     output: str
     terms_path: str
     record_path: str
@@ -109,6 +133,7 @@ class NoteOptions:
     note_path: str
     snapshot_path: str
     terms_path: str
+    commitment_paths: tuple[str, ...]
     context_text: str
     record_path: str
     book_paths: tuple[str, ...]
@@ -132,15 +157,22 @@ def command() -> None:
     examples=[
         "zkmargin venue prove --snapshot S --accounts books/ --venue A --net zero -o P --terms T --record R --secret X",
         "zkmargin venue prove --snapshot S --accounts A.csv --venue A --totals -o P --terms T --record R --secret X",
+        "zkmargin venue prove --snapshot S --dense large/ --ledger L --venue A -o P --terms T --record R --secret X",
     ],
 )
 @snapshot_option
 @click.option(
     "--accounts",
     "accounts_path",
-    required=True,
     metavar="PATH",
     help="A folder of books, NAME.json each, or a CSV account,section,name,quantity (secret).",
+)
+@dense_option
+@click.option(
+    "--ledger",
+    "ledger_where",
+    metavar="WHERE",
+    help="With --dense: the accounts must be all of this ledger, each with the commitment of its newest proof.",
 )
 @click.option("--nonces", "nonces_path", metavar="FILE", help="A CSV account,nonce: what customers drew (secret).")
 @click.option("--venue", "venue_name", required=True, metavar="NAME", help="The venue's public name.")
@@ -166,6 +198,15 @@ def command() -> None:
     show_default=True,
     help="Processes that share the work; one that dies is made again.",
 )
+@click.option(
+    "--cluster",
+    metavar="tls://HOST:PORT",
+    help="The scheduler of a Dask cluster that shares the work instead (extra zkmargin[cluster]). It is trusted with "
+    "every book.",
+)
+@click.option("--tls-ca", metavar="FILE", help="With --cluster: the authority that signed everybody's certificate.")
+@click.option("--tls-cert", metavar="FILE", help="With --cluster: this client's certificate.")
+@click.option("--tls-key", metavar="FILE", help="With --cluster: its key (secret).")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the proof.")
 @click.option("--terms", "terms_path", required=True, metavar="FILE", help="Where to write the terms (public).")
 @click.option("--record", "record_path", required=True, metavar="FILE", help="Where to write the record (public).")
@@ -175,19 +216,22 @@ def command() -> None:
 @gathered(ProveOptions)
 def prove_command(options: ProveOptions) -> None:
     """Prove every account at once. Accounts under margin are named, to you only, and nothing is proved then."""
-    inputs = [options.snapshot_path, options.accounts_path, *([options.nonces_path] if options.nonces_path else [])]
+    given = (options.snapshot_path, options.accounts_path, options.dense_path, options.nonces_path)
+    inputs = [path for path in given if path]
     outputs = [options.output, options.terms_path, options.record_path, options.secret_path]
     check_paths(inputs, outputs, json=options.as_json)
     refuse_terminal(options.output, "a proof (binary)")
     asked = options.asked()
     snapshot = load(Snapshot, options.snapshot_path)
-    with terminal.progress("Reading accounts"):
-        nonces = load_nonces(options.nonces_path) if options.nonces_path else None
-        accounts = load_accounts(options.accounts_path, snapshot, nonces)
+    accounts, dense = _accounts(options, snapshot)
     with terminal.progress("Charges of all accounts"):
-        prepared = prepare(snapshot, accounts, asked)
-    with terminal.progress(f"Proving {len(accounts)} accounts{compile_note()}"):
-        made = make_venue_proof(prepared, threads=options.threads or default_threads(), workers=options.workers)
+        prepared = prepare(snapshot, accounts, asked, dense)
+    with (
+        _cluster(options) as cluster,
+        terminal.progress(f"Proving {len(accounts) + len(dense)} accounts{compile_note()}"),
+    ):
+        threads = options.threads or default_threads()
+        made = make_venue_proof(prepared, threads=threads, workers=options.workers, cluster=cluster)
     write_outputs(
         [
             Output.document(options.secret_path, made.secret),
@@ -197,6 +241,44 @@ def prove_command(options: ProveOptions) -> None:
         ]
     )
     _say_proved(options, prepared.statement, made)
+
+
+@contextmanager
+def _cluster(options: ProveOptions) -> Iterator[Cluster | None]:
+    """The cluster of ``--cluster``, or None without. Raises InputError."""
+    files = {"--tls-ca": options.tls_ca, "--tls-cert": options.tls_cert, "--tls-key": options.tls_key}
+    if options.cluster is None:
+        for option, given in files.items():
+            if given is not None:
+                raise InputError("is for a cluster: give --cluster tls://HOST:PORT", file=option)
+        yield None
+        return
+    for option, given in files.items():
+        if given is None:
+            raise InputError("missing: books go over these links", file=option)
+    if options.workers > 1:
+        raise InputError("a cluster has its own workers", file="--workers", hint="leave it out")
+    with Cluster(options.cluster, *(path for path in files.values() if path)) as cluster:
+        yield cluster
+
+
+def _accounts(options: ProveOptions, snapshot: Snapshot) -> tuple[list[VenueAccount], list[DenseBook]]:
+    """Accounts for blocks, and those with commitments of their own. Raises InputError."""
+    if options.accounts_path is None and options.dense_path is None:
+        raise InputError("whose accounts? give --accounts, --dense or both", file="--accounts")
+    if options.ledger_where is not None and options.dense_path is None:
+        raise InputError("says which committed accounts there are: give their books and openings with --dense",
+                         file="--ledger")  # fmt: skip
+    if options.nonces_path is not None and options.accounts_path is None:
+        raise InputError("is for accounts in blocks: give --accounts", file="--nonces")
+    with terminal.progress("Reading accounts"):
+        nonces = load_nonces(options.nonces_path) if options.nonces_path else None
+        accounts = load_accounts(options.accounts_path, snapshot, nonces) if options.accounts_path else []
+        dense = load_dense(options.dense_path, snapshot) if options.dense_path else []
+    if options.ledger_where is not None:
+        with open_ledger(options.ledger_where, read_only=True) as ledger:
+            check_against_ledger(dense, ledger)
+    return accounts, dense
 
 
 def _say_proved(options: ProveOptions, statement: VenueStatement, made: MadeVenue) -> None:
@@ -212,7 +294,7 @@ def _say_proved(options: ProveOptions, statement: VenueStatement, made: MadeVenu
     if options.as_json:
         terminal.say_json(facts)
         return
-    count = statement.accounts
+    count = statement.accounts + len(statement.terms.dense)
     terminal.say(
         f"proved {terminal.counted(count, 'account')} in {made.seconds:.1f} s "
         f"({1000 * made.seconds / count:.2f} ms each), {len(made.proof)} bytes ({len(made.proof) / count:.1f} each)"
@@ -234,6 +316,7 @@ def _say_proved(options: ProveOptions, statement: VenueStatement, made: MadeVenu
 @click.argument("proof")
 @snapshot_option
 @terms_option
+@commitment_option
 @context_option
 @click.option("--record", "record_path", metavar="FILE", help="The published record: the proof must be the one in it.")
 @click.option("--max-age", metavar="AGE", help="Refuse a snapshot older than 90s, 10m, 2h or 1d.")
@@ -242,14 +325,15 @@ def verify_command(
     proof: str,
     snapshot_path: str,
     terms_path: str,
+    commitment_paths: tuple[str, ...],
     context_text: str,
     record_path: str | None,
     max_age: str | None,
     as_json: bool,
 ) -> None:
     """Verify PROOF. Everything about what it proves comes from the snapshot and the terms, never from the proof."""
-    check_paths([proof, snapshot_path, terms_path, *([record_path] if record_path else [])])
-    statement = _statement(snapshot_path, terms_path, context_text)
+    check_paths([proof, snapshot_path, terms_path, *commitment_paths, *([record_path] if record_path else [])])
+    statement = _statement(snapshot_path, terms_path, context_text, _commitments(commitment_paths))
     record = None if record_path is None else load(VenueRecord, record_path)
     begin = time.perf_counter()
     with _rejections(proof, as_json=as_json):
@@ -295,12 +379,15 @@ def _rejections(path: str, *, as_json: bool) -> Iterator[None]:
 @command.command("inspect", cls=Command, examples=["zkmargin venue inspect --snapshot S.json terms.json"])
 @click.argument("terms_path", metavar="TERMS")
 @snapshot_option
+@commitment_option
 @context_option
 @json_option
-def inspect_command(terms_path: str, snapshot_path: str, context_text: str, as_json: bool) -> None:
+def inspect_command(
+    terms_path: str, snapshot_path: str, commitment_paths: tuple[str, ...], context_text: str, as_json: bool
+) -> None:
     """Say what a proof of TERMS proves, and how its columns are laid out."""
-    check_paths([terms_path, snapshot_path])
-    statement = _statement(snapshot_path, terms_path, context_text)
+    check_paths([terms_path, snapshot_path, *commitment_paths])
+    statement = _statement(snapshot_path, terms_path, context_text, _commitments(commitment_paths))
     facts = {
         **terms_facts(statement.terms),
         "statement_digest": statement.digest.hex(),
@@ -329,6 +416,7 @@ def inspect_command(terms_path: str, snapshot_path: str, context_text: str, as_j
 @terms_option
 @context_option
 @click.option("--accounts", "accounts_path", required=True, metavar="PATH", help="As for `venue prove` (secret).")
+@dense_option
 @click.option("--secret", "secret_path", required=True, metavar="FILE", help="What `venue prove` kept (secret).")
 @click.option("--proof", "proof_path", required=True, metavar="FILE", help="The published proof.")
 @click.option("--account", "name", required=True, metavar="NAME", help="Whose note to make.")
@@ -342,6 +430,7 @@ def note_command(
     terms_path: str,
     context_text: str,
     accounts_path: str,
+    dense_path: str | None,
     secret_path: str,
     proof_path: str,
     name: str,
@@ -358,11 +447,11 @@ def note_command(
     if key_path is None and (passphrase_path or signer_command):
         raise InputError("the signer's public key is missing", file="--key", hint="give --key FILE")
     snapshot, secret = load(Snapshot, snapshot_path), load(VenueSecret, secret_path)
-    statement = _statement(snapshot_path, terms_path, context_text)
     with terminal.progress("Building the columns again"):
-        accounts = load_accounts(accounts_path, snapshot)
-        maker = note_maker(statement, read_venue_proof(proof_path, statement), snapshot, accounts, secret)
-        note = note_for(maker, secret, name)
+        accounts, dense = load_accounts(accounts_path, snapshot), load_dense(dense_path, snapshot) if dense_path else []
+        statement = _statement(snapshot_path, terms_path, context_text, [account.commitment for account in dense])
+        proof = read_venue_proof(proof_path, statement)
+        note = note_for(note_maker(statement, proof, snapshot, accounts, secret, dense), secret, name)
     if key_path is not None:
         note = note.signed(signer_of(key_path, passphrase_path, signer_command))
     write_outputs([Output.document(output, note)])
@@ -383,6 +472,7 @@ def note_command(
 @click.argument("note_path", metavar="NOTE")
 @snapshot_option
 @terms_option
+@commitment_option
 @context_option
 @click.option("--record", "record_path", required=True, metavar="FILE", help="The venue's published record.")
 @book_option
@@ -396,15 +486,28 @@ def check_note_command(options: NoteOptions) -> None:
     Compare the record with the venue's public log, and have somebody verify the proof that it names.
     """
     check_paths(
-        [options.note_path, options.snapshot_path, options.terms_path, options.record_path, *options.book_paths]
+        [
+            options.note_path,
+            options.snapshot_path,
+            options.terms_path,
+            options.record_path,
+            *options.book_paths,
+            *options.commitment_paths,
+        ]
     )
     snapshot, terms = load(Snapshot, options.snapshot_path), load(VenueTerms, options.terms_path)
     record, note = load(VenueRecord, options.record_path), load(VenueNote, options.note_path)
     lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
-    context = parse_context(options.context_text)
+    context, commitments = parse_context(options.context_text), _commitments(options.commitment_paths)
     begin = time.perf_counter()
     with _rejections(options.note_path, as_json=options.as_json):
-        checked = check_customer(snapshot, terms, record, note, lots, name=options.name, nonce=nonce, context=context)
+        checked = check_customer(
+            *(snapshot, terms, record, note, lots),
+            name=options.name,
+            nonce=nonce,
+            context=context,
+            commitments=commitments,
+        )
     took = round(1000 * (time.perf_counter() - begin))
     if options.as_json:
         facts = {"accepted": True, **vars(checked), "proof_digest": record.proof, "milliseconds": took}
@@ -438,9 +541,15 @@ def _say_statement(facts: Facts) -> None:
         terminal.say(f"  {line}")
 
 
-def _statement(snapshot_path: str, terms_path: str, context_text: str) -> VenueStatement:
+def _commitments(paths: Sequence[str]) -> list[Commitment]:
+    return [load(Commitment, path) for path in paths]
+
+
+def _statement(
+    snapshot_path: str, terms_path: str, context_text: str, commitments: Sequence[Commitment]
+) -> VenueStatement:
     snapshot, terms = load(Snapshot, snapshot_path), load(VenueTerms, terms_path)
     try:
-        return VenueStatement.of(snapshot, terms, context=parse_context(context_text))
+        return VenueStatement.of(snapshot, terms, commitments=commitments, context=parse_context(context_text))
     except InputError as error:
         raise error.located(file=terms_path) from None

@@ -1,0 +1,200 @@
+"""Venue proofs on a real Dask cluster of several nodes over TLS, started as docs/guides/cluster.md says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.certificates import authority
+
+from zkmargin.app.venues import invented_accounts
+from zkmargin.cli import main
+from zkmargin.engine.book import to_book
+from zkmargin.engine.example import example_market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.formats import InputError, save_document
+from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.blinders import SeededBlinders
+from zkmargin.prover.venue.cluster import Cluster, DaskLink, addresses
+from zkmargin.prover.venue.prove import inputs_digest
+from zkmargin.prover.venue.rounds import Coordinator, share_sets
+from zkmargin.prover.venue.shares import Share
+from zkmargin.prover.venue.workers import LostError, RemoteShare, VenueWorkers, pack, unpack
+from zkmargin.verifier.venue.verify import verify_venue
+
+pytestmark = pytest.mark.compiled
+NODES = 3
+SEEDS = [bytes([0xA0 + i]) * 32 for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: Any) -> Iterator[Any]:
+    """A scheduler and three workers, each a process of its own, with their logs in files."""
+    at = tmp_path_factory.mktemp("cluster")
+    ca, certificate, key = authority(at)
+    tls = ["--tls-ca-file", str(ca), "--tls-cert", str(certificate), "--tls-key", str(key)]
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(kind: str, *options: str) -> Path:
+        log: Path = at / f"{kind}-{len(processes)}.log"
+        command = [str(Path(sys.executable).parent / "dask"), kind, *options, *tls, "--no-dashboard"]
+        with log.open("wb") as file:
+            processes.append(
+                subprocess.Popen(command, stdout=file, stderr=file, cwd=at, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            )
+        return log
+
+    try:
+        where = at / "scheduler.json"
+        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--protocol", "tls", "--scheduler-file", str(where))
+        begin = time.monotonic()
+        while not where.exists() or not where.read_text().strip():
+            assert time.monotonic() - begin < 60, (at / "scheduler-0.log").read_text()
+            time.sleep(0.1)
+        address = json.loads(where.read_text())["address"]
+        for _ in range(NODES):
+            start("worker", address, "--nthreads", "1", "--no-nanny", "--local-directory", str(at))
+        with Cluster(address, str(ca), str(certificate), str(key)) as cluster:
+            while len(addresses(cluster.client)) < NODES:
+                assert time.monotonic() - begin < 120
+                time.sleep(0.1)
+            cluster.workers = addresses(cluster.client)
+            yield SimpleNamespace(at=at, cluster=cluster, address=address, tls=(str(ca), str(certificate), str(key)))
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def venue(lab: Any, venue_lab: Any) -> Any:
+    """Two classes, six sets; and the bytes of shares in this process with the same seeds."""
+    big = venue_lab.spec("big", accounts=150, legs=3, slots=1, block=2, claim="5/4")
+    accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 150
+    classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)]
+    made = venue_lab.Venue(lab, classes, n=64, srs=lab.known_tau(powers=200), rules={"bits": 6}, totals=True)
+    made.hidden = made.witness()
+    made.run = inputs_digest(made.statement, made.hidden)
+    shares = [
+        Share(made.statement, sets, SeededBlinders(seed, made.run))
+        for sets, seed in zip(share_sets(made.statement, made.hidden, 2), SEEDS, strict=False)
+    ]
+    coordinator = Coordinator(made.statement, made.hidden, shares, SeededBlinders(SEEDS[2], made.run))
+    made.expected = made.encode(coordinator.prove())
+    return made
+
+
+def workers(venue: Any, connect: Any) -> VenueWorkers:
+    given = (venue.snapshot, venue.statement, venue.hidden, venue.run, 2)
+    return VenueWorkers(*given, connect=connect, here=False, seeds=SEEDS)
+
+
+def test_v5_a_node_that_is_killed_in_a_round_is_replaced_and_the_proof_is_the_same(nodes: Any, venue: Any) -> None:
+    asked: list[str] = []
+    with workers(venue, nodes.cluster.connect) as running:
+        first, ask = running.shares[0], RemoteShare._ask
+        node: Any = first._link
+        pids = nodes.cluster.client.run(os.getpid)
+
+        def murderous(self: Any, name: str, *given: Any) -> Any:
+            if self is first and name == "commit_helpers":
+                os.kill(pids[node.address], signal.SIGKILL)
+            asked.append(name)
+            return ask(self, name, *given)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RemoteShare, "_ask", murderous)
+            proof = venue.encode(running.prove())
+        assert [share.restarts for share in running.shares] == [1, 0]
+        assert first._link is not node
+    assert proof == venue.expected
+    verify_venue(venue.statement, proof)
+    with pytest.raises(LostError):
+        node.ask(pack({"round": "values"}))
+
+
+def test_v5_a_node_that_answers_wrongly_is_named(nodes: Any, venue: Any) -> None:
+    made: list[Any] = []
+
+    class Liar:
+        def __init__(self) -> None:
+            self.link = nodes.cluster.connect()
+            made.append(self)
+
+        def ask(self, request: bytes) -> bytes:
+            answer: bytes = self.link.ask(request)
+            if self in made[1:] and unpack(request)[0]["round"] == "numerators":
+                head, arrays = unpack(answer)
+                arrays[-1].reshape(-1)[0] ^= 1
+                return pack(head, arrays)
+            return answer
+
+        def close(self) -> None:
+            self.link.close()
+
+    with workers(venue, Liar) as running, pytest.raises(ProverError, match="worker 2 answered wrongly"):
+        running.prove_and_verify()
+
+
+def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: Any, venue: Any) -> None:
+    assert nodes.cluster.client.direct_to_workers is True  # calls of actors do not pass through the scheduler
+    with workers(venue, nodes.cluster.connect) as running:
+        running.prove()
+        kept = nodes.cluster.client.run_on_scheduler(_kept)
+        seen = nodes.cluster.client.get_scheduler_logs(), nodes.cluster.client.get_worker_logs()
+    hidden = [seed.hex() for seed in SEEDS] + [name for books in venue.books for name in books.names]
+    files = [
+        path.read_text(errors="replace") for path in nodes.at.iterdir() if path.is_file() and path.suffix == ".log"
+    ]
+    for text in (*kept, *map(str, seen), *files):
+        assert not any(word in text for word in hidden)
+    assert any("VenueActor" in text for text in kept)
+    assert all(len(text) < 4096 for text in kept)  # a class and an address: the statement alone is larger
+
+
+def _kept(dask_scheduler: Any) -> list[str]:
+    """Everything that the scheduler keeps of its tasks."""
+    return [f"{task!r} {task.run_spec!r} {task.annotations!r}" for task in dask_scheduler.tasks.values()]
+
+
+def test_who_is_no_cluster_of_ours_is_refused(nodes: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not tls://"):
+        Cluster("tcp://127.0.0.1:1")
+    stranger = authority(tmp_path)
+    with pytest.raises(InputError, match="cannot be used"):
+        Cluster(nodes.address, *map(str, stranger))
+    with pytest.raises(LostError):
+        DaskLink(nodes.cluster.client, "tls://127.0.0.1:1")
+
+
+def test_the_command_line_proves_on_a_cluster(nodes: Any, tmp_path: Path, capsys: Any) -> None:
+    snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("default"), domain_size=256)
+    save_document(snapshot, tmp_path / "snapshot.json")
+    (tmp_path / "books").mkdir()
+    for account in invented_accounts(snapshot, 12):
+        save_document(to_book(account.lots, snapshot), tmp_path / "books" / f"{account.name}.json")
+    files = {"-o": "proof.bin", "--terms": "terms.json", "--record": "record.json", "--secret": "secret.json"}
+    given = ["venue", "prove", "--snapshot", str(tmp_path / "snapshot.json"), "--accounts", str(tmp_path / "books")]
+    given += ["--venue", "A", "--net", "zero", *(w for o, name in files.items() for w in (o, str(tmp_path / name)))]
+    tls = [word for option, path in zip(("--tls-ca", "--tls-cert", "--tls-key"), nodes.tls, strict=True)
+           for word in (option, path)]  # fmt: skip
+    assert main([*given, "--cluster", nodes.address, *tls, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accounts"] == 12
+    public = ["--snapshot", str(tmp_path / "snapshot.json"), "--terms", str(tmp_path / "terms.json")]
+    assert main(["venue", "verify", *public, str(tmp_path / "proof.bin")]) == 0
+    for more, reason in (
+        (["--cluster", nodes.address], "--tls-ca: missing"),
+        (["--cluster", nodes.address, *tls, "--workers", "2"], "a cluster has its own workers"),
+        (tls, "give --cluster"),
+    ):
+        capsys.readouterr()
+        assert main([*given, *more]) == 2
+        assert reason in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""Large accounts of a venue, each by the commitment that it has: their books, openings, and what a ledger knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zkmargin.accounts import Commitment, Opening
+from zkmargin.accounts.openings import total_blinders
+from zkmargin.app.files import load, load_lots
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
+from zkmargin.ledger import Ledger
+
+BOOK, OPENING = ".book.json", ".opening.json"
+
+
+@dataclass(frozen=True, repr=False)
+class DenseBook:
+    """A large account: secret.
+
+    Attributes:
+        name: as the venue calls it.
+        lots: its book.
+        opening: of its commitment.
+    """
+
+    name: str
+    lots: BookLots
+    opening: Opening
+
+    @property
+    def commitment(self) -> Commitment:
+        """The public document that the terms name."""
+        return self.opening.commitment()
+
+    @property
+    def hidden(self) -> tuple[BookLots, dict[str, int]]:
+        """What the witness is built from."""
+        return self.lots, total_blinders([self.opening])
+
+
+def load_dense(folder: str, snapshot: Snapshot) -> list[DenseBook]:
+    """Accounts from a folder with ``NAME.book.json`` and ``NAME.opening.json`` of each, by name.
+
+    Raises:
+        InputError: a file without the other one, or one that does not fit the snapshot; the files by their names.
+    """
+    home = Path(folder)
+    if not home.is_dir():
+        raise InputError("is no folder of NAME.book.json and NAME.opening.json", file=folder)
+    names = {
+        suffix: {file.name.removesuffix(suffix) for file in home.iterdir() if file.name.endswith(suffix)}
+        for suffix in (BOOK, OPENING)
+    }
+    for suffix, other in ((BOOK, OPENING), (OPENING, BOOK)):
+        for name in sorted(names[suffix] - names[other]):
+            raise InputError(f"is missing beside {name}{suffix}", file=str(home / f"{name}{other}"))
+    if not names[BOOK]:
+        raise InputError("holds no NAME.book.json", file=folder)
+    return [
+        DenseBook(
+            name, load_lots([str(home / f"{name}{BOOK}")], snapshot), load(Opening, str(home / f"{name}{OPENING}"))
+        )
+        for name in sorted(names[BOOK])
+    ]
+
+
+def check_against_ledger(dense: Sequence[DenseBook], ledger: Ledger) -> None:
+    """Whether these are all accounts of a ledger, each with the newest commitment that it accepted a proof of.
+
+    Raises:
+        InputError: an account of the ledger that is not here or has another commitment, or one that it does not know.
+    """
+    given = {part.alias: account for account in dense for part in account.commitment.parts}
+    for known in ledger.accounts():
+        if known.venue:
+            continue
+        account = given.pop(known.alias, None)
+        where = f"account {known.alias[:100]}"
+        if account is None:
+            raise InputError(
+                "is in the ledger and not among the accounts: nobody may be left out", field=where, file=ledger.name
+            )
+        newest = ledger.statement(known.last)
+        of_ledger = {part.points for parts in newest.account_parts for part in parts if part.alias == known.alias}
+        if {part.points for part in account.commitment.parts} != of_ledger:
+            raise InputError(
+                "has another commitment than in its newest proof", field=where, file=ledger.name,
+                hint="its book or its opening is not the current one",
+            )  # fmt: skip
+    for alias in sorted(given):
+        raise InputError("is not in the ledger", field=f"account {alias[:100]}", file=ledger.name)
