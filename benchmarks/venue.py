@@ -66,22 +66,22 @@ def table(*, quick: bool) -> Section:
     return Section("Venues", COLUMNS, rows, notes)
 
 
-def venue_of(snapshot: Snapshot, count: int, digit_bits: int) -> tuple[VenueStatement, ClassBooks]:
+def venue_of(snapshot: Snapshot, count: int, digit_bits: int, legs: int = LEGS) -> tuple[VenueStatement, ClassBooks]:
     """A statement with net positions and totals, and books with plenty of cash."""
     draw = np.random.default_rng(SEED + 3)
     n, rules = snapshot.layout.domain_size, VenueRules.of(snapshot, "initial")
     slots = rules.instruments
-    ids = draw.integers(0, slots, (count, 1, LEGS), dtype=np.int64)
-    lots = draw.integers(-LOTS, LOTS, (count, 1, LEGS), dtype=np.int64, endpoint=True)
+    ids = draw.integers(0, slots, (count, 1, legs), dtype=np.int64)
+    lots = draw.integers(-LOTS, LOTS, (count, 1, legs), dtype=np.int64, endpoint=True)
     cash = np.full((count, 1), 1 << (COLLATERAL_BITS - 2), dtype=np.int64)
     books = ClassBooks([str(a) for a in range(count)], np.zeros((count, 1), dtype=np.int64), ids, lots, cash)
-    bits = min(44, default_charge_bits(rules, LEGS, POSITION_BITS, digit_bits))
+    bits = min(44, default_charge_bits(rules, legs, POSITION_BITS, digit_bits))
 
     def terms(block: int, **more: Any) -> VenueTerms:
         spec = BlockClass(
             name="accounts",
             accounts=count,
-            legs=LEGS,
+            legs=legs,
             slots=1,
             block=block,
             position_bits=POSITION_BITS,
@@ -97,7 +97,7 @@ def venue_of(snapshot: Snapshot, count: int, digit_bits: int) -> tuple[VenueStat
             **more,
         )
 
-    candidates = [BlockTemplate(t.classes[0], rules, t.options, n) for t in map(terms, (1, 2, 4, 8, 16, 32))]
+    candidates = [BlockTemplate(t.classes[0], rules, t.options, n) for t in map(terms, (1, 2, 4, 8, 16, 32, 64))]
     block = choose_block(candidates).spec.block
     draft = VenueStatement.of(snapshot, terms(block))
     sums = {

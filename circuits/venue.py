@@ -26,14 +26,15 @@ from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.circuits.language.system import MAX_FORM
 from zkmargin.crypto.segments import segments
-from zkmargin.engine.claims import Claim
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.factors import PublishedFactors
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
+from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError, Model, PlainName
+from zkmargin.formats import InputError, Model, PlainName, Seq, Since
 
 Int64Array = npt.NDArray[np.int64]
 Family = Literal["slot", "account", "plain"]
@@ -179,6 +180,30 @@ class Ratio:
         return str(self.num) if self.den == 1 else f"{self.num}/{self.den}"
 
 
+#: Limits of a class or of a large account (engine/limits.py), in canonical text.
+Limits = Annotated[Seq[Annotated[str, Field(max_length=400)]], Since(2), Field(max_length=1)]
+
+
+def headroom_of(limits: Sequence[str], claim: str | None) -> int:
+    """By how much equity exceeds the claimed multiple of the requirement at least, valuation units.
+
+    Raises:
+        InputError: a limit that venue proofs do not have, by its kind, one that is not in canonical text, or one of
+            accounts of which nothing is claimed.
+    """
+    headroom = 0
+    for text in limits:
+        limit = Limit.parse(text)
+        if limit.kind != "headroom":
+            raise InputError(f"{limit.kind}: venue proofs have no such limit", field="limits")
+        if str(limit) != text:
+            raise InputError(f"not in canonical text: {limit}", field="limits")
+        if claim is None:
+            raise InputError("a limit where nothing is claimed", field="limits")
+        headroom = -(-limit.bound * 10**VALUATION_DECIMALS // 1)
+    return headroom
+
+
 class BlockClass(Model):
     """A class of small accounts: how many, how large each may be, and what is claimed of each.
 
@@ -192,6 +217,7 @@ class BlockClass(Model):
         charge_bits: charges of a slot, and slacks beside them, are below 2^(whole digits of this), money units.
         claim: equity : requirement, ``"1"`` or ``"5/4"``; None where nothing is claimed of the class: its accounts
             count in net positions and totals only.
+        limits: further claims of each account, in canonical text: ``headroom >= X`` alone.
     """
 
     name: PlainName = Field(min_length=1, max_length=100)
@@ -202,9 +228,11 @@ class BlockClass(Model):
     position_bits: int = Field(ge=1, le=60)
     charge_bits: int = Field(ge=1, le=MAX_CHARGE_BITS)
     claim: RatioText | None = "1"
+    limits: Limits = ()
 
     @model_validator(mode="after")
     def _check(self) -> BlockClass:
+        headroom_of(self.limits, self.claim)
         if self.block & (self.block - 1):
             raise InputError("not a power of two", field="block")
         if self.slots > self.block:
@@ -353,6 +381,7 @@ class AccountShape:
         charge_digits: for each slot the digits of its charge and of the slacks beside it.
         value: the largest absolute value that all positions together can have, money units.
         claim: num : den, or None.
+        headroom: what equity exceeds that by at least, valuation units.
     """
 
     scenarios: tuple[int, ...]
@@ -360,6 +389,7 @@ class AccountShape:
     charge_digits: tuple[int, ...]
     value: int
     claim: Ratio | None
+    headroom: int
 
 
 @dataclass(frozen=True)
@@ -423,11 +453,12 @@ def account_integers(rules: VenueRules, options: Options, shape: AccountShape) -
     if shape.claim is None:
         return AccountIntegers(tuple(made.bounded), tuple(made.terms), 0)
 
-    # claim: den (sum q mark + held - owed) - num factor sum W + BIG u + den d - slack = 0, over the common DEN
+    # claim, over the common DEN:
+    # den (sum q mark + held - owed) - num factor sum W + BIG u + den d - slack = den headroom
     den, requirement = options.den, shape.claim.num * (options.den // shape.claim.den) * rules.factor_bp
     equity_top = SCALE_BP * shape.value
     upper = den * (equity_top + held_top)
-    lower = den * (equity_top + owed_top) + requirement * sum(charge_tops)
+    lower = den * (equity_top + owed_top + shape.headroom) + requirement * sum(charge_tops)
     big = 0
     for charge in charges:
         made.term(charge, "account", e.claim, -requirement)
@@ -518,8 +549,14 @@ class BlockTemplate:
             charge_digits=(digits_for(self.spec.charge_bits, self.options.digit_bits),) * slots,
             value=slots * lots * rules.largest_mark,
             claim=self.spec.ratio,
+            headroom=self.headroom,
         )
         return account_integers(rules, self.options, shape)
+
+    @property
+    def headroom(self) -> int:
+        """What is claimed beyond the requirement, valuation units: the right side of the claim, over DEN."""
+        return headroom_of(self.spec.limits, self.spec.claim)
 
     @property
     def packed_offset(self) -> int:
@@ -583,6 +620,7 @@ class DenseTemplate:
     n: int
     position_bits: int
     claim: Ratio | None
+    headroom: int = 0
 
     @property
     def segments(self) -> int:
@@ -620,6 +658,7 @@ class DenseTemplate:
             charge_digits=tuple(digits_for((2 * loss).bit_length(), self.options.digit_bits) for loss in losses),
             value=bound * sum(map(abs, rules.marks.tolist())),
             claim=self.claim,
+            headroom=self.headroom,
         )
         made = account_integers(rules, self.options, shape)
         e = Exponents(rules.scenario_columns, rules.assets, self.options.copies)

@@ -32,8 +32,13 @@ def digits_of(bits: int, k: int) -> int:
 class Owner:
     """A set of block columns, or a dense account: its integers, cells and offsets of gamma."""
 
-    def __init__(self, venue: Venue, claim: str | None, groups: list[int], charge: list[int], value: int) -> None:
-        k, self.venue, self.claim = venue.k, venue, claim
+    def __init__(self, venue: Venue, stated: Json, groups: list[int], charge: list[int], value: int) -> None:
+        k, self.venue, self.claim, self.beyond = venue.k, venue, stated["claim"], 0
+        claim = self.claim
+        for limit in stated.get("limits", ()):
+            kind, relation, bound = limit.split(" ")
+            require((kind, relation) == ("headroom", ">="), "terms: limits")
+            self.beyond = venue.DEN * -(-Fraction(bound) * 10**13 // 1)
         self.integers: list[tuple[str, int]] = [(f"charge {s}", digits) for s, digits in enumerate(charge)]
         for s, count in enumerate(groups):
             self.integers += [(f"slack {s} {j}", charge[s]) for j in range(count)]
@@ -53,7 +58,7 @@ class Owner:
             self.requirement = ratio.numerator * (venue.DEN // ratio.denominator) * venue.factor
             top = sum(2 ** (k * digits) - 1 for digits in charge)
             upper = venue.DEN * (10**4 * value + held)
-            lower = venue.DEN * (10**4 * value + owed) + self.requirement * top
+            lower = venue.DEN * (10**4 * value + owed) + self.requirement * top + self.beyond
             if venue.terms["exempt"] is not None:
                 self.big = lower
                 upper += lower
@@ -114,7 +119,7 @@ class Block(Owner):
         lots = self.V * self.Lambda * (2 ** (k * self.D) - 1)
         W = digits_of(spec["charge_bits"], k)
         value = self.K * lots * max((abs(mark) for mark in venue.marks), default=0)
-        super().__init__(venue, spec["claim"], self.scenarios, [W] * self.K, value)
+        super().__init__(venue, spec, self.scenarios, [W] * self.K, value)
         self.packed = 2 * self.D * self.Lambda
         self.columns = self.packed + -(-self.used_cells // self.B)
         self.sets = -(-spec["accounts"] // self.T)
@@ -123,7 +128,7 @@ class Block(Owner):
 class Dense(Owner):
     dense = True
 
-    def __init__(self, venue: Venue, claim: str | None) -> None:
+    def __init__(self, venue: Venue, stated: Json) -> None:
         n, k = venue.n, venue.k
         self.D = digits_of(venue.snapshot["layout"]["position_bits"], k)
         bound = 2 ** (k * self.D) - 1
@@ -135,7 +140,7 @@ class Dense(Owner):
             losses += [sum(venue.som[i] for i in inside)] if venue.som is not None else [0]
             charge.append(digits_of((2 * bound * max(losses)).bit_length(), k))
         value = bound * sum(abs(mark) for mark in venue.marks)
-        super().__init__(venue, claim, self.scenarios, charge, value)
+        super().__init__(venue, stated, self.scenarios, charge, value)
         self.packed = 2 * self.D * venue.segments
         self.columns = self.packed + -(-self.used_cells // n)
         self.balance_segments = max(1, -(-venue.M // (n - 1)))
@@ -182,7 +187,7 @@ class Venue:
         require(self.cap is None or terms["exempt"] is None, "terms: a cap and exemptions")
         self.segments = max(1, -(-self.N // (self.n - 1)))
         self.classes = [Block(self, spec) for spec in terms["classes"]]
-        self.dense = [Dense(self, account["claim"]) for account in terms["dense"]]
+        self.dense = [Dense(self, account) for account in terms["dense"]]
         self.e = self.S + max((block.V for block in self.classes), default=1)
         self.sets: list[tuple[Block, int, int, int, int]] = []
         slot = account = 0
@@ -321,6 +326,7 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
                     U[f"{x} f {column}"] += weight * 2 ** (k * d) * L[row]
                     read_cells.add((column, row))
             sigma += rho_[e + 1] * ga if block.claim is not None and venue.terms["exempt"] is not None else 0
+            sigma += rho_[e] * ga * block.beyond
         for column in range(block.columns):
             for row in range(n):
                 if (column, row) not in read_cells:
@@ -354,6 +360,7 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
             s, row = divmod(j, n - 1)
             U[f"dense {y} collateral[{s}]"] += L[row] * rho_[e + 5 + venue.M + j] * ga
         sigma += rho_[e + 1] * ga if dense.claim is not None and venue.terms["exempt"] is not None else 0
+        sigma += rho_[e] * ga * dense.beyond
 
     # D = T Z_H - (right side), at zeta
     constant = -phi_next - sigma * pow(n, -1, r)

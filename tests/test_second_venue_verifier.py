@@ -13,6 +13,7 @@ from zkmargin.verifier.venue.verify import verify_venue
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 LAYOUTS: dict[str, dict[str, Any]] = {
     "net, totals, exemptions, dense": {"dense": [DENSE], "totals": True, "exempt": 2},
+    "limits, dense": {"dense": [DENSE], "exempt": 1, "dense_limits": ("headroom >= 1/1000000",)},
     "a cap, no net": {"net": False, "cap": 10**9, "helper_group": 7},
 }
 
@@ -33,7 +34,9 @@ def second() -> Any:
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_both_verifiers_give_one_verdict(lab: Any, venue_lab: Any, second: Any, tmp_path: Any, layout: Any) -> None:
-    big = venue_lab.spec("big", accounts=9, legs=3, slots=1, block=2, claim="5/4")
+    limits = LAYOUTS[layout].get("dense_limits", ())
+    given: Any = {"limits": limits} if limits else {}
+    big = venue_lab.spec("big", accounts=9, legs=3, slots=1, block=2, claim="5/4", **given)
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 9
     listed = venue_lab.spec("listed", accounts=1, legs=1, slots=1, block=1, claim=None)
     poor = [(((1, ((3, -2),)),), (-7, 0))]
@@ -49,7 +52,7 @@ def test_both_verifiers_give_one_verdict(lab: Any, venue_lab: Any, second: Any, 
     )
     accepted = verify_venue(venue.statement, proof)
     assert second.verify(*documents, proof, **given) == (accepted.statement_digest, accepted.proof_digest)
-    if "dense" not in LAYOUTS[layout]:
+    if "totals" not in LAYOUTS[layout]:
         return  # one layout shows that both refuse
     other = venue.prove(seed="another")
     at = 44 + 48 * 7

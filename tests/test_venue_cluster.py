@@ -145,10 +145,13 @@ def test_v5_a_node_that_answers_wrongly_is_named(nodes: Any, venue: Any) -> None
 
 
 def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: Any, venue: Any) -> None:
+    def everything(dask_scheduler: Any) -> list[str]:  # sent as it stands: the scheduler has no module of ours
+        return [f"{task!r} {task.run_spec!r} {task.annotations!r}" for task in dask_scheduler.tasks.values()]
+
     assert nodes.cluster.client.direct_to_workers is True  # calls of actors do not pass through the scheduler
     with workers(venue, nodes.cluster.connect) as running:
         running.prove()
-        kept = nodes.cluster.client.run_on_scheduler(_kept)
+        kept = nodes.cluster.client.run_on_scheduler(everything)
         seen = nodes.cluster.client.get_scheduler_logs(), nodes.cluster.client.get_worker_logs()
     hidden = [seed.hex() for seed in SEEDS] + [name for books in venue.books for name in books.names]
     files = [
@@ -158,11 +161,6 @@ def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: A
         assert not any(word in text for word in hidden)
     assert any("VenueActor" in text for text in kept)
     assert all(len(text) < 4096 for text in kept)  # a class and an address: the statement alone is larger
-
-
-def _kept(dask_scheduler: Any) -> list[str]:
-    """Everything that the scheduler keeps of its tasks."""
-    return [f"{task!r} {task.run_spec!r} {task.annotations!r}" for task in dask_scheduler.tasks.values()]
 
 
 def test_who_is_no_cluster_of_ours_is_refused(nodes: Any, tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ class Venue:
         srs: Any = None,
         context: Any = b"",
         rules: Any = None,
+        dense_limits: Any = (),
     ) -> None:
         self.snapshot = snapshot(lab, n=n, **(rules or {}))
         self.srs = srs or lab.known_tau()
@@ -117,6 +118,8 @@ class Venue:
         ]
         commitments = [opening.commitment() for opening in self.openings]
 
+        beside = {"limits": dense_limits} if dense_limits else {}  # a field of later terms
+
         def terms(**more: Any) -> Any:
             return VenueTerms(
                 venue="a venue",
@@ -125,7 +128,7 @@ class Venue:
                 digit_bits=digit_bits,
                 helper_group=helper_group,
                 classes=tuple(shape for shape, _ in specs),
-                dense=tuple(DenseAccount(commitment=c.digest().hex()) for c in commitments),
+                dense=tuple(DenseAccount(commitment=c.digest().hex(), **beside) for c in commitments),
                 cap=None if cap is None else str(cap),
                 exempt=exempt,
                 **more,

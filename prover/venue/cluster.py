@@ -10,7 +10,7 @@ messages: bytes of ours, from this process straight to that worker. Books and se
 * errors are said in our words on both ends, and Dask logs no message.
 
 Whoever runs the scheduler or a worker can run any code there, as Dask goes: the cluster is trusted as the venue is.
-docs/decisions/0013-dask-for-clusters.md says why it is Dask.
+docs/decisions/0014-dask-for-clusters.md says why it is Dask.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class DaskLink:
             self._future = client.submit(
                 VenueActor, actor=True, workers=[address], allow_other_workers=False, pure=False, retries=0
             )
-            self._actor: Any = self._future.result(timeout=WAIT_SECONDS)
+            self._actor: Any = self._while_there(self._future)  # a worker's first one loads and compiles: no haste
         except (OSError, RuntimeError, ValueError, TimeoutError):
             raise LostError from None
 
@@ -66,18 +66,21 @@ class DaskLink:
         try:
             with self._client.as_current():  # an actor finds its client so, where none is everybody's default
                 asked = self._actor.answer(request)
-            while True:
-                try:
-                    answer: bytes | None = asked.result(timeout=POLL_SECONDS)
-                    break
-                except TimeoutError:
-                    if self.address not in addresses(self._client):
-                        raise LostError from None
+            answer: bytes | None = self._while_there(asked)
         except (OSError, RuntimeError, ValueError, KeyError):
             raise LostError from None
         if answer is None:
             raise LostError
         return answer
+
+    def _while_there(self, asked: Any) -> Any:
+        """What a future gives, as long as its worker is in the cluster. Raises LostError."""
+        while True:
+            try:
+                return asked.result(timeout=POLL_SECONDS)
+            except TimeoutError:
+                if self.address not in addresses(self._client):
+                    raise LostError from None
 
     def close(self) -> None:
         """Let go of the actor."""

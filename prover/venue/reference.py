@@ -279,6 +279,12 @@ class Algebra:
             for y in statement.dense:
                 if y.template.claim is not None:
                     total += self.rho(self.e.bit) * self.account_weight(y.account_exponent)
+        claimed = self.rho(self.e.claim) * terms.options.den
+        for x in statement.sets:
+            for t in range(x.used):
+                total += claimed * statement.templates[x.kind].headroom * self.account_weight(x.account_exponent + t)
+        for y in statement.dense:
+            total += claimed * y.template.headroom * self.account_weight(y.account_exponent)
         if terms.cap is not None:
             total += self.rho(self.e.cap) * int(terms.cap)
         for j, held in enumerate(terms.totals or ()):

@@ -121,8 +121,8 @@ class Assessment:
     Attributes:
         charges: int64 [A, K] money units.
         losses: int64 [A, K, S (+ 1)] the loss in each scenario, then the short minimum.
-        surplus: [A] den times equity less num times requirement, over DEN, in 1/DEN valuation units; None where the
-            class has no claim.
+        surplus: [A] den times equity less num times requirement and less the headroom that a limit asks for, over
+            DEN, in 1/DEN valuation units; None where the class has no claim.
     """
 
     charges: Int64Array
@@ -173,7 +173,8 @@ def assess(template: BlockTemplate, books: ClassBooks) -> Assessment:
         balance = books.balances[:, j].astype(object)
         rate = np.where(books.balances[:, j] >= 0, rules.long_value[j], rules.short_value[j]).astype(object)
         equity = equity + balance * rate
-    return Assessment(charges, losses, den * equity - requirement * charges.astype(object).sum(axis=1))
+    owed = requirement * charges.astype(object).sum(axis=1) + den * template.headroom
+    return Assessment(charges, losses, den * equity - owed)
 
 
 def _check_books(template: BlockTemplate, books: ClassBooks) -> None:
@@ -488,7 +489,8 @@ def _dense_assessment(y: DenseSlot, lots: BookLots) -> _DenseAssessment:
         equity += balance * (rules.long_value[j] if balance > 0 else rules.short_value[j])
     den = template.options.den
     requirement = template.claim.num * (den // template.claim.den) * rules.factor_bp
-    return _DenseAssessment(losses, charges, den * equity - requirement * sum(charges))
+    owed = requirement * sum(charges) + den * template.headroom
+    return _DenseAssessment(losses, charges, den * equity - owed)
 
 
 def _dense_witness(

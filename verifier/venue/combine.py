@@ -176,6 +176,13 @@ class Combination:
                 if y.template.claim is not None:
                     bits += pow(self.x.gamma, y.account_exponent, r)
             total += self.rho[e.exempt] * terms.exempt + self.rho[e.bit] * bits
+        beyond = 0  # what limits ask beyond the requirement, each account under its power of gamma
+        for x in statement.sets:
+            if headroom := statement.templates[x.kind].headroom:
+                beyond += headroom * pow(self.x.gamma, x.account_exponent, r) * self._geometric(x.used)
+        for y in statement.dense:
+            beyond += y.template.headroom * pow(self.x.gamma, y.account_exponent, r)
+        total += self.rho[e.claim] * terms.options.den * beyond
         if terms.cap is not None:
             total += self.rho[e.cap] * int(terms.cap)
         for j, held in enumerate(terms.totals or ()):

@@ -16,6 +16,7 @@ from zkmargin.circuits.venue import (
     Exponents,
     VenueRules,
     digits_for,
+    headroom_of,
     position_segments,
 )
 from zkmargin.circuits.venue import Ratio as ClaimRatio
@@ -219,10 +220,12 @@ class VenueStatement:
         options, shared = self.terms.options, {}
         found = []
         for y, spec in enumerate(self.terms.dense):
-            if spec.claim not in shared:
+            what = spec.claim, spec.limits
+            if what not in shared:
                 claim = None if spec.claim is None else ClaimRatio.parse(spec.claim)
-                shared[spec.claim] = DenseTemplate(self.rules, options, self.n, self.position_bits, claim)
-            found.append(DenseSlot(y, shared[spec.claim], slot + y * self.rules.groups, account + y))
+                headroom = headroom_of(spec.limits, spec.claim)
+                shared[what] = DenseTemplate(self.rules, options, self.n, self.position_bits, claim, headroom)
+            found.append(DenseSlot(y, shared[what], slot + y * self.rules.groups, account + y))
         return tuple(found)
 
     @property

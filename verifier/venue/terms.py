@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.accounts.commitments import Commitment
-from zkmargin.circuits.venue import BlockClass, Options, RatioText, common_denominator
+from zkmargin.circuits.venue import BlockClass, Limits, Options, RatioText, common_denominator, headroom_of
 from zkmargin.circuits.venue import Ratio as ClaimRatio
 from zkmargin.formats import Digest, Document, InputError, Model, PlainName, Seq
 
@@ -29,10 +30,17 @@ class DenseAccount(Model):
     Attributes:
         commitment: digest of the commitment document (hex).
         claim: equity : requirement, or None where nothing is claimed of it.
+        limits: as of a class.
     """
 
     commitment: Digest
     claim: RatioText | None = "1"
+    limits: Limits = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        headroom_of(self.limits, self.claim)
+        return self
 
 
 class VenueTerms(Document):
@@ -50,9 +58,12 @@ class VenueTerms(Document):
         totals: [M] what all held balances sum to, in lots, as texts; None where it is not proved.
         cap: the most that all shortfalls together may be, valuation units (10^-13 quote), as text; None without.
         exempt: how many accounts may miss their claim, unnamed; None without.
+
+    Version 2 has limits; terms without any are written in version 1, which verifiers before it read.
     """
 
-    FORMAT: ClassVar[str] = "zkmargin/venue-terms/v1"
+    FORMAT: ClassVar[str] = "zkmargin/venue-terms/v2"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/venue-terms/v1",)
 
     venue: PlainName = Field(min_length=1, max_length=200)
     requirement: Literal["initial", "maintenance"]
@@ -65,6 +76,13 @@ class VenueTerms(Document):
     totals: Seq[WholeNumber] | None = None
     cap: WholeNumber | None = None
     exempt: int | None = Field(default=None, ge=0, le=MAX_ALL_ACCOUNTS)
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """The version that says everything of the content."""
+        stated = (*data.get("classes", ()), *data.get("dense", ()))
+        limited = any(getattr(one, "limits", ()) for one in stated)
+        return cls.FORMAT if limited else cls.READS[0]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -34,6 +34,7 @@ def terms_facts(terms: VenueTerms) -> dict[str, Any]:
                 "legs": spec.legs,
                 "slots": spec.slots,
                 "claim": spec.claim,
+                "limits": list(spec.limits),
             }
             for spec in terms.classes
         ],

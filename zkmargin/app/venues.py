@@ -119,6 +119,7 @@ class Asked:
         cap: the most that all shortfalls may be, decimal text in quote currency, or None.
         exempt: how many accounts may miss their claim, or None.
         context: of the statement.
+        limits: of every account, in canonical text: ``headroom >= X``.
         position_bits, digit_bits: bounds; what the books and the domain need without.
     """
 
@@ -130,6 +131,7 @@ class Asked:
     cap: str | None = None
     exempt: int | None = None
     context: bytes = b""
+    limits: tuple[str, ...] = ()
     position_bits: int = 22
     digit_bits: int | None = None
 
@@ -301,6 +303,7 @@ def sort_into_classes(
         classes=(BlockClass(name="-", accounts=1, legs=1, slots=1, block=1, position_bits=1, charge_bits=1),),
     ).options
     classes = []
+    limits: dict[str, Any] = {"limits": options.limits} if options.limits else {}
     for legs, mine in members.items():
         if not mine:
             continue
@@ -316,6 +319,7 @@ def sort_into_classes(
                     position_bits=options.position_bits,
                     charge_bits=bits,
                     claim=options.claim,
+                    **limits,
                 ),
                 rules,
                 probe,
@@ -366,6 +370,7 @@ def prepare(
     rules = VenueRules.of(snapshot, asked.requirement)
     claim = str(Ratio.parse(asked.claim))
     asked = Asked(**{**asked.__dict__, "claim": claim})
+    limits: dict[str, Any] = {"limits": asked.limits} if asked.limits else {}  # a field of later terms
     classes, members = sort_into_classes(accounts, rules, asked, n)
 
     def state(**more: Any) -> VenueStatement:
@@ -376,7 +381,7 @@ def prepare(
             digit_bits=asked.digit_bits or n.bit_length() - 1,
             helper_group=7 if classes else 5,  # what is fastest for blocks, and for dense accounts
             classes=classes,
-            dense=tuple(DenseAccount(commitment=c.digest().hex(), claim=claim) for c in commitments),
+            dense=tuple(DenseAccount(commitment=c.digest().hex(), claim=claim, **limits) for c in commitments),
             cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS)),
             exempt=asked.exempt,
             **more,

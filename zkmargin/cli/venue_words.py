@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from zkmargin.cli.terminal import quoted
+from zkmargin.cli.terminal import quoted, safe
 
 
 def venue_lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -14,6 +14,7 @@ def venue_lines(facts: dict[str, Any]) -> Iterator[str]:
         claimed = (
             "nothing" if spec["claim"] is None else f"equity at least {spec['claim']} x {facts['requirement']} margin"
         )
+        claimed += "".join(f", {safe(limit)}" for limit in spec["limits"])
         shape = f"{spec['slots']} slots of {spec['legs']} legs"
         yield f"{spec['accounts']} accounts ({quoted(spec['name'])}, {shape}): {claimed}"
     if facts["dense_accounts"]:

@@ -36,12 +36,14 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
+    also_option,
     book_option,
     claim_options,
     context_option,
     json_option,
     parse_age,
     parse_context,
+    parse_limits,
     passphrase_option,
     signer_option,
     snapshot_option,
@@ -90,6 +92,7 @@ class ProveOptions:
     venue_name: str
     claim_text: str
     requirement: Literal["initial", "maintenance"]
+    also_texts: tuple[str, ...]
     net: NetChoice
     totals: bool
     cap: str | None
@@ -121,6 +124,7 @@ class ProveOptions:
             cap=self.cap,
             exempt=self.exempt,
             context=parse_context(self.context_text),
+            limits=tuple(map(str, parse_limits(self.also_texts))),
             position_bits=self.position_bits,
             digit_bits=self.digit_bits,
         )
@@ -177,6 +181,7 @@ def command() -> None:
 @click.option("--nonces", "nonces_path", metavar="FILE", help="A CSV account,nonce: what customers drew (secret).")
 @click.option("--venue", "venue_name", required=True, metavar="NAME", help="The venue's public name.")
 @claim_options
+@also_option
 @click.option(
     "--net",
     type=click.Choice(["none", "public", "zero"]),
