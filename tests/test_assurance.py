@@ -72,6 +72,7 @@ def test_a_result_is_recorded_and_speaks_until_what_it_is_about_changes(project:
     assert json.loads((project / "results" / "good.json").read_text()) == asdict(good)
     assert not assurance.speaks("good", replace(good, commit="0" * 40))
     assert not assurance.speaks("good", replace(good, changed=True))
+    assert not assurance.speaks("good", replace(good, what="good, but shorter"))
     (project / "engine" / "a.py").write_text("1 + 1\n")
     assert not assurance.speaks("good", good)
     again = assurance.run("good")
