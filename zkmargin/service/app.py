@@ -24,7 +24,8 @@ from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, ZkMarginError, parse_json
 from zkmargin.formats.budget import budget
-from zkmargin.service import changes, events, intake, logs, openapi, reading, store
+from zkmargin.formats.documents import in_words
+from zkmargin.service import changes, events, intake, joint, logs, openapi, reading, store
 from zkmargin.service.access import PUBLISHERS, READERS, allow, allow_account, caller
 from zkmargin.service.desk import Desk, Token
 from zkmargin.service.guard import Guard, TooMany, status_of
@@ -376,6 +377,20 @@ def _add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
         counts = {"accepted": accepted, "refused": len(verdicts) - accepted}
         return _json(counts | {"verdicts": [_verdict(one) for one in verdicts]})
 
+    @app.post("/v1/venue-proofs", tags=["proofs"], status_code=201)
+    async def submit_venue_proof(request: Request) -> Response:
+        """Submit a venue's proof of every account at once; its receipt is on disk when this answers 201."""
+        token = calls.may(request, *PUBLISHERS)
+        given = await _object(request, *joint.KEYS)
+
+        def work() -> Receipt:
+            with budget(), in_words():
+                submission = joint.VenueSubmission.read(given)
+            return joint.judge_venue(desk, submission, actor=token.name)
+
+        verdict = await run_in_threadpool(work)
+        return _document(verdict, 201, location=f"/v1/receipts/{verdict.payload.statement}")
+
     @app.get("/v1/receipts/{statement}", tags=["proofs"])
     def receipt(request: Request, statement: str) -> Response:
         """The receipt of an accepted proof."""
@@ -390,7 +405,11 @@ def _add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
 
     def _check_own(token: Token, statement: str) -> None:
         try:
-            allow_account(token, reading.owner_of(desk, statement), *READERS)
+            owner = reading.owner_of(desk, statement)
+            if owner is None:  # a venue's
+                allow(token, "publisher", *READERS)
+            else:
+                allow_account(token, owner, *READERS)
         except NotFound:
             raise NotFound("no proof of this statement was accepted", field="statement") from None
 

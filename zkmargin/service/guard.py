@@ -30,7 +30,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Of all headers of one request.
 MAX_HEADER_BYTES = 1 << 15
-SNAPSHOTS = "/v1/snapshots"
+#: Calls with bodies as large as snapshots.
+LARGE = ("/v1/snapshots", "/v1/venue-proofs")
 #: Asked by machines that watch the service: never counted against a rate.
 FREE = ("/healthz", "/readyz")
 
@@ -127,7 +128,7 @@ class Guard:
 
     def _most(self, scope: Scope) -> int:
         limits = self._desk.settings.limits
-        return limits.max_snapshot_body if scope["path"] == SNAPSHOTS else limits.max_body
+        return limits.max_snapshot_body if scope["path"] in LARGE else limits.max_body
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         most, taken, whole = self._most(scope), 0, False

@@ -166,14 +166,15 @@ def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> 
     return Coverage(payload=payload).signed(desk.signer)
 
 
-def owner_of(desk: Desk, statement: str) -> str:
-    """The account of an accepted proof. Raises NotFound."""
+def owner_of(desk: Desk, statement: str) -> str | None:
+    """The account of an accepted proof; None for a venue's. Raises NotFound."""
     query = select(tables.proofs.c.account).where(tables.proofs.c.statement == statement)
+    accepted = select(ledger_tables.proofs.c.id).where(ledger_tables.proofs.c.statement == statement)
     with desk.ledger.database.reading() as connection:
         account = connection.execute(query).scalar_one_or_none()
-    if account is None:
-        raise NotFound("no proof of this statement was accepted", field="statement")
-    return str(account)
+        if account is None and connection.execute(accepted).first() is None:
+            raise NotFound("no proof of this statement was accepted", field="statement")
+    return None if account is None else str(account)
 
 
 def receipt(desk: Desk, statement: str) -> Receipt:

@@ -13,16 +13,22 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import zkmargin
+from zkmargin.accounts import Commitment
 from zkmargin.client.errors import Unavailable
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ProofFormatError, VerificationError, ZkMarginError, canonical_bytes, parse_json
 from zkmargin.verifier import Accepted, Statement, verify_each
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
 from zkmargin.verifier.workers import Item, framed, received, request_of, statement_of
+
+T = TypeVar("T")
 
 #: Snapshots that a process keeps: the newest of some series.
 KEPT = 16
@@ -43,11 +49,18 @@ class Pool:
 
     def verify_each(self, items: Sequence[Item]) -> list[Accepted | ZkMarginError]:
         """As ``verifier.verify_each``. Raises Unavailable: the processes die."""
+        return self._ask(lambda worker: worker.verify_each(items))
+
+    def verify_venue(self, statement: VenueStatement, proof: bytes) -> VenueAccepted | ZkMarginError:
+        """A verdict for a venue's proof, of every account at once. Raises Unavailable: the processes die."""
+        return self._ask(lambda worker: worker.verify_venue(statement, proof))
+
+    def _ask(self, question: Callable[[_Worker], T]) -> T:
         worker = self._free.get()
         try:
             for _ in range(2):
                 try:
-                    return worker.verify_each(items)
+                    return question(worker)
                 except (OSError, EOFError):
                     worker.restart()
         finally:
@@ -92,18 +105,38 @@ class _Worker:
 
     def verify_each(self, items: Sequence[Item]) -> list[Accepted | ZkMarginError]:
         """Raises OSError, EOFError: the process is gone."""
+        asked = [request_of(statement, proof).decode() for statement, proof in items]
+        answers = self._ask_about([statement.snapshot for statement, _ in items], {"items": asked})
+        return [_verdict(statement, answer) for (statement, _), answer in zip(items, answers, strict=True)]
+
+    def verify_venue(self, statement: VenueStatement, proof: bytes) -> VenueAccepted | ZkMarginError:
+        """Raises OSError, EOFError: the process is gone."""
+        asked = {
+            "snapshot": statement.snapshot.digest().hex(),
+            "terms": statement.terms.to_bytes().decode(),
+            "commitments": [commitment.to_bytes().decode() for commitment in statement.commitments],
+            "context": statement.context.hex(),
+            "proof": proof.hex(),
+        }
+        (answer,) = self._ask_about([statement.snapshot], {"items": [], "venue": asked})
+        if "statement" not in answer:
+            return _refusal(answer)
+        statement_digest, proof_digest, root = (bytes.fromhex(answer[name]) for name in ("statement", "proof", "root"))
+        return VenueAccepted(statement, statement_digest, proof_digest, root)
+
+    def _ask_about(self, snapshots: Sequence[Snapshot], question: dict[str, Any]) -> list[Any]:
+        """A question, with those of its snapshots that are new there."""
         with self._lock:
             new = []
-            for statement, _ in items:
-                if statement.snapshot_digest not in self._known:
-                    self._known[statement.snapshot_digest] = None
-                    new.append(statement.snapshot.to_bytes().decode())
-                self._known.move_to_end(statement.snapshot_digest)
-            while len(self._known) > KEPT + len(items):  # it keeps as many more as one call brings at most
+            for snapshot in snapshots:
+                digest = snapshot.digest()
+                if digest not in self._known:
+                    self._known[digest] = None
+                    new.append(snapshot.to_bytes().decode())
+                self._known.move_to_end(digest)
+            while len(self._known) > KEPT + len(snapshots):  # it keeps as many more as one call brings at most
                 self._known.popitem(last=False)
-            asked = [request_of(statement, proof).decode() for statement, proof in items]
-            answers = self._ask({"snapshots": new, "kept": [d.hex() for d in self._known], "items": asked})
-        return [_verdict(statement, answer) for (statement, _), answer in zip(items, answers, strict=True)]
+            return self._ask({"snapshots": new, "kept": [d.hex() for d in self._known], **question})
 
     def _ask(self, value: dict[str, Any]) -> list[Any]:
         if self.process.stdin is None or self.process.stdout is None:
@@ -120,9 +153,26 @@ class _Worker:
 def _verdict(statement: Statement, answer: dict[str, Any]) -> Accepted | ZkMarginError:
     if "statement" in answer:
         return Accepted(statement, bytes.fromhex(answer["statement"]))
+    return _refusal(answer)
+
+
+def _refusal(answer: dict[str, Any]) -> ZkMarginError:
     if answer["check"] is None:
         return ProofFormatError(answer["message"])
     return VerificationError(answer["message"], check=answer["check"])
+
+
+def _judge_venue(given: dict[str, Any], snapshots: dict[str, Snapshot]) -> dict[str, Any]:
+    """In the process: a venue's proof from what ``verify_venue`` sends."""
+    commitments = [Commitment.parse(text) for text in given["commitments"]]
+    context, terms = bytes.fromhex(given["context"]), VenueTerms.parse(given["terms"])
+    statement = VenueStatement.of(snapshots[given["snapshot"]], terms, commitments=commitments, context=context)
+    try:
+        accepted = verify_venue(statement, bytes.fromhex(given["proof"]))
+    except (ProofFormatError, VerificationError) as error:
+        return {"message": error.message, "check": getattr(error, "check", None)}
+    named = {"statement": accepted.statement_digest, "proof": accepted.proof_digest, "root": accepted.root}
+    return {name: digest.hex() for name, digest in named.items()}
 
 
 def serve() -> None:
@@ -145,5 +195,7 @@ def serve() -> None:
             else {"message": one.message, "check": getattr(one, "check", None)}
             for one in verify_each(items)
         ]
+        if "venue" in given:
+            found.append(_judge_venue(given["venue"], snapshots))
         answers.write(framed(canonical_bytes(found)))
         answers.flush()
