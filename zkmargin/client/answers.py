@@ -50,7 +50,7 @@ class Limits(Answer):
 
 
 class ServiceInfo(Answer):
-    """Who the service is. ``time`` is its clock."""
+    """Who the service is. ``time`` is its clock, ``series`` the names of the snapshots that it trusts."""
 
     name: str
     version: str
@@ -58,6 +58,7 @@ class ServiceInfo(Answer):
     public_key: PublicKey
     trust: str
     srs: str
+    series: list[str] = Field(default_factory=list)
     limits: Limits
 
 

@@ -25,7 +25,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, ZkMarginError, parse_json
 from zkmargin.formats.budget import budget
 from zkmargin.formats.documents import in_words
-from zkmargin.service import changes, events, intake, joint, logs, openapi, reading, store
+from zkmargin.service import changes, dashboard, events, intake, joint, logs, openapi, reading, store
 from zkmargin.service.access import PUBLISHERS, READERS, allow, allow_account, caller
 from zkmargin.service.desk import Desk, Token
 from zkmargin.service.guard import Guard, TooMany, status_of
@@ -60,6 +60,7 @@ def create_app(desk: Desk, running: Running) -> FastAPI:
     app.add_exception_handler(ZkMarginError, _answer_error)
     for add in (_add_health, _add_changes, _add_snapshots, _add_accounts, _add_lists, _add_proofs, _add_events):
         add(app, desk, running)
+    dashboard.add(app)
     app.add_middleware(Guard, desk=desk, metrics=running.metrics, fault=fault)
     openapi.describe(app)
     return app
@@ -180,6 +181,7 @@ def _add_health(app: FastAPI, desk: Desk, running: Running) -> None:
                 "public_key": desk.signer.public.to_json(),
                 "trust": desk.trust.digest().hex(),
                 "srs": embedded().digest.hex(),
+                "series": [rule.name for rule in desk.trust.snapshots],
                 "limits": limits.model_dump(),
             }
         )

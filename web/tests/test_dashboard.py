@@ -1,0 +1,109 @@
+"""The dashboard of a venue's service in Chromium: what it shows, by keyboard, in light and dark, and what it never asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from support.venue_service import Service, account, running, snapshot
+
+from zkmargin.client import Terms
+from zkmargin.client.documents import RegisterAccount
+from zkmargin.formats import VerificationError
+
+#: Where screenshots are left for people to look at; nowhere without it.
+SHOTS = os.environ.get("ZKMARGIN_SCREENSHOTS")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An account that is covered, one that never proved, and one that is late and was refused."""
+    with running(tmp_path_factory.mktemp("dashboard") / "service") as one:
+        one.settle_in("alice", "bob", "<b>carol</b> & sons")
+        with one.client("alice") as alice:
+            alice.submit(account("alice").answer(alice.challenge("alice"), snapshot()))
+        name = "<b>carol</b> & sons"
+        one.order(RegisterAccount(account=name, terms=Terms(period_seconds=1, grace_seconds=0)))
+        with one.client(name) as carol:
+            submission = account(name).answer(carol.challenge(name), snapshot())
+            carol.submit(submission)
+            with pytest.raises(VerificationError):
+                carol.submit(submission.model_copy(update={"challenge": carol.challenge(name).digest().hex()}))
+        yield one
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request: pytest.FixtureRequest, service: Service) -> Iterator[Page]:
+    """The dashboard, entered; nothing may go wrong in it, and nothing may be asked elsewhere."""
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(color_scheme=request.param, viewport={"width": 1200, "height": 1000})
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith((service.url, "data:", "blob:")) else wrong.append(asked.url),
+        )
+        page.goto(service.url)
+        page.get_by_label("Token of an auditor or operator").fill(service.tokens["auditor"])
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="clearing desk")).to_be_visible()
+        expect(page.get_by_role("status")).to_have_text("live")
+        yield page
+        if SHOTS:
+            page.screenshot(path=str(Path(SHOTS) / f"{request.node.originalname}-{request.param}.png"), full_page=True)
+        browser.close()
+    assert wrong == []
+
+
+def row(page: Page, name: str) -> Any:
+    return page.locator("#roster tbody tr").filter(has=page.get_by_role("button", name=name, exact=True))
+
+
+def test_the_roster_and_the_alarms(page: Page) -> None:
+    expect(page.locator("#roster tbody tr")).to_have_count(3)
+    expect(row(page, "alice")).to_contain_text("covered")
+    expect(row(page, "bob")).to_contain_text("uncovered")
+    expect(row(page, "<b>carol</b> & sons")).to_contain_text("refused")  # its name is text
+    expect(page.get_by_role("list", name="Accounts by state")).to_contain_text("covered 1")
+    expect(page.locator("#alarms")).to_contain_text("a proof was refused (pairing)")
+    page.get_by_label("Show", exact=True).select_option("uncovered")
+    expect(page.locator("#roster tbody tr")).to_have_count(1)
+    page.get_by_label("Show", exact=True).select_option("")
+    assert page.locator("#snapshots tbody tr").count() == 1
+
+
+def test_an_account_by_keyboard(page: Page, service: Service) -> None:
+    row(page, "alice").get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    heading = page.get_by_role("heading", name="Account alice")
+    expect(heading).to_be_focused()
+    expect(page.locator("#facts")).to_contain_text("positions by venue (main)")
+    expect(page.locator("#timeline")).to_contain_text("1 of 1 snapshots proven")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the receipt").press("Enter")
+    assert b"zkmargin/receipt/" in Path(saved.value.path()).read_bytes()
+    with service.client("alice") as alice:  # it is live
+        alice.submit(account("alice").answer(alice.challenge("alice"), snapshot()))
+    before = page.locator("#proofs tbody tr").count()
+    expect(page.locator("#proofs tbody tr")).not_to_have_count(before - 1)
+    page.keyboard.press("Escape")
+    expect(heading).to_be_hidden()
+    expect(row(page, "alice").get_by_role("button")).to_be_focused()
+
+
+def test_a_wrong_token_shows_nothing(service: Service) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(service.url)
+        page.get_by_label("Token of an auditor or operator").fill(service.tokens["alice"])
+        page.get_by_role("button", name="Show").click()
+        expect(page.get_by_role("alert")).to_have_text("a token of role account may not do this")
+        expect(page.locator("main")).to_be_hidden()
+        browser.close()

@@ -1,0 +1,241 @@
+// The dashboard of a venue's service. It reads the same calls as any auditor, with a token that is kept in this page's
+// memory only. Texts of accounts and reasons are set as text, never as HTML.
+"use strict";
+
+const MARKS = { covered: "●", due: "◐", late: "▲", refused: "✕", uncovered: "○" };
+const ALARMS = new Set(["late", "refused", "uncovered"]);
+const MOST_ALARMS = 100;
+const at = (id) => document.getElementById(id);
+const view = { token: "", series: [], accounts: [], open: null, last: 0, refresh: null };
+
+function element(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== undefined && text !== null) made.textContent = String(text);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function drawing(name, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  return made;
+}
+
+async function call(path) {
+  const answer = await fetch(path, { headers: { authorization: `Bearer ${view.token}` }, cache: "no-store" });
+  if (!answer.ok) {
+    const body = await answer.json().catch(() => ({}));
+    throw Object.assign(new Error(body.error ? body.error.message : `HTTP ${answer.status}`), { status: answer.status });
+  }
+  return answer.json();
+}
+
+const ofAccount = (name, what) => `/v1/accounts/${encodeURIComponent(name)}${what}`;
+const shown = (time) => (time ? time.replace("T", " ").replace("Z", " UTC") : "never");
+const number = (ratio) => { const [num, den] = ratio.split("/").map(Number); return num / den; };
+const claimed = (ratio) => number(ratio).toLocaleString("en", { maximumFractionDigits: 4 });
+
+function stateCell(name, state) {
+  const mark = element("span", MARKS[state], { "aria-hidden": "true" });
+  const cell = element(name, undefined, { class: `state ${state}` });
+  cell.append(mark, ` ${state}`);
+  return cell;
+}
+
+function trend(ratios) {
+  const cell = element("td");
+  if (ratios.length === 0) { cell.textContent = "nothing yet"; return cell; }
+  const values = ratios.map(number), low = Math.min(...values), span = Math.max(...values) - low || 1;
+  const points = values.map((v, i) => `${4 + (i * 72) / Math.max(values.length - 1, 1)},${20 - (16 * (v - low)) / span}`);
+  const words = `${ratios.length} proofs, from ${claimed(ratios[0])} to ${claimed(ratios[ratios.length - 1])}`;
+  const picture = drawing("svg", { width: 80, height: 24, viewBox: "0 0 80 24", role: "img", "aria-label": words });
+  picture.append(drawing("polyline", { class: "trend", points: points.join(" ") }));
+  cell.append(picture);
+  return cell;
+}
+
+function showRoster() {
+  const wanted = at("filter").value;
+  const counts = Object.fromEntries(Object.keys(MARKS).map((state) => [state, 0]));
+  for (const one of view.accounts) if (!one.closed) counts[one.state] += 1;
+  at("counts").replaceChildren(...Object.entries(counts).map(([state, count]) => {
+    const item = stateCell("li", state);
+    item.append(` ${count}`);
+    return item;
+  }));
+  const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.account : undefined;
+  const rows = view.accounts.filter((one) => !wanted || one.state === wanted).map((one) => {
+    const row = element("tr"), head = element("th", undefined, { scope: "row" });
+    const button = element("button", one.account, { type: "button", class: "name", "data-account": one.account });
+    button.addEventListener("click", () => openAccount(one.account, true));
+    head.append(button);
+    const last = one.last ? `${claimed(one.last.ratio)} × ${one.last.requirement}` : "nothing";
+    row.append(head, one.closed ? element("td", "closed") : stateCell("td", one.state), element("td", shown(one.until)),
+      element("td", `${claimed(one.terms.ratio)} × ${one.terms.requirement}`), element("td", last), trend(one.trend),
+      element("td", one.proofs));
+    return row;
+  });
+  at("roster").tBodies[0].replaceChildren(...rows);
+  if (focused !== undefined) {
+    const again = [...document.querySelectorAll("button.name")].find((one) => one.dataset.account === focused);
+    if (again) again.focus();
+  }
+}
+
+function fact(term, value) {
+  return [element("dt", term), element("dd", value)];
+}
+
+function showTimeline(coverage) {
+  const payload = coverage.payload, begin = Date.parse(payload.begin), span = Date.parse(payload.end) - begin || 1;
+  const words = `${payload.proven} of ${payload.snapshots.length} snapshots proven, largest gap ` +
+    `${(payload.largest_gap_ms / 1000).toLocaleString("en")} s`;
+  const picture = drawing("svg", { viewBox: "0 0 720 40", width: 720, height: 40, role: "img", "aria-label": words });
+  picture.append(drawing("line", { class: "axis", x1: 6, x2: 714, y1: 20, y2: 20 }));
+  for (const one of payload.snapshots) {
+    const x = 6 + (708 * (Date.parse(one.time) - begin)) / span;
+    const mark = drawing("circle", { class: one.statement ? "yes" : "no", cx: x, cy: 20, r: 5 });
+    mark.append(Object.assign(drawing("title", {}), {
+      textContent: `number ${one.sequence}, ${shown(one.time)}: ${one.statement ? "proven" : "not proven"}` }));
+    picture.append(mark);
+  }
+  const missing = payload.snapshots.filter((one) => !one.statement);
+  const rest = missing.length ? `not proven: number ${missing.map((one) => one.sequence).join(", ")}` : "no exception";
+  return [picture, element("p", `${payload.series}: ${words}; ${rest}.`)];
+}
+
+async function saveReceipt(statement) {
+  const receipt = await call(`/v1/receipts/${statement}`);
+  const link = element("a", "", { download: `receipt-${statement.slice(0, 16)}.json` });
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(receipt, null, 1) + "\n"], { type: "application/json" }));
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+async function openAccount(name, move) {
+  view.open = name;
+  const end = new Date(), begin = new Date(end - 3_600_000);
+  const times = `from=${begin.toISOString()}&to=${end.toISOString()}`;
+  const coverage = view.series.map((series) => call(ofAccount(name, `/coverage?series=${encodeURIComponent(series)}&${times}`)));
+  const [one, proofs, refusals, ...covered] = await Promise.all([call(ofAccount(name, "")),
+    call(ofAccount(name, "/proofs?limit=50")), call(ofAccount(name, "/refusals?limit=50")), ...coverage]);
+  if (view.open !== name) return;
+  at("account-title").textContent = `Account ${name}`;
+  const limits = one.terms.limits.length ? `, ${one.terms.limits.join(", ")}` : "";
+  at("facts").replaceChildren(
+    ...fact("State", `${one.state} since ${shown(one.since)}`), ...fact("Proof due at", shown(one.until)),
+    ...fact("Asked", `${claimed(one.terms.ratio)} × ${one.terms.requirement}${limits}, every ${one.terms.period_seconds} s, late after ${one.terms.grace_seconds} s more`),
+    ...fact("Parts", one.parts.map((p) => `${p.role} by ${p.issuer} (${p.part}) until ${shown(p.expires)}`).join("; ") || "none"),
+    ...fact("Open challenges", one.challenges.length));
+  at("timeline").replaceChildren(...covered.flatMap(showTimeline));
+  at("proofs").tBodies[0].replaceChildren(...proofs.items.map((p) => {
+    const row = element("tr"), cell = element("td");
+    const button = element("button", "Save", { type: "button", "aria-label": `Save the receipt of ${shown(p.accepted)}` });
+    button.addEventListener("click", () => saveReceipt(p.statement).catch(problem));
+    cell.append(button);
+    row.append(element("td", shown(p.accepted)), element("td", `${p.series} ${p.sequence}, ${shown(p.snapshot_time)}`),
+      element("td", `${claimed(p.ratio)} × ${p.requirement}`), element("td", p.counts ? "yes" : "no: below the terms"), cell);
+    return row;
+  }));
+  at("refusals").tBodies[0].replaceChildren(...refusals.items.map((r) => {
+    const row = element("tr");
+    row.append(element("td", shown(r.time)), element("td", r.check), element("td", r.reason));
+    return row;
+  }));
+  at("account").hidden = false;
+  if (move) at("account-title").focus();
+}
+
+async function showSnapshots() {
+  const lists = await Promise.all(view.series.map((s) => call(`/v1/snapshots?series=${encodeURIComponent(s)}&limit=5`)));
+  at("snapshots").tBodies[0].replaceChildren(...lists.flatMap((list) => list.items).map((one) => {
+    const row = element("tr");
+    row.append(element("td", one.series), element("td", one.sequence), element("td", shown(one.time)),
+      element("td", shown(one.published)), element("td", one.snapshot, { class: "digest" }));
+    return row;
+  }));
+}
+
+function alarm(payload) {
+  const item = element("li");
+  item.append(`${shown(payload.time)} `);
+  if (payload.kind === "state") item.append(`${payload.account}: ${payload.previous} → `, stateCell("span", payload.state));
+  else item.append(`${payload.account}: a proof was refused (${payload.check}): ${payload.reason}`);
+  at("alarms").prepend(item);
+  while (at("alarms").children.length > MOST_ALARMS) at("alarms").lastElementChild.remove();
+  at("no-alarms").hidden = true;
+}
+
+function happened(payload) {
+  view.last = payload.number;
+  if (payload.kind === "refused" || (payload.kind === "state" && ALARMS.has(payload.state))) alarm(payload);
+  if (view.refresh === null) view.refresh = setTimeout(refresh, 300);
+}
+
+async function refresh() {
+  view.refresh = null;
+  try {
+    view.accounts = (await call("/v1/accounts")).accounts;
+    showRoster();
+    await showSnapshots();
+    if (view.open !== null) await openAccount(view.open, false);
+  } catch (error) { problem(error); }
+}
+
+// EventSource sends no token, so the stream is read here.
+async function listen() {
+  for (;;) {
+    try {
+      const headers = { authorization: `Bearer ${view.token}` };
+      const answer = await fetch(`/v1/events?after=${view.last}`, { headers, cache: "no-store" });
+      if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+      at("connection").textContent = "live";
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let rest = ""; ;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        const parts = (rest + value).split("\n\n");
+        rest = parts.pop();
+        for (const part of parts) {
+          const data = part.split("\n").find((line) => line.startsWith("data: "));
+          if (data) happened(JSON.parse(data.slice(6)).payload);
+        }
+      }
+    } catch (error) { /* said below, and tried again */ }
+    at("connection").textContent = "connection lost, trying again";
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+  }
+}
+
+function problem(error) {
+  at("problem").textContent = error.message;
+}
+
+at("enter").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  view.token = at("token").value.trim();
+  problem({ message: "" });
+  try {
+    const service = await call("/v1/service");
+    view.accounts = (await call("/v1/accounts")).accounts;
+    view.series = service.series;
+    at("name").textContent = service.name;
+    document.title = `${service.name} – zkmargin`;
+  } catch (error) { problem(error); return; }
+  at("enter").hidden = true;
+  at("main").hidden = false;
+  showRoster();
+  at("main").focus();
+  listen();
+  showSnapshots().catch(problem);
+  setInterval(refresh, 10_000); // states change with the clock too
+});
+at("filter").addEventListener("change", showRoster);
+at("close").addEventListener("click", () => {
+  const name = view.open;
+  view.open = null;
+  at("account").hidden = true;
+  const back = [...document.querySelectorAll("button.name")].find((one) => one.dataset.account === name);
+  (back || at("main")).focus();
+});
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && view.open !== null) at("close").click(); });
