@@ -62,7 +62,7 @@ def post(service: Service, path: str, body: Any, name: str | None = None) -> htt
 
 def test_a_proof_gets_a_signed_receipt_once(service: Service) -> None:
     with service.client("alice") as client:
-        challenge = client.challenge("alice")
+        challenge = client.challenge("alice", lifetime_seconds=600)
         submission = account("alice").answer(challenge, snapshot())
         receipt = client.submit(submission)
         assert receipt.payload.challenge == challenge.digest().hex()
@@ -82,7 +82,7 @@ def test_a_proof_gets_a_signed_receipt_once(service: Service) -> None:
 
 def test_what_is_refused_is_recorded_with_its_reason(service: Service) -> None:
     with service.client("bob") as bob:
-        challenges = bob.challenges("bob", count=4)
+        challenges = bob.challenges("bob", count=4, lifetime_seconds=600)
         good = account("bob").answer(challenges[0], snapshot())
         proof = bytearray(good.proof_bytes)
         proof[200] ^= 1
@@ -108,7 +108,7 @@ def test_what_is_refused_is_recorded_with_its_reason(service: Service) -> None:
 
 def test_nobody_answers_for_another_account(service: Service) -> None:
     with service.client("alice") as alice, service.client("bob") as bob:
-        challenge = bob.challenge("bob")
+        challenge = bob.challenge("bob", lifetime_seconds=600)
         submission = account("alice").answer(challenge, snapshot())  # alice's proof for bob's challenge
         with pytest.raises(VerificationError, match="not issued to this account"):
             alice.submit(submission)
@@ -124,12 +124,14 @@ def test_nobody_answers_for_another_account(service: Service) -> None:
 
 
 def test_challenges_are_bounded(service: Service) -> None:
-    with service.client("alice") as client:
+    service.order(RegisterAccount(account="eve", terms=TERMS))
+    with service.client("operator") as client:
         with pytest.raises(InputError, match="from 1 to 8"):
-            client.challenges("alice", count=9)
-        client.challenges("alice", count=7, lifetime_seconds=1)
+            client.challenges("eve", count=9)
+        assert len(client.challenges("eve", count=7, lifetime_seconds=600)) == 7
         with pytest.raises(InputError, match="wait for an answer"):
-            client.challenges("alice", count=4)
+            client.challenges("eve", count=2)
+        assert len(client.account("eve").challenges) == 7
 
 
 # Who may
@@ -148,7 +150,10 @@ def test_tokens_and_roles(service: Service) -> None:
     )
     with service.client("auditor") as auditor:
         assert {line.account for line in auditor.roster()} >= {"alice", "bob"}
-        for call in (lambda: auditor.challenge("alice"), lambda: auditor.publish(snapshot(), attested(snapshot()))):
+        for call in (
+            lambda: auditor.challenge("alice", lifetime_seconds=600),
+            lambda: auditor.publish(snapshot(), attested(snapshot())),
+        ):
             with pytest.raises(Denied):
                 call()
     service.issue("short", "auditor")
@@ -292,6 +297,7 @@ def test_events_are_signed_numbered_and_resumed(service: Service) -> None:
         assert [one.payload.number for one in seen] == [1, 2, 3, 4, 5]
         assert next(iter(auditor.events(after=4))).payload.number == 5
     with service.client("alice") as alice:
+        assert alice.account("alice").proofs
         mine = []
         for event in alice.events():
             mine.append(event.payload)
@@ -377,7 +383,7 @@ def test_coverage_is_what_the_ledger_gives(tmp_path: Path) -> None:
             with pytest.raises(VerificationError, match=r"superseded|contradicts"):
                 publisher.publish(others[0], attested(others[0], 3))
             for about, claim in ((first, Claim()), (others[2], Claim()), (others[1], Claim("1/2"))):
-                challenge = alice.challenge("alice")
+                challenge = alice.challenge("alice", lifetime_seconds=600)
                 alice.submit(account("alice").answer(challenge, about, claim))  # older snapshots count too
             begin, end = first.time, format_time(parse_time(others[2].time) + 5000)
             coverage = alice.coverage("alice", "main", begin=begin, end=end)

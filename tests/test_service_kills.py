@@ -26,7 +26,10 @@ FAST = "[limits]\ncalls_per_second = 1000\nburst = 1000\n"
 def answers(service: Service) -> list[Submission]:
     """Proofs that answer challenges which were issued before."""
     with service.client("alice") as client:
-        return [account("alice").answer(one, snapshot()) for one in client.challenges("alice", count=PROOFS)]
+        return [
+            account("alice").answer(one, snapshot())
+            for one in client.challenges("alice", count=PROOFS, lifetime_seconds=600)
+        ]
 
 
 class Submitting(threading.Thread):

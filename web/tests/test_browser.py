@@ -6,14 +6,13 @@ import base64
 import gzip
 import json
 import os
-import shutil
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from zkmargin.app.page import PAGE_DIGEST, verifier_page
 from zkmargin.cli import main
@@ -21,16 +20,6 @@ from zkmargin.formats import keccak256
 
 #: A screenshot of each test's end goes here.
 SHOTS = os.environ.get("ZKMARGIN_SCREENSHOTS")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    assert path, "the page is tested in Chromium: apt install chromium"
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="session")

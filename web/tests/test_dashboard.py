@@ -1,4 +1,4 @@
-"""The dashboard of a venue's service in Chromium: what it shows, by keyboard, in light and dark, and what it never asks."""
+"""The dashboard of a venue's service in Chromium: what it shows, by keyboard, in light and dark, asking nobody else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from support.venue_service import Service, account, running, snapshot
 
 from zkmargin.client import Terms
@@ -25,39 +25,40 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(tmp_path_factory.mktemp("dashboard") / "service") as one:
         one.settle_in("alice", "bob", "<b>carol</b> & sons")
         with one.client("alice") as alice:
-            alice.submit(account("alice").answer(alice.challenge("alice"), snapshot()))
+            alice.submit(account("alice").answer(alice.challenge("alice", lifetime_seconds=600), snapshot()))
         name = "<b>carol</b> & sons"
         one.order(RegisterAccount(account=name, terms=Terms(period_seconds=1, grace_seconds=0)))
         with one.client(name) as carol:
-            submission = account(name).answer(carol.challenge(name), snapshot())
+            submission = account(name).answer(carol.challenge(name, lifetime_seconds=600), snapshot())
             carol.submit(submission)
             with pytest.raises(VerificationError):
-                carol.submit(submission.model_copy(update={"challenge": carol.challenge(name).digest().hex()}))
+                carol.submit(
+                    submission.model_copy(
+                        update={"challenge": carol.challenge(name, lifetime_seconds=600).digest().hex()}
+                    )
+                )
         yield one
 
 
 @pytest.fixture(params=["light", "dark"])
-def page(request: pytest.FixtureRequest, service: Service) -> Iterator[Page]:
+def page(browser: Browser, request: pytest.FixtureRequest, service: Service) -> Iterator[Page]:
     """The dashboard, entered; nothing may go wrong in it, and nothing may be asked elsewhere."""
     wrong: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(color_scheme=request.param, viewport={"width": 1200, "height": 1000})
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        page.on(
-            "request",
-            lambda asked: None if asked.url.startswith((service.url, "data:", "blob:")) else wrong.append(asked.url),
-        )
-        page.goto(service.url)
-        page.get_by_label("Token of an auditor or operator").fill(service.tokens["auditor"])
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", name="clearing desk")).to_be_visible()
-        expect(page.get_by_role("status")).to_have_text("live")
-        yield page
-        if SHOTS:
-            page.screenshot(path=str(Path(SHOTS) / f"{request.node.originalname}-{request.param}.png"), full_page=True)
-        browser.close()
+    context = browser.new_context(color_scheme=request.param, viewport={"width": 1200, "height": 1000})
+    page = context.new_page()
+    own = (service.url, "data:", "blob:")
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: None if asked.url.startswith(own) else wrong.append(asked.url))
+    page.goto(service.url)
+    page.get_by_label("Token of an auditor or operator").fill(service.tokens["auditor"])
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="clearing desk")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("live")
+    yield page
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{request.node.originalname}-{request.param}.png"), full_page=True)
+    context.close()
     assert wrong == []
 
 
@@ -89,7 +90,7 @@ def test_an_account_by_keyboard(page: Page, service: Service) -> None:
         page.get_by_role("button", name="Save the receipt").press("Enter")
     assert b"zkmargin/receipt/" in Path(saved.value.path()).read_bytes()
     with service.client("alice") as alice:  # it is live
-        alice.submit(account("alice").answer(alice.challenge("alice"), snapshot()))
+        alice.submit(account("alice").answer(alice.challenge("alice", lifetime_seconds=600), snapshot()))
     before = page.locator("#proofs tbody tr").count()
     expect(page.locator("#proofs tbody tr")).not_to_have_count(before - 1)
     page.keyboard.press("Escape")
@@ -97,13 +98,11 @@ def test_an_account_by_keyboard(page: Page, service: Service) -> None:
     expect(row(page, "alice").get_by_role("button")).to_be_focused()
 
 
-def test_a_wrong_token_shows_nothing(service: Service) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(service.url)
-        page.get_by_label("Token of an auditor or operator").fill(service.tokens["alice"])
-        page.get_by_role("button", name="Show").click()
-        expect(page.get_by_role("alert")).to_have_text("a token of role account may not do this")
-        expect(page.locator("main")).to_be_hidden()
-        browser.close()
+def test_a_wrong_token_shows_nothing(browser: Browser, service: Service) -> None:
+    page = browser.new_page()
+    page.goto(service.url)
+    page.get_by_label("Token of an auditor or operator").fill(service.tokens["alice"])
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("alert")).to_have_text("a token of role account may not do this")
+    expect(page.locator("main")).to_be_hidden()
+    page.close()
