@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zkmargin.engine.decimals import parse_time
@@ -80,6 +81,7 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@cache
 def software() -> str:
     """Name and version of this program, for receipts."""
     import zkmargin  # noqa: PLC0415 - the version is looked up only when it is written

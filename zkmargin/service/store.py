@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
@@ -256,7 +256,8 @@ def add_proof(connection: Connection, service: str, account: AccountRow, accepta
         changes |= {"counting": number, "snapshot_ms": snapshot_ms, "accepted_ms": acceptance.time_ms}
         changes |= {"changed_ms": None}
     connection.execute(update(tables.accounts).where(tables.accounts.c.account == account.account).values(changes))
-    (row,) = account_rows(connection, account.account)
+    times = {name: changes[name] for name in ("snapshot_ms", "accepted_ms", "changed_ms") if name in changes}
+    row = replace(row, standing=replace(row.standing, refused=False, **times))
     settle_state(connection, service, row, acceptance.time_ms)
 
 
