@@ -13,7 +13,7 @@ from py_arkworks_bls12381 import G1Point
 
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import inverse, powers, r
-from zkmargin.crypto.group import msm
+from zkmargin.crypto.group import msm_many
 from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.srs import SRS
 
@@ -41,7 +41,7 @@ def commit_coefficients(srs: SRS, coefficients: Sequence[int]) -> G1Point:
     """[p(tau)]_1 for a polynomial in the monomial basis. ValueError when its degree exceeds the SRS."""
     if len(coefficients) > srs.powers:
         raise ValueError(f"a polynomial of {len(coefficients)} coefficients and an SRS of {srs.powers} powers")
-    return msm(srs.g1_powers(len(coefficients)), coefficients)
+    return msm_many([(srs.g1_powers(len(coefficients)), coefficients)])[0]
 
 
 def lagrange_basis(srs: SRS, domain: Domain) -> list[G1Point]:
