@@ -1,7 +1,9 @@
 """Limits of a venue's classes: headroom beyond the requirement, exact at the boundary, in every prover and verifier."""
 
 import json
+import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from zkmargin.prover.venue.witness import assess
 from zkmargin.verifier.venue.terms import VenueTerms
 from zkmargin.verifier.venue.verify import verify_venue
 
+GOLDEN = Path(__file__).parent / "data" / "golden" / "v2" / "venue-terms" / "limits.terms.json"
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 
 
@@ -96,6 +99,15 @@ def test_the_fast_prover_gives_the_reference_s_bytes(lab: Any, venue_lab: Any, b
     data, _ = prove_venue(venue.statement, witness, blinders=blinders)
     reference = ReferenceProver(venue.statement, witness.columns(venue.statement), witness.blinders, blinders)
     assert data == venue.encode(reference.prove())
+
+
+def test_the_golden_terms_are_made_again_byte_for_byte(lab: Any, venue_lab: Any) -> None:
+    """ZKMARGIN_WRITE_GOLDEN=1 writes them anew."""
+    made = limited(lab, venue_lab, 5).statement.terms.to_bytes()
+    if os.environ.get("ZKMARGIN_WRITE_GOLDEN") == "1":
+        GOLDEN.parent.mkdir(parents=True, exist_ok=True)
+        GOLDEN.write_bytes(made)
+    assert GOLDEN.read_bytes() == made
 
 
 def test_terms_say_limits_in_version_2_and_only_headroom(lab: Any, venue_lab: Any) -> None:
