@@ -6,7 +6,7 @@ const at = (id) => document.getElementById(id);
 const MARKS = { passed: ["✓", "passed"], failed: ["✗", "failed"], skipped: ["–", "not asked"], "not reached": ["·", "not reached"] };
 const VERDICTS = {
   accepted: "Accepted",
-  unauthenticated: "The proof verifies. Not accepted: you have not said whom you trust",
+  unauthenticated: "The proof verifies. Not accepted",
   rejected: "Rejected",
 };
 const files = { given: [], mine: [] };
@@ -30,6 +30,7 @@ function show() {
   for (const side of ["given", "mine"]) {
     at(`${side}-files`).replaceChildren(...files[side].map(({ name, data }) => element("li", `${name} (${data.length.toLocaleString("en")} bytes)`)));
   }
+  at("asked").textContent = `at least ${at("ratio").value.trim() || "1.0"} of the ${at("requirement").value} requirement`;
   const result = at("result");
   result.hidden = files.given.length === 0;
   if (result.hidden) return;

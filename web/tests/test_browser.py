@@ -107,6 +107,7 @@ def test_files_in_the_place_of_a_bundle(page: Page, demo: Path) -> None:
     page.fill("#ratio", "1.01")
     page.keyboard.press("Tab")
     assert "the pairing check fails" in result(page, "rejected")["failed"][0]
+    assert page.inner_text("#asked") == "at least 1.01 of the initial requirement"
     page.click("#clear")
     assert page.is_hidden("#result")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 
 PAGE = Path(__file__).with_name("data") / "verify.html"
-PAGE_DIGEST = bytes.fromhex("fafdfe3d0981d6a223eeccceb0554a9c890f92f8ca94c00a8886e79771dcfd88")
+PAGE_DIGEST = bytes.fromhex("f5cb47221b346e475e8266c115b22021ba46c420468bf1ff287277527faf398b")
 _MAX_BYTES = 1 << 21
 
 
