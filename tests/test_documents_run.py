@@ -52,9 +52,21 @@ def _documents() -> Iterator[Path]:
             yield path
 
 
+#: What folders of this project, and packages of the index, are called: a user's file of that name changes nothing.
+HOSTILE = ("circuits", "crypto", "engine", "formats", "ledger", "prover", "verifier", "risk", "policy", "book")
+
+
+def _hostile(folder: Path) -> None:
+    """Modules that end the program that imports them."""
+    folder.mkdir(exist_ok=True)
+    for name in HOSTILE:
+        (folder / f"{name}.py").write_text(f"raise SystemExit('the user's {name}.py was imported')\n")
+
+
 def _environment(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "ZKMARGIN_CACHE_DIR") if name in os.environ}
-    return {**kept, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "TMPDIR": str(folder)}
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    return {**kept, "PATH": path, "TMPDIR": str(folder), "PYTHONPATH": str(folder / "hostile")}
 
 
 def _script(blocks: list[tuple[str, str]]) -> str:
@@ -72,13 +84,17 @@ def _script(blocks: list[tuple[str, str]]) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", list(_documents()), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_block_runs_in_order_from_an_empty_folder(path: Path, tmp_path: Path) -> None:
+    """But for a user's own engine.py and the like, in the folder and in front of every package."""
     text = path.read_text()
+    work = tmp_path / "work"
+    _hostile(work)
+    _hostile(tmp_path / "hostile")
     blocks = BLOCK.findall(text)
     assert len(blocks) == text.count(MARK), "a mark without a fenced block below it"
     assert {language for language, _ in blocks} <= {"sh", "python"}
     result = subprocess.run(
         ["bash", "-c", _script(blocks)],
-        cwd=tmp_path,
+        cwd=work,
         env=_environment(tmp_path),
         capture_output=True,
         text=True,
