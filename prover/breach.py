@@ -8,9 +8,8 @@ from zkmargin.accounts.openings import Opening, check_opened, total_blinders
 from zkmargin.circuits.breach import breach_witness
 from zkmargin.crypto.field import random_scalar
 from zkmargin.engine.book import Book, BookLots, as_lots
-from zkmargin.formats import VerificationError
 from zkmargin.prover.argument import prove_argument
-from zkmargin.prover.prove import check_openings, default_threads
+from zkmargin.prover.prove import default_threads, explained
 from zkmargin.verifier.breach import BreachStatement, verify_breach
 from zkmargin.verifier.proof import encode_proof
 
@@ -42,9 +41,6 @@ def prove_breach(
     witness, blinders = breach_witness(account.snapshot, account.claim, lots), total_blinders(openings)
     argument = prove_argument(statement, witness, blinders, random_scalar, threads=threads or default_threads())
     proof = encode_proof(argument, statement.srs.digest)
-    try:
+    with explained([(account, lots, blinders)]):
         verify_breach(statement, proof)
-    except VerificationError:
-        check_openings(account, lots, blinders)
-        raise
     return proof

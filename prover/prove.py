@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from zkmargin.accounts.commitments import commit_vector
 from zkmargin.accounts.openings import Opening, check_opened, total_blinders
@@ -58,13 +59,11 @@ def prove(
     threads = threads or default_threads()
     argument, own = prove_with_values(statement, witness, blinders, random_scalar, threads=threads, profile=profile)
     proof = encode_proof(argument, statement.srs.digest)
-    with profile.stage("self-verification"):
+    with profile.stage("self-verification"), explained([(statement, lots, blinders)]):
         decoded = decode_proof(proof, statement.circuit.shape, statement.srs.digest)
         opening = reduce_to_opening(statement, decoded, own)
-        good = holds(*fold([opening], [1], statement.srs), statement.srs)
-    if not good:
-        check_openings(statement, lots, blinders)
-        raise VerificationError("the proof does not prove this statement", check="pairing")
+        if not holds(*fold([opening], [1], statement.srs), statement.srs):
+            raise VerificationError("the proof does not prove this statement", check="pairing")
     return proof
 
 
@@ -72,6 +71,21 @@ def default_threads() -> int:
     """The processors that this process may use, at most 4: a proof has no more work to share."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 4)
+
+
+@contextmanager
+def explained(accounts: Sequence[tuple[Statement, BookLots, dict[str, int]]]) -> Iterator[None]:
+    """Around a prover's check of its own proof: where that fails, openings that do not fit are named as the reason.
+
+    Args:
+        accounts: statement, book and blinders of each account that the proof is about.
+    """
+    try:
+        yield
+    except VerificationError:
+        for statement, lots, blinders in accounts:
+            check_openings(statement, lots, blinders)
+        raise
 
 
 def check_openings(statement: Statement, lots: BookLots, blinders: dict[str, int]) -> None:

@@ -8,11 +8,10 @@ from zkmargin.accounts.openings import Opening, check_opened, total_blinders
 from zkmargin.circuits.books import margin_witness
 from zkmargin.crypto.field import random_scalar
 from zkmargin.engine.book import BookLots
-from zkmargin.formats import VerificationError
 from zkmargin.prover.chain import prove_chain_argument
 from zkmargin.prover.chain_joint import prove_joint_argument
 from zkmargin.prover.profile import Profile
-from zkmargin.prover.prove import check_openings, default_threads
+from zkmargin.prover.prove import default_threads, explained
 from zkmargin.verifier.chain import ChainStatement, encode_chain_proof, verify_chain
 from zkmargin.verifier.chain.joint import JointStatement, verify_joint
 from zkmargin.verifier.chain.joint_proof import encode_joint_proof
@@ -47,12 +46,8 @@ def prove_chain(
     threads = threads or default_threads()
     argument = prove_chain_argument(statement, witness, blinders, random_scalar, threads=threads, profile=profile)
     proof = encode_chain_proof(argument, inner.srs.digest)
-    try:
-        with profile.stage("self-verification"):
-            verify_chain(statement, proof)
-    except VerificationError:
-        check_openings(inner, lots, blinders)
-        raise
+    with profile.stage("self-verification"), explained([(inner, lots, blinders)]):
+        verify_chain(statement, proof)
     return proof
 
 
@@ -84,11 +79,7 @@ def prove_joint(
     threads = threads or default_threads()
     argument = prove_joint_argument(statement, witnesses, blinders, random_scalar, threads=threads, profile=profile)
     proof = encode_joint_proof(argument, statement.srs.digest)
-    try:
-        with profile.stage("self-verification"):
-            verify_joint(statement, proof)
-    except VerificationError:
-        for one, (lots, _), blinder in zip(statement.accounts, accounts, blinders, strict=True):
-            check_openings(one.statement, lots, blinder)
-        raise
+    opened = zip(statement.accounts, accounts, blinders, strict=True)
+    with profile.stage("self-verification"), explained([(one.statement, lots, b) for one, (lots, _), b in opened]):
+        verify_joint(statement, proof)
     return proof

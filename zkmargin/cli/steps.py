@@ -7,9 +7,10 @@ from pathlib import Path
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.facts import part_facts
+from zkmargin.app.files import Output
 from zkmargin.cli import terminal
-from zkmargin.cli.paths import check_paths, refuse_terminal
-from zkmargin.formats import InputError
+from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
+from zkmargin.formats import Document, InputError
 from zkmargin.formats.files import STDIO
 
 
@@ -24,10 +25,22 @@ def check_step_paths(inputs: Sequence[str], output: str, secrets: Sequence[str],
             )
 
 
-def say_step(
-    done: str, roles: Sequence[str], commitment: Commitment, output: str, *, as_json: bool, words: str
+def end_step(
+    done: str,
+    roles: Sequence[str],
+    secrets: Sequence[tuple[str, Document]],
+    commitment: Commitment,
+    output: str,
+    *,
+    as_json: bool,
+    words: str,
 ) -> None:
-    """What was done to which parts, in words or for scripts; never what moved."""
+    """Write the secret documents and the new commitment, and say what was done to which parts; never what moved.
+
+    Raises:
+        InputError: as ``write_outputs``.
+    """
+    write_outputs([*(Output.document(*secret) for secret in secrets), Output.document(output, commitment)])
     parts = [part_facts(part) for part in commitment.parts if part.role in roles]
     if as_json:
         terminal.say_json({"output": output, "parts": parts})
@@ -38,3 +51,13 @@ def say_step(
     terminal.say(terminal.safe(words), err=err)
     if not err:
         terminal.say(terminal.safe(f"public: {output}, of no authority before it is attested again"))
+
+
+def holders_words(new_book: str, new_opening: str, for_attester: str) -> str:
+    """What the holder does with the secret documents of a step."""
+    return f"secret, keep them: {new_book} {new_opening}    secret, for the attesting party only: {for_attester}"
+
+
+def attesters_words(what: str, new_book: str) -> str:
+    """What the attesting party has after a step."""
+    return f"{what}    secret, keep it: {new_book}"

@@ -7,11 +7,10 @@ import click
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.holder import migrate_opening
 from zkmargin.accounts.updates import Migration, apply_migration
-from zkmargin.app.files import Output, load, load_lots
+from zkmargin.app.files import load, load_lots
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option
-from zkmargin.cli.paths import write_outputs
-from zkmargin.cli.steps import check_step_paths, say_step
+from zkmargin.cli.steps import attesters_words, check_step_paths, end_step, holders_words
 from zkmargin.engine.book import to_book
 from zkmargin.engine.snapshot import Snapshot
 
@@ -72,18 +71,10 @@ def make(
     old, new = load(Snapshot, old_path), load(Snapshot, new_path)
     lots = load_lots([book_path], old)
     opening, moved, migration = migrate_opening(old, new, lots, load(Opening, opening_path))
-    commitment = opening.commitment()
-    write_outputs(
-        [
-            Output.document(new_book, to_book(moved, new)),
-            Output.document(new_opening, opening),
-            Output.document(migration_path, migration),
-            Output.document(output, commitment),
-        ]
-    )
-    kept = f"secret, keep them: {new_book} {new_opening}    secret, for the attesting party only: {migration_path}"
-    roles = [part.role for part in commitment.parts]
-    say_step("moved", roles, commitment, output, as_json=as_json, words=kept)
+    made = [(new_book, to_book(moved, new)), (new_opening, opening), (migration_path, migration)]
+    words = holders_words(new_book, new_opening, migration_path)
+    roles = [part.role for part in opening.parts]
+    end_step("moved", roles, made, opening.commitment(), output, as_json=as_json, words=words)
 
 
 @command.command(
@@ -125,7 +116,6 @@ def apply(
     old, new = load(Snapshot, old_path), load(Snapshot, new_path)
     book, migration = load_lots([book_path], old), load(Migration, migration_path)
     applied = apply_migration(old, new, load(Commitment, commitment_path), book, migration)
-    write_outputs([Output.document(new_book, to_book(applied.book, new)), Output.document(output, applied.commitment)])
-    words = f"the holder's migration agrees with your record    secret, keep it: {new_book}"
-    roles = [part.role for part in applied.commitment.parts]
-    say_step("moved", roles, applied.commitment, output, as_json=as_json, words=words)
+    words = attesters_words("the holder's migration agrees with your record", new_book)
+    roles, kept = [part.role for part in applied.commitment.parts], [(new_book, to_book(applied.book, new))]
+    end_step("moved", roles, kept, applied.commitment, output, as_json=as_json, words=words)

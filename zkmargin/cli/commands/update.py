@@ -7,11 +7,10 @@ import click
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.holder import update_opening
 from zkmargin.accounts.updates import Update, apply_update
-from zkmargin.app.files import Output, load, load_lots, warn_if_exposed
+from zkmargin.app.files import load, load_lots, warn_if_exposed
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option, snapshot_option
-from zkmargin.cli.paths import write_outputs
-from zkmargin.cli.steps import check_step_paths, say_step
+from zkmargin.cli.steps import attesters_words, check_step_paths, end_step, holders_words
 from zkmargin.engine.book import to_book
 from zkmargin.engine.fills import FillLots, add_fills, load_fills
 from zkmargin.engine.snapshot import Snapshot
@@ -75,17 +74,9 @@ def make(
     fills = read_fills(fills_path, snapshot)
     after = add_fills(load_lots([book_path], snapshot), fills, snapshot)
     opening, update = update_opening(snapshot, load(Opening, opening_path), fills)
-    commitment = opening.commitment()
-    write_outputs(
-        [
-            Output.document(new_book, to_book(after, snapshot)),
-            Output.document(new_opening, opening),
-            Output.document(update_path, update),
-            Output.document(output, commitment),
-        ]
-    )
-    secret_words = f"secret, keep them: {new_book} {new_opening}    secret, for the attesting party only: {update_path}"
-    say_step("updated", list(fills), commitment, output, as_json=as_json, words=secret_words)
+    made = [(new_book, to_book(after, snapshot)), (new_opening, opening), (update_path, update)]
+    words = holders_words(new_book, new_opening, update_path)
+    end_step("updated", list(fills), made, opening.commitment(), output, as_json=as_json, words=words)
 
 
 @command.command(
@@ -126,11 +117,11 @@ def apply(
     fills = read_fills(fills_path, snapshot)
     book, update = load_lots([book_path], snapshot), load(Update, update_path)
     applied = apply_update(snapshot, load(Commitment, commitment_path), book, fills, update)
-    write_outputs(
-        [Output.document(new_book, to_book(applied.book, snapshot)), Output.document(output, applied.commitment)]
+    words, kept = (
+        attesters_words("the holder's update agrees with your records", new_book),
+        to_book(applied.book, snapshot),
     )
-    words = f"the holder's update agrees with your records    secret, keep it: {new_book}"
-    say_step("updated", list(fills), applied.commitment, output, as_json=as_json, words=words)
+    end_step("updated", list(fills), [(new_book, kept)], applied.commitment, output, as_json=as_json, words=words)
 
 
 def read_fills(path: str, snapshot: Snapshot) -> FillLots:
