@@ -215,15 +215,23 @@ class Document(Model):
             InputError: names the file, the line where it is known, the field and the reason.
         """
         with budget():
-            data = parse_json(text, file=file)
-            if isinstance(data, dict) and "format" not in data:
-                raise InputError(f'no "format" line: expected "{cls.FORMAT}"', file=file, field="format")
-            try:
-                return cls.model_validate(data)
-            except ValidationError as error:
-                raise input_error(error, file=file, text=text) from None
-            except InputError as error:
-                raise error.located(file=file) from None
+            return cls.from_json(parse_json(text, file=file), file=file, text=text)
+
+    @classmethod
+    def from_json(cls, data: Any, *, file: str | None = None, text: str | bytes = "") -> Self:
+        """Read a document from a JSON value that ``parse_json`` gave, as one inside another; ``text`` is for lines.
+
+        Raises:
+            InputError: as ``parse`` does.
+        """
+        if isinstance(data, dict) and "format" not in data:
+            raise InputError(f'no "format" line: expected "{cls.FORMAT}"', file=file, field="format")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise input_error(error, file=file, text=text) from None
+        except InputError as error:
+            raise error.located(file=file) from None
 
 
 def _format_mismatch(given: object, expected: str) -> str:
