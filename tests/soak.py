@@ -105,7 +105,7 @@ def page(one: Day, looks: Sequence[dict[str, int]], seconds: float) -> str:
     lines = [
         "# A soak run",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes, {os.cpu_count()} processors,",
+        f"{datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.1f} minutes, {os.cpu_count()} processors,",
         f"{platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[1]:.1f};",
         "written by `make soak`. A venue's service",
         f"on SQLite and three makers' agents; {len(one.published)} snapshots; the trader fills all the time, the",
