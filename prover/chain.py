@@ -49,6 +49,7 @@ from zkmargin.prover.chain_rounds import (
     witness_columns,
 )
 from zkmargin.prover.profile import Profile
+from zkmargin.prover.prove import default_threads
 from zkmargin.verifier.chain.argument import identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import ChainProof, Commitments, Values
 from zkmargin.verifier.chain.statement import ChainStatement
@@ -222,7 +223,7 @@ def commit_rows_fast(srs: SRS, packs: Sequence[Sequence[Sequence[int]]]) -> list
     """``verifier.chain.table.commit_rows`` on the kernels: the same points."""
     committer = chain_committer(srs)
     jobs: list[Job] = [[(0, K.interleave([K.intt(_integers_of(row)) for row in rows]))] for rows in packs]
-    return committer.commit(jobs, 1)
+    return committer.commit(jobs, default_threads())
 
 
 def _integers_of(row: Sequence[int]) -> K.FieldVector:
