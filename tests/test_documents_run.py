@@ -36,6 +36,7 @@ NOT_RUN = (
     "zkmargin policy check policy.json",
     "zkmargin venue",
     "zkmargin simulate",
+    "zkmargin serve",  # a service must be running: tests/test_service_commands.py
     "zkmargin chain",
     "zkmargin prove --protocol chain",
     "zkmargin verify --table",

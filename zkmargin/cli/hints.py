@@ -11,6 +11,7 @@ WORDS = {
     Hint.GIVE_TRUST: "give --trust FILE",
     Hint.GIVE_ATTESTATION: "give its attestation with --attestation",
     Hint.GIVE_REVOCATIONS: "give its newest with --revocations",
+    Hint.GIVE_CA: "give its authority's certificate with --ca-file",
     Hint.GIVE_POSTGRES: "install the extra: pip install 'zkmargin[postgres]'",
     Hint.POLICY_DIGEST: "list digests: `zkmargin policy show NAME` prints one",
     Hint.SETTLE: "zkmargin market settle gives one, from the delivery price; or leave the instrument out",

@@ -10,8 +10,8 @@ class Unavailable(ZkMarginError):  # noqa: N818 - it says what it is
 
     exit_code = 2
 
-    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(message, hint="try again")
+    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str = "try again") -> None:
+        super().__init__(message, hint=hint)
         self.retry_after = retry_after
 
 

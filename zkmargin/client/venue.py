@@ -37,7 +37,7 @@ from zkmargin.client.answers import (
 from zkmargin.client.documents import Change, Coverage, Event, Submission
 from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, parse_json
+from zkmargin.formats import Document, Hint, InputError, ProofFormatError, VerificationError, parse_json
 from zkmargin.formats.budget import budget
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations
 
@@ -212,7 +212,7 @@ class VenueClient:
                     if line.startswith("data:"):
                         yield Event.parse(line[5:].strip())
         except httpx.HTTPError as error:
-            raise Unavailable(f"the service does not answer: {type(error).__name__}") from None
+            raise _unavailable(error) from None
 
     # --- HTTP --------------------------------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class VenueClient:
         try:
             response = self._http.request(method, path, **more)
         except httpx.HTTPError as error:
-            raise Unavailable(f"the service does not answer: {type(error).__name__}") from None
+            raise _unavailable(error) from None
         if response.is_error:
             _raise(response)
         return response
@@ -275,6 +275,13 @@ def _valid(kind: type[A], value: Any) -> A:
         field = ".".join(map(str, first["loc"]))
         raise InputError(f"the service answered something else: {first['msg']}", field=field) from None
     return found
+
+
+def _unavailable(error: httpx.HTTPError) -> Unavailable:
+    """No answer, or none from who has the right certificate."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Unavailable("nobody whom this machine trusts signed the service's certificate", hint=Hint.GIVE_CA)
+    return Unavailable(f"the service does not answer: {type(error).__name__}")
 
 
 def _raise(response: httpx.Response) -> None:

@@ -1,0 +1,128 @@
+"""``zkmargin serve`` from the command line, against a running service: operator, oracle, venue, maker, auditor."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import stat
+from pathlib import Path
+from unittest.mock import patch
+
+import httpx
+import pytest
+from support.certificates import authority
+from support.command_line import Run
+from support.venue_service import PASSPHRASE, Service, account, attested, running, signers, snapshot
+
+import zkmargin.crypto.keys
+from zkmargin.client import Coverage
+from zkmargin.client.venue import VenueClient
+from zkmargin.crypto.keys import SecretKey
+from zkmargin.formats import load_document, save_document
+
+KEY = ["--key", "operator.key.json", "--passphrase-file", "passphrase"]
+
+
+def files(folder: Path, service: Service) -> None:
+    """What the parties hold, in the folder where the commands run."""
+    with patch.object(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14):  # the least work that the format permits
+        key = SecretKey.encrypt(signers()["operator"]._secret, "operator", "ed25519", PASSPHRASE)
+    save_document(key, folder / "operator.key.json")
+    shutil.copy(service.folder / "passphrase", folder / "passphrase")
+    save_document(snapshot(), folder / "snapshot.json")
+    save_document(attested(snapshot()), folder / "oracle.json")
+    for name, attestation in zip(("positions", "collateral"), account("maker").attestations(), strict=True):
+        save_document(attestation, folder / f"{name}.att.json")
+    save_document(signers()["maker"].public, folder / "maker.public.json")
+
+
+@pytest.mark.slow
+def test_a_day_by_commands_and_a_database_that_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(capsys)
+    monkeypatch.chdir(tmp_path)
+    with running(tmp_path / "service") as service:
+        files(tmp_path, service)
+        checked = run("serve check service/serve.toml --json").json
+        assert checked["listen"] == "127.0.0.1:0"
+        at = ["--url", service.url]
+        for name, role in (("oracle", "publisher"), ("risk", "auditor")):
+            run(["serve", "token", *at, *KEY, "--name", name, "--role", role, "-o", f"{name}.token"])
+        assert stat.S_IMODE(Path("oracle.token").stat().st_mode) == 0o600
+        terms = ["--claim", "1", "--period", "1h", "--grace", "60s", "--account-key", "maker.public.json"]
+        assert "'maker': " in run(["serve", "register", *at, *KEY, "--account", "maker", *terms]).out
+        token = ["serve", "token", *at, *KEY, "--name", "maker", "--role", "account"]
+        made = run([*token, "--account", "maker", "--valid", "1d", "-o", "maker.token", "--json"]).json
+        assert made["expires"]
+        oracle, auditor = (["--token-file", f"{name}.token", *at] for name in ("oracle", "risk"))
+        published = run(["serve", "publish", "snapshot.json", "--attestation", "oracle.json", *oracle])
+        assert snapshot().digest().hex() in published.out
+        registered = run(["serve", "attest", "positions.att.json", "collateral.att.json", *oracle, "--json"]).json
+        assert len(registered["registered"]) == 2
+        assert "uncovered" in run(["serve", "roster", *auditor]).out
+        with VenueClient(service.url, token=Path("maker.token").read_text().strip()) as client:
+            submission = account("maker").answer(client.challenge("maker", lifetime_seconds=600), snapshot())
+            receipt = client.submit(submission)
+        lines = run(["serve", "roster", *auditor, "--json"]).json["accounts"]
+        assert [(line["account"], line["state"], line["proofs"]) for line in lines] == [("maker", "covered", 1)]
+        asked = ["--account", "maker", "--series", "main", "--from", "2020-01-01T00:00:00Z", "--to", snapshot().time]
+        said = run(["serve", "coverage", *asked, *auditor, "-o", "coverage.json"])
+        assert "'maker': proven at 1 of 1 snapshots" in said.err
+        assert load_document(Coverage, "coverage.json").payload.account == "maker"
+        run("serve backup service/serve.toml -o copy.db")
+        assert stat.S_IMODE(Path("copy.db").stat().st_mode) == 0o600
+        run("serve backup service/serve.toml -o copy.db", code=2)  # none is replaced
+        # mistakes: no such role for an account, a token that is none, an account that is nobody's
+        run([*token, "-o", "x.token"], code=2)
+        assert not Path("x.token").exists()
+        denied = run(["serve", "roster", "--token-file", "maker.token", *at], code=2)
+        assert len(denied.errors) == 1
+        run(["serve", "coverage", *(word.replace("maker", "nobody") for word in asked), *auditor], code=2)
+        assert service.stop() == 0
+    for name in ("venue.db", "venue.db-wal", "venue.db-shm"):
+        (tmp_path / "service" / name).unlink(missing_ok=True)
+    shutil.copy("copy.db", "service/venue.db")
+    save_document(signers()["desk"].public, tmp_path / "desk.public.json")
+    run("ledger check --ledger service/venue.db --key desk.public.json")
+    again = Service(service.folder).start()
+    try:
+        with VenueClient(again.url, token=Path("maker.token").read_text().strip()) as client:
+            assert client.receipt(receipt.payload.statement) == receipt
+    finally:
+        again.kill()
+
+
+@pytest.mark.slow
+def test_a_service_with_a_certificate_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ca, certificate, key = authority(tmp_path)
+    tls = f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n[limits]\ncalls_per_second = 1\nburst = 3\n'
+    monkeypatch.chdir(tmp_path)
+    with running(tmp_path / "service", config=tls) as service:
+        assert service.url.startswith("https://")
+        files(tmp_path, service)
+        issue = [
+            "serve",
+            "token",
+            "--url",
+            service.url,
+            *KEY,
+            "--name",
+            "risk",
+            "--role",
+            "auditor",
+            "-o",
+            "risk.token",
+        ]
+        run = Run(capsys)
+        assert "--ca-file" in run(issue, code=2).err
+        Path("risk.token").unlink(missing_ok=True)
+        run([*issue, "--ca-file", ca])
+        auditor = {"authorization": f"Bearer {Path('risk.token').read_text().strip()}"}
+        known = ssl.create_default_context(cafile=ca)
+        answers = [httpx.get(f"{service.url}/v1/accounts", headers=auditor, verify=known) for _ in range(6)]
+        assert answers[0].status_code == 200
+        late = next(answer for answer in answers if answer.status_code == 429)
+        assert int(late.headers["retry-after"]) >= 1
