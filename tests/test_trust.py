@@ -116,7 +116,7 @@ BOUNDS: dict[type[Model], dict[str, Any]] = {
         "software": {"maxLength": 200},
         "verifier": TEXT,
         "limits": {"maxItems": 1 << 17},
-        "parts": {"minItems": 1, "maxItems": 1 << 17},
+        "parts": {"maxItems": 1 << 17},
         "revocations": {"maxItems": 1024},
     },
     ReceiptSnapshot: {"name": {"maxLength": 200}},

@@ -134,7 +134,7 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
         ),
         (
             "zkmargin serve token --url http://127.0.0.1:8420 --key operator.key.json --name maker --role account "
-            "--account maker -o my-token"
+            "--account maker -o my-maker-token"
         ),
     ],
 )
