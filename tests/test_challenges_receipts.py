@@ -12,7 +12,7 @@ import pytest
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Acceptance, Challenge, Memory, Receipt, accept
+from zkmargin.verifier.attest import Acceptance, Challenge, Memory, Receipt, Sighting, accept
 
 SOFTWARE = "zkmargin 9.9.9"
 
@@ -190,6 +190,16 @@ def test_what_is_remembered_refuses_the_past(parties: ModuleType, world: Any, ac
     memory.remember(acceptance)
     older = world.attestations(snapshot=world.attest_snapshot(sequence=6))
     assert "number 7 was seen" in refused(parties, world, known=memory, challenge=None, attestations=older).message
+
+
+def test_what_was_seen_in_the_meantime_is_not_overruled_when_it_is_remembered(parties: ModuleType, world: Any) -> None:
+    acceptance = run(parties, world, known=Memory())
+    stream = world.snapshot_payload().stream
+    for sighting, what in ((Sighting(8, "00" * 32), "is superseded"), (Sighting(7, "00" * 32), "contradicts what was")):
+        memory = Memory({stream: sighting})
+        with pytest.raises(VerificationError, match=f"number 7 of .* {what}"):
+            memory.remember(acceptance)
+        assert memory == Memory({stream: sighting})
 
 
 def test_refused_proof_leaves_no_trace(parties: ModuleType, world: Any) -> None:

@@ -776,3 +776,28 @@ def test_walk_through_of_the_documentation(
             (tmp_path / "trust.json").write_text(json.dumps(trust))
         signs = line[:2] == ["key", "new"] or {"--key", "--receipt-key"} & set(line)
         assert main([*line, *(["--passphrase-file", "pass"] if signs else [])]) == 0, (line, capsys.readouterr().err)
+
+
+def test_each_proof_of_a_batch_is_judged_under_the_trust_file(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "batch"
+    shutil.copytree(made, folder)
+    monkeypatch.chdir(folder)
+    item: dict[str, object] = {"proof": "proof.bin", "snapshot": "snapshot.json", "commitments": ["commitment.json"]}
+    item |= {"limits": [LIMIT], "challenge": "challenge.json"}
+    signed = ["snapshot-both.json", "positions.json", "collateral.json"]
+    items = [item | {"attestations": signed}, item | {"attestations": signed[:-1]}, item]
+    Path("list.json").write_text(json.dumps({"format": "zkmargin/batch/v2", "proofs": items}))
+    assert main(["verify-batch", "list.json", "--trust", "trust.json", "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)["proofs"]
+    assert [fact["accepted"] for fact in facts] == [True, False, False]
+    assert [fact.get("check") for fact in facts] == [None, "commitment attestation", "snapshot attestation"]
+    Path("one.json").write_text(json.dumps({"format": "zkmargin/batch/v2", "proofs": items[:1]}))
+    assert main(["verify-batch", "one.json", "--trust", "trust.json"]) == 0
+    weak = [json.loads(Path("trust.json").read_text())["snapshots"][0] | {"policies": ["00" * 32]}]
+    save_trust(folder, "other.json", snapshots=weak)
+    capsys.readouterr()
+    assert main(["verify-batch", "one.json", "--trust", "other.json"]) == 1
+    assert "the snapshot's policy" in capsys.readouterr().err
+    assert main(["verify-batch", "one.json"]) == 2  # attestations that nobody asks for

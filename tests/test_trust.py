@@ -149,6 +149,10 @@ def test_48_sizes_and_numbers_are_bounded_as_stated(model: type[Model]) -> None:
     assert {name: b for name, schema in properties.items() if (b := bounds(schema))} == BOUNDS[model]
 
 
+def test_a_required_part_is_the_main_one_where_none_is_named() -> None:
+    assert RequiredPart(role="collateral", issuer="custodian D").part == "main"
+
+
 def parse(parties: ModuleType, **changes: Any) -> Trust:
     return Trust.parse(json.dumps(parties.trust_json(**changes)), file="trust.json")
 

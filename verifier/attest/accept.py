@@ -303,7 +303,7 @@ def check_trusted_policy(
     if not trust.pins_policies:
         return None
     allowed, rule = trust.snapshot_rule(payload.series), derived.get(snapshot.policy.digest().hex())
-    if rule is not None and rule in allowed.policies:
+    if rule in allowed.policies:
         return rule
     check_policy(
         snapshot, allowed.policies, f"a policy that the trust file allows for the series {allowed.name[:80]!r}"
