@@ -38,7 +38,6 @@ def asked(parties: ModuleType, world: Any, policies: list[str], **more: Any) -> 
     return {"now_ms": parties.NOW, "trust": trust, "attestations": attestations, "challenge": world.challenge} | more
 
 
-@pytest.mark.slow
 def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(
     parties: ModuleType, world: Any, derivation: Derivation
 ) -> None:
