@@ -21,13 +21,15 @@ from zkmargin.ledger import tables as ledger_tables
 from zkmargin.service import migrations, store, tables
 from zkmargin.service.settings import Settings
 from zkmargin.service.store import AccountRow
-from zkmargin.service.workers import Pool
+from zkmargin.service.workers import Claimed, Pool, expect
 from zkmargin.verifier.attest import Attestation, CommitmentPayload, Revocations, Trust
 
 D = TypeVar("D", bound=Document)
 
 #: Snapshots with their attestations that are kept parsed.
 KEPT = 32
+#: What was claimed last, of that many kinds, is expected of the next snapshot too (so many circuits are kept).
+EXPECTED = 4
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Desk:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _snapshots: OrderedDict[str, Published] = field(default_factory=OrderedDict)
     _bodies: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _claimed: OrderedDict[Claimed, None] = field(default_factory=OrderedDict)
     _holdings: dict[str, Holding] = field(default_factory=dict)
     _tokens: dict[str, Token] | None = None
     _revocations: tuple[Revocations, ...] | None = None
@@ -138,19 +141,34 @@ class Desk:
         body = self._bodies.get(digest)
         if body is None:
             found = self.published(digest)
-            body = b'{"snapshot":%b,"attestation":%b}' % (found.snapshot.to_bytes(), found.attestation.to_bytes())
-            with self._lock:
-                self._bodies[digest] = body
-                while len(self._bodies) > KEPT:
-                    self._bodies.popitem(last=False)
+            body = body_of(found)
+            self.remember(digest, found, body)
         return body
 
-    def remember(self, digest: str, published: Published) -> None:
-        """Keep a snapshot parsed."""
+    def claimed(self, claimed: Claimed) -> None:
+        """This was claimed of a snapshot: it will be of the next one."""
+        with self._lock:
+            self._claimed[claimed] = None
+            self._claimed.move_to_end(claimed)
+            while len(self._claimed) > EXPECTED:
+                self._claimed.popitem(last=False)
+
+    def expect(self, snapshot: Snapshot) -> None:
+        """Get ready for proofs about a snapshot that is about to be published: here, and in all processes."""
+        with self._lock:
+            claimed = tuple(self._claimed)
+        self.pool.learn(snapshot, claimed)
+        expect(snapshot, claimed)
+
+    def remember(self, digest: str, published: Published, body: bytes | None = None) -> None:
+        """Keep a snapshot that was published parsed, and as it is answered."""
         with self._lock:
             self._snapshots[digest] = published
-            while len(self._snapshots) > KEPT:
-                self._snapshots.popitem(last=False)
+            if body is not None:
+                self._bodies[digest] = body
+            for kept in (self._snapshots, self._bodies):
+                while len(kept) > KEPT:
+                    kept.popitem(last=False)
 
     def holding(self, account: str) -> Holding:
         """An account with the attestations of its parts. Raises NotFound."""
@@ -165,6 +183,11 @@ class Desk:
             with self._lock:
                 self._holdings[account] = found
         return found
+
+
+def body_of(published: Published) -> bytes:
+    """``{"snapshot", "attestation"}``: what is answered to who asks for a snapshot."""
+    return b'{"snapshot":%b,"attestation":%b}' % (published.snapshot.to_bytes(), published.attestation.to_bytes())
 
 
 def attestations_of(connection: Connection, account: str) -> list[Attestation]:

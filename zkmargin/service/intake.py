@@ -16,7 +16,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import records
 from zkmargin.service import store, tables
-from zkmargin.service.desk import Desk, attestations_of
+from zkmargin.service.desk import Desk, attestations_of, body_of
 from zkmargin.verifier.attest import (
     Attestation,
     Challenge,
@@ -43,6 +43,9 @@ def publish(desk: Desk, snapshot: Snapshot, attestation: Attestation, *, actor: 
         raise InputError("attests a commitment, not a snapshot", field="attestation")
     check_snapshot_age(payload, desk.trust, now_ms=now_ms)
     digest, table = snapshot.digest().hex(), tables.snapshots
+    published = Published.model_construct(snapshot=snapshot, attestation=attestation)
+    desk.expect(snapshot)  # the others get ready while it is written
+    body = body_of(published)
 
     def write(connection: Connection) -> tuple[SnapshotLine, bool]:
         of = (table.c.series == payload.series) & (table.c.sequence == payload.sequence)
@@ -60,7 +63,7 @@ def publish(desk: Desk, snapshot: Snapshot, attestation: Attestation, *, actor: 
 
     line, news = desk.ledger.database.write(write)
     if news:
-        desk.remember(digest, Published.model_construct(snapshot=snapshot, attestation=attestation))
+        desk.remember(digest, published, body)
         desk.changed()
     return line, news
 

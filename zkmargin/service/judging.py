@@ -62,7 +62,12 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
             also=also,
         )
         for place, found in zip(places, recorded, strict=True):
-            verdicts[place] = found if isinstance(found, ZkMarginError) else found[1]
+            if isinstance(found, ZkMarginError):
+                verdicts[place] = found
+            else:
+                verdicts[place], statement = found[1], ready[place].candidate.statement
+                if isinstance(statement, Statement):
+                    desk.claimed((statement.claim, statement.limits))
     _name_replays(desk, submissions, verdicts)
     _record_refusals(desk, submissions, verdicts, now_ms)
     desk.changed()

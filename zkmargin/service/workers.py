@@ -14,14 +14,19 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import zkmargin
 from zkmargin.accounts import Commitment
+from zkmargin.circuits import build_circuit
 from zkmargin.client.errors import Unavailable
+from zkmargin.engine.claims import Claim
+from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import ProofFormatError, VerificationError, ZkMarginError, canonical_bytes, parse_json
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, canonical_bytes, parse_json
 from zkmargin.verifier import Accepted, Statement, verify_each
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import VenueTerms
@@ -32,6 +37,9 @@ T = TypeVar("T")
 
 #: Snapshots that a process keeps: the newest of some series.
 KEPT = 16
+
+#: What is claimed: a claim and limits. With a snapshot, a circuit.
+Claimed = tuple[Claim, tuple[Limit, ...]]
 
 
 class Pool:
@@ -44,6 +52,7 @@ class Pool:
     def __init__(self, count: int) -> None:
         self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._all = [_Worker() for _ in range(count)]
+        self._teachers = ThreadPoolExecutor(count, thread_name_prefix="learn")
         for worker in self._all:
             self._free.put(worker)
 
@@ -54,6 +63,14 @@ class Pool:
     def verify_venue(self, statement: VenueStatement, proof: bytes) -> VenueAccepted | ZkMarginError:
         """A verdict for a venue's proof, of every account at once. Raises Unavailable: the processes die."""
         return self._ask(lambda worker: worker.verify_venue(statement, proof))
+
+    def learn(self, snapshot: Snapshot, claimed: Sequence[Claimed]) -> list[Future[None]]:
+        """Tell every process of a snapshot, and what will be claimed of it, before the first proof about it.
+
+        It waits for none; who wants to, has their answers to wait for. A process that is lost meanwhile is started
+        anew when it is asked something.
+        """
+        return [self._teachers.submit(worker.learn, snapshot, claimed) for worker in self._all]
 
     def _ask(self, question: Callable[[_Worker], T]) -> T:
         worker = self._free.get()
@@ -79,6 +96,7 @@ class Pool:
 
     def close(self) -> None:
         """End them."""
+        self._teachers.shutdown(wait=False, cancel_futures=True)
         for worker in self._all:
             worker.close()
 
@@ -89,6 +107,10 @@ class _Worker:
         self.restart()
 
     def restart(self) -> None:
+        with self._lock:
+            self._restart()
+
+    def _restart(self) -> None:
         if hasattr(self, "process"):
             self.close()
         root = str(Path(zkmargin.__file__).absolute().parents[1])
@@ -108,6 +130,11 @@ class _Worker:
         asked = [request_of(statement, proof).decode() for statement, proof in items]
         answers = self._ask_about([statement.snapshot for statement, _ in items], {"items": asked})
         return [_verdict(statement, answer) for (statement, _), answer in zip(items, answers, strict=True)]
+
+    def learn(self, snapshot: Snapshot, claimed: Sequence[Claimed]) -> None:
+        with suppress(OSError, EOFError):
+            named = [[claim.num, claim.den, claim.requirement, *map(str, limits)] for claim, limits in claimed]
+            self._ask_about([snapshot], {"items": [], "snapshot": snapshot.digest().hex(), "claimed": named})
 
     def verify_venue(self, statement: VenueStatement, proof: bytes) -> VenueAccepted | ZkMarginError:
         """Raises OSError, EOFError: the process is gone."""
@@ -175,6 +202,19 @@ def _judge_venue(given: dict[str, Any], snapshots: dict[str, Snapshot]) -> dict[
     return {name: digest.hex() for name, digest in named.items()}
 
 
+def expect(snapshot: Snapshot, claimed: Sequence[Claimed]) -> None:
+    """Make the circuits of what will be claimed of a snapshot, with all that is computed from them once."""
+    for claim, limits in claimed:
+        with suppress(InputError):  # whoever claims it is told
+            circuit = build_circuit(snapshot, claim, limits)
+            _ = (circuit.digest, circuit.cut, circuit.packed, circuit.listed_rows)
+
+
+def _parsed(claimed: Sequence[Any]) -> Claimed:
+    num, den, requirement, *limits = claimed
+    return Claim(num=num, den=den, requirement=requirement), tuple(map(Limit.parse, limits))
+
+
 def serve() -> None:
     """What a process does, until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
@@ -189,7 +229,7 @@ def serve() -> None:
         snapshots = {digest: snapshots[digest] for digest in given["kept"]}
         asked = [parse_json(text) for text in given["items"]]
         items = [(statement_of(item, snapshots), bytes.fromhex(item["proof"])) for item in asked]
-        found = [
+        found: list[dict[str, Any]] = [
             {"statement": one.statement_digest.hex()}
             if isinstance(one, Accepted)
             else {"message": one.message, "check": getattr(one, "check", None)}
@@ -197,5 +237,7 @@ def serve() -> None:
         ]
         if "venue" in given:
             found.append(_judge_venue(given["venue"], snapshots))
+        if "claimed" in given:
+            expect(snapshots[given["snapshot"]], [_parsed(one) for one in given["claimed"]])
         answers.write(framed(canonical_bytes(found)))
         answers.flush()
