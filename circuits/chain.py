@@ -28,8 +28,9 @@ import numpy as np
 from zkmargin.circuits.language.system import Int64Array
 from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.domain import Domain
-from zkmargin.crypto.exact import int_matvec
+from zkmargin.crypto.exact import CutMatrix, int_matvec
 from zkmargin.crypto.field import batch_inverse, powers, r
+from zkmargin.crypto.scalars import Vector, vector
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
@@ -286,6 +287,16 @@ class ChainPrices:
         ]
         return np.ascontiguousarray(np.concatenate(blocks).transpose(1, 2, 0).reshape(TABLE_PACK * ROWS, -1))
 
+    @cached_property
+    def cut(self) -> CutMatrix:
+        """``folding`` as ``crypto.exact.bilinear`` takes it."""
+        return CutMatrix.of(self.folding)
+
+    @cached_property
+    def price_vectors(self) -> list[Vector]:
+        """marks, som_0, som_1 as scalars."""
+        return [vector(row) for row in self.price_rows()[:3]]
+
     def price_rows(self) -> list[list[int]]:
         """[marks, som_0, som_1, 1]: the last one is the constant 1, so that no table has the point at infinity here."""
         return [self.marks.tolist(), self.minimums[0].tolist(), self.minimums[1].tolist(), [1] * ROWS]
@@ -343,13 +354,18 @@ class ChainWeights:
         return KAPPA * pow(self.rho, KAPPA - 1, r) * (1 + self.P + self.P**2 + self.P**3) % r
 
 
-def folded_rows(prices: ChainPrices, weights: ChainWeights) -> list[list[int]]:
-    """r_0 .. r_3 on H: r_a = sum_g rho^(64 g) sum_k x_k R_{g, 4k+a}. Then U_positions holds sum_a P^a r_a."""
+def fold_scales(layout: ChainLayout, weights: ChainWeights) -> list[int]:
+    """rho^(64 g) x_k of each point of scenario rows, group by group."""
     scales: list[int] = []
-    for g, points in enumerate(prices.layout.points):
+    for g, points in enumerate(layout.points):
         scale = pow(weights.rho, GROUP_STRIDE * g, r)
         scales += [scale * x % r for x in weights.x[:points]]
-    sums = int_matvec(prices.folding, scales)
+    return scales
+
+
+def folded_rows(prices: ChainPrices, weights: ChainWeights) -> list[list[int]]:
+    """r_0 .. r_3 on H: r_a = sum_g rho^(64 g) sum_k x_k R_{g, 4k+a}. Then U_positions holds sum_a P^a r_a."""
+    sums = int_matvec(prices.folding, fold_scales(prices.layout, weights))
     return [sums[a * ROWS : (a + 1) * ROWS] for a in range(TABLE_PACK)]
 
 

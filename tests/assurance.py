@@ -57,7 +57,7 @@ CIRCUITS = (
 
 
 #: 100,000 changed proofs before the contract and Python, and 10,000 joint ones.
-CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 20, 5_000, 500
+CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 5, 20_000, 2_000
 EVM_TESTS = ("contracts/tests/test_verifier.py", "contracts/tests/test_joint.py")
 
 

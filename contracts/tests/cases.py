@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -97,6 +99,43 @@ class Deployed:
         return answer[32:64]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What was said of changed bytes.
+
+    Attributes:
+        name: of the change.
+        contract: the statement digest, or the error.
+        python: the statement digest, or None.
+    """
+
+    name: str
+    contract: str | bytes
+    python: bytes | None
+
+
+def judge(
+    deployed: Deployed,
+    statement: ChainStatement | JointStatement,
+    changed: Iterable[tuple[str, bytes]],
+    python: Callable[[bytes], bytes | None],
+) -> Iterator[Judged]:
+    """Both verdicts on each of many changed proofs: the EVM works on one while Python does."""
+    with ThreadPoolExecutor(1) as evm:
+        for name, sent in changed:
+            asked = evm.submit(deployed.verdict, statement, sent)
+            own = python(sent)
+            yield Judged(name, asked.result(), own)
+
+
+def agree(judged: Iterable[Judged]) -> None:
+    """Every pair of verdicts is one, and every refusal has a name."""
+    for one in judged:
+        found = one.contract if isinstance(one.contract, bytes) else None
+        assert found == one.python, f"{one.name}: {one.contract!r}"
+        assert not isinstance(one.contract, str) or not one.contract.startswith("reverted"), f"{one.name}: no name"
+
+
 def python_verdict(statement: ChainStatement, proof: ChainProof) -> bytes | None:
     """The statement digest, or None: the Python verifier on the same bytes."""
     srs = statement.statement.srs
@@ -111,7 +150,9 @@ __all__ = [
     "NONCE",
     "SERIES",
     "Deployed",
+    "agree",
     "item",
+    "judge",
     "prove",
     "python_verdict",
     "sized_case",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
+import http.client
 import json
 import socket
 import subprocess
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +58,7 @@ class Anvil:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+        self._connection = http.client.HTTPConnection("127.0.0.1", port)
         command = [str(ANVIL), "--hardfork", hardfork, "--port", str(port), "--silent", "--gas-limit", "100000000"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(200):
@@ -65,15 +66,15 @@ class Anvil:
                 self.account = self.rpc("eth_accounts")[0]
                 break
             except OSError:
+                self._connection.close()
                 time.sleep(0.05)
         else:
             raise RuntimeError("anvil did not start")
 
     def rpc(self, method: str, *params: Any) -> Any:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(self.url, body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
-            result = json.loads(answer.read())
+        self._connection.request("POST", "/", body, {"content-type": "application/json"})
+        result = json.loads(self._connection.getresponse().read())
         if "error" in result:
             data = result["error"].get("data")
             raise Reverted(bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b"")
@@ -97,6 +98,7 @@ class Anvil:
         return int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
     def close(self) -> None:
+        self._connection.close()
         self._process.terminate()
         self._process.wait()
 

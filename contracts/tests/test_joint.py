@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contracts.tests.cases import NONCE, Deployed, sized_joint
+from contracts.tests.cases import NONCE, Deployed, agree, judge, sized_joint
 from contracts.tests.evm import EVM, Anvil, PyEVM
 from tests.chain_joint_forge import ORDERS, Forger, false_joint
 from tests.chain_lab import JointCase, joint_standard, prove_joint
@@ -126,11 +126,11 @@ def mutations(case: JointCase, sent: bytes, count: int) -> Iterator[tuple[str, b
 
 
 def compare(deployed: Deployed, case: JointCase, sent: bytes, count: int) -> None:
-    for name, mutated in mutations(case, sent, count):
-        changed = resealed(case, mutated) if mutated[-32:] == sent[-32:] else mutated
-        found = deployed.verdict(case.statement, changed)
-        assert (found if isinstance(found, bytes) else None) == expected(case, changed), f"{name}: {found}"
-        assert not isinstance(found, str) or not found.startswith("reverted"), f"{name}: an error without a name"
+    attacks = (
+        (name, resealed(case, changed) if changed[-32:] == sent[-32:] else changed)
+        for name, changed in mutations(case, sent, count)
+    )
+    agree(judge(deployed, case.statement, attacks, lambda changed: expected(case, changed)))
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from zkmargin.circuits.chain import (
@@ -18,15 +19,17 @@ from zkmargin.circuits.chain import (
     ROWS,
     SLACK_DIGITS,
     TABLE_PACK,
+    ChainLayout,
     ChainPrices,
     ChainWeights,
-    folded_rows,
+    fold_scales,
     held_cell,
     owed_cell,
 )
 from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.exact import bilinear
 from zkmargin.crypto.field import dot, inverse, powers, r
-from zkmargin.crypto.scalars import inner, lagrange_at, vector
+from zkmargin.crypto.scalars import Vector, inner, lagrange_at, limbs, vector
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.formats.errors import VerificationError
 from zkmargin.verifier.chain.proof import PINNED, PRICE
@@ -149,14 +152,20 @@ def of_digits(digits: Sequence[int]) -> int:
 def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: TableValues) -> None:
     """Every public value against the snapshot's rows. Raises VerificationError."""
     basis = lagrange_at(DOMAIN, zeta)
-
-    def at(rows: Sequence[Sequence[int]]) -> list[int]:
-        return [int(inner(vector(row), basis)) for row in rows]
-
+    bytes_of = limbs(basis)
+    folded = bilinear([bytes_of] * TABLE_PACK, prices.cut, limbs(vector(fold_scales(prices.layout, weights))))
     expected: list[tuple[str, int, int]] = []
-    expected += zip(PINNED, values.pinned, at(prices.layout.pinned_rows()), strict=True)
-    expected += zip(PRICE, values.prices, at(prices.price_rows()[:3]), strict=True)
-    expected += zip(("r_0", "r_1", "r_2", "r_3"), values.r, at(folded_rows(prices, weights)), strict=True)
+    for names, given, rows in (
+        (PINNED, values.pinned, _pinned_vectors(prices.layout)),
+        (PRICE, values.prices, prices.price_vectors),
+    ):
+        expected += zip(names, given, [int(inner(row, basis)) for row in rows], strict=True)
+    expected += zip(("r_0", "r_1", "r_2", "r_3"), values.r, folded, strict=True)
     for name, given, own in expected:
         if given != own:
             raise VerificationError(f"{name} at zeta is not the snapshot's", check="public value")
+
+
+@lru_cache(maxsize=8)
+def _pinned_vectors(layout: ChainLayout) -> list[Vector]:
+    return [vector(row) for row in layout.pinned_rows()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from zkmargin.chain.artefacts import artefact, names
@@ -59,6 +60,7 @@ def error_selector(signature: str) -> bytes:
     return keccak256(signature.encode("ascii"))[:SELECTOR_BYTES]
 
 
+@cache
 def _errors() -> dict[bytes, list[tuple[str, list[str]]]]:
     found = dict(_STANDARD)
     for contract in names():

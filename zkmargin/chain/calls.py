@@ -72,15 +72,16 @@ def inverse_at(layout: ChainLayout, challenges: ChainChallenges) -> int:
     rho, zeta, x = challenges.rho, challenges.zeta, challenges.x
     domain = Domain.of(ROWS)
 
-    def Y(row: int) -> int:
-        return zeta * pow(domain.omega, -row, r) % r
+    def Y(row: int, power: int = 1) -> int:
+        """(zeta omega^-row)^power."""
+        return pow(zeta, power, r) * domain.elements[-row * power % ROWS] % r
 
     product = 1
     for row in range(TABLE_PACK * SLACK_DIGITS):
-        product = product * (pow(Y(row), KAPPA, r) - 1) * (Y(row) - rho) % r
+        product = product * (Y(row, KAPPA) - 1) * (Y(row) - rho) % r
     for d in range(BALANCE_DIGITS):
         row = held_cell(0, d)
-        product = product * (pow(Y(row), MAX_ASSETS, r) - 1) * (Y(row) - rho) % r
+        product = product * (Y(row, MAX_ASSETS) - 1) * (Y(row) - rho) % r
         for j in range(MAX_ASSETS):
             if layout.debts[j]:
                 product = product * (Y(owed_cell(j, d)) - 1) % r
