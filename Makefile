@@ -25,15 +25,16 @@ USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 BENCH_READY := $(VENV)/.installed-bench
 CONTRACTS_READY := $(VENV)/.installed-contracts
+PEERS_READY := $(VENV)/.installed-peers
 WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs coverage lowest lint types layers wheel release bench soak \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs coverage lowest lint types layers wheel release bench bench-peers soak \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(USER_READY)  ## from an example market to an accepted proof, and what must fail does
 	@$(BIN)/zkmargin demo --folder $(DEMO)
@@ -103,6 +104,9 @@ release: $(DEV_READY)  ## dist/ with wheel, sdist, SBOM, hashes and (SIGNING_KEY
 bench: $(BENCH_READY)  ## the benchmarks beside their peers (minutes); docs/benchmarks.md has the options for BENCH_ARGS
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+bench-peers: $(PEERS_READY)  ## gas of UltraHonk's Solidity verifier beside ours, on the same EVM (needs node and npm)
+	$(BIN)/python -m benchmarks.peers.gas
+
 venue-million: $(BENCH_READY)  ## a venue of a million accounts, proved and verified once (minutes, gigabytes)
 	$(BIN)/python -m benchmarks.venue --accounts 1000000 --digit-bits 16
 
@@ -153,6 +157,10 @@ $(CONTRACTS_READY): $(DEV_READY) contracts/package-lock.json
 	@echo "Adding the contracts' tools to $(VENV) and contracts/node_modules ..."
 	@$(PIP_INSTALL) --editable '.[evm]'
 	@cd contracts && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(PEERS_READY): $(CONTRACTS_READY) benchmarks/peers/package-lock.json
+	@cd benchmarks/peers && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 $(WEB_READY): $(DEV_READY) web/package-lock.json

@@ -36,7 +36,8 @@ def project_files() -> list[Path]:
     nested = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     top = (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     # os.walk and so rglob enter no link to a folder: what zkmargin/ links to is counted once
-    return sorted(path for path in (*top, *nested) if path.suffix not in NOT_OURS)
+    ours = (path for path in (*top, *nested) if path.suffix not in NOT_OURS)
+    return sorted(path for path in ours if "node_modules" not in path.parts)
 
 
 def library_files() -> list[Path]:

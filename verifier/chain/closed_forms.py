@@ -155,11 +155,8 @@ def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: 
     bytes_of = limbs(basis)
     folded = bilinear([bytes_of] * TABLE_PACK, prices.cut, limbs(vector(fold_scales(prices.layout, weights))))
     expected: list[tuple[str, int, int]] = []
-    for names, given, rows in (
-        (PINNED, values.pinned, _pinned_vectors(prices.layout)),
-        (PRICE, values.prices, prices.price_vectors),
-    ):
-        expected += zip(names, given, [int(inner(row, basis)) for row in rows], strict=True)
+    expected += zip(PINNED, values.pinned, [int(inner(row, basis)) for row in _pinned(prices.layout)], strict=True)
+    expected += zip(PRICE, values.prices, [int(inner(row, basis)) for row in prices.price_vectors], strict=True)
     expected += zip(("r_0", "r_1", "r_2", "r_3"), values.r, folded, strict=True)
     for name, given, own in expected:
         if given != own:
@@ -167,5 +164,5 @@ def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: 
 
 
 @lru_cache(maxsize=8)
-def _pinned_vectors(layout: ChainLayout) -> list[Vector]:
+def _pinned(layout: ChainLayout) -> list[Vector]:
     return [vector(row) for row in layout.pinned_rows()]
