@@ -12,21 +12,23 @@ from pathlib import Path
 
 from zkmargin.formats import Document
 from zkmargin.risk.auction import AuctionTerms
-from zkmargin.risk.calibration import (
+from zkmargin.risk.calibration import calibrate
+from zkmargin.risk.costs import CostRate, Costs, ImpactTier
+from zkmargin.risk.history import History
+from zkmargin.risk.rules import (
     Buffer,
+    Covariances,
     Historical,
     Liquidity,
     LiquidityTier,
+    Multiplier,
     Quantile,
     Regimes,
     Rule,
     Stressed,
     Volatility,
     VolScan,
-    calibrate,
 )
-from zkmargin.risk.costs import CostRate, Costs, ImpactTier
-from zkmargin.risk.history import History
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "risk"
 
@@ -58,6 +60,18 @@ def make_all() -> dict[str, bytes]:
         vols=VolScan(level_bp=9_900, horizon_days=2, look_back_days=100, floor_bp=1_000),
     )
     policy_of_vols, third = calibrate(vols, with_vols)
+    multiplied = Rule(
+        name="golden-factors",
+        quantile=Quantile(level_bp=9_900, look_back_days=100),
+        floor_bp=500,
+        stressed=Stressed(first="2024-04-15", last="2024-06-01"),
+        buffer=Buffer(),
+        factors=Multiplier(requirements=("initial",)),
+    )
+    _, fourth = calibrate(history, multiplied, as_of="2024-09-10")
+    policy_of_factors, fifth = calibrate(history, multiplied, before=fourth)
+    norm = Rule(name="golden-norm", base="delta-norm", volatility=Volatility(), covariances=Covariances())
+    policy_of_norm, sixth = calibrate(history, norm)
     perpetuals = CostRate(
         instruments=("*-PERPETUAL",),
         half_spread_bp=1,
@@ -76,6 +90,13 @@ def make_all() -> dict[str, bytes]:
         "vols.rule.json": with_vols,
         "vols.derivation.json": third,
         "vols.policy.json": policy_of_vols,
+        "factors.rule.json": multiplied,
+        "factors-first.derivation.json": fourth,
+        "factors.derivation.json": fifth,
+        "factors.policy.json": policy_of_factors,
+        "norm.rule.json": norm,
+        "norm.derivation.json": sixth,
+        "norm.policy.json": policy_of_norm,
     }
     digests = {name: {"format": d.format, "digest": d.digest().hex()} for name, d in sorted(documents.items())}
     digests["closes.csv"] = {"format": "zkmargin/history/v1", "digest": history.digest().hex()}

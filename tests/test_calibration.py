@@ -24,8 +24,13 @@ from zkmargin.engine.margin import requirement_total
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
+from zkmargin.integers import root_up
 from zkmargin.risk.backtest import backtest, christoffersen, kupiec, traffic_light
-from zkmargin.risk.calibration import (
+from zkmargin.risk.calibration import calibrate, check_derivation, scaled_grid
+from zkmargin.risk.history import UNIT, History, quantile
+from zkmargin.risk.levels import Series, ewma, level_of
+from zkmargin.risk.report import Report, line_chart, nice_ticks
+from zkmargin.risk.rules import (
     BP,
     Buffer,
     Derivation,
@@ -34,19 +39,10 @@ from zkmargin.risk.calibration import (
     Quantile,
     Regimes,
     Rule,
-    Series,
     Stressed,
     Volatility,
     VolScan,
-    calibrate,
-    check_derivation,
-    ewma,
-    level_of,
-    root_up,
-    scaled_grid,
 )
-from zkmargin.risk.history import UNIT, History, quantile
-from zkmargin.risk.report import Report, line_chart, nice_ticks
 
 
 def made(seed: int, days: int = 400, calm: float = 0.01, wild: float = 0.04) -> History:

@@ -41,8 +41,8 @@ from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
 from zkmargin.ledger import SCHEMA, Ledger
 from zkmargin.risk.auction import AuctionTerms
-from zkmargin.risk.calibration import Derivation, Rule
 from zkmargin.risk.costs import Costs
+from zkmargin.risk.rules import Derivation, Rule
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Receipt, SnapshotPayload, Trust, accept
 from zkmargin.verifier.chain import Table

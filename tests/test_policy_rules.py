@@ -12,7 +12,7 @@ from support.command_line import Run
 from zkmargin.engine.policy import Policy
 from zkmargin.formats import VerificationError, save_document
 from zkmargin.ledger import Ledger
-from zkmargin.risk.calibration import Derivation, Rule
+from zkmargin.risk.rules import Derivation
 from zkmargin.verifier.attest import accept
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "risk"
@@ -49,7 +49,7 @@ def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(
     by_digest = accept(world.statement, world.proof, **asked(parties, world, [policy]))
     assert by_digest.authenticated is not None
     assert by_digest.authenticated.policy_rule is None
-    other = Rule.model_validate(derivation.rule.model_dump(mode="json") | {"floor_bp": 9}).digest().hex()
+    other = derivation.rule.replaced(floor_bp=9).digest().hex()
     for policies, derived in (
         ([rule], {}),  # nobody recomputed anything
         ([rule], {policy: other}),  # it follows from another rule

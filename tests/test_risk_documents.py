@@ -9,9 +9,10 @@ import pytest
 from zkmargin.engine.policy import Policy
 from zkmargin.formats import Document, InputError
 from zkmargin.risk.auction import AuctionTerms
-from zkmargin.risk.calibration import Derivation, Rule, calibrate, check_derivation
+from zkmargin.risk.calibration import calibrate, check_derivation
 from zkmargin.risk.costs import Costs
 from zkmargin.risk.history import History
+from zkmargin.risk.rules import Derivation, Rule
 
 FOLDER = Path(__file__).parent / "data" / "golden" / "risk"
 KINDS: dict[str, type[Document]] = {
@@ -73,3 +74,12 @@ def test_the_golden_vols_give_the_golden_policy() -> None:
     check_derivation(derivation, history, policy)
     with pytest.raises(InputError, match="not of this history"):
         check_derivation(derivation, History.load(FOLDER / "closes.csv"), policy)
+
+
+def test_the_golden_multiplier_and_matrix_are_recomputed() -> None:
+    history = History.load(FOLDER / "closes.csv")
+    first, second = read("factors-first.derivation.json"), read("factors.derivation.json")
+    policy = read("factors.policy.json")
+    check_derivation(second, history, policy, [first])
+    assert calibrate(history, read("factors.rule.json"), before=first) == (policy, second)
+    assert calibrate(history, read("norm.rule.json")) == (read("norm.policy.json"), read("norm.derivation.json"))

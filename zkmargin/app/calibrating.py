@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zkmargin.app.files import blamed_on, load
+from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.policy import Policy
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 from zkmargin.risk.backtest import Backtest, backtest
-from zkmargin.risk.calibration import Derivation, Rule, calibrate, check_derivation
+from zkmargin.risk.calibration import binding, calibrate, check_derivation, first_known
 from zkmargin.risk.history import History
 from zkmargin.risk.report import Report
+from zkmargin.risk.rules import Derivation, Rule
 
 
 def load_history(history_path: str, vols_path: str | None = None) -> History:
@@ -36,23 +38,68 @@ def calibrated(
 
 
 def checked_derivation(
-    policy: Policy, derivation_path: str, history_path: str, vols_path: str | None = None
-) -> Derivation:
-    """A derivation that was recomputed from its history. Raises InputError: what differs."""
-    derivation, history = load(Derivation, derivation_path), load_history(history_path, vols_path)
-    with blamed_on(derivation_path):
-        check_derivation(derivation, history, policy)
-    return derivation
-
-
-def derived(policy: Policy, derivation_path: str, history_path: str, vols_path: str | None = None) -> dict[str, str]:
-    """What a trust file that names a rule asks for: the policy's digest, and its rule's, recomputed from a history.
+    policy: Policy,
+    derivation_path: str,
+    history_path: str,
+    vols_path: str | None = None,
+    before_paths: Sequence[str] = (),
+) -> tuple[Derivation, Derivation]:
+    """A derivation that was recomputed from its history, with those before it; and the oldest of them.
 
     Raises:
-        InputError: the policy does not follow.
+        InputError: what differs.
     """
-    found = checked_derivation(policy, derivation_path, history_path, vols_path)
+    derivation, history = load(Derivation, derivation_path), load_history(history_path, vols_path)
+    before = [load(Derivation, path) for path in before_paths]
+    with blamed_on(derivation_path):
+        check_derivation(derivation, history, policy, before)
+    return derivation, first_known(derivation, before)
+
+
+def derived(
+    policy: Policy,
+    derivation_path: str,
+    history_path: str,
+    vols_path: str | None = None,
+    before_paths: Sequence[str] = (),
+) -> dict[str, str]:
+    """What a trust file that names a rule asks for: the policy's digest, and its rule's, recomputed from a history.
+
+    A derivation that starts from levels in force needs the one before it, as the verifier accepted it: otherwise
+    whoever calibrates could start from levels of their choice.
+
+    Raises:
+        InputError: the policy does not follow, or nobody knows what it starts from.
+    """
+    found, oldest = checked_derivation(policy, derivation_path, history_path, vols_path, before_paths)
+    if found.before is not None and oldest is found:
+        raise InputError(
+            "starts from levels in force: the derivation before it is needed",
+            file=derivation_path,
+            field="before",
+            hint=Hint.GIVE_BEFORE,
+        )
     return {policy.digest().hex(): found.rule_digest}
+
+
+def level_lines(derivation: Derivation) -> list[str]:
+    """What a person is told of a derivation: a line for each underlying, and what multiplies requirements."""
+    lines = []
+    for name, level in derivation.levels.items():
+        line = f"{name}: scan range {level.scan_bp / 100:.2f} %, regime {level.regime}"
+        if level.vol_scan_bp is not None:
+            line += f", vols by {level.vol_scan_bp / 100:.2f} %"
+        if level.delta_bp is not None:
+            line += f", delta norm {level.delta_bp / 100:.2f} %"
+        if level.multiplier_bp is not None:
+            line += f", level in force {level.applied / 10**7:.2f} %"
+        lines.append(line)
+    terms = derivation.rule.factors
+    if terms is not None:
+        name = binding(derivation.rule, derivation.levels)
+        times = (derivation.levels[name].multiplier_bp or SCALE_BP) / SCALE_BP
+        lines.append(f"{' and '.join(terms.requirements)} margin x {times:.4f}, as {name} needs")
+    return lines
 
 
 def backtested(

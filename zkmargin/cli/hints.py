@@ -11,6 +11,7 @@ WORDS = {
     Hint.GIVE_TRUST: "give --trust FILE",
     Hint.GIVE_ATTESTATION: "give its attestation with --attestation",
     Hint.GIVE_REVOCATIONS: "give its newest with --revocations",
+    Hint.GIVE_BEFORE: "give it, as you accepted it, with --before FILE",
     Hint.GIVE_CA: "give its authority's certificate with --ca-file",
     Hint.GIVE_POSTGRES: "install the extra: pip install 'zkmargin[postgres]'",
     Hint.POLICY_DIGEST: "list digests: `zkmargin policy show NAME` prints one",

@@ -127,11 +127,18 @@ def own_policy_option(*, required: bool, text: str) -> Callable[[F], F]:
 
 
 def derivation_options(function: F) -> F:
-    """``--derivation FILE``, ``--history FILE`` and ``--vols FILE``: how a policy follows from a rule."""
+    """``--derivation``, ``--before``, ``--history`` and ``--vols``: how a policy follows from a rule."""
     function = click.option(
         "--vols", "vols_path", metavar="FILE", help="Your history of implied vols, for a derivation that is of one."
     )(function)
     function = click.option("--history", "history_path", metavar="FILE", help="Your history of daily closes.")(function)
+    function = click.option(
+        "--before",
+        "before_paths",
+        multiple=True,
+        metavar="FILE",
+        help="The derivation that was in force before, as you accepted it, for one that starts from its levels.",
+    )(function)
     return click.option(
         "--derivation",
         "derivation_path",
@@ -142,7 +149,13 @@ def derivation_options(function: F) -> F:
 
 
 def derived_policy(
-    policy: Policy, derivation_path: str | None, history_path: str | None, vols_path: str | None, *, trusted: str | None
+    policy: Policy,
+    derivation_path: str | None,
+    history_path: str | None,
+    vols_path: str | None,
+    before_paths: Sequence[str],
+    *,
+    trusted: str | None,
 ) -> dict[str, str]:
     """What ``derivation_options`` show of a policy: its digest, and the rule's that it follows from, or nothing.
 
@@ -152,14 +165,15 @@ def derived_policy(
     if (derivation_path is None) != (history_path is None):
         raise InputError("a policy is derived from a history: give both", file="--derivation")
     if derivation_path is None or history_path is None:
-        if vols_path is not None:
-            raise InputError("goes with --derivation and --history", file="--vols")
+        for option, given in (("--vols", vols_path), ("--before", before_paths)):
+            if given:
+                raise InputError("goes with --derivation and --history", file=option)
         return {}
     if trusted is None:
         raise InputError("means nothing without --trust FILE, which names the rule", file="--derivation")
     from zkmargin.app.calibrating import derived  # noqa: PLC0415 - few trust files name a rule
 
-    return derived(policy, derivation_path, history_path, vols_path)
+    return derived(policy, derivation_path, history_path, vols_path, before_paths)
 
 
 def passphrase_option(function: F) -> F:

@@ -32,6 +32,7 @@ class Hint(StrEnum):
     GIVE_TRUST = "give a trust file"
     GIVE_ATTESTATION = "give its attestation"
     GIVE_REVOCATIONS = "give its newest list"
+    GIVE_BEFORE = "give the derivation that was in force before"
     GIVE_CA = "give its authority's certificate"
     GIVE_POSTGRES = "install the extra postgres"
     POLICY_DIGEST = "list the digests of the policies that count"

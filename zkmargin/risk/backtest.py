@@ -18,9 +18,13 @@ from itertools import pairwise
 from typing import Literal
 
 from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.worst_scenario import WorstScenario
+from zkmargin.engine.policy import load_policy
 from zkmargin.formats import InputError, Model, Seq
-from zkmargin.risk.calibration import BP, Rule, Series
+from zkmargin.risk.calibration import binding
 from zkmargin.risk.history import History
+from zkmargin.risk.levels import Series
+from zkmargin.risk.rules import BP, Rule
 
 
 class Track(Model):
@@ -79,25 +83,47 @@ def backtest(
     """
     if not 0 < rate_bp < SCALE_BP:
         raise InputError("between 0 and 10000, exclusive", field="rate")
-    tracks = [_track(history, rule, name, first, horizon, rate_bp, rise_days) for name in history.prices]
-    return Backtest(rule=rule.name, horizon_days=horizon, rate_bp=rate_bp, rise_days=rise_days, tracks=tuple(tracks))
+    dates, ranges = in_force(history, rule, first, horizon)
+    tracks = tuple(_track(history, name, dates, own, horizon, rate_bp, rise_days) for name, own in ranges.items())
+    return Backtest(rule=rule.name, horizon_days=horizon, rate_bp=rate_bp, rise_days=rise_days, tracks=tracks)
 
 
-def _track(history: History, rule: Rule, name: str, first: str, horizon: int, rate_bp: int, rise_days: int) -> Track:
-    series, ahead = Series(history, name, rule), history.returns(name, horizon)
-    applied: int | None = None
-    regime = "calm"
-    dates, scans, moves = [], [], []
+def in_force(history: History, rule: Rule, first: str, horizon: int) -> tuple[list[str], dict[str, list[int]]]:
+    """The days, and for each underlying what an outright position was charged on them, in basis points.
+
+    The scan range and the root of the variance in a ``delta_norm``, times the multiplier of a ``factors`` component:
+    that of the underlying that needs the largest.
+
+    Raises:
+        InputError: no day from ``first`` on has a move after it, or too few days before it.
+    """
+    series = {name: Series(history, name, rule) for name in history.prices}
+    applied: dict[str, int] = {}
+    regimes: dict[str, str] = {}
+    dates: list[str] = []
+    ranges: dict[str, list[int]] = {name: [] for name in series}
+    scanned = any(isinstance(part, WorstScenario) for part in load_policy(rule.base).components)
     for place, day in enumerate(history.dates[: len(history.dates) - horizon]):
         if day < first:
             continue
-        level = series.level(place + 1, applied, regime)
-        applied, regime = level.applied, level.regime
+        levels = {n: s.level(place + 1, applied.get(n), regimes.get(n, "calm")) for n, s in series.items()}
+        applied = {name: level.applied for name, level in levels.items()}
+        regimes = {name: level.regime for name, level in levels.items()}
+        multiplier = levels[binding(rule, levels)].multiplier_bp or SCALE_BP
         dates.append(day)
-        scans.append(level.scan_bp)
-        moves.append(-(-abs(ahead[place]) // BP))
+        for name, level in levels.items():
+            charge = (level.scan_bp if scanned else 0) + (level.delta_bp or 0)
+            ranges[name].append(-(-charge * multiplier // SCALE_BP))
     if not dates:
         raise InputError("no day with a move after it from that day on", field="first")
+    return dates, ranges
+
+
+def _track(
+    history: History, name: str, dates: list[str], scans: list[int], horizon: int, rate_bp: int, rise_days: int
+) -> Track:
+    ahead, start = history.returns(name, horizon), history.dates.index(dates[0])
+    moves = [-(-abs(move) // BP) for move in ahead[start : start + len(dates)]]
     hits = [move > scan for move, scan in zip(moves, scans, strict=True)]
     rate = rate_bp / SCALE_BP
     rises = [later / earlier for earlier, later in zip(scans, scans[rise_days:], strict=False)]

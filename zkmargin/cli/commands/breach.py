@@ -106,6 +106,7 @@ class Options:
     revocation_paths: tuple[str, ...]
     policy_name: str | None
     derivation_path: str | None
+    before_paths: tuple[str, ...]
     history_path: str | None
     vols_path: str | None
     max_age: str | None
@@ -189,6 +190,7 @@ def _terms(options: Options, snapshot: Snapshot) -> Terms:
             options.derivation_path,
             options.history_path,
             options.vols_path,
+            options.before_paths,
             trusted=options.trust_path,
         ),
     )

@@ -7,7 +7,15 @@ import json
 import click
 
 from zkmargin.app import snapshots
-from zkmargin.app.calibrating import COLUMNS, backtest_page, backtest_rows, backtested, calibrated, checked_derivation
+from zkmargin.app.calibrating import (
+    COLUMNS,
+    backtest_page,
+    backtest_rows,
+    backtested,
+    calibrated,
+    checked_derivation,
+    level_lines,
+)
 from zkmargin.app.facts import layout_facts
 from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
@@ -82,6 +90,7 @@ def show_command(name: str, as_json: bool) -> None:
         "zkmargin policy check default",
         "zkmargin policy check default --market market.json",
         "zkmargin policy check policy.json --derivation derivation.json --history closes.csv",
+        "zkmargin policy check p2.json --derivation d2.json --before d1.json --history closes.csv",
     ],
 )
 @click.argument("path", metavar="FILE")
@@ -94,6 +103,9 @@ def show_command(name: str, as_json: bool) -> None:
 @click.option("--derivation", "derivation_path", metavar="FILE", help="Recompute how it was calibrated, bit for bit.")
 @click.option("--history", "history_path", metavar="FILE", help="The closes that the derivation is of.")
 @click.option("--vols", "vols_path", metavar="FILE", help="The implied vols that it is of, where it is of any.")
+@click.option(
+    "--before", "before_paths", multiple=True, metavar="FILE", help="Derivations before it: each link is recomputed."
+)
 @json_option
 def check_command(
     path: str,
@@ -101,21 +113,25 @@ def check_command(
     derivation_path: str | None,
     history_path: str | None,
     vols_path: str | None,
+    before_paths: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Check the policy FILE: its parameters, and with --market whether they fit a market. Exit code 2 with the reason.
 
     Parameters that would make a requirement wrong, or no sum or maximum that a proof can show, are refused.
     """
-    check_paths([path, *(other for other in (market_path, derivation_path, history_path, vols_path) if other)])
+    more = (market_path, derivation_path, history_path, vols_path, *before_paths)
+    check_paths([path, *(other for other in more if other)])
+    if derivation_path is None and (before_paths or vols_path):
+        raise InputError("goes with --derivation and --history", file="--before" if before_paths else "--vols")
     if (derivation_path is None) != (history_path is None):
         raise InputError("a derivation is recomputed from its history: give both", file="--derivation")
     # A name is looked for last: what is checked is a file.
     policy = load_policy(path) if path in policy_names() else _load(path)
     layouts = None if market_path is None else _layouts(policy, market_path)
-    derived = None
+    derived, oldest = None, None
     if derivation_path is not None and history_path is not None:
-        derived = checked_derivation(policy, derivation_path, history_path, vols_path)
+        derived, oldest = checked_derivation(policy, derivation_path, history_path, vols_path, before_paths)
     if as_json:
         facts = {"valid": True, "name": policy.name, "version": policy.version, "digest": policy.digest().hex()}
         facts |= {"approximate": policy.approximate, "components": [part.type for part in policy.components]}
@@ -126,8 +142,13 @@ def check_command(
     terminal.say(f"  components  {', '.join(part.type for part in policy.components)}")
     if policy.approximate:
         terminal.say(f"  approximate {terminal.quoted(policy.approximation)}")
-    if derived is not None:
+    if derived is not None and oldest is not None:
         terminal.say(f"  derivation  recomputed: the rule {derived.rule_digest} on closes up to {derived.as_of}")
+        if oldest.before is not None:
+            terminal.say(
+                f"              the levels in force before {oldest.as_of} are taken as it says "
+                f"(--before FILE checks them: derivation {oldest.before})"
+            )
     for name, layout in (layouts or {}).items():
         terminal.say(f"  {name}: {layout['equations']} equations, a proof has {layout['proof_bytes']} bytes")
 
@@ -207,11 +228,8 @@ def calibrate_command(
     if derivation_path is not None:
         outputs.append(Output.document(derivation_path, derivation))
     write_outputs(outputs)
-    for name, level in derivation.levels.items():
-        line = f"{terminal.safe(name)}: scan range {level.scan_bp / 100:.2f} %, regime {level.regime}"
-        if level.vol_scan_bp is not None:
-            line += f", vols by {level.vol_scan_bp / 100:.2f} %"
-        terminal.say(line, err=output == STDIO)
+    for line in level_lines(derivation):
+        terminal.say(terminal.safe(line), err=output == STDIO)
 
 
 @command.command(

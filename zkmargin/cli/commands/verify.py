@@ -80,6 +80,7 @@ class Options(StatementOptions):
     revocation_paths: tuple[str, ...]
     policy_name: str | None
     derivation_path: str | None
+    before_paths: tuple[str, ...]
     history_path: str | None
     vols_path: str | None
     market_path: str | None
@@ -436,7 +437,7 @@ def _check(options: Options) -> None:
     inputs += [*options.commitment_paths, *options.attestation_paths, *options.proof_paths]
     inputs += [*options.revocation_paths, *universe_paths(options.universe_path, options.last_paths)]
     more = (options.table_path, options.terms_path, options.market_path, options.derivation_path, options.history_path)
-    inputs += [path for path in (*keys, *more, options.vols_path) if path]
+    inputs += [path for path in (*keys, *more, options.vols_path, *options.before_paths) if path]
     if options.table_path is not None and len(options.proof_paths) > 1:
         raise InputError("chain proofs are verified one at a time", file=options.proof_paths[1], field="PROOF")
     check_paths(inputs, [options.receipt_path] if options.receipt_path else [], json=options.as_json)
@@ -476,7 +477,7 @@ def _check_rerun(options: Options) -> None:
 
 def _derived(options: Options, snapshot: Snapshot) -> dict[str, str]:
     """By the policy's digest the rule that it follows from, recomputed from the verifier's own history."""
-    paths = options.derivation_path, options.history_path, options.vols_path
+    paths = options.derivation_path, options.history_path, options.vols_path, options.before_paths
     return derived_policy(snapshot.policy, *paths, trusted=options.trust_path)
 
 
