@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import click
 
@@ -23,9 +24,11 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.statements import gathered
 from zkmargin.engine.policy import Policy, load_policy, policy_mistakes, policy_names, policy_schema
 from zkmargin.formats import InputError, parse_json, read_text
 from zkmargin.formats.files import STDIO
+from zkmargin.risk.rules import Derivation
 
 
 @click.group("policy", cls=Group)
@@ -83,6 +86,19 @@ def show_command(name: str, as_json: bool) -> None:
     policy_view(policy)
 
 
+@dataclass(frozen=True)
+class CheckOptions:
+    """What was typed after ``policy check``."""
+
+    path: str
+    market_path: str | None
+    derivation_path: str | None
+    history_path: str | None
+    vols_path: str | None
+    before_paths: tuple[str, ...]
+    as_json: bool
+
+
 @command.command(
     "check",
     cls=Command,
@@ -107,50 +123,58 @@ def show_command(name: str, as_json: bool) -> None:
     "--before", "before_paths", multiple=True, metavar="FILE", help="Derivations before it: each link is recomputed."
 )
 @json_option
-def check_command(
-    path: str,
-    market_path: str | None,
-    derivation_path: str | None,
-    history_path: str | None,
-    vols_path: str | None,
-    before_paths: tuple[str, ...],
-    as_json: bool,
-) -> None:
+@gathered(CheckOptions)
+def check_command(options: CheckOptions) -> None:
     """Check the policy FILE: its parameters, and with --market whether they fit a market. Exit code 2 with the reason.
 
     Parameters that would make a requirement wrong, or no sum or maximum that a proof can show, are refused.
     """
-    more = (market_path, derivation_path, history_path, vols_path, *before_paths)
-    check_paths([path, *(other for other in more if other)])
-    if derivation_path is None and (before_paths or vols_path):
-        raise InputError("goes with --derivation and --history", file="--before" if before_paths else "--vols")
-    if (derivation_path is None) != (history_path is None):
-        raise InputError("a derivation is recomputed from its history: give both", file="--derivation")
+    more = (options.market_path, options.derivation_path, options.history_path, options.vols_path)
+    check_paths([options.path, *(other for other in (*more, *options.before_paths) if other)])
     # A name is looked for last: what is checked is a file.
-    policy = load_policy(path) if path in policy_names() else _load(path)
-    layouts = None if market_path is None else _layouts(policy, market_path)
-    derived, oldest = None, None
-    if derivation_path is not None and history_path is not None:
-        derived, oldest = checked_derivation(policy, derivation_path, history_path, vols_path, before_paths)
-    if as_json:
+    policy = load_policy(options.path) if options.path in policy_names() else _load(options.path)
+    layouts = None if options.market_path is None else _layouts(policy, options.market_path)
+    found = _derivation(options, policy)
+    if options.as_json:
         facts = {"valid": True, "name": policy.name, "version": policy.version, "digest": policy.digest().hex()}
         facts |= {"approximate": policy.approximate, "components": [part.type for part in policy.components]}
-        terminal.say_json(facts | {"layouts": layouts, "rule": None if derived is None else derived.rule_digest})
+        rule, before = (None, None) if found is None else (found[0].rule_digest, found[1].before)
+        terminal.say_json(facts | {"layouts": layouts, "rule": rule, "levels_taken_from": before})
         return
-    terminal.say(f"{terminal.safe(path)}: policy {policy.name} version {terminal.word(policy.version)} is valid")
+    terminal.say(
+        f"{terminal.safe(options.path)}: policy {policy.name} version {terminal.word(policy.version)} is valid"
+    )
     terminal.say(f"  digest      {policy.digest().hex()}")
     terminal.say(f"  components  {', '.join(part.type for part in policy.components)}")
     if policy.approximate:
         terminal.say(f"  approximate {terminal.quoted(policy.approximation)}")
-    if derived is not None and oldest is not None:
-        terminal.say(f"  derivation  recomputed: the rule {derived.rule_digest} on closes up to {derived.as_of}")
-        if oldest.before is not None:
-            terminal.say(
-                f"              the levels in force before {oldest.as_of} are taken as it says "
-                f"(--before FILE checks them: derivation {oldest.before})"
-            )
+    for line in () if found is None else _derived_lines(*found):
+        terminal.say(line)
     for name, layout in (layouts or {}).items():
         terminal.say(f"  {name}: {layout['equations']} equations, a proof has {layout['proof_bytes']} bytes")
+
+
+def _derivation(options: CheckOptions, policy: Policy) -> tuple[Derivation, Derivation] | None:
+    """The derivation that was recomputed, and the oldest one before it that was. Raises InputError."""
+    if options.derivation_path is None and (options.before_paths or options.vols_path):
+        option = "--before" if options.before_paths else "--vols"
+        raise InputError("goes with --derivation and --history", file=option)
+    if (options.derivation_path is None) != (options.history_path is None):
+        raise InputError("a derivation is recomputed from its history: give both", file="--derivation")
+    if options.derivation_path is None or options.history_path is None:
+        return None
+    paths = options.derivation_path, options.history_path, options.vols_path, options.before_paths
+    return checked_derivation(policy, *paths)
+
+
+def _derived_lines(derived: Derivation, oldest: Derivation) -> list[str]:
+    lines = [f"  derivation  recomputed: the rule {derived.rule_digest} on closes up to {derived.as_of}"]
+    if oldest.before is not None:
+        lines.append(
+            f"              the levels in force before {oldest.as_of} are taken as it says "
+            f"(--before FILE checks them: derivation {oldest.before})"
+        )
+    return lines
 
 
 def _load(path: str) -> Policy:
