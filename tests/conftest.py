@@ -133,14 +133,14 @@ def conformance_report(pytestconfig: pytest.Config) -> Callable[[str, int, objec
 
 @pytest.fixture(scope="session")
 def lab() -> ModuleType:
-    """The bench of the tests of the argument, ``tests/lab.py``."""
-    return import_module("lab")
+    """The bench of the tests of the argument, ``tests/support/lab.py``."""
+    return import_module("support.lab")
 
 
 @pytest.fixture(scope="session")
 def venue_lab() -> ModuleType:
-    """The bench of the tests of venue proofs, ``tests/venue_lab.py``."""
-    return import_module("venue_lab")
+    """The bench of the tests of venue proofs, ``tests/support/venue_lab.py``."""
+    return import_module("support.venue_lab")
 
 
 @pytest.fixture(scope="session")
@@ -151,8 +151,8 @@ def golden() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def parties() -> ModuleType:
-    """Everybody in a netted account across venues, ``tests/parties.py``."""
-    return import_module("parties")
+    """Everybody in a netted account across venues, ``tests/support/parties.py``."""
+    return import_module("support.parties")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from support.instances import BareStatement
+from support.typed import Keywords
 
 from zkmargin.accounts import Commitment, CommitmentPart
 from zkmargin.accounts.slots import ROLES, slot_map_digest
@@ -107,10 +108,10 @@ GOLDEN = (
 )
 
 
-def statement_of(name: str) -> tuple[Statement | BareStatement, bytes]:
+def statement_of(name: str) -> tuple[Statement, bytes]:
     """Statement and proof of a golden case by its name, ``gates`` included."""
     if name == "gates":
-        return gates_statement(), (FOLDER / "gates.proof").read_bytes()
+        return gates_statement().as_statement(), (FOLDER / "gates.proof").read_bytes()
     golden = next(g for g in GOLDEN if g.name == name)
     return golden.statement(), golden.proof()
 
@@ -268,21 +269,21 @@ def _prove(statement: Instance, witness: Witness, blinders: dict[str, int], seed
 
 def _book_snapshots() -> dict[str, tuple[Snapshot, list[BookLots]]]:
     """For each golden case its snapshot and the books of its commitment documents."""
-    import lab
+    from support import lab
 
     from zkmargin.engine.example import example_market
     from zkmargin.engine.market import Market
     from zkmargin.engine.policy import load_policy
     from zkmargin.engine.publishing.snapshots import build_snapshot
 
-    five = {
+    five: Keywords = {
         "groups": [0, 0, 1, 1, 0],
         "risk": [[300, -700, 200], [-650, 210, 90], [100, 130, -140], [-100, 20, 80], [55, -60, 0]],
         "charges": [20, 0, 10, 5, 15],
         "marks": [700, 200, 0, 90, 1000],
         "assets": [(900, 1000, 32, True), (800, 800, 12, False)],
     }
-    twenty = {
+    twenty: Keywords = {
         "groups": [i % 2 for i in range(20)],
         "risk": [[(7 * i) % 23 - 11, (5 * i) % 17 - 8] for i in range(20)],
         "charges": [i % 3 for i in range(20)],

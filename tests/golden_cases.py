@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import lab
 from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
+from support import lab
 from support.instances import BareStatement
 
 from zkmargin.accounts.commitments import commit_vector

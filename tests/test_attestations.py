@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
+from support import parties
 
 from zkmargin.crypto import bls
 from zkmargin.engine.decimals import format_time
@@ -27,11 +27,11 @@ from zkmargin.verifier.attest import (
 
 
 @pytest.fixture(scope="module")
-def world(parties: ModuleType) -> Any:
+def world() -> Any:
     return parties.world()
 
 
-def check(parties: ModuleType, world: Any, **given: Any) -> Authenticated:
+def check(world: Any, **given: Any) -> Authenticated:
     """Authenticate the statement of the account at NOW; attestations by keyword replace honest ones."""
     trust = given.pop("trust", None) or parties.trust()
     now, known = given.pop("now_ms", parties.NOW), given.pop("known", None)
@@ -39,18 +39,18 @@ def check(parties: ModuleType, world: Any, **given: Any) -> Authenticated:
     return authenticate(world.statement, attestations, trust, now_ms=now, known=known)
 
 
-def refused(parties: ModuleType, world: Any, **given: Any) -> str:
+def refused(world: Any, **given: Any) -> str:
     with pytest.raises(VerificationError) as caught:
-        check(parties, world, **given)
+        check(world, **given)
     return caught.value.message
 
 
 # What is accepted
 
 
-def test_account_across_venues_and_custodians(parties: ModuleType, world: Any) -> None:
+def test_account_across_venues_and_custodians(world: Any) -> None:
     """Three venues, two custodians, three oracles with a threshold of two: everybody is named in the result."""
-    found = check(parties, world)
+    found = check(world)
     assert found.snapshot.signers == ("oracle 1", "oracle 2")
     by = {item.rule: item for item in found.parts}
     assert set(by) == {*parties.VENUES, *parties.CUSTODIANS}
@@ -61,11 +61,11 @@ def test_account_across_venues_and_custodians(parties: ModuleType, world: Any) -
     assert found.sightings["commitment", "venue A", "positions", "market maker", "main"].sequence == 3
 
 
-def test_oracles_sign_in_files_of_their_own(parties: ModuleType, world: Any) -> None:
+def test_oracles_sign_in_files_of_their_own(world: Any) -> None:
     separate = [world.attest_snapshot("oracle 1"), world.attest_snapshot("oracle 3")]
     others = world.attestations(snapshot=None)
-    assert check(parties, world, attestations=[*separate, *others]).snapshot.signers == ("oracle 1", "oracle 3")
-    assert "1 of 2" in refused(parties, world, attestations=[separate[0], *others])
+    assert check(world, attestations=[*separate, *others]).snapshot.signers == ("oracle 1", "oracle 3")
+    assert "1 of 2" in refused(world, attestations=[separate[0], *others])
 
 
 def test_payloads_are_of_what_they_are_made_from(world: Any) -> None:
@@ -79,13 +79,13 @@ def test_payloads_are_of_what_they_are_made_from(world: Any) -> None:
 # Catalogue item 32 and its like: the snapshot
 
 
-def test_snapshot_that_nobody_signed(parties: ModuleType, world: Any) -> None:
-    assert "nobody signed the snapshot" in refused(parties, world, snapshot=None)
-    assert "not signed by anyone" in refused(parties, world, snapshot=Attestation(payload=world.snapshot_payload()))
+def test_snapshot_that_nobody_signed(world: Any) -> None:
+    assert "nobody signed the snapshot" in refused(world, snapshot=None)
+    assert "not signed by anyone" in refused(world, snapshot=Attestation(payload=world.snapshot_payload()))
 
 
-def test_snapshot_under_threshold(parties: ModuleType, world: Any) -> None:
-    assert "1 of 2 signatures" in refused(parties, world, snapshot=world.attest_snapshot("oracle 2"))
+def test_snapshot_under_threshold(world: Any) -> None:
+    assert "1 of 2 signatures" in refused(world, snapshot=world.attest_snapshot("oracle 2"))
 
 
 @pytest.mark.parametrize(
@@ -97,128 +97,128 @@ def test_snapshot_under_threshold(parties: ModuleType, world: Any) -> None:
         ("slot_maps", {"positions": "11" * 32, "collateral": "22" * 32}),
     ],
 )
-def test_attestation_of_another_snapshot(parties: ModuleType, world: Any, field: str, value: Any) -> None:
+def test_attestation_of_another_snapshot(world: Any, field: str, value: Any) -> None:
     other = world.attest_snapshot(**{field: value})
-    assert f"is another snapshot: its {field} differs" in refused(parties, world, snapshot=other)
+    assert f"is another snapshot: its {field} differs" in refused(world, snapshot=other)
     with pytest.raises(VerificationError, match=field):
         check_snapshot_attested(other.payload, world.snapshot)
 
 
-def test_32_stale_snapshot(parties: ModuleType, world: Any) -> None:
+def test_32_stale_snapshot(world: Any) -> None:
     taken = parties.NOW - 60_000
     edge = taken + 605_000  # 600 s of the rule and 5 s of clock skew
-    check(parties, world, now_ms=edge)
-    assert "stale: taken 605 s ago, at most 600 s" in refused(parties, world, now_ms=edge + 1)
+    check(world, now_ms=edge)
+    assert "stale: taken 605 s ago, at most 600 s" in refused(world, now_ms=edge + 1)
 
 
-def test_32_snapshot_from_the_future(parties: ModuleType, world: Any) -> None:
+def test_32_snapshot_from_the_future(world: Any) -> None:
     taken = parties.NOW - 60_000
-    check(parties, world, now_ms=taken - 5_000)
-    assert "from the future: 6 s ahead" in refused(parties, world, now_ms=taken - 6_000)
+    check(world, now_ms=taken - 5_000)
+    assert "from the future: 6 s ahead" in refused(world, now_ms=taken - 6_000)
 
 
-def test_32_snapshot_older_than_one_that_was_seen(parties: ModuleType, world: Any) -> None:
+def test_32_snapshot_older_than_one_that_was_seen(world: Any) -> None:
     known = Memory(sightings={("snapshot", "main"): Sighting(8, "00" * 32)})
-    assert "superseded: number 8 was seen" in refused(parties, world, known=known)
+    assert "superseded: number 8 was seen" in refused(world, known=known)
     elsewhere = Memory(sightings={("snapshot", "other series"): Sighting(8, "00" * 32)})
-    check(parties, world, known=elsewhere)
+    check(world, known=elsewhere)
 
 
-def test_32_repeated_sequence_number(parties: ModuleType, world: Any) -> None:
+def test_32_repeated_sequence_number(world: Any) -> None:
     known = Memory(sightings={("snapshot", "main"): Sighting(7, "00" * 32)})
-    assert "contradicts what was signed before under the same number" in refused(parties, world, known=known)
+    assert "contradicts what was signed before under the same number" in refused(world, known=known)
     same = Memory(sightings={("snapshot", "main"): Sighting(7, world.attest_snapshot().payload_digest.hex())})
-    check(parties, world, known=same)
+    check(world, known=same)
 
 
-def test_two_snapshots(parties: ModuleType, world: Any) -> None:
+def test_two_snapshots(world: Any) -> None:
     trust = parties.trust(
         snapshots=[parties.snapshot_rule(name=name, signers=["oracle 1"], threshold=1) for name in ("main", "b")]
     )
     both = [*world.attestations(), world.attest_snapshot(series="b")]
-    assert "more than one snapshot" in refused(parties, world, trust=trust, attestations=both)
+    assert "more than one snapshot" in refused(world, trust=trust, attestations=both)
 
 
 # Catalogue item 31: the commitments
 
 
-def test_part_that_nobody_attested(parties: ModuleType, world: Any) -> None:
-    assert "nobody attested the positions part of 'market maker'" in refused(parties, world, venue_B=None)
-    assert "nobody attested the collateral part" in refused(parties, world, custodian_E=None)
+def test_part_that_nobody_attested(world: Any) -> None:
+    assert "nobody attested the positions part of 'market maker'" in refused(world, venue_B=None)
+    assert "nobody attested the collateral part" in refused(world, custodian_E=None)
 
 
-def test_31_attestation_of_another_account(parties: ModuleType, world: Any) -> None:
+def test_31_attestation_of_another_account(world: Any) -> None:
     other = world.attest("venue A", account="somebody else")
-    assert "is another commitment: its account differs" in refused(parties, world, venue_A=other)
+    assert "is another commitment: its account differs" in refused(world, venue_A=other)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("slot_map", "11" * 32), ("srs", "11" * 32), ("domain_size", 1024), ("bits", 20)],
 )
-def test_31_attestation_for_another_universe(parties: ModuleType, world: Any, field: str, value: Any) -> None:
+def test_31_attestation_for_another_universe(world: Any, field: str, value: Any) -> None:
     other = world.attest("venue C", **{field: value})
-    assert f"is another commitment: its {field} differs" in refused(parties, world, venue_C=other)
+    assert f"is another commitment: its {field} differs" in refused(world, venue_C=other)
 
 
-def test_31_attestation_with_another_role(parties: ModuleType, world: Any) -> None:
+def test_31_attestation_with_another_role(world: Any) -> None:
     """A party that is trusted for collateral cannot vouch for positions, even as a venue of the same name."""
     extra = {"name": "venue A", "signers": ["venue A"], "threshold": 1}
     trust = parties.trust(collateral=[*parties.trust_json()["collateral"], extra])
     other = world.attest("venue A", role="collateral", beneficiary=parties.DESK)
-    assert "its role differs" in refused(parties, world, trust=trust, venue_A=other)
+    assert "its role differs" in refused(world, trust=trust, venue_A=other)
 
 
-def test_attested_by_a_party_that_is_not_trusted_for_the_role(parties: ModuleType, world: Any) -> None:
-    assert "0 of 1 signatures" in refused(parties, world, venue_A=world.attest("venue A", by="venue B"))
+def test_attested_by_a_party_that_is_not_trusted_for_the_role(world: Any) -> None:
+    assert "0 of 1 signatures" in refused(world, venue_A=world.attest("venue A", by="venue B"))
     few = parties.trust(positions=[{"name": "venue A", "signers": ["venue A"], "threshold": 1}])
-    assert "trusts no attestations of positions by 'venue B'" in refused(parties, world, trust=few)
+    assert "trusts no attestations of positions by 'venue B'" in refused(world, trust=few)
 
 
-def test_expired(parties: ModuleType, world: Any) -> None:
+def test_expired(world: Any) -> None:
     short = world.attest("custodian D", expires=format_time(parties.NOW))
-    check(parties, world, custodian_D=short, now_ms=parties.NOW + 4_999)
-    assert "has expired" in refused(parties, world, custodian_D=short, now_ms=parties.NOW + 5_000)
+    check(world, custodian_D=short, now_ms=parties.NOW + 4_999)
+    assert "has expired" in refused(world, custodian_D=short, now_ms=parties.NOW + 5_000)
 
 
-def test_issued_in_the_future(parties: ModuleType, world: Any) -> None:
+def test_issued_in_the_future(world: Any) -> None:
     early = world.attest("venue A", issued=format_time(parties.NOW + 5_001))
-    assert "is from the future" in refused(parties, world, venue_A=early)
-    check(parties, world, venue_A=early, now_ms=parties.NOW + 1)
+    assert "is from the future" in refused(world, venue_A=early)
+    check(world, venue_A=early, now_ms=parties.NOW + 1)
 
 
-def test_collateral_held_for_somebody_else(parties: ModuleType, world: Any) -> None:
+def test_collateral_held_for_somebody_else(world: Any) -> None:
     other = world.attest("custodian D", beneficiary="venue Z")
-    assert "is held for 'venue Z', not for 'clearing desk'" in refused(parties, world, custodian_D=other)
+    assert "is held for 'venue Z', not for 'clearing desk'" in refused(world, custodian_D=other)
 
 
-def test_sequence_older_than_known(parties: ModuleType, world: Any) -> None:
+def test_sequence_older_than_known(world: Any) -> None:
     stream = world.commitment_payload("venue A").stream
     known = Memory(sightings={stream: Sighting(4, "00" * 32)})
-    assert "superseded: number 4 was seen" in refused(parties, world, known=known)
+    assert "superseded: number 4 was seen" in refused(world, known=known)
     known = Memory(sightings={stream: Sighting(3, "00" * 32)})
-    assert "contradicts" in refused(parties, world, known=known)
+    assert "contradicts" in refused(world, known=known)
     newer = world.attest("venue A", sequence=5)
-    assert check(parties, world, known=known, venue_A=newer).sightings[stream].sequence == 5
+    assert check(world, known=known, venue_A=newer).sightings[stream].sequence == 5
 
 
-def test_newer_attestation_among_those_given_supersedes(parties: ModuleType, world: Any) -> None:
+def test_newer_attestation_among_those_given_supersedes(world: Any) -> None:
     """The venue has moved on to another commitment: the old one is refused although its attestation is at hand."""
     moved = world.attest("venue A", sequence=4, points=list(world.openings["venue B"].parts[0].points))
     given = [*world.attestations(), moved]
-    assert "are of one stream: give the newest only" in refused(parties, world, attestations=given)
+    assert "are of one stream: give the newest only" in refused(world, attestations=given)
     twin = world.attest("venue A", expires="2026-01-02T06:00:00Z")
-    assert "contradict each other" in refused(parties, world, attestations=[*world.attestations(), twin])
+    assert "contradict each other" in refused(world, attestations=[*world.attestations(), twin])
 
 
-def test_same_attestation_twice_is_one(parties: ModuleType, world: Any) -> None:
-    assert check(parties, world, attestations=world.attestations() * 2) == check(parties, world)
+def test_same_attestation_twice_is_one(world: Any) -> None:
+    assert check(world, attestations=world.attestations() * 2) == check(world)
 
 
-def test_attested_and_left_out_of_the_statement(parties: ModuleType, world: Any) -> None:
+def test_attested_and_left_out_of_the_statement(world: Any) -> None:
     """A part that somebody attests for the account and that the prover leaves out is not passed over."""
     more = world.attest("venue A", part="second", points=[bytes_of_another_point()])
-    reason = refused(parties, world, attestations=[*world.attestations(), more])
+    reason = refused(world, attestations=[*world.attestations(), more])
     assert "'second' of 'market maker' by 'venue A' is attested, and not in the commitments" in reason
 
 
@@ -226,7 +226,7 @@ def bytes_of_another_point() -> str:
     return bls.public_key((5).to_bytes(32, "big")).hex()
 
 
-def test_parts_of_different_accounts_do_not_add_up(parties: ModuleType, world: Any) -> None:
+def test_parts_of_different_accounts_do_not_add_up(world: Any) -> None:
     """Somebody else's collateral, honestly attested to that account, must not cover this one."""
     parts = tuple(
         part.model_copy(update={"alias": "somebody else"}) if part.role == "collateral" else part
@@ -350,7 +350,7 @@ HOSTILE: tuple[Any, ...] = (None, -1, 2**200, "\u202e", "c0" + "00" * 47, [[]], 
 
 
 @pytest.mark.slow
-def test_55_hostile_documents_are_bad_input_or_refused(parties: ModuleType, world: Any) -> None:
+def test_55_hostile_documents_are_bad_input_or_refused(world: Any) -> None:
     """Whatever stands anywhere in an attestation or a trust file: one of the two documented errors, or acceptance."""
     trust, honest = parties.trust(), world.attestations()
     documents = [world.attest_snapshot(), world.attest("custodian E"), trust]
@@ -377,7 +377,7 @@ def test_55_hostile_documents_are_bad_input_or_refused(parties: ModuleType, worl
 # Catalogue item 36
 
 
-def test_36_parts_are_a_list_and_no_tree(parties: ModuleType, world: Any) -> None:
+def test_36_parts_are_a_list_and_no_tree(world: Any) -> None:
     """Item 36 (inner node as leaf, leaf as root, one child's sum unbound ...) cannot apply: nothing is hashed pairwise.
 
     An account is a list of parts: each is absorbed by itself, framed, and enters the sum with its own attestation. What

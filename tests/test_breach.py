@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import lab, parties
 
 from zkmargin.circuits.breach import ONLY_ADDING, READ, breach_witness, build_breach_circuit
 from zkmargin.circuits.language.witness import assign, check
@@ -35,7 +36,7 @@ MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**22), 2**22))
 
 
 @st.composite
-def cases(draw: Any, lab: Any, *, plain: bool) -> Any:
+def cases(draw: Any, *, plain: bool) -> Any:
     count, width = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     drawn = draw(st.lists(st.integers(0, 1), min_size=count, max_size=count))
     charges = None if plain else draw(st.lists(st.integers(0, 2**20), min_size=count, max_size=count))
@@ -58,8 +59,8 @@ def with_cash(book: BookLots, cash: int) -> BookLots:
 
 
 @given(st.data())
-def test_a_breach_is_shown_exactly_one_unit_below(lab: Any, data: Any) -> None:
-    snapshot, book, claim = data.draw(cases(lab, plain=True))
+def test_a_breach_is_shown_exactly_one_unit_below(data: Any) -> None:
+    snapshot, book, claim = data.draw(cases(plain=True))
     circuit = build_breach_circuit(snapshot, claim)
     slack = claim_slack(snapshot, book, claim)
     edge = -(slack // claim.den)  # the least cash with which the claim holds
@@ -71,8 +72,8 @@ def test_a_breach_is_shown_exactly_one_unit_below(lab: Any, data: Any) -> None:
 
 
 @given(st.data())
-def test_claim_and_breach_are_never_both_witnessed(lab: Any, data: Any) -> None:
-    snapshot, book, claim = data.draw(cases(lab, plain=False))
+def test_claim_and_breach_are_never_both_witnessed(data: Any) -> None:
+    snapshot, book, claim = data.draw(cases(plain=False))
     edge = -(claim_slack(snapshot, book, claim) // claim.den)
     book = with_cash(book, edge + data.draw(st.integers(-(10**6), 10**6)))
     found = []
@@ -87,8 +88,8 @@ def test_claim_and_breach_are_never_both_witnessed(lab: Any, data: Any) -> None:
 
 @settings(max_examples=25)
 @given(st.data())
-def test_no_hidden_integer_can_be_bent_to_show_a_breach_that_is_none(lab: Any, data: Any) -> None:
-    snapshot, book, claim = data.draw(cases(lab, plain=True))
+def test_no_hidden_integer_can_be_bent_to_show_a_breach_that_is_none(data: Any) -> None:
+    snapshot, book, claim = data.draw(cases(plain=True))
     circuit = build_breach_circuit(snapshot, claim)
     holding = with_cash(book, -(claim_slack(snapshot, book, claim) // claim.den))
     slacks = {equation.slack for equation in circuit.equations}
@@ -114,7 +115,7 @@ def test_no_hidden_integer_can_be_bent_to_show_a_breach_that_is_none(lab: Any, d
                 check(bad, witness)
 
 
-def test_both_sides_of_a_balance_cannot_be_overstated(lab: Any) -> None:
+def test_both_sides_of_a_balance_cannot_be_overstated() -> None:
     # held and owed one more each: equity falls by what a lot owed costs more; only the product gate refuses it
     snapshot = lab.snapshot(groups=[0], risk=[[-10]], charges=None, marks=[0], assets=[DEBT, UNIT])
     claim = Claim(1, 1)
@@ -205,7 +206,7 @@ def test_what_is_refused_by_name() -> None:
         assert build_breach_circuit(snapshot, Claim(1, 1)).equations
 
 
-def test_a_component_that_nobody_thought_of_is_refused(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_component_that_nobody_thought_of_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = lab.snapshot(groups=[0], risk=[[-10]], charges=[3], marks=[0], assets=[UNIT])
     assert build_breach_circuit(snapshot, Claim(1, 1)).equations
     monkeypatch.setattr("zkmargin.circuits.breach.ONLY_ADDING", ONLY_ADDING - {"short_option_minimum"})
@@ -271,15 +272,15 @@ def test_the_command_proves_and_checks_on_files(
 
 
 @pytest.fixture(scope="module")
-def below(parties: Any) -> Any:
-    """The netted account of tests/parties.py, shown to be below fifty times its requirement."""
+def below() -> Any:
+    """The netted account of tests/support/parties.py, shown to be below fifty times its requirement."""
     world = parties.world()
     commitments = [opening.commitment() for opening in world.openings.values()]
     statement = BreachStatement.of(world.snapshot, commitments, Claim(50, 1), context=b"auction 7")
     return statement, prove_breach(statement, world.lots, list(world.openings.values()))
 
 
-def accepted(parties: Any, below: Any, *, now: int | None = None, known: Any = None, **replaced: Any) -> Any:
+def accepted(below: Any, *, now: int | None = None, known: Any = None, **replaced: Any) -> Any:
     statement, proof = below
     world = parties.world()
     return accept_breach(
@@ -293,8 +294,8 @@ def accepted(parties: Any, below: Any, *, now: int | None = None, known: Any = N
 
 
 @pytest.mark.slow
-def test_a_breach_is_accepted_on_attested_prices_and_an_attested_account(parties: Any, below: Any) -> None:
-    found = accepted(parties, below)
+def test_a_breach_is_accepted_on_attested_prices_and_an_attested_account(below: Any) -> None:
+    found = accepted(below)
     assert found.statement_digest == verify_breach(*below)
     assert [item.rule for item in found.authenticated.all] == ["main", *found_parts(found)]
     plain = accept_breach(*below, now_ms=parties.NOW)
@@ -306,12 +307,12 @@ def found_parts(found: Any) -> list[str]:
 
 
 @pytest.mark.slow
-def test_no_old_state_and_no_other_day_can_be_picked(parties: Any, below: Any) -> None:
+def test_no_old_state_and_no_other_day_can_be_picked(below: Any) -> None:
     world = parties.world()
 
     def refused(match: str, **given: Any) -> None:
         with pytest.raises(VerificationError, match=match):
-            accepted(parties, below, **given)
+            accepted(below, **given)
 
     refused("nobody signed the snapshot", snapshot=None)
     refused("nobody attested the positions part", venue_B=None)
@@ -329,7 +330,7 @@ def test_no_old_state_and_no_other_day_can_be_picked(parties: Any, below: Any) -
     refused("superseded|newer", known=Memory({world.snapshot_payload().stream: Sighting(8, "00" * 32)}))
 
 
-def test_the_policy_of_a_breach_is_the_verifiers_own(parties: Any, below: Any) -> None:
+def test_the_policy_of_a_breach_is_the_verifiers_own(below: Any) -> None:
     with pytest.raises(VerificationError, match="the verifier's own policy"):
         accept_breach(*below, now_ms=parties.NOW, policy=load_policy("span"))
     accept_breach(*below, now_ms=parties.NOW, policy=load_policy("default"))
@@ -356,7 +357,7 @@ def test_a_second_verifier_written_from_the_document_agrees(setting: Any) -> Non
         second.verify(*files, proof, requirement="maintenance", context=b"auction 8")
 
 
-def test_what_a_proof_of_breach_reveals_is_uniform(lab: Any) -> None:
+def test_what_a_proof_of_breach_reveals_is_uniform() -> None:
     # the rank test of tests/test_zero_knowledge.py, over the circuit of a breach, gates included
     zero_knowledge: Any = import_module("test_zero_knowledge")
     snapshot = lab.snapshot(groups=[0], risk=[[-10, 4]], charges=None, marks=[0], assets=[DEBT, UNIT], n=32, bits=5)
@@ -364,7 +365,7 @@ def test_what_a_proof_of_breach_reveals_is_uniform(lab: Any) -> None:
     assert circuit.gates
     witness = assign(circuit, (5,), (-1, 1))
     check(circuit, witness)
-    bench = zero_knowledge.Bench(lab, lab.state(circuit, witness, srs=lab.known_tau()))
+    bench = zero_knowledge.Bench(lab.state(circuit, witness, srs=lab.known_tau()))
     draw = lab.draws("point")
     names = bench.blinder_names
     jacobian = bench.jacobian([draw() for _ in names])

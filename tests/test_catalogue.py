@@ -3,8 +3,8 @@
 import ast
 import re
 from pathlib import Path
-from types import ModuleType
 
+import golden
 import pytest
 
 TESTS = Path(__file__).parent
@@ -52,7 +52,7 @@ def test_tests_with_a_number_are_about_an_item_of_the_catalogue(rows: dict[str, 
                     assert f"{lettered[1].upper()}{lettered[2]}" in rows, f"{path.name}::{node.name}"
 
 
-def test_every_flag_that_is_named_has_vectors(golden: ModuleType) -> None:
+def test_every_flag_that_is_named_has_vectors() -> None:
     notes = golden.vectors()["notes"]
     text = TABLE.read_text("utf-8")
     named = {flag for part in re.findall(r"vectors ((?:`\w+`(?:, )?)+)", text) for flag in re.findall(r"`(\w+)`", part)}

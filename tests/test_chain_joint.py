@@ -7,11 +7,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-
-import zkmargin.prover.chain_joint
-import zkmargin.verifier.chain.joint
-from tests.chain_joint_forge import ORDERS, Forger, false_joint, pooled_columns, same_powers, same_weights
-from tests.chain_lab import (
+from support.chain_joint_forge import ORDERS, Forger, false_joint, pooled_columns, same_powers, same_weights
+from support.chain_lab import (
     JointCase,
     KnownTau,
     chain_case,
@@ -22,7 +19,10 @@ from tests.chain_lab import (
     rank,
     table_of,
 )
-from tests.lab import draws
+from support.lab import draws
+
+import zkmargin.prover.chain_joint
+import zkmargin.verifier.chain.joint
 from zkmargin.circuits.chain import MAX_ACCOUNTS, ChainWeights, claim_cell, digit_columns
 from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import embedded

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.chain_lab import SERIES, chain_case, chain_snapshot, prove, standard, table_of
+from support.lab import draws
 
-from tests.chain_lab import SERIES, chain_case, chain_snapshot, prove, standard, table_of
-from tests.lab import draws
 from zkmargin.circuits.chain import (
     BALANCE_DIGITS,
     CLAIM_DIGITS,

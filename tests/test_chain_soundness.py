@@ -5,12 +5,12 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import pytest
+from support.chain_forge import FORGERIES, Forgery, false_case
+from support.chain_lab import ChainCase, KnownTau, rank, standard
+from support.lab import draws
 
 import zkmargin.prover.chain
 import zkmargin.verifier.chain.argument
-from tests.chain_forge import FORGERIES, Forgery, false_case
-from tests.chain_lab import ChainCase, KnownTau, rank, standard
-from tests.lab import draws
 from zkmargin.circuits.chain import ROWS
 from zkmargin.crypto.field import r
 from zkmargin.formats import ConstraintError, ProofFormatError, VerificationError

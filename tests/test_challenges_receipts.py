@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
+from support import parties
 
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
@@ -18,11 +18,11 @@ SOFTWARE = "zkmargin 9.9.9"
 
 
 @pytest.fixture(scope="module")
-def world(parties: ModuleType) -> Any:
+def world() -> Any:
     return parties.world()
 
 
-def run(parties: ModuleType, world: Any, **given: Any) -> Acceptance:
+def run(world: Any, **given: Any) -> Acceptance:
     options: dict[str, Any] = {
         "now_ms": parties.NOW,
         "trust": parties.trust(),
@@ -33,15 +33,15 @@ def run(parties: ModuleType, world: Any, **given: Any) -> Acceptance:
     return accept(statement, proof, **options)
 
 
-def refused(parties: ModuleType, world: Any, **given: Any) -> VerificationError:
+def refused(world: Any, **given: Any) -> VerificationError:
     with pytest.raises(VerificationError) as caught:
-        run(parties, world, **given)
+        run(world, **given)
     return caught.value
 
 
 @pytest.fixture(scope="module")
-def acceptance(parties: ModuleType, world: Any) -> Acceptance:
-    return run(parties, world)
+def acceptance(world: Any) -> Acceptance:
+    return run(world)
 
 
 # Acceptance
@@ -54,43 +54,43 @@ def test_accepted_with_everything_that_is_to_be_remembered(world: Any, acceptanc
     assert acceptance.challenge == world.challenge
 
 
-def test_without_trust_nothing_is_authenticated(parties: ModuleType, world: Any) -> None:
-    found = run(parties, world, trust=None, attestations=())
+def test_without_trust_nothing_is_authenticated(world: Any) -> None:
+    found = run(world, trust=None, attestations=())
     assert found.authenticated is None
     assert found.attested == ()
     assert found.sightings == {}
     assert found.receipt(software=SOFTWARE).payload.trust is None
 
 
-def test_attestations_without_trust_mean_nothing(parties: ModuleType, world: Any) -> None:
+def test_attestations_without_trust_mean_nothing(world: Any) -> None:
     with pytest.raises(InputError, match="no use without a trust file"):
-        run(parties, world, trust=None)
+        run(world, trust=None)
 
 
-def test_proof_is_checked_too(parties: ModuleType, world: Any) -> None:
+def test_proof_is_checked_too(world: Any) -> None:
     flipped = bytearray(world.proof)
     flipped[-1] ^= 1
     with pytest.raises((ProofFormatError, VerificationError)):
-        run(parties, world, proof=bytes(flipped))
+        run(world, proof=bytes(flipped))
     with pytest.raises(ProofFormatError):
-        run(parties, world, proof=world.proof[:-1])
+        run(world, proof=world.proof[:-1])
 
 
-def test_31_proof_for_another_claim_limit_or_context(parties: ModuleType, world: Any) -> None:
+def test_31_proof_for_another_claim_limit_or_context(world: Any) -> None:
     def statement(**changes: Any) -> Statement:
         arguments = {"context": world.statement.context, "limits": world.statement.limits} | changes
         return Statement.of(world.snapshot, world.commitments, world.statement.claim, **arguments)
 
-    assert run(parties, world, statement=statement()).statement_digest
+    assert run(world, statement=statement()).statement_digest
     for change in ({"limits": world.statement.limits[:1]}, {"limits": ()}, {"context": b"another"}):
         with pytest.raises((ProofFormatError, VerificationError)):
-            run(parties, world, statement=statement(**change), challenge=None)
+            run(world, statement=statement(**change), challenge=None)
 
 
 # Challenges
 
 
-def test_challenges_are_fresh_and_their_digest_is_the_context(parties: ModuleType) -> None:
+def test_challenges_are_fresh_and_their_digest_is_the_context() -> None:
     one, two = (Challenge.new("desk", lifetime_seconds=60, now_ms=parties.NOW) for _ in range(2))
     assert one.nonce != two.nonce
     assert one.context == b"zkmargin/challenge/v1 " + one.digest().hex().encode()
@@ -99,47 +99,47 @@ def test_challenges_are_fresh_and_their_digest_is_the_context(parties: ModuleTyp
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 10**9])
-def test_lifetime(parties: ModuleType, seconds: int) -> None:
+def test_lifetime(seconds: int) -> None:
     with pytest.raises(InputError, match="from a second to a year"):
         Challenge.new("desk", lifetime_seconds=seconds, now_ms=parties.NOW)
 
 
-def test_answer_after_the_deadline(parties: ModuleType, world: Any) -> None:
+def test_answer_after_the_deadline(world: Any) -> None:
     deadline = parse_time(world.challenge.deadline)
-    run(parties, world, now_ms=deadline + 5_000)
-    assert "deadline has passed" in refused(parties, world, now_ms=deadline + 5_001).message
+    run(world, now_ms=deadline + 5_000)
+    assert "deadline has passed" in refused(world, now_ms=deadline + 5_001).message
 
 
-def test_challenge_from_the_future(parties: ModuleType, world: Any) -> None:
+def test_challenge_from_the_future(world: Any) -> None:
     issued = parse_time(world.challenge.issued)
-    run(parties, world, now_ms=issued - 5_000)
-    assert "from the future" in refused(parties, world, now_ms=issued - 5_001).message
+    run(world, now_ms=issued - 5_000)
+    assert "from the future" in refused(world, now_ms=issued - 5_001).message
 
 
-def test_clock_skew_is_a_setting(parties: ModuleType, world: Any) -> None:
+def test_clock_skew_is_a_setting(world: Any) -> None:
     deadline = parse_time(world.challenge.deadline)
-    run(parties, world, now_ms=deadline + 60_000, trust=parties.trust(clock_skew_seconds=60))
-    error = refused(parties, world, now_ms=deadline + 1, trust=parties.trust(clock_skew_seconds=0))
+    run(world, now_ms=deadline + 60_000, trust=parties.trust(clock_skew_seconds=60))
+    error = refused(world, now_ms=deadline + 1, trust=parties.trust(clock_skew_seconds=0))
     assert error.check == "challenge"
 
 
-def test_31_challenge_of_another_verifier(parties: ModuleType, world: Any) -> None:
-    error = refused(parties, world, trust=parties.trust(verifier="another desk"))
+def test_31_challenge_of_another_verifier(world: Any) -> None:
+    error = refused(world, trust=parties.trust(verifier="another desk"))
     assert "addressed to 'clearing desk', not to 'another desk'" in error.message
 
 
 @pytest.mark.parametrize("field", ["nonce", "audience", "issued", "deadline"])
-def test_proof_answers_one_challenge_only(parties: ModuleType, world: Any, field: str) -> None:
+def test_proof_answers_one_challenge_only(world: Any, field: str) -> None:
     value = {"nonce": "11" * 32, "audience": "clearing desk ", "issued": "2026-01-02T03:04:00Z"}.get(
         field, "2026-01-02T03:06:00Z"
     )
     other = world.challenge.model_copy(update={field: value})
     trust = parties.trust(verifier=other.audience)
-    assert "context is not the challenge's digest" in refused(parties, world, challenge=other, trust=trust).message
+    assert "context is not the challenge's digest" in refused(world, challenge=other, trust=trust).message
     statement = Statement.of(
         world.snapshot, world.commitments, world.statement.claim, context=other.context, limits=world.statement.limits
     )
-    error = refused(parties, world, challenge=other, trust=trust, statement=statement)
+    error = refused(world, challenge=other, trust=trust, statement=statement)
     assert error.check == "pairing"
 
 
@@ -163,37 +163,37 @@ def test_malformed_challenges(world: Any, change: dict[str, Any], reason: str) -
 # Replays
 
 
-def test_accepted_once_per_challenge(parties: ModuleType, world: Any) -> None:
+def test_accepted_once_per_challenge(world: Any) -> None:
     memory = Memory()
-    memory.remember(run(parties, world, known=memory))
-    error = refused(parties, world, known=memory)
+    memory.remember(run(world, known=memory))
+    error = refused(world, known=memory)
     assert error.check == "challenge"
     assert "accepted for this challenge before" in error.message
 
 
-def test_replay_guard_is_the_statement_digest_not_the_proof(parties: ModuleType, world: Any) -> None:
+def test_replay_guard_is_the_statement_digest_not_the_proof(world: Any) -> None:
     memory = Memory()
-    first = run(parties, world, known=memory, challenge=None)
+    first = run(world, known=memory, challenge=None)
     memory.remember(first)
-    error = refused(parties, world, known=memory, challenge=None)
+    error = refused(world, known=memory, challenge=None)
     assert error.check == "replay"
     # Another proof of the same statement is the same replay.
     from zkmargin.prover import prove
 
     second = prove(world.statement, world.lots, list(world.openings.values()))
     assert second != world.proof
-    assert refused(parties, world, known=memory, challenge=None, proof=second).check == "replay"
+    assert refused(world, known=memory, challenge=None, proof=second).check == "replay"
 
 
-def test_what_is_remembered_refuses_the_past(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+def test_what_is_remembered_refuses_the_past(world: Any, acceptance: Acceptance) -> None:
     memory = Memory()
     memory.remember(acceptance)
     older = world.attestations(snapshot=world.attest_snapshot(sequence=6))
-    assert "number 7 was seen" in refused(parties, world, known=memory, challenge=None, attestations=older).message
+    assert "number 7 was seen" in refused(world, known=memory, challenge=None, attestations=older).message
 
 
-def test_what_was_seen_in_the_meantime_is_not_overruled_when_it_is_remembered(parties: ModuleType, world: Any) -> None:
-    acceptance = run(parties, world, known=Memory())
+def test_what_was_seen_in_the_meantime_is_not_overruled_when_it_is_remembered(world: Any) -> None:
+    acceptance = run(world, known=Memory())
     stream = world.snapshot_payload().stream
     for sighting, what in ((Sighting(8, "00" * 32), "is superseded"), (Sighting(7, "00" * 32), "contradicts what was")):
         memory = Memory({stream: sighting})
@@ -202,17 +202,17 @@ def test_what_was_seen_in_the_meantime_is_not_overruled_when_it_is_remembered(pa
         assert memory == Memory({stream: sighting})
 
 
-def test_refused_proof_leaves_no_trace(parties: ModuleType, world: Any) -> None:
+def test_refused_proof_leaves_no_trace(world: Any) -> None:
     memory = Memory()
-    refused(parties, world, known=memory, attestations=world.attestations(venue_A=None))
+    refused(world, known=memory, attestations=world.attestations(venue_A=None))
     assert memory == Memory()
-    run(parties, world, known=memory)
+    run(world, known=memory)
 
 
 # Receipts
 
 
-def test_receipt_says_who_attested_what(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+def test_receipt_says_who_attested_what(world: Any, acceptance: Acceptance) -> None:
     payload = acceptance.receipt(software=SOFTWARE).payload
     assert payload.software == SOFTWARE
     assert payload.verifier == parties.DESK
@@ -230,7 +230,7 @@ def test_receipt_says_who_attested_what(parties: ModuleType, world: Any, accepta
     assert tuple(item.part for item in payload.parts) == world.statement.parts
 
 
-def test_receipt_is_signed_with_the_verifiers_key(parties: ModuleType, acceptance: Acceptance) -> None:
+def test_receipt_is_signed_with_the_verifiers_key(acceptance: Acceptance) -> None:
     receipt = Receipt.parse(acceptance.receipt(software=SOFTWARE).signed(parties.signer("desk")).to_bytes())
     (signature,) = receipt.signatures
     assert signature.verifies(receipt.message)
@@ -242,18 +242,18 @@ def test_receipt_is_signed_with_the_verifiers_key(parties: ModuleType, acceptanc
         assert not signature.verifies(forged.message)
 
 
-def test_third_party_gets_the_same_receipt(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+def test_third_party_gets_the_same_receipt(world: Any, acceptance: Acceptance) -> None:
     receipt = acceptance.receipt(software=SOFTWARE)
-    again = run(parties, world, now_ms=parse_time(receipt.payload.time), attestations=world.attestations()[::-1])
+    again = run(world, now_ms=parse_time(receipt.payload.time), attestations=world.attestations()[::-1])
     assert again.receipt(software="zkmargin 10").differences(receipt) == ()
 
 
-def test_receipt_differs_where_the_acceptance_did(parties: ModuleType, world: Any, acceptance: Acceptance) -> None:
+def test_receipt_differs_where_the_acceptance_did(world: Any, acceptance: Acceptance) -> None:
     receipt = acceptance.receipt(software=SOFTWARE)
-    other = run(parties, world, trust=parties.trust(clock_skew_seconds=6)).receipt(software=SOFTWARE)
+    other = run(world, trust=parties.trust(clock_skew_seconds=6)).receipt(software=SOFTWARE)
     assert other.differences(receipt) == ("trust",)
     newer = world.attestations(venue_A=world.attest("venue A", sequence=9))
-    assert run(parties, world, attestations=newer).receipt(software=SOFTWARE).differences(receipt) == ("parts",)
+    assert run(world, attestations=newer).receipt(software=SOFTWARE).differences(receipt) == ("parts",)
     unchallenged = replace(acceptance, challenge=None).receipt(software=SOFTWARE)
     assert unchallenged.differences(receipt) == ("challenge",)
 

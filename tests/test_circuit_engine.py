@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.accounts import commit_book
 from zkmargin.circuits import build_circuit, margin
@@ -34,7 +35,7 @@ ROOM = 2**60 - 2
 
 
 @st.composite
-def snapshots(draw: Any, lab: Any, *, range_proved: Any = None) -> Any:
+def snapshots(draw: Any, *, range_proved: Any = None) -> Any:
     n, width = draw(st.integers(0, 6)), draw(st.integers(1, 5))
     # groups are numbered in order of first appearance, as a snapshot has them
     drawn = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
@@ -57,8 +58,8 @@ def snapshots(draw: Any, lab: Any, *, range_proved: Any = None) -> Any:
 
 
 @st.composite
-def cases(draw: Any, lab: Any) -> Any:
-    snapshot = draw(snapshots(lab))
+def cases(draw: Any) -> Any:
+    snapshot = draw(snapshots())
     positions = tuple(draw(LOTS) for _ in snapshot.instruments)
     balances = tuple(
         draw(st.integers(1 - 2**20 if slot.negative_allowed else 0, 2**20 - 1)) for slot in snapshot.collateral[:-1]
@@ -90,15 +91,15 @@ def moved(lots: Any, by: Any) -> Any:
 
 @settings(max_examples=5 * settings().max_examples)
 @given(st.data())
-def test_a_witness_exists_exactly_if_the_claim_holds(lab: Any, data: Any) -> None:
-    snapshot, lots, claim = data.draw(cases(lab))
+def test_a_witness_exists_exactly_if_the_claim_holds(data: Any) -> None:
+    snapshot, lots, claim = data.draw(cases())
     accepted(snapshot, lots, claim)
 
 
 @settings(max_examples=5 * settings().max_examples)
 @given(st.data())
-def test_at_the_requirement_and_one_valuation_unit_below(lab: Any, data: Any) -> None:
-    snapshot, lots, claim = data.draw(cases(lab))
+def test_at_the_requirement_and_one_valuation_unit_below(data: Any) -> None:
+    snapshot, lots, claim = data.draw(cases())
     slack = claim_slack(snapshot, lots, claim)
     # one lot of the unit asset moves the slack by den; land on the least slack that is not negative
     edge = moved(lots, -(slack // claim.den))
@@ -112,8 +113,8 @@ def test_at_the_requirement_and_one_valuation_unit_below(lab: Any, data: Any) ->
 
 
 @given(st.data())
-def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(lab: Any, data: Any) -> None:
-    snapshot, lots, _ = data.draw(cases(lab))
+def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(data: Any) -> None:
+    snapshot, lots, _ = data.draw(cases())
     assume(requirement_total(snapshot, lots, "maintenance") < requirement_total(snapshot, lots, "initial"))
     initial, maintenance = Claim(1, 1, "initial"), Claim(1, 1, "maintenance")
     edge = moved(lots, -claim_slack(snapshot, lots, maintenance))
@@ -125,8 +126,8 @@ def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(lab: A
 
 
 @given(st.data())
-def test_overstating_charges_sides_or_debts_never_helps(lab: Any, data: Any) -> None:
-    snapshot, lots, claim = data.draw(cases(lab))
+def test_overstating_charges_sides_or_debts_never_helps(data: Any) -> None:
+    snapshot, lots, claim = data.draw(cases())
     circuit = build_circuit(snapshot, claim)
     slack = claim_slack(snapshot, lots, claim)
     edge = moved(lots, -(slack // claim.den))
@@ -156,8 +157,8 @@ def test_overstating_charges_sides_or_debts_never_helps(lab: Any, data: Any) -> 
 
 
 @given(st.data())
-def test_the_refusal_says_by_how_much(lab: Any, data: Any) -> None:
-    snapshot, lots, claim = data.draw(cases(lab))
+def test_the_refusal_says_by_how_much(data: Any) -> None:
+    snapshot, lots, claim = data.draw(cases())
     slack = claim_slack(snapshot, lots, claim)
     below = moved(lots, -(slack // claim.den) - 1)
     assume(abs(below.collateral[-1]) < ROOM)
@@ -173,8 +174,8 @@ def test_the_refusal_says_by_how_much(lab: Any, data: Any) -> None:
 
 
 @given(st.data())
-def test_a_negative_balance_needs_leave(lab: Any, data: Any) -> None:
-    snapshot, lots, claim = data.draw(cases(lab))
+def test_a_negative_balance_needs_leave(data: Any) -> None:
+    snapshot, lots, claim = data.draw(cases())
     forbidden = [j for j, slot in enumerate(snapshot.collateral) if not slot.negative_allowed]
     assume(forbidden)
     j = forbidden[0]
@@ -184,8 +185,8 @@ def test_a_negative_balance_needs_leave(lab: Any, data: Any) -> None:
 
 
 @given(st.data())
-def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(lab: Any, data: Any) -> None:
-    snapshot, _, claim = data.draw(cases(lab))
+def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(data: Any) -> None:
+    snapshot, _, claim = data.draw(cases())
     first = build_circuit(snapshot, claim)
     margin._build.cache_clear()
     assert build_circuit(type(snapshot).parse(snapshot.to_bytes()), claim).digest == first.digest
@@ -195,7 +196,7 @@ def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(lab: Any, data:
         assert build_circuit(snapshot, other).digest != first.digest
 
 
-def edge_case(lab: Any, *, range_proved: Any, mode: Any) -> Any:
+def edge_case(*, range_proved: Any, mode: Any) -> Any:
     """A snapshot with everything in it and a book exactly at its initial requirement."""
     snapshot = lab.snapshot(
         groups=[0, 1, 0, 1],
@@ -211,8 +212,8 @@ def edge_case(lab: Any, *, range_proved: Any, mode: Any) -> Any:
 
 
 @pytest.mark.parametrize(("range_proved", "mode"), [(True, "floor"), (True, "added"), (False, "floor")])
-def test_proofs_end_to_end_at_the_edge(lab: Any, range_proved: Any, mode: Any) -> None:
-    snapshot, lots = edge_case(lab, range_proved=range_proved, mode=mode)
+def test_proofs_end_to_end_at_the_edge(range_proved: Any, mode: Any) -> None:
+    snapshot, lots = edge_case(range_proved=range_proved, mode=mode)
     opening = commit_book(snapshot, lots)
     proof = prove(Statement.of(snapshot, [opening.commitment()], Claim(), context=b"reader"), lots, [opening])
     accepted = verify(Statement.of(snapshot, [opening.commitment()], Claim(), context=b"reader"), proof)
@@ -223,8 +224,8 @@ def test_proofs_end_to_end_at_the_edge(lab: Any, range_proved: Any, mode: Any) -
         prove(Statement.of(snapshot, [opening.commitment()], Claim()), below, [opening])
 
 
-def test_openings_of_other_commitments_than_the_statements_are_refused(lab: Any) -> None:
-    snapshot, lots = edge_case(lab, range_proved=True, mode="floor")
+def test_openings_of_other_commitments_than_the_statements_are_refused() -> None:
+    snapshot, lots = edge_case(range_proved=True, mode="floor")
     one, two = commit_book(snapshot, lots), commit_book(snapshot, lots)
     statement = Statement.of(snapshot, [one.commitment()], Claim())
     for openings in ([two], [one, two], [one, one], []):
@@ -233,9 +234,9 @@ def test_openings_of_other_commitments_than_the_statements_are_refused(lab: Any)
 
 
 @pytest.mark.parametrize("mode", ["floor", "added"])
-def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(lab: Any, mode: Any) -> None:
+def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(mode: Any) -> None:
     # for every equation: the claim, weakened by dropping it, is met by a book that the engine refuses
-    snapshot, _ = edge_case(lab, range_proved=True, mode=mode)
+    snapshot, _ = edge_case(range_proved=True, mode=mode)
     circuit = build_circuit(snapshot, Claim())
     for j, equation in enumerate(circuit.equations):
         loose = circuit.without_equation(j)
@@ -284,8 +285,8 @@ def break_candidate(circuit: Any, equation: Any) -> Any:
     raise AssertionError(f"no book binds {equation.rule} {equation.name}")
 
 
-def test_quantities_beyond_their_bounds_are_refused_before_any_proof(lab: Any) -> None:
-    snapshot, lots = edge_case(lab, range_proved=True, mode="floor")
+def test_quantities_beyond_their_bounds_are_refused_before_any_proof() -> None:
+    snapshot, lots = edge_case(range_proved=True, mode="floor")
     circuit = build_circuit(snapshot, Claim())
     for positions, collateral, reason in (
         ((2**16, 0, 0, 0), lots.collateral, "larger than the circuit proves"),

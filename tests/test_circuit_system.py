@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import MAX_FORM, Atom, Form, System
-from zkmargin.circuits.language.witness import assign
+from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import r
 from zkmargin.crypto.scalars import lagrange_at
@@ -292,7 +293,7 @@ def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(uppers: 
     assert (shape.helpers, shape.pieces) == (-(-shape.digits // 3), min(3, shape.digits))
 
 
-def test_dropping_an_equation_drops_exactly_that_one(lab: Any) -> None:
+def test_dropping_an_equation_drops_exactly_that_one() -> None:
     circuit = Circuit.freeze(lab.margin_like(gates=1), 2)
     for j in range(len(circuit.equations)):
         left = circuit.without_equation(j)
@@ -303,7 +304,7 @@ def test_dropping_an_equation_drops_exactly_that_one(lab: Any) -> None:
 # --- identity -----------------------------------------------------------------------------------------------
 
 
-def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingredient(lab: Any) -> None:
+def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingredient() -> None:
     def build(**changes: Any) -> Any:
         return Circuit.freeze(lab.margin_like(**changes), len(changes.get("assets", (0, 0))))
 
@@ -357,7 +358,7 @@ SHAPES: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(lab: Any, shape: Any) -> None:
+def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(shape: Any) -> None:
     circuit = Circuit.freeze(lab.margin_like(**shape), len(shape.get("assets", (0, 0))))
     rho, point = 0xABCDEF0123456789**3 % r, 0x123456789ABCDEF**4 % r
     combination = circuit.combine(rho)
@@ -370,13 +371,13 @@ def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(lab: Any, sh
 
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s.get("assets") != ()], ids=str)
-def test_the_combination_is_the_equations_weighted_by_powers_of_rho(lab: Any, shape: Any) -> None:
+def test_the_combination_is_the_equations_weighted_by_powers_of_rho(shape: Any) -> None:
     # any assignment, not only a satisfying one: sum over columns <column, U> - sigma = sum_j rho^j equation_j
     assets = shape.get("assets", (0, 0))
     circuit = Circuit.freeze(lab.margin_like(**shape), len(assets))
     draw = lab.draws("any assignment")
     sides = [(draw() % 16, draw() % 16) for _ in range(circuit.position_count)]
-    witness = lab.Witness(
+    witness = Witness(
         positions=tuple(p - m for p, m in sides),
         long=tuple(p for p, _ in sides),
         short=tuple(m for _, m in sides),

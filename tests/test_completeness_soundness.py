@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G1Point
+from support import lab
 
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.witness import assign, check
@@ -50,16 +51,16 @@ SHAPES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 }
 
 
-def build(lab: Any, name: Any, **options: Any) -> Any:
+def build(name: Any, **options: Any) -> Any:
     shape, collateral = SHAPES[name]
     scale = 0 if name == "nothing owed or held" else 1
     return lab.standard(collateral=collateral, scale=scale, options=options, **shape)
 
 
 @pytest.fixture(scope="module")
-def sample(lab: Any) -> Any:
+def sample() -> Any:
     """The case and proof that are tampered with: every kind of element is there."""
-    given = build(lab, "one gate")
+    given = build("one gate")
     return given, lab.prove(given)
 
 
@@ -75,8 +76,8 @@ def rejected(statement: Any, data: Any, kinds: Any = (ProofFormatError, Verifica
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_an_honest_proof_is_accepted_and_has_the_promised_length(lab: Any, name: Any) -> None:
-    given = build(lab, name)
+def test_an_honest_proof_is_accepted_and_has_the_promised_length(name: Any) -> None:
+    given = build(name)
     check(given.circuit, given.witness)
     data = lab.prove(given)
     accepted = verify(given.statement, data)
@@ -88,8 +89,8 @@ def test_an_honest_proof_is_accepted_and_has_the_promised_length(lab: Any, name:
         verify(replace(given.statement, context=b"another"), data)
 
 
-def test_shapes_cover_one_to_many_columns_segments_and_pieces(lab: Any) -> None:
-    circuits = [build(lab, name).circuit for name in SHAPES]
+def test_shapes_cover_one_to_many_columns_segments_and_pieces() -> None:
+    circuits = [build(name).circuit for name in SHAPES]
     assert {c.shape.pieces for c in circuits} == {1, 2, 3}
     assert {c.position_segments for c in circuits} >= {1, 2, 3}
     assert {c.collateral_segments for c in circuits} >= {1, 3}
@@ -97,8 +98,8 @@ def test_shapes_cover_one_to_many_columns_segments_and_pieces(lab: Any) -> None:
     assert {c.shape.gates for c in circuits} == {True, False}
 
 
-def test_proofs_of_one_witness_differ_in_every_element_but_prove_one_statement(lab: Any) -> None:
-    given = build(lab, "one gate")
+def test_proofs_of_one_witness_differ_in_every_element_but_prove_one_statement() -> None:
+    given = build("one gate")
     first, second = (lab.prove(given, seed) for seed in ("one", "two"))
     assert verify(given.statement, first).statement_digest == verify(given.statement, second).statement_digest
     one, two = (decode_proof(data, given.circuit.shape, given.statement.srs.digest) for data in (first, second))
@@ -107,17 +108,17 @@ def test_proofs_of_one_witness_differ_in_every_element_but_prove_one_statement(l
     assert all(a != b for a, b in zip(one.scalars(), two.scalars(), strict=True))
 
 
-def test_overstating_both_sides_of_a_position_is_allowed_and_only_costs_the_prover(lab: Any) -> None:
+def test_overstating_both_sides_of_a_position_is_allowed_and_only_costs_the_prover() -> None:
     circuit = Circuit.freeze(lab.margin_like(minimum=False), 2)
     honest = assign(circuit, lab.book_of(6), [40, 3])
     generous = replace(honest, long=tuple(p + 1 for p in honest.long), short=tuple(m + 1 for m in honest.short))
     check(circuit, generous)
     given = lab.state(circuit, generous)
-    verify(given.statement, lab.prove(given))
+    verify(given.statement.as_statement(), lab.prove(given))
 
 
-def test_an_account_is_the_sum_of_its_parts(lab: Any) -> None:
-    whole = build(lab, "two segments")
+def test_an_account_is_the_sum_of_its_parts() -> None:
+    whole = build("two segments")
     circuit = whole.circuit
     positions, collateral = whole.witness.positions, whole.witness.collateral
     near = lab.state(circuit, replace(whole.witness, positions=tuple(q // 2 for q in positions)), seed="near")
@@ -130,7 +131,7 @@ def test_an_account_is_the_sum_of_its_parts(lab: Any) -> None:
     blinders = {name: near.blinders[name] + far.blinders[name] for name in near.blinders}
     joined = lab.Case(replace(whole.statement, parts=parts), whole.witness, {k: b % r for k, b in blinders.items()})
     data = lab.prove(joined)
-    verify(joined.statement, data)
+    verify(joined.statement.as_statement(), data)
     for dropped in range(4):
         fewer = replace(joined.statement, parts=parts[:dropped] + parts[dropped + 1 :])
         rejected(fewer, data, (VerificationError,))
@@ -166,8 +167,8 @@ def elements(proof: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", ["one gate", "one digit column", "three segments"])
-def test_every_element_replaced_by_another_valid_one_is_rejected(lab: Any, name: Any) -> None:
-    given = build(lab, name)
+def test_every_element_replaced_by_another_valid_one_is_rejected(name: Any) -> None:
+    given = build(name)
     data = lab.prove(given)
     digest = given.statement.srs.digest
     proof = decode_proof(data, given.circuit.shape, digest)
@@ -219,9 +220,9 @@ def test_every_single_byte_changed_is_rejected(sample: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["one gate", "two segments", "one digit column"])
-def test_every_single_bit_flipped_is_rejected(lab: Any, name: Any) -> None:
+def test_every_single_bit_flipped_is_rejected(name: Any) -> None:
     """Every bit with ZKMARGIN_FULL=1; else every 37th: bits of every weight, in every element."""
-    given = build(lab, name)
+    given = build(name)
     data = lab.prove(given)
     for bit in range(0, 8 * len(data), 1 if FULL else 37):
         bad = bytearray(data)
@@ -314,8 +315,8 @@ def test_another_context_claim_or_snapshot_is_rejected(sample: Any) -> None:
         rejected(replace(statement, **change), data, (VerificationError,))
 
 
-def test_each_bit_of_the_context_and_snapshot_digest_is_bound(lab: Any) -> None:
-    given = build(lab, "one digit column", context=bytes(range(7)))
+def test_each_bit_of_the_context_and_snapshot_digest_is_bound() -> None:
+    given = build("one digit column", context=bytes(range(7)))
     data = lab.prove(given)
     verify(given.statement, data)
     for field in ("context", "snapshot_digest"):
@@ -326,7 +327,7 @@ def test_each_bit_of_the_context_and_snapshot_digest_is_bound(lab: Any) -> None:
             rejected(replace(given.statement, **{field: bytes(bad)}), data, (VerificationError,))
 
 
-def test_another_commitment_is_rejected(lab: Any, sample: Any) -> None:
+def test_another_commitment_is_rejected(sample: Any) -> None:
     given, data = sample
     positions, collateral = sorted(given.statement.parts, key=lambda p: p.role, reverse=True)
     other_blinder = lab.with_blinders(given, {**given.blinders, "positions[0]": 1}).statement
@@ -370,10 +371,10 @@ def test_another_circuit_of_the_same_shape_is_rejected(sample: Any) -> None:
         rejected(replace(given.statement, circuit=given.circuit.without_equation(j)), data, (VerificationError,))
 
 
-def test_a_circuit_of_another_shape_is_a_format_error(lab: Any, sample: Any) -> None:
+def test_a_circuit_of_another_shape_is_a_format_error(sample: Any) -> None:
     given, data = sample
     for name in ("range-proved", "three segments", "one digit column"):
-        other = build(lab, name).statement
+        other = build(name).statement
         assert other.circuit.shape != given.circuit.shape
         rejected(other, data, (ProofFormatError,))
 
@@ -381,12 +382,12 @@ def test_a_circuit_of_another_shape_is_a_format_error(lab: Any, sample: Any) -> 
 # --- another setup ------------------------------------------------------------------------------------------
 
 
-def test_a_proof_under_a_setup_with_a_known_tau_is_no_proof_under_the_ceremony(lab: Any) -> None:
-    toy = build(lab, "one digit column", srs=lab.known_tau())
+def test_a_proof_under_a_setup_with_a_known_tau_is_no_proof_under_the_ceremony() -> None:
+    toy = build("one digit column", srs=lab.known_tau())
     data = lab.prove(toy)
     verify(toy.statement, data)
     assert toy.statement.srs.insecure
-    real = build(lab, "one digit column").statement
+    real = build("one digit column").statement
     assert "structured reference string" in rejected(real, data, (ProofFormatError,)).message
     # with the other digest written into the header it is well formed, and false
     dressed = data[: HEADER_BYTES - 32] + real.srs.digest + data[HEADER_BYTES:]
@@ -398,9 +399,9 @@ def test_a_proof_under_a_setup_with_a_known_tau_is_no_proof_under_the_ceremony(l
 
 
 @pytest.fixture(scope="module")
-def batch(lab: Any) -> Any:
+def batch() -> Any:
     names = ("one gate", "range-proved", "one digit column", "two segments", "attested positions")
-    cases = [build(lab, name, context=name.encode()) for name in names]
+    cases = [build(name, context=name.encode()) for name in names]
     return [(given.statement, lab.prove(given)) for given in cases]
 
 
@@ -435,8 +436,8 @@ def test_all_bad_names_the_first(batch: Any) -> None:
         verify_batch([shifted(item, i + 1) for i, item in enumerate(batch)])
 
 
-def test_swapped_proofs_are_rejected(lab: Any) -> None:
-    cases = [build(lab, "range-proved", context=bytes([i])) for i in range(2)]
+def test_swapped_proofs_are_rejected() -> None:
+    cases = [build("range-proved", context=bytes([i])) for i in range(2)]
     (s, p), (t, q) = [(given.statement, lab.prove(given)) for given in cases]
     verify_batch([(s, p), (t, q)])
     with pytest.raises(VerificationError, match="proof 1 of 2"):
@@ -485,8 +486,8 @@ def test_an_empty_batch_proves_nothing() -> None:
         verify_batch([])
 
 
-def test_mixed_setups_are_refused(lab: Any, batch: Any) -> None:
-    toy = build(lab, "one digit column", srs=lab.known_tau())
+def test_mixed_setups_are_refused(batch: Any) -> None:
+    toy = build("one digit column", srs=lab.known_tau())
     with pytest.raises(InputError, match="different structured reference strings"):
         verify_batch([*batch, (toy.statement, lab.prove(toy))])
 

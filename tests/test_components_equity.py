@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -26,7 +27,7 @@ UNIT = (1, 1, 72, True)
 TIME = "2026-01-02T03:04:05Z"
 
 
-def snapshot_of(lab: Any, parts: Any = (), assets: Any = (), tiers: Any = ()) -> Any:
+def snapshot_of(parts: Any = (), assets: Any = (), tiers: Any = ()) -> Any:
     """One future that loses 7 money units a lot, the given assets and cash. Read back as a document, so validated."""
     base = lab.snapshot(groups=[0], risk=[[-7]], charges=None, marks=[0], assets=[*assets, UNIT])
     grid = next(p for p in base.components if isinstance(p, PublishedWorstScenario))
@@ -70,7 +71,7 @@ def test_tiers_are_published_as_lines() -> None:
 
 
 @given(st.data())
-def test_tiers_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
+def test_tiers_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
     price, before = data.draw(st.integers(1, 2**20)), data.draw(st.integers(0, 3000))
     haircuts = sorted(data.draw(st.sets(st.integers(before + 1, 10_000), max_size=3)))
     steps = sorted(data.draw(st.sets(st.integers(1, 2**30), min_size=len(haircuts), max_size=len(haircuts))))
@@ -80,7 +81,7 @@ def test_tiers_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, da
         last = haircut
         tiers.append(CollateralTier(slot=0, value=price * (10_000 - haircut), start=start))
     asset = (price * (10_000 - before), price * 10_000, 20, True)
-    snapshot = snapshot_of(lab, assets=[asset], tiers=tiers)
+    snapshot = snapshot_of(assets=[asset], tiers=tiers)
     balance = data.draw(st.integers(1 - 2**20, 2**20 - 1))
     value, worth = price * balance, 0
     edges = [0, *steps]
@@ -108,21 +109,19 @@ def test_tiers_that_would_be_wrong_are_refused(tiers: Any, reason: Any) -> None:
         AssetTerms.model_validate_json(json.dumps({"haircut_bp": 500, "tiers": tiers}))
 
 
-def test_published_tiers_must_fit(lab: Any) -> None:
+def test_published_tiers_must_fit() -> None:
     for tier in (CollateralTier(slot=2, value=0, start=0), CollateralTier(slot=0, value=9, start=0)):
         with pytest.raises(InputError, match="a tier of no slot, or one that does not lower"):
-            snapshot_of(lab, assets=[(9, 9, 20, False)], tiers=[tier])
+            snapshot_of(assets=[(9, 9, 20, False)], tiers=[tier])
 
 
 # --- open orders --------------------------------------------------------------------------------------------
 
 
 @given(st.sampled_from(["added", "flat"]), st.integers(0, 2**30), st.integers(0, 2**20 - 1), st.integers(0, 9))
-def test_resting_orders_are_provided_for(
-    lab: Any, on_the_edge: Any, mode: Any, rate: Any, orders: Any, short: Any
-) -> None:
+def test_resting_orders_are_provided_for(on_the_edge: Any, mode: Any, rate: Any, orders: Any, short: Any) -> None:
     part = PublishedOpenOrders(mode=mode, rate=lab.array([rate, 0]), requirements=("initial",))
-    snapshot = snapshot_of(lab, [part], assets=[(0, 0, 20, False)])
+    snapshot = snapshot_of([part], assets=[(0, 0, 20, False)])
     lots = BookLots((short,), (orders, 0))
     provision = -(-rate * orders // 10_000) * 10_000
     assert requirement_total(snapshot, lots) == 70_000 * short + provision
@@ -227,9 +226,9 @@ def test_factors_that_would_be_wrong_are_refused(data: Any, reason: Any) -> None
 
 
 @given(st.integers(10_000, 30_000), st.integers(10_000, 30_000), st.integers(0, 1000))
-def test_multipliers_in_engine_and_circuit(lab: Any, on_the_edge: Any, first: Any, second: Any, short: Any) -> None:
+def test_multipliers_in_engine_and_circuit(on_the_edge: Any, first: Any, second: Any, short: Any) -> None:
     parts = [PublishedFactors(value_bp=first), PublishedFactors(value_bp=second, requirements=("initial",))]
-    snapshot = snapshot_of(lab, parts)
+    snapshot = snapshot_of(parts)
     factor = -(-first * second // 10_000)
     assert snapshot.factor_bp("initial") == factor
     assert snapshot.factor_bp("maintenance") == -(-8_000 * first // 10_000)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
+from support.typed import Keywords
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Form
@@ -57,7 +59,7 @@ def without_expiry(rows: Any) -> Any:
     return [row if expiry >= 0 else [0] * len(row) for row, expiry in zip(rows, EXPIRIES, strict=True)]
 
 
-def snapshot_of(lab: Any, part: Any) -> Any:
+def snapshot_of(part: Any) -> Any:
     """Six slots in two risk groups, a coin and cash, one component. Read back as a document, so validated."""
     base = lab.snapshot(groups=GROUPS, risk=[[0]] * N, charges=None, marks=[0] * N, assets=[COIN, UNIT])
     haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
@@ -97,7 +99,7 @@ def sums(lots: Any, rows: Any, column: Any, group: Any = None, expiry: Any = Non
     REQUIREMENT,
 )
 def test_discounted_scenarios_match_their_formula(
-    lab: Any, on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, moved: Any, coin: Any, requirement: Any
+    on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, moved: Any, coin: Any, requirement: Any
 ) -> None:
     shortfall = without_expiry(shortfall)
     part = PublishedDiscountedScenarios(
@@ -117,7 +119,7 @@ def test_discounted_scenarios_match_their_formula(
             for s in (0, 1)
         ]
         charge += max(0, *losses)
-    confirm(snapshot_of(lab, part), lots, coin, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, coin, requirement, charge, on_the_edge)
 
 
 # --- skew ---------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def test_discounted_scenarios_match_their_formula(
 
 @given(LOTS, matrix(MONEY, 2), matrix(SIZE, 2), REQUIREMENT)
 def test_skew_scenarios_match_their_formula(
-    lab: Any, on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, requirement: Any
+    on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, requirement: Any
 ) -> None:
     gain, shortfall = without_expiry(gain), without_expiry(shortfall)
     part = PublishedSkewScenarios(
@@ -141,17 +143,17 @@ def test_skew_scenarios_match_their_formula(
         )
         for expiries in ((0, 1), (2,))
     )
-    confirm(snapshot_of(lab, part), lots, 0, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, 0, requirement, charge, on_the_edge)
 
 
-def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact(lab: Any, on_the_edge: Any) -> None:
+def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact(on_the_edge: Any) -> None:
     # One expiry: G = 5 q, X = 20 q. Long: |5 q|. Short: |5 q + 20 q| = 25 |q|. More shortfall could hide a gain.
     column = [[5], [0], [0], [0], [0], [0]]
     shortfall = [[20], [0], [0], [0], [0], [0]]
     part = PublishedSkewScenarios(
         scenarios=("linear",), expiries=lab.array(EXPIRIES), gain=lab.array(column), shortfall=lab.array(shortfall)
     )
-    snapshot = snapshot_of(lab, part)
+    snapshot = snapshot_of(part)
     for lots, charge in ((3, 15), (-3, 75), (0, 0)):
         confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge, on_the_edge)
 
@@ -161,12 +163,12 @@ def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact(lab: Any, o
 
 @given(LOTS, matrix(MONEY, 2), st.sampled_from(["floor", "added"]), REQUIREMENT)
 def test_basis_contingency_matches_its_formula(
-    lab: Any, on_the_edge: Any, lots: Any, change: Any, mode: Any, requirement: Any
+    on_the_edge: Any, lots: Any, change: Any, mode: Any, requirement: Any
 ) -> None:
     change = without_expiry(change)
     part = PublishedBasisContingency(mode=mode, expiries=lab.array(EXPIRIES), change=lab.array(change))
     charge = sum(max(0, *(-sums(lots, change, way, expiry=e) for way in (0, 1))) for e in (0, 1, 2))
-    confirm(snapshot_of(lab, part), lots, 0, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, 0, requirement, charge, on_the_edge)
 
 
 # --- dampened tails -----------------------------------------------------------------------------------------
@@ -182,15 +184,7 @@ def test_basis_contingency_matches_its_formula(
     REQUIREMENT,
 )
 def test_dampened_tails_match_their_formula(
-    lab: Any,
-    on_the_edge: Any,
-    lots: Any,
-    risk: Any,
-    together: Any,
-    offset: Any,
-    cap: Any,
-    dampener: Any,
-    requirement: Any,
+    on_the_edge: Any, lots: Any, risk: Any, together: Any, offset: Any, cap: Any, dampener: Any, requirement: Any
 ) -> None:
     classes = [OffsetClass(group=g, offset_bp=offset, cap=cap) for g in (0, 1)]
     labels = ("down", "up")
@@ -211,15 +205,15 @@ def test_dampened_tails_match_their_formula(
     charge = sum(
         max([0, *(-(-loss // 1) for loss in losses if loss > dampener)]) for losses in ([totals] if together else alone)
     )
-    confirm(snapshot_of(lab, part), lots, 0, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, 0, requirement, charge, on_the_edge)
 
 
-def test_a_tail_at_its_dampener_counts_nothing_and_one_unit_more_counts_whole(lab: Any, on_the_edge: Any) -> None:
+def test_a_tail_at_its_dampener_counts_nothing_and_one_unit_more_counts_whole(on_the_edge: Any) -> None:
     families = tuple(
         Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("down",)) for g in (0, 1)
     )
     risk = lab.array([[-1], [0], [0], [0], [0], [0]])
-    snapshot = snapshot_of(lab, PublishedDampenedTails(families=families, risk=risk, dampeners=(1000, 1000)))
+    snapshot = snapshot_of(PublishedDampenedTails(families=families, risk=risk, dampeners=(1000, 1000)))
     for lots, charge in ((1000, 0), (1001, 1001)):
         confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge, on_the_edge)
 
@@ -250,11 +244,11 @@ def lie(snapshot: Any, lots: Any, told: Any) -> ConstraintError:
         ({" long": 1, " short": 1}, "bit"),
     ],
 )
-def test_a_skew_takes_the_side_that_the_value_is_on(lab: Any, told: Any, equation: Any) -> None:
+def test_a_skew_takes_the_side_that_the_value_is_on(told: Any, equation: Any) -> None:
     # G = 15 and X = 60: a shortfall of 15, out of nothing, would make the P&L 0 and the charge too
     rows = lab.array([[5], [0], [0], [0], [0], [0]]), lab.array([[20], [0], [0], [0], [0], [0]])
     part = PublishedSkewScenarios(scenarios=("s",), expiries=lab.array(EXPIRIES), gain=rows[0], shortfall=rows[1])
-    error = lie(snapshot_of(lab, part), (3, 0, 0, 0, 0, 0), {" above": 75, " below": 15, **told})
+    error = lie(snapshot_of(part), (3, 0, 0, 0, 0, 0), {" above": 75, " below": 15, **told})
     assert equation in str(error)
 
 
@@ -266,13 +260,13 @@ def test_a_skew_takes_the_side_that_the_value_is_on(lab: Any, told: Any, equatio
         ({" beyond": 1, " within": 1}, "bit"),
     ],
 )
-def test_a_tail_beyond_its_dampener_counts(lab: Any, told: Any, equation: Any) -> None:
+def test_a_tail_beyond_its_dampener_counts(told: Any, equation: Any) -> None:
     families = tuple(
         Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("down",)) for g in (0, 1)
     )
     risk = lab.array([[-1], [0], [0], [0], [0], [0]])
     part = PublishedDampenedTails(families=families, risk=risk, dampeners=(1000, 1000))
-    error = lie(snapshot_of(lab, part), (1001, 0, 0, 0, 0, 0), {"down U0": 0, **told})
+    error = lie(snapshot_of(part), (1001, 0, 0, 0, 0, 0), {"down U0": 0, **told})
     assert equation in str(error)
 
 
@@ -280,9 +274,9 @@ def test_a_tail_beyond_its_dampener_counts(lab: Any, told: Any, equation: Any) -
 
 
 @given(SIZE, st.integers(-999, 999))
-def test_a_collateral_charge_is_flat_and_on_what_is_held(lab: Any, on_the_edge: Any, rate: Any, coin: Any) -> None:
+def test_a_collateral_charge_is_flat_and_on_what_is_held(on_the_edge: Any, rate: Any, coin: Any) -> None:
     part = PublishedCollateralCharge(requirements=("initial",), charge=lab.array([rate, 0]))
-    snapshot = snapshot_of(lab, part)
+    snapshot = snapshot_of(part)
     confirm(snapshot, [0] * N, coin, "initial", 0, on_the_edge, flat=rate * max(coin, 0))
     confirm(snapshot, [0] * N, coin, "maintenance", 0, on_the_edge)
 
@@ -290,8 +284,8 @@ def test_a_collateral_charge_is_flat_and_on_what_is_held(lab: Any, on_the_edge: 
 # --- what a snapshot refuses --------------------------------------------------------------------------------
 
 
-def discounted(lab: Any, **change: Any) -> Any:
-    values = {
+def discounted(**change: Any) -> Any:
+    values: Keywords = {
         "scenarios": (("s",), ("s",)),
         "expiries": lab.array(EXPIRIES),
         "gain": lab.array([[0]] * N),
@@ -315,14 +309,12 @@ def discounted(lab: Any, **change: Any) -> Any:
         ("collateral_gain", [[0], [1]], "beyond the scenarios of its group"),
     ],
 )
-def test_a_snapshot_refuses_discounted_scenarios_that_no_policy_publishes(
-    lab: Any, field: Any, value: Any, reason: Any
-) -> None:
+def test_a_snapshot_refuses_discounted_scenarios_that_no_policy_publishes(field: Any, value: Any, reason: Any) -> None:
     with pytest.raises(InputError, match=reason):
-        snapshot_of(lab, discounted(lab, **{field: lab.array(value)}))
+        snapshot_of(discounted(**{field: lab.array(value)}))
 
 
-def test_a_snapshot_refuses_other_parts_that_no_policy_publishes(lab: Any) -> None:
+def test_a_snapshot_refuses_other_parts_that_no_policy_publishes() -> None:
     expiries, zero = lab.array(EXPIRIES), lab.array([[0]] * N)
     last = lab.array([[0]] * 5 + [[1]])
     families = tuple(
@@ -346,7 +338,7 @@ def test_a_snapshot_refuses_other_parts_that_no_policy_publishes(lab: Any) -> No
         (PublishedCollateralCharge(charge=lab.array([-1, 0])), "a negative value"),
     ):
         with pytest.raises(InputError, match=reason):
-            snapshot_of(lab, part)
+            snapshot_of(part)
 
 
 # --- policy parts -------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
@@ -29,7 +30,7 @@ MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**30), 2**30))
 LOTS = st.lists(st.one_of(st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1)), min_size=4, max_size=4)
 
 
-def snapshot_of(lab: Any, *parts: Any, groups: Any = GROUPS, marks: Any = None) -> Any:
+def snapshot_of(*parts: Any, groups: Any = GROUPS, marks: Any = None) -> Any:
     """Four slots in two risk groups, cash, and the given components. Read back as a document, so validated."""
     base = lab.snapshot(
         groups=groups, risk=[[0]] * len(groups), charges=None, marks=marks or [0] * len(groups), assets=[UNIT]
@@ -64,36 +65,36 @@ def contributions_add_up(snapshot: Any, lots: Any) -> Any:
 # --- joint scenarios ----------------------------------------------------------------------------------------
 
 
-def joint(lab: Any, risk: Any, group: Any = "together", **more: Any) -> Any:
+def joint(risk: Any, group: Any = "together", **more: Any) -> Any:
     names = tuple(f"day {s}" for s in range(len(risk[0])))
     return PublishedJointScenarios(group=group, scenarios=names, risk=lab.array(risk), **more)
 
 
-def test_joint_scenarios_net_across_underlyings_and_alone_they_do_not(lab: Any) -> None:
+def test_joint_scenarios_net_across_underlyings_and_alone_they_do_not() -> None:
     risk = [[-10, 10], [8, -8], [0, 0], [0, 0]]
-    together = snapshot_of(lab, joint(lab, risk))
+    together = snapshot_of(joint(risk))
     report = margin_report(together, BookLots((1, 1, 0, 0), (0,)))
     assert [(g.group, g.charge, g.label) for g in report.groups] == [("together", 20_000, "day 0")]
     assert [leg.contribution for leg in report.legs] == [100_000, -80_000]
-    alone = snapshot_of(lab, joint(lab, risk, group=None))
+    alone = snapshot_of(joint(risk, group=None))
     report = margin_report(alone, BookLots((1, 1, 0, 0), (0,)))
     assert [(g.group, g.charge, g.label) for g in report.groups] == [("U0", 100_000, "day 0"), ("U1", 80_000, "day 1")]
 
 
-def test_components_of_one_joint_group_compete_and_those_of_two_add(lab: Any) -> None:
+def test_components_of_one_joint_group_compete_and_those_of_two_add() -> None:
     first, second = [[-10], [0], [0], [0]], [[-7], [0], [0], [0]]
-    same = snapshot_of(lab, joint(lab, first), joint(lab, second))
-    apart = snapshot_of(lab, joint(lab, first), joint(lab, second, group="stress"))
+    same = snapshot_of(joint(first), joint(second))
+    apart = snapshot_of(joint(first), joint(second, group="stress"))
     assert (money(same, [1, 0, 0, 0]), money(apart, [1, 0, 0, 0])) == (10, 17)
     empty = margin_report(apart, BookLots((0, 0, 0, 0), (0,)))
     assert (empty.total, [g.label for g in empty.groups]) == (0, ["no position", "no position"])
 
 
 @given(st.data())
-def test_joint_scenarios_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
+def test_joint_scenarios_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
     risk, group = rows(data.draw, 3), data.draw(st.sampled_from([None, "together"]))
     lots = data.draw(LOTS)
-    snapshot = snapshot_of(lab, joint(lab, risk, group))
+    snapshot = snapshot_of(joint(risk, group))
     members = [[0, 1, 2, 3]] if group else [[0, 2], [1, 3]]
     assert money(snapshot, lots) == sum(max(0, *losses_of(risk, lots, slots)) for slots in members)
     assert sum(leg.contribution for leg in margin_report(snapshot, BookLots(tuple(lots), (0,))).legs) == 10_000 * money(
@@ -142,8 +143,8 @@ def test_lists_that_would_be_wrong_are_refused(scenarios: Any, source: Any, reas
         JointScenarios.model_validate_json(json.dumps({"source": source, "scenarios": data}))
 
 
-def test_a_published_array_must_fit(lab: Any) -> None:
-    good = joint(lab, [[1], [2], [3], [4]])
+def test_a_published_array_must_fit() -> None:
+    good = joint([[1], [2], [3], [4]])
     for change, reason in (
         ({"risk": lab.array([[1], [2]])}, "has the shape"),
         ({"risk": lab.array([[-(2**63)], [1], [1], [1]])}, "64 bits with sign"),
@@ -151,13 +152,13 @@ def test_a_published_array_must_fit(lab: Any) -> None:
         ({"requirements": ("initial",)}, "no scenarios for the maintenance"),
     ):
         with pytest.raises(InputError, match=reason):
-            snapshot_of(lab, good.model_copy(update=change))
+            snapshot_of(good.model_copy(update=change))
 
 
 # --- expected shortfall -------------------------------------------------------------------------------------
 
 
-def shortfall(lab: Any, risk: Any, level: Any, weight: Any = 10_000, group: Any = "together") -> Any:
+def shortfall(risk: Any, level: Any, weight: Any = 10_000, group: Any = "together") -> Any:
     return PublishedExpectedShortfall(
         group=group,
         scenarios=tuple(f"day {s}" for s in range(len(risk[0]))),
@@ -182,19 +183,19 @@ def oracle_shortfall(losses: Any, level: Any) -> Any:
         (9900, 9),  # less than one scenario: the worst
     ],
 )
-def test_expected_shortfall_by_hand(lab: Any, level: Any, expected: Any) -> None:
-    snapshot = snapshot_of(lab, shortfall(lab, [[-9, -5, 3, 2, -1], [0] * 5, [0] * 5, [0] * 5], level))
+def test_expected_shortfall_by_hand(level: Any, expected: Any) -> None:
+    snapshot = snapshot_of(shortfall([[-9, -5, 3, 2, -1], [0] * 5, [0] * 5, [0] * 5], level))
     assert money(snapshot, [1, 0, 0, 0]) == up(expected)
     report = margin_report(snapshot, BookLots((1, 0, 0, 0), (0,)))
     assert report.groups[0].label.startswith("expected shortfall ")
 
 
 @given(st.data())
-def test_expected_shortfall_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
+def test_expected_shortfall_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
     risk, level = rows(data.draw, data.draw(st.integers(1, 6))), data.draw(st.integers(1, 9_999))
     weight, group = data.draw(st.sampled_from([10_000, 7_500, 1])), data.draw(st.sampled_from([None, "together"]))
     lots = data.draw(LOTS)
-    snapshot = snapshot_of(lab, shortfall(lab, risk, level, weight, group))
+    snapshot = snapshot_of(shortfall(risk, level, weight, group))
     members = [[0, 1, 2, 3]] if group else [[0, 2], [1, 3]]
     measured = [oracle_shortfall(losses_of(risk, lots, slots), level) for slots in members]
     assert money(snapshot, lots) == sum(up(Fraction(weight, 10_000) * amount) for amount in measured)
@@ -202,9 +203,9 @@ def test_expected_shortfall_against_the_oracle_and_the_circuit(lab: Any, on_the_
     on_the_edge(snapshot, lots)
 
 
-def test_a_mixture_of_two_measures_adds_up(lab: Any) -> None:
+def test_a_mixture_of_two_measures_adds_up() -> None:
     now, stressed = [[-8, 0], [0, 0], [0, 0], [0, 0]], [[-20, 0], [0, 0], [0, 0], [0, 0]]
-    mixed = snapshot_of(lab, shortfall(lab, now, 5000, 7_500), shortfall(lab, stressed, 5000, 2_500, "stressed"))
+    mixed = snapshot_of(shortfall(now, 5000, 7_500), shortfall(stressed, 5000, 2_500, "stressed"))
     assert money(mixed, [1, 0, 0, 0]) == Fraction(3, 4) * 8 + Fraction(1, 4) * 20
 
 
@@ -235,7 +236,7 @@ def test_expected_shortfall_is_published_from_a_list() -> None:
 # --- gain offset --------------------------------------------------------------------------------------------
 
 
-def offset(lab: Any, risk: Any, offsets: Any, caps: Any = (None, None), *, together: Any = True) -> Any:
+def offset(risk: Any, offsets: Any, caps: Any = (None, None), *, together: Any = True) -> Any:
     labels = tuple(f"point {s}" for s in range(len(risk[0])))
     classes = [OffsetClass(group=g, offset_bp=offsets[g], cap=caps[g]) for g in range(2)]
     families = (
@@ -246,31 +247,31 @@ def offset(lab: Any, risk: Any, offsets: Any, caps: Any = (None, None), *, toget
     return PublishedGainOffset(families=families, risk=lab.array(risk))
 
 
-def test_gains_count_in_part_against_other_losses(lab: Any) -> None:
+def test_gains_count_in_part_against_other_losses() -> None:
     risk = [[-10, 10], [8, -30], [0, 0], [0, 0]]
     # point 0: 10 - 0.9 x 8 = 2.8, point 1: 30 - 0.9 x 10 = 21, of one lot each
-    snapshot = snapshot_of(lab, offset(lab, risk, (9000, 9000)))
+    snapshot = snapshot_of(offset(risk, (9000, 9000)))
     report = margin_report(snapshot, BookLots((1, 1, 0, 0), (0,)))
     assert [(g.group, g.label, g.charge) for g in report.groups] == [("pair", "point 1", 210_000)]
     assert [leg.contribution for leg in report.legs] == [-90_000, 300_000]
-    assert money(snapshot_of(lab, offset(lab, risk, (5000, 9000))), [1, 1, 0, 0]) == 25
-    assert money(snapshot_of(lab, offset(lab, risk, (0, 0))), [1, 1, 0, 0]) == 30
-    assert money(snapshot_of(lab, offset(lab, risk, (10_000, 10_000))), [1, 1, 0, 0]) == 20
-    assert money(snapshot_of(lab, offset(lab, risk, (9000, 9000), (4, None))), [1, 1, 0, 0]) == 26
-    assert money(snapshot_of(lab, offset(lab, risk, (9000, 9000), together=False)), [1, 1, 0, 0]) == 40
+    assert money(snapshot_of(offset(risk, (5000, 9000))), [1, 1, 0, 0]) == 25
+    assert money(snapshot_of(offset(risk, (0, 0))), [1, 1, 0, 0]) == 30
+    assert money(snapshot_of(offset(risk, (10_000, 10_000))), [1, 1, 0, 0]) == 20
+    assert money(snapshot_of(offset(risk, (9000, 9000), (4, None))), [1, 1, 0, 0]) == 26
+    assert money(snapshot_of(offset(risk, (9000, 9000), together=False)), [1, 1, 0, 0]) == 40
 
 
-def test_a_product_group_of_one_class_is_its_risk_group(lab: Any, on_the_edge: Any) -> None:
+def test_a_product_group_of_one_class_is_its_risk_group(on_the_edge: Any) -> None:
     risk = [[-10, 10], [8, -30], [0, 0], [0, 0]]
-    on_the_edge(snapshot_of(lab, offset(lab, risk, (9000, 9000), together=False)), [1, 1, 0, 0])
+    on_the_edge(snapshot_of(offset(risk, (9000, 9000), together=False)), [1, 1, 0, 0])
 
 
 @given(st.data())
-def test_gain_offset_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
+def test_gain_offset_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
     risk, lots = rows(data.draw, 3), data.draw(LOTS)
     offsets = [data.draw(st.sampled_from([0, 4000, 9000, 10_000])) for _ in range(2)]
     caps = [data.draw(st.sampled_from([None, 0, 10, 2**30])) for _ in range(2)]
-    snapshot = snapshot_of(lab, offset(lab, risk, offsets, caps))
+    snapshot = snapshot_of(offset(risk, offsets, caps))
     points = []
     for s in range(3):
         total = Fraction(0)
@@ -321,8 +322,8 @@ def test_offsets_that_would_be_wrong_are_refused(change: Any, reason: Any) -> No
         GainOffset.model_validate_json(json.dumps({"grid": GRID, **change}))
 
 
-def test_product_groups_that_do_not_fit_a_snapshot_are_refused(lab: Any) -> None:
-    good = offset(lab, [[1], [2], [3], [4]], (0, 0))
+def test_product_groups_that_do_not_fit_a_snapshot_are_refused() -> None:
+    good = offset([[1], [2], [3], [4]], (0, 0))
     (family,) = good.families
     for change, reason in (
         ({"families": (family, family)}, "exactly one product group"),
@@ -331,4 +332,4 @@ def test_product_groups_that_do_not_fit_a_snapshot_are_refused(lab: Any) -> None
         ({"families": (family.model_copy(update={"name": "U1"}),)}, "a risk group of its own already"),
     ):
         with pytest.raises(InputError, match=reason):
-            snapshot_of(lab, good.model_copy(update=change))
+            snapshot_of(good.model_copy(update=change))

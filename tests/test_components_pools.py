@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -48,7 +49,7 @@ def valuation() -> Any:
     return Valuation(example_market(TIME))
 
 
-def snapshot_of(lab: Any, part: Any, risk: Any = None) -> Any:
+def snapshot_of(part: Any, risk: Any = None) -> Any:
     """Four slots in two risk groups, a scenario, cash and one component. Read back as a document, so validated."""
     base = lab.snapshot(groups=GROUPS, risk=[[0]] * 4, charges=None, marks=[0] * 4, assets=[UNIT])
     haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
@@ -93,7 +94,6 @@ def settings(draw: Any) -> Any:
 
 
 def gross(
-    lab: Any,
     long: Any,
     short: Any,
     tiers: Any,
@@ -119,9 +119,9 @@ def tiered(size: Any, tiers: Any) -> Any:
     )
 
 
-def test_marginal_rates_by_hand(lab: Any) -> None:
+def test_marginal_rates_by_hand() -> None:
     tiers = [(0, 100), (1000, 200), (5000, 1000)]
-    snapshot = snapshot_of(lab, gross(lab, [1] * 4, [2] * 4, tiers))
+    snapshot = snapshot_of(gross([1] * 4, [2] * 4, tiers))
     for lots, charge in (
         ((1000, 0, 0, 0), 10),
         ((-1000, 0, 0, 0), 30),
@@ -135,22 +135,22 @@ def test_marginal_rates_by_hand(lab: Any) -> None:
 
 
 @given(settings(), st.data())
-def test_gross_charge_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_gross_charge_against_the_oracle_and_the_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     long, short = ([data.draw(SIZE) for _ in GROUPS] for _ in range(2))
     steps = data.draw(st.lists(st.tuples(st.integers(1, 2**40), st.integers(1, 999)), max_size=2))
     tiers = [(0, data.draw(st.integers(0, 500)))]
     for above, more in steps:
         tiers.append((tiers[-1][0] + above, tiers[-1][1] + more))
-    snapshot = snapshot_of(lab, gross(lab, long, short, tiers, mode), risk)
+    snapshot = snapshot_of(gross(long, short, tiers, mode), risk)
     sizes = [sum(max(lots[i], 0) * long[i] + max(-lots[i], 0) * short[i] for i in slots) for slots in ([0, 2], [1, 3])]
     amounts = [tiered(size, tiers) for size in sizes]
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
-def test_a_floor_competes_in_a_joint_group(lab: Any, on_the_edge: Any) -> None:
-    part = gross(lab, [3] * 4, [3] * 4, [(0, 10_000)], "floor", ("all", "all"))
-    snapshot = snapshot_of(lab, part)
+def test_a_floor_competes_in_a_joint_group(on_the_edge: Any) -> None:
+    part = gross([3] * 4, [3] * 4, [(0, 10_000)], "floor", ("all", "all"))
+    snapshot = snapshot_of(part)
     report = margin_report(snapshot, BookLots((2, -5, 0, 0), (0,)))
     assert [(g.group, g.charge, g.label) for g in report.groups][-1] == ("all", 210_000, "gross charge")
     assert [leg.contribution for leg in report.legs] == [60_000, 150_000]
@@ -223,8 +223,8 @@ def test_a_rate_on_sizes_needs_range_proved_positions() -> None:
     assert not ShortOptionMinimum(rate_bp=1, per="strike").needs_sides
 
 
-def test_pools_that_do_not_fit_a_snapshot_are_refused(lab: Any) -> None:
-    good = gross(lab, [1] * 4, [1] * 4, [(0, 1)])
+def test_pools_that_do_not_fit_a_snapshot_are_refused() -> None:
+    good = gross([1] * 4, [1] * 4, [(0, 1)])
     for change, reason in (
         ({"pool": lab.array([0, 1, 0, 2])}, "a pool that is not there"),
         ({"pool": lab.array([0, 0, 0, 1])}, "another risk group"),
@@ -233,7 +233,7 @@ def test_pools_that_do_not_fit_a_snapshot_are_refused(lab: Any) -> None:
         ({"short": lab.array([0, 1])}, "has the shape"),
     ):
         with pytest.raises(InputError, match=reason):
-            snapshot_of(lab, good.model_copy(update=change))
+            snapshot_of(good.model_copy(update=change))
 
 
 # --- minimum delta ------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def _int_array(values: Any) -> Any:
 
 
 @given(settings(), st.data())
-def test_min_delta_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_min_delta_against_the_oracle_and_the_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     delta = [data.draw(MONEY) for _ in GROUPS]
     hedged = data.draw(st.integers(0, 400))
@@ -266,18 +266,18 @@ def test_min_delta_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any
         total = abs(sum(lots[i] * delta[i] for i in slots))
         all_of_it = sum(abs(lots[i] * delta[i]) for i in slots)
         amounts.append(Fraction(net, 10_000) * total + Fraction(hedged, 10_000) * Fraction(all_of_it - total, 2))
-    snapshot = snapshot_of(lab, part, risk)
+    snapshot = snapshot_of(part, risk)
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
-def test_min_delta_refuses_what_is_not_convex(lab: Any) -> None:
+def test_min_delta_refuses_what_is_not_convex() -> None:
     with pytest.raises((InputError, ValueError), match="not be convex"):
         MinDelta(net_rate_bp=49, hedged_rate_bp=100)
     part = PublishedMinDelta(mode="floor", net_rate_bp=49, hedged_rate_bp=100, delta=lab.array([0] * 4))
     with pytest.raises(InputError, match="not convex"):
-        snapshot_of(lab, part)
+        snapshot_of(part)
     with pytest.raises(InputError, match="has the shape"):
-        snapshot_of(lab, part.model_copy(update={"delta": lab.array([0])}))
+        snapshot_of(part.model_copy(update={"delta": lab.array([0])}))
 
 
 def test_delta_notionals_of_the_example(valuation: Any) -> None:
@@ -320,7 +320,7 @@ def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(
 
 
 @given(settings(), st.data())
-def test_the_delta_shock_in_engine_and_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_the_delta_shock_in_engine_and_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     shock = DeltaShock(threshold="0.000001", saturation="0.00001", cap_bp=1000, chords=3)
@@ -332,7 +332,7 @@ def test_the_delta_shock_in_engine_and_circuit(lab: Any, on_the_edge: Any, setti
     for pool, slots in zip(pools, ([0, 2], [1, 3]), strict=True):
         size = abs(sum(lots[i] * value[i] for i in slots))
         amounts.append(Fraction(max(0, *(line.slope * size - line.start for line in pool.lines)), SCALE))
-    snapshot = snapshot_of(lab, part, risk)
+    snapshot = snapshot_of(part, risk)
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
@@ -347,7 +347,7 @@ def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) ->
 
 
 @given(settings(), st.data())
-def test_the_vega_term_bound_in_engine_and_circuit(lab: Any, on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_the_vega_term_bound_in_engine_and_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     pools = tuple(Pool(name=str(k), group=g, lines=(Line(slope=150),)) for k, g in enumerate(GROUPS))
@@ -362,7 +362,7 @@ def test_the_vega_term_bound_in_engine_and_circuit(lab: Any, on_the_edge: Any, s
         assert amounts[-1] >= exact
         if sum(own) == 0:
             assert amounts[-1] == exact
-    snapshot = snapshot_of(lab, part, risk)
+    snapshot = snapshot_of(part, risk)
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
@@ -385,9 +385,9 @@ def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [PublishedFees, PublishedFunding])
-def test_provisions_are_flat(lab: Any, on_the_edge: Any, kind: Any) -> None:
-    part = gross(lab, [3, 0, 5, 0], [0, 4, 5, 0], [(0, 1)], "flat", kind=kind, scale=1)
-    snapshot = snapshot_of(lab, part, [[-1]] * 4)
+def test_provisions_are_flat(on_the_edge: Any, kind: Any) -> None:
+    part = gross([3, 0, 5, 0], [0, 4, 5, 0], [(0, 1)], "flat", kind=kind, scale=1)
+    snapshot = snapshot_of(part, [[-1]] * 4)
     lots = (2, -3, 4, 0)
     assert requirement_total(snapshot, BookLots(lots, (0,)), "maintenance") == 8_000 * 6 + 10_000 * (6 + 12 + 20)
     on_the_edge(snapshot, lots, claim=Claim(requirement="maintenance"))
@@ -429,21 +429,19 @@ def test_fees_are_capped_by_the_premium(valuation: Any) -> None:
 # --- shorts per strike --------------------------------------------------------------------------------------
 
 
-def strikes(lab: Any, charge: Any, numbers: Any, mode: Any) -> Any:
+def strikes(charge: Any, numbers: Any, mode: Any) -> Any:
     return PublishedShortOptionMinimum(mode=mode, charge=lab.array(charge), strikes=lab.array(numbers))
 
 
-def test_calls_and_puts_of_a_strike_net(lab: Any) -> None:
-    snapshot = snapshot_of(lab, strikes(lab, [7, 7, 7, 7], [0, 1, 0, 1], "added"))
+def test_calls_and_puts_of_a_strike_net() -> None:
+    snapshot = snapshot_of(strikes([7, 7, 7, 7], [0, 1, 0, 1], "added"))
     report = margin_report(snapshot, BookLots((10, 3, -20, 5), (0,)))
     assert report.total == 70 * 10_000  # +10 and -20 count 10
     assert [leg.contribution for leg in report.legs] == [-700_000, 0, 1_400_000, 0]
 
 
 @given(settings(), st.data())
-def test_shorts_per_strike_against_the_oracle_and_the_circuit(
-    lab: Any, on_the_edge: Any, setting: Any, data: Any
-) -> None:
+def test_shorts_per_strike_against_the_oracle_and_the_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
     risk, lots, losses, mode, requirement = setting
     charge = [data.draw(SIZE) for _ in GROUPS]
     numbers = data.draw(st.sampled_from([[0, 1, 0, 1], [0, 1, 2, 3], [2, 0, 3, 1]]))
@@ -451,7 +449,7 @@ def test_shorts_per_strike_against_the_oracle_and_the_circuit(
     for number in set(numbers):
         slots = [i for i in range(4) if numbers[i] == number]
         amounts[GROUPS[slots[0]]] += max(0, -sum(lots[i] * charge[i] for i in slots))
-    snapshot = snapshot_of(lab, strikes(lab, charge, numbers, mode), risk)
+    snapshot = snapshot_of(strikes(charge, numbers, mode), risk)
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
 
 
@@ -466,11 +464,11 @@ def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Any) -
     assert published.mode == "flat"
 
 
-def test_strikes_that_do_not_fit_are_refused(lab: Any) -> None:
+def test_strikes_that_do_not_fit_are_refused() -> None:
     for numbers, reason in (
         ([0, 1], "has the shape"),
         ([0, -1, 0, 1], "without a strike"),
         ([0, 0, 1, 1], "two risk groups"),
     ):
         with pytest.raises(InputError, match=reason):
-            snapshot_of(lab, strikes(lab, [1] * 4, numbers, "floor"))
+            snapshot_of(strikes([1] * 4, numbers, "floor"))

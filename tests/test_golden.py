@@ -6,9 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
+import golden
 import pytest
 
 from zkmargin.crypto.srs import embedded
@@ -34,14 +34,14 @@ CIRCUITS = {
 }
 
 
-def test_the_golden_files_are_the_pinned_ones(golden: ModuleType) -> None:
+def test_the_golden_files_are_the_pinned_ones() -> None:
     files = sorted(path for path in golden.FOLDER.iterdir() if path.is_file())
     listing = "".join(f"{keccak256(path.read_bytes()).hex()}  {path.name}\n" for path in files)
     assert keccak256(listing.encode()).hex() == PINNED, listing
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_golden_proofs_are_accepted(golden: ModuleType, name: str) -> None:
+def test_golden_proofs_are_accepted(name: str) -> None:
     assert golden.NAMES == NAMES
     statement, proof = golden.statement_of(name)
     accepted = verify(statement, proof)
@@ -51,17 +51,17 @@ def test_golden_proofs_are_accepted(golden: ModuleType, name: str) -> None:
         assert accepted.statement_digest.hex() == groups[name]
 
 
-def test_golden_proofs_are_accepted_together(golden: ModuleType) -> None:
+def test_golden_proofs_are_accepted_together() -> None:
     items = [golden.statement_of(name) for name in NAMES]
     assert [a.statement for a in verify_batch(items)] == [statement for statement, _ in items]
 
 
-def test_golden_circuits_are_the_pinned_ones(golden: ModuleType) -> None:
+def test_golden_circuits_are_the_pinned_ones() -> None:
     digests = {name: golden.statement_of(name)[0].circuit.digest.hex()[:16] for name in NAMES}
     assert digests == CIRCUITS
 
 
-def test_every_vector_gets_its_verdict(golden: ModuleType) -> None:
+def test_every_vector_gets_its_verdict() -> None:
     document = golden.vectors()
     for group, case in golden.vector_cases(document):
         given, label = golden.inputs(group, case), f"{group['name']} {case['tcId']}: {case['comment']}"
@@ -73,7 +73,7 @@ def test_every_vector_gets_its_verdict(golden: ModuleType) -> None:
         assert outcome == expected, label
 
 
-def test_the_vector_file_is_well_formed(golden: ModuleType) -> None:
+def test_the_vector_file_is_well_formed() -> None:
     document = golden.vectors()
     cases = [case for _, case in golden.vector_cases(document)]
     assert [case["tcId"] for case in cases] == list(range(1, document["numberOfTests"] + 1))
@@ -124,7 +124,7 @@ def fits(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_second_verifier_gives_the_same_verdicts(golden: ModuleType) -> None:
+def test_the_second_verifier_gives_the_same_verdicts() -> None:
     """Every case with ZKMARGIN_FULL=1; else one of each flag and verdict: a pairing takes seconds in Python."""
     second: Any = importlib.import_module("second_verifier")
     seen: set[tuple[str, str]] = set()
@@ -144,7 +144,7 @@ def test_the_second_verifier_gives_the_same_verdicts(golden: ModuleType) -> None
 
 
 @pytest.mark.slow
-def test_the_generator_makes_the_same_bytes(golden: ModuleType) -> None:
+def test_the_generator_makes_the_same_bytes() -> None:
     path = golden.FOLDER.parents[2]
     environment = {**os.environ, "PYTHONPATH": str(path.parent)}
     run = subprocess.run(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.chain_lab import joint_standard, prove, prove_joint, standard
 
-from tests.chain_lab import joint_standard, prove, prove_joint, standard
 from zkmargin.chain.deployment import plan
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.crypto.srs import embedded

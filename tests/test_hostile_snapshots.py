@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import lab
+from support.typed import Keywords
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language import system
@@ -40,7 +42,7 @@ UNIT = (1, 1, 60, True)
 INT64_MIN = -(2**63)
 
 
-def snapshot_of(lab: Any, *parts: Any, **change: Any) -> Any:
+def snapshot_of(*parts: Any, **change: Any) -> Any:
     """Two slots in two risk groups, read back as a document. ``parts`` stand for the worst scenario if given."""
     base = lab.snapshot(groups=[0, 1], risk=[[1], [1]], charges=None, marks=[0, 0], assets=[UNIT])
     if parts:
@@ -49,15 +51,15 @@ def snapshot_of(lab: Any, *parts: Any, **change: Any) -> Any:
     return Snapshot.parse(base.model_copy(update=change).to_bytes())
 
 
-def test_a_delta_without_an_absolute_value_is_refused(lab: Any) -> None:
+def test_a_delta_without_an_absolute_value_is_refused() -> None:
     # |-2^63| is -2^63 in 64 bits: a limit on gross exposure would have taken it for a relief
-    assert snapshot_of(lab, deltas=lab.array([INT64_MIN + 1, 1]))
+    assert snapshot_of(deltas=lab.array([INT64_MIN + 1, 1]))
     with pytest.raises(InputError, match="64 bits with sign") as caught:
-        snapshot_of(lab, deltas=lab.array([INT64_MIN, 1]))
+        snapshot_of(deltas=lab.array([INT64_MIN, 1]))
     assert caught.value.field == "deltas"
 
 
-def imported(lab: Any, gain: Any, delta: Any, lot: Any) -> Any:
+def imported(gain: Any, delta: Any, lot: Any) -> Any:
     contract = ArrayInstrument(id="X", kind="future", underlying="U", lot=lot, multiplier="1")
     gains = lab.array([[gain, *[1] * 15]])
     time = "2026-01-01T00:00:00Z"
@@ -68,11 +70,11 @@ def imported(lab: Any, gain: Any, delta: Any, lot: Any) -> Any:
     ("gain", "delta", "lot"),
     [(INT64_MIN, 1, "1"), (INT64_MIN, 1, "0.001"), (-(2**53), 1, "1.024"), (1, INT64_MIN, "1"), (1, INT64_MIN, "2")],
 )
-def test_an_imported_loss_never_wraps_around(lab: Any, gain: Any, delta: Any, lot: Any) -> None:
+def test_an_imported_loss_never_wraps_around(gain: Any, delta: Any, lot: Any) -> None:
     # the least 64-bit integer has itself as absolute value there: a loss of 2^63 counted as 0
-    assert imported(lab, INT64_MIN // 1000 + 1, 1 - 2**62, "1").gains_per_lot()[0, 0] == 1000 * (INT64_MIN // 1000 + 1)
+    assert imported(INT64_MIN // 1000 + 1, 1 - 2**62, "1").gains_per_lot()[0, 0] == 1000 * (INT64_MIN // 1000 + 1)
     with pytest.raises(InputError, match="past 64 bits"):
-        imported(lab, gain, delta, lot)
+        imported(gain, delta, lot)
 
 
 def families(*scenarios: Any) -> Any:
@@ -84,7 +86,7 @@ def families(*scenarios: Any) -> Any:
 
 @pytest.mark.parametrize("missing", [1, 2])
 @pytest.mark.parametrize("kind", ["worst_scenario", "discounted_scenarios", "gain_offset", "dampened_tails", "skew"])
-def test_a_measure_of_risk_without_scenarios_is_refused(lab: Any, kind: Any, missing: Any) -> None:
+def test_a_measure_of_risk_without_scenarios_is_refused(kind: Any, missing: Any) -> None:
     # otherwise "no scenarios for the initial requirement" could be got round by a component that holds none
     labels = (() if missing == 2 else ("s",), ())
     width = 2 - missing
@@ -94,7 +96,7 @@ def test_a_measure_of_risk_without_scenarios_is_refused(lab: Any, kind: Any, mis
     if kind == "worst_scenario":
         parts = (PublishedWorstScenario(scenarios=labels, risk=zeros),)
     elif kind == "discounted_scenarios":
-        moved = {
+        moved: Keywords = {
             "collateral_group": lab.array([-1]),
             "collateral_gain": lab.array(np.zeros((1, width), dtype=np.int64)),
         }
@@ -107,7 +109,7 @@ def test_a_measure_of_risk_without_scenarios_is_refused(lab: Any, kind: Any, mis
         empty = lab.array(np.zeros((2, 0), dtype=np.int64))
         parts = (grid, PublishedSkewScenarios(scenarios=(), expiries=none, gain=empty, shortfall=empty))
     with pytest.raises(InputError, match="nothing would be charged"):
-        snapshot_of(lab, *parts)
+        snapshot_of(*parts)
 
 
 def leg(side: Any, *accounts: Any) -> Any:
@@ -126,7 +128,7 @@ def test_a_part_of_a_tier_against_the_whole_tier_is_refused_in_either_order(turn
     assert form_spreads([apart, after], [(5, 0), (0, 3), (3, 0)], smallest_count) == [3, 0]
 
 
-def test_a_circuit_has_a_largest_size(lab: Any, monkeypatch: Any) -> None:
+def test_a_circuit_has_a_largest_size(monkeypatch: Any) -> None:
     snapshot = lab.snapshot(
         groups=list(range(9)), risk=[[1] * 7] * 9, charges=None, marks=[0] * 9, assets=[UNIT], bits=8
     )
@@ -189,7 +191,7 @@ def test_what_policies_build_is_loaded(built: dict[str, Any], tmp_path: Path) ->
         assert load_document(Snapshot, tmp_path / "bare.json").policy == policy
 
 
-def test_imported_arrays_without_a_charge_are_loaded(lab: Any, tmp_path: Path) -> None:
+def test_imported_arrays_without_a_charge_are_loaded(tmp_path: Path) -> None:
     contract = ArrayInstrument(id="X", kind="future", underlying="U", lot="1", multiplier="1")
     arrays = RiskArrays(
         time="2026-01-01T00:00:00Z",
@@ -301,7 +303,7 @@ def test_a_part_that_may_be_silent_leaves_its_place_to_the_next(tmp_path: Path) 
         loaded(tmp_path, document)
 
 
-def test_groups_are_in_the_order_of_their_instruments(lab: Any) -> None:
+def test_groups_are_in_the_order_of_their_instruments() -> None:
     for groups, reason in (([0, 1], "A0: the policy has no haircut"), ([1, 0], "groups: not the underlyings in order")):
         snapshot = lab.snapshot(groups=groups, risk=[[1]] * 2, charges=None, marks=[0, 0], assets=[UNIT])
         named = snapshot.model_copy(update={"name": f"{snapshot.policy.name} {snapshot.time}"})
@@ -312,7 +314,7 @@ def test_groups_are_in_the_order_of_their_instruments(lab: Any) -> None:
 # Limits
 
 
-def document(lab: Any, **change: Any) -> Any:
+def document(**change: Any) -> Any:
     data = json.loads(lab.snapshot(groups=[0], risk=[[1]], charges=None, marks=[0], assets=[UNIT]).to_bytes())
     return data | change
 
@@ -324,18 +326,18 @@ def refused(data: Any) -> str:
     return str(caught.value)
 
 
-def test_lists_of_a_snapshot_have_a_largest_length(lab: Any) -> None:
-    data = document(lab)
+def test_lists_of_a_snapshot_have_a_largest_length() -> None:
+    data = document()
     (slot,), (asset,) = data["instruments"], data["collateral"]
     grid, haircuts = data["components"]
-    assert "at most 8192" in refused(document(lab, groups=[f"G{g}" for g in range(MAX_GROUPS + 1)]))
+    assert "at most 8192" in refused(document(groups=[f"G{g}" for g in range(MAX_GROUPS + 1)]))
     many = [asset | {"asset": f"A{j}"} for j in range(MAX_COLLATERAL + 1)]
-    assert "at most 4096" in refused(document(lab, collateral=many))
+    assert "at most 4096" in refused(document(collateral=many))
     slots = [slot | {"id": f"I{i}"} for i in range((1 << 16) + 1)]
-    assert "at most 65536" in refused(document(lab, instruments=slots))
-    assert "at most 65 " in refused(document(lab, components=[grid] * (MAX_COMPONENTS + 1) + [haircuts]))
-    assert "at most 1024" in refused(document(lab, components=[grid | {"scenarios": [["s"] * 1025]}, haircuts]))
-    assert "at most 8000" in refused(document(lab, components=[grid | {"scenarios": [["s" * 8001]]}, haircuts]))
+    assert "at most 65536" in refused(document(instruments=slots))
+    assert "at most 65 " in refused(document(components=[grid] * (MAX_COMPONENTS + 1) + [haircuts]))
+    assert "at most 1024" in refused(document(components=[grid | {"scenarios": [["s"] * 1025]}, haircuts]))
+    assert "at most 8000" in refused(document(components=[grid | {"scenarios": [["s" * 8001]]}, haircuts]))
     policy = json.loads(load_policy("default").to_bytes())
     policy["components"] = policy["components"][:1] * MAX_COMPONENTS + policy["components"][1:]
     with pytest.raises(InputError, match="more than 64 components"):
@@ -347,13 +349,13 @@ def test_lists_of_a_snapshot_have_a_largest_length(lab: Any) -> None:
     [{"id": "X\x1b[2J"}, {"id": "\u202eX"}, {"id": ""}, {"id": "a  b"}, {"underlying": "U 0"}, {"lot": "0" * 61}]
     + [{name: "1" * 61} for name in ("expiry", "strike", "multiplier")],
 )
-def test_names_and_numbers_of_slots_are_what_a_market_allows(lab: Any, change: Any) -> None:
-    (slot,) = document(lab)["instruments"]
-    assert "instruments[0]" in refused(document(lab, instruments=[slot | change]))
+def test_names_and_numbers_of_slots_are_what_a_market_allows(change: Any) -> None:
+    (slot,) = document()["instruments"]
+    assert "instruments[0]" in refused(document(instruments=[slot | change]))
 
 
-def test_a_group_without_an_instrument_is_refused(lab: Any) -> None:
-    data = document(lab, groups=["U0", "U1"])
+def test_a_group_without_an_instrument_is_refused() -> None:
+    data = document(groups=["U0", "U1"])
     data["components"][0]["scenarios"] *= 2
     assert "groups: a risk group without an instrument" in refused(data)
 
@@ -366,7 +368,7 @@ def test_a_group_without_an_instrument_is_refused(lab: Any) -> None:
         (1, Extent(terms=MAX_TERMS - 2), "terms"),
     ],
 )
-def test_a_snapshot_has_a_largest_circuit(lab: Any, monkeypatch: Any, size: Any, extent: Any, what: Any) -> None:
+def test_a_snapshot_has_a_largest_circuit(monkeypatch: Any, size: Any, extent: Any, what: Any) -> None:
     snapshot = lab.snapshot(groups=[0] * size, risk=[[1]] * size, charges=None, marks=[0] * size, assets=[UNIT])
     text = snapshot.to_bytes()
 
@@ -380,13 +382,13 @@ def test_a_snapshot_has_a_largest_circuit(lab: Any, monkeypatch: Any, size: Any,
         allowed(Extent(*(value + bool(value) for value in extent)))
 
 
-def test_rows_of_zeros_count_too(lab: Any) -> None:
+def test_rows_of_zeros_count_too() -> None:
     # the circuit skips them, but only after it has looked at each
     parts = [
         PublishedWorstScenario(scenarios=(("s",) * 1024,) * 2, risk=lab.array(np.zeros((2, 1024), dtype=np.int64)))
         for _ in range(60)
     ]
-    assert snapshot_of(lab, *parts).components
+    assert snapshot_of(*parts).components
     sizes: Any = {"group_of": (0, 1), "groups": 2, "assets": 1}
     assert parts[0].extent(**sizes) == Extent(rows=2048)
     alone = PublishedJointScenarios(group=None, scenarios=("s",) * 3, risk=lab.array([[0] * 3] * 2))

@@ -8,10 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from support import parties
 
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.ledgers import check_ledger, export
@@ -27,11 +27,11 @@ FIRST = Path(__file__).parent / "data" / "golden" / "v1" / "documents" / "ledger
 
 
 @pytest.fixture(scope="module")
-def world(parties: ModuleType) -> Any:
+def world() -> Any:
     return parties.world()
 
 
-def acceptance(parties: ModuleType, world: Any, known: Any = None) -> Acceptance:
+def acceptance(world: Any, known: Any = None) -> Acceptance:
     return accept(
         world.statement, world.proof, now_ms=parties.NOW, trust=parties.trust(), attestations=world.attestations(),
         challenge=world.challenge, known=known,
@@ -39,14 +39,14 @@ def acceptance(parties: ModuleType, world: Any, known: Any = None) -> Acceptance
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, parties: ModuleType, world: Any) -> Path:
+def kept(tmp_path_factory: pytest.TempPathFactory, world: Any) -> Path:
     """A signed ledger with one of everything."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.db"
     key = parties.signer("desk key", "ed25519")
     with Ledger(path, signer=key) as ledger:
         ledger.issue(world.challenge)
         ledger.issue(world.challenge.model_copy(update={"nonce": "77" * 32}))
-        taken = acceptance(parties, world, ledger)
+        taken = acceptance(world, ledger)
         ledger.record(taken, taken.receipt(software="test").signed(key))
         ledger.see(world.attest("venue A", sequence=4), parties.trust())
         ledger.sign(world.attest("venue A"))
@@ -75,7 +75,7 @@ def edit(path: Path, *statements: str, values: tuple[Any, ...] = ()) -> None:
 # What an audit finds
 
 
-def test_a_ledger_as_it_was_written(kept: Path, parties: ModuleType) -> None:
+def test_a_ledger_as_it_was_written(kept: Path) -> None:
     key = parties.signer("desk key", "ed25519").public
     with Ledger(kept, read_only=True) as ledger:
         facts = check_ledger(ledger, key=key)
@@ -146,11 +146,11 @@ def test_t7_a_chain_that_is_cut_misses_its_head(copy: Path) -> None:
     assert any("the head that was noted is not in it" in item["reason"] for item in findings(copy, head=head))
 
 
-def test_t7_a_chain_written_anew_lacks_the_key(parties: ModuleType, world: Any, tmp_path: Path) -> None:
+def test_t7_a_chain_written_anew_lacks_the_key(world: Any, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with Ledger(other) as ledger:
         ledger.issue(world.challenge)
-        ledger.record(acceptance(parties, world, ledger))
+        ledger.record(acceptance(world, ledger))
     assert findings(other) == []
     key = parties.signer("desk key", "ed25519").public
     assert any("is not signed with the ledger's key" in item["reason"] for item in findings(other, key=key))
@@ -197,12 +197,12 @@ def test_t7_a_document_that_no_record_names_is_found(copy: Path, world: Any) -> 
 
 
 @pytest.fixture
-def sourced(tmp_path: Path, parties: ModuleType, world: Any) -> Path:
+def sourced(tmp_path: Path, world: Any) -> Path:
     """A ledger that keeps the market."""
     path = tmp_path / "sourced.db"
     with Ledger(path) as ledger:
         ledger.issue(world.challenge)
-        taken = acceptance(parties, world, ledger)
+        taken = acceptance(world, ledger)
         ledger.record(taken, taken.receipt(software="test"), sources=[world.market])
     return path
 
@@ -216,13 +216,11 @@ def test_t16_a_market_that_is_kept_is_exported_and_rebuilt(sourced: Path, tmp_pa
     assert evidence.source == world.market
 
 
-def test_t16_another_market_is_neither_kept_nor_accepted(
-    sourced: Path, tmp_path: Path, parties: ModuleType, world: Any
-) -> None:
+def test_t16_another_market_is_neither_kept_nor_accepted(sourced: Path, tmp_path: Path, world: Any) -> None:
     other = world.market.replaced(notes=("another",))
     with Ledger(tmp_path / "new.db") as ledger:
         ledger.issue(world.challenge)
-        taken = acceptance(parties, world, ledger)
+        taken = acceptance(world, ledger)
         with pytest.raises(InputError, match="the snapshot was not built from it"):
             ledger.record(taken, sources=[other])
         with pytest.raises(InputError, match="the snapshot was not built from it"):
@@ -233,7 +231,7 @@ def test_t16_another_market_is_neither_kept_nor_accepted(
 
 
 def test_t16_a_snapshot_that_its_market_does_not_give_is_found(
-    tmp_path: Path, parties: ModuleType, world: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger that somebody wrote without asking: the market is the one named, the snapshot is not what it gives."""
     asked = []
@@ -241,7 +239,7 @@ def test_t16_a_snapshot_that_its_market_does_not_give_is_found(
     path = tmp_path / "ledger.db"
     with Ledger(path) as ledger:
         ledger.issue(world.challenge)
-        ledger.record(acceptance(parties, world, ledger), sources=[world.market])
+        ledger.record(acceptance(world, ledger), sources=[world.market])
     assert findings(path) == []
     ((snapshot, sources),) = asked
     monkeypatch.undo()
@@ -346,7 +344,7 @@ def test_a_ledger_of_version_1_is_read_as_it_is(first: Path) -> None:
     assert first.read_bytes() == before
 
 
-def test_a_version_that_is_set_back_takes_no_chain_away(copy: Path, first: Path, parties: ModuleType) -> None:
+def test_a_version_that_is_set_back_takes_no_chain_away(copy: Path, first: Path) -> None:
     """Key and head hold for every version: else one edited text would make an audit pass over all records."""
     key = parties.signer("desk key", "ed25519").public
     with Ledger(copy, read_only=True) as ledger:
@@ -415,9 +413,9 @@ def test_t10_one_holding_is_not_of_two_accounts_or_parts(tmp_path: Path, world: 
 # Memory is as strict
 
 
-def test_t11_memory_accepts_nothing_twice_and_goes_back_nowhere(parties: ModuleType, world: Any) -> None:
+def test_t11_memory_accepts_nothing_twice_and_goes_back_nowhere(world: Any) -> None:
     memory = Memory()
-    one, two = acceptance(parties, world, memory), acceptance(parties, world, memory)
+    one, two = acceptance(world, memory), acceptance(world, memory)
     memory.remember(one)
     with pytest.raises(VerificationError, match="replay"):
         memory.remember(two)
@@ -434,7 +432,7 @@ def test_t11_memory_accepts_nothing_twice_and_goes_back_nowhere(parties: ModuleT
     assert memory.newest(("snapshot", "main")) == eight.sightings["snapshot", "main"]
     memory = Memory(issued=set())
     with pytest.raises(VerificationError, match="was not issued"):
-        acceptance(parties, world, memory)
+        acceptance(world, memory)
 
 
 def test_fail_if_overdue(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.holder import update_opening
@@ -42,7 +43,7 @@ CASH = (10_000, 10_000, 40, True)
 # --- against brute force ------------------------------------------------------------------------------------
 
 
-def small(lab: Any, draw: Any) -> Any:
+def small(draw: Any) -> Any:
     """Three instruments in two groups, two scenarios, and a book."""
     snapshot = lab.snapshot(
         groups=[0, 0, 1],
@@ -87,8 +88,8 @@ def brute(planner: Planner, terms: Terms) -> int | None:
 
 
 @given(st.data())
-def test_a_plan_is_the_cheapest_that_brute_force_finds(lab: Any, data: Any) -> None:
-    snapshot, book = small(lab, data.draw)
+def test_a_plan_is_the_cheapest_that_brute_force_finds(data: Any) -> None:
+    snapshot, book = small(data.draw)
     claim = Claim(*data.draw(st.sampled_from([(1, 1), (5, 4), (1, 2)])))
     terms = Terms(costs=small_costs(data.draw), mode=data.draw(st.sampled_from(["any", "close"])), seconds=5.0)
     planner = Planner(snapshot, book, claim, terms)
@@ -107,8 +108,8 @@ def test_a_plan_is_the_cheapest_that_brute_force_finds(lab: Any, data: Any) -> N
 
 
 @given(st.data())
-def test_every_step_lowers_the_shortfall_and_only_the_last_ends_it(lab: Any, data: Any) -> None:
-    snapshot, book = small(lab, data.draw)
+def test_every_step_lowers_the_shortfall_and_only_the_last_ends_it(data: Any) -> None:
+    snapshot, book = small(data.draw)
     planner = Planner(snapshot, book, Claim(1, 1), Terms(costs=small_costs(data.draw), seconds=2.0))
     try:
         plan = planner.plan()
@@ -126,8 +127,8 @@ def test_every_step_lowers_the_shortfall_and_only_the_last_ends_it(lab: Any, dat
 
 
 @given(st.data())
-def test_pro_rata_is_the_least_part_of_ten_thousand(lab: Any, data: Any) -> None:
-    snapshot, book = small(lab, data.draw)
+def test_pro_rata_is_the_least_part_of_ten_thousand(data: Any) -> None:
+    snapshot, book = small(data.draw)
     planner = Planner(snapshot, book, Claim(1, 1), Terms(costs=small_costs(data.draw)))
     found = planner.pro_rata()
     everything = {slot: -amount for slot, amount in enumerate(book.positions) if amount}
@@ -259,7 +260,7 @@ def test_impact_is_marginal_and_grows(sizes: list[int], lots: int, data: Any) ->
     assert cost.of(lots) == cost.of(-lots) == sum(marginal)
 
 
-def test_costs_are_read_by_pattern_and_kind(snapshot: Any, lab: Any) -> None:
+def test_costs_are_read_by_pattern_and_kind(snapshot: Any) -> None:
     costs = Costs(
         rates=(
             CostRate(instruments=("BTC-PERPETUAL",), half_spread_bp=1, fee_bp=1, most="2.5"),

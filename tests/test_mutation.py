@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import golden
 import pytest
 
 SCRIPT = Path(__file__).with_name("mutation.py")
@@ -18,7 +19,7 @@ def mutation() -> Any:
     return importlib.import_module("mutation")
 
 
-def test_every_protocol_mutant_is_killed(mutation: Any, golden: Any) -> None:
+def test_every_protocol_mutant_is_killed(mutation: Any) -> None:
     outcomes = list(mutation.protocol_mutants())
     absorbs = {name.removeprefix("absorb left out: ") for name, _ in outcomes if name.startswith("absorb")}
     expected = {"protocol", *(label for label, _ in golden.statement_of("default-policy")[0].public_messages())}

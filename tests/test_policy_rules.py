@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from support import parties
 from support.command_line import Run
 
 from zkmargin.engine.policy import Policy
@@ -24,29 +24,27 @@ def derivation() -> Derivation:
 
 
 @pytest.fixture(scope="module")
-def world(parties: ModuleType) -> Any:
-    """The netted account of tests/parties.py under a calibrated policy."""
+def world() -> Any:
+    """The netted account of tests/support/parties.py under a calibrated policy."""
     policy = Policy.parse((GOLDEN / "vols.policy.json").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parties, "load_policy", lambda _name: policy)
+        patch.setattr("load_policy", lambda _name: policy)
         return parties.world.__wrapped__()
 
 
-def asked(parties: ModuleType, world: Any, policies: list[str], **more: Any) -> dict[str, Any]:
+def asked(world: Any, policies: list[str], **more: Any) -> dict[str, Any]:
     trust = parties.trust(snapshots=[parties.snapshot_rule(policies=policies)])
     attestations = world.attestations()
     return {"now_ms": parties.NOW, "trust": trust, "attestations": attestations, "challenge": world.challenge} | more
 
 
-def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(
-    parties: ModuleType, world: Any, derivation: Derivation
-) -> None:
+def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(world: Any, derivation: Derivation) -> None:
     policy, rule = world.snapshot.policy.digest().hex(), derivation.rule.digest().hex()
     follows = {policy: rule}
-    accepted = accept(world.statement, world.proof, **asked(parties, world, [rule], derived=follows))
+    accepted = accept(world.statement, world.proof, **asked(world, [rule], derived=follows))
     assert accepted.authenticated is not None
     assert accepted.authenticated.policy_rule == rule
-    by_digest = accept(world.statement, world.proof, **asked(parties, world, [policy]))
+    by_digest = accept(world.statement, world.proof, **asked(world, [policy]))
     assert by_digest.authenticated is not None
     assert by_digest.authenticated.policy_rule is None
     other = derivation.rule.replaced(floor_bp=9).digest().hex()
@@ -57,12 +55,11 @@ def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(
         ([rule], {other: rule}),  # another policy follows from it
     ):
         with pytest.raises(VerificationError, match="the snapshot's policy"):
-            accept(world.statement, world.proof, **asked(parties, world, policies, derived=derived))
+            accept(world.statement, world.proof, **asked(world, policies, derived=derived))
 
 
 @pytest.mark.slow
 def test_the_command_recomputes_it_and_a_ledger_remembers_the_rule(
-    parties: ModuleType,
     world: Any,
     derivation: Derivation,
     tmp_path: Path,
@@ -72,7 +69,7 @@ def test_the_command_recomputes_it_and_a_ledger_remembers_the_rule(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("zkmargin.cli.commands.verify.clock_ms", lambda: parties.NOW)
     rule = derivation.rule.digest().hex()
-    terms = asked(parties, world, [rule])
+    terms = asked(world, [rule])
     for name, document in (("snapshot", world.snapshot), ("trust", terms["trust"]), ("challenge", world.challenge)):
         save_document(document, tmp_path / f"{name}.json")
     words = ["verify", "--snapshot", "snapshot.json", "--trust", "trust.json", "--challenge", "challenge.json"]

@@ -5,9 +5,9 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from types import ModuleType
 from typing import Any
 
+import golden
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,7 +82,7 @@ def test_24_prices_and_volatilities_out_of_range_are_refused(market: Market, whe
         build_snapshot(Market.parse(json.dumps(fields).encode()), load_policy("default"), domain_size=16)
 
 
-def test_24_published_numbers_cannot_be_chosen_so_that_a_sum_wraps(golden: ModuleType) -> None:
+def test_24_published_numbers_cannot_be_chosen_so_that_a_sum_wraps() -> None:
     # every number at the end of its type: either the circuit is refused, or its bounds stay below r/2
     from zkmargin.crypto.field import r
 
@@ -115,7 +115,7 @@ def test_24_published_numbers_cannot_be_chosen_so_that_a_sum_wraps(golden: Modul
     assert "fits" in outcomes
 
 
-def test_24_words_are_never_packed(golden: ModuleType) -> None:
+def test_24_words_are_never_packed() -> None:
     # (equity << 128) + (debt << 64) + price collided elsewhere: here every number is a coefficient of its own
     base = golden.GOLDEN[0].snapshot()
     digests = set()
@@ -194,7 +194,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Any:
         yield path, value
 
 
-def test_28_any_field_of_a_snapshot_changed_even_one_that_nothing_reads_is_refused(golden: ModuleType) -> None:
+def test_28_any_field_of_a_snapshot_changed_even_one_that_nothing_reads_is_refused() -> None:
     golden_case = golden.GOLDEN[0]
     document = json.loads(golden_case.snapshot().to_bytes())
     text = json.dumps(document)
@@ -244,7 +244,7 @@ def other(value: Any) -> Any:
     return {**value, "keccak256": keccak256(raw).hex(), "data": base64.b64encode(raw).decode()}
 
 
-def test_28_the_fields_of_the_statement_itself(golden: ModuleType) -> None:
+def test_28_the_fields_of_the_statement_itself() -> None:
     given_case = golden.GOLDEN[0]
     statement, proof = given_case.statement(), given_case.proof()
     for change in (

@@ -15,7 +15,7 @@ import json
 import pkgutil
 from collections.abc import Iterator
 from functools import cached_property
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from support import lab, parties, venue_lab
 from support.golden import TESTS
 
 import zkmargin
@@ -133,9 +134,9 @@ def golden_values() -> Iterator[Document]:
             yield kind.parse(text)
 
 
-def runs(parties: ModuleType, lab: ModuleType, venue_lab: ModuleType) -> Iterator[Any]:
+def runs() -> Iterator[Any]:
     """One small run of every protocol, and what they take apart."""
-    from tests.chain_lab import prove, standard
+    from support.chain_lab import prove, standard
 
     world = parties.world.__wrapped__()  # proved here, where what is made is recorded, not by a test before
     yield world.statement
@@ -144,25 +145,25 @@ def runs(parties: ModuleType, lab: ModuleType, venue_lab: ModuleType) -> Iterato
     yield BreachStatement.of(world.snapshot, world.commitments, Claim(2, 1), context=b"x")
     collateral = [[10**9] * len(world.snapshot.collateral)]
     yield assign_many(build_circuit(world.snapshot, Claim()), Books.sparse([0, 1], [0], [3], collateral))
-    venue = venue_lab.Venue(lab)
+    venue = venue_lab.Venue()
     yield venue.statement
     verify_venue(venue.statement, venue.prove())
     lots = ((1, -2, 3, 0, 0), (4000, 5))
-    yield venue_lab.Venue(lab, dense=[lots], srs=lab.known_tau(powers=200), rules={"bits": 6}, n=64).statement
+    yield venue_lab.Venue(dense=[lots], srs=lab.known_tau(powers=200), rules={"bits": 6}, n=64).statement
     case = standard()
     yield case.statement
     prove(case)
 
 
 @pytest.fixture(scope="module")
-def corpus(parties: ModuleType, lab: ModuleType, venue_lab: ModuleType) -> Corpus:
+def corpus() -> Corpus:
     """Values met, and all that are made on the way of the classes that cache."""
     made, found = list[Any](), Corpus()
     with pytest.MonkeyPatch.context() as patch:
         for kind in DATACLASSES:
             if caches(kind):
                 patch.setattr(kind, "__init__", recording(kind.__init__, made))
-        for value in runs(parties, lab, venue_lab):
+        for value in runs():
             found.add(value)
     for value in (*golden_values(), *made, *BY_HAND()):
         found.add(value)

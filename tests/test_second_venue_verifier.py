@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import venue_lab
 
 from zkmargin.formats import ZkMarginError
 from zkmargin.verifier.venue.verify import verify_venue
@@ -33,7 +34,7 @@ def second() -> Any:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_both_verifiers_give_one_verdict(lab: Any, venue_lab: Any, second: Any, tmp_path: Any, layout: Any) -> None:
+def test_both_verifiers_give_one_verdict(second: Any, tmp_path: Any, layout: Any) -> None:
     limits = LAYOUTS[layout].get("dense_limits", ())
     given: Any = {"limits": limits} if limits else {}
     big = venue_lab.spec("big", accounts=9, legs=3, slots=1, block=2, claim="5/4", **given)
@@ -41,7 +42,7 @@ def test_both_verifiers_give_one_verdict(lab: Any, venue_lab: Any, second: Any, 
     listed = venue_lab.spec("listed", accounts=1, legs=1, slots=1, block=1, claim=None)
     poor = [(((1, ((3, -2),)),), (-7, 0))]
     classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts), (listed, poor)]
-    venue = venue_lab.Venue(lab, classes, context=b"to: anyone", **LAYOUTS[layout])
+    venue = venue_lab.Venue(classes, context=b"to: anyone", **LAYOUTS[layout])
     (tmp_path / "setup.srs").write_bytes(venue.srs.encoding)
     proof = venue.prove()
     given = {"context": b"to: anyone", "setup": tmp_path / "setup.srs"}

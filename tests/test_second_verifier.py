@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from support import lab
 
 from zkmargin.accounts import Commitment, commit_book
 from zkmargin.accounts.slots import slot_map_digest
@@ -173,7 +174,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def shaped(lab: ModuleType, *, groups: list[int], assets: int, n: int = 16, **other: Any) -> Snapshot:
+def shaped(*, groups: list[int], assets: int, n: int = 16, **other: Any) -> Snapshot:
     """A small snapshot made by hand."""
     count, bits = len(groups), 2 * (n.bit_length() - 1)
     given: dict[str, Any] = {
@@ -190,8 +191,8 @@ def shaped(lab: ModuleType, *, groups: list[int], assets: int, n: int = 16, **ot
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_other_shapes(second: ModuleType, lab: ModuleType, shape: str) -> None:
-    snapshot = shaped(lab, **SHAPES[shape])
+def test_other_shapes(second: ModuleType, shape: str) -> None:
+    snapshot = shaped(**SHAPES[shape])
     lots = BookLots(
         tuple(i % 3 - 1 for i in range(len(snapshot.instruments))), (200, *[1] * (len(snapshot.collateral) - 1))
     )
@@ -230,22 +231,20 @@ def argued(second: ModuleType, case: Any, proof: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("gates", "range_proved"), [(0, True), (2, True), (1, False)])
-def test_product_gates(second: ModuleType, lab: ModuleType, gates: int, range_proved: bool) -> None:
+def test_product_gates(second: ModuleType, gates: int, range_proved: bool) -> None:
     case = lab.standard(gates=gates, range_proved=range_proved)
     proof = lab.prove(case)
-    assert argued(second, case, proof) == verify(case.statement, proof).statement_digest
+    assert argued(second, case, proof) == verify(case.statement.as_statement(), proof).statement_digest
 
 
 @pytest.mark.parametrize(
     ("column", "row"), [("f[0]", 2), ("f[3]", 1), ("mu", 0), ("A", 1), ("C", 0), ("h[0]", 3), ("phi", 1)]
 )
-def test_a_prover_that_checks_nothing_convinces_neither(
-    second: ModuleType, lab: ModuleType, column: str, row: int
-) -> None:
+def test_a_prover_that_checks_nothing_convinces_neither(second: ModuleType, column: str, row: int) -> None:
     case = lab.standard(gates=2)
     proof = lab.encode(case, lab.cheat(case, lab.swap({column: {row: 5}})))
     with pytest.raises(ZkMarginError):
-        verify(case.statement, proof)
+        verify(case.statement.as_statement(), proof)
     with pytest.raises(second.Rejected):
         argued(second, case, proof)
 
@@ -274,14 +273,14 @@ def test_circuits_of_the_default_policy(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_circuits_of_other_shapes(second: ModuleType, lab: ModuleType, shape: str) -> None:
-    assert same_circuit(second, shaped(lab, **SHAPES[shape]), Claim())
+def test_circuits_of_other_shapes(second: ModuleType, shape: str) -> None:
+    assert same_circuit(second, shaped(**SHAPES[shape]), Claim())
 
 
 @pytest.mark.parametrize("mode", ["floor", "added", "flat"])
 @pytest.mark.parametrize("strikes", [None, [1, -1, 0, 1]])
-def test_circuits_of_every_minimum(second: ModuleType, lab: ModuleType, mode: str, strikes: list[int] | None) -> None:
-    plain = shaped(lab, groups=[0, 1, 1, 0], assets=1, charges=[3, 0, 5, 2])
+def test_circuits_of_every_minimum(second: ModuleType, mode: str, strikes: list[int] | None) -> None:
+    plain = shaped(groups=[0, 1, 1, 0], assets=1, charges=[3, 0, 5, 2])
     parts = [
         part.model_copy(update={"mode": mode, "strikes": lab.array(strikes) if strikes else None})
         if part.type == "short_option_minimum"
@@ -291,8 +290,8 @@ def test_circuits_of_every_minimum(second: ModuleType, lab: ModuleType, mode: st
     assert same_circuit(second, plain.model_copy(update={"components": tuple(parts)}), Claim())
 
 
-def test_circuits_of_tiered_haircuts(second: ModuleType, lab: ModuleType) -> None:
-    plain = second.json.loads(shaped(lab, groups=[0], assets=3).to_bytes())
+def test_circuits_of_tiered_haircuts(second: ModuleType) -> None:
+    plain = second.json.loads(shaped(groups=[0], assets=3).to_bytes())
     tiers = [
         {"slot": 1, "value": 50_000, "start": 40},
         {"slot": 0, "value": 40_000, "start": 30},
@@ -445,9 +444,9 @@ FURTHER: list[dict[str, Any]] = [
 PLAIN = ("account_groups", "charges", "credits", "dampeners", "delivery", "families", "pools", "scenarios", "spreads")
 
 
-def with_component(second: ModuleType, lab: ModuleType, part: dict[str, Any]) -> Snapshot:
+def with_component(second: ModuleType, part: dict[str, Any]) -> Snapshot:
     """A snapshot with one more component, its arrays given as lists of integers."""
-    document = second.json.loads(shaped(lab, groups=[0, 1, 1, 0], assets=2).to_bytes())
+    document = second.json.loads(shaped(groups=[0, 1, 1, 0], assets=2).to_bytes())
     written = {
         key: lab.array(value).to_json() if isinstance(value, list) and np.asarray(value).dtype.kind == "i" else value
         for key, value in part.items()
@@ -459,8 +458,8 @@ def with_component(second: ModuleType, lab: ModuleType, part: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("part", FURTHER, ids=lambda part: part["type"])
-def test_circuits_of_further_components(second: ModuleType, lab: ModuleType, part: dict[str, Any]) -> None:
-    assert same_circuit(second, with_component(second, lab, part), Claim(3, 2))
+def test_circuits_of_further_components(second: ModuleType, part: dict[str, Any]) -> None:
+    assert same_circuit(second, with_component(second, part), Claim(3, 2))
 
 
 @pytest.mark.usefixtures("second")
@@ -474,9 +473,9 @@ def test_every_component_is_described_and_those_that_are_known_are_compared() ->
     assert known <= set(names)
 
 
-def test_a_component_or_a_key_that_it_does_not_know_is_not_passed_over(second: ModuleType, lab: ModuleType) -> None:
+def test_a_component_or_a_key_that_it_does_not_know_is_not_passed_over(second: ModuleType) -> None:
     for change in ({"type": "tea_leaves"}, {"moon": "full"}):
-        document = second.json.loads(shaped(lab, groups=[0], assets=1).to_bytes())
+        document = second.json.loads(shaped(groups=[0], assets=1).to_bytes())
         document["components"][0].update(change)
         with pytest.raises(second.Unsupported, match="not supported by the second verifier"):
             second.build_circuit(document, 1, 1, "initial", [])
@@ -547,8 +546,8 @@ def test_another_statement_is_refused_by_both(second: ModuleType, good: Case, lo
     assert accepted == []
 
 
-def test_stated_bounds_that_add_up_too_far_are_refused_by_both(second: ModuleType, lab: ModuleType) -> None:
-    snapshot = shaped(lab, groups=[0, 0], assets=1, charges=None, range_proved=False)
+def test_stated_bounds_that_add_up_too_far_are_refused_by_both(second: ModuleType) -> None:
+    snapshot = shaped(groups=[0, 0], assets=1, charges=None, range_proved=False)
     case = made(snapshot, BookLots((1, -1), (200,)))
     extra = commit_book(snapshot, BookLots((0, 0), (0,)), roles=["positions"], alias="more").commitment()
     assert case.verdict(second)
@@ -618,9 +617,9 @@ def put(case: Case, at: int, data: bytes) -> Case:
 
 
 @pytest.fixture(scope="module")
-def small(lab: ModuleType) -> Case:
+def small() -> Case:
     """A short accepted proof, for many attempts."""
-    snapshot = shaped(lab, groups=[0, 0], assets=1, n=64, risk=[[3], [-2]], marks=[1, 1])
+    snapshot = shaped(groups=[0, 0], assets=1, n=64, risk=[[3], [-2]], marks=[1, 1])
     return made(snapshot, BookLots((1, -1), (200,)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
+from support import parties
 
 from zkmargin.crypto import secp256k1
 from zkmargin.crypto.eip712 import TypedData, hash_struct
@@ -23,7 +23,7 @@ N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 @pytest.fixture(scope="module")
-def world(parties: ModuleType) -> Any:
+def world() -> Any:
     return parties.world()
 
 
@@ -40,7 +40,7 @@ def test_signatures_and_addresses_are_those_of_eth_account(secret: int, message:
     assert secp256k1.verify(public, message, signature)
 
 
-def test_every_attested_payload_is_what_a_wallet_signs(parties: ModuleType, world: Any) -> None:
+def test_every_attested_payload_is_what_a_wallet_signs(world: Any) -> None:
     """eth-account hashes the typed data itself, and recovers our address."""
     signer = parties.signer("oracle 4", "secp256k1")
     messages = [world.attest_snapshot().message, *(world.attest(p).message for p in (*parties.VENUES, "custodian D"))]
@@ -121,7 +121,7 @@ def test_keys_have_the_version_that_knows_their_scheme(monkeypatch: pytest.Monke
             PublicKey.model_validate(public.to_json() | {"format": f"zkmargin/public-key/{version}"})
 
 
-def test_a_quorum_of_three_schemes(parties: ModuleType, world: Any) -> None:
+def test_a_quorum_of_three_schemes(world: Any) -> None:
     chain = parties.signer("oracle 4", "secp256k1")
     names = ["oracle 1", "oracle 3", "oracle 4"]
     keys = [*parties.trust_json()["keys"], chain.public.to_json()]
@@ -133,7 +133,7 @@ def test_a_quorum_of_three_schemes(parties: ModuleType, world: Any) -> None:
     assert not any(signature.verifies(moved.message) for signature in moved.signatures)
 
 
-def test_only_signatures_of_bls_add_up(parties: ModuleType, world: Any) -> None:
+def test_only_signatures_of_bls_add_up(world: Any) -> None:
     one = world.attest_snapshot("oracle 1").signed(parties.signer("oracle 4", "secp256k1")).signatures[1]
     with pytest.raises(InputError, match="add up"):
         Signature(scheme="secp256k1", public_keys=one.public_keys * 2, signature=one.signature)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import golden
 import pytest
+from support import lab
 
 from zkmargin.accounts import commit_book
 from zkmargin.crypto.domain import Domain
@@ -44,7 +46,7 @@ def forked(work: Callable[[], bytes]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def account(golden: Any) -> Any:
+def account() -> Any:
     """(snapshot, book) of the golden case with two segments."""
     name = "two-segments"
     snapshot = next(g for g in golden.GOLDEN if g.name == name).snapshot()
@@ -75,22 +77,22 @@ def test_40_two_proofs_of_one_witness_differ_in_every_element_also_after_fork(ac
 
 
 @pytest.mark.parametrize("shape", [{"range_proved": True}, {"range_proved": False}])
-def test_41_a_10_bit_position_is_not_found_by_trying_all_of_them(lab: Any, shape: Any) -> None:
+def test_41_a_10_bit_position_is_not_found_by_trying_all_of_them(shape: Any) -> None:
     # one position, all else public: for each of 1,024 candidates everything that a guess lets one compute
     secret = 613
     given = lab.case(lab.margin_like(slots=1, bits=10, assets=((16, True),), **shape), [secret], [4000])
     data = lab.prove(given)
-    found = candidates(lab, given, data, shape)
+    found = candidates(given, data, shape)
     assert found == []
     # the same search finds it in a commitment without its blinder, and in a proof without its own
     bare = lab.with_blinders(given, dict.fromkeys(given.blinders, 0))
-    assert secret in candidates(lab, bare, lab.prove(bare), shape)
+    assert secret in candidates(bare, lab.prove(bare), shape)
     if shape["range_proved"]:  # else no column of a proof holds the position
         unchecked = lab.unchecked().prove_argument(given.statement, given.witness, given.blinders, lambda: 0)
-        assert secret in candidates(lab, given, lab.encode(given, unchecked), shape)
+        assert secret in candidates(given, lab.encode(given, unchecked), shape)
 
 
-def candidates(lab: Any, given: Any, data: bytes, shape: Any) -> list[int]:
+def candidates(given: Any, data: bytes, shape: Any) -> list[int]:
     """The candidates whose commitment, digit columns or evaluations are among what is public."""
     statement, circuit = given.statement, given.circuit
     proof = decode_proof(data, circuit.shape, statement.srs.digest)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support import venue_lab
 from support.venue_service import NAME, signers, trust
 
 from zkmargin.crypto.srs import embedded
@@ -24,9 +25,9 @@ from zkmargin.verifier.attest import Attestation, SnapshotPayload
 
 
 @pytest.fixture(scope="module")
-def world(lab: Any, venue_lab: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A small venue with its proof, and a service whose clock stands a minute after the snapshot."""
-    venue = venue_lab.Venue(lab, srs=embedded(), totals=True, context=b"for the desk")
+    venue = venue_lab.Venue(srs=embedded(), totals=True, context=b"for the desk")
     rule = {"name": "main", "signers": ["oracle"], "threshold": 1, "max_age_seconds": 600}
     trusted = trust(snapshots=[rule | {"policies": [venue.snapshot.policy.digest().hex()]}])
     folder = tmp_path_factory.mktemp("joint")

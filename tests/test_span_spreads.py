@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Form
@@ -65,7 +66,7 @@ def legs_of(groups: Any, lots: Any) -> Any:
 
 
 def with_parts(
-    lab: Any, *parts: Any, groups: Any, risk: Any = None, charges: Any = None, marks: Any = None, mode: Any = "floor"
+    *parts: Any, groups: Any, risk: Any = None, charges: Any = None, marks: Any = None, mode: Any = "floor"
 ) -> Any:
     n = len(groups)
     snapshot = lab.snapshot(
@@ -153,29 +154,22 @@ def test_spreads_take_what_earlier_ones_left() -> None:
     assert part.assess(legs_of([0, 1, 2], [-4, 2, 0])).offsets == {0: -2 * 20 * ONE, 1: -2 * 10 * ONE}
 
 
-def test_a_credit_never_takes_a_charge_below_its_floor_or_zero(lab: Any) -> None:
+def test_a_credit_never_takes_a_charge_below_its_floor_or_zero() -> None:
     scale = 10**15
     part = credit([ONE, ONE], [spread(((0,), "A"), ((1,), "B"))], [(scale, scale)])
     # each group's scan loss is 10 a lot; the credit a lot is 1e9
-    snapshot = with_parts(lab, part, groups=[0, 1], risk=[[10, -10], [10, -10]], charges=[0, 3])
+    snapshot = with_parts(part, groups=[0, 1], risk=[[10, -10], [10, -10]], charges=[0, 3])
     lots = BookLots((2, -2), (0,))
     # group 0 ends at 0, group 1 at its short option minimum of 3 a lot
     assert requirement_total(snapshot, lots) == snapshot.factor_bp("initial") * 2 * 3
 
 
-def test_the_charge_of_a_group_is_span_s_formula(lab: Any) -> None:
+def test_the_charge_of_a_group_is_span_s_formula() -> None:
     # max(scan + intra - inter, short option minimum), in money units of one scale
     tier = (0, 1)
     charge = calendar([ONE, ONE, ONE], [0, 1, -1], [0, 0], [spread((tier, "A"), (tier, "B"))], [4])
     back = credit([ONE, ONE, ONE], [spread(((0,), "A"), ((1,), "B"))], [(3 * 10**6, 2 * 10**6)])
-    snapshot = with_parts(
-        lab,
-        charge,
-        back,
-        groups=[0, 0, 1],
-        risk=[[7, -7], [-5, 5], [6, -6]],
-        charges=[0, 1, 0],
-    )
+    snapshot = with_parts(charge, back, groups=[0, 0, 1], risk=[[7, -7], [-5, 5], [6, -6]], charges=[0, 1, 0])
     # +5 -2 of group 0: P&L 7 x 5 + 5 x 2 either way -> scan 45;
     # 2 calendar spreads: 8; net delta 3 against -2: 2 spreads back
     lots = BookLots((5, -2, -2), (0,))
@@ -347,7 +341,7 @@ def calendars(draw: Any) -> Any:
 
 @settings(max_examples=2 * settings().max_examples)
 @given(st.data())
-def test_calendar_charges_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
+def test_calendar_charges_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
     count, account_of, deltas, spreads, charges, delivery = data.draw(calendars())
     part = calendar(deltas, account_of, [0] * count, spreads, charges, delivery=delivery)
     lots = [data.draw(LOTS) for _ in account_of]
@@ -359,12 +353,12 @@ def test_calendar_charges_against_the_oracle_and_the_circuit(lab: Any, on_the_ed
     assert part.assess(legs).offsets.get(0, 0) == amount
     assert sum(part.offset_shares(legs, 0)) == amount
     risk = [[data.draw(st.integers(-9, 9)) for _ in range(3)] for _ in lots]
-    snapshot = with_parts(lab, part, groups=groups, risk=risk, charges=[2] * len(lots))
+    snapshot = with_parts(part, groups=groups, risk=risk, charges=[2] * len(lots))
     on_the_edge(snapshot, lots)
 
 
 @given(st.data())
-def test_the_convex_bound_is_never_below_the_exact_charge(lab: Any, on_the_edge: Any, data: Any) -> None:
+def test_the_convex_bound_is_never_below_the_exact_charge(on_the_edge: Any, data: Any) -> None:
     count, account_of, deltas, spreads, charges, delivery = data.draw(calendars())
     exact = calendar(deltas, account_of, [0] * count, spreads, charges, delivery=delivery)
     halves = [-(-charge // 2) for charge in charges]
@@ -374,12 +368,12 @@ def test_the_convex_bound_is_never_below_the_exact_charge(lab: Any, on_the_edge:
     most = bound.assess(legs).offsets.get(0, 0)
     assert most >= exact.assess(legs).offsets.get(0, 0)
     assert sum(bound.offset_shares(legs, 0)) == most
-    on_the_edge(with_parts(lab, bound, groups=[0] * len(lots)), lots)
+    on_the_edge(with_parts(bound, groups=[0] * len(lots)), lots)
 
 
 @settings(max_examples=2 * settings().max_examples)
 @given(st.data())
-def test_credits_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, data: Any) -> None:
+def test_credits_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
     groups = [0, 1, 2, 0, 1][: data.draw(st.integers(3, 5))]
     pairs = data.draw(st.lists(st.permutations([0, 1, 2]), min_size=1, max_size=3))
     sizes = st.integers(1, 7)
@@ -405,7 +399,7 @@ def test_credits_against_the_oracle_and_the_circuit(lab: Any, on_the_edge: Any, 
     charge = calendar(
         [abs(d) for d in deltas], [0, -1, -1, 1, -1][: len(groups)], [0, 0], [spread((tier, "A"), (tier, "B"))], [9]
     )
-    snapshot = with_parts(lab, part, charge, groups=groups, risk=risk, charges=[2] * len(groups))
+    snapshot = with_parts(part, charge, groups=groups, risk=risk, charges=[2] * len(groups))
     on_the_edge(snapshot, lots)
 
 
@@ -416,14 +410,14 @@ def test_form_spreads_agrees_with_fractions_where_ratios_are_one() -> None:
     assert Fraction(5, 1) == 5
 
 
-def test_a_prover_cannot_form_other_spreads_than_the_published_ones(lab: Any) -> None:
+def test_a_prover_cannot_form_other_spreads_than_the_published_ones() -> None:
     # a later spread with a larger credit: skipping the first would lower the requirement
     part = credit(
         [1, 1, 1],
         [spread(((0,), "A"), ((1,), "B")), spread(((0,), "A"), ((2,), "B"))],
         [(10**15, 10**15), (9 * 10**15, 9 * 10**15)],
     )
-    snapshot = with_parts(lab, part, groups=[0, 1, 2], risk=[[-20, 20]] * 3)
+    snapshot = with_parts(part, groups=[0, 1, 2], risk=[[-20, 20]] * 3)
     positions, claim = (3, -3, -3), Claim()
     needed = requirement_total(snapshot, BookLots(positions, (0,)))
     circuit = build_circuit(snapshot, claim)

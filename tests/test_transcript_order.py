@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import pytest
 from Crypto.Hash import keccak
+from support import lab
 from support.instances import BareStatement
 
 import zkmargin.verifier.argument
@@ -127,7 +128,7 @@ def accepts(statement: Any, data: Any, schedule: Any = MarginTranscript) -> Any:
 class Forger:
     """Random polynomials for every element, and the freedom that a mutant leaves to make the one equation hold."""
 
-    def __init__(self, lab: Any, given: Any, schedule: Any) -> None:
+    def __init__(self, given: Any, schedule: Any) -> None:
         self.lab, self.given, self.circuit, self.statement = lab, given, given.circuit, given.statement
         self.schedule = schedule
         draw = lab.draws("forger")
@@ -225,14 +226,14 @@ def encode(given: Any, proof: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def false(lab: Any) -> Any:
+def false() -> Any:
     """A false claim, with gates so that every element is there, and by how much it is false."""
     return lab.false_claim(gates=1)
 
 
-def test_the_statement_is_false_and_the_forger_needs_a_freedom(lab: Any, false: Any) -> None:
+def test_the_statement_is_false_and_the_forger_needs_a_freedom(false: Any) -> None:
     given, _ = false
-    forger = Forger(lab, given, MarginTranscript)
+    forger = Forger(given, MarginTranscript)
     forger.start()
     values = forger.honest_values()
     assert not accepts(given.statement, encode(given, forger.finish(values, forger.transcript.round4(values))))
@@ -255,11 +256,11 @@ LATE = [
 
 
 @pytest.mark.parametrize(("late", "label"), LATE)
-def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(lab: Any, false: Any, late: Any, label: Any) -> None:
+def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(false: Any, late: Any, label: Any) -> None:
     given, _ = false
 
     def attack(schedule: Any) -> Any:
-        forger = Forger(lab, given, schedule)
+        forger = Forger(given, schedule)
         forger.start()
         forger.fit_late(late)
         statement = given.statement
@@ -283,11 +284,11 @@ def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(lab: Any, false
     [(silent("f(zeta)"), "f"), (silent("A(zeta)"), "A"), (EqualPowersOfV, "f"), (EqualPowersOfV, "A")],
     ids=["f(zeta)", "A(zeta)", "equal powers, f", "equal powers, A"],
 )
-def test_values_that_v_does_not_bind_are_chosen_after_v(lab: Any, false: Any, mutant: Any, value: Any) -> None:
+def test_values_that_v_does_not_bind_are_chosen_after_v(false: Any, mutant: Any, value: Any) -> None:
     given, _ = false
 
     def attack(schedule: Any) -> Any:
-        forger = Forger(lab, given, schedule)
+        forger = Forger(given, schedule)
         forger.start()
         values = forger.honest_values()
         v = forger.transcript.round4(values)
@@ -304,11 +305,11 @@ def test_values_that_v_does_not_bind_are_chosen_after_v(lab: Any, false: Any, mu
     assert not accepts(given.statement, attack(MarginTranscript))
 
 
-def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(lab: Any, false: Any) -> None:
+def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(false: Any) -> None:
     given, _ = false
 
     def attack(schedule: Any) -> Any:
-        forger = Forger(lab, given, schedule)
+        forger = Forger(given, schedule)
         forger.start()
         values = replace(forger.honest_values(), phi_shifted=0)
         v = forger.transcript.round4(values)
@@ -324,9 +325,9 @@ def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(lab: Any, false: An
     assert not accepts(given.statement, attack(MarginTranscript))
 
 
-def opening_W_last(lab: Any, given: Any, schedule: Any) -> Any:
+def opening_W_last(given: Any, schedule: Any) -> Any:
     """y does not bind W: the value of phi is a lie that makes D(zeta) = 0, and W takes what W' leaves."""
-    forger = Forger(lab, given, schedule)
+    forger = Forger(given, schedule)
     forger.start()
     zeta, values = forger.x.zeta, forger.honest_values()
     lie = (values.phi_shifted + lab.at(forger.combined(values, 0), zeta)) % r
@@ -346,9 +347,9 @@ def opening_W_last(lab: Any, given: Any, schedule: Any) -> Any:
     return encode(given, forger.finish(values, v, W=W, W_shifted=W_shifted))
 
 
-def opening_W_shifted_last(lab: Any, given: Any, schedule: Any) -> Any:
+def opening_W_shifted_last(given: Any, schedule: Any) -> Any:
     """y does not bind W': phi is constant, W = P / (zeta (omega - 1)), W' = -W / y."""
-    forger = Forger(lab, given, schedule)
+    forger = Forger(given, schedule)
     forger.p["phi"] = [5, 0]
     forger.start()
     values = forger.honest_values()
@@ -370,13 +371,13 @@ def opening_W_shifted_last(lab: Any, given: Any, schedule: Any) -> Any:
     ],
     ids=lambda value: value.__name__ if callable(value) else " ".join(value),
 )
-def test_the_last_challenge_must_bind_both_openings(lab: Any, false: Any, labels: Any, attack: Any) -> None:
+def test_the_last_challenge_must_bind_both_openings(false: Any, labels: Any, attack: Any) -> None:
     # the "last challenge" attack: Linea's verifier, 2023
     given, _ = false
     mutant = silent(*labels)
-    assert accepts(given.statement, attack(lab, given, mutant), mutant)
-    assert not accepts(given.statement, attack(lab, given, mutant))
-    assert not accepts(given.statement, attack(lab, given, MarginTranscript))
+    assert accepts(given.statement, attack(given, mutant), mutant)
+    assert not accepts(given.statement, attack(given, mutant))
+    assert not accepts(given.statement, attack(given, MarginTranscript))
 
 
 # --- messages after the challenge they must precede ---------------------------------------------------------
@@ -400,7 +401,7 @@ def missing(given: Any, x: Any, short: Any) -> Any:
     return pow(x.rho, len(given.circuit.equations) - 1, r) * short % r
 
 
-def mu_after_beta(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
+def mu_after_beta(given: Any, short: Any, schedule: Any) -> Any:
     """The slack's digit is -short; a multiplicity that is no integer pays for it."""
     column, row, _ = given.circuit.digit_cells[-1][0]
     digit = {f"f[{column}]": {row: -short}}
@@ -418,7 +419,7 @@ def mu_after_beta(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
     return lab.cheat(given, tamper(beta * inverse(beta - short) - 1), transcript=schedule)
 
 
-def helpers_after_chi(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
+def helpers_after_chi(given: Any, short: Any, schedule: Any) -> Any:
     """On the last row, where the running sum does not close, a helper closes it."""
     last = given.circuit.n - 1
 
@@ -437,7 +438,7 @@ def helpers_after_chi(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
     return proof(missing(given, x, short) * inverse(slope) % r)
 
 
-def running_sum_after_chi(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
+def running_sum_after_chi(given: Any, short: Any, schedule: Any) -> Any:
     """Two rows of a helper are wrong and cancel under the sum; phi hides each of them once chi is known."""
 
     def rows(x: Any) -> Any:
@@ -469,7 +470,7 @@ def running_sum_after_chi(lab: Any, given: Any, short: Any, schedule: Any) -> An
     return lab.cheat(given, tamper(x, chi), transcript=schedule)
 
 
-def equations_that_cancel(lab: Any, given: Any, short: Any, schedule: Any) -> Any:
+def equations_that_cancel(given: Any, short: Any, schedule: Any) -> Any:
     """The claim is short by what a scenario has too much."""
     circuit, w = given.circuit, given.witness
     v = next(e.slack for e in circuit.equations if e.rule == "scenario" and w.bounded[e.slack] >= short)
@@ -489,12 +490,12 @@ def equations_that_cancel(lab: Any, given: Any, short: Any, schedule: Any) -> An
     ids=lambda value: value.__name__,
 )
 @pytest.mark.parametrize("gates", [0, 1])
-def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(lab: Any, gates: Any, mutant: Any, attack: Any) -> None:
+def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(gates: Any, mutant: Any, attack: Any) -> None:
     given, short = lab.false_claim(gates=gates)
-    forged = lab.encode(given, attack(lab, given, short, mutant))
+    forged = lab.encode(given, attack(given, short, mutant))
     assert accepts(given.statement, forged, mutant)
     assert not accepts(given.statement, forged)
-    assert not accepts(given.statement, lab.encode(given, attack(lab, given, short, MarginTranscript)))
+    assert not accepts(given.statement, lab.encode(given, attack(given, short, MarginTranscript)))
     # and the freedom is what does it: without the attack the mutant refuses too
     assert not accepts(given.statement, lab.encode(given, lab.cheat(given, transcript=mutant)), mutant)
 
@@ -519,7 +520,7 @@ def other_statements(statement: Any) -> Any:
     }
 
 
-def test_a_public_message_that_is_not_absorbed_can_be_exchanged(lab: Any) -> None:
+def test_a_public_message_that_is_not_absorbed_can_be_exchanged() -> None:
     # Frozen Heart: a proof for one statement is a proof for another that differs in what nothing binds
     given = lab.standard(options={"srs": lab.known_tau()})
     given = replace(given, statement=replace(given.statement, limits=LIMITS))
@@ -755,7 +756,7 @@ def test_where_one_element_ends_and_the_next_begins_matters() -> None:
     assert_changes_from("beta", run(fixed_statement(), bare))
 
 
-def test_circuits_that_differ_in_size_alone_differ_in_their_statement(lab: Any) -> None:
+def test_circuits_that_differ_in_size_alone_differ_in_their_statement() -> None:
     a = Circuit.freeze(lab.margin_like(n=16), 2)
     b = Circuit.freeze(lab.margin_like(n=32), 2)
     digests = [run(fixed_statement(circuit=c), fixed_messages())["statement"] for c in (a, b)]
@@ -784,7 +785,7 @@ def test_a_challenge_of_zero_is_drawn_again(monkeypatch: Any, label: Any) -> Non
     assert all(int(value, 16) for name, value in challenges.items() if name != "statement")
 
 
-def test_a_beta_with_a_pole_and_a_zeta_in_the_domain_are_drawn_again(lab: Any, monkeypatch: Any) -> None:
+def test_a_beta_with_a_pole_and_a_zeta_in_the_domain_are_drawn_again(monkeypatch: Any) -> None:
     given = lab.standard()
     omega, n = given.circuit.domain.omega, given.circuit.n
     for label, bad in [("beta", -i % r) for i in (0, 1, n - 1)] + [("zeta", pow(omega, i, r)) for i in (0, 1, 7)]:
@@ -792,7 +793,7 @@ def test_a_beta_with_a_pole_and_a_zeta_in_the_domain_are_drawn_again(lab: Any, m
             forced(patched, label, bad)
             proof = lab.cheat(given)
             assert getattr(lab.challenges(given.statement, proof), label) != bad
-            verify(given.statement, lab.encode(given, proof))
+            verify(given.statement.as_statement(), lab.encode(given, proof))
     with monkeypatch.context() as patched:
         forced(patched, "beta", -n % r)
         assert lab.challenges(given.statement, lab.cheat(given)).beta == -n % r

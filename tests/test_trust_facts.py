@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from types import ModuleType
 from typing import Any
 
 import pytest
+from support import parties
+from support.typed import Keywords
 
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.policy import Policy, compare_with_shipped, load_policy
@@ -30,7 +31,7 @@ from zkmargin.verifier.attest import (
 
 
 @pytest.fixture(scope="module")
-def world(parties: ModuleType) -> Any:
+def world() -> Any:
     return parties.world()
 
 
@@ -61,9 +62,7 @@ def test_t1_a_weakened_policy_keeps_its_name_and_not_its_digest(weak: Policy) ->
     assert compare_with_shipped(weak.model_copy(update={"name": "desk-7"})) == "own"
 
 
-def test_t1_a_snapshot_under_another_policy_of_that_name_is_refused(
-    parties: ModuleType, world: Any, weak: Policy
-) -> None:
+def test_t1_a_snapshot_under_another_policy_of_that_name_is_refused(world: Any, weak: Policy) -> None:
     """Signed by enough oracles, rebuilt bit for bit from its own policy: and refused by its digest."""
     snapshot = build_snapshot(world.market, weak, domain_size=512)
     statement = Statement.of(snapshot, world.commitments, world.statement.claim, context=world.statement.context)
@@ -78,14 +77,14 @@ def test_t1_a_snapshot_under_another_policy_of_that_name_is_refused(
     assert authenticate(statement, trust=allowed, **given).snapshot.payload.policy == weak.digest().hex()
 
 
-def test_t1_the_verifiers_own_policy(parties: ModuleType, world: Any, weak: Policy) -> None:
+def test_t1_the_verifiers_own_policy(world: Any, weak: Policy) -> None:
     given = {"now_ms": parties.NOW, "challenge": world.challenge}
     error = refusal(accept, world.statement, world.proof, policy=weak, **given)
     assert error.check == "policy"
     accept(world.statement, world.proof, policy=load_policy("default"), **given)
 
 
-def test_t1_an_attestation_with_another_policy_than_the_snapshots(parties: ModuleType, world: Any) -> None:
+def test_t1_an_attestation_with_another_policy_than_the_snapshots(world: Any) -> None:
     other = world.attest_snapshot(policy="11" * 32)
     error = refusal(
         authenticate, world.statement, world.attestations(snapshot=other), parties.trust(),
@@ -94,7 +93,7 @@ def test_t1_an_attestation_with_another_policy_than_the_snapshots(parties: Modul
     assert "is another snapshot: its policy differs" in error.message
 
 
-def test_t1_trust_files_and_attestations_name_policies(parties: ModuleType, world: Any) -> None:
+def test_t1_trust_files_and_attestations_name_policies(world: Any) -> None:
     with pytest.raises(InputError, match="names no policy") as caught:
         parties.trust(snapshots=[parties.snapshot_rule(policies=[])])
     assert caught.value.field == "snapshots: main: policies"
@@ -107,7 +106,7 @@ def test_t1_trust_files_and_attestations_name_policies(parties: ModuleType, worl
 # Documents of version 1
 
 
-def first_version(parties: ModuleType, world: Any) -> tuple[Trust, list[Attestation]]:
+def first_version(world: Any) -> tuple[Trust, list[Attestation]]:
     """The trust file and the attestations that the release before would have made."""
     value = parties.trust_json(format="zkmargin/trust/v1")
     value["snapshots"] = [{k: v for k, v in rule.items() if k != "policies"} for rule in value["snapshots"]]
@@ -120,8 +119,8 @@ def first_version(parties: ModuleType, world: Any) -> tuple[Trust, list[Attestat
     return Trust.model_validate(value), attestations
 
 
-def test_version_1_verifies_as_it_did(parties: ModuleType, world: Any) -> None:
-    trust, attestations = first_version(parties, world)
+def test_version_1_verifies_as_it_did(world: Any) -> None:
+    trust, attestations = first_version(world)
     assert not trust.pins_policies
     for document in (trust, *attestations):
         assert document.format.endswith("/v1")
@@ -131,8 +130,8 @@ def test_version_1_verifies_as_it_did(parties: ModuleType, world: Any) -> None:
         assert found.snapshot.signers == ("oracle 1", "oracle 2")
 
 
-def test_no_signature_crosses_over_to_another_version(parties: ModuleType, world: Any) -> None:
-    _, attestations = first_version(parties, world)
+def test_no_signature_crosses_over_to_another_version(world: Any) -> None:
+    _, attestations = first_version(world)
     old = next(a for a in attestations if not isinstance(a.payload, SnapshotPayload))
     crossed = Attestation(payload=old.payload, signatures=old.signatures)
     assert crossed.payload_digest != old.payload_digest
@@ -141,8 +140,8 @@ def test_no_signature_crosses_over_to_another_version(parties: ModuleType, world
         old.combined(crossed)
 
 
-def test_version_1_knows_nothing_of_secp256k1(parties: ModuleType, world: Any) -> None:
-    _, attestations = first_version(parties, world)
+def test_version_1_knows_nothing_of_secp256k1(world: Any) -> None:
+    _, attestations = first_version(world)
     unsigned = attestations[0].model_copy(update={"signatures": ()})
     signer = parties.signer("oracle 1", "secp256k1")
     with pytest.raises(InputError, match="not signed with secp256k1"):
@@ -157,48 +156,48 @@ def test_version_1_knows_nothing_of_secp256k1(parties: ModuleType, world: Any) -
 OFFICER, GROUP = "security officer", "exchange group"
 
 
-def revoking(parties: ModuleType, **changes: Any) -> Trust:
+def revoking(**changes: Any) -> Trust:
     keys = [*parties.trust_json()["keys"], parties.signer(OFFICER).public.model_dump(mode="json")]
     rule = {"name": GROUP, "signers": [OFFICER], "threshold": 1, "max_age_seconds": 3600}
-    return parties.trust(keys=keys, revocations=[rule], **changes)  # type: ignore[no-any-return]
+    return parties.trust(keys=keys, revocations=[rule], **changes)
 
 
-def a_list(parties: ModuleType, *, sequence: int = 4, age: int = 60, by: str = OFFICER, **given: Any) -> Revocations:
+def a_list(*, sequence: int = 4, age: int = 60, by: str = OFFICER, **given: Any) -> Revocations:
     time = format_time(parties.NOW - 1000 * age)
     payload = RevocationsPayload.model_validate({"issuer": GROUP, "sequence": sequence, "time": time, **given})
     return Revocations(payload=payload).signed(parties.signer(by))
 
 
-def key_of(parties: ModuleType, name: str) -> dict[str, str]:
+def key_of(name: str) -> dict[str, str]:
     public = parties.signer_of(name).public
     return {"scheme": public.scheme, "public_key": public.public_key, "reason": "stolen"}
 
 
-def check(parties: ModuleType, world: Any, *lists: Revocations, **given: Any) -> Any:
-    arguments = {"now_ms": parties.NOW, "revocations": lists, "trust": revoking(parties)} | given
+def check(world: Any, *lists: Revocations, **given: Any) -> Any:
+    arguments: Keywords = {"now_ms": parties.NOW, "revocations": lists, "trust": revoking()} | given
     attestations = arguments.pop("attestations", None) or world.attestations()
     return authenticate(world.statement, attestations, **arguments)
 
 
-def test_t2_a_revoked_key_signs_nothing_that_counts(parties: ModuleType, world: Any) -> None:
-    assert check(parties, world, a_list(parties)).revocations == (a_list(parties),)
-    stolen = a_list(parties, keys=[key_of(parties, "oracle 2")])
-    error = refusal(check, parties, world, stolen)
+def test_t2_a_revoked_key_signs_nothing_that_counts(world: Any) -> None:
+    assert check(world, a_list()).revocations == (a_list(),)
+    stolen = a_list(keys=[key_of("oracle 2")])
+    error = refusal(check, world, stolen)
     assert "1 of 2 signatures (oracle 1); 1 not counted: by a key that is revoked" in error.message
     others = world.attestations(snapshot=world.attest_snapshot(*parties.ORACLES))
-    assert check(parties, world, stolen, attestations=others).snapshot.signers == ("oracle 1", "oracle 3")
+    assert check(world, stolen, attestations=others).snapshot.signers == ("oracle 1", "oracle 3")
 
 
-def test_t2_a_revoked_key_inside_an_aggregate(parties: ModuleType, world: Any) -> None:
-    stolen = a_list(parties, keys=[key_of(parties, "oracle 2")])
+def test_t2_a_revoked_key_inside_an_aggregate(world: Any) -> None:
+    stolen = a_list(keys=[key_of("oracle 2")])
     aggregate = world.attestations(snapshot=world.attest_snapshot().aggregated())
-    check(parties, world, a_list(parties), attestations=aggregate)
-    assert "0 of 2" in refusal(check, parties, world, stolen, attestations=aggregate).message
+    check(world, a_list(), attestations=aggregate)
+    assert "0 of 2" in refusal(check, world, stolen, attestations=aggregate).message
 
 
-def test_t2_a_revoked_attestation(parties: ModuleType, world: Any) -> None:
+def test_t2_a_revoked_attestation(world: Any) -> None:
     payload = world.attest("venue B").payload_digest.hex()
-    error = refusal(check, parties, world, a_list(parties, attestations=[{"payload": payload}]))
+    error = refusal(check, world, a_list(attestations=[{"payload": payload}]))
     assert (error.check, "venue B: the attestation is revoked" in error.message) == ("revocation", True)
 
 
@@ -216,29 +215,29 @@ def test_t2_a_revoked_attestation(parties: ModuleType, world: Any) -> None:
         ("two", "more than one list by 'exchange group'"),
     ],
 )
-def test_t2_which_lists_count(parties: ModuleType, world: Any, case: str, reason: str) -> None:
-    good, stream = a_list(parties), ("revocations", GROUP)
+def test_t2_which_lists_count(world: Any, case: str, reason: str) -> None:
+    good, stream = a_list(), ("revocations", GROUP)
     lists: dict[str, tuple[Revocations, ...]] = {
         "missing": (),
-        "old": (a_list(parties, age=3606),),
-        "future": (a_list(parties, age=-6),),
-        "another signer": (a_list(parties, by="oracle 1"),),
+        "old": (a_list(age=3606),),
+        "future": (a_list(age=-6),),
+        "another signer": (a_list(by="oracle 1"),),
         "unsigned": (good.model_copy(update={"signatures": ()}),),
-        "nobody's": (good, a_list(parties, issuer="somebody")),
-        "two": (good, a_list(parties, sequence=5)),
+        "nobody's": (good, a_list(issuer="somebody")),
+        "two": (good, a_list(sequence=5)),
     }
     known = Memory()
     if case == "superseded":
         known = Memory(sightings={stream: Sighting(5, "00" * 32)})
     if case == "contradiction":
         known = Memory(sightings={stream: Sighting(4, "00" * 32)})
-    assert reason in refusal(check, parties, world, *lists.get(case, (good,)), known=known).message
+    assert reason in refusal(check, world, *lists.get(case, (good,)), known=known).message
 
 
-def test_t2_what_was_seen_and_which_lists_stand_in_the_receipt(parties: ModuleType, world: Any) -> None:
-    one = a_list(parties)
+def test_t2_what_was_seen_and_which_lists_stand_in_the_receipt(world: Any) -> None:
+    one = a_list()
     acceptance: Acceptance = accept(
-        world.statement, world.proof, now_ms=parties.NOW, trust=revoking(parties),
+        world.statement, world.proof, now_ms=parties.NOW, trust=revoking(),
         attestations=world.attestations(), revocations=[one], challenge=world.challenge,
     )  # fmt: skip
     digest = one.payload_digest.hex()
@@ -249,24 +248,24 @@ def test_t2_what_was_seen_and_which_lists_stand_in_the_receipt(parties: ModuleTy
     assert Receipt.parse(receipt.to_bytes()) == receipt
 
 
-def test_t2_a_list_names_everything_once(parties: ModuleType) -> None:
-    for field, item in (("keys", key_of(parties, "oracle 1")), ("attestations", {"payload": "11" * 32})):
+def test_t2_a_list_names_everything_once() -> None:
+    for field, item in (("keys", key_of("oracle 1")), ("attestations", {"payload": "11" * 32})):
         given: dict[str, Any] = {field: [item, item]}
         with pytest.raises(InputError, match="is there twice"):
-            a_list(parties, **given)
+            a_list(**given)
 
 
 # Required parts
 
 
-def test_t3_a_required_part(parties: ModuleType, world: Any) -> None:
+def test_t3_a_required_part(world: Any) -> None:
     def asked(**part: Any) -> Trust:
         needed = {"role": "positions", "issuer": "venue A"} | part
-        return parties.trust(required=[needed])  # type: ignore[no-any-return]
+        return parties.trust(required=[needed])
 
     for trust in (asked(), asked(accounts=[parties.ACCOUNT]), asked(part="options", accounts=["somebody else"])):
-        check(parties, world, trust=trust)
-    error = refusal(check, parties, world, trust=asked(part="options"))
+        check(world, trust=trust)
+    error = refusal(check, world, trust=asked(part="options"))
     assert error.check == "required part"
     assert "requires positions 'options' by 'venue A' of 'market maker'" in error.message
     with pytest.raises(InputError, match="'venue Z' are trusted by no rule"):
@@ -275,7 +274,7 @@ def test_t3_a_required_part(parties: ModuleType, world: Any) -> None:
         asked(role="collateral")
 
 
-def test_t3_a_venue_cannot_be_left_out(parties: ModuleType, world: Any) -> None:
+def test_t3_a_venue_cannot_be_left_out(world: Any) -> None:
     """A short position is at venue B: without its part the rest of the account would look better."""
     trust = parties.trust(required=[{"role": "positions", "issuer": "venue B"}])
     rest = [c for c, name in zip(world.commitments, world.openings, strict=True) if name != "venue B"]
@@ -289,7 +288,7 @@ def test_t3_a_venue_cannot_be_left_out(parties: ModuleType, world: Any) -> None:
 # Whose receipts count
 
 
-def signed_receipt(parties: ModuleType, world: Any, by: str | None) -> Receipt:
+def signed_receipt(world: Any, by: str | None) -> Receipt:
     acceptance = accept(
         world.statement, world.proof, now_ms=parties.NOW, trust=parties.trust(),
         attestations=world.attestations(), challenge=world.challenge,
@@ -298,18 +297,18 @@ def signed_receipt(parties: ModuleType, world: Any, by: str | None) -> Receipt:
     return receipt if by is None else receipt.signed(parties.signer(by))
 
 
-def test_t4_receipts_count_by_who_signed_them(parties: ModuleType, world: Any) -> None:
+def test_t4_receipts_count_by_who_signed_them(world: Any) -> None:
     keys = [*parties.trust_json()["keys"], parties.signer("desk key").public.model_dump(mode="json")]
     trust = parties.trust(keys=keys, receipts=[{"name": parties.DESK, "signers": ["desk key"], "threshold": 1}])
-    assert trust.receipt_quorum(signed_receipt(parties, world, "desk key")).signers == ("desk key",)
-    assert "not signed by anyone" in refusal(trust.receipt_quorum, signed_receipt(parties, world, None)).message
+    assert trust.receipt_quorum(signed_receipt(world, "desk key")).signers == ("desk key",)
+    assert "not signed by anyone" in refusal(trust.receipt_quorum, signed_receipt(world, None)).message
     for stranger in ("mallory", "venue A"):
-        assert "not trusted for this" in refusal(trust.receipt_quorum, signed_receipt(parties, world, stranger)).message
+        assert "not trusted for this" in refusal(trust.receipt_quorum, signed_receipt(world, stranger)).message
     assert (
         "trusts no receipts of the verifier"
-        in refusal(parties.trust().receipt_quorum, signed_receipt(parties, world, "desk key")).message
+        in refusal(parties.trust().receipt_quorum, signed_receipt(world, "desk key")).message
     )
-    changed = signed_receipt(parties, world, "desk key")
+    changed = signed_receipt(world, "desk key")
     later = changed.model_copy(update={"payload": changed.payload.model_copy(update={"time": "2026-01-02T03:04:00Z"})})
     assert "does not verify" in refusal(trust.receipt_quorum, later).message
 

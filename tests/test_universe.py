@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import lab, parties
 
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.holder import migrate_opening, update_opening
@@ -298,7 +299,7 @@ def test_no_book_holds_what_is_retired() -> None:
 
 
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_a_stale_position_is_kept_out_by_the_selector_alone(lab: Any, role: str) -> None:
+def test_a_stale_position_is_kept_out_by_the_selector_alone(role: str) -> None:
     """The same prover, without any check, is accepted by the circuit that does not retire the slot."""
     system = lab.margin_like(assets=((8, True), (4, False), (4, False)))
     system.rows = {kind: [row * np.array([1, 1, 0, 1, 1, 1]) for row in rows] for kind, rows in system.rows.items()}
@@ -310,14 +311,14 @@ def test_a_stale_position_is_kept_out_by_the_selector_alone(lab: Any, role: str)
         given = lab.state(circuit, assign(replace(circuit, retired=((), ())), positions, collateral))
         data = lab.encode(given, lab.cheat(given))
         if accepted:
-            verify(given.statement, data)
+            verify(given.statement.as_statement(), data)
         else:
             with pytest.raises(VerificationError):
-                verify(given.statement, data)
+                verify(given.statement.as_statement(), data)
     # an honest book, with nothing there, is proved under the retiring circuit
     positions[2], collateral[2] = 0, 0
     given = lab.state(circuit, assign(circuit, positions, collateral))
-    verify(given.statement, lab.prove(given))
+    verify(given.statement.as_statement(), lab.prove(given))
 
 
 def build_system(system: Any, assets: int, retired: Any) -> Any:
@@ -627,7 +628,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
                                           "-o", path["x"], code=2)  # fmt: skip
 
 
-def test_trust_files_cap_the_age_of_carried_quotes(parties: Any) -> None:
+def test_trust_files_cap_the_age_of_carried_quotes() -> None:
     quotes, founding = without(NAME), universe()
     snapshot = build_snapshot(quotes, POLICY, universe=founding, earlier=[FIRST])  # an hour old
     payload = SnapshotPayload.of(snapshot, series="main", sequence=1)

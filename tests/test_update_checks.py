@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support import parties
 
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.commitments import check_bound
@@ -60,7 +61,7 @@ class Venue:
         )
 
 
-def venue_of(parties: ModuleType, srs: SRS | None = None) -> Venue:
+def venue_of(srs: SRS | None = None) -> Venue:
     world = parties.world()
     snapshot: Snapshot = world.snapshot
     lots = to_lots(world.books["venue A"], snapshot)
@@ -72,13 +73,13 @@ def venue_of(parties: ModuleType, srs: SRS | None = None) -> Venue:
 
 
 @pytest.fixture(scope="module")
-def venue(parties: ModuleType) -> Venue:
-    return venue_of(parties)
+def venue() -> Venue:
+    return venue_of()
 
 
-def test_another_setup_than_the_embedded_one(parties: ModuleType, venue: Venue) -> None:
+def test_another_setup_than_the_embedded_one(venue: Venue) -> None:
     srs = insecure_from_tau(11, venue.snapshot.layout.domain_size + 8)
-    toy = venue_of(parties, srs)
+    toy = venue_of(srs)
     assert toy.apply_update(srs=srs).commitment.srs == toy.apply_migration(srs=srs).commitment.srs == srs.digest.hex()
     for apply in (toy.apply_update, toy.apply_migration):
         with pytest.raises(InputError, match="another structured reference string"):

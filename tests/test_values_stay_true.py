@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from support import parties
 
 from zkmargin.circuits import build_circuit
 from zkmargin.engine.claims import Claim
@@ -110,7 +111,7 @@ def test_a_field_replaced_is_a_document_built_afresh(data: st.DataObject) -> Non
     same(document, read(path))
 
 
-def test_t13_a_key_that_was_replaced_no_longer_counts(parties: ModuleType) -> None:
+def test_t13_a_key_that_was_replaced_no_longer_counts() -> None:
     world, old = parties.world(), parties.trust()
     attestation = world.attest_snapshot("oracle 1", "oracle 2")
     assert old.quorum(attestation)
@@ -121,7 +122,7 @@ def test_t13_a_key_that_was_replaced_no_longer_counts(parties: ModuleType) -> No
             trust.quorum(attestation)
 
 
-def test_t13_copies_are_validated(parties: ModuleType) -> None:
+def test_t13_copies_are_validated() -> None:
     trust, attestation = parties.trust(), parties.world().attest_snapshot()
     for update in ({"keys": ()}, {"verifier": ""}, {"unknown": 1}, {"clock_skew_seconds": "30"}):
         with pytest.raises(InputError):
@@ -130,7 +131,7 @@ def test_t13_copies_are_validated(parties: ModuleType) -> None:
         Attestation.model_copy(attestation, update={"payload": attestation.payload.model_copy(update={"policy": None})})
 
 
-def test_t13_a_statement_with_another_claim_has_another_circuit(parties: ModuleType) -> None:
+def test_t13_a_statement_with_another_claim_has_another_circuit() -> None:
     world = parties.world()
     warm: Statement = world.statement
     computed(warm)
@@ -179,7 +180,7 @@ def test_nothing_in_a_document_can_be_written_to(path: Path) -> None:
         document.format = "x"  # type: ignore[misc]
 
 
-def test_t14_nothing_in_a_cached_circuit_can_be_written_to(parties: ModuleType) -> None:
+def test_t14_nothing_in_a_cached_circuit_can_be_written_to() -> None:
     snapshot, found = parties.world().snapshot, list[str]()
     circuit = build_circuit(snapshot, Claim())
     assert circuit is build_circuit(snapshot, Claim())  # kept, and shared

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import golden
 import pytest
+from support import parties, venue_lab
 
 import zkmargin.accounts.openings
 import zkmargin.ledger.ledger
@@ -31,14 +33,14 @@ DENSE = ((3, -2, 1, 0, 2), (3000, 5))
 
 
 @pytest.fixture(scope="module")
-def world(lab: Any, venue_lab: Any, parties: Any, golden: Any) -> Any:
+def world() -> Any:
     """A venue of three small accounts and a committed one; who attests what; a challenge and its answer."""
     time = parse_time("2026-01-01T00:00:00Z")
     challenge = Challenge(
         nonce="5a" * 32, audience=parties.DESK, issued="2026-01-01T00:00:00Z", deadline=format_time(time + 120_000)
     )
     with patch.object(zkmargin.accounts.openings, "random_scalar", golden.draws("venue accepted")):
-        venue = venue_lab.Venue(lab, dense=[DENSE], srs=embedded(), totals=True, context=challenge.context)
+        venue = venue_lab.Venue(dense=[DENSE], srs=embedded(), totals=True, context=challenge.context)
     proof = venue.prove(seed="accepted")
     (commitment,) = venue.statement.commitments
     signed = [parties.signed(Attestation(payload=SnapshotPayload.of(venue.snapshot, series="main", sequence=7)),
@@ -108,7 +110,7 @@ def test_an_account_is_not_there_twice_and_required_parts_are_each_account_s(wor
         accept_proof(world.statement, world.proof, replace(world.terms, trust=Trust.model_validate(value)))
 
 
-def test_a_proof_of_the_other_kind_is_no_proof_of_the_statement(world: Any, parties: Any) -> None:
+def test_a_proof_of_the_other_kind_is_no_proof_of_the_statement(world: Any) -> None:
     with pytest.raises(ProofFormatError):
         verify_any(parties.world().statement, world.proof)
     with pytest.raises(ProofFormatError):

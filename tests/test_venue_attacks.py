@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support import venue_lab
 
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.formats import VerificationError
 from zkmargin.prover.venue.reference import Algebra, Polynomial, Schedule, verify_reference
+from zkmargin.prover.venue.witness import net_positions
 from zkmargin.verifier.venue.proof import Columns, encode_venue_proof
 from zkmargin.verifier.venue.statement import PROTOCOL
 from zkmargin.verifier.venue.verify import verify_venue
@@ -28,15 +30,7 @@ def refused(venue: Any, proof: Any) -> None:
         verify_venue(venue.statement, proof)
 
 
-def forged(
-    venue: Any,
-    venue_lab: Any,
-    columns: Any,
-    *,
-    kind: Any = None,
-    algebra: Any = Algebra,
-    schedule: Any = Schedule,
-) -> Any:
+def forged(venue: Any, columns: Any, *, kind: Any = None, algebra: Any = Algebra, schedule: Any = Schedule) -> Any:
     """A proof by a prover that checks nothing, under a mutant's algebra and schedule."""
     base = kind(venue_lab.unchecked().ReferenceProver) if kind else venue_lab.unchecked().ReferenceProver
     prover_type = type("Forger", (base,), {"algebra_type": algebra, "schedule_type": schedule})
@@ -52,11 +46,11 @@ def on_mutant(venue: Any, proof: Any, algebra: Any = Algebra, schedule: Any = Sc
 
 
 @pytest.fixture(scope="module")
-def two(lab: Any, venue_lab: Any) -> Any:
+def two() -> Any:
     """Two classes: three accounts of two slots with two rows each; three sets of eight accounts of one slot."""
     big = venue_lab.spec("big", accounts=20, legs=3, slots=1, block=2)
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 20
-    return venue_lab.Venue(lab, [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], totals=True)
+    return venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], totals=True)
 
 
 def honest(venue: Any) -> Any:
@@ -67,7 +61,7 @@ def honest(venue: Any) -> Any:
 # --- malicious provers against the product ------------------------------------------------------------------------
 
 
-def poor(venue: Any, venue_lab: Any, columns: Any, kind: Any = 0, a: Any = 0, missing: Any = 1) -> int:
+def poor(venue: Any, columns: Any, kind: Any = 0, a: Any = 0, missing: Any = 1) -> int:
     """Take balance away from an account, leave the rest as it was: the error of its claim."""
     held = venue_lab.value(venue, columns, kind, a, "held 0")
     venue_lab.put(venue, columns, kind, a, "held 0", held - missing)
@@ -75,90 +69,90 @@ def poor(venue: Any, venue_lab: Any, columns: Any, kind: Any = 0, a: Any = 0, mi
     return error
 
 
-def unhealthy_account(venue: Any, lab: Any, columns: Any) -> None:
-    poor(venue, lab, columns)
+def unhealthy_account(venue: Any, columns: Any) -> None:
+    poor(venue, columns)
 
 
-def negative_slack(venue: Any, lab: Any, columns: Any) -> None:
-    lab.put(venue, columns, 0, 0, "claim", -1)
+def negative_slack(venue: Any, columns: Any) -> None:
+    venue_lab.put(venue, columns, 0, 0, "claim", -1)
 
 
-def errors_that_cancel_between_accounts(venue: Any, lab: Any, columns: Any) -> None:
+def errors_that_cancel_between_accounts(venue: Any, columns: Any) -> None:
     for a, sign in ((0, 1), (1, -1)):
-        lab.put(venue, columns, 0, a, "claim", lab.value(venue, columns, 0, a, "claim") + sign)
+        venue_lab.put(venue, columns, 0, a, "claim", venue_lab.value(venue, columns, 0, a, "claim") + sign)
 
 
-def errors_that_cancel_between_sets(venue: Any, lab: Any, columns: Any) -> None:
+def errors_that_cancel_between_sets(venue: Any, columns: Any) -> None:
     for a, sign in ((0, 1), (8, -1)):
-        lab.put(venue, columns, 1, a, "claim", lab.value(venue, columns, 1, a, "claim") + sign)
+        venue_lab.put(venue, columns, 1, a, "claim", venue_lab.value(venue, columns, 1, a, "claim") + sign)
 
 
-def errors_that_cancel_between_classes(venue: Any, lab: Any, columns: Any) -> None:
+def errors_that_cancel_between_classes(venue: Any, columns: Any) -> None:
     for kind, sign in ((0, 1), (1, -1)):
-        lab.put(venue, columns, kind, 0, "claim", lab.value(venue, columns, kind, 0, "claim") + sign)
+        venue_lab.put(venue, columns, kind, 0, "claim", venue_lab.value(venue, columns, kind, 0, "claim") + sign)
 
 
-def the_rich_pay_for_the_poor(venue: Any, lab: Any, columns: Any) -> None:
+def the_rich_pay_for_the_poor(venue: Any, columns: Any) -> None:
     for a, sign in ((0, 1), (1, -1)):
-        lab.put(venue, columns, 0, a, "held 0", lab.value(venue, columns, 0, a, "held 0") + sign)
+        venue_lab.put(venue, columns, 0, a, "held 0", venue_lab.value(venue, columns, 0, a, "held 0") + sign)
 
 
-def smaller_charge(venue: Any, lab: Any, columns: Any) -> None:
-    lab.put(venue, columns, 0, 0, "charge 0", lab.value(venue, columns, 0, 0, "charge 0") - 1)
+def smaller_charge(venue: Any, columns: Any) -> None:
+    venue_lab.put(venue, columns, 0, 0, "charge 0", venue_lab.value(venue, columns, 0, 0, "charge 0") - 1)
 
 
-def instrument_outside_the_table(venue: Any, lab: Any, columns: Any) -> None:
-    lab.leg(venue, columns, 0, 2, 0, 0, 9, 2, 0)
+def instrument_outside_the_table(venue: Any, columns: Any) -> None:
+    venue_lab.leg(venue, columns, 0, 2, 0, 0, 9, 2, 0)
 
 
-def instrument_of_another_group(venue: Any, lab: Any, columns: Any) -> None:
-    lab.leg(venue, columns, 0, 2, 0, 0, 2, 2, 0)
+def instrument_of_another_group(venue: Any, columns: Any) -> None:
+    venue_lab.leg(venue, columns, 0, 2, 0, 0, 2, 2, 0)
 
 
-def leg_in_a_block_without_account(venue: Any, lab: Any, columns: Any) -> None:
-    lab.leg(venue, columns, 0, 3, 0, 0, 1, 2, 0)
+def leg_in_a_block_without_account(venue: Any, columns: Any) -> None:
+    venue_lab.leg(venue, columns, 0, 3, 0, 0, 1, 2, 0)
 
 
-def digit_in_an_unread_cell(venue: Any, _lab: Any, columns: Any) -> None:
+def digit_in_an_unread_cell(venue: Any, columns: Any) -> None:
     template = venue.statement.templates[0]
     unread = [(c, b) for c in range(template.digit_columns) for b in range(4) if not template.read_cells[c, b]]
     c, b = unread[-1]
     columns[f"set 0 digit {c}"][template.T * b] = 1
 
 
-def net_violated_in_one_instrument(venue: Any, lab: Any, columns: Any) -> None:
-    lab.leg(venue, columns, 0, 2, 0, 0, 1, 3, 0)
+def net_violated_in_one_instrument(venue: Any, columns: Any) -> None:
+    venue_lab.leg(venue, columns, 0, 2, 0, 0, 1, 3, 0)
 
 
-def net_violated_in_two_instruments(venue: Any, lab: Any, columns: Any) -> None:
-    lab.leg(venue, columns, 0, 2, 0, 0, 1, 1, 0)
-    lab.leg(venue, columns, 0, 2, 1, 0, 4, 1, 0)
+def net_violated_in_two_instruments(venue: Any, columns: Any) -> None:
+    venue_lab.leg(venue, columns, 0, 2, 0, 0, 1, 1, 0)
+    venue_lab.leg(venue, columns, 0, 2, 1, 0, 4, 1, 0)
 
 
-def both_sides_of_a_leg_raised_without_charge(venue: Any, lab: Any, columns: Any) -> None:
+def both_sides_of_a_leg_raised_without_charge(venue: Any, columns: Any) -> None:
     """p and m up by one: net is right, the short minimum is not."""
-    lab.leg(venue, columns, 0, 2, 1, 0, 0, 9, 9)
+    venue_lab.leg(venue, columns, 0, 2, 1, 0, 0, 9, 9)
 
 
-def groups_of_a_slot_differ(venue: Any, lab: Any, columns: Any) -> None:
-    x, t = lab.place(venue, 0, 0)
+def groups_of_a_slot_differ(venue: Any, columns: Any) -> None:
+    x, t = venue_lab.place(venue, 0, 0)
     columns[f"set {x.index} group"][t + venue.statement.templates[0].T] = 1
 
 
-def digit_that_is_not_canonical(venue: Any, lab: Any, columns: Any) -> None:
+def digit_that_is_not_canonical(venue: Any, columns: Any) -> None:
     """2^k in the lowest digit and one less in the next: the integer is the same, a cell is out of range."""
-    (low, row), (high, above) = lab.cells(venue, 0, 0, "held 0")[:2]
+    (low, row), (high, above) = venue_lab.cells(venue, 0, 0, "held 0")[:2]
     assert columns[high][above]
     columns[low][row] += 1 << venue.statement.k
     columns[high][above] -= 1
 
 
-def totals_wrong(venue: Any, lab: Any, columns: Any) -> None:
+def totals_wrong(venue: Any, columns: Any) -> None:
     """One lot more held and one more owed: equity falls, the total is another."""
     for name in ("held 0", "owed 0"):
-        lab.put(venue, columns, 1, 0, name, lab.value(venue, columns, 1, 0, name) + 1)
+        venue_lab.put(venue, columns, 1, 0, name, venue_lab.value(venue, columns, 1, 0, name) + 1)
     missing = venue.statement.rules.short_value[0] - venue.statement.rules.long_value[0]
-    lab.put(venue, columns, 1, 0, "claim", lab.value(venue, columns, 1, 0, "claim") - missing)
+    venue_lab.put(venue, columns, 1, 0, "claim", venue_lab.value(venue, columns, 1, 0, "claim") - missing)
 
 
 OUTRIGHT: tuple[Callable[..., None], ...] = (
@@ -183,23 +177,23 @@ OUTRIGHT: tuple[Callable[..., None], ...] = (
 
 
 @pytest.mark.parametrize("attack", OUTRIGHT, ids=lambda attack: attack.__name__)
-def test_v1_a_malicious_prover_is_refused(two: Any, venue_lab: Any, attack: Any) -> None:
+def test_v1_a_malicious_prover_is_refused(two: Any, attack: Any) -> None:
     columns = honest(two)
     before = {name: list(rows) for name, rows in columns.items()}
-    attack(two, venue_lab, columns)
+    attack(two, columns)
     assert columns != before, "the attack changed nothing"
-    refused(two, forged(two, venue_lab, columns))
+    refused(two, forged(two, columns))
 
 
-def test_the_unchecked_prover_is_accepted_when_it_is_honest(two: Any, venue_lab: Any) -> None:
-    proof = forged(two, venue_lab, honest(two))
+def test_the_unchecked_prover_is_accepted_when_it_is_honest(two: Any) -> None:
+    proof = forged(two, honest(two))
     assert verify_reference(two.statement, proof)
     verify_venue(two.statement, proof)
 
 
 @pytest.mark.parametrize("marked", [0, 2])
-def test_v1_a_wrong_number_of_exempt_accounts_is_refused(lab: Any, venue_lab: Any, marked: Any) -> None:
-    venue = venue_lab.Venue(lab, exempt=1)
+def test_v1_a_wrong_number_of_exempt_accounts_is_refused(marked: Any) -> None:
+    venue = venue_lab.Venue(exempt=1)
     columns = honest(venue)
     big = venue.statement.templates[0].integers.big
     for a in range(3):
@@ -208,12 +202,12 @@ def test_v1_a_wrong_number_of_exempt_accounts_is_refused(lab: Any, venue_lab: An
         venue_lab.put(venue, columns, 0, a, "not exempt", 1 - then)
         slack = venue_lab.value(venue, columns, 0, a, "claim")
         venue_lab.put(venue, columns, 0, a, "claim", slack + (then - now) * big)
-    refused(venue, forged(venue, venue_lab, columns))
+    refused(venue, forged(venue, columns))
 
 
-def test_v1_a_bit_of_two_is_refused(lab: Any, venue_lab: Any) -> None:
+def test_v1_a_bit_of_two_is_refused() -> None:
     """u = 2, u' = -1: two exemptions in one account."""
-    venue = venue_lab.Venue(lab, exempt=2)
+    venue = venue_lab.Venue(exempt=2)
     columns = honest(venue)
     marked = [a for a in range(3) if venue_lab.value(venue, columns, 0, a, "exempt")]
     big = venue.statement.templates[0].integers.big
@@ -221,24 +215,24 @@ def test_v1_a_bit_of_two_is_refused(lab: Any, venue_lab: Any) -> None:
         venue_lab.put(venue, columns, 0, a, "exempt", bit)
         venue_lab.put(venue, columns, 0, a, "not exempt", 1 - bit)
         venue_lab.put(venue, columns, 0, a, "claim", venue_lab.value(venue, columns, 0, a, "claim") + (bit - 1) * big)
-    refused(venue, forged(venue, venue_lab, columns))
+    refused(venue, forged(venue, columns))
 
 
-def test_v1_shortfalls_beyond_the_cap_are_refused(lab: Any, venue_lab: Any) -> None:
-    venue = venue_lab.Venue(lab, cap=5)
+def test_v1_shortfalls_beyond_the_cap_are_refused() -> None:
+    venue = venue_lab.Venue(cap=5)
     columns = honest(venue)
     venue_lab.put(venue, columns, 0, 0, "shortfall", 6)
     venue_lab.put(venue, columns, 0, 0, "claim", venue_lab.value(venue, columns, 0, 0, "claim") + 6)
     for value in (-1, 0):
         columns["extra digit 0"][0] = value % r
-        refused(venue, forged(venue, venue_lab, columns))
+        refused(venue, forged(venue, columns))
 
 
 @pytest.mark.parametrize("net", [(1, 0, 0, 0, 0), (0, 1, 0, 0, -1)])
-def test_v1_books_that_hold_but_do_not_balance_are_refused(lab: Any, venue_lab: Any, net: Any) -> None:
-    venue = venue_lab.Venue(lab, net=net)
-    columns = honest_despite_net(venue, venue_lab)
-    refused(venue, forged_despite_net(venue, venue_lab, columns, Algebra))
+def test_v1_books_that_hold_but_do_not_balance_are_refused(net: Any) -> None:
+    venue = venue_lab.Venue(net=net)
+    columns = honest_despite_net(venue)
+    refused(venue, forged_despite_net(venue, columns, Algebra))
 
 
 @pytest.mark.parametrize("attack", ["duplicated", "exchanged", "shifted", "exchanged columns"])
@@ -263,15 +257,15 @@ def test_v1_moved_commitments_are_refused(two: Any, attack: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def with_dense(lab: Any, venue_lab: Any) -> Any:
+def with_dense() -> Any:
     """One class and a dense account."""
-    return venue_lab.Venue(lab, dense=[DENSE])
+    return venue_lab.Venue(dense=[DENSE])
 
 
-def test_v1_invented_positions_of_a_dense_account_are_refused(with_dense: Any, venue_lab: Any) -> None:
+def test_v1_invented_positions_of_a_dense_account_are_refused(with_dense: Any) -> None:
     columns = honest(with_dense)
     columns["dense 0 digit 0"][0] += 1
-    refused(with_dense, forged(with_dense, venue_lab, columns))
+    refused(with_dense, forged(with_dense, columns))
 
 
 def invented(venue: Any, columns: Any) -> None:
@@ -289,7 +283,7 @@ def invented(venue: Any, columns: Any) -> None:
 # --- mutants: something is left out -----------------------------------------------------------------------------
 
 
-def test_v2_without_gamma_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) -> None:
+def test_v2_without_gamma_the_rich_pay_for_the_poor(two: Any) -> None:
     class Mutant(Algebra):
         def slot_weight(self, exponent: int) -> int:  # noqa: ARG002
             return 1
@@ -297,11 +291,11 @@ def test_v2_without_gamma_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) ->
         account_weight = slot_weight
 
     columns = honest(two)
-    the_rich_pay_for_the_poor(two, venue_lab, columns)
-    on_mutant(two, forged(two, venue_lab, columns, algebra=Mutant), Mutant)
+    the_rich_pay_for_the_poor(two, columns)
+    on_mutant(two, forged(two, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Any, venue_lab: Any) -> None:
+def test_v2_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Any) -> None:
     class Mutant(Algebra):
         def block_weights(self, x: Any) -> Any:
             return super().block_weights(replace(x, slot_exponent=0, account_exponent=0))
@@ -310,11 +304,11 @@ def test_v2_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Any, ven
             return super().set_rows(replace(x, slot_exponent=0, account_exponent=0))
 
     columns = honest(two)
-    errors_that_cancel_between_sets(two, venue_lab, columns)
-    on_mutant(two, forged(two, venue_lab, columns, algebra=Mutant), Mutant)
+    errors_that_cancel_between_sets(two, columns)
+    on_mutant(two, forged(two, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_with_products_for_offsets_classes_collide(lab: Any, venue_lab: Any) -> None:
+def test_v2_with_products_for_offsets_classes_collide() -> None:
     """Set number times T: account 12 of the second class has the power of account 4 of set 3 of the first."""
 
     class Mutant(Algebra):
@@ -333,16 +327,16 @@ def test_v2_with_products_for_offsets_classes_collide(lab: Any, venue_lab: Any) 
     wide = venue_lab.spec("wide", accounts=24, legs=2, slots=1, block=2)
     tall = venue_lab.spec("tall", accounts=4, legs=2, slots=1, block=4)
     book = (((0, ((0, 1),)),), (3000, 4))
-    venue = venue_lab.Venue(lab, [(wide, [book] * 24), (tall, [book] * 4)])
+    venue = venue_lab.Venue([(wide, [book] * 24), (tall, [book] * 4)])
     # set 3 of 4 blocks starts at 12, in set 1 of 8 blocks that is account 12 (block 4)
     columns = honest(venue)
     for kind, a, sign in ((0, 12, 1), (1, 0, -1)):
         slack = venue_lab.value(venue, columns, kind, a, "claim")
         venue_lab.put(venue, columns, kind, a, "claim", slack + sign)
-    on_mutant(venue, forged(venue, venue_lab, columns, algebra=Mutant), Mutant)
+    on_mutant(venue, forged(venue, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_without_the_unread_cells_a_hidden_leg_repairs_net_positions(lab: Any, venue_lab: Any) -> None:
+def test_v2_without_the_unread_cells_a_hidden_leg_repairs_net_positions() -> None:
     class Mutant(Algebra):
         def set_rows(self, x: Any) -> Any:
             rows, unused = super().set_rows(x), self.rho(self.e.unused)
@@ -357,22 +351,22 @@ def test_v2_without_the_unread_cells_a_hidden_leg_repairs_net_positions(lab: Any
             return rows
 
     shape = venue_lab.spec(accounts=2, slots=3, block=4)
-    venue = venue_lab.Venue(lab, [(shape, venue_lab.SMALL[:2])], net=(0, 0, 0, 0, 0))
-    real = honest_despite_net(venue, venue_lab)
-    net = [0] * 5
+    venue = venue_lab.Venue([(shape, venue_lab.SMALL[:2])], net=(0, 0, 0, 0, 0))
+    real = honest_despite_net(venue)
+    net: list[int] = [0] * 5
     for mine in venue.books:
-        for i, lots in zip(mine.instruments.reshape(-1), mine.lots.reshape(-1), strict=True):
-            net[i] += int(lots)
+        for i, lots in zip(mine.instruments.reshape(-1).tolist(), mine.lots.reshape(-1).tolist(), strict=True):
+            net[i] += lots
     assert any(net)
     hidden = [(i, -q) for i, q in enumerate(net) if q]
     for (a, l), (i, q) in zip([(0, 0), (0, 1), (1, 0), (1, 1)], hidden, strict=False):
         venue_lab.leg(venue, real, 0, a, 3, l, i, max(q, 0), max(-q, 0), 0 if i in (0, 1, 4) else 1)
-    on_mutant(venue, forged_despite_net(venue, venue_lab, real, Mutant), Mutant)
+    on_mutant(venue, forged_despite_net(venue, real, Mutant), Mutant)
 
 
-def honest_despite_net(venue: Any, venue_lab: Any) -> Any:
+def honest_despite_net(venue: Any) -> Any:
     """The columns of books that do not sum to the stated net."""
-    true = venue_lab.net_positions(venue.statement, venue.books)
+    true = net_positions(venue.statement, venue.books)
     terms = venue.statement.terms.model_copy(update={"net": tuple(map(str, true))})
     stated, venue.statement = venue.statement, replace_terms(venue.statement, terms)
     try:
@@ -394,7 +388,7 @@ def replace_terms(statement: Any, terms: Any) -> Any:
     )
 
 
-def forged_despite_net(venue: Any, venue_lab: Any, columns: Any, algebra: Any, schedule: Any = Schedule) -> Any:
+def forged_despite_net(venue: Any, columns: Any, algebra: Any, schedule: Any = Schedule) -> Any:
     """As ``forged``, for a venue without dense accounts whose witness has no stated net."""
     base = venue_lab.unchecked().ReferenceProver
     kind = type("Forger", (base,), {"algebra_type": algebra, "schedule_type": schedule})
@@ -402,7 +396,7 @@ def forged_despite_net(venue: Any, venue_lab: Any, columns: Any, algebra: Any, s
     return encode_venue_proof(prover.prove(), venue.srs.digest)
 
 
-def netted(venue: Any, venue_lab: Any, columns: Any, c: Any = None, move: Any = lambda i: i) -> None:
+def netted(venue: Any, columns: Any, c: Any = None, move: Any = lambda i: i) -> None:
     """Account 0 nets groups: its leg (2, +5) of group 1 moves into row 1 of slot 0, charges follow; slot 1 is empty.
 
     ``move`` says which element the leg shows for its instrument, ``c`` the group of the row.
@@ -433,35 +427,35 @@ def netted(venue: Any, venue_lab: Any, columns: Any, c: Any = None, move: Any = 
 
 
 @pytest.fixture
-def slots(lab: Any, venue_lab: Any) -> Any:
+def slots() -> Any:
     """Two accounts of two slots with two rows of one leg; nothing is said about net positions."""
     shape = venue_lab.spec(accounts=2, legs=2, slots=2, block=4)
-    return venue_lab.Venue(lab, [(shape, venue_lab.SMALL[:2])], net=False)
+    return venue_lab.Venue([(shape, venue_lab.SMALL[:2])], net=False)
 
 
-def test_v2_without_eta_groups_are_netted(slots: Any, venue_lab: Any) -> None:
+def test_v2_without_eta_groups_are_netted(slots: Any) -> None:
     class Mutant(Schedule):
         def message2(self, message: Any) -> None:
             super().message2(message)
             self.challenges["eta"] = 0
 
     columns = honest(slots)
-    netted(slots, venue_lab, columns)
-    on_mutant(slots, forged(slots, venue_lab, columns, schedule=Mutant), schedule=Mutant)
+    netted(slots, columns)
+    on_mutant(slots, forged(slots, columns, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_without_copies_groups_are_netted(slots: Any, venue_lab: Any) -> None:
+def test_v2_without_copies_groups_are_netted(slots: Any) -> None:
     class Mutant(Algebra):
         def set_rows(self, x: Any) -> Any:
             rows = super().set_rows(x)
             return rows | {f"set {x.index} group": [0] * self.n}
 
     columns = honest(slots)
-    netted(slots, venue_lab, columns, c=1)
-    on_mutant(slots, forged(slots, venue_lab, columns, algebra=Mutant), Mutant)
+    netted(slots, columns, c=1)
+    on_mutant(slots, forged(slots, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_with_one_power_for_all_copies_groups_are_netted(lab: Any, venue_lab: Any) -> None:
+def test_v2_with_one_power_for_all_copies_groups_are_netted() -> None:
     """c is 0 in row 0, 1 in row 1 and -1 in the empty row 2: the sum of differences is 0."""
 
     class Exponents:
@@ -480,7 +474,7 @@ def test_v2_with_one_power_for_all_copies_groups_are_netted(lab: Any, venue_lab:
             self.e: Any = Exponents(self.e)
 
     shape = venue_lab.spec(accounts=1, legs=4, slots=2, block=8)
-    venue = venue_lab.Venue(lab, [(shape, [venue_lab.SMALL[0]])], net=False)
+    venue = venue_lab.Venue([(shape, [venue_lab.SMALL[0]])], net=False)
     columns = honest(venue)
     template = venue.statement.templates[0]
     assert (template.V, template.row_legs) == (4, 1)
@@ -500,10 +494,10 @@ def test_v2_with_one_power_for_all_copies_groups_are_netted(lab: Any, venue_lab:
     equity = sum(10_000 * q * int(rules.marks[i]) for i, q in book.items())
     equity += sum(x * v for x, v in zip(held, rules.long_value, strict=True))
     venue_lab.put(venue, columns, 0, 0, "claim", equity - rules.factor_bp * charge)
-    on_mutant(venue, forged(venue, venue_lab, columns, algebra=Mutant), Mutant)
+    on_mutant(venue, forged(venue, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account(lab: Any, venue_lab: Any) -> None:
+def test_v2_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account() -> None:
     """gamma^0 of account 0 and the plain sum are one: its claim may fail by what the cap's slack has too much."""
 
     class Exponents:
@@ -527,14 +521,14 @@ def test_v2_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account(lab: An
                 term = replace(term, exponent=self.e.claim)
             return super().term_weight(term, slot_exponent, account_exponent)
 
-    venue = venue_lab.Venue(lab, cap=5)
+    venue = venue_lab.Venue(cap=5)
     columns = honest(venue)
     venue_lab.put(venue, columns, 0, 0, "claim", venue_lab.value(venue, columns, 0, 0, "claim") + 7)
     columns["extra digit 0"][0] += 7
-    on_mutant(venue, forged(venue, venue_lab, columns, algebra=Mutant), Mutant)
+    on_mutant(venue, forged(venue, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(slots: Any) -> None:
     """The last range helper has one column, so that the selector of a row does not make T longer."""
 
     def last(statement: Any) -> Any:
@@ -562,11 +556,11 @@ def test_v2_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(sl
 
     assert len(slots.statement.helpers[last(slots.statement)].columns) < slots.statement.g
     columns = honest(slots)
-    negative_slack_of_the_poor(slots, venue_lab, columns)
-    on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, algebra=Mutant), Mutant)
+    negative_slack_of_the_poor(slots, columns)
+    on_mutant(slots, forged(slots, columns, kind=kind, algebra=Mutant), Mutant)
 
 
-def test_v2_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: Any, venue_lab: Any) -> None:
+def test_v2_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: Any) -> None:
     class Mutant(Algebra):
         def table(self) -> Any:
             rows = super().table()
@@ -590,12 +584,12 @@ def test_v2_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: 
     x, t = venue_lab.place(slots, 0, 0)
     venue_lab.leg(slots, columns, 0, 0, 0, 0, 9, 7, 0)
     # what stood there, 3 lots of instrument 0, is gone: work the account out again without it
-    rework(slots, venue_lab, columns, {1: -2})
+    rework(slots, columns, {1: -2})
     assert (x.index, t) == (0, 0)
-    on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, algebra=Mutant), Mutant)
+    on_mutant(slots, forged(slots, columns, kind=kind, algebra=Mutant), Mutant)
 
 
-def rework(venue: Any, venue_lab: Any, columns: Any, book: Any) -> None:
+def rework(venue: Any, columns: Any, book: Any) -> None:
     """Charge, slacks and claim of slot 0 of account 0 for another book in it."""
     rules = venue.statement.rules
     losses = [-sum(q * int(rules.risk[i, j]) for i, q in book.items()) for j in range(3)]
@@ -611,9 +605,7 @@ def rework(venue: Any, venue_lab: Any, columns: Any, book: Any) -> None:
     venue_lab.put(venue, columns, 0, 0, "claim", slack)
 
 
-def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented(
-    with_dense: Any, venue_lab: Any
-) -> None:
+def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented(with_dense: Any) -> None:
     class Mutant(Algebra):
         def dense_rows(self, y: Any) -> Any:
             def rho(exponent: int) -> int:
@@ -626,13 +618,11 @@ def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented
 
     columns = honest(with_dense)
     invented(with_dense, columns)
-    on_mutant(with_dense, forged(with_dense, venue_lab, columns, algebra=Mutant), Mutant)
+    on_mutant(with_dense, forged(with_dense, columns, algebra=Mutant), Mutant)
 
 
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(
-    with_dense: Any, venue_lab: Any, role: Any
-) -> None:
+def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(with_dense: Any, role: Any) -> None:
     """The commitment itself is made with a hidden entry: a statement of its own."""
 
     class Mutant(Algebra):
@@ -741,7 +731,7 @@ def total_error(prover: Any) -> int:
     return error
 
 
-def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any, venue_lab: Any) -> None:
+def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "beta", "delta", "eta", "rho"), 2: ()}  # noqa: RUF012
 
@@ -762,16 +752,16 @@ def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any, v
         return Forger
 
     columns = honest(two)
-    poor(two, venue_lab, columns, missing=4000)
-    on_mutant(two, forged(two, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
+    poor(two, columns, missing=4000)
+    on_mutant(two, forged(two, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: Any, venue_lab: Any) -> None:
+def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: Any) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "delta"), 2: ("beta", "eta", "rho")}  # noqa: RUF012
 
     columns = honest(slots)
-    error = poor(slots, venue_lab, columns, missing=4000)
+    error = poor(slots, columns, missing=4000)
 
     def kind(base: Any) -> Any:
         class Forger(base):  # type: ignore[misc]
@@ -800,10 +790,10 @@ def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: An
 
         return Forger
 
-    on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
+    on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Any) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "beta"), 2: ("delta", "eta", "rho")}  # noqa: RUF012
         late_mu = True
@@ -833,11 +823,11 @@ def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Any, venue_
         return Forger
 
     columns = honest(slots)
-    negative_slack_of_the_poor(slots, venue_lab, columns)
-    on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
+    negative_slack_of_the_poor(slots, columns)
+    on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_eta_before_instruments_lets_a_leg_into_another_group(slots: Any, venue_lab: Any) -> None:
+def test_v2_eta_before_instruments_lets_a_leg_into_another_group(slots: Any) -> None:
     class Mutant(Planned):
         plan = {0: ("eta",), 2: ("beta", "delta", "rho")}  # noqa: RUF012
 
@@ -851,21 +841,21 @@ def test_v2_eta_before_instruments_lets_a_leg_into_another_group(slots: Any, ven
         return Forger
 
     columns = honest(slots)
-    netted(slots, venue_lab, columns, move=lambda i: i + eta)  # its slot is of group 0, the instrument of group 1
-    on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
+    netted(slots, columns, move=lambda i: i + eta)  # its slot is of group 0, the instrument of group 1
+    on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_gamma_before_groups_lets_an_empty_slot_pay_for_a_mixed_one(slots: Any, venue_lab: Any) -> None:
+def test_v2_gamma_before_groups_lets_an_empty_slot_pay_for_a_mixed_one(slots: Any) -> None:
     class Mutant(Planned):
         plan = {0: ("gamma",), 1: ()}  # noqa: RUF012
 
     gamma = Mutant(slots.statement).challenges["gamma"]
     columns = honest(slots)
-    netted(slots, venue_lab, columns, c=1)
+    netted(slots, columns, c=1)
     # copies: gamma^0 (1 - 0) + gamma^1 (c' - c) = 0 in the empty slot 1 of the same account
     T = slots.statement.templates[0].T
     columns["set 0 group"][3 * T] = (columns["set 0 group"][2 * T] - inverse(gamma)) % r
-    on_mutant(slots, forged(slots, venue_lab, columns, schedule=Mutant), schedule=Mutant)
+    on_mutant(slots, forged(slots, columns, schedule=Mutant), schedule=Mutant)
 
 
 def traded(first: int, second: int, weights: Callable[[Any], tuple[int, int]]) -> Callable[[Any], Any]:
@@ -899,24 +889,24 @@ def traded(first: int, second: int, weights: Callable[[Any], tuple[int, int]]) -
     return kind
 
 
-def test_v2_helpers_after_chi_let_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_helpers_after_chi_let_digits_out_of_range(slots: Any) -> None:
     class Mutant(Planned):
         plan = {2: ("beta", "delta", "eta", "rho", "chi"), 3: ()}  # noqa: RUF012
 
     columns = honest(slots)
-    negative_slack_of_the_poor(slots, venue_lab, columns)
+    negative_slack_of_the_poor(slots, columns)
     kind = traded(0, 1, lambda ch: (ch["chi"], ch["chi"] * ch["chi"] % r))
-    on_mutant(slots, forged(slots, venue_lab, columns, kind=kind, schedule=Mutant), schedule=Mutant)
+    on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def negative_slack_of_the_poor(venue: Any, venue_lab: Any, columns: Any) -> None:
-    missing = poor(venue, venue_lab, columns, missing=4000)
+def negative_slack_of_the_poor(venue: Any, columns: Any) -> None:
+    missing = poor(venue, columns, missing=4000)
     slack = venue_lab.value(venue, columns, 0, 0, "claim")
     assert slack < missing
     venue_lab.put(venue, columns, 0, 0, "claim", slack - missing)
 
 
-def test_v2_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any, venue_lab: Any) -> None:
+def test_v2_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any) -> None:
     class Mutant(Algebra):
         def right_side(self, column: Any, phi_shifted: Any, public: Any, number: Any) -> Any:
             side = super().right_side(column, phi_shifted, public, number)
@@ -925,13 +915,11 @@ def test_v2_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any
             return side + number(one - two_) * self._range(helper, column, number)
 
     columns = honest(slots)
-    negative_slack_of_the_poor(slots, venue_lab, columns)
-    on_mutant(
-        slots, forged(slots, venue_lab, columns, kind=traded(0, 1, lambda _: (1, 1)), algebra=Mutant), algebra=Mutant
-    )
+    negative_slack_of_the_poor(slots, columns)
+    on_mutant(slots, forged(slots, columns, kind=traded(0, 1, lambda _: (1, 1)), algebra=Mutant), algebra=Mutant)
 
 
-def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: Any, venue_lab: Any) -> None:
+def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: Any) -> None:
     """A dense account's positions are chosen when zeta is known, so that a false identity opens to 0."""
 
     class Mutant(Planned):
@@ -939,7 +927,7 @@ def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: 
             return [m for m in statement.public_messages() if m[0] not in ("part", "parts", "terms")]
 
     columns = honest(with_dense)
-    poor(with_dense, venue_lab, columns, missing=4000)
+    poor(with_dense, columns, missing=4000)
     base = venue_lab.unchecked().ReferenceProver
     name = "dense 0 positions[0]"
     witness = with_dense.witness()
@@ -980,7 +968,7 @@ def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: 
         with_dense.statement = statement
 
 
-def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any, venue_lab: Any) -> None:
+def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any) -> None:
     """The identity is false, but at zeta it is repaired by two values that move against each other."""
     statement = slots.statement
     first = statement.opened.index("set 0 digit 4")
@@ -1016,12 +1004,12 @@ def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any, ven
             return moved(-at0 * inverse(at1 - at0) % r)
 
     columns = honest(slots)
-    poor(slots, venue_lab, columns, missing=4000)
-    proof = shared_v(slots, venue_lab, columns, Forger, weights)
+    poor(slots, columns, missing=4000)
+    proof = shared_v(slots, columns, Forger, weights)
     refused(slots, proof)
 
 
-def shared_v(venue: Any, venue_lab: Any, columns: Any, forger: Any, weights: Any) -> Any:
+def shared_v(venue: Any, columns: Any, forger: Any, weights: Any) -> Any:
     """A proof under openings with the given powers of v; asserts that a verifier with the same ones accepts."""
     import zkmargin.prover.venue.reference as real
 

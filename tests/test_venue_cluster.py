@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.certificates import authority
+from support.typed import Passed
+from support.venue_lab import SEEDS, SharedVenue
 
 from zkmargin.app.venues import invented_accounts
 from zkmargin.cli import main
@@ -22,21 +24,26 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError, save_document
 from zkmargin.prover.argument import ProverError
-from zkmargin.prover.venue.blinders import SeededBlinders
 from zkmargin.prover.venue.cluster import Cluster, DaskLink, addresses
-from zkmargin.prover.venue.prove import inputs_digest
-from zkmargin.prover.venue.rounds import Coordinator, share_sets
-from zkmargin.prover.venue.shares import Share
-from zkmargin.prover.venue.workers import LostError, RemoteShare, VenueWorkers, pack, unpack
+from zkmargin.prover.venue.workers import Array, Link, LostError, RemoteShare, VenueWorkers, pack, unpack
 from zkmargin.verifier.venue.verify import verify_venue
 
 pytestmark = pytest.mark.compiled
 NODES = 3
-SEEDS = [bytes([0xA0 + i]) * 32 for i in range(3)]
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A running cluster: its folder, our connection, its address, and the files of its certificates."""
+
+    at: Path
+    cluster: Cluster
+    address: str
+    tls: tuple[str, str, str]
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: Any) -> Iterator[Any]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """A scheduler and three workers, each a process of its own, with their logs in files."""
     at = tmp_path_factory.mktemp("cluster")
     ca, certificate, key = authority(at)
@@ -67,7 +74,7 @@ def nodes(tmp_path_factory: Any) -> Iterator[Any]:
                 assert time.monotonic() - begin < 120
                 time.sleep(0.1)
             cluster.workers = addresses(cluster.client)
-            yield SimpleNamespace(at=at, cluster=cluster, address=address, tls=(str(ca), str(certificate), str(key)))
+            yield Nodes(at, cluster, address, (str(ca), str(certificate), str(key)))
     finally:
         for process in processes:
             process.kill()
@@ -75,36 +82,25 @@ def nodes(tmp_path_factory: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def venue(lab: Any, venue_lab: Any) -> Any:
-    """Two classes, six sets; and the bytes of shares in this process with the same seeds."""
-    big = venue_lab.spec("big", accounts=150, legs=3, slots=1, block=2, claim="5/4")
-    accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 150
-    classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)]
-    made = venue_lab.Venue(lab, classes, n=64, srs=lab.known_tau(powers=200), rules={"bits": 6}, totals=True)
-    made.hidden = made.witness()
-    made.run = inputs_digest(made.statement, made.hidden)
-    shares = [
-        Share(made.statement, sets, SeededBlinders(seed, made.run))
-        for sets, seed in zip(share_sets(made.statement, made.hidden, 2), SEEDS, strict=False)
-    ]
-    coordinator = Coordinator(made.statement, made.hidden, shares, SeededBlinders(SEEDS[2], made.run))
-    made.expected = made.encode(coordinator.prove())
-    return made
+def venue() -> SharedVenue:
+    return SharedVenue()
 
 
-def workers(venue: Any, connect: Any) -> VenueWorkers:
-    given = (venue.snapshot, venue.statement, venue.hidden, venue.run, 2)
-    return VenueWorkers(*given, connect=connect, here=False, seeds=SEEDS)
+def workers(venue: SharedVenue, connect: Callable[[], Link]) -> VenueWorkers:
+    return venue.workers(connect=connect, here=False)
 
 
-def test_v5_a_node_that_is_killed_in_a_round_is_replaced_and_the_proof_is_the_same(nodes: Any, venue: Any) -> None:
+def test_v5_a_node_that_is_killed_in_a_round_is_replaced_and_the_proof_is_the_same(
+    nodes: Nodes, venue: SharedVenue
+) -> None:
     asked: list[str] = []
     with workers(venue, nodes.cluster.connect) as running:
         first, ask = running.shares[0], RemoteShare._ask
-        node: Any = first._link
+        node = first._link
+        assert isinstance(node, DaskLink)
         pids = nodes.cluster.client.run(os.getpid)
 
-        def murderous(self: Any, name: str, *given: Any) -> Any:
+        def murderous(self: RemoteShare, name: str, *given: Passed) -> list[Array]:
             if self is first and name == "commit_helpers":
                 os.kill(pids[node.address], signal.SIGKILL)
             asked.append(name)
@@ -121,8 +117,8 @@ def test_v5_a_node_that_is_killed_in_a_round_is_replaced_and_the_proof_is_the_sa
         node.ask(pack({"round": "values"}))
 
 
-def test_v5_a_node_that_answers_wrongly_is_named(nodes: Any, venue: Any) -> None:
-    made: list[Any] = []
+def test_v5_a_node_that_answers_wrongly_is_named(nodes: Nodes, venue: SharedVenue) -> None:
+    made: list[Link] = []
 
     class Liar:
         def __init__(self) -> None:
@@ -144,7 +140,7 @@ def test_v5_a_node_that_answers_wrongly_is_named(nodes: Any, venue: Any) -> None
         running.prove_and_verify()
 
 
-def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: Any, venue: Any) -> None:
+def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: Nodes, venue: SharedVenue) -> None:
     def everything(dask_scheduler: Any) -> list[str]:  # sent as it stands: the scheduler has no module of ours
         return [f"{task!r} {task.run_spec!r} {task.annotations!r}" for task in dask_scheduler.tasks.values()]
 
@@ -163,7 +159,7 @@ def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: A
     assert all(len(text) < 4096 for text in kept)  # a class and an address: the statement alone is larger
 
 
-def test_who_is_no_cluster_of_ours_is_refused(nodes: Any, tmp_path: Path) -> None:
+def test_who_is_no_cluster_of_ours_is_refused(nodes: Nodes, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not tls://"):
         Cluster("tcp://127.0.0.1:1")
     stranger = authority(tmp_path)
@@ -173,7 +169,7 @@ def test_who_is_no_cluster_of_ours_is_refused(nodes: Any, tmp_path: Path) -> Non
         DaskLink(nodes.cluster.client, "tls://127.0.0.1:1")
 
 
-def test_the_command_line_proves_on_a_cluster(nodes: Any, tmp_path: Path, capsys: Any) -> None:
+def test_the_command_line_proves_on_a_cluster(nodes: Nodes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("default"), domain_size=256)
     save_document(snapshot, tmp_path / "snapshot.json")
     (tmp_path / "books").mkdir()

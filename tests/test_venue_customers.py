@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G2Point
+from support import lab, parties, venue_lab
 
 from zkmargin.crypto.field import r
 from zkmargin.crypto.g2_powers import EXPONENTS, check_g2_power, g2_power
@@ -18,11 +19,11 @@ from zkmargin.verifier.venue.proof import decode_venue_proof
 class Desk:
     """A venue of two classes, its proof and its notes."""
 
-    def __init__(self, lab: Any, venue_lab: Any) -> None:
+    def __init__(self) -> None:
         big = venue_lab.spec("big", accounts=20, legs=3, slots=1, block=2, claim="5/4")
         accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 20
         self.lab, self.venue_lab = lab, venue_lab
-        self.venue = venue_lab.Venue(lab, [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], exempt=1)
+        self.venue = venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], exempt=1)
         proof = decode_venue_proof(self.venue.prove(), self.venue.statement)
         self.maker = NoteMaker(self.venue.statement, proof, self.venue.witness(), venue_lab.blinders())
         self.record = record_of(self.venue.statement, proof)
@@ -55,8 +56,8 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(lab: Any, venue_lab: Any) -> Any:
-    return Desk(lab, venue_lab)
+def desk() -> Any:
+    return Desk()
 
 
 @pytest.mark.parametrize("account", [0, 1, 2, 3, 11, 22])
@@ -139,7 +140,7 @@ def test_accounts_beyond_the_count_have_no_place(desk: Any) -> None:
             place_of(desk.venue.statement, account)
 
 
-def test_a_wrong_signature_is_refused_and_a_right_one_named(desk: Any, parties: Any) -> None:
+def test_a_wrong_signature_is_refused_and_a_right_one_named(desk: Any) -> None:
     note = desk.note(5).signed(parties.signer("venue"))
     assert desk.check(5, note=note).signers == (parties.signer("venue").public.public_key,)
     forged = note.model_copy(update={"signatures": desk.note(6).signed(parties.signer("venue")).signatures})
@@ -165,7 +166,7 @@ def test_tags_depend_on_statement_name_and_nonce() -> None:
         tag_of(bytes(32), "a", b"")
 
 
-def test_the_ceremony_s_powers_in_g2_fit_its_setup(lab: Any) -> None:
+def test_the_ceremony_s_powers_in_g2_fit_its_setup() -> None:
     for exponent in (1, *EXPONENTS):
         check_g2_power(embedded(), exponent, g2_power(embedded(), exponent))
     with pytest.raises(SetupError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import venue_lab
 
 from zkmargin.app.venues import VenueSecret
 from zkmargin.formats import Document
@@ -28,11 +29,11 @@ KINDS: dict[str, type[Document]] = {
 
 
 @pytest.fixture(scope="module")
-def made(lab: Any, venue_lab: Any) -> Any:
+def made() -> Any:
     """The files of a small venue with fixed seeds."""
     big = venue_lab.spec("big", accounts=5, legs=3, slots=1, block=2, claim="5/4")
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 5
-    venue = venue_lab.Venue(lab, [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], totals=True, exempt=1)
+    venue = venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], totals=True, exempt=1)
     proof, witness = venue.prove(seed="golden"), venue.witness()
     decoded = decode_venue_proof(proof, venue.statement)
     maker = NoteMaker(venue.statement, decoded, witness, venue_lab.blinders("golden"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import lab, venue_lab
 
 from zkmargin.circuits.venue import headroom_of
 from zkmargin.formats import ConstraintError, InputError, VerificationError
@@ -34,26 +35,26 @@ def least_surplus(venue: Any) -> int:
 
 
 @pytest.fixture(scope="module")
-def boundary(lab: Any, venue_lab: Any) -> int:
-    return least_surplus(venue_lab.Venue(lab))
+def boundary() -> int:
+    return least_surplus(venue_lab.Venue())
 
 
-def limited(lab: Any, venue_lab: Any, units: int, **options: Any) -> Any:
-    return venue_lab.Venue(lab, [(venue_lab.spec(limits=(text(units),)), venue_lab.SMALL)], **options)
+def limited(units: int, **options: Any) -> Any:
+    return venue_lab.Venue([(venue_lab.spec(limits=(text(units),)), venue_lab.SMALL)], **options)
 
 
-def test_a_class_is_proved_at_its_limit_and_not_one_unit_beyond(lab: Any, venue_lab: Any, boundary: int) -> None:
-    at = limited(lab, venue_lab, boundary)
+def test_a_class_is_proved_at_its_limit_and_not_one_unit_beyond(boundary: int) -> None:
+    at = limited(boundary)
     assert least_surplus(at) == 0
     verify_venue(at.statement, at.prove())
-    beyond = limited(lab, venue_lab, boundary + 1)
+    beyond = limited(boundary + 1)
     with pytest.raises(ConstraintError, match="1 account is under margin, 0 may be; short by: small"):
         beyond.witness()
 
 
-def test_the_columns_of_another_limit_are_no_proof_of_this_one(lab: Any, venue_lab: Any, boundary: int) -> None:
+def test_the_columns_of_another_limit_are_no_proof_of_this_one(boundary: int) -> None:
     """Whoever proves without the limit, or under a smaller one, is refused by a verifier who asks for it."""
-    at, beyond = limited(lab, venue_lab, boundary), limited(lab, venue_lab, boundary + 1)
+    at, beyond = limited(boundary), limited(boundary + 1)
     prover = venue_lab.unchecked().ReferenceProver(
         beyond.statement, at.witness().columns(at.statement), {}, venue_lab.blinders("forger")
     )
@@ -63,37 +64,37 @@ def test_the_columns_of_another_limit_are_no_proof_of_this_one(lab: Any, venue_l
         verify_venue(beyond.statement, at.prove())
 
 
-def test_limits_go_with_exemptions_and_a_cap(lab: Any, venue_lab: Any, boundary: int) -> None:
+def test_limits_go_with_exemptions_and_a_cap(boundary: int) -> None:
     short = boundary + 7
-    exempt = limited(lab, venue_lab, short, exempt=1)
+    exempt = limited(short, exempt=1)
     verify_venue(exempt.statement, exempt.prove())
-    capped = limited(lab, venue_lab, short, cap=7)
+    capped = limited(short, cap=7)
     verify_venue(capped.statement, capped.prove())
     with pytest.raises(ConstraintError, match="more than the cap"):
-        limited(lab, venue_lab, short, cap=6).witness()
+        limited(short, cap=6).witness()
 
 
-def test_a_large_account_has_limits_too(lab: Any, venue_lab: Any) -> None:
+def test_a_large_account_has_limits_too() -> None:
     low, high = 0, 10**12
     while high - low > 1:  # the largest headroom that its book has
         middle = (low + high) // 2
         try:
-            venue_lab.Venue(lab, dense=[DENSE], dense_limits=(text(middle),)).witness()
+            venue_lab.Venue(dense=[DENSE], dense_limits=(text(middle),)).witness()
             low = middle
         except ConstraintError:
             high = middle
-    venue = venue_lab.Venue(lab, dense=[DENSE], dense_limits=(text(low),))
+    venue = venue_lab.Venue(dense=[DENSE], dense_limits=(text(low),))
     assert low > 0
     verify_venue(venue.statement, venue.prove())
 
 
 @pytest.mark.compiled
-def test_the_fast_prover_gives_the_reference_s_bytes(lab: Any, venue_lab: Any, boundary: int) -> None:
+def test_the_fast_prover_gives_the_reference_s_bytes(boundary: int) -> None:
     big = venue_lab.spec("big", accounts=70, legs=3, slots=1, block=2, claim="5/4", limits=(text(10**6),))
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 70
     classes = [(venue_lab.spec(limits=(text(boundary),)), venue_lab.SMALL), (big, accounts)]
     srs = lab.known_tau(powers=200)
-    venue = venue_lab.Venue(lab, classes, n=64, srs=srs, rules={"bits": 6}, dense=[DENSE], dense_limits=(text(5),))
+    venue = venue_lab.Venue(classes, n=64, srs=srs, rules={"bits": 6}, dense=[DENSE], dense_limits=(text(5),))
     witness = venue.witness()
     blinders = SeededBlinders(bytes(32), inputs_digest(venue.statement, witness))
     data, _ = prove_venue(venue.statement, witness, blinders=blinders)
@@ -101,17 +102,17 @@ def test_the_fast_prover_gives_the_reference_s_bytes(lab: Any, venue_lab: Any, b
     assert data == venue.encode(reference.prove())
 
 
-def test_the_golden_terms_are_made_again_byte_for_byte(lab: Any, venue_lab: Any) -> None:
+def test_the_golden_terms_are_made_again_byte_for_byte() -> None:
     """ZKMARGIN_WRITE_GOLDEN=1 writes them anew."""
-    made = limited(lab, venue_lab, 5).statement.terms.to_bytes()
+    made = limited(5).statement.terms.to_bytes()
     if os.environ.get("ZKMARGIN_WRITE_GOLDEN") == "1":
         GOLDEN.parent.mkdir(parents=True, exist_ok=True)
         GOLDEN.write_bytes(made)
     assert GOLDEN.read_bytes() == made
 
 
-def test_terms_say_limits_in_version_2_and_only_headroom(lab: Any, venue_lab: Any) -> None:
-    plain, terms = venue_lab.Venue(lab).statement.terms, limited(lab, venue_lab, 5).statement.terms
+def test_terms_say_limits_in_version_2_and_only_headroom() -> None:
+    plain, terms = venue_lab.Venue().statement.terms, limited(5).statement.terms
     assert (plain.format, terms.format) == ("zkmargin/venue-terms/v1", "zkmargin/venue-terms/v2")
     assert VenueTerms.parse(terms.to_bytes()) == terms
     assert headroom_of(("headroom >= 1/3",), "1") == -(-(10**13) // 3)

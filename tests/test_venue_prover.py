@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import lab, venue_lab
+from support.typed import Keywords, Passed
+from support.venue_lab import Venue
 
 from zkmargin.formats import VerificationError
 from zkmargin.prover.argument import ProverError
@@ -19,13 +22,13 @@ DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 pytestmark = pytest.mark.compiled
 
 
-def venue_of(lab: Any, venue_lab: Any, **options: Any) -> Any:
+def venue_of(**options: Passed) -> Venue:
     """Two block classes, one of several sets, and a dense account, over 64 rows."""
     big = venue_lab.spec("big", accounts=70, legs=3, slots=1, block=2, claim="5/4")
     accounts = [(((0, ((0, 1 + a % 2), (1, 1), (4, -1))),), (3000, a % 5)) for a in range(70)]
     classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)]
-    given = {"dense": [DENSE], "srs": lab.known_tau(powers=200), "rules": {"bits": 6}, "n": 64} | options
-    return venue_lab.Venue(lab, classes, **given)
+    given: Keywords = {"dense": [DENSE], "srs": lab.known_tau(powers=200), "rules": {"bits": 6}, "n": 64} | options
+    return Venue(classes, **given)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +41,8 @@ def venue_of(lab: Any, venue_lab: Any, **options: Any) -> Any:
     ],
     ids=str,
 )
-def test_both_provers_give_the_same_bytes(lab: Any, venue_lab: Any, options: Any) -> None:
-    venue = venue_of(lab, venue_lab, **options)
+def test_both_provers_give_the_same_bytes(options: Any) -> None:
+    venue = venue_of(**options)
     expected = venue.prove()
     for threads in (1, 3):
         found = prove_rounds(venue.statement, venue.witness(), venue_lab.blinders(), threads=threads)
@@ -50,8 +53,8 @@ def test_both_provers_give_the_same_bytes(lab: Any, venue_lab: Any, options: Any
     assert verify_reference(venue.statement, expected)
 
 
-def test_a_witness_that_does_not_satisfy_the_statement_is_refused(lab: Any, venue_lab: Any) -> None:
-    venue = venue_of(lab, venue_lab)
+def test_a_witness_that_does_not_satisfy_the_statement_is_refused() -> None:
+    venue = venue_of()
     parts: tuple[Callable[[Any], Any], ...] = (lambda w: w.classes[1].digits, lambda w: w.classes[0].ids)
     for part in parts:
         witness = venue.witness()
@@ -60,8 +63,8 @@ def test_a_witness_that_does_not_satisfy_the_statement_is_refused(lab: Any, venu
             prove_rounds(venue.statement, witness, FreshBlinders())
 
 
-def test_both_verifiers_agree_on_changed_proofs(lab: Any, venue_lab: Any) -> None:
-    venue = venue_of(lab, venue_lab)
+def test_both_verifiers_agree_on_changed_proofs() -> None:
+    venue = venue_of()
     witness = venue.witness()
     one, other = (venue.encode(prove_rounds(venue.statement, witness, FreshBlinders())) for _ in range(2))
     verify_venue(venue.statement, one)
@@ -90,8 +93,8 @@ def test_seeded_blinders_repeat_and_depend_on_everything() -> None:
         SeededBlinders(b"short", run)
 
 
-def test_shares_made_again_before_every_round_give_the_same_bytes(lab: Any, venue_lab: Any) -> None:
-    venue = venue_of(lab, venue_lab)
+def test_shares_made_again_before_every_round_give_the_same_bytes() -> None:
+    venue = venue_of()
     witness, run = venue.witness(), venue.statement.digest
     seeds = [bytes([i]) * 32 for i in range(3)]
 

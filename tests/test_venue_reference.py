@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import venue_lab
 
 from zkmargin.formats import ConstraintError, InputError, ProofFormatError
 from zkmargin.prover.venue.reference import verify_reference
@@ -17,12 +18,12 @@ from zkmargin.verifier.venue.terms import VenueTerms
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 
 
-def mixed(venue_lab: Any, lab: Any, **options: Any) -> Any:
+def mixed(**options: Any) -> Any:
     """Two block classes and a dense account."""
     big = venue_lab.spec("big", accounts=5, legs=3, slots=1, block=2, claim="5/4")
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 5
     classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)]
-    return venue_lab.Venue(lab, classes, **({"dense": [DENSE]} | options))
+    return venue_lab.Venue(classes, **({"dense": [DENSE]} | options))
 
 
 OPTIONS = (
@@ -40,62 +41,61 @@ OPTIONS = (
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_every_option_is_proved_and_verified(lab: Any, venue_lab: Any, options: Any) -> None:
-    venue = mixed(venue_lab, lab, **options)
+def test_every_option_is_proved_and_verified(options: Any) -> None:
+    venue = mixed(**options)
     proof = venue.prove()
     assert len(proof) == venue_proof_bytes(venue.statement)
     assert verify_reference(venue.statement, proof)
     assert encode_venue_proof(decode_venue_proof(proof, venue.statement), venue.srs.digest) == proof
 
 
-def test_a_class_without_a_claim_counts_in_net_only(lab: Any, venue_lab: Any) -> None:
+def test_a_class_without_a_claim_counts_in_net_only() -> None:
     poor = [(((0, ((0, -15),)),), (-4000, 0))]
     listed = venue_lab.spec("listed", accounts=1, claim=None)
-    venue = venue_lab.Venue(lab, [(venue_lab.spec(), venue_lab.SMALL), (listed, poor)], totals=True)
+    venue = venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL), (listed, poor)], totals=True)
     assert verify_reference(venue.statement, venue.prove())
     with pytest.raises(ConstraintError):
-        venue_lab.Venue(lab, [(venue_lab.spec("listed", accounts=1), poor)]).prove()
+        venue_lab.Venue([(venue_lab.spec("listed", accounts=1), poor)]).prove()
 
 
-def test_v6_unhealthy_accounts_are_named_with_their_shortfalls_before_anything_is_proved(
-    lab: Any, venue_lab: Any
-) -> None:
+def test_v6_unhealthy_accounts_are_named_with_their_shortfalls_before_anything_is_proved() -> None:
     accounts = [venue_lab.SMALL[0], (venue_lab.SMALL[1][0], (-3000, 0)), (venue_lab.SMALL[2][0], (-4000, 0))]
-    venue = venue_lab.Venue(lab, [(venue_lab.spec(), accounts)])
+    venue = venue_lab.Venue([(venue_lab.spec(), accounts)])
     found = unhealthy(venue.statement, venue.books)
     assert {one.name for one in found} == {"small 1", "small 2"}
     assert [one.shortfall for one in found] == sorted((one.shortfall for one in found), reverse=True)
     with pytest.raises(ConstraintError, match=r"2 accounts are under margin, 0 may be; short by: small [12]") as caught:
         venue.prove()
     assert caught.value.shortfall == found[0].shortfall
-    for options in ({"exempt": 2}, {"cap": sum(one.shortfall for one in found)}):
-        relieved = venue_lab.Venue(lab, [(venue_lab.spec(), accounts)], **options)
+    short = sum(one.shortfall for one in found)
+    for exempt, cap in ((2, None), (None, short)):
+        relieved = venue_lab.Venue([(venue_lab.spec(), accounts)], exempt=exempt, cap=cap)
         assert verify_reference(relieved.statement, relieved.prove())
-    for options in ({"exempt": 1}, {"cap": sum(one.shortfall for one in found) - 1}):
+    for exempt, cap in ((1, None), (None, short - 1)):
         with pytest.raises(ConstraintError):
-            venue_lab.Venue(lab, [(venue_lab.spec(), accounts)], **options).prove()
+            venue_lab.Venue([(venue_lab.spec(), accounts)], exempt=exempt, cap=cap).prove()
 
 
-def test_one_unit_at_the_boundary_of_the_claim(lab: Any, venue_lab: Any) -> None:
+def test_one_unit_at_the_boundary_of_the_claim() -> None:
     def balance(held: int) -> Any:
         return [(((0, ((0, 4),)),), (held, 0))]
 
     one = venue_lab.spec(accounts=1)
     # the worst loss of four lots of instrument 0 is 28, its value 0; a lot held counts 10000 valuation units
-    assert verify_reference((venue := venue_lab.Venue(lab, [(one, balance(28))])).statement, venue.prove())
+    assert verify_reference((venue := venue_lab.Venue([(one, balance(28))])).statement, venue.prove())
     with pytest.raises(ConstraintError):
-        venue_lab.Venue(lab, [(one, balance(27))]).prove()
+        venue_lab.Venue([(one, balance(27))]).prove()
 
 
-def test_a_false_net_or_total_has_no_witness(lab: Any, venue_lab: Any) -> None:
+def test_a_false_net_or_total_has_no_witness() -> None:
     for options in ({"net": (1, 0, 0, 0, 0)}, {"totals": (1, 2)}):
-        venue = venue_lab.Venue(lab, **options)
+        venue = venue_lab.Venue(**options)
         with pytest.raises(ConstraintError, match="the books together have"):
             venue.prove()
 
 
-def test_v3_every_element_changed_is_refused(lab: Any, venue_lab: Any) -> None:
-    venue = mixed(venue_lab, lab, exempt=1, totals=True)
+def test_v3_every_element_changed_is_refused() -> None:
+    venue = mixed(exempt=1, totals=True)
     proof, other = venue.prove(), venue.prove(seed="another")
     assert proof != other
     assert verify_reference(venue.statement, other)
@@ -112,8 +112,8 @@ def test_v3_every_element_changed_is_refused(lab: Any, venue_lab: Any) -> None:
         assert not verify_reference(venue.statement, changed), (start, stop)
 
 
-def test_v3_malformed_proofs_are_one_line(lab: Any, venue_lab: Any) -> None:
-    venue = venue_lab.Venue(lab)
+def test_v3_malformed_proofs_are_one_line() -> None:
+    venue = venue_lab.Venue()
     proof = venue.prove()
     for bad in (b"", proof[:-1], proof + b"\0", b"x" + proof[1:], proof[:12] + b"\xff" * 32 + proof[44:]):
         with pytest.raises(ProofFormatError):
@@ -127,15 +127,15 @@ def test_v3_malformed_proofs_are_one_line(lab: Any, venue_lab: Any) -> None:
         decode_venue_proof(proof[:scalars] + b"\xff" * 32 + proof[scalars + 32 :], venue.statement)
 
 
-def test_a_proof_is_for_one_statement_only(lab: Any, venue_lab: Any) -> None:
-    proof = venue_lab.Venue(lab).prove()
+def test_a_proof_is_for_one_statement_only() -> None:
+    proof = venue_lab.Venue().prove()
     for options in ({"context": b"x"}, {"net": (1, 0, 0, 0, 0)}, {"rules": {"marks": (0, 4, 0, 2, 2)}}):
-        other = venue_lab.Venue(lab, **options)
+        other = venue_lab.Venue(**options)
         assert not verify_reference(other.statement, proof), options
 
 
-def test_exponents_of_gamma_never_coincide(lab: Any, venue_lab: Any) -> None:
-    statement = mixed(venue_lab, lab).statement
+def test_exponents_of_gamma_never_coincide() -> None:
+    statement = mixed().statement
     slots: list[int] = []
     accounts: list[int] = []
     for x in statement.sets:
@@ -149,7 +149,7 @@ def test_exponents_of_gamma_never_coincide(lab: Any, venue_lab: Any) -> None:
     assert len(set(accounts)) == len(accounts)
 
 
-def test_books_that_do_not_fit_their_class_are_named(lab: Any, venue_lab: Any) -> None:
+def test_books_that_do_not_fit_their_class_are_named() -> None:
     for slots, held, reason in (
         (((0, ((0, 64),)),), (4000, 0), "more than 63 lots"),
         (((1, ((0, 1),)),), (4000, 0), "another group"),
@@ -157,18 +157,18 @@ def test_books_that_do_not_fit_their_class_are_named(lab: Any, venue_lab: Any) -
         (((0, ((0, 1),)),), (4000, -1), "negative balance"),
         (((0, ((0, 1),)),), (5000, 0), "beyond its bound"),
     ):
-        venue = venue_lab.Venue(lab, [(venue_lab.spec(accounts=1), [(slots, held)])], net=False)
+        venue = venue_lab.Venue([(venue_lab.spec(accounts=1), [(slots, held)])], net=False)
         with pytest.raises(InputError, match=reason) as caught:
             build_witness(venue.statement, venue.books, venue.tags())
         assert "small 0" in str(caught.value)
 
 
-def test_v6_policies_outside_are_refused_by_name(lab: Any, venue_lab: Any) -> None:
+def test_v6_policies_outside_are_refused_by_name() -> None:
     with pytest.raises(InputError, match='short_option_minimum in mode "added"'):
-        venue_lab.Venue(lab, rules={"mode": "added"})
+        venue_lab.Venue(rules={"mode": "added"})
 
 
-def test_terms_that_contradict_themselves(lab: Any, venue_lab: Any) -> None:
+def test_terms_that_contradict_themselves() -> None:
     for options, reason in (
         ({"cap": 1, "exempt": 1}, "outside the cap"),
         ({"digit_bits": 3}, "below log2"),
@@ -176,15 +176,13 @@ def test_terms_that_contradict_themselves(lab: Any, venue_lab: Any) -> None:
         ({"net": (0,)}, "1 numbers for 5 slots"),
     ):
         with pytest.raises(InputError, match=reason):
-            venue_lab.Venue(lab, **options)
+            venue_lab.Venue(**options)
     for changes, reason in (({"block": 3}, "power of two"), ({"slots": 8}, "do not fit"), ({"claim": "2/4"}, "lowest")):
         with pytest.raises(InputError, match=reason):
             venue_lab.spec(**changes)
 
 
-def test_v6_hostile_terms_are_counted_before_anything_is_laid_out(
-    lab: Any, venue_lab: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_v6_hostile_terms_are_counted_before_anything_is_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
     one = [(((0, ((0, 1),)),), (4000, 0))]
     with pytest.raises(InputError, match="more than 65536 column sets"):
         VenueTerms(
@@ -197,7 +195,7 @@ def test_v6_hostile_terms_are_counted_before_anything_is_laid_out(
         )
     monkeypatch.setattr("zkmargin.verifier.venue.statement.MAX_COLUMNS", 5)
     with pytest.raises(InputError, match="more than 5"):
-        venue_lab.Venue(lab, [(venue_lab.spec(accounts=1), one)], net=False)
+        venue_lab.Venue([(venue_lab.spec(accounts=1), one)], net=False)
 
 
 def test_merkle_paths_lead_to_the_root() -> None:
@@ -218,10 +216,10 @@ def test_merkle_paths_lead_to_the_root() -> None:
         merkle.root_from_path(bytes(32), 1, 1, ())
 
 
-def test_tags_of_a_set_stand_in_their_own_rows(lab: Any, venue_lab: Any) -> None:
+def test_tags_of_a_set_stand_in_their_own_rows() -> None:
     shape = venue_lab.spec(accounts=11, slots=1, block=4)
     accounts = [(((0, ((0, 1),)),), (4000, 0))] * 11
-    venue = venue_lab.Venue(lab, [(shape, accounts)])
+    venue = venue_lab.Venue([(shape, accounts)])
     tags, rows = venue.tags()[0], venue.witness().tags
     T = venue.statement.templates[0].T
     assert len(rows) == 1

@@ -2,18 +2,19 @@
 
 import os
 import signal
-from typing import Any
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from support.typed import Passed
+from support.venue_lab import SharedVenue
 
 from zkmargin.formats import InputError
 from zkmargin.prover.argument import ProverError
-from zkmargin.prover.venue.blinders import SeededBlinders
-from zkmargin.prover.venue.prove import inputs_digest
-from zkmargin.prover.venue.rounds import Coordinator, share_sets
-from zkmargin.prover.venue.shares import Share
 from zkmargin.prover.venue.workers import (
     ROUNDS,
+    Array,
     Journal,
     LostError,
     ProcessLink,
@@ -27,33 +28,11 @@ from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import verify_venue
 
 pytestmark = pytest.mark.compiled
-SEEDS = [bytes([i]) * 32 for i in range(3)]
 
 
 @pytest.fixture(scope="module")
-def venue(lab: Any, venue_lab: Any) -> Any:
-    """Two classes, six sets."""
-    big = venue_lab.spec("big", accounts=150, legs=3, slots=1, block=2, claim="5/4")
-    accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 150
-    classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)]
-    made = venue_lab.Venue(lab, classes, n=64, srs=lab.known_tau(powers=200), rules={"bits": 6}, totals=True)
-    made.hidden = made.witness()
-    made.run = inputs_digest(made.statement, made.hidden)
-    return made
-
-
-def workers(venue: Any, **options: Any) -> Any:
-    return VenueWorkers(venue.snapshot, venue.statement, venue.hidden, venue.run, 2, seeds=SEEDS, **options)
-
-
-@pytest.fixture(scope="module")
-def expected(venue: Any) -> Any:
-    """The bytes of shares in this process with the same seeds."""
-    shares = [
-        Share(venue.statement, sets, SeededBlinders(seed, venue.run))
-        for sets, seed in zip(share_sets(venue.statement, venue.hidden, 2), SEEDS, strict=False)
-    ]
-    return venue.encode(Coordinator(venue.statement, venue.hidden, shares, SeededBlinders(SEEDS[2], venue.run)).prove())
+def venue() -> SharedVenue:
+    return SharedVenue()
 
 
 class Local:
@@ -69,20 +48,22 @@ class Local:
         pass
 
 
-def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: Any, expected: Any) -> None:
+def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: SharedVenue) -> None:
     """A worker is killed before each of its rounds, by the operating system."""
-    links = []
+    links: list[ProcessLink] = []
 
-    def connect() -> Any:
+    def connect() -> ProcessLink:
         links.append(ProcessLink())
         return links[-1]
 
-    with workers(venue, connect=connect) as running:
+    with venue.workers(connect=connect) as running:
         first = running.shares[0]
-        ask, killed = RemoteShare._ask, []
+        ask = RemoteShare._ask
+        killed: list[str] = []
 
-        def murderous(self: Any, name: str, *given: Any) -> Any:
+        def murderous(self: RemoteShare, name: str, *given: Passed) -> list[Array]:
             if self is first and name in ("commit_helpers", "combined"):
+                assert isinstance(self._link, ProcessLink)
                 os.kill(self._link.process.pid, signal.SIGKILL)
                 killed.append(name)
             return ask(self, name, *given)
@@ -92,15 +73,15 @@ def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: A
             proof = venue.encode(running.prove())
         assert killed == ["commit_helpers", "combined"]
         assert [share.restarts for share in running.shares] == [2, 0]
-    assert proof == expected
+    assert proof == venue.expected
     verify_venue(venue.statement, proof)
     assert len(links) == 4
     assert all(link.process.poll() is not None for link in links)
 
 
 @pytest.mark.parametrize("dies", ROUNDS)
-def test_v5_a_worker_lost_in_any_round_is_made_again(venue: Any, expected: Any, dies: Any) -> None:
-    lost: list[Any] = []
+def test_v5_a_worker_lost_in_any_round_is_made_again(venue: SharedVenue, dies: str) -> None:
+    lost: list[str] = []
 
     class Mortal(Local):
         def ask(self, request: bytes) -> bytes:
@@ -110,25 +91,25 @@ def test_v5_a_worker_lost_in_any_round_is_made_again(venue: Any, expected: Any, 
                 raise LostError
             return answer
 
-    with workers(venue, connect=Mortal) as running:
-        assert venue.encode(running.prove()) == expected
+    with venue.workers(connect=Mortal) as running:
+        assert venue.encode(running.prove()) == venue.expected
         assert sum(share.restarts for share in running.shares) == 1
 
 
-def test_a_worker_that_is_always_lost_is_named(venue: Any) -> None:
+def test_a_worker_that_is_always_lost_is_named(venue: SharedVenue) -> None:
     class Dead(Local):
         def ask(self, request: bytes) -> bytes:
             if unpack(request)[0]["round"] == "values":
                 raise LostError
             return super().ask(request)
 
-    with workers(venue, connect=Dead) as running, pytest.raises(ProverError, match=r"worker [12] was lost 3 times"):
+    with venue.workers(connect=Dead) as running, pytest.raises(ProverError, match=r"worker [12] was lost 3 times"):
         running.prove()
 
 
 @pytest.mark.parametrize("lies", ROUNDS[1:])
-def test_v5_a_worker_that_answers_wrongly_is_named(venue: Any, lies: Any) -> None:
-    made = []
+def test_v5_a_worker_that_answers_wrongly_is_named(venue: SharedVenue, lies: str) -> None:
+    made: list[Local] = []
 
     class Liar(Local):
         def __init__(self) -> None:
@@ -143,12 +124,12 @@ def test_v5_a_worker_that_answers_wrongly_is_named(venue: Any, lies: Any) -> Non
                 return pack(head, arrays)
             return answer
 
-    with workers(venue, connect=Liar) as running, pytest.raises(ProverError, match="worker 2 answered wrongly"):
+    with venue.workers(connect=Liar) as running, pytest.raises(ProverError, match="worker 2 answered wrongly"):
         running.prove_and_verify()
 
 
-def test_v5_no_seed_answers_two_challenges_for_one_round(venue: Any, tmp_path: Any) -> None:
-    with workers(venue, connect=Local) as running:
+def test_v5_no_seed_answers_two_challenges_for_one_round(venue: SharedVenue, tmp_path: Path) -> None:
+    with venue.workers(connect=Local) as running:
         share = running.shares[0]
         share.commit_columns()
         share.aggregates(5)
@@ -179,12 +160,10 @@ def test_messages_are_strict() -> None:
     assert VenueChallenges(zeta=3).zeta == 3
 
 
-def venue_array() -> Any:
-    import numpy as np
-
+def venue_array() -> npt.NDArray[np.int64]:
     return np.arange(6, dtype="<i8").reshape(2, 3)
 
 
-def test_no_workers_is_refused(venue: Any) -> None:
+def test_no_workers_is_refused(venue: SharedVenue) -> None:
     with pytest.raises(InputError, match="at least 1"):
         VenueWorkers(venue.snapshot, venue.statement, venue.hidden, venue.run, 0)

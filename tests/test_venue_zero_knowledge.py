@@ -5,6 +5,7 @@ docs/protocol-venue.md section 6, with a known tau (tests/test_zero_knowledge.py
 from typing import Any
 
 import pytest
+from support import lab, venue_lab
 
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import inverse, powers, r
@@ -24,11 +25,11 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 class Bench:
     """The reference prover as a function from blinders to revealed numbers, at fixed challenges."""
 
-    def __init__(self, lab: Any, venue_lab: Any, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         two = venue_lab.spec("two", accounts=9, legs=1, slots=1, block=2)
         accounts = [(((0, ((0, 1),)),), (4000, 0))] * 9
         small = (venue_lab.spec(accounts=1), venue_lab.SMALL[:1])
-        self.venue = venue_lab.Venue(lab, [small, (two, accounts)], **options)
+        self.venue = venue_lab.Venue([small, (two, accounts)], **options)
         self.witness = self.venue.witness()
         self.columns = self.witness.columns(self.venue.statement)
         self.tau, draw = lab.TAU, lab.draws("venue challenges")
@@ -101,8 +102,8 @@ def rank(matrix: Any) -> int:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_what_is_revealed_is_uniform_also_with_all_openings(lab: Any, venue_lab: Any, layout: Any) -> None:
-    bench = Bench(lab, venue_lab, **LAYOUTS[layout])
+def test_what_is_revealed_is_uniform_also_with_all_openings(layout: Any) -> None:
+    bench = Bench(**LAYOUTS[layout])
     draw = lab.draws("blinders")
     bench.revealed({})
     at = {name: draw() for name in bench.names}

@@ -6,9 +6,9 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
+import golden
 import pytest
 from py_arkworks_bls12381 import G1Point
 
@@ -42,7 +42,7 @@ NAMES = ("range-proved", "attested", "two-segments", "default-policy", "gates")
 
 
 @pytest.fixture(scope="module")
-def cases(golden: ModuleType) -> dict[str, tuple[Statement, bytes]]:
+def cases() -> dict[str, tuple[Statement, bytes]]:
     return {name: golden.statement_of(name) for name in NAMES}
 
 
@@ -151,7 +151,7 @@ def test_messages_statements_and_verdicts_cannot_be_changed(sample: Any) -> None
 # --- the argument -------------------------------------------------------------------------------------------
 
 
-def test_challenges_are_the_published_ones(golden: ModuleType, cases: Any) -> None:
+def test_challenges_are_the_published_ones(cases: Any) -> None:
     for group in golden.vectors()["testGroups"]:
         assert golden.challenges(*cases[group["name"]]) == group["challenges"]
     assert golden.challenges(*cases["gates"]) == GATES_CHALLENGES
@@ -326,7 +326,7 @@ def test_39_weights_are_fresh_not_zero_and_128_bits(items: Any, monkeypatch: pyt
 # --- the statement ------------------------------------------------------------------------------------------
 
 
-def test_a_statement_is_built_from_documents(golden: ModuleType) -> None:
+def test_a_statement_is_built_from_documents() -> None:
     given = next(g for g in golden.GOLDEN if g.name == "default-policy")
     snapshot, statement = given.snapshot(), given.statement()
     assert statement.srs is embedded()
@@ -345,7 +345,7 @@ def test_a_statement_is_built_from_documents(golden: ModuleType) -> None:
     assert Statement.of(snapshot, moved, Claim(), srs=toy).srs is toy
 
 
-def test_the_circuit_of_a_statement_is_that_of_its_snapshot_claim_and_limits(golden: ModuleType) -> None:
+def test_the_circuit_of_a_statement_is_that_of_its_snapshot_claim_and_limits() -> None:
     given = next(g for g in golden.GOLDEN if g.name == "default-policy")
     statement = given.statement()
     assert "circuit" not in {field.name for field in dataclasses.fields(Statement)}
@@ -358,7 +358,7 @@ def test_the_circuit_of_a_statement_is_that_of_its_snapshot_claim_and_limits(gol
         assert changed.circuit.digest != statement.circuit.digest
 
 
-def test_a_statement_is_copied_to_another_process_as_bytes(golden: ModuleType) -> None:
+def test_a_statement_is_copied_to_another_process_as_bytes() -> None:
     given = next(g for g in golden.GOLDEN if g.name == "default-policy")
     statement = given.statement()
     verify(statement, given.proof())
@@ -394,7 +394,7 @@ def test_what_is_public_in_its_order(cases: Any) -> None:
     assert by_label["limit"].decode() == str(statement.limits[-1])
 
 
-def test_contexts_have_at_most_a_kilobyte(golden: ModuleType) -> None:
+def test_contexts_have_at_most_a_kilobyte() -> None:
     given = golden.GOLDEN[0]
     snapshot, commitments = (
         given.snapshot(),
@@ -417,7 +417,7 @@ def test_committed_points_are_the_sums_and_a_copy(cases: Any) -> None:
     assert statement.committed_points()
 
 
-def test_attested_bounds_add_up_to_no_more_than_the_circuit_has(golden: ModuleType) -> None:
+def test_attested_bounds_add_up_to_no_more_than_the_circuit_has() -> None:
     given = next(g for g in golden.GOLDEN if g.name == "attested")
     snapshot = given.snapshot()
     commitment = Commitment.parse((golden.FOLDER / given.commitment_files()[0]).read_bytes())
@@ -452,7 +452,7 @@ def test_attested_bounds_add_up_to_no_more_than_the_circuit_has(golden: ModuleTy
 
 
 @pytest.fixture(scope="module")
-def documents(golden: ModuleType) -> Any:
+def documents() -> Any:
     given = golden.GOLDEN[0]
     commitment = Commitment.parse((golden.FOLDER / given.commitment_files()[0]).read_bytes())
     return given.snapshot(), commitment, given.statement()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
@@ -21,21 +22,21 @@ from zkmargin.formats import ConstraintError, InputError
 BOOKS = st.tuples(st.lists(st.integers(-15, 15), min_size=6, max_size=6), st.integers(-255, 255), st.integers(0, 15))
 
 
-def freeze(lab: Any, **shape: Any) -> Any:
+def freeze(**shape: Any) -> Any:
     return Circuit.freeze(lab.margin_like(**shape), len(shape.get("assets", (0, 0))))
 
 
-def honest(lab: Any, **shape: Any) -> Any:
-    circuit = freeze(lab, **shape)
+def honest(**shape: Any) -> Any:
+    circuit = freeze(**shape)
     witness = assign(circuit, lab.book_of(circuit.position_count), [40, 3])
     check(circuit, witness)
     return circuit, witness
 
 
 @given(BOOKS)
-def test_assign_gives_a_satisfying_witness_or_names_the_claim(lab: Any, book: Any) -> None:
+def test_assign_gives_a_satisfying_witness_or_names_the_claim(book: Any) -> None:
     positions, usd, btc = book
-    circuit = freeze(lab, gates=1)
+    circuit = freeze(gates=1)
     losses = [-sum(q * lab.RISK[s][i] for i, q in enumerate(positions)) for s in range(3)]
     shorts = sum((2, 0, 1)[i % 3] * max(-q, 0) for i, q in enumerate(positions))
     slack = (9 * usd if usd > 0 else 10 * usd) + 8 * btc - max(0, shorts, *losses)
@@ -53,8 +54,8 @@ def test_assign_gives_a_satisfying_witness_or_names_the_claim(lab: Any, book: An
 @pytest.mark.parametrize(
     "shape", [{}, {"gates": 2}, {"range_proved": False}, {"slots": 40}, {"n": 32}, {"slots": 0}], ids=str
 )
-def test_the_columns_hold_the_witness_in_digits(lab: Any, shape: Any) -> None:
-    circuit, witness = honest(lab, **shape)
+def test_the_columns_hold_the_witness_in_digits(shape: Any) -> None:
+    circuit, witness = honest(**shape)
     n, columns = circuit.n, witness.columns(circuit)
 
     def slots(role: Any, count: Any) -> Any:
@@ -81,8 +82,8 @@ def test_the_columns_hold_the_witness_in_digits(lab: Any, shape: Any) -> None:
 # --- what assign refuses ------------------------------------------------------------------------------------
 
 
-def test_a_book_of_another_size_is_refused(lab: Any) -> None:
-    circuit = freeze(lab)
+def test_a_book_of_another_size_is_refused() -> None:
+    circuit = freeze()
     for positions, collateral in (([0] * 5, [0, 0]), ([0] * 7, [0, 0]), ([0] * 6, [0]), ([0] * 6, [0, 0, 0])):
         with pytest.raises(InputError, match="for a circuit of 6 and 2"):
             assign(circuit, positions, collateral)
@@ -90,8 +91,8 @@ def test_a_book_of_another_size_is_refused(lab: Any) -> None:
 
 @pytest.mark.parametrize("range_proved", [True, False])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_position_outside_its_bound_is_refused(lab: Any, range_proved: Any, sign: Any) -> None:
-    circuit = freeze(lab, range_proved=range_proved)
+def test_a_position_outside_its_bound_is_refused(range_proved: Any, sign: Any) -> None:
+    circuit = freeze(range_proved=range_proved)
     edge = [0, 0, 0, sign * 15, 0, 0]
     check(circuit, assign(circuit, edge, [255, 15]))
     edge[3] += sign
@@ -99,21 +100,21 @@ def test_a_position_outside_its_bound_is_refused(lab: Any, range_proved: Any, si
         assign(circuit, edge, [255, 15])
 
 
-def test_a_balance_outside_its_bound_is_refused(lab: Any) -> None:
-    circuit = freeze(lab)
+def test_a_balance_outside_its_bound_is_refused() -> None:
+    circuit = freeze()
     check(circuit, assign(circuit, [0] * 6, [255, 15]))
     for collateral, what in (([256, 0], "collateral 0 held"), ([0, 16], "collateral 1 held"), ([-256, 15], "0 owed")):
         with pytest.raises(InputError, match=f"{what}: does not fit its range"):
             assign(circuit, [0] * 6, collateral)
 
 
-def test_a_negative_balance_where_none_is_allowed_is_refused(lab: Any) -> None:
+def test_a_negative_balance_where_none_is_allowed_is_refused() -> None:
     with pytest.raises(InputError, match="collateral 1 held: does not fit its range"):
-        assign(freeze(lab), [0] * 6, [100, -1])
+        assign(freeze(), [0] * 6, [100, -1])
 
 
-def test_reprs_show_no_numbers(lab: Any) -> None:
-    _, witness = honest(lab)
+def test_reprs_show_no_numbers() -> None:
+    _, witness = honest()
     assert not any(character.isdigit() for character in repr(witness).partition(" at ")[0])
 
 
@@ -130,8 +131,8 @@ def changed(values: Any, i: Any, by: Any) -> Any:
     return (*values[:i], values[i] + by, *values[i + 1 :])
 
 
-def test_sides_that_do_not_match_their_position_are_named(lab: Any) -> None:
-    circuit, witness = honest(lab)
+def test_sides_that_do_not_match_their_position_are_named() -> None:
+    circuit, witness = honest()
     for name in ("positions", "long", "short"):
         bad = replace(witness, **{name: changed(getattr(witness, name), 2, 1)})
         refuse(circuit, bad, "position digits", "slot 2: ")
@@ -142,8 +143,8 @@ def test_sides_that_do_not_match_their_position_are_named(lab: Any) -> None:
     assert caught.value.rule == "scenario"  # the short option minimum, which it did not pay for
 
 
-def test_digits_out_of_range_are_named(lab: Any) -> None:
-    circuit, witness = honest(lab)
+def test_digits_out_of_range_are_named() -> None:
+    circuit, witness = honest()
     for long, short in ((16, 16), (-1, -1)):
         bad = replace(witness, long=changed(witness.long, 2, long), short=changed(witness.short, 2, short))
         refuse(circuit, bad, "position range", "slot 2: a side outside")
@@ -153,8 +154,8 @@ def test_digits_out_of_range_are_named(lab: Any) -> None:
             refuse(circuit, bad, "bounded integer", x.name)
 
 
-def test_gates_that_do_not_multiply_or_are_not_wired_are_named(lab: Any) -> None:
-    circuit, witness = honest(lab, gates=2)
+def test_gates_that_do_not_multiply_or_are_not_wired_are_named() -> None:
+    circuit, witness = honest(gates=2)
     a, b, c = witness.gates[1]
     refuse(circuit, replace(witness, gates=(witness.gates[0], (a, b, c + 1))), "product gate", r"gate 1: .* is not")
     refuse(circuit, replace(witness, gates=(witness.gates[0], (a + 1, b, c + b))), "product gate", "gate 1 left")
@@ -163,8 +164,8 @@ def test_gates_that_do_not_multiply_or_are_not_wired_are_named(lab: Any) -> None
     check(circuit, replace(witness, gates=(witness.gates[0], (a, b, c + r))))
 
 
-def test_a_copy_of_a_witness_does_not_keep_the_sums_of_the_old_one(lab: Any) -> None:
-    circuit, witness = honest(lab, range_proved=False)
+def test_a_copy_of_a_witness_does_not_keep_the_sums_of_the_old_one() -> None:
+    circuit, witness = honest(range_proved=False)
     check(circuit, witness)
     with pytest.raises(ConstraintError):
         check(circuit, replace(witness, positions=changed(witness.positions, 0, 1)))
@@ -202,7 +203,7 @@ def violations(circuit: Any, witness: Any) -> Iterator[Any]:
                 break
 
 
-def test_each_equation_dropped_makes_its_violation_acceptable(lab: Any) -> None:
+def test_each_equation_dropped_makes_its_violation_acceptable() -> None:
     # a gate of nothing by nothing: each of its wires can be moved alone and the gate still multiplies
     system = lab.margin_like(gates=0)
     x = system.integer("zero", 1, Form())
@@ -218,7 +219,7 @@ def test_each_equation_dropped_makes_its_violation_acceptable(lab: Any) -> None:
         check(circuit.without_equation(j), bad)
 
 
-def test_each_equation_of_a_published_policy_dropped_makes_its_violation_acceptable(lab: Any) -> None:
+def test_each_equation_of_a_published_policy_dropped_makes_its_violation_acceptable() -> None:
     snapshot = lab.snapshot(
         groups=[0, 1, 0],
         risk=[[5, -8], [-3, 4], [2, 2]],

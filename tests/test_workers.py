@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import golden
 import pytest
 from py_arkworks_bls12381 import G1Point
 
@@ -31,7 +32,7 @@ Items = list[tuple[Statement, bytes]]
 
 
 @pytest.fixture(scope="module")
-def given(golden: ModuleType) -> tuple[list[Snapshot], Items]:
+def given() -> tuple[list[Snapshot], Items]:
     """Statements about two snapshots, with limits and contexts among them."""
     chosen = golden.GOLDEN
     return [g.snapshot() for g in chosen], [(g.statement(), g.proof()) for g in chosen]

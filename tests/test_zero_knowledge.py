@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from support import lab
 
 import zkmargin.prover.argument
 from zkmargin.circuits.language.circuit import Circuit
@@ -37,7 +38,7 @@ BALANCES = ((12, 13), (40, 3))
 class Bench:
     """The product's prover as a function from blinders to revealed numbers, at fixed challenges."""
 
-    def __init__(self, lab: Any, given: Any, challenges: Any = None) -> None:
+    def __init__(self, given: Any, challenges: Any = None) -> None:
         self.lab, self.given, self.tau = lab, given, lab.TAU
         draw = lab.draws("challenges")
         beta, rho, chi, zeta, v, y = challenges or [draw() for _ in range(6)]
@@ -118,11 +119,11 @@ def rank_of(matrix: Any) -> Any:
     return eliminate(matrix)[0]
 
 
-def bench(lab: Any, name: Any, challenges: Any = None) -> Any:
+def bench(name: Any, challenges: Any = None) -> Any:
     shape = SHAPES[name]
     collateral = BALANCES[1] if "assets" not in shape else (9,)
     given = lab.standard(collateral=collateral, options={"srs": lab.known_tau()}, **shape)
-    return Bench(lab, given, challenges)
+    return Bench(given, challenges)
 
 
 def without(matrix: Any, *columns: Any) -> Any:
@@ -133,8 +134,8 @@ def without(matrix: Any, *columns: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(lab: Any, name: Any) -> None:
-    b = bench(lab, name)
+def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(name: Any) -> None:
+    b = bench(name)
     names = b.blinder_names
     draw = lab.draws("point")
     first, second = ([draw() for _ in names] for _ in range(2))
@@ -149,8 +150,8 @@ def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(la
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_rank_drops_when_any_single_blinder_is_frozen(lab: Any, name: Any) -> None:
-    b = bench(lab, name)
+def test_the_rank_drops_when_any_single_blinder_is_frozen(name: Any) -> None:
+    b = bench(name)
     draw = lab.draws("point")
     J = b.jacobian([draw() for _ in b.blinder_names])
     for j in range(len(J)):
@@ -158,9 +159,9 @@ def test_the_rank_drops_when_any_single_blinder_is_frozen(lab: Any, name: Any) -
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_each_number_is_masked_by_its_own_blinders(lab: Any, name: Any) -> None:
+def test_each_number_is_masked_by_its_own_blinders(name: Any) -> None:
     # the table of section 6: without the blinders of a row, the numbers of that row are fixed by the witness
-    b = bench(lab, name)
+    b = bench(name)
     names = b.blinder_names
     draw = lab.draws("point")
     revealed = list(b.revealed([draw() for _ in names]))
@@ -187,9 +188,9 @@ def test_each_number_is_masked_by_its_own_blinders(lab: Any, name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_two_blinders_on_the_running_sum_are_not_enough(lab: Any, name: Any) -> None:
+def test_two_blinders_on_the_running_sum_are_not_enough(name: Any) -> None:
     # decision 2: T(tau) holds phi(omega tau), a third functional of phi
-    b = bench(lab, name)
+    b = bench(name)
     draw = lab.draws("point")
     J = b.jacobian([draw() for _ in b.blinder_names])
     third = b.blinder_names.index("phi b2")
@@ -219,15 +220,15 @@ def solve(b: Any, target: Any, steps: Any = 5) -> Any:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_any_numbers_that_satisfy_the_verification_equation_are_possible(lab: Any, name: Any) -> None:
+def test_any_numbers_that_satisfy_the_verification_equation_are_possible(name: Any) -> None:
     # uniform numbers in every place: what the simulator sends
-    b = bench(lab, name)
+    b = bench(name)
     draw = lab.draws("target")
     target = {number: draw() for number in b.revealed([0] * len(b.blinder_names))}
     assert b.revealed(solve(b, target)) == target
 
 
-def two_books(lab: Any, name: Any) -> Any:
+def two_books(name: Any) -> Any:
     """Two accounts that satisfy one circuit, committed so that their commitments are equal points."""
     shape = SHAPES[name]
     circuit = Circuit.freeze(lab.margin_like(**shape), 2)
@@ -248,14 +249,14 @@ def two_books(lab: Any, name: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["two columns", "two helpers", "gates"])
-def test_the_same_bytes_are_a_proof_for_another_book(lab: Any, name: Any) -> None:
+def test_the_same_bytes_are_a_proof_for_another_book(name: Any) -> None:
     # perfect hiding, end to end: blinders exist with which the other book gives this very proof
-    first, second = two_books(lab, name)
+    first, second = two_books(name)
     data = lab.prove(first)
     verify(first.statement, data)
     x, _ = replay(first.statement, decode_proof(data, first.circuit.shape, first.statement.srs.digest))
     fixed = (x.beta, x.rho, x.chi, x.zeta, x.v, x.y)
-    a, b = Bench(lab, first, fixed), Bench(lab, second, fixed)
+    a, b = Bench(first, fixed), Bench(second, fixed)
     draw = lab.draws("proof")
     target = a.revealed([draw() for _ in a.blinder_names])
     source = iter(solve(b, target))
@@ -265,10 +266,10 @@ def test_the_same_bytes_are_a_proof_for_another_book(lab: Any, name: Any) -> Non
     assert lab.encode(second, other) == data
 
 
-def test_with_two_blinders_the_proof_tells_two_books_apart(lab: Any) -> None:
+def test_with_two_blinders_the_proof_tells_two_books_apart() -> None:
     # whoever knows tau, or has enough powers of it in G2, tries each candidate book: only the true one needs b2 = 0
-    first, second = two_books(lab, "two helpers")
-    benches = [Bench(lab, given) for given in (first, second)]
+    first, second = two_books("two helpers")
+    benches = [Bench(given) for given in (first, second)]
     third = benches[0].blinder_names.index("phi b2")
     draw = lab.draws("two blinders")
     blinders = [draw() if i != third else 0 for i in range(len(benches[0].blinder_names))]
@@ -280,9 +281,9 @@ def test_with_two_blinders_the_proof_tells_two_books_apart(lab: Any) -> None:
 # --- the order of the blinders ------------------------------------------------------------------------------
 
 
-def test_blinders_are_drawn_in_the_order_of_the_protocol(lab: Any) -> None:
+def test_blinders_are_drawn_in_the_order_of_the_protocol() -> None:
     # message by message: a blinder changes its own column, and of earlier messages nothing
-    b = bench(lab, "gates")
+    b = bench("gates")
     names = b.blinder_names
     base = b.revealed([0] * len(names))
     own = {"f": "f", "mu": "mu", "A": "A", "B": "B", "C": "C", "h": "h", "phi": "phi", "t": "T"}

@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from support.chain_lab import SERIES, ChainCase, JointCase, chain_case, joint_case, prove
+from support.lab import snapshot
 
 from contracts.tests.evm import EVM, Reverted
-from tests.chain_lab import SERIES, ChainCase, JointCase, chain_case, joint_case, prove
-from tests.lab import snapshot
 from zkmargin.chain.abi import error_name
 from zkmargin.chain.calls import deploy_verifier, item, verify_call
 from zkmargin.engine.claims import Claim

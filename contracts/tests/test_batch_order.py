@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.chain_forge import Junk, falsified
+from support.chain_lab import standard
 
 from contracts.build import HERE, standard_input
 from contracts.tests.cases import Deployed
 from contracts.tests.evm import Anvil, Reverted
-from tests.chain_forge import Junk, falsified
-from tests.chain_lab import standard
 from zkmargin.chain.abi import decode_result, error_name
 from zkmargin.chain.calls import deploy_verifier, item, verify_batch_call
 from zkmargin.crypto.domain import divide_by_linear, evaluate

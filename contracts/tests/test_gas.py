@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.chain_lab import prove, prove_joint
 
 from contracts.tests.cases import NONCE, Deployed, item, sized_case, sized_joint
 from contracts.tests.evm import Anvil
-from tests.chain_lab import prove, prove_joint
 from zkmargin.chain.abi import decode_result, encode_call, encode_constructor
 from zkmargin.chain.calls import deploy_verifier, joint_item, verify_batch_call, verify_call, verify_stored_call
 

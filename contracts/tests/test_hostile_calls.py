@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from support.chain_lab import prove, standard
 
 from contracts.tests.cases import NONCE, Deployed, item
 from contracts.tests.evm import Anvil, Reverted
-from tests.chain_lab import prove, standard
 from zkmargin.chain.abi import encode_constructor, error_name
 from zkmargin.chain.calls import verifier_arguments, verify_call
 

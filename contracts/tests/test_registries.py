@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from support.chain_lab import ChainCase, chain_case, chain_snapshot, joint_case, prove_joint
 
 from contracts.tests.cases import Deployed, item, prove
 from contracts.tests.evm import Anvil, Reverted
-from tests.chain_lab import ChainCase, chain_case, chain_snapshot, joint_case, prove_joint
 from zkmargin.chain.abi import decode_result, encode_call, encode_constructor, error_name
 from zkmargin.chain.calls import deploy_verifier, joint_item, table_id
 from zkmargin.chain.typed_data import commitment_part, signature_of, snapshot_table

@@ -10,11 +10,11 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from support.chain_forge import FORGERIES, falsified
+from support.chain_lab import ChainCase, chain_case, chain_snapshot, prove, standard
 
 from contracts.tests.cases import NONCE, Deployed, agree, item, judge, python_verdict, sized_case
 from contracts.tests.evm import EVM, Anvil, PyEVM, Reverted
-from tests.chain_forge import FORGERIES, falsified
-from tests.chain_lab import ChainCase, chain_case, chain_snapshot, prove, standard
 from zkmargin.chain.abi import decode_result, encode_call, error_name
 from zkmargin.chain.calls import inverse_of, table_id, verify_batch_call, verify_call
 from zkmargin.circuits.chain import ChainLayout

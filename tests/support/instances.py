@@ -31,6 +31,10 @@ class BareStatement:
     context: bytes = b""
     limits: tuple[Limit, ...] = ()
 
+    def as_statement(self) -> Statement:
+        """Itself, for functions that take no other statement than the product's own: it has all that they read."""
+        return cast("Statement", self)
+
     def public_messages(self) -> Iterator[tuple[str, bytes]]:
         """As in ``Statement``."""
         return Statement.public_messages(cast("Statement", self))

@@ -69,24 +69,16 @@ def test_the_setup_in_the_page_is_the_one_that_ships() -> None:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Any:
-    return importlib.import_module("lab")
-
-
-@pytest.fixture(scope="module")
 def second() -> Any:
     return importlib.import_module("second_verifier")
 
 
-def snapshots(lab: Any, second: Any) -> Iterator[tuple[str, Snapshot, tuple[str, ...]]]:
+def snapshots(second: Any) -> Iterator[tuple[str, Snapshot, tuple[str, ...]]]:
     """One of each component and policy, of each shape of slots, and of a universe."""
     yield from (
-        (part["type"], test_second_verifier.with_component(second, lab, part), ())
-        for part in test_second_verifier.FURTHER
+        (part["type"], test_second_verifier.with_component(second, part), ()) for part in test_second_verifier.FURTHER
     )
-    yield from (
-        (name, test_second_verifier.shaped(lab, **shape), ()) for name, shape in test_second_verifier.SHAPES.items()
-    )
+    yield from ((name, test_second_verifier.shaped(**shape), ()) for name, shape in test_second_verifier.SHAPES.items())
     market = example_market("2026-11-20T12:00:00Z")
     kept: list[Any] = []
     for name in ("BTC", "ETH"):
@@ -102,9 +94,9 @@ def snapshots(lab: Any, second: Any) -> Iterator[tuple[str, Snapshot, tuple[str,
     yield "universe", Snapshot.parse(universe.read_bytes()), ()
 
 
-def test_circuits_of_every_component_agree(lab: Any, second: Any, tmp_path: Path) -> None:
+def test_circuits_of_every_component_agree(second: Any, tmp_path: Path) -> None:
     cases, questions = [], []
-    for place, (name, snapshot, limits) in enumerate(snapshots(lab, second)):
+    for place, (name, snapshot, limits) in enumerate(snapshots(second)):
         (tmp_path / f"{place}.json").write_bytes(snapshot.to_bytes())
         for claim in (Claim(3, 2), Claim(1, 1, "maintenance")):
             circuit = build_circuit(snapshot, claim, [Limit.parse(text) for text in limits])

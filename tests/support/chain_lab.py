@@ -8,7 +8,7 @@ from typing import Any
 
 import zkmargin.prover.chain
 import zkmargin.prover.chain_joint
-from tests.lab import draws, part, snapshot
+from support.lab import draws, part, snapshot
 from zkmargin.accounts.commitments import Commitment, commit_vector
 from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.circuits.books import margin_witness

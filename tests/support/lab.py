@@ -1,25 +1,27 @@
 """The bench of the tests of the argument: small systems, statements over them, honest and dishonest provers.
 
-Reached through the fixture ``lab`` (tests/conftest.py). Nothing here is fast, secret or part of the product.
+Nothing here is fast, secret or part of the product.
 """
 
 import ast
 import hashlib
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from support.instances import BareStatement
+import numpy.typing as npt
 
 import zkmargin.prover.argument
 import zkmargin.verifier.argument
+from support.instances import BareStatement
 from zkmargin.accounts import CommitmentPart
 from zkmargin.accounts.commitments import commit_vector
+from zkmargin.accounts.slots import ROLES, Role
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.hints import Largest
 from zkmargin.circuits.language.system import Form, System
@@ -28,33 +30,36 @@ from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import r
 from zkmargin.crypto.group import encode_g1
-from zkmargin.crypto.srs import embedded
+from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.crypto.unsafe_srs import insecure_from_tau
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.haircuts import PublishedHaircuts
-from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
+from zkmargin.engine.components.short_option_minimum import Mode, PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
 from zkmargin.formats import IntArray
 from zkmargin.prover import _kernels as K
+from zkmargin.prover.argument import _Rounds
+from zkmargin.verifier.argument import Challenges
 from zkmargin.verifier.proof import Proof, encode_proof
+from zkmargin.verifier.statement import Instance
 from zkmargin.verifier.transcript import MarginTranscript
 
 TAU = 0x1234567890ABCDEF_FEDCBA0987654321
 
 
 @cache
-def known_tau(tau: Any = TAU, powers: Any = 80) -> Any:
+def known_tau(tau: int = TAU, powers: int = 80) -> SRS:
     """A setup whose trapdoor is known."""
     return insecure_from_tau(tau, powers)
 
 
-def draws(seed: Any) -> Any:
+def draws(seed: object) -> Callable[[], int]:
     """A source of field elements that repeats itself: two provers with one seed draw the same blinders."""
     counter = 0
 
-    def draw() -> Any:
+    def draw() -> int:
         nonlocal counter
         counter += 1
         return int.from_bytes(hashlib.sha512(f"{seed} {counter}".encode()).digest(), "big") % r
@@ -69,19 +74,19 @@ RISK = ((3, -7, 2, 5, -1, 4), (-6, 2, 9, -3, 8, -2), (1, 1, -1, -1, 2, -3))
 
 def margin_like(
     *,
-    n: Any = 16,
-    slots: Any = 6,
-    bits: Any = 4,
-    range_proved: Any = True,
-    assets: Any = ((8, True), (4, False)),
-    scenarios: Any = 3,
-    gates: Any = 0,
-    minimum: Any = True,
-) -> Any:
+    n: int = 16,
+    slots: int = 6,
+    bits: int = 4,
+    range_proved: bool = True,
+    assets: Sequence[tuple[int, bool]] = ((8, True), (4, False)),
+    scenarios: int = 3,
+    gates: int = 0,
+    minimum: bool = True,
+) -> System:
     """A system with everything a margin circuit has: a charge, scenarios, a short minimum, a claim; and gates."""
     system = System(n=n, position_count=slots, position_bits=bits, range_proved=range_proved, collateral=list(assets))
 
-    def row(values: Any) -> Any:
+    def row(values: Sequence[int]) -> npt.NDArray[np.int64]:
         return np.array([values[i % len(values)] for i in range(slots)], dtype=np.int64)
 
     losses = [system.dense("positions", -row(RISK[s])) for s in range(scenarios)]
@@ -107,7 +112,7 @@ def margin_like(
 BOOK = (1, -2, 0, 3, -1, 2)
 
 
-def book_of(slots: Any, scale: Any = 1) -> Any:
+def book_of(slots: int, scale: int = 1) -> list[int]:
     """Positions for a margin-like system."""
     return [scale * BOOK[i % len(BOOK)] for i in range(slots)]
 
@@ -128,19 +133,25 @@ class Case:
         return self.statement.circuit
 
 
-def part(role: Any, points: Any, alias: Any = "account", bits: Any = 60) -> Any:
+def part(role: Role, points: Iterable[bytes], alias: str = "account", bits: int = 60) -> CommitmentPart:
     """A commitment part with given encoded points."""
     return CommitmentPart(role=role, alias=alias, slot_map="00" * 32, points=tuple(p.hex() for p in points), bits=bits)
 
 
 def state(
-    circuit: Any, witness: Any, *, srs: Any = None, context: Any = b"", seed: Any = "book", commit_n: Any = None
-) -> Any:
+    circuit: Circuit,
+    witness: Witness,
+    *,
+    srs: SRS | None = None,
+    context: bytes = b"",
+    seed: object = "book",
+    commit_n: int | None = None,
+) -> Case:
     """The statement that commits to a witness's book (true or not), with everything else fixed."""
     srs = srs or embedded()
     draw, parts = draws(seed), []
     blinders: dict[str, int] = {}
-    for role, count in (("positions", circuit.position_segments), ("collateral", circuit.collateral_segments)):
+    for role, count in zip(ROLES, (circuit.position_segments, circuit.collateral_segments), strict=True):
         drawn = [draw() for _ in range(count)]
         blinders |= {f"{role}[{s}]": b for s, b in enumerate(drawn)}
         parts.append(part(role, commit_vector(srs, commit_n or circuit.n, getattr(witness, role), drawn)))
@@ -150,18 +161,25 @@ def state(
     return Case(statement, witness, blinders)
 
 
-def case(system: Any, positions: Any, collateral: Any, **options: Any) -> Any:
+def case(system: System, positions: Sequence[int], collateral: Sequence[int], **options: Any) -> Case:
     """An honest case: the witness satisfies the circuit."""
     circuit = Circuit.freeze(system, len(collateral))
     return state(circuit, assign(circuit, positions, collateral), **options)
 
 
-def standard(*, slots: Any = 6, collateral: Any = (40, 3), scale: Any = 1, options: Any = None, **shape: Any) -> Any:
+def standard(
+    *,
+    slots: int = 6,
+    collateral: Sequence[int] = (40, 3),
+    scale: int = 1,
+    options: Mapping[str, Any] | None = None,
+    **shape: Any,
+) -> Case:
     """The usual small case."""
     return case(margin_like(slots=slots, **shape), book_of(slots, scale), list(collateral), **(options or {}))
 
 
-def false_claim(**shape: Any) -> Any:
+def false_claim(**shape: Any) -> tuple[Case, int]:
     """(case, shortfall): one unit of collateral is missing for the claim. Its slack says 0, everything else holds."""
     circuit = Circuit.freeze(margin_like(**shape), 2)
     book = book_of(circuit.position_count)
@@ -178,10 +196,10 @@ def false_claim(**shape: Any) -> Any:
     return state(circuit, witness), -value
 
 
-def with_blinders(given: Any, blinders: Any) -> Any:
+def with_blinders(given: Case, blinders: dict[str, int]) -> Case:
     """The case with other blinders for its commitments, and a statement to match."""
     parts = []
-    for role in ("positions", "collateral"):
+    for role in ROLES:
         row = [b for column, b in blinders.items() if column.startswith(role)]
         parts.append(part(role, commit_vector(given.statement.srs, given.circuit.n, getattr(given.witness, role), row)))
     statement = replace(given.statement, parts=tuple(sorted(parts, key=CommitmentPart.canonical)))
@@ -191,26 +209,27 @@ def with_blinders(given: Any, blinders: Any) -> Any:
 # --- provers ------------------------------------------------------------------------------------------------
 
 
-def prove(given: Any, seed: Any = "proof") -> Any:
+def prove(given: Case, seed: object = "proof") -> bytes:
     """Bytes of an honest proof, from the product's prover."""
     return encode(
         given, zkmargin.prover.argument.prove_argument(given.statement, given.witness, given.blinders, draws(seed))
     )
 
 
-def encode(given: Any, proof: Any) -> Any:
+def encode(given: Case, proof: Proof) -> bytes:
     """The bytes of a proof."""
     return encode_proof(proof, given.statement.srs.digest)
 
 
 @cache
-def _unchecked_code() -> Any:
+def _unchecked_code() -> types.CodeType:
     class Remove(ast.NodeTransformer):
-        def visit_Raise(self, node: Any) -> Any:
+        def visit_Raise(self, node: ast.Raise) -> ast.AST:
             return ast.copy_location(ast.Pass(), node)
 
     tree = Remove().visit(ast.parse(inspect.getsource(zkmargin.prover.argument)))
-    return compile(ast.fix_missing_locations(tree), "unchecked_prover", "exec")
+    code: types.CodeType = compile(ast.fix_missing_locations(tree), "unchecked_prover", "exec")
+    return code
 
 
 def unchecked() -> Any:
@@ -224,7 +243,7 @@ def unchecked() -> Any:
     module.tamper = None
     interpolate = module._Rounds.interpolate
 
-    def tampered(self: Any, name: str, blinders: int, *integers: Any) -> None:
+    def tampered(self: _Rounds, name: str, blinders: int, *integers: object) -> None:
         if module.tamper:
             values = module.tamper(self, name, K.to_ints(self.columns[name]))
             self.columns[name] = K.from_ints([x % r for x in values])
@@ -235,10 +254,16 @@ def unchecked() -> Any:
     return module
 
 
-Tamper = Callable[[object, str, list[int]], list[int]]
+Tamper = Callable[[_Rounds, str, list[int]], list[int]]
 
 
-def cheat(given: Any, tamper: Tamper | None = None, *, seed: Any = "proof", transcript: Any = None) -> Proof:
+def cheat(
+    given: Case,
+    tamper: Tamper | None = None,
+    *,
+    seed: object = "proof",
+    transcript: type[MarginTranscript] | None = None,
+) -> Proof:
     """A proof by a prover that checks nothing, with tampered columns, under any transcript schedule."""
     module = unchecked()
     module.tamper = tamper
@@ -248,10 +273,10 @@ def cheat(given: Any, tamper: Tamper | None = None, *, seed: Any = "proof", tran
     return proof
 
 
-def swap(changes: Any) -> Any:
+def swap(changes: Mapping[str, Mapping[int, int]]) -> Tamper:
     """A tamper that replaces cells: {column: {row: value}}."""
 
-    def tamper(_state: Any, name: Any, values: Any) -> Any:
+    def tamper(_state: object, name: str, values: list[int]) -> list[int]:
         for row, value in changes.get(name, {}).items():
             values[row] = value
         return values
@@ -259,18 +284,18 @@ def swap(changes: Any) -> Any:
     return tamper
 
 
-def challenges(statement: Any, proof: Any, transcript: Any = None) -> Any:
+def challenges(statement: Instance, proof: Proof, transcript: type[MarginTranscript] | None = None) -> Challenges:
     """All challenges of a proof under a schedule."""
     with patch("zkmargin.verifier.argument.MarginTranscript", transcript or MarginTranscript):
         return zkmargin.verifier.argument.replay(statement, proof)[0]
 
 
-def commit(srs: Any, coefficients: Any) -> Any:
+def commit(srs: SRS, coefficients: Iterable[int]) -> bytes:
     """The encoded commitment of a polynomial."""
     return encode_g1(commit_coefficients(srs, [x % r for x in coefficients]))
 
 
-def at(coefficients: Any, x: Any) -> Any:
+def at(coefficients: Iterable[int], x: int) -> int:
     """The value of a polynomial."""
     return evaluate([c % r for c in coefficients], x)
 
@@ -278,24 +303,24 @@ def at(coefficients: Any, x: Any) -> Any:
 # --- snapshots ----------------------------------------------------------------------------------------------
 
 
-def array(values: Any, shape: Any = None) -> Any:
+def array(values: npt.ArrayLike, shape: Sequence[int] | None = None) -> IntArray:
     """An IntArray of a nested list."""
     return IntArray(np.array(values, dtype=np.int64).reshape(shape if shape is not None else np.shape(values)))
 
 
 def snapshot(
     *,
-    groups: Any,
-    risk: Any,
-    charges: Any,
-    marks: Any,
-    assets: Any,
-    mode: Any = "floor",
-    n: Any = 16,
-    bits: Any = 16,
-    range_proved: Any = True,
-    version: Any = 1,
-) -> Any:
+    groups: Sequence[int],
+    risk: Sequence[Sequence[int]],
+    charges: Sequence[int] | None,
+    marks: Sequence[int],
+    assets: Sequence[tuple[int, int, int, bool]],
+    mode: Mode = "floor",
+    n: int = 16,
+    bits: int = 16,
+    range_proved: bool = True,
+    version: int = 1,
+) -> Snapshot:
     """A snapshot made by hand: ``risk`` [N][S], ``assets`` of (long value, short value, bits, negative allowed)."""
     count = max(groups, default=-1) + 1
     width = len(risk[0]) if risk else 0

@@ -4,21 +4,31 @@ import ast
 import hashlib
 import inspect
 import types
-from functools import cache
+from collections.abc import Iterable, Sequence
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
+from support import lab
+from support.typed import Keywords, Passed
 from zkmargin.accounts.openings import commit_book, total_blinders
 from zkmargin.circuits.venue import BlockClass
 from zkmargin.crypto.field import r
+from zkmargin.crypto.srs import SRS
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover.venue import reference
-from zkmargin.prover.venue.reference import ReferenceProver
-from zkmargin.prover.venue.witness import ClassBooks, build_witness, held_totals, net_positions
+from zkmargin.prover.venue.blinders import SeededBlinders
+from zkmargin.prover.venue.prove import inputs_digest
+from zkmargin.prover.venue.reference import Blinders, ReferenceProver
+from zkmargin.prover.venue.rounds import Coordinator, share_sets
+from zkmargin.prover.venue.shares import Share
+from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
+from zkmargin.prover.venue.workers import VenueWorkers
 from zkmargin.verifier.venue.customers import tag_of
-from zkmargin.verifier.venue.proof import encode_venue_proof
-from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof
+from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement
 from zkmargin.verifier.venue.terms import DenseAccount, VenueTerms
 
 GROUPS = (0, 0, 1, 1, 0)
@@ -28,24 +38,24 @@ MARKS = (0, 4, 0, 2, 1)
 ASSETS = ((10_000, 10_100, 12, True), (30_000, 30_000, 12, False))
 
 
-def blinders(seed: Any = "venue") -> Any:
+def blinders(seed: object = "venue") -> Blinders:
     """Blinders by name that repeat themselves."""
 
-    def draw(name: Any, count: Any) -> Any:
+    def draw(name: str, count: int) -> list[int]:
         return [int.from_bytes(hashlib.sha512(f"{seed} {name} {i}".encode()).digest(), "big") % r for i in range(count)]
 
     return draw
 
 
-def snapshot(lab: Any, *, n: Any = 16, groups: Any = GROUPS, **changes: Any) -> Any:
+def snapshot(*, n: int = 16, groups: Sequence[int] = GROUPS, **changes: Passed) -> Snapshot:
     """Five instruments in two groups, three scenarios, two assets."""
-    given = {"risk": RISK, "charges": CHARGES, "marks": MARKS, "assets": ASSETS, "bits": 4} | changes
+    given: Keywords = {"risk": RISK, "charges": CHARGES, "marks": MARKS, "assets": ASSETS, "bits": 4} | changes
     return lab.snapshot(groups=groups, n=n, **given)
 
 
-def spec(name: Any = "small", **changes: Any) -> Any:
+def spec(name: str = "small", **changes: Passed) -> BlockClass:
     """A class of three accounts: two slots of two legs in blocks of four rows."""
-    given: dict[str, Any] = {
+    given: Keywords = {
         "accounts": 3,
         "legs": 2,
         "slots": 2,
@@ -57,15 +67,20 @@ def spec(name: Any = "small", **changes: Any) -> Any:
     return BlockClass(name=name, **given)
 
 
-#: Accounts of class "small": ((group, ((instrument, lots), ...)), ...), (balances ...)
-SMALL = (
+#: A block account: its slots, ((group, ((instrument, lots), ...)), ...), and its balances.
+Account = tuple[tuple[tuple[int, tuple[tuple[int, int], ...]], ...], tuple[int, ...]]
+#: Columns of a witness, row by row.
+Cells = dict[str, list[int]]
+
+#: Accounts of class "small".
+SMALL: tuple[Account, ...] = (
     (((0, ((0, 3), (1, -2))), (1, ((2, 5), (3, -1)))), (4000, 10)),
     (((1, ((3, 1), (2, -5))), (0, ((4, 0), (0, -3)))), (3900, 3)),
     (((0, ((1, 2),)),), (4000, 0)),
 )
 
 
-def books(accounts: Any, shape: Any, prefix: Any = "account") -> Any:
+def books(accounts: Sequence[Account], shape: BlockClass, prefix: str = "account") -> ClassBooks:
     """Accounts as arrays for a class."""
     A, K, L, M = len(accounts), shape.slots, shape.legs, len(accounts[0][1])
     groups, ids, lots = (np.zeros(size, dtype=np.int64) for size in ((A, K), (A, K, L), (A, K, L)))
@@ -82,7 +97,7 @@ def books(accounts: Any, shape: Any, prefix: Any = "account") -> Any:
     return ClassBooks([f"{prefix} {a}" for a in range(A)], groups, ids, lots, balances)
 
 
-def nonce(name: Any) -> Any:
+def nonce(name: str) -> bytes:
     """A customer's nonce, of 16 bytes."""
     return hashlib.sha256(name.encode()).digest()[:16]
 
@@ -92,23 +107,22 @@ class Venue:
 
     def __init__(
         self,
-        lab: Any,
-        classes: Any = None,
+        classes: Sequence[tuple[BlockClass, Sequence[Account]]] | None = None,
         *,
-        n: Any = 16,
-        dense: Any = (),
-        net: Any = True,
-        totals: Any = False,
-        cap: Any = None,
-        exempt: Any = None,
-        digit_bits: Any = 6,
-        helper_group: Any = 3,
-        srs: Any = None,
-        context: Any = b"",
-        rules: Any = None,
-        dense_limits: Any = (),
+        n: int = 16,
+        dense: Iterable[tuple[Sequence[int], Sequence[int]]] = (),
+        net: bool | Sequence[int] = True,
+        totals: bool | Sequence[int] = False,
+        cap: int | None = None,
+        exempt: int | None = None,
+        digit_bits: int = 6,
+        helper_group: int = 3,
+        srs: SRS | None = None,
+        context: bytes = b"",
+        rules: Keywords | None = None,
+        dense_limits: Sequence[str] = (),
     ) -> None:
-        self.snapshot = snapshot(lab, n=n, **(rules or {}))
+        self.snapshot = snapshot(n=n, **(rules or {}))
         self.srs = srs or lab.known_tau()
         specs = [(spec(), SMALL)] if classes is None else classes
         self.books = [books(accounts, shape, shape.name) for shape, accounts in specs]
@@ -118,9 +132,9 @@ class Venue:
         ]
         commitments = [opening.commitment() for opening in self.openings]
 
-        beside = {"limits": dense_limits} if dense_limits else {}  # a field of later terms
+        beside: Keywords = {"limits": dense_limits} if dense_limits else {}  # a field of later terms
 
-        def terms(**more: Any) -> Any:
+        def terms(**more: Passed) -> VenueTerms:
             return VenueTerms(
                 venue="a venue",
                 requirement="initial",
@@ -134,13 +148,13 @@ class Venue:
                 **more,
             )
 
-        def state(**more: Any) -> Any:
+        def state(**more: Passed) -> VenueStatement:
             return VenueStatement.of(
                 self.snapshot, terms(**more), commitments=commitments, context=context, srs=self.srs
             )
 
         draft = state()
-        more = {}
+        more: Keywords = {}
         if net is True:
             more["net"] = tuple(str(q) for q in net_positions(draft, self.books, self.dense))
         elif net:
@@ -151,28 +165,60 @@ class Venue:
             more["totals"] = tuple(map(str, totals))
         self.statement = state(**more)
 
-    def tags(self) -> Any:
+    def tags(self) -> list[list[int]]:
         """One an account, from nonces that the names give."""
         digest = self.statement.digest
         return [[tag_of(digest, name, nonce(name)) for name in mine.names] for mine in self.books]
 
-    def witness(self) -> Any:
+    def witness(self) -> VenueWitness:
         """The honest witness; raises where there is none."""
         dense = [(book, total_blinders([o])) for book, o in zip(self.dense, self.openings, strict=True)]
         return build_witness(self.statement, self.books, self.tags(), dense)
 
-    def reference(self, seed: Any = "venue", columns: Any = None, kind: Any = ReferenceProver) -> Any:
+    def reference(
+        self, seed: object = "venue", columns: Cells | None = None, kind: type[ReferenceProver] = ReferenceProver
+    ) -> ReferenceProver:
         """A reference prover, ready to prove."""
         made = self.witness()
         return kind(self.statement, columns or made.columns(self.statement), made.blinders, blinders(seed))
 
-    def prove(self, **options: Any) -> Any:
+    def prove(self, **options: Passed) -> bytes:
         """Bytes from the reference prover."""
         return self.encode(self.reference(**options).prove())
 
-    def encode(self, proof: Any) -> Any:
+    def encode(self, proof: VenueProof) -> bytes:
         """The bytes of a proof."""
         return encode_venue_proof(proof, self.statement.srs.digest)
+
+
+#: Of two shares and their coordinator.
+SEEDS = [bytes([0xA0 + i]) * 32 for i in range(3)]
+
+
+class SharedVenue(Venue):
+    """Two classes, six sets over 64 rows, to be proved in two shares; ``expected`` are the bytes that they give."""
+
+    def __init__(self) -> None:
+        big = spec("big", accounts=150, legs=3, slots=1, block=2, claim="5/4")
+        accounts: list[Account] = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 150
+        classes = [(spec(), SMALL), (big, accounts)]
+        super().__init__(classes, n=64, srs=lab.known_tau(powers=200), rules={"bits": 6}, totals=True)
+        self.hidden = self.witness()
+        self.run = inputs_digest(self.statement, self.hidden)
+
+    @cached_property
+    def expected(self) -> bytes:
+        """The proof of shares in this process."""
+        shares = [
+            Share(self.statement, sets, SeededBlinders(seed, self.run))
+            for sets, seed in zip(share_sets(self.statement, self.hidden, 2), SEEDS, strict=False)
+        ]
+        coordinator = Coordinator(self.statement, self.hidden, shares, SeededBlinders(SEEDS[2], self.run))
+        return self.encode(coordinator.prove())
+
+    def workers(self, **options: Passed) -> VenueWorkers:
+        """Workers with fixed seeds."""
+        return VenueWorkers(self.snapshot, self.statement, self.hidden, self.run, 2, seeds=SEEDS, **options)
 
 
 # --- dishonest provers ----------------------------------------------------------------------------------------
@@ -183,7 +229,7 @@ def unchecked() -> Any:
     """The reference prover with every check removed: no ``raise`` is left in its module."""
 
     class Remove(ast.NodeTransformer):
-        def visit_Raise(self, node: Any) -> Any:
+        def visit_Raise(self, node: ast.Raise) -> ast.AST:
             return ast.copy_location(ast.Pass(), node)
 
     tree = Remove().visit(ast.parse(inspect.getsource(reference)))
@@ -192,14 +238,14 @@ def unchecked() -> Any:
     return module
 
 
-def place(venue: Any, kind: Any, a: Any) -> Any:
+def place(venue: Venue, kind: int, a: int) -> tuple[ColumnSet, int]:
     """(set, block) of account a of a class."""
     T = venue.statement.templates[kind].T
     sets = [x for x in venue.statement.sets if x.kind == kind]
     return sets[a // T], a % T
 
 
-def cells(venue: Any, kind: Any, a: Any, name: Any) -> Any:
+def cells(venue: Venue, kind: int, a: int, name: str) -> list[tuple[str, int]]:
     """(column, row) of each digit of an account's integer, lowest first."""
     template, (x, t) = venue.statement.templates[kind], place(venue, kind, a)
     number = template.integers.index(name)
@@ -210,13 +256,13 @@ def cells(venue: Any, kind: Any, a: Any, name: Any) -> Any:
     ]
 
 
-def value(venue: Any, columns: Any, kind: Any, a: Any, name: Any) -> Any:
+def value(venue: Venue, columns: Cells, kind: int, a: int, name: str) -> int:
     """An account's integer."""
     k = venue.statement.k
     return sum(columns[c][row] << (k * d) for d, (c, row) in enumerate(cells(venue, kind, a, name)))
 
 
-def put(venue: Any, columns: Any, kind: Any, a: Any, name: Any, x: Any) -> None:
+def put(venue: Venue, columns: Cells, kind: int, a: int, name: str, x: int) -> None:
     """Write an integer; what does not fit its digits goes into the lowest one, out of range."""
     k, where = venue.statement.k, cells(venue, kind, a, name)
     digits = [(x >> (k * d)) & ((1 << k) - 1) for d in range(len(where))]
@@ -225,7 +271,18 @@ def put(venue: Any, columns: Any, kind: Any, a: Any, name: Any, x: Any) -> None:
         columns[c][row] = y % r
 
 
-def leg(venue: Any, columns: Any, kind: Any, a: Any, row_b: Any, l: Any, i: Any, p: Any, m: Any, c: Any = None) -> None:
+def leg(
+    venue: Venue,
+    columns: Cells,
+    kind: int,
+    a: int,
+    row_b: int,
+    l: int,
+    i: int,
+    p: int,
+    m: int,
+    c: int | None = None,
+) -> None:
     """Write leg l of block row b: instrument, long, short, and the row's group if it is given."""
     template, (x, t) = venue.statement.templates[kind], place(venue, kind, a)
     row, D, k = t + template.T * row_b, template.position_digits, venue.statement.k
@@ -238,12 +295,12 @@ def leg(venue: Any, columns: Any, kind: Any, a: Any, row_b: Any, l: Any, i: Any,
         columns[f"set {x.index} group"][row] = c % r
 
 
-def solve(rows: Any, right: Any) -> Any:
+def solve(rows: Iterable[Iterable[int]], right: Iterable[int]) -> list[int]:
     """One solution of a linear system mod r with more unknowns than equations."""
-    rows = [[*row, y] for row, y in zip(rows, right, strict=True)]
-    count = len(rows[0]) - 1
+    extended = [[*row, y] for row, y in zip(rows, right, strict=True)]
+    count = len(extended[0]) - 1
     pivots: list[tuple[int, list[int]]] = []
-    for row in rows:
+    for row in extended:
         for column, before in pivots:
             factor = row[column]
             row[:] = [(x - factor * y) % r for x, y in zip(row, before, strict=True)]

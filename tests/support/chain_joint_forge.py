@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import zkmargin.verifier.chain.joint as verifier
-from tests.chain_forge import falsified
-from tests.chain_lab import JointCase, joint_case, prove_joint
-from tests.lab import draws
+from support.chain_forge import falsified
+from support.chain_lab import JointCase, joint_case, prove_joint
+from support.lab import draws
 from zkmargin.circuits.chain import (
     CLAIM_DIGITS,
     ROWS,

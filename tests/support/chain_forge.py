@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.chain_lab import ChainCase, chain_case, chain_snapshot
-from tests.lab import draws
+from support.chain_lab import ChainCase, chain_case, chain_snapshot
+from support.lab import draws
 from zkmargin.circuits.chain import (
     ROWS,
     SIDE_COLUMNS,

@@ -1,0 +1,20 @@
+"""Names of what has no narrower type: a test that needs one says which it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+#: What ``json.loads`` gives: tests look into it as deep as the document goes.
+Json: TypeAlias = Any
+#: A JSON object.
+JsonObject: TypeAlias = dict[str, Any]
+#: A keyword argument that is handed on as it came, to a function that has its type.
+Passed: TypeAlias = Any
+#: Keyword arguments by name.
+Keywords: TypeAlias = dict[str, Any]
+#: The fixture ``conformance_family``: the files of one family of published data.
+Family: TypeAlias = Callable[[str], list[Path]]
+#: The fixture ``conformance_report``: family, number of cases, worst error.
+Report: TypeAlias = Callable[[str, int, object], None]
