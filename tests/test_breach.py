@@ -36,7 +36,7 @@ MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**22), 2**22))
 
 
 @st.composite
-def cases(draw: Any, *, plain: bool) -> Any:
+def cases(draw: st.DrawFn, *, plain: bool) -> Any:
     count, width = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     drawn = draw(st.lists(st.integers(0, 1), min_size=count, max_size=count))
     charges = None if plain else draw(st.lists(st.integers(0, 2**20), min_size=count, max_size=count))
@@ -59,7 +59,7 @@ def with_cash(book: BookLots, cash: int) -> BookLots:
 
 
 @given(st.data())
-def test_a_breach_is_shown_exactly_one_unit_below(data: Any) -> None:
+def test_a_breach_is_shown_exactly_one_unit_below(data: st.DataObject) -> None:
     snapshot, book, claim = data.draw(cases(plain=True))
     circuit = build_breach_circuit(snapshot, claim)
     slack = claim_slack(snapshot, book, claim)
@@ -72,7 +72,7 @@ def test_a_breach_is_shown_exactly_one_unit_below(data: Any) -> None:
 
 
 @given(st.data())
-def test_claim_and_breach_are_never_both_witnessed(data: Any) -> None:
+def test_claim_and_breach_are_never_both_witnessed(data: st.DataObject) -> None:
     snapshot, book, claim = data.draw(cases(plain=False))
     edge = -(claim_slack(snapshot, book, claim) // claim.den)
     book = with_cash(book, edge + data.draw(st.integers(-(10**6), 10**6)))
@@ -88,7 +88,7 @@ def test_claim_and_breach_are_never_both_witnessed(data: Any) -> None:
 
 @settings(max_examples=25)
 @given(st.data())
-def test_no_hidden_integer_can_be_bent_to_show_a_breach_that_is_none(data: Any) -> None:
+def test_no_hidden_integer_can_be_bent_to_show_a_breach_that_is_none(data: st.DataObject) -> None:
     snapshot, book, claim = data.draw(cases(plain=True))
     circuit = build_breach_circuit(snapshot, claim)
     holding = with_cash(book, -(claim_slack(snapshot, book, claim) // claim.den))

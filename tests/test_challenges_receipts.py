@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support import parties
+from support.parties import World
 
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
@@ -18,11 +19,11 @@ SOFTWARE = "zkmargin 9.9.9"
 
 
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     return parties.world()
 
 
-def run(world: Any, **given: Any) -> Acceptance:
+def run(world: World, **given: Any) -> Acceptance:
     options: dict[str, Any] = {
         "now_ms": parties.NOW,
         "trust": parties.trust(),
@@ -33,28 +34,28 @@ def run(world: Any, **given: Any) -> Acceptance:
     return accept(statement, proof, **options)
 
 
-def refused(world: Any, **given: Any) -> VerificationError:
+def refused(world: World, **given: Any) -> VerificationError:
     with pytest.raises(VerificationError) as caught:
         run(world, **given)
     return caught.value
 
 
 @pytest.fixture(scope="module")
-def acceptance(world: Any) -> Acceptance:
+def acceptance(world: World) -> Acceptance:
     return run(world)
 
 
 # Acceptance
 
 
-def test_accepted_with_everything_that_is_to_be_remembered(world: Any, acceptance: Acceptance) -> None:
+def test_accepted_with_everything_that_is_to_be_remembered(world: World, acceptance: Acceptance) -> None:
     assert acceptance.statement is world.statement
     assert len(acceptance.attested) == 6
     assert len(acceptance.sightings) == 6
     assert acceptance.challenge == world.challenge
 
 
-def test_without_trust_nothing_is_authenticated(world: Any) -> None:
+def test_without_trust_nothing_is_authenticated(world: World) -> None:
     found = run(world, trust=None, attestations=())
     assert found.authenticated is None
     assert found.attested == ()
@@ -62,12 +63,12 @@ def test_without_trust_nothing_is_authenticated(world: Any) -> None:
     assert found.receipt(software=SOFTWARE).payload.trust is None
 
 
-def test_attestations_without_trust_mean_nothing(world: Any) -> None:
+def test_attestations_without_trust_mean_nothing(world: World) -> None:
     with pytest.raises(InputError, match="no use without a trust file"):
         run(world, trust=None)
 
 
-def test_proof_is_checked_too(world: Any) -> None:
+def test_proof_is_checked_too(world: World) -> None:
     flipped = bytearray(world.proof)
     flipped[-1] ^= 1
     with pytest.raises((ProofFormatError, VerificationError)):
@@ -76,7 +77,7 @@ def test_proof_is_checked_too(world: Any) -> None:
         run(world, proof=world.proof[:-1])
 
 
-def test_31_proof_for_another_claim_limit_or_context(world: Any) -> None:
+def test_31_proof_for_another_claim_limit_or_context(world: World) -> None:
     def statement(**changes: Any) -> Statement:
         arguments = {"context": world.statement.context, "limits": world.statement.limits} | changes
         return Statement.of(world.snapshot, world.commitments, world.statement.claim, **arguments)
@@ -104,32 +105,32 @@ def test_lifetime(seconds: int) -> None:
         Challenge.new("desk", lifetime_seconds=seconds, now_ms=parties.NOW)
 
 
-def test_answer_after_the_deadline(world: Any) -> None:
+def test_answer_after_the_deadline(world: World) -> None:
     deadline = parse_time(world.challenge.deadline)
     run(world, now_ms=deadline + 5_000)
     assert "deadline has passed" in refused(world, now_ms=deadline + 5_001).message
 
 
-def test_challenge_from_the_future(world: Any) -> None:
+def test_challenge_from_the_future(world: World) -> None:
     issued = parse_time(world.challenge.issued)
     run(world, now_ms=issued - 5_000)
     assert "from the future" in refused(world, now_ms=issued - 5_001).message
 
 
-def test_clock_skew_is_a_setting(world: Any) -> None:
+def test_clock_skew_is_a_setting(world: World) -> None:
     deadline = parse_time(world.challenge.deadline)
     run(world, now_ms=deadline + 60_000, trust=parties.trust(clock_skew_seconds=60))
     error = refused(world, now_ms=deadline + 1, trust=parties.trust(clock_skew_seconds=0))
     assert error.check == "challenge"
 
 
-def test_31_challenge_of_another_verifier(world: Any) -> None:
+def test_31_challenge_of_another_verifier(world: World) -> None:
     error = refused(world, trust=parties.trust(verifier="another desk"))
     assert "addressed to 'clearing desk', not to 'another desk'" in error.message
 
 
 @pytest.mark.parametrize("field", ["nonce", "audience", "issued", "deadline"])
-def test_proof_answers_one_challenge_only(world: Any, field: str) -> None:
+def test_proof_answers_one_challenge_only(world: World, field: str) -> None:
     value = {"nonce": "11" * 32, "audience": "clearing desk ", "issued": "2026-01-02T03:04:00Z"}.get(
         field, "2026-01-02T03:06:00Z"
     )
@@ -154,7 +155,7 @@ def test_proof_answers_one_challenge_only(world: Any, field: str) -> None:
         ({"more": 1}, "unknown key"),
     ],
 )
-def test_malformed_challenges(world: Any, change: dict[str, Any], reason: str) -> None:
+def test_malformed_challenges(world: World, change: dict[str, Any], reason: str) -> None:
     value = json.loads(world.challenge.to_bytes()) | change
     with pytest.raises(InputError, match=reason):
         Challenge.parse(json.dumps(value), file="challenge.json")
@@ -163,7 +164,7 @@ def test_malformed_challenges(world: Any, change: dict[str, Any], reason: str) -
 # Replays
 
 
-def test_accepted_once_per_challenge(world: Any) -> None:
+def test_accepted_once_per_challenge(world: World) -> None:
     memory = Memory()
     memory.remember(run(world, known=memory))
     error = refused(world, known=memory)
@@ -171,7 +172,7 @@ def test_accepted_once_per_challenge(world: Any) -> None:
     assert "accepted for this challenge before" in error.message
 
 
-def test_replay_guard_is_the_statement_digest_not_the_proof(world: Any) -> None:
+def test_replay_guard_is_the_statement_digest_not_the_proof(world: World) -> None:
     memory = Memory()
     first = run(world, known=memory, challenge=None)
     memory.remember(first)
@@ -185,14 +186,14 @@ def test_replay_guard_is_the_statement_digest_not_the_proof(world: Any) -> None:
     assert refused(world, known=memory, challenge=None, proof=second).check == "replay"
 
 
-def test_what_is_remembered_refuses_the_past(world: Any, acceptance: Acceptance) -> None:
+def test_what_is_remembered_refuses_the_past(world: World, acceptance: Acceptance) -> None:
     memory = Memory()
     memory.remember(acceptance)
     older = world.attestations(snapshot=world.attest_snapshot(sequence=6))
     assert "number 7 was seen" in refused(world, known=memory, challenge=None, attestations=older).message
 
 
-def test_what_was_seen_in_the_meantime_is_not_overruled_when_it_is_remembered(world: Any) -> None:
+def test_what_was_seen_in_the_meantime_is_not_overruled_when_it_is_remembered(world: World) -> None:
     acceptance = run(world, known=Memory())
     stream = world.snapshot_payload().stream
     for sighting, what in ((Sighting(8, "00" * 32), "is superseded"), (Sighting(7, "00" * 32), "contradicts what was")):
@@ -202,7 +203,7 @@ def test_what_was_seen_in_the_meantime_is_not_overruled_when_it_is_remembered(wo
         assert memory == Memory({stream: sighting})
 
 
-def test_refused_proof_leaves_no_trace(world: Any) -> None:
+def test_refused_proof_leaves_no_trace(world: World) -> None:
     memory = Memory()
     refused(world, known=memory, attestations=world.attestations(venue_A=None))
     assert memory == Memory()
@@ -212,7 +213,7 @@ def test_refused_proof_leaves_no_trace(world: Any) -> None:
 # Receipts
 
 
-def test_receipt_says_who_attested_what(world: Any, acceptance: Acceptance) -> None:
+def test_receipt_says_who_attested_what(world: World, acceptance: Acceptance) -> None:
     payload = acceptance.receipt(software=SOFTWARE).payload
     assert payload.software == SOFTWARE
     assert payload.verifier == parties.DESK
@@ -242,13 +243,13 @@ def test_receipt_is_signed_with_the_verifiers_key(acceptance: Acceptance) -> Non
         assert not signature.verifies(forged.message)
 
 
-def test_third_party_gets_the_same_receipt(world: Any, acceptance: Acceptance) -> None:
+def test_third_party_gets_the_same_receipt(world: World, acceptance: Acceptance) -> None:
     receipt = acceptance.receipt(software=SOFTWARE)
     again = run(world, now_ms=parse_time(receipt.payload.time), attestations=world.attestations()[::-1])
     assert again.receipt(software="zkmargin 10").differences(receipt) == ()
 
 
-def test_receipt_differs_where_the_acceptance_did(world: Any, acceptance: Acceptance) -> None:
+def test_receipt_differs_where_the_acceptance_did(world: World, acceptance: Acceptance) -> None:
     receipt = acceptance.receipt(software=SOFTWARE)
     other = run(world, trust=parties.trust(clock_skew_seconds=6)).receipt(software=SOFTWARE)
     assert other.differences(receipt) == ("trust",)

@@ -35,7 +35,7 @@ ROOM = 2**60 - 2
 
 
 @st.composite
-def snapshots(draw: Any, *, range_proved: Any = None) -> Any:
+def snapshots(draw: st.DrawFn, *, range_proved: Any = None) -> Any:
     n, width = draw(st.integers(0, 6)), draw(st.integers(1, 5))
     # groups are numbered in order of first appearance, as a snapshot has them
     drawn = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
@@ -58,7 +58,7 @@ def snapshots(draw: Any, *, range_proved: Any = None) -> Any:
 
 
 @st.composite
-def cases(draw: Any) -> Any:
+def cases(draw: st.DrawFn) -> Any:
     snapshot = draw(snapshots())
     positions = tuple(draw(LOTS) for _ in snapshot.instruments)
     balances = tuple(
@@ -91,14 +91,14 @@ def moved(lots: Any, by: Any) -> Any:
 
 @settings(max_examples=5 * settings().max_examples)
 @given(st.data())
-def test_a_witness_exists_exactly_if_the_claim_holds(data: Any) -> None:
+def test_a_witness_exists_exactly_if_the_claim_holds(data: st.DataObject) -> None:
     snapshot, lots, claim = data.draw(cases())
     accepted(snapshot, lots, claim)
 
 
 @settings(max_examples=5 * settings().max_examples)
 @given(st.data())
-def test_at_the_requirement_and_one_valuation_unit_below(data: Any) -> None:
+def test_at_the_requirement_and_one_valuation_unit_below(data: st.DataObject) -> None:
     snapshot, lots, claim = data.draw(cases())
     slack = claim_slack(snapshot, lots, claim)
     # one lot of the unit asset moves the slack by den; land on the least slack that is not negative
@@ -113,7 +113,7 @@ def test_at_the_requirement_and_one_valuation_unit_below(data: Any) -> None:
 
 
 @given(st.data())
-def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(data: Any) -> None:
+def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(data: st.DataObject) -> None:
     snapshot, lots, _ = data.draw(cases())
     assume(requirement_total(snapshot, lots, "maintenance") < requirement_total(snapshot, lots, "initial"))
     initial, maintenance = Claim(1, 1, "initial"), Claim(1, 1, "maintenance")
@@ -126,7 +126,7 @@ def test_the_other_requirement_and_the_next_claim_have_edges_of_their_own(data: 
 
 
 @given(st.data())
-def test_overstating_charges_sides_or_debts_never_helps(data: Any) -> None:
+def test_overstating_charges_sides_or_debts_never_helps(data: st.DataObject) -> None:
     snapshot, lots, claim = data.draw(cases())
     circuit = build_circuit(snapshot, claim)
     slack = claim_slack(snapshot, lots, claim)
@@ -157,7 +157,7 @@ def test_overstating_charges_sides_or_debts_never_helps(data: Any) -> None:
 
 
 @given(st.data())
-def test_the_refusal_says_by_how_much(data: Any) -> None:
+def test_the_refusal_says_by_how_much(data: st.DataObject) -> None:
     snapshot, lots, claim = data.draw(cases())
     slack = claim_slack(snapshot, lots, claim)
     below = moved(lots, -(slack // claim.den) - 1)
@@ -174,7 +174,7 @@ def test_the_refusal_says_by_how_much(data: Any) -> None:
 
 
 @given(st.data())
-def test_a_negative_balance_needs_leave(data: Any) -> None:
+def test_a_negative_balance_needs_leave(data: st.DataObject) -> None:
     snapshot, lots, claim = data.draw(cases())
     forbidden = [j for j, slot in enumerate(snapshot.collateral) if not slot.negative_allowed]
     assume(forbidden)
@@ -185,7 +185,7 @@ def test_a_negative_balance_needs_leave(data: Any) -> None:
 
 
 @given(st.data())
-def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(data: Any) -> None:
+def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(data: st.DataObject) -> None:
     snapshot, _, claim = data.draw(cases())
     first = build_circuit(snapshot, claim)
     margin._build.cache_clear()

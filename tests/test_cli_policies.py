@@ -164,7 +164,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
-def made(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     policy, source = request.param
     return build(tmp_path_factory.mktemp(f"{policy}-{source}"), source, policy), policy
 

@@ -27,7 +27,7 @@ NONCE = "00112233445566778899aabbccddeeff"
 
 
 @pytest.fixture(scope="module")
-def venue(tmp_path_factory: Any) -> Any:
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A folder with a snapshot, twelve books in a folder and in a CSV, one customer's nonce, and a proof."""
     at = tmp_path_factory.mktemp("venue")
     snapshot = build_snapshot(example_market(TIME), load_policy("default"), domain_size=256)
@@ -66,7 +66,7 @@ def public(at: Path, *names: str) -> list[str]:
     return [word for name in names for word in (f"--{name}", str(at / known[name]))]
 
 
-def test_the_proof_is_verified_from_public_files(venue: Any, capsys: Any) -> None:
+def test_the_proof_is_verified_from_public_files(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["venue", "verify", *public(venue, "snapshot", "terms", "record"), "--json", str(venue / "proof.bin")]
     assert main(command) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -78,7 +78,7 @@ def test_the_proof_is_verified_from_public_files(venue: Any, capsys: Any) -> Non
     assert "12 accounts" in capsys.readouterr().out
 
 
-def test_rejections_are_one_line_and_exit_1(venue: Any, tmp_path: Any, capsys: Any) -> None:
+def test_rejections_are_one_line_and_exit_1(venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     proof = (venue / "proof.bin").read_bytes()
     for name, data, reason in (
         ("flipped.bin", proof[:60] + bytes([proof[60] ^ 1]) + proof[61:], "rejected"),
@@ -101,7 +101,7 @@ def test_rejections_are_one_line_and_exit_1(venue: Any, tmp_path: Any, capsys: A
 
 
 def test_verify_and_a_ledger_take_it_as_any_other_proof(
-    venue: Any, tmp_path: Any, monkeypatch: Any, capsys: Any
+    venue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given, proof = ["verify", *public(venue, "snapshot")], str(venue / "proof.bin")
     terms, where = ["--terms", str(venue / "terms.json")], ["--ledger", str(tmp_path / "ledger.db")]
@@ -140,7 +140,7 @@ def test_verify_and_a_ledger_take_it_as_any_other_proof(
 
 
 @pytest.fixture(scope="module")
-def large(venue: Any, tmp_path_factory: Any) -> Any:
+def large(venue: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two large accounts, short of each other's longs, committed and proved one by one into a ledger."""
     at = tmp_path_factory.mktemp("large")
     (at / "dense").mkdir()
@@ -164,7 +164,9 @@ def prove_large(venue: Any, at: Path, *more: str, tag: str = "") -> list[str]:
     return ["venue", "prove", *given, "--net", "zero", "--totals", "--threads", "1", *more, *outputs]
 
 
-def test_large_accounts_by_their_commitments_are_those_of_a_ledger(venue: Any, large: Any, capsys: Any) -> None:
+def test_large_accounts_by_their_commitments_are_those_of_a_ledger(
+    venue: Any, large: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(prove_large(venue, large, "--ledger", str(large / "ledger.db"))) == 0
     assert "proved 2 accounts" in capsys.readouterr().out
     public_files = ["--snapshot", str(venue / "snapshot.json"), "--terms", str(large / "terms.json")]
@@ -181,7 +183,7 @@ def test_large_accounts_by_their_commitments_are_those_of_a_ledger(venue: Any, l
     assert "not the commitments that the terms name" in capsys.readouterr().err
 
 
-def test_small_and_large_accounts_in_one_proof(venue: Any, large: Any, capsys: Any) -> None:
+def test_small_and_large_accounts_in_one_proof(venue: Any, large: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(prove_large(venue, large, "--accounts", str(venue / "books"), tag="both-")) == 0
     assert f"proved {COUNT + 2} accounts" in capsys.readouterr().out
     terms = json.loads((large / "both-terms.json").read_text())
@@ -200,7 +202,9 @@ def test_small_and_large_accounts_in_one_proof(venue: Any, large: Any, capsys: A
 @pytest.mark.parametrize(
     "wrong", ["left out", "not of the ledger", "another opening", "another book", "no opening", "poor"]
 )
-def test_wrong_large_accounts_are_named(venue: Any, large: Any, tmp_path: Any, capsys: Any, wrong: str) -> None:
+def test_wrong_large_accounts_are_named(
+    venue: Any, large: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
     shutil.copytree(large / "dense", tmp_path / "dense")
     shutil.copy(large / "ledger.db", tmp_path / "ledger.db")
     fund, ledger = tmp_path / "dense" / "fund.book.json", ["--ledger", str(tmp_path / "ledger.db")]
@@ -238,7 +242,9 @@ def test_wrong_large_accounts_are_named(venue: Any, large: Any, tmp_path: Any, c
     assert reason in capsys.readouterr().err
 
 
-def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(venue: Any, capsys: Any) -> None:
+def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(
+    venue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(prove(venue, "accounts.csv", "--workers", "2", tag="csv-")) == 0
     assert (venue / "csv-terms.json").read_bytes() == (venue / "terms.json").read_bytes()
     assert (venue / "csv-secret.json").stat().st_mode & 0o077 == 0
@@ -247,7 +253,7 @@ def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(venue: Any
     assert "exists" in capsys.readouterr().err
 
 
-def test_a_customer_checks_its_note(venue: Any, capsys: Any) -> None:
+def test_a_customer_checks_its_note(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     note = venue / "note.json"
     make = ["venue", "note", *public(venue, "snapshot", "terms"), "--accounts", str(venue / "books")]
     make += ["--secret", str(venue / "secret.json"), "--proof", str(venue / "proof.bin"), "--account", NAME]
@@ -280,7 +286,9 @@ def test_a_customer_checks_its_note(venue: Any, capsys: Any) -> None:
     assert main([*check, *own[:3], "xyz"]) == 2
 
 
-def test_accounts_under_margin_are_named_and_nothing_is_written(venue: Any, tmp_path: Any, capsys: Any) -> None:
+def test_accounts_under_margin_are_named_and_nothing_is_written(
+    venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (
         (venue / "accounts.csv")
         .read_text()
@@ -298,7 +306,9 @@ def test_accounts_under_margin_are_named_and_nothing_is_written(venue: Any, tmp_
     assert main(prove(tmp_path, "accounts.csv", "--exempt", "1")) == 0
 
 
-def test_bad_accounts_and_nonces_name_line_and_field(venue: Any, tmp_path: Any, capsys: Any) -> None:
+def test_bad_accounts_and_nonces_name_line_and_field(
+    venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     header = "account,section,name,quantity\n"
     for content, reason in (
         ("", "first line is not"),
@@ -329,7 +339,9 @@ def test_bad_accounts_and_nonces_name_line_and_field(venue: Any, tmp_path: Any, 
         assert reason in capsys.readouterr().err
 
 
-def test_notes_are_made_from_the_proof_s_own_accounts_only(venue: Any, tmp_path: Any, capsys: Any) -> None:
+def test_notes_are_made_from_the_proof_s_own_accounts_only(
+    venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (
         (venue / "accounts.csv")
         .read_text()
@@ -346,7 +358,7 @@ def test_notes_are_made_from_the_proof_s_own_accounts_only(venue: Any, tmp_path:
     assert secret.seed not in repr(secret)
 
 
-def test_terms_explain_themselves(venue: Any, capsys: Any) -> None:
+def test_terms_explain_themselves(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["venue", "inspect", *public(venue, "snapshot"), str(venue / "terms.json")]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["proof_bytes"] == (venue / "proof.bin").stat().st_size
@@ -354,7 +366,7 @@ def test_terms_explain_themselves(venue: Any, capsys: Any) -> None:
     assert "sum to zero in every instrument" in capsys.readouterr().out
 
 
-def test_inspect_explains_every_file_and_no_secret_of_it(venue: Any, capsys: Any) -> None:
+def test_inspect_explains_every_file_and_no_secret_of_it(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     secret = VenueSecret.parse((venue / "secret.json").read_text())
     for name, words in (
         ("proof.bin", "a venue proof"),
@@ -370,7 +382,7 @@ def test_inspect_explains_every_file_and_no_secret_of_it(venue: Any, capsys: Any
     assert main(["verify", *public(venue, "snapshot"), "--commitment", str(venue / "x"), str(venue / "proof.bin")]) == 2
 
 
-def test_the_demo_of_a_venue_shows_what_must_fail(tmp_path: Any, capsys: Any) -> None:
+def test_the_demo_of_a_venue_shows_what_must_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from zkmargin.cli.demo_venue import run_venue_demo
 
     run_venue_demo(tmp_path, TIME, 20)

@@ -464,7 +464,7 @@ def test_a_batch_that_failed_is_never_accepted(batch: Any) -> None:
     assert _first_bad([opening] * 4, statement.srs) == 3
 
 
-def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: Any) -> None:
+def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("zkmargin.verifier.verify")
     seen = []
     real = module.fold

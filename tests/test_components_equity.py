@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
+from support.edge import on_the_edge
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -71,7 +72,7 @@ def test_tiers_are_published_as_lines() -> None:
 
 
 @given(st.data())
-def test_tiers_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
+def test_tiers_against_the_oracle_and_the_circuit(data: st.DataObject) -> None:
     price, before = data.draw(st.integers(1, 2**20)), data.draw(st.integers(0, 3000))
     haircuts = sorted(data.draw(st.sets(st.integers(before + 1, 10_000), max_size=3)))
     steps = sorted(data.draw(st.sets(st.integers(1, 2**30), min_size=len(haircuts), max_size=len(haircuts))))
@@ -119,7 +120,7 @@ def test_published_tiers_must_fit() -> None:
 
 
 @given(st.sampled_from(["added", "flat"]), st.integers(0, 2**30), st.integers(0, 2**20 - 1), st.integers(0, 9))
-def test_resting_orders_are_provided_for(on_the_edge: Any, mode: Any, rate: Any, orders: Any, short: Any) -> None:
+def test_resting_orders_are_provided_for(mode: Any, rate: Any, orders: Any, short: Any) -> None:
     part = PublishedOpenOrders(mode=mode, rate=lab.array([rate, 0]), requirements=("initial",))
     snapshot = snapshot_of([part], assets=[(0, 0, 20, False)])
     lots = BookLots((short,), (orders, 0))
@@ -226,7 +227,7 @@ def test_factors_that_would_be_wrong_are_refused(data: Any, reason: Any) -> None
 
 
 @given(st.integers(10_000, 30_000), st.integers(10_000, 30_000), st.integers(0, 1000))
-def test_multipliers_in_engine_and_circuit(on_the_edge: Any, first: Any, second: Any, short: Any) -> None:
+def test_multipliers_in_engine_and_circuit(first: Any, second: Any, short: Any) -> None:
     parts = [PublishedFactors(value_bp=first), PublishedFactors(value_bp=second, requirements=("initial",))]
     snapshot = snapshot_of(parts)
     factor = -(-first * second // 10_000)

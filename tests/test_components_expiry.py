@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
+from support.edge import on_the_edge
 from support.typed import Keywords
 
 from zkmargin.circuits import build_circuit
@@ -67,9 +68,7 @@ def snapshot_of(part: Any) -> Any:
     return Snapshot.parse(base.model_copy(update={"components": (grid, part, haircuts)}).to_bytes())
 
 
-def confirm(
-    snapshot: Any, lots: Any, coin: Any, requirement: Any, charge: Any, on_the_edge: Any, flat: Any = 0
-) -> None:
+def confirm(snapshot: Any, lots: Any, coin: Any, requirement: Any, charge: Any, flat: Any = 0) -> None:
     """The engine's requirement is ``charge`` and its circuit agrees at the edge; shares add up but for collateral."""
     book = BookLots(tuple(lots), (coin, 0))
     assert requirement_total(snapshot, book, requirement) == FACTOR[requirement] * charge + 10_000 * flat
@@ -99,7 +98,7 @@ def sums(lots: Any, rows: Any, column: Any, group: Any = None, expiry: Any = Non
     REQUIREMENT,
 )
 def test_discounted_scenarios_match_their_formula(
-    on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, moved: Any, coin: Any, requirement: Any
+    lots: Any, gain: Any, shortfall: Any, moved: Any, coin: Any, requirement: Any
 ) -> None:
     shortfall = without_expiry(shortfall)
     part = PublishedDiscountedScenarios(
@@ -119,16 +118,14 @@ def test_discounted_scenarios_match_their_formula(
             for s in (0, 1)
         ]
         charge += max(0, *losses)
-    confirm(snapshot_of(part), lots, coin, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, coin, requirement, charge)
 
 
 # --- skew ---------------------------------------------------------------------------------------------------
 
 
 @given(LOTS, matrix(MONEY, 2), matrix(SIZE, 2), REQUIREMENT)
-def test_skew_scenarios_match_their_formula(
-    on_the_edge: Any, lots: Any, gain: Any, shortfall: Any, requirement: Any
-) -> None:
+def test_skew_scenarios_match_their_formula(lots: Any, gain: Any, shortfall: Any, requirement: Any) -> None:
     gain, shortfall = without_expiry(gain), without_expiry(shortfall)
     part = PublishedSkewScenarios(
         scenarios=("linear", "absolute"),
@@ -143,10 +140,10 @@ def test_skew_scenarios_match_their_formula(
         )
         for expiries in ((0, 1), (2,))
     )
-    confirm(snapshot_of(part), lots, 0, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, 0, requirement, charge)
 
 
-def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact(on_the_edge: Any) -> None:
+def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact() -> None:
     # One expiry: G = 5 q, X = 20 q. Long: |5 q|. Short: |5 q + 20 q| = 25 |q|. More shortfall could hide a gain.
     column = [[5], [0], [0], [0], [0], [0]]
     shortfall = [[20], [0], [0], [0], [0], [0]]
@@ -155,20 +152,18 @@ def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact(on_the_edge
     )
     snapshot = snapshot_of(part)
     for lots, charge in ((3, 15), (-3, 75), (0, 0)):
-        confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge, on_the_edge)
+        confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge)
 
 
 # --- basis --------------------------------------------------------------------------------------------------
 
 
 @given(LOTS, matrix(MONEY, 2), st.sampled_from(["floor", "added"]), REQUIREMENT)
-def test_basis_contingency_matches_its_formula(
-    on_the_edge: Any, lots: Any, change: Any, mode: Any, requirement: Any
-) -> None:
+def test_basis_contingency_matches_its_formula(lots: Any, change: Any, mode: Any, requirement: Any) -> None:
     change = without_expiry(change)
     part = PublishedBasisContingency(mode=mode, expiries=lab.array(EXPIRIES), change=lab.array(change))
     charge = sum(max(0, *(-sums(lots, change, way, expiry=e) for way in (0, 1))) for e in (0, 1, 2))
-    confirm(snapshot_of(part), lots, 0, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, 0, requirement, charge)
 
 
 # --- dampened tails -----------------------------------------------------------------------------------------
@@ -184,7 +179,7 @@ def test_basis_contingency_matches_its_formula(
     REQUIREMENT,
 )
 def test_dampened_tails_match_their_formula(
-    on_the_edge: Any, lots: Any, risk: Any, together: Any, offset: Any, cap: Any, dampener: Any, requirement: Any
+    lots: Any, risk: Any, together: Any, offset: Any, cap: Any, dampener: Any, requirement: Any
 ) -> None:
     classes = [OffsetClass(group=g, offset_bp=offset, cap=cap) for g in (0, 1)]
     labels = ("down", "up")
@@ -205,17 +200,17 @@ def test_dampened_tails_match_their_formula(
     charge = sum(
         max([0, *(-(-loss // 1) for loss in losses if loss > dampener)]) for losses in ([totals] if together else alone)
     )
-    confirm(snapshot_of(part), lots, 0, requirement, charge, on_the_edge)
+    confirm(snapshot_of(part), lots, 0, requirement, charge)
 
 
-def test_a_tail_at_its_dampener_counts_nothing_and_one_unit_more_counts_whole(on_the_edge: Any) -> None:
+def test_a_tail_at_its_dampener_counts_nothing_and_one_unit_more_counts_whole() -> None:
     families = tuple(
         Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("down",)) for g in (0, 1)
     )
     risk = lab.array([[-1], [0], [0], [0], [0], [0]])
     snapshot = snapshot_of(PublishedDampenedTails(families=families, risk=risk, dampeners=(1000, 1000)))
     for lots, charge in ((1000, 0), (1001, 1001)):
-        confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge, on_the_edge)
+        confirm(snapshot, (lots, 0, 0, 0, 0, 0), 0, "initial", charge)
 
 
 # --- provers that lie about a side ---------------------------------------------------------------------------
@@ -274,11 +269,11 @@ def test_a_tail_beyond_its_dampener_counts(told: Any, equation: Any) -> None:
 
 
 @given(SIZE, st.integers(-999, 999))
-def test_a_collateral_charge_is_flat_and_on_what_is_held(on_the_edge: Any, rate: Any, coin: Any) -> None:
+def test_a_collateral_charge_is_flat_and_on_what_is_held(rate: Any, coin: Any) -> None:
     part = PublishedCollateralCharge(requirements=("initial",), charge=lab.array([rate, 0]))
     snapshot = snapshot_of(part)
-    confirm(snapshot, [0] * N, coin, "initial", 0, on_the_edge, flat=rate * max(coin, 0))
-    confirm(snapshot, [0] * N, coin, "maintenance", 0, on_the_edge)
+    confirm(snapshot, [0] * N, coin, "initial", 0, flat=rate * max(coin, 0))
+    confirm(snapshot, [0] * N, coin, "maintenance", 0)
 
 
 # --- what a snapshot refuses --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
+from support.edge import on_the_edge
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
@@ -91,7 +92,7 @@ def test_components_of_one_joint_group_compete_and_those_of_two_add() -> None:
 
 
 @given(st.data())
-def test_joint_scenarios_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
+def test_joint_scenarios_against_the_oracle_and_the_circuit(data: st.DataObject) -> None:
     risk, group = rows(data.draw, 3), data.draw(st.sampled_from([None, "together"]))
     lots = data.draw(LOTS)
     snapshot = snapshot_of(joint(risk, group))
@@ -191,7 +192,7 @@ def test_expected_shortfall_by_hand(level: Any, expected: Any) -> None:
 
 
 @given(st.data())
-def test_expected_shortfall_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
+def test_expected_shortfall_against_the_oracle_and_the_circuit(data: st.DataObject) -> None:
     risk, level = rows(data.draw, data.draw(st.integers(1, 6))), data.draw(st.integers(1, 9_999))
     weight, group = data.draw(st.sampled_from([10_000, 7_500, 1])), data.draw(st.sampled_from([None, "together"]))
     lots = data.draw(LOTS)
@@ -261,13 +262,13 @@ def test_gains_count_in_part_against_other_losses() -> None:
     assert money(snapshot_of(offset(risk, (9000, 9000), together=False)), [1, 1, 0, 0]) == 40
 
 
-def test_a_product_group_of_one_class_is_its_risk_group(on_the_edge: Any) -> None:
+def test_a_product_group_of_one_class_is_its_risk_group() -> None:
     risk = [[-10, 10], [8, -30], [0, 0], [0, 0]]
     on_the_edge(snapshot_of(offset(risk, (9000, 9000), together=False)), [1, 1, 0, 0])
 
 
 @given(st.data())
-def test_gain_offset_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
+def test_gain_offset_against_the_oracle_and_the_circuit(data: st.DataObject) -> None:
     risk, lots = rows(data.draw, 3), data.draw(LOTS)
     offsets = [data.draw(st.sampled_from([0, 4000, 9000, 10_000])) for _ in range(2)]
     caps = [data.draw(st.sampled_from([None, 0, 10, 2**30])) for _ in range(2)]

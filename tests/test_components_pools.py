@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
+from support.edge import on_the_edge
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -73,7 +74,7 @@ def up(amount: Any) -> Any:
     return -(-Fraction(amount) // 1)
 
 
-def confirm(snapshot: Any, lots: Any, requirement: Any, wanted: Any, on_the_edge: Any) -> None:
+def confirm(snapshot: Any, lots: Any, requirement: Any, wanted: Any) -> None:
     book = BookLots(tuple(lots), (0,))
     assert requirement_total(snapshot, book, requirement) == wanted
     report = margin_report(snapshot, book, requirement)
@@ -83,7 +84,7 @@ def confirm(snapshot: Any, lots: Any, requirement: Any, wanted: Any, on_the_edge
 
 
 @st.composite
-def settings(draw: Any) -> Any:
+def settings(draw: st.DrawFn) -> Any:
     risk = [[draw(MONEY)] for _ in GROUPS]
     lots = draw(LOTS)
     losses = [-sum(lots[i] * risk[i][0] for i in slots) for slots in ([0, 2], [1, 3])]
@@ -135,7 +136,7 @@ def test_marginal_rates_by_hand() -> None:
 
 
 @given(settings(), st.data())
-def test_gross_charge_against_the_oracle_and_the_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_gross_charge_against_the_oracle_and_the_circuit(setting: Any, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     long, short = ([data.draw(SIZE) for _ in GROUPS] for _ in range(2))
     steps = data.draw(st.lists(st.tuples(st.integers(1, 2**40), st.integers(1, 999)), max_size=2))
@@ -145,10 +146,10 @@ def test_gross_charge_against_the_oracle_and_the_circuit(on_the_edge: Any, setti
     snapshot = snapshot_of(gross(long, short, tiers, mode), risk)
     sizes = [sum(max(lots[i], 0) * long[i] + max(-lots[i], 0) * short[i] for i in slots) for slots in ([0, 2], [1, 3])]
     amounts = [tiered(size, tiers) for size in sizes]
-    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
+    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
-def test_a_floor_competes_in_a_joint_group(on_the_edge: Any) -> None:
+def test_a_floor_competes_in_a_joint_group() -> None:
     part = gross([3] * 4, [3] * 4, [(0, 10_000)], "floor", ("all", "all"))
     snapshot = snapshot_of(part)
     report = margin_report(snapshot, BookLots((2, -5, 0, 0), (0,)))
@@ -255,7 +256,7 @@ def _int_array(values: Any) -> Any:
 
 
 @given(settings(), st.data())
-def test_min_delta_against_the_oracle_and_the_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_min_delta_against_the_oracle_and_the_circuit(setting: Any, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     delta = [data.draw(MONEY) for _ in GROUPS]
     hedged = data.draw(st.integers(0, 400))
@@ -267,7 +268,7 @@ def test_min_delta_against_the_oracle_and_the_circuit(on_the_edge: Any, setting:
         all_of_it = sum(abs(lots[i] * delta[i]) for i in slots)
         amounts.append(Fraction(net, 10_000) * total + Fraction(hedged, 10_000) * Fraction(all_of_it - total, 2))
     snapshot = snapshot_of(part, risk)
-    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
+    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
 def test_min_delta_refuses_what_is_not_convex() -> None:
@@ -304,7 +305,7 @@ def delta_shock(threshold: Any, saturation: Any, cap_bp: Any, delta: Any) -> Any
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 10_000), st.integers(1, 12), st.data())
 def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(
-    threshold: Any, more: Any, cap: Any, chords: Any, data: Any
+    threshold: Any, more: Any, cap: Any, chords: Any, data: st.DataObject
 ) -> None:
     shock = DeltaShock(threshold=str(threshold), saturation=str(threshold + more), cap_bp=cap, chords=chords)
     pool = Pool(name="p", group=0, lines=shock.lines(Fraction(10**9)))
@@ -320,7 +321,7 @@ def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(
 
 
 @given(settings(), st.data())
-def test_the_delta_shock_in_engine_and_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_the_delta_shock_in_engine_and_circuit(setting: Any, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     shock = DeltaShock(threshold="0.000001", saturation="0.00001", cap_bp=1000, chords=3)
@@ -333,7 +334,7 @@ def test_the_delta_shock_in_engine_and_circuit(on_the_edge: Any, setting: Any, d
         size = abs(sum(lots[i] * value[i] for i in slots))
         amounts.append(Fraction(max(0, *(line.slope * size - line.start for line in pool.lines)), SCALE))
     snapshot = snapshot_of(part, risk)
-    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
+    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
 def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) -> None:
@@ -347,7 +348,7 @@ def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) ->
 
 
 @given(settings(), st.data())
-def test_the_vega_term_bound_in_engine_and_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_the_vega_term_bound_in_engine_and_circuit(setting: Any, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     pools = tuple(Pool(name=str(k), group=g, lines=(Line(slope=150),)) for k, g in enumerate(GROUPS))
@@ -363,7 +364,7 @@ def test_the_vega_term_bound_in_engine_and_circuit(on_the_edge: Any, setting: An
         if sum(own) == 0:
             assert amounts[-1] == exact
     snapshot = snapshot_of(part, risk)
-    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
+    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
 def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
@@ -385,7 +386,7 @@ def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [PublishedFees, PublishedFunding])
-def test_provisions_are_flat(on_the_edge: Any, kind: Any) -> None:
+def test_provisions_are_flat(kind: Any) -> None:
     part = gross([3, 0, 5, 0], [0, 4, 5, 0], [(0, 1)], "flat", kind=kind, scale=1)
     snapshot = snapshot_of(part, [[-1]] * 4)
     lots = (2, -3, 4, 0)
@@ -441,7 +442,7 @@ def test_calls_and_puts_of_a_strike_net() -> None:
 
 
 @given(settings(), st.data())
-def test_shorts_per_strike_against_the_oracle_and_the_circuit(on_the_edge: Any, setting: Any, data: Any) -> None:
+def test_shorts_per_strike_against_the_oracle_and_the_circuit(setting: Any, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     charge = [data.draw(SIZE) for _ in GROUPS]
     numbers = data.draw(st.sampled_from([[0, 1, 0, 1], [0, 1, 2, 3], [2, 0, 3, 1]]))
@@ -450,7 +451,7 @@ def test_shorts_per_strike_against_the_oracle_and_the_circuit(on_the_edge: Any, 
         slots = [i for i in range(4) if numbers[i] == number]
         amounts[GROUPS[slots[0]]] += max(0, -sum(lots[i] * charge[i] for i in slots))
     snapshot = snapshot_of(strikes(charge, numbers, mode), risk)
-    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement), on_the_edge)
+    confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
 def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.typed import Family, Report
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.span_scenarios import SpanScenarios
@@ -27,7 +28,7 @@ FAMILY = "margin/cme_span"
 USD = 10**13  # valuation units
 
 
-def quoted(conformance_family: Any) -> Any:
+def quoted(conformance_family: Family) -> Any:
     return [json.loads(p.read_text()) for p in conformance_family(FAMILY) if p.name.endswith("quoted_values.json")]
 
 
@@ -57,7 +58,7 @@ def policy(**rules: Any) -> Policy:
     )
 
 
-def test_the_array_of_gold_from_its_parameters(conformance_family: Any, conformance_report: Any) -> None:
+def test_the_array_of_gold_from_its_parameters(conformance_family: Family, conformance_report: Report) -> None:
     cases, worst = 0, Decimal(0)
     for given in quoted(conformance_family):
         for name, future in given.items():
@@ -128,7 +129,9 @@ def arrays_of(entries: Any, calendars: Any = None, minimum: Any = "0", contract:
     )
 
 
-def test_the_totals_of_an_option_before_and_after_its_premium(conformance_family: Any, conformance_report: Any) -> None:
+def test_the_totals_of_an_option_before_and_after_its_premium(
+    conformance_family: Family, conformance_report: Report
+) -> None:
     cases = 0
     for given in quoted(conformance_family):
         minimum = str(next(future["short_option_minimum"] for name, future in given.items() if "_FUT_" in name))
@@ -155,7 +158,7 @@ def test_the_totals_of_an_option_before_and_after_its_premium(conformance_family
     conformance_report(f"{FAMILY}: option totals", cases, "0 USD")
 
 
-def test_the_published_calendar_charges(conformance_family: Any, conformance_report: Any) -> None:
+def test_the_published_calendar_charges(conformance_family: Family, conformance_report: Report) -> None:
     cases = 0
     for given in quoted(conformance_family):
         future = next(future for name, future in given.items() if "_FUT_" in name)
@@ -189,7 +192,7 @@ def test_the_published_calendar_charges(conformance_family: Any, conformance_rep
     conformance_report(f"{FAMILY}: calendar spreads", cases, "0 USD")
 
 
-def test_published_outright_margins_are_scan_ranges(conformance_family: Any, conformance_report: Any) -> None:
+def test_published_outright_margins_are_scan_ranges(conformance_family: Family, conformance_report: Report) -> None:
     """SPAN margins only: SPAN 2's are of another model, whose parameters are not published."""
     files = {path.name: path for path in conformance_family(FAMILY)}
     given = quoted(conformance_family)[0]

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+from support.typed import Family, Report
 
 from zkmargin.engine.components import Leg
 from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails, TailTable
@@ -165,7 +166,7 @@ class Simulation:
 
 
 @pytest.mark.conformance
-def test_the_documented_simulation(conformance_family: Any, conformance_report: Any) -> None:
+def test_the_documented_simulation(conformance_family: Family, conformance_report: Report) -> None:
     worst, cases = Fraction(0), 0
     for path in conformance_family(FAMILY):
         if path.suffix != ".json":
@@ -179,7 +180,7 @@ def test_the_documented_simulation(conformance_family: Any, conformance_report: 
 
 
 @pytest.mark.conformance
-def test_aggregated_gains_count_nothing_in_the_tails_either(conformance_family: Any) -> None:
+def test_aggregated_gains_count_nothing_in_the_tails_either(conformance_family: Family) -> None:
     """The published simulation writes 0 for every tail: its losses are below the dampener, its gains are gains.
 
     Without a dampener the losses of the same book, and of its opposite, come out, and no gain does.
@@ -237,7 +238,7 @@ def priced(row: dict[str, str]) -> tuple[Fraction, Fraction]:
 
 
 @pytest.mark.conformance
-def test_marks_and_deltas_of_a_real_chain(conformance_family: Any, conformance_report: Any) -> None:
+def test_marks_and_deltas_of_a_real_chain(conformance_family: Family, conformance_report: Report) -> None:
     for path in conformance_family(FAMILY):
         if not re.search(r"_options_.*\.csv$", path.name):
             continue

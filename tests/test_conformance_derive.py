@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support.typed import Family, Report
 
 from zkmargin.engine.components import Leg
 from zkmargin.engine.components.basis_contingency import BasisContingency
@@ -332,7 +333,7 @@ def published_profits(result: dict[str, Any]) -> list[tuple[str, Fraction]]:
 
 
 @pytest.mark.conformance
-def test_every_number_of_every_case(conformance_family: Any, conformance_report: Any) -> None:
+def test_every_number_of_every_case(conformance_family: Family, conformance_report: Report) -> None:
     worst, place, cases, failures = Fraction(0), "", 0, []
     for path in conformance_family(FAMILY):
         data = json.loads(Path(path).read_text("utf-8"))

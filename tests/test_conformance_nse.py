@@ -4,10 +4,10 @@ import csv
 import json
 from datetime import date, timedelta
 from decimal import Context, Decimal
-from typing import Any
 
 import numpy as np
 import pytest
+from support.typed import Family, Report
 
 from zkmargin.engine.components.span_scenarios import SpanScenarios
 from zkmargin.engine.market import Forward, Instrument, Market, Underlying
@@ -59,7 +59,7 @@ def extremes(scenarios: list[dict[str, float]]) -> dict[str, int]:
     return {"multiple": int(up["price"]), "fraction_bp": round(10_000 * up["weight"])}
 
 
-def test_worst_losses_and_deltas_of_every_option(conformance_family: Any, conformance_report: Any) -> None:
+def test_worst_losses_and_deltas_of_every_option(conformance_family: Family, conformance_report: Report) -> None:
     files = {path.name: path for path in conformance_family(FAMILY)}
     given = json.loads(files["recovered_parameters.json"].read_text())
     found = {s["file"]: s for s in given["snapshots"]}
@@ -125,7 +125,7 @@ def test_worst_losses_and_deltas_of_every_option(conformance_family: Any, confor
     conformance_report(f"{FAMILY}/span_*.csv", cases, f"{worst_loss:.4f} rupee, delta {worst_delta:.6f}")
 
 
-def test_futures_arrays_all_sixteen_values(conformance_family: Any, conformance_report: Any) -> None:
+def test_futures_arrays_all_sixteen_values(conformance_family: Family, conformance_report: Report) -> None:
     cases, worst = 0, Decimal(0)
     for path in conformance_family(FAMILY):
         if not path.name.startswith("futures_risk_arrays"):

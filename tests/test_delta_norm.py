@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.edge import on_the_edge
 
 from zkmargin.accounts import commit_book
 from zkmargin.circuits import build_circuit
@@ -230,7 +231,7 @@ def test_it_is_subadditive_to_the_unit_of_its_rounding(one: list[int], other: li
 @pytest.mark.parametrize("requirement", ["initial", "maintenance"])
 @pytest.mark.parametrize("seed", range(3))
 def test_engine_and_circuit_agree_at_the_edge_and_one_unit_short(
-    snapshot: Snapshot, on_the_edge: Any, seed: int, requirement: str
+    snapshot: Snapshot, seed: int, requirement: str
 ) -> None:
     lots = [
         ((i * 7919 + seed * 31) % 2001 - 1000) if (i + seed) % (3 + seed) == 0 else 0
@@ -239,7 +240,7 @@ def test_engine_and_circuit_agree_at_the_edge_and_one_unit_short(
     on_the_edge(with_cash(snapshot), lots, claim=Claim(requirement=requirement), moves=(-1, 1, -977))
 
 
-def test_a_book_without_net_delta_needs_no_root(snapshot: Snapshot, on_the_edge: Any) -> None:
+def test_a_book_without_net_delta_needs_no_root(snapshot: Snapshot) -> None:
     on_the_edge(with_cash(snapshot), [0] * len(snapshot.instruments))
 
 

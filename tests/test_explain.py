@@ -31,7 +31,7 @@ def market() -> Any:
 
 
 @pytest.fixture(scope="module", params=POLICIES)
-def case(request: Any, market: Any) -> Any:
+def case(request: pytest.FixtureRequest, market: Any) -> Any:
     snapshot = build_snapshot(market, load_policy(request.param))
     return snapshot, to_lots(Book.model_validate(example_book(market)), snapshot)
 

@@ -15,7 +15,7 @@ from zkmargin.formats import InputError
 DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "market_demo.csv"
 
 
-def changed(tmp_path: Any, old: Any, new: Any) -> Any:
+def changed(tmp_path: Path, old: Any, new: Any) -> Any:
     text = DEMO.read_text()
     assert old in text
     path = tmp_path / "market.csv"
@@ -50,13 +50,13 @@ def test_a_market_and_its_snapshot() -> None:
         ("BTC-60000-P", "BTC-60000-C", "twice"),
     ],
 )
-def test_wrong_cells_are_refused(tmp_path: Any, old: Any, new: Any, reason: Any) -> None:
+def test_wrong_cells_are_refused(tmp_path: Path, old: Any, new: Any, reason: Any) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         import_market(changed(tmp_path, old, new), "csv")
     assert caught.value.file is not None
 
 
-def test_a_market_row_is_needed_once(tmp_path: Any) -> None:
+def test_a_market_row_is_needed_once(tmp_path: Path) -> None:
     head = DEMO.read_text().splitlines()
     path = tmp_path / "market.csv"
     path.write_text("\n".join([head[0], *head[2:]]) + "\n")

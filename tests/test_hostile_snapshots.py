@@ -128,7 +128,7 @@ def test_a_part_of_a_tier_against_the_whole_tier_is_refused_in_either_order(turn
     assert form_spreads([apart, after], [(5, 0), (0, 3), (3, 0)], smallest_count) == [3, 0]
 
 
-def test_a_circuit_has_a_largest_size(monkeypatch: Any) -> None:
+def test_a_circuit_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = lab.snapshot(
         groups=list(range(9)), risk=[[1] * 7] * 9, charges=None, marks=[0] * 9, assets=[UNIT], bits=8
     )
@@ -368,7 +368,7 @@ def test_a_group_without_an_instrument_is_refused() -> None:
         (1, Extent(terms=MAX_TERMS - 2), "terms"),
     ],
 )
-def test_a_snapshot_has_a_largest_circuit(monkeypatch: Any, size: Any, extent: Any, what: Any) -> None:
+def test_a_snapshot_has_a_largest_circuit(monkeypatch: pytest.MonkeyPatch, size: Any, extent: Any, what: Any) -> None:
     snapshot = lab.snapshot(groups=[0] * size, risk=[[1]] * size, charges=None, marks=[0] * size, assets=[UNIT])
     text = snapshot.to_bytes()
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from support import parties
+from support.parties import World
+from support.typed import Keywords
 
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.ledgers import check_ledger, export
@@ -27,11 +29,11 @@ FIRST = Path(__file__).parent / "data" / "golden" / "v1" / "documents" / "ledger
 
 
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     return parties.world()
 
 
-def acceptance(world: Any, known: Any = None) -> Acceptance:
+def acceptance(world: World, known: Any = None) -> Acceptance:
     return accept(
         world.statement, world.proof, now_ms=parties.NOW, trust=parties.trust(), attestations=world.attestations(),
         challenge=world.challenge, known=known,
@@ -39,7 +41,7 @@ def acceptance(world: Any, known: Any = None) -> Acceptance:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, world: Any) -> Path:
+def kept(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
     """A signed ledger with one of everything."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.db"
     key = parties.signer("desk key", "ed25519")
@@ -146,7 +148,7 @@ def test_t7_a_chain_that_is_cut_misses_its_head(copy: Path) -> None:
     assert any("the head that was noted is not in it" in item["reason"] for item in findings(copy, head=head))
 
 
-def test_t7_a_chain_written_anew_lacks_the_key(world: Any, tmp_path: Path) -> None:
+def test_t7_a_chain_written_anew_lacks_the_key(world: World, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with Ledger(other) as ledger:
         ledger.issue(world.challenge)
@@ -186,7 +188,7 @@ def test_t7_what_is_no_ledger_s_is_found(copy: Path, statement: str, subject: st
     assert [item["subject"] for item in findings(copy)] == [subject]
 
 
-def test_t7_a_document_that_no_record_names_is_found(copy: Path, world: Any) -> None:
+def test_t7_a_document_that_no_record_names_is_found(copy: Path, world: World) -> None:
     stranger = world.attest("venue A", sequence=9)
     values = (stranger.digest().hex(), stranger.format, stranger.to_bytes())
     edit(copy, "INSERT INTO documents VALUES (?, ?, ?)", values=values)
@@ -197,7 +199,7 @@ def test_t7_a_document_that_no_record_names_is_found(copy: Path, world: Any) -> 
 
 
 @pytest.fixture
-def sourced(tmp_path: Path, world: Any) -> Path:
+def sourced(tmp_path: Path, world: World) -> Path:
     """A ledger that keeps the market."""
     path = tmp_path / "sourced.db"
     with Ledger(path) as ledger:
@@ -207,7 +209,7 @@ def sourced(tmp_path: Path, world: Any) -> Path:
     return path
 
 
-def test_t16_a_market_that_is_kept_is_exported_and_rebuilt(sourced: Path, tmp_path: Path, world: Any) -> None:
+def test_t16_a_market_that_is_kept_is_exported_and_rebuilt(sourced: Path, tmp_path: Path, world: World) -> None:
     assert findings(sourced) == []
     with Ledger(sourced, read_only=True) as ledger:
         (proof,) = export(ledger, str(tmp_path / "out"), statement=None, how=lambda _, files: files["source"]).proofs
@@ -216,7 +218,7 @@ def test_t16_a_market_that_is_kept_is_exported_and_rebuilt(sourced: Path, tmp_pa
     assert evidence.source == world.market
 
 
-def test_t16_another_market_is_neither_kept_nor_accepted(sourced: Path, tmp_path: Path, world: Any) -> None:
+def test_t16_another_market_is_neither_kept_nor_accepted(sourced: Path, tmp_path: Path, world: World) -> None:
     other = world.market.replaced(notes=("another",))
     with Ledger(tmp_path / "new.db") as ledger:
         ledger.issue(world.challenge)
@@ -231,7 +233,7 @@ def test_t16_another_market_is_neither_kept_nor_accepted(sourced: Path, tmp_path
 
 
 def test_t16_a_snapshot_that_its_market_does_not_give_is_found(
-    tmp_path: Path, world: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger that somebody wrote without asking: the market is the one named, the snapshot is not what it gives."""
     asked = []
@@ -360,7 +362,7 @@ def test_a_version_that_is_set_back_takes_no_chain_away(copy: Path, first: Path)
         assert any("the head that was noted is not in it" in item["reason"] for item in found)
 
 
-def test_a_ledger_of_version_1_comes_forward_when_it_is_written_to(first: Path, world: Any) -> None:
+def test_a_ledger_of_version_1_comes_forward_when_it_is_written_to(first: Path, world: World) -> None:
     with Ledger(first) as ledger:
         assert ledger.schema == tables.SCHEMA
         facts = check_ledger(ledger)
@@ -376,7 +378,7 @@ def test_a_ledger_of_version_1_comes_forward_when_it_is_written_to(first: Path, 
 # What an attester signed
 
 
-def test_t10_an_attester_signs_one_thing_under_one_number(tmp_path: Path, world: Any) -> None:
+def test_t10_an_attester_signs_one_thing_under_one_number(tmp_path: Path, world: World) -> None:
     def refused(ledger: Ledger, attestation: Attestation, reason: str) -> None:
         with pytest.raises(VerificationError, match=reason):
             ledger.sign(attestation)
@@ -394,11 +396,11 @@ def test_t10_an_attester_signs_one_thing_under_one_number(tmp_path: Path, world:
         assert check_ledger(ledger)["bad"] == []
 
 
-def test_t10_one_holding_is_not_of_two_accounts_or_parts(tmp_path: Path, world: Any) -> None:
+def test_t10_one_holding_is_not_of_two_accounts_or_parts(tmp_path: Path, world: World) -> None:
     """Under fresh blinders the same book has other points: only the attester knows that it is the same."""
-    first, other = world.attest("venue A"), world.attest("venue B")
-    points = {"points": tuple(other.payload.points), "sequence": 1}
-    third = tuple(world.attest("venue C").payload.points)
+    first = world.attest("venue A")
+    points: Keywords = {"points": world.commitment_payload("venue B").points, "sequence": 1}
+    third = world.commitment_payload("venue C").points
     with Ledger(tmp_path / "attester.db") as ledger:
         ledger.sign(first, holding='sub-account "17" 100%')
         for moved in ({"account": "another"}, {"part": "second"}):
@@ -413,7 +415,7 @@ def test_t10_one_holding_is_not_of_two_accounts_or_parts(tmp_path: Path, world: 
 # Memory is as strict
 
 
-def test_t11_memory_accepts_nothing_twice_and_goes_back_nowhere(world: Any) -> None:
+def test_t11_memory_accepts_nothing_twice_and_goes_back_nowhere(world: World) -> None:
     memory = Memory()
     one, two = acceptance(world, memory), acceptance(world, memory)
     memory.remember(one)

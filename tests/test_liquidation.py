@@ -88,7 +88,7 @@ def brute(planner: Planner, terms: Terms) -> int | None:
 
 
 @given(st.data())
-def test_a_plan_is_the_cheapest_that_brute_force_finds(data: Any) -> None:
+def test_a_plan_is_the_cheapest_that_brute_force_finds(data: st.DataObject) -> None:
     snapshot, book = small(data.draw)
     claim = Claim(*data.draw(st.sampled_from([(1, 1), (5, 4), (1, 2)])))
     terms = Terms(costs=small_costs(data.draw), mode=data.draw(st.sampled_from(["any", "close"])), seconds=5.0)
@@ -246,7 +246,7 @@ def test_greedy_closes_the_largest_contribution_first(snapshot: Any) -> None:
 
 
 @given(st.lists(st.integers(1, 50), max_size=4, unique=True), st.integers(0, 120), st.data())
-def test_impact_is_marginal_and_grows(sizes: list[int], lots: int, data: Any) -> None:
+def test_impact_is_marginal_and_grows(sizes: list[int], lots: int, data: st.DataObject) -> None:
     tiers = tuple(
         ImpactTier(above=f"{size / 10:.1f}", impact_bp=data.draw(st.integers(1, 100))) for size in sorted(sizes)
     )

@@ -356,7 +356,7 @@ def test_nothing_can_be_hidden_in_an_unlisted_row(shape: Any, role: Any) -> None
 
 
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_the_selector_is_what_keeps_it_out(role: Any, monkeypatch: Any) -> None:
+def test_the_selector_is_what_keeps_it_out(role: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # the same prover against a circuit whose selectors are 0: accepted, so the test above bites
     given = usual()
     monkeypatch.setattr(Circuit, "selector", lambda *_: [0] * given.circuit.n)

@@ -31,7 +31,7 @@ BIG = st.one_of(st.integers(-9, 9), st.integers(-(2**64), 2**64), st.integers(-(
 
 
 @pytest.fixture(scope="module", params=POLICIES)
-def snapshot(request: Any) -> Any:
+def snapshot(request: pytest.FixtureRequest) -> Any:
     policy, market = load_policy(request.param), example_market(TIME)
     held = tuple(asset for asset in market.assets if asset.name in policy.haircuts.assets)
     # brackets are of futures and perpetuals alone
@@ -202,7 +202,7 @@ def test_a_vector_is_neither_true_nor_divided_by_nothing() -> None:
 
 
 @given(st.data())
-def test_products_are_exact_for_integers_of_any_size_in_64_bits(data: Any) -> None:
+def test_products_are_exact_for_integers_of_any_size_in_64_bits(data: st.DataObject) -> None:
     rows, slots, accounts = (data.draw(st.integers(1, 5)) for _ in range(3))
     size = st.sampled_from([3, 2**20, 2**40, 2**62])
     coefficients = [[data.draw(st.integers(-(m := data.draw(size)), m)) for _ in range(slots)] for _ in range(rows)]

@@ -29,7 +29,7 @@ def arrays() -> Any:
     return import_arrays(DEMO, "span-pa2", lots=LOTS)
 
 
-def changed(tmp_path: Any, *edits: Any) -> Any:
+def changed(tmp_path: Path, *edits: Any) -> Any:
     """The demo file with lines replaced: (prefix, function of the line or a list of lines)."""
     lines = DEMO.read_text("latin-1").splitlines()
     for prefix, edit in edits:
@@ -128,13 +128,13 @@ def test_a_margin_from_the_file(arrays: Any) -> None:
         ([("T ", swap("T " + "x" * 600))], "a line longer"),
     ],
 )
-def test_wrong_files_are_refused_with_the_line(tmp_path: Any, edits: Any, reason: Any) -> None:
+def test_wrong_files_are_refused_with_the_line(tmp_path: Path, edits: Any, reason: Any) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         import_pa2(changed(tmp_path, *edits), lots=LOTS)
     assert caught.value.line is not None
 
 
-def test_a_contract_twice_is_refused(tmp_path: Any) -> None:
+def test_a_contract_twice_is_refused(tmp_path: Path) -> None:
     lines = DEMO.read_text("latin-1").splitlines()
     pair = [line for line in lines if line.startswith(("81DMXZN", "82DMXZN"))]
     path = tmp_path / "twice.pa2"
@@ -143,14 +143,14 @@ def test_a_contract_twice_is_refused(tmp_path: Any) -> None:
         import_pa2(path, lots=LOTS)
 
 
-def test_types_that_may_be_ignored_are_named(tmp_path: Any) -> None:
+def test_types_that_may_be_ignored_are_named(tmp_path: Path) -> None:
     path = changed(tmp_path, ("T ", swap("V x")), ("4 GC", put(9, "10")))
     arrays = import_pa2(path, lots=LOTS, ignore=("V", "4"))
     assert any("V (1)" in note for note in arrays.notes)
     assert arrays.short_option_minimums["GC"] == "0" or arrays.short_option_minimums["GC"] == "35"
 
 
-def test_an_unstated_spread_blocks_what_shares_its_commodities(tmp_path: Any) -> None:
+def test_an_unstated_spread_blocks_what_shares_its_commodities(tmp_path: Path) -> None:
     lines = DEMO.read_text("latin-1").splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("6 "))
     lines.insert(at, put(89, "04")(put(6, "0000")(lines[at])))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.edge import on_the_edge
 
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
@@ -31,7 +32,7 @@ def market() -> Market:
 
 
 @pytest.fixture(scope="module", params=NAMED)
-def snapshot(request: Any, market: Market) -> Snapshot:
+def snapshot(request: pytest.FixtureRequest, market: Market) -> Snapshot:
     return build_snapshot(market, load_policy(request.param))
 
 
@@ -71,9 +72,7 @@ def random_book(snapshot: Snapshot, seed: int) -> tuple[list[int], list[int]]:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("requirement", ["initial", "maintenance"])
-def test_engine_and_circuit_agree_on_random_books(
-    snapshot: Snapshot, on_the_edge: Any, seed: int, requirement: str
-) -> None:
+def test_engine_and_circuit_agree_on_random_books(snapshot: Snapshot, seed: int, requirement: str) -> None:
     positions, balances = random_book(snapshot, seed)
     # single hidden integers are bent in the tests of each component
     on_the_edge(with_cash(snapshot), positions, balances, claim=Claim(requirement=requirement), moves=())

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from support.edge import on_the_edge
 
 from zkmargin.circuits.encoders import encode
 from zkmargin.engine.book import Book, BookLots, to_lots
@@ -35,7 +36,7 @@ def market() -> Any:
 
 
 @pytest.fixture(scope="module", params=NAMED)
-def snapshot(request: Any, market: Any) -> Any:
+def snapshot(request: pytest.FixtureRequest, market: Any) -> Any:
     return build_snapshot(market, load_policy(request.param))
 
 
@@ -68,7 +69,7 @@ def test_named_policies_say_what_they_do_not_know() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("requirement", ["initial", "maintenance"])
-def test_engine_and_circuit_agree_on_random_books(snapshot: Any, on_the_edge: Any, seed: Any, requirement: Any) -> None:
+def test_engine_and_circuit_agree_on_random_books(snapshot: Any, seed: Any, requirement: Any) -> None:
     edge = with_cash(snapshot)
     # single hidden integers are bent in the tests of each component
     on_the_edge(edge, random_book(snapshot, seed), claim=Claim(requirement=requirement), moves=())

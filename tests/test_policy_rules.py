@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support import parties
 from support.command_line import Run
+from support.parties import World
 
 from zkmargin.engine.policy import Policy
 from zkmargin.formats import VerificationError, save_document
@@ -24,21 +25,22 @@ def derivation() -> Derivation:
 
 
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     """The netted account of tests/support/parties.py under a calibrated policy."""
     policy = Policy.parse((GOLDEN / "vols.policy.json").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("load_policy", lambda _name: policy)
-        return parties.world.__wrapped__()
+        patch.setattr(parties, "load_policy", lambda _name: policy)
+        made: World = parties.world.__wrapped__()
+        return made
 
 
-def asked(world: Any, policies: list[str], **more: Any) -> dict[str, Any]:
+def asked(world: World, policies: list[str], **more: Any) -> dict[str, Any]:
     trust = parties.trust(snapshots=[parties.snapshot_rule(policies=policies)])
     attestations = world.attestations()
     return {"now_ms": parties.NOW, "trust": trust, "attestations": attestations, "challenge": world.challenge} | more
 
 
-def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(world: Any, derivation: Derivation) -> None:
+def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(world: World, derivation: Derivation) -> None:
     policy, rule = world.snapshot.policy.digest().hex(), derivation.rule.digest().hex()
     follows = {policy: rule}
     accepted = accept(world.statement, world.proof, **asked(world, [rule], derived=follows))
@@ -60,7 +62,7 @@ def test_a_policy_counts_by_its_rule_where_the_trust_file_names_the_rule(world: 
 
 @pytest.mark.slow
 def test_the_command_recomputes_it_and_a_ledger_remembers_the_rule(
-    world: Any,
+    world: World,
     derivation: Derivation,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

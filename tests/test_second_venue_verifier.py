@@ -34,7 +34,7 @@ def second() -> Any:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_both_verifiers_give_one_verdict(second: Any, tmp_path: Any, layout: Any) -> None:
+def test_both_verifiers_give_one_verdict(second: Any, tmp_path: Path, layout: Any) -> None:
     limits = LAYOUTS[layout].get("dense_limits", ())
     given: Any = {"limits": limits} if limits else {}
     big = venue_lab.spec("big", accounts=9, legs=3, slots=1, block=2, claim="5/4", **given)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 from support import parties
+from support.parties import World
 
 from zkmargin.crypto import secp256k1
 from zkmargin.crypto.eip712 import TypedData, hash_struct
@@ -23,7 +22,7 @@ N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     return parties.world()
 
 
@@ -40,11 +39,12 @@ def test_signatures_and_addresses_are_those_of_eth_account(secret: int, message:
     assert secp256k1.verify(public, message, signature)
 
 
-def test_every_attested_payload_is_what_a_wallet_signs(world: Any) -> None:
+def test_every_attested_payload_is_what_a_wallet_signs(world: World) -> None:
     """eth-account hashes the typed data itself, and recovers our address."""
     signer = parties.signer("oracle 4", "secp256k1")
     messages = [world.attest_snapshot().message, *(world.attest(p).message for p in (*parties.VENUES, "custodian D"))]
     for message in messages:
+        assert message.typed
         signable = encode_typed_data(full_message=message.typed.to_json())
         assert keccak256(b"\x19\x01" + signable.header + signable.body) == keccak256(message.for_scheme("secp256k1"))
         signature = bytes.fromhex(signer.sign(message).signature)
@@ -121,7 +121,7 @@ def test_keys_have_the_version_that_knows_their_scheme(monkeypatch: pytest.Monke
             PublicKey.model_validate(public.to_json() | {"format": f"zkmargin/public-key/{version}"})
 
 
-def test_a_quorum_of_three_schemes(world: Any) -> None:
+def test_a_quorum_of_three_schemes(world: World) -> None:
     chain = parties.signer("oracle 4", "secp256k1")
     names = ["oracle 1", "oracle 3", "oracle 4"]
     keys = [*parties.trust_json()["keys"], chain.public.to_json()]
@@ -133,7 +133,7 @@ def test_a_quorum_of_three_schemes(world: Any) -> None:
     assert not any(signature.verifies(moved.message) for signature in moved.signatures)
 
 
-def test_only_signatures_of_bls_add_up(world: Any) -> None:
+def test_only_signatures_of_bls_add_up(world: World) -> None:
     one = world.attest_snapshot("oracle 1").signed(parties.signer("oracle 4", "secp256k1")).signatures[1]
     with pytest.raises(InputError, match="add up"):
         Signature(scheme="secp256k1", public_keys=one.public_keys * 2, signature=one.signature)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 from support import parties
+from support.parties import World
 from support.signing import SIGNER
 
 from zkmargin.app.signers import CommandSigner, SignerAnswer, SignerRequest
@@ -24,7 +25,7 @@ SHORT = "import json; print(json.dumps({'format': 'zkmargin/signer-answer/v1', '
 
 
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     return parties.world()
 
 
@@ -40,14 +41,14 @@ def command(program: Path, secret: bytes) -> str:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_program_signs_for_every_scheme(world: Any, program: Path, scheme: Scheme) -> None:
+def test_a_program_signs_for_every_scheme(world: World, program: Path, scheme: Scheme) -> None:
     own = parties.signer("outside", scheme)
     outside = CommandSigner(own.public, command(program, own._secret))
     attestation = world.attest_snapshot("oracle 2").signed(outside)
     assert attestation.signatures[1] == own.sign(attestation.message)
 
 
-def test_what_it_is_asked(world: Any) -> None:
+def test_what_it_is_asked(world: World) -> None:
     message = world.attest_snapshot().message
     plain = SignerRequest.of(parties.signer("outside").public, message)
     assert bytes.fromhex(plain.message) == message.for_scheme("bls")
@@ -72,14 +73,14 @@ def test_what_it_is_asked(world: Any) -> None:
         ([sys.executable, "-c", SHORT], "no signature of bls"),
     ],
 )  # fmt: skip
-def test_t12_answers_that_are_none(world: Any, words: list[str], reason: str) -> None:
+def test_t12_answers_that_are_none(world: World, words: list[str], reason: str) -> None:
     outside = CommandSigner(parties.signer("outside").public, shlex.join(words))
     with pytest.raises(InputError, match=reason) as caught:
         outside.sign(world.attest_snapshot().message)
     assert caught.value.file == "signer"
 
 
-def test_t12_a_signature_of_another_key_is_not_used(world: Any, program: Path) -> None:
+def test_t12_a_signature_of_another_key_is_not_used(world: World, program: Path) -> None:
     mine, other = parties.signer("outside"), parties.signer("somebody")
     with pytest.raises(InputError, match="does not verify with the key"):
         CommandSigner(mine.public, command(program, other._secret)).sign(world.attest_snapshot().message)
@@ -104,7 +105,7 @@ def test_whatever_signs_takes_a_signer_outside() -> None:
 
 
 def test_on_the_command_line_with_a_ledger(
-    world: Any, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    world: World, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     own = parties.signer("oracle 9", "secp256k1")

@@ -39,7 +39,7 @@ def snapshot(arrays: Any) -> Any:
     return build_snapshot_from_arrays(arrays, load_policy("span"), position_bits=20)
 
 
-def changed(tmp_path: Any, *pairs: Any) -> Any:
+def changed(tmp_path: Path, *pairs: Any) -> Any:
     """The demo file with texts replaced, each once."""
     text = DEMO.read_bytes().decode("latin-1")
     for old, new in pairs:
@@ -89,7 +89,7 @@ def test_parameters_of_the_file(arrays: Any) -> None:
     assert arrays.quote == "INR"
 
 
-def test_the_document_survives_a_file(arrays: Any, tmp_path: Any) -> None:
+def test_the_document_survives_a_file(arrays: Any, tmp_path: Path) -> None:
     path = tmp_path / "arrays.json"
     path.write_bytes(arrays.to_bytes())
     again = RiskArrays.parse(path.read_text())
@@ -130,7 +130,7 @@ def test_only_commodities_with_a_lot_are_imported() -> None:
         ([("</clearingOrg>", "")], "not XML"),
     ],
 )
-def test_wrong_files_are_refused_with_the_line(tmp_path: Any, pairs: Any, reason: Any) -> None:
+def test_wrong_files_are_refused_with_the_line(tmp_path: Path, pairs: Any, reason: Any) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         import_span_xml(changed(tmp_path, *pairs), lots=LOTS)
     assert caught.value.file is not None
@@ -138,7 +138,7 @@ def test_wrong_files_are_refused_with_the_line(tmp_path: Any, pairs: Any, reason
         assert caught.value.line is not None
 
 
-def test_a_file_of_gains_is_refused(tmp_path: Any) -> None:
+def test_a_file_of_gains_is_refused(tmp_path: Path) -> None:
     text = DEMO.read_text("latin-1")
     start = text.index("<fut>")
     end = text.index("</fut>", start)
@@ -179,7 +179,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_xml_is_refused(tmp_path: Any, name: Any) -> None:
+def test_hostile_xml_is_refused(tmp_path: Path, name: Any) -> None:
     path = tmp_path / "hostile.spn"
     path.write_bytes(HOSTILE[name].encode("latin-1"))
     with pytest.raises(InputError) as caught:
@@ -188,7 +188,7 @@ def test_hostile_xml_is_refused(tmp_path: Any, name: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_large_file_takes_bounded_memory(tmp_path: Any) -> None:
+def test_a_large_file_takes_bounded_memory(tmp_path: Path) -> None:
     text = DEMO.read_text("latin-1")
     start = text.index("<phyPf>")
     end = text.index("<futPf><pfId>4<")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.edge import on_the_edge
 
 from zkmargin.accounts import commit_book
 from zkmargin.engine.book import BookLots
@@ -237,7 +238,7 @@ def span_policy(method: Any = "exact", **change: Any) -> Any:
 
 
 @pytest.fixture(scope="module", params=["exact", "convex_bound"])
-def snapshot(request: Any) -> Any:
+def snapshot(request: pytest.FixtureRequest) -> Any:
     given_market = market(*BOOK_MARKET)
     built = build_snapshot(given_market, span_policy(request.param))
     check_snapshot(built, given_market)
@@ -257,7 +258,7 @@ def unit_asset(snapshot: Any) -> Any:
 
 @settings(max_examples=max(settings().max_examples // 8, 4))
 @given(data=st.data())
-def test_the_circuit_of_a_span_book_is_the_engine_at_the_edge(snapshot: Any, on_the_edge: Any, data: Any) -> None:
+def test_the_circuit_of_a_span_book_is_the_engine_at_the_edge(snapshot: Any, data: st.DataObject) -> None:
     lots = [data.draw(st.integers(-400, 400)) for _ in BOOK_MARKET]
     on_the_edge(unit_asset(snapshot), lots, moves=(-1, 1))
 

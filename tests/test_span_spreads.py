@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import lab
+from support.edge import on_the_edge
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Form
@@ -320,7 +321,7 @@ LOTS = st.integers(-50, 50)
 
 
 @st.composite
-def calendars(draw: Any) -> Any:
+def calendars(draw: st.DrawFn) -> Any:
     count = draw(st.integers(2, 4))
     singles = [
         spread(((a,), "A"), ((b,), "B"))
@@ -341,7 +342,7 @@ def calendars(draw: Any) -> Any:
 
 @settings(max_examples=2 * settings().max_examples)
 @given(st.data())
-def test_calendar_charges_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
+def test_calendar_charges_against_the_oracle_and_the_circuit(data: st.DataObject) -> None:
     count, account_of, deltas, spreads, charges, delivery = data.draw(calendars())
     part = calendar(deltas, account_of, [0] * count, spreads, charges, delivery=delivery)
     lots = [data.draw(LOTS) for _ in account_of]
@@ -358,7 +359,7 @@ def test_calendar_charges_against_the_oracle_and_the_circuit(on_the_edge: Any, d
 
 
 @given(st.data())
-def test_the_convex_bound_is_never_below_the_exact_charge(on_the_edge: Any, data: Any) -> None:
+def test_the_convex_bound_is_never_below_the_exact_charge(data: st.DataObject) -> None:
     count, account_of, deltas, spreads, charges, delivery = data.draw(calendars())
     exact = calendar(deltas, account_of, [0] * count, spreads, charges, delivery=delivery)
     halves = [-(-charge // 2) for charge in charges]
@@ -373,7 +374,7 @@ def test_the_convex_bound_is_never_below_the_exact_charge(on_the_edge: Any, data
 
 @settings(max_examples=2 * settings().max_examples)
 @given(st.data())
-def test_credits_against_the_oracle_and_the_circuit(on_the_edge: Any, data: Any) -> None:
+def test_credits_against_the_oracle_and_the_circuit(data: st.DataObject) -> None:
     groups = [0, 1, 2, 0, 1][: data.draw(st.integers(3, 5))]
     pairs = data.draw(st.lists(st.permutations([0, 1, 2]), min_size=1, max_size=3))
     sizes = st.integers(1, 7)

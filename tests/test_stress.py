@@ -42,7 +42,7 @@ def lots_of(snapshot: Any, positions: dict[str, int], usdc: int = 0) -> BookLots
 
 @settings(max_examples=10)
 @given(st.data())
-def test_where_nothing_moves_the_point_is_the_report(market: Any, snapshot: Any, data: Any) -> None:
+def test_where_nothing_moves_the_point_is_the_report(market: Any, snapshot: Any, data: st.DataObject) -> None:
     ids = data.draw(
         st.lists(st.sampled_from([s.id for s in snapshot.instruments]), min_size=1, max_size=5, unique=True)
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.edge import on_the_edge
 
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.claims import Claim
@@ -100,7 +101,7 @@ def test_binance_collateral_counts_in_tiers() -> None:
 
 @pytest.mark.parametrize("name", ["hyperliquid", "binance-tiered"])
 @pytest.mark.parametrize("kind", ["initial", "maintenance"])
-def test_engine_and_circuit_agree_at_the_edge_and_one_unit_short(name: str, kind: str, on_the_edge: Any) -> None:
+def test_engine_and_circuit_agree_at_the_edge_and_one_unit_short(name: str, kind: str) -> None:
     quotes = market("BTC", assets=("USDC",))
     snapshot = build_snapshot(quotes, load_policy(name))
     check_snapshot(snapshot, quotes)

@@ -766,7 +766,7 @@ def test_circuits_that_differ_in_size_alone_differ_in_their_statement() -> None:
 # --- challenges that are not admissible ---------------------------------------------------------------------
 
 
-def forced(monkeypatch: Any, label: Any, value: Any) -> None:
+def forced(monkeypatch: pytest.MonkeyPatch, label: Any, value: Any) -> None:
     """A hash that gives one challenge a bad value at counter 0."""
 
     def stub(data: Any) -> Any:
@@ -779,13 +779,13 @@ def forced(monkeypatch: Any, label: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize("label", ["beta", "rho", "chi", "zeta", "v", "y"])
-def test_a_challenge_of_zero_is_drawn_again(monkeypatch: Any, label: Any) -> None:
+def test_a_challenge_of_zero_is_drawn_again(monkeypatch: pytest.MonkeyPatch, label: Any) -> None:
     forced(monkeypatch, label, 0)
     challenges = run(fixed_statement(), fixed_messages())
     assert all(int(value, 16) for name, value in challenges.items() if name != "statement")
 
 
-def test_a_beta_with_a_pole_and_a_zeta_in_the_domain_are_drawn_again(monkeypatch: Any) -> None:
+def test_a_beta_with_a_pole_and_a_zeta_in_the_domain_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     given = lab.standard()
     omega, n = given.circuit.domain.omega, given.circuit.n
     for label, bad in [("beta", -i % r) for i in (0, 1, n - 1)] + [("zeta", pow(omega, i, r)) for i in (0, 1, 7)]:

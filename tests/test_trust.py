@@ -52,7 +52,7 @@ def refused(trust: Trust, attestation: Attestation) -> str:
 
 
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     return parties.world()
 
 
@@ -221,7 +221,7 @@ def test_digest_is_of_the_content() -> None:
 @pytest.mark.parametrize(
     "names", [("oracle 1", "oracle 2"), ("oracle 3", "oracle 1"), ("oracle 1", "oracle 2", "oracle 3")]
 )
-def test_enough_signers_of_either_scheme(world: Any, names: tuple[str, ...]) -> None:
+def test_enough_signers_of_either_scheme(world: World, names: tuple[str, ...]) -> None:
     quorum = parties.trust().quorum(world.attest_snapshot(*names))
     assert quorum.signers == tuple(sorted(names))
     assert quorum.rule.name == "main"
@@ -229,16 +229,16 @@ def test_enough_signers_of_either_scheme(world: Any, names: tuple[str, ...]) -> 
         setattr(quorum, "signers", ())  # noqa: B010 - the type checker refuses it as well
 
 
-def test_34_unsigned(world: Any) -> None:
+def test_34_unsigned(world: World) -> None:
     unsigned = Attestation(payload=world.snapshot_payload())
     assert refused(parties.trust(), unsigned) == "main: not signed by anyone"
 
 
-def test_34_under_the_threshold(world: Any) -> None:
+def test_34_under_the_threshold(world: World) -> None:
     assert refused(parties.trust(), world.attest_snapshot("oracle 1")) == "main: 1 of 2 signatures (oracle 1)"
 
 
-def test_34_same_signer_twice_counts_once(world: Any) -> None:
+def test_34_same_signer_twice_counts_once(world: World) -> None:
     one = world.attest_snapshot("oracle 1")
     twice = one.model_copy(update={"signatures": one.signatures * 2})
     assert "1 of 2 signatures (oracle 1)" in refused(parties.trust(), twice)
@@ -251,12 +251,12 @@ def test_34_same_signer_twice_counts_once(world: Any) -> None:
     assert "1 of 2 signatures (oracle 1)" in refused(parties.trust(), one.model_copy(update={"signatures": (added,)}))
 
 
-def test_34_same_key_does_not_sign_twice(world: Any) -> None:
+def test_34_same_key_does_not_sign_twice(world: World) -> None:
     with pytest.raises(InputError, match="already"):
         world.attest_snapshot("oracle 1", "oracle 1")
 
 
-def test_34_unknown_signers_are_not_counted(world: Any) -> None:
+def test_34_unknown_signers_are_not_counted(world: World) -> None:
     stranger = world.attest_snapshot("oracle 1", "stranger")
     reason = refused(parties.trust(), stranger)
     assert "1 of 2 signatures (oracle 1); 1 not counted" in reason
@@ -264,13 +264,13 @@ def test_34_unknown_signers_are_not_counted(world: Any) -> None:
     assert parties.trust().quorum(enough).signers == ("oracle 1", "oracle 3")
 
 
-def test_34_keys_trusted_for_something_else_are_not_counted(world: Any) -> None:
+def test_34_keys_trusted_for_something_else_are_not_counted(world: World) -> None:
     assert "0 of 2 signatures" in refused(parties.trust(), world.attest_snapshot("venue A", "custodian E"))
     assert "0 of 1 signatures" in refused(parties.trust(), world.attest("venue A", by="venue B"))
     assert "0 of 1 signatures" in refused(parties.trust(), world.attest("custodian D", by="venue A"))
 
 
-def test_nobody_is_trusted_for_it(world: Any) -> None:
+def test_nobody_is_trusted_for_it(world: World) -> None:
     trust = parties.trust()
     assert "no snapshots of the series 'other'" in refused(trust, world.attest_snapshot(series="other"))
     assert "no attestations of positions by 'venue Z'" in refused(
@@ -285,25 +285,25 @@ def test_nobody_is_trusted_for_it(world: Any) -> None:
     )
 
 
-def test_wrong_signature_of_a_trusted_key_is_refused_whatever_else_is_there(world: Any) -> None:
+def test_wrong_signature_of_a_trusted_key_is_refused_whatever_else_is_there(world: World) -> None:
     good = world.attest_snapshot("oracle 1", "oracle 2")
     other = world.attest_snapshot("oracle 3", sequence=8)
     mixed = good.model_copy(update={"signatures": (*good.signatures, *other.signatures)})
     assert "the signature of oracle 3 does not verify" in refused(parties.trust(), mixed)
 
 
-def receipt_at(world: Any, now_ms: int) -> Receipt:
+def receipt_at(world: World, now_ms: int) -> Receipt:
     accepted = accept(world.statement, world.proof, now_ms=now_ms, challenge=world.challenge)
     return accepted.receipt(software="test")
 
 
-def test_the_time_of_an_acceptance_is_no_difference(world: Any) -> None:
+def test_the_time_of_an_acceptance_is_no_difference(world: World) -> None:
     first, second = (receipt_at(world, parties.NOW + ms) for ms in (0, 1))
     assert first.payload.time != second.payload.time
     assert first.differences(second) == ()
 
 
-def test_who_signed_what_cannot_be_changed(world: Any) -> None:
+def test_who_signed_what_cannot_be_changed(world: World) -> None:
     found = authenticate(world.statement, world.attestations(), parties.trust(), now_ms=parties.NOW)
     accepted = accept(world.statement, world.proof, now_ms=parties.NOW)
     values: list[Any] = [found, *found.all, accepted]
@@ -322,7 +322,7 @@ def test_a_challenge_lives_from_a_second_to_a_year() -> None:
             Challenge.new("desk", lifetime_seconds=seconds, now_ms=parties.NOW)
 
 
-def test_without_a_trust_file_clocks_may_be_half_a_minute_off(world: Any) -> None:
+def test_without_a_trust_file_clocks_may_be_half_a_minute_off(world: World) -> None:
     issued, deadline = parse_time(world.challenge.issued), parse_time(world.challenge.deadline)
     for now in (issued - 30_000, deadline + 30_000):
         check_challenge(world.challenge, world.statement, now_ms=now)
@@ -332,7 +332,7 @@ def test_without_a_trust_file_clocks_may_be_half_a_minute_off(world: Any) -> Non
         assert caught.value.check == "challenge"
 
 
-def test_what_is_signed_by_hand(world: Any) -> None:
+def test_what_is_signed_by_hand(world: World) -> None:
     for attestation in (world.attest_snapshot(), world.attest("custodian D")):
         payload = json.loads(attestation.to_bytes())["payload"]
         form = attestation.format
@@ -348,7 +348,7 @@ def test_what_is_signed_by_hand(world: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [{"time": "soon"}, {"snapshot": "00"}, {"market": ""}, {"slot_maps": {}}])
-def test_malformed_snapshot_payloads(world: Any, change: dict[str, Any]) -> None:
+def test_malformed_snapshot_payloads(world: World, change: dict[str, Any]) -> None:
     value = json.loads(world.attest_snapshot().to_bytes())
     value["payload"] |= change
     with pytest.raises(InputError) as caught:
@@ -357,7 +357,7 @@ def test_malformed_snapshot_payloads(world: Any, change: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("field", ["sequence", "time", "series", "snapshot", "market"])
-def test_every_field_is_signed(world: Any, field: str) -> None:
+def test_every_field_is_signed(world: World, field: str) -> None:
     good = world.attest_snapshot()
     value = {"sequence": 8, "time": "2026-01-02T03:04:06Z", "series": "main"}.get(field, "00" * 32)
     payload = good.payload.model_copy(update={field: value})
@@ -371,19 +371,19 @@ def test_every_field_is_signed(world: Any, field: str) -> None:
 # Aggregates
 
 
-def test_aggregate_counts_all_of_its_signers(world: Any) -> None:
+def test_aggregate_counts_all_of_its_signers(world: World) -> None:
     both = world.attest_snapshot("oracle 1", "oracle 2", "oracle 3").aggregated()
     assert [len(s.public_keys) for s in both.signatures] == [2, 1]
     assert parties.trust().quorum(both).signers == ("oracle 1", "oracle 2", "oracle 3")
     assert len(both.to_bytes()) < len(world.attest_snapshot("oracle 1", "oracle 2", "oracle 3").to_bytes())
 
 
-def test_aggregate_with_an_unknown_key_is_not_counted(world: Any) -> None:
+def test_aggregate_with_an_unknown_key_is_not_counted(world: World) -> None:
     mixed = world.attest_snapshot("oracle 1", "oracle 2", "stranger").aggregated()
     assert "0 of 2 signatures; 1 not counted" in refused(parties.trust(), mixed)
 
 
-def test_33_rogue_key_in_an_aggregate_forges_nothing(world: Any) -> None:
+def test_33_rogue_key_in_an_aggregate_forges_nothing(world: World) -> None:
     """Key = [x] G1 - oracle 1 - oracle 2: the sum's secret is x, so the equation holds. It must not count."""
     attestation = Attestation(payload=world.snapshot_payload(sequence=99))
     victims = [bytes.fromhex(parties.signer_of(name).public.public_key) for name in ("oracle 1", "oracle 2")]
@@ -402,7 +402,7 @@ def test_33_rogue_key_in_an_aggregate_forges_nothing(world: Any) -> None:
     )
 
 
-def test_aggregate_that_lacks_a_signer(world: Any) -> None:
+def test_aggregate_that_lacks_a_signer(world: World) -> None:
     one = world.attest_snapshot("oracle 1").signatures[0]
     two = parties.signer_of("oracle 2").public.public_key
     claimed = Signature(scheme="bls", public_keys=(*one.public_keys, two), signature=one.signature)
@@ -410,7 +410,7 @@ def test_aggregate_that_lacks_a_signer(world: Any) -> None:
     assert "the signature of oracle 1, oracle 2 does not verify" in refused(parties.trust(), attestation)
 
 
-def test_bad_signatures_are_not_added_up(world: Any) -> None:
+def test_bad_signatures_are_not_added_up(world: World) -> None:
     good, other = world.attest_snapshot("oracle 1"), world.attest_snapshot("oracle 2", sequence=8)
     with pytest.raises(InputError, match="does not verify"):
         good.model_copy(update={"signatures": (*good.signatures, *other.signatures)}).aggregated()
@@ -549,7 +549,7 @@ REFUSALS: dict[str, tuple[Callable[[World], Keywords], str, str, str | None]] = 
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_which_check_refuses_and_in_which_words(world: Any, name: str) -> None:
+def test_which_check_refuses_and_in_which_words(world: World, name: str) -> None:
     make, check, words, hint = REFUSALS[name]
     given: Keywords = {"statement": world.statement, "attestations": world.attestations(), "trust": parties.trust()}
     given |= {"now_ms": parties.NOW} | make(world)
@@ -558,7 +558,7 @@ def test_which_check_refuses_and_in_which_words(world: Any, name: str) -> None:
     assert (caught.value.check, caught.value.message, caught.value.hint) == (check, words, hint)
 
 
-def test_which_challenge_is_refused_and_in_which_words(world: Any) -> None:
+def test_which_challenge_is_refused_and_in_which_words(world: World) -> None:
     used = Memory(challenges={world.challenge.digest()})
     trust = parties.trust(verifier=LONG)
     other = world.challenge.model_copy(update={"nonce": "11" * 32})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support import parties
+from support.parties import World
 from support.typed import Keywords
 
 from zkmargin.engine.decimals import format_time
@@ -31,7 +32,7 @@ from zkmargin.verifier.attest import (
 
 
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     return parties.world()
 
 
@@ -62,13 +63,13 @@ def test_t1_a_weakened_policy_keeps_its_name_and_not_its_digest(weak: Policy) ->
     assert compare_with_shipped(weak.model_copy(update={"name": "desk-7"})) == "own"
 
 
-def test_t1_a_snapshot_under_another_policy_of_that_name_is_refused(world: Any, weak: Policy) -> None:
+def test_t1_a_snapshot_under_another_policy_of_that_name_is_refused(world: World, weak: Policy) -> None:
     """Signed by enough oracles, rebuilt bit for bit from its own policy: and refused by its digest."""
     snapshot = build_snapshot(world.market, weak, domain_size=512)
     statement = Statement.of(snapshot, world.commitments, world.statement.claim, context=world.statement.context)
     payload = SnapshotPayload.of(snapshot, series="main", sequence=7)
     attestations = world.attestations(snapshot=parties.signed(Attestation(payload=payload), "oracle 1", "oracle 2"))
-    given = {"attestations": attestations, "now_ms": parties.NOW}
+    given: Keywords = {"attestations": attestations, "now_ms": parties.NOW}
     error = refusal(authenticate, statement, trust=parties.trust(), **given)
     assert error.check == "policy"
     assert weak.digest().hex() in error.message
@@ -77,14 +78,14 @@ def test_t1_a_snapshot_under_another_policy_of_that_name_is_refused(world: Any, 
     assert authenticate(statement, trust=allowed, **given).snapshot.payload.policy == weak.digest().hex()
 
 
-def test_t1_the_verifiers_own_policy(world: Any, weak: Policy) -> None:
-    given = {"now_ms": parties.NOW, "challenge": world.challenge}
+def test_t1_the_verifiers_own_policy(world: World, weak: Policy) -> None:
+    given: Keywords = {"now_ms": parties.NOW, "challenge": world.challenge}
     error = refusal(accept, world.statement, world.proof, policy=weak, **given)
     assert error.check == "policy"
     accept(world.statement, world.proof, policy=load_policy("default"), **given)
 
 
-def test_t1_an_attestation_with_another_policy_than_the_snapshots(world: Any) -> None:
+def test_t1_an_attestation_with_another_policy_than_the_snapshots(world: World) -> None:
     other = world.attest_snapshot(policy="11" * 32)
     error = refusal(
         authenticate, world.statement, world.attestations(snapshot=other), parties.trust(),
@@ -93,7 +94,7 @@ def test_t1_an_attestation_with_another_policy_than_the_snapshots(world: Any) ->
     assert "is another snapshot: its policy differs" in error.message
 
 
-def test_t1_trust_files_and_attestations_name_policies(world: Any) -> None:
+def test_t1_trust_files_and_attestations_name_policies(world: World) -> None:
     with pytest.raises(InputError, match="names no policy") as caught:
         parties.trust(snapshots=[parties.snapshot_rule(policies=[])])
     assert caught.value.field == "snapshots: main: policies"
@@ -106,7 +107,7 @@ def test_t1_trust_files_and_attestations_name_policies(world: Any) -> None:
 # Documents of version 1
 
 
-def first_version(world: Any) -> tuple[Trust, list[Attestation]]:
+def first_version(world: World) -> tuple[Trust, list[Attestation]]:
     """The trust file and the attestations that the release before would have made."""
     value = parties.trust_json(format="zkmargin/trust/v1")
     value["snapshots"] = [{k: v for k, v in rule.items() if k != "policies"} for rule in value["snapshots"]]
@@ -119,7 +120,7 @@ def first_version(world: Any) -> tuple[Trust, list[Attestation]]:
     return Trust.model_validate(value), attestations
 
 
-def test_version_1_verifies_as_it_did(world: Any) -> None:
+def test_version_1_verifies_as_it_did(world: World) -> None:
     trust, attestations = first_version(world)
     assert not trust.pins_policies
     for document in (trust, *attestations):
@@ -130,7 +131,7 @@ def test_version_1_verifies_as_it_did(world: Any) -> None:
         assert found.snapshot.signers == ("oracle 1", "oracle 2")
 
 
-def test_no_signature_crosses_over_to_another_version(world: Any) -> None:
+def test_no_signature_crosses_over_to_another_version(world: World) -> None:
     _, attestations = first_version(world)
     old = next(a for a in attestations if not isinstance(a.payload, SnapshotPayload))
     crossed = Attestation(payload=old.payload, signatures=old.signatures)
@@ -140,7 +141,7 @@ def test_no_signature_crosses_over_to_another_version(world: Any) -> None:
         old.combined(crossed)
 
 
-def test_version_1_knows_nothing_of_secp256k1(world: Any) -> None:
+def test_version_1_knows_nothing_of_secp256k1(world: World) -> None:
     _, attestations = first_version(world)
     unsigned = attestations[0].model_copy(update={"signatures": ()})
     signer = parties.signer("oracle 1", "secp256k1")
@@ -173,13 +174,13 @@ def key_of(name: str) -> dict[str, str]:
     return {"scheme": public.scheme, "public_key": public.public_key, "reason": "stolen"}
 
 
-def check(world: Any, *lists: Revocations, **given: Any) -> Any:
+def check(world: World, *lists: Revocations, **given: Any) -> Any:
     arguments: Keywords = {"now_ms": parties.NOW, "revocations": lists, "trust": revoking()} | given
     attestations = arguments.pop("attestations", None) or world.attestations()
     return authenticate(world.statement, attestations, **arguments)
 
 
-def test_t2_a_revoked_key_signs_nothing_that_counts(world: Any) -> None:
+def test_t2_a_revoked_key_signs_nothing_that_counts(world: World) -> None:
     assert check(world, a_list()).revocations == (a_list(),)
     stolen = a_list(keys=[key_of("oracle 2")])
     error = refusal(check, world, stolen)
@@ -188,14 +189,14 @@ def test_t2_a_revoked_key_signs_nothing_that_counts(world: Any) -> None:
     assert check(world, stolen, attestations=others).snapshot.signers == ("oracle 1", "oracle 3")
 
 
-def test_t2_a_revoked_key_inside_an_aggregate(world: Any) -> None:
+def test_t2_a_revoked_key_inside_an_aggregate(world: World) -> None:
     stolen = a_list(keys=[key_of("oracle 2")])
     aggregate = world.attestations(snapshot=world.attest_snapshot().aggregated())
     check(world, a_list(), attestations=aggregate)
     assert "0 of 2" in refusal(check, world, stolen, attestations=aggregate).message
 
 
-def test_t2_a_revoked_attestation(world: Any) -> None:
+def test_t2_a_revoked_attestation(world: World) -> None:
     payload = world.attest("venue B").payload_digest.hex()
     error = refusal(check, world, a_list(attestations=[{"payload": payload}]))
     assert (error.check, "venue B: the attestation is revoked" in error.message) == ("revocation", True)
@@ -215,7 +216,7 @@ def test_t2_a_revoked_attestation(world: Any) -> None:
         ("two", "more than one list by 'exchange group'"),
     ],
 )
-def test_t2_which_lists_count(world: Any, case: str, reason: str) -> None:
+def test_t2_which_lists_count(world: World, case: str, reason: str) -> None:
     good, stream = a_list(), ("revocations", GROUP)
     lists: dict[str, tuple[Revocations, ...]] = {
         "missing": (),
@@ -234,7 +235,7 @@ def test_t2_which_lists_count(world: Any, case: str, reason: str) -> None:
     assert reason in refusal(check, world, *lists.get(case, (good,)), known=known).message
 
 
-def test_t2_what_was_seen_and_which_lists_stand_in_the_receipt(world: Any) -> None:
+def test_t2_what_was_seen_and_which_lists_stand_in_the_receipt(world: World) -> None:
     one = a_list()
     acceptance: Acceptance = accept(
         world.statement, world.proof, now_ms=parties.NOW, trust=revoking(),
@@ -258,7 +259,7 @@ def test_t2_a_list_names_everything_once() -> None:
 # Required parts
 
 
-def test_t3_a_required_part(world: Any) -> None:
+def test_t3_a_required_part(world: World) -> None:
     def asked(**part: Any) -> Trust:
         needed = {"role": "positions", "issuer": "venue A"} | part
         return parties.trust(required=[needed])
@@ -274,13 +275,13 @@ def test_t3_a_required_part(world: Any) -> None:
         asked(role="collateral")
 
 
-def test_t3_a_venue_cannot_be_left_out(world: Any) -> None:
+def test_t3_a_venue_cannot_be_left_out(world: World) -> None:
     """A short position is at venue B: without its part the rest of the account would look better."""
     trust = parties.trust(required=[{"role": "positions", "issuer": "venue B"}])
     rest = [c for c, name in zip(world.commitments, world.openings, strict=True) if name != "venue B"]
     statement = Statement.of(world.snapshot, rest, world.statement.claim, context=world.challenge.context)
     attestations = world.attestations(venue_B=None)
-    given = {"now_ms": parties.NOW, "attestations": attestations}
+    given: Keywords = {"now_ms": parties.NOW, "attestations": attestations}
     authenticate(statement, trust=parties.trust(), **given)
     assert refusal(authenticate, statement, trust=trust, **given).check == "required part"
 
@@ -288,7 +289,7 @@ def test_t3_a_venue_cannot_be_left_out(world: Any) -> None:
 # Whose receipts count
 
 
-def signed_receipt(world: Any, by: str | None) -> Receipt:
+def signed_receipt(world: World, by: str | None) -> Receipt:
     acceptance = accept(
         world.statement, world.proof, now_ms=parties.NOW, trust=parties.trust(),
         attestations=world.attestations(), challenge=world.challenge,
@@ -297,7 +298,7 @@ def signed_receipt(world: Any, by: str | None) -> Receipt:
     return receipt if by is None else receipt.signed(parties.signer(by))
 
 
-def test_t4_receipts_count_by_who_signed_them(world: Any) -> None:
+def test_t4_receipts_count_by_who_signed_them(world: World) -> None:
     keys = [*parties.trust_json()["keys"], parties.signer("desk key").public.model_dump(mode="json")]
     trust = parties.trust(keys=keys, receipts=[{"name": parties.DESK, "signers": ["desk key"], "threshold": 1}])
     assert trust.receipt_quorum(signed_receipt(world, "desk key")).signers == ("desk key",)
@@ -324,7 +325,7 @@ def test_t4_receipts_count_by_who_signed_them(world: Any) -> None:
         ({"deadline": "9999-12-31T23:59:59Z"}, "more than 366 days"),
     ],
 )
-def test_t5_challenges_are_bounded_when_they_are_read(world: Any, change: dict[str, str], reason: str) -> None:
+def test_t5_challenges_are_bounded_when_they_are_read(world: World, change: dict[str, str], reason: str) -> None:
     value = json.loads(world.challenge.to_bytes()) | change
     with pytest.raises(InputError, match=reason):
         Challenge.parse(json.dumps(value))

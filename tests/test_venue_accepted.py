@@ -7,33 +7,49 @@ import json
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import golden
 import pytest
 from support import parties, venue_lab
+from support.venue_lab import Venue
 
 import zkmargin.accounts.openings
 import zkmargin.ledger.ledger
+from zkmargin.accounts import Commitment
 from zkmargin.app.evidence import Evidence, evidence_of
 from zkmargin.app.verifying import Terms, accept_proof
+from zkmargin.crypto.keys import SecretSigner
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.ledger import SCHEMA, Ledger
 from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, Receipt, SnapshotPayload, Trust
 from zkmargin.verifier.protocols import verify_any
+from zkmargin.verifier.venue.statement import VenueStatement
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "v2" / "venue"
 DENSE = ((3, -2, 1, 0, 2), (3000, 5))
 
 
+@dataclass(frozen=True)
+class World:
+    """A venue, its proof, and what a verifier accepts it under."""
+
+    venue: Venue
+    statement: VenueStatement
+    proof: bytes
+    commitment: Commitment
+    terms: Terms
+    challenge: Challenge
+    desk: SecretSigner
+
+
 @pytest.fixture(scope="module")
-def world() -> Any:
+def world() -> World:
     """A venue of three small accounts and a committed one; who attests what; a challenge and its answer."""
     time = parse_time("2026-01-01T00:00:00Z")
     challenge = Challenge(
@@ -62,12 +78,10 @@ def world() -> Any:
         **receipts,
     )
     terms = Terms(now_ms=time + 60_000, trust=trusted, attestations=tuple(signed), challenge=challenge)
-    return SimpleNamespace(
-        venue=venue, statement=venue.statement, proof=proof, commitment=commitment, terms=terms, desk=desk
-    )
+    return World(venue, venue.statement, proof, commitment, terms, challenge, desk)
 
 
-def test_it_is_accepted_under_trust_and_the_receipt_says_of_what(world: Any) -> None:
+def test_it_is_accepted_under_trust_and_the_receipt_says_of_what(world: World) -> None:
     accepted, receipt = accept_proof(world.statement, world.proof, world.terms)
     said = receipt.payload
     assert receipt.format == "zkmargin/receipt/v3"
@@ -94,39 +108,40 @@ def test_it_is_accepted_under_trust_and_the_receipt_says_of_what(world: Any) -> 
         (lambda w: {"now_ms": w.terms.now_ms + 10**7}, "deadline|expired|stale"),
     ],
 )
-def test_what_a_trust_file_asks_is_asked_of_a_venue(world: Any, change: Any, reason: str) -> None:
+def test_what_a_trust_file_asks_is_asked_of_a_venue(world: World, change: Any, reason: str) -> None:
     with pytest.raises(VerificationError, match=reason):
         accept_proof(world.statement, world.proof, replace(world.terms, **change(world)))
 
 
-def test_an_account_is_not_there_twice_and_required_parts_are_each_account_s(world: Any) -> None:
+def test_an_account_is_not_there_twice_and_required_parts_are_each_account_s(world: World) -> None:
     (parts,) = world.statement.parts
     twice = replace(world.statement, parts=(parts, parts))
     with pytest.raises(VerificationError, match="'dense 0' is there twice"):
         accept_proof(twice, world.proof, replace(world.terms, challenge=None))
     needed = {"role": "positions", "issuer": "venue B", "accounts": ["dense 0"]}
+    assert world.terms.trust
     value = world.terms.trust.to_json() | {"required": [needed]}
     with pytest.raises(VerificationError, match="requires positions 'main' by 'venue B' of 'dense 0'"):
         accept_proof(world.statement, world.proof, replace(world.terms, trust=Trust.model_validate(value)))
 
 
-def test_a_proof_of_the_other_kind_is_no_proof_of_the_statement(world: Any) -> None:
+def test_a_proof_of_the_other_kind_is_no_proof_of_the_statement(world: World) -> None:
     with pytest.raises(ProofFormatError):
         verify_any(parties.world().statement, world.proof)
     with pytest.raises(ProofFormatError):
         verify_any(world.statement, parties.world().proof)
 
 
-def recorded(world: Any, where: Path) -> Ledger:
+def recorded(world: World, where: Path) -> Ledger:
     ledger = Ledger(where, signer=world.desk)
-    ledger.issue(world.terms.challenge)
+    ledger.issue(world.challenge)
     accept_proof(
         world.statement, world.proof, world.terms, ledger=ledger, sign=lambda receipt: receipt.signed(world.desk)
     )
     return ledger
 
 
-def test_a_ledger_records_it_once_and_checks_all_of_it_again(world: Any, tmp_path: Path) -> None:
+def test_a_ledger_records_it_once_and_checks_all_of_it_again(world: World, tmp_path: Path) -> None:
     with recorded(world, tmp_path / "ledger.db") as ledger:
         assert ledger.schema == SCHEMA
         (entry,) = ledger.entries()
@@ -159,7 +174,7 @@ def test_a_ledger_records_it_once_and_checks_all_of_it_again(world: Any, tmp_pat
         ),
     ],
 )
-def test_an_edited_row_of_a_venue_is_noticed(world: Any, tmp_path: Path, change: str, reason: str) -> None:
+def test_an_edited_row_of_a_venue_is_noticed(world: World, tmp_path: Path, change: str, reason: str) -> None:
     recorded(world, tmp_path / "ledger.db").close()
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
         connection.execute(change)
@@ -169,7 +184,7 @@ def test_an_edited_row_of_a_venue_is_noticed(world: Any, tmp_path: Path, change:
     assert any(reason in item["reason"] for item in bad), bad
 
 
-def test_evidence_carries_it_and_says_no_more_than_its_terms(world: Any, tmp_path: Path) -> None:
+def test_evidence_carries_it_and_says_no_more_than_its_terms(world: World, tmp_path: Path) -> None:
     accepted, receipt = accept_proof(world.statement, world.proof, world.terms)
     evidence = Evidence.of(accepted, receipt)
     assert evidence.format == "zkmargin/evidence/v2"
@@ -192,14 +207,14 @@ def test_evidence_carries_it_and_says_no_more_than_its_terms(world: Any, tmp_pat
             Receipt.parse(json.dumps(receipt.to_json() | {"payload": payload | inside}))
 
 
-def test_the_golden_files_are_made_again_byte_for_byte(world: Any, tmp_path: Path) -> None:
+def test_the_golden_files_are_made_again_byte_for_byte(world: World, tmp_path: Path) -> None:
     import golden_documents
 
     accepted, receipt = accept_proof(world.statement, world.proof, world.terms)
     signed = replace_software(receipt).signed(world.desk)
     with patch.object(zkmargin.ledger.ledger, "_clock_ms", lambda: world.terms.now_ms - 1):
         ledger = Ledger(tmp_path / "ledger.db", signer=world.desk)
-        ledger.issue(world.terms.challenge)
+        ledger.issue(world.challenge)
         ledger.record(accepted, signed)
         ledger.close()
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:

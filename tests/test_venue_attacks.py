@@ -4,33 +4,67 @@ A *mutant* is a protocol in which an order or an equation is missing. Each forge
 so the attack is real, and refused by the product's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import pytest
 from support import venue_lab
+from support.venue_lab import Cells, Unchecked, Venue
 
+from zkmargin.circuits import venue as circuits
+from zkmargin.circuits.venue import Term
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.formats import VerificationError
-from zkmargin.prover.venue.reference import Algebra, Polynomial, Schedule, verify_reference
+from zkmargin.prover.venue.reference import (
+    Algebra,
+    Element,
+    Polynomial,
+    ReferenceProver,
+    Rows,
+    Schedule,
+    verify_reference,
+)
 from zkmargin.prover.venue.witness import net_positions
-from zkmargin.verifier.venue.proof import Columns, encode_venue_proof
-from zkmargin.verifier.venue.statement import PROTOCOL
+from zkmargin.verifier.venue.proof import (
+    Aggregates,
+    Columns,
+    Helpers,
+    Openings,
+    Quotient,
+    Values,
+    VenueProof,
+    encode_venue_proof,
+)
+from zkmargin.verifier.venue.statement import PROTOCOL, ColumnSet, DenseSlot, Helper, VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
 from zkmargin.verifier.venue.verify import verify_venue
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 
 
-def refused(venue: Any, proof: Any) -> None:
+#: Changes the columns of a venue.
+Attack = Callable[[Venue, Cells], None]
+#: Makes a dishonest prover of an honest one.
+Extend = Callable[[Unchecked], Unchecked]
+
+
+def refused(venue: Venue, proof: bytes) -> None:
     """The product's verifier and the reference's refuse it."""
     assert not verify_reference(venue.statement, proof)
     with pytest.raises(VerificationError):
         verify_venue(venue.statement, proof)
 
 
-def forged(venue: Any, columns: Any, *, kind: Any = None, algebra: Any = Algebra, schedule: Any = Schedule) -> Any:
+def forged(
+    venue: Venue,
+    columns: Cells,
+    *,
+    kind: Extend | None = None,
+    algebra: type[Algebra] = Algebra,
+    schedule: type[Schedule] = Schedule,
+) -> bytes:
     """A proof by a prover that checks nothing, under a mutant's algebra and schedule."""
     base = kind(venue_lab.unchecked().ReferenceProver) if kind else venue_lab.unchecked().ReferenceProver
     prover_type = type("Forger", (base,), {"algebra_type": algebra, "schedule_type": schedule})
@@ -39,21 +73,23 @@ def forged(venue: Any, columns: Any, *, kind: Any = None, algebra: Any = Algebra
     return encode_venue_proof(prover.prove(), venue.srs.digest)
 
 
-def on_mutant(venue: Any, proof: Any, algebra: Any = Algebra, schedule: Any = Schedule) -> None:
+def on_mutant(
+    venue: Venue, proof: bytes, algebra: type[Algebra] = Algebra, schedule: type[Schedule] = Schedule
+) -> None:
     """The mutant accepts, the product refuses."""
     assert verify_reference(venue.statement, proof, algebra_type=algebra, schedule_type=schedule)
     refused(venue, proof)
 
 
 @pytest.fixture(scope="module")
-def two() -> Any:
+def two() -> Venue:
     """Two classes: three accounts of two slots with two rows each; three sets of eight accounts of one slot."""
     big = venue_lab.spec("big", accounts=20, legs=3, slots=1, block=2)
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 20
     return venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], totals=True)
 
 
-def honest(venue: Any) -> Any:
+def honest(venue: Venue) -> Cells:
     """The columns of the honest witness."""
     return venue.witness().columns(venue.statement)
 
@@ -61,7 +97,7 @@ def honest(venue: Any) -> Any:
 # --- malicious provers against the product ------------------------------------------------------------------------
 
 
-def poor(venue: Any, columns: Any, kind: Any = 0, a: Any = 0, missing: Any = 1) -> int:
+def poor(venue: Venue, columns: Cells, kind: int = 0, a: int = 0, missing: int = 1) -> int:
     """Take balance away from an account, leave the rest as it was: the error of its claim."""
     held = venue_lab.value(venue, columns, kind, a, "held 0")
     venue_lab.put(venue, columns, kind, a, "held 0", held - missing)
@@ -69,77 +105,77 @@ def poor(venue: Any, columns: Any, kind: Any = 0, a: Any = 0, missing: Any = 1) 
     return error
 
 
-def unhealthy_account(venue: Any, columns: Any) -> None:
+def unhealthy_account(venue: Venue, columns: Cells) -> None:
     poor(venue, columns)
 
 
-def negative_slack(venue: Any, columns: Any) -> None:
+def negative_slack(venue: Venue, columns: Cells) -> None:
     venue_lab.put(venue, columns, 0, 0, "claim", -1)
 
 
-def errors_that_cancel_between_accounts(venue: Any, columns: Any) -> None:
+def errors_that_cancel_between_accounts(venue: Venue, columns: Cells) -> None:
     for a, sign in ((0, 1), (1, -1)):
         venue_lab.put(venue, columns, 0, a, "claim", venue_lab.value(venue, columns, 0, a, "claim") + sign)
 
 
-def errors_that_cancel_between_sets(venue: Any, columns: Any) -> None:
+def errors_that_cancel_between_sets(venue: Venue, columns: Cells) -> None:
     for a, sign in ((0, 1), (8, -1)):
         venue_lab.put(venue, columns, 1, a, "claim", venue_lab.value(venue, columns, 1, a, "claim") + sign)
 
 
-def errors_that_cancel_between_classes(venue: Any, columns: Any) -> None:
+def errors_that_cancel_between_classes(venue: Venue, columns: Cells) -> None:
     for kind, sign in ((0, 1), (1, -1)):
         venue_lab.put(venue, columns, kind, 0, "claim", venue_lab.value(venue, columns, kind, 0, "claim") + sign)
 
 
-def the_rich_pay_for_the_poor(venue: Any, columns: Any) -> None:
+def the_rich_pay_for_the_poor(venue: Venue, columns: Cells) -> None:
     for a, sign in ((0, 1), (1, -1)):
         venue_lab.put(venue, columns, 0, a, "held 0", venue_lab.value(venue, columns, 0, a, "held 0") + sign)
 
 
-def smaller_charge(venue: Any, columns: Any) -> None:
+def smaller_charge(venue: Venue, columns: Cells) -> None:
     venue_lab.put(venue, columns, 0, 0, "charge 0", venue_lab.value(venue, columns, 0, 0, "charge 0") - 1)
 
 
-def instrument_outside_the_table(venue: Any, columns: Any) -> None:
+def instrument_outside_the_table(venue: Venue, columns: Cells) -> None:
     venue_lab.leg(venue, columns, 0, 2, 0, 0, 9, 2, 0)
 
 
-def instrument_of_another_group(venue: Any, columns: Any) -> None:
+def instrument_of_another_group(venue: Venue, columns: Cells) -> None:
     venue_lab.leg(venue, columns, 0, 2, 0, 0, 2, 2, 0)
 
 
-def leg_in_a_block_without_account(venue: Any, columns: Any) -> None:
+def leg_in_a_block_without_account(venue: Venue, columns: Cells) -> None:
     venue_lab.leg(venue, columns, 0, 3, 0, 0, 1, 2, 0)
 
 
-def digit_in_an_unread_cell(venue: Any, columns: Any) -> None:
+def digit_in_an_unread_cell(venue: Venue, columns: Cells) -> None:
     template = venue.statement.templates[0]
     unread = [(c, b) for c in range(template.digit_columns) for b in range(4) if not template.read_cells[c, b]]
     c, b = unread[-1]
     columns[f"set 0 digit {c}"][template.T * b] = 1
 
 
-def net_violated_in_one_instrument(venue: Any, columns: Any) -> None:
+def net_violated_in_one_instrument(venue: Venue, columns: Cells) -> None:
     venue_lab.leg(venue, columns, 0, 2, 0, 0, 1, 3, 0)
 
 
-def net_violated_in_two_instruments(venue: Any, columns: Any) -> None:
+def net_violated_in_two_instruments(venue: Venue, columns: Cells) -> None:
     venue_lab.leg(venue, columns, 0, 2, 0, 0, 1, 1, 0)
     venue_lab.leg(venue, columns, 0, 2, 1, 0, 4, 1, 0)
 
 
-def both_sides_of_a_leg_raised_without_charge(venue: Any, columns: Any) -> None:
+def both_sides_of_a_leg_raised_without_charge(venue: Venue, columns: Cells) -> None:
     """p and m up by one: net is right, the short minimum is not."""
     venue_lab.leg(venue, columns, 0, 2, 1, 0, 0, 9, 9)
 
 
-def groups_of_a_slot_differ(venue: Any, columns: Any) -> None:
+def groups_of_a_slot_differ(venue: Venue, columns: Cells) -> None:
     x, t = venue_lab.place(venue, 0, 0)
     columns[f"set {x.index} group"][t + venue.statement.templates[0].T] = 1
 
 
-def digit_that_is_not_canonical(venue: Any, columns: Any) -> None:
+def digit_that_is_not_canonical(venue: Venue, columns: Cells) -> None:
     """2^k in the lowest digit and one less in the next: the integer is the same, a cell is out of range."""
     (low, row), (high, above) = venue_lab.cells(venue, 0, 0, "held 0")[:2]
     assert columns[high][above]
@@ -147,7 +183,7 @@ def digit_that_is_not_canonical(venue: Any, columns: Any) -> None:
     columns[high][above] -= 1
 
 
-def totals_wrong(venue: Any, columns: Any) -> None:
+def totals_wrong(venue: Venue, columns: Cells) -> None:
     """One lot more held and one more owed: equity falls, the total is another."""
     for name in ("held 0", "owed 0"):
         venue_lab.put(venue, columns, 1, 0, name, venue_lab.value(venue, columns, 1, 0, name) + 1)
@@ -155,7 +191,7 @@ def totals_wrong(venue: Any, columns: Any) -> None:
     venue_lab.put(venue, columns, 1, 0, "claim", venue_lab.value(venue, columns, 1, 0, "claim") - missing)
 
 
-OUTRIGHT: tuple[Callable[..., None], ...] = (
+OUTRIGHT: tuple[Attack, ...] = (
     unhealthy_account,
     negative_slack,
     errors_that_cancel_between_accounts,
@@ -177,7 +213,7 @@ OUTRIGHT: tuple[Callable[..., None], ...] = (
 
 
 @pytest.mark.parametrize("attack", OUTRIGHT, ids=lambda attack: attack.__name__)
-def test_v1_a_malicious_prover_is_refused(two: Any, attack: Any) -> None:
+def test_v1_a_malicious_prover_is_refused(two: Venue, attack: Attack) -> None:
     columns = honest(two)
     before = {name: list(rows) for name, rows in columns.items()}
     attack(two, columns)
@@ -185,14 +221,14 @@ def test_v1_a_malicious_prover_is_refused(two: Any, attack: Any) -> None:
     refused(two, forged(two, columns))
 
 
-def test_the_unchecked_prover_is_accepted_when_it_is_honest(two: Any) -> None:
+def test_the_unchecked_prover_is_accepted_when_it_is_honest(two: Venue) -> None:
     proof = forged(two, honest(two))
     assert verify_reference(two.statement, proof)
     verify_venue(two.statement, proof)
 
 
 @pytest.mark.parametrize("marked", [0, 2])
-def test_v1_a_wrong_number_of_exempt_accounts_is_refused(marked: Any) -> None:
+def test_v1_a_wrong_number_of_exempt_accounts_is_refused(marked: int) -> None:
     venue = venue_lab.Venue(exempt=1)
     columns = honest(venue)
     big = venue.statement.templates[0].integers.big
@@ -229,14 +265,14 @@ def test_v1_shortfalls_beyond_the_cap_are_refused() -> None:
 
 
 @pytest.mark.parametrize("net", [(1, 0, 0, 0, 0), (0, 1, 0, 0, -1)])
-def test_v1_books_that_hold_but_do_not_balance_are_refused(net: Any) -> None:
+def test_v1_books_that_hold_but_do_not_balance_are_refused(net: tuple[int, ...]) -> None:
     venue = venue_lab.Venue(net=net)
     columns = honest_despite_net(venue)
     refused(venue, forged_despite_net(venue, columns, Algebra))
 
 
 @pytest.mark.parametrize("attack", ["duplicated", "exchanged", "shifted", "exchanged columns"])
-def test_v1_moved_commitments_are_refused(two: Any, attack: Any) -> None:
+def test_v1_moved_commitments_are_refused(two: Venue, attack: str) -> None:
     proof = two.reference().prove()
     big = [x for x in two.statement.sets if x.kind == 1]
     size = two.statement.templates[1].opened_columns
@@ -257,18 +293,18 @@ def test_v1_moved_commitments_are_refused(two: Any, attack: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def with_dense() -> Any:
+def with_dense() -> Venue:
     """One class and a dense account."""
     return venue_lab.Venue(dense=[DENSE])
 
 
-def test_v1_invented_positions_of_a_dense_account_are_refused(with_dense: Any) -> None:
+def test_v1_invented_positions_of_a_dense_account_are_refused(with_dense: Venue) -> None:
     columns = honest(with_dense)
     columns["dense 0 digit 0"][0] += 1
     refused(with_dense, forged(with_dense, columns))
 
 
-def invented(venue: Any, columns: Any) -> None:
+def invented(venue: Venue, columns: Cells) -> None:
     """Balances that are not committed: held up by one, the claim's slack with it."""
     template = venue.statement.dense[0].template
     for name, more in (("held 1", 1), ("claim", venue.statement.rules.long_value[1])):
@@ -283,7 +319,7 @@ def invented(venue: Any, columns: Any) -> None:
 # --- mutants: something is left out -----------------------------------------------------------------------------
 
 
-def test_v2_without_gamma_the_rich_pay_for_the_poor(two: Any) -> None:
+def test_v2_without_gamma_the_rich_pay_for_the_poor(two: Venue) -> None:
     class Mutant(Algebra):
         def slot_weight(self, exponent: int) -> int:  # noqa: ARG002
             return 1
@@ -295,12 +331,12 @@ def test_v2_without_gamma_the_rich_pay_for_the_poor(two: Any) -> None:
     on_mutant(two, forged(two, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Any) -> None:
+def test_v2_without_offsets_between_sets_the_rich_pay_for_the_poor(two: Venue) -> None:
     class Mutant(Algebra):
-        def block_weights(self, x: Any) -> Any:
+        def block_weights(self, x: ColumnSet) -> tuple[Rows, Rows]:
             return super().block_weights(replace(x, slot_exponent=0, account_exponent=0))
 
-        def set_rows(self, x: Any) -> Any:
+        def set_rows(self, x: ColumnSet) -> dict[str, Rows]:
             return super().set_rows(replace(x, slot_exponent=0, account_exponent=0))
 
     columns = honest(two)
@@ -312,16 +348,16 @@ def test_v2_with_products_for_offsets_classes_collide() -> None:
     """Set number times T: account 12 of the second class has the power of account 4 of set 3 of the first."""
 
     class Mutant(Algebra):
-        def moved(self, x: Any) -> Any:
+        def moved(self, x: ColumnSet) -> ColumnSet:
             template = self.statement.templates[x.kind]
             return replace(
                 x, slot_exponent=x.index * template.T * template.spec.slots, account_exponent=x.index * template.T
             )
 
-        def block_weights(self, x: Any) -> Any:
+        def block_weights(self, x: ColumnSet) -> tuple[Rows, Rows]:
             return super().block_weights(self.moved(x))
 
-        def set_rows(self, x: Any) -> Any:
+        def set_rows(self, x: ColumnSet) -> dict[str, Rows]:
             return super().set_rows(self.moved(x))
 
     wide = venue_lab.spec("wide", accounts=24, legs=2, slots=1, block=2)
@@ -338,7 +374,7 @@ def test_v2_with_products_for_offsets_classes_collide() -> None:
 
 def test_v2_without_the_unread_cells_a_hidden_leg_repairs_net_positions() -> None:
     class Mutant(Algebra):
-        def set_rows(self, x: Any) -> Any:
+        def set_rows(self, x: ColumnSet) -> dict[str, Rows]:
             rows, unused = super().set_rows(x), self.rho(self.e.unused)
             read = self.statement.templates[x.kind].read_cells
             T = self.statement.templates[x.kind].T
@@ -364,7 +400,7 @@ def test_v2_without_the_unread_cells_a_hidden_leg_repairs_net_positions() -> Non
     on_mutant(venue, forged_despite_net(venue, real, Mutant), Mutant)
 
 
-def honest_despite_net(venue: Any) -> Any:
+def honest_despite_net(venue: Venue) -> Cells:
     """The columns of books that do not sum to the stated net."""
     true = net_positions(venue.statement, venue.books)
     terms = venue.statement.terms.model_copy(update={"net": tuple(map(str, true))})
@@ -375,7 +411,7 @@ def honest_despite_net(venue: Any) -> Any:
         venue.statement = stated
 
 
-def replace_terms(statement: Any, terms: Any) -> Any:
+def replace_terms(statement: VenueStatement, terms: VenueTerms) -> VenueStatement:
     """The statement with other terms."""
     return type(statement)(
         statement.srs,
@@ -388,7 +424,9 @@ def replace_terms(statement: Any, terms: Any) -> Any:
     )
 
 
-def forged_despite_net(venue: Any, columns: Any, algebra: Any, schedule: Any = Schedule) -> Any:
+def forged_despite_net(
+    venue: Venue, columns: Cells, algebra: type[Algebra], schedule: type[Schedule] = Schedule
+) -> bytes:
     """As ``forged``, for a venue without dense accounts whose witness has no stated net."""
     base = venue_lab.unchecked().ReferenceProver
     kind = type("Forger", (base,), {"algebra_type": algebra, "schedule_type": schedule})
@@ -396,7 +434,7 @@ def forged_despite_net(venue: Any, columns: Any, algebra: Any, schedule: Any = S
     return encode_venue_proof(prover.prove(), venue.srs.digest)
 
 
-def netted(venue: Any, columns: Any, c: Any = None, move: Any = lambda i: i) -> None:
+def netted(venue: Venue, columns: Cells, c: int | None = None, move: Callable[[int], int] = lambda i: i) -> None:
     """Account 0 nets groups: its leg (2, +5) of group 1 moves into row 1 of slot 0, charges follow; slot 1 is empty.
 
     ``move`` says which element the leg shows for its instrument, ``c`` the group of the row.
@@ -410,6 +448,7 @@ def netted(venue: Any, columns: Any, c: Any = None, move: Any = lambda i: i) -> 
     if venue.statement.templates[0].V == 2 and venue.statement.templates[0].row_legs == 1:
         book = {0: 3, 2: 5}
     losses = [-sum(q * int(rules.risk[i, j]) for i, q in book.items()) for j in range(3)]
+    assert rules.minimum is not None
     losses.append(sum(max(-q, 0) * int(rules.minimum[i]) for i, q in book.items()))
     charge = max(0, *losses)
     for name, x in zip(
@@ -427,15 +466,15 @@ def netted(venue: Any, columns: Any, c: Any = None, move: Any = lambda i: i) -> 
 
 
 @pytest.fixture
-def slots() -> Any:
+def slots() -> Venue:
     """Two accounts of two slots with two rows of one leg; nothing is said about net positions."""
     shape = venue_lab.spec(accounts=2, legs=2, slots=2, block=4)
     return venue_lab.Venue([(shape, venue_lab.SMALL[:2])], net=False)
 
 
-def test_v2_without_eta_groups_are_netted(slots: Any) -> None:
+def test_v2_without_eta_groups_are_netted(slots: Venue) -> None:
     class Mutant(Schedule):
-        def message2(self, message: Any) -> None:
+        def message2(self, message: Aggregates) -> None:
             super().message2(message)
             self.challenges["eta"] = 0
 
@@ -444,9 +483,9 @@ def test_v2_without_eta_groups_are_netted(slots: Any) -> None:
     on_mutant(slots, forged(slots, columns, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_without_copies_groups_are_netted(slots: Any) -> None:
+def test_v2_without_copies_groups_are_netted(slots: Venue) -> None:
     class Mutant(Algebra):
-        def set_rows(self, x: Any) -> Any:
+        def set_rows(self, x: ColumnSet) -> dict[str, Rows]:
             rows = super().set_rows(x)
             return rows | {f"set {x.index} group": [0] * self.n}
 
@@ -459,19 +498,19 @@ def test_v2_with_one_power_for_all_copies_groups_are_netted() -> None:
     """c is 0 in row 0, 1 in row 1 and -1 in the empty row 2: the sum of differences is 0."""
 
     class Exponents:
-        def __init__(self, real: Any) -> None:
+        def __init__(self, real: circuits.Exponents) -> None:
             self.real = real
 
-        def copy(self, _v: int) -> Any:
+        def copy(self, _v: int) -> int:
             return self.real.copy(1)
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             return getattr(self.real, name)
 
     class Mutant(Algebra):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            self.e: Any = Exponents(self.e)
+        def __init__(self, statement: VenueStatement, challenges: dict[str, int]) -> None:
+            super().__init__(statement, challenges)
+            self.e = cast("circuits.Exponents", Exponents(self.e))
 
     shape = venue_lab.spec(accounts=1, legs=4, slots=2, block=8)
     venue = venue_lab.Venue([(shape, [venue_lab.SMALL[0]])], net=False)
@@ -501,23 +540,23 @@ def test_v2_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account() -> No
     """gamma^0 of account 0 and the plain sum are one: its claim may fail by what the cap's slack has too much."""
 
     class Exponents:
-        def __init__(self, real: Any) -> None:
+        def __init__(self, real: circuits.Exponents) -> None:
             self.real = real
 
         @property
-        def cap(self) -> Any:
+        def cap(self) -> int:
             return self.real.claim
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             return getattr(self.real, name)
 
     class Mutant(Algebra):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            self.e: Any = Exponents(self.e)
+        def __init__(self, statement: VenueStatement, challenges: dict[str, int]) -> None:
+            super().__init__(statement, challenges)
+            self.e = cast("circuits.Exponents", Exponents(self.e))
 
-        def term_weight(self, term: Any, slot_exponent: int, account_exponent: int) -> int:
-            if term.exponent == self.e.real.cap:
+        def term_weight(self, term: Term, slot_exponent: int, account_exponent: int) -> int:
+            if term.exponent == self.statement.exponents.cap:
                 term = replace(term, exponent=self.e.claim)
             return super().term_weight(term, slot_exponent, account_exponent)
 
@@ -528,22 +567,28 @@ def test_v2_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account() -> No
     on_mutant(venue, forged(venue, columns, algebra=Mutant), Mutant)
 
 
-def test_v2_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(slots: Any) -> None:
+def test_v2_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(slots: Venue) -> None:
     """The last range helper has one column, so that the selector of a row does not make T longer."""
 
-    def last(statement: Any) -> Any:
+    def last(statement: VenueStatement) -> int:
         return [j for j, h in enumerate(statement.helpers) if not h.weighted][-1]
 
     class Mutant(Algebra):
-        def public_values(self) -> Any:
+        def public_values(self) -> dict[str, Rows]:
             return super().public_values() | {"enforced": [0] + [1] * (self.n - 1)}
 
-        def right_side(self, column: Any, phi_shifted: Any, public: Any, number: Any) -> Any:
+        def right_side(
+            self,
+            column: Mapping[str, Element],
+            phi_shifted: Element,
+            public: Mapping[str, Element],
+            number: Callable[[int], Element],
+        ) -> Element:
             side, j = super().right_side(column, phi_shifted, public, number), last(self.statement)
             row = self._range(self.statement.helpers[j], column, number)
             return side + number(pow(self.ch["chi"], j + 1, r)) * (public["enforced"] - number(1)) * row
 
-    def kind(base: Any) -> Any:
+    def kind(base: Unchecked) -> Unchecked:
         class Forger(base):  # type: ignore[misc]
             def helpers(self) -> None:
                 super().helpers()
@@ -560,15 +605,15 @@ def test_v2_a_helper_that_is_not_enforced_on_one_row_lets_digits_out_of_range(sl
     on_mutant(slots, forged(slots, columns, kind=kind, algebra=Mutant), Mutant)
 
 
-def test_v2_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: Any) -> None:
+def test_v2_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: Venue) -> None:
     class Mutant(Algebra):
-        def table(self) -> Any:
+        def table(self) -> list[Rows]:
             rows = super().table()
             for i in range(self.rules.instruments, self.n):
                 rows[0][i] = inverse(self.ch["beta"] + i)
             return rows
 
-    def kind(base: Any) -> Any:
+    def kind(base: Unchecked) -> Unchecked:
         class Forger(base):  # type: ignore[misc]
             def aggregates(self) -> None:
                 super().aggregates()
@@ -589,10 +634,11 @@ def test_v2_with_a_table_beyond_the_instruments_positions_are_in_nothing(slots: 
     on_mutant(slots, forged(slots, columns, kind=kind, algebra=Mutant), Mutant)
 
 
-def rework(venue: Any, columns: Any, book: Any) -> None:
+def rework(venue: Venue, columns: Cells, book: dict[int, int]) -> None:
     """Charge, slacks and claim of slot 0 of account 0 for another book in it."""
     rules = venue.statement.rules
     losses = [-sum(q * int(rules.risk[i, j]) for i, q in book.items()) for j in range(3)]
+    assert rules.minimum is not None
     losses.append(sum(max(-q, 0) * int(rules.minimum[i]) for i, q in book.items()))
     before, after = venue_lab.value(venue, columns, 0, 0, "charge 0"), max(0, *losses)
     venue_lab.put(venue, columns, 0, 0, "charge 0", after)
@@ -605,9 +651,9 @@ def rework(venue: Any, columns: Any, book: Any) -> None:
     venue_lab.put(venue, columns, 0, 0, "claim", slack)
 
 
-def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented(with_dense: Any) -> None:
+def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented(with_dense: Venue) -> None:
     class Mutant(Algebra):
-        def dense_rows(self, y: Any) -> Any:
+        def dense_rows(self, y: DenseSlot) -> dict[str, Rows]:
             def rho(exponent: int) -> int:
                 left_out = exponent >= self.e.balance(0) and exponent < self.e.range
                 return 0 if left_out else Algebra.rho(self, exponent)
@@ -622,11 +668,11 @@ def test_v2_without_the_balance_equation_balances_of_dense_accounts_are_invented
 
 
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(with_dense: Any, role: Any) -> None:
+def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(with_dense: Venue, role: str) -> None:
     """The commitment itself is made with a hidden entry: a statement of its own."""
 
     class Mutant(Algebra):
-        def public_values(self) -> Any:
+        def public_values(self) -> dict[str, Rows]:
             found = super().public_values()
             return {name: [0] * self.n if name.startswith("sel") else rows for name, rows in found.items()}
 
@@ -671,7 +717,7 @@ class Planned(Schedule):
     plan: dict[int, tuple[str, ...]] = {}  # noqa: RUF012
     late_mu = False
 
-    def __init__(self, statement: Any) -> None:
+    def __init__(self, statement: VenueStatement) -> None:
         self.statement, self.challenges = statement, {}
         self.bytes = Transcript(PROTOCOL)
         for label, data in self.public(statement):
@@ -679,7 +725,7 @@ class Planned(Schedule):
         self.mu = b""
         self.draw(0)
 
-    def public(self, statement: Any) -> Any:
+    def public(self, statement: VenueStatement) -> Iterable[tuple[str, bytes]]:
         return statement.public_messages()
 
     def draw(self, message: int) -> None:
@@ -694,29 +740,29 @@ class Planned(Schedule):
         message.absorb_with(self.bytes, message.leaves(self.statement))
         self.draw(1)
 
-    def message2(self, message: Any) -> None:
+    def message2(self, message: Aggregates) -> None:
         self.bytes.append("mu", self.mu)
         message.absorb(self.bytes)
         self.draw(2)
 
-    def message3(self, message: Any) -> None:
+    def message3(self, message: Helpers) -> None:
         message.absorb(self.bytes)
         self.draw(3)
 
-    def message4(self, message: Any) -> None:
+    def message4(self, message: Quotient) -> None:
         message.absorb(self.bytes)
         self.draw(4)
 
-    def message5(self, message: Any) -> None:
+    def message5(self, message: Values) -> None:
         message.absorb(self.bytes)
         self.draw(5)
 
-    def message6(self, message: Any) -> None:
+    def message6(self, message: Openings) -> None:
         message.absorb(self.bytes)
         self.draw(6)
 
 
-def total_error(prover: Any) -> int:
+def total_error(prover: ReferenceProver) -> int:
     """How far the running sum is from closing."""
     public = prover.algebra.public_values()
     total = 0
@@ -731,11 +777,11 @@ def total_error(prover: Any) -> int:
     return error
 
 
-def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any) -> None:
+def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Venue) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "beta", "delta", "eta", "rho"), 2: ()}  # noqa: RUF012
 
-    def kind(base: Any) -> Any:
+    def kind(base: Unchecked) -> Unchecked:
         class Forger(base):  # type: ignore[misc]
             points: dict[str, bytes]
 
@@ -756,14 +802,14 @@ def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Any) -
     on_mutant(two, forged(two, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: Any) -> None:
+def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: Venue) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "delta"), 2: ("beta", "eta", "rho")}  # noqa: RUF012
 
     columns = honest(slots)
     error = poor(slots, columns, missing=4000)
 
-    def kind(base: Any) -> Any:
+    def kind(base: Unchecked) -> Unchecked:
         class Forger(base):  # type: ignore[misc]
             def aggregates(self) -> None:
                 super().aggregates()
@@ -793,12 +839,12 @@ def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: An
     on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Any) -> None:
+def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Venue) -> None:
     class Mutant(Planned):
         plan = {1: ("gamma", "beta"), 2: ("delta", "eta", "rho")}  # noqa: RUF012
         late_mu = True
 
-    def kind(base: Any) -> Any:
+    def kind(base: Unchecked) -> Unchecked:
         class Forger(base):  # type: ignore[misc]
             def aggregates(self) -> None:
                 beta = self.schedule.challenges["beta"]
@@ -815,8 +861,8 @@ def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Any) -> Non
                 self.schedule.mu = b"".join(self.points[f"mu {m}"] for m in range(self.statement.tables))
                 super().aggregates()
 
-            def prove(self) -> Any:
-                proof = super().prove()
+            def prove(self) -> VenueProof:
+                proof: VenueProof = super().prove()
                 mu = tuple(self.points[f"mu {m}"] for m in range(self.statement.tables))
                 return replace(proof, columns=replace(proof.columns, mu=mu))
 
@@ -827,15 +873,15 @@ def test_v2_multiplicities_after_beta_let_digits_out_of_range(slots: Any) -> Non
     on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_eta_before_instruments_lets_a_leg_into_another_group(slots: Any) -> None:
+def test_v2_eta_before_instruments_lets_a_leg_into_another_group(slots: Venue) -> None:
     class Mutant(Planned):
         plan = {0: ("eta",), 2: ("beta", "delta", "rho")}  # noqa: RUF012
 
     eta = Mutant(slots.statement).challenges["eta"]
 
-    def kind(base: Any) -> Any:
+    def kind(base: Unchecked) -> Unchecked:
         class Forger(base):  # type: ignore[misc]
-            def legs(self, x: Any, l: Any) -> Any:
+            def legs(self, x: ColumnSet, l: int) -> list[tuple[int, int, int]]:
                 return [(2 if i == (2 + eta) % r else i, p, m) for i, p, m in super().legs(x, l)]
 
         return Forger
@@ -845,7 +891,7 @@ def test_v2_eta_before_instruments_lets_a_leg_into_another_group(slots: Any) -> 
     on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_gamma_before_groups_lets_an_empty_slot_pay_for_a_mixed_one(slots: Any) -> None:
+def test_v2_gamma_before_groups_lets_an_empty_slot_pay_for_a_mixed_one(slots: Venue) -> None:
     class Mutant(Planned):
         plan = {0: ("gamma",), 1: ()}  # noqa: RUF012
 
@@ -858,10 +904,10 @@ def test_v2_gamma_before_groups_lets_an_empty_slot_pay_for_a_mixed_one(slots: An
     on_mutant(slots, forged(slots, columns, schedule=Mutant), schedule=Mutant)
 
 
-def traded(first: int, second: int, weights: Callable[[Any], tuple[int, int]]) -> Callable[[Any], Any]:
+def traded(first: int, second: int, weights: Callable[[dict[str, int]], tuple[int, int]]) -> Extend:
     """Two range helpers whose identities fail on row 0 by errors that cancel, so that their sum is what it must be."""
 
-    def kind(base: Any) -> Any:
+    def kind(base: Unchecked) -> Unchecked:
         class Forger(base):  # type: ignore[misc]
             def helpers(self) -> None:
                 super().helpers()
@@ -876,7 +922,7 @@ def traded(first: int, second: int, weights: Callable[[Any], tuple[int, int]]) -
                 for h in (one, other):
                     self.commit(h.name, 1)
 
-            def product_at(self, helper: Any) -> int:
+            def product_at(self, helper: Helper) -> int:
                 product = 1
                 for j in helper.columns:
                     product = (
@@ -889,7 +935,7 @@ def traded(first: int, second: int, weights: Callable[[Any], tuple[int, int]]) -
     return kind
 
 
-def test_v2_helpers_after_chi_let_digits_out_of_range(slots: Any) -> None:
+def test_v2_helpers_after_chi_let_digits_out_of_range(slots: Venue) -> None:
     class Mutant(Planned):
         plan = {2: ("beta", "delta", "eta", "rho", "chi"), 3: ()}  # noqa: RUF012
 
@@ -899,16 +945,22 @@ def test_v2_helpers_after_chi_let_digits_out_of_range(slots: Any) -> None:
     on_mutant(slots, forged(slots, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def negative_slack_of_the_poor(venue: Any, columns: Any) -> None:
+def negative_slack_of_the_poor(venue: Venue, columns: Cells) -> None:
     missing = poor(venue, columns, missing=4000)
     slack = venue_lab.value(venue, columns, 0, 0, "claim")
     assert slack < missing
     venue_lab.put(venue, columns, 0, 0, "claim", slack - missing)
 
 
-def test_v2_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any) -> None:
+def test_v2_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Venue) -> None:
     class Mutant(Algebra):
-        def right_side(self, column: Any, phi_shifted: Any, public: Any, number: Any) -> Any:
+        def right_side(
+            self,
+            column: Mapping[str, Element],
+            phi_shifted: Element,
+            public: Mapping[str, Element],
+            number: Callable[[int], Element],
+        ) -> Element:
             side = super().right_side(column, phi_shifted, public, number)
             helper = self.statement.helpers[1]
             one, two_ = powers(self.ch["chi"], 3)[1:]
@@ -919,11 +971,11 @@ def test_v2_one_power_of_chi_for_two_helpers_lets_digits_out_of_range(slots: Any
     on_mutant(slots, forged(slots, columns, kind=traded(0, 1, lambda _: (1, 1)), algebra=Mutant), algebra=Mutant)
 
 
-def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: Any) -> None:
+def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: Venue) -> None:
     """A dense account's positions are chosen when zeta is known, so that a false identity opens to 0."""
 
     class Mutant(Planned):
-        def public(self, statement: Any) -> Any:
+        def public(self, statement: VenueStatement) -> list[tuple[str, bytes]]:
             return [m for m in statement.public_messages() if m[0] not in ("part", "parts", "terms")]
 
     columns = honest(with_dense)
@@ -935,7 +987,7 @@ def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: 
     class Forger(base):  # type: ignore[misc, valid-type]
         algebra_type, schedule_type = Algebra, Mutant
 
-        def openings(self, sent: Any) -> Any:
+        def openings(self, sent: Values) -> Openings:
             ch, number = self.schedule.challenges, Polynomial.number
             values = dict(zip(self.statement.opened, sent.f, strict=True))
             fixed = self.column | {key: number(x) for key, x in values.items()}
@@ -948,7 +1000,8 @@ def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: 
                 for x in (0, 1)
             ]
             self.column[name] = self.column[name] + number(-at[0] * inverse(at[1] - at[0]))
-            return super().openings(sent)
+            opened: Openings = super().openings(sent)
+            return opened
 
     prover = Forger(with_dense.statement, columns, witness.blinders, venue_lab.blinders("forger"))
     proof = encode_venue_proof(prover.prove(), with_dense.srs.digest)
@@ -968,7 +1021,7 @@ def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: 
         with_dense.statement = statement
 
 
-def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any) -> None:
+def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Venue) -> None:
     """The identity is false, but at zeta it is repaired by two values that move against each other."""
     statement = slots.statement
     first = statement.opened.index("set 0 digit 4")
@@ -984,12 +1037,12 @@ def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any) -> 
     module = venue_lab.unchecked()
 
     class Forger(module.ReferenceProver):  # type: ignore[misc, name-defined]
-        def values(self) -> Any:
-            sent = super().values()
+        def values(self) -> Values:
+            sent: Values = super().values()
             ch, number = self.schedule.challenges, Polynomial.number
             public = {key: number(p.at(ch["zeta"])) for key, p in self.public_polynomials.items()}
 
-            def moved(d: int) -> Any:
+            def moved(d: int) -> Values:
                 f = list(sent.f)
                 f[first], f[second] = (f[first] + d) % r, (f[second] - d) % r
                 return replace(sent, f=tuple(f))
@@ -1009,7 +1062,7 @@ def test_v2_one_power_of_v_for_two_columns_lets_values_be_traded(slots: Any) -> 
     refused(slots, proof)
 
 
-def shared_v(venue: Any, columns: Any, forger: Any, weights: Any) -> Any:
+def shared_v(venue: Venue, columns: Cells, forger: Unchecked, weights: Callable[[int, int], list[int]]) -> bytes:
     """A proof under openings with the given powers of v; asserts that a verifier with the same ones accepts."""
     import zkmargin.prover.venue.reference as real
 

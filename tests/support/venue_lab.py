@@ -6,7 +6,7 @@ import inspect
 import types
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -219,6 +219,10 @@ class SharedVenue(Venue):
     def workers(self, **options: Passed) -> VenueWorkers:
         """Workers with fixed seeds."""
         return VenueWorkers(self.snapshot, self.statement, self.hidden, self.run, 2, seeds=SEEDS, **options)
+
+
+#: The class of a module that is compiled in memory, out of every type checker's sight.
+Unchecked: TypeAlias = Any
 
 
 # --- dishonest provers ----------------------------------------------------------------------------------------
