@@ -63,7 +63,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_trust_facts.py",
         "test_secp256k1.py",
     ),
-    "zkmargin.verifier.attest.trust": ("test_trust.py", "test_attestations.py"),
+    "zkmargin.verifier.attest.trust": ("test_trust.py", "test_attestations.py", "test_trust_facts.py"),
     "zkmargin.verifier.attest.accept": (
         "test_attestations.py",
         "test_challenges_receipts.py",
@@ -71,9 +71,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_trust_facts.py",
         "test_policy_rules.py",
     ),
-    "zkmargin.verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py"),
-    "zkmargin.verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py"),
-    "zkmargin.verifier.attest.receipt": ("test_trust.py", "test_challenges_receipts.py"),
+    "zkmargin.verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.receipt": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
 }
 #: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.
 CIRCUITS = (

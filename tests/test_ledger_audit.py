@@ -16,8 +16,9 @@ from support.parties import World
 from support.typed import Keywords
 
 from zkmargin.app.evidence import Evidence
-from zkmargin.app.ledgers import check_ledger, export
+from zkmargin.app.ledgers import check_ledger, export, status_facts
 from zkmargin.cli import main
+from zkmargin.cli.commands.ledger import status_lines
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Ledger, tables
 from zkmargin.ledger.chain import GENESIS
@@ -445,3 +446,13 @@ def test_fail_if_overdue(kept: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "overdue: 1 account and 1 challenge, " in capsys.readouterr().err
     assert main([*line, "--fail-if-overdue", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["accounts"][0]["overdue"]
+
+
+@pytest.mark.parametrize(("ahead_ms", "overdue"), [(0, False), (60_000, False), (60_001, True), (86_400_000, True)])
+def test_a_snapshot_of_the_future_has_no_age(kept: Path, ahead_ms: int, overdue: bool) -> None:
+    with Ledger(kept, read_only=True) as ledger:
+        (account,) = ledger.accounts()
+        (facts,) = status_facts(ledger, now_ms=account.last.snapshot_ms - ahead_ms, due_seconds=10**9)["accounts"]
+    assert facts["overdue"] is overdue
+    last = list(status_lines({"accounts": [facts], "open_challenges": []}, "1h"))[3]
+    assert ("OVERDUE: from the future" in last) is overdue

@@ -28,10 +28,15 @@ from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocation
 from zkmargin.verifier.venue.terms import VenueTerms
 
 INDEX_FORMAT = "zkmargin/ledger-export/v2"
+#: Two clocks may differ by so much: a snapshot that is further ahead has no age, so its account is overdue.
+CLOCK_SKEW_MS = 60_000
 
 
 def status_facts(ledger: Ledger, *, now_ms: int, due_seconds: int) -> dict[str, Any]:
-    """Each account by alias, and the challenges nobody answered. Overdue: the last proof's snapshot is older."""
+    """Each account by alias, and the challenges nobody answered.
+
+    Overdue: the snapshot of the last proof is older, or it is from the future: then nobody can say how old it is.
+    """
     return {
         "ledger": ledger.name,
         **ledger.counts(),
@@ -41,7 +46,7 @@ def status_facts(ledger: Ledger, *, now_ms: int, due_seconds: int) -> dict[str, 
                 "venue": account.venue,
                 "proofs": account.proofs,
                 "age_seconds": (now_ms - account.last.snapshot_ms) // 1000,
-                "overdue": now_ms - account.last.snapshot_ms > 1000 * due_seconds,
+                "overdue": not -CLOCK_SKEW_MS <= now_ms - account.last.snapshot_ms <= 1000 * due_seconds,
                 "last": entry_facts(ledger, account.last),
             }
             for account in ledger.accounts()

@@ -49,7 +49,8 @@ def command() -> None:
     default="1d",
     show_default=True,
     metavar="AGE",
-    help="An account is overdue when its newest proof is about a snapshot older than 90s, 10m, 2h, 1d.",
+    help="An account is overdue when its newest proof is about a snapshot older than 90s, 10m, 2h, 1d (or ahead of "
+    "this machine's clock by more than a minute).",
 )
 @click.option("--fail-if-overdue", is_flag=True, help="Exit code 1 when an account or a challenge is overdue.")
 @json_option
@@ -90,7 +91,9 @@ def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
     """Accounts and open challenges for people."""
     for account in facts["accounts"]:
         last = account["last"]
-        late = f"OVERDUE: older than {due_after}" if account["overdue"] else f"within {due_after}"
+        late = f"within {due_after}"
+        if account["overdue"]:
+            late = "OVERDUE: " + ("from the future" if account["age_seconds"] < 0 else f"older than {due_after}")
         yield f"{terminal.quoted(account['alias'])}: {terminal.counted(account['proofs'], 'proof')}, the last one"
         yield f"  accepted     {last['accepted']}, statement {last['statement']}"
         yield f"  snapshot     {terminal.quoted(last['snapshot']['name'])}, digest {last['snapshot']['digest']}"
