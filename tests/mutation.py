@@ -26,11 +26,13 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import grimp
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 120
@@ -86,7 +88,7 @@ CIRCUITS = (
 )
 CIRCUIT_TESTS = ("test_golden.py", "test_circuit_system.py")
 
-#: Imported once, before any fork: neither under test nor an importer of what is.
+#: Imported once, before any fork: none of it is ours.
 PRELOADED = (
     "hypothesis",
     "numba",
@@ -98,13 +100,8 @@ PRELOADED = (
     "pytest",
     "Crypto.Hash.keccak",
 )
-#: Of ours: as soon as ``formats``, on which it stands, is not under test any more.
-PRELOADED_OF_OURS = (
-    "zkmargin.engine.components",
-    "zkmargin.engine.example",
-    "zkmargin.engine.limits",
-    "zkmargin.engine.snapshot",
-)
+#: Of ours, before a mutant's fork: whatever of these rooms does not import the module under test.
+ROOMS = ("integers", "formats", "engine", "crypto", "circuits", "accounts", "verifier", "prover")
 
 #: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)``.
 EQUIVALENT: dict[str, str] = {
@@ -380,14 +377,25 @@ class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, module.__file__, "exec"), module.__dict__)  # noqa: S102 - our own source
 
 
-def preload(names: Sequence[str], tested: tuple[str, ...]) -> None:
-    """Import what is not under test: the fork server's share of the work. ``tested``: packages that must not be."""
-    sys.path.insert(0, str(ROOT))
+def bystanders(module: str) -> list[str]:
+    """Modules of ours that import a module neither themselves nor through others, nor lie in a package that does."""
+    graph = grimp.build_graph("zkmargin", cache_dir=None)
+    importers = graph.find_downstream_modules(module) | {module}
+    rooms = tuple(f"zkmargin.{room}" for room in ROOMS)
+
+    def apart(name: str) -> bool:
+        packages = (name[:dot] for dot, letter in enumerate(f"{name}.") if letter == ".")
+        return name.startswith(rooms) and not importers.intersection(packages)
+
+    return sorted(filter(apart, graph.modules))
+
+
+def preload(names: Sequence[str], tested: str) -> None:
+    """Import what is not under test: the fork server's share of the work."""
     for name in names:
         importlib.import_module(name)
-    early = [name for name in sys.modules if name.startswith(tested)]
-    if early:
-        raise RuntimeError(f"loaded before the mutation: {early}")
+    if tested in sys.modules:
+        raise RuntimeError(f"loaded before the mutation: {tested}")
 
 
 def _child(mutant: Mutant | None, tests: tuple[str, ...]) -> int:
@@ -430,6 +438,46 @@ def run_forked(jobs: Sequence[tuple[Mutant | None, tuple[str, ...]]], workers: i
         if status == 0 and mutant:
             sys.stdout.write(f"survives ({index + 1} of {len(jobs)}): line {mutant.line}: {mutant}\n")
     return killed
+
+
+Job = tuple["Mutant | None", tuple[str, ...]]
+
+
+def run_apart(groups: Mapping[str, Sequence[Job]], workers: int) -> dict[str, list[bool]]:
+    """``run_forked`` for each module, in a process that has loaded all that does not import it; so many at a time.
+
+    The first job of each is the program as it is: where its tests fail, nothing else is run.
+    """
+    found: dict[str, list[bool]] = {}
+    waiting = list(groups.items())[::-1]
+    running: dict[int, tuple[str, int]] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            module, jobs = waiting.pop()
+            reader, writer = os.pipe()
+            sys.stdout.flush()
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    preload(bystanders(module), module)
+                    dead = run_forked(jobs[:1], 1)
+                    if not dead[0]:
+                        dead += run_forked(jobs[1:], workers if len(groups) == 1 else 1)
+                    os.write(writer, bytes(dead))
+                    code = 0
+                finally:
+                    sys.stdout.flush()
+                    os._exit(code)
+            os.close(writer)
+            running[pid] = module, reader
+        pid, status = os.wait()
+        module, reader = running.pop(pid)
+        with os.fdopen(reader, "rb") as answer:
+            found[module] = [bool(dead) for dead in answer.read()]
+        if status:
+            raise RuntimeError(f"{module}: its mutants could not be run")
+    return found
 
 
 # --- protocol mutants ---------------------------------------------------------------------------------------
@@ -502,19 +550,15 @@ def protocol_mutants() -> Iterator[tuple[str, bool]]:
 
 
 def jobs_of(modules: Sequence[str]) -> list[tuple[Mutant, tuple[str, ...]]]:
-    """Every code mutant with its tests; those of ``formats`` first."""
+    """Every code mutant with its tests."""
     jobs: list[tuple[Mutant, tuple[str, ...]]] = []
-    for module in sorted(modules, key=lambda name: not _is_base(name)):
+    for module in modules:
         if module in TARGETS:
             jobs += [(mutant, TARGETS[module]) for mutant in mutants(module)]
         else:
             chosen = mutants(module, ("statement dropped", "check removed"))
             jobs += [(mutant, CIRCUIT_TESTS) for mutant in chosen]
     return jobs
-
-
-def _is_base(module: str) -> bool:
-    return module.startswith("zkmargin.formats.")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -527,21 +571,22 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if unknown := set(given.modules) - {*TARGETS, *CIRCUITS}:
         parser.error(f"no tests are stated for {', '.join(sorted(unknown))}")
-    above = tuple(f"zkmargin.{name}" for name in ("crypto", "circuits", "verifier", "prover"))
-    preload(PRELOADED, ("zkmargin.formats", "zkmargin.engine", *above))
+    sys.path.insert(0, str(ROOT))
+    for name in PRELOADED:
+        importlib.import_module(name)
     modules = given.modules or list(TARGETS)
     start = time.monotonic()
     jobs = jobs_of(modules)
     equivalent = [job for job in jobs if str(job[0]) in EQUIVALENT]
     jobs = [job for job in jobs if str(job[0]) not in EQUIVALENT][:: given.every]
-    unchanged = sorted({tests for _, tests in jobs})
-    if any(run_forked([(None, tests) for tests in unchanged], given.workers)):
-        sys.stdout.write("error: the tests fail without any mutation\n")
+    groups = {module: [job for job in jobs if job[0].module == module] for module in modules}
+    unmutated: dict[str, list[Job]] = {module: [(None, own[0][1])] for module, own in groups.items() if own}
+    outcome = run_apart({module: [*jobs, *groups[module]] for module, jobs in unmutated.items()}, given.workers)
+    if failing := [module for module, dead in outcome.items() if dead[0]]:
+        sys.stdout.write(f"error: the tests fail without any mutation: {', '.join(failing)}\n")
         return 2
-    base = sum(_is_base(job[0].module) for job in jobs)
-    killed = run_forked(jobs[:base], given.workers)
-    preload(PRELOADED_OF_OURS, above)
-    killed += run_forked(jobs[base:], given.workers)
+    jobs = [job for module in outcome for job in groups[module]]
+    killed = [dead for module in outcome for dead in outcome[module][1:]]
     survivors = [job[0] for job, dead in zip(jobs, killed, strict=True) if not dead]
     for module in modules:
         own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].module == module]
