@@ -104,7 +104,8 @@ release: $(DEV_READY)  ## dist/ with wheel, sdist, SBOM, hashes and (SIGNING_KEY
 bench: $(BENCH_READY)  ## the benchmarks beside their peers (minutes); docs/benchmarks.md has the options for BENCH_ARGS
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-bench-peers: $(PEERS_READY)  ## gas of UltraHonk's Solidity verifier beside ours, on the same EVM (needs node and npm)
+bench-peers: $(PEERS_READY)  ## Noir with the native bb on our statement, and its Solidity verifier, beside ours (needs node and npm)
+	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.peers.gas
 
 venue-million: $(BENCH_READY)  ## a venue of a million accounts, proved and verified once (minutes, gigabytes)
@@ -160,6 +161,7 @@ $(CONTRACTS_READY): $(DEV_READY) contracts/package-lock.json
 	@touch $@
 
 $(PEERS_READY): $(CONTRACTS_READY) benchmarks/peers/package-lock.json
+	@echo "Adding general provers to benchmarks/peers/node_modules (260 MB) ..."
 	@cd benchmarks/peers && npm ci --silent --no-audit --no-fund
 	@touch $@
 

@@ -14,16 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from py_ecc.optimized_bn128 import optimized_curve as curve
-
+from benchmarks.peers.powers import toy_setup
 from contracts.tests.evm import Anvil
 from zkmargin.chain.abi import encode_tuple
 from zkmargin.formats import keccak256
 
 HERE = Path(__file__).resolve().parent
 CONTRACTS = HERE.parents[1] / "contracts"
-P = 21888242871839275222246405745257275088696311157297823662689037894645226208583
-POWERS = 1 << 16
 #: tau of the ceremony over G2 as the generated verifiers have it: x1, x0, y1, y0.
 CEREMONY = (
     "0x260e01b251f6f1c7e7ff4e580791dee8ea51d87a358e038b4efe30fac09383c1",
@@ -33,25 +30,11 @@ CEREMONY = (
 )
 
 
-def toy_setup(folder: Path) -> tuple[int, int, int, int]:
-    """The powers of tau = 2 over BN254, in the files that bb reads; tau over G2."""
-    x, y, points = 1, 2, bytearray()
-    for _ in range(POWERS):
-        points += x.to_bytes(32, "big") + y.to_bytes(32, "big")
-        slope = 3 * x * x * pow(2 * y, -1, P) % P
-        x, y = (slope * slope - 2 * x) % P, (slope * (x - (slope * slope - 2 * x)) - y) % P
-    (folder / "bn254_g1.dat").write_bytes(points)
-    X, Y = curve.normalize(curve.double(curve.G2))
-    x0, x1, y0, y1 = (int(c) for c in (*X.coeffs, *Y.coeffs))
-    (folder / "bn254_g2.dat").write_bytes(b"".join(c.to_bytes(32, "big") for c in (x0, x1, y0, y1)))
-    return x1, x0, y1, y0
-
-
 def verifiers() -> dict[str, Any]:
     """What ``solidity.mjs`` writes, over a setup of our own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tau = toy_setup(folder)
+        tau = toy_setup(folder, 1 << 16)
         command = ["node", str(HERE / "solidity.mjs"), str(folder / "made.json")]
         subprocess.run(command, check=True, env={**os.environ, "CRS_PATH": name}, stdout=subprocess.DEVNULL)
         made: dict[str, Any] = json.loads((folder / "made.json").read_text("utf-8"))
