@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, ValidationError
 
 import zkmargin.formats
+from zkmargin.engine.components import PublishedPart, parts_of
 from zkmargin.formats import (
     ConstraintError,
     Document,
@@ -636,6 +637,7 @@ def test_no_model_of_ours_holds_anything_that_can_be_changed() -> None:
     for name in ("explain", "fills", "greeks", "migration", "netting"):
         importlib.import_module(f"zkmargin.engine.{name}")
     importlib.import_module("zkmargin.engine.risk_arrays")
+    assert parts_of(PublishedPart)  # imports every component
     found = {
         f"{kind.__qualname__}.{name}"
         for kind in kinds_of_models(Model)

@@ -4,16 +4,16 @@ import json
 import random
 import re
 from fractions import Fraction
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 from support.edge import on_the_edge
 
-from zkmargin.circuits.encoders import encode
+from zkmargin.circuits.encoders import base, encoder_of
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
-from zkmargin.engine.components import PolicyComponent, PublishedComponent
+from zkmargin.engine.components import PolicyPart, PublishedPart, parts_of
 from zkmargin.engine.components.gain_offset import GainOffset
 from zkmargin.engine.components.gross_charge import GrossCharge
 from zkmargin.engine.components.haircuts import PublishedHaircuts
@@ -188,11 +188,11 @@ def test_an_empty_book_is_a_state_of_its_own(snapshot: Any) -> None:
 
 
 def test_every_component_of_the_catalogue_is_published_and_encoded() -> None:
-    published = get_args(get_args(PublishedComponent)[0])
+    published = parts_of(PublishedPart)
     for part in published:
-        assert encode.dispatch(part) is not encode.dispatch(object), part
+        assert encoder_of(part) is not base.encode.dispatch(object), part
     names = {part.model_fields["type"].default for part in published}
-    for part in get_args(get_args(PolicyComponent)[0]):
+    for part in parts_of(PolicyPart):
         assert publish.dispatch(part) is not publish.dispatch(object), part
         assert (publish_arrays.dispatch(part) is not publish_arrays.dispatch(object)) == part.IMPORTABLE, part
         assert (part.PUBLISHES or part.model_fields["type"].default) in names

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from zkmargin.circuits import build_circuit
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
-from zkmargin.engine.components import PublishedComponent
+from zkmargin.engine.components import PublishedPart, parts_of
 from zkmargin.engine.example import example_market
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.market import Market
@@ -465,7 +465,7 @@ def test_circuits_of_further_components(second: ModuleType, part: dict[str, Any]
 @pytest.mark.usefixtures("second")
 def test_every_component_is_described_and_those_that_are_known_are_compared() -> None:
     text = (Path(__file__).parents[1] / "docs" / "circuit.md").read_text("utf-8")
-    names = [part.model_fields["type"].default for part in get_args(get_args(PublishedComponent)[0])]
+    names = [part.model_fields["type"].default for part in parts_of(PublishedPart)]
     assert [name for name in names if f"`{name}`" not in text] == []
     known = set(sys.modules["second_components"].COMPONENTS)
     compared = {part["type"] for part in FURTHER} | {"worst_scenario", "short_option_minimum", "haircuts"}

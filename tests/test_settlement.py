@@ -16,7 +16,7 @@ from zkmargin.circuits.books import margin_witness
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.claims import Claim
-from zkmargin.engine.components import PublishedComponent
+from zkmargin.engine.components import PublishedPart, parts_of
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.example import example_market
@@ -247,7 +247,7 @@ def test_greeks_from_a_later_market_know_what_has_expired() -> None:
 def test_every_array_by_slot_is_declared() -> None:
     """An array that a component forgot would keep an expired contract's risk, or lose a live one's."""
     of_others = {"collateral_group", "collateral_gain", "long_value", "short_value", "rate", "sigma"}  # assets, groups
-    for kind in get_args(get_args(PublishedComponent)[0]):
+    for kind in parts_of(PublishedPart):
         arrays = {
             name
             for name, field in kind.model_fields.items()

@@ -1,13 +1,41 @@
-"""One encoder for each margin component, found by the class of what is published: each module here has some."""
+"""One encoder for each margin component, in the module of its name or, for charges on pools of legs, in ``pools``.
+
+It is imported when a snapshot first holds the component: most policies have three or four of two dozen.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
-from zkmargin.circuits.encoders.base import encode
+from zkmargin.circuits.encoders import base
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-__all__ = ["encode"]
+    from zkmargin.circuits.requirement import Requirement
+    from zkmargin.engine.components import PublishedPart
+
+NAMES = frozenset(module.name for module in iter_modules(__path__))
+
+
+def encoder_of(kind: type[PublishedPart]) -> Callable[[PublishedPart, Requirement], None]:
+    """What adds the equations of a kind of component.
+
+    Example:
+        >>> from zkmargin.engine.components.provisions import PublishedFees
+        >>> encoder_of(PublishedFees).__module__
+        'zkmargin.circuits.encoders.pools'
+    """
+    name = kind.model_fields["type"].default
+    import_module(f"{__name__}.{name if name in NAMES else 'pools'}")
+    return base.encode.dispatch(kind)
+
+
+def encode(component: PublishedPart, requirement: Requirement) -> None:
+    """Add the equations of a component to what is required."""
+    encoder_of(type(component))(component, requirement)
+
+
+__all__ = ["encode", "encoder_of"]
