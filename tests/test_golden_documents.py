@@ -250,8 +250,8 @@ def test_every_component_is_in_a_golden_policy(made: ModuleType) -> None:
 
     policy, snapshot = made.read("every-component.policy.json"), made.read("every-component.snapshot.json")
     later = {"delta_norm", "tiered_margin"}  # tests/test_delta_norm.py and tests/test_tiered_margin.py pin them
-    for document, base in ((policy, PolicyPart), (snapshot, PublishedPart)):
-        kinds = {kind for kind in parts_of(base) if kind.model_fields["type"].default not in later}
+    for document, parts in ((policy, parts_of(PolicyPart)), (snapshot, parts_of(PublishedPart))):
+        kinds = {kind for kind in parts if kind.model_fields["type"].default not in later}
         assert {type(part) for part in document.components} == kinds
 
 

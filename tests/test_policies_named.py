@@ -192,10 +192,10 @@ def test_every_component_of_the_catalogue_is_published_and_encoded() -> None:
     for part in published:
         assert encoder_of(part) is not base.encode.dispatch(object), part
     names = {part.model_fields["type"].default for part in published}
-    for part in parts_of(PolicyPart):
-        assert publish.dispatch(part) is not publish.dispatch(object), part
-        assert (publish_arrays.dispatch(part) is not publish_arrays.dispatch(object)) == part.IMPORTABLE, part
-        assert (part.PUBLISHES or part.model_fields["type"].default) in names
+    for rule in parts_of(PolicyPart):
+        assert publish.dispatch(rule) is not publish.dispatch(object), rule
+        assert (publish_arrays.dispatch(rule) is not publish_arrays.dispatch(object)) == rule.IMPORTABLE, rule
+        assert (rule.PUBLISHES or rule.model_fields["type"].default) in names
 
 
 def test_the_schema_names_every_component_and_its_parameters() -> None:
