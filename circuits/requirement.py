@@ -119,15 +119,24 @@ class Requirement:
 
         Returns the form equity - requirement (valuation units), never above the truth: limits build on it.
         """
+        requirement = self.amount(factor_bp)
+        self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
+        return self._equity - requirement
+
+    @property
+    def equity(self) -> Form:
+        """Marks and credits so far, valuation units."""
+        return self._equity
+
+    def amount(self, factor_bp: int) -> Form:
+        """The equations of the charges; the requirement in valuation units, never below what is meant."""
         charge = self._additions
         for key, candidates in self._candidates.items():
             if not candidates and key not in self._offsets:
                 continue
             group = key if isinstance(key, str) else self.groups[key]
             charge += self._maximum(charge_name(group), group, self._with_offsets(key, group, candidates))
-        requirement = factor_bp * charge + SCALE_BP * self._flat
-        self.system.at_least_zero("claim", f"{num}:{den}", den * self._equity - num * requirement)
-        return self._equity - requirement
+        return factor_bp * charge + SCALE_BP * self._flat
 
     def _with_offsets(self, key: int | str, group: str, candidates: list[Candidate]) -> list[Candidate]:
         """The candidates of a group, its losses replaced by their maximum plus the offsets where it has any."""

@@ -110,12 +110,13 @@ class Margin:
             self.candidate(group, rule, name, amount, scale, floor=True)
 
 
-def begin(snapshot: Json) -> Margin:
+def begin(snapshot: Json, circuit: Circuit | None = None) -> Margin:
     """Slots and the sides of balances: what every circuit over a snapshot begins with."""
     layout = snapshot["layout"]
     assets = [(slot["bits"], slot["negative_allowed"]) for slot in snapshot["collateral"]]
     slots = len(snapshot["instruments"])
-    circuit = Circuit(layout["domain_size"], slots, layout["position_bits"], layout["range_proved"], assets)
+    if circuit is None:
+        circuit = Circuit(layout["domain_size"], slots, layout["position_bits"], layout["range_proved"], assets)
     if snapshot["format"] != "zkmargin/snapshot/v1":
         circuit.capacity = {"positions": layout["position_capacity"], "collateral": layout["collateral_capacity"]}
         for role, slots_of in (("positions", snapshot["instruments"]), ("collateral", snapshot["collateral"])):
@@ -134,6 +135,16 @@ def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: 
     margin = begin(snapshot)
     circuit = margin.circuit
     margin.equity = circuit.row("positions", array(snapshot["marks"])) * 10**4
+    required = required_of(margin, requirement)
+    circuit.not_negative("claim", f"{num}:{den}", margin.equity * den - required * num)
+    for limit in limits:
+        encode_limit(circuit, snapshot, limit, margin.equity - required)
+    return circuit
+
+
+def required_of(margin: Margin, requirement: str) -> Form:
+    """All components and charges: the requirement in valuation units."""
+    snapshot = margin.snapshot
     factor = Fraction(snapshot["policy"]["requirements"][requirement])
     for part in snapshot["components"]:
         encoder, keys = COMPONENTS.get(part["type"], (None, ""))
@@ -142,11 +153,7 @@ def build_circuit(snapshot: Json, num: int, den: int, requirement: str, limits: 
         if requirement in part.get("requirements", [requirement]):
             encoder(part, margin)
             factor *= Fraction(part["value_bp"] if part["type"] == "factors" else 10**4, 10**4)
-    required = margin.charges() * ceil(factor) + margin.flat * 10**4
-    circuit.not_negative("claim", f"{num}:{den}", margin.equity * den - required * num)
-    for limit in limits:
-        encode_limit(circuit, snapshot, limit, margin.equity - required)
-    return circuit
+    return margin.charges() * ceil(factor) + margin.flat * 10**4
 
 
 # --- components (circuit.md, section 3) ---------------------------------------------------------------------

@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import second_verifier as second
-from second_circuit import Json, Rejected, canonical, keccak256, r, require, without_data
+from second_circuit import (
+    MATRICES,
+    Circuit,
+    Form,
+    Json,
+    Rejected,  # noqa: F401 - the verdict of verify()
+    canonical,
+    keccak256,
+    r,
+    require,
+    without_data,
+)
+from second_components import begin, required_of
 
 from zkmargin.engine.snapshot import Snapshot
 
@@ -29,8 +41,52 @@ def digits_of(bits: int, k: int) -> int:
     return max(1, -(-bits // k))
 
 
+class Account(Circuit):
+    """Section 3 for other policies: the circuit of one account, in digits of k bits.
+
+    ``lots`` and ``expected`` are of a block; a dense account has the ranges of circuit.md.
+    """
+
+    lots = expected = 0
+
+    def range_of(self, atom: tuple[str, int]) -> tuple[int, int]:
+        return self.reach(atom, self.expected)
+
+    def reach(self, atom: tuple[str, int], lots: int) -> tuple[int, int]:
+        kind, index = atom
+        if not lots or kind not in MATRICES:
+            return super().range_of(atom)
+        low, high = lots * min(0, *self.rows[kind][index]), lots * max(0, *self.rows[kind][index])
+        return (-max(-low, high), max(-low, high)) if kind == "positions" else (low, high)
+
+    def widest(self, form: Form) -> tuple[int, int]:
+        """The ends of a form by all lots that digits admit."""
+        low = high = form.constant
+        for atom, c in form.terms.items():
+            ends = self.reach(atom, self.lots)
+            low, high = low + c * ends[c < 0], high + c * ends[c > 0]
+        return low, high
+
+    def write(self, snapshot: Json, requirement: str) -> None:
+        margin = begin(snapshot, self)
+        required = required_of(margin, requirement)
+        if any(kind in MATRICES for kind, _ in required.terms):
+            bound = self.integer("requirement", self.greatest(required))
+            self.not_negative("requirement", "requirement", bound - required)
+            required = bound
+        require(not self.gates, "policy: products")
+        self.held = [next(iter(form.terms))[1] for form in margin.held]
+        self.owed = [next((v for _, v in form.terms), None) for form in margin.owed]
+        self.collateral_value, self.required = margin.equity, required
+        self.kept = [form for rule, _, form in self.equations if rule != "collateral bound"]
+        for form in self.kept:
+            require(max(-self.widest(form)[0], self.widest(form)[1]) < r // 2, "could wrap around the field")
+
+
 class Owner:
     """A set of block columns, or a dense account: its integers, cells and offsets of gamma."""
+
+    account: Account | None = None
 
     def __init__(self, venue: Venue, stated: Json, groups: list[int], charge: list[int], value: int) -> None:
         k, self.venue, self.claim, self.beyond = venue.k, venue, stated["claim"], 0
@@ -39,7 +95,13 @@ class Owner:
             kind, relation, bound = limit.split(" ")
             require((kind, relation) == ("headroom", ">="), "terms: limits")
             self.beyond = venue.DEN * -(-Fraction(bound) * 10**13 // 1)
-        self.integers: list[tuple[str, int]] = [(f"charge {s}", digits) for s, digits in enumerate(charge)]
+        if self.account is not None:
+            self.integers: list[tuple[str, int]] = [
+                (f"v {v}", digits) for v, (_, digits) in enumerate(self.account.integers)
+            ]
+            self.price(value, *self.bounds(self.account))
+            return
+        self.integers = [(f"charge {s}", digits) for s, digits in enumerate(charge)]
         for s, count in enumerate(groups):
             self.integers += [(f"slack {s} {j}", charge[s]) for j in range(count)]
             if venue.som is not None:
@@ -52,16 +114,32 @@ class Owner:
             if slot["negative_allowed"]:
                 self.integers.append((f"owed {j}", digits))
                 owed += venue.short[j] * (2 ** (k * digits) - 1)
-        self.big = 0
+        low = high = 0
         if claim is not None:
             ratio = Fraction(claim)
             self.requirement = ratio.numerator * (venue.DEN // ratio.denominator) * venue.factor
-            top = sum(2 ** (k * digits) - 1 for digits in charge)
-            upper = venue.DEN * (10**4 * value + held)
-            lower = venue.DEN * (10**4 * value + owed) + self.requirement * top + self.beyond
+            low = venue.DEN * owed + self.requirement * sum(2 ** (k * digits) - 1 for digits in charge)
+            high = venue.DEN * held
+        self.price(value, low, high)
+
+    def bounds(self, account: Account) -> tuple[int, int]:
+        """What the integers of a claim take away from it and add to it at most."""
+        if self.claim is None:
+            return 0, 0
+        ratio, DEN = Fraction(self.claim), self.venue.DEN
+        whole = account.required * (ratio.numerator * (DEN // ratio.denominator))
+        self.in_claim = account.collateral_value * DEN - whole
+        low, high = account.widest(self.in_claim)
+        return -low, high
+
+    def price(self, value: int, low: int, high: int) -> None:
+        """The claim's integers, and the cells of all."""
+        venue, k, self.big = self.venue, self.venue.k, 0
+        if self.claim is not None:
+            upper = venue.DEN * 10**4 * value + high
             if venue.terms["exempt"] is not None:
-                self.big = lower
-                upper += lower
+                self.big = venue.DEN * 10**4 * value + low + self.beyond
+                upper += self.big
                 self.integers += [("exempt", 1), ("not exempt", 1)]
             if venue.cap is not None:
                 digits = digits_of(venue.cap.bit_length(), k)
@@ -81,6 +159,8 @@ class Owner:
         rho, e = v.rho, v.e
         total = 0
         match words[0]:
+            case "v":
+                total = self.reads_integer(int(words[1]), gs, ga)
             case "charge":
                 s = int(words[1])
                 total = gs(s) * sum(rho[j] for j in range(self.scenarios[s]))
@@ -104,6 +184,24 @@ class Owner:
                 total = -rho[e] * ga
         return total % r
 
+    def reads_integer(self, index: int, gs: Any, ga: int) -> int:
+        v, rho, e, account = self.venue, self.venue.rho, self.venue.e, self.account
+        assert account is not None
+        total: int = gs(0) * sum(rho[j] * form.terms.get(("bounded", index), 0) for j, form in enumerate(account.kept))
+        if self.claim is not None:
+            total += rho[e] * ga * self.in_claim.terms.get(("bounded", index), 0)
+        for j, (held, owed) in enumerate(zip(account.held, account.owed, strict=True)):
+            if index == held and v.terms["totals"] is not None:
+                total += rho[e + 5 + j]
+            if self.dense and index in (held, owed):
+                total += (1 if index == owed else -1) * rho[e + 5 + v.M + j] * ga
+        return total
+
+    def constant(self) -> int:
+        """What the equations of the slot family have on their right, by rho."""
+        kept = [] if self.account is None else self.account.kept
+        return -sum(self.venue.rho[j] * form.constant for j, form in enumerate(kept))
+
     scenarios: list[int]
     dense = False
 
@@ -119,6 +217,12 @@ class Block(Owner):
         lots = self.V * self.Lambda * (2 ** (k * self.D) - 1)
         W = digits_of(spec["charge_bits"], k)
         value = self.K * lots * max((abs(mark) for mark in venue.marks), default=0)
+        if venue.other:
+            require(self.K == 1, "terms: several slots")
+            self.account = venue.account(spec["position_bits"])
+            self.account.lots = lots
+            self.account.expected = max(1, min(lots, 2 ** spec["charge_bits"] // venue.largest))
+            self.account.write(venue.snapshot, venue.terms["requirement"])
         super().__init__(venue, spec, self.scenarios, [W] * self.K, value)
         self.packed = 2 * self.D * self.Lambda
         self.columns = self.packed + -(-self.used_cells // self.B)
@@ -140,6 +244,9 @@ class Dense(Owner):
             losses += [sum(venue.som[i] for i in inside)] if venue.som is not None else [0]
             charge.append(digits_of((2 * bound * max(losses)).bit_length(), k))
         value = bound * sum(abs(mark) for mark in venue.marks)
+        if venue.other:
+            self.account = venue.account(venue.snapshot["layout"]["position_bits"])
+            self.account.write(venue.snapshot, venue.terms["requirement"])
         super().__init__(venue, stated, self.scenarios, charge, value)
         self.packed = 2 * self.D * venue.segments
         self.columns = self.packed + -(-self.used_cells // n)
@@ -161,26 +268,21 @@ class Venue:
         self.marks = second_array(snapshot["marks"])
         self.som: list[int] | None = None
         factor = Fraction(snapshot["policy"]["requirements"][terms["requirement"]])
-        for part in snapshot["components"]:
-            if terms["requirement"] not in part.get("requirements", [terms["requirement"]]):
-                continue
-            match part["type"]:
-                case "worst_scenario":
-                    flat = second_array(part["risk"])
-                    self.S = max(map(len, part["scenarios"]))
-                    self.R = [flat[i * self.S : (i + 1) * self.S] for i in range(self.N)]
-                    self.group_scenarios = list(map(len, part["scenarios"]))
-                case "short_option_minimum":
-                    require(part["mode"] == "floor" and part["strikes"] is None, "policy: short minimum")
-                    self.som = second_array(part["charge"])
-                case "haircuts":
-                    require(not part["tiers"], "policy: tiers")
-                    self.long, self.short = second_array(part["long_value"]), second_array(part["short_value"])
-                case "factors":
-                    factor *= Fraction(part["value_bp"], 10**4)
-                case other:
-                    raise Rejected(f"policy: {other}")
+        asked = terms["requirement"]
+        parts = [part for part in snapshot["components"] if asked in part.get("requirements", [asked])]
+        for part in parts:
+            factor *= Fraction(part["value_bp"] if part["type"] == "factors" else 10**4, 10**4)
         self.factor = -(-factor.numerator // factor.denominator)
+        self.other = not self.read_by_groups([part for part in parts if part["type"] != "factors"])
+        self.groups = len(snapshot["groups"])
+        if self.other:
+            self.grp, self.groups, self.group_scenarios = [0] * self.N, 1, [0]
+            arrays = [second_array(part["risk"]) for part in parts if "risk" in part]
+            self.shared = self.account(snapshot["layout"]["position_bits"])
+            self.shared.write(snapshot, asked)
+            rows = [x for row in self.shared.rows["positions"] for x in row]
+            self.largest = max(1, *(abs(x) for array in (arrays or [rows]) for x in array))
+            self.S = len(self.shared.kept)
         claims = [x["claim"] for x in (*terms["classes"], *terms["dense"]) if x["claim"] is not None]
         self.DEN = lcm(*(Fraction(claim).denominator for claim in claims))
         self.cap = None if terms["cap"] is None else int(terms["cap"])
@@ -196,7 +298,43 @@ class Venue:
                 used = min(block.T, block.spec["accounts"] - x * block.T)
                 self.sets.append((block, x, used, slot, account))
                 slot, account = slot + block.T * block.K, account + block.T
-        self.dense_offsets = [(slot + y * len(snapshot["groups"]), account + y) for y in range(len(self.dense))]
+        self.dense_offsets = [(slot + y * self.groups, account + y) for y in range(len(self.dense))]
+
+    def read_by_groups(self, parts: Sequence[Json]) -> bool:
+        """Worst scenarios and haircuts, perhaps a short minimum, each once: what every slot has by itself."""
+        found = {part["type"]: part for part in parts}
+        minimum = found.get("short_option_minimum")
+        if len(found) != len(parts) or not {"worst_scenario", "haircuts"} <= set(found):
+            return False
+        if set(found) - {"worst_scenario", "haircuts", "short_option_minimum"} or found["haircuts"]["tiers"]:
+            return False
+        if minimum is not None and (minimum["mode"] != "floor" or minimum["strikes"] is not None):
+            return False
+        worst = found["worst_scenario"]
+        flat = second_array(worst["risk"])
+        self.S = max(map(len, worst["scenarios"]))
+        self.R = [flat[i * self.S : (i + 1) * self.S] for i in range(self.N)]
+        self.group_scenarios = list(map(len, worst["scenarios"]))
+        self.som = None if minimum is None else second_array(minimum["charge"])
+        haircuts = found["haircuts"]
+        self.long, self.short = second_array(haircuts["long_value"]), second_array(haircuts["short_value"])
+        return True
+
+    def account(self, position_bits: int) -> Account:
+        assets = [(slot["bits"], slot["negative_allowed"]) for slot in self.assets]
+        return Account(2**self.k, self.N, position_bits, True, assets)
+
+    def gains(self, i: int) -> tuple[int, int, int]:
+        """What a lot of instrument i counts in the slot family: net, held long, sold short."""
+        if not self.other:
+            sold = 0 if self.som is None else -self.rho[self.S] * self.som[i]
+            return sum(self.rho[j] * x for j, x in enumerate(self.R[i])), 0, sold
+        found = dict.fromkeys(MATRICES, 0)
+        for j, form in enumerate(self.shared.kept):
+            for (kind, row), c in form.terms.items():
+                if kind in MATRICES:
+                    found[kind] += self.rho[j] * c * self.shared.rows[kind][row][i]
+        return found["positions"], found["long"], found["short"]
 
 
 def second_array(value: Json) -> list[int]:
@@ -291,14 +429,14 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
     L = [pow(omega, i, r) * Z * pow(n * (zeta - pow(omega, i, r)), -1, r) % r for i in range(n)]
     w = [pow(beta + i + eta * c, -1, r) for i, c in enumerate(venue.grp)]
     d3 = 0 if venue.terms["net"] is None else pow(delta, 3, r)
-    gain = [sum(rho_[j] * x for j, x in enumerate(row)) for row in venue.R]
+    gains = [venue.gains(i) for i in range(venue.N)]
     U: dict[str, int] = defaultdict(int)
     sigma = 0
     for i in range(venue.N):
         s, row = divmod(i, n - 1)
-        som = 0 if venue.som is None else rho_[venue.S] * venue.som[i]
-        U[f"Qp {s}"] += L[row] * (gain[i] - WL * w[i])
-        U[f"Qm {s}"] += L[row] * (-gain[i] - som - WL * delta * w[i])
+        net, held, sold = gains[i]
+        U[f"Qp {s}"] += L[row] * (net + held - WL * w[i])
+        U[f"Qm {s}"] += L[row] * (sold - net - WL * delta * w[i])
         U[f"Qc {s}"] += L[row] * (rho_[e] * venue.DEN * 10**4 * venue.marks[i] - WL * delta**2 * w[i])
         sigma += WL * d3 * w[i] * int(venue.terms["net"][i]) if d3 else 0
     for m, name in enumerate(mus):
@@ -326,7 +464,7 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
                     U[f"{x} f {column}"] += weight * 2 ** (k * d) * L[row]
                     read_cells.add((column, row))
             sigma += rho_[e + 1] * ga if block.claim is not None and venue.terms["exempt"] is not None else 0
-            sigma += rho_[e] * ga * block.beyond
+            sigma += rho_[e] * ga * block.beyond + gs(0) * block.constant()
         for column in range(block.columns):
             for row in range(n):
                 if (column, row) not in read_cells:
@@ -347,11 +485,11 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
         for i, c in enumerate(venue.grp):
             s, row = divmod(i, n - 1)
             counted = rho_[e] * ga * venue.DEN * 10**4 * venue.marks[i] if dense.claim is not None else 0
-            U[f"dense {y} positions[{s}]"] += L[row] * (gs(c) * gain[i] + counted + WL * d3 * w[i])
-            if venue.som is not None:
+            net, *sides = gains[i]
+            U[f"dense {y} positions[{s}]"] += L[row] * (gs(c) * net + counted + WL * d3 * w[i])
+            for side, counted_of in enumerate(sides):
                 for d in range(dense.D):
-                    short = gs(c) * rho_[venue.S] * venue.som[i] * 2 ** (k * d)
-                    U[f"D{y} f {(2 * s + 1) * dense.D + d}"] -= L[row] * short
+                    U[f"D{y} f {(2 * s + side) * dense.D + d}"] += L[row] * gs(c) * counted_of * 2 ** (k * d)
         for name, cells in dense.cells.items():
             weight = dense.reads(name, gs, ga)
             for d, z in enumerate(cells):
@@ -360,7 +498,7 @@ def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proo
             s, row = divmod(j, n - 1)
             U[f"dense {y} collateral[{s}]"] += L[row] * rho_[e + 5 + venue.M + j] * ga
         sigma += rho_[e + 1] * ga if dense.claim is not None and venue.terms["exempt"] is not None else 0
-        sigma += rho_[e] * ga * dense.beyond
+        sigma += rho_[e] * ga * dense.beyond + gs(0) * dense.constant()
 
     # D = T Z_H - (right side), at zeta
     constant = -phi_next - sigma * pow(n, -1, r)

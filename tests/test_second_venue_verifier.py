@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import venue_lab
+from support import venue_lab, venue_policies
 
 from zkmargin.formats import ZkMarginError
 from zkmargin.verifier.venue.verify import verify_venue
@@ -64,3 +64,30 @@ def test_both_verifiers_give_one_verdict(second: Any, tmp_path: Path, layout: An
             second.verify(*documents, bad, **given)
     with pytest.raises(second.Rejected):
         second.verify(*documents, proof, **(given | {"context": b""}))
+
+
+@pytest.mark.parametrize(
+    ("policy", "options"),
+    [
+        ("deribit-pm", {"exempt": 1, "totals": True}),
+        ("tims", {"cap": 10**6, "dense": True}),
+        ("span with calendars", {"net": False}),
+    ],
+    ids=str,
+)
+def test_both_verifiers_read_policies_that_join_groups(second: Any, tmp_path: Path, policy: str, options: Any) -> None:
+    given = dict(options)
+    dense = [venue_policies.DENSE] if given.pop("dense", False) else []
+    spec = venue_lab.spec("all", accounts=1, legs=3, slots=1, block=16, charge_bits=9)
+    market = venue_policies.snapshot(policy)
+    venue = venue_lab.Venue([(spec, venue_policies.BOOKS[:1])], market=market, dense=dense, **given)
+    (tmp_path / "setup.srs").write_bytes(venue.srs.encoding)
+    proof = venue.prove()
+    accepted = verify_venue(venue.statement, proof)
+    documents = (
+        venue.snapshot.to_bytes(),
+        venue.statement.terms.to_bytes(),
+        [opening.commitment().to_bytes() for opening in venue.openings],
+    )
+    found = second.verify(*documents, proof, setup=tmp_path / "setup.srs")
+    assert found == (accepted.statement_digest, accepted.proof_digest)

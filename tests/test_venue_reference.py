@@ -163,8 +163,8 @@ def test_books_that_do_not_fit_their_class_are_named() -> None:
         assert "small 0" in str(caught.value)
 
 
-def test_v6_policies_outside_are_refused_by_name() -> None:
-    with pytest.raises(InputError, match='short_option_minimum in mode "added"'):
+def test_under_another_policy_an_account_has_one_slot() -> None:
+    with pytest.raises(InputError, match="an account has one, for all risk groups"):
         venue_lab.Venue(rules={"mode": "added"})
 
 

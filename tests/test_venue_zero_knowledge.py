@@ -5,7 +5,7 @@ docs/protocol-venue.md section 6, with a known tau (tests/test_zero_knowledge.py
 from typing import Any
 
 import pytest
-from support import lab, venue_lab
+from support import lab, venue_lab, venue_policies
 
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import inverse, powers, r
@@ -19,6 +19,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "a cap": {"cap": 10**9},
     "a dense account and exemptions": {"dense": [DENSE], "exempt": 1},
     "one column a helper": {"helper_group": 1},
+    "a policy that joins groups": {"policy": "tims"},
 }
 
 
@@ -26,10 +27,25 @@ class Bench:
     """The reference prover as a function from blinders to revealed numbers, at fixed challenges."""
 
     def __init__(self, **options: Any) -> None:
+        policy = options.pop("policy", None)
+        self.venue = self.joined(policy) if policy else self.plain(options)
+        self.prepare()
+
+    def joined(self, policy: str) -> Any:
+        """One account whose circuit holds all risk groups, and a dense one."""
+        spec = venue_lab.spec("all", accounts=1, legs=3, slots=1, block=16, position_bits=6, charge_bits=9)
+        market = venue_policies.snapshot(policy)
+        return venue_lab.Venue([(spec, venue_policies.BOOKS[:1])], market=market, dense=[venue_policies.DENSE])
+
+    def plain(self, options: Any) -> Any:
+        """One account of two slots, nine of one."""
         two = venue_lab.spec("two", accounts=9, legs=1, slots=1, block=2)
         accounts = [(((0, ((0, 1),)),), (4000, 0))] * 9
         small = (venue_lab.spec(accounts=1), venue_lab.SMALL[:1])
-        self.venue = venue_lab.Venue([small, (two, accounts)], **options)
+        return venue_lab.Venue([small, (two, accounts)], **options)
+
+    def prepare(self) -> None:
+        """Fixed challenges, and a prover whose points are their exponents."""
         self.witness = self.venue.witness()
         self.columns = self.witness.columns(self.venue.statement)
         self.tau, draw = lab.TAU, lab.draws("venue challenges")

@@ -206,12 +206,14 @@ class System:
             )
         atom: Atom = (kind, len(self.rows[kind]))
         self.rows[kind].append(coefficients)
-        gains = sum(coefficients[coefficients > 0].tolist())
-        losses = sum(coefficients[coefficients < 0].tolist())
-        bound = self.position_bound
-        low_high = (losses * bound, gains * bound)
-        self._bounds[atom] = low_high if kind != "positions" else (-(gains - losses) * bound, (gains - losses) * bound)
+        self._bounds[atom] = self.row_bounds(kind, coefficients)
         return Form({atom: 1})
+
+    def row_bounds(self, kind: DenseKind, coefficients: Int64Array) -> Bounds:
+        """The least and the greatest value of a row: every slot at its bound."""
+        gains = sum(coefficients[coefficients > 0].tolist()) * self.position_bound
+        losses = sum(coefficients[coefficients < 0].tolist()) * self.position_bound
+        return (losses - gains, gains - losses) if kind == "positions" else (losses, gains)
 
     def bounds(self, form: Form) -> Bounds:
         """The least and the greatest value the form can take within the proved ranges."""

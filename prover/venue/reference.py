@@ -172,6 +172,14 @@ class Algebra:
 
     # --- equations, combined by powers of rho -------------------------------------------------------------
 
+    def gains(self, i: int) -> tuple[int, int, int]:
+        """What a lot of instrument i counts in all equations of the slot family: net, held long, sold short."""
+        found = {"positions": 0, "long": 0, "short": 0}
+        for term in self.rules.row_terms:
+            x = int(self.rules.matrices[term.kind][term.row, i])
+            found[term.kind] += self.rho(term.exponent) * term.coefficient * x
+        return found["positions"], found["long"], found["short"]
+
     def set_rows(self, x: ColumnSet) -> dict[str, Rows]:
         """U of every digit column and of the group column of a set."""
         template, owner, n = self.statement.templates[x.kind], f"set {x.index}", self.n
@@ -217,14 +225,14 @@ class Algebra:
         for i, g in enumerate(rules.group_of):
             segment, row = divmod(i, n - 1)
             gs = self.slot_weight(y.slot_exponent + g)
-            value = sum(self.rho(j) * int(x) for j, x in enumerate(rules.risk[i])) * gs
+            net, *by_side = self.gains(i)
+            value = net * gs
             if template.claim is not None:
                 value += self.rho(self.e.claim) * ga * den * SCALE_BP * int(rules.marks[i])
             positions[segment][row] = (value + weighted * w[segment][row]) % r
-            if rules.minimum is not None:
-                charge = self.rho(self.e.minimum) * gs * int(rules.minimum[i])
+            for side, gain in enumerate(by_side):
                 for d in range(D):
-                    U[(2 * segment + 1) * D + d][row] = -charge * base**d % r
+                    U[(2 * segment + side) * D + d][row] = gain * gs * base**d % r
         for column, row, term, weight in template.cell_terms():
             value = self.term_weight(term, y.slot_exponent, y.account_exponent) * weight
             U[column][row] = (U[column][row] + value) % r
@@ -247,10 +255,9 @@ class Algebra:
             Qp, Qm, Qc = ([-weighted * pow(delta, j, r) * x % r for x in w] for j in range(3))
             for row in range(min(n - 1, rules.instruments - s * (n - 1))):
                 i = s * (n - 1) + row
-                gain = sum(self.rho(j) * int(x) for j, x in enumerate(rules.risk[i]))
-                charge = 0 if rules.minimum is None else self.rho(self.e.minimum) * int(rules.minimum[i])
-                Qp[row] = (Qp[row] + gain) % r
-                Qm[row] = (Qm[row] - gain - charge) % r
+                net, long, short = self.gains(i)
+                Qp[row] = (Qp[row] + net + long) % r
+                Qm[row] = (Qm[row] - net + short) % r
                 Qc[row] = (Qc[row] + self.rho(self.e.claim) * den * SCALE_BP * int(rules.marks[i])) % r
             found |= {f"Qp {s}": Qp, f"Qm {s}": Qm, f"Qc {s}": Qc}
         for m in range(statement.tables):
@@ -285,6 +292,13 @@ class Algebra:
                 total += claimed * statement.templates[x.kind].headroom * self.account_weight(x.account_exponent + t)
         for y in statement.dense:
             total += claimed * y.template.headroom * self.account_weight(y.account_exponent)
+        for x in statement.sets:
+            for exponent, constant in statement.templates[x.kind].integers.constants:
+                for t in range(x.used):
+                    total -= self.rho(exponent) * constant * self.slot_weight(x.slot_exponent + t)
+        for y in statement.dense:
+            for exponent, constant in y.template.integers.constants:
+                total -= self.rho(exponent) * constant * self.slot_weight(y.slot_exponent)
         if terms.cap is not None:
             total += self.rho(self.e.cap) * int(terms.cap)
         for j, held in enumerate(terms.totals or ()):

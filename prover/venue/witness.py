@@ -5,22 +5,24 @@ Everything here is secret. ``ConstraintError`` messages name accounts and shortf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.circuits.venue import BlockTemplate, digits_for
+from zkmargin.circuits.venue import AccountCircuit, BlockTemplate, DenseTemplate, Ratio, digits_for
 from zkmargin.crypto.field import r
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.engine.book import BookLots
+from zkmargin.engine.books import Books
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.exact import exact_dot
 from zkmargin.formats.errors import ConstraintError, InputError
+from zkmargin.prover.venue.by_circuit import check_range, dense_values, margins, sparse_books, witnesses
 from zkmargin.verifier.venue.statement import DenseSlot, VenueStatement
 
 Int64Array = npt.NDArray[np.int64]
@@ -119,8 +121,8 @@ class Assessment:
     """What one class owes and has, before anything is hidden: for the venue only.
 
     Attributes:
-        charges: int64 [A, K] money units.
-        losses: int64 [A, K, S (+ 1)] the loss in each scenario, then the short minimum.
+        charges: int64 [A, K] money units; none where accounts have a circuit of their own.
+        losses: int64 [A, K, S (+ 1)] the loss in each scenario, then the short minimum; none there either.
         surplus: [A] den times equity less num times requirement and less the headroom that a limit asks for, over
             DEN, in 1/DEN valuation units; None where the class has no claim.
     """
@@ -142,6 +144,8 @@ def assess(template: BlockTemplate, books: ClassBooks) -> Assessment:
     if count != spec.accounts or books.lots.shape != shape or shape[2] > template.V * template.row_legs:
         raise InputError(f"{books.lots.shape} legs for {spec.accounts} accounts of {spec.slots} x {spec.legs}")
     _check_books(template, books)
+    if template.account is not None:
+        return _assess_by_circuit(template, template.account, books)
     # A short minimum is one more scenario, of short lots alone.
     columns = rules.scenario_columns + (rules.minimum is not None)
     losses = np.empty((count, spec.slots, columns), dtype=np.int64)
@@ -159,22 +163,46 @@ def assess(template: BlockTemplate, books: ClassBooks) -> Assessment:
     charges = losses.max(axis=2, initial=0)
     if not template.claimed or spec.ratio is None:
         return Assessment(charges, losses, None)
-    den = template.options.den
-    requirement = spec.ratio.num * (den // spec.ratio.den) * rules.factor_bp
-    value = np.zeros(count, dtype=object)
-    for k in range(spec.slots):  # marks are below 2^63, lots below 2^60: the products are Python's
-        for l in range(books.lots.shape[2]):
-            held = np.flatnonzero(books.lots[:, k, l])
-            marks = rules.marks[books.instruments[held, k, l]]
-            busy = marks != 0
-            value[held[busy]] += books.lots[held[busy], k, l].astype(object) * marks[busy].astype(object)
-    equity = value * SCALE_BP
+    equity = SCALE_BP * _value(template, books)
     for j in range(rules.assets):
         balance = books.balances[:, j].astype(object)
         rate = np.where(books.balances[:, j] >= 0, rules.long_value[j], rules.short_value[j]).astype(object)
         equity = equity + balance * rate
-    owed = requirement * charges.astype(object).sum(axis=1) + den * template.headroom
-    return Assessment(charges, losses, den * equity - owed)
+    owed = rules.factor_bp * charges.astype(object).sum(axis=1)
+    return Assessment(charges, losses, _surplus(template, spec.ratio, equity, owed))
+
+
+def _assess_by_circuit(template: BlockTemplate, account: AccountCircuit, books: ClassBooks) -> Assessment:
+    charges = np.zeros((len(books.names), 0), dtype=np.int64)
+    none = charges[:, :, None]
+    sparse = _sparse(books)
+    if not template.claimed or template.spec.ratio is None:
+        return Assessment(charges, none, None)
+    collateral, requirement = margins(account, sparse)
+    equity = SCALE_BP * _value(template, books) + collateral
+    return Assessment(charges, none, _surplus(template, template.spec.ratio, equity, requirement))
+
+
+def _sparse(books: ClassBooks) -> Books:
+    return sparse_books(books.names, books.instruments[:, 0], books.lots[:, 0], books.balances)
+
+
+def _value(template: BlockTemplate, books: ClassBooks) -> Integers:
+    """[A] what all positions are worth, money units."""
+    value = np.zeros(len(books.names), dtype=object)
+    for k in range(template.spec.slots):  # marks are below 2^63, lots below 2^60: the products are Python's
+        for l in range(books.lots.shape[2]):
+            held = np.flatnonzero(books.lots[:, k, l])
+            marks = template.rules.marks[books.instruments[held, k, l]]
+            busy = marks != 0
+            value[held[busy]] += books.lots[held[busy], k, l].astype(object) * marks[busy].astype(object)
+    return value
+
+
+def _surplus(template: BlockTemplate, ratio: Ratio, equity: Integers, requirement: Integers) -> Integers:
+    den = template.options.den
+    surplus: Integers = den * equity - ratio.num * (den // ratio.den) * requirement - den * template.headroom
+    return surplus
 
 
 def _check_books(template: BlockTemplate, books: ClassBooks) -> None:
@@ -236,7 +264,7 @@ def class_witness(
     Raises:
         InputError: a charge beyond the class's charge_bits, by name.
     """
-    spec, rules, k, integers = template.spec, template.rules, template.options.digit_bits, template.integers
+    spec, k, integers = template.spec, template.options.digit_bits, template.integers
     count, B, T, X = spec.accounts, spec.block, template.T, template.sets
     dtype = np.uint16 if k <= 16 else np.int32
     ids = np.zeros((X, template.row_legs, B, T), dtype=np.int32)
@@ -259,44 +287,69 @@ def class_witness(
                     digits[at_set, (2 * l + side) * D + d, b, at_block] = (amount >> (k * d)) & mask
 
     packed = digits[:, template.packed_offset :]
-    charge_top = (1 << (k * digits_for(spec.charge_bits, k))) - 1
+
+    def put(v: int, values: npt.NDArray[Any], part: slice = slice(None)) -> None:
+        for d in range(integers.bounded[v].digits):
+            column, b = divmod(integers.starts[v] + d, B)
+            shifted = (values >> (k * d)) & mask if values.dtype == object or k * d < 63 else np.zeros_like(values)
+            packed[at_set[part], column, b, at_block[part]] = shifted.astype(dtype)
+
+    if template.account is not None:
+        for part, many in witnesses(template.account, _sparse(books)):
+            for v in range(len(template.account.circuit.bounded)):
+                values = many.bounded(v).array
+                check_range(integers, v, values, books.names[part], k, spec.charge_bits)
+                put(v, values, part)
+    else:
+        for name, values in _group_integers(template, books, assessed):
+            put(integers.index(name), values)
+    return ClassWitness(ids, group, digits), _put_claim(template, exempt, assessed, put)
+
+
+def _group_integers(
+    template: BlockTemplate, books: ClassBooks, assessed: Assessment
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Charges, slacks and balances by name. Raises InputError for charges beyond the class's bits."""
+    rules, spec = template.rules, template.spec
+    charge_top = (1 << (template.options.digit_bits * digits_for(spec.charge_bits, template.options.digit_bits))) - 1
     slacks = assessed.charges[:, :, None] - assessed.losses
     over = (slacks.max(axis=(1, 2), initial=0) > charge_top) | (assessed.charges.max(axis=1, initial=0) > charge_top)
     _name_first(books.names, over, f"charges beyond the class's {spec.charge_bits} bits")
-
-    def put(name: str, values: npt.NDArray[Any]) -> None:
-        number = integers.index(name)
-        for d in range(integers.bounded[number].digits):
-            column, b = divmod(integers.starts[number] + d, B)
-            shifted = (values >> (k * d)) & mask if values.dtype == object or k * d < 63 else np.zeros_like(values)
-            packed[at_set, column, b, at_block] = shifted.astype(dtype)
-
     for s in range(spec.slots):
-        put(f"charge {s}", assessed.charges[:, s])
+        yield f"charge {s}", assessed.charges[:, s]
         for j in range(rules.scenario_columns):
-            put(f"slack {s} {j}", slacks[:, s, j])
+            yield f"slack {s} {j}", slacks[:, s, j]
         if rules.minimum is not None:
-            put(f"slack {s} minimum", slacks[:, s, -1])
+            yield f"slack {s} minimum", slacks[:, s, -1]
     for j in range(rules.assets):
-        put(f"held {j}", np.maximum(books.balances[:, j], 0))
+        yield f"held {j}", np.maximum(books.balances[:, j], 0)
         if rules.owed[j]:
-            put(f"owed {j}", np.maximum(-books.balances[:, j], 0))
-    shortfalls = 0
+            yield f"owed {j}", np.maximum(-books.balances[:, j], 0)
+
+
+def _put_claim(
+    template: BlockTemplate,
+    exempt: npt.NDArray[np.bool_] | None,
+    assessed: Assessment,
+    put: Callable[[int, npt.NDArray[Any]], None],
+) -> int:
+    """Write exemptions, shortfalls and the claim's slack. Returns the sum of shortfalls."""
+    integers, shortfalls = template.integers, 0
     if assessed.surplus is not None:
         slack = assessed.surplus
         if template.options.exempt and exempt is not None:
             bits = exempt.astype(np.int64)
-            put("exempt", bits)
-            put("not exempt", 1 - bits)
+            put(integers.index("exempt"), bits)
+            put(integers.index("not exempt"), 1 - bits)
             slack = slack + integers.big * bits.astype(object)
         if template.options.cap is not None:
             den = template.options.den
             missing = np.array([max(0, -(x // den)) for x in slack.tolist()], dtype=object)
-            put("shortfall", missing)
+            put(integers.index("shortfall"), missing)
             shortfalls = int(missing.sum())
             slack = slack + den * missing
-        put("claim", slack)
-    return ClassWitness(ids, group, digits), shortfalls
+        put(integers.index("claim"), slack)
+    return shortfalls
 
 
 def build_witness(
@@ -466,37 +519,51 @@ def _cap_column(statement: VenueStatement, shortfalls: int) -> Int64Array | None
 
 @dataclass(frozen=True, repr=False)
 class _DenseAssessment:
-    losses: list[list[int]]
-    charges: list[int]
+    values: dict[int, int]
     surplus: int | None
 
 
 def _dense_assessment(y: DenseSlot, lots: BookLots) -> _DenseAssessment:
     template, rules = y.template, y.template.rules
-    losses, charges = [], []
+    if template.account is not None:
+        collateral, requirement, values = dense_values(template.account, lots)
+    else:
+        collateral, requirement, values = _by_groups(template, lots)
+    if template.claim is None:
+        return _DenseAssessment(values, None)
+    worth = SCALE_BP * sum(q * int(mark) for q, mark in zip(lots.positions, rules.marks, strict=True))
+    den = template.options.den
+    owed = template.claim.num * (den // template.claim.den) * requirement + den * template.headroom
+    return _DenseAssessment(values, den * (worth + collateral) - owed)
+
+
+def _by_groups(template: DenseTemplate, lots: BookLots) -> tuple[int, int, dict[int, int]]:
+    """Collateral, requirement, and the bounded integers by their numbers."""
+    rules, values, total = template.rules, dict[str, int](), 0
     for g in range(rules.groups):
         members = [i for i, group in enumerate(rules.group_of) if group == g and lots.positions[i]]
-        rows = rules.risk[members, : rules.scenarios[g]]
-        mine = exact_dot(rows, [-lots.positions[i] for i in members])
+        losses = exact_dot(rules.risk[members, : rules.scenarios[g]], [-lots.positions[i] for i in members])
+        names = [f"slack {g} {j}" for j in range(rules.scenarios[g])]
         if rules.minimum is not None:
-            mine.append(sum(max(-lots.positions[i], 0) * int(rules.minimum[i]) for i in members))
-        losses.append(mine)
-        charges.append(max(0, *mine))
-    if template.claim is None:
-        return _DenseAssessment(losses, charges, None)
-    equity = SCALE_BP * sum(q * int(mark) for q, mark in zip(lots.positions, rules.marks, strict=True))
+            losses.append(sum(max(-lots.positions[i], 0) * int(rules.minimum[i]) for i in members))
+            names.append(f"slack {g} minimum")
+        charge = max(0, *losses)
+        total += charge
+        values |= {f"charge {g}": charge, **{x: charge - loss for x, loss in zip(names, losses, strict=True)}}
     for j, balance in enumerate(lots.collateral):
-        equity += balance * (rules.long_value[j] if balance > 0 else rules.short_value[j])
-    den = template.options.den
-    requirement = template.claim.num * (den // template.claim.den) * rules.factor_bp
-    owed = requirement * sum(charges) + den * template.headroom
-    return _DenseAssessment(losses, charges, den * equity - owed)
+        values[f"held {j}"] = max(balance, 0)
+        if rules.owed[j]:
+            values[f"owed {j}"] = max(-balance, 0)
+    rates = zip(lots.collateral, rules.long_value, rules.short_value, strict=True)
+    collateral = sum(balance * (held if balance > 0 else owed) for balance, held, owed in rates)
+    numbers = {template.integers.index(name): x for name, x in values.items()}
+    return collateral, rules.factor_bp * total, numbers
 
 
 def _dense_witness(
     statement: VenueStatement, y: DenseSlot, lots: BookLots, assessed: _DenseAssessment, marked: bool
 ) -> tuple[DenseWitness, int]:
-    template, rules, n, k = y.template, y.template.rules, statement.n, statement.k
+    template, n, k = y.template, statement.n, statement.k
     integers, D, mask = template.integers, y.template.position_digits, (1 << statement.k) - 1
     committed = {
         f"dense {y.index} {role}[{s}]": segment_rows(values, n, s)
@@ -514,30 +581,21 @@ def _dense_witness(
         for side, amount in enumerate((np.maximum(q, 0), np.maximum(-q, 0))):
             for d in range(D):
                 digits[(2 * s + side) * D + d] = (amount >> (k * d)) & mask
-    values: dict[str, int] = {}
-    for g, (charge, losses) in enumerate(zip(assessed.charges, assessed.losses, strict=True)):
-        values[f"charge {g}"] = charge
-        names = [f"slack {g} {j}" for j in range(rules.scenarios[g])]
-        names += [f"slack {g} minimum"] if rules.minimum is not None else []
-        values |= {name: charge - loss for name, loss in zip(names, losses, strict=True)}
-    for j, balance in enumerate(lots.collateral):
-        values[f"held {j}"] = max(balance, 0)
-        if rules.owed[j]:
-            values[f"owed {j}"] = max(-balance, 0)
+    values = dict(assessed.values)
     missing = 0
     if assessed.surplus is not None:
         slack = assessed.surplus
         if template.options.exempt:
-            values |= {"exempt": int(marked), "not exempt": 1 - int(marked)}
+            values |= {integers.index("exempt"): int(marked), integers.index("not exempt"): 1 - int(marked)}
             slack += integers.big * int(marked)
         if template.options.cap is not None:
             missing = max(0, -(slack // template.options.den))
-            values["shortfall"] = missing
+            values[integers.index("shortfall")] = missing
             slack += template.options.den * missing
-        values["claim"] = slack
+        values[integers.index("claim")] = slack
     packed = digits[template.packed_offset :].reshape(-1)
-    for bounded, start in zip(integers.bounded, integers.starts, strict=False):
-        value = values[bounded.name]
+    for v, (bounded, start) in enumerate(zip(integers.bounded, integers.starts, strict=False)):
+        value = values[v]
         if not 0 <= value < 1 << (k * bounded.digits):
             raise InputError(f"{bounded.name}: beyond its bound", field=f"dense account {y.index}")
         for d in range(bounded.digits):

@@ -121,8 +121,9 @@ class Venue:
         context: bytes = b"",
         rules: Keywords | None = None,
         dense_limits: Sequence[str] = (),
+        market: Snapshot | None = None,
     ) -> None:
-        self.snapshot = snapshot(n=n, **(rules or {}))
+        self.snapshot = market or snapshot(n=n, **(rules or {}))
         self.srs = srs or lab.known_tau()
         specs = [(spec(), SMALL)] if classes is None else classes
         self.books = [books(accounts, shape, shape.name) for shape, accounts in specs]

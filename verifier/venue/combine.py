@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from zkmargin.circuits.language.system import DenseKind
 from zkmargin.circuits.venue import BlockTemplate, DenseTemplate, Exponents, Term, VenueRules
 from zkmargin.crypto.exact import int_matvec
 from zkmargin.crypto.field import batch_inverse, powers, r
@@ -74,12 +77,23 @@ class Combination:
         """delta^3, or 0 where net positions are not proved."""
         return 0 if self.statement.terms.net is None else pow(self.x.delta, 3, r)
 
+    def gains(self, kind: DenseKind) -> list[int]:
+        """[N] what a lot of each instrument counts in all equations of the slot family: of the net position, or of a
+        side.
+        """
+        matrix = self.rules.matrices[kind]
+        weights = [0] * len(matrix)
+        for term in self.rules.row_terms:
+            if term.kind == kind:
+                weights[term.row] = (weights[term.row] + term.coefficient * self.rho[term.exponent]) % r
+        if not matrix.size:
+            return [0] * self.rules.instruments
+        return int_matvec(np.ascontiguousarray(matrix.T), weights)
+
     @cached_property
-    def gains(self) -> list[int]:
-        """[N] sum_j rho^j R[i, j]."""
-        if not self.rules.instruments:
-            return []
-        return int_matvec(self.rules.risk, self.rho[: self.rules.scenario_columns])
+    def sides(self) -> tuple[list[int], list[int], list[int]]:
+        """``gains`` of positions, of the long and of the short side."""
+        return self.gains("positions"), self.gains("long"), self.gains("short")
 
     @cached_property
     def table(self) -> list[int]:
@@ -96,13 +110,11 @@ class Combination:
         """[N] each: what Qp, Qm and Qc are multiplied by at an instrument's row."""
         rules, delta, weight = self.rules, self.x.delta, self.weight
         value = self.rho[self.exponents.claim] * self.statement.terms.options.den * SCALE_BP
-        minimum = [0] * rules.instruments if rules.minimum is None else rules.minimum.tolist()
-        charge = self.rho[self.exponents.minimum]
         long, short, counted = [], [], []
-        for gain, w, som, mark in zip(self.gains, self.table, minimum, rules.marks.tolist(), strict=True):
+        for gain, held, sold, w, mark in zip(*self.sides, self.table, rules.marks.tolist(), strict=True):
             w = weight * w % r  # noqa: PLW2901 - the lookup's own power of rho goes with every w
-            long.append((gain - w) % r)
-            short.append((-gain - charge * som - delta * w) % r)
+            long.append((gain + held - w) % r)
+            short.append((sold - gain - delta * w) % r)
             counted.append((value * mark - delta * delta * w) % r)
         return long, short, counted
 
@@ -136,17 +148,17 @@ class Combination:
         positions = [Families.empty() for _ in range(template.segments)]
         balances = [Families.empty() for _ in range(template.balance_segments)]
         value = self.rho[self.exponents.claim] * self.statement.terms.options.den * SCALE_BP
-        for i, g in enumerate(rules.group_of):
+        for i, (g, gain, *by_side) in enumerate(zip(rules.group_of, *self.sides, strict=True)):
             segment, row = divmod(i, n - 1)
-            positions[segment].add("slot", row, gammas[g] * self.gains[i])
+            positions[segment].add("slot", row, gammas[g] * gain)
             if template.claim is not None:
                 positions[segment].add("account", row, value * int(rules.marks[i]))
             if self.net_weight:
                 positions[segment].add("plain", row, self.weight * self.net_weight % r * self.table[i])
-            if rules.minimum is not None and rules.minimum[i]:
-                charge = self.rho[self.exponents.minimum] * gammas[g] % r * int(rules.minimum[i])
-                for d in range(D):
-                    columns[(2 * segment + 1) * D + d].add("slot", row, -charge << (k * d))
+            for side, counted in enumerate(by_side):
+                if counted:
+                    for d in range(D):
+                        columns[(2 * segment + side) * D + d].add("slot", row, gammas[g] * counted << (k * d))
         for j in range(rules.assets):
             segment, row = divmod(j, n - 1)
             balances[segment].add("account", row, self.rho[self.exponents.balance(j)])
@@ -183,6 +195,11 @@ class Combination:
         for y in statement.dense:
             beyond += y.template.headroom * pow(self.x.gamma, y.account_exponent, r)
         total += self.rho[e.claim] * terms.options.den * beyond
+        for x in statement.sets:  # constants of the equations of an account's circuit
+            if constants := statement.templates[x.kind].integers.constants:
+                total -= self._constant(constants) * pow(self.x.gamma, x.slot_exponent, r) * self._geometric(x.used)
+        for y in statement.dense:
+            total -= self._constant(y.template.integers.constants) * pow(self.x.gamma, y.slot_exponent, r)
         if terms.cap is not None:
             total += self.rho[e.cap] * int(terms.cap)
         for j, held in enumerate(terms.totals or ()):
@@ -191,6 +208,9 @@ class Combination:
             lots = sum(w * int(q) for w, q in zip(self.table, terms.net, strict=True))
             total += self.weight * self.net_weight % r * lots
         return total % r
+
+    def _constant(self, constants: Iterable[tuple[int, int]]) -> int:
+        return sum(self.rho[exponent] * constant for exponent, constant in constants) % r
 
     def _geometric(self, count: int) -> int:
         """1 + gamma + ... + gamma^(count - 1)."""

@@ -31,6 +31,8 @@ from zkmargin.verifier.venue.terms import VenueTerms
 PROTOCOL = "zkmargin/venue/v1"
 #: Evaluated columns of a proof, which then has 180 MB: counted before anything is laid out.
 MAX_COLUMNS = 1 << 21
+#: Equations of the circuits of all classes: each class has a circuit of its own, which is built before any check.
+MAX_ACCOUNT_EQUATIONS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,18 @@ class VenueStatement:
         terms.check_commitments(tuple(commitments))
         parts = tuple(gather([commitment], snapshot, srs) for commitment in commitments)
         rules = VenueRules.of(snapshot, terms.requirement)
+        wide = next((spec.name for spec in terms.classes if spec.slots > 1), None)
+        if rules.policy is not None and wide is not None:
+            raise InputError(
+                f'class "{wide}" has several slots: under this policy an account has one, for all risk groups',
+                field="terms: classes",
+            )
+        if rules.policy is not None and (len(terms.classes) + 1) * rules.scenario_columns > MAX_ACCOUNT_EQUATIONS:
+            raise InputError(
+                f"{len(terms.classes)} classes with {rules.scenario_columns} equations each, more than "
+                f"{MAX_ACCOUNT_EQUATIONS} together",
+                field="terms: classes",
+            )
         for field, values, count in (("net", terms.net, rules.instruments), ("totals", terms.totals, rules.assets)):
             if values is not None and len(values) != count:
                 raise InputError(f"{len(values)} numbers for {count} slots", field=f"terms: {field}")

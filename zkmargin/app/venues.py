@@ -285,9 +285,10 @@ def sort_into_classes(
         largest = max(by_group.values(), default=0)
         legs = next((legs for legs in CLASS_LEGS if legs >= largest), CLASS_LEGS[-1])
         needed = sum(-(-count // legs) for count in by_group.values())
-        if needed > MAX_SLOTS:
+        most = MAX_SLOTS if rules.policy is None else 1
+        if needed > most:
             raise InputError(
-                f"{needed} slots of {legs} legs, more than {MAX_SLOTS}: too large for a block",
+                f"{needed} slots of {legs} legs, more than {most}: too large for a block",
                 field=f"account {account.name[:100]}",
                 hint="commit its book and prove it as a dense account",
             )
