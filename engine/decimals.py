@@ -101,7 +101,8 @@ def parse_time(text: str, *, field: str | None = None) -> int:
     if match is None:
         raise InputError("not a UTC time like 2026-01-02T03:04:05Z", field=field)
     try:
-        moment = datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+        year, month, day, hour, minute, second = int(text[:4]), *(int(text[at : at + 2]) for at in range(5, 19, 3))
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         raise InputError("a date or time of day that does not exist", field=field) from None
     if moment < _EPOCH:

@@ -7,6 +7,7 @@ highest number counts, and two different payloads with one number are a contradi
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -177,7 +178,7 @@ class CommitmentPayload(Model):
         self.commitment_part.decoded()
         return self
 
-    @property
+    @cached_property
     def commitment_part(self) -> CommitmentPart:
         """The part that is attested, as a statement absorbs it. Raises InputError for malformed points."""
         return CommitmentPart(
@@ -234,12 +235,12 @@ class Attestation(Document):
             raise InputError("missing: which policy the snapshot has", field="payload.policy")
         return self
 
-    @property
+    @cached_property
     def payload_digest(self) -> bytes:
         """keccak-256 of the canonical ``{"format", "payload"}``; 32 bytes."""
         return payload_digest(self.payload, self.format)
 
-    @property
+    @cached_property
     def message(self) -> Message:
         """What each signature is over."""
         return self.payload.message(self.format)

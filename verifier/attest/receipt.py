@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -142,6 +143,14 @@ class Receipt(Document):
         payload = data.get("payload")
         of_venue = isinstance(payload, ReceiptPayload) and payload.venue is not None
         return cls.FORMAT if of_venue else cls.READS[0]
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        return super().to_bytes()
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes, written once: they are kept, and answered."""
+        return self._bytes
 
     @property
     def message(self) -> Message:

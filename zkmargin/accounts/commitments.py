@@ -8,6 +8,7 @@ commitments that come from someone you trust for them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
 from typing import Annotated, ClassVar, Self
 
 from py_arkworks_bls12381 import G1Point
@@ -55,19 +56,29 @@ class CommitmentPart(Model):
         spend("points", len(self.points))
         return self
 
+    @cached_property
+    def _canonical(self) -> bytes:
+        return canonical_bytes(self.model_dump(mode="json"))
+
     def canonical(self) -> bytes:
         """The bytes that a statement absorbs."""
-        return canonical_bytes(self.model_dump(mode="json"))
+        return self._canonical
 
     def decoded(self) -> tuple[G1Point, ...]:
         """The points. Raises InputError naming the first bad one."""
         result = []
         for s, point in enumerate(self.points):
             try:
-                result.append(decode_g1(from_hex(point)))
+                result.append(_decoded(point))
             except ValueError as error:
                 raise InputError(f"{error}", field=f"{self.role} part {self.alias!r}: points[{s}]") from None
         return tuple(result)
+
+
+@lru_cache(maxsize=4096)
+def _decoded(point: str) -> G1Point:
+    """A point of a commitment: an account's are met with every proof of it. Raises ValueError."""
+    return decode_g1(from_hex(point))
 
 
 class Commitment(Document):
@@ -83,6 +94,12 @@ class Commitment(Document):
     srs: Digest = Field(description="digest of the structured reference string")
     domain_size: int
     parts: Seq[CommitmentPart] = Field(min_length=1, max_length=1024)
+
+
+@lru_cache(maxsize=1024)
+def joined(srs: str, domain_size: int, parts: tuple[CommitmentPart, ...]) -> Commitment:
+    """The one commitment document of all parts of an account, in a statement's order: what its digest is taken of."""
+    return Commitment(srs=srs, domain_size=domain_size, parts=parts)
 
 
 def gather(commitments: Sequence[Commitment], snapshot: Snapshot, srs: SRS) -> tuple[CommitmentPart, ...]:

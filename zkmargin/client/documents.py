@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from zkmargin.accounts.commitments import Commitment
+from zkmargin.accounts.commitments import joined
 from zkmargin.accounts.slots import Role
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.crypto.signatures import Message, Signature
@@ -133,7 +133,7 @@ class Submission(Document):
 def commitment_digest(statement: Statement) -> str:
     """The digest (hex) of the one commitment document that holds all parts of a statement, in its order."""
     srs = statement.srs.digest.hex()
-    return Commitment(srs=srs, domain_size=statement.circuit.n, parts=statement.parts).digest().hex()
+    return joined(srs, statement.circuit.n, statement.parts).digest().hex()
 
 
 class Terms(Claimed):

@@ -216,7 +216,9 @@ class SecretSigner:
 
     def sign(self, message: Message) -> Signature:
         """A signature document's entry. Raises InputError for what the scheme does not sign."""
-        return Signature.make(self.public.scheme, self._secret, message)
+        scheme, key = self.public.scheme, self.public.public_key
+        signature = module_of(scheme).sign(self._secret, message.for_scheme(scheme))
+        return Signature(scheme=scheme, public_keys=(key,), signature=signature.hex())
 
 
 def _stretch(passphrase: str, kdf: Scrypt) -> bytes:

@@ -26,6 +26,9 @@ from zkmargin.formats.mappings import MAX_ITEMS
 #: Of the mistakes in a document, so many are listed for who asks.
 MAX_SHOWN_ERRORS = 50
 
+#: Values that are their own canonical JSON.
+_PLAIN = frozenset({str, int, bool, type(None)})
+
 T = TypeVar("T")
 
 
@@ -258,12 +261,13 @@ def _version(form: str) -> int:
 
 def _without_later(model: Any, value: Any, version: int) -> Any:
     """``value``, the JSON of ``model``, without the fields that came after a version."""
+    if type(model) in _PLAIN:
+        return value
     if isinstance(model, BaseModel):
-        nested = model.format_version if isinstance(model, Document) else version
+        nested, given = model.format_version if isinstance(model, Document) else version, vars(model)
         return {
-            name: _without_later(getattr(model, name), value[name], nested)
-            for name in type(model).model_fields
-            if _since(type(model), name) <= nested
+            name: value[name] if type(item := given[name]) in _PLAIN else _without_later(item, value[name], nested)
+            for name in _fields(type(model), nested)
         }
     if isinstance(model, Mapping):
         return {key: _without_later(item, value[key], version) for key, item in model.items()}
@@ -283,21 +287,18 @@ def _later(value: Any, version: int, path: str = "") -> Iterator[str]:
     if isinstance(value, BaseModel):
         if path and isinstance(value, Document):
             return  # checked on its own
-        for name in type(value).model_fields:
-            where = f"{path}.{name}".lstrip(".")
-            if _since(type(value), name) > version and name in value.model_fields_set:
-                yield where
-            yield from _later(getattr(value, name), version, where)
+        now = _fields(type(value), version)
+        for name, item in vars(value).items():
+            if name not in now and name in value.model_fields_set:
+                yield f"{path}.{name}".lstrip(".")
+            if type(item) not in _PLAIN and name in type(value).model_fields:
+                yield from _later(item, version, f"{path}.{name}".lstrip("."))
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _later(item, version, f"{path}.{key}")
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             yield from _later(item, version, f"{path}[{i}]")
-
-
-#: Values that are their own canonical JSON.
-_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def _without_data(value: Any, version: int) -> Any:

@@ -8,7 +8,7 @@ that was noted elsewhere shows the one, the ledger's public key the other.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,18 +71,29 @@ def message_of(record: Record) -> Message:
     return Message.of(RECORD, bytes.fromhex(record.digest), "Record", members, values)
 
 
-def append(connection: Connection, kind: str, time_ms: int, body: dict[str, Any], signer: Signer | None) -> Record:
+def append(connection: Connection, kind: str, time_ms: int, body: dict[str, Any], signer: Signer | None) -> None:
     """Add a record at the end, inside a transaction that no other writer comes in between."""
+    extend(connection, [(kind, time_ms, body)], signer)
+
+
+def extend(connection: Connection, added: Sequence[tuple[str, int, dict[str, Any]]], signer: Signer | None) -> None:
+    """Add records at the end, as ``append`` does: kind, time and body of each."""
+    if not added:
+        return
     last = connection.execute(
         select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc()).limit(1)
     ).first()
-    number, previous = (1, GENESIS) if last is None else (last.number + 1, last.digest)
-    record = Record(number, kind, time_ms, body, previous, _digest(number, kind, time_ms, body, previous).hex(), None)
-    signature = None if signer is None else json.dumps(signer.sign(message_of(record)).model_dump(mode="json"))
-    values = {"number": number, "kind": kind, "time_ms": time_ms, "previous": previous, "digest": record.digest}
-    values |= {"body": canonical_bytes(body).decode(), "signature": signature}
-    connection.execute(insert(tables.records).values(values))
-    return record
+    number, previous = (0, GENESIS) if last is None else (last.number, last.digest)
+    rows = []
+    for kind, time_ms, body in added:
+        number += 1
+        digest = _digest(number, kind, time_ms, body, previous).hex()
+        record = Record(number, kind, time_ms, body, previous, digest, None)
+        signature = None if signer is None else json.dumps(signer.sign(message_of(record)).model_dump(mode="json"))
+        values = {"number": number, "kind": kind, "time_ms": time_ms, "previous": previous, "digest": digest}
+        rows.append(values | {"body": canonical_bytes(body).decode(), "signature": signature})
+        previous = digest
+    connection.execute(insert(tables.records), rows)
 
 
 def read(connection: Connection) -> Iterator[Record]:

@@ -16,19 +16,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from sqlalchemy import Connection, func, select
 
 from zkmargin.crypto.keys import PublicKey, Signer
-from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.universe import Universe
-from zkmargin.formats import Document, Hint, InputError, VerificationError, ZkMarginError
+from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError
 from zkmargin.ledger import audit, chain, origin, records, tables
 from zkmargin.ledger.database import Database
+from zkmargin.ledger.group import Group, written
 from zkmargin.ledger.records import Account, Entry
 from zkmargin.verifier.attest import (
     Acceptance,
@@ -109,17 +109,17 @@ class Ledger:
     def challenge_used(self, digest: bytes) -> bool:
         """Whether a proof was recorded for a challenge."""
         with self._database.reading() as connection:
-            return records.Seen(connection).challenge_used(digest)
+            return Group(connection).challenge_used(digest)
 
     def challenge_issued(self, digest: bytes) -> bool:
         """Whether a challenge was issued here: no other one counts."""
         with self._database.reading() as connection:
-            return records.issued(connection, digest.hex())
+            return Group(connection).challenge_issued(digest)
 
     def statement_accepted(self, digest: bytes) -> bool:
         """Whether a proof of a statement was recorded."""
         with self._database.reading() as connection:
-            return records.Seen(connection).statement_accepted(digest)
+            return Group(connection).statement_accepted(digest)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -178,7 +178,8 @@ class Ledger:
         receipt: Callable[[Acceptance], Receipt],
         verify_all: VerifyEach = verify_any_each,
         older_snapshots: bool = False,
-        also: Callable[[Connection, int, Acceptance, Receipt], None] | None = None,
+        unless: Callable[[Connection, Sequence[int]], Mapping[int, ZkMarginError]] | None = None,
+        also: Callable[[Connection, Sequence[tuple[int, Acceptance, Receipt]]], None] | None = None,
     ) -> list[tuple[Acceptance, Receipt] | ZkMarginError]:
         """A verdict for each candidate, verified together and recorded in one transaction.
 
@@ -190,35 +191,48 @@ class Ledger:
             verify_all: judges proofs together.
             older_snapshots: a snapshot that is not the newest of its series counts too, where its attestation was seen
                 here before (``see``).
-            also: more to write in the same transaction: the candidate's place, its acceptance and receipt.
+            unless: asked inside the transaction, by places in ``candidates``: which may not be recorded, and why.
+            also: more to write in the same transaction: of each that is recorded, its place, acceptance and receipt.
 
         Raises:
             InputError: the ledger cannot be written: nothing is recorded.
         """
         with self._database.reading() as connection:
-            known = records.Seen(connection, older_snapshots=older_snapshots)
-            terms = Terms(now_ms, trust, tuple(revocations), policy, known)
-            verdicts = accept_each(candidates, terms, verify_all=verify_all)
-
-        def write(connection: Connection) -> list[tuple[Acceptance, Receipt] | ZkMarginError]:
-            written: list[tuple[Acceptance, Receipt] | ZkMarginError] = []
-            for place, verdict in enumerate(verdicts):
-                if isinstance(verdict, ZkMarginError):
-                    written.append(verdict)
-                    continue
-                try:
-                    with connection.begin_nested():
-                        made = receipt(verdict)
-                        self._write(connection, verdict, made, older_snapshots=older_snapshots)
-                        if also is not None:
-                            also(connection, place, verdict, made)
-                        written.append((verdict, made))
-                except ZkMarginError as error:
-                    written.append(error)
-            return written
-
+            known = Group(connection, older_snapshots=older_snapshots)
+            known.look_up(
+                signed=[*(one for candidate in candidates for one in candidate.attestations), *revocations],
+                challenges=[candidate.challenge for candidate in candidates if candidate.challenge is not None],
+            )
+            verdicts = accept_each(
+                candidates, Terms(now_ms, trust, tuple(revocations), policy, known), verify_all=verify_all
+            )
         if all(isinstance(verdict, ZkMarginError) for verdict in verdicts):
             return [verdict for verdict in verdicts if isinstance(verdict, ZkMarginError)]
+        accepted = {place: one for place, one in enumerate(verdicts) if isinstance(one, Acceptance)}
+
+        def write(connection: Connection) -> list[tuple[Acceptance, Receipt] | ZkMarginError]:
+            found: dict[int, tuple[Acceptance, Receipt] | ZkMarginError] = {}
+            refused = unless(connection, tuple(accepted)) if unless else {}
+            group = Group(connection, older_snapshots=older_snapshots)
+            group.look_up(
+                signed=[item.attestation for one in accepted.values() for item in one.attested],
+                challenges=[one.challenge for one in accepted.values() if one.challenge is not None],
+                statements=[one.statement_digest for one in accepted.values()],
+            )
+            for place, acceptance in accepted.items():
+                try:
+                    if place in refused:
+                        raise refused[place]
+                    made = receipt(acceptance)
+                    group.accept(acceptance, made)
+                    found[place] = acceptance, made
+                except ZkMarginError as error:
+                    found[place] = error
+            group.write(self._signer)
+            if also is not None:
+                also(connection, [(place, *one) for place, one in found.items() if isinstance(one, tuple)])
+            return [found.get(place, verdict) for place, verdict in enumerate(verdicts)]  # type: ignore[arg-type]
+
         return self._database.write(write)
 
     def record(
@@ -240,71 +254,11 @@ class Ledger:
     def _record(self, acceptance: Acceptance, receipt: Receipt | None, sources: Sequence[Document]) -> None:
         """One transaction. The acceptance is of a proof that this ledger verified."""
         origin.check_named(acceptance.snapshot, sources)
-        self._database.write(lambda connection: self._write(connection, acceptance, receipt, sources=sources))
+        self._written(lambda group: group.accept(acceptance, receipt, sources=sources))
 
-    def _write(
-        self,
-        connection: Connection,
-        acceptance: Acceptance,
-        receipt: Receipt | None,
-        *,
-        sources: Sequence[Document] = (),
-        older_snapshots: bool = False,
-    ) -> None:
-        """Everything of one acceptance, inside a transaction. Raises VerificationError: it must not be recorded."""
-        statement, subject = acceptance.statement, records.subject_of(acceptance.statement)
-        authenticated, digest = acceptance.authenticated, acceptance.statement_digest.hex()
-        attested = () if authenticated is None else authenticated.all
-        lists = () if authenticated is None else authenticated.revocations
-        if records.Seen(connection).statement_accepted(acceptance.statement_digest):
-            raise VerificationError(
-                "a proof of this statement is in the ledger already: a replay",
-                check="replay",
-                hint=Hint.NEW_CHALLENGE,
-            )
-        if acceptance.challenge is not None:
-            records.check_unanswered(connection, acceptance.challenge)
-        signed: list[Attestation | Revocations] = [*(item.attestation for item in attested), *lists]
-        for one in signed:
-            news = records.see(connection, one, older_snapshots=older_snapshots)
-            self._append(connection, "seen", acceptance.time_ms, news)
-        own = (acceptance.snapshot, acceptance.trust, acceptance.challenge, receipt)
-        given = [document for document in own if document is not None]
-        records.store(connection, *given, *subject.documents, *signed, *sources)
-        claim, limits = records.claimed(subject.columns)
-        entry = Entry(
-            statement=digest,
-            proof=acceptance.proof,
-            snapshot=acceptance.snapshot.digest().hex(),
-            commitment=subject.columns["commitment"],
-            trust=records.digest_of(acceptance.trust),
-            challenge=records.digest_of(acceptance.challenge),
-            receipt=records.digest_of(receipt),
-            snapshot_ms=parse_time(acceptance.snapshot.time),
-            claim=claim,
-            limits=limits,
-            context=statement.context,
-            attestations=tuple(sorted({item.attestation.digest().hex() for item in attested})),
-            accepted_ms=acceptance.time_ms,
-        )
-        parts = subject.parts(authenticated)
-        records.accepted(connection, entry, subject.columns, parts)
-        if acceptance.challenge is not None:
-            records.answer(connection, acceptance.challenge, digest)
-        body = records.accepted_body(
-            entry,
-            parts,
-            [document.digest().hex() for document in lists],
-            [document.digest().hex() for document in sources],
-            [document.digest().hex() for document in subject.documents[1:]],
-            policy_rule=None if authenticated is None else authenticated.policy_rule,
-        )
-        self._append(connection, "accepted", acceptance.time_ms, body)
-
-    def _append(self, connection: Connection, kind: str, time_ms: int, body: dict[str, Any] | None) -> None:
-        """A record of what is news; nothing for None."""
-        if body is not None:
-            chain.append(connection, kind, time_ms, body, self._signer)
+    def _written(self, fill: Callable[[Group], None]) -> None:
+        """One transaction with what is filled in."""
+        self._database.write(lambda connection: written(connection, self._signer, fill))
 
     def see(self, attestation: Attestation, trust: Trust) -> Quorum:
         """Remember an attestation that trusted parties signed: from now on, older ones of its stream are refused.
@@ -315,9 +269,7 @@ class Ledger:
             InputError: the ledger cannot be written.
         """
         quorum = trust.quorum(attestation)
-        self._database.write(
-            lambda connection: self._append(connection, "seen", _clock_ms(), records.see(connection, attestation))
-        )
+        self._written(lambda group: group.see(attestation, now_ms=_clock_ms()))
         return quorum
 
     def sign(self, attestation: Attestation, *, holding: str | None = None) -> None:
@@ -332,11 +284,13 @@ class Ledger:
                 holding for another account or part.
             InputError: the ledger cannot be written.
         """
-        self._database.write(
-            lambda connection: self._append(
-                connection, "signed", _clock_ms(), records.sign(connection, attestation, holding)
-            )
-        )
+
+        def write(connection: Connection) -> None:
+            body = records.sign(connection, attestation, holding)
+            if body is not None:
+                chain.append(connection, "signed", _clock_ms(), body, self._signer)
+
+        self._database.write(write)
 
     def issue(self, challenge: Challenge) -> None:
         """Keep a challenge that was issued: ``status`` shows it until it is answered. Issuing it again does nothing.
@@ -344,9 +298,7 @@ class Ledger:
         Raises:
             InputError: the ledger cannot be written.
         """
-        self._database.write(
-            lambda connection: self._append(connection, "issued", _clock_ms(), records.issue(connection, challenge))
-        )
+        self._written(lambda group: group.issue(challenge, now_ms=_clock_ms()))
 
     def keep(
         self,
@@ -364,12 +316,15 @@ class Ledger:
         Raises:
             VerificationError: something newer was seen, or something else under the same number.
         """
-        if documents:
-            records.store(connection, *documents)
-        for one in seen:
-            self._append(connection, "seen", now_ms, records.see(connection, one))
-        for challenge in issued:
-            self._append(connection, "issued", now_ms, records.issue(connection, challenge))
+
+        def fill(group: Group) -> None:
+            group.look_up(signed=seen, challenges=issued)
+            group.keep(*documents)
+            group.see(*seen, now_ms=now_ms)
+            for challenge in issued:
+                group.issue(challenge, now_ms=now_ms)
+
+        written(connection, self._signer, fill)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from zkmargin.accounts import Commitment
+from zkmargin.accounts.commitments import joined
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.limits import Limit
@@ -20,7 +21,7 @@ from zkmargin.formats import Document, InputError, VerificationError, parse_json
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import tables
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, Revocations, Sighting, Stream
+from zkmargin.verifier.attest import Acceptance, Attestation, CommitmentPayload, Receipt, Sighting, Stream
 from zkmargin.verifier.attest.acceptance import Authenticated
 from zkmargin.verifier.protocols import AnyStatement
 
@@ -124,7 +125,7 @@ def subject_of(statement: AnyStatement) -> Subject:
     if isinstance(statement, Statement):
         claim = statement.claim
         srs, parts = statement.srs.digest.hex(), statement.parts
-        commitment = Commitment(srs=srs, domain_size=statement.n, parts=parts)
+        commitment = joined(srs, statement.n, parts)
         columns: dict[str, Any] = {"commitment": commitment.digest().hex(), "limits": limits_text(statement.limits)}
         columns |= {"num": claim.num, "den": claim.den, "requirement": claim.requirement}
         return Subject((commitment,), columns, tuple(concerned), venue=False)
@@ -167,114 +168,13 @@ def claimed(columns: Mapping[str, Any]) -> tuple[Claim | None, tuple[Limit, ...]
     return Claim(columns["num"], columns["den"], columns["requirement"]), limits
 
 
-class Seen:
-    """``verifier.attest.Known`` as one connection sees it.
-
-    Args:
-        connection: whose view it is.
-        older_snapshots: numbers of a series of snapshots may go back; ``see`` asks then whether that one was seen.
-    """
-
-    def __init__(self, connection: Connection, *, older_snapshots: bool = False) -> None:
-        self._connection, self._older = connection, older_snapshots
-
-    def newest(self, stream: Stream) -> Sighting | None:
-        """As in ``Known``."""
-        return None if self._older and stream[0] == "snapshot" else newest(self._connection, stream)
-
-    def challenge_used(self, digest: bytes) -> bool:
-        """As in ``Known``."""
-        query = select(tables.proofs.c.id).where(tables.proofs.c.challenge == digest.hex())
-        return self._connection.execute(query).first() is not None
-
-    def challenge_issued(self, digest: bytes) -> bool:
-        """As in ``Known``."""
-        return issued(self._connection, digest.hex())
-
-    def statement_accepted(self, digest: bytes) -> bool:
-        """As in ``Known``."""
-        query = select(tables.proofs.c.id).where(tables.proofs.c.statement == digest.hex())
-        return self._connection.execute(query).first() is not None
-
-
 def newest(connection: Connection, stream: Stream) -> Sighting | None:
     """The highest number seen of a stream."""
     query = select(tables.streams.c.sequence, tables.streams.c.payload).where(
-        tables.streams.c.stream == _stream_key(stream)
+        tables.streams.c.stream == stream_key(stream)
     )
     row = connection.execute(query).first()
     return None if row is None else Sighting(row.sequence, row.payload)
-
-
-def see(
-    connection: Connection, attestation: Attestation | Revocations, *, older_snapshots: bool = False
-) -> dict[str, Any] | None:
-    """Take an attestation, or a list of revocations, as seen; the record's body where it is news.
-
-    Args:
-        connection: in a transaction.
-        attestation: of which stream it is, its payload says.
-        older_snapshots: an older number of a series of snapshots counts, where that very document is kept here.
-
-    Raises:
-        VerificationError: superseded, or it contradicts what was seen.
-    """
-    payload = attestation.payload
-    digest = attestation.payload_digest.hex()
-    seen = newest(connection, payload.stream)
-    if seen is not None and payload.sequence < seen.sequence:
-        if older_snapshots and payload.stream[0] == "snapshot" and kept(connection, attestation):
-            return None
-        raise VerificationError(
-            f"number {payload.sequence} of {_named(payload.stream)} is superseded: number {seen.sequence} was seen",
-            check="sequence",
-        )
-    if seen is not None and payload.sequence == seen.sequence:
-        if digest != seen.digest:
-            raise VerificationError(
-                f"number {payload.sequence} of {_named(payload.stream)} contradicts what was signed before under it",
-                check="sequence",
-            )
-        return None
-    store(connection, attestation)
-    values = {"sequence": payload.sequence, "payload": digest, "attestation": attestation.digest().hex()}
-    key = _stream_key(payload.stream)
-    if seen is None:
-        connection.execute(insert(tables.streams).values(stream=key, **values))
-    else:
-        connection.execute(update(tables.streams).where(tables.streams.c.stream == key).values(values))
-    return seen_body(key, payload.sequence, digest, attestation.digest().hex())
-
-
-def issued(connection: Connection, digest: str) -> bool:
-    """Whether a challenge was issued here."""
-    query = select(tables.challenges.c.challenge).where(tables.challenges.c.challenge == digest)
-    return connection.execute(query).first() is not None
-
-
-def issue(connection: Connection, challenge: Challenge) -> dict[str, Any] | None:
-    """Keep a challenge that was issued; the record's body the first time."""
-    digest, deadline_ms = challenge.digest().hex(), parse_time(challenge.deadline)
-    if issued(connection, digest):
-        return None
-    store(connection, challenge)
-    connection.execute(insert(tables.challenges).values(challenge=digest, deadline_ms=deadline_ms))
-    return issued_body(digest, deadline_ms)
-
-
-def check_unanswered(connection: Connection, challenge: Challenge) -> None:
-    """Raises VerificationError: never issued here, or a proof was accepted for it."""
-    if not issued(connection, challenge.digest().hex()):
-        raise VerificationError("the challenge was not issued by this ledger", check="challenge")
-    query = select(tables.proofs.c.id).where(tables.proofs.c.challenge == challenge.digest().hex())
-    if connection.execute(query).first() is not None:
-        raise VerificationError("a proof was accepted for this challenge before: a replay", check="challenge")
-
-
-def answer(connection: Connection, challenge: Challenge, statement: str) -> None:
-    """Mark a challenge as answered by a statement."""
-    answered = tables.challenges.c.challenge == challenge.digest().hex()
-    connection.execute(update(tables.challenges).where(answered).values(statement=statement))
 
 
 def kept(connection: Connection, document: Document) -> bool:
@@ -283,13 +183,19 @@ def kept(connection: Connection, document: Document) -> bool:
     return connection.execute(query).first() is not None
 
 
-def store(connection: Connection, *documents: Document) -> None:
-    """Keep public documents under their digests."""
-    by_digest = {}
+def check_public(documents: Sequence[Document]) -> None:
+    """Raises InputError: a secret document, which no ledger keeps."""
     for document in documents:
         if document.SECRET:
             raise InputError("a secret document does not belong into a ledger", field=document.FORMAT)
-        by_digest[document.digest().hex()] = document
+
+
+def store(connection: Connection, *documents: Document) -> None:
+    """Keep public documents under their digests. Raises InputError: a secret one."""
+    check_public(documents)
+    by_digest = {document.digest().hex(): document for document in documents}
+    if not by_digest:
+        return
     query = select(tables.documents.c.digest).where(tables.documents.c.digest.in_(list(by_digest)))
     there = set(connection.execute(query).scalars())
     new = [
@@ -302,23 +208,49 @@ def store(connection: Connection, *documents: Document) -> None:
 
 
 def accepted(
-    connection: Connection,
-    entry: Entry,
-    columns: Mapping[str, Any],
-    parts: Sequence[tuple[str, str, str | None]],
+    connection: Connection, given: Sequence[tuple[Entry, Mapping[str, Any], Sequence[tuple[str, str, str | None]]]]
 ) -> None:
-    """The rows of an accepted proof. ``columns`` say what was proved; parts are role, alias, attestation, in order."""
+    """The rows of accepted proofs, in their order: entries, what was proved as columns, and role, alias and
+    attestation of each part.
+    """
     names = ("statement", "proof", "snapshot", "snapshot_ms", "trust", "challenge", "receipt", "context", "accepted_ms")
-    values = {**{name: getattr(entry, name) for name in names}, **columns}
-    (proof_id,) = connection.execute(insert(tables.proofs).values(values).returning(tables.proofs.c.id)).one()
-    if entry.attestations:
-        of_proof = [{"proof_id": proof_id, "attestation": digest} for digest in entry.attestations]
-        connection.execute(insert(tables.attestations), of_proof)
-    rows = [
-        {"proof_id": proof_id, "place": place, "role": role, "alias": alias, "attestation": by}
-        for place, (role, alias, by) in enumerate(parts)
-    ]
-    connection.execute(insert(tables.parts), rows)
+    rows = [{**{name: getattr(entry, name) for name in names}, **columns} for entry, columns, _ in given]
+    numbered = insert(tables.proofs).returning(tables.proofs.c.id, sort_by_parameter_order=True)
+    ids = connection.execute(numbered, rows).scalars().all()
+    attestations, parts, answers = [], [], []
+    for proof_id, (entry, _, of_entry) in zip(ids, given, strict=True):
+        attestations += [{"proof_id": proof_id, "attestation": digest} for digest in entry.attestations]
+        for place, (role, alias, by) in enumerate(of_entry):
+            one = {"proof_id": proof_id, "place": place, "role": role, "alias": alias, "attestation": by}
+            parts.append(one)
+        if entry.challenge is not None:
+            answers.append({"answered": entry.challenge, "by": entry.statement})
+    for table, added in ((tables.attestations, attestations), (tables.parts, parts)):
+        if added:
+            connection.execute(insert(table), added)
+    if answers:
+        of_answer = tables.challenges.c.challenge == bindparam("answered")
+        connection.execute(update(tables.challenges).where(of_answer).values(statement=bindparam("by")), answers)
+
+
+def entry_for(acceptance: Acceptance, receipt: Receipt | None, subject: Subject) -> Entry:
+    """What is recorded of an acceptance."""
+    claim, limits = claimed(subject.columns)
+    return Entry(
+        statement=acceptance.statement_digest.hex(),
+        proof=acceptance.proof,
+        snapshot=acceptance.snapshot.digest().hex(),
+        commitment=subject.columns["commitment"],
+        trust=digest_of(acceptance.trust),
+        challenge=digest_of(acceptance.challenge),
+        receipt=digest_of(receipt),
+        snapshot_ms=parse_time(acceptance.snapshot.time),
+        claim=claim,
+        limits=limits,
+        context=acceptance.statement.context,
+        attestations=tuple(sorted({item.attestation.digest().hex() for item in acceptance.attested})),
+        accepted_ms=acceptance.time_ms,
+    )
 
 
 def sign(connection: Connection, attestation: Attestation, holding: str | None = None) -> dict[str, Any] | None:
@@ -329,7 +261,7 @@ def sign(connection: Connection, attestation: Attestation, holding: str | None =
             same holding for another account or part.
     """
     payload, digest = attestation.payload, attestation.payload_digest.hex()
-    key, content, account = _stream_key(payload.stream), None, None
+    key, content, account = stream_key(payload.stream), None, None
     of_stream = select(tables.signed).where(tables.signed.c.stream == key).order_by(tables.signed.c.sequence.desc())
     last = connection.execute(of_stream.limit(1)).first()
     if last is not None and last.sequence >= payload.sequence:
@@ -337,7 +269,7 @@ def sign(connection: Connection, attestation: Attestation, holding: str | None =
             return None
         what = "something else was" if last.sequence == payload.sequence else f"number {last.sequence} was"
         raise VerificationError(
-            f"number {payload.sequence} of {_named(payload.stream)}: {what} signed already", check="signed"
+            f"number {payload.sequence} of {named(payload.stream)}: {what} signed already", check="signed"
         )
     if isinstance(payload, CommitmentPayload):
         content, account = keccak256(canonical_bytes([payload.role, *payload.points])).hex(), payload.account
@@ -488,11 +420,13 @@ def _entry(row: Any, attestations: Sequence[str]) -> Entry:
     )
 
 
-def _stream_key(stream: Stream) -> str:
+def stream_key(stream: Stream) -> str:
+    """What a stream is called in a column."""
     return canonical_bytes(list(stream)).decode()
 
 
-def _named(stream: Stream) -> str:
+def named(stream: Stream) -> str:
+    """A stream in words."""
     return " ".join(repr(name[:80]) for name in stream)
 
 

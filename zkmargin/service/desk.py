@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
@@ -49,6 +50,11 @@ class Holding:
 
     row: AccountRow
     attestations: tuple[Attestation, ...]
+
+    @cached_property
+    def digests(self) -> set[str]:
+        """Of the attestations."""
+        return {one.digest().hex() for one in self.attestations}
 
 
 @dataclass

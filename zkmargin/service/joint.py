@@ -84,8 +84,10 @@ def judge_venue(desk: Desk, given: VenueSubmission, *, actor: str) -> Receipt:
     def verify_all(items: Sequence[tuple[AnyStatement, bytes]]) -> list[AnyAccepted | ZkMarginError]:
         return [desk.pool.verify_venue(one, proof) for one, proof in items if not isinstance(one, Statement)]
 
-    def also(connection: Connection, _: int, acceptance: Acceptance, __: Receipt) -> None:
-        payload, digest = published.attestation.payload, acceptance.statement_digest.hex()
+    def also(connection: Connection, recorded: Sequence[tuple[int, Acceptance, Receipt]]) -> None:
+        if not recorded:
+            return
+        payload, digest = published.attestation.payload, recorded[0][1].statement_digest.hex()
         series = payload.series if isinstance(payload, SnapshotPayload) else None
         facts = {"statement": digest, "snapshot": given.snapshot, "series": series, "sequence": payload.sequence}
         store.emit(connection, desk.name, now_ms, "venue-proof", **facts)

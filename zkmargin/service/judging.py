@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from zkmargin.accounts.commitments import Commitment
+from zkmargin.accounts.commitments import joined
 from zkmargin.app.verifying import software
 from zkmargin.client.documents import Submission, commitment_digest
 from zkmargin.client.errors import AlreadyAccepted, NotFound
@@ -44,10 +45,12 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
     if ready:
         places = list(ready)
 
-        def also(connection: Connection, at: int, acceptance: Acceptance, _: Receipt) -> None:
-            holding = ready[places[at]].holding
-            _check_same_parts(connection, holding)
-            store.add_proof(connection, desk.name, holding.row, acceptance)
+        def unless(connection: Connection, asked: Sequence[int]) -> dict[int, ZkMarginError]:
+            return _other_parts(connection, {at: ready[places[at]].holding for at in asked})
+
+        def also(connection: Connection, recorded: Sequence[tuple[int, Acceptance, Receipt]]) -> None:
+            named = [(ready[places[at]].holding.row.account, acceptance) for at, acceptance, _ in recorded]
+            store.add_proofs(connection, desk.name, named)
 
         recorded = desk.ledger.accept_each(
             [one.candidate for one in ready.values()],
@@ -59,6 +62,7 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
                 [(statement, proof) for statement, proof in items if isinstance(statement, Statement)]
             ),
             older_snapshots=True,
+            unless=unless,
             also=also,
         )
         for place, found in zip(places, recorded, strict=True):
@@ -101,9 +105,7 @@ def _prepare(desk: Desk, submission: Submission, issued: tuple[str, Challenge] |
         raise VerificationError("no part of the account is registered", check="commitment")
     first = payloads[0]
     try:
-        commitment = Commitment(
-            srs=first.srs, domain_size=first.domain_size, parts=tuple(one.commitment_part for one in payloads)
-        )
+        commitment = joined(first.srs, first.domain_size, tuple(one.commitment_part for one in payloads))
         statement = Statement.of(
             snapshot,
             [commitment],
@@ -123,12 +125,17 @@ def _prepare(desk: Desk, submission: Submission, issued: tuple[str, Challenge] |
     return _Ready(submission, holding, Candidate(statement, submission.proof_bytes, attestations, challenge))
 
 
-def _check_same_parts(connection: Connection, holding: Holding) -> None:
-    """Raises VerificationError: the account's parts are not those that were proved about any more."""
-    query = select(tables.parts.c.attestation).where(tables.parts.c.account == holding.row.account)
-    now = set(connection.execute(query).scalars())
-    if now != {one.digest().hex() for one in holding.attestations}:
-        raise VerificationError("the account's parts changed in the meantime", check="sequence")
+def _other_parts(connection: Connection, holdings: Mapping[int, Holding]) -> dict[int, ZkMarginError]:
+    """Which accounts' parts are not those that were proved about any more."""
+    table, now = tables.parts, defaultdict[str, set[str]](set)
+    accounts = {holding.row.account for holding in holdings.values()}
+    for row in connection.execute(select(table.c.account, table.c.attestation).where(table.c.account.in_(accounts))):
+        now[row.account].add(row.attestation)
+    return {
+        place: VerificationError("the account's parts changed in the meantime", check="sequence")
+        for place, holding in holdings.items()
+        if now[holding.row.account] != holding.digests
+    }
 
 
 def _name_replays(desk: Desk, submissions: Sequence[Submission], verdicts: dict[int, Verdict]) -> None:

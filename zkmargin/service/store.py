@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, null, select, update
 
 from zkmargin.client.answers import AuditLine, ProofLine, RefusalLine
 from zkmargin.client.documents import EventPayload, Terms
@@ -30,13 +31,22 @@ def next_number(connection: Connection, table: Table) -> int:
 
 def emit(connection: Connection, service: str, now_ms: int, kind: str, **facts: Any) -> None:
     """Add an event."""
-    number = next_number(connection, tables.events)
-    payload = EventPayload.model_validate(
-        {"service": service, "number": number, "time": format_time(now_ms), "kind": kind, **facts}
-    )
-    text = canonical_bytes(payload.model_dump(mode="json", exclude_none=True)).decode()
-    values = {"number": number, "time_ms": now_ms, "kind": kind, "account": payload.account, "payload": text}
-    connection.execute(insert(tables.events).values(values))
+    emit_each(connection, service, [(kind, now_ms, facts)])
+
+
+def emit_each(connection: Connection, service: str, added: Sequence[tuple[str, int, dict[str, Any]]]) -> None:
+    """Add events: kind, time and facts of each."""
+    if not added:
+        return
+    rows, first = [], next_number(connection, tables.events)
+    for number, (kind, time_ms, facts) in enumerate(added, first):
+        payload = EventPayload.model_validate(
+            {"service": service, "number": number, "time": format_time(time_ms), "kind": kind, **facts}
+        )
+        text = canonical_bytes(payload.model_dump(mode="json", exclude_none=True)).decode()
+        values = {"number": number, "time_ms": time_ms, "kind": kind, "account": payload.account, "payload": text}
+        rows.append(values)
+    connection.execute(insert(tables.events), rows)
 
 
 def events_after(connection: Connection, number: int, *, account: str | None, limit: int) -> list[EventPayload]:
@@ -124,8 +134,8 @@ class AccountRow:
     standing: Standing
 
 
-def account_rows(connection: Connection, account: str | None = None) -> list[AccountRow]:
-    """One account (or none where there is no such), or all by name."""
+def account_rows(connection: Connection, *accounts: str) -> list[AccountRow]:
+    """These accounts (those that there are), or all, by name."""
     table, part = tables.accounts, tables.parts
     query_parts = select(
         part.c.account,
@@ -134,8 +144,9 @@ def account_rows(connection: Connection, account: str | None = None) -> list[Acc
         func.count(part.c.role.distinct()).label("roles"),
     ).group_by(part.c.account)
     query = select(table).order_by(table.c.account)
-    if account is not None:
-        query_parts, query = query_parts.where(part.c.account == account), query.where(table.c.account == account)
+    if accounts:
+        query_parts = query_parts.where(part.c.account.in_(accounts))
+        query = query.where(table.c.account.in_(accounts))
     vouched = {
         row.account: row.expires_ms for row in connection.execute(query_parts) if not row.revoked and row.roles > 1
     }
@@ -143,7 +154,7 @@ def account_rows(connection: Connection, account: str | None = None) -> list[Acc
 
 
 def _account(row: Any, vouched_until_ms: int | None) -> AccountRow:
-    terms = Terms.model_validate(parse_json(row.terms))
+    terms = _terms(row.terms)
     standing = Standing(
         period_ms=1000 * terms.period_seconds,
         grace_ms=1000 * terms.grace_seconds,
@@ -157,6 +168,11 @@ def _account(row: Any, vouched_until_ms: int | None) -> AccountRow:
     return AccountRow(
         row.account, terms, keys, bool(row.closed), row.state, row.since_ms, row.until_ms, row.counting, standing
     )
+
+
+@lru_cache(maxsize=4096)
+def _terms(text: str) -> Terms:
+    return Terms.model_validate(parse_json(text))
 
 
 def put_account(connection: Connection, account: str, now_ms: int, **values: Any) -> None:
@@ -196,69 +212,97 @@ def mark_changed(connection: Connection, account: str, now_ms: int) -> None:
 
 def settle_state(connection: Connection, service: str, row: AccountRow, now_ms: int) -> bool:
     """Write an account's state as of now, and an event where it is another; whether it was."""
-    state, until = row.standing.at(now_ms), row.standing.due_ms
-    if state == row.state and until == row.until_ms:
+    settled, event = _settled(row, now_ms)
+    if settled == row:
         return False
-    values: dict[str, Any] = {"state": state, "until_ms": until}
-    if state != row.state:
-        values["since_ms"] = now_ms
-        facts = {"account": row.account, "state": state, "previous": row.state}
-        emit(connection, service, now_ms, "state", **facts, until=None if until is None else format_time(until))
+    if event is not None:
+        emit_each(connection, service, [event])
+    values = {name: getattr(settled, name) for name in ("state", "since_ms", "until_ms")}
     connection.execute(update(tables.accounts).where(tables.accounts.c.account == row.account).values(values))
-    return state != row.state
+    return event is not None
+
+
+def _settled(row: AccountRow, now_ms: int) -> tuple[AccountRow, tuple[str, int, dict[str, Any]] | None]:
+    """An account with its state as of now, and the event of a change."""
+    state, until = row.standing.at(now_ms), row.standing.due_ms
+    if state == row.state:
+        return replace(row, until_ms=until), None
+    facts: dict[str, Any] = {"account": row.account, "state": state, "previous": row.state}
+    facts["until"] = None if until is None else format_time(until)
+    return replace(row, state=state, until_ms=until, since_ms=now_ms), ("state", now_ms, facts)
 
 
 # --- proofs -----------------------------------------------------------------------------------------------------------
 
 
-def add_proof(connection: Connection, service: str, account: AccountRow, acceptance: Acceptance) -> None:
-    """What an accepted proof means for its account; in the transaction that records it."""
+def add_proofs(connection: Connection, service: str, accepted: Sequence[tuple[str, Acceptance]]) -> None:
+    """What accepted proofs mean for their accounts, by name; in the transaction that records them."""
+    if not accepted:
+        return
+    accounts = {row.account: row for row in account_rows(connection, *{account for account, _ in accepted})}
+    proofs: list[dict[str, Any]] = []
+    events: list[tuple[str, int, dict[str, Any]]] = []
+    answered: list[dict[str, Any]] = []
+    for number, (account, acceptance) in enumerate(accepted, next_number(connection, tables.proofs)):
+        values = _proof_values(number, account, acceptance)
+        proofs.append(values)
+        facts = {name: values[name] for name in ("account", "statement", "snapshot", "series", "sequence")}
+        facts["ratio"] = f"{values['num']}/{values['den']}"
+        if acceptance.challenge is not None:
+            facts["challenge"] = acceptance.challenge.digest().hex()
+            answered.append({"answers": facts["challenge"]})
+        events.append(("accepted", acceptance.time_ms, facts))
+        row, event = _settled(_proven(accounts[account], acceptance, values), acceptance.time_ms)
+        accounts[account] = row
+        events += [] if event is None else [event]
+    connection.execute(insert(tables.proofs), proofs)
+    if answered:
+        of_answer = tables.challenges.c.challenge == bindparam("answers")
+        connection.execute(update(tables.challenges).where(of_answer).values(answered=1), answered)
+    emit_each(connection, service, events)
+    _write_standings(connection, accounts.values())
+
+
+def _proof_values(number: int, account: str, acceptance: Acceptance) -> dict[str, Any]:
     statement, payload = acceptance.statement, acceptance.attested[0].payload
     if not isinstance(payload, SnapshotPayload) or not isinstance(statement, Statement):
         raise TypeError("a snapshot's attestation comes first, and the statement is of one account")
-    number, snapshot_ms = next_number(connection, tables.proofs), parse_time(acceptance.snapshot.time)
-    claim = statement.claim
-    values = {
+    return {
         "number": number,
         "statement": acceptance.statement_digest.hex(),
-        "account": account.account,
+        "account": account,
         "series": payload.series,
         "sequence": payload.sequence,
         "snapshot": statement.snapshot_digest.hex(),
-        "snapshot_ms": snapshot_ms,
-        "num": claim.num,
-        "den": claim.den,
-        "requirement": claim.requirement,
+        "snapshot_ms": parse_time(acceptance.snapshot.time),
+        "num": statement.claim.num,
+        "den": statement.claim.den,
+        "requirement": statement.claim.requirement,
         "limits": json.dumps([str(limit) for limit in statement.limits]),
         "accepted_ms": acceptance.time_ms,
     }
-    connection.execute(insert(tables.proofs).values(values))
-    if acceptance.challenge is not None:
-        answered = tables.challenges.c.challenge == acceptance.challenge.digest().hex()
-        connection.execute(update(tables.challenges).where(answered).values(answered=1))
-    emit(
-        connection,
-        service,
-        acceptance.time_ms,
-        "accepted",
-        account=account.account,
-        statement=values["statement"],
-        ratio=f"{claim.num}/{claim.den}",
-        snapshot=values["snapshot"],
-        series=payload.series,
-        sequence=payload.sequence,
-        challenge=None if acceptance.challenge is None else acceptance.challenge.digest().hex(),
-    )
-    (row,) = account_rows(connection, account.account)
-    changes: dict[str, Any] = {"refused": None}
-    newer = row.standing.snapshot_ms is None or snapshot_ms >= row.standing.snapshot_ms
-    if newer and row.terms.met_by(claim, statement.limits):
-        changes |= {"counting": number, "snapshot_ms": snapshot_ms, "accepted_ms": acceptance.time_ms}
-        changes |= {"changed_ms": None}
-    connection.execute(update(tables.accounts).where(tables.accounts.c.account == account.account).values(changes))
-    times = {name: changes[name] for name in ("snapshot_ms", "accepted_ms", "changed_ms") if name in changes}
-    row = replace(row, standing=replace(row.standing, refused=False, **times))
-    settle_state(connection, service, row, acceptance.time_ms)
+
+
+def _proven(row: AccountRow, acceptance: Acceptance, values: dict[str, Any]) -> AccountRow:
+    """An account after a proof was accepted: it counts if it claims enough of a snapshot that is not older."""
+    standing, statement = replace(row.standing, refused=False), acceptance.statement
+    newer = standing.snapshot_ms is None or values["snapshot_ms"] >= standing.snapshot_ms
+    if isinstance(statement, Statement) and newer and row.terms.met_by(statement.claim, statement.limits):
+        times = {name: values[name] for name in ("snapshot_ms", "accepted_ms")}
+        return replace(row, counting=values["number"], standing=replace(standing, changed_ms=None, **times))
+    return replace(row, standing=standing)
+
+
+def _write_standings(connection: Connection, rows: Iterable[AccountRow]) -> None:
+    """What acceptances change of accounts; none of them is refused any more."""
+    table, written = tables.accounts, []
+    for row in rows:
+        values: dict[str, Any] = {name: getattr(row, name) for name in ("state", "since_ms", "until_ms", "counting")}
+        values |= {name: getattr(row.standing, name) for name in ("snapshot_ms", "accepted_ms", "changed_ms")}
+        written.append(values | {"of": row.account})
+    changes: dict[str, Any] = {name: bindparam(name) for name in written[0] if name != "of"}
+    changes["refused"] = null()
+    connection.execute(update(table).where(table.c.account == bindparam("of")).values(changes), written)
 
 
 def add_refusal(
