@@ -18,8 +18,9 @@ from zkmargin.crypto.keys import Signer
 from zkmargin.crypto.signatures import Message, Signature, aggregated
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Digest, Document, InputError, Model, PlainName, Seq, Since, json_in_version
+from zkmargin.formats import Digest, Document, InputError, Model, PlainName, Seq, Since
 from zkmargin.formats.canonical import canonical_bytes, keccak256
+from zkmargin.formats.documents import without_data
 
 Name = Annotated[PlainName, Field(min_length=1, max_length=200)]
 Sequence64 = Annotated[int, Field(ge=0, lt=2**63)]
@@ -31,7 +32,7 @@ Stream = tuple[str, ...]
 
 def payload_digest(payload: Model, form: str) -> bytes:
     """keccak-256 of the canonical bytes of ``{"format", "payload"}``: what is signed, and what is numbered."""
-    value = json_in_version(payload, int(form.rpartition("/v")[2]))
+    value = without_data(payload, int(form.rpartition("/v")[2]))
     return keccak256(canonical_bytes({"format": form, "payload": value}))
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from json.encoder import encode_basestring
 from typing import Any, Literal, NoReturn
 
 from Crypto.Hash import keccak
@@ -48,6 +50,46 @@ def canonical_bytes(value: Json) -> bytes:
     """
     _refuse_floats(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def indented(value: Json) -> str:
+    """The text of ``json.dumps(value, indent=1, ensure_ascii=False)``, sooner: that is Python's own slow encoder.
+
+    Example:
+        >>> print(indented({"a": [1, True, None], "b": {}}))
+        {
+         "a": [
+          1,
+          true,
+          null
+         ],
+         "b": {}
+        }
+    """
+    parts: list[str] = []
+    _indent(value, "\n", parts.append)
+    return "".join(parts)
+
+
+def _indent(value: Json, line: str, put: Callable[[str], None]) -> None:
+    if isinstance(value, str):
+        put(encode_basestring(value))
+    elif isinstance(value, dict) and value:
+        inner, before = line + " ", "{"
+        for key, item in value.items():
+            put(f"{before}{inner}{encode_basestring(key)}: ")
+            _indent(item, inner, put)
+            before = ","
+        put(line + "}")
+    elif isinstance(value, (list, tuple)) and value:
+        inner, before = line + " ", "["
+        for item in value:
+            put(before + inner)
+            _indent(item, inner, put)
+            before = ","
+        put(line + "]")
+    else:
+        put(json.dumps(value))
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})

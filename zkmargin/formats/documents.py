@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from zkmargin.formats.arrays import IntArray
 from zkmargin.formats.budget import budget, spend
-from zkmargin.formats.canonical import canonical_bytes, keccak256, parse_json
+from zkmargin.formats.canonical import canonical_bytes, indented, keccak256, parse_json
 from zkmargin.formats.errors import InputError
 from zkmargin.formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
 from zkmargin.formats.lines import existing_path, line_at
@@ -180,7 +180,7 @@ class Document(Model):
 
     def canonical(self) -> bytes:
         """The bytes that the digest is taken over."""
-        return canonical_bytes(_without_data(self, self.format_version))
+        return canonical_bytes(without_data(self, self.format_version))
 
     @cached_property
     def cached_digest(self) -> bytes:
@@ -204,7 +204,7 @@ class Document(Model):
 
     def to_bytes(self) -> bytes:
         """The file's bytes: readable JSON, one trailing newline."""
-        return (json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n").encode()
+        return (indented(self.to_json()) + "\n").encode()
 
     def to_json(self) -> Any:
         """The file's JSON value."""
@@ -301,23 +301,28 @@ def _later(value: Any, version: int, path: str = "") -> Iterator[str]:
             yield from _later(item, version, f"{path}[{i}]")
 
 
-def _without_data(value: Any, version: int) -> Any:
-    """The canonical JSON value of a model in a version: arrays are replaced by shape and checksum."""
+def without_data(value: Any, version: int) -> Any:
+    """The canonical JSON value of a model in a version: arrays are replaced by shape and checksum.
+
+    Example:
+        >>> without_data(book, 1).keys()
+        dict_keys(['format', 'positions', 'collateral'])
+    """
     if type(value) in _PLAIN:
         return value
     if isinstance(value, BaseModel):
         version = value.format_version if isinstance(value, Document) else version
         given = vars(value)  # not getattr a field: thousands of slots are hashed for every snapshot
         return {
-            name: item if type(item := given[name]) in _PLAIN else _without_data(item, version)
+            name: item if type(item := given[name]) in _PLAIN else without_data(item, version)
             for name in _fields(type(value), version)
         }
     if isinstance(value, (list, tuple)):
-        return [_without_data(item, version) for item in value]
+        return [without_data(item, version) for item in value]
     if isinstance(value, IntArray):
         return value.canonical()
     if isinstance(value, Mapping):
-        return {key: _without_data(item, version) for key, item in value.items()}
+        return {key: without_data(item, version) for key, item in value.items()}
     if isinstance(value, bytes):
         return value.hex()
     return value

@@ -46,10 +46,11 @@ class Group:
     Args:
         connection: whose view it is; in a transaction where ``write`` is called.
         older_snapshots: numbers of a series of snapshots may go back, where that very attestation is kept here.
+        replays: asked whether a statement was accepted, say so; not where that is decided later, in a transaction.
     """
 
-    def __init__(self, connection: Connection, *, older_snapshots: bool = False) -> None:
-        self._connection, self._older = connection, older_snapshots
+    def __init__(self, connection: Connection, *, older_snapshots: bool = False, replays: bool = True) -> None:
+        self._connection, self._older, self._replays = connection, older_snapshots, replays
         streams, proofs = tables.streams.c, tables.proofs.c
         self._streams = _Lookup(connection, streams.stream, streams.sequence, streams.payload)
         self._issued = _Lookup(connection, tables.challenges.c.challenge)
@@ -91,7 +92,7 @@ class Group:
 
     def statement_accepted(self, digest: bytes) -> bool:
         """As in ``Known``."""
-        return self._statements[digest.hex()] is not None
+        return self._replays and self._statements[digest.hex()] is not None
 
     def _newest(self, key: str) -> Sighting | None:
         seen = self._seen.get(key)

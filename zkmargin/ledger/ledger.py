@@ -198,7 +198,7 @@ class Ledger:
             InputError: the ledger cannot be written: nothing is recorded.
         """
         with self._database.reading() as connection:
-            known = Group(connection, older_snapshots=older_snapshots)
+            known = Group(connection, older_snapshots=older_snapshots, replays=False)
             known.look_up(
                 signed=[*(one for candidate in candidates for one in candidate.attestations), *revocations],
                 challenges=[candidate.challenge for candidate in candidates if candidate.challenge is not None],

@@ -12,6 +12,9 @@ from typing import Any
 _log = logging.getLogger("zkmargin.service")
 
 
+_encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
+
+
 class Lines(logging.Formatter):
     """A record as one line of JSON."""
 
@@ -19,7 +22,7 @@ class Lines(logging.Formatter):
         """The line."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         facts = getattr(record, "facts", None) or {"message": record.getMessage()}
-        return json.dumps({"time": time, "level": record.levelname.lower(), **facts}, ensure_ascii=True, default=str)
+        return _encode({"time": time, "level": record.levelname.lower(), **facts})
 
 
 def begin() -> None:
