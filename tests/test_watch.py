@@ -167,7 +167,7 @@ def test_a_snapshot_under_another_policy_is_not_proved(world: World) -> None:
 def test_what_is_half_written_is_read_when_it_is_whole_and_rubbish_gets_an_alarm(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zkmargin.agent.agent.SETTLING_SECONDS", 0.2)
+    monkeypatch.setattr("zkmargin.agent.sources.SETTLING_SECONDS", 0.2)
     monkeypatch.setattr("zkmargin.agent.agent.CHORES_SECONDS", 0.1)
     with running(world.config(trust="anyone = true")) as (agent, _):
         data = world.moved(1).to_bytes()
@@ -250,7 +250,7 @@ def test_an_older_commitment_is_not_proved_where_the_book_after_fills_is_unhealt
 
 
 def test_fills_of_one_name_are_applied_once_and_may_not_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zkmargin.agent.agent.SETTLING_SECONDS", 0.1)
+    monkeypatch.setattr("zkmargin.agent.sources.SETTLING_SECONDS", 0.1)
     monkeypatch.setattr("zkmargin.agent.agent.CHORES_SECONDS", 0.1)
     config = world.config()
     with running(config) as (agent, _):
@@ -272,7 +272,8 @@ def test_attestations_are_announced_before_they_end_and_nothing_is_proved_after(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = 0
-    monkeypatch.setattr("zkmargin.agent.agent.clock_ms", lambda: clock_ms() + later)
+    for module in ("agent", "proving"):
+        monkeypatch.setattr(f"zkmargin.agent.{module}.clock_ms", lambda: clock_ms() + later)
     monkeypatch.setattr("zkmargin.agent.agent.CHORES_SECONDS", 0.1)
     for attestation in world.attest(valid_seconds=1800):
         world.save(f"{attestation.payload.role}.att.json", attestation)  # type: ignore[union-attr]

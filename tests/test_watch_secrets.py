@@ -99,7 +99,7 @@ def test_nothing_that_leaves_the_machine_is_secret(tmp_path: Path) -> None:
         world.publish(world.moved(2), 2)
         world.fill("two.json", Fills(collateral={"USDC": "-53700000"}))  # everything: an unhealthy book
         agent.turn(0.0)
-        agent._watcher.look()
+        agent.sources.look()
         agent.turn(0.0)
         assert {alarm.kind for alarm in agent.alarms.active()} >= {"headroom", "unhealthy"}
         agent.close()
@@ -257,7 +257,8 @@ def test_a_proof_that_cannot_be_handed_over_in_time_is_late(tmp_path: Path, monk
     (tmp_path / "outbox").rmdir()
     agent.start()
     until(lambda: agent.turn(0.05) is None or [a for a in agent.alarms.active() if a.kind == "unreachable"])
-    monkeypatch.setattr("zkmargin.agent.agent.clock_ms", lambda: world.now_ms + 2 * 86_400_000)
+    for module in ("agent", "proving", "submission"):
+        monkeypatch.setattr(f"zkmargin.agent.{module}.clock_ms", lambda: world.now_ms + 2 * 86_400_000)
     until(lambda: agent.turn(0.05) is None or [a for a in agent.alarms.active() if a.kind == "late"])
     assert agent.journal.proofs()[0].state == "late"
     agent.close()
