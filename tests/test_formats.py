@@ -724,7 +724,14 @@ def test_catalogue_48_what_is_bounded_is_the_depth_not_the_number_of_brackets() 
         '["[", "\\"[", {}]' + " " * 70,
     ):
         assert isinstance(parse_json(text), list)
-    for text in (f"[[],\n[{deepest}]]", f"[{deepest},\n[{deepest}]]", '["]]",\n' + "[" * MAX_DEPTH):
+    flat = "[" + "[], {}, " * MAX_DEPTH
+    for text in (
+        f"[[],\n[{deepest}]]",
+        f"[{deepest},\n[{deepest}]]",
+        '["]]",\n' + "[" * MAX_DEPTH,
+        f"{flat}\n[{deepest}]]",
+        f'{flat} "\\"]]",\n[{deepest}]]',
+    ):
         with pytest.raises(InputError, match=f"^line:3: nested more than {MAX_DEPTH} deep$"):
             parse_json("\n" + text)
 
