@@ -148,6 +148,10 @@ EQUIVALENT: dict[str, str] = {
     "if False: return": "a shortcut",
     "formats.canonical: condition False: if text.count('[') + text.count('{') <= MAX_DEPTH: return -> "
     "if False: return": "a shortcut",
+    "formats.canonical: condition True: _BRACKET.findall(text) if '\\\\' in text else text.split('\"')[::2] -> "
+    "_BRACKET.findall(text) if True else text.split('\"')[::2]": "a shortcut",
+    "formats.canonical: text: b'[]{}' -> b'[]{}x' in _NO_BRACKETS = bytes(set(range(256)) - s": "no byte of UTF-8",
+    "formats.canonical: constant: 256 -> 255 in _NO_BRACKETS = bytes(set(range(256)) - s": "no byte of UTF-8",
     "formats.canonical: comparison: text.count('[') + text.count('{') <= MAX_DEPTH -> "
     "text.count('[') + text.count('{') < MAX_DEPTH": "a shortcut",
     "formats.canonical: and/or: token[0] == '\"' and '\\\\u' in token -> "

@@ -214,10 +214,7 @@ def _bound_values(text: str) -> None:
 
 #: A string, closed or not, or a bracket outside of strings. Possessive, so that no text makes it look twice.
 _BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[\]{}])', re.DOTALL)
-#: What a byte outside of strings adds to the depth.
-_STEP = np.zeros(256, dtype=np.int8)
-_STEP[list(b"[{")], _STEP[list(b"]}")] = 1, -1
-_NO_BRACKETS = bytes(byte for byte in range(256) if not _STEP[byte])
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _bound_depth(text: str) -> None:
@@ -226,9 +223,9 @@ def _bound_depth(text: str) -> None:
         return
     # without escapes every quote begins or ends a string, and to split there is quicker
     outside = _BRACKET.findall(text) if "\\" in text else text.split('"')[::2]
-    brackets = "".join(outside).encode().translate(None, _NO_BRACKETS)
-    depths = np.cumsum(_STEP[np.frombuffer(brackets, dtype=np.uint8)], dtype=np.int32)
-    if depths.max(initial=0) > MAX_DEPTH:
+    brackets = np.frombuffer("".join(outside).encode().translate(None, _NO_BRACKETS), dtype=np.uint8)
+    steps = np.where(np.isin(brackets, list(b"[{")), 1, -1)
+    if (np.cumsum(steps) > MAX_DEPTH).any():
         raise InputError(f"nested more than {MAX_DEPTH} deep", line=_line_of_depth(text))
 
 
