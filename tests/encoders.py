@@ -34,6 +34,7 @@ from unittest.mock import patch
 
 import numpy as np
 import z3
+from support.typed import Keywords, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
@@ -216,7 +217,7 @@ def chosen(pick_first: Callable[[Any, Any], Any], name: str) -> Callable[..., An
             return plain(x, y)
         return x if Truth(pick_first(_of(x), _of(y))) else y
 
-    def pick(*values: Any, key: Callable[[Any], Any] | None = None, **default: Any) -> Any:
+    def pick(*values: Any, key: Callable[[Any], Any] | None = None, **default: Passed) -> Any:
         found = list(values[0]) if len(values) == 1 else list(values)
         if not found:
             if "default" not in default:
@@ -439,7 +440,7 @@ def family(name: str, classes: Sequence[tuple[int, int, int | None]], scenarios:
     return Family(name=name, classes=own, scenarios=tuple(scenarios))
 
 
-GROSS: dict[str, Any] = {"pool": ints(0, 1), "long": ints(2, 3), "short": ints(5, 4)}
+GROSS: Keywords = {"pool": ints(0, 1), "long": ints(2, 3), "short": ints(5, 4)}
 POOLS = (pool((1, 0), (3, 40)), pool((2, 3), name="other"))
 RISK = ints([3, -5], [-2, 4])
 ONE_CLASS = (family("U0", [(0, 0, None)], ["up", "down"]), family("U1", [(1, 0, None)], ["up", "down"]))
@@ -448,8 +449,8 @@ OFFSET = (family("both", [(0, 4000, None), (1, 4000, 25)], ["up", "down"]),)
 
 def snapshots() -> dict[str, Snapshot]:
     """Every component, in each of its modes and methods; and some together."""
-    pooled: dict[str, Any] = {"scale": 10, "pools": POOLS}
-    net: dict[str, Any] = {"pools": (pool((1, 0), (3, 40)),), "scale": 7, "pool": ints(0, 0), "value": ints(3, -2)}
+    pooled: Keywords = {"scale": 10, "pools": POOLS}
+    net: Keywords = {"pools": (pool((1, 0), (3, 40)),), "scale": 7, "pool": ints(0, 0), "value": ints(3, -2)}
     minimum = PublishedShortOptionMinimum
     return {
         "worst_scenario": snapshot_of(),

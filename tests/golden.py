@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from support.instances import BareStatement
-from support.typed import Keywords
+from support.typed import JsonObject, Keywords
 
 from zkmargin.accounts import Commitment, CommitmentPart
 from zkmargin.accounts.slots import ROLES, slot_map_digest
@@ -164,13 +164,13 @@ def challenges(statement: Instance, proof: bytes) -> dict[str, str]:
 # --- the vector file ----------------------------------------------------------------------------------------
 
 
-def vectors() -> dict[str, Any]:
+def vectors() -> JsonObject:
     """The vector file, read."""
-    document: dict[str, Any] = json.loads(VECTORS.read_text("utf-8"))
+    document: JsonObject = json.loads(VECTORS.read_text("utf-8"))
     return document
 
 
-def vector_cases(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def vector_cases(document: JsonObject) -> Iterator[tuple[JsonObject, JsonObject]]:
     """(group, case), one after another."""
     for group in document["testGroups"]:
         for case in group["tests"]:
@@ -200,7 +200,7 @@ class Inputs:
         )
 
 
-def inputs(group: dict[str, Any], case: dict[str, Any]) -> Inputs:
+def inputs(group: Keywords, case: Keywords) -> Inputs:
     """A case with the group's defaults filled in and its files read."""
     given = {**group["defaults"], **case}
     proof = bytes.fromhex(given["proof"])
@@ -358,7 +358,7 @@ def make_all() -> dict[str, bytes]:
     return files
 
 
-def _json(document: dict[str, Any]) -> bytes:
+def _json(document: JsonObject) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
 from support import lab
 from support.instances import BareStatement
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.accounts.commitments import commit_vector
 from zkmargin.circuits.language.witness import assign
@@ -71,14 +72,12 @@ class Case:
     comment: str
     flags: tuple[str, ...]
     error: str | None
-    changes: dict[str, Any]
+    changes: Keywords
 
 
-def vector_document(
-    made: dict[str, tuple[Golden, Snapshot, Made, BookLots]], files: dict[str, bytes]
-) -> dict[str, Any]:
+def vector_document(made: dict[str, tuple[Golden, Snapshot, Made, BookLots]], files: dict[str, bytes]) -> JsonObject:
     """The document, with its cases numbered."""
-    groups: list[dict[str, Any]] = []
+    groups: list[JsonObject] = []
     number = 0
     for golden, snapshot, case, lots in made.values():
         cases = [
@@ -130,7 +129,7 @@ def vector_document(
     }
 
 
-def _compact(changes: dict[str, Any], proof: bytes) -> dict[str, Any]:
+def _compact(changes: Keywords, proof: bytes) -> JsonObject:
     """A proof that differs from the group's in one short span is written as that span."""
     other = bytes.fromhex(changes.get("proof", ""))
     if "proof" not in changes or len(other) != len(proof):
@@ -161,7 +160,7 @@ def _same(golden: Golden, files: dict[str, bytes]) -> Iterator[Case]:
     yield Case("keys reordered, indented", ("SameMeaning",), None, {"commitments": pretty})
 
 
-def _text(document: dict[str, Any]) -> str:
+def _text(document: JsonObject) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -248,7 +247,7 @@ def _bytes(golden: Golden, case: Made) -> Iterator[Case]:
 
 
 def _statements(golden: Golden, made: dict[str, tuple[Golden, Snapshot, Made, BookLots]]) -> Iterator[Case]:
-    def bad(comment: str, flag: str, error: str = "argument", **changes: Any) -> Case:
+    def bad(comment: str, flag: str, error: str = "argument", **changes: Passed) -> Case:
         return Case(comment, (flag,), error, changes)
 
     other = "maintenance" if golden.claim.requirement == "initial" else "initial"
@@ -319,7 +318,7 @@ def _commitments(golden: Golden, files: dict[str, bytes], case: Made) -> Iterato
         text = document if isinstance(document, str) else _text(document)
         return Case(comment, (flag,), error, {"commitments": [text, *rest]})
 
-    def part(**changes: Any) -> dict[str, Any]:
+    def part(**changes: Passed) -> JsonObject:
         return {**first, "parts": [{**first["parts"][0], **changes}, *first["parts"][1:]]}
 
     points = first["parts"][0]["points"]
@@ -405,7 +404,7 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
     n, digest = circuit.n, embedded().digest
 
     def bad(comment: str, flag: str, given: Any, proof: Any) -> Case:
-        changes: dict[str, Any] = {"proof": encode_proof(proof, digest).hex()}
+        changes: Keywords = {"proof": encode_proof(proof, digest).hex()}
         if given.statement.parts != case.statement.parts:
             parts = [part.model_dump(mode="json") for part in given.statement.parts]
             document = {"format": "zkmargin/commitment/v1", "srs": digest.hex(), "domain_size": n, "parts": parts}
@@ -556,7 +555,7 @@ def with_rows(given: Any, rows: list[int]) -> Any:
 # --- the schema ---------------------------------------------------------------------------------------------
 
 
-def vector_schema() -> dict[str, Any]:
+def vector_schema() -> JsonObject:
     """The JSON schema of the vector file."""
     text = {"type": "string"}
     hexadecimal = {"type": "string", "pattern": "^([0-9a-f]{2})*$"}

@@ -22,6 +22,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from support.typed import JsonObject
+
 from zkmargin.accounts import Commitment
 from zkmargin.accounts.openings import Opening
 from zkmargin.accounts.slots import ROLES
@@ -317,11 +319,11 @@ def make_all() -> dict[str, bytes]:
     return files
 
 
-def digests(documents: dict[str, Document], files: dict[str, bytes]) -> dict[str, Any]:
+def digests(documents: dict[str, Document], files: dict[str, bytes]) -> JsonObject:
     """What every program must find: of each document its digest, and what else is derived from it."""
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     for name, document in sorted(documents.items()):
-        entry: dict[str, Any] = {"format": document.format, "digest": document.digest().hex()}
+        entry: JsonObject = {"format": document.format, "digest": document.digest().hex()}
         if isinstance(document, Attestation):
             entry["payload"] = document.payload_digest.hex()
         if isinstance(document, Challenge):
@@ -338,7 +340,7 @@ def digests(documents: dict[str, Document], files: dict[str, bytes]) -> dict[str
     return found
 
 
-def texts() -> dict[str, Any]:
+def texts() -> JsonObject:
     """Claims and limits as they are typed, with their canonical texts, which a statement absorbs."""
     claims = ("1", "1.0", "1.25", "5/4", "0.5", "2.50/2", "65535", "1/65535")
     limits = (
@@ -393,7 +395,7 @@ def sql(connection: sqlite3.Connection) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _json(value: JsonObject) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
 
 

@@ -10,7 +10,8 @@ import base64
 import json
 import sys
 from pathlib import Path
-from typing import Any
+
+from support.typed import JsonObject
 
 from zkmargin.client.documents import (
     Change,
@@ -54,12 +55,12 @@ def digest(byte: int) -> str:
 def make_documents() -> dict[str, Document]:
     """Every document by its file."""
     terms = Terms(ratio="5/4", limits=(LIMIT,), period_seconds=60, grace_seconds=10)
-    action: dict[str, Any] = {"kind": "register-account", "account": ACCOUNT, "terms": terms.model_dump(mode="json")}
+    action: JsonObject = {"kind": "register-account", "account": ACCOUNT, "terms": terms.model_dump(mode="json")}
     action["keys"] = [signer().public.to_json()]
     order = {"service": DESK, "sequence": 7, "time": TIME, "action": action}
     token = {"kind": "issue-token", "name": "agent", "role": "account", "account": ACCOUNT, "digest": digest(9)}
     event = {"service": DESK, "number": 8, "time": TIME, "kind": "state", "account": ACCOUNT}
-    covered: list[dict[str, Any]] = [
+    covered: list[JsonObject] = [
         {"sequence": 7, "time": TIME, "snapshot": digest(1), "statement": digest(2)},
         {"sequence": 8, "time": "2026-01-02T03:04:10Z", "snapshot": digest(3), "statement": None},
     ]

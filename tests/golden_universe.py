@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+
+from support.typed import JsonObject
 
 from zkmargin.accounts.slots import slot_maps
 from zkmargin.circuits import build_circuit
@@ -28,11 +29,11 @@ NEAR, FAR, NEXT = "2026-03-03T08:00:00Z", "2026-03-27T08:00:00Z", "2026-03-10T08
 
 def market(time: str, listed: tuple[str, ...], gone: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> Market:
     """Calls and puts of some expiries; those that are gone have settled at 90,150."""
-    instruments: list[dict[str, Any]] = [{"id": "BTC-PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
+    instruments: list[JsonObject] = [{"id": "BTC-PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
     for expiry in (*listed, *gone):
         for strike in (80_000, 90_000, 100_000):
             for right in ("call", "put"):
-                own: dict[str, Any] = {
+                own: JsonObject = {
                     "id": f"BTC-{expiry[:10]}-{strike}-{right[0].upper()}",
                     "kind": "option",
                     "underlying": "BTC",

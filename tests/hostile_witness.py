@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import z3
+from support.typed import Keywords
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -81,7 +82,7 @@ def varied(snapshot: Snapshot, draw: Draws) -> Snapshot | None:
     """The snapshot with other parameters, and a collateral slot that counts one unit; None where they do not fit."""
     parts: list[Any] = []
     for part in snapshot.components:
-        changed: dict[str, Any] = {}
+        changed: Keywords = {}
         for name, value in part:
             if isinstance(value, IntArray) and name not in FIXED and not isinstance(part, PublishedHaircuts):
                 low = 0 if name in NOT_NEGATIVE else -9

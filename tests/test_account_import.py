@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.typed import JsonObject
 
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, to_lots
@@ -23,8 +24,8 @@ TIME = 1_790_000_000_000
 CALL, XRP = "BTC-25DEC26-90000-C", "XRP_USDC-25DEC26-3-P"
 
 
-def quote(name: str, index: float, forward: float | None = None) -> dict[str, Any]:
-    row: dict[str, Any] = {"instrument_name": name, "timestamp": TIME, "index_price": index, "mark_price": 0.05}
+def quote(name: str, index: float, forward: float | None = None) -> JsonObject:
+    row: JsonObject = {"instrument_name": name, "timestamp": TIME, "index_price": index, "mark_price": 0.05}
     if forward is None:
         return row | {"mark_price": index}
     return row | {"mark_iv": 50, "underlying_price": forward, "interest_rate": 0}
@@ -45,7 +46,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     return build_snapshot(market, load_policy("default"))
 
 
-def position(name: str, size: float, direction: str | None = None) -> dict[str, Any]:
+def position(name: str, size: float, direction: str | None = None) -> JsonObject:
     side = direction or ("buy" if size > 0 else "sell" if size < 0 else "zero")
     return {
         "instrument_name": name,
@@ -133,9 +134,7 @@ def test_f6_nothing_is_dropped_or_rounded_quietly(
     assert "12345" not in str(caught.value)
 
 
-def trade(
-    number: int, name: str, direction: str, amount: float, price: float, fee: float, currency: str
-) -> dict[str, Any]:
+def trade(number: int, name: str, direction: str, amount: float, price: float, fee: float, currency: str) -> JsonObject:
     return {
         "trade_id": str(number),
         "instrument_name": name,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from support.typed import Keywords, Passed
 
 from zkmargin.formats import Document, InputError, IntArray, keccak256, parse_json
 from zkmargin.formats.arrays import MAX_DIMENSIONS, MAX_ELEMENTS
@@ -33,7 +34,7 @@ class Table(Document):
     cells: IntArray
 
 
-def table_text(**changes: Any) -> str:
+def table_text(**changes: Passed) -> str:
     """A table of [[1, 2], [3, 4]] with keys replaced, or removed where the change is None."""
     cells = IntArray(np.array([[1, 2], [3, 4]])).to_json() | changes
     return json.dumps({"format": Table.FORMAT, "cells": {k: v for k, v in cells.items() if v is not None}}, indent=1)
@@ -174,7 +175,7 @@ def sha(values: list[int]) -> str:
         ({"data": "A" * 44}, "not the base64 of the 32 bytes"),
     ],
 )
-def test_catalogue_47_arrays_are_read_strictly(changes: dict[str, Any], reason: str | None) -> None:
+def test_catalogue_47_arrays_are_read_strictly(changes: Keywords, reason: str | None) -> None:
     if reason is None:
         assert Table.parse(table_text(**changes)).cells.values.tolist() == [[1, 2, 3, 4]]
         return

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support import parties
 from support.parties import World
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.crypto import bls
 from zkmargin.engine.decimals import format_time
@@ -33,7 +34,7 @@ def world() -> World:
     return parties.world()
 
 
-def check(world: World, **given: Any) -> Authenticated:
+def check(world: World, **given: Passed) -> Authenticated:
     """Authenticate the statement of the account at NOW; attestations by keyword replace honest ones."""
     trust = given.pop("trust", None) or parties.trust()
     now, known = given.pop("now_ms", parties.NOW), given.pop("known", None)
@@ -41,7 +42,7 @@ def check(world: World, **given: Any) -> Authenticated:
     return authenticate(world.statement, attestations, trust, now_ms=now, known=known)
 
 
-def refused(world: World, **given: Any) -> str:
+def refused(world: World, **given: Passed) -> str:
     with pytest.raises(VerificationError) as caught:
         check(world, **given)
     return caught.value.message
@@ -257,7 +258,7 @@ def test_round_trip_and_one_canonical_form(world: World) -> None:
     assert Attestation.parse(turned).payload_digest == attestation.payload_digest
 
 
-def commitment_json(world: World, **changes: Any) -> str:
+def commitment_json(world: World, **changes: Passed) -> str:
     value = json.loads(world.attest("custodian D").to_bytes())
     value["payload"] |= changes
     return json.dumps(value)
@@ -287,7 +288,7 @@ def commitment_json(world: World, **changes: Any) -> str:
         ({"bits": 73}, "bits"),
     ],
 )
-def test_malformed_files(world: World, change: dict[str, Any], reason: str) -> None:
+def test_malformed_files(world: World, change: Keywords, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         Attestation.parse(commitment_json(world, **change), file="a.json")
 
@@ -305,7 +306,7 @@ def test_malformed_files(world: World, change: dict[str, Any], reason: str) -> N
         ({"signature": "00"}, "signature"),
     ],
 )
-def test_malformed_signatures(world: World, signature: dict[str, Any], reason: str) -> None:
+def test_malformed_signatures(world: World, signature: JsonObject, reason: str) -> None:
     value = json.loads(world.attest("venue A").to_bytes())
     value["signatures"][0] |= signature
     with pytest.raises(InputError, match=reason):

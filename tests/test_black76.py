@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.typed import Keywords
 
 from zkmargin.engine.pricing import (
     MAX_PRICE,
@@ -288,7 +289,7 @@ def test_tenor_scale_where_it_is_exact() -> None:
     assert tenor_scale_1e9([1, 10**9], 0, 0, 1).tolist() == [10**9, 10**9]
 
 
-GOOD: dict[str, Any] = {"F": 100, "K": 100, "vol_1e9": 1, "time_ms": 1, "rate_1e9": 0, "is_call": True}
+GOOD: Keywords = {"F": 100, "K": 100, "vol_1e9": 1, "time_ms": 1, "rate_1e9": 0, "is_call": True}
 
 
 @pytest.mark.parametrize("function", [black76, greeks])

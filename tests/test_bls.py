@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
+from support.typed import JsonObject
 
 from zkmargin.crypto import bls
 from zkmargin.crypto.field import encode_scalar, r
@@ -38,7 +39,7 @@ def unhex(text: str) -> bytes:
 # Published vectors
 
 
-def sign(case: dict[str, Any]) -> str | None:
+def sign(case: JsonObject) -> str | None:
     try:
         return "0x" + bls.sign(unhex(case["privkey"]), unhex(case["message"])).hex()
     except ValueError:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.typed import Passed
 
 from zkmargin.engine.book import Book, BookLots, load_book, to_lots
 from zkmargin.engine.market import Asset, Instrument, Market, Underlying
@@ -34,7 +35,7 @@ def book_text(positions: Any = None, collateral: Any = None) -> str:
     )
 
 
-def lots_of(snapshot: Snapshot, **parts: Any) -> BookLots:
+def lots_of(snapshot: Snapshot, **parts: Passed) -> BookLots:
     text = book_text(**parts)
     return to_lots(Book.parse(text, file="book.json"), snapshot, text, "book.json")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import lab, parties
+from support.typed import Passed
 
 from zkmargin.circuits.breach import ONLY_ADDING, READ, breach_witness, build_breach_circuit
 from zkmargin.circuits.language.witness import assign, check
@@ -280,7 +281,7 @@ def below() -> Any:
     return statement, prove_breach(statement, world.lots, list(world.openings.values()))
 
 
-def accepted(below: Any, *, now: int | None = None, known: Any = None, **replaced: Any) -> Any:
+def accepted(below: Any, *, now: int | None = None, known: Any = None, **replaced: Passed) -> Any:
     statement, proof = below
     world = parties.world()
     return accept_breach(
@@ -310,7 +311,7 @@ def found_parts(found: Any) -> list[str]:
 def test_no_old_state_and_no_other_day_can_be_picked(below: Any) -> None:
     world = parties.world()
 
-    def refused(match: str, **given: Any) -> None:
+    def refused(match: str, **given: Passed) -> None:
         with pytest.raises(VerificationError, match=match):
             accepted(below, **given)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from support.typed import Keywords
 
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import main
@@ -180,7 +181,7 @@ def test_a_calibrated_policy_publishes_and_proves() -> None:
 
 
 def test_size_is_charged_against_a_days_volume() -> None:
-    terms: dict[str, Any] = {
+    terms: Keywords = {
         "daily_volume": {"BTC": "1000000"},
         "tiers": [{"part_bp": 1_000, "rate_bp": 50}, {"part_bp": 5_000, "rate_bp": 200}],
     }

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.command_line import Run
+from support.typed import Keywords
 
 from zkmargin.app.calibrating import derived
 from zkmargin.circuits import build_circuit
@@ -313,7 +314,7 @@ def test_commands_say_what_was_recomputed(folder: Path, capsys: pytest.CaptureFi
         ({"format": "zkmargin/rule/v2"}, "unknown key in version 2"),
     ],
 )
-def test_rules_that_are_none(change: dict[str, Any], reason: str) -> None:
+def test_rules_that_are_none(change: Keywords, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         Rule.parse(json.dumps({**json.loads(RULE.to_bytes()), **change}))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.chain_lab import SERIES, chain_case, chain_snapshot, prove, standard, table_of
 from support.lab import draws
+from support.typed import Keywords
 
 from zkmargin.circuits.chain import (
     BALANCE_DIGITS,
@@ -176,7 +177,7 @@ def test_equations_of_the_layout_close_exactly_at_the_boundary() -> None:
         ({"scenarios": 64}, "worst_scenario: U0"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(options: dict[str, Any], field: str) -> None:
+def test_what_does_not_fit_is_refused_by_name(options: Keywords, field: str) -> None:
     with pytest.raises(InputError) as refused:
         ChainPrices.of(chain_snapshot(**options), "initial")
     assert refused.value.field == field
@@ -213,7 +214,7 @@ def test_fast_and_plain_tables_have_the_same_points() -> None:
 def test_a_table_is_checked_field_by_field_and_point_by_point() -> None:
     case = standard()
     table, prices = case.statement.table, case.statement.prices
-    arguments: dict[str, Any] = {
+    arguments: Keywords = {
         "snapshot_digest": case.snapshot.digest(),
         "srs": embedded(),
         "commit": commit_rows_fast,

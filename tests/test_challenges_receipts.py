@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from support import parties
 from support.parties import World
+from support.typed import Keywords, Passed
 
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
@@ -23,8 +23,8 @@ def world() -> World:
     return parties.world()
 
 
-def run(world: World, **given: Any) -> Acceptance:
-    options: dict[str, Any] = {
+def run(world: World, **given: Passed) -> Acceptance:
+    options: Keywords = {
         "now_ms": parties.NOW,
         "trust": parties.trust(),
         "attestations": world.attestations(),
@@ -34,7 +34,7 @@ def run(world: World, **given: Any) -> Acceptance:
     return accept(statement, proof, **options)
 
 
-def refused(world: World, **given: Any) -> VerificationError:
+def refused(world: World, **given: Passed) -> VerificationError:
     with pytest.raises(VerificationError) as caught:
         run(world, **given)
     return caught.value
@@ -78,8 +78,8 @@ def test_proof_is_checked_too(world: World) -> None:
 
 
 def test_31_proof_for_another_claim_limit_or_context(world: World) -> None:
-    def statement(**changes: Any) -> Statement:
-        arguments = {"context": world.statement.context, "limits": world.statement.limits} | changes
+    def statement(**changes: Passed) -> Statement:
+        arguments: Keywords = {"context": world.statement.context, "limits": world.statement.limits} | changes
         return Statement.of(world.snapshot, world.commitments, world.statement.claim, **arguments)
 
     assert run(world, statement=statement()).statement_digest
@@ -155,7 +155,7 @@ def test_proof_answers_one_challenge_only(world: World, field: str) -> None:
         ({"more": 1}, "unknown key"),
     ],
 )
-def test_malformed_challenges(world: World, change: dict[str, Any], reason: str) -> None:
+def test_malformed_challenges(world: World, change: Keywords, reason: str) -> None:
     value = json.loads(world.challenge.to_bytes()) | change
     with pytest.raises(InputError, match=reason):
         Challenge.parse(json.dumps(value), file="challenge.json")
@@ -270,7 +270,7 @@ def test_receipt_differs_where_the_acceptance_did(world: World, acceptance: Acce
         ({"more": 1}, "unknown key"),
     ],
 )
-def test_malformed_receipts(acceptance: Acceptance, change: dict[str, Any], reason: str) -> None:
+def test_malformed_receipts(acceptance: Acceptance, change: Keywords, reason: str) -> None:
     value = json.loads(acceptance.receipt(software=SOFTWARE).to_bytes())
     value["payload"] |= change
     with pytest.raises(InputError, match=reason):

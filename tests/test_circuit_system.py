@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
+from support.typed import JsonObject, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
@@ -305,7 +306,7 @@ def test_dropping_an_equation_drops_exactly_that_one() -> None:
 
 
 def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingredient() -> None:
-    def build(**changes: Any) -> Any:
+    def build(**changes: Passed) -> Any:
         return Circuit.freeze(lab.margin_like(**changes), len(changes.get("assets", (0, 0))))
 
     base = build(gates=1)
@@ -343,7 +344,7 @@ def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingre
 
 # --- public polynomials -------------------------------------------------------------------------------------
 
-SHAPES: tuple[dict[str, Any], ...] = (
+SHAPES: tuple[JsonObject, ...] = (
     {},
     {"gates": 2},
     {"slots": 33, "bits": 8},

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.command_line import Run
+from support.typed import JsonObject, Passed
 from test_cli_trust import (  # noqa: F401 - fixtures
     ATTESTED,
     LIMIT,
@@ -43,7 +43,7 @@ def bundle(run: Run, folder: Path) -> Path:  # noqa: F811
     return folder / "bundle.json"
 
 
-def edited(path: Path, name: str = "edited.json", **changes: Any) -> str:
+def edited(path: Path, name: str = "edited.json", **changes: Passed) -> str:
     """The same bundle with other documents in it."""
     (path.parent / name).write_text(json.dumps(json.loads(path.read_text()) | changes))
     return name
@@ -110,7 +110,7 @@ def test_what_is_inside_is_about_one_statement(run: Run, bundle: Path) -> None: 
     receipt = json.loads((home / "receipt.json").read_text())
     market = good["source"] | {"notes": ["another"]}
     digest = good["attestations"][0]["payload"]["snapshot"]
-    changes: dict[str, tuple[dict[str, Any], str]] = {
+    changes: dict[str, tuple[JsonObject, str]] = {
         "challenge": ({"challenge": json.loads((home / "other.json").read_text())}, "challenge: the proof does not"),
         "source": ({"source": market}, "source: the snapshot was not built from it"),
         "receipt": ({"receipt": receipt, "proof": good["proof"][:-8] + "AAAAAAA="}, "of another acceptance"),

@@ -13,6 +13,7 @@ import pytest
 from eth_account import Account
 from support.command_line import Run
 from support.signing import SIGNER
+from support.typed import Keywords
 
 from zkmargin.accounts.openings import commit_book
 from zkmargin.chain import artefacts
@@ -246,7 +247,7 @@ def test_signatures_are_read_ordered_and_refused(run: Said) -> None:
 def test_signers_are_found_and_put_in_order() -> None:
     from zkmargin.chain.typed_data import snapshot_table
 
-    fields: dict[str, Any] = dict.fromkeys(("series", "snapshot", "policy", "table"), bytes(32))
+    fields: Keywords = dict.fromkeys(("series", "snapshot", "policy", "table"), bytes(32))
     typed = snapshot_table(1, ACCOUNT, **fields, sequence=1, time=2, expiry=3)
     made = {key.address: bytes(key.unsafe_sign_hash(typed.digest).signature) for key in KEYS}
     for address, signature in made.items():
@@ -257,7 +258,7 @@ def test_signers_are_found_and_put_in_order() -> None:
 
 
 def test_rules_refuse_what_no_registry_takes() -> None:
-    fields: dict[str, Any] = {
+    fields: Keywords = {
         "attesters": (KEYS[0].address, KEYS[1].address),
         "threshold": 2,
         "policies": ("00" * 32,),

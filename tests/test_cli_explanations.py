@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.command_line import Run
+from support.typed import Keywords, Passed
 
 import zkmargin
 from zkmargin.app.files import MAX_PROOF_BYTES
@@ -378,7 +379,7 @@ def test_several_proofs_of_one_statement(run: Run, folder: Path, tmp_path: Path)
     assert "cannot be read" in run(line, one, tmp_path / "absent.bin", code=2).err
 
 
-def batch(folder: Path, path: Path, **second: Any) -> Path:
+def batch(folder: Path, path: Path, **second: Passed) -> Path:
     common = {"snapshot": "snapshot.json", "commitments": ["commitment.json"]}
     items = [{**common, "proof": "a.bin"}, {**common, "proof": "b.bin", "claim": "1.1", "context": "b", **second}]
     target = folder / path.name
@@ -433,7 +434,7 @@ def test_a_batch_into_a_ledger_is_recorded_proof_by_proof(run: Run, folder: Path
         ({"commitments": []}, 2, "proofs[1].commitments"),
     ],
 )
-def test_a_bad_list_names_what_is_wrong(run: Run, folder: Path, second: dict[str, Any], code: int, reason: str) -> None:
+def test_a_bad_list_names_what_is_wrong(run: Run, folder: Path, second: Keywords, code: int, reason: str) -> None:
     result = run("verify-batch", batch(folder, Path("wrong.json"), **second), code=code)
     assert reason in result.err
     of_list = "proofs[1].surprise" in reason or reason == "proofs[1].commitments"  # no list at all

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.command_line import Run
+from support.typed import JsonObject
 
 import zkmargin
 from zkmargin.cli import main
@@ -122,7 +123,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Said:
     return call
 
 
-def save_book(folder: Path, book: dict[str, Any]) -> None:
+def save_book(folder: Path, book: JsonObject) -> None:
     save_document(Book.model_validate(book), folder / "book.json")
 
 

@@ -12,10 +12,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.command_line import Run
+from support.typed import Keywords, Passed
 
 import zkmargin.crypto.keys
 from zkmargin.cli import main
@@ -90,7 +90,7 @@ ATTESTED = [word for name in ("snapshot-both", "positions", "collateral") for wo
 TRUSTED = [*VERIFY, "--trust", "trust.json", *ATTESTED]
 
 
-def save_trust(home: Path, name: str = "trust.json", **changes: Any) -> None:
+def save_trust(home: Path, name: str = "trust.json", **changes: Passed) -> None:
     names = ("oracle", "second", "venue", "custodian", "desk")
     trust = {
         "format": "zkmargin/trust/v2",
@@ -191,7 +191,7 @@ def test_refused_attestations_are_rejections(run: Run, words: list[str], reason:
         ({"positions": [{"name": "venue", "signers": ["oracle"], "threshold": 1}]}, "0 of 1 signatures"),
     ],
 )
-def test_another_trust_file(run: Run, folder: Path, changes: dict[str, Any], reason: str) -> None:
+def test_another_trust_file(run: Run, folder: Path, changes: Keywords, reason: str) -> None:
     save_trust(folder, "other-trust.json", **changes)
     assert reason in run(replaced(TRUSTED, "trust.json", "other-trust.json"), "proof.bin", code=1).err
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 from support import lab
+from support.typed import JsonObject, Passed
 
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.witness import assign, check
@@ -30,7 +31,7 @@ from zkmargin.verifier.verify import _first_bad, _hold_together, fold, holds
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
 #: (shape of the system, its balances)
-SHAPES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+SHAPES: dict[str, tuple[JsonObject, tuple[int, ...]]] = {
     "range-proved": ({}, (40, 3)),
     "attested positions": ({"range_proved": False}, (40, 3)),
     "one digit column": ({"range_proved": False, "scenarios": 1, "assets": ((4, False),)}, (9,)),
@@ -51,7 +52,7 @@ SHAPES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 }
 
 
-def build(name: Any, **options: Any) -> Any:
+def build(name: Any, **options: Passed) -> Any:
     shape, collateral = SHAPES[name]
     scale = 0 if name == "nothing owed or held" else 1
     return lab.standard(collateral=collateral, scale=scale, options=options, **shape)

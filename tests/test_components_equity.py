@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
 from support.edge import on_the_edge
+from support.typed import Passed
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -134,7 +135,7 @@ def test_resting_orders_are_provided_for(mode: Any, rate: Any, orders: Any, shor
     on_the_edge(snapshot, (short,), (orders,))
 
 
-def policy_with(part: Any, **terms: Any) -> Any:
+def policy_with(part: Any, **terms: Passed) -> Any:
     data = json.loads(load_policy("default").to_bytes())
     data["components"].append(part)
     data["components"][2]["assets"]["BTC"].update(terms)

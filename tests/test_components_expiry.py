@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
 from support.edge import on_the_edge
-from support.typed import Keywords
+from support.typed import Keywords, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Form
@@ -279,7 +279,7 @@ def test_a_collateral_charge_is_flat_and_on_what_is_held(rate: Any, coin: Any) -
 # --- what a snapshot refuses --------------------------------------------------------------------------------
 
 
-def discounted(**change: Any) -> Any:
+def discounted(**change: Passed) -> Any:
     values: Keywords = {
         "scenarios": (("s",), ("s",)),
         "expiries": lab.array(EXPIRIES),
@@ -347,7 +347,7 @@ SKEW = {
 }  # fmt: skip
 
 
-def parsed(kind: Any, **values: Any) -> Any:
+def parsed(kind: Any, **values: Passed) -> Any:
     return kind.model_validate(json.loads(json.dumps(values)))
 
 
@@ -391,7 +391,7 @@ def test_long_at_short_is_the_edge_of_what_is_convex() -> None:
 # --- numbers by hand ----------------------------------------------------------------------------------------
 
 
-def market(**change: Any) -> Any:
+def market(**change: Passed) -> Any:
     """A call that has expired 2,000 in the money, a future, a perpetual; prices 10,000 and easy."""
     document = {
         "format": "zkmargin/market/v1",

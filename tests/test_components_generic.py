@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
 from support.edge import on_the_edge
+from support.typed import JsonObject, Passed
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
@@ -66,7 +67,7 @@ def contributions_add_up(snapshot: Any, lots: Any) -> Any:
 # --- joint scenarios ----------------------------------------------------------------------------------------
 
 
-def joint(risk: Any, group: Any = "together", **more: Any) -> Any:
+def joint(risk: Any, group: Any = "together", **more: Passed) -> Any:
     names = tuple(f"day {s}" for s in range(len(risk[0])))
     return PublishedJointScenarios(group=group, scenarios=names, risk=lab.array(risk), **more)
 
@@ -223,7 +224,7 @@ def test_expected_shortfall_refuses_what_would_be_wrong() -> None:
 
 
 def test_expected_shortfall_is_published_from_a_list() -> None:
-    days: list[dict[str, Any]] = [{"name": str(k), "moves": {}, "others": None} for k in range(2)]
+    days: list[JsonObject] = [{"name": str(k), "moves": {}, "others": None} for k in range(2)]
     moves = [{"BTC": {"price_move_bp": m}, "ETH": {"price_move_bp": m}} for m in (-500, 400)]
     data = [{"name": day["name"], "moves": move} for day, move in zip(days, moves, strict=True)]
     part = ExpectedShortfall.model_validate_json(

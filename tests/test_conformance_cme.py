@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.typed import Family, Report
+from support.typed import Family, Passed, Report
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.span_scenarios import SpanScenarios
@@ -32,7 +32,7 @@ def quoted(conformance_family: Family) -> Any:
     return [json.loads(p.read_text()) for p in conformance_family(FAMILY) if p.name.endswith("quoted_values.json")]
 
 
-def policy(**rules: Any) -> Policy:
+def policy(**rules: Passed) -> Policy:
     return Policy.model_validate(
         {
             "name": "gold",

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 import pytest
-from support.typed import Family, Report
+from support.typed import Family, JsonObject, Report
 
 from zkmargin.engine.components import Leg
 from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails, TailTable
@@ -60,7 +60,7 @@ def expiry_in(name: str) -> str:
 class Simulation:
     """A case of the documented simulation through the components. A contract is one coin at its mark."""
 
-    def __init__(self, case: dict[str, Any]) -> None:
+    def __init__(self, case: JsonObject) -> None:
         self.case, self.index = case, number(case["index"])
         names = list(case["position"])
         instruments = []

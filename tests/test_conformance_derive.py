@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from support.typed import Family, Report
+from support.typed import Family, JsonObject, Report
 
 from zkmargin.engine.components import Leg
 from zkmargin.engine.components.basis_contingency import BasisContingency
@@ -89,7 +89,7 @@ def bp(value: Any) -> Any:
     return number(value) * BP
 
 
-def read(scenario: dict[str, Any]) -> Case:
+def read(scenario: JsonObject) -> Case:
     """The market and the book of a case. Time is arbitrary: the file gives seconds to expiry. A vol may be 251142 %."""
     now = parse_time(NOW)
     spot, stable = number(scenario["SpotPrice"]), number(scenario["StablePrice"])
@@ -154,7 +154,7 @@ def read(scenario: dict[str, Any]) -> Case:
     return Case(market, legs, [int(balance * scale) for balance in balances], scale)
 
 
-def expiry_of(feed: dict[str, Any]) -> Expiry:
+def expiry_of(feed: JsonObject) -> Expiry:
     time, rate = 1000 * max(feed["FeedExpiry"], 0), max(number(feed["Rate"]), Fraction(0))
     return Expiry("", time, rate, exp(-rate * Fraction(time, MS_PER_YEAR)))
 
@@ -162,7 +162,7 @@ def expiry_of(feed: dict[str, Any]) -> Expiry:
 class Computed:
     """What the components say of one case, in USD; losses and contingencies negative, as in the files."""
 
-    def __init__(self, data: dict[str, Any]) -> None:
+    def __init__(self, data: JsonObject) -> None:
         self.parameters, scenario = data["Parameters"], data["Scenario"]
         self.case = read(scenario)
         self.valuation = Valuation(self.case.market, money_decimals=MONEY_DECIMALS)
@@ -327,7 +327,7 @@ class Computed:
         self.values["IM"] = equity - worst * self.values["im_loss_factor"] + maintenance + initial
 
 
-def published_profits(result: dict[str, Any]) -> list[tuple[str, Fraction]]:
+def published_profits(result: JsonObject) -> list[tuple[str, Fraction]]:
     regular, tails, skews = (result[name] for name in ("reg_losses", "tail_losses", "skew_losses"))
     return [("scenario", number(row[2])) for row in (*regular, *tails)] + [("skew", number(row[1])) for row in skews]
 

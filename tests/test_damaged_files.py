@@ -9,9 +9,9 @@ import hashlib
 import os
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.typed import JsonObject
 
 import zkmargin
 from zkmargin.engine.importers import Options, import_file, json_answers, json_stream
@@ -69,7 +69,7 @@ def mutant(data: bytes, number: int) -> bytes:
     return bytes(damaged)
 
 
-def files() -> dict[str, tuple[str, dict[str, Any]]]:
+def files() -> dict[str, tuple[str, JsonObject]]:
     return {
         "span_demo.spn": ("span-xml", {"lots": LOTS["span_demo.spn"]}),
         "span_demo.pa2": ("span-pa2", {"lots": LOTS["span_demo.pa2"]}),

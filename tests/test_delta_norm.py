@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.edge import on_the_edge
+from support.typed import JsonObject
 
 from zkmargin.accounts import commit_book
 from zkmargin.circuits import build_circuit
@@ -144,7 +145,7 @@ def test_one_unit_is_seen_where_a_float_sees_none() -> None:
         ({"underlyings": ["BTC", "BTC"]}, "an underlying twice"),
     ],
 )
-def test_policies_refuse_other_matrices(change: dict[str, Any], reason: str) -> None:
+def test_policies_refuse_other_matrices(change: JsonObject, reason: str) -> None:
     data = json.loads(load_policy("delta-norm").to_bytes())
     data["components"][0] |= {"underlyings": ["BTC", "ETH"], "matrix": [[4, 1], [1, 4]]} | change
     with pytest.raises(InputError, match=reason):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support.typed import Passed
 
 import zkmargin.cli.demo
 from zkmargin.cli import main
@@ -144,7 +145,7 @@ def test_bad_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a UTC time" in capsys.readouterr().err
 
 
-def _accepting(*_: Any, **__: Any) -> Any:
+def _accepting(*_: Any, **__: Passed) -> Any:
     class Accepted:
         statement_digest = bytes(32)
 
@@ -158,7 +159,7 @@ def test_demo_fails_loudly_when_something_bad_is_accepted(
     real = getattr(zkmargin.cli.demo, broken)
     calls = 0
 
-    def sometimes(*arguments: Any, **options: Any) -> Any:
+    def sometimes(*arguments: Any, **options: Passed) -> Any:
         nonlocal calls
         calls += 1
         return real(*arguments, **options) if calls == 1 else _accepting()

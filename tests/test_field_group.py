@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import accumulate, islice, repeat
 from pathlib import Path
-from typing import Any
 
 import pytest
 from eth_typing import BLSPubkey
@@ -17,6 +16,7 @@ from py_arkworks_bls12381 import G1Point, G2Point
 from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1
 from py_ecc.optimized_bls12_381 import optimized_curve as bls
 from py_ecc.optimized_bls12_381.optimized_pairing import pairing
+from support.typed import JsonObject
 
 from zkmargin.crypto.field import SCALAR_BYTES, decode_scalar, encode_scalar, r, random_scalar
 from zkmargin.crypto.group import (
@@ -351,7 +351,7 @@ def eip_bytes(point: G1Point) -> bytes:
     return bytes(16) + xy[:48] + bytes(16) + xy[48:]
 
 
-def vectors(family: Files, name: str) -> list[tuple[str, bytes, dict[str, Any]]]:
+def vectors(family: Files, name: str) -> list[tuple[str, bytes, JsonObject]]:
     (path,) = family(f"vectors/eip2537/{name}.json")
     return [(v["Name"], bytes.fromhex(v["Input"]), v) for v in json.loads(path.read_text())]
 

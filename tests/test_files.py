@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.typed import Passed
 
 from zkmargin.formats import InputError, read_bytes, read_text, write_atomic
 from zkmargin.formats.files import PIECE_BYTES, ExistsError, kind_of
@@ -193,7 +194,7 @@ def test_nothing_is_left_of_a_write_that_fails(
     if existing is not None:
         path.write_bytes(existing)
 
-    def fail(*_args: Any, **_more: Any) -> None:
+    def fail(*_args: Any, **_more: Passed) -> None:
         raise raised
 
     monkeypatch.setattr(os, "replace" if function == "rename" else function, fail)
@@ -303,7 +304,7 @@ def test_an_unwritable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir(mode=0o500)
     if os.geteuid() == 0:  # root may write anywhere: let the system call say no
 
-        def refuse(*_args: Any, **_more: Any) -> int:
+        def refuse(*_args: Any, **_more: Passed) -> int:
             raise PermissionError(errno.EACCES, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, ValidationError
+from support.typed import JsonObject, Keywords, Passed
 
 import zkmargin.formats
 from zkmargin.engine.components import PublishedPart, parts_of
@@ -85,7 +86,7 @@ JSON = st.recursive(
 )
 
 
-def sheet_text(**parts: Any) -> str:
+def sheet_text(**parts: Passed) -> str:
     return json.dumps({"format": Sheet.FORMAT, **parts}, indent=1)
 
 
@@ -284,7 +285,7 @@ def test_canonical_bytes_hold_no_floats_and_no_other_types(value: Any) -> None:
 
 @given(st.permutations(["format", "title", "lots", "legs"]))
 def test_catalogue_35_reordered_keys_give_the_identical_digest(order: list[str]) -> None:
-    parts: dict[str, Any] = {
+    parts: Keywords = {
         "format": Sheet.FORMAT,
         "title": "t",
         "lots": {"A": "1", "B": "2"},
@@ -619,7 +620,7 @@ def test_a_mapping_reads_and_is_written_as_a_dict() -> None:
 @pytest.mark.parametrize(
     "change", [{"tables": {"a": {"x": "1"}}}, {"tables": [["a", {}]]}, {"tables": {"a": None}}, {"full": {}}]
 )
-def test_a_mapping_is_as_strict_as_a_dict(change: dict[str, Any]) -> None:
+def test_a_mapping_is_as_strict_as_a_dict(change: JsonObject) -> None:
     data = json.loads(NESTED.to_bytes()) | change
     with pytest.raises(InputError):
         Nested.parse(json.dumps(data))
@@ -688,7 +689,7 @@ def test_exit_codes_and_hints() -> None:
         ({"field": "a.b"}, "a.b: why"),
     ],
 )
-def test_an_input_error_is_one_line(parts: dict[str, Any], shown: str) -> None:
+def test_an_input_error_is_one_line(parts: Keywords, shown: str) -> None:
     assert str(InputError("why", **parts)) == shown
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from support.typed import JsonObject
 
 from zkmargin import (
     Accepted,
@@ -98,7 +99,7 @@ def test_frames_as_people_have_them() -> None:
         ({"section": ["cash"], "name": ["A"], "quantity": [1]}, "a section is one of"),
     ],
 )
-def test_frames_that_are_refused(frame: dict[str, Any], words: str) -> None:
+def test_frames_that_are_refused(frame: JsonObject, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Book.from_frame(pd.DataFrame(frame))
 

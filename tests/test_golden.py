@@ -10,6 +10,7 @@ from typing import Any
 
 import golden
 import pytest
+from support.typed import JsonObject
 
 from zkmargin.crypto.srs import embedded
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
@@ -87,7 +88,7 @@ def test_the_vector_file_is_well_formed() -> None:
     assert fits({**document, "testGroups": [broken]}, schema)
 
 
-def fits(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
+def fits(value: Any, schema: JsonObject, path: str = "") -> list[str]:
     """What of the value does not fit, in the part of JSON Schema that ours uses."""
     import re
 

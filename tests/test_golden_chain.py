@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.chain_lab import joint_standard, prove, prove_joint, standard
+from support.typed import JsonObject
 
 from zkmargin.chain.deployment import plan
 from zkmargin.chain.documents import Deployment, Rules
@@ -48,7 +48,7 @@ def made() -> dict[str, bytes]:
     files["deployment.json"] = deployment.model_copy(
         update=dict.fromkeys(("verifier", "snapshots", "commitments", "checker"), address[0])
     ).to_bytes()
-    digests: dict[str, Any] = {
+    digests: JsonObject = {
         "series": rules.series.hex(),
         "table": table.hash.hex(),
         "layout": table.layout_digest.hex(),

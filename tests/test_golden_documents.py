@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.typed import JsonObject, Passed
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.holder import migrate_opening
@@ -65,8 +66,8 @@ def made() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def digests() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((FOLDER / "digests.json").read_bytes())
+def digests() -> JsonObject:
+    found: JsonObject = json.loads((FOLDER / "digests.json").read_bytes())
     second = json.loads((FOLDER / SECOND / "digests.json").read_bytes())
     return found | {SECOND + name: value for name, value in second.items()}
 
@@ -406,7 +407,7 @@ def test_the_attestations_are_of_the_other_documents(made: ModuleType) -> None:
 # Acceptance, receipts, batches
 
 
-def accepted(made: ModuleType, *, proof: bytes | None = None, **changes: Any) -> Acceptance:
+def accepted(made: ModuleType, *, proof: bytes | None = None, **changes: Passed) -> Acceptance:
     """The golden proof accepted again, at the time of its receipt."""
     snapshot: Any = made.read("golden.snapshot.json")
     challenge = changes.get("challenge", made.read("answered.challenge.json"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from support.typed import JsonObject, Passed
 
 import zkmargin
 from zkmargin.engine.book import Book, to_lots
@@ -78,7 +79,7 @@ def small_market(*, time: str = TIME, move: Fraction = Fraction(0), vol: str = "
     )
 
 
-def worth(slot: int, **bumps: Any) -> Fraction:
+def worth(slot: int, **bumps: Passed) -> Fraction:
     """Quote that one lot is worth in a bumped market."""
     return Fraction(int(Valuation(small_market(**bumps), money_decimals=FINE).marks()[slot]), 10**FINE)
 
@@ -223,7 +224,7 @@ def test_an_empty_book_has_no_greeks(snapshot: Snapshot) -> None:
         ({"index_prices": ("1", "x")}, "not a decimal number"),
     ],
 )
-def test_sensitivities_that_do_not_fit_are_refused(snapshot: Snapshot, change: dict[str, Any], reason: str) -> None:
+def test_sensitivities_that_do_not_fit_are_refused(snapshot: Snapshot, change: JsonObject, reason: str) -> None:
     assert snapshot.sensitivities is not None
     bad = snapshot.sensitivities.model_copy(update=change)
     fields = {name: getattr(snapshot, name) for name in Snapshot.model_fields}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import lab
-from support.typed import Keywords
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language import system
@@ -42,7 +42,7 @@ UNIT = (1, 1, 60, True)
 INT64_MIN = -(2**63)
 
 
-def snapshot_of(*parts: Any, **change: Any) -> Any:
+def snapshot_of(*parts: Any, **change: Passed) -> Any:
     """Two slots in two risk groups, read back as a document. ``parts`` stand for the worst scenario if given."""
     base = lab.snapshot(groups=[0, 1], risk=[[1], [1]], charges=None, marks=[0, 0], assets=[UNIT])
     if parts:
@@ -160,7 +160,7 @@ def small_market() -> Market:
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[str, Any]:
+def built() -> JsonObject:
     """A snapshot of every named policy that prices crypto, as JSON."""
     refuses = {"span-nse", "binance-tiered", "hyperliquid"}  # other underlyings; and no spot or option
     names = [name for name in policy_names() if name not in refuses]
@@ -181,7 +181,7 @@ def part_of(data: Any, kind: str) -> Any:
     return next(part for part in data["components"] if part["type"] == kind)
 
 
-def test_what_policies_build_is_loaded(built: dict[str, Any], tmp_path: Path) -> None:
+def test_what_policies_build_is_loaded(built: JsonObject, tmp_path: Path) -> None:
     for data in built.values():
         assert loaded(tmp_path, data).groups
     bare = small_market().model_copy(update={"instruments": small_market().instruments[:1]})
@@ -241,7 +241,7 @@ def set_at(data: Any, path: tuple[Any, ...], value: Any) -> None:
     ],
 )
 def test_a_snapshot_that_contradicts_its_policy_is_not_loaded(
-    built: dict[str, Any], tmp_path: Path, policy: str, path: tuple[Any, ...], value: Any, reason: str | None
+    built: JsonObject, tmp_path: Path, policy: str, path: tuple[Any, ...], value: Any, reason: str | None
 ) -> None:
     data = json.loads(json.dumps(built[policy]))
     set_at(data, path, value)
@@ -256,7 +256,7 @@ def test_a_snapshot_that_contradicts_its_policy_is_not_loaded(
 
 
 @pytest.mark.parametrize("name", ["long_value", "short_value"])
-def test_collateral_counts_for_its_price_less_the_haircut(built: dict[str, Any], tmp_path: Path, name: str) -> None:
+def test_collateral_counts_for_its_price_less_the_haircut(built: JsonObject, tmp_path: Path, name: str) -> None:
     data = json.loads(json.dumps(built["default"]))
     values = Snapshot.parse(json.dumps(data)).components[-1]
     more = getattr(values, name).values + (1 if name == "short_value" else -1)
@@ -265,7 +265,7 @@ def test_collateral_counts_for_its_price_less_the_haircut(built: dict[str, Any],
         loaded(tmp_path, data)
 
 
-def test_components_are_those_of_the_policy(built: dict[str, Any], tmp_path: Path) -> None:
+def test_components_are_those_of_the_policy(built: JsonObject, tmp_path: Path) -> None:
     def changed(policy: str, change: Any) -> Any:
         data = json.loads(json.dumps(built[policy]))
         change(data["components"])
@@ -314,7 +314,7 @@ def test_groups_are_in_the_order_of_their_instruments() -> None:
 # Limits
 
 
-def document(**change: Any) -> Any:
+def document(**change: Passed) -> Any:
     data = json.loads(lab.snapshot(groups=[0], risk=[[1]], charges=None, marks=[0], assets=[UNIT]).to_bytes())
     return data | change
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from support.typed import JsonObject, Keywords, Passed
 
 import zkmargin.crypto.keys
 from zkmargin.crypto import bls
@@ -34,7 +35,7 @@ def make(scheme: Scheme = "bls") -> SecretKey:
     return SecretKey.generate("venue A", scheme, PASSPHRASE)
 
 
-def altered(key: SecretKey, **changes: Any) -> SecretKey:
+def altered(key: SecretKey, **changes: Passed) -> SecretKey:
     return SecretKey.model_validate(key.model_dump(mode="json") | changes)
 
 
@@ -121,7 +122,7 @@ def test_nothing_in_the_file_can_be_exchanged() -> None:
 
 
 @pytest.mark.parametrize("change", [{"log_n": 40}, {"log_n": 13}, {"r": 1024}, {"p": 100}, {"name": "none"}])
-def test_file_cannot_ask_for_all_memory_or_for_no_work(change: dict[str, Any]) -> None:
+def test_file_cannot_ask_for_all_memory_or_for_no_work(change: Keywords) -> None:
     value = json.loads(make("ed25519").to_bytes())
     value["kdf"] |= change
     with pytest.raises(InputError, match="kdf"):
@@ -148,7 +149,7 @@ def test_secrets_are_not_shown() -> None:
 # Public keys
 
 
-def public(scheme: Scheme = "bls", **changes: Any) -> dict[str, Any]:
+def public(scheme: Scheme = "bls", **changes: Passed) -> JsonObject:
     return make(scheme).public.model_dump(mode="json") | changes
 
 

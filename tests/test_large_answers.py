@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.typed import JsonObject
 
 from zkmargin.engine.importers import Options, import_file, json_answers, json_stream
 from zkmargin.formats import InputError
@@ -51,7 +52,7 @@ def test_the_same_market_as_of_the_lines(tmp_path: Path, venue: str, request: py
         assert import_file(path, "auto", Options(at="latest")).format == venue
 
 
-def deribit(count: int) -> dict[str, Any]:
+def deribit(count: int) -> JsonObject:
     rows = [
         {
             "instrument_name": f"BTC-25DEC26-{60_000 + 100 * k}-C", "timestamp": 1_780_000_000_000,

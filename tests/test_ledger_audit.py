@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support import parties
 from support.parties import World
-from support.typed import Keywords
+from support.typed import Keywords, Passed
 
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.ledgers import check_ledger, export, status_facts
@@ -61,7 +61,7 @@ def copy(kept: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(kept, tmp_path / "copy.db"))
 
 
-def findings(path: Path, **given: Any) -> list[dict[str, str]]:
+def findings(path: Path, **given: Passed) -> list[dict[str, str]]:
     with Ledger(path, read_only=True) as ledger:
         bad: list[dict[str, str]] = check_ledger(ledger, **given)["bad"]
         return bad

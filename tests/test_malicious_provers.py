@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import lab
+from support.typed import JsonObject
 
 import zkmargin.verifier.argument
 from zkmargin.accounts import commit_book
@@ -31,7 +32,7 @@ from zkmargin.verifier import Statement, verify
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
-SHAPES: dict[str, dict[str, Any]] = {
+SHAPES: dict[str, JsonObject] = {
     "range-proved": {},
     "gates": {"gates": 2},
     "segments": {"slots": 20, "bits": 8},

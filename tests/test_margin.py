@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.typed import Passed
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import CLAIM_BOUND, Claim
@@ -223,7 +224,7 @@ def test_a_claim_holds_exactly_when_its_slack_is_not_negative(case: Any, num: in
     assert margin_report(snapshot, lots, name).slack(claim) == claim_slack(snapshot, lots, claim)
 
 
-def small(**changes: Any) -> Snapshot:
+def small(**changes: Passed) -> Snapshot:
     """One future that loses 7 money units a lot, one asset worth 1 a lot."""
     given_parts = {
         "groups": [0],

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from support.typed import JsonObject
 
 from zkmargin.engine.market import Market
 from zkmargin.formats import InputError
@@ -11,7 +12,7 @@ from zkmargin.formats import InputError
 EXPIRY = "2026-03-27T08:00:00Z"
 
 
-def document() -> dict[str, Any]:
+def document() -> JsonObject:
     """A small market with one instrument of every kind."""
     return {
         "format": "zkmargin/market/v1",
@@ -50,7 +51,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def parse(value: dict[str, Any]) -> Market:
+def parse(value: JsonObject) -> Market:
     return Market.parse(json.dumps(value), file="market.json")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.typed import Passed
 
 import zkmargin
 from zkmargin.engine.book import Book, to_lots
@@ -17,7 +18,7 @@ DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "span_demo.pa2"
 LOTS = {"GC": "1", "ZN": "1"}
 
 
-def import_pa2(path: Any, **options: Any) -> Any:
+def import_pa2(path: Any, **options: Passed) -> Any:
     return import_arrays(path, "span-pa2", **options)
 
 

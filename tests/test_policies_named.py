@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.edge import on_the_edge
+from support.typed import Passed
 
 from zkmargin.circuits.encoders import base, encoder_of
 from zkmargin.engine.book import Book, BookLots, to_lots
@@ -101,7 +102,7 @@ def test_paradex_has_its_24_scenarios() -> None:
     assert len(scenarios) == 24
 
 
-def paradex(market: Any, **positions: Any) -> Any:
+def paradex(market: Any, **positions: Passed) -> Any:
     snapshot = build_snapshot(market, load_policy("paradex"))
     lots = to_lots(Book(positions=positions), snapshot)
     return {name: margin_report(snapshot, lots, name) for name in ("initial", "maintenance")}
@@ -148,7 +149,7 @@ def test_tims_has_ten_points_and_its_ranges() -> None:
     }
 
 
-def tims(market: Any, **positions: Any) -> Any:
+def tims(market: Any, **positions: Passed) -> Any:
     snapshot = build_snapshot(market, load_policy("tims"))
     return margin_report(snapshot, to_lots(Book(positions=positions), snapshot))
 

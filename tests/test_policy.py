@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.typed import JsonObject, Keywords
 
 from zkmargin.engine.components.haircuts import Haircuts
 from zkmargin.engine.components.short_option_minimum import ShortOptionMinimum
@@ -93,7 +94,7 @@ GRID = {"price_moves_bp": [-1000, 0, 1000], "vol_moves_bp": [-2000, 0, 2000]}
         ({"unknown": 1}, "unknown key"),
     ],
 )
-def test_grids_that_would_be_wrong_are_refused(change: dict[str, Any], reason: str) -> None:
+def test_grids_that_would_be_wrong_are_refused(change: Keywords, reason: str) -> None:
     data = default_data()
     data["components"][0]["grid"] = {**GRID, **change}
     with pytest.raises(InputError, match=reason):
@@ -123,7 +124,7 @@ def test_tail_weights_stay_in_the_unit_interval(weight: int) -> None:
         ({"haircut_bp": 0, "bits": 61}, "less than or equal to 60"),
     ],
 )
-def test_haircuts_that_would_be_wrong_are_refused(terms: dict[str, Any], reason: str) -> None:
+def test_haircuts_that_would_be_wrong_are_refused(terms: JsonObject, reason: str) -> None:
     data = default_data()
     data["components"][2]["assets"]["BTC"] = terms
     with pytest.raises(InputError, match=reason):

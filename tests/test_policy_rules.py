@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import parties
 from support.command_line import Run
 from support.parties import World
+from support.typed import JsonObject, Passed
 
 from zkmargin.engine.policy import Policy
 from zkmargin.formats import VerificationError, save_document
@@ -34,7 +34,7 @@ def world() -> World:
         return made
 
 
-def asked(world: World, policies: list[str], **more: Any) -> dict[str, Any]:
+def asked(world: World, policies: list[str], **more: Passed) -> JsonObject:
     trust = parties.trust(snapshots=[parties.snapshot_rule(policies=policies)])
     attestations = world.attestations()
     return {"now_ms": parties.NOW, "trust": trust, "attestations": attestations, "challenge": world.challenge} | more

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from support import lab, parties, venue_lab
 from support.golden import TESTS
+from support.typed import JsonObject, Passed
 
 import zkmargin
 from zkmargin.circuits import build_circuit
@@ -67,7 +68,7 @@ def own_caches(kind: type[Any]) -> list[str]:
     return [name for name in caches(kind) if name != "cached_digest"]
 
 
-def fields_of(value: Any) -> dict[str, Any]:
+def fields_of(value: Any) -> JsonObject:
     if isinstance(value, BaseModel):
         return {name: getattr(value, name) for name in type(value).model_fields}
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -171,7 +172,7 @@ def corpus() -> Corpus:
 
 
 def recording(init: Any, made: list[Any]) -> Any:
-    def recorded(self: Any, *arguments: Any, **named: Any) -> None:
+    def recorded(self: Any, *arguments: Any, **named: Passed) -> None:
         init(self, *arguments, **named)
         made.append(self)
 

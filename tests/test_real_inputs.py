@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.typed import JsonObject, Keywords, Passed
 
 import zkmargin
 from zkmargin.cli import main
@@ -36,9 +37,9 @@ START = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 CALL, PUT = "BTC-25DEC26-90000-C", "BTC-25DEC26-80000-P"
 
 
-def ticker(name: str, **fields: Any) -> dict[str, Any]:
+def ticker(name: str, **fields: Passed) -> JsonObject:
     """A Deribit ticker, invented numbers."""
-    row: dict[str, Any] = {
+    row: Keywords = {
         "timestamp": START,
         "state": "open",
         "instrument_name": name,
@@ -61,7 +62,7 @@ def written(folder: Path, value: Any, name: str = "f.json") -> Path:
     return path
 
 
-def read(path: Path | list[Path], format_name: str = "auto", **options: Any) -> Imported:
+def read(path: Path | list[Path], format_name: str = "auto", **options: Passed) -> Imported:
     return import_file(path if isinstance(path, Path) else list(path), format_name, Options(**options))
 
 
@@ -88,7 +89,7 @@ def test_one_combo_does_not_stop_the_import(tmp_path: Path) -> None:
 
 
 def test_book_summaries_make_the_market_of_the_tickers(tmp_path: Path) -> None:
-    def summary(row: dict[str, Any]) -> dict[str, Any]:
+    def summary(row: Keywords) -> JsonObject:
         row = dict(row)
         row["creation_timestamp"], row["estimated_delivery_price"] = row.pop("timestamp"), row.pop("index_price")
         return {**row, "mid_price": None, "base_currency": "BTC"}
@@ -107,7 +108,7 @@ def market_of(found: Imported) -> Market:
 def test_messages_logs_and_dictionaries_make_the_same_market(tmp_path: Path) -> None:
     rows = [ticker(CALL), ticker(PUT)]
     expected = read(written(tmp_path, rows)).document.instruments
-    message: dict[str, Any] = {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": "ticker.X.100ms"}}
+    message: Keywords = {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": "ticker.X.100ms"}}
     messages = [{**message, "params": {**message["params"], "data": row}} for row in rows]
     lines = "".join(json.dumps(item) + "\n" for item in [{"id": 1, "result": ["ticker.X.100ms"]}, *messages])
     for value in (
@@ -351,7 +352,7 @@ def packed(folder: Path, data: bytes, how: str) -> Path:
     return path
 
 
-def sample(folder: Path, form: str) -> tuple[bytes, dict[str, Any]]:
+def sample(folder: Path, form: str) -> tuple[bytes, JsonObject]:
     match form:
         case "csv":
             return CORN.encode(), {}

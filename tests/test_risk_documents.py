@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.typed import JsonObject
 
 from zkmargin.engine.policy import Policy
 from zkmargin.formats import Document, InputError
@@ -22,7 +23,7 @@ KINDS: dict[str, type[Document]] = {
     "derivation": Derivation,
     "policy": Policy,
 }
-DIGESTS: dict[str, Any] = json.loads((FOLDER / "digests.json").read_text())
+DIGESTS: JsonObject = json.loads((FOLDER / "digests.json").read_text())
 NAMES = sorted(path.name for path in FOLDER.glob("*.json") if path.name != "digests.json")
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from support import venue_lab, venue_policies
+from support.typed import JsonObject
 
 from zkmargin.formats import ZkMarginError
 from zkmargin.verifier.venue.verify import verify_venue
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
-LAYOUTS: dict[str, dict[str, Any]] = {
+LAYOUTS: dict[str, JsonObject] = {
     "net, totals, exemptions, dense": {"dense": [DENSE], "totals": True, "exempt": 2},
     "limits, dense": {"dense": [DENSE], "exempt": 1, "dense_limits": ("headroom >= 1/1000000",)},
     "a cap, no net": {"net": False, "cap": 10**9, "helper_group": 7},

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import lab
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.accounts import Commitment, commit_book
 from zkmargin.accounts.slots import slot_map_digest
@@ -163,7 +164,7 @@ def test_another_claim_and_several_parts(second: ModuleType, snapshot: Snapshot,
     assert made(snapshot, lots, parts=3, claim=Claim(5, 4, "maintenance"), context=b"").verdict(second)
 
 
-SHAPES: dict[str, dict[str, Any]] = {
+SHAPES: dict[str, JsonObject] = {
     "segments of both roles": {"groups": [0, 1] * 9, "assets": 17},
     "one segment, filled to the last listed row": {"groups": [0, 1, 0] * 5, "assets": 15},
     "not range-proved": {"groups": [0, 1, 0], "assets": 2, "charges": None, "range_proved": False},
@@ -174,10 +175,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def shaped(*, groups: list[int], assets: int, n: int = 16, **other: Any) -> Snapshot:
+def shaped(*, groups: list[int], assets: int, n: int = 16, **other: Passed) -> Snapshot:
     """A small snapshot made by hand."""
     count, bits = len(groups), 2 * (n.bit_length() - 1)
-    given: dict[str, Any] = {
+    given: Keywords = {
         "n": n,
         "bits": bits,
         "groups": groups,
@@ -329,7 +330,7 @@ POOLS = [
 ]
 
 
-def leg(side: str, ratio: int, *accounts: int) -> dict[str, Any]:
+def leg(side: str, ratio: int, *accounts: int) -> JsonObject:
     return {"side": side, "ratio": ratio, "accounts": list(accounts)}
 
 
@@ -351,7 +352,7 @@ CALENDAR = {
     "charges": [11, 5, 0, 7, 3, 2],
     "delivery": [0, 3, 1, 0, 2],
 }
-FURTHER: list[dict[str, Any]] = [
+FURTHER: list[JsonObject] = [
     CALENDAR | {"method": "exact"},
     CALENDAR | {"method": "convex_bound"},
     {
@@ -444,7 +445,7 @@ FURTHER: list[dict[str, Any]] = [
 PLAIN = ("account_groups", "charges", "credits", "dampeners", "delivery", "families", "pools", "scenarios", "spreads")
 
 
-def with_component(second: ModuleType, part: dict[str, Any]) -> Snapshot:
+def with_component(second: ModuleType, part: JsonObject) -> Snapshot:
     """A snapshot with one more component, its arrays given as lists of integers."""
     document = second.json.loads(shaped(groups=[0, 1, 1, 0], assets=2).to_bytes())
     written = {
@@ -458,7 +459,7 @@ def with_component(second: ModuleType, part: dict[str, Any]) -> Snapshot:
 
 
 @pytest.mark.parametrize("part", FURTHER, ids=lambda part: part["type"])
-def test_circuits_of_further_components(second: ModuleType, part: dict[str, Any]) -> None:
+def test_circuits_of_further_components(second: ModuleType, part: JsonObject) -> None:
     assert same_circuit(second, with_component(second, part), Claim(3, 2))
 
 
@@ -514,7 +515,7 @@ def other_statements(case: Case, lots: BookLots) -> Iterator[tuple[str, Case]]:
     yield "nothing", replace(case, commitments=())
     (document,) = case.commitments
     positions, collateral = document.parts
-    changes: dict[str, dict[str, Any]] = {
+    changes: dict[str, JsonObject] = {
         "no collateral": {"parts": (positions,)},
         "another setup": {"srs": "00" * 32},
         "another domain": {"domain_size": 128},

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.typed import JsonObject
 from support.venue_service import (
     NAME,
     TERMS,
@@ -87,7 +88,7 @@ def test_what_is_refused_is_recorded_with_its_reason(service: Service) -> None:
         proof = bytearray(good.proof_bytes)
         proof[200] ^= 1
         other_claim = good.claim.model_copy(update={"ratio": "2/1"})
-        changed: list[tuple[dict[str, Any], str]] = [
+        changed: list[tuple[JsonObject, str]] = [
             ({"proof": base64.b64encode(bytes(proof)).decode()}, "format"),
             ({"claim": other_claim}, "pairing"),
             ({"challenge": challenges[1].digest().hex()}, "pairing"),

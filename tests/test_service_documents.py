@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from support.typed import JsonObject, Keywords
 
 from zkmargin.client import Change, Coverage, Event, Submission, Terms
 from zkmargin.client.documents import IssueToken, RegisterAccount, largest_gap
@@ -83,7 +84,7 @@ def test_a_signature_is_over_everything(name: str) -> None:
         ("state.event.json", {"state": None}, "has one"),
     ],
 )
-def test_what_contradicts_itself_is_refused(name: str, changes: dict[str, Any], words: str) -> None:
+def test_what_contradicts_itself_is_refused(name: str, changes: JsonObject, words: str) -> None:
     value = read(name).to_json()
     inner = value if "submission" in name else value["payload"]
     inner.update(changes)
@@ -121,8 +122,8 @@ def test_gaps_count_their_ends() -> None:
         ({"snapshot_ms": None}, "uncovered uncovered uncovered uncovered"),
     ],
 )
-def test_states_follow_from_times(changes: dict[str, Any], states: str) -> None:
-    values: dict[str, Any] = {"period_ms": 60_000, "grace_ms": 10_000, "snapshot_ms": 0, "accepted_ms": 100}
+def test_states_follow_from_times(changes: JsonObject, states: str) -> None:
+    values: Keywords = {"period_ms": 60_000, "grace_ms": 10_000, "snapshot_ms": 0, "accepted_ms": 100}
     values |= {"changed_ms": None, "vouched_until_ms": 10**9, "refused": False}
     standing = Standing(**(values | changes))
     assert [standing.at(ms) for ms in (29_999, 30_000, 60_000, 70_001)] == states.split()

@@ -6,10 +6,10 @@ import base64
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from support import venue_lab
+from support.typed import JsonObject
 from support.venue_service import NAME, signers, trust
 
 from zkmargin.crypto.srs import embedded
@@ -79,7 +79,7 @@ def test_it_is_accepted_once_with_a_receipt(world: SimpleNamespace) -> None:
         ({"commitments": {}}, InputError),
     ],
 )
-def test_what_is_refused(world: SimpleNamespace, change: dict[str, Any], error: type[Exception]) -> None:
+def test_what_is_refused(world: SimpleNamespace, change: JsonObject, error: type[Exception]) -> None:
     with pytest.raises(error):
         judge_venue(world.desk, VenueSubmission.read(world.body | change), actor="venue")
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from support.typed import JsonObject, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.books import margin_witness
@@ -40,7 +41,7 @@ POLICIES = ("default", "deribit-pm", "paradex", "tims", "derive-pmrm2")
 
 def market(time: str, *, settled: bool = False, settlement: str = "linear", extra: Sequence[Any] = ()) -> Market:
     """One expiring call, one put and one future, and the same of ten days later, and a perpetual."""
-    instruments: list[dict[str, Any]] = [{"id": "PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
+    instruments: list[JsonObject] = [{"id": "PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
     for name, expiry in (("OLD", EXPIRY), ("NEW", LATER)):
         own = {"expiry": expiry, "settlement": settlement}
         instruments += [
@@ -215,7 +216,7 @@ def test_what_a_settlement_value_may_be() -> None:
     whole = market(AFTER, settled=True).to_json()
     where = next(place for place, i in enumerate(whole["instruments"]) if i["id"] == "OLD-C")
 
-    def refused(change: dict[str, Any], place: int = where, **top: Any) -> str:
+    def refused(change: JsonObject, place: int = where, **top: Passed) -> str:
         instruments = [i | change if k == place else i for k, i in enumerate(whole["instruments"])]
         with pytest.raises(InputError) as caught:
             Market.parse(json.dumps(whole | {"instruments": instruments} | top))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.typed import Passed
 
 from zkmargin.app.simulating import read_scenario
 from zkmargin.app.venues import Asked, VenueAccount, make_venue_proof, prepare
@@ -134,7 +135,7 @@ def longs(cash: list[Fraction], lots: int = 1) -> Books:
     return Books.sparse(np.arange(count + 1), np.zeros(count, dtype=np.int64), [lots] * count, balances)
 
 
-def scenario(depth: str | None, shock_bp: int, rounds: int, **more: Any) -> Scenario:
+def scenario(depth: str | None, shock_bp: int, rounds: int, **more: Passed) -> Scenario:
     impact = Impact(depth={} if depth is None else {"X": depth}, **more.pop("impact", {}))
     closing = Closing(mode="all", cost_bp=0, **more.pop("closing", {}))
     return Scenario(

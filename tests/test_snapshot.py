@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.engine import pricing, valuation
 from zkmargin.engine.components.haircuts import PublishedHaircuts
@@ -31,7 +32,7 @@ DAY = 86_400_000
 INDEX, FORWARD = Fraction("90000.5"), Fraction("91234.25")
 
 
-def option(name: str, strike: str, **more: Any) -> Instrument:
+def option(name: str, strike: str, **more: Passed) -> Instrument:
     given_parts = {
         "id": name,
         "kind": "option",
@@ -72,7 +73,7 @@ INSTRUMENTS = (
 SLOT = {instrument.id: slot for slot, instrument in enumerate(INSTRUMENTS)}
 
 
-def make_market(**changes: Any) -> Market:
+def make_market(**changes: Passed) -> Market:
     given_parts = {
         "time": TIME,
         "underlyings": (Underlying(name="BTC", index_price="90000.5"), Underlying(name="ETH", index_price="3000.1")),
@@ -86,7 +87,7 @@ def make_market(**changes: Any) -> Market:
     return Market(**{**given_parts, **changes})
 
 
-def policy_with(**changes: Any) -> Policy:
+def policy_with(**changes: Passed) -> Policy:
     """The default policy with parts of its first component's grid, or of itself, replaced."""
     data = json.loads(load_policy("default").to_bytes())
     for key, value in changes.items():
@@ -303,7 +304,7 @@ def test_a_time_step_past_expiry_stops_at_intrinsic() -> None:
     assert mark + int(profits[24]) == (90_000 * 13 // 10 - 85_000) * 10**9
 
 
-def rule(**changes: Any) -> VolRule:
+def rule(**changes: Passed) -> VolRule:
     return VolRule(
         **{"exponent_short_1e4": 0, "exponent_long_1e4": 0, "tenor_floor_ms": DAY, "floor_1e9": 0, **changes}
     )
@@ -478,7 +479,7 @@ def test_stale_prices_are_refused_by_name() -> None:
         ),
     ],
 )
-def test_data_that_does_not_fit_is_refused_by_name(changes: dict[str, Any], reason: str) -> None:
+def test_data_that_does_not_fit_is_refused_by_name(changes: Keywords, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         build_snapshot(make_market(**changes), POLICY)
 
@@ -503,7 +504,7 @@ def test_markets_without_options_or_instruments() -> None:
     assert Snapshot.parse(empty.to_bytes()).digest() == empty.digest()
 
 
-def array(values: Any) -> dict[str, Any]:
+def array(values: Any) -> JsonObject:
     return IntArray(np.array(values, dtype=np.int64)).to_json()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.typed import Passed
 
 import zkmargin
 from zkmargin.accounts import commit_book
@@ -25,7 +26,7 @@ DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "span_demo.spn"
 LOTS = {"ALPHA": "75", "BETA": "1"}
 
 
-def import_span_xml(path: Any, **options: Any) -> Any:
+def import_span_xml(path: Any, **options: Passed) -> Any:
     return import_arrays(path, "span-xml", **options)
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.edge import on_the_edge
+from support.typed import Passed
 
 from zkmargin.accounts import commit_book
 from zkmargin.engine.book import BookLots
@@ -35,7 +36,7 @@ BASE = {
 }
 
 
-def model(**change: Any) -> Any:
+def model(**change: Passed) -> Any:
     return SpanScenarios.model_validate({**BASE, **change})
 
 
@@ -53,12 +54,12 @@ def market(*instruments: Any, rate: Any = "0", spot: Any = "1000") -> Any:
     )
 
 
-def future(name: Any = "F", underlying: Any = "X", expiry: Any = NEAR, **more: Any) -> Any:
+def future(name: Any = "F", underlying: Any = "X", expiry: Any = NEAR, **more: Passed) -> Any:
     return Instrument(**{"id": name, "kind": "future", "underlying": underlying, "expiry": expiry, "lot": "1", **more})
 
 
 def option(
-    name: Any, kind: Any, strike: Any, underlying: Any = "X", expiry: Any = NEAR, vol: Any = "0.5", **more: Any
+    name: Any, kind: Any, strike: Any, underlying: Any = "X", expiry: Any = NEAR, vol: Any = "0.5", **more: Passed
 ) -> Any:
     return Instrument(
         **{
@@ -196,7 +197,7 @@ BOOK_MARKET = (
 )
 
 
-def span_policy(method: Any = "exact", **change: Any) -> Any:
+def span_policy(method: Any = "exact", **change: Passed) -> Any:
     calendar = {
         "tiers": [{"number": 1}],
         "spreads": [

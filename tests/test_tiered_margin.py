@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
 from support.edge import on_the_edge
+from support.typed import JsonObject, Passed
 
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.claims import Claim
@@ -24,7 +24,7 @@ from zkmargin.formats import InputError, IntArray
 MONEY = 10**13  # valuation units in one quote
 
 
-def market(*underlyings: str, assets: tuple[str, ...] = ("USDC",), **more: Any) -> Market:
+def market(*underlyings: str, assets: tuple[str, ...] = ("USDC",), **more: Passed) -> Market:
     prices = {"BTC": "100000", "ETH": "4000", "SOL": "200"}
     instruments = [
         {"id": f"{name}-{kind}", "kind": "perpetual", "underlying": name, "lot": "0.1", "mark_price": prices[name]}
@@ -128,7 +128,7 @@ def test_engine_and_circuit_agree_at_the_edge_and_one_unit_short(name: str, kind
         ({"BTC": [("0", 10**6 + 1)]}, "less than or equal to"),
     ],
 )
-def test_brackets_that_are_refused(tables: dict[str, Any], reason: str) -> None:
+def test_brackets_that_are_refused(tables: JsonObject, reason: str) -> None:
     given = {name: [{"above": a, "rate_ppm": r} for a, r in rows] for name, rows in tables.items()}
     data = json.loads(load_policy("hyperliquid").to_bytes())
     data["components"][0]["tables"] = given

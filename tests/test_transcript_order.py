@@ -19,6 +19,7 @@ import pytest
 from Crypto.Hash import keccak
 from support import lab
 from support.instances import BareStatement
+from support.typed import Passed
 
 import zkmargin.verifier.argument
 import zkmargin.verifier.transcript
@@ -541,7 +542,7 @@ def test_a_public_message_that_is_not_absorbed_can_be_exchanged() -> None:
 # --- the schedule itself ------------------------------------------------------------------------------------
 
 
-def fixed_statement(**changes: Any) -> Any:
+def fixed_statement(**changes: Passed) -> Any:
     """A statement of fixed bytes: what is absorbed, not what it means."""
     parts = tuple(
         CommitmentPart.model_validate(

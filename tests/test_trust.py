@@ -11,7 +11,7 @@ import pytest
 from py_arkworks_bls12381 import G1Point
 from support import parties
 from support.parties import World
-from support.typed import Keywords
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.accounts import Commitment, CommitmentPart
 from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePart
@@ -83,7 +83,7 @@ AGE, REVOKED = {"max_age_seconds": {"minimum": 1, "maximum": 31_622_400}}, {"max
 POINTS, TABLE = {"minItems": 1, "maxItems": 4096}, {"minItems": 1, "maxItems": 1024}
 STEP = {"alias": TEXT, "before": POINTS, "after": POINTS}
 BITS = {"minimum": 1, "maximum": 72}
-BOUNDS: dict[type[Model], dict[str, Any]] = {
+BOUNDS: dict[type[Model], JsonObject] = {
     Rule: RULE,
     SnapshotRule: RULE | AGE | {"policies": {"maxItems": 64}},
     RevocationRule: RULE | AGE,
@@ -132,7 +132,7 @@ BOUNDS: dict[type[Model], dict[str, Any]] = {
 }
 
 
-def bounds(schema: dict[str, Any]) -> dict[str, Any]:
+def bounds(schema: JsonObject) -> JsonObject:
     """What a JSON schema bounds, and numbers that are given by default."""
     words = ("minItems", "maxItems", "minimum", "maximum", "exclusiveMaximum", "minLength", "maxLength")
     found = {word: schema[word] for word in words if word in schema}
@@ -155,11 +155,11 @@ def test_a_required_part_is_the_main_one_where_none_is_named() -> None:
     assert RequiredPart(role="collateral", issuer="custodian D").part == "main"
 
 
-def parse(**changes: Any) -> Trust:
+def parse(**changes: Passed) -> Trust:
     return Trust.parse(json.dumps(parties.trust_json(**changes)), file="trust.json")
 
 
-def rule(**changes: Any) -> dict[str, Any]:
+def rule(**changes: Passed) -> JsonObject:
     return {"name": "venue A", "signers": ["venue A"], "threshold": 1} | changes
 
 
@@ -185,7 +185,7 @@ def rule(**changes: Any) -> dict[str, Any]:
         ({"more": 1}, "unknown key"),
     ],
 )
-def test_34_trust_files_that_cannot_be_meant(change: dict[str, Any], reason: str) -> None:
+def test_34_trust_files_that_cannot_be_meant(change: Keywords, reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         parse(**change)
     assert caught.value.file == "trust.json"
@@ -348,7 +348,7 @@ def test_what_is_signed_by_hand(world: World) -> None:
 
 
 @pytest.mark.parametrize("change", [{"time": "soon"}, {"snapshot": "00"}, {"market": ""}, {"slot_maps": {}}])
-def test_malformed_snapshot_payloads(world: World, change: dict[str, Any]) -> None:
+def test_malformed_snapshot_payloads(world: World, change: Keywords) -> None:
     value = json.loads(world.attest_snapshot().to_bytes())
     value["payload"] |= change
     with pytest.raises(InputError) as caught:

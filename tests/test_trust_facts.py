@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import parties
 from support.parties import World
-from support.typed import Keywords
+from support.typed import Keywords, Passed
 
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.policy import Policy, compare_with_shipped, load_policy
@@ -46,7 +46,7 @@ def weak() -> Policy:
     return Policy.parse(json.dumps(value))
 
 
-def refusal(call: Any, *args: Any, **given: Any) -> VerificationError:
+def refusal(call: Any, *args: Any, **given: Passed) -> VerificationError:
     with pytest.raises(VerificationError) as caught:
         call(*args, **given)
     return caught.value
@@ -157,13 +157,13 @@ def test_version_1_knows_nothing_of_secp256k1(world: World) -> None:
 OFFICER, GROUP = "security officer", "exchange group"
 
 
-def revoking(**changes: Any) -> Trust:
+def revoking(**changes: Passed) -> Trust:
     keys = [*parties.trust_json()["keys"], parties.signer(OFFICER).public.model_dump(mode="json")]
     rule = {"name": GROUP, "signers": [OFFICER], "threshold": 1, "max_age_seconds": 3600}
     return parties.trust(keys=keys, revocations=[rule], **changes)
 
 
-def a_list(*, sequence: int = 4, age: int = 60, by: str = OFFICER, **given: Any) -> Revocations:
+def a_list(*, sequence: int = 4, age: int = 60, by: str = OFFICER, **given: Passed) -> Revocations:
     time = format_time(parties.NOW - 1000 * age)
     payload = RevocationsPayload.model_validate({"issuer": GROUP, "sequence": sequence, "time": time, **given})
     return Revocations(payload=payload).signed(parties.signer(by))
@@ -174,7 +174,7 @@ def key_of(name: str) -> dict[str, str]:
     return {"scheme": public.scheme, "public_key": public.public_key, "reason": "stolen"}
 
 
-def check(world: World, *lists: Revocations, **given: Any) -> Any:
+def check(world: World, *lists: Revocations, **given: Passed) -> Any:
     arguments: Keywords = {"now_ms": parties.NOW, "revocations": lists, "trust": revoking()} | given
     attestations = arguments.pop("attestations", None) or world.attestations()
     return authenticate(world.statement, attestations, **arguments)
@@ -251,7 +251,7 @@ def test_t2_what_was_seen_and_which_lists_stand_in_the_receipt(world: World) -> 
 
 def test_t2_a_list_names_everything_once() -> None:
     for field, item in (("keys", key_of("oracle 1")), ("attestations", {"payload": "11" * 32})):
-        given: dict[str, Any] = {field: [item, item]}
+        given: Keywords = {field: [item, item]}
         with pytest.raises(InputError, match="is there twice"):
             a_list(**given)
 
@@ -260,7 +260,7 @@ def test_t2_a_list_names_everything_once() -> None:
 
 
 def test_t3_a_required_part(world: World) -> None:
-    def asked(**part: Any) -> Trust:
+    def asked(**part: Passed) -> Trust:
         needed = {"role": "positions", "issuer": "venue A"} | part
         return parties.trust(required=[needed])
 

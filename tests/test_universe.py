@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import lab, parties
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.holder import migrate_opening, update_opening
@@ -49,7 +50,7 @@ MONTHLY = "2026-03-27T08:00:00Z"
 STRIKES = (80_000, 90_000, 100_000)
 
 
-def policy(n: int = 16, **layout: Any) -> Policy:
+def policy(n: int = 16, **layout: Passed) -> Policy:
     data = json.loads(load_policy("default").to_bytes())
     data["layout"] |= {"domain_size": n, "position_bits": 20, "collateral_bits": 44} | layout
     return Policy.parse(json.dumps(data))
@@ -64,7 +65,7 @@ def daily(at: int) -> str:
     return format_time(day if day > at else day + DAY)
 
 
-def option(expiry: str, strike: int, right: str) -> dict[str, Any]:
+def option(expiry: str, strike: int, right: str) -> JsonObject:
     vol = Fraction(strike, 10**6) + Fraction("0.42")
     return {
         "id": f"BTC-{expiry[:10]}-{strike}-{right}",
@@ -82,7 +83,7 @@ def market(
     time: int, *, expiries: Sequence[str], missing: Sequence[str] = (), settled: Sequence[str] = (), index: int = 90_000
 ) -> Market:
     """A perpetual, two assets, and calls and puts of some expiries; ``settled`` ones have expired at the index."""
-    instruments: list[dict[str, Any]] = [{"id": "BTC-PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
+    instruments: list[JsonObject] = [{"id": "BTC-PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
     for expiry in expiries:
         instruments += [option(expiry, strike, right) for strike in STRIKES for right in "CP"]
     for expiry in settled:
@@ -114,8 +115,8 @@ FIRST = market(START, expiries=[TODAY, MONTHLY])
 NAME = f"BTC-{MONTHLY[:10]}-90000-C"
 
 
-def universe(**changes: Any) -> Universe:
-    given: dict[str, Any] = {"capacity": Capacity(positions=60, collateral=6), "delist_after_seconds": 1800} | changes
+def universe(**changes: Passed) -> Universe:
+    given: Keywords = {"capacity": Capacity(positions=60, collateral=6), "delist_after_seconds": 1800} | changes
     return Universe.create(FIRST, "week", **given)
 
 
@@ -240,7 +241,7 @@ def test_slot_maps_bind_every_term_of_a_contract(term: str) -> None:
     data["instruments"].append({"id": "ETH-PERP", "kind": "perpetual", "underlying": "ETH", "lot": "1"})
     base = build_snapshot(Market.parse(json.dumps(data)), POLICY)
     place = next(k for k, i in enumerate(data["instruments"]) if i["id"] == NAME)
-    changed: dict[str, Any] = {term: TERMS[term]}
+    changed: JsonObject = {term: TERMS[term]}
     if term == "kind":
         gone = {"strike": None, "option_type": None, "implied_vol": None}
         changed = {"kind": "future", **gone}
@@ -394,7 +395,7 @@ def test_what_a_universe_refuses() -> None:
 # --- what has no quote --------------------------------------------------------------------------------------
 
 
-def without(*names: str, time: int = START + HOUR, forwards: Sequence[str] = (), **changes: Any) -> Market:
+def without(*names: str, time: int = START + HOUR, forwards: Sequence[str] = (), **changes: Passed) -> Market:
     data = market(time, expiries=[TODAY, MONTHLY], missing=names).to_json() | changes
     data["forwards"] = [f for f in data["forwards"] if f["expiry"] not in forwards]
     return Market.parse(json.dumps(data))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support import parties
+from support.typed import JsonObject, Passed
 
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.commitments import check_bound
@@ -42,14 +43,14 @@ class Venue:
     def commitment(self) -> Commitment:
         return self.opening.commitment()
 
-    def apply_update(self, commitment: Commitment | None = None, update: Update | None = None, **given: Any) -> Any:
+    def apply_update(self, commitment: Commitment | None = None, update: Update | None = None, **given: Passed) -> Any:
         fills = given.pop("fills", self.fills)
         return apply_update(
             self.snapshot, commitment or self.commitment, self.lots, fills, update or self.update, **given
         )
 
     def apply_migration(
-        self, commitment: Commitment | None = None, migration: Migration | None = None, **given: Any
+        self, commitment: Commitment | None = None, migration: Migration | None = None, **given: Passed
     ) -> Any:
         return apply_migration(
             self.snapshot,
@@ -87,7 +88,7 @@ def test_another_setup_than_the_embedded_one(venue: Venue) -> None:
 
 
 @pytest.mark.parametrize("edits", [{"srs": "00" * 32}, {"domain_size": 1024}])
-def test_a_commitment_of_another_setup_or_domain(venue: Venue, edits: dict[str, Any]) -> None:
+def test_a_commitment_of_another_setup_or_domain(venue: Venue, edits: JsonObject) -> None:
     other = venue.commitment.model_copy(update=edits)
     for apply in (venue.apply_update, venue.apply_migration):
         with pytest.raises(InputError) as caught:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from support.typed import Passed
 
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.commitments import commit_vector
@@ -103,7 +104,7 @@ def setting(request: pytest.FixtureRequest) -> Setting:
     return Setting(snapshot, lots, commit_book(snapshot, lots, alias="maker"), fills_to_lots(FILLS, snapshot))
 
 
-def changed(document: Any, **edits: Any) -> Any:
+def changed(document: Any, **edits: Passed) -> Any:
     """A document with values of its first part replaced, read again as if from a file."""
     data = json.loads(document.to_bytes())
     for name, value in edits.items():

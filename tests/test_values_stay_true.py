@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from support import parties
+from support.typed import JsonObject
 
 from zkmargin.circuits import build_circuit
 from zkmargin.engine.claims import Claim
@@ -50,7 +51,7 @@ def read(path: Path) -> Document:
     return document
 
 
-def computed(value: Any) -> dict[str, Any]:
+def computed(value: Any) -> JsonObject:
     """Everything that is cached of an object: computed now, if it was not before."""
     kind = type(value)
     names = [name for base in kind.__mro__ for name, item in vars(base).items() if isinstance(item, cached_property)]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G2Point
 from support import lab, parties, venue_lab
+from support.typed import Passed
 
 from zkmargin.crypto.field import r
 from zkmargin.crypto.g2_powers import EXPONENTS, check_g2_power, g2_power
@@ -41,7 +42,7 @@ class Desk:
         slots, balances = self.venue_lab.SMALL[account]
         return {"positions": {i: q for _, legs in slots for i, q in legs}, "balances": balances}
 
-    def check(self, account: Any, **changes: Any) -> Any:
+    def check(self, account: Any, **changes: Passed) -> Any:
         place = place_of(self.venue.statement, account)
         B = self.venue.statement.templates[place.column_set.kind].spec.block
         given = {
@@ -101,7 +102,7 @@ def test_v4_one_row_never_serves_two_customers(desk: Any) -> None:
     assert caught.value.check == "tag"
 
 
-def changed(note: Any, **changes: Any) -> Any:
+def changed(note: Any, **changes: Passed) -> Any:
     return note.model_copy(update={"block": note.block.model_copy(update=changes)})
 
 

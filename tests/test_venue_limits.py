@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support import lab, venue_lab
+from support.typed import Passed
 
 from zkmargin.circuits.venue import headroom_of
 from zkmargin.formats import ConstraintError, InputError, VerificationError
@@ -39,7 +40,7 @@ def boundary() -> int:
     return least_surplus(venue_lab.Venue())
 
 
-def limited(units: int, **options: Any) -> Any:
+def limited(units: int, **options: Passed) -> Any:
     return venue_lab.Venue([(venue_lab.spec(limits=(text(units),)), venue_lab.SMALL)], **options)
 
 

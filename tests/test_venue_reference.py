@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from support import venue_lab
+from support.typed import Keywords, Passed
+from support.venue_lab import Venue
 
 from zkmargin.formats import ConstraintError, InputError, ProofFormatError
 from zkmargin.prover.venue.reference import verify_reference
@@ -18,12 +20,13 @@ from zkmargin.verifier.venue.terms import VenueTerms
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 
 
-def mixed(**options: Any) -> Any:
+def mixed(**options: Passed) -> Venue:
     """Two block classes and a dense account."""
     big = venue_lab.spec("big", accounts=5, legs=3, slots=1, block=2, claim="5/4")
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 5
     classes = [(venue_lab.spec(), venue_lab.SMALL), (big, accounts)]
-    return venue_lab.Venue(classes, **({"dense": [DENSE]} | options))
+    given: Keywords = {"dense": [DENSE]} | options
+    return Venue(classes, **given)
 
 
 OPTIONS = (

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support import lab, venue_lab, venue_policies
+from support.typed import JsonObject, Passed
 
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import inverse, powers, r
@@ -13,7 +14,7 @@ from zkmargin.prover.venue.reference import ReferenceProver, Schedule
 from zkmargin.verifier.venue.customers import block_interpolant, place_of
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
-LAYOUTS: dict[str, dict[str, Any]] = {
+LAYOUTS: dict[str, JsonObject] = {
     "two classes": {"net": False},
     "net and totals": {"totals": True},
     "a cap": {"cap": 10**9},
@@ -26,7 +27,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 class Bench:
     """The reference prover as a function from blinders to revealed numbers, at fixed challenges."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Passed) -> None:
         policy = options.pop("policy", None)
         self.venue = self.joined(policy) if policy else self.plain(options)
         self.prepare()

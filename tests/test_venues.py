@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.typed import Passed
 
 from zkmargin.engine.importers import FORMATS, Options, import_file
 from zkmargin.engine.market import Instrument, Market
@@ -27,7 +28,7 @@ def lines(name: str) -> list[Any]:
     return [json.loads(line) for line in (VENUES / name).read_text().splitlines()]
 
 
-def read(path: Path | list[Path], format_name: str = "auto", **options: Any) -> Market:
+def read(path: Path | list[Path], format_name: str = "auto", **options: Passed) -> Market:
     found = import_file(path, format_name, Options(**options)).document
     assert isinstance(found, Market)
     return found

@@ -11,6 +11,7 @@ from typing import Any
 import golden
 import pytest
 from py_arkworks_bls12381 import G1Point
+from support.typed import Keywords
 
 from zkmargin.accounts import Commitment, CommitmentPart
 from zkmargin.accounts.commitments import gather, sum_points
@@ -349,7 +350,7 @@ def test_the_circuit_of_a_statement_is_that_of_its_snapshot_claim_and_limits() -
     given = next(g for g in golden.GOLDEN if g.name == "default-policy")
     statement = given.statement()
     assert "circuit" not in {field.name for field in dataclasses.fields(Statement)}
-    other: dict[str, Any] = {"circuit": statement.circuit}
+    other: Keywords = {"circuit": statement.circuit}
     with pytest.raises(TypeError, match="circuit"):
         replace(statement, **other)
     for change in ({"claim": Claim(7, 5)}, {"limits": ()}):

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 from support.command_line import Run
+from support.typed import JsonObject
 from support.watching import ACCOUNT, DESK, World, until
 
 from zkmargin.accounts import Commitment
@@ -66,7 +67,7 @@ class Lines:
     def flush(self) -> None:
         """Nothing."""
 
-    def events(self, event: str) -> list[dict[str, Any]]:
+    def events(self, event: str) -> list[JsonObject]:
         return [line for line in map(json.loads, self.text) if line["event"] == event]
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
+from support.typed import Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
@@ -22,11 +23,11 @@ from zkmargin.formats import ConstraintError, InputError
 BOOKS = st.tuples(st.lists(st.integers(-15, 15), min_size=6, max_size=6), st.integers(-255, 255), st.integers(0, 15))
 
 
-def freeze(**shape: Any) -> Any:
+def freeze(**shape: Passed) -> Any:
     return Circuit.freeze(lab.margin_like(**shape), len(shape.get("assets", (0, 0))))
 
 
-def honest(**shape: Any) -> Any:
+def honest(**shape: Passed) -> Any:
     circuit = freeze(**shape)
     witness = assign(circuit, lab.book_of(circuit.position_count), [40, 3])
     check(circuit, witness)

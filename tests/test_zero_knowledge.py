@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support import lab
+from support.typed import JsonObject
 
 import zkmargin.prover.argument
 from zkmargin.circuits.language.circuit import Circuit
@@ -24,7 +25,7 @@ from zkmargin.verifier import verify
 from zkmargin.verifier.argument import replay
 from zkmargin.verifier.proof import decode_proof
 
-SHAPES: dict[str, dict[str, Any]] = {
+SHAPES: dict[str, JsonObject] = {
     "one column": {"range_proved": False, "scenarios": 1, "assets": ((4, False),)},
     "two columns": {"range_proved": False},
     "two helpers": {},

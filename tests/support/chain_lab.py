@@ -9,6 +9,7 @@ from typing import Any
 import zkmargin.prover.chain
 import zkmargin.prover.chain_joint
 from support.lab import draws, part, snapshot
+from support.typed import Passed
 from zkmargin.accounts.commitments import Commitment, commit_vector
 from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.circuits.books import margin_witness
@@ -32,7 +33,7 @@ SERIES = bytes(range(32))
 
 
 def chain_snapshot(
-    *, groups: int = 2, scenarios: int = 6, count: int = 7, debts: Any = (True, False), **options: Any
+    *, groups: int = 2, scenarios: int = 6, count: int = 7, debts: Any = (True, False), **options: Passed
 ) -> Snapshot:
     """``count`` instruments over some groups, ``scenarios`` each; as many assets as ``debts``."""
     of = sorted(i % groups for i in range(count))
@@ -136,7 +137,7 @@ def joint_standard(accounts: int = 4, groups: int = 2) -> JointCase:
     return joint_case(cases)
 
 
-def prove_joint(case: JointCase, seed: Any = "joint proof", **options: Any) -> JointProof:
+def prove_joint(case: JointCase, seed: Any = "joint proof", **options: Passed) -> JointProof:
     """An honest proof by the product's prover."""
     return zkmargin.prover.chain_joint.prove_joint_argument(
         case.statement,
@@ -147,7 +148,7 @@ def prove_joint(case: JointCase, seed: Any = "joint proof", **options: Any) -> J
     )
 
 
-def prove(case: ChainCase, seed: Any = "chain proof", **options: Any) -> ChainProof:
+def prove(case: ChainCase, seed: Any = "chain proof", **options: Passed) -> ChainProof:
     """An honest proof by the product's prover."""
     return zkmargin.prover.chain.prove_chain_argument(
         case.statement, case.witness, case.blinders, draws(seed), **options

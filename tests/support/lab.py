@@ -19,6 +19,7 @@ import numpy.typing as npt
 import zkmargin.prover.argument
 import zkmargin.verifier.argument
 from support.instances import BareStatement
+from support.typed import Passed
 from zkmargin.accounts import CommitmentPart
 from zkmargin.accounts.commitments import commit_vector
 from zkmargin.accounts.slots import ROLES, Role
@@ -161,7 +162,7 @@ def state(
     return Case(statement, witness, blinders)
 
 
-def case(system: System, positions: Sequence[int], collateral: Sequence[int], **options: Any) -> Case:
+def case(system: System, positions: Sequence[int], collateral: Sequence[int], **options: Passed) -> Case:
     """An honest case: the witness satisfies the circuit."""
     circuit = Circuit.freeze(system, len(collateral))
     return state(circuit, assign(circuit, positions, collateral), **options)
@@ -173,13 +174,13 @@ def standard(
     collateral: Sequence[int] = (40, 3),
     scale: int = 1,
     options: Mapping[str, Any] | None = None,
-    **shape: Any,
+    **shape: Passed,
 ) -> Case:
     """The usual small case."""
     return case(margin_like(slots=slots, **shape), book_of(slots, scale), list(collateral), **(options or {}))
 
 
-def false_claim(**shape: Any) -> tuple[Case, int]:
+def false_claim(**shape: Passed) -> tuple[Case, int]:
     """(case, shortfall): one unit of collateral is missing for the claim. Its slack says 0, everything else holds."""
     circuit = Circuit.freeze(margin_like(**shape), 2)
     book = book_of(circuit.position_count)

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from support.typed import JsonObject, Passed
 from support.venue_service import NAME, Service, new_signer, signers, trust
 from support.watching import environment, until
 from zkmargin.accounts import commit_book
@@ -58,7 +59,7 @@ class Maker:
     home: Path
     day: Day
     process: subprocess.Popen[str] | None = None
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[JsonObject] = field(default_factory=list)
     sequence: int = 0
     updates: int = 0
 
@@ -137,7 +138,7 @@ class Maker:
             process.stdout.close()
         return code
 
-    def seen(self, event: str, **facts: Any) -> bool:
+    def seen(self, event: str, **facts: Passed) -> bool:
         """Whether the agent said this."""
         return any(one["event"] == event and facts.items() <= one.items() for one in self.events)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
+from support.typed import JsonObject, Passed
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.crypto import bls
 from zkmargin.crypto.keys import PublicKey, SecretSigner
@@ -63,14 +63,14 @@ def signer_of(name: str) -> SecretSigner:
     return signer(name, scheme_of(name))
 
 
-def snapshot_rule(**changes: Any) -> dict[str, Any]:
+def snapshot_rule(**changes: Passed) -> JsonObject:
     """Two of three oracles for the series "main" under the shipped policy."""
     policy = load_policy("default").digest().hex()
     rule = {"name": "main", "signers": list(ORACLES), "threshold": 2, "max_age_seconds": 600, "policies": [policy]}
     return rule | changes
 
 
-def trust_json(**changes: Any) -> dict[str, Any]:
+def trust_json(**changes: Passed) -> JsonObject:
     """The verifier's trust file: two of three oracles, and each venue and custodian for itself."""
     names = (*ORACLES, *VENUES, *CUSTODIANS)
     return {
@@ -85,7 +85,7 @@ def trust_json(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def trust(**changes: Any) -> Trust:
+def trust(**changes: Passed) -> Trust:
     """``trust_json`` as a document."""
     return Trust.model_validate(trust_json(**changes))
 
@@ -114,12 +114,12 @@ class World:
         """Each party's public part."""
         return [opening.commitment() for opening in self.openings.values()]
 
-    def snapshot_payload(self, **changes: Any) -> SnapshotPayload:
+    def snapshot_payload(self, **changes: Passed) -> SnapshotPayload:
         """What the oracles sign."""
         payload = SnapshotPayload.of(self.snapshot, series="main", sequence=7)
         return SnapshotPayload.model_validate(payload.model_dump(mode="json") | changes)
 
-    def commitment_payload(self, party: str, **changes: Any) -> CommitmentPayload:
+    def commitment_payload(self, party: str, **changes: Passed) -> CommitmentPayload:
         """What a venue or custodian signs."""
         commitment = self.openings[party].commitment()
         payload = CommitmentPayload.of(
@@ -135,11 +135,11 @@ class World:
         )
         return CommitmentPayload.model_validate(payload.model_dump(mode="json") | changes)
 
-    def attest_snapshot(self, *signers: str, **changes: Any) -> Attestation:
+    def attest_snapshot(self, *signers: str, **changes: Passed) -> Attestation:
         """The snapshot, signed by the first two oracles or by others."""
         return signed(Attestation(payload=self.snapshot_payload(**changes)), *(signers or ORACLES[:2]))
 
-    def attest(self, party: str, *, by: str | None = None, **changes: Any) -> Attestation:
+    def attest(self, party: str, *, by: str | None = None, **changes: Passed) -> Attestation:
         """A party's part, signed by it or by another."""
         return signed(Attestation(payload=self.commitment_payload(party, **changes)), by or party)
 

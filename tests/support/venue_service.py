@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import zkmargin.crypto.keys
+from support.typed import JsonObject, Passed
 from zkmargin.accounts import Opening, commit_book
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client import Change, ChangePayload, IssueToken, RegisterAccount, Submission, Terms
@@ -51,7 +52,7 @@ def signers() -> dict[str, SecretSigner]:
     return {name: new_signer(name) for name in PARTIES}
 
 
-def trust(**changes: Any) -> Trust:
+def trust(**changes: Passed) -> Trust:
     """The service's trust file: one oracle, one venue, one custodian."""
     rule = {"threshold": 1}
     snapshots = {"name": "main", "signers": ["oracle"], "max_age_seconds": 86_400}
@@ -205,12 +206,12 @@ class Service:
         """A client with the token of a name that ``issue`` knows; nobody's without."""
         return VenueClient(self.url, token=None if name is None else self.tokens[name])
 
-    def order(self, action: Any, *, by: str = "operator") -> dict[str, Any]:
+    def order(self, action: Any, *, by: str = "operator") -> JsonObject:
         """A signed change."""
         with self.client() as client:
             return client.change(self.change(action, by=by))
 
-    def change(self, action: Any, *, by: str = "operator", **changes: Any) -> Change:
+    def change(self, action: Any, *, by: str = "operator", **changes: Passed) -> Change:
         """A change with the signer's next number."""
         self.numbers[by] = self.numbers.get(by, 0) + 1
         values = {"service": NAME, "sequence": self.numbers[by], "time": format_time(clock_ms()), "action": action}
@@ -237,7 +238,7 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, **more: Any) -> Iterator[Service]:
+def running(folder: Path, **more: Passed) -> Iterator[Service]:
     """A service that is there inside."""
     service = Service.make(folder, **more).start()
     try:
