@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
@@ -21,7 +22,9 @@ from zkmargin.accounts import Commitment
 from zkmargin.agent.agent import Agent
 from zkmargin.agent.alarms import Log
 from zkmargin.agent.config import Config, config_schema, read_config
+from zkmargin.agent.inbox import Folder
 from zkmargin.agent.journal import Generation, Journal, Made
+from zkmargin.agent.sources import INBOX
 from zkmargin.app.batches import BatchList
 from zkmargin.app.verifying import clock_ms
 from zkmargin.engine.book import to_lots
@@ -163,6 +166,32 @@ def test_a_snapshot_under_another_policy_is_not_proved(world: World) -> None:
         until(agent.alarms.active)
         assert "policy" in next(iter(alarms(agent).values()))
     assert not world.proofs()
+
+
+def test_a_folder_is_read_again_only_where_it_changed_and_all_of_it_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, (one, two) = Folder(INBOX, tmp_path, {}), (tmp_path / "one.json", tmp_path / "two.json")
+    one.write_text("1")
+    assert [file.data for file in folder.look()] == [b"1"]
+    monkeypatch.setattr("zkmargin.agent.inbox.ALL_SECONDS", 1e9)
+    monkeypatch.setattr("zkmargin.agent.inbox.LATELY_NS", 0)
+    scans: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr("os.scandir", lambda path: scans.append("") or scandir(path))  # type: ignore[func-returns-value]
+    assert not folder.look()
+    assert not scans
+    two.write_text("2")
+    (tmp_path / ".new").write_text("one")
+    (tmp_path / ".new").replace(one)  # under a name that is known
+    assert sorted(file.data for file in folder.look()) == [b"2", b"one"]
+    with two.open("a") as file:
+        file.write("!")
+    assert not folder.look()
+    monkeypatch.setattr("zkmargin.agent.inbox.ALL_SECONDS", 0)
+    assert [file.data for file in folder.look()] == [b"2!"]
+    marks = {file.name: file.mark for file in Folder(INBOX, tmp_path, {}).look()}
+    assert not Folder(INBOX, tmp_path, marks).look()
 
 
 def test_what_is_half_written_is_read_when_it_is_whole_and_rubbish_gets_an_alarm(

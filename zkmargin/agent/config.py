@@ -107,7 +107,7 @@ class Snapshots(Model):
     folder: str | None = None
     venue: Name | None = None
     series: Name = "main"
-    poll_ms: int = Field(default=5, ge=1, le=60_000)
+    poll_ms: int = Field(default=2, ge=1, le=60_000)
     max_age_seconds: int = Field(default=600, ge=1, le=366 * DAY)
 
     @model_validator(mode="after")

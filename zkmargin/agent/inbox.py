@@ -1,12 +1,14 @@
 """What arrives: files that appear in folders. Each is told by its content, and read once.
 
 A folder is looked at every few milliseconds: that costs some microseconds, works on every file system, and needs no
-program that tells of changes. Whoever writes should write a file beside and rename it; a file that is still being
-written is read again when it has changed.
+program that tells of changes. Only where the folder itself has changed its entries are read, and only of new ones more
+than the name; all of them are looked at again once a second, for files that are written in place. Whoever writes should
+write a file beside and rename it; a file that is still being written is read again when it has changed.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -22,6 +24,10 @@ from zkmargin.formats.documents import in_words
 D = TypeVar("D", bound=Document)
 
 MAX_BYTES = 128 << 20
+#: How often every file is looked at, whether or not its folder has changed.
+ALL_SECONDS = 1.0
+#: A folder that changed so lately may have changed since without a new time: clocks of file systems are coarse.
+LATELY_NS = 50_000_000
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,14 +76,21 @@ class Folder:
     def __init__(self, source: str, path: str | Path, done: Mapping[str, str]) -> None:
         self.source, self.path = source, Path(path)
         self._seen = dict(done)
+        self._inodes = {name: int(mark.rpartition("-")[2]) for name, mark in done.items()}
+        self._changed, self._all = -1, -math.inf
 
     def look(self) -> list[Arrived]:
         """Files that appeared or changed since the last look. What cannot be read is passed over until it changes."""
         found: list[tuple[int, str, str]] = []
         try:
+            changed, of_all = self.path.stat().st_mtime_ns, time.monotonic() - self._all >= ALL_SECONDS
+            if not of_all and changed == self._changed and time.time_ns() - changed > LATELY_NS:
+                return []
             with os.scandir(self.path) as entries:
                 for entry in entries:
                     if entry.name.startswith(".") or not entry.name.endswith(".json"):
+                        continue
+                    if not of_all and self._inodes.get(entry.name) == entry.inode():
                         continue
                     status = entry.stat()
                     mark = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
@@ -85,9 +98,12 @@ class Folder:
                         found.append((status.st_mtime_ns, entry.name, mark))
         except OSError:
             return []
+        self._changed = changed
+        if of_all:
+            self._all = time.monotonic()
         arrived = []
         for _, name, mark in sorted(found):
-            self._seen[name] = mark
+            self._seen[name], self._inodes[name] = mark, int(mark.rpartition("-")[2])
             try:
                 with (self.path / name).open("rb") as file:
                     data = file.read(MAX_BYTES + 1)
