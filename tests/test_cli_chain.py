@@ -5,86 +5,38 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account
-from support.command_line import Run
+from support.chain_files import ACCOUNT, KEYS, PROVE, VERIFY, Said, runner, venue_files
 from support.signing import SIGNER
 from support.typed import Keywords
 
-from zkmargin.accounts.openings import commit_book
 from zkmargin.chain import artefacts
 from zkmargin.chain.abi import encode_call, error_name, error_selector
 from zkmargin.chain.deployment import create2
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.chain.typed_data import compacted, in_order, read_signature, read_typed_data, signer_of
-from zkmargin.cli import main
 from zkmargin.crypto import secp256k1
 from zkmargin.crypto.keys import PublicKey
-from zkmargin.engine.book import Book, to_lots
-from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError, SetupError, save_document, write_atomic
 
-Said = Callable[..., str]
-KEYS = [Account.from_key(bytes([i + 1]) * 32) for i in range(5)]
-ACCOUNT = "0x" + "ac" * 20
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example market under the default policy, a book, its commitment and opening, rules."""
-    folder = tmp_path_factory.mktemp("chain")
-    market = example_market("2026-01-02T03:04:05Z")
-    snapshot = build_snapshot(market, load_policy("default"))
-    book = Book.model_validate(example_book(market))
-    save_document(market, folder / "market.json")
-    save_document(snapshot, folder / "snapshot.json")
-    save_document(book, folder / "book.json")
-    opening = commit_book(snapshot, to_lots(book, snapshot))
-    save_document(opening, folder / "opening.json")
-    save_document(opening.commitment(), folder / "commitment.json")
-    addresses = [key.address for key in KEYS]
-    rules = Rules(
-        attesters=tuple(addresses[:3]),
-        threshold=2,
-        policies=(snapshot.policy.digest().hex(),),
-        lifetime_seconds=3600,
-        position_attesters=(addresses[3],),
-        collateral_attesters=(addresses[4],),
-        num=1,
-        den=1,
-        lag=0,
-        period_seconds=600,
-        window_blocks=50,
-    )
-    save_document(rules, folder / "rules.json")
-    series = rules.series.hex()
-    words = ["snapshot", "table", str(folder / "snapshot.json"), "--series", series, "--sequence", "1"]
-    assert main([*words, "-o", str(folder / "table.json")]) == 0
-    return folder
+    """A venue's files in a folder."""
+    return venue_files(tmp_path_factory.mktemp("chain"))
 
 
 @pytest.fixture
 def run(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
-    """Run a command line in the folder; its output, or what it says when it must fail."""
+    """Runs a command line in the folder."""
     monkeypatch.chdir(files)
-
-    command_line = Run(capsys)
-
-    def call(*words: str, code: int = 0) -> str:
-        result = command_line(words, code=code)
-        return result.err if code else result.out
-
-    return call
-
-
-PROVE = ("prove", "--snapshot", "snapshot.json", "--book", "book.json", "--opening", "opening.json")
-VERIFY = ("verify", "--snapshot", "snapshot.json", "--commitment", "commitment.json")
+    return runner(capsys)
 
 
 def test_a_chain_proof_from_table_to_verdict(run: Said, tmp_path: Path) -> None:
@@ -207,10 +159,27 @@ def test_joint_proofs_offline(run: Said, tmp_path: Path) -> None:
     assert len(json.loads(Path(tx).read_text())) == 5
     deployment = Deployment.parse(Path(output).read_text())
     assert deployment.format == "zkmargin/chain-deployment/v2"
-    run(*prove, *other, "--account", "0x" + "ad" * 20, "book.json", "opening.json", *offline)
+    joint = str(tmp_path / "joint.bin")
+    run(*prove, *other, "--account", "0x" + "ad" * 20, "book.json", "opening.json", *offline, "--proof", joint)
     (transaction,) = json.loads(Path(tx).read_text())
     assert transaction["to"] == deployment.checker
     assert len(transaction["data"]) > 2 * 5000
+    ask = (
+        "chain",
+        "verify",
+        "--deployment",
+        output,
+        "--nonce",
+        "ab" * 32,
+        *prove[4:],
+        "--calldata",
+        str(tmp_path / "c"),
+    )
+    run(*ask, "--account", "commitment.json", "--account", "commitment.json", joint)
+    (call,) = json.loads(Path(call_path).read_text())
+    assert (call["from"], call["to"]) == (deployment.checker, deployment.joint_verifier)
+    assert call["data"][-2048:] == transaction["data"][-2048:]
+    assert "chain proof" in run(*ask, "--commitment", "commitment.json", joint, code=1)
     assert "given twice" in run(*prove, *other, *other, *offline, code=2)
     above = ("--claim", "65535")
     assert "false" in run(*prove, *other, *above, *offline, code=1)

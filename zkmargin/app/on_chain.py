@@ -8,7 +8,7 @@ from typing import Any
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.chain.abi import encode_call
-from zkmargin.chain.calls import item, joint_item, table_id
+from zkmargin.chain.calls import item, joint_item, table_id, verify_call
 from zkmargin.chain.client import Client
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.chain.typed_data import COLLATERAL, POSITIONS, RegistryMessage, commitment_part, snapshot_table
@@ -120,6 +120,19 @@ def change_call(
     return encode_call("CommitmentRegistry", "change", [tuple(typed.message.values()), *points, signature])
 
 
+@dataclass(frozen=True)
+class MadeProof:
+    """A proof, and the checker's call that it goes with.
+
+    Attributes:
+        call: data of a transaction to ``MarginChecker``.
+        proof: the bytes of a proof file.
+    """
+
+    call: bytes
+    proof: bytes
+
+
 def proof_call(
     deployment: Deployment,
     account: str,
@@ -132,16 +145,16 @@ def proof_call(
     block: int,
     nonce: bytes,
     threads: int | None = None,
-) -> bytes:
+) -> MadeProof:
     """``MarginChecker.prove`` for an account's next nonce: makes the proof. Raises as ``prove_chain``."""
-    raw = bytes.fromhex
-    context = chain_context(deployment.chain_id, raw(deployment.verifier[2:]), raw(deployment.checker[2:]), nonce)
+    context = _context(deployment, deployment.verifier, deployment.checker, nonce)
     commitments = [opening.commitment() for opening in openings]
     statement = ChainStatement.of(snapshot, commitments, claim, table, context=context)
     data = prove_chain(statement, lots, openings, threads=threads)
     proof = decode_chain_proof(data, statement.prices.layout, statement.statement.srs.digest)
     sent = item(statement, proof)
-    return encode_call("MarginChecker", "prove", [account, table_id(table), table.content(), block, sent])
+    call = encode_call("MarginChecker", "prove", [account, table_id(table), table.content(), block, sent])
+    return MadeProof(call, data)
 
 
 @dataclass(frozen=True)
@@ -163,7 +176,7 @@ def joint_proof_call(
     block: int,
     nonce: bytes,
     threads: int | None = None,
-) -> bytes:
+) -> MadeProof:
     """``MarginChecker.proveJoint`` for the accounts' next nonce: makes the proof. Raises as ``prove_joint``.
 
     Raises:
@@ -173,15 +186,52 @@ def joint_proof_call(
     if len(set(accounts)) != len(accounts):
         raise InputError("an account is given twice", field="account")
     verifier = joint_verifier_of(deployment)
-    raw = bytes.fromhex
-    context = chain_context(deployment.chain_id, raw(verifier[2:]), raw(deployment.checker[2:]), nonce)
+    context = _context(deployment, verifier, deployment.checker, nonce)
     commitments = [[opening.commitment() for opening in member.openings] for member in members]
     statement = JointStatement.of(snapshot, commitments, claim, table, context=context)
     secrets = [(member.lots, member.openings) for member in members]
     data = prove_joint(statement, secrets, threads=threads)
     proof = decode_joint_proof(data, len(members), statement.prices.layout, statement.srs.digest)
     sent = joint_item(statement, proof)
-    return encode_call("MarginChecker", "proveJoint", [accounts, table_id(table), table.content(), block, sent])
+    call = encode_call("MarginChecker", "proveJoint", [accounts, table_id(table), table.content(), block, sent])
+    return MadeProof(call, data)
+
+
+def verdict_call(
+    deployment: Deployment,
+    snapshot: Snapshot,
+    accounts: Sequence[Sequence[Commitment]],
+    claim: Claim,
+    table: Table,
+    proof: bytes,
+    *,
+    caller: str,
+    nonce: bytes,
+    joint: bool,
+) -> tuple[str, bytes]:
+    """Which verifier to ask about the bytes of a proof file, and the call; ``caller`` must be who asks.
+
+    Args:
+        accounts: the commitments of each account; one account where the proof is not joint.
+
+    Raises:
+        ProofFormatError: a proof of another kind or shape.
+        InputError: documents that do not belong together, or no joint verifier in the deployment.
+    """
+    verifier = joint_verifier_of(deployment) if joint else deployment.verifier
+    context = _context(deployment, verifier, caller, nonce)
+    if joint:
+        together = JointStatement.of(snapshot, accounts, claim, table, context=context)
+        decoded = decode_joint_proof(proof, len(accounts), together.prices.layout, together.srs.digest)
+        return verifier, verify_call(table, nonce, joint_item(together, decoded))
+    (commitments,) = accounts
+    statement = ChainStatement.of(snapshot, commitments, claim, table, context=context)
+    single = decode_chain_proof(proof, statement.prices.layout, statement.statement.srs.digest)
+    return verifier, verify_call(table, nonce, item(statement, single))
+
+
+def _context(deployment: Deployment, verifier: str, caller: str, nonce: bytes) -> bytes:
+    return chain_context(deployment.chain_id, bytes.fromhex(verifier[2:]), bytes.fromhex(caller[2:]), nonce)
 
 
 def joint_verifier_of(deployment: Deployment) -> str:

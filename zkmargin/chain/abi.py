@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -43,16 +44,38 @@ def decode_result(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
 
 
 def error_name(data: bytes) -> str:
-    """A revert in words: ``ProofRejected()``, ``PointAtInfinity(3)``, or what little it says."""
+    """A revert by its name: ``ProofRejected()``, ``PointAtInfinity(3)``, or what little it says."""
+    return _named(data)[0]
+
+
+def error_text(data: bytes) -> str:
+    """A revert in words: its name, and what the contract's author says that it means."""
+    name, signature = _named(data)
+    notice = _notices().get(signature, "")
+    return f"{name}: {notice[0].lower()}{notice[1:].rstrip('.')}" if notice else name
+
+
+def _named(data: bytes) -> tuple[str, str]:
+    """The error with its values, and its signature."""
     if not data:
-        return "reverted without a reason (out of gas, or no contract of ours at this address)"
+        return "reverted without a reason (out of gas, or no contract of ours at this address)", ""
     for name, types in _errors().get(data[:SELECTOR_BYTES], []):
         try:
             values = _codec().decode(types, data[SELECTOR_BYTES:])
         except Exception:  # noqa: BLE001, S112 - somebody else's error of the same selector
             continue
-        return f"{name}({', '.join(map(str, values))})"
-    return f"reverted with 0x{data[:SELECTOR_BYTES].hex()}"
+        return f"{name}({', '.join(map(str, values))})", f"{name}({','.join(types)})"
+    return f"reverted with 0x{data[:SELECTOR_BYTES].hex()}", ""
+
+
+@cache
+def _notices() -> dict[str, str]:
+    """What each error means, by its signature: from the NatSpec that the compiler keeps."""
+    found: dict[str, str] = {}
+    for contract in names():
+        errors = json.loads(artefact(contract).metadata)["output"]["userdoc"].get("errors", {})
+        found |= {signature: said[0]["notice"] for signature, said in errors.items()}
+    return found
 
 
 def error_selector(signature: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from zkmargin.chain.abi import decode_result, encode_call, error_name
+from zkmargin.chain.abi import decode_result, encode_call, error_text
 from zkmargin.chain.deployment import FACTORY, Step
 from zkmargin.formats import InputError, SetupError, VerificationError
 
@@ -140,7 +140,7 @@ class Client:
         except Web3Exception as error:
             data = getattr(error, "data", None)
             if isinstance(data, str) and data.startswith("0x"):
-                reason = error_name(bytes.fromhex(data[2:]))
+                reason = error_text(bytes.fromhex(data[2:]))
                 raise VerificationError(f"the contract refuses: {reason}", check="contract") from None
             raise VerificationError(f"the chain refuses: {str(error)[:300]}", check="contract") from None
         except RequestException as error:

@@ -1,0 +1,57 @@
+"""``zkmargin chain`` on anvil: one proof of an account or of many, asked of the contract; refusals in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts.tests.evm import Anvil
+from tests.support.chain_files import ACCOUNT, PROVE, Said, runner, venue_files
+
+NONCE = "ab" * 32
+OTHER = "0x" + "ad" * 20
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return venue_files(tmp_path_factory.mktemp("chain"))
+
+
+@pytest.fixture
+def run(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    monkeypatch.chdir(files)
+    return runner(capsys)
+
+
+def test_contracts_are_asked_for_their_verdict(run: Said, anvil: Anvil) -> None:
+    node = ("--rpc", anvil.url)
+    venue = ("--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    run("chain", "deploy", *node, "--sender", anvil.account, *venue, "--joint", "-o", "d.json")
+    at = ("--deployment", "d.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    offline = ("--block", "5", "--nonce", NONCE, "--calldata", "tx.json")
+    prove = ("--deployment", "d.json", "--account", ACCOUNT, *PROVE[1:], "--table", "table.json", *offline)
+    run("chain", "prove", *prove, "--proof", "one.bin")
+    members = [word for account in (ACCOUNT, OTHER) for word in ("--account", account, "book.json", "opening.json")]
+    run("chain", "prove-joint", *at, *members, *offline, "--proof", "joint.bin")
+
+    one, joint = ("--commitment", "commitment.json"), ("--account", "commitment.json") * 2
+    for who, proof in ((one, "one.bin"), (joint, "joint.bin")):
+        ask = ("chain", "verify", *at, *who, proof)
+        facts = json.loads(run(*ask, *node, "--nonce", NONCE, "--json"))
+        assert facts["accepted"]
+        said = run(*ask, *node, "--nonce", "cd" * 32, code=1)
+        assert "ProofRejected(): every part is well-formed, and the proof does not prove its statement" in said
+        run(*ask, "--nonce", NONCE, "--calldata", "call.json")
+        (call,) = json.loads(Path("call.json").read_text())
+        answer = anvil.rpc("eth_call", {name: call[name] for name in ("from", "to", "data")}, "latest")
+        assert answer == "0x" + facts["table_hash"] + facts["statement_digest"]
+
+    ask = ("chain", "verify", *at, *node, "--nonce", NONCE)
+    assert "a joint chain proof: expected a chain proof" in run(*ask, *one, "joint.bin", code=1)
+    assert "a chain proof: expected a joint chain proof" in run(*ask, *joint, "one.bin", code=1)
+    assert "bytes" in run(*ask, *joint[:2], "joint.bin", code=1)
+    assert "give --commitment (one account), or --account" in run(*ask, "one.bin", code=2)
+    assert "give --rpc URL" in run("chain", "verify", *at, "--nonce", NONCE, *one, "one.bin", code=2)
+    assert "no address" in run(*ask, *one, "--caller", "0x12", "one.bin", code=2)

@@ -1,0 +1,68 @@
+"""The files of a venue on chain, made once for the tests of its commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from support.command_line import Run
+from zkmargin.accounts.openings import commit_book
+from zkmargin.chain.documents import Rules
+from zkmargin.cli import main
+from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.formats import save_document
+
+Said = Callable[..., str]
+KEYS = [Account.from_key(bytes([i + 1]) * 32) for i in range(5)]
+ACCOUNT = "0x" + "ac" * 20
+PROVE = ("prove", "--snapshot", "snapshot.json", "--book", "book.json", "--opening", "opening.json")
+VERIFY = ("verify", "--snapshot", "snapshot.json", "--commitment", "commitment.json")
+
+
+def venue_files(folder: Path) -> Path:
+    """The example market under the default policy, a book, its commitment and opening, rules."""
+    market = example_market("2026-01-02T03:04:05Z")
+    snapshot = build_snapshot(market, load_policy("default"))
+    book = Book.model_validate(example_book(market))
+    save_document(market, folder / "market.json")
+    save_document(snapshot, folder / "snapshot.json")
+    save_document(book, folder / "book.json")
+    opening = commit_book(snapshot, to_lots(book, snapshot))
+    save_document(opening, folder / "opening.json")
+    save_document(opening.commitment(), folder / "commitment.json")
+    addresses = [key.address for key in KEYS]
+    rules = Rules(
+        attesters=tuple(addresses[:3]),
+        threshold=2,
+        policies=(snapshot.policy.digest().hex(),),
+        lifetime_seconds=3600,
+        position_attesters=(addresses[3],),
+        collateral_attesters=(addresses[4],),
+        num=1,
+        den=1,
+        lag=0,
+        period_seconds=600,
+        window_blocks=50,
+    )
+    save_document(rules, folder / "rules.json")
+    series = rules.series.hex()
+    words = ["snapshot", "table", str(folder / "snapshot.json"), "--series", series, "--sequence", "1"]
+    assert main([*words, "-o", str(folder / "table.json")]) == 0
+    return folder
+
+
+def runner(capsys: pytest.CaptureFixture[str]) -> Said:
+    """Runs command lines; gives their output, or what they say when they must fail."""
+    command_line = Run(capsys)
+
+    def call(*words: str, code: int = 0) -> str:
+        result = command_line(words, code=code)
+        return result.err if code else result.out
+
+    return call
