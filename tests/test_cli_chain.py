@@ -164,17 +164,8 @@ def test_joint_proofs_offline(run: Said, tmp_path: Path) -> None:
     (transaction,) = json.loads(Path(tx).read_text())
     assert transaction["to"] == deployment.checker
     assert len(transaction["data"]) > 2 * 5000
-    ask = (
-        "chain",
-        "verify",
-        "--deployment",
-        output,
-        "--nonce",
-        "ab" * 32,
-        *prove[4:],
-        "--calldata",
-        str(tmp_path / "c"),
-    )
+    call_path = str(tmp_path / "call.json")
+    ask = ("chain", "verify", "--deployment", output, "--nonce", "ab" * 32, *prove[4:], "--calldata", call_path)
     run(*ask, "--account", "commitment.json", "--account", "commitment.json", joint)
     (call,) = json.loads(Path(call_path).read_text())
     assert (call["from"], call["to"]) == (deployment.checker, deployment.joint_verifier)

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from support.chain_files import ACCOUNT, PROVE, Said, runner, venue_files
 
 from contracts.tests.evm import Anvil
-from tests.support.chain_files import ACCOUNT, PROVE, Said, runner, venue_files
 
 NONCE = "ab" * 32
 OTHER = "0x" + "ad" * 20

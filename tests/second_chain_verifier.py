@@ -1,0 +1,354 @@
+"""A second verifier of ``chain/v1`` and ``chain-joint/v1``, in plain integers and py_ecc, from the texts alone.
+
+Where the product evaluates closed forms, this one adds up every row by its weight; it shares no code with our crypto,
+circuits, prover and verifier. Every equation stands in docs/protocol-chain.md (section numbers below) or, for many
+accounts, in docs/protocol-chain-joint.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from second_circuit import Json, keccak256, r, require
+from second_verifier import EMBEDDED_SETUP, combine, load_setup
+
+curve: Any = importlib.import_module("py_ecc.optimized_bls12_381")
+n, p = 1024, curve.field_modulus
+OMEGA = pow(7, (r - 1) // n, r)
+Point = Any
+
+
+def word(x: int) -> bytes:
+    return x.to_bytes(32, "big")
+
+
+def label(text: str) -> bytes:
+    return text.encode().ljust(32, b"\0")
+
+
+def over(x: int) -> int:
+    require(x % r != 0, "a denominator vanishes")
+    return pow(x, -1, r)
+
+
+def decode(data: bytes, name: str) -> Point:
+    """x || y, canonical, on the curve, in the subgroup, not infinity."""
+    x, y = int.from_bytes(data[:48], "big"), int.from_bytes(data[48:], "big")
+    require(len(data) == 96 and x < p and y < p, f"{name}: not canonical")
+    require(any(data) and (y * y - x**3 - 4) % p == 0, f"{name}: not on the curve")
+    point = (curve.FQ(x), curve.FQ(y), curve.FQ(1))
+    require(bool(curve.is_inf(curve.multiply(point, r))), f"{name}: not in the subgroup")
+    return point
+
+
+# --- section 2: the table, from the snapshot ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What sections 1 and 2 read of a snapshot, rows of 1024."""
+
+    instruments: int
+    scenarios: list[int]
+    risk: list[list[list[int]]]  # [g][s][i]
+    minimum: list[list[int]]  # [g][i]
+    marks: list[int]
+    factor: int
+    long: list[int]
+    short: list[int]
+    debts: list[bool]
+
+
+def array(found: Json) -> list[int]:
+    data = base64.b64decode(found["data"])
+    return [int.from_bytes(data[i : i + 8], "little", signed=True) for i in range(0, len(data), 8)]
+
+
+def padded(row: Sequence[int], length: int = n) -> list[int]:
+    return [*row, *[0] * (length - len(row))]
+
+
+def layout_of(snapshot: Json, requirement: str) -> Layout:
+    parts = {c["type"]: c for c in snapshot["components"] if requirement in c.get("requirements", [requirement])}
+    group = [slot["group"] for slot in snapshot["instruments"]]
+    worst, groups, count = parts["worst_scenario"], len(snapshot["groups"]), len(group)
+    risk, wide = array(worst["risk"]), worst["risk"]["shape"][1]
+    charge = array(parts["short_option_minimum"]["charge"]) if "short_option_minimum" in parts else [0] * count
+    scenarios = [len(labels) for labels in worst["scenarios"]]
+    assets = [slot["negative_allowed"] for slot in snapshot["collateral"]]
+    return Layout(
+        instruments=count,
+        scenarios=scenarios,
+        risk=[
+            [padded([risk[wide * i + s] if group[i] == g else 0 for i in range(count)]) for s in range(scenarios[g])]
+            for g in range(groups)
+        ],
+        minimum=[padded([charge[i] if group[i] == g else 0 for i in range(count)]) for g in range(groups)],
+        marks=padded(array(snapshot["marks"])),
+        factor=snapshot["policy"]["requirements"][requirement],
+        long=padded(array(parts["haircuts"]["long_value"]), 4),
+        short=padded(array(parts["haircuts"]["short_value"]), 4),
+        debts=[*assets, *[False] * (4 - len(assets))],
+    )
+
+
+def table_hash(table: Json, layout: Layout, assets: int, srs: bytes) -> bytes:
+    """The hash that attesters sign, its head made from the snapshot."""
+    s = padded(layout.scenarios, 2)
+    mask = sum(1 << j for j, owed in enumerate(layout.debts) if owed)
+    numbers = b"".join(map(word, (layout.instruments, len(layout.scenarios), *s, mask)))
+    pinned, price, rows = bytes.fromhex(table["pinned"]), table["price"], table["rows"]
+    digest = keccak256(b"\3" + label("zkmargin/chain-layout/v1") + srs + numbers + pinned)
+    values = [sum(x << 64 * j for j, x in enumerate(side)) for side in (layout.long, layout.short)]
+    content = word(layout.factor << 8 | assets) + word(values[0]) + word(values[1])
+    content += bytes.fromhex(price) + b"".join(map(bytes.fromhex, rows))
+    return keccak256(
+        b"\3" + label("zkmargin/chain-table/v1") + bytes.fromhex(table["series"]) + word(table["sequence"])
+        + bytes.fromhex(table["snapshot"]) + digest + keccak256(content)
+    )  # fmt: skip
+
+
+# --- section 3: weights, and every public polynomial at zeta, row by row -------------------------------------------
+
+
+class Public:
+    """Public polynomials at zeta for challenges rho, zeta and a claim num : den."""
+
+    def __init__(self, layout: Layout, assets: int, rho: int, zeta: int, num: int, den: int) -> None:
+        P = pow(rho, 16, r)
+        self.x = [(1 - P) * over(pow(OMEGA, 64 * k, r) - rho) % r for k in range(16)]
+        y = [(1 - pow(rho, 4, r)) * over(pow(OMEGA, 256 * j, r) - rho) % r for j in range(4)]
+        Z = pow(zeta, n, r) - 1
+        roots = [pow(OMEGA, i, r) for i in range(n)]
+        self.L = L = [root * Z * over(n * (zeta - root)) % r for root in roots]
+
+        def weight(g: int, s: int) -> int:
+            return pow(rho, 64 * g, r) * self.x[s // 4] * pow(P, s % 4, r) % r
+
+        claim, balance = pow(rho, 128, r), [pow(rho, 129, r) * y_j % r for y_j in y]
+        groups = range(len(layout.scenarios))
+        self.positions = claim * den * 10**4 * self.at(layout.marks)
+        self.short = 0
+        for g in groups:
+            for s, row in enumerate(layout.risk[g]):
+                self.positions += weight(g, s) * self.at(row)
+            if layout.scenarios[g] < 64:
+                self.short -= weight(g, layout.scenarios[g]) * self.at(layout.minimum[g])
+        self.collateral = sum((balance[j] + claim * den * layout.long[j]) * L[j] for j in range(4))
+        self.packed = []
+        for g in groups:
+            every = sum(weight(g, s) for s in range(64))
+            U = sum(1024**d * L[46 + d] for d in range(9)) * (every - claim * num * layout.factor)
+            for s in range(64):
+                U -= weight(g, s) * sum(1024**d * L[64 * (s // 4) + 9 * (s % 4) + d] for d in range(9))
+            self.packed.append(U)
+        self.packed[0] -= claim * sum(1024**d * L[110 + d] for d in range(12))
+        for j in range(4):
+            self.packed[0] -= balance[j] * sum(1024**d * L[256 * j + 36 + d] for d in range(5))
+            owed = balance[j] - claim * den * (layout.short[j] - layout.long[j])
+            if layout.debts[j]:
+                self.packed[0] += owed * sum(1024**d * L[256 * j + 41 + d] for d in range(5))
+        self.t = sum(i * L[i] for i in range(n)) % r
+        self.sel_p, self.sel_c = sum(L[layout.instruments :]) % r, sum(L[assets:]) % r
+        self.table = [self.t, self.sel_p]
+        self.table.append(sum(1024**d * L[46 + d] for d in range(9)) % r)
+        self.table.append(sum(1024**d * L[110 + d] for d in range(12)) % r)
+        self.price = [self.at(layout.marks), *(self.at(row) for row in layout.minimum)]
+        self.r = [
+            sum(
+                pow(rho, 64 * g, r) * self.x[s // 4] * self.at(row)
+                for g in groups
+                for s, row in enumerate(layout.risk[g])
+                if s % 4 == a
+            )
+            % r
+            for a in range(4)
+        ]
+        self.claim_weight, self.rho, self.Z = claim, rho, Z
+
+    def at(self, row: Sequence[int]) -> int:
+        return sum(x * L for x, L in zip(row, self.L, strict=True)) % r
+
+
+# --- section 4: the messages ----------------------------------------------------------------------------------------
+
+
+class Proof:
+    """A proof taken apart: points by kind, values by kind, as one account's or many accounts' text orders them."""
+
+    def __init__(self, body: bytes, m: int, groups: int, *, joint: bool) -> None:
+        sides, packed = 6 * m, groups * m
+        F = 2 * m + -(-(packed + 1) // 3) if joint else 3
+        H = -(-F // 3)
+        count = F + H + 4
+        self.raw = [body[96 * i : 96 * i + 96] for i in range(count)]
+        scalars = body[96 * count :]
+        size = sides + packed + 1 + F + 2 + 4 + 4 + 2 + (groups - 1)
+        require(len(body) == 96 * count + 32 * size, "another length")
+        self.values = scalars
+        v = [int.from_bytes(scalars[i : i + 32], "big") for i in range(0, len(scalars), 32)]
+        require(all(x < r for x in v), "a scalar that is not canonical")
+
+        def take(k: int) -> list[int]:
+            found, v[:k] = v[:k], []
+            return found
+
+        self.sides = take(sides)
+        self.packed = take(packed if joint else 1)
+        (self.mu,) = take(1)
+        self.h = take(F)
+        self.phi, self.phi_shifted = take(2)
+        self.r, self.pinned, self.price = take(4), take(4), take(2)
+        self.price += take(groups - 1)
+        self.packed += v
+        self.F, self.H = self.raw[:F], self.raw[F : F + H]
+        self.phi_point, self.T, self.W, self.W_shifted = self.raw[F + H :]
+
+
+class Transcript:
+    def __init__(self, statement: bytes) -> None:
+        self.state = keccak256(b"\0" + statement)
+
+    def absorb(self, *data: bytes) -> None:
+        self.state = keccak256(b"\1" + self.state + b"".join(data))
+
+    def challenge(self, i: int = 0) -> int:
+        halves = [keccak256(b"\2" + self.state + bytes([2 * i + j])) for j in (0, 1)]
+        x = int.from_bytes(b"".join(halves), "big") % r
+        require(x != 0, "a challenge is zero")
+        return x
+
+
+def row(h: int, fractions: Sequence[tuple[int, int]]) -> int:
+    """h prod b - sum_i s_i prod_{j != i} b_j."""
+    total = h
+    for b, _ in fractions:
+        total = total * b % r
+    for i, (_, s) in enumerate(fractions):
+        term = s
+        for j, (b, _) in enumerate(fractions):
+            term = term * b % r if j != i else term
+        total -= term
+    return total % r
+
+
+def cut(values: Sequence[Any]) -> list[list[Any]]:
+    return [list(values[i : i + 3]) for i in range(0, len(values), 3)]
+
+
+def verify(
+    snapshot: Json,
+    table: Json,
+    accounts: Sequence[tuple[bytes, bytes]],
+    claim: tuple[int, int],
+    context: bytes,
+    data: bytes,
+    *,
+    joint: bool,
+) -> bytes:
+    """The statement digest of an accepted proof file. Raises Rejected.
+
+    Args:
+        accounts: positions and collateral of each, 96 bytes; one account where the proof is not joint.
+    """
+    setup = load_setup(EMBEDDED_SETUP)
+    require(data[:44] == b"zkmargin\0\1\1" + bytes([17 if joint else 16]) + setup.digest, "another header")
+    num, den = claim
+    require(1 <= num < 1 << 16 and 1 <= den < 1 << 16, "the claim is out of range")
+    layout, assets, m = layout_of(snapshot, table["requirement"]), len(snapshot["collateral"]), len(accounts)
+    groups = len(layout.scenarios)
+    proof = Proof(data[44:], m, groups, joint=joint)
+    points = {raw: decode(raw, f"point {i}") for i, raw in enumerate(proof.raw)}
+
+    name = "zkmargin/chain-joint/v1" if joint else "zkmargin/chain/v1"
+    public = [word(m)] if joint else []
+    public += [word(num), word(den), *(point for account in accounts for point in account)]
+    tr = Transcript(
+        label(name) + table_hash(table, layout, assets, setup.digest) + keccak256(context) + b"".join(public)
+    )
+    digest = tr.state
+    tr.absorb(*proof.F)
+    beta, rho = tr.challenge(0), tr.challenge(1)
+    tr.absorb(*proof.H, proof.phi_point)
+    chi = tr.challenge()
+    tr.absorb(proof.T)
+    zeta = tr.challenge()
+    tr.absorb(proof.values)
+    gamma = tr.challenge()
+    tr.absorb(proof.W)
+    x = tr.challenge()
+
+    U = Public(layout, assets, rho, zeta, num, den)
+    require(proof.r == U.r, "r at zeta is not the snapshot's")
+    require(proof.pinned == U.table, "t, sel_p, W or claim at zeta is not the layout's")
+    require(proof.price == U.price, "marks or a minimum at zeta is not the snapshot's")
+
+    # the identity of message 3 at zeta: Z T + sum_a c_pos positions_a + c_col collateral_a = d
+    columns = [(v, (beta + v, 1)) for v in proof.sides]
+    table_side = (proof.mu, (beta + U.t, -proof.mu))
+    packed = [(v, (beta + v, 1)) for v in proof.packed]
+    if not joint and groups == 1:
+        packed.append((0, (beta, 1)))  # an f_7 of zeros
+    threes = [*cut(columns), *cut([*packed, table_side])]
+    look = pow(rho, 133 * m, r)
+    d = proof.phi_shifted - proof.phi - look * sum(proof.h)
+    stride = 5 if joint else 0
+    c_pos, c_col = [], []
+    for a in range(m):
+        w, f = pow(rho, 133 * a, r), proof.sides[6 * a : 6 * a + 6]
+        long, short = (sum(1024**i * v for i, v in enumerate(side)) for side in (f[:3], f[3:]))
+        own = proof.packed[groups * a : groups * (a + 1)]
+        d -= w * (U.short * short + sum(u * v for u, v in zip(U.packed, own, strict=True)))
+        helpers = [row(proof.h[2 * a + i], [b for _, b in threes[2 * a + i]]) for i in (0, 1)]
+        first = stride * a
+        d += pow(chi, first + 1, r) * helpers[0] + pow(chi, first + 2, r) * helpers[1]
+        digits, listed, funded = (pow(chi, first + i + (0 if joint else 1), r) for i in (3, 4, 5))
+        d -= digits * (long - short)
+        c_pos.append(w * U.positions - digits - listed * U.sel_p)
+        c_col.append(w * U.collateral - funded * U.sel_c)
+    for k in range(2 * m, len(threes)):
+        power = 5 * m + 1 + k - 2 * m if joint else 3
+        d += pow(chi, power, r) * row(proof.h[k], [b for _, b in threes[k]])
+
+    # messages 5 and 6: all openings at once
+    over_1, over_3, over_4 = over(x - zeta), over(x**3 - zeta), over(x**4 - zeta)
+    over_2 = over((x - zeta) * (x - OMEGA * zeta))
+    slope = (proof.phi_shifted - proof.phi) * over((OMEGA - 1) * zeta)
+    terms = [(over_1 * U.Z, points[proof.T])]
+    for (positions, collateral), one, two in zip(accounts, c_pos, c_col, strict=True):
+        terms += [(over_1 * one, decode(positions, "positions")), (over_1 * two, decode(collateral, "collateral"))]
+    constant, power = over_1 * d, 1
+
+    def opened(scale: int, point: Point, values: Sequence[int]) -> None:
+        nonlocal constant
+        terms.append((scale, point))
+        constant += scale * sum(v * pow(x, i, r) for i, v in enumerate(values))
+
+    held = [[v for v, _ in three] for three in threes] + cut(proof.h)
+    for raw, values in zip([*proof.F, *proof.H], held, strict=True):
+        power = power * gamma % r
+        opened(power * over_3, points[raw], values)
+    power = power * gamma % r
+    opened(power * over_2, points[proof.phi_point], [proof.phi - slope * zeta, slope])
+    power = power * gamma % r
+    constant += power * over_4 * sum(v * pow(x, i, r) for i, v in enumerate(proof.r))
+    at = 0
+    for g, count in enumerate(layout.scenarios):
+        for k in range(-(-count // 4)):
+            scale = power * over_4 * pow(rho, 64 * g, r) * U.x[k]
+            terms.append((scale, decode(bytes.fromhex(table["rows"][at]), "a table point")))
+            at += 1
+    require(at == len(table["rows"]), "another number of table points")
+    price = [*proof.price, *[0] * (3 - len(proof.price)), 1]
+    for text, values in ((table["pinned"], proof.pinned), (table["price"], price)):
+        power = power * gamma % r
+        opened(power * over_4, decode(bytes.fromhex(text), "a table point"), values)
+    terms += [(-constant, curve.G1), (-1, points[proof.W]), (x, points[proof.W_shifted])]
+    left = curve.pairing(curve.G2, combine(terms), final_exponentiate=False)
+    right = curve.pairing(setup.tau, curve.neg(points[proof.W_shifted]), final_exponentiate=False)
+    require(curve.final_exponentiate(left * right) == curve.FQ12.one(), "the pairing equation")
+    return digest
