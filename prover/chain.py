@@ -23,7 +23,6 @@ from zkmargin.circuits.language.system import Column, Int64Array
 from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
 from zkmargin.crypto.segments import segment_rows
-from zkmargin.crypto.srs import SRS
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.argument import Draw, ProverError
 from zkmargin.prover.chain_rounds import (
@@ -49,7 +48,6 @@ from zkmargin.prover.chain_rounds import (
     witness_columns,
 )
 from zkmargin.prover.profile import Profile
-from zkmargin.prover.prove import default_threads
 from zkmargin.verifier.chain.argument import identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import ChainProof, Commitments, Values
 from zkmargin.verifier.chain.statement import ChainStatement
@@ -217,18 +215,3 @@ def prove_chain_argument(
     points = (*F, H, Phi, T, W, W_shifted)
     refuse_infinity(points)
     return ChainProof(Commitments(*points), values)
-
-
-def commit_rows_fast(srs: SRS, packs: Sequence[Sequence[Sequence[int]]]) -> list[bytes]:
-    """``verifier.chain.table.commit_rows`` on the kernels: the same points."""
-    committer = chain_committer(srs)
-    jobs: list[Job] = [[(0, K.interleave([K.intt(_integers_of(row)) for row in rows]))] for rows in packs]
-    return committer.commit(jobs, default_threads())
-
-
-def _integers_of(row: Sequence[int]) -> K.FieldVector:
-    """A row as field elements; 64-bit ones, which all prices are, the quick way."""
-    try:
-        return K.from_int64(np.array(row, dtype=np.int64))
-    except OverflowError:
-        return K.from_ints(row)

@@ -51,7 +51,9 @@ class ChainCommitter:
         if srs.powers < POWERS:
             raise ValueError(f"the chain protocol needs {POWERS} powers, the SRS has {srs.powers}")
         monomials = bytes(srs.g1_bytes[: POWERS * POINT_BYTES])
-        self._tables = FixedBaseTables.build(monomials + _packed_lagrange(srs), window=best_window(3 * ROWS))
+        self._tables = FixedBaseTables.build(
+            monomials + packed_lagrange(srs, COLUMN_PACK), window=best_window(3 * ROWS)
+        )
 
     def packed(self, columns: Sequence[tuple[Int64Array, Sequence[int]] | None]) -> Job:
         """[sum_a tau^a (f_a(tau^3) + b_a(tau^3) Z_H(tau^3))]_1 for up to three columns with two blinders each."""
@@ -77,15 +79,16 @@ def chain_committer(srs: SRS) -> ChainCommitter:
     return ChainCommitter(srs)
 
 
-def _packed_lagrange(srs: SRS) -> bytes:
-    """[tau^a L_i(tau^3)]_1, a = 0, 1, 2, 96 bytes each; kept on disk, since deriving them takes seconds."""
-    key = hashlib.sha256(b"lagrange points of packed columns, " + srs.digest).digest()
-    count = COLUMN_PACK * ROWS
+def packed_lagrange(srs: SRS, pack: int) -> bytes:
+    """[tau^a L_i(tau^pack)]_1, a < pack, 96 bytes each; kept on disk, since deriving them takes seconds."""
+    name = {COLUMN_PACK: b"columns", TABLE_PACK: b"table rows"}[pack]
+    key = hashlib.sha256(b"lagrange points of packed " + name + b", " + srs.digest).digest()
+    count = pack * ROWS
     rows = table_cache.load(key, count)
     if rows is not None:
         return b"".join(bytes_from_rows(rows))
     tau = srs.g1_powers(count)
-    found = [lagrange_points(tau[a::COLUMN_PACK], Domain.of(ROWS)) for a in range(COLUMN_PACK)]
+    found = [lagrange_points(tau[a::pack], Domain.of(ROWS)) for a in range(pack)]
     points = b"".join(bytes(point.to_xy_bytes_be()) for part in found for point in part)
     table_cache.save(key, rows_from_bytes(points))
     return points

@@ -37,8 +37,8 @@ from zkmargin.crypto.srs import embedded
 from zkmargin.engine.claims import Claim
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
-from zkmargin.prover.chain import commit_rows_fast
 from zkmargin.prover.chain_reference import prove_chain_reference
+from zkmargin.prover.chain_tables import commit_rows_fast
 from zkmargin.verifier.chain import (
     ChainProof,
     ChainStatement,

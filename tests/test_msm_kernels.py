@@ -142,6 +142,20 @@ def test_many_jobs_and_threads(tables: FixedBaseTables, threads: int) -> None:
     assert tables.msm_many([[], [(33, K.from_ints([]))]], threads=threads) == [INFINITY] * 2
 
 
+@pytest.mark.parametrize("window", [4, 11, 13, 14])
+def test_tables_for_integers_end_at_64_bits(window: int) -> None:
+    edges = [0, 1, -1, 2**63 - 1, -(2**63), -(2**63) + 1, 2**62, 3 * 2**60 - 1]
+    values = [edges[i % len(edges)] * (1 if i % 3 else -1) for i in range(len(LOGS))]
+    values = [x if -(2**63) <= x < 2**63 else 2**63 - 1 for x in values]
+    short = FixedBaseTables.build(DATA, window=window, bits=64)
+    assert short.msm(np.array(values, dtype=np.int64)) == expected([x % r for x in values])
+    with pytest.raises(TypeError, match="no field elements"):
+        short.msm(K.from_ints([1]))
+    for bits in (63, 256):
+        with pytest.raises(ValueError, match="bits"):
+            FixedBaseTables.build(DATA, bits=bits)
+
+
 @pytest.mark.slow
 def test_a_full_size_sum() -> None:
     n = 1024

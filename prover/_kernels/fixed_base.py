@@ -23,6 +23,7 @@ from zkmargin.prover._kernels.scalar_field import slice_of, standard_blocks
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector, check_int64, int64_to_blocks, to_ints
 
 SCALAR_BITS = 255
+INTEGER_BITS = 64
 WINDOWS = range(4, 15)
 
 Int64Array = npt.NDArray[np.int64]
@@ -36,32 +37,35 @@ class FixedBaseTables:
     About ``n * 255 / window * 128`` bytes: 3 MB for 1024 points, 11 MB for 4096.
     """
 
-    def __init__(self, points: bytes, rows: Rows, window: int) -> None:
+    def __init__(self, points: bytes, rows: Rows, window: int, bits: int = SCALAR_BITS) -> None:
         self.n = len(points) // POINT_BYTES
-        self.window = window
+        self.window, self.bits = window, bits
         self._points, self._rows = points, rows
         self._workspaces: list[Workspace] = []
 
     @classmethod
-    def build(cls, points: bytes, *, window: int | None = None, cached: bool = False) -> FixedBaseTables:
-        """Compute the tables of n points of 96 bytes (``prover._kernels.points``): 255 n doublings.
+    def build(
+        cls, points: bytes, *, window: int | None = None, cached: bool = False, bits: int = SCALAR_BITS
+    ) -> FixedBaseTables:
+        """Compute the tables of n points of 96 bytes (``prover._kernels.points``): ``bits`` n doublings.
 
         Args:
             points: x || y, big-endian, each; zeros for infinity.
             window: bits of a digit, 4 to 14. Chosen for sums over all n points; ``best_window(m)`` suits sums over m.
             cached: take the tables from the private directory if they are there in good order, else leave them there.
+            bits: of a scalar; with fewer than 255 they take no field elements, with 64 any int64.
 
         Raises:
-            TypeError, ValueError: as ``check_points``; or no points, or another window.
+            TypeError, ValueError: as ``check_points``; or no points, another window, or bits outside [64, 255].
         """
         check_points(points)
         n = len(points) // POINT_BYTES
         c = best_window(n) if window is None else window
-        if n == 0 or c not in WINDOWS:
-            raise ValueError(f"no tables of {n} points with a window of {c} bits")
+        if n == 0 or c not in WINDOWS or not INTEGER_BITS <= bits <= SCALAR_BITS:
+            raise ValueError(f"no tables of {n} points with a window of {c} bits for scalars of {bits} bits")
         if not JIT_ENABLED:
-            return cls(points, np.empty((0, ROW), dtype=np.uint64), c)
-        key, count = table_cache.table_key(points, c), (SCALAR_BITS // c + 1) * n
+            return cls(points, np.empty((0, ROW), dtype=np.uint64), c, bits)
+        key, count = table_cache.table_key(points, c), (bits // c + 1) * n
         rows = table_cache.load(key, count) if cached else None
         base = rows_from_bytes(points)
         if rows is None or not np.array_equal(rows[:n], base):
@@ -71,7 +75,7 @@ class FixedBaseTables:
                 double_rows(rows, first, n, c)
             if cached:
                 table_cache.save(key, rows)
-        return cls(points, rows, c)
+        return cls(points, rows, c, bits)
 
     def msm(self, scalars: Scalars) -> bytes:
         """sum_i scalars_i P_i over the first ``len(scalars)`` bases, 96 bytes; see ``msm_many``."""
@@ -140,9 +144,11 @@ class FixedBaseTables:
 
     @property
     def _windows(self) -> int:
-        return SCALAR_BITS // self.window + 1
+        return self.bits // self.window + 1
 
     def _check(self, first: int, scalars: Scalars) -> None:
+        if isinstance(scalars, FieldVector) and self.bits < SCALAR_BITS:
+            raise TypeError(f"tables for integers of {self.bits} bits take no field elements")
         count = len(scalars if isinstance(scalars, FieldVector) else check_int64(scalars))
         if type(first) is not int:
             raise TypeError(f"the index of a base is an int, not {type(first).__name__}")

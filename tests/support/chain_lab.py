@@ -22,8 +22,8 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import _kernels as K
-from zkmargin.prover.chain import commit_rows_fast
 from zkmargin.prover.chain_rounds import POWERS, ChainCommitter
+from zkmargin.prover.chain_tables import commit_rows_fast
 from zkmargin.verifier.chain import ChainProof, ChainStatement, Table, make_table
 from zkmargin.verifier.chain.closed_forms import DOMAIN
 from zkmargin.verifier.chain.joint import JointStatement

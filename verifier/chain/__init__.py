@@ -5,7 +5,7 @@ The table of a snapshot, which a registry keeps, and a proof about it:
 >>> from zkmargin import Claim
 >>> from zkmargin.circuits.chain import ChainPrices
 >>> from zkmargin.crypto.srs import embedded
->>> from zkmargin.prover.chain import commit_rows_fast
+>>> from zkmargin.prover.chain_tables import commit_rows_fast
 >>> from zkmargin.prover.prove_chain import prove_chain
 >>> prices = ChainPrices.of(snapshot, "initial")
 >>> table = make_table(

@@ -214,7 +214,7 @@ def check_table(
     """Recompute a table. Raises InputError naming the first field or point that is not the snapshot's.
 
     Example:
-        >>> from zkmargin.prover.chain import commit_rows_fast
+        >>> from zkmargin.prover.chain_tables import commit_rows_fast
         >>> check_table(table, prices, snapshot_digest=snapshot.digest(), srs=embedded(), commit=commit_rows_fast)
     """
     check_head(table, prices, snapshot_digest, srs)

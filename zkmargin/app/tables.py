@@ -5,7 +5,7 @@ from __future__ import annotations
 from zkmargin.circuits.chain import ChainPrices
 from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.prover.chain import commit_rows_fast
+from zkmargin.prover.chain_tables import commit_rows_fast
 from zkmargin.verifier.chain import Table, check_table, make_table
 
 

@@ -14,6 +14,8 @@ from zkmargin.chain.client import Client
 from zkmargin.chain.deployment import FACTORY, Step, plan
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.cli import terminal
+from zkmargin.cli.chain_attest import commit_command, register_command, sign_group
+from zkmargin.cli.chain_prove import prove_command, prove_joint_command, verify_command
 from zkmargin.cli.chains import (
     address_of,
     client_of,
@@ -24,8 +26,6 @@ from zkmargin.cli.chains import (
     table_option,
     write_calldata,
 )
-from zkmargin.cli.commands.chain_attest import commit_command, register_command, sign_group
-from zkmargin.cli.commands.chain_prove import prove_command, prove_joint_command, verify_command
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option, snapshot_option
 from zkmargin.cli.paths import check_paths, write_outputs
