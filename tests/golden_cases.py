@@ -25,6 +25,7 @@ from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.prover.argument import _Rounds
 from zkmargin.verifier import verify
 from zkmargin.verifier.header import HEADER_BYTES, header
 from zkmargin.verifier.proof import decode_proof, encode_proof
@@ -454,7 +455,9 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
         hidden = with_rows(honest, rows)
         cells = {"f[0]": {at: 1}} if circuit.position_digits else {}
 
-        def counted(rounds: Any, name: Any, values: Any, cells: Any = cells) -> Any:
+        def counted(
+            rounds: _Rounds, name: str, values: list[int], cells: dict[str, dict[int, int]] = cells
+        ) -> list[int]:
             values = lab.swap(cells)(rounds, name, values)
             if name == "mu" and cells:
                 values[0], values[1] = values[0] - 1, values[1] + 1

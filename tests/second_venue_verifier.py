@@ -27,6 +27,7 @@ from second_circuit import (
     without_data,
 )
 from second_components import begin, required_of
+from second_verifier import Setup
 
 from zkmargin.engine.snapshot import Snapshot
 
@@ -348,7 +349,9 @@ def powers_from(gamma: int, exponent: int) -> Callable[[int], int]:
     return lambda s: pow(gamma, exponent + s, r)
 
 
-def check(venue: Venue, setup: Any, public: Any, committed: dict[str, Any], proof: bytes) -> tuple[bytes, bytes]:
+def check(
+    venue: Venue, setup: Setup, public: list[tuple[str, bytes]], committed: dict[str, Any], proof: bytes
+) -> tuple[bytes, bytes]:
     """The statement digest and the proof digest of an accepted proof."""
     n, k, g, e = venue.n, venue.k, venue.g, venue.e
 

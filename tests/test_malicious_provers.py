@@ -27,7 +27,7 @@ from zkmargin.crypto.group import encode_g1
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.formats import InputError, VerificationError
-from zkmargin.prover.argument import ProverError, prove_argument
+from zkmargin.prover.argument import ProverError, _Rounds, prove_argument
 from zkmargin.verifier import Statement, verify
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
@@ -326,7 +326,7 @@ def hidden(given: Any, role: Any, row: Any, lots: Any, shape: Any) -> Any:
     if role == "positions" and shape != "attested":
         changes["f[0]" if lots > 0 else f"f[{given.circuit.position_digits}]"] = {row: abs(lots)}
 
-    def counted(rounds: Any, name: Any, values: Any) -> Any:
+    def counted(rounds: _Rounds, name: str, values: list[int]) -> list[int]:
         values = lab.swap(changes)(rounds, name, values)
         if name == "mu" and changes:
             values[0] -= 1

@@ -12,13 +12,14 @@ from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.margin import margin_report
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays
+from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import InputError
 
 DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "span_demo.pa2"
 LOTS = {"GC": "1", "ZN": "1"}
 
 
-def import_pa2(path: Any, **options: Passed) -> Any:
+def import_pa2(path: Path, **options: Passed) -> RiskArrays:
     return import_arrays(path, "span-pa2", **options)
 
 
@@ -26,11 +27,11 @@ USD = 10**13
 
 
 @pytest.fixture(scope="module")
-def arrays() -> Any:
+def arrays() -> RiskArrays:
     return import_arrays(DEMO, "span-pa2", lots=LOTS)
 
 
-def changed(tmp_path: Path, *edits: Any) -> Any:
+def changed(tmp_path: Path, *edits: Any) -> Path:
     """The demo file with lines replaced: (prefix, function of the line or a list of lines)."""
     lines = DEMO.read_text("latin-1").splitlines()
     for prefix, edit in edits:
@@ -42,19 +43,19 @@ def changed(tmp_path: Path, *edits: Any) -> Any:
     return path
 
 
-def drop(_line: Any) -> Any:
+def drop(_line: str) -> Any:
     return []
 
 
-def swap(text: Any) -> Any:
+def swap(text: str) -> Any:
     return lambda _line: [text]
 
 
-def put(column: Any, text: Any) -> Any:
+def put(column: int, text: str) -> Any:
     return lambda line: line.ljust(132)[: column - 1] + text + line.ljust(132)[column - 1 + len(text) :]
 
 
-def test_contracts_and_values(arrays: Any) -> None:
+def test_contracts_and_values(arrays: RiskArrays) -> None:
     found = {instrument.id: at for at, instrument in enumerate(arrays.instruments)}
     assert list(found) == [
         "GC-FUT-202509",
@@ -75,14 +76,14 @@ def test_contracts_and_values(arrays: Any) -> None:
     assert any("left out, no settlement price" in note for note in arrays.notes)
 
 
-def test_treasury_prices_are_in_32nds_and_the_risk_exponent_multiplies(arrays: Any) -> None:
+def test_treasury_prices_are_in_32nds_and_the_risk_exponent_multiplies(arrays: RiskArrays) -> None:
     note = arrays.instruments[-1]
     assert note.price == "117.40625"
     assert arrays.gains.values[-1][10] == 1_300_000_000
     assert arrays.price_scans == {"GC": "16000", "ZN": "1300"}
 
 
-def test_spreads_and_minima(arrays: Any) -> None:
+def test_spreads_and_minima(arrays: RiskArrays) -> None:
     gold = arrays.calendars["GC"]
     assert [spread.charge.amount for spread in gold.spreads] == ["300", "1000"]
     assert [leg.period for leg in gold.spreads[0].legs] == ["202509", "202510"]
@@ -93,7 +94,7 @@ def test_spreads_and_minima(arrays: Any) -> None:
     assert [(leg.underlying, leg.side, leg.deltas) for leg in credit.legs] == [("GC", "A", "1"), ("ZN", "B", "2")]
 
 
-def test_a_margin_from_the_file(arrays: Any) -> None:
+def test_a_margin_from_the_file(arrays: RiskArrays) -> None:
     snapshot = build_snapshot_from_arrays(arrays, load_policy("span"), position_bits=20)
     lots = to_lots(Book(positions={"GC-FUT-202509": "1", "GC-FUT-202510": "-1"}, collateral={"USD": "0"}), snapshot)
     assert margin_report(snapshot, lots).total == 300 * USD
@@ -129,7 +130,7 @@ def test_a_margin_from_the_file(arrays: Any) -> None:
         ([("T ", swap("T " + "x" * 600))], "a line longer"),
     ],
 )
-def test_wrong_files_are_refused_with_the_line(tmp_path: Path, edits: Any, reason: Any) -> None:
+def test_wrong_files_are_refused_with_the_line(tmp_path: Path, edits: Any, reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         import_pa2(changed(tmp_path, *edits), lots=LOTS)
     assert caught.value.line is not None

@@ -4,7 +4,6 @@ import json
 import random
 import re
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +19,12 @@ from zkmargin.engine.components.gross_charge import GrossCharge
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.margin import margin_report, requirement_total
+from zkmargin.engine.margin import MarginReport, margin_report, requirement_total
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
 from zkmargin.engine.publishing import publish, publish_arrays
 from zkmargin.engine.publishing.snapshots import build_snapshot
-from zkmargin.engine.snapshot import CollateralSlot
+from zkmargin.engine.snapshot import CollateralSlot, Snapshot
 from zkmargin.formats import IntArray
 
 TIME = "2026-01-02T03:04:05Z"
@@ -32,16 +32,16 @@ NAMED = ("tims", "paradex")
 
 
 @pytest.fixture(scope="module")
-def market() -> Any:
+def market() -> Market:
     return example_market(TIME)
 
 
 @pytest.fixture(scope="module", params=NAMED)
-def snapshot(request: pytest.FixtureRequest, market: Any) -> Any:
+def snapshot(request: pytest.FixtureRequest, market: Market) -> Snapshot:
     return build_snapshot(market, load_policy(request.param))
 
 
-def with_cash(snapshot: Any) -> Any:
+def with_cash(snapshot: Snapshot) -> Snapshot:
     """The snapshot with one collateral slot that counts a valuation unit a lot, so that an edge can be met exactly."""
     unit = IntArray(np.array([1], dtype=np.int64))
     parts = [part for part in snapshot.components if not isinstance(part, PublishedHaircuts)]
@@ -50,7 +50,7 @@ def with_cash(snapshot: Any) -> Any:
     return snapshot.model_copy(update={"collateral": (cash,), "components": (*parts, haircuts)})
 
 
-def random_book(snapshot: Any, seed: Any) -> Any:
+def random_book(snapshot: Snapshot, seed: int) -> tuple[int, ...]:
     draw = random.Random(seed)  # noqa: S311 - a test's books
     size = draw.choice([3, 20, 200])
     lots = [0] * len(snapshot.instruments)
@@ -70,7 +70,7 @@ def test_named_policies_say_what_they_do_not_know() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("requirement", ["initial", "maintenance"])
-def test_engine_and_circuit_agree_on_random_books(snapshot: Any, seed: Any, requirement: Any) -> None:
+def test_engine_and_circuit_agree_on_random_books(snapshot: Snapshot, seed: int, requirement: str) -> None:
     edge = with_cash(snapshot)
     # single hidden integers are bent in the tests of each component
     on_the_edge(edge, random_book(snapshot, seed), claim=Claim(requirement=requirement), moves=())
@@ -79,7 +79,7 @@ def test_engine_and_circuit_agree_on_random_books(snapshot: Any, seed: Any, requ
     )
 
 
-def test_the_example_book_and_its_report(snapshot: Any, market: Any) -> None:
+def test_the_example_book_and_its_report(snapshot: Snapshot, market: Market) -> None:
     lots = to_lots(Book.model_validate(example_book(market)), snapshot)
     report = margin_report(snapshot, lots)
     assert report.total > 0
@@ -102,13 +102,13 @@ def test_paradex_has_its_24_scenarios() -> None:
     assert len(scenarios) == 24
 
 
-def paradex(market: Any, **positions: Passed) -> Any:
+def paradex(market: Market, **positions: Passed) -> dict[str, MarginReport]:
     snapshot = build_snapshot(market, load_policy("paradex"))
     lots = to_lots(Book(positions=positions), snapshot)
     return {name: margin_report(snapshot, lots, name) for name in ("initial", "maintenance")}
 
 
-def test_paradex_by_hand(market: Any) -> None:
+def test_paradex_by_hand(market: Market) -> None:
     reports = paradex(market, **{"BTC-PERPETUAL": "10"})
     mark = Fraction("92434.98")  # the index and 0.02 %
     scan = mark * 10 * Fraction(16, 100)
@@ -119,7 +119,7 @@ def test_paradex_by_hand(market: Any) -> None:
     assert abs(Fraction(reports["maintenance"].total, 10**13) - (scan / 2 + funding + fees)) < close
 
 
-def test_a_hedged_book_still_pays_the_minimum_delta(market: Any) -> None:
+def test_a_hedged_book_still_pays_the_minimum_delta(market: Market) -> None:
     # long spot against a short perpetual: no scenario loses much, 1 % of the hedged delta is due
     reports = paradex(market, **{"BTC-PERPETUAL": "-10", "BTC-SPOT": "10"})
     (group,) = (g for g in reports["initial"].groups if g.group == "BTC")
@@ -149,12 +149,12 @@ def test_tims_has_ten_points_and_its_ranges() -> None:
     }
 
 
-def tims(market: Any, **positions: Passed) -> Any:
+def tims(market: Market, **positions: Passed) -> MarginReport:
     snapshot = build_snapshot(market, load_policy("tims"))
     return margin_report(snapshot, to_lots(Book(positions=positions), snapshot))
 
 
-def test_tims_offsets_gains_by_half(market: Any) -> None:
+def test_tims_offsets_gains_by_half(market: Market) -> None:
     report = tims(market, **{"BTC-SPOT": "1", "ETH-SPOT": "-20"})
     btc, eth = Fraction("92416.5") * Fraction(15, 100), 20 * Fraction("3178.25") * Fraction(15, 100)
     (group,) = report.groups
@@ -164,7 +164,7 @@ def test_tims_offsets_gains_by_half(market: Any) -> None:
     assert [Fraction(leg.contribution, 10**13) for leg in report.legs] == [btc, -eth / 2]
 
 
-def test_tims_has_a_minimum_per_contract(market: Any) -> None:
+def test_tims_has_a_minimum_per_contract(market: Market) -> None:
     wing = next(i.id for i in market.instruments if i.kind == "option" and i.underlying == "ETH")
     far = next(i.id for i in reversed(market.instruments) if i.kind == "option" and i.underlying == "ETH")
     report = tims(market, **{wing: "-10", far: "0"})
@@ -180,7 +180,7 @@ def test_tims_has_a_minimum_per_contract(market: Any) -> None:
     assert long.groups[0].components["gross_charge"] == 10_000 * expected
 
 
-def test_an_empty_book_is_a_state_of_its_own(snapshot: Any) -> None:
+def test_an_empty_book_is_a_state_of_its_own(snapshot: Snapshot) -> None:
     report = margin_report(snapshot, BookLots((0,) * len(snapshot.instruments), (0,) * len(snapshot.collateral)))
     assert (report.total, {g.label for g in report.groups}) == (0, {"no position"})
 

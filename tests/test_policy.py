@@ -137,7 +137,7 @@ def test_assets_that_are_not_listed_are_refused() -> None:
     assert "USDC" in (caught.value.hint or "")
 
 
-def set_at(data: Any, path: Any, value: Any) -> None:
+def set_at(data: Any, path: list[str], value: dict[str, int] | int) -> None:
     *parents, last = path
     for key in parents:
         data = data[key]
@@ -169,7 +169,7 @@ def set_at(data: Any, path: Any, value: Any) -> None:
         (["format"], "zkmargin/policy/v2", "another version"),
     ],
 )
-def test_policies_that_would_be_wrong_are_refused(path: Any, value: Any, reason: str) -> None:
+def test_policies_that_would_be_wrong_are_refused(path: list[str], value: dict[str, int] | int, reason: str) -> None:
     data = default_data()
     set_at(data, path, value)
     with pytest.raises(InputError, match=reason) as caught:

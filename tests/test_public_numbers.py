@@ -225,7 +225,7 @@ def test_28_any_field_of_a_snapshot_changed_even_one_that_nothing_reads_is_refus
     assert all(verdicts.values()), verdicts
 
 
-def other(value: Any) -> Any:
+def other(value: Any) -> dict[str, list[int] | str] | int | str:
     """A value of the same type that differs."""
     if isinstance(value, bool):
         return not value

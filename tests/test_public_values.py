@@ -28,6 +28,7 @@ from support.golden import TESTS
 from support.typed import JsonObject, Passed
 
 import zkmargin
+from zkmargin.agent.config import Venue
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.many import assign_many
 from zkmargin.engine.books import Books
@@ -179,7 +180,7 @@ def recording(init: Any, made: list[Any]) -> Any:
     return recorded
 
 
-def BY_HAND() -> Iterator[Any]:
+def BY_HAND() -> Iterator[Venue | Limit]:
     """What neither a golden document nor a run has."""
     from zkmargin.agent.config import Venue
 

@@ -3,11 +3,12 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from support import venue_lab, venue_policies
-from support.typed import JsonObject
+from support.typed import JsonObject, Unchecked
 
 from zkmargin.formats import ZkMarginError
 from zkmargin.verifier.venue.verify import verify_venue
@@ -21,7 +22,7 @@ LAYOUTS: dict[str, JsonObject] = {
 
 
 @pytest.fixture(scope="module")
-def second() -> Any:
+def second() -> Unchecked:
     """tests/second_venue_verifier.py, which imports its neighbours."""
     module: Any = None
     for name in ("second_circuit", "second_components", "second_verifier", "second_venue_verifier"):
@@ -35,7 +36,7 @@ def second() -> Any:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_both_verifiers_give_one_verdict(second: Any, tmp_path: Path, layout: Any) -> None:
+def test_both_verifiers_give_one_verdict(second: ModuleType, tmp_path: Path, layout: str) -> None:
     limits = LAYOUTS[layout].get("dense_limits", ())
     given: Any = {"limits": limits} if limits else {}
     big = venue_lab.spec("big", accounts=9, legs=3, slots=1, block=2, claim="5/4", **given)

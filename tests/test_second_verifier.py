@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import second_circuit
 from support import lab
 from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.accounts import Commitment, commit_book
 from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.circuits import build_circuit
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import Form
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -202,13 +205,13 @@ def test_other_shapes(second: ModuleType, shape: str) -> None:
     assert not replace(case, context=b"other").verdict(second)
 
 
-def frozen(second: ModuleType, circuit: Any, bits: int, assets: list[tuple[int, bool]]) -> Any:
+def frozen(circuit: Circuit, bits: int, assets: list[tuple[int, bool]]) -> second_circuit.Circuit:
     """A circuit of the product's, as the second verifier holds it."""
 
-    def form(given: Any) -> Any:
-        return sys.modules["second_circuit"].Form(given.constant, dict(given.terms))
+    def form(given: Form) -> second_circuit.Form:
+        return second_circuit.Form(given.constant, {(kind, i): c for (kind, i), c in given.terms.items()})
 
-    return second.Circuit(
+    return second_circuit.Circuit(
         circuit.n,
         circuit.position_count,
         bits,
@@ -221,9 +224,9 @@ def frozen(second: ModuleType, circuit: Any, bits: int, assets: list[tuple[int, 
     )
 
 
-def argued(second: ModuleType, case: Any, proof: bytes) -> bytes:
+def argued(second: ModuleType, case: lab.Case, proof: bytes) -> bytes:
     """The second verifier's argument on a statement of the lab."""
-    circuit = frozen(second, case.circuit, 4, [(8, True), (4, False)])
+    circuit = frozen(case.circuit, 4, [(8, True), (4, False)])
     assert circuit.digest() == case.circuit.digest
     committed = second.add_parts([part.model_dump(mode="json") for part in case.statement.parts])
     public = list(case.statement.public_messages())

@@ -7,11 +7,11 @@ import pickle
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import golden
 import pytest
 from support import lab
+from support.lab import Case
 
 from zkmargin.accounts import commit_book
 from zkmargin.crypto.domain import Domain
@@ -21,6 +21,7 @@ from zkmargin.crypto.scalars import lagrange_at, scalar
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.argument import replay
@@ -46,14 +47,16 @@ def forked(work: Callable[[], bytes]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def account() -> Any:
+def account() -> tuple[Snapshot, BookLots]:
     """(snapshot, book) of the golden case with two segments."""
     name = "two-segments"
     snapshot = next(g for g in golden.GOLDEN if g.name == name).snapshot()
     return snapshot, BookLots(tuple((3 * i) % 7 - 3 for i in range(20)), (90_000_000, -2))
 
 
-def test_40_two_proofs_of_one_witness_differ_in_every_element_also_after_fork(account: Any) -> None:
+def test_40_two_proofs_of_one_witness_differ_in_every_element_also_after_fork(
+    account: tuple[Snapshot, BookLots],
+) -> None:
     snapshot, lots = account
     claim = Claim(1, 2)
 
@@ -77,7 +80,7 @@ def test_40_two_proofs_of_one_witness_differ_in_every_element_also_after_fork(ac
 
 
 @pytest.mark.parametrize("shape", [{"range_proved": True}, {"range_proved": False}])
-def test_41_a_10_bit_position_is_not_found_by_trying_all_of_them(shape: Any) -> None:
+def test_41_a_10_bit_position_is_not_found_by_trying_all_of_them(shape: dict[str, bool]) -> None:
     # one position, all else public: for each of 1,024 candidates everything that a guess lets one compute
     secret = 613
     given = lab.case(lab.margin_like(slots=1, bits=10, assets=((16, True),), **shape), [secret], [4000])
@@ -92,7 +95,7 @@ def test_41_a_10_bit_position_is_not_found_by_trying_all_of_them(shape: Any) -> 
         assert secret in candidates(given, lab.encode(given, unchecked), shape)
 
 
-def candidates(given: Any, data: bytes, shape: Any) -> list[int]:
+def candidates(given: Case, data: bytes, shape: dict[str, bool]) -> list[int]:
     """The candidates whose commitment, digit columns or evaluations are among what is public."""
     statement, circuit = given.statement, given.circuit
     proof = decode_proof(data, circuit.shape, statement.srs.digest)
@@ -118,7 +121,9 @@ def candidates(given: Any, data: bytes, shape: Any) -> list[int]:
     return found
 
 
-def test_42_nothing_secret_is_in_words_for_anybody(account: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_42_nothing_secret_is_in_words_for_anybody(
+    account: tuple[Snapshot, BookLots], caplog: pytest.LogCaptureFixture
+) -> None:
     snapshot, lots = account
     opening = commit_book(snapshot, lots)
     blinders = [blinder for part in opening.parts for blinder in part.blinders]
@@ -134,7 +139,7 @@ def test_42_nothing_secret_is_in_words_for_anybody(account: Any, caplog: pytest.
     assert "90000000" not in repr(case)
 
 
-def test_49_nothing_of_ours_unpickles(account: Any) -> None:
+def test_49_nothing_of_ours_unpickles(account: tuple[Snapshot, BookLots]) -> None:
     # a document that is a pickle is not JSON; and the loader of numpy refuses objects
     snapshot, _ = account
     with pytest.raises(Exception, match=r".") as caught:

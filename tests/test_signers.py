@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -86,9 +85,10 @@ def test_t12_a_signature_of_another_key_is_not_used(world: World, program: Path)
         CommandSigner(mine.public, command(program, other._secret)).sign(world.attest_snapshot().message)
 
 
-def commands(group: Any, context: click.Context, name: str = "") -> Iterator[tuple[str, click.Command]]:
+def commands(group: click.Group, context: click.Context, name: str = "") -> Iterator[tuple[str, click.Command]]:
     for child in group.list_commands(context):
         found = group.get_command(context, child)
+        assert found is not None
         yield f"{name} {child}".strip(), found
         if isinstance(found, click.Group):
             yield from commands(found, context, f"{name} {child}".strip())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.typed import Passed
+from support.typed import Json, Passed
 
 from zkmargin.app.simulating import read_scenario
 from zkmargin.app.venues import Asked, VenueAccount, make_venue_proof, prepare
@@ -25,7 +25,7 @@ from zkmargin.risk.holders import Closing
 from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.margins import MarginModel
 from zkmargin.risk.repricing import Repricer
-from zkmargin.risk.simulation import GRAIN, Impact, Scenario, Shock, Simulation, Synthetic, synthetic_books
+from zkmargin.risk.simulation import GRAIN, Impact, Outcome, Scenario, Shock, Simulation, Synthetic, synthetic_books
 from zkmargin.verifier.venue.verify import verify_venue
 
 TIME = "2026-11-20T12:00:00Z"
@@ -386,7 +386,7 @@ def test_the_outcome_does_not_depend_on_who_holds_which_account(
     books = Books.sparse(gained.starts, gained.slots, lots[order], gained.collateral[order])
     said: list[str] = []
 
-    def outcome(holders: int, wire: Any = None) -> Any:
+    def outcome(holders: int, wire: Any = None) -> Outcome:
         terms = scenario("300", shock, 4, fund="5", impact={"kind": "root", "permanent_bp": 5_000}, holders=holders)
         return Simulation(repricer, books, terms, wire).run()
 
@@ -418,7 +418,7 @@ def test_only_totals_cross_the_wire() -> None:
     assert not cash & spoken
 
 
-def _numbers(value: Any) -> set[int]:
+def _numbers(value: Json) -> set[int]:
     if isinstance(value, dict):
         return set().union(*(_numbers(x) for x in value.values()))
     return {abs(value)} if isinstance(value, int) else set()

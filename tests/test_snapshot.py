@@ -508,7 +508,7 @@ def array(values: Any) -> JsonObject:
     return IntArray(np.array(values, dtype=np.int64)).to_json()
 
 
-def set_at(data: Any, path: list[Any], value: Any) -> None:
+def set_at(data: Any, path: list[Any], value: int) -> None:
     *parents, last = path
     for key in parents:
         data = data[key]
@@ -555,7 +555,7 @@ N, S, M = len(INSTRUMENTS), 35, 2
     ],
 )
 def test_snapshots_whose_parts_do_not_fit_are_refused(
-    snapshot: Snapshot, path: list[Any], value: Any, reason: str
+    snapshot: Snapshot, path: list[Any], value: int, reason: str
 ) -> None:
     data = json.loads(snapshot.to_bytes())
     set_at(data, path, value)

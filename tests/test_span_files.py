@@ -18,6 +18,7 @@ from zkmargin.engine.margin import claim_slack, margin_report
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot_from_arrays, check_snapshot_of_arrays
 from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
@@ -26,21 +27,21 @@ DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "span_demo.spn"
 LOTS = {"ALPHA": "75", "BETA": "1"}
 
 
-def import_span_xml(path: Any, **options: Passed) -> Any:
+def import_span_xml(path: Path, **options: Passed) -> RiskArrays:
     return import_arrays(path, "span-xml", **options)
 
 
 @pytest.fixture(scope="module")
-def arrays() -> Any:
+def arrays() -> RiskArrays:
     return import_arrays(DEMO, "span-xml", lots=LOTS)
 
 
 @pytest.fixture(scope="module")
-def snapshot(arrays: Any) -> Any:
+def snapshot(arrays: RiskArrays) -> Snapshot:
     return build_snapshot_from_arrays(arrays, load_policy("span"), position_bits=20)
 
 
-def changed(tmp_path: Path, *pairs: Any) -> Any:
+def changed(tmp_path: Path, *pairs: Any) -> Path:
     """The demo file with texts replaced, each once."""
     text = DEMO.read_bytes().decode("latin-1")
     for old, new in pairs:
@@ -54,7 +55,7 @@ def changed(tmp_path: Path, *pairs: Any) -> Any:
 # --- what is read ---------------------------------------------------------------------------------------------
 
 
-def test_contracts_values_and_their_signs(arrays: Any) -> None:
+def test_contracts_values_and_their_signs(arrays: RiskArrays) -> None:
     ids = {instrument.id: at for at, instrument in enumerate(arrays.instruments)}
     future = arrays.instruments[ids["ALPHA-20260630"]]
     assert (future.kind, future.period, future.lot) == ("future", "20260630", "75")
@@ -68,7 +69,7 @@ def test_contracts_values_and_their_signs(arrays: Any) -> None:
     assert arrays.gains_per_lot()[ids["ALPHA-20260630"]].tolist() == [75_000 * x for x in row.tolist()]
 
 
-def test_an_option_on_a_future_has_the_period_of_its_future_and_gammas_are_absent(arrays: Any) -> None:
+def test_an_option_on_a_future_has_the_period_of_its_future_and_gammas_are_absent(arrays: RiskArrays) -> None:
     option = next(i for i in arrays.instruments if i.id == "OB-202612-48-C")
     assert (option.period, option.multiplier) == ("202612", "100")
     assert arrays.greeks == "none"
@@ -77,7 +78,7 @@ def test_an_option_on_a_future_has_the_period_of_its_future_and_gammas_are_absen
     assert "left out, no settlement price: ALPHA-20260630-1200-C" in arrays.notes
 
 
-def test_parameters_of_the_file(arrays: Any) -> None:
+def test_parameters_of_the_file(arrays: RiskArrays) -> None:
     assert arrays.price_scans == {"ALPHA": "113", "BETA": "400"}
     assert arrays.short_option_minimums == {"ALPHA": "0", "BETA": "35"}
     beta = arrays.calendars["BETA"]
@@ -90,7 +91,7 @@ def test_parameters_of_the_file(arrays: Any) -> None:
     assert arrays.quote == "INR"
 
 
-def test_the_document_survives_a_file(arrays: Any, tmp_path: Path) -> None:
+def test_the_document_survives_a_file(arrays: RiskArrays, tmp_path: Path) -> None:
     path = tmp_path / "arrays.json"
     path.write_bytes(arrays.to_bytes())
     again = RiskArrays.parse(path.read_text())
@@ -131,7 +132,7 @@ def test_only_commodities_with_a_lot_are_imported() -> None:
         ([("</clearingOrg>", "")], "not XML"),
     ],
 )
-def test_wrong_files_are_refused_with_the_line(tmp_path: Path, pairs: Any, reason: Any) -> None:
+def test_wrong_files_are_refused_with_the_line(tmp_path: Path, pairs: list[tuple[str, str]], reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         import_span_xml(changed(tmp_path, *pairs), lots=LOTS)
     assert caught.value.file is not None
@@ -180,7 +181,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_xml_is_refused(tmp_path: Path, name: Any) -> None:
+def test_hostile_xml_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "hostile.spn"
     path.write_bytes(HOSTILE[name].encode("latin-1"))
     with pytest.raises(InputError) as caught:
@@ -222,7 +223,7 @@ POSITIONS = {
 }
 
 
-def test_span_components_of_the_file_in_a_report(snapshot: Any, arrays: Any) -> None:
+def test_span_components_of_the_file_in_a_report(snapshot: Snapshot, arrays: RiskArrays) -> None:
     assert {part.type for part in snapshot.components} == {
         "worst_scenario",
         "calendar_charge",
@@ -241,7 +242,7 @@ def test_span_components_of_the_file_in_a_report(snapshot: Any, arrays: Any) -> 
     assert np.all(snapshot.marks.values >= 0)
 
 
-def test_from_a_file_to_a_verified_proof(snapshot: Any) -> None:
+def test_from_a_file_to_a_verified_proof(snapshot: Snapshot) -> None:
     lots = to_lots(Book(positions=POSITIONS, collateral={"INR": "200000"}), snapshot)
     missing = -claim_slack(snapshot, lots, Claim())
     # a balance that just meets the requirement, in lots of 0.01
@@ -256,6 +257,6 @@ def test_from_a_file_to_a_verified_proof(snapshot: Any) -> None:
     verify(Statement.of(snapshot, [opening.commitment()], Claim()), proof)
 
 
-def test_components_that_price_are_refused_on_arrays(arrays: Any) -> None:
+def test_components_that_price_are_refused_on_arrays(arrays: RiskArrays) -> None:
     with pytest.raises(InputError, match="revalues contracts"):
         build_snapshot_from_arrays(arrays, load_policy("default"))

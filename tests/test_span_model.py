@@ -12,12 +12,14 @@ from support.typed import Passed
 from zkmargin.accounts import commit_book
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.span_scenarios import SpanScenarios
 from zkmargin.engine.margin import claim_slack, margin_report
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot, check_snapshot
 from zkmargin.engine.publishing.span_arrays import span_arrays, span_deltas, span_times
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.span import SpanModel
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
@@ -36,11 +38,11 @@ BASE = {
 }
 
 
-def model(**change: Passed) -> Any:
+def model(**change: Passed) -> SpanScenarios:
     return SpanScenarios.model_validate({**BASE, **change})
 
 
-def market(*instruments: Any, rate: Any = "0", spot: Any = "1000") -> Any:
+def market(*instruments: Any, rate: str = "0", spot: str = "1000") -> Market:
     return Market(
         time=TIME,
         underlyings=(Underlying(name="X", index_price=spot), Underlying(name="Y", index_price="50")),
@@ -54,13 +56,13 @@ def market(*instruments: Any, rate: Any = "0", spot: Any = "1000") -> Any:
     )
 
 
-def future(name: Any = "F", underlying: Any = "X", expiry: Any = NEAR, **more: Passed) -> Any:
+def future(name: str = "F", underlying: str = "X", expiry: str = NEAR, **more: Passed) -> Instrument:
     return Instrument(**{"id": name, "kind": "future", "underlying": underlying, "expiry": expiry, "lot": "1", **more})
 
 
 def option(
-    name: Any, kind: Any, strike: Any, underlying: Any = "X", expiry: Any = NEAR, vol: Any = "0.5", **more: Passed
-) -> Any:
+    name: str, kind: str, strike: str, underlying: str = "X", expiry: str = NEAR, vol: str = "0.5", **more: Passed
+) -> Instrument:
     return Instrument(
         **{
             "id": name,
@@ -171,7 +173,7 @@ def test_inverse_futures_move_on_forwards() -> None:
         ({"extreme_fraction_bp": 10_001}, "less than or equal"),
     ],
 )
-def test_parameters_that_make_no_sense_are_refused(change: Any, reason: Any) -> None:
+def test_parameters_that_make_no_sense_are_refused(change: dict[str, int | str | None], reason: str) -> None:
     with pytest.raises(Exception, match=reason):
         model(**change)
 
@@ -197,7 +199,7 @@ BOOK_MARKET = (
 )
 
 
-def span_policy(method: Any = "exact", **change: Passed) -> Any:
+def span_policy(method: str = "exact", **change: Passed) -> Policy:
     calendar = {
         "tiers": [{"number": 1}],
         "spreads": [
@@ -239,16 +241,18 @@ def span_policy(method: Any = "exact", **change: Passed) -> Any:
 
 
 @pytest.fixture(scope="module", params=["exact", "convex_bound"])
-def snapshot(request: pytest.FixtureRequest) -> Any:
+def snapshot(request: pytest.FixtureRequest) -> Snapshot:
     given_market = market(*BOOK_MARKET)
     built = build_snapshot(given_market, span_policy(request.param))
     check_snapshot(built, given_market)
     return built
 
 
-def unit_asset(snapshot: Any) -> Any:
+def unit_asset(snapshot: Snapshot) -> Snapshot:
     """The same snapshot whose asset counts one valuation unit a lot, held or owed."""
-    one = type(snapshot.components[-1].long_value)(snapshot.components[-1].long_value.values * 0 + 1)
+    haircuts = snapshot.components[-1]
+    assert isinstance(haircuts, PublishedHaircuts)
+    one = type(haircuts.long_value)(haircuts.long_value.values * 0 + 1)
     fields = {name: getattr(snapshot, name) for name in type(snapshot).model_fields}
     haircuts = snapshot.components[-1].model_copy(update={"long_value": one, "short_value": one})
     slot = snapshot.collateral[0].model_copy(update={"bits": 60})
@@ -259,12 +263,12 @@ def unit_asset(snapshot: Any) -> Any:
 
 @settings(max_examples=max(settings().max_examples // 8, 4))
 @given(data=st.data())
-def test_the_circuit_of_a_span_book_is_the_engine_at_the_edge(snapshot: Any, data: st.DataObject) -> None:
+def test_the_circuit_of_a_span_book_is_the_engine_at_the_edge(snapshot: Snapshot, data: st.DataObject) -> None:
     lots = [data.draw(st.integers(-400, 400)) for _ in BOOK_MARKET]
     on_the_edge(unit_asset(snapshot), lots, moves=(-1, 1))
 
 
-def test_a_report_of_a_hedged_book(snapshot: Any) -> None:
+def test_a_report_of_a_hedged_book(snapshot: Snapshot) -> None:
     types = [part.type for part in snapshot.components]
     assert types.count("worst_scenario") == 1
     lots = BookLots((10, -8, -3, 0, -40, 0), (0,))
@@ -295,7 +299,7 @@ def test_spread_components_need_span_scenarios() -> None:
 
 
 @pytest.mark.parametrize("name", ["span", "span-nse"])
-def test_named_policies_prove_a_book(name: Any) -> None:
+def test_named_policies_prove_a_book(name: str) -> None:
     underlying = "BANKNIFTY" if name == "span-nse" else "GC"
     spot = "55521.15" if name == "span-nse" else "3649.4"
     given_market = Market(

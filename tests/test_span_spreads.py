@@ -18,9 +18,11 @@ from zkmargin.circuits.language.witness import assign, check
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.base import Leg
-from zkmargin.engine.components.calendar_charge import CalendarCharge, PublishedCalendarCharge
+from zkmargin.engine.components.calendar_charge import CalendarCharge, Method, PublishedCalendarCharge
 from zkmargin.engine.components.inter_commodity_credit import PublishedInterCommodityCredit
+from zkmargin.engine.components.short_option_minimum import Mode
 from zkmargin.engine.margin import margin_report, requirement_total
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.spread_rules import CalendarRules, CreditSpread, Tier, whole_ratios
 from zkmargin.engine.spreads import PublishedLeg, PublishedSpread, check_spreads, form_spreads, smallest_count
 from zkmargin.formats import ConstraintError, InputError, IntArray
@@ -29,11 +31,11 @@ UNIT = (1, 1, 60, True)
 ONE = 10**9
 
 
-def ints(*values: Any) -> Any:
+def ints(*values: Any) -> IntArray:
     return IntArray(np.array(values, dtype=np.int64))
 
 
-def spread(*legs: Any, label: Any = "spread") -> Any:
+def spread(*legs: Any, label: str = "spread") -> PublishedSpread:
     """Legs of (accounts, side) or (accounts, side, ratio)."""
     return PublishedSpread(
         label=label, legs=tuple(PublishedLeg(accounts=leg[0], side=leg[1], ratio=(*leg, 1)[2]) for leg in legs)
@@ -41,15 +43,15 @@ def spread(*legs: Any, label: Any = "spread") -> Any:
 
 
 def calendar(
-    deltas: Any,
-    account_of: Any,
-    groups: Any,
-    spreads: Any,
-    charges: Any,
+    deltas: list[int],
+    account_of: list[int],
+    groups: list[int],
+    spreads: list[PublishedSpread],
+    charges: list[int],
     *,
-    delivery: Any = None,
-    method: Any = "exact",
-) -> Any:
+    delivery: list[int] | None = None,
+    method: Method = "exact",
+) -> PublishedCalendarCharge:
     return PublishedCalendarCharge(
         method=method,
         deltas=ints(*deltas),
@@ -62,13 +64,18 @@ def calendar(
     )
 
 
-def legs_of(groups: Any, lots: Any) -> Any:
+def legs_of(groups: list[int], lots: list[int]) -> list[Leg]:
     return [Leg(slot, group, q) for slot, (group, q) in enumerate(zip(groups, lots, strict=True)) if q]
 
 
 def with_parts(
-    *parts: Any, groups: Any, risk: Any = None, charges: Any = None, marks: Any = None, mode: Any = "floor"
-) -> Any:
+    *parts: Any,
+    groups: list[int],
+    risk: list[list[int]] | None = None,
+    charges: list[int] | None = None,
+    marks: None = None,
+    mode: Mode = "floor",
+) -> Snapshot:
     n = len(groups)
     snapshot = lab.snapshot(
         groups=groups,
@@ -135,7 +142,9 @@ def test_what_has_no_account_is_in_no_spread() -> None:
 # --- inter-commodity credit: by hand --------------------------------------------------------------------------
 
 
-def credit(deltas: Any, spreads: Any, credits_: Any) -> Any:
+def credit(
+    deltas: list[int], spreads: list[PublishedSpread], credits_: list[tuple[int, ...]]
+) -> PublishedInterCommodityCredit:
     return PublishedInterCommodityCredit(deltas=ints(*deltas), spreads=tuple(spreads), credits=tuple(credits_))
 
 
@@ -205,7 +214,7 @@ def test_a_tier_has_no_order_within() -> None:
         ((((0, 1), "A"), ((1,), "A"), ((2,), "B")), "two legs on side A"),
     ],
 )
-def test_spreads_that_make_no_sense(legs: Any, reason: Any) -> None:
+def test_spreads_that_make_no_sense(legs: tuple[tuple[tuple[int, ...], str], ...], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         spread(*legs)
 
@@ -240,7 +249,7 @@ def test_exact_spreads_take_equal_deltas_of_all_legs() -> None:
         ({"spreads": (spread(((0,), "A"), ((1,), "B", 2)),)}, "equal deltas"),
     ],
 )
-def test_published_calendar_charges_are_checked(change: Any, reason: Any) -> None:
+def test_published_calendar_charges_are_checked(change: dict[str, tuple[int] | IntArray], reason: str) -> None:
     part = calendar([ONE, ONE], [0, 1], [0, 0], [spread(((0,), "A"), ((1,), "B"))], [1])
     part.check(group_of=[0, 0], groups=2, assets=0)
     bad = type(part).model_validate({**dict(part), **change})
@@ -258,7 +267,7 @@ def test_published_calendar_charges_are_checked(change: Any, reason: Any) -> Non
         ({"spreads": (spread(((0,), "A"), ((5,), "B")),)}, "does not exist"),
     ],
 )
-def test_published_credits_are_checked(change: Any, reason: Any) -> None:
+def test_published_credits_are_checked(change: dict[str, tuple[tuple[int, ...]] | IntArray], reason: str) -> None:
     part = credit([ONE, ONE, ONE], [spread(((0,), "A"), ((1,), "B"))], [(1, 1)])
     part.check(group_of=[0, 1, 2], groups=3, assets=0)
     bad = type(part).model_validate({**dict(part), **change})
@@ -291,7 +300,7 @@ def test_rules_are_checked() -> None:
 # --- against an oracle, and the circuit -----------------------------------------------------------------------
 
 
-def naive(spreads: Any, net: Any) -> Any:
+def naive(spreads: list[PublishedSpread], net: list[int]) -> list[int]:
     """Greedy spreading written out, in integers: blocks of accounts, both market sides one after the other."""
     left = {frozenset([account]): [max(d, 0), max(-d, 0)] for account, d in enumerate(net)}
     counts = []
@@ -320,8 +329,12 @@ DELTAS = st.sampled_from([1, 3, -2, 5, 1000, -977, ONE])
 LOTS = st.integers(-50, 50)
 
 
+#: Groups, the account of each slot, deltas, spreads, their charges, and what is in delivery.
+Calendars = tuple[int, list[int], list[int], list[PublishedSpread], list[int], list[int]]
+
+
 @st.composite
-def calendars(draw: st.DrawFn) -> Any:
+def calendars(draw: st.DrawFn) -> Calendars:
     count = draw(st.integers(2, 4))
     singles = [
         spread(((a,), "A"), ((b,), "B"))

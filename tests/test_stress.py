@@ -3,7 +3,6 @@
 import json
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +12,10 @@ from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.margin import margin_report
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, save_document
 from zkmargin.risk.history import History
 from zkmargin.risk.stress import Holding
@@ -23,16 +24,16 @@ TIME = "2026-11-20T12:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def market() -> Any:
+def market() -> Market:
     return example_market(TIME)
 
 
 @pytest.fixture(scope="module")
-def snapshot(market: Any) -> Any:
+def snapshot(market: Market) -> Snapshot:
     return build_snapshot(market, load_policy("default"))
 
 
-def lots_of(snapshot: Any, positions: dict[str, int], usdc: int = 0) -> BookLots:
+def lots_of(snapshot: Snapshot, positions: dict[str, int], usdc: int = 0) -> BookLots:
     assets = [slot.asset for slot in snapshot.collateral]
     return BookLots(
         tuple(positions.get(slot.id, 0) for slot in snapshot.instruments),
@@ -42,7 +43,7 @@ def lots_of(snapshot: Any, positions: dict[str, int], usdc: int = 0) -> BookLots
 
 @settings(max_examples=10)
 @given(st.data())
-def test_where_nothing_moves_the_point_is_the_report(market: Any, snapshot: Any, data: st.DataObject) -> None:
+def test_where_nothing_moves_the_point_is_the_report(market: Market, snapshot: Snapshot, data: st.DataObject) -> None:
     ids = data.draw(
         st.lists(st.sampled_from([s.id for s in snapshot.instruments]), min_size=1, max_size=5, unique=True)
     )
@@ -53,7 +54,7 @@ def test_where_nothing_moves_the_point_is_the_report(market: Any, snapshot: Any,
     assert (point.equity, point.requirement, point.surplus) == (report.equity.total, report.total, report.surplus)
 
 
-def test_a_perpetual_is_a_line(market: Any, snapshot: Any) -> None:
+def test_a_perpetual_is_a_line(market: Market, snapshot: Snapshot) -> None:
     holding = Holding(market, snapshot.policy, lots_of(snapshot, {"BTC-PERPETUAL": 1_000}, 50_000), cash="USDC")
     row = holding.grid([-2_000, 0, 2_000], [0, 5_000])
     mark = Fraction(next(i.mark_price for i in market.instruments if i.id == "BTC-PERPETUAL") or "0")
@@ -66,7 +67,7 @@ def test_a_perpetual_is_a_line(market: Any, snapshot: Any) -> None:
             assert abs(asked - mark * Fraction(3, 10) * (1 + Fraction(move, 5))) < Fraction(1, 100)
 
 
-def test_options_that_expire_on_the_way_are_paid_out(market: Any, snapshot: Any) -> None:
+def test_options_that_expire_on_the_way_are_paid_out(market: Market, snapshot: Snapshot) -> None:
     option = next(
         i for i in market.instruments if i.kind == "option" and i.option_type == "put" and i.settlement == "linear"
     )
@@ -95,7 +96,7 @@ def test_options_that_expire_on_the_way_are_paid_out(market: Any, snapshot: Any)
     assert len(points) == 91
 
 
-def test_along_a_history_the_last_day_is_now(market: Any, snapshot: Any) -> None:
+def test_along_a_history_the_last_day_is_now(market: Market, snapshot: Snapshot) -> None:
     lots = lots_of(snapshot, {"BTC-PERPETUAL": 100, "ETH-PERPETUAL": -1_000}, 10_000)
     holding = Holding(market, snapshot.policy, lots, cash="USDC")
     history = History.parse("date,BTC,ETH\n2026-01-01,90,10\n2026-01-02,100,12\n2026-01-03,120,11\n")
@@ -114,7 +115,7 @@ def test_along_a_history_the_last_day_is_now(market: Any, snapshot: Any) -> None
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market: Any, snapshot: Any) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market: Market, snapshot: Snapshot) -> Path:
     save_document(market, tmp_path / "market.json")
     save_document(snapshot, tmp_path / "snapshot.json")
     book = Book(positions={"BTC-PERPETUAL": "1", "ETH-PERPETUAL": "-3"}, collateral={"USDC": "90000"})

@@ -19,7 +19,8 @@ import pytest
 from Crypto.Hash import keccak
 from support import lab
 from support.instances import BareStatement
-from support.typed import Passed
+from support.lab import Case
+from support.typed import Keywords, Passed
 
 import zkmargin.verifier.argument
 import zkmargin.verifier.transcript
@@ -50,12 +51,12 @@ def silent(*labels: Any) -> Any:
     """The schedule without the absorbs of these labels."""
 
     class Silent(Transcript):
-        def append(self, label: Any, data: Any) -> None:
+        def append(self, label: str, data: bytes) -> None:
             if label not in labels:
                 super().append(label, data)
 
     class Mutant(MarginTranscript):
-        def __init__(self, statement: Any) -> None:
+        def __init__(self, statement: BareStatement) -> None:
             with patch.object(zkmargin.verifier.transcript, "Transcript", Silent):
                 super().__init__(statement)
 
@@ -63,35 +64,35 @@ def silent(*labels: Any) -> Any:
 
 
 class MuAfterBeta(MarginTranscript):
-    def round1(self, message: Any) -> Any:
+    def round1(self, message: Message1) -> tuple[int, int]:
         self._mu = message.mu
         self._bytes.append("f", b"".join(message.f))
         self._bytes.append("gates", b"".join(message.gates))
         return self._bytes.challenge("beta"), self._bytes.challenge("rho")
 
-    def round2(self, message: Any) -> Any:
+    def round2(self, message: Message2) -> int:
         self._bytes.append("mu", self._mu)
         return super().round2(message)
 
 
 class HelpersAfterChi(MarginTranscript):
-    def round2(self, message: Any) -> Any:
+    def round2(self, message: Message2) -> int:
         self._h = message.h
         self._bytes.append("phi", message.phi)
         return self._bytes.challenge("chi")
 
-    def round3(self, message: Any) -> Any:
+    def round3(self, message: Message3) -> int:
         self._bytes.append("h", b"".join(self._h))
         return super().round3(message)
 
 
 class RunningSumAfterChi(MarginTranscript):
-    def round2(self, message: Any) -> Any:
+    def round2(self, message: Message2) -> int:
         self._phi = message.phi
         self._bytes.append("h", b"".join(message.h))
         return self._bytes.challenge("chi")
 
-    def round3(self, message: Any) -> Any:
+    def round3(self, message: Message3) -> int:
         self._bytes.append("phi", self._phi)
         return super().round3(message)
 
@@ -108,16 +109,16 @@ class EqualPowersOfChi(MarginTranscript):
 
 
 class EqualPowersOfV(MarginTranscript):
-    def round4(self, message: Any) -> Any:
+    def round4(self, message: Message4) -> int:
         super().round4(message)
         return 1
 
 
-def accepts(statement: Any, data: Any, schedule: Any = MarginTranscript) -> Any:
+def accepts(statement: BareStatement, data: bytes, schedule: Any = MarginTranscript) -> bool:
     """Whether the verifier with this schedule takes the proof."""
     with patch.object(zkmargin.verifier.argument, "MarginTranscript", schedule):
         try:
-            verify(statement, data)
+            verify(statement.as_statement(), data)
         except VerificationError:
             return False
         return True
@@ -129,7 +130,7 @@ def accepts(statement: Any, data: Any, schedule: Any = MarginTranscript) -> Any:
 class Forger:
     """Random polynomials for every element, and the freedom that a mutant leaves to make the one equation hold."""
 
-    def __init__(self, given: Any, schedule: Any) -> None:
+    def __init__(self, given: Case, schedule: Any) -> None:
         self.lab, self.given, self.circuit, self.statement = lab, given, given.circuit, given.statement
         self.schedule = schedule
         draw = lab.draws("forger")
@@ -145,13 +146,13 @@ class Forger:
         ):
             self.p[name] = [draw(), draw()]
 
-    def points(self, prefix: Any) -> Any:
+    def points(self, prefix: str) -> tuple[bytes, ...]:
         """Commitments of the polynomials of one message element."""
         names = "ABC" if prefix == "gates" else [n for n in self.p if n.partition("[")[0] == prefix]
         srs = self.statement.srs
         return tuple(self.lab.commit(srs, self.p[name]) for name in names if name in self.p)
 
-    def point(self, name: Any) -> Any:
+    def point(self, name: str) -> bytes:
         """The commitment of one polynomial."""
         (only,) = self.points(name)
         return only
@@ -167,14 +168,14 @@ class Forger:
         self.x = Challenges(beta, rho, chi, self.transcript.round3(self.m3), 0, 0)
         self.shifted = self.circuit.domain.omega * self.x.zeta % r
 
-    def honest_values(self) -> Any:
+    def honest_values(self) -> Message4:
         """Message 4 as the polynomials have it."""
         at, zeta = self.lab.at, self.x.zeta
         f = tuple(at(self.p[f"f[{c}]"], zeta) for c in range(self.circuit.digit_columns))
         A = (at(self.p["A"], zeta),) if self.circuit.gates else ()
         return Message4(f, at(self.p["phi"], self.shifted), A)
 
-    def combined(self, values: Any, v: Any) -> Any:
+    def combined(self, values: Message4, v: int) -> list[int]:
         """D + sum v^(c+1) (f_c - sent) as one polynomial; v = 0 leaves D."""
         D = linearise(self.circuit, self.x, values, public_values(self.circuit, self.x))
         D.open_to(values.at_zeta(), v)
@@ -194,16 +195,16 @@ class Forger:
         put(-a * inverse(b - a) % r)
         assert residual() == 0
 
-    def fit_late(self, late: Any) -> None:
+    def fit_late(self, late: str) -> None:
         """Move one polynomial, that no challenge depends on, until D(zeta) = 0."""
         base = list(self.p[late])
 
-        def put(s: Any) -> None:
+        def put(s: int) -> None:
             self.p[late] = [base[0], base[1] + s, *base[2:]]
 
         self.fit(put, lambda: self.lab.at(self.combined(self.honest_values(), 0), self.x.zeta))
 
-    def finish(self, values: Any, v: Any, W: Any = None, W_shifted: Any = None) -> Any:
+    def finish(self, values: Message4, v: int, W: list[int] | None = None, W_shifted: list[int] | None = None) -> Proof:
         """The proof; openings are quotients unless they are given as polynomials."""
         quotient, self.left = divide_by_linear(self.combined(values, v), self.x.zeta)
         shifted, _ = divide_by_linear([c % r for c in self.p["phi"]], self.shifted)
@@ -214,7 +215,7 @@ class Forger:
         return Proof(m1, m2, Message3(self.points("T")), values, m5)
 
 
-def book_polynomials(given: Any) -> Iterator[Any]:
+def book_polynomials(given: Case) -> Iterator[tuple[str, list[int]]]:
     """The committed columns as polynomials: their maker knows the blinders."""
     columns = given.witness.columns(given.circuit)
     for column, blinder in given.blinders.items():
@@ -222,17 +223,17 @@ def book_polynomials(given: Any) -> Iterator[Any]:
         yield column, blind(coefficients, [blinder], given.circuit.n)
 
 
-def encode(given: Any, proof: Any) -> Any:
+def encode(given: Case, proof: Proof) -> bytes:
     return encode_proof(proof, given.statement.srs.digest)
 
 
 @pytest.fixture(scope="module")
-def false() -> Any:
+def false() -> tuple[Case, int]:
     """A false claim, with gates so that every element is there, and by how much it is false."""
     return lab.false_claim(gates=1)
 
 
-def test_the_statement_is_false_and_the_forger_needs_a_freedom(false: Any) -> None:
+def test_the_statement_is_false_and_the_forger_needs_a_freedom(false: tuple[Case, int]) -> None:
     given, _ = false
     forger = Forger(given, MarginTranscript)
     forger.start()
@@ -257,10 +258,12 @@ LATE = [
 
 
 @pytest.mark.parametrize(("late", "label"), LATE)
-def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(false: Any, late: Any, label: Any) -> None:
+def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(
+    false: tuple[Case, int], late: str, label: str
+) -> None:
     given, _ = false
 
-    def attack(schedule: Any) -> Any:
+    def attack(schedule: Any) -> tuple[BareStatement, bytes]:
         forger = Forger(given, schedule)
         forger.start()
         forger.fit_late(late)
@@ -285,18 +288,19 @@ def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(false: Any, lat
     [(silent("f(zeta)"), "f"), (silent("A(zeta)"), "A"), (EqualPowersOfV, "f"), (EqualPowersOfV, "A")],
     ids=["f(zeta)", "A(zeta)", "equal powers, f", "equal powers, A"],
 )
-def test_values_that_v_does_not_bind_are_chosen_after_v(false: Any, mutant: Any, value: Any) -> None:
+def test_values_that_v_does_not_bind_are_chosen_after_v(false: tuple[Case, int], mutant: Any, value: str) -> None:
     given, _ = false
 
-    def attack(schedule: Any) -> Any:
+    def attack(schedule: Any) -> bytes:
         forger = Forger(given, schedule)
         forger.start()
         values = forger.honest_values()
         v = forger.transcript.round4(values)
 
-        def put(x: Any) -> None:
+        def put(x: int) -> None:
             nonlocal values
-            values = replace(values, **{value: (x, *getattr(values, value)[1:])})
+            edit: Keywords = {value: (x, *getattr(values, value)[1:])}
+            values = replace(values, **edit)
 
         forger.fit(put, lambda: lab.at(forger.combined(values, v), forger.x.zeta))
         return encode(given, forger.finish(values, v))
@@ -306,10 +310,10 @@ def test_values_that_v_does_not_bind_are_chosen_after_v(false: Any, mutant: Any,
     assert not accepts(given.statement, attack(MarginTranscript))
 
 
-def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(false: Any) -> None:
+def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(false: tuple[Case, int]) -> None:
     given, _ = false
 
-    def attack(schedule: Any) -> Any:
+    def attack(schedule: Any) -> bytes:
         forger = Forger(given, schedule)
         forger.start()
         values = replace(forger.honest_values(), phi_shifted=0)
@@ -326,7 +330,7 @@ def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(false: Any) -> None
     assert not accepts(given.statement, attack(MarginTranscript))
 
 
-def opening_W_last(given: Any, schedule: Any) -> Any:
+def opening_W_last(given: Case, schedule: Any) -> bytes:
     """y does not bind W: the value of phi is a lie that makes D(zeta) = 0, and W takes what W' leaves."""
     forger = Forger(given, schedule)
     forger.start()
@@ -348,7 +352,7 @@ def opening_W_last(given: Any, schedule: Any) -> Any:
     return encode(given, forger.finish(values, v, W=W, W_shifted=W_shifted))
 
 
-def opening_W_shifted_last(given: Any, schedule: Any) -> Any:
+def opening_W_shifted_last(given: Case, schedule: Any) -> bytes:
     """y does not bind W': phi is constant, W = P / (zeta (omega - 1)), W' = -W / y."""
     forger = Forger(given, schedule)
     forger.p["phi"] = [5, 0]
@@ -372,7 +376,9 @@ def opening_W_shifted_last(given: Any, schedule: Any) -> Any:
     ],
     ids=lambda value: value.__name__ if callable(value) else " ".join(value),
 )
-def test_the_last_challenge_must_bind_both_openings(false: Any, labels: Any, attack: Any) -> None:
+def test_the_last_challenge_must_bind_both_openings(
+    false: tuple[Case, int], labels: tuple[str, ...], attack: Any
+) -> None:
     # the "last challenge" attack: Linea's verifier, 2023
     given, _ = false
     mutant = silent(*labels)
@@ -384,7 +390,7 @@ def test_the_last_challenge_must_bind_both_openings(false: Any, labels: Any, att
 # --- messages after the challenge they must precede ---------------------------------------------------------
 
 
-def products(given: Any, beta: Any) -> Any:
+def products(given: Case, beta: int) -> list[int]:
     """On every row, prod_c (beta + f_c) over the first group."""
     columns = given.witness.columns(given.circuit)
     result = [1] * given.circuit.n
@@ -393,22 +399,22 @@ def products(given: Any, beta: Any) -> Any:
     return result
 
 
-def lookup_weight(given: Any, x: Any) -> Any:
+def lookup_weight(given: Case, x: Challenges) -> int:
     return pow(x.rho, len(given.circuit.equations), r)
 
 
-def missing(given: Any, x: Any, short: Any) -> Any:
+def missing(given: Case, x: Challenges, short: int) -> int:
     """sigma - sum of total: what the false claim (the last equation) leaves open."""
     return pow(x.rho, len(given.circuit.equations) - 1, r) * short % r
 
 
-def mu_after_beta(given: Any, short: Any, schedule: Any) -> Any:
+def mu_after_beta(given: Case, short: int, schedule: type[MuAfterBeta] | type[MarginTranscript]) -> Proof:
     """The slack's digit is -short; a multiplicity that is no integer pays for it."""
     column, row, _ = given.circuit.digit_cells[-1][0]
     digit = {f"f[{column}]": {row: -short}}
 
-    def tamper(payment: Any) -> Any:
-        def change(_rounds: Any, name: Any, values: Any) -> Any:
+    def tamper(payment: int) -> Any:
+        def change(_rounds: Any, name: str, values: list[int]) -> list[int]:
             if name == "mu":
                 values[0] += payment
             return lab.swap(digit)(_rounds, name, values)
@@ -420,12 +426,12 @@ def mu_after_beta(given: Any, short: Any, schedule: Any) -> Any:
     return lab.cheat(given, tamper(beta * inverse(beta - short) - 1), transcript=schedule)
 
 
-def helpers_after_chi(given: Any, short: Any, schedule: Any) -> Any:
+def helpers_after_chi(given: Case, short: int, schedule: type[HelpersAfterChi] | type[MarginTranscript]) -> Proof:
     """On the last row, where the running sum does not close, a helper closes it."""
     last = given.circuit.n - 1
 
-    def proof(error: Any) -> Any:
-        def tamper(_rounds: Any, name: Any, values: Any) -> Any:
+    def proof(error: int) -> Proof:
+        def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
             if name == "h[0]":
                 values[last] += error
             if name == "phi":
@@ -439,20 +445,22 @@ def helpers_after_chi(given: Any, short: Any, schedule: Any) -> Any:
     return proof(missing(given, x, short) * inverse(slope) % r)
 
 
-def running_sum_after_chi(given: Any, short: Any, schedule: Any) -> Any:
+def running_sum_after_chi(
+    given: Case, short: int, schedule: type[RunningSumAfterChi] | type[MarginTranscript]
+) -> Proof:
     """Two rows of a helper are wrong and cancel under the sum; phi hides each of them once chi is known."""
 
-    def rows(x: Any) -> Any:
+    def rows(x: Challenges) -> tuple[dict[int, int], list[int], int]:
         p, weight = products(given, x.beta), lookup_weight(given, x)
         i, j = next((i, j) for i in range(given.circuit.n) for j in range(i) if p[i] != p[j])
         # e_i p_i + e_j p_j = 0 and rho^J (e_i + e_j) = what is missing
         s = missing(given, x, short) * inverse(weight * (p[j] - p[i])) % r
         return {i: s * p[j] % r, j: -s * p[i] % r}, p, weight
 
-    def tamper(x: Any, chi: Any) -> Any:
+    def tamper(x: Challenges, chi: int) -> Any:
         errors, p, weight = rows(x)
 
-        def change(_rounds: Any, name: Any, values: Any) -> Any:
+        def change(_rounds: Any, name: str, values: list[int]) -> list[int]:
             if name == "h[0]":
                 return [v + errors.get(i, 0) for i, v in enumerate(values)]
             if name == "phi":
@@ -491,7 +499,9 @@ def equations_that_cancel(given: Any, short: Any, schedule: Any) -> Any:
     ids=lambda value: value.__name__,
 )
 @pytest.mark.parametrize("gates", [0, 1])
-def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(gates: Any, mutant: Any, attack: Any) -> None:
+def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(
+    gates: int, mutant: type[HelpersAfterChi] | type[MuAfterBeta] | type[RunningSumAfterChi], attack: Any
+) -> None:
     given, short = lab.false_claim(gates=gates)
     forged = lab.encode(given, attack(given, short, mutant))
     assert accepts(given.statement, forged, mutant)
@@ -504,12 +514,12 @@ def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(gates: Any, muta
 # --- the statement ------------------------------------------------------------------------------------------
 
 
-def other_statements(statement: Any) -> Any:
+def other_statements(statement: BareStatement) -> dict[str, BareStatement]:
     """For each public message a statement that differs in it alone."""
     circuit = statement.circuit
     renamed = replace(circuit.equations[0], name="another name")
     part = statement.parts[0].model_copy(update={"alias": "somebody else"})
-    longer = SRS.from_points(*[[statement.srs.g1(i) for i in range(79)], [statement.srs.g2_one, statement.srs.g2_tau]])
+    longer = SRS.from_points([statement.srs.g1(i) for i in range(79)], [statement.srs.g2_one, statement.srs.g2_tau])
     return {
         "srs": replace(statement, srs=longer),
         "snapshot": replace(statement, snapshot_digest=bytes(32)),
@@ -542,7 +552,7 @@ def test_a_public_message_that_is_not_absorbed_can_be_exchanged() -> None:
 # --- the schedule itself ------------------------------------------------------------------------------------
 
 
-def fixed_statement(**changes: Passed) -> Any:
+def fixed_statement(**changes: Passed) -> BareStatement:
     """A statement of fixed bytes: what is absorbed, not what it means."""
     parts = tuple(
         CommitmentPart.model_validate(
@@ -563,10 +573,10 @@ def fixed_statement(**changes: Passed) -> Any:
 
 
 def fixed_messages() -> Any:
-    def point(i: Any) -> Any:
+    def point(i: int) -> bytes:
         return bytes([0x80 + i]) * 48
 
-    def scalar(i: Any) -> Any:
+    def scalar(i: int) -> int:
         return 10**70 + i
 
     return {
@@ -578,7 +588,7 @@ def fixed_messages() -> Any:
     }
 
 
-def run(statement: Any, messages: Any, schedule: Any = MarginTranscript) -> Any:
+def run(statement: BareStatement, messages: Any, schedule: Any = MarginTranscript) -> dict[str, str]:
     """The statement digest and all challenges, by name."""
     transcript = schedule(statement)
     beta, rho = transcript.round1(messages["message1"])
@@ -599,19 +609,19 @@ def test_the_challenges_are_the_golden_ones() -> None:
 
 def test_the_golden_challenges_follow_from_the_text_of_the_protocol() -> None:
     # written from docs/protocol.md section 4 and nothing else of this project but the statement's own bytes
-    def H(data: Any) -> Any:
+    def H(data: bytes) -> bytes:
         return keccak.new(digest_bits=256, data=data).digest()
 
-    def framed(label: Any) -> Any:
+    def framed(label: str) -> bytes:
         return len(label).to_bytes(4, "big") + label.encode()
 
     state = bytes(32)
 
-    def append(label: Any, data: Any) -> None:
+    def append(label: str, data: bytes) -> None:
         nonlocal state
         state = H(state + b"\x01" + framed(label) + len(data).to_bytes(8, "big") + data)
 
-    def challenge(label: Any) -> Any:
+    def challenge(label: str) -> str:
         nonlocal state
         wide = b"".join(H(state + b"\x02" + framed(label) + bytes(4) + bytes([i])) for i in (0, 1))
         state = H(state + b"\x03" + framed(label) + bytes(4))
@@ -669,14 +679,14 @@ ABSORBED = {
 }
 
 
-def assert_changes_from(first: Any, challenges: Any) -> None:
+def assert_changes_from(first: str, challenges: dict[str, str]) -> None:
     golden = json.loads(GOLDEN.read_text("utf-8"))
     for name in ORDER:
         assert (challenges[name] != golden[name]) == (ORDER.index(name) >= ORDER.index(first)), name
 
 
 @pytest.mark.parametrize("label", ABSORBED)
-def test_each_absorb_left_out_changes_every_challenge_that_follows(label: Any) -> None:
+def test_each_absorb_left_out_changes_every_challenge_that_follows(label: str) -> None:
     assert_changes_from(ABSORBED[label], run(fixed_statement(), fixed_messages(), silent(label)))
 
 
@@ -684,7 +694,7 @@ def test_these_are_all_the_absorbs() -> None:
     seen = []
 
     class Recorder(Transcript):
-        def append(self, label: Any, data: Any) -> None:
+        def append(self, label: str, data: bytes) -> None:
             seen.append(label)
             super().append(label, data)
 
@@ -697,7 +707,7 @@ def test_these_are_all_the_absorbs() -> None:
 def variations() -> Iterator[Any]:
     """Every element of every message, and every public field, with one bit changed; what must change with it."""
 
-    def flip(x: Any) -> Any:
+    def flip(x: bytes | int) -> bytes | int:
         return x ^ 1 if isinstance(x, int) else bytes([*x[:-1], x[-1] ^ 1])
 
     statement, messages = fixed_statement(), fixed_messages()
@@ -767,10 +777,10 @@ def test_circuits_that_differ_in_size_alone_differ_in_their_statement() -> None:
 # --- challenges that are not admissible ---------------------------------------------------------------------
 
 
-def forced(monkeypatch: pytest.MonkeyPatch, label: Any, value: Any) -> None:
+def forced(monkeypatch: pytest.MonkeyPatch, label: str, value: int) -> None:
     """A hash that gives one challenge a bad value at counter 0."""
 
-    def stub(data: Any) -> Any:
+    def stub(data: bytes) -> bytes:
         framed = len(label).to_bytes(4, "big") + label.encode()
         if data[32:33] == b"\x02" and data[33:].startswith(framed + bytes(4)):
             return bytes(32) if data[-1] == 0 else value.to_bytes(32, "big")
@@ -780,7 +790,7 @@ def forced(monkeypatch: pytest.MonkeyPatch, label: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize("label", ["beta", "rho", "chi", "zeta", "v", "y"])
-def test_a_challenge_of_zero_is_drawn_again(monkeypatch: pytest.MonkeyPatch, label: Any) -> None:
+def test_a_challenge_of_zero_is_drawn_again(monkeypatch: pytest.MonkeyPatch, label: str) -> None:
     forced(monkeypatch, label, 0)
     challenges = run(fixed_statement(), fixed_messages())
     assert all(int(value, 16) for name, value in challenges.items() if name != "statement")

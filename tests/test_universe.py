@@ -9,7 +9,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +21,8 @@ from zkmargin.accounts.slots import slot_map_digest, slot_maps
 from zkmargin.accounts.updates import apply_migration, apply_update
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.books import margin_witness
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import System
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots, to_lots
@@ -322,7 +323,7 @@ def test_a_stale_position_is_kept_out_by_the_selector_alone(role: str) -> None:
     verify(given.statement.as_statement(), lab.prove(given))
 
 
-def build_system(system: Any, assets: int, retired: Any) -> Any:
+def build_system(system: System, assets: int, retired: tuple[tuple[int, ...], tuple[int, ...]]) -> Circuit:
     from zkmargin.circuits.language.circuit import Circuit
 
     return Circuit.freeze(system, assets, retired=retired)

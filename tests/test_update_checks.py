@@ -15,7 +15,7 @@ from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.commitments import check_bound
 from zkmargin.accounts.holder import migrate_opening, update_opening
 from zkmargin.accounts.slots import role_bits
-from zkmargin.accounts.updates import Migration, Update, apply_migration, apply_update, moved_points
+from zkmargin.accounts.updates import Applied, Migration, Update, apply_migration, apply_update, moved_points
 from zkmargin.crypto.commitment import commit_values
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import encode_scalar
@@ -43,7 +43,9 @@ class Venue:
     def commitment(self) -> Commitment:
         return self.opening.commitment()
 
-    def apply_update(self, commitment: Commitment | None = None, update: Update | None = None, **given: Passed) -> Any:
+    def apply_update(
+        self, commitment: Commitment | None = None, update: Update | None = None, **given: Passed
+    ) -> Applied:
         fills = given.pop("fills", self.fills)
         return apply_update(
             self.snapshot, commitment or self.commitment, self.lots, fills, update or self.update, **given
@@ -51,7 +53,7 @@ class Venue:
 
     def apply_migration(
         self, commitment: Commitment | None = None, migration: Migration | None = None, **given: Passed
-    ) -> Any:
+    ) -> Applied:
         return apply_migration(
             self.snapshot,
             self.snapshot,
@@ -161,7 +163,7 @@ def test_changes_that_lead_to_infinity(venue: Venue) -> None:
 
 
 @pytest.mark.parametrize("number", [7, None, [], encode_scalar(0).hex()])
-def test_numbers_are_read_with_the_document(venue: Venue, number: Any) -> None:
+def test_numbers_are_read_with_the_document(venue: Venue, number: int | None) -> None:
     for document, field in ((venue.update, "increments"), (venue.migration, "blinders")):
         data = json.loads(document.to_bytes())
         data["parts"][0][field][0] = number

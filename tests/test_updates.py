@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
-from support.typed import Passed
+from support.typed import Keywords, Passed
 
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.commitments import commit_vector
@@ -29,7 +29,7 @@ from zkmargin.engine.migration import carry_over, lost_slots
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError, VerificationError, ZkMarginError
+from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
 
@@ -104,7 +104,10 @@ def setting(request: pytest.FixtureRequest) -> Setting:
     return Setting(snapshot, lots, commit_book(snapshot, lots, alias="maker"), fills_to_lots(FILLS, snapshot))
 
 
-def changed(document: Any, **edits: Passed) -> Any:
+D = TypeVar("D", bound=Document)
+
+
+def changed(document: D, **edits: Passed) -> D:
     """A document with values of its first part replaced, read again as if from a file."""
     data = json.loads(document.to_bytes())
     for name, value in edits.items():
@@ -141,7 +144,7 @@ def test_fills_are_counted_in_lots_and_added(setting: Setting) -> None:
         ({}, 'neither "positions" nor "collateral"'),
     ],
 )
-def test_fills_that_mean_nothing(setting: Setting, fills: Any, reason: str) -> None:
+def test_fills_that_mean_nothing(setting: Setting, fills: dict[str, dict[str, str]], reason: str) -> None:
     text = json.dumps({"format": "zkmargin/fills/v1", **fills}, indent=1)
     with pytest.raises(InputError, match=reason) as caught:
         fills_to_lots(Fills.parse(text, file="fills.json"), setting.snapshot, text, "fills.json")
@@ -291,7 +294,9 @@ def test_increments_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"positions": {CALL: "0.7", NEXT: "-2.5", "BTC-2026-03-27-80000-P": "1.1"}}, None),
     ],
 )
-def test_the_venue_trusts_its_own_record_of_the_fills(setting: Setting, role_fills: Any, reason: str | None) -> None:
+def test_the_venue_trusts_its_own_record_of_the_fills(
+    setting: Setting, role_fills: Keywords, reason: str | None
+) -> None:
     _, update = update_opening(setting.snapshot, setting.opening, {"positions": setting.fills["positions"]})
     fills = fills_to_lots(Fills(**role_fills), setting.snapshot)
     if reason is None:
@@ -482,7 +487,7 @@ def test_a_position_that_would_be_lost_is_an_error() -> None:
         (Book(positions={NEXT: "90000000"}), {"lot": "0.0001"}, "too large for the next snapshot"),
     ],
 )
-def test_what_the_next_snapshot_cannot_hold(book: Book, target: Any, reason: str) -> None:
+def test_what_the_next_snapshot_cannot_hold(book: Book, target: Keywords, reason: str) -> None:
     new = snapshot_of(market(*EXPIRIES, **target))
     with pytest.raises(InputError, match=reason):
         carry_over(to_lots(book, OLD), OLD, new)
@@ -541,7 +546,9 @@ def test_the_venue_moves_its_own_record(settled: tuple[BookLots, Opening]) -> No
         ({"blinders": [hexed(1), hexed(2)], "after": ["a" * 96, "b" * 96]}, "2 segments, the new snapshot has 1"),
     ],
 )
-def test_migrations_that_are_refused(settled: tuple[BookLots, Opening], edits: Any, reason: str) -> None:
+def test_migrations_that_are_refused(
+    settled: tuple[BookLots, Opening], edits: dict[str, dict[str, str] | int | str], reason: str
+) -> None:
     lots, old = settled
     _, _, migration = migrate_opening(OLD, NEW, lots, old)
     with pytest.raises(InputError, match=reason):

@@ -10,7 +10,8 @@ from typing import cast
 
 import pytest
 from support import venue_lab
-from support.venue_lab import Cells, Unchecked, Venue
+from support.typed import Unchecked
+from support.venue_lab import Cells, Venue
 
 from zkmargin.circuits import venue as circuits
 from zkmargin.circuits.venue import Term

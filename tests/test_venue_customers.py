@@ -1,11 +1,9 @@
 """Customers of a venue: notes, openings and what their checks refuse."""
 
-from typing import Any
-
 import pytest
 from py_arkworks_bls12381 import G2Point
 from support import lab, parties, venue_lab
-from support.typed import Passed
+from support.typed import Keywords, Passed
 
 from zkmargin.crypto.field import r
 from zkmargin.crypto.g2_powers import EXPONENTS, check_g2_power, g2_power
@@ -13,7 +11,7 @@ from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.srs import embedded
 from zkmargin.formats import SetupError, VerificationError
 from zkmargin.prover.venue.notes import NoteMaker
-from zkmargin.verifier.venue.customers import VenueNote, check_note, place_of, record_of, tag_of
+from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, check_note, place_of, record_of, tag_of
 from zkmargin.verifier.venue.proof import decode_venue_proof
 
 
@@ -29,23 +27,23 @@ class Desk:
         self.maker = NoteMaker(self.venue.statement, proof, self.venue.witness(), venue_lab.blinders())
         self.record = record_of(self.venue.statement, proof)
 
-    def name(self, account: Any) -> Any:
+    def name(self, account: int) -> str:
         return f"small {account}" if account < 3 else f"big {account - 3}"
 
-    def note(self, account: Any) -> Any:
+    def note(self, account: int) -> VenueNote:
         name = self.name(account)
         return self.maker.note(account, name, self.venue_lab.nonce(name))
 
-    def book(self, account: Any) -> Any:
+    def book(self, account: int) -> Keywords:
         if account >= 3:
             return {"positions": {0: 1, 1: 1, 4: -1}, "balances": (3000, 4)}
         slots, balances = self.venue_lab.SMALL[account]
         return {"positions": {i: q for _, legs in slots for i, q in legs}, "balances": balances}
 
-    def check(self, account: Any, **changes: Passed) -> Any:
+    def check(self, account: int, **changes: Passed) -> CheckedAccount:
         place = place_of(self.venue.statement, account)
         B = self.venue.statement.templates[place.column_set.kind].spec.block
-        given = {
+        given: Keywords = {
             "record": self.record,
             "note": self.note(account),
             "name": self.name(account),
@@ -57,26 +55,26 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk() -> Any:
+def desk() -> Desk:
     return Desk()
 
 
 @pytest.mark.parametrize("account", [0, 1, 2, 3, 11, 22])
-def test_every_customer_finds_its_book(desk: Any, account: Any) -> None:
+def test_every_customer_finds_its_book(desk: Desk, account: int) -> None:
     checked = desk.check(account)
     assert (checked.account, checked.class_name) == (account, "small" if account < 3 else "big")
     assert checked.claim == ("1" if account < 3 else "5/4")
     assert checked.exempt == (account == 0)
 
 
-def test_a_note_is_a_secret_document_that_reads_back(desk: Any) -> None:
+def test_a_note_is_a_secret_document_that_reads_back(desk: Desk) -> None:
     note = desk.note(4)
     assert VenueNote.SECRET
     assert VenueNote.parse(note.to_bytes()) == note
     assert note.nonce not in repr(note)
 
 
-def test_v4_another_book_name_nonce_or_record_is_refused(desk: Any) -> None:
+def test_v4_another_book_name_nonce_or_record_is_refused(desk: Desk) -> None:
     for changes, check in (
         ({"positions": {0: 1, 1: 1, 4: -2}}, "book"),
         ({"positions": {0: 1, 1: 1}}, "book"),
@@ -93,7 +91,7 @@ def test_v4_another_book_name_nonce_or_record_is_refused(desk: Any) -> None:
         assert caught.value.check == check, changes
 
 
-def test_v4_one_row_never_serves_two_customers(desk: Any) -> None:
+def test_v4_one_row_never_serves_two_customers(desk: Desk) -> None:
     """The venue shows customer 6 the block of customer 5, whose book is the same."""
     name = desk.name(6)
     nonce = desk.venue_lab.nonce(name)
@@ -102,11 +100,11 @@ def test_v4_one_row_never_serves_two_customers(desk: Any) -> None:
     assert caught.value.check == "tag"
 
 
-def changed(note: Any, **changes: Passed) -> Any:
+def changed(note: VenueNote, **changes: Passed) -> VenueNote:
     return note.model_copy(update={"block": note.block.model_copy(update=changes)})
 
 
-def test_v4_every_part_of_an_opening_is_bound(desk: Any) -> None:
+def test_v4_every_part_of_an_opening_is_bound(desk: Desk) -> None:
     note, other = desk.note(5), desk.note(6)
     block = note.block
     for place, column in enumerate(block.cells):
@@ -135,13 +133,13 @@ def test_v4_every_part_of_an_opening_is_bound(desk: Any) -> None:
     assert caught.value.check == "opening"
 
 
-def test_accounts_beyond_the_count_have_no_place(desk: Any) -> None:
+def test_accounts_beyond_the_count_have_no_place(desk: Desk) -> None:
     for account in (23, 10**9):
         with pytest.raises(VerificationError, match="the statement has 23"):
             place_of(desk.venue.statement, account)
 
 
-def test_a_wrong_signature_is_refused_and_a_right_one_named(desk: Any) -> None:
+def test_a_wrong_signature_is_refused_and_a_right_one_named(desk: Desk) -> None:
     note = desk.note(5).signed(parties.signer("venue"))
     assert desk.check(5, note=note).signers == (parties.signer("venue").public.public_key,)
     forged = note.model_copy(update={"signatures": desk.note(6).signed(parties.signer("venue")).signatures})
@@ -150,7 +148,7 @@ def test_a_wrong_signature_is_refused_and_a_right_one_named(desk: Any) -> None:
     assert caught.value.check == "signature"
 
 
-def test_a_wrong_power_in_g2_is_refused(desk: Any) -> None:
+def test_a_wrong_power_in_g2_is_refused(desk: Desk) -> None:
     with pytest.raises(SetupError):
         desk.check(5, tau_power=G2Point() * scalar(pow(desk.lab.TAU, 4, r)))
 

@@ -5,10 +5,10 @@ ZKMARGIN_WRITE_GOLDEN=1 pytest tests/test_venue_golden.py         writes them an
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import venue_lab
+from support.venue_lab import Venue
 
 from zkmargin.app.venues import VenueSecret
 from zkmargin.formats import Document
@@ -29,7 +29,7 @@ KINDS: dict[str, type[Document]] = {
 
 
 @pytest.fixture(scope="module")
-def made() -> Any:
+def made() -> tuple[Venue, dict[str, bytes]]:
     """The files of a small venue with fixed seeds."""
     big = venue_lab.spec("big", accounts=5, legs=3, slots=1, block=2, claim="5/4")
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 5
@@ -56,7 +56,7 @@ def made() -> Any:
     }
 
 
-def test_the_golden_files_are_made_again_byte_for_byte(made: Any) -> None:
+def test_the_golden_files_are_made_again_byte_for_byte(made: tuple[Venue, dict[str, bytes]]) -> None:
     venue, files = made
     if os.environ.get("ZKMARGIN_WRITE_GOLDEN") == "1":
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -69,6 +69,6 @@ def test_the_golden_files_are_made_again_byte_for_byte(made: Any) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_golden_documents_read_back(name: Any) -> None:
+def test_golden_documents_read_back(name: str) -> None:
     text = (FOLDER / name).read_bytes()
     assert KINDS[name].parse(text).to_bytes() == text

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support import lab, venue_lab
 from support.typed import Passed
+from support.venue_lab import Venue
 
 from zkmargin.circuits.venue import headroom_of
 from zkmargin.formats import ConstraintError, InputError, VerificationError
@@ -28,7 +29,7 @@ def text(units: int) -> str:
     return f"headroom >= {Fraction(units, 10**13)}"
 
 
-def least_surplus(venue: Any) -> int:
+def least_surplus(venue: Venue) -> int:
     """By how much the poorest account of the first class exceeds its claim, valuation units rounded down."""
     template = venue.statement.templates[0]
     surplus: Any = assess(template, venue.books[0]).surplus
@@ -40,7 +41,7 @@ def boundary() -> int:
     return least_surplus(venue_lab.Venue())
 
 
-def limited(units: int, **options: Passed) -> Any:
+def limited(units: int, **options: Passed) -> Venue:
     return venue_lab.Venue([(venue_lab.spec(limits=(text(units),)), venue_lab.SMALL)], **options)
 
 

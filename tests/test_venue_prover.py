@@ -15,6 +15,7 @@ from zkmargin.prover.venue.blinders import FreshBlinders, SeededBlinders
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.rounds import Coordinator, prove_rounds, share_sets
 from zkmargin.prover.venue.shares import Share
+from zkmargin.verifier.venue.proof import VenueProof
 from zkmargin.verifier.venue.verify import verify_venue
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
@@ -41,7 +42,7 @@ def venue_of(**options: Passed) -> Venue:
     ],
     ids=str,
 )
-def test_both_provers_give_the_same_bytes(options: Any) -> None:
+def test_both_provers_give_the_same_bytes(options: dict[str, int]) -> None:
     venue = venue_of(**options)
     expected = venue.prove()
     for threads in (1, 3):
@@ -106,10 +107,11 @@ def test_shares_made_again_before_every_round_give_the_same_bytes() -> None:
             self.log: list[tuple[str, tuple[Any, ...]]] = []
 
         @property
-        def count(self) -> Any:
-            return self.make().count
+        def count(self) -> int:
+            count: int = self.make().count
+            return count
 
-        def __getattr__(self, name: Any) -> Any:
+        def __getattr__(self, name: str) -> Any:
             def call(*arguments: Any) -> Any:
                 share = self.make()
                 for before, given in self.log:
@@ -126,7 +128,7 @@ def test_shares_made_again_before_every_round_give_the_same_bytes() -> None:
             for sets, seed in zip(share_sets(venue.statement, witness, 3), seeds, strict=True)
         ]
 
-    def prove(shares: Any) -> Any:
+    def prove(shares: Any) -> VenueProof:
         return Coordinator(venue.statement, witness, shares, SeededBlinders(b"c" * 32, run)).prove()
 
     steady, flaky = prove([make() for make in makers()]), prove([Flaky(make) for make in makers()])

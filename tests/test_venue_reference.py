@@ -44,7 +44,7 @@ OPTIONS = (
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_every_option_is_proved_and_verified(options: Any) -> None:
+def test_every_option_is_proved_and_verified(options: dict[str, bool]) -> None:
     venue = mixed(**options)
     proof = venue.prove()
     assert len(proof) == venue_proof_bytes(venue.statement)

@@ -10,8 +10,9 @@ from support.typed import JsonObject, Passed
 
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import inverse, powers, r
-from zkmargin.prover.venue.reference import ReferenceProver, Schedule
+from zkmargin.prover.venue.reference import Polynomial, ReferenceProver, Schedule
 from zkmargin.verifier.venue.customers import block_interpolant, place_of
+from zkmargin.verifier.venue.statement import VenueStatement
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 LAYOUTS: dict[str, JsonObject] = {
@@ -56,7 +57,7 @@ class Bench:
         self.names: list[tuple[str, int]] = []
 
         class Fixed(Schedule):
-            def __init__(self, statement: Any) -> None:
+            def __init__(self, statement: VenueStatement) -> None:
                 self.statement, self.challenges = statement, dict(fixed)
                 for i in range(1, 7):
                     setattr(self, f"message{i}", lambda _message: None)
@@ -64,12 +65,12 @@ class Bench:
         class Exponents(ReferenceProver):
             schedule_type = Fixed
 
-            def encoded(self, p: Any) -> bytes:
+            def encoded(self, p: Polynomial) -> bytes:
                 return int(p.at(lab.TAU)).to_bytes(48, "big")
 
         self.prover_type = Exponents
 
-    def revealed(self, blinders: Any) -> tuple[dict[str, int], list[int]]:
+    def revealed(self, blinders: dict[tuple[str, int], int]) -> tuple[dict[str, int], list[int]]:
         """Exponents of all points but W and W' and all scalars; and the exponents of all customers' openings."""
 
         def draw(name: str, count: int) -> list[int]:
@@ -101,7 +102,7 @@ class Bench:
         return exponent
 
 
-def rank(matrix: Any) -> int:
+def rank(matrix: list[list[int]]) -> int:
     """The rank modulo r."""
     rows, found = [list(row) for row in matrix], 0
     for column in range(len(rows[0])):
@@ -119,7 +120,7 @@ def rank(matrix: Any) -> int:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_what_is_revealed_is_uniform_also_with_all_openings(layout: Any) -> None:
+def test_what_is_revealed_is_uniform_also_with_all_openings(layout: str) -> None:
     bench = Bench(**LAYOUTS[layout])
     draw = lab.draws("blinders")
     bench.revealed({})

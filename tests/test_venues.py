@@ -155,7 +155,7 @@ def test_answers_in_files_of_their_own_make_the_same_market(tmp_path: Path) -> N
         ("paradex", {"error": "INVALID_REQUEST", "message": "no such market"}, "INVALID_REQUEST no such market"),
     ],
 )
-def test_error_answers_are_shown(tmp_path: Path, venue: str, answer: Any, reason: str) -> None:
+def test_error_answers_are_shown(tmp_path: Path, venue: str, answer: dict[str, int | str], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         read(written(tmp_path, answer), venue)
 

@@ -11,7 +11,7 @@ from typing import Any
 import golden
 import pytest
 from py_arkworks_bls12381 import G1Point
-from support.typed import Keywords
+from support.typed import Keywords, Passed
 
 from zkmargin.accounts import Commitment, CommitmentPart
 from zkmargin.accounts.commitments import gather, sum_points
@@ -22,6 +22,7 @@ from zkmargin.crypto.srs import SRS, embedded
 from zkmargin.crypto.unsafe_srs import insecure_from_tau
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier import Accepted, Statement, verify, verify_batch
 from zkmargin.verifier.argument import Challenges, Linear, Opening, linearise, public_values, reduce_to_opening, replay
@@ -60,7 +61,7 @@ def decoded(statement: Statement, data: bytes) -> Proof:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_proof_has_one_encoding(cases: Any, name: str) -> None:
+def test_a_proof_has_one_encoding(cases: dict[str, tuple[Statement, bytes]], name: str) -> None:
     statement, data = cases[name]
     proof = decoded(statement, data)
     assert encode_proof(proof, statement.srs.digest) == data
@@ -85,7 +86,7 @@ def test_a_proof_has_one_encoding(cases: Any, name: str) -> None:
     assert bool(m1.gates) == bool(m4.A) == (name == "gates")
 
 
-def test_the_header_is_read_strictly(sample: Any) -> None:
+def test_the_header_is_read_strictly(sample: tuple[Statement, bytes]) -> None:
     _, data = sample
     for short in (b"", b"zkmargin", data[: HEADER_BYTES - 1]):
         with pytest.raises(ProofFormatError, match=r"^not a zkmargin proof$"):
@@ -104,7 +105,7 @@ def test_the_header_is_read_strictly(sample: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["range-proved", "gates"])
-def test_every_scalar_that_is_not_canonical_is_named(cases: Any, name: str) -> None:
+def test_every_scalar_that_is_not_canonical_is_named(cases: dict[str, tuple[Statement, bytes]], name: str) -> None:
     statement, data = cases[name]
     m4 = decoded(statement, data).message4
     names = [f"f[{c}](zeta)" for c in range(len(m4.f))] + ["phi(omega zeta)"] + ["A(zeta)"] * len(m4.A)
@@ -117,7 +118,7 @@ def test_every_scalar_that_is_not_canonical_is_named(cases: Any, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["range-proved", "gates"])
-def test_every_point_that_is_none_is_named(cases: Any, name: str) -> None:
+def test_every_point_that_is_none_is_named(cases: dict[str, tuple[Statement, bytes]], name: str) -> None:
     statement, data = cases[name]
     for label, point in decoded(statement, data).points():
         with pytest.raises(ProofFormatError) as caught:
@@ -126,12 +127,12 @@ def test_every_point_that_is_none_is_named(cases: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "text", 5, bytearray(b"x"), memoryview(b"x")])
-def test_a_proof_is_bytes(sample: Any, value: Any) -> None:
+def test_a_proof_is_bytes(sample: tuple[Statement, bytes], value: Passed) -> None:
     with pytest.raises(TypeError, match=r"^a proof is bytes$"):
         verify(sample[0], value)
 
 
-def test_messages_statements_and_verdicts_cannot_be_changed(sample: Any) -> None:
+def test_messages_statements_and_verdicts_cannot_be_changed(sample: tuple[Statement, bytes]) -> None:
     statement, data = sample
     proof = decoded(statement, data)
     values = [
@@ -152,14 +153,16 @@ def test_messages_statements_and_verdicts_cannot_be_changed(sample: Any) -> None
 # --- the argument -------------------------------------------------------------------------------------------
 
 
-def test_challenges_are_the_published_ones(cases: Any) -> None:
+def test_challenges_are_the_published_ones(cases: dict[str, tuple[Statement, bytes]]) -> None:
     for group in golden.vectors()["testGroups"]:
         assert golden.challenges(*cases[group["name"]]) == group["challenges"]
     assert golden.challenges(*cases["gates"]) == GATES_CHALLENGES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_18_every_polynomial_is_opened_once_at_a_point(cases: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_18_every_polynomial_is_opened_once_at_a_point(
+    cases: dict[str, tuple[Statement, bytes]], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     statement, data = cases[name]
     proof, added = decoded(statement, data), []
     real = Linear.add
@@ -191,7 +194,7 @@ def test_a_combination_adds_up_name_by_name() -> None:
     assert D.coefficients == {"W": 3, "phi": r - 1}
 
 
-def test_the_bits_of_every_element_count(cases: Any) -> None:
+def test_the_bits_of_every_element_count(cases: dict[str, tuple[Statement, bytes]]) -> None:
     statement, data = cases["gates"]
     for label, point in decoded(statement, data).points():
         other = encode_g1(decode_g1(point) + G1Point())
@@ -200,7 +203,7 @@ def test_the_bits_of_every_element_count(cases: Any) -> None:
         assert caught.value.check == "pairing", label
 
 
-def test_the_verdict_names_its_statement(sample: Any) -> None:
+def test_the_verdict_names_its_statement(sample: tuple[Statement, bytes]) -> None:
     statement, data = sample
     accepted = verify(statement, data)
     assert accepted == Accepted(statement, replay(statement, decoded(statement, data))[1])
@@ -211,7 +214,7 @@ def test_the_verdict_names_its_statement(sample: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def items(cases: Any) -> list[tuple[Statement, bytes]]:
+def items(cases: dict[str, tuple[Statement, bytes]]) -> list[tuple[Statement, bytes]]:
     return [cases[name] for name in NAMES]
 
 
@@ -223,7 +226,7 @@ def shifted(item: tuple[Statement, bytes], by: int) -> tuple[Statement, bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_38_one_bad_proof_at_each_index_is_named(items: Any, size: int) -> None:
+def test_38_one_bad_proof_at_each_index_is_named(items: list[tuple[Statement, bytes]], size: int) -> None:
     for bad in range(size):
         batch = [shifted(item, 5) if i == bad else item for i, item in enumerate(items[:size])]
         with pytest.raises(VerificationError) as caught:
@@ -232,7 +235,9 @@ def test_38_one_bad_proof_at_each_index_is_named(items: Any, size: int) -> None:
         assert caught.value.check == "pairing"
 
 
-def test_38_a_good_batch_in_its_order_an_empty_one_and_all_bad(items: Any) -> None:
+def test_38_a_good_batch_in_its_order_an_empty_one_and_all_bad(
+    items: list[tuple[Statement, bytes]],
+) -> None:
     accepted = verify_batch(items)
     assert accepted == [verify(*item) for item in items]
     with pytest.raises(InputError, match="an empty batch proves nothing") as caught:
@@ -242,7 +247,7 @@ def test_38_a_good_batch_in_its_order_an_empty_one_and_all_bad(items: Any) -> No
         verify_batch([shifted(item, i + 1) for i, item in enumerate(items)])
 
 
-def test_38_errors_that_cancel_do_not_pass(items: Any) -> None:
+def test_38_errors_that_cancel_do_not_pass(items: list[tuple[Statement, bytes]]) -> None:
     statement, data = items[0]
     good = reduce_to_opening(statement, decoded(statement, data))
     D = G1Point() * scalar(12345)
@@ -261,7 +266,7 @@ def test_38_errors_that_cancel_do_not_pass(items: Any) -> None:
     assert _first_bad([good, good, plus], srs) == 2
 
 
-def test_38_each_opening_has_its_weight(items: Any) -> None:
+def test_38_each_opening_has_its_weight(items: list[tuple[Statement, bytes]]) -> None:
     good = [reduce_to_opening(statement, decoded(statement, data)) for statement, data in items]
     weights = list(range(2, 2 + len(good)))
     srs = items[0][0].srs
@@ -273,7 +278,7 @@ def test_38_each_opening_has_its_weight(items: Any) -> None:
 
 
 def test_38_a_batch_that_failed_names_a_proof_even_if_its_halves_pass(
-    items: Any, monkeypatch: pytest.MonkeyPatch
+    items: list[tuple[Statement, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = import_module("zkmargin.verifier.verify")
     answers = iter([False, True, True, True])
@@ -282,21 +287,23 @@ def test_38_a_batch_that_failed_names_a_proof_even_if_its_halves_pass(
         verify_batch(items)
 
 
-def test_38_a_malformed_proof_in_a_batch_is_named(items: Any) -> None:
+def test_38_a_malformed_proof_in_a_batch_is_named(items: list[tuple[Statement, bytes]]) -> None:
     for bad in range(3):
         batch = [(s, data[:-1] if i == bad else data) for i, (s, data) in enumerate(items[:3])]
         with pytest.raises(ProofFormatError, match=rf"^proof {bad + 1} of 3: \d+ bytes where"):
             verify_batch(batch)
 
 
-def test_38_setups_do_not_mix(items: Any) -> None:
+def test_38_setups_do_not_mix(items: list[tuple[Statement, bytes]]) -> None:
     toy = replace(items[0][0], srs=insecure_from_tau(7, 32))
     with pytest.raises(InputError, match="different structured reference strings") as caught:
         verify_batch([items[1], (toy, items[0][1])])
     assert caught.value.field == "proofs"
 
 
-def test_39_weights_are_fresh_not_zero_and_128_bits(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_39_weights_are_fresh_not_zero_and_128_bits(
+    items: list[tuple[Statement, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = import_module("zkmargin.verifier.verify")
     real: Callable[[Sequence[Opening], Sequence[int], SRS], tuple[G1Point, G1Point]] = module.fold
     seen, bounds = [], []
@@ -374,14 +381,14 @@ def test_a_statement_is_copied_to_another_process_as_bytes() -> None:
         assert pool.apply(verify, (statement, given.proof())) == verify(statement, given.proof())
 
 
-def test_bad_points_are_refused_when_the_statement_is_built(documents: Any) -> None:
+def test_bad_points_are_refused_when_the_statement_is_built(documents: tuple[Snapshot, Commitment, Statement]) -> None:
     snapshot, commitment, _ = documents
     for point in ("c0" + "00" * 47, "80" + "00" * 46 + "04"):
         with pytest.raises(InputError, match="points"):
             Statement.of(snapshot, [changed(commitment, 0, points=(point,))], Claim())
 
 
-def test_what_is_public_in_its_order(cases: Any) -> None:
+def test_what_is_public_in_its_order(cases: dict[str, tuple[Statement, bytes]]) -> None:
     statement, _ = cases["default-policy"]
     messages = list(statement.public_messages())
     labels = ["srs", "snapshot", "circuit", "claim", "limits", *["limit"] * 5, "parts", *["part"] * 6, "context"]
@@ -407,7 +414,7 @@ def test_contexts_have_at_most_a_kilobyte() -> None:
     assert caught.value.field == "context"
 
 
-def test_committed_points_are_the_sums_and_a_copy(cases: Any) -> None:
+def test_committed_points_are_the_sums_and_a_copy(cases: dict[str, tuple[Statement, bytes]]) -> None:
     statement, _ = cases["default-policy"]
     points = statement.committed_points()
     assert sorted(points) == ["collateral[0]", "positions[0]"]
@@ -453,7 +460,7 @@ def test_attested_bounds_add_up_to_no_more_than_the_circuit_has() -> None:
 
 
 @pytest.fixture(scope="module")
-def documents() -> Any:
+def documents() -> tuple[Snapshot, Commitment, Statement]:
     given = golden.GOLDEN[0]
     commitment = Commitment.parse((golden.FOLDER / given.commitment_files()[0]).read_bytes())
     return given.snapshot(), commitment, given.statement()
@@ -464,7 +471,9 @@ def changed(commitment: Commitment, i: int, **changes: object) -> Commitment:
     return commitment.model_copy(update={"parts": parts})
 
 
-def test_documents_that_do_not_belong_together_are_refused_by_name(documents: Any) -> None:
+def test_documents_that_do_not_belong_together_are_refused_by_name(
+    documents: tuple[Snapshot, Commitment, Statement],
+) -> None:
     snapshot, commitment, _ = documents
     part, other = commitment.parts
     twin = part.model_copy(update={"alias": "again"})
@@ -492,7 +501,7 @@ def test_documents_that_do_not_belong_together_are_refused_by_name(documents: An
     assert gather([swapped], snapshot, embedded()) == gather([commitment], snapshot, embedded())
 
 
-def test_29_one_text_for_one_point(documents: Any) -> None:
+def test_29_one_text_for_one_point(documents: tuple[Snapshot, Commitment, Statement]) -> None:
     # upper-case hex would be the same point under another name: the part could be counted twice
     _, commitment, _ = documents
     text = commitment.parts[0].points[0]
@@ -501,7 +510,7 @@ def test_29_one_text_for_one_point(documents: Any) -> None:
             Commitment.parse(commitment.to_bytes().replace(text.encode(), other.encode()))
 
 
-def test_points_of_commitments_are_checked_one_by_one(documents: Any) -> None:
+def test_points_of_commitments_are_checked_one_by_one(documents: tuple[Snapshot, Commitment, Statement]) -> None:
     _, commitment, _ = documents
     bad = changed(commitment, 0, points=("c0" + "00" * 47,)).parts[0]
     with pytest.raises(InputError, match=r"^.*the point at infinity$") as caught:
@@ -541,7 +550,9 @@ def test_points_of_commitments_are_checked_one_by_one(documents: Any) -> None:
         ({"role": "both"}, False),
     ],
 )
-def test_parts_are_bounded(documents: Any, changes: dict[str, object], good: bool) -> None:
+def test_parts_are_bounded(
+    documents: tuple[Snapshot, Commitment, Statement], changes: dict[str, object], good: bool
+) -> None:
     _, commitment, _ = documents
     fields = {**dict(commitment.parts[0]), **changes}
     build: Callable[[], object] = lambda: CommitmentPart.model_validate(fields)  # noqa: E731
@@ -552,7 +563,7 @@ def test_parts_are_bounded(documents: Any, changes: dict[str, object], good: boo
             build()
 
 
-def test_documents_are_bounded(documents: Any) -> None:
+def test_documents_are_bounded(documents: tuple[Snapshot, Commitment, Statement]) -> None:
     _, commitment, _ = documents
     fields = dict(commitment)
     assert Commitment.FORMAT == "zkmargin/commitment/v1"

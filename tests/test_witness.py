@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
-from support.typed import Passed
+from support.typed import Keywords, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import Form, System
-from zkmargin.circuits.language.witness import assign, check
+from zkmargin.circuits.language.witness import Witness, assign, check
 from zkmargin.crypto.field import r
 from zkmargin.engine.claims import Claim
 from zkmargin.formats import ConstraintError, InputError
@@ -23,11 +22,11 @@ from zkmargin.formats import ConstraintError, InputError
 BOOKS = st.tuples(st.lists(st.integers(-15, 15), min_size=6, max_size=6), st.integers(-255, 255), st.integers(0, 15))
 
 
-def freeze(**shape: Passed) -> Any:
+def freeze(**shape: Passed) -> Circuit:
     return Circuit.freeze(lab.margin_like(**shape), len(shape.get("assets", (0, 0))))
 
 
-def honest(**shape: Passed) -> Any:
+def honest(**shape: Passed) -> tuple[Circuit, Witness]:
     circuit = freeze(**shape)
     witness = assign(circuit, lab.book_of(circuit.position_count), [40, 3])
     check(circuit, witness)
@@ -35,7 +34,7 @@ def honest(**shape: Passed) -> Any:
 
 
 @given(BOOKS)
-def test_assign_gives_a_satisfying_witness_or_names_the_claim(book: Any) -> None:
+def test_assign_gives_a_satisfying_witness_or_names_the_claim(book: tuple[list[int], int, int]) -> None:
     positions, usd, btc = book
     circuit = freeze(gates=1)
     losses = [-sum(q * lab.RISK[s][i] for i, q in enumerate(positions)) for s in range(3)]
@@ -55,11 +54,11 @@ def test_assign_gives_a_satisfying_witness_or_names_the_claim(book: Any) -> None
 @pytest.mark.parametrize(
     "shape", [{}, {"gates": 2}, {"range_proved": False}, {"slots": 40}, {"n": 32}, {"slots": 0}], ids=str
 )
-def test_the_columns_hold_the_witness_in_digits(shape: Any) -> None:
+def test_the_columns_hold_the_witness_in_digits(shape: dict[str, int]) -> None:
     circuit, witness = honest(**shape)
     n, columns = circuit.n, witness.columns(circuit)
 
-    def slots(role: Any, count: Any) -> Any:
+    def slots(role: str, count: int) -> tuple[int, ...]:
         rows = [int(columns[f"{role}[{i // (n - 1)}]"][i % (n - 1)]) for i in range(count)]
         used = sum(1 for x in rows if x)
         assert used == sum(int(x) != 0 for name, column in columns.items() if name.startswith(role) for x in column)
@@ -92,7 +91,7 @@ def test_a_book_of_another_size_is_refused() -> None:
 
 @pytest.mark.parametrize("range_proved", [True, False])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_position_outside_its_bound_is_refused(range_proved: Any, sign: Any) -> None:
+def test_a_position_outside_its_bound_is_refused(range_proved: bool, sign: int) -> None:
     circuit = freeze(range_proved=range_proved)
     edge = [0, 0, 0, sign * 15, 0, 0]
     check(circuit, assign(circuit, edge, [255, 15]))
@@ -122,20 +121,21 @@ def test_reprs_show_no_numbers() -> None:
 # --- what check names ---------------------------------------------------------------------------------------
 
 
-def refuse(circuit: Any, witness: Any, rule: Any, name: Any = "") -> None:
+def refuse(circuit: Circuit, witness: Witness, rule: str, name: str = "") -> None:
     with pytest.raises(ConstraintError, match=name) as caught:
         check(circuit, witness)
     assert caught.value.rule == rule
 
 
-def changed(values: Any, i: Any, by: Any) -> Any:
+def changed(values: tuple[int, ...], i: int, by: int) -> tuple[int, ...]:
     return (*values[:i], values[i] + by, *values[i + 1 :])
 
 
 def test_sides_that_do_not_match_their_position_are_named() -> None:
     circuit, witness = honest()
     for name in ("positions", "long", "short"):
-        bad = replace(witness, **{name: changed(getattr(witness, name), 2, 1)})
+        edit: Keywords = {name: changed(getattr(witness, name), 2, 1)}
+        bad = replace(witness, **edit)
         refuse(circuit, bad, "position digits", "slot 2: ")
     # both sides larger by the same amount is allowed: it only costs the prover
     both = replace(witness, long=changed(witness.long, 2, 1), short=changed(witness.short, 2, 1))
@@ -175,7 +175,7 @@ def test_a_copy_of_a_witness_does_not_keep_the_sums_of_the_old_one() -> None:
 # --- every equation is needed -------------------------------------------------------------------------------
 
 
-def violations(circuit: Any, witness: Any) -> Iterator[Any]:
+def violations(circuit: Circuit, witness: Witness) -> Iterator[tuple[int, Witness]]:
     """For each equation a witness that breaks this one and nothing else.
 
     A slack (or, without one, another integer or wire that stands in no other equation) is moved by one.

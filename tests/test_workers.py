@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from subprocess import Popen
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -39,7 +40,7 @@ def given() -> tuple[list[Snapshot], Items]:
 
 
 @pytest.fixture(scope="module")
-def running(given: Any) -> Iterator[Workers]:
+def running(given: tuple[list[Snapshot], list[tuple[Statement, bytes]]]) -> Iterator[Workers]:
     with Workers(given[0], 2) as started:
         yield started
 
@@ -51,7 +52,9 @@ def shifted(item: tuple[Statement, bytes]) -> tuple[Statement, bytes]:
     return statement, encode_proof(replace(proof, message5=replace(proof.message5, W=W)), statement.srs.digest)
 
 
-def test_the_same_answers_as_one_process(given: Any, running: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_answers_as_one_process(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], running: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, items = given
     one = verify_batch(items)
     monkeypatch.setattr(workers, "verify_batch", lambda _: pytest.fail("the workers did not answer"))
@@ -60,7 +63,9 @@ def test_the_same_answers_as_one_process(given: Any, running: Workers, monkeypat
     assert running.verify_batch(items[:1]) == one[:1]
 
 
-def test_a_bad_proof_is_named_whoever_reads_it(given: Any, running: Workers) -> None:
+def test_a_bad_proof_is_named_whoever_reads_it(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], running: Workers
+) -> None:
     _, items = given
     for bad in range(3):
         batch = [shifted(item) if i == bad else item for i, item in enumerate(items[:3])]
@@ -74,7 +79,9 @@ def test_a_bad_proof_is_named_whoever_reads_it(given: Any, running: Workers) -> 
     assert len(running.verify_batch(items)) == len(items)
 
 
-def test_shares_are_weighted(given: Any, running: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_are_weighted(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], running: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Errors of two shares that cancel would pass if each share had fixed weights."""
     seen: list[Sequence[int]] = []
 
@@ -90,13 +97,13 @@ def test_shares_are_weighted(given: Any, running: Workers, monkeypatch: pytest.M
 
 
 def test_items_may_be_made_while_the_workers_are_at_work(
-    given: Any, running: Workers, monkeypatch: pytest.MonkeyPatch
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], running: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, items = given
     expected = verify_batch(items)
     real, sent, counts = workers._write, list[bytes](), list[int]()
 
-    def spy(process: Any, data: bytes) -> None:
+    def spy(process: Popen[bytes], data: bytes) -> None:
         sent.append(data)
         real(process, data)
 
@@ -112,7 +119,9 @@ def test_items_may_be_made_while_the_workers_are_at_work(
     assert counts == [(1 + i) // 2 for i in range(len(items))]
 
 
-def test_statements_that_were_not_announced_are_verified_here(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statements_that_were_not_announced_are_verified_here(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     snapshots, items = given
     expected = verify_batch(items)
     monkeypatch.setattr(workers, "verify_batch", lambda _: pytest.fail("the workers did not answer"))
@@ -121,7 +130,9 @@ def test_statements_that_were_not_announced_are_verified_here(given: Any, monkey
             assert some.verify_batch(items) == expected
 
 
-def test_another_setup_is_verified_here(given: Any, running: Workers) -> None:
+def test_another_setup_is_verified_here(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], running: Workers
+) -> None:
     (statement, data), good = given[1][:2]
     other = (replace(statement, srs=insecure_from_tau(7, 32)), data)
     with pytest.raises(ProofFormatError, match="made for another structured reference string"):
@@ -132,14 +143,16 @@ def test_another_setup_is_verified_here(given: Any, running: Workers) -> None:
     assert running.verify_batch([good]) == verify_batch([good])
 
 
-def test_one_process_is_this_one(given: Any) -> None:
+def test_one_process_is_this_one(given: tuple[list[Snapshot], list[tuple[Statement, bytes]]]) -> None:
     snapshots, items = given
     with Workers(snapshots, 1) as alone:
         assert alone._processes == []
         assert alone.verify_batch(items) == verify_batch(items)
 
 
-def test_a_worker_imports_the_program_that_started_it(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_imports_the_program_that_started_it(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     started = Mock()
     monkeypatch.setattr(subprocess, "Popen", started)
     monkeypatch.setattr(workers, "_write", lambda *_: None)
@@ -154,12 +167,14 @@ def test_a_worker_imports_the_program_that_started_it(given: Any, monkeypatch: p
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_at_least_one_process(given: Any, count: int) -> None:
+def test_at_least_one_process(given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], count: int) -> None:
     with pytest.raises(InputError, match=r"^workers: at least 1$"):
         Workers(given[0], count)
 
 
-def test_a_worker_that_babbles_does_not_matter(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_babbles_does_not_matter(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     snapshots, items = given
     expected = verify_batch(items)
     with Workers(snapshots, 2) as broken:
@@ -175,7 +190,7 @@ def test_a_worker_that_babbles_does_not_matter(given: Any, monkeypatch: pytest.M
         ]
         for answer in answers:
 
-            def babble(process: Any, answer: Callable[[bytes], bytes] = answer) -> bytes:
+            def babble(process: Popen[bytes], answer: Callable[[bytes], bytes] = answer) -> bytes:
                 return answer(real(process))
 
             monkeypatch.setattr(workers, "_read", babble)
@@ -186,7 +201,9 @@ def test_a_worker_that_babbles_does_not_matter(given: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_worker_that_dies_does_not_matter(given: Any, count: int) -> None:
+def test_a_worker_that_dies_does_not_matter(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], count: int
+) -> None:
     snapshots, items = given
     expected = verify_batch(items)
     with Workers(snapshots, count) as broken:
@@ -199,7 +216,9 @@ def test_a_worker_that_dies_does_not_matter(given: Any, count: int) -> None:
             broken.verify_batch([items[0], shifted(items[1]), *items[2:]])
 
 
-def test_an_answer_is_never_taken_for_that_to_the_next_batch(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_never_taken_for_that_to_the_next_batch(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A batch that is interrupted, wherever: what its workers still say must not vouch for other proofs."""
     snapshots, items = given
     good, bad = [items[0], items[1]], [shifted(items[0]), items[1]]
@@ -226,7 +245,9 @@ def test_an_answer_is_never_taken_for_that_to_the_next_batch(given: Any, monkeyp
             assert len(interrupted.verify_batch(good)) == 2
 
 
-def test_errors_of_those_who_make_the_items_come_through(given: Any) -> None:
+def test_errors_of_those_who_make_the_items_come_through(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]],
+) -> None:
     """An OSError there is no worker's: a batch is never cut short."""
     snapshots, items = given
 
@@ -239,7 +260,7 @@ def test_errors_of_those_who_make_the_items_come_through(given: Any) -> None:
 
 
 def test_modules_of_the_current_folder_are_not_imported(
-    given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(1)\n")
     monkeypatch.chdir(tmp_path)
@@ -251,7 +272,9 @@ def test_modules_of_the_current_folder_are_not_imported(
     assert [process.poll() for process in processes] == [-9]
 
 
-def test_a_process_without_pipes_is_a_dead_one(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_pipes_is_a_dead_one(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     snapshots, items = given
     for name in ("stdout", "stdin"):
         with Workers(snapshots, 2) as broken, monkeypatch.context() as patch:
@@ -269,7 +292,9 @@ def test_half_a_message_is_none() -> None:
     assert [workers.received(BytesIO(whole[:size])) for size in range(len(whole))] == [None] * len(whole)
 
 
-def test_what_a_worker_does(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_worker_does(
+    given: tuple[list[Snapshot], list[tuple[Statement, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loop of a worker's process, run in this one: sums of its share, and nothing where a proof is malformed."""
     snapshots, items = given
     malformed = (items[0][0], items[0][1][:-1])

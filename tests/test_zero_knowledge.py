@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from support import lab
-from support.typed import JsonObject
+from support.instances import BareStatement
+from support.lab import Case
+from support.typed import JsonObject, Unchecked
 
 import zkmargin.prover.argument
 from zkmargin.circuits.language.circuit import Circuit
@@ -39,28 +41,28 @@ BALANCES = ((12, 13), (40, 3))
 class Bench:
     """The product's prover as a function from blinders to revealed numbers, at fixed challenges."""
 
-    def __init__(self, given: Any, challenges: Any = None) -> None:
+    def __init__(self, given: Case, challenges: tuple[int, ...] | None = None) -> None:
         self.lab, self.given, self.tau = lab, given, lab.TAU
         draw = lab.draws("challenges")
         beta, rho, chi, zeta, v, y = challenges or [draw() for _ in range(6)]
 
         class Fixed:
-            def __init__(self, _statement: Any) -> None:
+            def __init__(self, _statement: BareStatement) -> None:
                 self.round1, self.round2, self.round3, self.round4, self.round5 = (
                     lambda _message, answer=answer: answer for answer in ((beta, rho), chi, zeta, v, y)
                 )
 
-        self.module = lab.unchecked()
+        self.module: Unchecked = lab.unchecked()
         self.module.MarginTranscript = Fixed
         self.values: dict[str, int] = {}
 
-        def commit_all(rounds: Any, names: Any) -> Any:
+        def commit_all(rounds: Any, names: list[str]) -> tuple[bytes, ...]:
             self.values |= {name: K.evaluate(rounds.polynomials[name], self.tau) for name in names}
             return (bytes(48),) * len(names)
 
         self.module._Rounds.commit_all = commit_all
 
-    def revealed(self, blinders: Any) -> Any:
+    def revealed(self, blinders: list[int]) -> dict[str, int]:
         """Exponents of all points but W and W', then the scalars, by name."""
         source = iter(blinders)
         self.values = {}
@@ -74,7 +76,7 @@ class Bench:
         return values | dict(zip(["A(zeta)"], m4.A, strict=False))
 
     @property
-    def blinder_names(self) -> Any:
+    def blinder_names(self) -> list[str]:
         """In the order in which they are drawn (docs/protocol.md section 4)."""
         shape = self.given.circuit.shape
         names = [f"f[{c}] b{i}" for c in range(shape.digits) for i in (0, 1)] + ["mu"]
@@ -82,7 +84,7 @@ class Bench:
         names += [f"h[{g}]" for g in range(shape.helpers)] + ["phi b0", "phi b1", "phi b2"]
         return names + [f"t[{i}]" for i in range(shape.pieces - 1)]
 
-    def jacobian(self, at: Any) -> Any:
+    def jacobian(self, at: list[int]) -> list[list[int]]:
         """Rows: revealed numbers; columns: blinders. Exact, as the function is affine in each blinder."""
         base = list(self.revealed(at).values())
         columns = []
@@ -92,7 +94,7 @@ class Bench:
         return [list(row) for row in zip(*columns, strict=True)]
 
 
-def eliminate(matrix: Any, right: Any = None) -> Any:
+def eliminate(matrix: list[list[int]], right: list[int] | None = None) -> tuple[int, int, list[int] | None]:
     """(rank, determinant if square, solution of matrix x = right if there is exactly one), modulo r."""
     rows = [list(row) + ([right[i]] if right else []) for i, row in enumerate(matrix)]
     width = len(matrix[0])
@@ -116,18 +118,18 @@ def eliminate(matrix: Any, right: Any = None) -> Any:
     return rank, determinant % r, [row[-1] for row in rows[:width]] if right else None
 
 
-def rank_of(matrix: Any) -> Any:
+def rank_of(matrix: list[list[int]]) -> int:
     return eliminate(matrix)[0]
 
 
-def bench(name: Any, challenges: Any = None) -> Any:
+def bench(name: str, challenges: None = None) -> Bench:
     shape = SHAPES[name]
     collateral = BALANCES[1] if "assets" not in shape else (9,)
     given = lab.standard(collateral=collateral, options={"srs": lab.known_tau()}, **shape)
     return Bench(given, challenges)
 
 
-def without(matrix: Any, *columns: Any) -> Any:
+def without(matrix: list[list[int]], *columns: Any) -> list[list[int]]:
     return [[x for j, x in enumerate(row) if j not in columns] for row in matrix]
 
 
@@ -135,7 +137,7 @@ def without(matrix: Any, *columns: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(name: Any) -> None:
+def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(name: str) -> None:
     b = bench(name)
     names = b.blinder_names
     draw = lab.draws("point")
@@ -151,7 +153,7 @@ def test_there_are_exactly_as_many_blinders_as_revealed_numbers_and_all_count(na
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_rank_drops_when_any_single_blinder_is_frozen(name: Any) -> None:
+def test_the_rank_drops_when_any_single_blinder_is_frozen(name: str) -> None:
     b = bench(name)
     draw = lab.draws("point")
     J = b.jacobian([draw() for _ in b.blinder_names])
@@ -160,7 +162,7 @@ def test_the_rank_drops_when_any_single_blinder_is_frozen(name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_each_number_is_masked_by_its_own_blinders(name: Any) -> None:
+def test_each_number_is_masked_by_its_own_blinders(name: str) -> None:
     # the table of section 6: without the blinders of a row, the numbers of that row are fixed by the witness
     b = bench(name)
     names = b.blinder_names
@@ -168,7 +170,7 @@ def test_each_number_is_masked_by_its_own_blinders(name: Any) -> None:
     revealed = list(b.revealed([draw() for _ in names]))
     J = b.jacobian([draw() for _ in names])
 
-    def rank(numbers: Any, blinders: Any) -> Any:
+    def rank(numbers: list[str], blinders: list[str]) -> int:
         rows = [revealed.index(number) for number in numbers]
         columns = [names.index(blinder) for blinder in blinders]
         return rank_of([[J[i][j] for j in columns] for i in rows])
@@ -189,7 +191,7 @@ def test_each_number_is_masked_by_its_own_blinders(name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_two_blinders_on_the_running_sum_are_not_enough(name: Any) -> None:
+def test_two_blinders_on_the_running_sum_are_not_enough(name: str) -> None:
     # decision 2: T(tau) holds phi(omega tau), a third functional of phi
     b = bench(name)
     draw = lab.draws("point")
@@ -208,7 +210,7 @@ def test_two_blinders_on_the_running_sum_are_not_enough(name: Any) -> None:
 # --- one to one and onto ------------------------------------------------------------------------------------
 
 
-def solve(b: Any, target: Any, steps: Any = 5) -> Any:
+def solve(b: Bench, target: dict[str, int], steps: int = 5) -> list[int]:
     """The blinders that give the revealed numbers ``target``: Newton's method, exact on a triangular map."""
     x = [0] * len(b.blinder_names)
     for _ in range(steps):
@@ -216,12 +218,14 @@ def solve(b: Any, target: Any, steps: Any = 5) -> Any:
         error = [(target[name] - now[name]) % r for name in now]
         if not any(error):
             return x
-        x = [(a + d) % r for a, d in zip(x, eliminate(b.jacobian(x), error)[2], strict=True)]
+        step = eliminate(b.jacobian(x), error)[2]
+        assert step is not None
+        x = [(a + d) % r for a, d in zip(x, step, strict=True)]
     raise AssertionError("no blinders give these numbers")
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_any_numbers_that_satisfy_the_verification_equation_are_possible(name: Any) -> None:
+def test_any_numbers_that_satisfy_the_verification_equation_are_possible(name: str) -> None:
     # uniform numbers in every place: what the simulator sends
     b = bench(name)
     draw = lab.draws("target")
@@ -229,7 +233,7 @@ def test_any_numbers_that_satisfy_the_verification_equation_are_possible(name: A
     assert b.revealed(solve(b, target)) == target
 
 
-def two_books(name: Any) -> Any:
+def two_books(name: str) -> tuple[Case, Case]:
     """Two accounts that satisfy one circuit, committed so that their commitments are equal points."""
     shape = SHAPES[name]
     circuit = Circuit.freeze(lab.margin_like(**shape), 2)
@@ -250,11 +254,11 @@ def two_books(name: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["two columns", "two helpers", "gates"])
-def test_the_same_bytes_are_a_proof_for_another_book(name: Any) -> None:
+def test_the_same_bytes_are_a_proof_for_another_book(name: str) -> None:
     # perfect hiding, end to end: blinders exist with which the other book gives this very proof
     first, second = two_books(name)
     data = lab.prove(first)
-    verify(first.statement, data)
+    verify(first.statement.as_statement(), data)
     x, _ = replay(first.statement, decode_proof(data, first.circuit.shape, first.statement.srs.digest))
     fixed = (x.beta, x.rho, x.chi, x.zeta, x.v, x.y)
     a, b = Bench(first, fixed), Bench(second, fixed)

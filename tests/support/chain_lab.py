@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -33,7 +34,7 @@ SERIES = bytes(range(32))
 
 
 def chain_snapshot(
-    *, groups: int = 2, scenarios: int = 6, count: int = 7, debts: Any = (True, False), **options: Passed
+    *, groups: int = 2, scenarios: int = 6, count: int = 7, debts: tuple[bool, bool] = (True, False), **options: Passed
 ) -> Snapshot:
     """``count`` instruments over some groups, ``scenarios`` each; as many assets as ``debts``."""
     of = sorted(i % groups for i in range(count))
@@ -77,8 +78,8 @@ def joint_case(cases: Any) -> JointCase:
 
 def chain_case(
     given: Snapshot,
-    positions: Any,
-    collateral: Any,
+    positions: Sequence[int],
+    collateral: list[int],
     *,
     claim: Claim | None = None,
     context: bytes = b"",
@@ -148,7 +149,7 @@ def prove_joint(case: JointCase, seed: Any = "joint proof", **options: Passed) -
     )
 
 
-def prove(case: ChainCase, seed: Any = "chain proof", **options: Passed) -> ChainProof:
+def prove(case: ChainCase, seed: str = "chain proof", **options: Passed) -> ChainProof:
     """An honest proof by the product's prover."""
     return zkmargin.prover.chain.prove_chain_argument(
         case.statement, case.witness, case.blinders, draws(seed), **options

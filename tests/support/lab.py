@@ -19,7 +19,7 @@ import numpy.typing as npt
 import zkmargin.prover.argument
 import zkmargin.verifier.argument
 from support.instances import BareStatement
-from support.typed import Passed
+from support.typed import Passed, Unchecked
 from zkmargin.accounts import CommitmentPart
 from zkmargin.accounts.commitments import commit_vector
 from zkmargin.accounts.slots import ROLES, Role
@@ -233,13 +233,13 @@ def _unchecked_code() -> types.CodeType:
     return code
 
 
-def unchecked() -> Any:
+def unchecked() -> Unchecked:
     """A copy of the product's prover with every check removed: no ``raise`` is left in it.
 
     ``copy.tamper(rounds, name, values)``, if set, replaces the values of a column before it is committed.
     """
     # dataclasses look their module up by name
-    module: Any = types.ModuleType(zkmargin.prover.argument.__name__)
+    module: Unchecked = types.ModuleType(zkmargin.prover.argument.__name__)
     exec(_unchecked_code(), module.__dict__)  # noqa: S102 - our own source
     module.tamper = None
     interpolate = module._Rounds.interpolate

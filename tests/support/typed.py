@@ -18,3 +18,5 @@ Keywords: TypeAlias = dict[str, Any]
 Family: TypeAlias = Callable[[str], list[Path]]
 #: The fixture ``conformance_report``: family, number of cases, worst error.
 Report: TypeAlias = Callable[[str, int, object], None]
+#: A module, or a class of it, that is compiled in memory or loaded by name: out of every type checker's sight.
+Unchecked: TypeAlias = Any

@@ -6,12 +6,11 @@ import inspect
 import types
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
-from typing import Any, TypeAlias
 
 import numpy as np
 
 from support import lab
-from support.typed import Keywords, Passed
+from support.typed import Keywords, Passed, Unchecked
 from zkmargin.accounts.openings import commit_book, total_blinders
 from zkmargin.circuits.venue import BlockClass
 from zkmargin.crypto.field import r
@@ -222,15 +221,11 @@ class SharedVenue(Venue):
         return VenueWorkers(self.snapshot, self.statement, self.hidden, self.run, 2, seeds=SEEDS, **options)
 
 
-#: The class of a module that is compiled in memory, out of every type checker's sight.
-Unchecked: TypeAlias = Any
-
-
 # --- dishonest provers ----------------------------------------------------------------------------------------
 
 
 @cache
-def unchecked() -> Any:
+def unchecked() -> Unchecked:
     """The reference prover with every check removed: no ``raise`` is left in its module."""
 
     class Remove(ast.NodeTransformer):
@@ -238,7 +233,7 @@ def unchecked() -> Any:
             return ast.copy_location(ast.Pass(), node)
 
     tree = Remove().visit(ast.parse(inspect.getsource(reference)))
-    module: Any = types.ModuleType(reference.__name__)
+    module: Unchecked = types.ModuleType(reference.__name__)
     exec(compile(ast.fix_missing_locations(tree), "unchecked_venue", "exec"), module.__dict__)  # noqa: S102 - our own
     return module
 
