@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
@@ -16,7 +24,7 @@ import jsonschema
 import pytest
 from support.command_line import Run
 from support.typed import JsonObject
-from support.watching import ACCOUNT, DESK, World, until
+from support.watching import ACCOUNT, DESK, World, environment, until
 
 from zkmargin.accounts import Commitment
 from zkmargin.agent.agent import Agent
@@ -509,3 +517,33 @@ def Agent_closed(world: World) -> Iterator[Journal]:
         yield journal
     finally:
         journal.close()
+
+
+def test_on_a_terminal_it_shows_where_the_account_stands_whatever_its_width(world: World) -> None:
+    world.publish(world.moved(1), 1)
+    name = "a clearing desk with a name"
+    config = world.config()
+    config.write_text(config.read_text().replace(f'name = "{DESK}"', f'name = "{name}"'))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 60, 0, 0))
+    command = [sys.executable, "-m", "zkmargin", "watch", str(config)]
+    words = {**environment(), "TERM": "xterm-256color", "COLUMNS": "60"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=words)
+    os.close(theirs)
+    shown = ""
+    try:
+        while "1 delivered" not in shown:
+            shown += os.read(ours, 1 << 16).decode()
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        os.close(ours)
+    frame = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).rpartition(ACCOUNT)[2]
+    lines = [line.strip() for line in frame.splitlines()]
+    assert max(map(len, lines)) <= 60
+    assert "no alarm" in lines
+    for what in ("snapshot", "equity", "initial", "maintenance", name[:20], "venue", "custodian"):
+        assert any(line.startswith(what) for line in lines), what
+    whole = " ".join(" ".join(lines).split())
+    assert "custodian collateral attested until" in whole
+    assert "1 delivered, no receipt yet; last" in whole

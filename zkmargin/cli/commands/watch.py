@@ -109,11 +109,12 @@ def _once(config: Config, *, as_json: bool) -> None:
 
 
 def _run(config: Config, *, as_json: bool) -> None:
-    from zkmargin.agent.agent import Agent  # noqa: PLC0415
-    from zkmargin.agent.alarms import Log  # noqa: PLC0415
-
     shown = sys.stdout.isatty() and not as_json
-    agent = Agent(config, Log(None if shown else sys.stdout))
+    with terminal.progress("Starting"):
+        from zkmargin.agent.agent import Agent  # noqa: PLC0415
+        from zkmargin.agent.alarms import Log  # noqa: PLC0415
+
+        agent = Agent(config, Log(None if shown else sys.stdout))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
