@@ -60,11 +60,11 @@ def _standing(status: Status, facts: dict[str, Any]) -> Iterator[str]:
             ("Maintenance requirement", _money(maintenance.total)),
             ("Headroom above it", _money(maintenance.surplus)),
         ]
-    yield _table(("", "Amount"), rows)
+    yield _table(("", ">Amount"), rows)
     yield "<h3>By component</h3>"
     yield _components(report)
     yield "<h3>Worst scenarios</h3>"
-    yield _table(("Group", "Scenario", "P&L"), [(g, label, _money(p)) for g, label, p in status.scenarios(worst=10)])
+    yield _table(("Group", "Scenario", ">P&L"), [(g, label, _money(p)) for g, label, p in status.scenarios(worst=10)])
     for group, surface in status.surfaces().items():
         yield f"<h3>P&amp;L of {_text(group)} over price and vol</h3>"
         yield _surface(surface)
@@ -81,7 +81,7 @@ def _components(report: MarginReport) -> str:
             rows.append((group.group, component, _money(amount), sets))
         rows.append((group.group, "charge", _money(group.charge), ""))
     rows += [("", addition.component, _money(addition.amount), "") for addition in report.additions]
-    return _table(("Group", "Component", "Amount", "Set by"), rows)
+    return _table(("Group", "Component", ">Amount", "Set by"), rows)
 
 
 def _surface(surface: Surface) -> str:
@@ -115,7 +115,7 @@ def _course(points: list[dict[str, str]]) -> str:
         (p["time"], *(_money_text(str(Decimal(p["equity"]) - Decimal(p[name]))) for name in ("initial", "maintenance")))
         for p in shown[:-21:-1]
     ]
-    table = _table(("Snapshot", "Above initial", "Above maintenance"), rows)
+    table = _table(("Snapshot", ">Above initial", ">Above maintenance"), rows)
     return f"<figure>{chart}</figure><details><summary>The last values</summary>{table}</details>"
 
 
@@ -128,10 +128,10 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
         claim = f"{venue['claim']} x {venue['requirement']}" + "".join(f", {limit}" for limit in venue["limits"])
         times = (latency.get("median_milliseconds", ""), latency.get("p99_milliseconds", ""))
         rows.append((venue["name"], claim, counts, *times))
-    yield _table(("Venue", "Claim", "Proofs", "Median ms", "p99 ms"), rows)
+    yield _table(("Venue", "Claim", "Proofs", ">Median ms", ">p99 ms"), rows)
     yield "<h3>The last ones</h3>"
     yield _table(
-        ("Snapshot", "Venue", "State", "ms", "Statement"),
+        ("Snapshot", "Venue", "State", ">ms", "Statement"),
         [
             (p["snapshot_time"], p["venue"], p["state"] + (f": {p['reason']}" if p["reason"] else ""),
              "" if p["milliseconds"] is None else p["milliseconds"], p["statement"][:16])
@@ -143,15 +143,21 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
 
 def _holdings(facts: dict[str, Any]) -> Iterator[str]:
     yield "<section><h2>Holdings</h2>"
-    yield _table(("Holding", "Fills applied"), [(h["name"], h["fills_applied"]) for h in facts["holdings"]])
+    yield _table(("Holding", ">Fills applied"), [(h["name"], h["fills_applied"]) for h in facts["holdings"]])
     rows = [(a["issuer"], a["role"], a["sequence"], a["expires"]) for a in facts["attestations"]]
-    yield _table(("Attested by", "Role", "Number", "Ends"), rows)
+    yield _table(("Attested by", "Role", ">Number", "Ends"), rows)
     yield "</section>"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
-    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    """Columns whose name begins with > hold numbers."""
+    sides = [' class="number"' if column.startswith(">") else "" for column in columns]
+    named = [column.removeprefix(">") for column in columns]
+    head = "".join(f'<th scope="col"{side}>{_text(one)}</th>' for side, one in zip(sides, named, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{side}>{_text(cell)}</td>" for side, cell in zip(sides, row, strict=True)) + "</tr>"
+        for row in rows
+    )
     return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 

@@ -17,7 +17,7 @@ from zkmargin.agent.venues import UnreachableError, submission_text
 from zkmargin.app.proving import make_proof
 from zkmargin.app.verifying import clock_ms
 from zkmargin.engine.claims import VALUATION_DECIMALS
-from zkmargin.engine.decimals import from_units, parse_time, to_units
+from zkmargin.engine.decimals import from_units, parse_time, to_cents, to_units
 from zkmargin.engine.margin import claim_slack, equity, limit_slack, margin_report, requirement_total
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError
@@ -217,7 +217,8 @@ class Proving:
         if least is not None:
             left = worth - needed["initial"]
             if left < to_units(least, VALUATION_DECIMALS):
-                message = f"equity less initial requirement is {money(left)} {snapshot.quote}, below {least}"
+                shown = to_cents(left, VALUATION_DECIMALS)
+                message = f"equity less initial requirement is {shown} {snapshot.quote}, below {least}"
                 self._alarms.sound("headroom", "account", message, snapshot=digest, headroom=money(left))
             else:
                 self._alarms.end("headroom", "account")

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 760, 300, 70, 40, 12, 12
 #: Colours that most people can tell apart (Okabe and Ito, 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Lines behind a chart, on light paper and on dark screens.
+GRID = 'stroke="currentColor" stroke-opacity="0.15"'
 MAX_POINTS = 800
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1a1a1a; }
@@ -111,7 +113,7 @@ def line_chart(
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 20 * math.ceil(len(lines) / 3)}" role="img" font-size="12">']
     for tick in ticks:
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#e5e5e5"/>')
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" {GRID}/>')
         parts.append(
             f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_short(tick)}{html.escape(unit)}</text>'
         )
@@ -122,8 +124,12 @@ def line_chart(
     for number, (name, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
         for run in _runs(line):
-            points = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in _thinned(run))
-            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+            points = [f"{x(place):.1f},{y(value):.1f}" for place, value in _thinned(run)]
+            if len(points) == 1:  # a line to itself with round ends is a dot
+                points, width = points * 2, 'stroke-width="5" stroke-linecap="round"'
+            else:
+                width = 'stroke-width="1.6"'
+            parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" {width}/>')
         left, top = LEFT + 230 * (number % 3), HEIGHT + 20 * (number // 3) + 6
         parts.append(f'<rect x="{left}" y="{top - 9}" width="14" height="4" fill="{colour}"/>')
         parts.append(f'<text x="{left + 20}" y="{top}">{html.escape(name)}</text>')
