@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, ValidationError
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 import zkmargin.formats
 from zkmargin.engine.components import PublishedPart, parts_of
@@ -42,7 +42,7 @@ from zkmargin.formats import (
     save_document,
 )
 from zkmargin.formats.budget import LIMITS, Budget, Unit, budget
-from zkmargin.formats.canonical import MAX_DEPTH, MAX_INTEGER_DIGITS
+from zkmargin.formats.canonical import MAX_DEPTH, MAX_INTEGER_DIGITS, indented
 from zkmargin.formats.documents import input_error
 from zkmargin.formats.lines import existing_path, line_at, line_of_literal, line_of_twin
 
@@ -113,6 +113,11 @@ def test_the_base_imports_neither_compiler_nor_anything_else_of_ours() -> None:
 
 
 # Strict JSON
+
+
+@given(JSON | st.tuples(JSON, JSON))
+def test_the_encoder_of_files_writes_what_pythons_own_does(value: Json) -> None:
+    assert indented(value) == json.dumps(value, indent=1, ensure_ascii=False)
 
 
 @given(JSON, st.integers(0, 3))

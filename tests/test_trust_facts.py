@@ -305,10 +305,11 @@ def test_t4_receipts_count_by_who_signed_them(world: World) -> None:
     assert "not signed by anyone" in refusal(trust.receipt_quorum, signed_receipt(world, None)).message
     for stranger in ("mallory", "venue A"):
         assert "not trusted for this" in refusal(trust.receipt_quorum, signed_receipt(world, stranger)).message
-    assert (
-        "trusts no receipts of the verifier"
-        in refusal(parties.trust().receipt_quorum, signed_receipt(world, "desk key")).message
-    )
+    named = signed_receipt(world, "desk key")
+    nameless = named.model_copy(update={"payload": named.payload.model_copy(update={"verifier": None})})
+    for receipt, name in ((named, parties.DESK), (nameless, "")):
+        message = refusal(parties.trust().receipt_quorum, receipt).message
+        assert message == f"the trust file trusts no receipts of the verifier {name!r}"
     changed = signed_receipt(world, "desk key")
     later = changed.model_copy(update={"payload": changed.payload.model_copy(update={"time": "2026-01-02T03:04:00Z"})})
     assert "does not verify" in refusal(trust.receipt_quorum, later).message
