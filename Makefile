@@ -62,8 +62,9 @@ analysis: $(CONTRACTS_READY)  ## slither over the contracts, in an environment o
 artefacts: $(CONTRACTS_READY)  ## write the compiled contracts that the package ships
 	$(BIN)/python -m contracts.build
 
-web: $(WEB_READY)  ## build the verifier page again and compare bytes; test it in node and in Chromium (needs npm and chromium)
+web: $(WEB_READY)  ## build the verifier page and the TypeScript client again, compare bytes; test in node and Chromium (needs npm and chromium)
 	$(BIN)/python -m web.build --check
+	$(BIN)/python -m web.client.describe --check
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile web/tests $(PYTEST_ARGS)
 
 page: $(WEB_READY)  ## write the verifier page that the package ships

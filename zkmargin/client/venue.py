@@ -175,6 +175,13 @@ class VenueClient:
         """
         return self._document(Receipt, self._post("/v1/proofs", submission.to_bytes()))
 
+    def submit_bundle(self, bundle: bytes) -> Receipt:
+        """Submit the proof of an evidence bundle (its file's bytes), which answers a challenge of the service.
+
+        Raises as ``submit`` does.
+        """
+        return self._document(Receipt, self._post("/v1/bundles", bundle))
+
     def submit_batch(self, submissions: Sequence[Submission]) -> list[Verdict]:
         """Submit several proofs; a verdict for each, in their order."""
         body = json.dumps({"submissions": [item.to_json() for item in submissions]}).encode()

@@ -31,7 +31,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 #: Of all headers of one request.
 MAX_HEADER_BYTES = 1 << 15
 #: Calls with bodies as large as snapshots.
-LARGE = ("/v1/snapshots", "/v1/venue-proofs")
+LARGE = ("/v1/snapshots", "/v1/venue-proofs", "/v1/bundles")
 #: Asked by machines that watch the service: never counted against a rate.
 FREE = ("/healthz", "/readyz")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from zkmargin.accounts.commitments import joined
+from zkmargin.app.evidence import Evidence
 from zkmargin.app.verifying import software
 from zkmargin.client.documents import Submission, commitment_digest
 from zkmargin.client.errors import AlreadyAccepted, NotFound
@@ -76,6 +77,21 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
     _record_refusals(desk, submissions, verdicts, now_ms)
     desk.changed()
     return [verdicts[place] for place in range(len(submissions))]
+
+
+def bundled(evidence: Evidence) -> Submission:
+    """The proof of a bundle as it is submitted; trust, attestations and receipts in it are left aside.
+
+    Raises:
+        InputError: a venue's proof, or no challenge that it answers.
+    """
+    statement = evidence.statement()
+    if not isinstance(statement, Statement):
+        raise InputError("a venue's proof: submit it to /v1/venue-proofs", field="terms")
+    if evidence.challenge is None:
+        raise InputError("answers no challenge", field="challenge", hint="make it with the challenge that was issued")
+    account = statement.parts[0].alias
+    return Submission.of(statement, evidence.proof_bytes, account=account, challenge=evidence.challenge)
 
 
 def _challenges(desk: Desk, submissions: Sequence[Submission]) -> dict[str, tuple[str, Challenge]]:
