@@ -142,6 +142,11 @@ SHARDS: dict[str, Shard] = {
         script("memory.py"),
         about=(*LIBRARY, "benchmarks/synthetic.py", "tests/memory.py"),
     ),
+    "service-memory": Shard(
+        "a hundred thousand requests to a service: its memory does not grow",
+        script("service_memory.py"),
+        about=(*LIBRARY, "tests/service_memory.py", "tests/support/venue_service.py"),
+    ),
     "mutation-circuits": Shard(
         "code mutants of circuits", script("mutation.py", "--no-protocol", *CIRCUITS), about=("circuits", "tests")
     ),

@@ -6,11 +6,12 @@ Short in CI; ``ZKMARGIN_LIVE_STEPS`` makes the day longer (``make assurance``, s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.live import Day, Maker, day
+from support.postgresql import Server, new_database
 from support.watching import until
 
 from zkmargin.cli import main
@@ -24,8 +25,15 @@ TRADE = Fills(positions={"BTC-PERPETUAL": "0.5"}, collateral={"USDC": "-100"})
 pytestmark = pytest.mark.slow
 
 
-def test_a_day_with_everything_in_it(tmp_path: Path, new_postgresql: Callable[[], str]) -> None:
-    database, broke, lost, away = new_postgresql(), set[int](), set[int](), False
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A PostgreSQL server that nobody else needs: it is killed."""
+    with Server() as one:
+        yield one
+
+
+def test_a_day_with_everything_in_it(tmp_path: Path, server: Server) -> None:
+    database, broke, lost, away = new_database(server.folder), set[int](), set[int](), False
     at = {name: max(1, STEPS * part // 9) for name, part in (("trade", 1), ("broke", 2), ("crash", 3), ("listing", 4))}
     at |= {name: max(1, STEPS * part // 9) for name, part in (("venue", 5), ("rotate", 6), ("well", 7), ("back", 8))}
     with day(tmp_path, "steady maker", "broke maker", "mortal maker", database=database, steps=STEPS) as one:
@@ -41,6 +49,9 @@ def test_a_day_with_everything_in_it(tmp_path: Path, new_postgresql: Callable[[]
                 one.crash()
             if step == at["rotate"]:
                 one.rotate()
+            if step == at["well"]:
+                server.kill()
+                server.start()
             if step == at["back"]:
                 mortal.start()
                 away = False

@@ -7,6 +7,8 @@ only where such a key is used: a verifier without them starts sooner.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -70,6 +72,7 @@ def _y(encoded: bytes) -> int:
     return int.from_bytes(encoded, "little") & ((1 << 255) - 1)
 
 
+@lru_cache(maxsize=4)  # whoever signs has the secret in memory anyway, and signs again
 def _private(secret: bytes) -> Ed25519PrivateKey:
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"not a secret key: {SECRET_BYTES} bytes")
