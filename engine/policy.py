@@ -6,7 +6,6 @@ Named policies are the files ``engine/policies/NAME.json``; anything else is a p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -22,6 +21,7 @@ MAX_FACTOR_BP = 100_000
 MAX_COMPONENTS = 64
 WHOLE_HAIRCUT_BP = 10_000
 MIN_DOMAIN, MAX_DOMAIN = 16, 2048
+SHIPPED = Path(__file__).with_name("policies")
 LAYOUT_PROFILES = ("fast", "compact")
 
 
@@ -231,8 +231,7 @@ def policy_names() -> tuple[str, ...]:
         >>> "default" in policy_names()
         True
     """
-    folder = resources.files("zkmargin.engine") / "policies"
-    return tuple(sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")))
+    return tuple(sorted(item.stem for item in SHIPPED.glob("*.json")))
 
 
 def load_policy(name_or_path: str | Path) -> Policy:
@@ -247,7 +246,7 @@ def load_policy(name_or_path: str | Path) -> Policy:
         zkmargin.formats.errors.InputError: spam: no such policy, and no such file
     """
     if isinstance(name_or_path, str) and name_or_path in policy_names():
-        text = (resources.files("zkmargin.engine") / "policies" / f"{name_or_path}.json").read_text("utf-8")
+        text = (SHIPPED / f"{name_or_path}.json").read_text("utf-8")
         return Policy.parse(text, file=f"policy {name_or_path}")
     if isinstance(name_or_path, str) and "/" not in name_or_path and not Path(name_or_path).exists():
         names = ", ".join(policy_names())

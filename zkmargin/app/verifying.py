@@ -97,7 +97,8 @@ def accept_proof(
     ledger: Ledger | None = None,
     before: Receipt | None = None,
     sign: Callable[[Receipt], Receipt] | None = None,
-) -> tuple[Acceptance, Receipt]:
+    receipt: bool = True,
+) -> tuple[Acceptance, Receipt | None]:
     """Accept a proof under a verifier's terms, once, and make the receipt; in a ledger, recorded when this returns.
 
     Args:
@@ -108,6 +109,7 @@ def accept_proof(
         ledger: what is known from before, and where the acceptance is recorded.
         before: an earlier receipt that this acceptance must repeat; its time is the clock (``rerun_clock``).
         sign: signs the receipt.
+        receipt: whether one is asked for; a ledger or an earlier receipt need it anyway.
 
     Raises:
         InputError: files that do not belong together, or a ledger that cannot be written.
@@ -115,10 +117,10 @@ def accept_proof(
     """
 
     def receipt_of(acceptance: Acceptance) -> Receipt:
-        receipt = acceptance.receipt(software=software())
+        made = acceptance.receipt(software=software())
         if before is not None:
-            check_same(receipt, before)
-        return receipt if sign is None else sign(receipt)
+            check_same(made, before)
+        return made if sign is None else sign(made)
 
     if terms.max_age_seconds is not None:
         check_age(statement.snapshot, terms.max_age_seconds, now_ms=terms.now_ms)
@@ -133,7 +135,7 @@ def accept_proof(
     }
     if ledger is None:
         acceptance = accept(statement, proof, **asked)
-        return acceptance, receipt_of(acceptance)
+        return acceptance, receipt_of(acceptance) if receipt or before is not None else None
     return ledger.accept(statement, proof, **asked, sources=terms.sources, receipt=receipt_of)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
 from typing import Any, Literal, NoReturn
@@ -96,19 +96,25 @@ def _indent(value: Json, line: str, put: Callable[[str], None]) -> None:
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
+_TEXT = frozenset({str})
+
+
 def _refuse_floats(value: Json) -> None:
+    items: Iterable[Json]
     if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise TypeError("canonical JSON has string keys only")
-            if type(item) not in _PLAIN:
-                _refuse_floats(item)
+        if not _TEXT.issuperset(map(type, value)) and not all(isinstance(key, str) for key in value):
+            raise TypeError("canonical JSON has string keys only")
+        items = value.values()
     elif isinstance(value, (list, tuple)):
-        for item in value:
+        items = value
+    elif value is None or isinstance(value, (str, int)):
+        return
+    else:
+        raise TypeError(f"canonical JSON holds no {type(value).__name__}")
+    if not _PLAIN.issuperset(map(type, items)):  # thousands of slots are looked at for every snapshot
+        for item in items:
             if type(item) not in _PLAIN:
                 _refuse_floats(item)
-    elif not (value is None or isinstance(value, (str, int))):
-        raise TypeError(f"canonical JSON holds no {type(value).__name__}")
 
 
 def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal["refuse", "exact"] = "refuse") -> Json:

@@ -116,8 +116,8 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _count_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict) and len(data) > len(cls.model_fields):
-            spend("mistakes", len(data) - len(cls.model_fields))
+        if isinstance(data, dict) and len(data) > len(cls.__pydantic_fields__):
+            spend("mistakes", len(data) - len(cls.__pydantic_fields__))
         return data
 
 
@@ -313,10 +313,10 @@ def without_data(value: Any, version: int) -> Any:
     if isinstance(value, BaseModel):
         version = value.format_version if isinstance(value, Document) else version
         given = vars(value)  # not getattr a field: thousands of slots are hashed for every snapshot
-        return {
-            name: item if type(item := given[name]) in _PLAIN else without_data(item, version)
-            for name in _fields(type(value), version)
-        }
+        fields = {name: given[name] for name in _fields(type(value), version)}
+        if _PLAIN.issuperset(map(type, fields.values())):
+            return fields
+        return {name: without_data(item, version) for name, item in fields.items()}
     if isinstance(value, (list, tuple)):
         return [without_data(item, version) for item in value]
     if isinstance(value, IntArray):

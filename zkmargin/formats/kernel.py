@@ -18,6 +18,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import config as numba_config
+from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 from zkmargin.formats.errors import SetupError
 from zkmargin.formats.private_cache import private_version
@@ -41,7 +43,23 @@ def kernel(function: F) -> F:
     if directory is None:
         return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
     with _numba_cache_in(directory):
-        return cast("F", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+        compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+        compiled._cache = _Kept(function)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return cast("F", compiled)
+
+
+class _Kept(FunctionCache):
+    """numba's cache of one function, without what only compiling needs.
+
+    numba imports all that its compiler knows of (random numbers, dictionaries, linear algebra: a fifth of a second)
+    before it looks whether there is something on disk, and once more before it compiles: the second time is enough.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function for a signature, or None."""
+        rtsys.initialize(target_context)  # what machine code calls to allocate
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -226,8 +226,11 @@ def _verify_files(options: Options) -> None:
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
         proof = _proof(options, path, statement)
         sign = None if signer is None else _receipts_by(signer)
-        accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=sign)
-    if options.receipt_path is not None:
+        asked_for = options.receipt_path is not None
+        accepted, receipt = accept_proof(
+            statement, proof, terms, ledger=ledger, before=before, sign=sign, receipt=asked_for
+        )
+    if options.receipt_path is not None and receipt is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
 
@@ -275,7 +278,7 @@ def _verify_bundle(options: Options, path: str) -> None:
     lacking = _lacking(options)
     if lacking is not None:
         _say_unauthenticated(options, path, accepted, lacking)
-    if options.receipt_path is not None:
+    if options.receipt_path is not None and receipt is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
 
