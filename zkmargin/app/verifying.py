@@ -97,8 +97,7 @@ def accept_proof(
     ledger: Ledger | None = None,
     before: Receipt | None = None,
     sign: Callable[[Receipt], Receipt] | None = None,
-    receipt: bool = True,
-) -> tuple[Acceptance, Receipt | None]:
+) -> tuple[Acceptance, Receipt]:
     """Accept a proof under a verifier's terms, once, and make the receipt; in a ledger, recorded when this returns.
 
     Args:
@@ -109,7 +108,6 @@ def accept_proof(
         ledger: what is known from before, and where the acceptance is recorded.
         before: an earlier receipt that this acceptance must repeat; its time is the clock (``rerun_clock``).
         sign: signs the receipt.
-        receipt: whether one is asked for; a ledger or an earlier receipt need it anyway.
 
     Raises:
         InputError: files that do not belong together, or a ledger that cannot be written.
@@ -122,9 +120,27 @@ def accept_proof(
             check_same(made, before)
         return made if sign is None else sign(made)
 
+    if ledger is None:
+        acceptance = judge_proof(statement, proof, terms)
+        return acceptance, receipt_of(acceptance)
+    asked = _asked(statement, terms)
+    return ledger.accept(statement, proof, **asked, sources=terms.sources, receipt=receipt_of)
+
+
+def judge_proof(statement: AnyStatement, proof: bytes, terms: Terms) -> Acceptance:
+    """Accept a proof under a verifier's terms, where nobody asks for a receipt and nothing is remembered.
+
+    Raises:
+        InputError, ProofFormatError, VerificationError: as ``accept_proof``.
+    """
+    return accept(statement, proof, **_asked(statement, terms))
+
+
+def _asked(statement: AnyStatement, terms: Terms) -> dict[str, Any]:
+    """What ``accept`` is asked beside the statement. Raises VerificationError: an old snapshot."""
     if terms.max_age_seconds is not None:
         check_age(statement.snapshot, terms.max_age_seconds, now_ms=terms.now_ms)
-    asked: dict[str, Any] = {
+    return {
         "now_ms": terms.now_ms,
         "trust": terms.trust,
         "attestations": terms.attestations,
@@ -133,10 +149,6 @@ def accept_proof(
         "challenge": terms.challenge,
         "derived": terms.derived,
     }
-    if ledger is None:
-        acceptance = accept(statement, proof, **asked)
-        return acceptance, receipt_of(acceptance) if receipt or before is not None else None
-    return ledger.accept(statement, proof, **asked, sources=terms.sources, receipt=receipt_of)
 
 
 def accept_breach_proof(

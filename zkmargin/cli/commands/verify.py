@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from zkmargin.accounts import Commitment
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.files import Output, blamed_on, load, read_proof
-from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, clock_ms, rerun_clock
+from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, clock_ms, judge_proof, rerun_clock
 from zkmargin.cli import terminal
 from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.groups import Command
@@ -225,11 +225,11 @@ def _verify_files(options: Options) -> None:
     signer = _signer(options)
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
         proof = _proof(options, path, statement)
-        sign = None if signer is None else _receipts_by(signer)
-        asked_for = options.receipt_path is not None
-        accepted, receipt = accept_proof(
-            statement, proof, terms, ledger=ledger, before=before, sign=sign, receipt=asked_for
-        )
+        if ledger is None and before is None and options.receipt_path is None:
+            accepted, receipt = judge_proof(statement, proof, terms), None
+        else:
+            sign = None if signer is None else _receipts_by(signer)
+            accepted, receipt = accept_proof(statement, proof, terms, ledger=ledger, before=before, sign=sign)
     if options.receipt_path is not None and receipt is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
@@ -278,7 +278,7 @@ def _verify_bundle(options: Options, path: str) -> None:
     lacking = _lacking(options)
     if lacking is not None:
         _say_unauthenticated(options, path, accepted, lacking)
-    if options.receipt_path is not None and receipt is not None:
+    if options.receipt_path is not None:
         write_outputs([Output.document(options.receipt_path, receipt)])
     _say(options, accepted, None if ledger is None else ledger.name, clock)
 

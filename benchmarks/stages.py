@@ -1,0 +1,133 @@
+"""Stages of this build or of an older checkout, in CPU seconds: what ``benchmarks.against`` runs in each of them.
+
+Run as a file, not as a module, from the checkout's folder with its own Python: the names of both layouts are tried.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path.cwd()))
+FIRST, RUNS = 3, 15
+
+
+def named(name: str, *modules: str) -> Any:
+    """A name from the first of the modules that has it."""
+    for module in modules:
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(name)
+
+
+def cpu(call: Callable[[], object], runs: int) -> float:
+    """Median CPU seconds of all threads."""
+    taken = []
+    for _ in range(runs):
+        start = time.process_time()
+        call()
+        taken.append(time.process_time() - start)
+    return median(taken)
+
+
+def cold(case: dict[str, Any]) -> dict[str, float]:
+    """A new process with everything cached: from its start to the first proof, and parts of that."""
+    made = Made(case)
+    opening = made.commit()
+    before = time.process_time()
+    made.prove(opening)
+    return {"process to the first proof": time.process_time(), "of which the first proof": time.process_time() - before}
+
+
+def warm(case: dict[str, Any]) -> dict[str, float]:
+    """Stages of a process that has proved before."""
+    made = Made(case)
+    opening = made.commit()
+    proof = made.prove(opening)
+    batch = [made.statement(opening, b"%d" % i) for i in range(32)]
+    proofs = [made.prove(opening, b"%d" % i) for i in range(32)]
+    for _ in range(FIRST):
+        made.verify(made.statement(opening), proof)
+    return {
+        "first reading of a snapshot": made.first_reading,
+        "reading it again": cpu(made.read, RUNS),
+        "commit": cpu(made.commit, RUNS),
+        "proof": cpu(lambda: made.prove(opening), RUNS),
+        "verification": cpu(lambda: made.verify(made.statement(opening), proof), RUNS),
+        "batch of 32, of which one": cpu(lambda: made.verify_batch([*zip(batch, proofs, strict=True)]), FIRST) / 32,
+    }
+
+
+def sums(points: int, bits: int) -> dict[str, float]:
+    """G1 multi-scalar multiplication over the ceremony's powers, one thread, tables made before."""
+    import numpy as np  # noqa: PLC0415
+
+    kernels: Any = named("_kernels", "zkmargin.prover", "prover")
+    tables_of = named("FixedBaseTables", "zkmargin.prover._kernels.fixed_base", "prover._kernels.fixed_base")
+    embedded, size = (named(name, "zkmargin.crypto.srs", "crypto.srs") for name in ("embedded", "G1_BYTES"))
+    order = named("r", "zkmargin.crypto.field", "crypto.field")
+    tables = tables_of.build(bytes(embedded().g1_bytes[: points * size]))
+    scalars: Any = np.array([i * 7919 % (1 << bits) for i in range(points)], dtype=np.int64)
+    if bits > 63:
+        scalars = kernels.from_ints([pow(7, i + 1, order) for i in range(points)])
+    tables.msm(scalars)
+    return {f"sum of {points} points, {bits} bits": cpu(lambda: tables.msm(scalars), 4 * RUNS)}
+
+
+class Made:
+    """A snapshot read from its file, a book, and the calls of either layout."""
+
+    def __init__(self, case: dict[str, Any]) -> None:
+        synthetic = importlib.import_module("benchmarks.synthetic")
+        self.load, save = (named(name, "zkmargin.formats", "formats") for name in ("load_document", "save_document"))
+        self.kind = named("Snapshot", "zkmargin.engine.snapshot", "engine.snapshot")
+        self.file = Path(tempfile.gettempdir()) / f"stages-{Path.cwd().name}-{'-'.join(map(str, case.values()))}.json"
+        if not self.file.exists():
+            save(synthetic.snapshot_of(synthetic.Case(**case)), self.file)
+            raise SystemExit(0)  # whoever reads it has to be a process that has not made one
+        start = time.process_time()
+        self.snapshot = self.read()
+        self.first_reading = time.process_time() - start
+        self.lots = synthetic.book_of(synthetic.Case(**case))
+        self.claim = named("Claim", "zkmargin.engine.claims", "engine.margin")()
+        self._prove = named("prove", "zkmargin.prover", "prover")
+        self._commit = named("commit_book", "zkmargin.accounts", "prover")
+        self._statement = named("Statement", "zkmargin.verifier", "verifier")
+        self.verify, self.verify_batch = (
+            named(name, "zkmargin.verifier", "verifier") for name in ("verify", "verify_batch")
+        )
+
+    def read(self) -> Any:
+        """The snapshot from its file."""
+        return self.load(self.kind, self.file)
+
+    def commit(self) -> Any:
+        """Commitments with fresh blinders."""
+        return self._commit(self.snapshot, self.lots)
+
+    def statement(self, opening: Any, context: bytes = b"") -> Any:
+        """The default claim on the opened commitment."""
+        return self._statement.of(self.snapshot, [opening.commitment()], self.claim, context=context)
+
+    def prove(self, opening: Any, context: bytes = b"") -> bytes:
+        """One thread."""
+        if "claim" in inspect.signature(self._prove).parameters:
+            made = self._prove(self.snapshot, self.lots, [opening], self.claim, context=context, threads=1)
+        else:
+            made = self._prove(self.statement(opening, context), self.lots, [opening], threads=1)
+        return bytes(made)
+
+
+if __name__ == "__main__":
+    function, arguments = json.loads(sys.argv[1])
+    print(json.dumps({"cold": cold, "warm": warm, "sums": sums}[function](**arguments)))
