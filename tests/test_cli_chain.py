@@ -14,7 +14,7 @@ from support.signing import SIGNER
 from support.typed import Keywords
 
 from zkmargin.chain import artefacts
-from zkmargin.chain.abi import encode_call, error_name, error_selector
+from zkmargin.chain.abi import encode_call, error_name, error_selector, error_text
 from zkmargin.chain.deployment import create2
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.chain.typed_data import compacted, in_order, read_signature, read_typed_data, signer_of
@@ -242,7 +242,19 @@ def test_errors_of_contracts_have_names() -> None:
     assert error_name(error_selector("ProofRejected()")) == "ProofRejected()"
     assert error_name(error_selector("PointAtInfinity(uint256)") + (3).to_bytes(32, "big")) == "PointAtInfinity(3)"
     assert "without a reason" in error_name(b"")
-    assert error_name(b"\1\2\3\4") == "reverted with 0x01020304"
+    assert error_name(b"\1\2\3\4") == error_text(b"\1\2\3\4") == "reverted with 0x01020304"
+    assert error_text(error_selector("ProofRejected()")).startswith("ProofRejected(): every part is well-formed")
+    assert "number is not one more" in error_text(error_selector("OldSequence()"))
+    assert "; or the series has a later table" in error_text(error_selector("OldSequence()"))
+
+
+def test_every_error_of_the_contracts_says_what_it_means() -> None:
+    for contract in artefacts.names():
+        for entry in artefacts.artefact(contract).abi:
+            if entry["type"] == "error":
+                signature = f"{entry['name']}({','.join(i['type'] for i in entry['inputs'])})"
+                values = bytes(32 * len(entry["inputs"]))
+                assert ": " in error_text(error_selector(signature) + values), f"{contract}: {signature}"
 
 
 def test_damaged_artefacts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

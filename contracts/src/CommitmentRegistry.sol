@@ -53,9 +53,14 @@ contract CommitmentRegistry is Attested {
         address indexed account, uint8 indexed role, address indexed attester, bytes32 newPoint, uint64 sequence, uint64 version
     );
 
+    /// Constructor: no attester of a role, too many, the zero address, or one twice.
     error BadAttesters();
+    /// Not the next state of this attester's part: another role or slot map, another point before, or bytes that are
+    /// no point.
     error BadPart();
+    /// The part's number is not one more than the one before.
     error OldSequence();
+    /// The bytes given for the account's sum before are not its sum, or the sum would be infinity.
     error BadSum();
 
     constructor(

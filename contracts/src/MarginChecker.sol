@@ -56,13 +56,21 @@ contract MarginChecker {
     /// account or for all of a joint proof.
     event Covered(address indexed account, uint64 until, uint64 sequence, bytes32 statement);
 
+    /// Constructor: a claim of 0, no period, or a window outside 1 to 255 blocks.
     error BadSettings();
+    /// The table is of another series, or not the one that the registry has under this number.
     error OtherTable();
+    /// The proof's claim is below what this checker asks for, or out of range.
     error ClaimTooLow();
+    /// The proof is about other commitments than the account has now.
     error OtherCommitments();
+    /// Not every attester of both roles has a part of the account.
     error Incomplete();
+    /// The nonce's block is not one of the last few, or not there yet.
     error BlockTooOld();
+    /// This checker was deployed without a verifier of joint proofs.
     error NoJointVerifier();
+    /// The proof is for another number of accounts than the call names.
     error WrongAccounts();
 
     constructor(Settings memory s) {

@@ -51,12 +51,21 @@ contract SnapshotRegistry is Attested {
     /// The table's bytes lie in the code of `store`, after one zero byte. Nobody vouches for them: the verifier hashes.
     event Stored(bytes32 indexed contentHash, address store);
 
+    /// Rules that no series has: no policy, no lifetime, attesters not in ascending order, or a threshold that is 0 or
+    /// above their number.
     error BadRules();
+    /// The entry names another series than these rules make.
     error OtherSeries();
+    /// The rules do not list the policy of the table's snapshot.
     error OtherPolicy();
+    /// The series has a later table, or this one is further behind the latest than is taken.
     error OldSequence();
+    /// The table's time is after the block's or before that of the latest table, or it has expired, or its lifetime
+    /// is above the rules'.
     error BadTime();
+    /// The registry has no table of this series and number.
     error NotRegistered();
+    /// The table could not be put into a contract of its own: most often too little gas.
     error StoreFailed();
 
     constructor() Attested("zkmargin snapshots") {}

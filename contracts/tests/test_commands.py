@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
-from support.chain_files import ACCOUNT, PROVE, Said, runner, venue_files
+from support.chain_files import ACCOUNT, KEYS, PROVE, Said, runner, venue_files
 
 from contracts.tests.evm import Anvil
+from zkmargin.chain.typed_data import read_typed_data
 
 NONCE = "ab" * 32
 OTHER = "0x" + "ad" * 20
@@ -23,6 +25,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
     monkeypatch.chdir(files)
     return runner(capsys)
+
+
+def test_a_table_counts_as_soon_as_it_is_signed(run: Said, anvil: Anvil) -> None:
+    node, at = ("--rpc", anvil.url, "--sender", anvil.account), ("--deployment", "registry.json")
+    venue = ("--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    run("chain", "deploy", *node, *venue, "-o", "registry.json")
+    time.sleep(1.1)  # so that the latest block is before what is signed
+    run("chain", "sign", "table", *at, *venue, "-o", "typed.json")
+    typed = read_typed_data(json.loads(Path("typed.json").read_text()))
+    for i in (0, 2):
+        Path(f"{i}.signature").write_text("0x" + bytes(KEYS[i].unsafe_sign_hash(typed.digest).signature).hex())
+    register = ("chain", "register", *node, *at, "--rules", "rules.json", "--typed", "typed.json")
+    said = run(*register, "--signature", "0.signature", code=1)
+    assert "NotAttested(): fewer signatures than the threshold" in said
+    assert "registered in block" in run(*register, "--signature", "0.signature", "--signature", "2.signature")
+    said = run(*register, "--signature", "0.signature", "--signature", "2.signature", code=1)
+    assert "OldSequence()" in said
 
 
 def test_contracts_are_asked_for_their_verdict(run: Said, anvil: Anvil) -> None:

@@ -52,7 +52,7 @@ def error_text(data: bytes) -> str:
     """A revert in words: its name, and what the contract's author says that it means."""
     name, signature = _named(data)
     notice = _notices().get(signature, "")
-    return f"{name}: {notice[0].lower()}{notice[1:].rstrip('.')}" if notice else name
+    return f"{name}: {notice}" if notice else name
 
 
 def _named(data: bytes) -> tuple[str, str]:
@@ -71,11 +71,14 @@ def _named(data: bytes) -> tuple[str, str]:
 @cache
 def _notices() -> dict[str, str]:
     """What each error means, by its signature: from the NatSpec that the compiler keeps."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for contract in names():
         errors = json.loads(artefact(contract).metadata)["output"]["userdoc"].get("errors", {})
-        found |= {signature: said[0]["notice"] for signature, said in errors.items()}
-    return found
+        for signature, said in errors.items():
+            texts = found.setdefault(signature, [])
+            text = said[0]["notice"].split(". ")[0].rstrip(".")  # its first sentence
+            texts += [] if text in texts else [text]
+    return {signature: "; or ".join(f"{t[0].lower()}{t[1:]}" for t in texts) for signature, texts in found.items()}
 
 
 def error_selector(signature: str) -> bytes:

@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("b9b47e6b700f7cf78f93f90a2cc6d0eb49fc1c28dfb0436e260055c95c22f1fd")
+CONTRACTS_DIGEST = bytes.fromhex("b555111410cfb6cf3304b8c93c8fb690eb336a2f94b844aa857f39090a484b60")
 _MAX_BYTES = 1 << 22
 
 

@@ -76,7 +76,8 @@ class Client:
             "value": 0,
             "chainId": self.chain_id,
         }
-        request["gas"] = int(GAS_MARGIN * self._asked(lambda: eth.estimate_gas(request)))
+        # of the block to come: what was signed just now is in the future of the latest one
+        request["gas"] = int(GAS_MARGIN * self._asked(lambda: eth.estimate_gas(request, "pending")))
         if self.key is None:
             digest = self._asked(lambda: eth.send_transaction(request))
         else:
