@@ -72,6 +72,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_trust.py",
         "test_trust_facts.py",
         "test_policy_rules.py",
+        "test_universe.py",
     ),
     "zkmargin.verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
     "zkmargin.verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
@@ -252,7 +253,7 @@ def _places(tree: ast.AST) -> Iterator[ast.AST]:
         dead: list[ast.AST | None] = []
         if isinstance(node, ast.AnnAssign):
             # inside Annotated there are bounds that do run
-            dead.append(node.annotation)
+            dead.append(node if ast.unparse(node.annotation) == "TypeAlias" else node.annotation)
         elif isinstance(node, ast.arg):
             dead.append(node.annotation)
         elif isinstance(node, ast.FunctionDef):
@@ -570,7 +571,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", default=[])
     parser.add_argument("--every", type=int, default=1, help="run one mutant in so many")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=int(os.environ.get("WORKERS", len(os.sched_getaffinity(0)))))
     parser.add_argument("--no-protocol", action="store_true")
     given = parser.parse_args(arguments)
     if unknown := set(given.modules) - {*TARGETS, *CIRCUITS}:

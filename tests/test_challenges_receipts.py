@@ -11,9 +11,10 @@ from support.parties import World
 from support.typed import Keywords, Passed
 
 from zkmargin.engine.decimals import parse_time
-from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Challenge, Memory, Receipt, Sighting, accept
+from zkmargin.verifier.attest.accept import Candidate, Terms, accept_each
 
 SOFTWARE = "zkmargin 9.9.9"
 
@@ -75,6 +76,45 @@ def test_proof_is_checked_too(world: World) -> None:
         run(world, proof=bytes(flipped))
     with pytest.raises(ProofFormatError):
         run(world, proof=world.proof[:-1])
+
+
+def alone(candidate: Candidate, terms: Terms) -> Acceptance | ZkMarginError:
+    try:
+        return accept(
+            candidate.statement, candidate.proof, now_ms=terms.now_ms, trust=terms.trust, known=terms.known,
+            attestations=candidate.attestations, challenge=candidate.challenge,
+        )  # fmt: skip
+    except ZkMarginError as error:
+        return error
+
+
+def test_each_gets_the_verdict_that_it_would_get_alone(world: World) -> None:
+    good = Candidate(world.statement, world.proof, tuple(world.attestations()), world.challenge)
+    flipped = world.proof[:-1] + bytes([world.proof[-1] ^ 1])
+    candidates = [
+        replace(good, proof=flipped),
+        good,
+        replace(good, attestations=good.attestations[1:]),
+        replace(good, proof=world.proof[:-1]),
+        replace(good, challenge=None),
+    ]
+    memory = Memory()
+    terms = Terms(parties.NOW, parties.trust(), known=memory)
+    for accepted in ([False, True, False, False, True], [False] * 5):
+        verdicts = accept_each(candidates, terms)
+        assert [isinstance(verdict, Acceptance) for verdict in verdicts] == accepted
+        for candidate, verdict in zip(candidates, verdicts, strict=True):
+            assert (repr(verdict), type(verdict)) == (repr(found := alone(candidate, terms)), type(found))
+        memory.remember(accept(good.statement, good.proof, now_ms=parties.NOW)) if accepted[1] else None
+    assert accept_each([], terms) == []
+    assert accept_each(candidates[2:3], terms, verify_all=lambda _: pytest.fail("nothing to verify"))
+
+
+def test_a_challenge_that_this_ledger_did_not_issue(world: World) -> None:
+    error = refused(world, known=Memory(issued=set()))
+    assert (error.check, error.hint) == ("challenge", "issue it with the ledger that asks")
+    assert "was not issued by this ledger" in error.message
+    assert run(world, known=Memory(issued={world.challenge.digest()})).challenge == world.challenge
 
 
 def test_31_proof_for_another_claim_limit_or_context(world: World) -> None:
