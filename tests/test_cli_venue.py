@@ -394,3 +394,54 @@ def test_the_demo_of_a_venue_shows_what_must_fail(tmp_path: Path, capsys: pytest
         "All that had to fail did.",
     ):
         assert line in said
+
+
+# --- bundles and lists ---------------------------------------------------------------------------------------
+
+
+def test_a_venue_s_proof_is_bundled_verified_and_unpacked(venue: Path, tmp_path: Path, capsys: Any) -> None:
+    bundle, folder = str(tmp_path / "bundle.json"), tmp_path / "files"
+    files = ["--terms", str(venue / "terms.json"), "--snapshot", str(venue / "snapshot.json")]
+    assert main(["bundle", *files, str(venue / "proof.bin"), "-o", bundle]) == 0
+    document = json.loads(Path(bundle).read_bytes())
+    assert document["format"] == "zkmargin/evidence/v2"
+    assert main(["bundle", "--unpack", bundle, "-o", str(folder)]) == 0
+    for mine, name in (("proof.bin", "proof.bin"), ("terms.json", "terms.json")):
+        assert (folder / name).read_bytes() == (venue / mine).read_bytes()
+    capsys.readouterr()
+    unpacked = ["--terms", str(folder / "terms.json"), "--snapshot", str(folder / "snapshot.json")]
+    assert main(["verify", *unpacked, str(folder / "proof.bin"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["terms"]
+    bad = bytearray((venue / "proof.bin").read_bytes())
+    bad[-1] ^= 1
+    (tmp_path / "bad.bin").write_bytes(bad)
+    assert main(["bundle", *files, str(tmp_path / "bad.bin"), "-o", str(tmp_path / "none.json")]) == 1
+    assert not (tmp_path / "none.json").exists()
+    assert main(["bundle", *files, "--claim", "1", str(venue / "proof.bin"), "-o", str(tmp_path / "none.json")]) == 2
+    assert "the terms say what is claimed" in capsys.readouterr().err
+
+
+def test_a_list_holds_venues_proofs(venue: Path, tmp_path: Path, capsys: Any) -> None:
+    bad = bytearray((venue / "proof.bin").read_bytes())
+    bad[-1] ^= 1
+    (tmp_path / "bad.bin").write_bytes(bad)
+    about = {"snapshot": str(venue / "snapshot.json"), "terms": str(venue / "terms.json")}
+    good = {"proof": str(venue / "proof.bin"), **about}
+
+    def verified(*items: Any) -> tuple[int, Any, str]:
+        (tmp_path / "list.json").write_text(json.dumps({"format": "zkmargin/batch/v2", "proofs": items}))
+        code = main(["verify-batch", str(tmp_path / "list.json"), "--json"])
+        said = capsys.readouterr()
+        return code, json.loads(said.out) if said.out else None, said.err
+
+    code, facts, _ = verified(good)
+    assert (code, facts["accepted"], facts["proofs"][0]["venue"]) == (0, True, "A venue")
+    code, facts, _ = verified({"proof": str(tmp_path / "bad.bin"), **about}, good)
+    assert (code, [one["accepted"] for one in facts["proofs"]]) == (1, [False, True])
+    assert main(["verify-batch", str(tmp_path / "list.json")]) == 1
+    said = capsys.readouterr()
+    assert "every account of 'A venue' by its terms" in said.out
+    for change, reason in (({"claim": "1"}, "terms say what is claimed"), ({"terms": None}, "missing")):
+        code, _, err = verified({**good, **change})
+        assert code == 2
+        assert reason in err

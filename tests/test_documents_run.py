@@ -41,6 +41,7 @@ NOT_RUN = (
     "zkmargin chain",
     "zkmargin prove --protocol chain",
     "zkmargin verify --table",
+    "zkmargin bundle --terms",
     "zkmargin verify --terms",
     "zkmargin snapshot check --table",
     "zkmargin breach",  # the demo's book is healthy: there is no breach to show (docs/guides/liquidation.md)

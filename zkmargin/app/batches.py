@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from zkmargin.formats import Document, Model, Seq, Since
+from zkmargin.formats import Document, InputError, Model, Seq, Since
 
 MAX_PROOFS = 4096
 
@@ -16,18 +16,29 @@ class BatchItem(Model):
     """One proof and its statement, as `zkmargin verify` takes them; paths are relative to the list's folder.
 
     With ``attestations`` (of the snapshot and each part) and ``challenge``, both of version 2, a trust file and a
-    ledger judge it.
+    ledger judge it. With ``terms``, of version 2 too, it is a venue's proof: they say what is claimed, and
+    ``commitments`` are those that they name, in their order.
     """
 
     proof: str = Field(min_length=1)
     snapshot: str = Field(min_length=1)
-    commitments: Seq[str] = Field(min_length=1)
+    commitments: Seq[str] = ()
     claim: str = "1.0"
     requirement: str = "initial"
     limits: Seq[str] = ()
     context: str = ""
     attestations: Annotated[Seq[str], Since(2), Field(max_length=1024)] = ()
     challenge: Annotated[str | None, Since(2)] = None
+    terms: Annotated[str | None, Since(2)] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.terms is None and not self.commitments:
+            raise InputError("missing: what the proof is about", field="commitments")
+        typed = {"claim", "requirement", "limits"} & self.model_fields_set
+        if self.terms is not None and typed:
+            raise InputError("a venue's terms say what is claimed", field=min(typed))
+        return self
 
 
 class BatchList(Document):
@@ -48,5 +59,5 @@ class BatchList(Document):
 
 def _of_second(item: object) -> bool:
     if isinstance(item, BatchItem):
-        return bool(item.attestations) or item.challenge is not None
-    return isinstance(item, dict) and bool(item.keys() & {"attestations", "challenge"})
+        return bool(item.attestations) or item.challenge is not None or item.terms is not None
+    return isinstance(item, dict) and bool(item.keys() & {"attestations", "challenge", "terms"})

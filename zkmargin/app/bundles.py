@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.evidence import Evidence, claim_of
@@ -15,9 +16,9 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.formats import InputError, VerificationError
-from zkmargin.verifier import Statement, verify
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Trust
-from zkmargin.verifier.protocols import AnyStatement
+from zkmargin.verifier.protocols import AnyStatement, verify_any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Around:
     receipt: Receipt | None = None
 
 
-def make_bundle(statement: Statement, commitments: Sequence[Commitment], proof: bytes, around: Around) -> Evidence:
+def make_bundle(statement: AnyStatement, commitments: Sequence[Commitment], proof: bytes, around: Around) -> Evidence:
     """Evidence of a proof that verifies.
 
     Args:
@@ -50,8 +51,10 @@ def make_bundle(statement: Statement, commitments: Sequence[Commitment], proof: 
         InputError: a document that is about something else, by its field.
         ProofFormatError, VerificationError: the proof does not prove the statement.
     """
-    verify(statement, proof)
+    verify_any(statement, proof)
+    of_venue: dict[str, Any] = {} if isinstance(statement, Statement) else {"terms": statement.terms}
     evidence = Evidence(
+        **of_venue,
         claim=claim_of(statement),
         proof=base64.b64encode(proof).decode(),
         snapshot=statement.snapshot,
@@ -137,6 +140,8 @@ def files_of(evidence: Evidence) -> Iterator[Output]:
     """The files that a bundle was made from, named by what they are."""
     yield Output.proof("proof.bin", evidence.proof_bytes)
     yield Output.document("snapshot.json", evidence.snapshot)
+    if evidence.terms is not None:
+        yield Output.document("terms.json", evidence.terms)
     if evidence.source is not None:
         name = "arrays.json" if isinstance(evidence.source, RiskArrays) else "market.json"
         yield Output.document(name, evidence.source)

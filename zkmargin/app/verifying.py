@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
@@ -65,12 +65,15 @@ class Terms:
     derived: Mapping[str, str] = field(default_factory=dict)
 
 
+S_co = TypeVar("S_co", bound="AnyStatement", covariant=True)
+
+
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[S_co]):
     """One proof of several: its name for errors, its bytes, its statement, and what a trust file judges it by."""
 
     name: str
-    statement: Statement
+    statement: S_co
     proof: bytes
     attestations: tuple[Attestation, ...] = ()
     challenge: Challenge | None = None
@@ -180,7 +183,7 @@ def accept_breach_proof(
 
 
 def accept_many(
-    entries: Sequence[Entry], *, max_age_seconds: int | None, now_ms: int, workers: int = 1
+    entries: Sequence[Entry[Statement]], *, max_age_seconds: int | None, now_ms: int, workers: int = 1
 ) -> list[Accepted]:
     """Verify proofs of one statement or of many together: all are accepted, or an error has the first bad one's name.
 
@@ -210,7 +213,7 @@ def accept_many(
 
 
 def judge_many(
-    entries: Sequence[Entry],
+    entries: Sequence[Entry[AnyStatement]],
     terms: Terms,
     *,
     ledger: Ledger | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 from zkmargin.app.facts import claim_words, statement_facts
 from zkmargin.app.verifying import Entry, Terms, accept_many, clock_ms
 from zkmargin.cli import terminal
+from zkmargin.cli.venue_verifying import accepted_venue_facts, venue_claim_lines
 from zkmargin.cli.words import not_guaranteed_lines
 from zkmargin.formats import ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.verifier import Accepted, Statement
@@ -37,7 +38,9 @@ def rejections(path: str | None = None) -> Iterator[None]:
         raise
 
 
-def verify_entries(entries: Sequence[Entry], max_age_seconds: int | None, *, workers: int, as_json: bool) -> None:
+def verify_entries(
+    entries: Sequence[Entry[Statement]], max_age_seconds: int | None, *, workers: int, as_json: bool
+) -> None:
     """Verify proofs together and say so. Raises as ``app.verifying.accept_many`` does."""
     accepted = accept_many(entries, max_age_seconds=max_age_seconds, now_ms=clock_ms(), workers=workers)
     if as_json:
@@ -91,11 +94,12 @@ def _say_verdicts(
             terminal.say(f"  {terminal.safe(name)}: {what}: {terminal.safe(verdict.message)}", err=True)
             continue
         facts = _statement_facts(verdict, recorded)
-        terminal.say(f"  {terminal.safe(name)}: {facts['claim']['words']}")
+        words, *more = _claim_lines(facts)
+        terminal.say(f"  {terminal.safe(name)}: {words}")
         snapshot = terminal.quoted(verdict.snapshot.name)
         terminal.say(f"    {snapshot}; statement digest {verdict.statement_digest.hex()}")
-        for limit in facts["limits"]:
-            terminal.say(f"    {terminal.safe(limit)}")
+        for line in more:
+            terminal.say(f"    {line}")
     if good:
         for line in not_guaranteed_lines(_statement_facts(good[0], recorded)):
             terminal.say(line)
@@ -112,11 +116,18 @@ def _verdict_facts(name: str, verdict: Acceptance | ZkMarginError, recorded: boo
 
 def _statement_facts(verdict: Acceptance, recorded: bool) -> dict[str, Any]:
     if not isinstance(verdict.statement, Statement):
-        raise TypeError("a list holds proofs of accounts")
+        return accepted_venue_facts(verdict.statement, verdict, recorded=recorded)
     return statement_facts(verdict.statement, verdict, recorded=recorded)
 
 
-def _facts(entry: Entry, accepted: Accepted) -> dict[str, Any]:
+def _claim_lines(facts: dict[str, Any]) -> list[str]:
+    """What is claimed; then limits, or what a venue's terms say more."""
+    if "venue" not in facts:
+        return [facts["claim"]["words"], *map(terminal.safe, facts["limits"])]
+    return [f"every account of {terminal.quoted(facts['venue'])} by its terms", *venue_claim_lines(facts)]
+
+
+def _facts(entry: Entry[Statement], accepted: Accepted) -> dict[str, Any]:
     return {
         "proof": entry.name,
         "statement_digest": accepted.statement_digest.hex(),

@@ -10,7 +10,6 @@ from click.core import ParameterSource
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.files import load
-from zkmargin.cli.statements import Asked
 from zkmargin.cli.terminal import quoted
 from zkmargin.cli.words import around_lines
 from zkmargin.engine.snapshot import Snapshot
@@ -40,6 +39,11 @@ def check_terms_options(proof_paths: Sequence[str], table_path: str | None) -> N
         raise InputError("venue proofs are verified one at a time", file=proof_paths[1], field="PROOF")
     if table_path is not None:
         raise InputError("is for the chain protocol: does not go with --terms", file="--table")
+    refuse_claim_options()
+
+
+def refuse_claim_options() -> None:
+    """Raises InputError for options of a claim: a venue's terms say it."""
     context = click.get_current_context()
     for option, name in (("--claim", "claim_text"), ("--requirement", "requirement"), ("--also", "also_texts")):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
@@ -47,7 +51,7 @@ def check_terms_options(proof_paths: Sequence[str], table_path: str | None) -> N
 
 
 def load_venue_statement(
-    snapshot: Snapshot, terms_path: str, commitment_paths: Sequence[str], asked: Asked
+    snapshot: Snapshot, terms_path: str, commitment_paths: Sequence[str], context: bytes
 ) -> VenueStatement:
     """The statement of a verifier's own files. Raises InputError that names the terms where they are at fault."""
     from zkmargin.verifier.venue.statement import VenueStatement  # noqa: PLC0415 - only venue proofs need it
@@ -55,7 +59,7 @@ def load_venue_statement(
 
     terms, commitments = load(VenueTerms, terms_path), [load(Commitment, path) for path in commitment_paths]
     try:
-        return VenueStatement.of(snapshot, terms, commitments=commitments, context=asked.context)
+        return VenueStatement.of(snapshot, terms, commitments=commitments, context=context)
     except InputError as error:
         raise error.located(file=terms_path) from None
 
@@ -76,12 +80,17 @@ def accepted_venue_facts(statement: VenueStatement, acceptance: Acceptance, *, r
 
 def accepted_venue_lines(facts: dict[str, Any]) -> list[str]:
     """``venue_facts`` for people."""
-    from zkmargin.cli.venue_words import venue_lines  # noqa: PLC0415 - only venue proofs need it
-
     return [
         f"venue        {quoted(facts['venue'])}, terms with the digest {facts['terms']}",
-        *(f"claim        {line}" for line in venue_lines(facts)),
+        *(f"claim        {line}" for line in venue_claim_lines(facts)),
         *around_lines(facts),
         f"record       proof digest {facts['proof_digest']}",
         f"             root {facts['root']}",
     ]
+
+
+def venue_claim_lines(facts: dict[str, Any]) -> list[str]:
+    """What is claimed of which accounts."""
+    from zkmargin.cli.venue_words import venue_lines  # noqa: PLC0415 - only venue proofs need it
+
+    return list(venue_lines(facts))

@@ -19,12 +19,14 @@ from zkmargin.cli.groups import Command
 from zkmargin.cli.options import json_option, output_option
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.statements import Asked, StatementOptions, gathered, load_statement, statement_options
+from zkmargin.cli.venue_verifying import load_venue_statement, proof_bytes_of, refuse_claim_options, terms_option
 from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError
 from zkmargin.formats.files import STDIO, kind_of
 from zkmargin.verifier.attest import Attestation, Receipt, Revocations, Trust
+from zkmargin.verifier.protocols import AnyStatement
 
 NO_AUTHORITY = (
     "Evidence, never authority: whoever makes a bundle can put any trust file and challenge into it. To accept one:",
@@ -39,6 +41,7 @@ class Options(StatementOptions):
     proof_path: str | None
     snapshot_path: str | None
     commitment_paths: tuple[str, ...]
+    terms_path: str | None
     source_path: str | None
     attestation_paths: tuple[str, ...]
     revocation_paths: tuple[str, ...]
@@ -59,6 +62,7 @@ class Options(StatementOptions):
             "oracle.json --attestation venue.json --attestation custodian.json --trust trust.json --challenge "
             "challenge.json answer.bin -o my-evidence.json"
         ),
+        "zkmargin bundle --terms terms.json --snapshot snapshot.json venue.bin -o my-venue-bundle.json",
         "zkmargin bundle --unpack bundle.json -o my-files",
     ],
 )
@@ -67,6 +71,7 @@ class Options(StatementOptions):
 @click.option(
     "--commitment", "commitment_paths", multiple=True, metavar="FILE", help="What was committed. Several add up."
 )
+@terms_option
 @statement_options
 @click.option(
     "--source",
@@ -83,11 +88,12 @@ class Options(StatementOptions):
 @json_option
 @gathered(Options)
 def command(options: Options) -> None:
-    """Put PROOF and the public files around it into one file (zkmargin/evidence/v1), or take one apart.
+    """Put PROOF and the public files around it into one file (zkmargin/evidence/v1; v2 of a venue), or take one apart.
 
     The proof must verify, and every document must be about the same statement. Give claim, limits and context or
-    challenge as to `verify`. There is no place in a bundle for a book, an opening or a key: a file of another kind is
-    refused. A trust file and a challenge in it are evidence, never authority: whoever verifies a bundle uses its own.
+    challenge as to `verify`; of a venue's proof --terms, and the commitments that they name. There is no place in a
+    bundle for a book, an opening or a key: a file of another kind is refused. A trust file and a challenge in it are
+    evidence, never authority: whoever verifies a bundle uses its own.
     """
     if options.unpack_path is not None:
         _unpack(options)
@@ -96,7 +102,13 @@ def command(options: Options) -> None:
     asked = Asked.of(options)
     snapshot = load(Snapshot, snapshot_path)
     commitments = [load(Commitment, name) for name in options.commitment_paths]
-    statement = load_statement(snapshot, snapshot_path, options.commitment_paths, asked)
+    statement: AnyStatement
+    if options.terms_path is None:
+        statement = load_statement(snapshot, snapshot_path, options.commitment_paths, asked)
+        proof = read_proof(path)
+    else:
+        statement = load_venue_statement(snapshot, options.terms_path, options.commitment_paths, asked.context)
+        proof = read_proof(path, most=proof_bytes_of(statement))
     around = Around(
         source=None if options.source_path is None else _source(options.source_path),
         attestations=tuple(load(Attestation, name) for name in options.attestation_paths),
@@ -106,7 +118,7 @@ def command(options: Options) -> None:
         receipt=None if options.receipt_path is None else load(Receipt, options.receipt_path),
     )
     with rejections(path):
-        evidence = make_bundle(statement, commitments, read_proof(path), around)
+        evidence = make_bundle(statement, commitments, proof, around)
     write_outputs([Output(options.output, evidence.to_bytes(), "zkmargin/evidence")])
     _say(options, evidence)
 
@@ -135,10 +147,12 @@ def _check(options: Options) -> tuple[str, str]:
     """The paths of proof and snapshot. Raises InputError: something is missing, or paths clash."""
     if options.proof_path is None:
         raise click.UsageError("Missing argument 'PROOF', or --unpack.", click.get_current_context())
-    if options.snapshot_path is None or not options.commitment_paths:
+    if options.terms_path is not None:
+        refuse_claim_options()
+    if options.snapshot_path is None or not (options.commitment_paths or options.terms_path):
         option = "--snapshot" if options.snapshot_path is None else "--commitment"
         raise click.UsageError(f"Missing option '{option}'.", click.get_current_context())
-    single = (options.source_path, options.trust_path, options.receipt_path, options.challenge_path)
+    single = (options.terms_path, options.source_path, options.trust_path, options.receipt_path, options.challenge_path)
     many = (*options.commitment_paths, *options.attestation_paths, *options.revocation_paths)
     inputs = [options.proof_path, options.snapshot_path, *many, *(name for name in single if name)]
     check_paths(inputs, [options.output], json=options.as_json)
@@ -159,6 +173,7 @@ def _unpack(options: Options) -> None:
         "PROOF": options.proof_path,
         "--snapshot": options.snapshot_path,
         "--commitment": options.commitment_paths,
+        "--terms": options.terms_path,
         "--source": options.source_path,
         "--attestation": options.attestation_paths,
         "--revocations": options.revocation_paths,

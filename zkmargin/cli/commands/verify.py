@@ -212,7 +212,7 @@ def _verify_files(options: Options) -> None:
     terms = replace(terms, derived=_derived(options, snapshot))
     statement: AnyStatement
     if options.terms_path is not None:
-        statement = load_venue_statement(snapshot, options.terms_path, options.commitment_paths, asked)
+        statement = load_venue_statement(snapshot, options.terms_path, options.commitment_paths, asked.context)
     else:
         statement = load_statement(snapshot, snapshot_path, options.commitment_paths, asked)
     if len(options.proof_paths) > 1 and isinstance(statement, Statement):

@@ -31,12 +31,14 @@ from zkmargin.cli.options import (
 )
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.statements import gathered
+from zkmargin.cli.venue_verifying import load_venue_statement, proof_bytes_of
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.formats.errors import about
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, Revocations, Trust
+from zkmargin.verifier.protocols import AnyStatement
 
 T = TypeVar("T")
 
@@ -84,8 +86,9 @@ def command(options: Options) -> None:
     LIST is a JSON file {"format": "zkmargin/batch/v1", "proofs": [{"proof": "a.bin", "snapshot": "s.json",
     "commitments": ["c.json"], "claim": "1.1", "context": "for you, nonce 7"}]}; "requirement" and "limits" are optional
     too. In version 2 an item may have "attestations" (files) and "challenge" (a file, in place of a context): with
-    --trust they are judged as `zkmargin verify --trust` does; without it nothing is authenticated. With --ledger each
-    acceptance is recorded by itself, and what was accepted before is refused.
+    --trust they are judged as `zkmargin verify --trust` does; without it nothing is authenticated. A venue's proof has
+    "terms" (a file) and its "commitments", if any, in place of a claim. With --ledger each acceptance is recorded by
+    itself, and what was accepted before is refused.
 
     Paths are relative to LIST's folder. Exit code 2 when the list or a file of one proof cannot be used (the others are
     judged and recorded all the same), else 1 when a proof is rejected, else 0.
@@ -133,7 +136,7 @@ class _Reading:
         """Where a file of the list is."""
         return str(self._folder / name)
 
-    def entry(self, place: int, item: BatchItem) -> Entry | ZkMarginError:
+    def entry(self, place: int, item: BatchItem) -> Entry[AnyStatement] | ZkMarginError:
         """An item with its files, or why it has none."""
         try:
             with about(self.path(item.proof)), blamed_on(f"{self._list}: proofs[{place}]"):
@@ -141,7 +144,7 @@ class _Reading:
         except ZkMarginError as error:
             return error
 
-    def _entry(self, item: BatchItem) -> Entry:
+    def _entry(self, item: BatchItem) -> Entry[AnyStatement]:
         path = self.path(item.snapshot)
         snapshot = self._snapshots[path] if path in self._snapshots else load(Snapshot, path)
         self._snapshots[path] = snapshot
@@ -149,6 +152,8 @@ class _Reading:
         if challenge is not None and item.context:
             raise InputError("a challenge is the context: give one of both", field="challenge")
         context = _from_list(lambda: parse_context(item.context)) if challenge is None else challenge.context
+        if item.terms is not None:
+            return self._venue_entry(item, item.terms, snapshot, context, challenge)
         statement = Statement.of(
             snapshot,
             [load(Commitment, self.path(name)) for name in item.commitments],
@@ -159,6 +164,14 @@ class _Reading:
         attestations = tuple(load(Attestation, self.path(name)) for name in item.attestations)
         proof = self.path(item.proof)
         return Entry(proof, statement, read_proof(proof), attestations, challenge)
+
+    def _venue_entry(
+        self, item: BatchItem, terms: str, snapshot: Snapshot, context: bytes, challenge: Challenge | None
+    ) -> Entry[AnyStatement]:
+        statement = load_venue_statement(snapshot, self.path(terms), [self.path(x) for x in item.commitments], context)
+        attestations = tuple(load(Attestation, self.path(name)) for name in item.attestations)
+        proof = self.path(item.proof)
+        return Entry(proof, statement, read_proof(proof, most=proof_bytes_of(statement)), attestations, challenge)
 
 
 def _from_list(read: Callable[[], T]) -> T:
