@@ -10,7 +10,7 @@ import pytest
 from support.typed import Passed
 from support.venue_lab import SharedVenue
 
-from zkmargin.formats import InputError
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.venue.workers import (
     ROUNDS,
@@ -126,6 +126,37 @@ def test_v5_a_worker_that_answers_wrongly_is_named(venue: SharedVenue, lies: str
 
     with venue.workers(connect=Liar) as running, pytest.raises(ProverError, match="worker 2 answered wrongly"):
         running.prove_and_verify()
+
+
+def test_v5_a_worker_that_checks_wrongly_is_named(venue: SharedVenue) -> None:
+    made = 0
+
+    class Liar(Local):
+        def __init__(self) -> None:
+            super().__init__()
+            nonlocal made
+            made += 1
+            self.lies = made == 1
+
+        def ask(self, request: bytes) -> bytes:
+            answer = super().ask(request)
+            if self.lies and unpack(request)[0]["round"] == "check":
+                return pack({}, [np.zeros(0, dtype=np.uint8)])  # "they add up to nothing"
+            return answer
+
+    with venue.workers(connect=Liar) as running, pytest.raises(ProverError, match="worker 1 answered wrongly"):
+        running.prove_and_verify()
+
+
+def test_workers_check_what_a_verifier_checks(venue: SharedVenue) -> None:
+    with venue.workers(connect=Local) as running:
+        data, accepted = running.prove_and_verify()
+        whole = verify_venue(venue.statement, data)
+        assert (accepted.record, accepted.statement_digest) == (whole.record, whole.statement_digest)
+    for at in range(44, len(data), len(data) // 9):
+        bad = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        with venue.workers(connect=Local) as running, pytest.raises((VerificationError, ProofFormatError, ProverError)):
+            running.verified(bad)
 
 
 def test_v5_no_seed_answers_two_challenges_for_one_round(venue: SharedVenue, tmp_path: Path) -> None:

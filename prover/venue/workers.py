@@ -47,6 +47,7 @@ from zkmargin.prover._kernels.vectors import Blocks, FieldVector
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
+from zkmargin.prover.venue.checking import checked_sum, verify_shared
 from zkmargin.prover.venue.rounds import Coordinator, share_sets
 from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share
 from zkmargin.prover.venue.witness import VenueWitness
@@ -54,7 +55,7 @@ from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import VenueTerms
 from zkmargin.verifier.venue.transcript import VenueChallenges
-from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
+from zkmargin.verifier.venue.verify import VenueAccepted
 
 _LENGTH_BYTES = 8
 #: How often a worker is made again for one request.
@@ -210,6 +211,9 @@ def _answer(share: Share, head: dict[str, Any], arrays: list[Array]) -> bytes:
             return pack({}, list(share.numerators(x)))
         case "values":
             return pack({}, [_scalars(row) for row in share.values(x.zeta)])
+        case "check":
+            encoded, scalars = arrays
+            return pack({}, [_bytes_array(checked_sum(encoded.tobytes(), _scalar_list(scalars)))])
         case "combined":
             half = len(arrays) // 2
             weights, helpers = ([_scalar_list(array) for array in part] for part in (arrays[:half], arrays[half:]))
@@ -362,6 +366,11 @@ class RemoteShare:
         (part,) = self._ask("combined", None, [*map(_scalars, weights), *map(_scalars, helper_weights)])
         return K.from_bytes_le(part.tobytes())
 
+    def check(self, points: bytes, scalars: Sequence[int]) -> bytes:
+        """Some of the proof's points, checked and added up (``prover.venue.checking``)."""
+        (total,) = self._ask("check", None, [_bytes_array(points), _scalars(scalars)])
+        return total.tobytes()
+
     def _template(self, mine: SetColumns) -> Any:
         return self.inputs.statement.templates[mine.place.kind]
 
@@ -466,9 +475,13 @@ class VenueWorkers:
         data = encode_venue_proof(self.prove(profile=profile), self.statement.srs.digest)
         try:
             with profile.stage("self-verification"):
-                return data, verify_venue(self.statement, data)
-        except (ProofFormatError, VerificationError) as error:
+                return data, self.verified(data)
+        except (ProofFormatError, VerificationError, ProverError) as error:
             raise self._blamed(str(error)) from None
+
+    def verified(self, data: bytes) -> VenueAccepted:
+        """The acceptance of a proof, its points checked by the workers. Raises as ``verify_venue``, and ProverError."""
+        return verify_shared(self.statement, data, self.shares)
 
     def _blamed(self, reason: str) -> ProverError:
         wrong = self.wrong_workers()
@@ -480,7 +493,7 @@ class VenueWorkers:
         for share in self.shares:
             own = share.inputs.local()
             for request, (_, answer) in zip(share._log, share.answers, strict=True):  # noqa: SLF001 - our own
-                if _answer(own, *unpack(request)) != answer:
+                if _own_answer(own, request) != answer:
                     found.append(share.name)
                     break
         return found
@@ -496,6 +509,13 @@ class VenueWorkers:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _own_answer(own: Share, request: bytes) -> bytes:
+    try:
+        return _answer(own, *unpack(request))
+    except ZkMarginError as error:  # an error is an answer too
+        return pack({"error": error.message})
 
 
 def _write(sink: IO[bytes], data: bytes) -> None:

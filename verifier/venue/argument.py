@@ -5,7 +5,7 @@ Linear in the number of column sets, with a few products a column: everything pu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from operator import mul
@@ -299,12 +299,33 @@ def reduce_to_opening(statement: VenueStatement, proof: VenueProof) -> VenueOpen
         ProofFormatError: a point of the proof is not a finite point of G1 in canonical form.
     """
     *points, W, W_shifted = decode_points(proof)
+
+    def weighted(scalars: Vector) -> list[tuple[G1Point, int]]:
+        return [(point, int(c)) for point, c in zip(points, scalars, strict=True) if c != ZERO]
+
+    return reduce_with(statement, proof, weighted, W, W_shifted)
+
+
+def reduce_with(
+    statement: VenueStatement,
+    proof: VenueProof,
+    weighted: Callable[[Vector], list[tuple[G1Point, int]]],
+    W: G1Point,
+    W_shifted: G1Point,
+) -> VenueOpening:
+    """The same, with all points but the openings' own weighted elsewhere.
+
+    Args:
+        statement: what is proved.
+        proof: the proof.
+        weighted: from the coefficients of these points, in the order of the encoding, terms of the same sum; every
+            point must have been checked.
+        W, W_shifted: the openings' points.
+    """
     x, transcript = replay(statement, proof)
     F, dense = linearise(statement, x, proof)
     committed = statement.committed_points()
-    right: list[tuple[G1Point, int]] = [
-        (point, int(c)) for point, c in zip(points, F.scalars, strict=True) if c != ZERO
-    ]
+    right = weighted(F.scalars)
     right += [(committed[name], c) for name, c in dense.items()]
     right += [(W, x.zeta), (W_shifted, x.y * statement.domain.omega * x.zeta % r)]
     opening = Opening(((W, 1), (W_shifted, x.y)), tuple(right), int(F.constant), transcript.statement_digest)
