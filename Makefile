@@ -109,8 +109,9 @@ bench-peers: $(PEERS_READY)  ## Noir with the native bb on our statement, and it
 	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.peers.gas
 
-venue-million: $(BENCH_READY)  ## a venue of a million accounts, proved and verified once (minutes, gigabytes)
-	$(BIN)/python -m benchmarks.venue --accounts 1000000 --digit-bits 16
+MILLION ?= 1000000
+venue-million: $(BENCH_READY)  ## a venue of a million accounts, proved and verified once (minutes, gigabytes); goes on where it was stopped
+	$(BIN)/python -m benchmarks.venue --accounts $(MILLION) --digit-bits 16 --folder .venue-$(MILLION)
 
 soak: $(DEV_READY)  ## a venue and three makers for half an hour: latency, memory and losses into docs/soak.md
 	$(BIN)/python tests/soak.py $(SOAK_ARGS)

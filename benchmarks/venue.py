@@ -10,6 +10,8 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,8 @@ COLUMNS = (
 LEGS, SCENARIOS, POSITION_BITS, LOTS = 16, 35, 20, 500
 #: How many single proofs are measured beside a venue's.
 SINGLE = 4
+#: What a long run has found so far, in its folder.
+FACTS = "facts.json"
 
 
 def table(*, quick: bool) -> Section:
@@ -127,36 +131,78 @@ def row(accounts: int, n: int, digit_bits: int) -> list[Any]:
     ]
 
 
-def measure(accounts: int, n: int, digit_bits: int) -> dict[str, Any]:
-    """Single proofs before and after, so that whatever slows the machine slows both; then the venue's."""
+class Stages:
+    """The stages of a long run, each kept in a folder when it is done: a run that was stopped goes on after the last.
+
+    Without a folder nothing is kept. A folder of another run is refused.
+    """
+
+    def __init__(self, folder: Path | None, run: dict[str, Any]) -> None:
+        self._folder, self._facts = folder, {"run": run}
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / FACTS).exists():
+            self._facts = json.loads((folder / FACTS).read_text())
+        if self._facts["run"] != run:
+            raise SystemExit(f"{folder} is of another run: {self._facts['run']}")
+
+    def stage(self, name: str, work: Callable[[], tuple[dict[str, Any], bytes]]) -> tuple[dict[str, Any], bytes]:
+        """What a stage found, and its file: from the folder where it is there."""
+        if self._folder is None:
+            return work()
+        data = self._folder / f"{name}.bin"
+        if name not in self._facts:
+            sys.stderr.write(f"{name} ...\n")
+            found, content = work()
+            data.write_bytes(content)
+            self._facts[name] = found
+            written = self._folder / f"{FACTS}.new"
+            written.write_text(json.dumps(self._facts, indent=1) + "\n")
+            written.replace(self._folder / FACTS)
+        return self._facts[name], data.read_bytes()
+
+
+def measure(accounts: int, n: int, digit_bits: int, folder: Path | None = None) -> dict[str, Any]:
+    """Single proofs before and after, so that whatever slows the machine slows both; then the venue's.
+
+    With a folder each stage is kept there when it is done.
+    """
     case = Case(1000, SCENARIOS, n=n)
     snapshot = snapshot_of(case)
     statement, books = venue_of(snapshot, accounts, digit_bits)
-    small, few = venue_of(snapshot, 64, digit_bits)
-    _prove(small, few, 1)  # kernels and tables are loaded
-    singles = _singles(Case(1023, SCENARIOS))
-    (data, witness, profile), proof, proof_cpu = _timed(lambda: _prove(statement, books, default_threads()))
-    _, verify, verify_cpu = _timed(lambda: verify_venue(statement, data))
-    singles = {
-        name: min(value, again)
-        for (name, value), again in zip(singles.items(), _singles(Case(1023, SCENARIOS)).values(), strict=True)
-    }
+    stages = Stages(folder, {"accounts": accounts, "rows": n, "digit_bits": digit_bits})
+
+    def single() -> tuple[dict[str, Any], bytes]:
+        return dict(_singles(Case(1023, SCENARIOS))), b""
+
+    def proved() -> tuple[dict[str, Any], bytes]:
+        small, few = venue_of(snapshot, 64, digit_bits)
+        _prove(small, few, 1)  # kernels and tables are loaded
+        (data, witness, profile), proof, cpu = _timed(lambda: _prove(statement, books, default_threads()))
+        spent = {name: round(seconds, 3) for name, seconds in profile.stages}
+        found = {"witness": witness, "proof": proof, "proof_cpu": cpu, "stages": spent, "memory": peak_bytes()}
+        return found, data
+
+    def verified() -> tuple[dict[str, Any], bytes]:
+        _, verify, cpu = _timed(lambda: verify_venue(statement, data))
+        return {"verify": verify, "verify_cpu": cpu}, b""
+
+    before, _ = stages.stage("single-before", single)
+    proof, data = stages.stage("proof", proved)
+    verify, _ = stages.stage("verification", verified)
+    after, _ = stages.stage("single-after", single)
     return {
         "accounts": accounts,
         "rows": n,
         "digit_bits": digit_bits,
         "block": statement.templates[0].spec.block,
         "sets": len(statement.sets),
-        "witness": witness,
-        "proof": proof,
-        "proof_cpu": proof_cpu,
-        "verify": verify,
-        "verify_cpu": verify_cpu,
         "bytes": len(data),
-        "memory": peak_bytes(),
         "threads": default_threads(),
-        "stages": {name: round(seconds, 3) for name, seconds in profile.stages},
-        **singles,
+        **proof,
+        **verify,
+        **{name: min(value, after[name]) for name, value in before.items()},
     }
 
 
@@ -275,6 +321,7 @@ def main() -> int:
     parser.add_argument("--digit-bits", type=int, default=11)
     parser.add_argument("--dense", type=int, metavar="M", help="M dense accounts of 1,023 x 64 instead")
     parser.add_argument("--helper-group", type=int, default=5, help="of dense accounts")
+    parser.add_argument("--folder", type=Path, help="keep each stage here; a run that was stopped goes on from it")
     parser.add_argument("--soundness", action="store_true", help="only the error terms")
     options = parser.parse_args()
     if options.soundness:
@@ -284,7 +331,7 @@ def main() -> int:
     elif options.dense:
         found = measure_dense(options.dense, options.helper_group)
     else:
-        found = measure(options.accounts, options.rows, options.digit_bits)
+        found = measure(options.accounts, options.rows, options.digit_bits, options.folder)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return 0
 

@@ -18,15 +18,8 @@ from zkmargin.circuits.venue import Term
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.formats import VerificationError
-from zkmargin.prover.venue.reference import (
-    Algebra,
-    Element,
-    Polynomial,
-    ReferenceProver,
-    Rows,
-    Schedule,
-    verify_reference,
-)
+from zkmargin.prover.venue.algebra import Algebra, Element, Polynomial, Rows, Schedule
+from zkmargin.prover.venue.reference import ReferenceProver, verify_reference
 from zkmargin.prover.venue.witness import net_positions
 from zkmargin.verifier.venue.proof import (
     Aggregates,

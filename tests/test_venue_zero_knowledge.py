@@ -10,7 +10,8 @@ from support.typed import JsonObject, Passed
 
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import inverse, powers, r
-from zkmargin.prover.venue.reference import Polynomial, ReferenceProver, Schedule
+from zkmargin.prover.venue.algebra import Polynomial, Schedule
+from zkmargin.prover.venue.reference import ReferenceProver
 from zkmargin.verifier.venue.customers import block_interpolant, place_of
 from zkmargin.verifier.venue.statement import VenueStatement
 
