@@ -433,6 +433,8 @@ def test_calibrate_check_and_backtest_on_files(folder: Path, capsys: pytest.Capt
         ("policy calibrate missing.csv --rule rule.json -o p.json", "missing.csv"),
         ("policy calibrate closes.csv --rule closes.csv -o p.json", "closes.csv"),
         ("policy calibrate closes.csv --rule rule.json --as-of 2001-01-01 -o p.json", "does not reach back"),
+        ("policy calibrate closes.csv --rule rule.json --as-of yesterday -o p.json", "as_of: not a date"),
+        ("policy backtest closes.csv --rule rule.json --from 2024", "first: not a date"),
         ("policy calibrate closes.csv --rule rule.json --as-of 2024-02-01 -o p.json", "looks back"),
         ("policy check default --derivation d.json", "give both"),
         ("policy backtest closes.csv --rule rule.json --from 2099-01-01", "no day"),

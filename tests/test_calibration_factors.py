@@ -252,6 +252,8 @@ def test_a_series_is_recomputed_from_its_first_derivation(series: Any) -> None:
     forged = two.replaced(before_levels={"BTC": 10**8, "ETH": 10**8})
     with pytest.raises(InputError, match="another level"):
         check_derivation(three, history, policy, [forged, one])
+    with pytest.raises(InputError, match="no earlier day"):
+        calibrate(history, RULE, as_of=two.as_of, before=three)
     # somebody starts from levels of their own: every number follows from them, and the chain shows it
     start = one.replaced(levels={name: level.replaced(applied=1) for name, level in one.levels.items()})
     own_policy, own = calibrate(history, RULE, as_of=two.as_of, before=start)
@@ -294,7 +296,7 @@ def test_commands_say_what_was_recomputed(folder: Path, capsys: pytest.CaptureFi
     assert "taken as it says" not in run(f"{check} --before d1.json").out
     facts = json.loads(run(f"{check} --before d1.json --json").out)
     assert facts["rule"] == RULE.digest().hex()
-    assert "does not follow" in run(f"{check} --before d3.json", code=2).err
+    assert "no earlier day" in run(f"{check} --before d3.json", code=2).err
     assert "goes with" in run("policy check p2.json --before d1.json", code=2).err
     policy, derivation = found[1]
     digest = policy.digest().hex()

@@ -169,9 +169,12 @@ def refuse_existing_secret(path: str) -> None:
 
 
 def _existing_secret(path: str) -> InputError:
+    lost = {
+        "zkmargin/opening": "without the opening in it, no proof about its commitment can be made any more",
+        "zkmargin/key": "without the key in it, nothing can be signed as its owner any more",
+    }
     return InputError(
-        "exists: without the opening in it, no proof about its commitment can be made any more (nor a signature "
-        "without the key)",
+        f"exists: {lost.get(kind_of(path) or '', 'a secret file is never replaced')}",
         file=path,
         hint="name another file, or move this one away",
     )

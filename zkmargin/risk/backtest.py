@@ -22,7 +22,7 @@ from zkmargin.engine.components.worst_scenario import WorstScenario
 from zkmargin.engine.policy import load_policy
 from zkmargin.formats import InputError, Model, Seq
 from zkmargin.risk.calibration import binding
-from zkmargin.risk.history import History
+from zkmargin.risk.history import History, check_day
 from zkmargin.risk.levels import Series
 from zkmargin.risk.rules import BP, Rule
 
@@ -81,6 +81,7 @@ def backtest(
     Raises:
         InputError: too few days before ``first``, or none after it.
     """
+    check_day(first, field="first")
     if not 0 < rate_bp < SCALE_BP:
         raise InputError("between 0 and 10000, exclusive", field="rate")
     dates, ranges = in_force(history, rule, first, horizon)

@@ -55,6 +55,8 @@ def calibrate(
     rule_digest = rule.digest().hex()
     if before is not None and before.rule_digest != rule_digest:
         raise InputError("the derivation before is of another rule", field="before")
+    if before is not None and before.as_of >= known.dates[-1]:
+        raise InputError(f"the derivation before is of {before.as_of}, no earlier day", field="before")
     applied = {} if before is None else {name: level.applied for name, level in before.levels.items()}
     regimes: dict[str, str] = {} if before is None else {n: level.regime for n, level in before.levels.items()}
     levels = {name: level_of(known, name, rule, applied.get(name), regimes.get(name, "calm")) for name in known.prices}
@@ -134,6 +136,8 @@ def _check_link(earlier: Derivation, later: Derivation) -> None:
     """That one starts from the other. Raises InputError."""
     if earlier.rule_digest != later.rule_digest:
         raise InputError("the derivation before is of another rule", field="before")
+    if earlier.as_of >= later.as_of:
+        raise InputError(f"the derivation before is of {earlier.as_of}, no earlier day", field="before")
     if later.before != earlier.digest().hex():
         raise InputError(f"does not follow the derivation of {earlier.as_of}", field="before")
     if dict(later.before_levels.items()) != {name: level.applied for name, level in earlier.levels.items()}:

@@ -98,7 +98,8 @@ class History:
         return replace(self, vols=vols.prices)
 
     def until(self, day: str) -> History:
-        """The days up to a date. Raises InputError when fewer than two are left."""
+        """The days up to a date. Raises InputError: not a date, or fewer than two are left."""
+        check_day(day, field="as_of")
         count = sum(own <= day for own in self.dates)
         if count < 2:
             raise InputError("the history does not reach back from that date", field="as_of")
@@ -132,6 +133,16 @@ def _moves(values: Sequence[int], horizon: int) -> list[int]:
         round_half_away((after - before) * UNIT, before)
         for before, after in zip(values, values[horizon:], strict=False)
     ]
+
+
+def check_day(text: str, *, field: str) -> None:
+    """Raises InputError for anything but an ISO date."""
+    try:
+        right = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        right = False
+    if not right:
+        raise InputError("not a date like 2026-01-31", field=field)
 
 
 def _day(cell: str, before: str, file: str | None, line: int) -> str:

@@ -23,10 +23,10 @@ from pydantic import Field
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books
-from zkmargin.engine.claims import Claim
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.haircuts import PublishedHaircuts
-from zkmargin.engine.decimals import from_units, to_units
+from zkmargin.engine.decimals import from_units, to_cents, to_units
 from zkmargin.engine.fills import Fills
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import Amount, contributions, equity, limit_slack
@@ -528,7 +528,7 @@ class Planner:
         asset = self.snapshot.collateral[self.cash]
         if not asset.negative_allowed:
             reasons.append(f"premiums and costs must be covered by the balance of {asset.asset}")
-        money = from_units(missing, 13)
+        money = to_cents(missing + 10**11 - 1, VALUATION_DECIMALS)  # rounded up to the cent
         return ConstraintError(
             f"no permitted trades make the claim hold: at best equity is still {money} {self.snapshot.quote} short"
             f"{': ' if reasons else ''}{'; '.join(reasons)}",

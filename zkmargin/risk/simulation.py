@@ -56,12 +56,24 @@ Money = Annotated[
 ]
 
 
+#: Prices and vols stay above 0 by a shock, and rise to tenfold at most.
+LOWEST_SHOCK_BP, HIGHEST_SHOCK_BP = -9_900, 9 * SCALE_BP
+
+
 class Shock(Model):
     """Relative moves of prices and implied vols at a round, in basis points."""
 
     round: int = Field(ge=0)
     prices_bp: Map[str, int] = Field(default_factory=FrozenMap)
     vols_bp: Map[str, int] = Field(default_factory=FrozenMap)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for kind, moves in (("prices_bp", self.prices_bp), ("vols_bp", self.vols_bp)):
+            for name, move in moves.items():
+                if not LOWEST_SHOCK_BP <= move <= HIGHEST_SHOCK_BP:
+                    raise InputError(f"not from {LOWEST_SHOCK_BP} to {HIGHEST_SHOCK_BP}", field=f"{kind}.{name[:40]}")
+        return self
 
 
 class Impact(Model):
@@ -131,6 +143,12 @@ class Scenario(Model):
     fund: str = "0"
     deleverage: bool = True
     holders: int = Field(default=1, ge=1, le=1_000)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if to_fraction(self.fund, field="fund") < 0:
+            raise InputError("must not be negative", field="fund")
+        return self
 
 
 class Round(Model):

@@ -18,15 +18,16 @@ from zkmargin.cli.paths import check_paths
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
 from zkmargin.engine.book import to_book
-from zkmargin.engine.claims import Claim
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.components import REQUIREMENTS
+from zkmargin.engine.decimals import to_units
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.market import Market
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.risk.auction import AuctionTerms
 from zkmargin.risk.costs import DEFAULT_COSTS, Costs
-from zkmargin.risk.liquidation import MODES, SECONDS, Mode, Plan, ProRata, Terms
+from zkmargin.risk.liquidation import MODES, SECONDS, Mode, Plan, Position, ProRata, Terms
 from zkmargin.risk.path import LiquidationPrice, parse_ratios
 
 #: A bound that is further off says nothing: a single lot is more than is needed.
@@ -155,9 +156,13 @@ def _checked(given: LiquidateOptions) -> tuple[Claim, tuple[Limit, ...], dict[st
     written = [path for path in (given.fills_path, given.after_path) if path]
     inputs = [*given.book_paths, given.snapshot_path, *(path for path in read if path)]
     check_paths(inputs, written, json=given.as_json)
+    ratios = _ratios(given)
     if given.with_prices and given.market_path is None:
         raise InputError("liquidation prices need the market", file="--prices", hint="give --market FILE")
-    return _claim(given.to_text, given.requirement), parse_limits(given.also_texts), _ratios(given)
+    for option, value in (("--market", given.market_path), ("--moves-with", given.ratio_texts)):
+        if value and not given.with_prices:
+            raise InputError("is for liquidation prices", file=option, hint="give --prices too")
+    return _claim(given.to_text, given.requirement), parse_limits(given.also_texts), ratios
 
 
 def liquidation_facts(
@@ -197,7 +202,11 @@ def plan_lines(plan: Plan, snapshot: Snapshot, costs: Costs) -> list[str]:
     trades, steps = terminal.counted(len(plan.trades), "trade"), terminal.counted(len(plan.steps), "step")
     lines = [
         f"{trades} in {steps} {'makes' if len(plan.trades) == 1 else 'make'} it true: {plan.claim}",
-        f"  short by {money(before.shortfall)} {quote} before",
+        (
+            f"  before: equity {money(before.equity)}, requirement {money(before.requirement)}, short by "
+            f"{money(before.shortfall)} {quote}"
+        ),
+        *greek_lines(before),
         f"  after: equity {money(after.equity)}, requirement {money(after.requirement)}",
         f"  cost {money(plan.cost)} {quote} (rates {terminal.quoted(costs.name)}) from {terminal.safe(plan.cash)}",
     ]
@@ -210,17 +219,22 @@ def plan_lines(plan: Plan, snapshot: Snapshot, costs: Costs) -> list[str]:
             side = "sell" if trade.lots < 0 else "buy"
             what = f"{trade.quantity.lstrip('-')} {terminal.safe(trade.id)}"
             lines.append(f"  step {number}: {side} {what}, cost {money(trade.cost)}")
-        deltas = ", ".join(f"{terminal.safe(name)} {delta}" for name, delta in step.after.deltas.items())
+        short = f"short by {money(step.after.shortfall)}" if step.after.shortfall else "nothing short"
         lines.append(
             f"    relief {money(step.relief)}; then equity {money(step.after.equity)}, requirement "
-            f"{money(step.after.requirement)}, short by {money(step.after.shortfall)}; deltas: {deltas}"
+            f"{money(step.after.requirement)}, {short}"
         )
-        if step.after.vega is not None:
-            lines.append(
-                f"    gamma {step.after.gamma} per 1 %, vega {step.after.vega} per point, "
-                f"theta {step.after.theta} per day"
-            )
+        lines += greek_lines(step.after)
     return lines
+
+
+def greek_lines(state: Position) -> list[str]:
+    """Deltas, and the Greeks where they are known, in quote to the cent."""
+    deltas = ", ".join(f"{terminal.safe(name)} {delta}" for name, delta in state.deltas.items())
+    if state.vega is None or state.gamma is None or state.theta is None:
+        return [f"    deltas: {deltas}"]
+    gamma, vega, theta = (money(to_units(text, VALUATION_DECIMALS)) for text in (state.gamma, state.vega, state.theta))
+    return [f"    deltas: {deltas}; gamma {gamma} per 1 %, vega {vega} per point, theta {theta} per day"]
 
 
 def pro_rata_lines(found: ProRata | None) -> list[str]:
@@ -236,8 +250,13 @@ def pro_rata_lines(found: ProRata | None) -> list[str]:
 def price_lines(prices: list[LiquidationPrice]) -> list[str]:
     """Liquidation prices."""
     return [
-        f"liquidation prices of {terminal.safe(p.underlying)}, now {p.price}: below "
-        f"{p.below or f'none down to {p.lowest}'}, above {p.above or f'none up to {p.highest}'} (tick {p.tick})"
+        f"liquidation prices of {terminal.safe(p.underlying)}, now {p.price}: "
+        + (
+            "the claim fails at this price already"
+            if p.below == p.above == p.price
+            else f"below {p.below or f'none down to {p.lowest}'}, above {p.above or f'none up to {p.highest}'} "
+            f"(tick {p.tick})"
+        )
         for p in prices
     ]
 
@@ -245,7 +264,7 @@ def price_lines(prices: list[LiquidationPrice]) -> list[str]:
 def offer_lines(offers: list[ShownOffer] | None) -> list[str]:
     """The offers of an auction."""
     return [
-        f"auction after {o.seconds:,} s: {o.fraction} of the account for {o.price}"
+        f"auction after {o.seconds:,} s: {o.fraction} of the account for {money(to_units(o.price, VALUATION_DECIMALS))}"
         + ("" if o.solvent else " (paid by the fund)")
         for o in offers or []
     ]

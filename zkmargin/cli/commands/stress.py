@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from zkmargin.app.files import Output, load, load_lots, write_outputs
+from zkmargin.app.files import Output, blamed_on, load, load_lots, write_outputs
 from zkmargin.app.stressing import Stressed, stress, stress_page
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
@@ -74,7 +74,8 @@ def command(given: StressOptions) -> None:
     check_paths(inputs, [given.html_path] if given.html_path else [], json=given.as_json)
     moves, vols = _moves(given.moves_text, "--moves"), _moves(given.vols_text, "--vols")
     snapshot, market = load(Snapshot, given.snapshot_path), load(Market, given.market_path)
-    check_snapshot(snapshot, market)
+    with blamed_on(given.snapshot_path):
+        check_snapshot(snapshot, market)
     lots = load_lots(given.book_paths, snapshot)
     history = None if given.history_path is None else History.load(given.history_path)
     with terminal.progress("Simulating"):
