@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -171,8 +172,9 @@ class Service:
     def start(self) -> Service:
         """Start it, and wait until it takes calls."""
         command = [sys.executable, "-m", "zkmargin", "serve", "start", str(self.folder / "serve.toml")]
+        plain = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as a user's
         with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(command, env=plain, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("listening on "), (line, self.log()[-3000:])

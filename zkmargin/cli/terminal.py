@@ -62,6 +62,7 @@ def say(text: str = "", *, err: bool = False) -> None:
     """One or more lines of ours; anything in it that came from a file has been through ``safe`` or ``quoted``."""
     stream = sys.stderr if err else sys.stdout
     stream.write(text + "\n")
+    stream.flush()  # a service says where it listens, and goes on
 
 
 def warn(text: str, hint: str | None = None) -> None:
