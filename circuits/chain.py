@@ -72,6 +72,14 @@ LOOKUP_POWER = BALANCE_POWER + MAX_ASSETS
 #: Powers of chi: three helpers, digits, two selectors.
 HELPERS = 3
 
+#: Why a component has no cells (docs/protocol-chain.md section 8), by its type.
+_NO_CELLS = {
+    "gain_offset": "a class of a product group needs three numbers a scenario, more than a column has rows for",
+    "gross_charge": "its rates count in 10^-4 of a money unit, for which the claim's cells have no digits",
+    "dampened_tails": "it needs hidden bits, which no row identity of the argument keeps",
+}
+_OTHER = "no row of the table and no weight says what it charges"
+
 _HELD, _OWED, _CHARGE, _CLAIM = 36, 41, 46, BLOCK + 46
 
 
@@ -191,7 +199,12 @@ class ChainPrices:
         count, groups = len(snapshot.instruments), len(snapshot.groups)
         fit("layout.domain_size", snapshot.layout.domain_size, ROWS, exactly=True, what="rows")
         fit("instruments", count, MAX_INSTRUMENTS, what="instruments")
-        fit("groups", groups, MAX_GROUPS, what="risk groups")
+        if groups > MAX_GROUPS:
+            raise InputError(
+                f"{groups} risk groups: the chain layout has at most {MAX_GROUPS}",
+                field="groups",
+                hint="each group has a column of cells and table points of its own",
+            )
         fit("layout.position_bits", snapshot.layout.position_bits, POSITION_DIGITS * DIGIT_BITS, what="position bits")
         fit("collateral", len(snapshot.collateral), MAX_ASSETS, what="collateral assets")
         for slot in snapshot.collateral:
@@ -203,8 +216,9 @@ class ChainPrices:
         for part in parts:
             if not isinstance(part, (PublishedWorstScenario, PublishedShortOptionMinimum, PublishedHaircuts)):
                 raise InputError(
-                    "has no cells in the chain layout (it takes worst scenarios, a short option minimum and haircuts)",
+                    f"has no cells in the chain layout: {_NO_CELLS.get(part.type, _OTHER)}",
                     field=part.type,
+                    hint="it takes worst scenarios, a short option minimum and haircuts",
                 )
         if worst is None or haircuts is None:
             raise InputError("the chain layout takes a policy of worst scenarios and haircuts", field="policy")

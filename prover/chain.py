@@ -30,7 +30,6 @@ from zkmargin.prover.chain_rounds import (
     COSET,
     OMEGA,
     QUOTIENT_LENGTH,
-    Job,
     Opened,
     blinded,
     chain_committer,
@@ -39,6 +38,7 @@ from zkmargin.prover.chain_rounds import (
     integers,
     on_coset,
     open_all,
+    recording,
     refuse_infinity,
     shifted,
     sum_of,
@@ -83,16 +83,13 @@ def prove_chain_argument(
     transcript = transcript_of(statement)
     with profile.stage("columns"):
         bases = chain_committer(statement.statement.srs)
+        commit = recording(bases, profile, threads)
         cells = [*columns] if columns is not None else witness_columns(prices, witness, num, den)
         f = [K.from_int64(column) for column in cells]
         q, c = (segment_rows(getattr(witness, role), n, 0) for role in ("positions", "collateral"))
         q_H, c_H = K.from_int64(q), K.from_int64(c)
         positions = blinded(q_H, [blinders["positions[0]"]])
         collateral = blinded(c_H, [blinders["collateral[0]"]])
-
-    def commit(names: Sequence[str], jobs: Sequence[Job]) -> list[bytes]:
-        profile.msms += [(name, sum(len(x) for _, x in job)) for name, job in zip(names, jobs, strict=True)]
-        return bases.commit(jobs, threads)
 
     with profile.stage("1: digits, multiplicities"):
         counted = np.bincount(np.concatenate(cells), minlength=n).astype(np.int64)

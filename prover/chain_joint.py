@@ -32,6 +32,7 @@ from zkmargin.prover.chain_rounds import (
     integers,
     on_coset,
     open_all,
+    recording,
     refuse_infinity,
     shifted,
     sum_of,
@@ -85,12 +86,9 @@ def prove_joint_argument(
     transcript = statement.transcript()
     with profile.stage("columns"):
         bases = chain_committer(statement.srs)
+        commit = recording(bases, profile, threads)
         cells = [*columns] if columns is not None else [witness_columns(prices, w, num, den) for w in witnesses]
         books = [_book(witness, blinder) for witness, blinder in zip(witnesses, blinders, strict=True)]
-
-    def commit(names: Sequence[str], jobs: Sequence[Job]) -> list[bytes]:
-        profile.msms += [(name, sum(len(x) for _, x in job)) for name, job in zip(names, jobs, strict=True)]
-        return bases.commit(jobs, threads)
 
     with profile.stage("1: digits, multiplicities"):
         sides = [column for account in cells for column in account[:SIDE_COLUMNS]]

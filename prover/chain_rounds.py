@@ -22,6 +22,7 @@ from zkmargin.prover._kernels.fixed_base import FixedBaseTables, best_window
 from zkmargin.prover._kernels.plain_msm import POINT_BYTES
 from zkmargin.prover._kernels.points import bytes_from_rows, rows_from_bytes
 from zkmargin.prover.argument import ProverError
+from zkmargin.prover.profile import Profile
 from zkmargin.verifier.chain.closed_forms import TableValues
 from zkmargin.verifier.chain.openings import Divisors
 from zkmargin.verifier.chain.transcript import Rounds
@@ -71,6 +72,16 @@ class ChainCommitter:
     def commit(self, jobs: Sequence[Job], threads: int) -> list[bytes]:
         """96 bytes a job."""
         return self._tables.msm_many(jobs, threads=threads)
+
+
+def recording(bases: ChainCommitter, profile: Profile, threads: int) -> Commit:
+    """``commit``, under names that a profile keeps with the sizes."""
+
+    def commit(names: Sequence[str], jobs: Sequence[Job]) -> list[bytes]:
+        profile.msms += [(name, sum(len(x) for _, x in job)) for name, job in zip(names, jobs, strict=True)]
+        return bases.commit(jobs, threads)
+
+    return commit
 
 
 @lru_cache(maxsize=2)

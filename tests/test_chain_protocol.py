@@ -35,6 +35,9 @@ from zkmargin.crypto.domain import Domain, evaluate
 from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.example import example_market
+from zkmargin.engine.policy import load_policy
+from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.chain_reference import prove_chain_reference
@@ -117,8 +120,8 @@ def test_kernel_is_the_sum_that_it_stands_for(order: int, cell: int) -> None:
     column = [0] * ROWS
     for k, weight in enumerate(weights):
         column[ROWS // order * k + cell] = weight
-    assert cauchy(cell, order, rho, zeta) == evaluate(domain.intt(column), zeta)
-    assert lagrange(cell, zeta) == evaluate(domain.intt([int(i == cell) for i in range(ROWS)]), zeta)
+    assert cauchy([cell, cell], order, rho, zeta) == [evaluate(domain.intt(column), zeta)] * 2
+    assert lagrange([cell], zeta) == [evaluate(domain.intt([int(i == cell) for i in range(ROWS)]), zeta)]
 
 
 def test_sum_of_all_scenario_weights() -> None:
@@ -181,6 +184,23 @@ def test_what_does_not_fit_is_refused_by_name(options: Keywords, field: str) -> 
     with pytest.raises(InputError) as refused:
         ChainPrices.of(chain_snapshot(**options), "initial")
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("policy", "field", "reason"),
+    [
+        ("tims", "gain_offset", "three numbers a scenario"),
+        ("deribit-pm", "gain_offset", "three numbers a scenario"),
+        ("paradex", "min_delta", "no row of the table"),
+        ("delta-norm", "delta_norm", "no row of the table"),
+        ("span", "calendar_charge", "no row of the table"),
+    ],
+)
+def test_named_policies_are_refused_with_the_reason(policy: str, field: str, reason: str) -> None:
+    snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy(policy), domain_size=1024)
+    with pytest.raises(InputError, match=reason) as refused:
+        ChainPrices.of(snapshot, "initial")
+    assert field in str(refused.value.field)
 
 
 def test_sixty_four_scenarios_fit_without_a_short_option_minimum() -> None:

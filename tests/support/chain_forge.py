@@ -42,13 +42,13 @@ from zkmargin.prover.chain_reference import (
 from zkmargin.verifier.chain import ChainProof, ChainStatement
 from zkmargin.verifier.chain.argument import identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import Commitments, Values
-from zkmargin.verifier.chain.transcript import ChainChallenges, ChainTranscript
+from zkmargin.verifier.chain.transcript import ChainChallenges, ChainTranscript, Rounds
 from zkmargin.verifier.messages import Message
 
 n = ROWS
 
 
-class GammaBeforeValues(ChainTranscript):
+class GammaBeforeValues(Rounds):
     """Message 4 is absorbed after gamma."""
 
     def round4(self, values: Message) -> int:
@@ -57,7 +57,7 @@ class GammaBeforeValues(ChainTranscript):
         return gamma
 
 
-class XBeforeW(ChainTranscript):
+class XBeforeW(Rounds):
     """Message 5 is absorbed after x."""
 
     def round5(self, W: bytes) -> int:
@@ -66,8 +66,8 @@ class XBeforeW(ChainTranscript):
         return x
 
 
-class ThirdPointAfterBeta(ChainTranscript):
-    """F3, which holds mu, is absorbed after beta and rho."""
+class LastPointAfterBeta(Rounds):
+    """The point of columns that holds mu, F3 for one account, is absorbed after beta and rho."""
 
     def round1(self, *F: bytes) -> tuple[int, int]:
         self._absorb(b"".join(F[:-1]))
@@ -76,13 +76,18 @@ class ThirdPointAfterBeta(ChainTranscript):
         return beta, rho
 
 
-class HelpersAfterChi(ChainTranscript):
+class HelpersAfterChi(Rounds):
     """Message 2 is absorbed after chi."""
 
     def round2(self, *helpers: bytes) -> int:
         chi = self._challenge(0)
         self._absorb(b"".join(helpers))
         return chi
+
+
+def scheduled(change: type[Rounds], transcript: type[Rounds]) -> Any:
+    """A protocol's transcript with one message at another place."""
+    return type(f"{change.__name__}Of{transcript.__name__}", (change, transcript), {})
 
 
 @dataclass(frozen=True)
@@ -398,8 +403,8 @@ def quotient_of(statement: Any, case: Any, junk: Junk, U: Any, w: Any, beta: int
 
 
 FORGERIES = (
-    Forgery("gamma before the values", GammaBeforeValues, gamma_early),
-    Forgery("x before W", XBeforeW, x_early),
-    Forgery("mu after beta", ThirdPointAfterBeta, mu_late),
-    Forgery("helpers after chi", HelpersAfterChi, helpers_late),
+    Forgery("gamma before the values", scheduled(GammaBeforeValues, ChainTranscript), gamma_early),
+    Forgery("x before W", scheduled(XBeforeW, ChainTranscript), x_early),
+    Forgery("mu after beta", scheduled(LastPointAfterBeta, ChainTranscript), mu_late),
+    Forgery("helpers after chi", scheduled(HelpersAfterChi, ChainTranscript), helpers_late),
 )

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import zkmargin.verifier.chain.joint as verifier
-from support.chain_forge import falsified
+from support.chain_forge import (
+    GammaBeforeValues,
+    HelpersAfterChi,
+    LastPointAfterBeta,
+    XBeforeW,
+    falsified,
+    scheduled,
+)
 from support.chain_lab import JointCase, joint_case, prove_joint
 from support.lab import draws
 from zkmargin.circuits.chain import (
@@ -43,46 +50,8 @@ from zkmargin.prover.chain_reference import (
 from zkmargin.verifier.chain.closed_forms import helper_row
 from zkmargin.verifier.chain.joint_proof import JointCommitments, JointProof, JointTranscript, JointValues
 from zkmargin.verifier.chain.transcript import ChainChallenges
-from zkmargin.verifier.messages import Message
 
 n = ROWS
-
-
-class GammaBeforeValues(JointTranscript):
-    """Message 4 is absorbed after gamma."""
-
-    def round4(self, values: Message) -> int:
-        gamma = self._challenge(0)
-        super().round4(values)
-        return gamma
-
-
-class XBeforeW(JointTranscript):
-    """Message 5 is absorbed after x."""
-
-    def round5(self, W: bytes) -> int:
-        x = self._challenge(0)
-        super().round5(W)
-        return x
-
-
-class LastPointAfterBeta(JointTranscript):
-    """The point of columns that holds mu is absorbed after beta and rho."""
-
-    def round1(self, *F: bytes) -> tuple[int, int]:
-        self._absorb(b"".join(F[:-1]))
-        beta, rho = self._challenge(0), self._challenge(1)
-        self._absorb(F[-1])
-        return beta, rho
-
-
-class HelpersAfterChi(JointTranscript):
-    """Message 2 is absorbed after chi."""
-
-    def round2(self, *helpers: bytes) -> int:
-        chi = self._challenge(0)
-        self._absorb(b"".join(helpers))
-        return chi
 
 
 def false_joint(case: JointCase) -> JointCase:
@@ -338,10 +307,10 @@ class Forger:
 
 
 ORDERS: dict[str, type[JointTranscript]] = {
-    "gamma": GammaBeforeValues,
-    "x": XBeforeW,
-    "mu": LastPointAfterBeta,
-    "helpers": HelpersAfterChi,
+    "gamma": scheduled(GammaBeforeValues, JointTranscript),
+    "x": scheduled(XBeforeW, JointTranscript),
+    "mu": scheduled(LastPointAfterBeta, JointTranscript),
+    "helpers": scheduled(HelpersAfterChi, JointTranscript),
 }
 
 

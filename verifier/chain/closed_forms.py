@@ -28,7 +28,7 @@ from zkmargin.circuits.chain import (
 )
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.exact import bilinear
-from zkmargin.crypto.field import dot, inverse, powers, r
+from zkmargin.crypto.field import batch_inverse, dot, inverse, powers, r
 from zkmargin.crypto.scalars import Vector, inner, lagrange_at, limbs, vector
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.formats.errors import VerificationError
@@ -37,22 +37,24 @@ from zkmargin.verifier.chain.proof import PINNED, PRICE
 DOMAIN = Domain.of(ROWS)
 
 
-def cauchy(cell: int, order: int, rho: int, zeta: int) -> int:
-    """sum_k u_k L_{(n/order) k + cell}(zeta), u_k = (1 - rho^order)/(omega^(n k / order) - rho).
+def cauchy(cells: Sequence[int], order: int, rho: int, zeta: int) -> list[int]:
+    """sum_k u_k L_{(n/order) k + cell}(zeta) of each cell, u_k = (1 - rho^order)/(omega^(n k / order) - rho).
 
     With Y = zeta omega^-cell it is (order/n) (zeta^n - 1) (Y^order - rho^order) / ((Y^order - 1) (Y - rho)).
     Raises ZeroDivisionError where that has no value.
     """
-    Y = zeta * pow(DOMAIN.omega, -cell, r) % r
-    Y_order = pow(Y, order, r)
-    top = order * inverse(ROWS) * DOMAIN.vanishing_at(zeta) * (Y_order - pow(rho, order, r))
-    return top * inverse((Y_order - 1) * (Y - rho)) % r
+    scale, rho_order = order * inverse(ROWS) * DOMAIN.vanishing_at(zeta), pow(rho, order, r)
+    Y = [zeta * DOMAIN.elements[-cell % ROWS] % r for cell in cells]
+    Y_order = [pow(y, order, r) for y in Y]
+    over = batch_inverse([(e - 1) * (y - rho) % r for y, e in zip(Y, Y_order, strict=True)], scale)
+    return [(e - rho_order) * x % r for e, x in zip(Y_order, over, strict=True)]
 
 
-def lagrange(row: int, zeta: int) -> int:
-    """L_row(zeta) = omega^row (zeta^n - 1) / (n (zeta - omega^row)). ZeroDivisionError on that row."""
-    root = pow(DOMAIN.omega, row, r)
-    return root * DOMAIN.vanishing_at(zeta) * inverse(ROWS * (zeta - root)) % r
+def lagrange(rows: Sequence[int], zeta: int) -> list[int]:
+    """L_row(zeta) = omega^row (zeta^n - 1) / (n (zeta - omega^row)) of each row. ZeroDivisionError on one of them."""
+    roots = [DOMAIN.elements[row] for row in rows]
+    over = batch_inverse([ROWS * (zeta - root) % r for root in roots], DOMAIN.vanishing_at(zeta))
+    return [root * x % r for root, x in zip(roots, over, strict=True)]
 
 
 class TableValues(Protocol):
@@ -105,17 +107,14 @@ def public_at(
     t, sel_p, charge_cells, claim_cells = values.pinned
     marks, *minimums = values.prices
     P = powers(w.P, TABLE_PACK)
-    L = [lagrange(j, zeta) for j in range(MAX_ASSETS)]
+    L = lagrange(range(MAX_ASSETS), zeta)
     positions = dot(P, values.r) + w.claim * den * SCALE_BP * marks
     collateral = sum((w.balance(j) + w.claim * den * prices.long_value[j]) * L[j] for j in range(MAX_ASSETS))
 
     # packed columns: W_g, scenario slacks, claim slack, balances
-    slacks = sum(
-        P[a] * n**d * cauchy(SLACK_DIGITS * a + d, KAPPA, w.rho, zeta)
-        for a in range(TABLE_PACK)
-        for d in range(SLACK_DIGITS)
-    )
-    held = sum(n**d * cauchy(held_cell(0, d), MAX_ASSETS, w.rho, zeta) for d in range(BALANCE_DIGITS))
+    weight = [P[a] * n**d for a in range(TABLE_PACK) for d in range(SLACK_DIGITS)]
+    slacks = dot(weight, cauchy(range(TABLE_PACK * SLACK_DIGITS), KAPPA, w.rho, zeta))
+    held = of_digits(cauchy([held_cell(0, d) for d in range(BALANCE_DIGITS)], MAX_ASSETS, w.rho, zeta))
     packed = []
     for g in range(layout.groups):
         group = pow(w.rho, GROUP_STRIDE * g, r)
@@ -124,7 +123,7 @@ def public_at(
     for j in range(MAX_ASSETS):
         if layout.debts[j]:
             owed = w.balance(j) - w.claim * den * (prices.short_value[j] - prices.long_value[j])
-            packed[0] += owed * sum(n**d * lagrange(owed_cell(j, d), zeta) for d in range(BALANCE_DIGITS))
+            packed[0] += owed * of_digits(lagrange([owed_cell(j, d) for d in range(BALANCE_DIGITS)], zeta))
     return PublicAtZeta(
         positions=positions % r,
         collateral=collateral % r,
