@@ -18,7 +18,8 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: .85rem; font-varia
 th, td { padding: .25rem .5rem; border-bottom: 1px solid #ddd; text-align: right; }
 th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
 td:last-child { white-space: normal; }
-.words th, .words td { text-align: left; white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
+.words th, .words td { text-align: left; white-space: normal; vertical-align: top; }
+.words td { overflow-wrap: anywhere; }
 div { overflow-x: auto; }
 svg { width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .9rem; }
 summary { cursor: pointer; color: #555; font-size: .9rem; }

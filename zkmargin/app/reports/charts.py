@@ -146,6 +146,8 @@ def timeline(names: Sequence[str], times: Sequence[Sequence[float]], labels: tup
             axes.scatter(moments, [place] * len(moments), color=BLUE, s=22, zorder=2)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
+        if len({moment for moments in times for moment in moments}) == 1:  # no scale has one point
+            axes.set_xticks([0.0])
         axes.set_xlabel(f"hours since {labels[0]}; the last at {labels[1]}")
 
     return _drawn(1.0 + 0.28 * max(len(names), 2), draw)

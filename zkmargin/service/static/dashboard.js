@@ -45,6 +45,7 @@ function stateCell(name, state) {
 function trend(ratios) {
   const cell = element("td");
   if (ratios.length === 0) { cell.textContent = "nothing yet"; return cell; }
+  if (ratios.length === 1) { cell.textContent = `once ${claimed(ratios[0])}`; return cell; } // a line has two ends
   const values = ratios.map(number), low = Math.min(...values), span = Math.max(...values) - low || 1;
   const points = values.map((v, i) => `${4 + (i * 72) / Math.max(values.length - 1, 1)},${20 - (16 * (v - low)) / span}`);
   const words = `${ratios.length} proofs, from ${claimed(ratios[0])} to ${claimed(ratios[ratios.length - 1])}`;
@@ -63,7 +64,7 @@ function showRoster() {
     item.append(` ${count}`);
     return item;
   }));
-  const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.account : undefined;
+  const focused = focus("account");
   const rows = view.accounts.filter((one) => !wanted || one.state === wanted).map((one) => {
     const row = element("tr"), head = element("th", undefined, { scope: "row" });
     const button = element("button", one.account, { type: "button", class: "name", "data-account": one.account });
@@ -76,10 +77,18 @@ function showRoster() {
     return row;
   });
   at("roster").tBodies[0].replaceChildren(...rows);
-  if (focused !== undefined) {
-    const again = [...document.querySelectorAll("button.name")].find((one) => one.dataset.account === focused);
-    if (again) again.focus();
-  }
+  refocus("account", focused);
+}
+
+// What is drawn anew keeps the keyboard's place: the button about the same thing.
+function focus(about) {
+  return document.activeElement && document.activeElement.dataset ? document.activeElement.dataset[about] : undefined;
+}
+
+function refocus(about, focused) {
+  if (focused === undefined) return;
+  const again = [...document.querySelectorAll(`button[data-${about}]`)].find((one) => one.dataset[about] === focused);
+  if (again) again.focus();
 }
 
 function fact(term, value) {
@@ -109,7 +118,7 @@ async function saveReceipt(statement) {
   const link = element("a", "", { download: `receipt-${statement.slice(0, 16)}.json` });
   link.href = URL.createObjectURL(new Blob([JSON.stringify(receipt, null, 1) + "\n"], { type: "application/json" }));
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // a browser may fetch it later than at once
 }
 
 async function openAccount(name, move) {
@@ -128,15 +137,18 @@ async function openAccount(name, move) {
     ...fact("Parts", one.parts.map((p) => `${p.role} by ${p.issuer} (${p.part}) until ${shown(p.expires)}`).join("; ") || "none"),
     ...fact("Open challenges", one.challenges.length));
   at("timeline").replaceChildren(...covered.flatMap(showTimeline));
+  const focused = focus("statement");
   at("proofs").tBodies[0].replaceChildren(...proofs.items.map((p) => {
     const row = element("tr"), cell = element("td");
-    const button = element("button", "Save", { type: "button", "aria-label": `Save the receipt of ${shown(p.accepted)}` });
+    const words = `Save the receipt of ${shown(p.accepted)}`;
+    const button = element("button", "Save", { type: "button", "aria-label": words, "data-statement": p.statement });
     button.addEventListener("click", () => saveReceipt(p.statement).catch(problem));
     cell.append(button);
     row.append(element("td", shown(p.accepted)), element("td", `${p.series} ${p.sequence}, ${shown(p.snapshot_time)}`),
       element("td", `${claimed(p.ratio)} × ${p.requirement}`), element("td", p.counts ? "yes" : "no: below the terms"), cell);
     return row;
   }));
+  refocus("statement", focused);
   at("refusals").tBodies[0].replaceChildren(...refusals.items.map((r) => {
     const row = element("tr");
     row.append(element("td", shown(r.time)), element("td", r.check), element("td", r.reason));
