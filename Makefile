@@ -113,7 +113,7 @@ MILLION ?= 1000000
 venue-million: $(BENCH_READY)  ## a venue of a million accounts, proved and verified once (minutes, gigabytes); goes on where it was stopped
 	$(BIN)/python -m benchmarks.venue --accounts $(MILLION) --digit-bits 16 --folder .venue-$(MILLION)
 
-soak: $(DEV_READY)  ## a venue and three makers for half an hour: latency, memory and losses into docs/soak.md
+soak: $(DEV_READY)  ## a venue and three makers for half an hour: latency, memory, CPU and losses into docs/soak.md
 	$(BIN)/python tests/soak.py $(SOAK_ARGS)
 
 smoke: $(DEV_READY)  ## the benchmarks small and once: that they work, not how fast

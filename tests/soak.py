@@ -1,25 +1,28 @@
-"""``make soak``: a venue and three makers for half an hour. Latency, memory and losses go into docs/soak.md.
+"""``make soak``: a venue and three makers for half an hour. Latency, memory, CPU and losses go into docs.
 
-    python tests/soak.py                        # 30 minutes, a snapshot every two seconds
+    python tests/soak.py                        # 30 minutes, a snapshot every four seconds
     python tests/soak.py --seconds 300          # shorter; the page says how long it was
 
 The service and the agents are the real processes, over HTTP, on SQLite. One maker trades all the time, one is killed
-every five minutes. Each minute the memory of every process is read. At the end the venue's signed coverage must name
-every snapshot as proved, or the run fails.
+six times. Each minute the memory of every process is read. At the end the venue's signed coverage must name every
+snapshot as proved, or the run fails. The data is docs/soak.json, the page docs/soak.md is made of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from textwrap import fill
+from typing import Any
 
 from support.live import Day, Maker, day
 from support.venue_service import descendants
@@ -29,7 +32,8 @@ from zkmargin.engine.fills import Fills
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "soak.md"
-EVERY_SECONDS, TRADE_EVERY, KILL_SECONDS, LOOK_SECONDS = 2.0, 15, 300, 60
+#: Between snapshots; that many snapshots between trades; kills in a run; between two looks at memory.
+EVERY_SECONDS, TRADE_EVERY, KILLS, LOOK_SECONDS = 4.0, 8, 6, 60
 TRADE = Fills(positions={"BTC-PERPETUAL": "0.001"}, collateral={"USDC": "-1"})
 
 
@@ -45,10 +49,27 @@ def resident(pid: int) -> int:
     return total
 
 
+def processor(pid: int) -> float:
+    """Seconds of processor that a process and its children took (Linux)."""
+    total = 0
+    for one in (pid, *descendants(pid)):
+        try:
+            words = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(words[11]) + int(words[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def processes(one: Day) -> dict[str, int]:
+    """The process of each party that is there."""
+    found = {} if one.service.process is None else {"service": one.service.process.pid}
+    return found | {maker.name: maker.process.pid for maker in one.makers if maker.process is not None}
+
+
 def memory(one: Day) -> dict[str, int]:
-    """Of every process that is there."""
-    found = {"service": 0 if one.service.process is None else resident(one.service.process.pid)}
-    return found | {maker.name: resident(maker.process.pid) for maker in one.makers if maker.process is not None}
+    """Bytes of each."""
+    return {name: resident(pid) for name, pid in processes(one).items()}
 
 
 def latencies(maker: Maker) -> list[float]:
@@ -56,23 +77,22 @@ def latencies(maker: Maker) -> list[float]:
     return [float(event["milliseconds"]) for event in maker.events if event["event"] == "accepted"]
 
 
-def soak(home: Path, seconds: int) -> tuple[Day, list[dict[str, int]]]:
-    """Run it. Raises AssertionError where something was lost."""
-    steps = int(seconds / EVERY_SECONDS)
+def soak(home: Path, seconds: int, every: float) -> dict[str, Any]:
+    """Run it; what it was. Raises AssertionError where something was lost."""
+    steps = int(seconds / every) + 1
     looks: list[dict[str, int]] = []
     with day(home, "steady", "trader", "mortal", database="venue.db", steps=steps, step_ms=1000) as one:
         _, trader, mortal = one.makers
         one.wait(*one.makers)
         begin = looked = killed = time.monotonic()
+        kills, before = 0, 0.0
         looks.append(memory(one))
         for number in range(1, steps):
-            if time.monotonic() - begin > seconds:
-                break
             one.step(listed=True)
             if number % TRADE_EVERY == 0:
                 trader.fill(TRADE, one.snapshot)
-            if time.monotonic() - killed > KILL_SECONDS:
-                killed = time.monotonic()
+            if time.monotonic() - killed > seconds / (KILLS + 1):
+                killed, kills, before = time.monotonic(), kills + 1, before + processor(processes(one)["mortal"])
                 mortal.kill()
                 mortal.start()
             if time.monotonic() - looked > LOOK_SECONDS:
@@ -80,13 +100,35 @@ def soak(home: Path, seconds: int) -> tuple[Day, list[dict[str, int]]]:
                 looks.append(memory(one))
                 sys.stdout.write(f"{number} snapshots, {looks[-1]}\n")
                 sys.stdout.flush()
-            time.sleep(max(0.0, begin + number * EVERY_SECONDS - time.monotonic()))
+            time.sleep(max(0.0, begin + number * every - time.monotonic()))
         for maker in one.makers:
             until(lambda who=maker: _proved(one, who) == len(one.published), 300, pause=0.5)  # type: ignore[misc]
             one.check_coverage(maker, set())
         looks.append(memory(one))
+        used = {name: processor(pid) for name, pid in processes(one).items()}
+        used["mortal"] += before
+        facts = {
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "seconds": round(time.monotonic() - begin),
+            "every_seconds": every,
+            "processors": os.cpu_count(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "load": round(os.getloadavg()[1], 1),
+            "snapshots": len(one.published),
+            "kills": kills,
+            "makers": {maker.name: _latency(latencies(maker)) for maker in one.makers},
+            "processor_seconds": {name: round(value, 1) for name, value in used.items()},
+            "memory_bytes": looks,
+        }
         one.stop()
-    return one, looks
+    return facts
+
+
+def _latency(values: Sequence[float]) -> dict[str, float]:
+    found = sorted(values)
+    p99 = found[min(len(found) - 1, 99 * len(found) // 100)]
+    return {"accepted": len(found), "median": median(found), "p99": p99, "slowest": found[-1]}
 
 
 def _proved(one: Day, maker: Maker) -> int:
@@ -100,43 +142,44 @@ def _proved(one: Day, maker: Maker) -> int:
             before = page.next
 
 
-def page(one: Day, looks: Sequence[dict[str, int]], seconds: float) -> str:
-    """The page."""
-    lines = [
-        "# A soak run",
+def page(facts: Mapping[str, Any]) -> str:
+    """The page about a run."""
+    told = (
+        f"{facts['date']}, {facts['seconds'] / 60:.1f} minutes, {facts['processors']} processors, {facts['machine']}, "
+        f"Python {facts['python']}, load {facts['load']}; written by `make soak` from [soak.json](soak.json). A "
+        f"venue's service on SQLite and three makers' agents, a snapshot every {facts['every_seconds']:g} seconds, "
+        f"{facts['snapshots']} of them; the trader fills all the time, the mortal one was killed {facts['kills']} "
+        "times. The venue's signed coverage names every snapshot as proved for each of them: nothing was lost."
+    )
+    lines = ["# A soak run", "", fill(told, 100), ""]
+    lines += ["| maker | accepted | median | p99 | slowest |", "|---|---:|---:|---:|---:|"]
+    for name, one in facts["makers"].items():
+        times = " | ".join(f"{one[key]:.0f} ms" for key in ("median", "p99", "slowest"))
+        lines.append(f"| {name} | {one['accepted']} | {times} |")
+    lines += [
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.1f} minutes, {os.cpu_count()} processors,",
-        f"{platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[1]:.1f};",
-        "written by `make soak`. A venue's service",
-        f"on SQLite and three makers' agents; {len(one.published)} snapshots; the trader fills all the time, the",
-        "mortal one is killed every five minutes. The venue's signed coverage names every snapshot as proved",
-        "for each of them: nothing was lost.",
-        "",
-        "| maker | accepted | median | p99 | slowest |",
+        "| process | CPU | memory at the beginning | in the middle | at the end |",
         "|---|---:|---:|---:|---:|",
     ]
-    for maker in one.makers:
-        found = sorted(latencies(maker))
-        p99 = found[min(len(found) - 1, 99 * len(found) // 100)]
-        lines.append(f"| {maker.name} | {len(found)} | {median(found):.0f} ms | {p99:.0f} ms | {found[-1]:.0f} ms |")
-    lines += ["", "| process | memory at the beginning | in the middle | at the end |", "|---|---:|---:|---:|"]
+    looks = facts["memory_bytes"]
     for name in looks[0]:
-        first, middle, last = (looks[k].get(name, 0) / 1e6 for k in (0, len(looks) // 2, -1))
-        lines.append(f"| {name} | {first:.0f} MB | {middle:.0f} MB | {last:.0f} MB |")
+        held = " | ".join(f"{looks[k].get(name, 0) / 1e6:.0f} MB" for k in (0, len(looks) // 2, -1))
+        lines.append(f"| {name} | {facts['processor_seconds'][name]:.0f} s | {held} |")
     lines += ["", "Latency is from a snapshot's arrival at the agent to the receipt. What came while an agent was dead"]
     return "\n".join([*lines, "counts from its start.", ""])
 
 
 def main() -> int:
-    """Run it, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run it, and write data and page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=1800)
-    parser.add_argument("-o", "--output", type=Path, default=PAGE)
+    parser.add_argument("--every", type=float, default=EVERY_SECONDS, help="seconds between two snapshots")
+    parser.add_argument("-o", "--output", type=Path, default=PAGE, help="the page; its data goes beside it, as .json")
     options = parser.parse_args()
-    begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        one, looks = soak(Path(folder), options.seconds)
-        options.output.write_text(page(one, looks, time.monotonic() - begin))
+        facts = soak(Path(folder), options.seconds, options.every)
+    options.output.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+    options.output.write_text(page(facts))
     sys.stdout.write(options.output.read_text())
     return 0
 
