@@ -24,7 +24,7 @@ exclude_patterns = ["assurance/*", "man"]
 nitpicky = False
 html_theme = "furo"
 html_title = "zkmargin"
-html_extra_path = ["benchmarks.svg", "policy.schema.json"]
+html_extra_path = ["benchmarks.svg", "policy.schema.json", "soak.json"]
 html_copy_source = False
 html_show_sphinx = False
 
