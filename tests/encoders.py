@@ -29,7 +29,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from unittest.mock import patch
 
 import numpy as np
@@ -96,7 +96,7 @@ class Paths:
         self._conditions.extend((divisor * q <= amount, amount < divisor * q + divisor))
         return Sym(q)
 
-    def run(self, function: Callable[[], Any]) -> Iterator[tuple[list[z3.BoolRef], Any]]:
+    def run(self, function: Callable[[], Symbolic]) -> Iterator[tuple[list[z3.BoolRef], Symbolic]]:
         """The conditions of each path, and what the function gives on it."""
         while True:
             self._at, self._conditions, self.quotients = 0, list[z3.BoolRef](), list[z3.ArithRef]()
@@ -147,27 +147,31 @@ class Truth:
         return int(bool(self))
 
 
+#: What the engine computes with: an integer, or a ``Sym`` in its place.
+Symbolic: TypeAlias = Any
+
+
 class Sym:
     """An integer that is not known. ``of``: for a maximum, what it is the largest of."""
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, expression: z3.ArithRef, of: Sequence[Any] = ()) -> None:
+    def __init__(self, expression: z3.ArithRef, of: Sequence[Symbolic] = ()) -> None:
         self.expression = z3.IntVal(expression) if isinstance(expression, int) else expression
         self.of = of
 
-    def __add__(self, other: Any) -> Sym:
+    def __add__(self, other: Symbolic) -> Sym:
         return Sym(self.expression + _of(other))
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> Sym:
+    def __sub__(self, other: Symbolic) -> Sym:
         return Sym(self.expression - _of(other))
 
-    def __rsub__(self, other: Any) -> Sym:
+    def __rsub__(self, other: Symbolic) -> Sym:
         return Sym(_of(other) - self.expression)
 
-    def __mul__(self, other: Any) -> Sym:
+    def __mul__(self, other: Symbolic) -> Sym:
         return Sym(self.expression * _of(other))
 
     __rmul__ = __mul__
@@ -183,19 +187,19 @@ class Sym:
     def __abs__(self) -> Sym:
         return self if self >= 0 else -self
 
-    def __lt__(self, other: Any) -> Truth:
+    def __lt__(self, other: Symbolic) -> Truth:
         return Truth(self.expression < _of(other))
 
-    def __le__(self, other: Any) -> Truth:
+    def __le__(self, other: Symbolic) -> Truth:
         return Truth(self.expression <= _of(other))
 
-    def __gt__(self, other: Any) -> Truth:
+    def __gt__(self, other: Symbolic) -> Truth:
         return Truth(self.expression > _of(other))
 
-    def __ge__(self, other: Any) -> Truth:
+    def __ge__(self, other: Symbolic) -> Truth:
         return Truth(self.expression >= _of(other))
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> Symbolic:
         if isinstance(other, Sym) and (any(x is self for x in other.of) or any(x is other for x in self.of)):
             return True  # ``losses.index(largest)``: which one it is changes the words of a report alone
         return Truth(self.expression == _of(other))
@@ -204,20 +208,20 @@ class Sym:
         return bool(Truth(self.expression != 0))
 
 
-def _of(value: Any) -> Any:
+def _of(value: Symbolic) -> Symbolic:
     return value.expression if isinstance(value, Sym) else int(value)
 
 
-def chosen(pick_first: Callable[[Any, Any], Any], name: str) -> Callable[..., Any]:
+def chosen(pick_first: Callable[[Symbolic, Symbolic], Symbolic], name: str) -> Callable[..., Symbolic]:
     """``max`` or ``min``, by forks: what is left on a path is linear."""
     plain = getattr(builtins, name)
 
-    def either(x: Any, y: Any) -> Any:
+    def either(x: Symbolic, y: Symbolic) -> Symbolic:
         if not isinstance(x, Sym) and not isinstance(y, Sym):
             return plain(x, y)
         return x if Truth(pick_first(_of(x), _of(y))) else y
 
-    def pick(*values: Any, key: Callable[[Any], Any] | None = None, **default: Passed) -> Any:
+    def pick(*values: Symbolic, key: Callable[[Symbolic], Symbolic] | None = None, **default: Passed) -> Symbolic:
         found = list(values[0]) if len(values) == 1 else list(values)
         if not found:
             if "default" not in default:
@@ -237,7 +241,7 @@ def chosen(pick_first: Callable[[Any, Any], Any], name: str) -> Callable[..., An
 class _Whole(type):
     """``int`` that lets symbols through."""
 
-    def __call__(cls, value: Any = 0) -> Any:
+    def __call__(cls, value: Symbolic = 0) -> Symbolic:
         return value if isinstance(value, Sym) else int(value)
 
     def __instancecheck__(cls, value: object) -> bool:
@@ -248,7 +252,7 @@ class Whole(metaclass=_Whole):
     """What the engine finds under the name ``int``."""
 
 
-def dot(matrix: Any, vector: Sequence[Any]) -> list[Any]:
+def dot(matrix: Symbolic, vector: Sequence[Symbolic]) -> list[Symbolic]:
     """``exact_dot`` for symbols."""
     rows = matrix.tolist()
     return [sum((x * row[s] for x, row in zip(vector, rows, strict=True)), 0) for s in range(matrix.shape[1])]
@@ -287,7 +291,9 @@ class CounterexampleError(AssertionError):
     """A book and hidden integers that the circuit takes and the engine does not; or no answer."""
 
 
-def atoms(circuit: Circuit) -> tuple[list[z3.BoolRef], dict[tuple[str, int], z3.ArithRef], list[Any], list[Any]]:
+def atoms(
+    circuit: Circuit,
+) -> tuple[list[z3.BoolRef], dict[tuple[str, int], z3.ArithRef], list[Symbolic], list[Symbolic]]:
     """The ranges that a proof enforces, the value of each atom, and the book."""
     ranges = list[z3.BoolRef]()
 
@@ -306,7 +312,7 @@ def atoms(circuit: Circuit) -> tuple[list[z3.BoolRef], dict[tuple[str, int], z3.
         positions = [variable(f"q{i}", -P, P) for i in range(slots)]
         long, short = [], []
     balances = [z3.Int(f"c{j}") for j in range(circuit.collateral_count)]
-    vectors: dict[DenseKind, list[Any]] = {"positions": positions, "long": long, "short": short}
+    vectors: dict[DenseKind, list[Symbolic]] = {"positions": positions, "long": long, "short": short}
     for side, vector in vectors.items():
         for t, row in enumerate(circuit.matrices[side]):
             terms = [x * v for x, v in zip(row.tolist(), vector, strict=True) if x]
@@ -372,12 +378,12 @@ def ask(snapshot: Snapshot, claim: Claim, *, without: int | None = None) -> Verd
 # --- snapshots ----------------------------------------------------------------------------------------------
 
 
-def ints(*values: Any) -> IntArray:
+def ints(*values: Symbolic) -> IntArray:
     """An array of a document."""
     return IntArray(np.array(values, dtype=np.int64))
 
 
-def snapshot_of(*components: Any, groups: Sequence[int] = (0, 0), assets: int = 1, owed: bool = True) -> Snapshot:
+def snapshot_of(*components: Symbolic, groups: Sequence[int] = (0, 0), assets: int = 1, owed: bool = True) -> Snapshot:
     """Instruments by their group, with marks; collateral that is debited at more than it is credited."""
     count = max(groups) + 1
     given = {type(part) for part in components}
@@ -557,7 +563,7 @@ def snapshots() -> dict[str, Snapshot]:
     }
 
 
-def calendar(method: Any) -> PublishedCalendarCharge:
+def calendar(method: Symbolic) -> PublishedCalendarCharge:
     """Two expiries and a spread between them."""
     return PublishedCalendarCharge(
         method=method,

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ def table_text(**changes: Passed) -> str:
 
 
 @given(INT64)
-def test_arrays_survive_their_json(values: Any) -> None:
+def test_arrays_survive_their_json(values: npt.NDArray[np.int64]) -> None:
     array = IntArray(values)
     written = json.loads(json.dumps(array.to_json()))
     again = IntArray.from_json(written)
@@ -56,7 +57,7 @@ def test_arrays_survive_their_json(values: Any) -> None:
 
 
 @given(INT64)
-def test_the_json_is_what_it_says(values: Any) -> None:
+def test_the_json_is_what_it_says(values: npt.NDArray[np.int64]) -> None:
     written = IntArray(values).to_json()
     assert written == {
         "shape": list(values.shape),
@@ -80,7 +81,7 @@ def test_the_json_is_what_it_says(values: Any) -> None:
     ],
     ids=["int8", "uint64", "big-endian", "strided", "reversed", "Fortran order"],
 )
-def test_catalogue_45_integers_of_any_layout(values: Any) -> None:
+def test_catalogue_45_integers_of_any_layout(values: Passed) -> None:
     assert IntArray(values).values.ravel().tolist() == [1, 2]
 
 
@@ -99,7 +100,7 @@ def test_catalogue_45_integers_of_any_layout(values: Any) -> None:
     ],
     ids=["float", "nan", "bool", "2^63", "2^70", "text", "object", "complex", "time"],
 )
-def test_catalogue_45_anything_else_is_refused(values: Any) -> None:
+def test_catalogue_45_anything_else_is_refused(values: Passed) -> None:
     with pytest.raises(TypeError, match="integers of 64 bits"):
         IntArray(values)
 
@@ -186,7 +187,7 @@ def test_catalogue_47_arrays_are_read_strictly(changes: Keywords, reason: str | 
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 5, [[1, 2], [3, 4]]])
-def test_an_array_is_an_object(value: Any) -> None:
+def test_an_array_is_an_object(value: None) -> None:
     with pytest.raises(InputError, match="exactly the keys shape, keccak256 and data"):
         Table.parse(json.dumps({"format": Table.FORMAT, "cells": value}))
 

@@ -100,7 +100,7 @@ def test_snapshot_under_threshold(world: World) -> None:
         ("slot_maps", {"positions": "11" * 32, "collateral": "22" * 32}),
     ],
 )
-def test_attestation_of_another_snapshot(world: World, field: str, value: Any) -> None:
+def test_attestation_of_another_snapshot(world: World, field: str, value: str) -> None:
     other = world.attest_snapshot(**{field: value})
     assert f"is another snapshot: its {field} differs" in refused(world, snapshot=other)
     payload = other.payload
@@ -161,7 +161,7 @@ def test_31_attestation_of_another_account(world: World) -> None:
     ("field", "value"),
     [("slot_map", "11" * 32), ("srs", "11" * 32), ("domain_size", 1024), ("bits", 20)],
 )
-def test_31_attestation_for_another_universe(world: World, field: str, value: Any) -> None:
+def test_31_attestation_for_another_universe(world: World, field: str, value: str) -> None:
     other = world.attest("venue C", **{field: value})
     assert f"is another commitment: its {field} differs" in refused(world, venue_C=other)
 

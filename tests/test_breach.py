@@ -1,6 +1,7 @@
 """Proofs of breach: at the boundary, never beside a proof of the claim, and every way to overstate one refused."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,8 @@ from support import lab, parties
 from support.typed import Passed
 
 from zkmargin.circuits.breach import ONLY_ADDING, READ, breach_witness, build_breach_circuit
+from zkmargin.circuits.language.hints import Hint
+from zkmargin.circuits.language.system import Atom
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.circuits.margin import build_circuit
 from zkmargin.cli import main
@@ -24,6 +27,7 @@ from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import claim_slack
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, ProofFormatError, VerificationError, save_document
 from zkmargin.prover import commit_book, prove
 from zkmargin.prover.breach import prove_breach
@@ -37,7 +41,7 @@ MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**22), 2**22))
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, plain: bool) -> Any:
+def cases(draw: st.DrawFn, *, plain: bool) -> tuple[Snapshot, BookLots, Claim]:
     count, width = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     drawn = draw(st.lists(st.integers(0, 1), min_size=count, max_size=count))
     charges = None if plain else draw(st.lists(st.integers(0, 2**20), min_size=count, max_size=count))
@@ -96,11 +100,12 @@ def test_no_hidden_integer_can_be_bent_to_show_a_breach_that_is_none(data: st.Da
     slacks = {equation.slack for equation in circuit.equations}
 
     class Bent:
-        def __init__(self, hint: Any, by: int) -> None:
+        def __init__(self, hint: Hint, by: int) -> None:
             self.hint, self.by = hint, by
 
-        def value(self, of: Any) -> Any:
-            return self.hint.value(of) + self.by
+        def value(self, of: Callable[[Atom], int]) -> int:
+            value: int = self.hint.value(of)
+            return value + self.by
 
     for v, variable in enumerate(circuit.bounded):
         if v in slacks:
@@ -126,11 +131,12 @@ def test_both_sides_of_a_balance_cannot_be_overstated() -> None:
     names = [variable.name for variable in circuit.bounded]
 
     class More:
-        def __init__(self, hint: Any) -> None:
+        def __init__(self, hint: Hint) -> None:
             self.hint = hint
 
-        def value(self, of: Any) -> Any:
-            return self.hint.value(of) + 1
+        def value(self, of: Callable[[Atom], int]) -> int:
+            value: int = self.hint.value(of)
+            return value + 1
 
     bounded = list(circuit.bounded)
     for name in ("collateral 0 held", "collateral 0 owed"):
@@ -273,7 +279,7 @@ def test_the_command_proves_and_checks_on_files(
 
 
 @pytest.fixture(scope="module")
-def below() -> Any:
+def below() -> tuple[BreachStatement, bytes]:
     """The netted account of tests/support/parties.py, shown to be below fifty times its requirement."""
     world = parties.world()
     commitments = [opening.commitment() for opening in world.openings.values()]

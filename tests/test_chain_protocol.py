@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from support.chain_lab import SERIES, chain_case, chain_snapshot, prove, standard, table_of
 from support.lab import draws
@@ -59,11 +60,11 @@ from zkmargin.verifier.messages import SCALAR
 DIGEST = embedded().digest
 
 
-def encode(proof: Any) -> bytes:
+def encode(proof: ChainProof) -> bytes:
     return encode_chain_proof(proof, DIGEST)
 
 
-def value_of(column: Any, cells: Any) -> int:
+def value_of(column: npt.NDArray[np.int64], cells: Any) -> int:
     return sum(int(column[cell]) << (10 * d) for d, cell in enumerate(cells))
 
 
@@ -151,7 +152,7 @@ def test_equations_of_the_layout_close_exactly_at_the_boundary() -> None:
     w = ChainWeights(11)
     U = public_rows(prices, w, 5, 4)
 
-    def total(columns: Any) -> Any:
+    def total(columns: list[npt.NDArray[np.int64]]) -> int:
         short = columns[3] + 1024 * columns[4] + 1024**2 * columns[5]
         sums = sum(x * U["positions"][i] for i, x in enumerate(case.witness.positions))
         sums += sum(x * U["collateral"][j] for j, x in enumerate(case.witness.collateral))
@@ -218,7 +219,7 @@ def test_scenarios_without_effect_are_refused() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(0, (6,)), (1024, (6,)), (7, ()), (7, (1, 2, 3)), (7, (0,)), (7, (65,))])
-def test_layouts_that_there_are_none_of(arguments: Any) -> None:
+def test_layouts_that_there_are_none_of(arguments: tuple[int, tuple[int]]) -> None:
     with pytest.raises(InputError):
         ChainLayout(arguments[0], arguments[1], (False, False, False, False))
 
@@ -293,7 +294,7 @@ def test_an_honest_proof_is_accepted_and_has_its_size(groups: int) -> None:
         ),
     ],
 )
-def test_layouts_at_their_edges_are_proved(shape: Any, positions: Any, collateral: Any) -> None:
+def test_layouts_at_their_edges_are_proved(shape: Keywords, positions: list[int], collateral: list[int]) -> None:
     case = chain_case(chain_snapshot(**shape), positions, collateral, claim=Claim(1, 65535, "maintenance"))
     verify_chain(case.statement, encode(prove(case)))
 

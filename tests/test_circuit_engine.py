@@ -4,9 +4,9 @@ Both sides of every comparison are exact integers, so "exactly" includes equity 
 unit below. Catalogue items 23, 25 and 26.
 """
 
+import functools
 from dataclasses import replace
 from math import gcd
-from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -16,11 +16,14 @@ from support import lab
 from zkmargin.accounts import commit_book
 from zkmargin.circuits import build_circuit, margin
 from zkmargin.circuits.books import margin_witness
-from zkmargin.circuits.language.system import Form
-from zkmargin.circuits.language.witness import assign, check
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.system import Equation, Form
+from zkmargin.circuits.language.witness import Witness, assign, check
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.short_option_minimum import Mode
 from zkmargin.engine.margin import claim_slack, requirement_total
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement, verify
@@ -35,7 +38,7 @@ ROOM = 2**60 - 2
 
 
 @st.composite
-def snapshots(draw: st.DrawFn, *, range_proved: Any = None) -> Any:
+def snapshots(draw: st.DrawFn, *, range_proved: None = None) -> Snapshot:
     n, width = draw(st.integers(0, 6)), draw(st.integers(1, 5))
     # groups are numbered in order of first appearance, as a snapshot has them
     drawn = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
@@ -58,7 +61,7 @@ def snapshots(draw: st.DrawFn, *, range_proved: Any = None) -> Any:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Any:
+def cases(draw: st.DrawFn) -> tuple[Snapshot, BookLots, Claim]:
     snapshot = draw(snapshots())
     positions = tuple(draw(LOTS) for _ in snapshot.instruments)
     balances = tuple(
@@ -69,7 +72,7 @@ def cases(draw: st.DrawFn) -> Any:
     return snapshot, BookLots(positions, (*balances, draw(st.integers(-(2**20), 2**20)))), claim
 
 
-def accepted(snapshot: Any, lots: Any, claim: Any) -> bool:
+def accepted(snapshot: Snapshot, lots: BookLots, claim: Claim) -> bool:
     """What the engine says; fails unless the circuit says the same, with the same number."""
     circuit = build_circuit(snapshot, claim)
     if claim_slack(snapshot, lots, claim) < 0:
@@ -84,7 +87,7 @@ def accepted(snapshot: Any, lots: Any, claim: Any) -> bool:
     return True
 
 
-def moved(lots: Any, by: Any) -> Any:
+def moved(lots: BookLots, by: int) -> BookLots:
     """The book with ``by`` more valuation units of the unit asset."""
     return BookLots(lots.positions, (*lots.collateral[:-1], lots.collateral[-1] + by))
 
@@ -136,10 +139,11 @@ def test_overstating_charges_sides_or_debts_never_helps(data: st.DataObject) -> 
     equation = circuit.equations[-1]
     assert equation.rule == "claim"
 
-    def room(w: Any) -> Any:
+    def room(w: Witness) -> int:
         """What the claim's slack would have to be."""
         form = replace(equation, form=equation.form).form
-        return form.value(lambda atom: w.value(circuit, atom)) + w.bounded[-1]
+        value: int = form.value(lambda atom: w.value(circuit, atom))
+        return value + w.bounded[-1]
 
     base = room(witness)
     for v, x in enumerate(circuit.bounded[:-1]):
@@ -196,7 +200,7 @@ def test_the_circuit_depends_on_the_snapshot_and_the_claim_alone(data: st.DataOb
         assert build_circuit(snapshot, other).digest != first.digest
 
 
-def edge_case(*, range_proved: Any, mode: Any) -> Any:
+def edge_case(*, range_proved: bool, mode: Mode) -> tuple[Snapshot, BookLots]:
     """A snapshot with everything in it and a book exactly at its initial requirement."""
     snapshot = lab.snapshot(
         groups=[0, 1, 0, 1],
@@ -212,7 +216,7 @@ def edge_case(*, range_proved: Any, mode: Any) -> Any:
 
 
 @pytest.mark.parametrize(("range_proved", "mode"), [(True, "floor"), (True, "added"), (False, "floor")])
-def test_proofs_end_to_end_at_the_edge(range_proved: Any, mode: Any) -> None:
+def test_proofs_end_to_end_at_the_edge(range_proved: bool, mode: Mode) -> None:
     snapshot, lots = edge_case(range_proved=range_proved, mode=mode)
     opening = commit_book(snapshot, lots)
     proof = prove(Statement.of(snapshot, [opening.commitment()], Claim(), context=b"reader"), lots, [opening])
@@ -234,7 +238,7 @@ def test_openings_of_other_commitments_than_the_statements_are_refused() -> None
 
 
 @pytest.mark.parametrize("mode", ["floor", "added"])
-def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(mode: Any) -> None:
+def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(mode: Mode) -> None:
     # for every equation: the claim, weakened by dropping it, is met by a book that the engine refuses
     snapshot, _ = edge_case(range_proved=True, mode=mode)
     circuit = build_circuit(snapshot, Claim())
@@ -265,7 +269,7 @@ def test_each_equation_of_the_policy_is_there_for_a_book_that_breaks_it_alone(mo
             check(loose, understated)
 
 
-def break_candidate(circuit: Any, equation: Any) -> Any:
+def break_candidate(circuit: Circuit, equation: Equation) -> Witness:
     """A witness of a book for which this candidate alone binds, with the charge one unit below it."""
     for bits in range(3**4):
         positions = tuple((bits // 3**i % 3 - 1) * (7, 5, 11, 3)[i] for i in range(4))
@@ -280,7 +284,7 @@ def break_candidate(circuit: Any, equation: Any) -> Any:
             bounded[s] = max(bounded[s] - 1, 0)
         claim = circuit.equations[-1]
         lowered = replace(witness, bounded=tuple(bounded))
-        bounded[-1] += claim.form.value(lambda atom, w=lowered: w.value(circuit, atom))
+        bounded[-1] += claim.form.value(functools.partial(lowered.value, circuit))
         return replace(witness, bounded=tuple(bounded))
     raise AssertionError(f"no book binds {equation.rule} {equation.name}")
 

@@ -8,15 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
-from support.typed import JsonObject, Passed
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
-from zkmargin.circuits.language.system import MAX_FORM, Atom, Form, System
+from zkmargin.circuits.language.system import MAX_FORM, Atom, DenseKind, Form, System
 from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import r
@@ -38,11 +39,11 @@ FORMS = st.builds(
 )
 
 
-def small(*, n: Any = 16, count: Any = 3, bits: Any = 4, range_proved: Any = True, collateral: Any = ()) -> Any:
+def small(*, n: int = 16, count: int = 3, bits: int = 4, range_proved: bool = True, collateral: Any = ()) -> System:
     return System(n=n, position_count=count, position_bits=bits, range_proved=range_proved, collateral=list(collateral))
 
 
-def int64(*values: Any) -> Any:
+def int64(*values: Any) -> npt.NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
@@ -50,7 +51,7 @@ def int64(*values: Any) -> Any:
 
 
 @given(FORMS, FORMS, FORMS, INTEGERS, INTEGERS)
-def test_forms_are_a_module_over_the_integers(a: Any, b: Any, c: Any, x: Any, y: Any) -> None:
+def test_forms_are_a_module_over_the_integers(a: Form, b: Form, c: Form, x: int, y: int) -> None:
     assert a + b == b + a
     assert (a + b) + c == a + (b + c)
     assert a + Form() == a
@@ -65,8 +66,8 @@ def test_forms_are_a_module_over_the_integers(a: Any, b: Any, c: Any, x: Any, y:
 
 
 @given(FORMS, FORMS, INTEGERS, st.integers())
-def test_a_form_is_evaluated_linearly_and_holds_no_zero_coefficient(a: Any, b: Any, x: Any, seed: Any) -> None:
-    def of(atom: Any) -> Any:
+def test_a_form_is_evaluated_linearly_and_holds_no_zero_coefficient(a: Form, b: Form, x: int, seed: int) -> None:
+    def of(atom: tuple[str, int]) -> int:
         return hash((atom, seed)) % 1000 - 500
 
     assert (a + x * b).value(of) == a.value(of) + x * b.value(of)
@@ -84,7 +85,7 @@ def test_forms_never_change_what_they_are_built_from() -> None:
 
 
 @given(st.integers(0, 2**80), st.sampled_from([16, 32, 1024]))
-def test_an_integer_gets_the_fewest_digits_that_hold_its_upper_bound(upper: Any, n: Any) -> None:
+def test_an_integer_gets_the_fewest_digits_that_hold_its_upper_bound(upper: int, n: int) -> None:
     system = small(n=n)
     low, high = system.bounds(system.integer("x", upper, Form()))
     digits = system.bounded[0].digits
@@ -100,7 +101,7 @@ def test_an_integer_gets_the_fewest_digits_that_hold_its_upper_bound(upper: Any,
     st.integers(-5, 5),
 )
 def test_bounds_hold_every_value_within_the_proved_ranges(
-    coefficients: Any, kind: Any, sides: Any, factor: Any
+    coefficients: list[int], kind: DenseKind, sides: list[tuple[int, int]], factor: int
 ) -> None:
     system = small()
     form = system.dense(kind, int64(*coefficients)) * factor + 7
@@ -138,6 +139,7 @@ def test_sides_need_range_proved_positions() -> None:
 
 
 def test_dense_rows_are_int64_and_one_entry_a_slot() -> None:
+    wrong: Passed
     for wrong in (
         int64(1, 2),
         np.array([1, 2, 3], dtype=np.int32),
@@ -148,7 +150,7 @@ def test_dense_rows_are_int64_and_one_entry_a_slot() -> None:
             small().dense("positions", wrong)
 
 
-def overflow_edge(system: Any) -> Any:
+def overflow_edge(system: System) -> tuple[Form, Form]:
     """(a form of the greatest value that is allowed in an equation, the least that is refused)."""
     x = system.integer("x", 1, Form())
     scale = (MAX_FORM - 1) // 15
@@ -196,11 +198,12 @@ def test_large_quantities_are_refused_when_the_circuit_is_built() -> None:
 
 
 @given(st.integers(-300, 300), st.integers(-20, 20))
-def test_a_slack_is_wide_enough_for_every_value_that_is_not_negative(constant: Any, factor: Any) -> None:
+def test_a_slack_is_wide_enough_for_every_value_that_is_not_negative(constant: int, factor: int) -> None:
     system = small()
     form = system.integer("x", 15, Form()) * factor + constant
     system.at_least_zero("rule", "name", form)
     equation = system.equations[-1]
+    assert equation.slack is not None
     slack: Atom = ("bounded", equation.slack)
     assert equation.form == form - Form({slack: 1})
     assert system.bounds(Form({slack: 1}))[1] >= system.bounds(form)[1]
@@ -256,7 +259,7 @@ def test_gates_that_do_not_fit_a_segment_are_refused() -> None:
 
 
 @given(st.integers(0, 100), st.sampled_from([16, 32]))
-def test_every_slot_is_listed_once_and_every_segment_has_an_unlisted_row(count: Any, n: Any) -> None:
+def test_every_slot_is_listed_once_and_every_segment_has_an_unlisted_row(count: int, n: int) -> None:
     total = segments(count, n)
     rows = [listed(count, n, s) for s in range(total)]
     assert sum(rows) == count
@@ -279,7 +282,9 @@ def test_roles_have_selectors_of_their_own() -> None:
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=12), st.integers(1, 40), st.integers(1, 9))
-def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(uppers: Any, count: Any, bits: Any) -> None:
+def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(
+    uppers: list[int], count: int, bits: int
+) -> None:
     system = small(count=count, bits=bits)
     for v, upper in enumerate(uppers):
         system.integer(f"x{v}", upper, Form())
@@ -306,7 +311,7 @@ def test_dropping_an_equation_drops_exactly_that_one() -> None:
 
 
 def test_the_digest_is_the_same_for_the_same_system_and_changes_with_every_ingredient() -> None:
-    def build(**changes: Passed) -> Any:
+    def build(**changes: Passed) -> Circuit:
         return Circuit.freeze(lab.margin_like(**changes), len(changes.get("assets", (0, 0))))
 
     base = build(gates=1)
@@ -359,7 +364,7 @@ SHAPES: tuple[JsonObject, ...] = (
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(shape: Any) -> None:
+def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(shape: Keywords) -> None:
     circuit = Circuit.freeze(lab.margin_like(**shape), len(shape.get("assets", (0, 0))))
     rho, point = 0xABCDEF0123456789**3 % r, 0x123456789ABCDEF**4 % r
     combination = circuit.combine(rho)
@@ -372,7 +377,7 @@ def test_the_values_on_h_and_at_a_point_are_of_the_same_polynomials(shape: Any) 
 
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s.get("assets") != ()], ids=str)
-def test_the_combination_is_the_equations_weighted_by_powers_of_rho(shape: Any) -> None:
+def test_the_combination_is_the_equations_weighted_by_powers_of_rho(shape: Keywords) -> None:
     # any assignment, not only a satisfying one: sum over columns <column, U> - sigma = sum_j rho^j equation_j
     assets = shape.get("assets", (0, 0))
     circuit = Circuit.freeze(lab.margin_like(**shape), len(assets))

@@ -27,7 +27,7 @@ NONCE = "00112233445566778899aabbccddeeff"
 
 
 @pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a snapshot, twelve books in a folder and in a CSV, one customer's nonce, and a proof."""
     at = tmp_path_factory.mktemp("venue")
     snapshot = build_snapshot(example_market(TIME), load_policy("default"), domain_size=256)
@@ -66,7 +66,7 @@ def public(at: Path, *names: str) -> list[str]:
     return [word for name in names for word in (f"--{name}", str(at / known[name]))]
 
 
-def test_the_proof_is_verified_from_public_files(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_proof_is_verified_from_public_files(venue: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["venue", "verify", *public(venue, "snapshot", "terms", "record"), "--json", str(venue / "proof.bin")]
     assert main(command) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -78,7 +78,7 @@ def test_the_proof_is_verified_from_public_files(venue: Any, capsys: pytest.Capt
     assert "12 accounts" in capsys.readouterr().out
 
 
-def test_rejections_are_one_line_and_exit_1(venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejections_are_one_line_and_exit_1(venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     proof = (venue / "proof.bin").read_bytes()
     for name, data, reason in (
         ("flipped.bin", proof[:60] + bytes([proof[60] ^ 1]) + proof[61:], "rejected"),
@@ -101,7 +101,7 @@ def test_rejections_are_one_line_and_exit_1(venue: Any, tmp_path: Path, capsys: 
 
 
 def test_verify_and_a_ledger_take_it_as_any_other_proof(
-    venue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    venue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given, proof = ["verify", *public(venue, "snapshot")], str(venue / "proof.bin")
     terms, where = ["--terms", str(venue / "terms.json")], ["--ledger", str(tmp_path / "ledger.db")]
@@ -140,7 +140,7 @@ def test_verify_and_a_ledger_take_it_as_any_other_proof(
 
 
 @pytest.fixture(scope="module")
-def large(venue: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def large(venue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two large accounts, short of each other's longs, committed and proved one by one into a ledger."""
     at = tmp_path_factory.mktemp("large")
     (at / "dense").mkdir()
@@ -157,7 +157,7 @@ def large(venue: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return at
 
 
-def prove_large(venue: Any, at: Path, *more: str, tag: str = "") -> list[str]:
+def prove_large(venue: Path, at: Path, *more: str, tag: str = "") -> list[str]:
     files = {"-o": "proof.bin", "--terms": "terms.json", "--record": "record.json", "--secret": "secret.json"}
     outputs = [word for option, name in files.items() for word in (option, str(at / f"{tag}{name}"))]
     given = ["--snapshot", str(venue / "snapshot.json"), "--dense", str(at / "dense"), "--venue", "A venue"]
@@ -183,7 +183,7 @@ def test_large_accounts_by_their_commitments_are_those_of_a_ledger(
     assert "not the commitments that the terms name" in capsys.readouterr().err
 
 
-def test_small_and_large_accounts_in_one_proof(venue: Any, large: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_small_and_large_accounts_in_one_proof(venue: Path, large: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(prove_large(venue, large, "--accounts", str(venue / "books"), tag="both-")) == 0
     assert f"proved {COUNT + 2} accounts" in capsys.readouterr().out
     terms = json.loads((large / "both-terms.json").read_text())
@@ -203,7 +203,7 @@ def test_small_and_large_accounts_in_one_proof(venue: Any, large: Any, capsys: p
     "wrong", ["left out", "not of the ledger", "another opening", "another book", "no opening", "poor"]
 )
 def test_wrong_large_accounts_are_named(
-    venue: Any, large: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+    venue: Path, large: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
     shutil.copytree(large / "dense", tmp_path / "dense")
     shutil.copy(large / "ledger.db", tmp_path / "ledger.db")
@@ -243,7 +243,7 @@ def test_wrong_large_accounts_are_named(
 
 
 def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(
-    venue: Any, capsys: pytest.CaptureFixture[str]
+    venue: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(prove(venue, "accounts.csv", "--workers", "2", tag="csv-")) == 0
     assert (venue / "csv-terms.json").read_bytes() == (venue / "terms.json").read_bytes()
@@ -253,7 +253,7 @@ def test_a_csv_gives_the_same_terms_and_secrets_are_never_overwritten(
     assert "exists" in capsys.readouterr().err
 
 
-def test_a_customer_checks_its_note(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_customer_checks_its_note(venue: Path, capsys: pytest.CaptureFixture[str]) -> None:
     note = venue / "note.json"
     make = ["venue", "note", *public(venue, "snapshot", "terms"), "--accounts", str(venue / "books")]
     make += ["--secret", str(venue / "secret.json"), "--proof", str(venue / "proof.bin"), "--account", NAME]
@@ -287,7 +287,7 @@ def test_a_customer_checks_its_note(venue: Any, capsys: pytest.CaptureFixture[st
 
 
 def test_accounts_under_margin_are_named_and_nothing_is_written(
-    venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (
         (venue / "accounts.csv")
@@ -307,7 +307,7 @@ def test_accounts_under_margin_are_named_and_nothing_is_written(
 
 
 def test_bad_accounts_and_nonces_name_line_and_field(
-    venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = "account,section,name,quantity\n"
     for content, reason in (
@@ -340,7 +340,7 @@ def test_bad_accounts_and_nonces_name_line_and_field(
 
 
 def test_notes_are_made_from_the_proof_s_own_accounts_only(
-    venue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (
         (venue / "accounts.csv")
@@ -358,7 +358,7 @@ def test_notes_are_made_from_the_proof_s_own_accounts_only(
     assert secret.seed not in repr(secret)
 
 
-def test_terms_explain_themselves(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terms_explain_themselves(venue: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["venue", "inspect", *public(venue, "snapshot"), str(venue / "terms.json")]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["proof_bytes"] == (venue / "proof.bin").stat().st_size
@@ -366,7 +366,7 @@ def test_terms_explain_themselves(venue: Any, capsys: pytest.CaptureFixture[str]
     assert "sum to zero in every instrument" in capsys.readouterr().out
 
 
-def test_inspect_explains_every_file_and_no_secret_of_it(venue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_explains_every_file_and_no_secret_of_it(venue: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secret = VenueSecret.parse((venue / "secret.json").read_text())
     for name, words in (
         ("proof.bin", "a venue proof"),

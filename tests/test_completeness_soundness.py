@@ -12,20 +12,23 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point
 from support import lab
-from support.typed import JsonObject, Passed
+from support.instances import BareStatement, verify, verify_batch
+from support.lab import Case
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.crypto.field import r
 from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
 from zkmargin.crypto.scalars import scalar
+from zkmargin.crypto.srs import SRS
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
-from zkmargin.verifier import verify, verify_batch
-from zkmargin.verifier.argument import reduce_to_opening
+from zkmargin.verifier import Statement
+from zkmargin.verifier.argument import Opening, reduce_to_opening
 from zkmargin.verifier.header import HEADER_BYTES
-from zkmargin.verifier.proof import decode_proof, encode_proof, proof_bytes
+from zkmargin.verifier.proof import Proof, decode_proof, encode_proof, proof_bytes
 from zkmargin.verifier.verify import _first_bad, _hold_together, fold, holds
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
@@ -50,22 +53,28 @@ SHAPES: dict[str, tuple[JsonObject, tuple[int, ...]]] = {
     "no collateral": ({"slots": 0, "assets": ()}, ()),
     "nothing owed or held": ({}, (0, 0)),
 }
+#: A statement and its proof.
+Item = tuple[Statement | BareStatement, bytes]
 
 
-def build(name: Any, **options: Passed) -> Any:
+def build(name: str, **options: Passed) -> Case:
     shape, collateral = SHAPES[name]
     scale = 0 if name == "nothing owed or held" else 1
     return lab.standard(collateral=collateral, scale=scale, options=options, **shape)
 
 
 @pytest.fixture(scope="module")
-def sample() -> Any:
+def sample() -> tuple[Case, bytes]:
     """The case and proof that are tampered with: every kind of element is there."""
     given = build("one gate")
     return given, lab.prove(given)
 
 
-def rejected(statement: Any, data: Any, kinds: Any = (ProofFormatError, VerificationError)) -> Any:
+def rejected(
+    statement: BareStatement,
+    data: bytes,
+    kinds: tuple[type[ZkMarginError], ...] = (ProofFormatError, VerificationError),
+) -> ZkMarginError:
     """The error, which must be one of the documented ones and nothing else."""
     with pytest.raises(ZkMarginError) as caught:
         verify(statement, data)
@@ -77,12 +86,12 @@ def rejected(statement: Any, data: Any, kinds: Any = (ProofFormatError, Verifica
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_an_honest_proof_is_accepted_and_has_the_promised_length(name: Any) -> None:
+def test_an_honest_proof_is_accepted_and_has_the_promised_length(name: str) -> None:
     given = build(name)
     check(given.circuit, given.witness)
     data = lab.prove(given)
     accepted = verify(given.statement, data)
-    assert accepted.statement is given.statement
+    assert accepted.statement is given.statement.as_statement()
     shape = given.circuit.shape
     assert len(data) == proof_bytes(shape)
     assert encode_proof(decode_proof(data, shape, given.statement.srs.digest), given.statement.srs.digest) == data
@@ -115,7 +124,7 @@ def test_overstating_both_sides_of_a_position_is_allowed_and_only_costs_the_prov
     generous = replace(honest, long=tuple(p + 1 for p in honest.long), short=tuple(m + 1 for m in honest.short))
     check(circuit, generous)
     given = lab.state(circuit, generous)
-    verify(given.statement.as_statement(), lab.prove(given))
+    verify(given.statement, lab.prove(given))
 
 
 def test_an_account_is_the_sum_of_its_parts() -> None:
@@ -132,7 +141,7 @@ def test_an_account_is_the_sum_of_its_parts() -> None:
     blinders = {name: near.blinders[name] + far.blinders[name] for name in near.blinders}
     joined = lab.Case(replace(whole.statement, parts=parts), whole.witness, {k: b % r for k, b in blinders.items()})
     data = lab.prove(joined)
-    verify(joined.statement.as_statement(), data)
+    verify(joined.statement, data)
     for dropped in range(4):
         fewer = replace(joined.statement, parts=parts[:dropped] + parts[dropped + 1 :])
         rejected(fewer, data, (VerificationError,))
@@ -141,11 +150,11 @@ def test_an_account_is_the_sum_of_its_parts() -> None:
 # --- every element replaced ---------------------------------------------------------------------------------
 
 
-def elements(proof: Any) -> Iterator[Any]:
+def elements(proof: Proof) -> Iterator[Passed]:
     """(name, how to replace) of every point and scalar."""
     m1, m2, m3, m4, m5 = proof.message1, proof.message2, proof.message3, proof.message4, proof.message5
 
-    def at(values: Any, i: Any, x: Any) -> Any:
+    def at(values: tuple[Passed, ...], i: int, x: bytes | int) -> tuple[Passed, ...]:
         return (*values[:i], x, *values[i + 1 :])
 
     for i, old in enumerate(m1.f):
@@ -160,15 +169,15 @@ def elements(proof: Any) -> Iterator[Any]:
         yield f"T[{i}]", old, lambda x, i=i: replace(proof, message3=replace(m3, T=at(m3.T, i, x)))
     yield "W", m5.W, lambda x: replace(proof, message5=replace(m5, W=x))
     yield "W'", m5.W_shifted, lambda x: replace(proof, message5=replace(m5, W_shifted=x))
-    for i, old in enumerate(m4.f):
-        yield f"f[{i}](zeta)", old, lambda x, i=i: replace(proof, message4=replace(m4, f=at(m4.f, i, x)))
+    for i, value in enumerate(m4.f):
+        yield f"f[{i}](zeta)", value, lambda x, i=i: replace(proof, message4=replace(m4, f=at(m4.f, i, x)))
     yield "phi(omega zeta)", m4.phi_shifted, lambda x: replace(proof, message4=replace(m4, phi_shifted=x))
-    for i, old in enumerate(m4.A):
-        yield "A(zeta)", old, lambda x, i=i: replace(proof, message4=replace(m4, A=at(m4.A, i, x)))
+    for i, value in enumerate(m4.A):
+        yield "A(zeta)", value, lambda x, i=i: replace(proof, message4=replace(m4, A=at(m4.A, i, x)))
 
 
 @pytest.mark.parametrize("name", ["one gate", "one digit column", "three segments"])
-def test_every_element_replaced_by_another_valid_one_is_rejected(name: Any) -> None:
+def test_every_element_replaced_by_another_valid_one_is_rejected(name: str) -> None:
     given = build(name)
     data = lab.prove(given)
     digest = given.statement.srs.digest
@@ -196,7 +205,7 @@ def test_every_element_replaced_by_another_valid_one_is_rejected(name: Any) -> N
     assert len(seen) == len(points) + len(proof.scalars())
 
 
-def test_elements_exchanged_are_rejected(sample: Any) -> None:
+def test_elements_exchanged_are_rejected(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     body = data[HEADER_BYTES:]
     points, size = len(dict(decode_proof(data, given.circuit.shape, given.statement.srs.digest).points())) - 2, 48
@@ -210,7 +219,7 @@ def test_elements_exchanged_are_rejected(sample: Any) -> None:
 # --- every byte ---------------------------------------------------------------------------------------------
 
 
-def test_every_single_byte_changed_is_rejected(sample: Any) -> None:
+def test_every_single_byte_changed_is_rejected(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     for i in range(len(data)):
         for change in (0x01, 0x80) if i % 48 else (0x01, 0x20, 0x40, 0x80, 0xFF):
@@ -221,7 +230,7 @@ def test_every_single_byte_changed_is_rejected(sample: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["one gate", "two segments", "one digit column"])
-def test_every_single_bit_flipped_is_rejected(name: Any) -> None:
+def test_every_single_bit_flipped_is_rejected(name: str) -> None:
     """Every bit with ZKMARGIN_FULL=1; else every 37th: bits of every weight, in every element."""
     given = build(name)
     data = lab.prove(given)
@@ -231,7 +240,7 @@ def test_every_single_bit_flipped_is_rejected(name: Any) -> None:
         rejected(given.statement, bytes(bad))
 
 
-def test_every_length_but_the_right_one_is_rejected(sample: Any) -> None:
+def test_every_length_but_the_right_one_is_rejected(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     for length in range(len(data)):
         rejected(given.statement, data[:length], (ProofFormatError,))
@@ -241,7 +250,7 @@ def test_every_length_but_the_right_one_is_rejected(sample: Any) -> None:
         rejected(given.statement, head + data, (ProofFormatError,))
 
 
-def test_infinity_is_refused_in_every_slot_and_in_both_openings_together(sample: Any) -> None:
+def test_infinity_is_refused_in_every_slot_and_in_both_openings_together(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     digest = given.statement.srs.digest
     proof = decode_proof(data, given.circuit.shape, digest)
@@ -260,12 +269,12 @@ def test_infinity_is_refused_in_every_slot_and_in_both_openings_together(sample:
     rejected(given.statement, encode_proof(both, digest), (ProofFormatError,))
 
 
-def outside_the_subgroup() -> Any:
+def outside_the_subgroup() -> bytes:
     """The encoding of (4, y): on the curve, not in G1's prime-order subgroup."""
     return bytes([0x80]) + bytes(46) + b"\x04"
 
 
-def test_points_off_the_curve_or_outside_the_subgroup_are_refused_in_every_slot(sample: Any) -> None:
+def test_points_off_the_curve_or_outside_the_subgroup_are_refused_in_every_slot(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     digest = given.statement.srs.digest
     proof = decode_proof(data, given.circuit.shape, digest)
@@ -279,7 +288,7 @@ def test_points_off_the_curve_or_outside_the_subgroup_are_refused_in_every_slot(
                 assert error.message.startswith(f"{element}: ")
 
 
-def test_scalars_at_or_above_the_field_order_are_refused(sample: Any) -> None:
+def test_scalars_at_or_above_the_field_order_are_refused(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     proof = decode_proof(data, given.circuit.shape, given.statement.srs.digest)
     start = len(data) - 2 * 48 - 32 * len(proof.scalars())
@@ -293,7 +302,7 @@ def test_scalars_at_or_above_the_field_order_are_refused(sample: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "text", 5, [1, 2], bytearray(b"x"), memoryview(b"x")])
-def test_a_proof_is_bytes(sample: Any, value: Any) -> None:
+def test_a_proof_is_bytes(sample: tuple[Case, bytes], value: Passed) -> None:
     with pytest.raises(TypeError):
         verify(sample[0].statement, value)
 
@@ -301,7 +310,7 @@ def test_a_proof_is_bytes(sample: Any, value: Any) -> None:
 # --- another statement --------------------------------------------------------------------------------------
 
 
-def test_another_context_claim_or_snapshot_is_rejected(sample: Any) -> None:
+def test_another_context_claim_or_snapshot_is_rejected(sample: tuple[Case, bytes]) -> None:
     statement, data = sample[0].statement, sample[1]
     for change in (
         {"context": b"\x00"},
@@ -325,10 +334,11 @@ def test_each_bit_of_the_context_and_snapshot_digest_is_bound() -> None:
         for bit in range(8 * len(value)):
             bad = bytearray(value)
             bad[bit // 8] ^= 1 << bit % 8
-            rejected(replace(given.statement, **{field: bytes(bad)}), data, (VerificationError,))
+            edit: Keywords = {field: bytes(bad)}
+            rejected(replace(given.statement, **edit), data, (VerificationError,))
 
 
-def test_another_commitment_is_rejected(sample: Any) -> None:
+def test_another_commitment_is_rejected(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     positions, collateral = sorted(given.statement.parts, key=lambda p: p.role, reverse=True)
     other_blinder = lab.with_blinders(given, {**given.blinders, "positions[0]": 1}).statement
@@ -351,7 +361,7 @@ def test_another_commitment_is_rejected(sample: Any) -> None:
         rejected(replace(given.statement, parts=parts), data, (VerificationError,))
 
 
-def test_parts_that_cancel_are_refused_before_any_proof(sample: Any) -> None:
+def test_parts_that_cancel_are_refused_before_any_proof(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     part = given.statement.parts[0]
     mirrored = part.model_copy(update={"points": (encode_g1(-decode_g1(bytes.fromhex(part.points[0]))).hex(),)})
@@ -362,7 +372,7 @@ def test_parts_that_cancel_are_refused_before_any_proof(sample: Any) -> None:
         verify(replace(given.statement, parts=(two, *given.statement.parts[1:])), data)
 
 
-def test_another_circuit_of_the_same_shape_is_rejected(sample: Any) -> None:
+def test_another_circuit_of_the_same_shape_is_rejected(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     for j, equation in enumerate(given.circuit.equations):
         for other in (replace(equation, name="other"), replace(equation, form=equation.form + 1)):
@@ -372,7 +382,7 @@ def test_another_circuit_of_the_same_shape_is_rejected(sample: Any) -> None:
         rejected(replace(given.statement, circuit=given.circuit.without_equation(j)), data, (VerificationError,))
 
 
-def test_a_circuit_of_another_shape_is_a_format_error(sample: Any) -> None:
+def test_a_circuit_of_another_shape_is_a_format_error(sample: tuple[Case, bytes]) -> None:
     given, data = sample
     for name in ("range-proved", "three segments", "one digit column"):
         other = build(name).statement
@@ -400,13 +410,13 @@ def test_a_proof_under_a_setup_with_a_known_tau_is_no_proof_under_the_ceremony()
 
 
 @pytest.fixture(scope="module")
-def batch() -> Any:
+def batch() -> list[Item]:
     names = ("one gate", "range-proved", "one digit column", "two segments", "attested positions")
     cases = [build(name, context=name.encode()) for name in names]
     return [(given.statement, lab.prove(given)) for given in cases]
 
 
-def shifted(item: Any, by: Any) -> Any:
+def shifted(item: Item, by: int) -> Item:
     """The item with W moved by a multiple of the generator: an error that another one could cancel."""
     statement, data = item
     digest = statement.srs.digest
@@ -415,7 +425,7 @@ def shifted(item: Any, by: Any) -> Any:
     return statement, encode_proof(replace(proof, message5=replace(proof.message5, W=W)), digest)
 
 
-def test_a_good_batch_is_accepted_in_its_order(batch: Any) -> None:
+def test_a_good_batch_is_accepted_in_its_order(batch: list[Item]) -> None:
     accepted = verify_batch(batch)
     assert [a.statement for a in accepted] == [statement for statement, _ in batch]
     assert [a.statement_digest for a in accepted] == [verify(*item).statement_digest for item in batch]
@@ -424,7 +434,7 @@ def test_a_good_batch_is_accepted_in_its_order(batch: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_one_bad_proof_at_each_index_is_found(batch: Any, size: Any) -> None:
+def test_one_bad_proof_at_each_index_is_found(batch: list[Item], size: int) -> None:
     for bad in range(size):
         items = [shifted(item, 5) if i == bad else item for i, item in enumerate(batch[:size])]
         with pytest.raises(VerificationError, match=f"proof {bad + 1} of {size}") as caught:
@@ -432,7 +442,7 @@ def test_one_bad_proof_at_each_index_is_found(batch: Any, size: Any) -> None:
         assert caught.value.check == "pairing"
 
 
-def test_all_bad_names_the_first(batch: Any) -> None:
+def test_all_bad_names_the_first(batch: list[Item]) -> None:
     with pytest.raises(VerificationError, match="proof 1 of 5"):
         verify_batch([shifted(item, i + 1) for i, item in enumerate(batch)])
 
@@ -445,7 +455,7 @@ def test_swapped_proofs_are_rejected() -> None:
         verify_batch([(s, q), (t, p)])
 
 
-def test_errors_that_cancel_are_rejected(batch: Any) -> None:
+def test_errors_that_cancel_are_rejected(batch: list[Item]) -> None:
     # W enters both sides with known factors: +D and -D cancel in a sum without weights, whatever the challenges
     statement, data = batch[0]
     opening = reduce_to_opening(statement, decode_proof(data, statement.circuit.shape, statement.srs.digest))
@@ -459,20 +469,21 @@ def test_errors_that_cancel_are_rejected(batch: Any) -> None:
         assert _first_bad(bad, srs) == first
 
 
-def test_a_batch_that_failed_is_never_accepted(batch: Any) -> None:
+def test_a_batch_that_failed_is_never_accepted(batch: list[Item]) -> None:
     statement, data = batch[0]
     opening = reduce_to_opening(statement, decode_proof(data, statement.circuit.shape, statement.srs.digest))
     assert _first_bad([opening] * 4, statement.srs) == 3
 
 
-def test_batch_weights_are_fresh_positive_and_128_bits(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_weights_are_fresh_positive_and_128_bits(batch: list[Item], monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("zkmargin.verifier.verify")
     seen = []
     real = module.fold
 
-    def spy(openings: Any, weights: Any, srs: Any) -> Any:
+    def spy(openings: list[Opening], weights: list[int], srs: SRS) -> bool:
         seen.append(tuple(weights))
-        return real(openings, weights, srs)
+        folded: bool = real(openings, weights, srs)
+        return folded
 
     monkeypatch.setattr(module, "fold", spy)
     verify_batch(batch)
@@ -487,13 +498,13 @@ def test_an_empty_batch_proves_nothing() -> None:
         verify_batch([])
 
 
-def test_mixed_setups_are_refused(batch: Any) -> None:
+def test_mixed_setups_are_refused(batch: list[Item]) -> None:
     toy = build("one digit column", srs=lab.known_tau())
     with pytest.raises(InputError, match="different structured reference strings"):
         verify_batch([*batch, (toy.statement, lab.prove(toy))])
 
 
-def test_a_malformed_proof_in_a_batch_is_a_format_error(batch: Any) -> None:
+def test_a_malformed_proof_in_a_batch_is_a_format_error(batch: list[Item]) -> None:
     statement, data = batch[1]
     with pytest.raises(ProofFormatError):
         verify_batch([batch[0], (statement, data[:-1])])

@@ -2,14 +2,14 @@
 
 import json
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
 from support.edge import on_the_edge
-from support.typed import Passed
+from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -29,7 +29,7 @@ UNIT = (1, 1, 72, True)
 TIME = "2026-01-02T03:04:05Z"
 
 
-def snapshot_of(parts: Any = (), assets: Any = (), tiers: Any = ()) -> Any:
+def snapshot_of(parts: Any = (), assets: Any = (), tiers: Any = ()) -> Snapshot:
     """One future that loses 7 money units a lot, the given assets and cash. Read back as a document, so validated."""
     base = lab.snapshot(groups=[0], risk=[[-7]], charges=None, marks=[0], assets=[*assets, UNIT])
     grid = next(p for p in base.components if isinstance(p, PublishedWorstScenario))
@@ -106,7 +106,7 @@ def test_tiers_against_the_oracle_and_the_circuit(data: st.DataObject) -> None:
         ([{"above": "10", "haircut_bp": 10_001}], "haircut_bp"),
     ],
 )
-def test_tiers_that_would_be_wrong_are_refused(tiers: Any, reason: Any) -> None:
+def test_tiers_that_would_be_wrong_are_refused(tiers: list[dict[str, int | str]], reason: str) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         AssetTerms.model_validate_json(json.dumps({"haircut_bp": 500, "tiers": tiers}))
 
@@ -121,7 +121,7 @@ def test_published_tiers_must_fit() -> None:
 
 
 @given(st.sampled_from(["added", "flat"]), st.integers(0, 2**30), st.integers(0, 2**20 - 1), st.integers(0, 9))
-def test_resting_orders_are_provided_for(mode: Any, rate: Any, orders: Any, short: Any) -> None:
+def test_resting_orders_are_provided_for(mode: Literal["added", "flat"], rate: int, orders: int, short: int) -> None:
     part = PublishedOpenOrders(mode=mode, rate=lab.array([rate, 0]), requirements=("initial",))
     snapshot = snapshot_of([part], assets=[(0, 0, 20, False)])
     lots = BookLots((short,), (orders, 0))
@@ -135,7 +135,7 @@ def test_resting_orders_are_provided_for(mode: Any, rate: Any, orders: Any, shor
     on_the_edge(snapshot, (short,), (orders,))
 
 
-def policy_with(part: Any, **terms: Passed) -> Any:
+def policy_with(part: JsonObject, **terms: Passed) -> Policy:
     data = json.loads(load_policy("default").to_bytes())
     data["components"].append(part)
     data["components"][2]["assets"]["BTC"].update(terms)
@@ -156,7 +156,7 @@ def test_the_slots_of_orders_must_count_for_nothing() -> None:
             _check(published, rate)
 
 
-def _check(published: Any, rate: Any) -> None:
+def _check(published: PublishedOpenOrders, rate: list[int]) -> None:
     import numpy as np
 
     from zkmargin.formats import IntArray
@@ -182,7 +182,7 @@ def _check(published: Any, rate: Any) -> None:
         ({"stressed": "24", "ten_year": "16", "previous": "100"}, Fraction("1.25") * Fraction(16, 12)),
     ],
 )
-def test_the_three_options_of_article_28(levels: Any, multiplier: Any) -> None:
+def test_the_three_options_of_article_28(levels: Keywords, multiplier: Fraction) -> None:
     assert AntiProcyclicality(now="12", **levels).multiplier() == multiplier
 
 
@@ -222,13 +222,13 @@ def test_a_depeg_raises_the_factor_and_is_rounded_up() -> None:
         ({"depeg": {"asset": "USDC", "threshold": "0", "factor_bp": 1}}, "above 0"),
     ],
 )
-def test_factors_that_would_be_wrong_are_refused(data: Any, reason: Any) -> None:
+def test_factors_that_would_be_wrong_are_refused(data: dict[str, dict[str, str]], reason: str) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         Factors.model_validate_json(json.dumps(data))
 
 
 @given(st.integers(10_000, 30_000), st.integers(10_000, 30_000), st.integers(0, 1000))
-def test_multipliers_in_engine_and_circuit(first: Any, second: Any, short: Any) -> None:
+def test_multipliers_in_engine_and_circuit(first: int, second: int, short: int) -> None:
     parts = [PublishedFactors(value_bp=first), PublishedFactors(value_bp=second, requirements=("initial",))]
     snapshot = snapshot_of(parts)
     factor = -(-first * second // 10_000)

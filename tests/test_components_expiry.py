@@ -1,9 +1,10 @@
 """Components in which options net within an expiry: discounted scenarios, skew, basis; and dampened tails."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from support.edge import on_the_edge
 from support.typed import Keywords, Passed
 
 from zkmargin.circuits import build_circuit
-from zkmargin.circuits.language.system import Form
+from zkmargin.circuits.language.system import Bounded, Form
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -34,7 +35,7 @@ from zkmargin.engine.margin import margin_report, requirement_total
 from zkmargin.engine.market import Market
 from zkmargin.engine.publishing import publish
 from zkmargin.engine.publishing.skew_scenarios import skew_multipliers
-from zkmargin.engine.revaluation import Options, exp, log, shocked_vol, sqrt
+from zkmargin.engine.revaluation import Option, Options, exp, log, shocked_vol, sqrt
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import ConstraintError, InputError
@@ -52,15 +53,15 @@ REQUIREMENT = st.sampled_from(["initial", "maintenance"])
 FACTOR = {"initial": 10_000, "maintenance": 8_000}
 
 
-def matrix(element: Any, columns: Any) -> Any:
+def matrix(element: st.SearchStrategy[int], columns: int) -> st.SearchStrategy[list[list[int]]]:
     return st.lists(st.lists(element, min_size=columns, max_size=columns), min_size=N, max_size=N)
 
 
-def without_expiry(rows: Any) -> Any:
+def without_expiry(rows: list[list[int]]) -> list[list[int]]:
     return [row if expiry >= 0 else [0] * len(row) for row, expiry in zip(rows, EXPIRIES, strict=True)]
 
 
-def snapshot_of(part: Any) -> Any:
+def snapshot_of(part: Any) -> Snapshot:
     """Six slots in two risk groups, a coin and cash, one component. Read back as a document, so validated."""
     base = lab.snapshot(groups=GROUPS, risk=[[0]] * N, charges=None, marks=[0] * N, assets=[COIN, UNIT])
     haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
@@ -68,7 +69,7 @@ def snapshot_of(part: Any) -> Any:
     return Snapshot.parse(base.model_copy(update={"components": (grid, part, haircuts)}).to_bytes())
 
 
-def confirm(snapshot: Any, lots: Any, coin: Any, requirement: Any, charge: Any, flat: Any = 0) -> None:
+def confirm(snapshot: Snapshot, lots: Sequence[int], coin: int, requirement: str, charge: int, flat: int = 0) -> None:
     """The engine's requirement is ``charge`` and its circuit agrees at the edge; shares add up but for collateral."""
     book = BookLots(tuple(lots), (coin, 0))
     assert requirement_total(snapshot, book, requirement) == FACTOR[requirement] * charge + 10_000 * flat
@@ -78,7 +79,9 @@ def confirm(snapshot: Any, lots: Any, coin: Any, requirement: Any, charge: Any, 
     on_the_edge(snapshot, lots, (coin,), claim=Claim(requirement=requirement))
 
 
-def sums(lots: Any, rows: Any, column: Any, group: Any = None, expiry: Any = None) -> Any:
+def sums(
+    lots: list[int], rows: list[list[int]], column: int, group: int | None = None, expiry: int | None = None
+) -> int:
     return sum(
         lots[i] * rows[i][column]
         for i in range(N)
@@ -98,7 +101,7 @@ def sums(lots: Any, rows: Any, column: Any, group: Any = None, expiry: Any = Non
     REQUIREMENT,
 )
 def test_discounted_scenarios_match_their_formula(
-    lots: Any, gain: Any, shortfall: Any, moved: Any, coin: Any, requirement: Any
+    lots: list[int], gain: list[list[int]], shortfall: list[list[int]], moved: list[int], coin: int, requirement: str
 ) -> None:
     shortfall = without_expiry(shortfall)
     part = PublishedDiscountedScenarios(
@@ -125,7 +128,9 @@ def test_discounted_scenarios_match_their_formula(
 
 
 @given(LOTS, matrix(MONEY, 2), matrix(SIZE, 2), REQUIREMENT)
-def test_skew_scenarios_match_their_formula(lots: Any, gain: Any, shortfall: Any, requirement: Any) -> None:
+def test_skew_scenarios_match_their_formula(
+    lots: list[int], gain: list[list[int]], shortfall: list[list[int]], requirement: str
+) -> None:
     gain, shortfall = without_expiry(gain), without_expiry(shortfall)
     part = PublishedSkewScenarios(
         scenarios=("linear", "absolute"),
@@ -159,7 +164,9 @@ def test_a_skew_with_a_static_discount_is_not_convex_and_still_exact() -> None:
 
 
 @given(LOTS, matrix(MONEY, 2), st.sampled_from(["floor", "added"]), REQUIREMENT)
-def test_basis_contingency_matches_its_formula(lots: Any, change: Any, mode: Any, requirement: Any) -> None:
+def test_basis_contingency_matches_its_formula(
+    lots: list[int], change: list[list[int]], mode: Literal["floor", "added"], requirement: str
+) -> None:
     change = without_expiry(change)
     part = PublishedBasisContingency(mode=mode, expiries=lab.array(EXPIRIES), change=lab.array(change))
     charge = sum(max(0, *(-sums(lots, change, way, expiry=e) for way in (0, 1))) for e in (0, 1, 2))
@@ -179,7 +186,13 @@ def test_basis_contingency_matches_its_formula(lots: Any, change: Any, mode: Any
     REQUIREMENT,
 )
 def test_dampened_tails_match_their_formula(
-    lots: Any, risk: Any, together: Any, offset: Any, cap: Any, dampener: Any, requirement: Any
+    lots: list[int],
+    risk: list[list[int]],
+    together: bool,
+    offset: int,
+    cap: int | None,
+    dampener: int,
+    requirement: str,
 ) -> None:
     classes = [OffsetClass(group=g, offset_bp=offset, cap=cap) for g in (0, 1)]
     labels = ("down", "up")
@@ -190,7 +203,7 @@ def test_dampened_tails_match_their_formula(
     )
     part = PublishedDampenedTails(families=families, risk=lab.array(risk), dampeners=(dampener,) * len(families))
 
-    def counted(group: Any, s: Any) -> Any:
+    def counted(group: int, s: int) -> Fraction:
         loss = -sums(lots, risk, s, group)
         gain = Fraction(offset, 10_000) * loss if loss < 0 else Fraction(loss)
         return gain if cap is None else max(gain, Fraction(-cap))
@@ -216,11 +229,11 @@ def test_a_tail_at_its_dampener_counts_nothing_and_one_unit_more_counts_whole() 
 # --- provers that lie about a side ---------------------------------------------------------------------------
 
 
-def lie(snapshot: Any, lots: Any, told: Any) -> ConstraintError:
+def lie(snapshot: Snapshot, lots: tuple[int, ...], told: dict[str, int]) -> ConstraintError:
     """What refuses a prover without a cent who puts ``told`` (by the end of a name) into hidden integers."""
     circuit = build_circuit(snapshot, Claim())
 
-    def bend(x: Any) -> Any:
+    def bend(x: Bounded) -> Bounded:
         lies = [value for end, value in told.items() if x.name.endswith(end) and not x.name.startswith("slack")]
         return replace(x, hint=Form(constant=lies[0])) if lies else x
 
@@ -239,7 +252,7 @@ def lie(snapshot: Any, lots: Any, told: Any) -> ConstraintError:
         ({" long": 1, " short": 1}, "bit"),
     ],
 )
-def test_a_skew_takes_the_side_that_the_value_is_on(told: Any, equation: Any) -> None:
+def test_a_skew_takes_the_side_that_the_value_is_on(told: dict[str, int], equation: str) -> None:
     # G = 15 and X = 60: a shortfall of 15, out of nothing, would make the P&L 0 and the charge too
     rows = lab.array([[5], [0], [0], [0], [0], [0]]), lab.array([[20], [0], [0], [0], [0], [0]])
     part = PublishedSkewScenarios(scenarios=("s",), expiries=lab.array(EXPIRIES), gain=rows[0], shortfall=rows[1])
@@ -255,7 +268,7 @@ def test_a_skew_takes_the_side_that_the_value_is_on(told: Any, equation: Any) ->
         ({" beyond": 1, " within": 1}, "bit"),
     ],
 )
-def test_a_tail_beyond_its_dampener_counts(told: Any, equation: Any) -> None:
+def test_a_tail_beyond_its_dampener_counts(told: dict[str, int], equation: str) -> None:
     families = tuple(
         Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("down",)) for g in (0, 1)
     )
@@ -269,7 +282,7 @@ def test_a_tail_beyond_its_dampener_counts(told: Any, equation: Any) -> None:
 
 
 @given(SIZE, st.integers(-999, 999))
-def test_a_collateral_charge_is_flat_and_on_what_is_held(rate: Any, coin: Any) -> None:
+def test_a_collateral_charge_is_flat_and_on_what_is_held(rate: int, coin: int) -> None:
     part = PublishedCollateralCharge(requirements=("initial",), charge=lab.array([rate, 0]))
     snapshot = snapshot_of(part)
     confirm(snapshot, [0] * N, coin, "initial", 0, flat=rate * max(coin, 0))
@@ -279,7 +292,7 @@ def test_a_collateral_charge_is_flat_and_on_what_is_held(rate: Any, coin: Any) -
 # --- what a snapshot refuses --------------------------------------------------------------------------------
 
 
-def discounted(**change: Passed) -> Any:
+def discounted(**change: Passed) -> PublishedDiscountedScenarios:
     values: Keywords = {
         "scenarios": (("s",), ("s",)),
         "expiries": lab.array(EXPIRIES),
@@ -304,7 +317,9 @@ def discounted(**change: Passed) -> Any:
         ("collateral_gain", [[0], [1]], "beyond the scenarios of its group"),
     ],
 )
-def test_a_snapshot_refuses_discounted_scenarios_that_no_policy_publishes(field: Any, value: Any, reason: Any) -> None:
+def test_a_snapshot_refuses_discounted_scenarios_that_no_policy_publishes(
+    field: str, value: list[int], reason: str
+) -> None:
     with pytest.raises(InputError, match=reason):
         snapshot_of(discounted(**{field: lab.array(value)}))
 
@@ -379,7 +394,9 @@ def parsed(kind: Any, **values: Passed) -> Any:
         ),
     ],
 )  # fmt: skip
-def test_parameters_that_make_a_requirement_wrong_are_refused(kind: Any, values: Any, reason: Any) -> None:
+def test_parameters_that_make_a_requirement_wrong_are_refused(
+    kind: type[StaticDiscount], values: dict[str, int], reason: str
+) -> None:
     with pytest.raises(InputError, match=reason):
         parsed(kind, **values)
 
@@ -391,7 +408,7 @@ def test_long_at_short_is_the_edge_of_what_is_convex() -> None:
 # --- numbers by hand ----------------------------------------------------------------------------------------
 
 
-def market(**change: Passed) -> Any:
+def market(**change: Passed) -> Market:
     """A call that has expired 2,000 in the money, a future, a perpetual; prices 10,000 and easy."""
     document = {
         "format": "zkmargin/market/v1",
@@ -530,7 +547,7 @@ def test_decimals_of_fifty_digits() -> None:
     assert shocked_vol(10, Fraction(0), floor=20) == 10
 
 
-def marks_in_money(options: Any, chosen: Any) -> Any:
+def marks_in_money(options: Options, chosen: list[Option]) -> list[Fraction]:
     return [option.factor * mark for option, mark in zip(chosen, options.marks(chosen), strict=True)]
 
 

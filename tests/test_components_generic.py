@@ -20,7 +20,7 @@ from zkmargin.engine.components.gain_offset import Family, GainOffset, OffsetCla
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.joint_scenarios import JointMove, JointScenarios, Move, PublishedJointScenarios
 from zkmargin.engine.example import example_market
-from zkmargin.engine.margin import margin_report, requirement_total
+from zkmargin.engine.margin import MarginReport, margin_report, requirement_total
 from zkmargin.engine.publishing import publish
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
@@ -32,7 +32,7 @@ MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**30), 2**30))
 LOTS = st.lists(st.one_of(st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1)), min_size=4, max_size=4)
 
 
-def snapshot_of(*parts: Any, groups: Any = GROUPS, marks: Any = None) -> Any:
+def snapshot_of(*parts: Any, groups: list[int] = GROUPS, marks: None = None) -> Snapshot:
     """Four slots in two risk groups, cash, and the given components. Read back as a document, so validated."""
     base = lab.snapshot(
         groups=groups, risk=[[0]] * len(groups), charges=None, marks=marks or [0] * len(groups), assets=[UNIT]
@@ -41,24 +41,24 @@ def snapshot_of(*parts: Any, groups: Any = GROUPS, marks: Any = None) -> Any:
     return Snapshot.parse(base.model_copy(update={"components": (*parts, haircuts)}).to_bytes())
 
 
-def rows(draw: Any, width: Any) -> Any:
+def rows(draw: Any, width: int) -> list[list[int]]:
     return [[draw(MONEY) for _ in range(width)] for _ in GROUPS]
 
 
-def losses_of(risk: Any, lots: Any, slots: Any) -> Any:
+def losses_of(risk: list[list[int]], lots: list[int], slots: list[int]) -> list[int]:
     return [-sum(lots[i] * risk[i][s] for i in slots) for s in range(len(risk[0]))]
 
 
-def money(snapshot: Any, lots: Any) -> Any:
+def money(snapshot: Snapshot, lots: list[int]) -> Fraction:
     """The requirement in money units, factor 1."""
     return Fraction(requirement_total(snapshot, BookLots(tuple(lots), (0,))), 10_000)
 
 
-def up(amount: Any) -> Any:
+def up(amount: Fraction | int) -> int:
     return max(0, -(-amount // 1))
 
 
-def contributions_add_up(snapshot: Any, lots: Any) -> Any:
+def contributions_add_up(snapshot: Snapshot, lots: list[int]) -> MarginReport:
     report = margin_report(snapshot, BookLots(tuple(lots), (0,)))
     assert abs(sum(leg.contribution for leg in report.legs) - report.total) <= 20_000 * len(lots)
     return report
@@ -67,7 +67,7 @@ def contributions_add_up(snapshot: Any, lots: Any) -> Any:
 # --- joint scenarios ----------------------------------------------------------------------------------------
 
 
-def joint(risk: Any, group: Any = "together", **more: Passed) -> Any:
+def joint(risk: list[list[int]], group: str | None = "together", **more: Passed) -> PublishedJointScenarios:
     names = tuple(f"day {s}" for s in range(len(risk[0])))
     return PublishedJointScenarios(group=group, scenarios=names, risk=lab.array(risk), **more)
 
@@ -87,7 +87,8 @@ def test_components_of_one_joint_group_compete_and_those_of_two_add() -> None:
     first, second = [[-10], [0], [0], [0]], [[-7], [0], [0], [0]]
     same = snapshot_of(joint(first), joint(second))
     apart = snapshot_of(joint(first), joint(second, group="stress"))
-    assert (money(same, [1, 0, 0, 0]), money(apart, [1, 0, 0, 0])) == (10, 17)
+    assert money(same, [1, 0, 0, 0]) == 10
+    assert money(apart, [1, 0, 0, 0]) == 17
     empty = margin_report(apart, BookLots((0, 0, 0, 0), (0,)))
     assert (empty.total, [g.label for g in empty.groups]) == (0, ["no position", "no position"])
 
@@ -139,7 +140,7 @@ def test_a_joint_scenario_must_say_how_every_underlying_moves() -> None:
         ([("a", 1000)], "invented", "source"),
     ],
 )
-def test_lists_that_would_be_wrong_are_refused(scenarios: Any, source: Any, reason: Any) -> None:
+def test_lists_that_would_be_wrong_are_refused(scenarios: list[tuple[str, int]], source: str, reason: str) -> None:
     data = [{"name": name, "moves": {"BTC": {"price_move_bp": move}}} for name, move in scenarios]
     with pytest.raises((InputError, ValueError), match=reason):
         JointScenarios.model_validate_json(json.dumps({"source": source, "scenarios": data}))
@@ -160,7 +161,9 @@ def test_a_published_array_must_fit() -> None:
 # --- expected shortfall -------------------------------------------------------------------------------------
 
 
-def shortfall(risk: Any, level: Any, weight: Any = 10_000, group: Any = "together") -> Any:
+def shortfall(
+    risk: list[list[int]], level: int, weight: int = 10_000, group: str | None = "together"
+) -> PublishedExpectedShortfall:
     return PublishedExpectedShortfall(
         group=group,
         scenarios=tuple(f"day {s}" for s in range(len(risk[0]))),
@@ -170,7 +173,7 @@ def shortfall(risk: Any, level: Any, weight: Any = 10_000, group: Any = "togethe
     )
 
 
-def oracle_shortfall(losses: Any, level: Any) -> Any:
+def oracle_shortfall(losses: list[int], level: int) -> Fraction:
     """min over t of t + sum max(L - t, 0) / ((1 - level) N), attained at one of the losses."""
     tail = Fraction(len(losses) * (10_000 - level), 10_000)
     return min(t + sum(max(loss - t, 0) for loss in losses) / tail for t in losses)
@@ -185,7 +188,7 @@ def oracle_shortfall(losses: Any, level: Any) -> Any:
         (9900, 9),  # less than one scenario: the worst
     ],
 )
-def test_expected_shortfall_by_hand(level: Any, expected: Any) -> None:
+def test_expected_shortfall_by_hand(level: int, expected: Fraction | int) -> None:
     snapshot = snapshot_of(shortfall([[-9, -5, 3, 2, -1], [0] * 5, [0] * 5, [0] * 5], level))
     assert money(snapshot, [1, 0, 0, 0]) == up(expected)
     report = margin_report(snapshot, BookLots((1, 0, 0, 0), (0,)))
@@ -238,7 +241,13 @@ def test_expected_shortfall_is_published_from_a_list() -> None:
 # --- gain offset --------------------------------------------------------------------------------------------
 
 
-def offset(risk: Any, offsets: Any, caps: Any = (None, None), *, together: Any = True) -> Any:
+def offset(
+    risk: list[list[int]],
+    offsets: list[int] | tuple[int, int],
+    caps: tuple[int | None, None] | list[int | None] = (None, None),
+    *,
+    together: bool = True,
+) -> PublishedGainOffset:
     labels = tuple(f"point {s}" for s in range(len(risk[0])))
     classes = [OffsetClass(group=g, offset_bp=offsets[g], cap=caps[g]) for g in range(2)]
     families = (
@@ -280,7 +289,8 @@ def test_gain_offset_against_the_oracle_and_the_circuit(data: st.DataObject) -> 
         for g, slots in enumerate(([0, 2], [1, 3])):
             loss = losses_of(risk, lots, slots)[s]
             gain = Fraction(offsets[g], 10_000) * max(-loss, 0)
-            total += max(loss, 0) - (gain if caps[g] is None else min(gain, caps[g]))
+            cap = caps[g]
+            total += max(loss, 0) - (gain if cap is None else min(gain, Fraction(cap)))
         points.append(total)
     assert money(snapshot, lots) == up(max(points))
     contributions_add_up(snapshot, lots)
@@ -319,7 +329,9 @@ LONGER = {"price_moves_bp": [-1000, -500, 0, 500, 1000], "vol_moves_bp": [0]}
         ),
     ],
 )
-def test_offsets_that_would_be_wrong_are_refused(change: Any, reason: Any) -> None:
+def test_offsets_that_would_be_wrong_are_refused(
+    change: dict[str, dict[str, dict[str, dict[str, int] | int | list[str]]]], reason: str
+) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         GainOffset.model_validate_json(json.dumps({"grid": GRID, **change}))
 

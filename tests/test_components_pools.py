@@ -1,6 +1,7 @@
 """Charges on sizes: gross charge, minimum delta, the two upper bounds, provisions, shorts per strike."""
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.edge import on_the_edge
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.base import Requirement
 from zkmargin.engine.components.delta_shock_upper_bound import (
     SCALE,
     DeltaShock,
@@ -22,9 +24,9 @@ from zkmargin.engine.components.delta_shock_upper_bound import (
 from zkmargin.engine.components.gross_charge import GrossCharge, PublishedGrossCharge
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.min_delta import MinDelta, PublishedMinDelta
-from zkmargin.engine.components.pools import Line, Pool, tier_lines
+from zkmargin.engine.components.pools import GrossPools, Line, Pool, tier_lines
 from zkmargin.engine.components.provisions import Fees, Funding, PublishedFees, PublishedFunding
-from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum, ShortOptionMinimum
+from zkmargin.engine.components.short_option_minimum import Mode, PublishedShortOptionMinimum, ShortOptionMinimum
 from zkmargin.engine.components.vega_term_upper_bound import PublishedVegaTermUpperBound, VegaTermUpperBound
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_market
@@ -35,22 +37,24 @@ from zkmargin.engine.publishing import publish
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError
+from zkmargin.formats.arrays import IntArray
 
 UNIT = (1, 1, 72, True)
 GROUPS = [0, 1, 0, 1]
 SIZE = st.one_of(st.integers(0, 9), st.integers(0, 2**30))
 MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**30), 2**30))
 LOTS = st.lists(st.one_of(st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1)), min_size=4, max_size=4)
-MODE = st.sampled_from(["floor", "added", "flat"])
+MODE: st.SearchStrategy[Mode] = st.sampled_from(["floor", "added", "flat"])
+REQUIREMENT: st.SearchStrategy[Requirement] = st.sampled_from(["initial", "maintenance"])
 TIME = "2026-01-02T03:04:05Z"
 
 
 @pytest.fixture(scope="module")
-def valuation() -> Any:
+def valuation() -> Valuation:
     return Valuation(example_market(TIME))
 
 
-def snapshot_of(part: Any, risk: Any = None) -> Any:
+def snapshot_of(part: Any, risk: list[list[int]] | None = None) -> Snapshot:
     """Four slots in two risk groups, a scenario, cash and one component. Read back as a document, so validated."""
     base = lab.snapshot(groups=GROUPS, risk=[[0]] * 4, charges=None, marks=[0] * 4, assets=[UNIT])
     haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
@@ -58,7 +62,9 @@ def snapshot_of(part: Any, risk: Any = None) -> Any:
     return Snapshot.parse(base.model_copy(update={"components": (grid, part, haircuts)}).to_bytes())
 
 
-def expected(risk: Any, amounts: Any, mode: Any, requirement: Any, joint: Any = None) -> Any:
+def expected(
+    risk: list[int], amounts: Sequence[Fraction | int], mode: Mode, requirement: Requirement, joint: None = None
+) -> int:
     """The requirement in valuation units from the definition: amounts per risk group, or of a joint group."""
     factor = {"initial": 10_000, "maintenance": 8_000}[requirement]
     losses = [max(0, loss) for loss in risk]
@@ -70,11 +76,11 @@ def expected(risk: Any, amounts: Any, mode: Any, requirement: Any, joint: Any = 
     return factor * (sum(losses) + extra)
 
 
-def up(amount: Any) -> Any:
+def up(amount: Fraction | int) -> int:
     return -(-Fraction(amount) // 1)
 
 
-def confirm(snapshot: Any, lots: Any, requirement: Any, wanted: Any) -> None:
+def confirm(snapshot: Snapshot, lots: list[int], requirement: Requirement, wanted: int) -> None:
     book = BookLots(tuple(lots), (0,))
     assert requirement_total(snapshot, book, requirement) == wanted
     report = margin_report(snapshot, book, requirement)
@@ -83,33 +89,37 @@ def confirm(snapshot: Any, lots: Any, requirement: Any, wanted: Any) -> None:
     on_the_edge(snapshot, lots, claim=Claim(requirement=requirement))
 
 
+#: Risk, lots, losses by group, mode, requirement.
+Setting = tuple[list[list[int]], list[int], list[int], Mode, Requirement]
+
+
 @st.composite
-def settings(draw: st.DrawFn) -> Any:
+def settings(draw: st.DrawFn) -> Setting:
     risk = [[draw(MONEY)] for _ in GROUPS]
     lots = draw(LOTS)
     losses = [-sum(lots[i] * risk[i][0] for i in slots) for slots in ([0, 2], [1, 3])]
-    return risk, lots, losses, draw(MODE), draw(st.sampled_from(["initial", "maintenance"]))
+    return risk, lots, losses, draw(MODE), draw(REQUIREMENT)
 
 
 # --- gross charge -------------------------------------------------------------------------------------------
 
 
 def gross(
-    long: Any,
-    short: Any,
-    tiers: Any,
-    mode: Any = "added",
-    groups: Any = (0, 1),
-    kind: Any = PublishedGrossCharge,
-    scale: Any = 10_000,
-) -> Any:
+    long: list[int],
+    short: list[int],
+    tiers: list[tuple[int, int]],
+    mode: Mode = "added",
+    groups: tuple[int | str, int | str] = (0, 1),
+    kind: type[PublishedGrossCharge | PublishedFees | PublishedFunding] = PublishedGrossCharge,
+    scale: int = 10_000,
+) -> GrossPools:
     pools = tuple(Pool(name=f"pool {k}", group=g, lines=tier_lines(tiers)) for k, g in enumerate(groups))
     return kind(
         mode=mode, scale=scale, pools=pools, pool=lab.array(GROUPS), long=lab.array(long), short=lab.array(short)
     )
 
 
-def tiered(size: Any, tiers: Any) -> Any:
+def tiered(size: int, tiers: list[tuple[int, int]]) -> Fraction | int:
     """Marginal rates from the definition, in money units."""
     edges = [above for above, _ in tiers] + [size]
     return sum(
@@ -136,7 +146,7 @@ def test_marginal_rates_by_hand() -> None:
 
 
 @given(settings(), st.data())
-def test_gross_charge_against_the_oracle_and_the_circuit(setting: Any, data: st.DataObject) -> None:
+def test_gross_charge_against_the_oracle_and_the_circuit(setting: Setting, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     long, short = ([data.draw(SIZE) for _ in GROUPS] for _ in range(2))
     steps = data.draw(st.lists(st.tuples(st.integers(1, 2**40), st.integers(1, 999)), max_size=2))
@@ -176,12 +186,14 @@ RATE = {"kinds": ["perpetual"], "rate_bp": 300}
         ({"product_groups": {"a": ["BTC"]}}, "only a floor"),
     ],
 )
-def test_rates_that_would_be_wrong_are_refused(change: Any, reason: Any) -> None:
+def test_rates_that_would_be_wrong_are_refused(
+    change: dict[str, list[dict[str, int | list[str] | str]]], reason: str
+) -> None:
     with pytest.raises((InputError, ValueError), match=reason):
         GrossCharge.model_validate_json(json.dumps({"mode": "flat", "rates": [RATE], **change}))
 
 
-def test_rates_are_published_by_kind_and_underlying(valuation: Any) -> None:
+def test_rates_are_published_by_kind_and_underlying(valuation: Valuation) -> None:
     part = GrossCharge.model_validate_json(
         json.dumps(
             {
@@ -249,14 +261,14 @@ def test_paradex_example() -> None:
     assert Fraction(charge.candidates[0][0], charge.scale) == 1_400
 
 
-def _int_array(values: Any) -> Any:
+def _int_array(values: list[int]) -> IntArray:
     from zkmargin.formats import IntArray
 
     return IntArray(np.array(values, dtype=np.int64))
 
 
 @given(settings(), st.data())
-def test_min_delta_against_the_oracle_and_the_circuit(setting: Any, data: st.DataObject) -> None:
+def test_min_delta_against_the_oracle_and_the_circuit(setting: Setting, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     delta = [data.draw(MONEY) for _ in GROUPS]
     hedged = data.draw(st.integers(0, 400))
@@ -281,7 +293,7 @@ def test_min_delta_refuses_what_is_not_convex() -> None:
         snapshot_of(part.model_copy(update={"delta": lab.array([0])}))
 
 
-def test_delta_notionals_of_the_example(valuation: Any) -> None:
+def test_delta_notionals_of_the_example(valuation: Valuation) -> None:
     values = delta_notionals(valuation)
     names = [i.id for i in valuation.market.instruments]
     assert values[names.index("BTC-SPOT")] == 9_241_650_000
@@ -297,15 +309,15 @@ def test_delta_notionals_of_the_example(valuation: Any) -> None:
 # --- upper bounds -------------------------------------------------------------------------------------------
 
 
-def delta_shock(threshold: Any, saturation: Any, cap_bp: Any, delta: Any) -> Any:
+def delta_shock(threshold: int, saturation: int, cap_bp: int, delta: Fraction) -> Fraction:
     """Deribit's charge itself, with its concave kink."""
     low, high, cap = Fraction(threshold), Fraction(saturation), Fraction(cap_bp, 10_000)
-    return delta * cap * min(1, max(0, delta - low) / (high - low))
+    return delta * cap * min(Fraction(1), max(Fraction(0), delta - low) / (high - low))
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 10_000), st.integers(1, 12), st.data())
 def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(
-    threshold: Any, more: Any, cap: Any, chords: Any, data: st.DataObject
+    threshold: int, more: int, cap: int, chords: int, data: st.DataObject
 ) -> None:
     shock = DeltaShock(threshold=str(threshold), saturation=str(threshold + more), cap_bp=cap, chords=chords)
     pool = Pool(name="p", group=0, lines=shock.lines(Fraction(10**9)))
@@ -321,7 +333,7 @@ def test_the_delta_shock_is_bounded_from_above_and_met_at_its_points(
 
 
 @given(settings(), st.data())
-def test_the_delta_shock_in_engine_and_circuit(setting: Any, data: st.DataObject) -> None:
+def test_the_delta_shock_in_engine_and_circuit(setting: Setting, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     shock = DeltaShock(threshold="0.000001", saturation="0.00001", cap_bp=1000, chords=3)
@@ -337,7 +349,7 @@ def test_the_delta_shock_in_engine_and_circuit(setting: Any, data: st.DataObject
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
-def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) -> None:
+def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Valuation) -> None:
     with pytest.raises((InputError, ValueError), match="above the threshold"):
         DeltaShock(threshold="2", saturation="2", cap_bp=1)
     part = DeltaShockUpperBound(shock=DeltaShock(threshold="20000000", saturation="50000000", cap_bp=1000))
@@ -348,7 +360,7 @@ def test_a_delta_shock_needs_a_saturation_above_its_threshold(valuation: Any) ->
 
 
 @given(settings(), st.data())
-def test_the_vega_term_bound_in_engine_and_circuit(setting: Any, data: st.DataObject) -> None:
+def test_the_vega_term_bound_in_engine_and_circuit(setting: Setting, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     value = [data.draw(MONEY) for _ in GROUPS]
     pools = tuple(Pool(name=str(k), group=g, lines=(Line(slope=150),)) for k, g in enumerate(GROUPS))
@@ -367,7 +379,7 @@ def test_the_vega_term_bound_in_engine_and_circuit(setting: Any, data: st.DataOb
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
-def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
+def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Valuation) -> None:
     values = vegas(valuation)
     options = valuation.options
     up, down = (
@@ -386,7 +398,7 @@ def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [PublishedFees, PublishedFunding])
-def test_provisions_are_flat(kind: Any) -> None:
+def test_provisions_are_flat(kind: type[PublishedFees | PublishedFunding]) -> None:
     part = gross([3, 0, 5, 0], [0, 4, 5, 0], [(0, 1)], "flat", kind=kind, scale=1)
     snapshot = snapshot_of(part, [[-1]] * 4)
     lots = (2, -3, 4, 0)
@@ -394,19 +406,21 @@ def test_provisions_are_flat(kind: Any) -> None:
     on_the_edge(snapshot, lots, claim=Claim(requirement="maintenance"))
 
 
-def test_funding_is_charged_to_the_side_that_pays(valuation: Any) -> None:
+def test_funding_is_charged_to_the_side_that_pays(valuation: Valuation) -> None:
     names = [i.id for i in valuation.market.instruments]
     btc, eth = names.index("BTC-PERPETUAL"), names.index("ETH-PERPETUAL")
     published: Any = publish(Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100), valuation)
-    mark = valuation.line(btc)
+    mark, other = valuation.line(btc), valuation.line(eth)
+    assert mark is not None
+    assert other is not None
     assert (published.long.values[btc], published.short.values[btc]) == (up(mark * 200 / 10**6), 0)
-    assert (published.long.values[eth], published.short.values[eth]) == (0, up(valuation.line(eth) * 300 / 10**6))
+    assert (published.long.values[eth], published.short.values[eth]) == (0, up(other * 300 / 10**6))
     both: Any = publish(Funding(default_ppm=100), valuation)
     assert both.long.values[btc] == both.short.values[btc] == up(mark / 10_000)
     assert not both.long.values[names.index("BTC-SPOT")]
 
 
-def test_fees_are_capped_by_the_premium(valuation: Any) -> None:
+def test_fees_are_capped_by_the_premium(valuation: Valuation) -> None:
     published = publish(
         Fees.model_validate_json(
             json.dumps({"rates": [{"kinds": ["option"], "rate_ppm": 300, "up_to_mark_bp": 1250}]})
@@ -430,7 +444,7 @@ def test_fees_are_capped_by_the_premium(valuation: Any) -> None:
 # --- shorts per strike --------------------------------------------------------------------------------------
 
 
-def strikes(charge: Any, numbers: Any, mode: Any) -> Any:
+def strikes(charge: list[int], numbers: list[int], mode: Mode) -> PublishedShortOptionMinimum:
     return PublishedShortOptionMinimum(mode=mode, charge=lab.array(charge), strikes=lab.array(numbers))
 
 
@@ -442,7 +456,7 @@ def test_calls_and_puts_of_a_strike_net() -> None:
 
 
 @given(settings(), st.data())
-def test_shorts_per_strike_against_the_oracle_and_the_circuit(setting: Any, data: st.DataObject) -> None:
+def test_shorts_per_strike_against_the_oracle_and_the_circuit(setting: Setting, data: st.DataObject) -> None:
     risk, lots, losses, mode, requirement = setting
     charge = [data.draw(SIZE) for _ in GROUPS]
     numbers = data.draw(st.sampled_from([[0, 1, 0, 1], [0, 1, 2, 3], [2, 0, 3, 1]]))
@@ -454,7 +468,7 @@ def test_shorts_per_strike_against_the_oracle_and_the_circuit(setting: Any, data
     confirm(snapshot, lots, requirement, expected(losses, amounts, mode, requirement))
 
 
-def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Any) -> None:
+def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Valuation) -> None:
     published: Any = publish(ShortOptionMinimum(rate_bp=30, per="strike", mode="flat"), valuation)
     options = [i for i in valuation.market.instruments if i.kind == "option"]
     assert len(published.members()) == len(options) // 2

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from zkmargin.engine.book import Book, BookLots, load_book, sum_of_books, to_lots
 from zkmargin.engine.components.gain_offset import PublishedGainOffset
+from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import marginals, parse_trades, risk_array, what_if
 from zkmargin.engine.importers import import_market
 from zkmargin.engine.margin import legs_of, margin_report, requirement_total
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 
 TIME = "2026-01-02T03:04:05Z"
@@ -26,23 +28,23 @@ SCALE = 10_000
 
 
 @pytest.fixture(scope="module")
-def market() -> Any:
+def market() -> Market:
     return example_market(TIME)
 
 
 @pytest.fixture(scope="module", params=POLICIES)
-def case(request: pytest.FixtureRequest, market: Any) -> Any:
+def case(request: pytest.FixtureRequest, market: Market) -> tuple[Snapshot, BookLots]:
     snapshot = build_snapshot(market, load_policy(request.param))
     return snapshot, to_lots(Book.model_validate(example_book(market)), snapshot)
 
 
 @pytest.fixture(scope="module")
-def default(market: Any) -> Any:
+def default(market: Market) -> Snapshot:
     return build_snapshot(market, load_policy("default"))
 
 
 @pytest.mark.parametrize("requirement", ["initial", "maintenance"])
-def test_the_array_holds_what_sets_each_charge(case: Any, requirement: str) -> None:
+def test_the_array_holds_what_sets_each_charge(case: tuple[Snapshot, BookLots], requirement: str) -> None:
     snapshot, lots = case
     report, rows = margin_report(snapshot, lots, requirement), risk_array(snapshot, lots, requirement)
     factor = snapshot.factor_bp(requirement)
@@ -59,9 +61,10 @@ def test_the_array_holds_what_sets_each_charge(case: Any, requirement: str) -> N
             assert bound[0].candidate == group.candidate
 
 
-def test_the_array_is_the_books_profit_in_each_scenario(default: Any, market: Any) -> None:
+def test_the_array_is_the_books_profit_in_each_scenario(default: Snapshot, market: Market) -> None:
     lots = to_lots(Book.model_validate(example_book(market)), default)
     (part,) = (p for p in default.components if p.type == "worst_scenario")
+    assert isinstance(part, PublishedWorstScenario)
     for row in risk_array(default, lots):
         if row.component == "worst_scenario":
             group = default.groups.index(row.group)
@@ -73,7 +76,7 @@ def test_the_array_is_the_books_profit_in_each_scenario(default: Any, market: An
             assert row.profit == SCALE * sums
 
 
-def test_marginals_are_what_closing_a_leg_frees(case: Any) -> None:
+def test_marginals_are_what_closing_a_leg_frees(case: tuple[Snapshot, BookLots]) -> None:
     snapshot, lots = case
     found, legs = marginals(snapshot, lots), legs_of(snapshot, lots)
     assert len(found) == len(legs)
@@ -83,7 +86,7 @@ def test_marginals_are_what_closing_a_leg_frees(case: Any) -> None:
     assert found[len(legs) // 2] == requirement_total(snapshot, lots) - without
 
 
-def test_what_if_is_the_margin_of_the_book_with_the_trades(case: Any) -> None:
+def test_what_if_is_the_margin_of_the_book_with_the_trades(case: tuple[Snapshot, BookLots]) -> None:
     snapshot, lots = case
     trades = parse_trades(["-3 BTC-PERPETUAL", "+1.5 BTC-PERPETUAL", "2 ETH-SPOT"], snapshot)
     found = what_if(snapshot, lots, trades)
@@ -116,12 +119,12 @@ def test_what_if_is_the_margin_of_the_book_with_the_trades(case: Any) -> None:
         ("99999999999 BTC-SPOT", "too large"),
     ],
 )
-def test_a_trade_that_is_none_is_refused(default: Any, text: str, reason: str) -> None:
+def test_a_trade_that_is_none_is_refused(default: Snapshot, text: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         parse_trades([text], default)
 
 
-def test_trades_past_the_bound_of_positions_are_refused(default: Any) -> None:
+def test_trades_past_the_bound_of_positions_are_refused(default: Snapshot) -> None:
     most = (1 << default.layout.position_bits) - 1
     slot = next(i for i, s in enumerate(default.instruments) if s.id == "BTC-PERPETUAL")
     full = BookLots(
@@ -131,7 +134,7 @@ def test_trades_past_the_bound_of_positions_are_refused(default: Any) -> None:
         what_if(default, full, parse_trades(["1 BTC-PERPETUAL"], default))
 
 
-def test_the_premium_credit_is_the_options_value(case: Any) -> None:
+def test_the_premium_credit_is_the_options_value(case: tuple[Snapshot, BookLots]) -> None:
     snapshot, lots = case
     report = margin_report(snapshot, lots)
     kinds = {slot.id: slot.kind for slot in snapshot.instruments}
@@ -141,7 +144,7 @@ def test_the_premium_credit_is_the_options_value(case: Any) -> None:
     assert report.premium.after == report.total - value
 
 
-def test_gains_and_small_tails_are_shown_whole_where_they_count_in_part(market: Any) -> None:
+def test_gains_and_small_tails_are_shown_whole_where_they_count_in_part(market: Market) -> None:
     """A gain that offsets nothing and a tail within its dampener compete as 0; the book's P&L is not 0."""
     snapshot = build_snapshot(market, load_policy("deribit-pm"))
     whole = to_lots(Book.model_validate(example_book(market)), snapshot)

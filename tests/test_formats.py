@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies._internal.random import ArtificialRandom
 from pydantic import ConfigDict, Field, ValidationError
 from support.typed import Json, JsonObject, Keywords, Passed
 
@@ -121,7 +122,7 @@ def test_the_encoder_of_files_writes_what_pythons_own_does(value: Json) -> None:
 
 
 @given(JSON, st.integers(0, 3))
-def test_parsing_gives_back_what_was_written(value: Any, indent: int) -> None:
+def test_parsing_gives_back_what_was_written(value: list[bool] | bool | None, indent: int) -> None:
     assert parse_json(json.dumps(value, indent=indent)) == value
     assert parse_json(canonical_bytes(value)) == value
 
@@ -162,7 +163,9 @@ def test_catalogue_35_strict_json(text: str, message: str) -> None:
 
 
 @given(JSON)
-def test_catalogue_35_surrogate_pairs_and_escaped_backslashes_are_text(value: Any) -> None:
+def test_catalogue_35_surrogate_pairs_and_escaped_backslashes_are_text(
+    value: list[dict[str, int | None] | list[int | str]] | None,
+) -> None:
     assert parse_json(json.dumps([value, "\U0001f600", "\\ud800"])) == [value, "\U0001f600", "\\ud800"]
 
 
@@ -256,7 +259,9 @@ def test_catalogue_49_code_in_other_clothes_is_not_json(data: bytes, tmp_path: P
 
 
 @given(JSON, st.randoms(use_true_random=False))
-def test_canonical_bytes_do_not_depend_on_the_order_of_keys(value: Any, random: Any) -> None:
+def test_canonical_bytes_do_not_depend_on_the_order_of_keys(
+    value: dict[str, int | str] | list[dict[str, bool | None] | int] | None, random: ArtificialRandom
+) -> None:
     def shuffled(item: Any) -> Any:
         if isinstance(item, dict):
             items = list(item.items())
@@ -283,7 +288,7 @@ def test_canonical_form() -> None:
 
 
 @pytest.mark.parametrize("value", [1.0, float("nan"), {1: 2}, {"a": {2.5}}, b"x", [np.int64(1)], Decimal(1)])
-def test_canonical_bytes_hold_no_floats_and_no_other_types(value: Any) -> None:
+def test_canonical_bytes_hold_no_floats_and_no_other_types(value: float) -> None:
     with pytest.raises(TypeError, match="canonical JSON"):
         canonical_bytes(value)
 
@@ -710,7 +715,7 @@ def test_an_input_error_of_a_validator_comes_out_with_the_file() -> None:
     class Picky(Sheet):
         model_config = ConfigDict(frozen=True)
 
-        def model_post_init(self, _context: Any) -> None:
+        def model_post_init(self, _context: None) -> None:
             raise InputError("not today", field="title", hint="tomorrow")
 
     with pytest.raises(InputError) as caught:

@@ -126,7 +126,7 @@ def test_every_kind_of_document_has_a_golden_file(made: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_read_and_written_as_it_is(made: ModuleType, digests: Any, name: str) -> None:
+def test_it_is_read_and_written_as_it_is(made: ModuleType, digests: JsonObject, name: str) -> None:
     document = made.read(name)
     assert document.to_bytes() == (FOLDER / name).read_bytes()
     found = digests[name]
@@ -144,7 +144,7 @@ def test_it_is_read_and_written_as_it_is(made: ModuleType, digests: Any, name: s
         assert build_circuit(document, Claim(requirement=requirement)).digest.hex() == digest
 
 
-def test_nothing_else_is_in_the_list_of_digests(digests: Any) -> None:
+def test_nothing_else_is_in_the_list_of_digests(digests: JsonObject) -> None:
     others = {"digests.json", "texts.json", "ledger.sql", "ledger-export.json"}
     second = {SECOND + path.name for path in (FOLDER / SECOND).iterdir() if path.name not in others}
     assert set(digests) == ({path.name for path in FOLDER.iterdir()} - others) | second
@@ -160,7 +160,9 @@ def turned(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_order_of_keys_does_not_matter_and_everything_else_does(made: ModuleType, digests: Any, name: str) -> None:
+def test_the_order_of_keys_does_not_matter_and_everything_else_does(
+    made: ModuleType, digests: JsonObject, name: str
+) -> None:
     kind, value = made.kind_of(name), value_of(name)
     assert kind.parse(json.dumps(turned(value), indent=3)).digest().hex() == digests[name]["digest"]
     form = kind.FORMAT
@@ -294,7 +296,7 @@ def test_the_attesting_party_gets_the_golden_commitments(made: ModuleType) -> No
         changed = replaced(value, ("parts", 0, field, 0), text[:-1] + ("0" if text[-1] != "0" else "1"))
         bent = made.kind_of(name).parse(json.dumps(changed))
 
-        def apply(bent: Any = bent, field: str = field) -> None:
+        def apply(bent: Passed = bent, field: str = field) -> None:
             if field == "increments":
                 apply_update(snapshot, start, book, fills, bent)
             else:

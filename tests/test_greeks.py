@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from support.typed import JsonObject, Passed
 
 import zkmargin
-from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.greeks import UNITS, greek_report
@@ -22,6 +21,7 @@ from zkmargin.engine.market import Forward, Instrument, Market, Underlying
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.greeks import sensitivities
 from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays
+from zkmargin.engine.sensitivities import Sensitivities
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
@@ -90,13 +90,13 @@ def close(found: int, expected: Fraction, scale: Fraction) -> None:
 
 
 @pytest.fixture(scope="module")
-def greeks() -> Any:
+def greeks() -> tuple[list[int], Sensitivities]:
     valuation = Valuation(small_market())
     return valuation.deltas().tolist(), sensitivities(valuation)
 
 
 @pytest.mark.parametrize("slot", range(4))
-def test_greeks_are_derivatives_of_the_mark(greeks: Any, slot: int) -> None:
+def test_greeks_are_derivatives_of_the_mark(greeks: tuple[list[int], Sensitivities], slot: int) -> None:
     deltas, found = greeks
     index, lot, step = Fraction(90000), Fraction(1, 100), Fraction(1, 1000)
     up, now, down = (worth(slot, move=move) for move in (step, Fraction(0), -step))
@@ -111,7 +111,9 @@ def test_greeks_are_derivatives_of_the_mark(greeks: Any, slot: int) -> None:
     close(int(found.rhos.values[slot]), (rates[0] - rates[1]) / Fraction("0.002") / 100, lot * 100)
 
 
-def test_inverse_options_are_not_discounted_and_lines_have_a_delta_only(greeks: Any) -> None:
+def test_inverse_options_are_not_discounted_and_lines_have_a_delta_only(
+    greeks: tuple[list[int], Sensitivities],
+) -> None:
     _, found = greeks
     ids = [instrument.id for instrument in small_market().instruments]
     for name in ("COIN-CALL", "COIN-PUT"):
@@ -136,11 +138,11 @@ def snapshot(market: Market) -> Snapshot:
 
 
 @pytest.fixture(scope="module")
-def lots(market: Market, snapshot: Snapshot) -> Any:
+def lots(market: Market, snapshot: Snapshot) -> BookLots:
     return to_lots(Book.model_validate(example_book(market)), snapshot)
 
 
-def test_a_book_is_the_exact_sum_of_its_legs(snapshot: Snapshot, lots: Any) -> None:
+def test_a_book_is_the_exact_sum_of_its_legs(snapshot: Snapshot, lots: BookLots) -> None:
     report = greek_report(snapshot, lots)
     assert report.source == "snapshot"
     assert report.missing == ""
@@ -164,13 +166,13 @@ def test_a_book_is_the_exact_sum_of_its_legs(snapshot: Snapshot, lots: Any) -> N
     assert json.loads(report.model_dump_json())["book"]["vega"] == from_units(report.book.vega or 0, 9)
 
 
-def test_the_snapshots_own_market_gives_the_same(market: Market, snapshot: Snapshot, lots: Any) -> None:
+def test_the_snapshots_own_market_gives_the_same(market: Market, snapshot: Snapshot, lots: BookLots) -> None:
     stored, computed = greek_report(snapshot, lots), greek_report(snapshot, lots, market)
     assert computed.source == "market"
     assert computed.model_copy(update={"source": "snapshot"}) == stored
 
 
-def test_a_later_market_gives_its_own(snapshot: Snapshot, lots: Any) -> None:
+def test_a_later_market_gives_its_own(snapshot: Snapshot, lots: BookLots) -> None:
     later = example_market("2026-01-02T04:04:05Z")
     report = greek_report(snapshot, lots, later)
     assert (report.time, report.market_digest) == (later.time, later.digest().hex())
@@ -178,7 +180,7 @@ def test_a_later_market_gives_its_own(snapshot: Snapshot, lots: Any) -> None:
 
 
 def test_a_market_that_lacks_an_instrument_of_the_book_is_refused_by_name(
-    market: Market, snapshot: Snapshot, lots: Any
+    market: Market, snapshot: Snapshot, lots: BookLots
 ) -> None:
     held = [slot.id for slot, amount in zip(snapshot.instruments, lots.positions, strict=True) if amount]
     fields = {name: getattr(market, name) for name in Market.model_fields}

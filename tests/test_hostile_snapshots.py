@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from support import lab
 from support.typed import JsonObject, Keywords, Passed
@@ -42,7 +43,7 @@ UNIT = (1, 1, 60, True)
 INT64_MIN = -(2**63)
 
 
-def snapshot_of(*parts: Any, **change: Passed) -> Any:
+def snapshot_of(*parts: Any, **change: Passed) -> Snapshot:
     """Two slots in two risk groups, read back as a document. ``parts`` stand for the worst scenario if given."""
     base = lab.snapshot(groups=[0, 1], risk=[[1], [1]], charges=None, marks=[0, 0], assets=[UNIT])
     if parts:
@@ -59,7 +60,7 @@ def test_a_delta_without_an_absolute_value_is_refused() -> None:
     assert caught.value.field == "deltas"
 
 
-def imported(gain: Any, delta: Any, lot: Any) -> Any:
+def imported(gain: int, delta: int, lot: str) -> RiskArrays:
     contract = ArrayInstrument(id="X", kind="future", underlying="U", lot=lot, multiplier="1")
     gains = lab.array([[gain, *[1] * 15]])
     time = "2026-01-01T00:00:00Z"
@@ -70,7 +71,7 @@ def imported(gain: Any, delta: Any, lot: Any) -> Any:
     ("gain", "delta", "lot"),
     [(INT64_MIN, 1, "1"), (INT64_MIN, 1, "0.001"), (-(2**53), 1, "1.024"), (1, INT64_MIN, "1"), (1, INT64_MIN, "2")],
 )
-def test_an_imported_loss_never_wraps_around(gain: Any, delta: Any, lot: Any) -> None:
+def test_an_imported_loss_never_wraps_around(gain: int, delta: int, lot: str) -> None:
     # the least 64-bit integer has itself as absolute value there: a loss of 2^63 counted as 0
     assert imported(INT64_MIN // 1000 + 1, 1 - 2**62, "1").gains_per_lot()[0, 0] == 1000 * (INT64_MIN // 1000 + 1)
     with pytest.raises(InputError, match="past 64 bits"):
@@ -86,7 +87,7 @@ def families(*scenarios: Any) -> Any:
 
 @pytest.mark.parametrize("missing", [1, 2])
 @pytest.mark.parametrize("kind", ["worst_scenario", "discounted_scenarios", "gain_offset", "dampened_tails", "skew"])
-def test_a_measure_of_risk_without_scenarios_is_refused(kind: Any, missing: Any) -> None:
+def test_a_measure_of_risk_without_scenarios_is_refused(kind: str, missing: int) -> None:
     # otherwise "no scenarios for the initial requirement" could be got round by a component that holds none
     labels = (() if missing == 2 else ("s",), ())
     width = 2 - missing
@@ -112,12 +113,12 @@ def test_a_measure_of_risk_without_scenarios_is_refused(kind: Any, missing: Any)
         snapshot_of(*parts)
 
 
-def leg(side: Any, *accounts: Any) -> Any:
+def leg(side: Literal["A", "B"], *accounts: Any) -> PublishedLeg:
     return PublishedLeg(accounts=accounts, ratio=1, side=side)
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_part_of_a_tier_against_the_whole_tier_is_refused_in_either_order(turned: Any) -> None:
+def test_a_part_of_a_tier_against_the_whole_tier_is_refused_in_either_order(turned: bool) -> None:
     # the part's deltas would have been left in the tier too, and spread a second time
     legs = (leg("B", 1), leg("A", 0, 1))
     spread = PublishedSpread(label="part and whole", legs=legs[::-1] if turned else legs)
@@ -173,11 +174,11 @@ def loaded(folder: Path, data: Any) -> Snapshot:
     return load_document(Snapshot, path)
 
 
-def array_json(values: Any) -> Any:
+def array_json(values: npt.NDArray[np.int64]) -> dict[str, list[int] | str]:
     return IntArray(np.array(values, dtype=np.int64)).to_json()
 
 
-def part_of(data: Any, kind: str) -> Any:
+def part_of(data: Any, kind: str) -> dict[str, dict[str, list[int] | str] | str]:
     return next(part for part in data["components"] if part["type"] == kind)
 
 
@@ -210,7 +211,7 @@ def test_imported_arrays_without_a_charge_are_loaded(tmp_path: Path) -> None:
         loaded(tmp_path, other)
 
 
-def set_at(data: Any, path: tuple[Any, ...], value: Any) -> None:
+def set_at(data: Any, path: tuple[Any, ...], value: bool | str) -> None:
     for key in path[:-1]:
         data = data[key]
     data[path[-1]] = value
@@ -241,7 +242,7 @@ def set_at(data: Any, path: tuple[Any, ...], value: Any) -> None:
     ],
 )
 def test_a_snapshot_that_contradicts_its_policy_is_not_loaded(
-    built: JsonObject, tmp_path: Path, policy: str, path: tuple[Any, ...], value: Any, reason: str | None
+    built: JsonObject, tmp_path: Path, policy: str, path: tuple[Any, ...], value: bool | str, reason: str | None
 ) -> None:
     data = json.loads(json.dumps(built[policy]))
     set_at(data, path, value)
@@ -349,7 +350,7 @@ def test_lists_of_a_snapshot_have_a_largest_length() -> None:
     [{"id": "X\x1b[2J"}, {"id": "\u202eX"}, {"id": ""}, {"id": "a  b"}, {"underlying": "U 0"}, {"lot": "0" * 61}]
     + [{name: "1" * 61} for name in ("expiry", "strike", "multiplier")],
 )
-def test_names_and_numbers_of_slots_are_what_a_market_allows(change: Any) -> None:
+def test_names_and_numbers_of_slots_are_what_a_market_allows(change: dict[str, str]) -> None:
     (slot,) = document()["instruments"]
     assert "instruments[0]" in refused(document(instruments=[slot | change]))
 
@@ -368,7 +369,9 @@ def test_a_group_without_an_instrument_is_refused() -> None:
         (1, Extent(terms=MAX_TERMS - 2), "terms"),
     ],
 )
-def test_a_snapshot_has_a_largest_circuit(monkeypatch: pytest.MonkeyPatch, size: Any, extent: Any, what: Any) -> None:
+def test_a_snapshot_has_a_largest_circuit(
+    monkeypatch: pytest.MonkeyPatch, size: int, extent: Extent, what: str
+) -> None:
     snapshot = lab.snapshot(groups=[0] * size, risk=[[1]] * size, charges=None, marks=[0] * size, assets=[UNIT])
     text = snapshot.to_bytes()
 

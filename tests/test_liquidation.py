@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies._internal.core import DataObject
 from support import lab
 
 from zkmargin.accounts import commit_book
@@ -26,6 +27,7 @@ from zkmargin.engine.limits import Limit
 from zkmargin.engine.margin import claim_slack, contributions, limit_slack, margin_report
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, SetupError, load_document, save_document
 from zkmargin.prover import prove
 from zkmargin.risk.auction import AuctionTerms, closing_fraction, offer
@@ -43,7 +45,7 @@ CASH = (10_000, 10_000, 40, True)
 # --- against brute force ------------------------------------------------------------------------------------
 
 
-def small(draw: Any) -> Any:
+def small(draw: Any) -> tuple[Snapshot, BookLots]:
     """Three instruments in two groups, two scenarios, and a book."""
     snapshot = lab.snapshot(
         groups=[0, 0, 1],
@@ -108,7 +110,7 @@ def test_a_plan_is_the_cheapest_that_brute_force_finds(data: st.DataObject) -> N
 
 
 @given(st.data())
-def test_every_step_lowers_the_shortfall_and_only_the_last_ends_it(data: Any) -> None:
+def test_every_step_lowers_the_shortfall_and_only_the_last_ends_it(data: DataObject) -> None:
     snapshot, book = small(data.draw)
     planner = Planner(snapshot, book, Claim(1, 1), Terms(costs=small_costs(data.draw), seconds=2.0))
     try:
@@ -127,7 +129,7 @@ def test_every_step_lowers_the_shortfall_and_only_the_last_ends_it(data: Any) ->
 
 
 @given(st.data())
-def test_pro_rata_is_the_least_part_of_ten_thousand(data: Any) -> None:
+def test_pro_rata_is_the_least_part_of_ten_thousand(data: DataObject) -> None:
     snapshot, book = small(data.draw)
     planner = Planner(snapshot, book, Claim(1, 1), Terms(costs=small_costs(data.draw)))
     found = planner.pro_rata()
@@ -146,7 +148,7 @@ def test_pro_rata_is_the_least_part_of_ten_thousand(data: Any) -> None:
 # --- policies, modes, limits --------------------------------------------------------------------------------
 
 
-def short_book(snapshot: Any, seed: int, part: str = "0.85") -> BookLots:
+def short_book(snapshot: Snapshot, seed: int, part: str = "0.85") -> BookLots:
     """A random book whose equity is a part of its requirement."""
     draw = random.Random(seed)  # noqa: S311 - a test's books
     lots = [0] * len(snapshot.instruments)
@@ -178,11 +180,11 @@ def test_every_policy_is_planned_and_never_costs_more_than_closing(name: str) ->
 
 
 @pytest.fixture(scope="module")
-def snapshot() -> Any:
+def snapshot() -> Snapshot:
     return build_snapshot(example_market(TIME), load_policy("default"))
 
 
-def test_neutralising_trades_futures_perpetuals_and_spot_towards_delta_0(snapshot: Any) -> None:
+def test_neutralising_trades_futures_perpetuals_and_spot_towards_delta_0(snapshot: Snapshot) -> None:
     lots = [0] * len(snapshot.instruments)
     slots = {slot.id: i for i, slot in enumerate(snapshot.instruments)}
     lots[slots["BTC-PERPETUAL"]], lots[slots["ETH-PERPETUAL"]] = 5_000, -20_000
@@ -199,7 +201,7 @@ def test_neutralising_trades_futures_perpetuals_and_spot_towards_delta_0(snapsho
         assert after * Fraction(before) >= 0
 
 
-def test_only_what_may_be_traded_is_and_limits_hold(snapshot: Any) -> None:
+def test_only_what_may_be_traded_is_and_limits_hold(snapshot: Snapshot) -> None:
     book = short_book(snapshot, 8)
     terms = Terms(may_trade=("*-PERPETUAL",))
     plan = plan_liquidation(snapshot, book, Claim(1, 1), terms)
@@ -211,7 +213,7 @@ def test_only_what_may_be_traded_is_and_limits_hold(snapshot: Any) -> None:
     assert kept.cost >= plan_liquidation(snapshot, book, Claim(1, 1)).bound
 
 
-def test_nothing_to_do_and_nothing_that_helps(snapshot: Any) -> None:
+def test_nothing_to_do_and_nothing_that_helps(snapshot: Snapshot) -> None:
     rich = short_book(snapshot, 3, "1.5")
     plan = plan_liquidation(snapshot, rich, Claim(1, 1))
     assert (plan.steps, plan.cost, plan.collateral) == ((), 0, {})
@@ -223,7 +225,7 @@ def test_nothing_to_do_and_nothing_that_helps(snapshot: Any) -> None:
         plan_liquidation(snapshot, short_book(snapshot, 3), Claim(1, 1), Terms(costs=nothing))
 
 
-def test_greedy_closes_the_largest_contribution_first(snapshot: Any) -> None:
+def test_greedy_closes_the_largest_contribution_first(snapshot: Snapshot) -> None:
     book = short_book(snapshot, 4)
     planner = Planner(snapshot, book, Claim(1, 1), Terms(mode="close"))
     greedy = planner.greedy()
@@ -260,7 +262,7 @@ def test_impact_is_marginal_and_grows(sizes: list[int], lots: int, data: st.Data
     assert cost.of(lots) == cost.of(-lots) == sum(marginal)
 
 
-def test_costs_are_read_by_pattern_and_kind(snapshot: Any) -> None:
+def test_costs_are_read_by_pattern_and_kind(snapshot: Snapshot) -> None:
     costs = Costs(
         rates=(
             CostRate(instruments=("BTC-PERPETUAL",), half_spread_bp=1, fee_bp=1, most="2.5"),
@@ -293,7 +295,7 @@ def test_costs_are_read_by_pattern_and_kind(snapshot: Any) -> None:
         ({"fee_bp": -1}, "fee_bp"),
     ],
 )
-def test_costs_that_are_none(rate: Any, reason: str) -> None:
+def test_costs_that_are_none(rate: dict[str, list[dict[str, int | str]]], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         Costs.parse(json.dumps({"format": "zkmargin/costs/v1", "rates": [rate]}))
 
@@ -362,7 +364,7 @@ def test_prices_of_an_auction_fall_to_0() -> None:
 # --- liquidation prices -------------------------------------------------------------------------------------
 
 
-def test_the_claim_fails_at_the_price_and_holds_one_tick_nearer(snapshot: Any) -> None:
+def test_the_claim_fails_at_the_price_and_holds_one_tick_nearer(snapshot: Snapshot) -> None:
     market = example_market(TIME)
     slots = {slot.id: i for i, slot in enumerate(snapshot.instruments)}
     lots = [0] * len(slots)
@@ -390,7 +392,7 @@ def test_the_claim_fails_at_the_price_and_holds_one_tick_nearer(snapshot: Any) -
     assert now.below == now.above == "92416.5"
 
 
-def test_other_underlyings_move_along_by_their_ratios(snapshot: Any) -> None:
+def test_other_underlyings_move_along_by_their_ratios(snapshot: Snapshot) -> None:
     market = example_market(TIME)
     slots = {slot.id: i for i, slot in enumerate(snapshot.instruments)}
     lots = [0] * len(slots)
@@ -436,7 +438,7 @@ def test_the_state_after_a_plan_is_proved_from_the_updated_commitment() -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshot: Any) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshot: Snapshot) -> Path:
     market = example_market(TIME)
     save_document(market, tmp_path / "market.json")
     save_document(snapshot, tmp_path / "snapshot.json")
@@ -512,7 +514,7 @@ def test_without_the_solver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
         load_solver()
 
 
-def test_a_product_is_refused_by_name(snapshot: Any) -> None:
+def test_a_product_is_refused_by_name(snapshot: Snapshot) -> None:
     from zkmargin.circuits.language.system import Form
     from zkmargin.risk.programme import PlanningSystem
 

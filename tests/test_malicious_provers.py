@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from support import lab
-from support.typed import JsonObject
+from support.lab import Case
+from support.typed import JsonObject, Keywords
 
 import zkmargin.verifier.argument
 from zkmargin.accounts import commit_book
@@ -29,6 +31,7 @@ from zkmargin.engine.claims import Claim
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.prover.argument import ProverError, _Rounds, prove_argument
 from zkmargin.verifier import Statement, verify
+from zkmargin.verifier.proof import Proof
 
 FULL = os.environ.get("ZKMARGIN_FULL") == "1"
 
@@ -40,17 +43,17 @@ SHAPES: dict[str, JsonObject] = {
 }
 
 
-def accepted(given: Any, tamper: Any = None) -> Any:
+def accepted(given: Case, tamper: lab.Tamper | None = None) -> bool:
     """Whether the verifier takes what the dishonest prover makes."""
     data = lab.encode(given, lab.cheat(given, tamper))
     try:
-        verify(given.statement, data)
+        verify(given.statement.as_statement(), data)
     except VerificationError:
         return False
     return True
 
 
-def usual(name: Any = "range-proved") -> Any:
+def usual(name: str = "range-proved") -> Case:
     return lab.standard(collateral=(200, 3), **SHAPES[name])
 
 
@@ -58,7 +61,7 @@ def usual(name: Any = "range-proved") -> Any:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_prover_without_checks_is_the_prover(name: Any) -> None:
+def test_the_prover_without_checks_is_the_prover(name: str) -> None:
     given = usual(name)
     assert lab.encode(given, lab.cheat(given)) == lab.prove(given)
     assert accepted(given, lab.swap({}))
@@ -78,7 +81,7 @@ def test_the_prover_with_checks_refuses_what_the_other_one_sends() -> None:
 # --- one cell of each column --------------------------------------------------------------------------------
 
 
-def columns_of(circuit: Any) -> Iterator[Any]:
+def columns_of(circuit: Circuit) -> Iterator[str]:
     yield from (f"f[{c}]" for c in range(circuit.digit_columns))
     yield "mu"
     yield from "ABC" if circuit.gates else ""
@@ -87,12 +90,12 @@ def columns_of(circuit: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_one_cell_changed_of_any_column_is_rejected(name: Any) -> None:
+def test_one_cell_changed_of_any_column_is_rejected(name: str) -> None:
     given = usual(name)
     for column in columns_of(given.circuit):
         for row in range(given.circuit.n) if FULL else (0, 5, given.circuit.n - 1):
 
-            def tamper(_rounds: Any, name: Any, values: Any, column: Any = column, row: Any = row) -> Any:
+            def tamper(_rounds: Any, name: str, values: list[int], column: str = column, row: int = row) -> list[int]:
                 if name == column:
                     values[row] += 1
                 return values
@@ -103,7 +106,7 @@ def test_one_cell_changed_of_any_column_is_rejected(name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_integer_of_the_witness_is_constrained(name: Any) -> None:
+def test_every_integer_of_the_witness_is_constrained(name: str) -> None:
     given = usual(name)
     w, circuit = given.witness, given.circuit
     for v, x in enumerate(w.bounded):
@@ -112,7 +115,8 @@ def test_every_integer_of_the_witness_is_constrained(name: Any) -> None:
         assert not accepted(replace(given, witness=bad)), circuit.bounded[v].name
     for side in ("long", "short") if circuit.position_digits else ():
         for i, x in enumerate(getattr(w, side)):
-            bad = replace(w, **{side: (*getattr(w, side)[:i], x + 1, *getattr(w, side)[i + 1 :])})
+            edit: Keywords = {side: (*getattr(w, side)[:i], x + 1, *getattr(w, side)[i + 1 :])}
+            bad = replace(w, **edit)
             assert not accepted(replace(given, witness=bad)), (side, i)
     for i in range(len(w.positions)):
         bad = replace(w, positions=(*w.positions[:i], w.positions[i] + 1, *w.positions[i + 1 :]))
@@ -123,7 +127,8 @@ def test_every_integer_of_the_witness_is_constrained(name: Any) -> None:
         assert not accepted(lab.state(circuit, bad)), j
     for g in range(len(w.gates)):
         for wire in range(3):
-            gate = tuple(x + (i == wire) for i, x in enumerate(w.gates[g]))
+            a, b, c = (x + (i == wire) for i, x in enumerate(w.gates[g]))
+            gate = (a, b, c)
             bad = replace(w, gates=(*w.gates[:g], gate, *w.gates[g + 1 :]))
             assert not accepted(replace(given, witness=bad)), (g, wire)
 
@@ -149,7 +154,7 @@ def test_wrong_multiplicities_are_rejected() -> None:
     given = usual()
     for i, j in ((0, 1), (3, 15), (15, 0)):
 
-        def tamper(_rounds: Any, name: Any, values: Any, i: Any = i, j: Any = j) -> Any:
+        def tamper(_rounds: Any, name: str, values: list[int], i: int = i, j: int = j) -> list[int]:
             if name == "mu":
                 # the right number of looked-up cells, wrongly distributed
                 values[i], values[j] = values[i] + 1, values[j] - 1
@@ -162,7 +167,7 @@ def test_multiplicities_all_zero_or_of_other_cells_are_rejected() -> None:
     given = usual()
     n = given.circuit.n
     for replacement in ([0] * n, [1] * n, [given.circuit.digit_columns] * n):
-        assert not accepted(given, lambda _, name, values, other=replacement: other if name == "mu" else values)
+        assert not accepted(given, lab.swap({"mu": dict(enumerate(replacement))}))
 
 
 def test_one_unit_of_collateral_short_is_rejected() -> None:
@@ -171,7 +176,7 @@ def test_one_unit_of_collateral_short_is_rejected() -> None:
     assert not accepted(given)
 
 
-def cells(changes: Any) -> Any:
+def cells(changes: list[tuple[tuple[int, int, int], int]]) -> dict[str, dict[int, int]]:
     """A tamper from ((column, row, weight), value) pairs."""
     by_column: dict[Any, Any] = {}
     for (column, row, _), value in changes:
@@ -180,7 +185,7 @@ def cells(changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("digits", ["(-short)", "(n - short, -1)"])
-def test_a_slack_below_zero_is_rejected_however_its_digits_are_written(digits: Any) -> None:
+def test_a_slack_below_zero_is_rejected_however_its_digits_are_written(digits: str) -> None:
     # every equation holds over the field; only the lookup does not
     given, short = lab.false_claim()
     low, high, *_ = given.circuit.digit_cells[-1]
@@ -199,12 +204,12 @@ def test_a_true_slack_with_a_digit_of_n_is_rejected() -> None:
 
 
 @pytest.mark.parametrize("tries", ["counts", "one more", "zero instead"])
-def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(tries: Any) -> None:
+def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(tries: str) -> None:
     given, short = lab.false_claim()
     n = given.circuit.n
     column, row, _ = given.circuit.digit_cells[-1][0]
 
-    def tamper(_rounds: Any, name: Any, values: Any) -> Any:
+    def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
         if name == f"f[{column}]":
             values[row] = -short
         if name == "mu":
@@ -222,7 +227,7 @@ def test_all_cells_equal_is_no_permutation_of_the_table() -> None:
     given = usual("attested")
     n = given.circuit.n
 
-    def tamper(_rounds: Any, name: Any, values: Any) -> Any:
+    def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
         return [5] * n if name == "f[0]" else values
 
     assert not accepted(given, tamper)
@@ -237,13 +242,13 @@ def test_a_running_sum_that_does_not_close_is_rejected_wherever_it_is_bent() -> 
     write_off = pow(lab.challenges(given.statement, lab.cheat(given)).rho, J - 1, r) * short % r
     for at in range(n):
 
-        def bend(_rounds: Any, name: Any, values: Any, at: Any = at) -> Any:
+        def bend(_rounds: Any, name: str, values: list[int], at: int = at) -> list[int]:
             # the missing amount is written off in one step
             return [x * (i > 0) + write_off * (i > at) for i, x in enumerate(values)] if name == "phi" else values
 
         assert not accepted(given, bend)
 
-    def restart(_rounds: Any, name: Any, values: Any) -> Any:
+    def restart(_rounds: Any, name: str, values: list[int]) -> list[int]:
         return [0] * n if name == "phi" else values
 
     assert not accepted(given, restart)
@@ -253,7 +258,7 @@ def test_a_helper_that_is_wrong_on_one_row_or_on_two_that_cancel_is_rejected() -
     given = usual()
     for rows in ([(0, 1)], [(3, 1), (9, -1)], [(15, 5), (0, -5)]):
 
-        def tamper(_rounds: Any, name: Any, values: Any, rows: Any = rows) -> Any:
+        def tamper(_rounds: Any, name: str, values: list[int], rows: list[tuple[int, int]] = rows) -> list[int]:
             if name == "h[0]":
                 for row, by in rows:
                     values[row] += by
@@ -268,8 +273,8 @@ def test_helpers_that_absorb_a_false_claim_are_rejected() -> None:
     circuit = given.circuit
     J = len(circuit.equations)
 
-    def run(extra: Any, lookup: Any = 0) -> Any:
-        def tamper(_rounds: Any, name: Any, values: Any) -> Any:
+    def run(extra: int, lookup: int = 0) -> Proof:
+        def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
             if name == "h[0]":
                 values[0] += extra
             if name == "phi" and extra:
@@ -303,7 +308,7 @@ def test_digits_that_match_their_position_only_in_the_sum_over_rows_are_rejected
 # --- unlisted rows ------------------------------------------------------------------------------------------
 
 
-def commit_rows(given: Any, role: Any, rows: Any) -> Any:
+def commit_rows(given: Case, role: str, rows: list[int]) -> Case:
     """The case with other committed rows for a role's first segment, dishonestly made."""
     srs, n = given.statement.srs, given.circuit.n
     blinder = given.blinders[f"{role}[0]"]
@@ -316,7 +321,7 @@ def commit_rows(given: Any, role: Any, rows: Any) -> Any:
     return replace(given, statement=replace(given.statement, parts=parts))
 
 
-def hidden(given: Any, role: Any, row: Any, lots: Any, shape: Any) -> Any:
+def hidden(given: Case, role: str, row: int, lots: int, shape: str) -> tuple[Case, Proof]:
     """A prover whose committed vector holds ``lots`` in a row, with digits to match where there are any."""
     rows = [int(x) for x in given.witness.columns(given.circuit)[f"{role}[0]"]]
     rows[row] = lots
@@ -336,7 +341,7 @@ def hidden(given: Any, role: Any, row: Any, lots: Any, shape: Any) -> Any:
     module.tamper = counted
 
     class Columns(Witness):
-        def columns(self, circuit: Any) -> Any:
+        def columns(self, circuit: Circuit) -> dict[str, npt.NDArray[np.int64] | list[int]]:
             return {**super().columns(circuit), f"{role}[0]": np.array(rows, dtype=np.int64)}
 
     w = given.witness
@@ -346,24 +351,24 @@ def hidden(given: Any, role: Any, row: Any, lots: Any, shape: Any) -> Any:
 
 @pytest.mark.parametrize("shape", ["range-proved", "attested"])
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_nothing_can_be_hidden_in_an_unlisted_row(shape: Any, role: Any) -> None:
+def test_nothing_can_be_hidden_in_an_unlisted_row(shape: str, role: str) -> None:
     given = usual(shape)
     count = given.circuit.position_count if role == "positions" else given.circuit.collateral_count
     for row in (count, given.circuit.n - 2, given.circuit.n - 1):
         for lots in (1, -1):
             case, proof = hidden(given, role, row, lots, shape)
             with pytest.raises(VerificationError):
-                verify(case.statement, lab.encode(case, proof))
+                verify(case.statement.as_statement(), lab.encode(case, proof))
 
 
 @pytest.mark.parametrize("role", ["positions", "collateral"])
-def test_the_selector_is_what_keeps_it_out(role: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_selector_is_what_keeps_it_out(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # the same prover against a circuit whose selectors are 0: accepted, so the test above bites
     given = usual()
     monkeypatch.setattr(Circuit, "selector", lambda *_: [0] * given.circuit.n)
     monkeypatch.setattr(zkmargin.verifier.argument, "_selector_at", lambda *_: 0)
     case, proof = hidden(given, role, given.circuit.n - 1, 1, "range-proved")
-    verify(case.statement, lab.encode(case, proof))
+    verify(case.statement.as_statement(), lab.encode(case, proof))
 
 
 def test_a_balance_cannot_stand_in_the_rows_of_the_other_role() -> None:
@@ -486,7 +491,7 @@ def test_attested_bounds_must_add_up_to_no_more_than_the_circuit_allows() -> Non
 # --- exhaustive ---------------------------------------------------------------------------------------------
 
 
-def toy() -> Any:
+def toy() -> Circuit:
     """q + 2 c - 3 >= 0 over one position of one digit and a balance of one digit, at n = 4."""
     system = System(n=4, position_count=1, position_bits=2, range_proved=True, collateral=[(2, False)])
     form = system.dense("positions", np.array([1], dtype=np.int64)) + 2 * system.collateral(0)[0] - 3
@@ -498,6 +503,7 @@ def test_every_book_of_a_toy_circuit_is_accepted_exactly_if_its_claim_is_true() 
     circuit = toy()
     base = assign(circuit, [3], [3])
     slack = circuit.equations[-1].slack
+    assert slack is not None
     for q in range(-3, 4):
         for c in range(4):
             book = replace(base, positions=(q,), long=(max(q, 0),), short=(max(-q, 0),), collateral=(c,))

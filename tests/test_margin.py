@@ -1,10 +1,12 @@
 """Margin against an oracle written with Fractions, on random small snapshots made by hand (no pricing)."""
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.margin import claim_slack, equity, largest_claim, margin_report, requirement_total
+from zkmargin.engine.names import Kind
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
 from zkmargin.formats import InputError, IntArray
@@ -26,20 +29,20 @@ MONEY = st.integers(-(2**40), 2**40)
 LOTS = st.one_of(st.just(0), st.integers(-40, 40), st.integers(-(2**30) + 1, 2**30 - 1))
 
 
-def array(values: list[int], shape: Any = None) -> IntArray:
+def array(values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> IntArray:
     return IntArray(np.array(values, dtype=np.int64).reshape(shape if shape is not None else np.shape(values)))
 
 
 def make_snapshot(
     *,
-    groups: Any,
-    kinds: Any,
-    risk: Any,
-    charges: Any,
-    marks: Any,
+    groups: list[int],
+    kinds: Sequence[Kind],
+    risk: list[list[int]],
+    charges: list[int],
+    marks: list[int],
     mode: Literal["floor", "added"] = "floor",
-    assets: Any = ((10**7, 10_000, 10_100),),
-    counts: Any = None,
+    assets: tuple[tuple[int, int, int], ...] = ((10**7, 10_000, 10_100),),
+    counts: list[int] | None = None,
 ) -> Snapshot:
     """A snapshot from integers: ``groups`` is the group of each slot, ``counts`` the scenarios of each group."""
     n, g = len(groups), max(groups, default=-1) + 1
@@ -91,7 +94,8 @@ def make_snapshot(
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Snapshot, BookLots]:
     n, g, s = draw(st.integers(1, 6)), draw(st.integers(1, 3)), draw(st.integers(1, 5))
-    kinds = draw(st.lists(st.sampled_from(["option", "future", "perpetual", "spot"]), min_size=n, max_size=n))
+    every: st.SearchStrategy[Kind] = st.sampled_from(["option", "future", "perpetual", "spot"])
+    kinds = draw(st.lists(every, min_size=n, max_size=n))
     groups = draw(st.permutations([*range(min(g, n)), *(draw(st.integers(0, g - 1)) for _ in range(n - min(g, n)))]))
     g = max(groups) + 1
     if set(groups) != set(range(g)):
@@ -123,7 +127,7 @@ def cases(draw: st.DrawFn) -> tuple[Snapshot, BookLots]:
     return snapshot, lots
 
 
-def oracle_requirement(snapshot: Snapshot, positions: Any, name: Requirement) -> Fraction:
+def oracle_requirement(snapshot: Snapshot, positions: Sequence[int], name: Requirement) -> Fraction:
     """The requirement in quote currency, written from the definition."""
     grid, minimum, _ = snapshot.components
     assert isinstance(grid, PublishedWorstScenario)
@@ -159,7 +163,7 @@ UNIT = Fraction(1, 10**13)
 
 
 @given(cases(), st.sampled_from(["initial", "maintenance"]))
-def test_requirement_and_equity_match_the_oracle(case: Any, name: Requirement) -> None:
+def test_requirement_and_equity_match_the_oracle(case: tuple[Snapshot, BookLots], name: Requirement) -> None:
     snapshot, lots = case
     report = margin_report(snapshot, lots, name)
     assert report.total * UNIT == oracle_requirement(snapshot, lots.positions, name)
@@ -171,7 +175,7 @@ def test_requirement_and_equity_match_the_oracle(case: Any, name: Requirement) -
 
 
 @given(cases(), st.sampled_from(["initial", "maintenance"]))
-def test_legs_alone_and_contributions(case: Any, name: Requirement) -> None:
+def test_legs_alone_and_contributions(case: tuple[Snapshot, BookLots], name: Requirement) -> None:
     snapshot, lots = case
     report = margin_report(snapshot, lots, name)
     assert [leg.id for leg in report.legs] == [f"I{i}" for i, q in enumerate(lots.positions) if q]
@@ -187,7 +191,7 @@ def test_legs_alone_and_contributions(case: Any, name: Requirement) -> None:
 
 
 @given(cases(), st.sampled_from(["initial", "maintenance"]))
-def test_netting_never_costs(case: Any, name: Requirement) -> None:
+def test_netting_never_costs(case: tuple[Snapshot, BookLots], name: Requirement) -> None:
     snapshot, lots = case
     report = margin_report(snapshot, lots, name)
     compared = report.comparison
@@ -199,14 +203,14 @@ def test_netting_never_costs(case: Any, name: Requirement) -> None:
 
 
 @given(cases(), st.integers(1, 1000))
-def test_the_requirement_is_positively_homogeneous(case: Any, factor: int) -> None:
+def test_the_requirement_is_positively_homogeneous(case: tuple[Snapshot, BookLots], factor: int) -> None:
     snapshot, lots = case
     scaled = BookLots(tuple(factor * q for q in lots.positions), lots.collateral)
     assert requirement_total(snapshot, scaled) == factor * requirement_total(snapshot, lots)
 
 
 @given(cases(), st.integers(0, 5))
-def test_the_requirement_is_subadditive(case: Any, cut: int) -> None:
+def test_the_requirement_is_subadditive(case: tuple[Snapshot, BookLots], cut: int) -> None:
     snapshot, lots = case
     left = tuple(q if i < cut else q // 2 for i, q in enumerate(lots.positions))
     right = tuple(q - part for q, part in zip(lots.positions, left, strict=True))
@@ -215,7 +219,9 @@ def test_the_requirement_is_subadditive(case: Any, cut: int) -> None:
 
 
 @given(cases(), st.integers(1, 65_535), st.integers(1, 65_535), st.sampled_from(["initial", "maintenance"]))
-def test_a_claim_holds_exactly_when_its_slack_is_not_negative(case: Any, num: int, den: int, name: Requirement) -> None:
+def test_a_claim_holds_exactly_when_its_slack_is_not_negative(
+    case: tuple[Snapshot, BookLots], num: int, den: int, name: Requirement
+) -> None:
     snapshot, lots = case
     ratio = Fraction(num, den)
     claim = Claim(ratio.numerator, ratio.denominator, name)

@@ -20,6 +20,7 @@ from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import claim_slack
 from zkmargin.engine.policy import load_policy, policy_names
 from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.integers import Integers, first_smallest, flag, largest, quotient_up, ranked, smallest
 from zkmargin.risk.margins import MarginModel
@@ -31,7 +32,7 @@ BIG = st.one_of(st.integers(-9, 9), st.integers(-(2**64), 2**64), st.integers(-(
 
 
 @pytest.fixture(scope="module", params=POLICIES)
-def snapshot(request: pytest.FixtureRequest) -> Any:
+def snapshot(request: pytest.FixtureRequest) -> Snapshot:
     policy, market = load_policy(request.param), example_market(TIME)
     held = tuple(asset for asset in market.assets if asset.name in policy.haircuts.assets)
     # brackets are of futures and perpetuals alone
@@ -40,7 +41,7 @@ def snapshot(request: pytest.FixtureRequest) -> Any:
     return build_snapshot(market.model_copy(update={"assets": held, "instruments": listed}), policy)
 
 
-def random_books(snapshot: Any, seed: int, count: int) -> list[BookLots]:
+def random_books(snapshot: Snapshot, seed: int, count: int) -> list[BookLots]:
     draw = random.Random(seed)  # noqa: S311 - a test's books
     books = []
     for _ in range(count):
@@ -56,7 +57,7 @@ def random_books(snapshot: Any, seed: int, count: int) -> list[BookLots]:
     return books
 
 
-def table(books: Any) -> Books:
+def table(books: list[BookLots]) -> Books:
     return Books.dense(
         np.array([book.positions for book in books], dtype=np.int64),
         np.array([book.collateral for book in books], dtype=object),
@@ -64,7 +65,7 @@ def table(books: Any) -> Books:
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
-def test_every_number_is_that_of_the_report(snapshot: Any, requirement: str) -> None:
+def test_every_number_is_that_of_the_report(snapshot: Snapshot, requirement: str) -> None:
     books = random_books(snapshot, 7, 24)
     margins = margin_many(snapshot, books, requirement)
     dense = margin_many(snapshot, table(books), requirement)
@@ -96,7 +97,7 @@ def test_every_number_is_that_of_the_report(snapshot: Any, requirement: str) -> 
         assert all(charge == 0 for name, charge in charges.items() if name not in margins.charges)
 
 
-def test_every_hidden_integer_is_that_of_one_witness(snapshot: Any) -> None:
+def test_every_hidden_integer_is_that_of_one_witness(snapshot: Snapshot) -> None:
     claim = Claim(5, 4, "maintenance")
     circuit = build_circuit(snapshot, claim)
     books = random_books(snapshot, 11, 16)
@@ -117,7 +118,7 @@ def test_every_hidden_integer_is_that_of_one_witness(snapshot: Any) -> None:
     assert 0 < held < 2 * len(books)
 
 
-def test_digits_are_those_of_the_columns(snapshot: Any) -> None:
+def test_digits_are_those_of_the_columns(snapshot: Snapshot) -> None:
     circuit = build_circuit(snapshot, Claim(1, 1))
     rich = tuple(2**slot.bits - 1 for slot in snapshot.collateral)
     books = [BookLots((q,) * 2 + (0,) * (len(snapshot.instruments) - 2), rich) for q in (-1, 2)]
@@ -131,7 +132,7 @@ def test_digits_are_those_of_the_columns(snapshot: Any) -> None:
         assert whole == many.bounded(v).tolist()
 
 
-def test_blocks_are_the_whole_in_parts(snapshot: Any) -> None:
+def test_blocks_are_the_whole_in_parts(snapshot: Snapshot) -> None:
     books = random_books(snapshot, 3, 11)
     model = MarginModel(snapshot)
     budget = 3 * model.products.bytes_per_account
@@ -146,7 +147,7 @@ def test_blocks_are_the_whole_in_parts(snapshot: Any) -> None:
     ]
 
 
-def test_no_accounts_and_accounts_without_legs(snapshot: Any) -> None:
+def test_no_accounts_and_accounts_without_legs(snapshot: Snapshot) -> None:
     none = margin_many(snapshot, [])
     assert (len(none), none.total.tolist()) == (0, [])
     empty = BookLots((0,) * len(snapshot.instruments), (0,) * len(snapshot.collateral))
@@ -161,7 +162,7 @@ def test_no_accounts_and_accounts_without_legs(snapshot: Any) -> None:
 
 
 @given(st.lists(st.tuples(BIG, BIG, BIG), min_size=1, max_size=5), BIG, st.integers(1, 2**70))
-def test_vectors_of_integers_are_integers(rows: Any, by: int, divisor: int) -> None:
+def test_vectors_of_integers_are_integers(rows: list[tuple[int, int, int]], by: int, divisor: int) -> None:
     a, b, c = (Integers.of([row[i] for row in rows]) for i in range(3))
     lines: list[tuple[Any, Any]] = [
         (a + b, [x + y for x, y, z in rows]),
@@ -236,7 +237,9 @@ def test_products_are_exact_for_integers_of_any_size_in_64_bits(data: st.DataObj
         ([0, 1], [1], [1], [0], "1 dimensions, not 2"),
     ],
 )
-def test_books_that_are_none(starts: Any, slots: Any, lots: Any, collateral: Any, reason: str) -> None:
+def test_books_that_are_none(
+    starts: list[int], slots: list[int], lots: list[int], collateral: list[list[int]], reason: str
+) -> None:
     with pytest.raises(InputError, match=reason):
         Books.sparse(starts, slots, lots, collateral)
 
@@ -286,7 +289,7 @@ def test_books_come_back_and_show_no_numbers() -> None:
     assert repr(sparse) == "Books(3 accounts)"
 
 
-def test_the_products_of_a_circuit_are_reused(snapshot: Any) -> None:
+def test_the_products_of_a_circuit_are_reused(snapshot: Snapshot) -> None:
     circuit = build_circuit(snapshot, Claim(1, 1))
     products = CircuitProducts(circuit)
     books = Books.of(random_books(snapshot, 5, 3))

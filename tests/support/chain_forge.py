@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from support.chain_lab import ChainCase, chain_case, chain_snapshot
 from support.lab import draws
@@ -40,7 +39,7 @@ from zkmargin.prover.chain_reference import (
     vanishing,
 )
 from zkmargin.verifier.chain import ChainProof, ChainStatement
-from zkmargin.verifier.chain.argument import identity, ratio, remainders, transcript_of
+from zkmargin.verifier.chain.argument import AtZeta, identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import Commitments, Values
 from zkmargin.verifier.chain.transcript import ChainChallenges, ChainTranscript, Rounds
 from zkmargin.verifier.messages import Message
@@ -158,11 +157,11 @@ class Junk:
             prices=tuple(evaluate(p, zeta) for p in self.price[:3]),
         )
 
-    def at(self, values: Values, gamma: int = 0) -> Any:
+    def at(self, values: Values, gamma: int = 0) -> AtZeta:
         challenges = ChainChallenges(self.beta, self.rho, self.chi, self.zeta, gamma, 0)
         return identity(self.statement.prices, *ratio(self.statement), challenges, values, self.weights)
 
-    def opened(self, at: Any) -> list[Poly]:
+    def opened(self, at: AtZeta) -> list[Poly]:
         """The nine polynomials, D first."""
         q, c = (
             interpolate([*getattr(self.case.lots, role), *[0] * (n - len(getattr(self.case.lots, role)))])
@@ -173,7 +172,7 @@ class Junk:
         D = add(scale(self.T, at.Z), scale(positions, at.positions), scale(collateral, at.collateral))
         return [D, *self.F, self.H, self.phi, pack(self.fold), pack(self.pinned), pack(self.price)]
 
-    def combined(self, at: Any, values: Values, gamma: int, x: int) -> Poly:
+    def combined(self, at: AtZeta, values: Values, gamma: int, x: int) -> Poly:
         """sum_i gamma^i / Z_i(x) (p_i - r_i(x))."""
         total: Poly = [0]
         rests = [[at.d], *remainders(values, self.zeta)]
@@ -266,7 +265,14 @@ def false_columns(statement: ChainStatement, case: ChainCase) -> tuple[list[list
     return columns, -sum(off) * inverse(w.claim) % r
 
 
-def total_rows(statement: Any, case: Any, columns: Any, h: Any, U: Any, w: Any) -> list[int]:
+def total_rows(
+    statement: ChainStatement,
+    case: ChainCase,
+    columns: list[list[int]],
+    h: list[list[int]],
+    U: dict[str, list[int]],
+    w: ChainWeights,
+) -> list[int]:
     """total on H."""
     groups = statement.prices.layout.groups
     q = [*case.lots.positions, *[0] * (n - len(case.lots.positions))]
@@ -281,7 +287,12 @@ def total_rows(statement: Any, case: Any, columns: Any, h: Any, U: Any, w: Any) 
 
 
 def rounds(
-    statement: ChainStatement, case: ChainCase, columns: list[list[int]], late: str, *, mu: Any = None
+    statement: ChainStatement,
+    case: ChainCase,
+    columns: list[list[int]],
+    late: str,
+    *,
+    mu: Callable[[int, list[int], list[int]], list[int]] | None = None,
 ) -> ChainProof:
     """The protocol with one message late, on columns of field elements."""
     prices, layout = statement.prices, statement.prices.layout
@@ -367,7 +378,15 @@ def rounds(
     return ChainProof(Commitments(*[*junk.sent, W_point, *junk.points(W_shifted)]), junk.values)
 
 
-def quotient_of(statement: Any, case: Any, junk: Junk, U: Any, w: Any, beta: int, chi: int) -> Poly:
+def quotient_of(
+    statement: ChainStatement,
+    case: ChainCase,
+    junk: Junk,
+    U: dict[str, list[int]],
+    w: ChainWeights,
+    beta: int,
+    chi: int,
+) -> Poly:
     """T, as the reference prover computes it; asserts that it exists."""
     prices, groups = statement.prices, statement.prices.layout.groups
     on = {name: on_coset(interpolate(rows)) for name, rows in U.items()}

@@ -6,7 +6,6 @@ Each proves a *false* claim of one of two accounts, or another book than the com
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import zkmargin.verifier.chain.joint as verifier
 from support.chain_forge import (
@@ -29,6 +28,7 @@ from zkmargin.circuits.chain import (
     folded_rows,
     public_rows,
 )
+from zkmargin.circuits.language.system import Int64Array
 from zkmargin.crypto.commitment import blind
 from zkmargin.crypto.domain import divide_by_linear, evaluate
 from zkmargin.crypto.field import inverse, powers, r
@@ -48,7 +48,8 @@ from zkmargin.prover.chain_reference import (
     vanishing,
 )
 from zkmargin.verifier.chain.closed_forms import helper_row
-from zkmargin.verifier.chain.joint_proof import JointCommitments, JointProof, JointTranscript, JointValues
+from zkmargin.verifier.chain.joint import JointAtZeta
+from zkmargin.verifier.chain.joint_proof import JointCommitments, JointProof, JointShape, JointTranscript, JointValues
 from zkmargin.verifier.chain.transcript import ChainChallenges
 
 n = ROWS
@@ -87,7 +88,7 @@ class Forger:
             found.append(columns)
         return found
 
-    def equations(self, columns: Any, U: Any, a: int) -> list[int]:
+    def equations(self, columns: list[list[list[int]]], U: dict[str, list[int]], a: int) -> list[int]:
         """Account a's equations by the weights of one account, row by row."""
         f, rows = columns[a], []
         for i in range(n):
@@ -97,7 +98,7 @@ class Forger:
             rows.append(value % r)
         return rows
 
-    def missing(self, columns: Any) -> list[int]:
+    def missing(self, columns: list[list[list[int]]]) -> list[int]:
         """By how much each account's claim is not met: its slack as a field element, negated."""
         w = ChainWeights(3)
         U = public_rows(self.prices, w, *self.statement.ratio)
@@ -205,7 +206,7 @@ class Forger:
             som_1=tuple(evaluate(p, zeta) for p in price[2 : G + 1]),
         )
 
-        def at(values: JointValues) -> Any:
+        def at(values: JointValues) -> JointAtZeta:
             c = ChainChallenges(beta, rho, chi, zeta, 0, 0)
             return verifier.joint_identity(self.statement, c, values)
 
@@ -261,14 +262,14 @@ class Forger:
 
     def quotient(
         self,
-        books: Any,
-        sides: Any,
-        packed: Any,
-        mu: Any,
-        h: Any,
-        phi: Any,
-        U: Any,
-        weight: Any,
+        books: list[tuple[Poly, Poly]],
+        sides: list[Poly],
+        packed: list[Poly],
+        mu: Poly,
+        h: list[Poly],
+        phi: Poly,
+        U: dict[str, list[int]],
+        weight: list[int],
         beta: int,
         chi: int,
     ) -> Poly:
@@ -319,13 +320,13 @@ def same_weights(weights: ChainWeights, accounts: int) -> list[int]:
     return [1] * accounts + [weights.lookup]
 
 
-def same_powers(chi: int, shape: Any) -> tuple[list[list[int]], list[int]]:
+def same_powers(chi: int, shape: JointShape) -> tuple[list[list[int]], list[int]]:
     """A mutant: every account's row identities have the same powers of chi."""
     chis = powers(chi, 6 + shape.packs)
     return [chis[1:6]] * shape.accounts, chis[6:]
 
 
-def pooled_columns(case: JointCase) -> list[list[Any]]:
+def pooled_columns(case: JointCase) -> list[list[Int64Array]]:
     """What the first account lacks to its claim, the second one's slack pays."""
     forger = Forger(case)
     lacks = forger.missing(forger.columns())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import zkmargin.prover.chain
 import zkmargin.prover.chain_joint
@@ -25,6 +24,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.chain_rounds import POWERS, ChainCommitter
 from zkmargin.prover.chain_tables import commit_rows_fast
+from zkmargin.prover.commit import Job
 from zkmargin.verifier.chain import ChainProof, ChainStatement, Table, make_table
 from zkmargin.verifier.chain.closed_forms import DOMAIN
 from zkmargin.verifier.chain.joint import JointStatement
@@ -71,7 +71,7 @@ class JointCase:
     cases: tuple[ChainCase, ...]
 
 
-def joint_case(cases: Any) -> JointCase:
+def joint_case(cases: Iterable[ChainCase]) -> JointCase:
     """Cases of one table, claim and context, together."""
     return JointCase(JointStatement(tuple(case.statement for case in cases)), tuple(cases))
 
@@ -138,7 +138,7 @@ def joint_standard(accounts: int = 4, groups: int = 2) -> JointCase:
     return joint_case(cases)
 
 
-def prove_joint(case: JointCase, seed: Any = "joint proof", **options: Passed) -> JointProof:
+def prove_joint(case: JointCase, seed: object = "joint proof", **options: Passed) -> JointProof:
     """An honest proof by the product's prover."""
     return zkmargin.prover.chain_joint.prove_joint_argument(
         case.statement,
@@ -171,7 +171,7 @@ class KnownTau:
 
     packed = ChainCommitter.packed
 
-    def commit(self, jobs: Any, threads: int) -> list[bytes]:  # noqa: ARG002
+    def commit(self, jobs: Sequence[Job], threads: int) -> list[bytes]:  # noqa: ARG002
         points = []
         for job in jobs:
             value = 0

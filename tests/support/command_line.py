@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
+from support.typed import Json
 from zkmargin.cli import main
 
 ERROR = "zkmargin: error: "
@@ -21,7 +22,7 @@ class Result(NamedTuple):
     err: str
 
     @property
-    def json(self) -> Any:
+    def json(self) -> Json:
         """Its standard output as one JSON value."""
         return json.loads(self.out)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from py_arkworks_bls12381 import G1Point
 
+import zkmargin.verifier
 from zkmargin.accounts import CommitmentPart
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.verifier import Statement
+from zkmargin.verifier import Accepted, Statement
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,13 @@ class BareStatement:
         """As in ``Statement``."""
         points: dict[str, G1Point] = vars(Statement)["_sums"].func(cast("Statement", self))
         return points
+
+
+def verify(statement: Statement | BareStatement, proof: bytes) -> Accepted:
+    """The product's ``verify``, of either statement."""
+    return zkmargin.verifier.verify(cast("Statement", statement), proof)
+
+
+def verify_batch(items: Sequence[tuple[Statement | BareStatement, bytes]]) -> list[Accepted]:
+    """The product's ``verify_batch``, of either statement."""
+    return zkmargin.verifier.verify_batch(cast("Sequence[tuple[Statement, bytes]]", items))

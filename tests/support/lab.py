@@ -10,7 +10,6 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 import zkmargin.prover.argument
 import zkmargin.verifier.argument
 from support.instances import BareStatement
-from support.typed import Passed, Unchecked
+from support.typed import Keywords, Passed, Unchecked
 from zkmargin.accounts import CommitmentPart
 from zkmargin.accounts.commitments import commit_vector
 from zkmargin.accounts.slots import ROLES, Role
@@ -173,7 +172,7 @@ def standard(
     slots: int = 6,
     collateral: Sequence[int] = (40, 3),
     scale: int = 1,
-    options: Mapping[str, Any] | None = None,
+    options: Keywords | None = None,
     **shape: Passed,
 ) -> Case:
     """The usual small case."""

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from support.typed import JsonObject, Passed
 from support.venue_service import NAME, Service, new_signer, signers, trust
@@ -33,6 +32,7 @@ from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.fills import Fills, fills_to_lots
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
@@ -86,7 +86,7 @@ class Maker:
             f'url = "{self.day.service.url}"\ntoken_file = "token"\n[retry]\nfirst_seconds = 0.1\nmost_seconds = 1.0\n'
         )
 
-    def attest(self, snapshot: Snapshot, *tell: Any) -> None:
+    def attest(self, snapshot: Snapshot, *tell: Passed) -> None:
         """Venue and custodian sign what they hold: into the inbox, and to who else is told."""
         self.sequence += 1
         for role, issuer in (("positions", "venue"), ("collateral", "custodian")):
@@ -196,7 +196,7 @@ class Day:
             }
         )
 
-    def market_at(self, step: int, *, listed: bool = True) -> Any:
+    def market_at(self, step: int, *, listed: bool = True) -> Market:
         """The example's market at a step; the last instrument is listed in the middle of the day."""
         market = example_market(format_time(self.begin_ms))
         market = market.replaced(time=format_time(self.begin_ms + self.step_ms * step))

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from unittest.mock import patch
 
 import zkmargin.crypto.keys
@@ -208,12 +208,12 @@ class Service:
         """A client with the token of a name that ``issue`` knows; nobody's without."""
         return VenueClient(self.url, token=None if name is None else self.tokens[name])
 
-    def order(self, action: Any, *, by: str = "operator") -> JsonObject:
+    def order(self, action: object, *, by: str = "operator") -> JsonObject:
         """A signed change."""
         with self.client() as client:
             return client.change(self.change(action, by=by))
 
-    def change(self, action: Any, *, by: str = "operator", **changes: Passed) -> Change:
+    def change(self, action: object, *, by: str = "operator", **changes: Passed) -> Change:
         """A change with the signer's next number."""
         self.numbers[by] = self.numbers.get(by, 0) + 1
         values = {"service": NAME, "sequence": self.numbers[by], "time": format_time(clock_ms()), "action": action}
@@ -250,7 +250,10 @@ def running(folder: Path, **more: Passed) -> Iterator[Service]:
             service.kill()
 
 
-def eventually(condition: Any, *, seconds: float = 20) -> Any:
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T | None], *, seconds: float = 20) -> T:
     """What a condition gives once it gives something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
