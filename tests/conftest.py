@@ -11,9 +11,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -129,30 +127,6 @@ def conformance_report(pytestconfig: pytest.Config) -> Callable[[str, int, objec
             pytestconfig.workeroutput.setdefault("conformance_measured", []).append((family, cases, str(worst)))
 
     return report
-
-
-@pytest.fixture(scope="session")
-def lab() -> ModuleType:
-    """The bench of the tests of the argument, ``tests/support/lab.py``."""
-    return import_module("support.lab")
-
-
-@pytest.fixture(scope="session")
-def venue_lab() -> ModuleType:
-    """The bench of the tests of venue proofs, ``tests/support/venue_lab.py``."""
-    return import_module("support.venue_lab")
-
-
-@pytest.fixture(scope="session")
-def golden() -> ModuleType:
-    """Golden proofs and test vectors, ``tests/golden.py``."""
-    return import_module("golden")
-
-
-@pytest.fixture(scope="session")
-def parties() -> ModuleType:
-    """Everybody in a netted account across venues, ``tests/support/parties.py``."""
-    return import_module("support.parties")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from support.instances import BareStatement
 from support.typed import JsonObject, Keywords
@@ -32,6 +31,7 @@ from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
+from zkmargin.engine.market import Instrument
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier import Statement
@@ -225,7 +225,9 @@ def inputs(group: Keywords, case: Keywords) -> Inputs:
 # --- making them (only here: the prover) --------------------------------------------------------------------
 
 
-def _parts(snapshot: Snapshot | None, lots: BookLots, n: int, seed: str, alias: str) -> list[tuple[Any, list[int]]]:
+def _parts(
+    snapshot: Snapshot | None, lots: BookLots, n: int, seed: str, alias: str
+) -> list[tuple[CommitmentPart, list[int]]]:
     from zkmargin.accounts.commitments import commit_vector
     from zkmargin.accounts.slots import role_bits
 
@@ -291,7 +293,7 @@ def _book_snapshots() -> dict[str, tuple[Snapshot, list[BookLots]]]:
         "assets": [(1, 1, 32, True), (9, 10, 8, True)],
     }
     market = example_market("2026-11-20T12:00:00Z")
-    kept: list[Any] = []
+    kept: list[Instrument] = []
     for name in ("BTC", "ETH"):
         own = [x for x in market.instruments if x.underlying == name]
         kept += [x for x in own if x.kind != "option"][:4] + [x for x in own if x.kind == "option"][::40]

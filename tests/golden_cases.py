@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 from golden import CHALLENGES, GOLDEN, Golden, Made, challenges, draws, loose
 from support import lab
 from support.instances import BareStatement
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 from zkmargin.accounts.commitments import commit_vector
-from zkmargin.circuits.language.witness import assign
+from zkmargin.circuits.language.circuit import Circuit
+from zkmargin.circuits.language.witness import Witness, assign
 from zkmargin.circuits.margin import build_circuit
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import r
@@ -28,7 +29,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover.argument import _Rounds
 from zkmargin.verifier import verify
 from zkmargin.verifier.header import HEADER_BYTES, header
-from zkmargin.verifier.proof import decode_proof, encode_proof
+from zkmargin.verifier.proof import Proof, decode_proof, encode_proof
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 
@@ -315,7 +316,7 @@ def _commitments(golden: Golden, files: dict[str, bytes], case: Made) -> Iterato
     first = json.loads(files[names[0]])
     rest = names[1:]
 
-    def bad(comment: str, flag: str, document: Any, error: str = "inputs") -> Case:
+    def bad(comment: str, flag: str, document: Json, error: str = "inputs") -> Case:
         text = document if isinstance(document, str) else _text(document)
         return Case(comment, (flag,), error, {"commitments": [text, *rest]})
 
@@ -404,7 +405,7 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
     circuit = case.circuit
     n, digest = circuit.n, embedded().digest
 
-    def bad(comment: str, flag: str, given: Any, proof: Any) -> Case:
+    def bad(comment: str, flag: str, given: lab.Case, proof: Proof) -> Case:
         changes: Keywords = {"proof": encode_proof(proof, digest).hex()}
         if given.statement.parts != case.statement.parts:
             parts = [part.model_dump(mode="json") for part in given.statement.parts]
@@ -431,19 +432,19 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
     rho = lab.challenges(false.statement, lab.cheat(false)).rho
     missing = pow(rho, J - 1, r) * short % r
 
-    def bend(_rounds: Any, name: Any, values: Any) -> Any:
+    def bend(_rounds: object, name: str, values: list[int]) -> list[int]:
         return [x * (i > 0) + missing * (i > n // 2) for i, x in enumerate(values)] if name == "phi" else values
 
     yield bad("the missing amount written off in one step", "RunningSum", false, lab.cheat(false, bend))
 
-    def counts(_rounds: Any, name: Any, values: Any) -> Any:
+    def counts(_rounds: object, name: str, values: list[int]) -> list[int]:
         if name == "mu":
             values[0], values[1] = values[0] + 1, values[1] - 1
         return values
 
     yield bad("multiplicities: one moved", "Lookup", honest, lab.cheat(honest, counts))
 
-    def helper(_rounds: Any, name: Any, values: Any) -> Any:
+    def helper(_rounds: object, name: str, values: list[int]) -> list[int]:
         if name == "h[0]":
             values[3], values[9] = values[3] + 1, values[9] - 1
         return values
@@ -495,7 +496,7 @@ def _soundness(case: Made, lots: BookLots) -> Iterator[Case]:
     )
 
 
-def _upper_case(case: Made, honest: Any) -> Case:
+def _upper_case(case: Made, honest: lab.Case) -> Case:
     """The collateral counted twice, the second time with its point in upper-case hex; the proof is of twice as much."""
     part = next(part for part in case.statement.parts if part.role == "collateral")
     again = part.model_construct(**{**dict(part), "points": tuple(point.upper() for point in part.points)})
@@ -503,25 +504,27 @@ def _upper_case(case: Made, honest: Any) -> Case:
     twice = tuple(2 * x for x in case.witness.collateral)
     blinders = {key: b * (2 if key.startswith("collateral") else 1) % r for key, b in case.blinders.items()}
     positions = case.witness.positions
-    double = replace(honest, statement=statement, witness=assign(case.circuit, positions, twice), blinders=blinders)
+    bare = cast("BareStatement", statement)
+    double = replace(honest, statement=bare, witness=assign(case.circuit, positions, twice), blinders=blinders)
     documents = [{"format": "zkmargin/commitment/v1", "srs": embedded().digest.hex(), "domain_size": case.circuit.n}]
     documents[0]["parts"] = [p.model_dump(mode="json") for p in statement.parts]
     changes = {"proof": lab.encode(double, lab.cheat(double)).hex(), "commitments": [_text(documents[0])]}
     return Case("collateral counted twice, once in upper-case hex", ("PartTwice",), "inputs", changes)
 
 
-def claim_value(circuit: Any, witness: Any) -> int:
+def claim_value(circuit: Circuit, witness: Witness) -> int:
     """The claim's form without its slack: below 0 where the claim is false."""
     last = circuit.equations[-1]
+    assert last.slack is not None
     value: int = last.form.value(lambda atom: witness.value(circuit, atom)) + witness.bounded[last.slack]
     return value
 
 
-def false_witness(case: Made, lots: BookLots) -> Any:
+def false_witness(case: Made, lots: BookLots) -> Witness:
     """The book with so much less of its first asset that the claim just fails; everything but its slack is honest."""
     bent = loose(case.circuit)
 
-    def witness(held: int) -> Any:
+    def witness(held: int) -> Witness:
         return assign(bent, lots.positions, (held, *lots.collateral[1:]))
 
     low, high = 0, lots.collateral[0]  # fails at low, holds at high
@@ -531,7 +534,7 @@ def false_witness(case: Made, lots: BookLots) -> Any:
     return witness(low)
 
 
-def recommitted(given: Any, witness: Any) -> Any:
+def recommitted(given: lab.Case, witness: Witness) -> lab.Case:
     """The case with honest commitments to another witness's book, under the same names and blinders."""
     parts = []
     for part in given.statement.parts:
@@ -542,7 +545,7 @@ def recommitted(given: Any, witness: Any) -> Any:
     return replace(given, statement=replace(given.statement, parts=tuple(parts)), witness=witness)
 
 
-def with_rows(given: Any, rows: list[int]) -> Any:
+def with_rows(given: lab.Case, rows: list[int]) -> lab.Case:
     """The case with the positions' first segment committed row by row, unlisted rows included."""
     from zkmargin.crypto.commitment import commit_values
 

@@ -19,10 +19,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import patch
 
-from support.typed import JsonObject
+from support.typed import JsonObject, Passed
 
 from zkmargin.accounts import Commitment
 from zkmargin.accounts.openings import Opening
@@ -105,7 +104,7 @@ def kind_of(name: str) -> type[Document] | None:
     return KINDS.get(name.split(".")[-2])
 
 
-def read(name: str) -> Any:
+def read(name: str) -> Passed:
     """A golden document, parsed."""
     kind = kind_of(name)
     assert kind is not None, name

@@ -23,11 +23,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import z3
-from support.typed import Keywords
+from support.typed import Json, JsonObject, Keywords
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -47,6 +47,9 @@ GOLDEN = Path(__file__).parent / "data" / "golden" / "v1"
 CLAIMS = (Claim(1, 1), Claim(5, 4), Claim(1, 1, "maintenance"))
 
 
+T = TypeVar("T")
+
+
 class Draws:
     """A stream of integers that repeats itself."""
 
@@ -62,7 +65,7 @@ class Draws:
         """From low to high."""
         return low + self.below(high - low + 1)
 
-    def one_of(self, values: Sequence[Any]) -> Any:
+    def one_of(self, values: Sequence[T]) -> T:
         """One of them."""
         return values[self.below(len(values))]
 
@@ -80,7 +83,7 @@ NOT_NEGATIVE = {"charge", "long", "short", "shortfall", "long_value", "short_val
 
 def varied(snapshot: Snapshot, draw: Draws) -> Snapshot | None:
     """The snapshot with other parameters, and a collateral slot that counts one unit; None where they do not fit."""
-    parts: list[Any] = []
+    parts: list[JsonObject] = []
     for part in snapshot.components:
         changed: Keywords = {}
         for name, value in part:
@@ -191,15 +194,15 @@ def witnesses(cases: int, seed: int) -> int:
 EDGES = (0, 1, -1, 2, 2**31, 2**62, 2**63 - 1, -(2**63), -(2**63) + 1, 10**9, 10_000, 65_535)
 
 
-def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+def places(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Every path in a JSON value below the policy's texts."""
     yield path
-    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items: Json = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield from places(item, (*path, key))
 
 
-def changed_document(document: Any, draw: Draws) -> Any:
+def changed_document(document: Json, draw: Draws) -> Json:
     """One change somewhere."""
     document = copy.deepcopy(document)
     paths = [path for path in places(document) if path]

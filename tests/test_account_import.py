@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.typed import JsonObject
+from support.typed import JsonObject, Passed
 
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, to_lots
@@ -77,7 +77,7 @@ SUMMARIES = {
 }
 
 
-def answered(folder: Path, *values: Any) -> list[Path]:
+def answered(folder: Path, *values: Passed) -> list[Path]:
     paths = []
     for number, value in enumerate(values):
         paths.append(folder / f"answer-{number}.json")
@@ -85,7 +85,7 @@ def answered(folder: Path, *values: Any) -> list[Path]:
     return paths
 
 
-def read(folder: Path, snapshot: Snapshot, *values: Any, fills: bool = False) -> Account:
+def read(folder: Path, snapshot: Snapshot, *values: Passed, fills: bool = False) -> Account:
     return import_book(answered(folder, *values), snapshot, fills=fills)
 
 

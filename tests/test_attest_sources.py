@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.typed import Passed
 
 from zkmargin.app.attesting import attest_snapshot
 from zkmargin.cli import main
@@ -38,7 +38,7 @@ def snapshot(arrays: RiskArrays) -> Snapshot:
 def test_t15_imported_arrays_can_be_attested(
     arrays: RiskArrays, snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payload: Any = attest_snapshot(snapshot, arrays, load_policy("span"), series="span", sequence=1).payload
+    payload: Passed = attest_snapshot(snapshot, arrays, load_policy("span"), series="span", sequence=1).payload
     assert (payload.market, payload.snapshot) == (arrays.digest().hex(), snapshot.digest().hex())
     with pytest.raises(InputError, match="another policy than yours"):
         attest_snapshot(snapshot, arrays, load_policy("default"), series="span", sequence=1)

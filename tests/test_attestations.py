@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from support import parties
 from support.parties import World
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 from zkmargin.crypto import bls
 from zkmargin.engine.decimals import format_time
@@ -342,7 +341,7 @@ def test_kinds_do_not_mix(world: World) -> None:
     assert world.attest("venue A").message != world.attest_snapshot().message
 
 
-def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Every place in a JSON value; of lists the first two items."""
     if path:
         yield path
@@ -351,7 +350,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from paths(item, (*path, key))
 
 
-HOSTILE: tuple[Any, ...] = (None, -1, 2**200, "\u202e", "c0" + "00" * 47, [[]], "9999-12-31T23:59:59Z")
+HOSTILE: tuple[Json, ...] = (None, -1, 2**200, "\u202e", "c0" + "00" * 47, [[]], "9999-12-31T23:59:59Z")
 
 
 @pytest.mark.slow

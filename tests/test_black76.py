@@ -10,13 +10,12 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.typed import Keywords
+from support.typed import Keywords, Passed
 
 from zkmargin.engine.pricing import (
     MAX_PRICE,
@@ -318,7 +317,9 @@ GOOD: Keywords = {"F": 100, "K": 100, "vol_1e9": 1, "time_ms": 1, "rate_1e9": 0,
         ("units_per_year", 1.0, "integer from 1"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(function: Callable[..., Any], field: str, bad: object, reason: str) -> None:
+def test_bad_arguments_are_refused_by_name(
+    function: Callable[..., object], field: str, bad: object, reason: str
+) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         function(**{**GOOD, field: bad})
     assert caught.value.field == field
@@ -350,7 +351,7 @@ def test_discount_factors_that_could_overflow_are_refused() -> None:
         ((1, 1, 1, 0), "floor_ms"),
     ],
 )
-def test_bad_tenors_are_refused_by_name(arguments: tuple[Any, ...], field: str) -> None:
+def test_bad_tenors_are_refused_by_name(arguments: tuple[Passed, ...], field: str) -> None:
     with pytest.raises(InputError) as caught:
         tenor_scale_1e9(*arguments)
     assert caught.value.field == field

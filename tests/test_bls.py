@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
-from support.typed import JsonObject
+from support.typed import Json, JsonObject
 
 from zkmargin.crypto import bls
 from zkmargin.crypto.field import encode_scalar, r
@@ -79,7 +78,7 @@ def coordinates(point: G2Point) -> list[str]:
     return halves if halves[1] == c1 else [halves[1], halves[0], halves[3], halves[2]]
 
 
-CASES: dict[str, Callable[[Any], object]] = {
+CASES: dict[str, Callable[[Json], object]] = {
     "sign": sign,
     "aggregate": aggregate,
     "verify": lambda c: bls.verify(unhex(c["pubkey"]), unhex(c["message"]), unhex(c["signature"])),

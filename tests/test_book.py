@@ -1,10 +1,9 @@
 import json
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.typed import Passed
+from support.typed import Json, Passed
 
 from zkmargin.engine.book import Book, BookLots, load_book, to_lots
 from zkmargin.engine.market import Asset, Instrument, Market, Underlying
@@ -29,7 +28,7 @@ def snapshot() -> Snapshot:
     return build_snapshot(market, load_policy("default"))
 
 
-def book_text(positions: Any = None, collateral: Any = None) -> str:
+def book_text(positions: Json = None, collateral: Json = None) -> str:
     return json.dumps(
         {"format": "zkmargin/book/v1", "positions": positions or {}, "collateral": collateral or {}}, indent=1
     )
@@ -73,7 +72,7 @@ def test_a_book_from_a_file(snapshot: Snapshot, tmp_path: Path) -> None:
         ({"positions": {"BTC": "1"}, "collateral": {"BTC": "-1"}}, "collateral.BTC: negative", 7),
     ],
 )
-def test_errors_name_file_line_field_and_reason(snapshot: Snapshot, parts: Any, reason: str, line: int) -> None:
+def test_errors_name_file_line_field_and_reason(snapshot: Snapshot, parts: Json, reason: str, line: int) -> None:
     with pytest.raises(InputError) as caught:
         lots_of(snapshot, **parts)
     assert str(caught.value).startswith(f"book.json:{line}: {reason}")

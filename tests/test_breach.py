@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import lab, parties
-from support.typed import Passed
+from support.typed import Json, Keywords, Passed, Unchecked
 
 from zkmargin.circuits.breach import ONLY_ADDING, READ, breach_witness, build_breach_circuit
 from zkmargin.circuits.language.hints import Hint
@@ -287,7 +288,7 @@ def below() -> tuple[BreachStatement, bytes]:
     return statement, prove_breach(statement, world.lots, list(world.openings.values()))
 
 
-def accepted(below: Any, *, now: int | None = None, known: Any = None, **replaced: Passed) -> Any:
+def accepted(below: Any, *, now: int | None = None, known: Passed = None, **replaced: Passed) -> Any:
     statement, proof = below
     world = parties.world()
     return accept_breach(
@@ -309,7 +310,7 @@ def test_a_breach_is_accepted_on_attested_prices_and_an_attested_account(below: 
     assert plain.authenticated is None
 
 
-def found_parts(found: Any) -> list[str]:
+def found_parts(found: Json) -> list[str]:
     return [part.payload.issuer for part in found.authenticated.parts]
 
 
@@ -345,7 +346,7 @@ def test_the_policy_of_a_breach_is_the_verifiers_own(below: Any) -> None:
 
 @pytest.mark.slow
 def test_a_second_verifier_written_from_the_document_agrees(setting: Any) -> None:
-    second: Any = import_module("second_breach")
+    second: ModuleType = import_module("second_breach")
     rejected = import_module("second_circuit").Rejected
     snapshot, account = setting
     poor, opening = account(30_000)
@@ -353,7 +354,7 @@ def test_a_second_verifier_written_from_the_document_agrees(setting: Any) -> Non
     statement = BreachStatement.of(snapshot, [opening.commitment()], claim, context=b"auction 7")
     proof = prove_breach(statement, poor, [opening])
     files = snapshot.to_bytes(), [opening.commitment().to_bytes()], "1"
-    terms: Any = {"requirement": "maintenance", "context": b"auction 7"}
+    terms: Keywords = {"requirement": "maintenance", "context": b"auction 7"}
     assert second.verify(*files, proof, **terms) == verify_breach(statement, proof)
     for bad in (proof[:-1], proof[:60] + bytes([proof[60] ^ 1]) + proof[61:], proof[:-33] + bytes(33)):
         with pytest.raises(rejected):
@@ -366,7 +367,7 @@ def test_a_second_verifier_written_from_the_document_agrees(setting: Any) -> Non
 
 def test_what_a_proof_of_breach_reveals_is_uniform() -> None:
     # the rank test of tests/test_zero_knowledge.py, over the circuit of a breach, gates included
-    zero_knowledge: Any = import_module("test_zero_knowledge")
+    zero_knowledge: Unchecked = import_module("test_zero_knowledge")
     snapshot = lab.snapshot(groups=[0], risk=[[-10, 4]], charges=None, marks=[0], assets=[DEBT, UNIT], n=32, bits=5)
     circuit = build_breach_circuit(snapshot, Claim(1, 1))
     assert circuit.gates
@@ -382,7 +383,7 @@ def test_what_a_proof_of_breach_reveals_is_uniform() -> None:
 
 @pytest.mark.parametrize("name", ["default", "paradex"])
 def test_the_circuit_is_the_documents(name: str) -> None:
-    second: Any = import_module("second_breach")
+    second: ModuleType = import_module("second_breach")
     snapshot = build_snapshot(example_market("2026-11-20T12:00:00Z"), load_policy(name), domain_size=512)
     document = json.loads(snapshot.to_bytes())
     for requirement in ("initial", "maintenance"):

@@ -10,10 +10,10 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import Field, ValidationError
+from support.typed import Json
 
 import zkmargin
 from zkmargin.accounts import Commitment
@@ -156,7 +156,7 @@ def test_what_pydantic_says_while_something_is_built_leaves_as_our_error(
 # Growth
 
 
-def containers(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+def containers(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Paths of every JSON object and array; of an array's elements only the first two are looked into."""
     if isinstance(value, dict | list) and value:
         yield path
@@ -165,7 +165,7 @@ def containers(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[s
             yield from containers(item, (*path, key))
 
 
-def planted(document: Any, path: tuple[str | int, ...], size: int) -> bytes:
+def planted(document: Json, path: tuple[str | int, ...], size: int) -> bytes:
     """The document with one container enlarged by about ``size`` characters of what it holds already."""
     document = copy.deepcopy(document)
     target = document
@@ -206,7 +206,7 @@ def test_work_on_a_document_grows_with_its_size_whatever_field_is_large(name: st
     assert found == []
 
 
-def unbounded(schema: Any) -> Iterator[Any]:
+def unbounded(schema: Json) -> Iterator[Json]:
     """Tuples without a largest length in a core schema of pydantic."""
     if isinstance(schema, dict):
         if schema.get("type") == "tuple" and "variadic_item_index" in schema and "max_length" not in schema:

@@ -6,12 +6,11 @@ import math
 import random
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support.typed import Keywords
+from support.typed import Json, Keywords
 
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import main
@@ -338,13 +337,13 @@ class Tags(html.parser.HTMLParser):
         self.open: list[str] = []
         self.seen: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         del attrs
         self.seen.append(tag)
         if tag != "meta":
             self.open.append(tag)
 
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         del attrs
         self.seen.append(tag)
 
@@ -460,7 +459,7 @@ def test_bad_inputs_get_one_line(folder: Path, capsys: pytest.CaptureFixture[str
         {"name": "x", "volatility": {}, "correlation_bp": [10_001]},
     ],
 )
-def test_rules_that_are_none(rule: Any) -> None:
+def test_rules_that_are_none(rule: Json) -> None:
     with pytest.raises(InputError):
         Rule.parse(json.dumps({"format": "zkmargin/rule/v1", **rule}))
 

@@ -7,19 +7,25 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from support.chain_joint_forge import ORDERS, Forger, false_joint, pooled_columns, same_powers, same_weights
+from support.chain_joint_forge import (
+    ORDERS,
+    Forger,
+    false_joint,
+    pooled_columns,
+    poor_and_rich,
+    same_powers,
+    same_weights,
+)
 from support.chain_lab import (
     JointCase,
     KnownTau,
-    chain_case,
-    chain_snapshot,
     joint_case,
     joint_standard,
     prove_joint,
     rank,
-    table_of,
 )
 from support.lab import draws
+from support.typed import Json, Passed
 
 import zkmargin.prover.chain_joint
 import zkmargin.verifier.chain.joint
@@ -38,20 +44,8 @@ from zkmargin.verifier.header import ProofKind, is_of
 DIGEST = embedded().digest
 
 
-def encode(proof: Any) -> bytes:
+def encode(proof: JointProof) -> bytes:
     return encode_joint_proof(proof, DIGEST)
-
-
-def poor_and_rich() -> JointCase:
-    """Two accounts and a claim that only the second one meets."""
-    given = chain_snapshot(groups=1)
-    table = table_of(given)
-    books = (([3, -2, 0, 5, -1, 2, -4], [900_000, 30]), ([3, 1, 0, 0, 0, 2, -4], [2**40, 30]))
-    cases = [
-        chain_case(given, *book, claim=Claim(5, 4, "initial"), table=table, seed=f"book {i}")
-        for i, book in enumerate(books)
-    ]
-    return joint_case(cases)
 
 
 # --- honest proofs ----------------------------------------------------------------------------------------------------
@@ -111,10 +105,10 @@ def test_points_and_values_are_refused_by_name() -> None:
     given = proof.commitments
     for name, _ in given.named(WORDS):
         field = {"W'": "W_shifted"}.get(name, name.split("[")[0])
-        value: Any = getattr(given, field)
+        value: Json = getattr(given, field)
         if isinstance(value, tuple):
             at = int(name.split("[")[1][:-1])
-            changed: Any = (*value[:at], bytes(96), *value[at + 1 :])
+            changed: Passed = (*value[:at], bytes(96), *value[at + 1 :])
         else:
             changed = bytes(96)
         with pytest.raises(ProofFormatError, match=f"{name.split('[')[0]}.*: the point at infinity"):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from support.chain_lab import SERIES, chain_case, chain_snapshot, prove, standard, table_of
 from support.lab import draws
-from support.typed import Keywords
+from support.typed import Keywords, Passed
 
 from zkmargin.circuits.chain import (
     BALANCE_DIGITS,
@@ -384,7 +384,7 @@ def test_a_false_claim_has_no_proof() -> None:
 
 def test_statements_that_do_not_fit() -> None:
     case = standard()
-    commitments: Any = []
+    commitments: list[Passed] = []
     with pytest.raises(InputError, match="maintenance"):
         ChainStatement.of(case.snapshot, commitments, Claim(), table_of(case.snapshot, "maintenance"))
     with pytest.raises(InputError, match="65536"):

@@ -3,9 +3,8 @@
 import dataclasses
 import multiprocessing
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
@@ -39,11 +38,18 @@ FORMS = st.builds(
 )
 
 
-def small(*, n: int = 16, count: int = 3, bits: int = 4, range_proved: bool = True, collateral: Any = ()) -> System:
+def small(
+    *,
+    n: int = 16,
+    count: int = 3,
+    bits: int = 4,
+    range_proved: bool = True,
+    collateral: Sequence[tuple[int, bool]] = (),
+) -> System:
     return System(n=n, position_count=count, position_bits=bits, range_proved=range_proved, collateral=list(collateral))
 
 
-def int64(*values: Any) -> npt.NDArray[np.int64]:
+def int64(*values: Passed) -> npt.NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
@@ -406,7 +412,7 @@ def test_the_combination_is_the_equations_weighted_by_powers_of_rho(shape: Keywo
 # --- copies -------------------------------------------------------------------------------------------------
 
 
-def parts_of(value: Any) -> Iterator[Any]:
+def parts_of(value: Json) -> Iterator[object]:
     """A value and all that its fields hold."""
     yield value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,12 +6,11 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.chain_files import ACCOUNT, KEYS, PROVE, VERIFY, Said, runner, venue_files
 from support.signing import SIGNER
-from support.typed import Keywords
+from support.typed import Json, Keywords
 
 from zkmargin.chain import artefacts
 from zkmargin.chain.abi import encode_call, error_name, error_selector, error_text
@@ -179,7 +178,7 @@ def test_joint_proofs_offline(run: Said, tmp_path: Path) -> None:
 def encode_call_selector(name: str) -> str:
     found = next(e for e in artefacts.artefact("SnapshotRegistry").abi if e.get("name") == name)
     assert found["type"] == "function"
-    arguments: list[Any] = [([], 0, [], 0, bytes(32)), (bytes(32), 0, bytes(32), bytes(32), bytes(32), 0, 0), []]
+    arguments: list[Json] = [([], 0, [], 0, bytes(32)), (bytes(32), 0, bytes(32), bytes(32), bytes(32), 0, 0), []]
     return encode_call("SnapshotRegistry", name, arguments)[:4].hex()
 
 
@@ -193,7 +192,7 @@ def test_signatures_are_read_ordered_and_refused(run: Said) -> None:
     }
     with pytest.raises(InputError, match="not typed data"):
         read_typed_data(document)
-    values: tuple[Any, ...] = (None, [], "x", {"primaryType": "Other"})
+    values: tuple[Json, ...] = (None, [], "x", {"primaryType": "Other"})
     for value in values:
         with pytest.raises(InputError, match="not typed data"):
             read_typed_data(value)

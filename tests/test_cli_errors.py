@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from support.command_line import Result, Run
+from support.typed import Json
 
 from zkmargin.app.files import MAX_PROOF_BYTES, Output, write_outputs
 from zkmargin.cli import cli, main, terminal
@@ -78,7 +78,7 @@ def refuse(files: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
     return call
 
 
-def edit(path: Path, change: Callable[[Any], None]) -> None:
+def edit(path: Path, change: Callable[[Json], None]) -> None:
     value = json.loads(path.read_text())
     change(value)
     path.write_text(json.dumps(value, indent=1))
@@ -196,7 +196,7 @@ def test_sum_of_books_is_bounded_too(refuse: Refuse, files: Path) -> None:
         (lambda market: market.__setitem__("format", "zkmargin/market/v9"), "another version"),
     ],
 )
-def test_bad_market(refuse: Refuse, files: Path, change: Callable[[Any], None], reason: str) -> None:
+def test_bad_market(refuse: Refuse, files: Path, change: Callable[[Json], None], reason: str) -> None:
     edit(files / "market.json", change)
     result = refuse("snapshot build market.json --policy default -o new.json")
     assert result.err.startswith("zkmargin: error: market.json")
@@ -227,7 +227,7 @@ def test_snapshot_of_another_market(refuse: Refuse, files: Path) -> None:
 
 
 def test_snapshot_whose_array_was_edited(refuse: Refuse, files: Path) -> None:
-    def change(snapshot: Any) -> None:
+    def change(snapshot: Json) -> None:
         risk = snapshot["components"][0]["risk"]
         risk["data"] = "AAAB" + risk["data"][4:]
 
@@ -336,7 +336,7 @@ def test_missing_opening_comes_with_the_next_step(refuse: Refuse, files: Path) -
         (lambda c: c["parts"][0].__setitem__("alias", ""), "alias"),
     ],
 )
-def test_bad_commitment_is_bad_input(refuse: Refuse, files: Path, change: Callable[[Any], None], reason: str) -> None:
+def test_bad_commitment_is_bad_input(refuse: Refuse, files: Path, change: Callable[[Json], None], reason: str) -> None:
     edit(files / "commitment.json", change)
     result = refuse(VERIFY)
     assert result.err.startswith("zkmargin: error: commitment.json")

@@ -9,11 +9,10 @@ import stat
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.command_line import Run
-from support.typed import Keywords, Passed
+from support.typed import Json, Keywords, Passed
 
 import zkmargin
 from zkmargin.app.files import MAX_PROOF_BYTES
@@ -220,7 +219,7 @@ def test_the_committed_schema_is_the_programs(run: Run, tmp_path: Path) -> None:
     assert run("policy", "schema").out == schema_text()
 
 
-def own_policy(path: Path, change: Callable[[Any], None]) -> Path:
+def own_policy(path: Path, change: Callable[[Json], None]) -> Path:
     policy = json.loads(load_policy("default").to_bytes())
     change(policy)
     path.write_text(json.dumps(policy))
@@ -248,7 +247,7 @@ def test_a_good_policy_is_checked_with_its_market(run: Run, folder: Path, tmp_pa
     ],
 )
 def test_a_bad_policy_is_refused_with_the_reason(
-    run: Run, tmp_path: Path, change: Callable[[Any], None], reason: str
+    run: Run, tmp_path: Path, change: Callable[[Json], None], reason: str
 ) -> None:
     own = own_policy(tmp_path / "own.json", change)
     result = run("policy", "check", own, code=2)

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import update
 from support.command_line import Run
+from support.typed import Passed
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.evidence import Evidence
@@ -332,7 +332,7 @@ def test_verifying_without_a_ledger_loads_no_database() -> None:
 def test_a_proof_is_verified_once_for_its_ledger(run: Run, new_ledger: New, monkeypatch: pytest.MonkeyPatch) -> None:
     pairings = []
 
-    def counted(*arguments: Any) -> bool:
+    def counted(*arguments: Passed) -> bool:
         pairings.append(arguments)
         return group.pairing_product_is_one(*arguments)
 

@@ -9,11 +9,10 @@ import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.command_line import Run
-from support.typed import JsonObject
+from support.typed import Json, JsonObject
 
 import zkmargin
 from zkmargin.cli import main
@@ -43,7 +42,7 @@ XML_BOOK = {
 }
 
 Made = tuple[Path, str]
-Said = Callable[..., Any]
+Said = Callable[..., Json]
 
 
 def nifty_market() -> Market:
@@ -116,7 +115,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Said:
 
     command_line = Run(capsys)
 
-    def call(*arguments: object, code: int = 0) -> Any:
+    def call(*arguments: object, code: int = 0) -> Json:
         result = command_line(arguments, code=code)
         return result.json if "--json" in arguments else result.out + result.err
 

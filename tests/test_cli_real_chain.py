@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.command_line import Run
+from support.typed import Json
 
 from zkmargin.cli import main
 
@@ -24,12 +24,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Json]:
     command_line = Run(capsys)
     return lambda line, *more, code=0: command_line(line, *more, "--json", code=code).json
 
 
-def write_book(path: Path, market: Any) -> None:
+def write_book(path: Path, market: Json) -> None:
     """Short strangles around the money in every expiry with bought wings, over the real chain."""
     index = float(market["underlyings"][0]["index_price"])
     positions: dict[str, str] = {}
@@ -55,7 +55,7 @@ def write_book(path: Path, market: Any) -> None:
 def test_real_chain_to_accepted_proof(
     folder: Path,
     conformance_family: Callable[[str], list[Path]],
-    run: Callable[..., Any],
+    run: Callable[..., Json],
     capsys: pytest.CaptureFixture[str],
     pull: int,
 ) -> None:
@@ -97,7 +97,7 @@ def test_real_chain_to_accepted_proof(
 def test_real_chain_is_stale_under_a_strict_policy(
     folder: Path,
     conformance_family: Callable[[str], list[Path]],
-    run: Callable[..., Any],
+    run: Callable[..., Json],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (chain,) = conformance_family(CHAIN)

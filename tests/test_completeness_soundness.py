@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
-from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G1Point
@@ -185,7 +184,7 @@ def test_every_element_replaced_by_another_valid_one_is_rejected(name: str) -> N
     points = dict(proof.points())
     draw = lab.draws("other elements")
     seen = set()
-    others: list[Any]
+    others: list[Passed]
     for element, old, put in elements(proof):
         seen.add(element)
         if isinstance(old, bytes):

@@ -1,8 +1,9 @@
 """Collateral and factors: concave haircut tiers, resting orders, depeg and the floors against procyclicality."""
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from support.typed import JsonObject, Keywords, Passed
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components import PublishedPart
 from zkmargin.engine.components.factors import AntiProcyclicality, Depeg, Factors, PublishedFactors
 from zkmargin.engine.components.haircuts import AssetTerms, CollateralTier, Haircuts, PublishedHaircuts
 from zkmargin.engine.components.open_orders import OpenOrders, PublishedOpenOrders
@@ -29,7 +31,7 @@ UNIT = (1, 1, 72, True)
 TIME = "2026-01-02T03:04:05Z"
 
 
-def snapshot_of(parts: Any = (), assets: Any = (), tiers: Any = ()) -> Snapshot:
+def snapshot_of(parts: Sequence[PublishedPart] = (), assets: Passed = (), tiers: Passed = ()) -> Snapshot:
     """One future that loses 7 money units a lot, the given assets and cash. Read back as a document, so validated."""
     base = lab.snapshot(groups=[0], risk=[[-7]], charges=None, marks=[0], assets=[*assets, UNIT])
     grid = next(p for p in base.components if isinstance(p, PublishedWorstScenario))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from zkmargin.circuits.language.system import Bounded, Form
 from zkmargin.circuits.language.witness import assign, check
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components import PublishedPart
 from zkmargin.engine.components.basis_contingency import BasisContingency, PublishedBasisContingency
 from zkmargin.engine.components.collateral_charge import CollateralCharge, PublishedCollateralCharge
 from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails
@@ -39,6 +40,7 @@ from zkmargin.engine.revaluation import Option, Options, exp, log, shocked_vol, 
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import ConstraintError, InputError
+from zkmargin.formats.documents import Model
 
 UNIT = (1, 1, 72, True)
 COIN = (10_000_000, 10_000_000, 20, True)
@@ -61,7 +63,7 @@ def without_expiry(rows: list[list[int]]) -> list[list[int]]:
     return [row if expiry >= 0 else [0] * len(row) for row, expiry in zip(rows, EXPIRIES, strict=True)]
 
 
-def snapshot_of(part: Any) -> Snapshot:
+def snapshot_of(part: PublishedPart) -> Snapshot:
     """Six slots in two risk groups, a coin and cash, one component. Read back as a document, so validated."""
     base = lab.snapshot(groups=GROUPS, risk=[[0]] * N, charges=None, marks=[0] * N, assets=[COIN, UNIT])
     haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
@@ -362,7 +364,7 @@ SKEW = {
 }  # fmt: skip
 
 
-def parsed(kind: Any, **values: Passed) -> Any:
+def parsed(kind: type[Model], **values: Passed) -> Passed:
     return kind.model_validate(json.loads(json.dumps(values)))
 
 

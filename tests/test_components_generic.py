@@ -5,14 +5,13 @@ Each against numbers worked out by hand, an oracle in fractions, and the circuit
 
 import json
 from fractions import Fraction
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
 from support.edge import on_the_edge
-from support.typed import JsonObject, Passed
+from support.typed import Draw, JsonObject, Passed
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.expected_shortfall import ExpectedShortfall, PublishedExpectedShortfall
@@ -32,7 +31,7 @@ MONEY = st.one_of(st.integers(-9, 9), st.integers(-(2**30), 2**30))
 LOTS = st.lists(st.one_of(st.integers(-9, 9), st.integers(1 - 2**16, 2**16 - 1)), min_size=4, max_size=4)
 
 
-def snapshot_of(*parts: Any, groups: list[int] = GROUPS, marks: None = None) -> Snapshot:
+def snapshot_of(*parts: Passed, groups: list[int] = GROUPS, marks: None = None) -> Snapshot:
     """Four slots in two risk groups, cash, and the given components. Read back as a document, so validated."""
     base = lab.snapshot(
         groups=groups, risk=[[0]] * len(groups), charges=None, marks=marks or [0] * len(groups), assets=[UNIT]
@@ -41,7 +40,7 @@ def snapshot_of(*parts: Any, groups: list[int] = GROUPS, marks: None = None) -> 
     return Snapshot.parse(base.model_copy(update={"components": (*parts, haircuts)}).to_bytes())
 
 
-def rows(draw: Any, width: int) -> list[list[int]]:
+def rows(draw: Draw, width: int) -> list[list[int]]:
     return [[draw(MONEY) for _ in range(width)] for _ in GROUPS]
 
 

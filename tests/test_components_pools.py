@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import lab
 from support.edge import on_the_edge
+from support.typed import Unchecked
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components import PublishedPart
 from zkmargin.engine.components.base import Requirement
 from zkmargin.engine.components.delta_shock_upper_bound import (
     SCALE,
@@ -54,7 +55,7 @@ def valuation() -> Valuation:
     return Valuation(example_market(TIME))
 
 
-def snapshot_of(part: Any, risk: list[list[int]] | None = None) -> Snapshot:
+def snapshot_of(part: PublishedPart, risk: list[list[int]] | None = None) -> Snapshot:
     """Four slots in two risk groups, a scenario, cash and one component. Read back as a document, so validated."""
     base = lab.snapshot(groups=GROUPS, risk=[[0]] * 4, charges=None, marks=[0] * 4, assets=[UNIT])
     haircuts = next(p for p in base.components if isinstance(p, PublishedHaircuts))
@@ -206,7 +207,7 @@ def test_rates_are_published_by_kind_and_underlying(valuation: Valuation) -> Non
             }
         )
     )
-    published: Any = publish(part, valuation)
+    published: Unchecked = publish(part, valuation)
     names = [i.id for i in valuation.market.instruments]
     slot = names.index("BTC-PERPETUAL")
     assert published.long.values[slot] == published.short.values[slot] == 92_416_500_000  # 0.001 BTC at the index
@@ -389,7 +390,7 @@ def test_vegas_of_the_example_are_slopes_of_the_price(valuation: Valuation) -> N
     slopes = [factor * int(a - b) / Fraction(2, 1000) for factor, a, b in zip(options.factors, up, down, strict=True)]
     for slot, slope in zip(options.slots.tolist(), slopes, strict=True):
         assert abs(values[slot] - slope) <= max(abs(slope) * Fraction(1, 1000), 10**6)
-    published: Any = publish(VegaTermUpperBound(vol_move_bp=100), valuation)
+    published: Unchecked = publish(VegaTermUpperBound(vol_move_bp=100), valuation)
     assert len(published.pools) == 12
     assert published.pool.values[0] == -1
 
@@ -409,13 +410,13 @@ def test_provisions_are_flat(kind: type[PublishedFees | PublishedFunding]) -> No
 def test_funding_is_charged_to_the_side_that_pays(valuation: Valuation) -> None:
     names = [i.id for i in valuation.market.instruments]
     btc, eth = names.index("BTC-PERPETUAL"), names.index("ETH-PERPETUAL")
-    published: Any = publish(Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100), valuation)
+    published: Unchecked = publish(Funding(rates_ppm={"BTC-PERPETUAL": 200, "ETH": -300}, default_ppm=100), valuation)
     mark, other = valuation.line(btc), valuation.line(eth)
     assert mark is not None
     assert other is not None
     assert (published.long.values[btc], published.short.values[btc]) == (up(mark * 200 / 10**6), 0)
     assert (published.long.values[eth], published.short.values[eth]) == (0, up(other * 300 / 10**6))
-    both: Any = publish(Funding(default_ppm=100), valuation)
+    both: Unchecked = publish(Funding(default_ppm=100), valuation)
     assert both.long.values[btc] == both.short.values[btc] == up(mark / 10_000)
     assert not both.long.values[names.index("BTC-SPOT")]
 
@@ -469,7 +470,7 @@ def test_shorts_per_strike_against_the_oracle_and_the_circuit(setting: Setting, 
 
 
 def test_strikes_are_published_by_underlying_expiry_and_strike(valuation: Valuation) -> None:
-    published: Any = publish(ShortOptionMinimum(rate_bp=30, per="strike", mode="flat"), valuation)
+    published: Unchecked = publish(ShortOptionMinimum(rate_bp=30, per="strike", mode="flat"), valuation)
     options = [i for i in valuation.market.instruments if i.kind == "option"]
     assert len(published.members()) == len(options) // 2
     for slots in published.members():

@@ -4,11 +4,10 @@ import csv
 import json
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pytest
-from support.typed import Family, Passed, Report
+from support.typed import Family, Json, Passed, Report
 
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.components.span_scenarios import SpanScenarios
@@ -28,7 +27,7 @@ FAMILY = "margin/cme_span"
 USD = 10**13  # valuation units
 
 
-def quoted(conformance_family: Family) -> Any:
+def quoted(conformance_family: Family) -> Json:
     return [json.loads(p.read_text()) for p in conformance_family(FAMILY) if p.name.endswith("quoted_values.json")]
 
 
@@ -103,7 +102,7 @@ def test_the_array_of_gold_from_its_parameters(conformance_family: Family, confo
     conformance_report(f"{FAMILY}: gold array", cases, f"{worst} USD")
 
 
-def arrays_of(entries: Any, calendars: Any = None, minimum: Any = "0", contract: Any = 1) -> Any:
+def arrays_of(entries: Json, calendars: Json = None, minimum: Json = "0", contract: Json = 1) -> Json:
     """Risk arrays of (id, kind, period, price, losses, delta)."""
     return RiskArrays(
         time="2025-09-12T00:00:00Z",

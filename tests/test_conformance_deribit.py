@@ -9,10 +9,9 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pytest
-from support.typed import Family, JsonObject, Report
+from support.typed import Family, Json, JsonObject, Report
 
 from zkmargin.engine.components import Leg
 from zkmargin.engine.components.dampened_tails import DampenedTails, PublishedDampenedTails, TailTable
@@ -37,15 +36,15 @@ TAILS = (-6600, -3300, 5000, 10_000, 20_000, 30_000, 40_000, 50_000)
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
-def text(value: Any) -> str:
+def text(value: Json) -> str:
     return format(Decimal(str(value)), "f")
 
 
-def number(value: Any) -> Fraction:
+def number(value: Json) -> Fraction:
     return Fraction(Decimal(str(value)))
 
 
-def bp(value: Any) -> int:
+def bp(value: Json) -> int:
     points = number(value) * BP
     assert points.denominator == 1
     return int(points)

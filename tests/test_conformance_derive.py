@@ -10,10 +10,10 @@ from decimal import Decimal
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from support.typed import Family, JsonObject, Report
+from support.typed import Family, Json, JsonObject, Passed, Report, Unchecked
 
 from zkmargin.engine.components import Leg
 from zkmargin.engine.components.basis_contingency import BasisContingency
@@ -57,9 +57,9 @@ class Exact(Scenario):
 class ExactGrid(ScenarioGrid):
     """A list of scenarios as it is published."""
 
-    published: Any
+    published: Unchecked
 
-    def scenarios(self) -> Any:
+    def scenarios(self) -> Unchecked:
         return self.published
 
 
@@ -72,19 +72,19 @@ class Case(NamedTuple):
     scale: int
 
 
-def number(value: Any) -> Fraction:
+def number(value: Json) -> Fraction:
     """A JSON number or a decimal string, exactly."""
     return Fraction(Decimal(str(value)))
 
 
-def text(value: Any, digits: int = 50) -> str:
+def text(value: Json, digits: int = 50) -> str:
     """The decimal text of a rational, cut after ``digits`` decimals where it does not end."""
     value = number(value) if not isinstance(value, Fraction) else value
     units = value.numerator * 10**digits // value.denominator
     return format(Decimal(units).scaleb(-digits).normalize(), "f") if units else "0"
 
 
-def bp(value: Any) -> Any:
+def bp(value: Json) -> Passed:
     """Basis points; a rational where a policy has an integer."""
     return number(value) * BP
 
@@ -249,7 +249,7 @@ class Computed:
             profits += [(kind, -self.usd(sum(column))) for column in zip(*losses, strict=True)]
         return profits
 
-    def skew(self, shape: str, cap: str, weight: Any) -> Skew:
+    def skew(self, shape: str, cap: str, weight: Json) -> Skew:
         given, shapes = self.parameters["SkewShock"], {"LINEAR": "linear", "ABS": "absolute"}
         return Skew.model_construct(
             shape=shapes[shape],  # type: ignore[arg-type]
@@ -305,7 +305,7 @@ class Computed:
             OracleConfidence.model_construct(requirements=("initial",), doubt=doubt)
         ) + self.flat(CollateralCharge.model_construct(requirements=("initial",), rates_bp={}, doubt=doubt))
 
-    def flat(self, part: Any) -> Fraction:
+    def flat(self, part: Passed) -> Fraction:
         published = publish(part, self.valuation)
         if published is None:
             return Fraction(0)

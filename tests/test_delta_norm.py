@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from fractions import Fraction
+from importlib import import_module
 from itertools import combinations
 from math import isqrt
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,14 +49,7 @@ def snapshot() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def second() -> ModuleType:
-    for name in ("second_circuit", "second_components", "second_verifier"):
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return module
+    return import_module("second_verifier")
 
 
 def with_cash(snapshot: Snapshot) -> Snapshot:
@@ -191,7 +183,7 @@ def test_the_root_is_its_ceiling(square: int) -> None:
     assert root_up(Integers.of([square, 0, 9, 10])).tolist() == [root, 0, 3, 4]
 
 
-def part_of(sigma: Any, delta: Any) -> PublishedDeltaNorm:
+def part_of(sigma: npt.ArrayLike, delta: npt.ArrayLike) -> PublishedDeltaNorm:
     return PublishedDeltaNorm(
         group="delta norm",
         sigma=IntArray(np.array(sigma, dtype=np.int64)),

@@ -6,7 +6,7 @@ import io
 import stat
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from support.typed import Passed
@@ -145,7 +145,7 @@ def test_bad_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a UTC time" in capsys.readouterr().err
 
 
-def _accepting(*_: Any, **__: Passed) -> Any:
+def _accepting(*_: Passed, **__: Passed) -> Passed:
     class Accepted:
         statement_digest = bytes(32)
 
@@ -159,7 +159,7 @@ def test_demo_fails_loudly_when_something_bad_is_accepted(
     real = getattr(zkmargin.cli.demo, broken)
     calls = 0
 
-    def sometimes(*arguments: Any, **options: Passed) -> Any:
+    def sometimes(*arguments: Passed, **options: Passed) -> Passed:
         nonlocal calls
         calls += 1
         return real(*arguments, **options) if calls == 1 else _accepting()

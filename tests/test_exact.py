@@ -1,10 +1,11 @@
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.typed import Json, Passed
 
 from zkmargin.crypto.exact import int_sums
 from zkmargin.engine.exact import exact_dot, round_half_away, scale_round
@@ -13,7 +14,7 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 
 
 @st.composite
-def products(draw: st.DrawFn) -> tuple[Any, list[int]]:
+def products(draw: st.DrawFn) -> tuple[npt.NDArray[np.int64], list[int]]:
     rows, columns = draw(st.integers(0, 6)), draw(st.integers(0, 4))
     width = draw(st.sampled_from([8, 40, 63]))
     cell = st.integers(-(2**width), 2**width - 1)
@@ -24,7 +25,7 @@ def products(draw: st.DrawFn) -> tuple[Any, list[int]]:
 
 
 @given(products())
-def test_exact_dot_is_the_sum_over_python_integers(case: Any) -> None:
+def test_exact_dot_is_the_sum_over_python_integers(case: tuple[npt.NDArray[np.int64], list[int]]) -> None:
     matrix, vector = case
     expected = [
         sum(factor * int(cell) for factor, cell in zip(vector, matrix[:, s], strict=True))
@@ -49,12 +50,12 @@ def test_exact_dot_does_not_wrap_where_every_product_is_extreme(extreme: int, fa
         (np.zeros((2, 2), dtype=np.int32), [1, 2]),
     ],
 )
-def test_exact_dot_refuses_shapes_and_types_that_do_not_fit(matrix: Any, vector: Any) -> None:
+def test_exact_dot_refuses_shapes_and_types_that_do_not_fit(matrix: Passed, vector: Passed) -> None:
     with pytest.raises(ValueError, match="exact_dot needs"):
         exact_dot(matrix, vector)
 
 
-def nearest(value: Any) -> int:
+def nearest(value: Json) -> int:
     """Half away from zero, by cases."""
     below: int = value.numerator // value.denominator
     rest = value - below

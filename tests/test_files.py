@@ -11,7 +11,6 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -194,7 +193,7 @@ def test_nothing_is_left_of_a_write_that_fails(
     if existing is not None:
         path.write_bytes(existing)
 
-    def fail(*_args: Any, **_more: Passed) -> None:
+    def fail(*_args: Passed, **_more: Passed) -> None:
         raise raised
 
     monkeypatch.setattr(os, "replace" if function == "rename" else function, fail)
@@ -304,7 +303,7 @@ def test_an_unwritable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir(mode=0o500)
     if os.geteuid() == 0:  # root may write anywhere: let the system call say no
 
-        def refuse(*_args: Any, **_more: Passed) -> int:
+        def refuse(*_args: Passed, **_more: Passed) -> int:
             raise PermissionError(errno.EACCES, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)

@@ -10,18 +10,18 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numba import njit as untyped_njit
+from support.typed import Unchecked
 
 from zkmargin.engine._kernels import fixed_point
 from zkmargin.engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
 
-njit: Any = untyped_njit
+njit: Unchecked = untyped_njit
 ROOT = Path(__file__).resolve().parents[1]
 POSITIVE = st.integers(1, INT64_MAX)
 SIGNED = st.integers(-INT64_MAX, INT64_MAX)

@@ -8,7 +8,7 @@ import sys
 import types
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -262,7 +262,7 @@ def test_catalogue_49_code_in_other_clothes_is_not_json(data: bytes, tmp_path: P
 def test_canonical_bytes_do_not_depend_on_the_order_of_keys(
     value: dict[str, int | str] | list[dict[str, bool | None] | int] | None, random: ArtificialRandom
 ) -> None:
-    def shuffled(item: Any) -> Any:
+    def shuffled(item: Json) -> Json:
         if isinstance(item, dict):
             items = list(item.items())
             random.shuffle(items)
@@ -273,7 +273,7 @@ def test_canonical_bytes_do_not_depend_on_the_order_of_keys(
 
 
 @given(JSON, JSON)
-def test_canonical_bytes_are_equal_only_for_equal_values(a: Any, b: Any) -> None:
+def test_canonical_bytes_are_equal_only_for_equal_values(a: Json, b: Json) -> None:
     # JSON tells true from 1, Python's == does not: compare what the encoder writes.
     assert (canonical_bytes(a) == canonical_bytes(b)) == (
         json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
@@ -406,9 +406,9 @@ def test_names_of_union_members_are_no_part_of_the_path() -> None:
 
 
 @st.composite
-def documents_with_a_place(draw: st.DrawFn) -> tuple[Any, list[str | int]]:
-    value: Any = draw(JSON)
-    at, path = value, list[Any]()
+def documents_with_a_place(draw: st.DrawFn) -> tuple[Json, list[str | int]]:
+    value: Json = draw(JSON)
+    at, path = value, list[str | int]()
     while isinstance(at, (dict, list)) and at and draw(st.booleans()):
         step = draw(st.sampled_from(list(at) if isinstance(at, dict) else list(range(len(at)))))
         path.append(step)
@@ -417,7 +417,7 @@ def documents_with_a_place(draw: st.DrawFn) -> tuple[Any, list[str | int]]:
 
 
 @given(documents_with_a_place(), st.booleans())
-def test_line_of_any_place(case: tuple[Any, list[str | int]], ascii_only: bool) -> None:
+def test_line_of_any_place(case: tuple[Json, list[str | int]], ascii_only: bool) -> None:
     """Against a writer that notes the line of every member."""
     value, path = case
     noted: dict[tuple[str | int, ...], int] = {}
@@ -426,7 +426,7 @@ def test_line_of_any_place(case: tuple[Any, list[str | int]], ascii_only: bool) 
     def newline() -> None:
         lines.append("")
 
-    def write(item: Any, at: tuple[str | int, ...]) -> None:
+    def write(item: Json, at: tuple[str | int, ...]) -> None:
         if not isinstance(item, (dict, list)):
             lines[-1] += json.dumps(item, ensure_ascii=ascii_only)
             return
@@ -541,7 +541,7 @@ def test_a_file_that_contradicts_itself_is_refused_when_it_is_loaded(tmp_path: P
 
 
 def test_a_document_has_a_largest_number_of_values() -> None:
-    def parse(text: str, unit: Unit, limit: int) -> Any:
+    def parse(text: str, unit: Unit, limit: int) -> Json:
         with budget(Budget({**LIMITS, unit: limit})):
             return parse_json(text, file="f")
 
@@ -589,7 +589,7 @@ def test_a_document_cannot_change_under_its_digest() -> None:
     sheet = Sheet(lots=given)
     digest = sheet.digest()
     given["BTC"] = "2"
-    maps: tuple[Any, ...] = (sheet.lots, Sheet().lots, NESTED.tables, NESTED.tables["b"], NESTED.full)
+    maps: tuple[Passed, ...] = (sheet.lots, Sheet().lots, NESTED.tables, NESTED.tables["b"], NESTED.full)
     for frozen in maps:
         with pytest.raises(TypeError):
             frozen["BTC"] = "2"
@@ -640,7 +640,7 @@ def kinds_of_models(kind: type[Model]) -> set[type[Model]]:
     return {kind}.union(*(kinds_of_models(below) for below in kind.__subclasses__()))
 
 
-def inside(annotation: Any) -> set[Any]:
+def inside(annotation: object) -> set[object]:
     return {get_origin(annotation) or annotation}.union(*(inside(part) for part in get_args(annotation)))
 
 

@@ -6,12 +6,11 @@ import multiprocessing
 import pickle
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from support.typed import JsonObject
+from support.typed import JsonObject, Passed
 
 from zkmargin import (
     Accepted,
@@ -121,13 +120,13 @@ def test_lots_as_arrays(snapshot: Snapshot, book: Book) -> None:
 @pytest.mark.parametrize(
     ("given", "same"), [("1.25", (5, 4)), ("5/4", (5, 4)), (1.25, (5, 4)), (Decimal("1.25"), (5, 4)), (2, (2, 1))]
 )
-def test_a_claim_takes_what_people_write(given: Any, same: tuple[int, int]) -> None:
+def test_a_claim_takes_what_people_write(given: Passed, same: tuple[int, int]) -> None:
     assert Claim(given) == Claim(*same)
     assert Claim(given, requirement="maintenance").requirement == "maintenance"
 
 
 @pytest.mark.parametrize("given", [1.1, "0", -1, "one", "5/0", True, None])
-def test_claims_that_are_refused(given: Any) -> None:
+def test_claims_that_are_refused(given: Passed) -> None:
     with pytest.raises(InputError, match="claim"):
         Claim(given)
 

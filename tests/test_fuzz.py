@@ -10,8 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any
+from types import FrameType, ModuleType
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -40,7 +39,7 @@ NAMES = (
 
 
 @pytest.fixture(scope="module")
-def targets() -> Any:
+def targets() -> ModuleType:
     return importlib.import_module("fuzz.targets")
 
 
@@ -94,14 +93,14 @@ def mutated(seeds: list[bytes], longest: int) -> st.SearchStrategy[bytes]:
     return st.one_of(st.sampled_from(seeds), edited(), edited(), st.binary(max_size=min(longest, 400)))
 
 
-def test_the_targets_are_these(targets: Any) -> None:
+def test_the_targets_are_these(targets: ModuleType) -> None:
     assert tuple(targets.TARGETS) == NAMES
     assert len(NAMES) >= 12
 
 
 @pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("name", NAMES)
-def test_target(targets: Any, name: str) -> None:
+def test_target(targets: ModuleType, name: str) -> None:
     target = targets.TARGETS[name]
     start, run, examples = time.monotonic(), 0, 0
     for data in target.seeds():
@@ -141,7 +140,7 @@ def test_target(targets: Any, name: str) -> None:
     ],
 )
 def test_a_wrong_implementation_is_found(
-    targets: Any, name: str, function: str, monkeypatch: pytest.MonkeyPatch
+    targets: ModuleType, name: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the oracle bites: the real function replaced by one that answers anything
     monkeypatch.setattr(targets, function, lambda *_: object())

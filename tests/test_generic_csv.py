@@ -1,9 +1,9 @@
 """A whole market in one CSV file."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.typed import Json
 
 import zkmargin
 from zkmargin.engine.importers import import_market
@@ -15,7 +15,7 @@ from zkmargin.formats import InputError
 DEMO = Path(zkmargin.__file__).parent / "cli" / "samples" / "market_demo.csv"
 
 
-def changed(tmp_path: Path, old: Any, new: Any) -> Any:
+def changed(tmp_path: Path, old: Json, new: Json) -> Path:
     text = DEMO.read_text()
     assert old in text
     path = tmp_path / "market.csv"
@@ -50,7 +50,7 @@ def test_a_market_and_its_snapshot() -> None:
         ("BTC-60000-P", "BTC-60000-C", "twice"),
     ],
 )
-def test_wrong_cells_are_refused(tmp_path: Path, old: Any, new: Any, reason: Any) -> None:
+def test_wrong_cells_are_refused(tmp_path: Path, old: Json, new: Json, reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         import_market(changed(tmp_path, old, new), "csv")
     assert caught.value.file is not None

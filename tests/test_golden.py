@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
 
 import golden
 import pytest
-from support.typed import JsonObject
+from support.typed import Json, JsonObject
 
 from zkmargin.crypto.srs import embedded
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
@@ -88,7 +88,7 @@ def test_the_vector_file_is_well_formed() -> None:
     assert fits({**document, "testGroups": [broken]}, schema)
 
 
-def fits(value: Any, schema: JsonObject, path: str = "") -> list[str]:
+def fits(value: Json, schema: JsonObject, path: str = "") -> list[str]:
     """What of the value does not fit, in the part of JSON Schema that ours uses."""
     import re
 
@@ -97,7 +97,7 @@ def fits(value: Any, schema: JsonObject, path: str = "") -> list[str]:
         bad.append(f"{path}: const")
     if "enum" in schema and value not in schema["enum"]:
         bad.append(f"{path}: enum")
-    kinds: dict[str, Callable[[Any], bool]] = {
+    kinds: dict[str, Callable[[Json], bool]] = {
         "string": lambda v: isinstance(v, str),
         "integer": lambda v: type(v) is int,
         "array": lambda v: isinstance(v, list),
@@ -127,7 +127,7 @@ def fits(value: Any, schema: JsonObject, path: str = "") -> list[str]:
 @pytest.mark.slow
 def test_the_second_verifier_gives_the_same_verdicts() -> None:
     """Every case with ZKMARGIN_FULL=1; else one of each flag and verdict: a pairing takes seconds in Python."""
-    second: Any = importlib.import_module("second_verifier")
+    second: ModuleType = importlib.import_module("second_verifier")
     seen: set[tuple[str, str]] = set()
     for group, case in golden.vector_cases(golden.vectors()):
         key = case["flags"][0], case.get("error", "")

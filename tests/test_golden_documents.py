@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.typed import JsonObject, Passed
+from support.typed import Json, JsonObject, Passed
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.holder import migrate_opening
@@ -38,6 +37,7 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.fills import fills_to_lots
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.publishing.snapshots import build_snapshot, build_snapshot_from_arrays, check_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, ProofFormatError, VerificationError, ZkMarginError, keccak256
 from zkmargin.ledger import SCHEMA, Ledger
@@ -72,11 +72,11 @@ def digests() -> JsonObject:
     return found | {SECOND + name: value for name, value in second.items()}
 
 
-def value_of(name: str) -> Any:
+def value_of(name: str) -> Json:
     return json.loads((FOLDER / name).read_bytes())
 
 
-def refusal(kind: type[Document], value: Any, name: str) -> str:
+def refusal(kind: type[Document], value: Json, name: str) -> str:
     """The one line that a changed document is refused with."""
     with pytest.raises(InputError) as caught:
         kind.parse(value if isinstance(value, (str, bytes)) else json.dumps(value), file=name)
@@ -152,7 +152,7 @@ def test_nothing_else_is_in_the_list_of_digests(digests: JsonObject) -> None:
         assert keccak256((FOLDER / name).read_bytes()).hex() == digests[name]["keccak256"]
 
 
-def turned(value: Any) -> Any:
+def turned(value: Json) -> Json:
     """The same value with the keys of every object in another order."""
     if isinstance(value, dict):
         return {key: turned(item) for key, item in reversed(value.items())}
@@ -177,7 +177,7 @@ def test_the_order_of_keys_does_not_matter_and_everything_else_does(
         refusal(kind, damaged, name)
 
 
-def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def places(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Json]]:
     """Every value inside a document, by its path."""
     yield path, value
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -185,11 +185,11 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
         yield from places(item, (*path, key))
 
 
-def replaced(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
+def replaced(value: Json, path: tuple[str | int, ...], new: Json) -> Json:
     """The document with one value replaced."""
     if not path:
         return new
-    copy: Any = dict(value) if isinstance(value, dict) else list(value)
+    copy: Json = dict(value) if isinstance(value, dict) else list(value)
     copy[path[0]] = replaced(value[path[0]], path[1:], new)
     return copy
 
@@ -411,7 +411,7 @@ def test_the_attestations_are_of_the_other_documents(made: ModuleType) -> None:
 
 def accepted(made: ModuleType, *, proof: bytes | None = None, **changes: Passed) -> Acceptance:
     """The golden proof accepted again, at the time of its receipt."""
-    snapshot: Any = made.read("golden.snapshot.json")
+    snapshot: Snapshot = made.read("golden.snapshot.json")
     challenge = changes.get("challenge", made.read("answered.challenge.json"))
     statement = Statement.of(
         snapshot, [made.read("golden.commitment.json")], made.CLAIM, context=challenge.context, limits=made.LIMITS

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -23,13 +22,7 @@ PINNED = "00acd527a543ed4c98de4553fd32e28b0dcf53c59c56b6991db9707be9e79c9e"
 
 @pytest.fixture(scope="module")
 def made() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("golden_universe", Path(__file__).with_name("golden_universe.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return import_module("golden_universe")
 
 
 def test_the_golden_files_are_the_pinned_ones_and_are_made_again(made: ModuleType) -> None:

@@ -1,6 +1,7 @@
 """Snapshots that nobody built: what their integers could do to a circuit is refused when they are read or encoded."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support import lab
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language import system
 from zkmargin.circuits.language.system import Form, System
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components import PublishedPart
 from zkmargin.engine.components.base import Extent
 from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.components.discounted_scenarios import PublishedDiscountedScenarios
@@ -43,7 +45,7 @@ UNIT = (1, 1, 60, True)
 INT64_MIN = -(2**63)
 
 
-def snapshot_of(*parts: Any, **change: Passed) -> Snapshot:
+def snapshot_of(*parts: Passed, **change: Passed) -> Snapshot:
     """Two slots in two risk groups, read back as a document. ``parts`` stand for the worst scenario if given."""
     base = lab.snapshot(groups=[0, 1], risk=[[1], [1]], charges=None, marks=[0, 0], assets=[UNIT])
     if parts:
@@ -78,7 +80,7 @@ def test_an_imported_loss_never_wraps_around(gain: int, delta: int, lot: str) ->
         imported(gain, delta, lot)
 
 
-def families(*scenarios: Any) -> Any:
+def families(*scenarios: Passed) -> Any:
     return tuple(
         Family(name=f"F{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=labels)
         for g, labels in enumerate(scenarios)
@@ -93,7 +95,7 @@ def test_a_measure_of_risk_without_scenarios_is_refused(kind: str, missing: int)
     width = 2 - missing
     zeros, none = lab.array(np.zeros((2, width), dtype=np.int64)), lab.array([-1, -1])
     grid = PublishedWorstScenario(scenarios=(("s",), ("s",)), risk=lab.array([[1], [1]]))
-    parts: tuple[Any, ...]
+    parts: tuple[PublishedPart, ...]
     if kind == "worst_scenario":
         parts = (PublishedWorstScenario(scenarios=labels, risk=zeros),)
     elif kind == "discounted_scenarios":
@@ -113,7 +115,7 @@ def test_a_measure_of_risk_without_scenarios_is_refused(kind: str, missing: int)
         snapshot_of(*parts)
 
 
-def leg(side: Literal["A", "B"], *accounts: Any) -> PublishedLeg:
+def leg(side: Literal["A", "B"], *accounts: Passed) -> PublishedLeg:
     return PublishedLeg(accounts=accounts, ratio=1, side=side)
 
 
@@ -168,7 +170,7 @@ def built() -> JsonObject:
     return {name: json.loads(build_snapshot(small_market(), load_policy(name)).to_bytes()) for name in names}
 
 
-def loaded(folder: Path, data: Any) -> Snapshot:
+def loaded(folder: Path, data: Json) -> Snapshot:
     path = folder / "snapshot.json"
     path.write_text(json.dumps(data))
     return load_document(Snapshot, path)
@@ -178,7 +180,7 @@ def array_json(values: npt.NDArray[np.int64]) -> dict[str, list[int] | str]:
     return IntArray(np.array(values, dtype=np.int64)).to_json()
 
 
-def part_of(data: Any, kind: str) -> dict[str, dict[str, list[int] | str] | str]:
+def part_of(data: Json, kind: str) -> dict[str, dict[str, list[int] | str] | str]:
     return next(part for part in data["components"] if part["type"] == kind)
 
 
@@ -211,7 +213,7 @@ def test_imported_arrays_without_a_charge_are_loaded(tmp_path: Path) -> None:
         loaded(tmp_path, other)
 
 
-def set_at(data: Any, path: tuple[Any, ...], value: bool | str) -> None:
+def set_at(data: Json, path: tuple[str | int, ...], value: bool | str) -> None:
     for key in path[:-1]:
         data = data[key]
     data[path[-1]] = value
@@ -242,7 +244,7 @@ def set_at(data: Any, path: tuple[Any, ...], value: bool | str) -> None:
     ],
 )
 def test_a_snapshot_that_contradicts_its_policy_is_not_loaded(
-    built: JsonObject, tmp_path: Path, policy: str, path: tuple[Any, ...], value: bool | str, reason: str | None
+    built: JsonObject, tmp_path: Path, policy: str, path: tuple[str | int, ...], value: bool | str, reason: str | None
 ) -> None:
     data = json.loads(json.dumps(built[policy]))
     set_at(data, path, value)
@@ -267,7 +269,7 @@ def test_collateral_counts_for_its_price_less_the_haircut(built: JsonObject, tmp
 
 
 def test_components_are_those_of_the_policy(built: JsonObject, tmp_path: Path) -> None:
-    def changed(policy: str, change: Any) -> Any:
+    def changed(policy: str, change: Callable[[Json], None]) -> Json:
         data = json.loads(json.dumps(built[policy]))
         change(data["components"])
         return data
@@ -315,12 +317,12 @@ def test_groups_are_in_the_order_of_their_instruments() -> None:
 # Limits
 
 
-def document(**change: Passed) -> Any:
+def document(**change: Passed) -> Json:
     data = json.loads(lab.snapshot(groups=[0], risk=[[1]], charges=None, marks=[0], assets=[UNIT]).to_bytes())
     return data | change
 
 
-def refused(data: Any) -> str:
+def refused(data: Json) -> str:
     with pytest.raises(InputError) as caught:
         Snapshot.parse(json.dumps(data), file="s.json")
     assert "\n" not in str(caught.value)
@@ -392,7 +394,7 @@ def test_rows_of_zeros_count_too() -> None:
         for _ in range(60)
     ]
     assert snapshot_of(*parts).components
-    sizes: Any = {"group_of": (0, 1), "groups": 2, "assets": 1}
+    sizes: Keywords = {"group_of": (0, 1), "groups": 2, "assets": 1}
     assert parts[0].extent(**sizes) == Extent(rows=2048)
     alone = PublishedJointScenarios(group=None, scenarios=("s",) * 3, risk=lab.array([[0] * 3] * 2))
     assert (alone.extent(**sizes), alone.model_copy(update={"group": "J"}).extent(**sizes)) == (Extent(6), Extent(3))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 import zkmargin.crypto.keys
 from zkmargin.crypto import bls
@@ -170,7 +169,7 @@ def public(scheme: Scheme = "bls", **changes: Passed) -> JsonObject:
         (lambda: public(possession="AB" * 96), "possession: not 96 bytes in lower-case hexadecimal"),
     ],
 )
-def test_33_bad_public_keys(value: Any, reason: str) -> None:
+def test_33_bad_public_keys(value: Json, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         PublicKey.parse(json.dumps(value()), file="public.json")
 

@@ -8,10 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.typed import JsonObject
+from support.typed import Json, JsonObject
 
 from zkmargin.engine.importers import Options, import_file, json_answers, json_stream
 from zkmargin.formats import InputError
@@ -26,11 +25,11 @@ def streaming(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_stream, "LARGE", 40)
 
 
-def documents(venue: str) -> list[Any]:
+def documents(venue: str) -> list[Json]:
     return [json.loads(line) for line in (VENUES / f"{venue}.jsonl").read_text().splitlines()]
 
 
-def written(folder: Path, name: str, value: Any) -> str:
+def written(folder: Path, name: str, value: Json) -> str:
     path = folder / name
     path.write_text(json.dumps(value))
     return str(path)

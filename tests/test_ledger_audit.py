@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import parties
@@ -24,7 +23,7 @@ from zkmargin.ledger import Ledger, tables
 from zkmargin.ledger.chain import GENESIS
 from zkmargin.ledger.database import _url
 from zkmargin.ledger.origin import rebuild
-from zkmargin.verifier.attest import Acceptance, Attestation, Memory, accept
+from zkmargin.verifier.attest import Acceptance, Attestation, Known, Memory, accept
 
 FIRST = Path(__file__).parent / "data" / "golden" / "v1" / "documents" / "ledger.sql"
 
@@ -34,7 +33,7 @@ def world() -> World:
     return parties.world()
 
 
-def acceptance(world: World, known: Any = None) -> Acceptance:
+def acceptance(world: World, known: Known | None = None) -> Acceptance:
     return accept(
         world.statement, world.proof, now_ms=parties.NOW, trust=parties.trust(), attestations=world.attestations(),
         challenge=world.challenge, known=known,
@@ -67,7 +66,7 @@ def findings(path: Path, **given: Passed) -> list[dict[str, str]]:
         return bad
 
 
-def edit(path: Path, *statements: str, values: tuple[Any, ...] = ()) -> None:
+def edit(path: Path, *statements: str, values: tuple[object, ...] = ()) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         for statement in statements:
@@ -100,7 +99,7 @@ def test_t7_every_column_that_is_edited_is_found(copy: Path, table: str, column:
     with closing(sqlite3.connect(copy)) as connection:
         (value,) = connection.execute(f'SELECT "{column}" FROM "{table}" LIMIT 1').fetchone()  # noqa: S608
     if isinstance(value, bytes):
-        other: Any = value[:-1] + bytes([value[-1] ^ 1])
+        other: Passed = value[:-1] + bytes([value[-1] ^ 1])
     elif isinstance(value, int):
         other = value + 1_000_003
     elif isinstance(value, str) and len(value) == 64:

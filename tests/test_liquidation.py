@@ -6,7 +6,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies._internal.core import DataObject
 from support import lab
+from support.typed import Draw
 
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.holder import update_opening
@@ -45,7 +45,7 @@ CASH = (10_000, 10_000, 40, True)
 # --- against brute force ------------------------------------------------------------------------------------
 
 
-def small(draw: Any) -> tuple[Snapshot, BookLots]:
+def small(draw: Draw) -> tuple[Snapshot, BookLots]:
     """Three instruments in two groups, two scenarios, and a book."""
     snapshot = lab.snapshot(
         groups=[0, 0, 1],
@@ -59,7 +59,7 @@ def small(draw: Any) -> tuple[Snapshot, BookLots]:
     return snapshot, BookLots(lots, (draw(st.integers(-300, 2_000)),))
 
 
-def small_costs(draw: Any) -> Costs:
+def small_costs(draw: Draw) -> Costs:
     rates = tuple(
         CostRate(
             instruments=(f"I{i}",),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 from support import lab
 from support.lab import Case
-from support.typed import JsonObject, Keywords
+from support.typed import JsonObject, Keywords, Passed
 
 import zkmargin.verifier.argument
 from zkmargin.accounts import commit_book
@@ -95,7 +95,9 @@ def test_one_cell_changed_of_any_column_is_rejected(name: str) -> None:
     for column in columns_of(given.circuit):
         for row in range(given.circuit.n) if FULL else (0, 5, given.circuit.n - 1):
 
-            def tamper(_rounds: Any, name: str, values: list[int], column: str = column, row: int = row) -> list[int]:
+            def tamper(
+                _rounds: object, name: str, values: list[int], column: str = column, row: int = row
+            ) -> list[int]:
                 if name == column:
                     values[row] += 1
                 return values
@@ -154,7 +156,7 @@ def test_wrong_multiplicities_are_rejected() -> None:
     given = usual()
     for i, j in ((0, 1), (3, 15), (15, 0)):
 
-        def tamper(_rounds: Any, name: str, values: list[int], i: int = i, j: int = j) -> list[int]:
+        def tamper(_rounds: object, name: str, values: list[int], i: int = i, j: int = j) -> list[int]:
             if name == "mu":
                 # the right number of looked-up cells, wrongly distributed
                 values[i], values[j] = values[i] + 1, values[j] - 1
@@ -209,7 +211,7 @@ def test_a_lookup_of_a_cell_outside_the_table_cannot_be_balanced_beforehand(trie
     n = given.circuit.n
     column, row, _ = given.circuit.digit_cells[-1][0]
 
-    def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
+    def tamper(_rounds: object, name: str, values: list[int]) -> list[int]:
         if name == f"f[{column}]":
             values[row] = -short
         if name == "mu":
@@ -227,7 +229,7 @@ def test_all_cells_equal_is_no_permutation_of_the_table() -> None:
     given = usual("attested")
     n = given.circuit.n
 
-    def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
+    def tamper(_rounds: object, name: str, values: list[int]) -> list[int]:
         return [5] * n if name == "f[0]" else values
 
     assert not accepted(given, tamper)
@@ -242,13 +244,13 @@ def test_a_running_sum_that_does_not_close_is_rejected_wherever_it_is_bent() -> 
     write_off = pow(lab.challenges(given.statement, lab.cheat(given)).rho, J - 1, r) * short % r
     for at in range(n):
 
-        def bend(_rounds: Any, name: str, values: list[int], at: int = at) -> list[int]:
+        def bend(_rounds: object, name: str, values: list[int], at: int = at) -> list[int]:
             # the missing amount is written off in one step
             return [x * (i > 0) + write_off * (i > at) for i, x in enumerate(values)] if name == "phi" else values
 
         assert not accepted(given, bend)
 
-    def restart(_rounds: Any, name: str, values: list[int]) -> list[int]:
+    def restart(_rounds: object, name: str, values: list[int]) -> list[int]:
         return [0] * n if name == "phi" else values
 
     assert not accepted(given, restart)
@@ -258,7 +260,7 @@ def test_a_helper_that_is_wrong_on_one_row_or_on_two_that_cancel_is_rejected() -
     given = usual()
     for rows in ([(0, 1)], [(3, 1), (9, -1)], [(15, 5), (0, -5)]):
 
-        def tamper(_rounds: Any, name: str, values: list[int], rows: list[tuple[int, int]] = rows) -> list[int]:
+        def tamper(_rounds: object, name: str, values: list[int], rows: list[tuple[int, int]] = rows) -> list[int]:
             if name == "h[0]":
                 for row, by in rows:
                     values[row] += by
@@ -274,7 +276,7 @@ def test_helpers_that_absorb_a_false_claim_are_rejected() -> None:
     J = len(circuit.equations)
 
     def run(extra: int, lookup: int = 0) -> Proof:
-        def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
+        def tamper(_rounds: object, name: str, values: list[int]) -> list[int]:
             if name == "h[0]":
                 values[0] += extra
             if name == "phi" and extra:
@@ -523,7 +525,7 @@ def test_every_book_of_a_toy_circuit_is_accepted_exactly_if_its_claim_is_true() 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("book", [(-3, 3), (1, 1), (2, 0)], ids=str)
-def test_every_witness_of_a_toy_circuit_is_accepted_exactly_if_it_satisfies(book: Any) -> None:
+def test_every_witness_of_a_toy_circuit_is_accepted_exactly_if_it_satisfies(book: Passed) -> None:
     circuit, (q, c) = toy(), book
     base = replace(assign(circuit, [3], [3]), positions=(q,), collateral=(c,))
     blank = lab.state(circuit, base)

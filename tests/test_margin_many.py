@@ -1,12 +1,12 @@
 """Many accounts at once: what ``margin_many`` and ``assign_many`` say is what the rules for one book say of each."""
 
 import random
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.typed import Passed
 
 from zkmargin import margin_many, margin_report
 from zkmargin.circuits import build_circuit
@@ -164,7 +164,7 @@ def test_no_accounts_and_accounts_without_legs(snapshot: Snapshot) -> None:
 @given(st.lists(st.tuples(BIG, BIG, BIG), min_size=1, max_size=5), BIG, st.integers(1, 2**70))
 def test_vectors_of_integers_are_integers(rows: list[tuple[int, int, int]], by: int, divisor: int) -> None:
     a, b, c = (Integers.of([row[i] for row in rows]) for i in range(3))
-    lines: list[tuple[Any, Any]] = [
+    lines: list[tuple[Passed, Passed]] = [
         (a + b, [x + y for x, y, z in rows]),
         (a - b, [x - y for x, y, z in rows]),
         (by - a, [by - x for x, y, z in rows]),

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
-from support.typed import JsonObject
+from support.typed import Json, JsonObject
 
 from zkmargin.engine.market import Market
 from zkmargin.formats import InputError
@@ -125,7 +124,7 @@ def test_lookups_of_what_is_not_there_are_refused() -> None:
     ],
 )
 def test_what_a_market_refuses(path: str, value: object, message: str) -> None:
-    changed: Any = document()
+    changed: Json = document()
     *parents, last = path.split(".")
     place = changed
     for part in parents:

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point, Scalar
+from support.typed import Passed
 
 from zkmargin.crypto.field import r
 from zkmargin.formats import private_cache
@@ -127,7 +127,7 @@ def test_signed_integers(tables: FixedBaseTables) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_many_jobs_and_threads(tables: FixedBaseTables, threads: int) -> None:
     values = np.array([5, -6, 0, 1023], dtype=np.int64)
-    jobs: list[Any] = []
+    jobs: list[Passed] = []
     answers = []
     for k in range(7):
         scalars = [pow(13, 99 + k + i, r) for i in range(3 * k)]
@@ -164,7 +164,7 @@ def test_a_full_size_sum() -> None:
     scalars = [pow(5, 1000 + i, r) for i in range(n)]
     digits = np.arange(n, dtype=np.int64) * 31 % 1024
     answers = [encode(times(sum(a * b for a, b in zip(logs, s, strict=True)))) for s in (scalars, digits.tolist())]
-    jobs: list[Any] = [[(0, K.from_ints(scalars))], [(0, digits)]]
+    jobs: list[Passed] = [[(0, K.from_ints(scalars))], [(0, digits)]]
     assert large.msm_many(jobs) == large.msm_many(jobs, threads=2) == answers
 
 

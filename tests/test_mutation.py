@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import golden
 import pytest
@@ -15,11 +15,11 @@ SCRIPT = Path(__file__).with_name("mutation.py")
 
 
 @pytest.fixture(scope="module")
-def mutation() -> Any:
+def mutation() -> ModuleType:
     return importlib.import_module("mutation")
 
 
-def test_every_protocol_mutant_is_killed(mutation: Any) -> None:
+def test_every_protocol_mutant_is_killed(mutation: ModuleType) -> None:
     outcomes = list(mutation.protocol_mutants())
     absorbs = {name.removeprefix("absorb left out: ") for name, _ in outcomes if name.startswith("absorb")}
     expected = {"protocol", *(label for label, _ in golden.statement_of("default-policy")[0].public_messages())}
@@ -40,7 +40,7 @@ def test_a_sample_of_code_mutants_is_killed() -> None:
     assert "100.0 %" in run.stdout
 
 
-def test_what_is_listed_as_equivalent_still_exists(mutation: Any) -> None:
+def test_what_is_listed_as_equivalent_still_exists(mutation: ModuleType) -> None:
     names = [str(mutant) for module in mutation.TARGETS for mutant in mutation.mutants(module)]
     assert set(mutation.EQUIVALENT) <= set(names)
     assert all(mutation.EQUIVALENT.values())
@@ -48,13 +48,13 @@ def test_what_is_listed_as_equivalent_still_exists(mutation: Any) -> None:
     assert len(set(names)) == len(names) > 2000
 
 
-def test_a_module_without_tests_is_refused(mutation: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_module_without_tests_is_refused(mutation: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         mutation.main(["zkmargin.verifier.proof", "zkmargin.prover.rounds"])
     assert "no tests are stated for zkmargin.prover.rounds" in capsys.readouterr().err
 
 
-def test_every_kind_of_change_is_made(mutation: Any) -> None:
+def test_every_kind_of_change_is_made(mutation: ModuleType) -> None:
     kinds = {mutant.kind for module in mutation.TARGETS for mutant in mutation.mutants(module)}
     assert kinds == {
         "and/or",
@@ -72,7 +72,7 @@ def test_every_kind_of_change_is_made(mutation: Any) -> None:
     }
 
 
-def test_a_mutant_is_the_module_with_one_change(mutation: Any) -> None:
+def test_a_mutant_is_the_module_with_one_change(mutation: ModuleType) -> None:
     module = "zkmargin.verifier.proof"
     plain = ast.unparse(ast.parse(mutation.source_of(module)[1]))
     for mutant in mutation.mutants(module):

@@ -1,7 +1,6 @@
 """SPAN's positional format: the demo file in tests/data with every trap, and records that are refused by name."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.typed import Passed
@@ -31,7 +30,7 @@ def arrays() -> RiskArrays:
     return import_arrays(DEMO, "span-pa2", lots=LOTS)
 
 
-def changed(tmp_path: Path, *edits: Any) -> Path:
+def changed(tmp_path: Path, *edits: Passed) -> Path:
     """The demo file with lines replaced: (prefix, function of the line or a list of lines)."""
     lines = DEMO.read_text("latin-1").splitlines()
     for prefix, edit in edits:
@@ -43,15 +42,15 @@ def changed(tmp_path: Path, *edits: Any) -> Path:
     return path
 
 
-def drop(_line: str) -> Any:
+def drop(_line: str) -> Passed:
     return []
 
 
-def swap(text: str) -> Any:
+def swap(text: str) -> Passed:
     return lambda _line: [text]
 
 
-def put(column: int, text: str) -> Any:
+def put(column: int, text: str) -> Passed:
     return lambda line: line.ljust(132)[: column - 1] + text + line.ljust(132)[column - 1 + len(text) :]
 
 
@@ -130,7 +129,7 @@ def test_a_margin_from_the_file(arrays: RiskArrays) -> None:
         ([("T ", swap("T " + "x" * 600))], "a line longer"),
     ],
 )
-def test_wrong_files_are_refused_with_the_line(tmp_path: Path, edits: Any, reason: str) -> None:
+def test_wrong_files_are_refused_with_the_line(tmp_path: Path, edits: Passed, reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         import_pa2(changed(tmp_path, *edits), lots=LOTS)
     assert caught.value.line is not None

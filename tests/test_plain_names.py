@@ -7,10 +7,10 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.golden import golden_files, kind_of
+from support.typed import Json
 
 from zkmargin.formats import InputError
 from zkmargin.formats.plain_names import HIDDEN
@@ -23,7 +23,7 @@ NAMES = frozenset(
 FILES = [path for path in golden_files() if not path.name.endswith(".signer-request.json")]
 
 
-def places(value: Any, at: tuple[str | int, ...] = (), *, named: bool = False) -> Iterator[tuple[str | int, ...]]:
+def places(value: Json, at: tuple[str | int, ...] = (), *, named: bool = False) -> Iterator[tuple[str | int, ...]]:
     """Where names stand in a JSON value."""
     if isinstance(value, dict):
         for key, item in value.items():
@@ -35,7 +35,7 @@ def places(value: Any, at: tuple[str | int, ...] = (), *, named: bool = False) -
         yield at
 
 
-def with_text(value: Any, at: tuple[str | int, ...], text: str) -> Any:
+def with_text(value: Json, at: tuple[str | int, ...], text: str) -> Json:
     changed = copy.deepcopy(value)
     inner = changed
     for step in at[:-1]:

@@ -2,12 +2,13 @@
 
 import json
 import random
+from collections.abc import Callable
 from importlib import resources
-from typing import Any
 
 import numpy as np
 import pytest
 from support.edge import on_the_edge
+from support.typed import Json
 
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
@@ -96,14 +97,14 @@ def test_what_they_are_called_and_do_not_know() -> None:
         assert policy.approximate
 
 
-def edited(name: str, edit: Any) -> Policy:
+def edited(name: str, edit: Callable[[Json], None]) -> Policy:
     data = json.loads((resources.files("zkmargin.engine") / "policies" / f"{name}.json").read_text("utf-8"))
     edit(data["components"])
     return Policy.parse(json.dumps(data))
 
 
 def test_the_deployment_script_of_derive_is_refused_with_the_reason() -> None:
-    def swap(components: Any) -> None:
+    def swap(components: Json) -> None:
         discount = components[0]["discount"]
         discount["long_base_bp"], discount["short_base_bp"] = 10_500, 9_500
 

@@ -1,9 +1,8 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.typed import JsonObject, Keywords
+from support.typed import Json, JsonObject, Keywords
 
 from zkmargin.engine.components.haircuts import Haircuts
 from zkmargin.engine.components.short_option_minimum import ShortOptionMinimum
@@ -13,11 +12,11 @@ from zkmargin.engine.units import Scenario
 from zkmargin.formats import InputError, save_document
 
 
-def default_data() -> Any:
+def default_data() -> Json:
     return json.loads(load_policy("default").to_bytes())
 
 
-def parse(data: Any) -> Policy:
+def parse(data: Json) -> Policy:
     return Policy.parse(json.dumps(data), file="policy.json")
 
 
@@ -137,7 +136,7 @@ def test_assets_that_are_not_listed_are_refused() -> None:
     assert "USDC" in (caught.value.hint or "")
 
 
-def set_at(data: Any, path: list[str], value: dict[str, int] | int) -> None:
+def set_at(data: Json, path: list[str], value: dict[str, int] | int) -> None:
     *parents, last = path
     for key in parents:
         data = data[key]

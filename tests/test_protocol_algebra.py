@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from Crypto.Hash import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point
+from support.typed import Unchecked
 
 from zkmargin.crypto.commitment import blind, commit_coefficients, commit_values
 from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
@@ -516,7 +516,7 @@ def schedule(messages: tuple[Message1, Message2, Message3, Message4, Message5]) 
 
 
 def margin_transcript() -> MarginTranscript:
-    statement: Any = SimpleNamespace(circuit=SimpleNamespace(n=16), public_messages=lambda: iter(PUBLIC))
+    statement: Unchecked = SimpleNamespace(circuit=SimpleNamespace(n=16), public_messages=lambda: iter(PUBLIC))
     return MarginTranscript(statement)
 
 

@@ -5,13 +5,13 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from typing import Any
 
 import golden
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.typed import Json, Unchecked
 
 from zkmargin.accounts import Commitment
 from zkmargin.circuits import build_circuit
@@ -182,7 +182,7 @@ def test_26_a_quotient_is_rounded_against_the_account(scale: int, amount: int, s
 # --- 28: every public input is bound ------------------------------------------------------------------------
 
 
-def leaves(value: Any, path: tuple[Any, ...] = ()) -> Any:
+def leaves(value: Json, path: tuple[str | int, ...] = ()) -> Json:
     """(path, value) of every number, text, truth value and null of a document."""
     if isinstance(value, dict) and set(value) != {"shape", "keccak256", "data"}:
         for key, item in value.items():
@@ -225,7 +225,7 @@ def test_28_any_field_of_a_snapshot_changed_even_one_that_nothing_reads_is_refus
     assert all(verdicts.values()), verdicts
 
 
-def other(value: Any) -> dict[str, list[int] | str] | int | str:
+def other(value: Json) -> dict[str, list[int] | str] | int | str:
     """A value of the same type that differs."""
     if isinstance(value, bool):
         return not value
@@ -284,7 +284,7 @@ def test_30_the_neighbours_cell_of_a_risk_array_is_another_snapshot(snapshot: Sn
 def test_30_an_equation_has_no_neighbour_to_choose(snapshot: Snapshot) -> None:
     # every scenario is its own inequality: the largest counts, whichever a prover would like
     circuit = build_circuit(snapshot, Claim())
-    component: Any = next(c for c in snapshot.components if hasattr(c, "scenarios"))
+    component: Unchecked = next(c for c in snapshot.components if hasattr(c, "scenarios"))
     names = {e.name for e in circuit.equations if e.rule == "worst_scenario"}
     rows = {
         label

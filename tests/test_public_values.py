@@ -13,10 +13,9 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from support import lab, parties, venue_lab
 from support.golden import TESTS
-from support.typed import JsonObject, Passed
+from support.typed import Json, JsonObject, Passed, Unchecked
 
 import zkmargin
 from zkmargin.agent.config import Venue
@@ -43,7 +42,7 @@ from zkmargin.verifier.venue.verify import verify_venue
 KEPT = 12
 
 
-def walked() -> Iterator[type[Any]]:
+def walked() -> Iterator[type[object]]:
     for found in pkgutil.walk_packages(zkmargin.__path__, "zkmargin."):
         if not found.name.endswith("__main__"):
             module = importlib.import_module(found.name)
@@ -55,27 +54,27 @@ MODELS = sorted((c for c in CLASSES if issubclass(c, BaseModel)), key=repr)
 DATACLASSES = sorted((c for c in CLASSES if dataclasses.is_dataclass(c)), key=repr)
 
 
-def caches(kind: type[Any]) -> list[str]:
+def caches(kind: type[object]) -> list[str]:
     return sorted({n for base in kind.__mro__ for n, item in vars(base).items() if isinstance(item, cached_property)})
 
 
-def frozen(kind: type[Any]) -> bool:
+def frozen(kind: type[object]) -> bool:
     """Of a dataclass."""
     return bool(getattr(kind, "__dataclass_params__").frozen)  # noqa: B009 - typeshed does not know it
 
 
-def own_caches(kind: type[Any]) -> list[str]:
+def own_caches(kind: type[object]) -> list[str]:
     """Without the digest that every document has: that is its base's."""
     return [name for name in caches(kind) if name != "cached_digest"]
 
 
-def fields_of(value: Any) -> JsonObject:
+def fields_of(value: Json) -> JsonObject:
     if isinstance(value, BaseModel):
         return {name: getattr(value, name) for name in type(value).model_fields}
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def inside(value: Any) -> Iterator[Any]:
+def inside(value: Json) -> Iterator[object]:
     """A value's parts, what it caches among them."""
     if isinstance(value, (tuple, list, set, frozenset)):
         yield from list(value)[:50]
@@ -86,7 +85,7 @@ def inside(value: Any) -> Iterator[Any]:
         yield from (getattr(value, name) for name in caches(type(value)))
 
 
-def alike(one: Any, two: Any) -> bool:
+def alike(one: Passed, two: Passed) -> bool:
     """Equal, arrays by their numbers."""
     if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
         return type(one) is type(two) and one.dtype == two.dtype and np.array_equal(one, two)
@@ -107,9 +106,9 @@ class Corpus:
     """Values by their class."""
 
     def __init__(self) -> None:
-        self.values: dict[type[Any], list[Any]] = {}
+        self.values: dict[type[object], list[object]] = {}
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Json) -> None:
         waiting = [value]
         while waiting:
             found = waiting.pop()
@@ -136,7 +135,7 @@ def golden_values() -> Iterator[Document]:
             yield kind.parse(text)
 
 
-def runs() -> Iterator[Any]:
+def runs() -> Iterator[object]:
     """One small run of every protocol, and what they take apart."""
     from support.chain_lab import prove, standard
 
@@ -160,7 +159,7 @@ def runs() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
     """Values met, and all that are made on the way of the classes that cache."""
-    made, found = list[Any](), Corpus()
+    made, found = list[object](), Corpus()
     with pytest.MonkeyPatch.context() as patch:
         for kind in DATACLASSES:
             if caches(kind):
@@ -172,8 +171,8 @@ def corpus() -> Corpus:
     return found
 
 
-def recording(init: Any, made: list[Any]) -> Any:
-    def recorded(self: Any, *arguments: Any, **named: Passed) -> None:
+def recording(init: Callable[..., None], made: list[object]) -> Callable[..., None]:
+    def recorded(self: object, *arguments: Passed, **named: Passed) -> None:
         init(self, *arguments, **named)
         made.append(self)
 
@@ -234,7 +233,7 @@ def test_no_field_of_a_value_can_be_set(corpus: Corpus) -> None:
                 setattr(values[0], name, getattr(values[0], name))
 
 
-def writable(value: Any) -> bool:
+def writable(value: Json) -> bool:
     """Whether something inside can be written to."""
     if isinstance(value, np.ndarray):
         return bool(value.flags.writeable)
@@ -272,7 +271,8 @@ REFUSED = (InputError, ValidationError, VerificationError, ValueError, TypeError
 def test_a_field_replaced_gives_what_is_built_afresh(corpus: Corpus, data: st.DataObject) -> None:
     """Every class that caches, a field of one value put into another, after everything was computed of that."""
     kinds = sorted((kind for kind, values in corpus.values.items() if len(values) > 1 and caches(kind)), key=repr)
-    kind = data.draw(st.sampled_from(kinds))
+    kind: Unchecked = data.draw(st.sampled_from(kinds))
+    value: Unchecked
     value, donor = (data.draw(st.sampled_from(corpus.values[kind])) for _ in range(2))
     name = data.draw(st.sampled_from(sorted(set(fields_of(value)) - {"format"}) or [""]))
     assume(name)
@@ -281,7 +281,7 @@ def test_a_field_replaced_gives_what_is_built_afresh(corpus: Corpus, data: st.Da
     before = {name: getattr(value, name) for name in caches(kind)}
     given_value = getattr(donor, name)
 
-    def outcome(build: Any) -> Any:
+    def outcome(build: Callable[[], object]) -> object:
         try:
             return build()
         except REFUSED:
@@ -297,6 +297,6 @@ def test_a_field_replaced_gives_what_is_built_afresh(corpus: Corpus, data: st.Da
     assert (replaced is None) == (afresh is None)
     if replaced is not None:
         for cached in caches(kind):
-            got, wanted = (outcome(lambda one=one: getattr(one, cached)) for one in (replaced, afresh))  # noqa: B023
+            got, wanted = (outcome(partial(getattr, one, cached)) for one in (replaced, afresh))
             assert alike(got, wanted), (kind, name, cached)
     assert all(alike(getattr(value, cached), before[cached]) for cached in before)

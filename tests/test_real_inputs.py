@@ -13,12 +13,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 import zkmargin
 from zkmargin.cli import main
@@ -56,7 +55,7 @@ def ticker(name: str, **fields: Passed) -> JsonObject:
     return row | fields
 
 
-def written(folder: Path, value: Any, name: str = "f.json") -> Path:
+def written(folder: Path, value: Json, name: str = "f.json") -> Path:
     path = folder / name
     path.write_text(value if isinstance(value, str) else json.dumps(value), "utf-8")
     return path

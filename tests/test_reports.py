@@ -7,10 +7,10 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.command_line import Run
+from support.typed import Passed
 
 from zkmargin.accounts import commit_book
 from zkmargin.app.margins import explain_margin
@@ -137,7 +137,7 @@ def test_the_same_numbers_give_the_same_chart() -> None:
 def test_without_matplotlib_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
-    def missing(name: str, *rest: Any) -> Any:
+    def missing(name: str, *rest: Passed) -> Passed:
         if name.startswith("matplotlib"):
             raise ImportError(name)
         return real(name, *rest)

@@ -2,10 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.typed import JsonObject
+from support.typed import JsonObject, Passed
 
 from zkmargin.engine.policy import Policy
 from zkmargin.formats import Document, InputError
@@ -31,7 +30,7 @@ def kind_of(name: str) -> type[Document]:
     return KINDS[name.split(".")[-2]]
 
 
-def read(name: str) -> Any:
+def read(name: str) -> Passed:
     return kind_of(name).parse((FOLDER / name).read_bytes(), file=name)
 
 

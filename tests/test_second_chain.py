@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from second_chain_verifier import verify
 from second_circuit import Rejected
-from support.chain_joint_forge import Forger, false_joint
+from support.chain_joint_forge import Forger, false_joint, poor_and_rich
 from support.chain_lab import ChainCase, JointCase, joint_standard, prove, prove_joint, standard
-from test_chain_joint import poor_and_rich
 
 from zkmargin.verifier.chain import encode_chain_proof, verify_chain
 from zkmargin.verifier.chain.joint import verify_joint

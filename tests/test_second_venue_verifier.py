@@ -1,7 +1,6 @@
 """A second verifier of venue proofs, from the documents alone, gives the product's verdicts and digests."""
 
-import importlib.util
-import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,16 +22,7 @@ LAYOUTS: dict[str, JsonObject] = {
 
 @pytest.fixture(scope="module")
 def second() -> Unchecked:
-    """tests/second_venue_verifier.py, which imports its neighbours."""
-    module: Any = None
-    for name in ("second_circuit", "second_components", "second_verifier", "second_venue_verifier"):
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return module
+    return import_module("second_venue_verifier")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -77,7 +67,9 @@ def test_both_verifiers_give_one_verdict(second: ModuleType, tmp_path: Path, lay
     ],
     ids=str,
 )
-def test_both_verifiers_read_policies_that_join_groups(second: Any, tmp_path: Path, policy: str, options: Any) -> None:
+def test_both_verifiers_read_policies_that_join_groups(
+    second: ModuleType, tmp_path: Path, policy: str, options: Any
+) -> None:
     given = dict(options)
     dense = [venue_policies.DENSE] if given.pop("dense", False) else []
     spec = venue_lab.spec("all", accounts=1, legs=3, slots=1, block=16, charge_bits=9)

@@ -12,11 +12,10 @@ import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from support.typed import JsonObject
+from support.typed import Json, JsonObject, Passed
 from support.venue_service import (
     NAME,
     TERMS,
@@ -53,7 +52,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield one
 
 
-def post(service: Service, path: str, body: Any, name: str | None = None) -> httpx.Response:
+def post(service: Service, path: str, body: Json, name: str | None = None) -> httpx.Response:
     headers = {} if name is None else {"authorization": f"Bearer {service.tokens[name]}"}
     return httpx.post(service.url + path, content=body, headers=headers)
 
@@ -324,7 +323,7 @@ class Hook(http.server.BaseHTTPRequestHandler):
             self.send_response(204)
         self.end_headers()
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_: Passed) -> None:
         pass
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from typing import Any
 
 import pytest
-from support.typed import JsonObject, Keywords
+from support.typed import Json, JsonObject, Keywords
 
 from zkmargin.client import Change, Coverage, Event, Submission, Terms
 from zkmargin.client.documents import IssueToken, RegisterAccount, largest_gap
@@ -49,7 +48,7 @@ def test_a_golden_file_is_read_and_written_as_it_is(name: str) -> None:
 def test_a_signature_is_over_everything(name: str) -> None:
     document = read(name).to_json()
 
-    def changed(value: Any) -> Any:
+    def changed(value: Json) -> Json:
         if isinstance(value, str):
             return value[:-1] + ("0" if value[-1] != "0" else "1")
         return value + 1 if isinstance(value, int) else value

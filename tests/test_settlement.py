@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ VALUE = {"calls": "1000.25", "futures": "0"}
 POLICIES = ("default", "deribit-pm", "paradex", "tims", "derive-pmrm2")
 
 
-def market(time: str, *, settled: bool = False, settlement: str = "linear", extra: Sequence[Any] = ()) -> Market:
+def market(time: str, *, settled: bool = False, settlement: str = "linear", extra: Sequence[JsonObject] = ()) -> Market:
     """One expiring call, one put and one future, and the same of ten days later, and a perpetual."""
     instruments: list[JsonObject] = [{"id": "PERP", "kind": "perpetual", "underlying": "BTC", "lot": "0.1"}]
     for name, expiry in (("OLD", EXPIRY), ("NEW", LATER)):

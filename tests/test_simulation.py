@@ -3,7 +3,6 @@
 import json
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -389,7 +388,7 @@ def test_the_outcome_does_not_depend_on_who_holds_which_account(
     books = Books.sparse(gained.starts, gained.slots, lots[order], gained.collateral[order])
     said: list[str] = []
 
-    def outcome(holders: int, wire: Any = None) -> Outcome:
+    def outcome(holders: int, wire: Passed = None) -> Outcome:
         terms = scenario("300", shock, 4, fund="5", impact={"kind": "root", "permanent_bp": 5_000}, holders=holders)
         return Simulation(repricer, books, terms, wire).run()
 

@@ -5,13 +5,13 @@ import math
 import subprocess
 import sys
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed
 
 from zkmargin.engine import pricing, valuation
 from zkmargin.engine.components.haircuts import PublishedHaircuts
@@ -504,11 +504,11 @@ def test_markets_without_options_or_instruments() -> None:
     assert Snapshot.parse(empty.to_bytes()).digest() == empty.digest()
 
 
-def array(values: Any) -> JsonObject:
+def array(values: npt.ArrayLike) -> JsonObject:
     return IntArray(np.array(values, dtype=np.int64)).to_json()
 
 
-def set_at(data: Any, path: list[Any], value: int) -> None:
+def set_at(data: Json, path: list[str | int], value: int) -> None:
     *parents, last = path
     for key in parents:
         data = data[key]
@@ -555,7 +555,7 @@ N, S, M = len(INSTRUMENTS), 35, 2
     ],
 )
 def test_snapshots_whose_parts_do_not_fit_are_refused(
-    snapshot: Snapshot, path: list[Any], value: int, reason: str
+    snapshot: Snapshot, path: list[str | int], value: int, reason: str
 ) -> None:
     data = json.loads(snapshot.to_bytes())
     set_at(data, path, value)

@@ -2,7 +2,6 @@
 
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +40,7 @@ def snapshot(arrays: RiskArrays) -> Snapshot:
     return build_snapshot_from_arrays(arrays, load_policy("span"), position_bits=20)
 
 
-def changed(tmp_path: Path, *pairs: Any) -> Path:
+def changed(tmp_path: Path, *pairs: Passed) -> Path:
     """The demo file with texts replaced, each once."""
     text = DEMO.read_bytes().decode("latin-1")
     for old, new in pairs:

@@ -1,7 +1,6 @@
 """SPAN arrays and deltas from parameters: numbers by hand, refusals, and the circuit of SPAN policies."""
 
 from fractions import Fraction
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +41,7 @@ def model(**change: Passed) -> SpanScenarios:
     return SpanScenarios.model_validate({**BASE, **change})
 
 
-def market(*instruments: Any, rate: str = "0", spot: str = "1000") -> Market:
+def market(*instruments: Passed, rate: str = "0", spot: str = "1000") -> Market:
     return Market(
         time=TIME,
         underlyings=(Underlying(name="X", index_price=spot), Underlying(name="Y", index_price="50")),

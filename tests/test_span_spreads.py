@@ -3,7 +3,6 @@
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import lab
 from support.edge import on_the_edge
+from support.typed import Passed
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.system import Form
@@ -31,11 +31,11 @@ UNIT = (1, 1, 60, True)
 ONE = 10**9
 
 
-def ints(*values: Any) -> IntArray:
+def ints(*values: Passed) -> IntArray:
     return IntArray(np.array(values, dtype=np.int64))
 
 
-def spread(*legs: Any, label: str = "spread") -> PublishedSpread:
+def spread(*legs: Passed, label: str = "spread") -> PublishedSpread:
     """Legs of (accounts, side) or (accounts, side, ratio)."""
     return PublishedSpread(
         label=label, legs=tuple(PublishedLeg(accounts=leg[0], side=leg[1], ratio=(*leg, 1)[2]) for leg in legs)
@@ -69,7 +69,7 @@ def legs_of(groups: list[int], lots: list[int]) -> list[Leg]:
 
 
 def with_parts(
-    *parts: Any,
+    *parts: Passed,
     groups: list[int],
     risk: list[list[int]] | None = None,
     charges: list[int] | None = None,
@@ -305,7 +305,7 @@ def naive(spreads: list[PublishedSpread], net: list[int]) -> list[int]:
     left = {frozenset([account]): [max(d, 0), max(-d, 0)] for account, d in enumerate(net)}
     counts = []
     for one in spreads:
-        keys: list[frozenset[Any]] = []
+        keys: list[frozenset[int]] = []
         for leg in one.legs:
             inside = [key for key in left if key & set(leg.accounts)]
             merged = frozenset().union(*inside)

@@ -8,11 +8,10 @@ is rejected. A golden file pins the challenges themselves.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -34,6 +33,7 @@ from zkmargin.crypto.transcript import Transcript
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
 from zkmargin.formats import VerificationError, keccak256
+from zkmargin.prover.argument import _Rounds
 from zkmargin.verifier import verify
 from zkmargin.verifier.argument import Challenges, linearise, public_values
 from zkmargin.verifier.header import HEADER_BYTES
@@ -47,7 +47,7 @@ GOLDEN = Path(__file__).with_name("data") / "transcript-challenges.json"
 # --- mutants ------------------------------------------------------------------------------------------------
 
 
-def silent(*labels: Any) -> Any:
+def silent(*labels: str) -> type[MarginTranscript]:
     """The schedule without the absorbs of these labels."""
 
     class Silent(Transcript):
@@ -98,12 +98,12 @@ class RunningSumAfterChi(MarginTranscript):
 
 
 class EqualPowersOfRho(MarginTranscript):
-    def round1(self, message: Any) -> Any:
+    def round1(self, message: Passed) -> Passed:
         return super().round1(message)[0], 1
 
 
 class EqualPowersOfChi(MarginTranscript):
-    def round2(self, message: Any) -> Any:
+    def round2(self, message: Passed) -> Passed:
         super().round2(message)
         return 1
 
@@ -114,7 +114,7 @@ class EqualPowersOfV(MarginTranscript):
         return 1
 
 
-def accepts(statement: BareStatement, data: bytes, schedule: Any = MarginTranscript) -> bool:
+def accepts(statement: BareStatement, data: bytes, schedule: type[MarginTranscript] = MarginTranscript) -> bool:
     """Whether the verifier with this schedule takes the proof."""
     with patch.object(zkmargin.verifier.argument, "MarginTranscript", schedule):
         try:
@@ -130,7 +130,7 @@ def accepts(statement: BareStatement, data: bytes, schedule: Any = MarginTranscr
 class Forger:
     """Random polynomials for every element, and the freedom that a mutant leaves to make the one equation hold."""
 
-    def __init__(self, given: Case, schedule: Any) -> None:
+    def __init__(self, given: Case, schedule: type[MarginTranscript]) -> None:
         self.lab, self.given, self.circuit, self.statement = lab, given, given.circuit, given.statement
         self.schedule = schedule
         draw = lab.draws("forger")
@@ -186,7 +186,7 @@ class Forger:
                 total[i] += coefficient * c
         return [c % r for c in total]
 
-    def fit(self, put: Any, residual: Any) -> None:
+    def fit(self, put: Callable[[int], None], residual: Callable[[], int]) -> None:
         """Choose the argument of ``put`` for which ``residual``, affine in it, is 0."""
         put(0)
         a = residual()
@@ -263,7 +263,7 @@ def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(
 ) -> None:
     given, _ = false
 
-    def attack(schedule: Any) -> tuple[BareStatement, bytes]:
+    def attack(schedule: type[MarginTranscript]) -> tuple[BareStatement, bytes]:
         forger = Forger(given, schedule)
         forger.start()
         forger.fit_late(late)
@@ -288,10 +288,12 @@ def test_an_element_that_no_challenge_binds_is_chosen_after_zeta(
     [(silent("f(zeta)"), "f"), (silent("A(zeta)"), "A"), (EqualPowersOfV, "f"), (EqualPowersOfV, "A")],
     ids=["f(zeta)", "A(zeta)", "equal powers, f", "equal powers, A"],
 )
-def test_values_that_v_does_not_bind_are_chosen_after_v(false: tuple[Case, int], mutant: Any, value: str) -> None:
+def test_values_that_v_does_not_bind_are_chosen_after_v(
+    false: tuple[Case, int], mutant: type[MarginTranscript], value: str
+) -> None:
     given, _ = false
 
-    def attack(schedule: Any) -> bytes:
+    def attack(schedule: type[MarginTranscript]) -> bytes:
         forger = Forger(given, schedule)
         forger.start()
         values = forger.honest_values()
@@ -313,7 +315,7 @@ def test_values_that_v_does_not_bind_are_chosen_after_v(false: tuple[Case, int],
 def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(false: tuple[Case, int]) -> None:
     given, _ = false
 
-    def attack(schedule: Any) -> bytes:
+    def attack(schedule: type[MarginTranscript]) -> bytes:
         forger = Forger(given, schedule)
         forger.start()
         values = replace(forger.honest_values(), phi_shifted=0)
@@ -330,7 +332,7 @@ def test_a_value_of_phi_that_nothing_binds_is_chosen_after_y(false: tuple[Case, 
     assert not accepts(given.statement, attack(MarginTranscript))
 
 
-def opening_W_last(given: Case, schedule: Any) -> bytes:
+def opening_W_last(given: Case, schedule: type[MarginTranscript]) -> bytes:
     """y does not bind W: the value of phi is a lie that makes D(zeta) = 0, and W takes what W' leaves."""
     forger = Forger(given, schedule)
     forger.start()
@@ -352,7 +354,7 @@ def opening_W_last(given: Case, schedule: Any) -> bytes:
     return encode(given, forger.finish(values, v, W=W, W_shifted=W_shifted))
 
 
-def opening_W_shifted_last(given: Case, schedule: Any) -> bytes:
+def opening_W_shifted_last(given: Case, schedule: type[MarginTranscript]) -> bytes:
     """y does not bind W': phi is constant, W = P / (zeta (omega - 1)), W' = -W / y."""
     forger = Forger(given, schedule)
     forger.p["phi"] = [5, 0]
@@ -377,7 +379,7 @@ def opening_W_shifted_last(given: Case, schedule: Any) -> bytes:
     ids=lambda value: value.__name__ if callable(value) else " ".join(value),
 )
 def test_the_last_challenge_must_bind_both_openings(
-    false: tuple[Case, int], labels: tuple[str, ...], attack: Any
+    false: tuple[Case, int], labels: tuple[str, ...], attack: Passed
 ) -> None:
     # the "last challenge" attack: Linea's verifier, 2023
     given, _ = false
@@ -413,8 +415,8 @@ def mu_after_beta(given: Case, short: int, schedule: type[MuAfterBeta] | type[Ma
     column, row, _ = given.circuit.digit_cells[-1][0]
     digit = {f"f[{column}]": {row: -short}}
 
-    def tamper(payment: int) -> Any:
-        def change(_rounds: Any, name: str, values: list[int]) -> list[int]:
+    def tamper(payment: int) -> lab.Tamper:
+        def change(_rounds: _Rounds, name: str, values: list[int]) -> list[int]:
             if name == "mu":
                 values[0] += payment
             return lab.swap(digit)(_rounds, name, values)
@@ -431,7 +433,7 @@ def helpers_after_chi(given: Case, short: int, schedule: type[HelpersAfterChi] |
     last = given.circuit.n - 1
 
     def proof(error: int) -> Proof:
-        def tamper(_rounds: Any, name: str, values: list[int]) -> list[int]:
+        def tamper(_rounds: object, name: str, values: list[int]) -> list[int]:
             if name == "h[0]":
                 values[last] += error
             if name == "phi":
@@ -457,10 +459,10 @@ def running_sum_after_chi(
         s = missing(given, x, short) * inverse(weight * (p[j] - p[i])) % r
         return {i: s * p[j] % r, j: -s * p[i] % r}, p, weight
 
-    def tamper(x: Challenges, chi: int) -> Any:
+    def tamper(x: Challenges, chi: int) -> lab.Tamper:
         errors, p, weight = rows(x)
 
-        def change(_rounds: Any, name: str, values: list[int]) -> list[int]:
+        def change(_rounds: object, name: str, values: list[int]) -> list[int]:
             if name == "h[0]":
                 return [v + errors.get(i, 0) for i, v in enumerate(values)]
             if name == "phi":
@@ -479,10 +481,11 @@ def running_sum_after_chi(
     return lab.cheat(given, tamper(x, chi), transcript=schedule)
 
 
-def equations_that_cancel(given: Any, short: Any, schedule: Any) -> Any:
+def equations_that_cancel(given: Case, short: int, schedule: type[MarginTranscript]) -> Passed:
     """The claim is short by what a scenario has too much."""
     circuit, w = given.circuit, given.witness
-    v = next(e.slack for e in circuit.equations if e.rule == "scenario" and w.bounded[e.slack] >= short)
+    slacks = [e.slack for e in circuit.equations if e.rule == "scenario" and e.slack is not None]
+    v = next(slack for slack in slacks if w.bounded[slack] >= short)
     bounded = (*w.bounded[:v], w.bounded[v] - short, *w.bounded[v + 1 :])
     return lab.cheat(replace(given, witness=replace(w, bounded=bounded)), transcript=schedule)
 
@@ -500,7 +503,7 @@ def equations_that_cancel(given: Any, short: Any, schedule: Any) -> Any:
 )
 @pytest.mark.parametrize("gates", [0, 1])
 def test_a_reordered_schedule_is_forged_and_the_real_one_is_not(
-    gates: int, mutant: type[HelpersAfterChi] | type[MuAfterBeta] | type[RunningSumAfterChi], attack: Any
+    gates: int, mutant: type[HelpersAfterChi] | type[MuAfterBeta] | type[RunningSumAfterChi], attack: Passed
 ) -> None:
     given, short = lab.false_claim(gates=gates)
     forged = lab.encode(given, attack(given, short, mutant))
@@ -572,7 +575,7 @@ def fixed_statement(**changes: Passed) -> BareStatement:
     return BareStatement(**{**fields, **changes})
 
 
-def fixed_messages() -> Any:
+def fixed_messages() -> Passed:
     def point(i: int) -> bytes:
         return bytes([0x80 + i]) * 48
 
@@ -588,7 +591,9 @@ def fixed_messages() -> Any:
     }
 
 
-def run(statement: BareStatement, messages: Any, schedule: Any = MarginTranscript) -> dict[str, str]:
+def run(
+    statement: BareStatement, messages: Passed, schedule: type[MarginTranscript] = MarginTranscript
+) -> dict[str, str]:
     """The statement digest and all challenges, by name."""
     transcript = schedule(statement)
     beta, rho = transcript.round1(messages["message1"])
@@ -704,7 +709,7 @@ def test_these_are_all_the_absorbs() -> None:
     assert sorted(set(seen), key=seen.index) == list(ABSORBED)
 
 
-def variations() -> Iterator[Any]:
+def variations() -> Iterator[Passed]:
     """Every element of every message, and every public field, with one bit changed; what must change with it."""
 
     def flip(x: bytes | int) -> bytes | int:

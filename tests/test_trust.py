@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
-from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G1Point
@@ -306,7 +305,7 @@ def test_the_time_of_an_acceptance_is_no_difference(world: World) -> None:
 def test_who_signed_what_cannot_be_changed(world: World) -> None:
     found = authenticate(world.statement, world.attestations(), parties.trust(), now_ms=parties.NOW)
     accepted = accept(world.statement, world.proof, now_ms=parties.NOW)
-    values: list[Any] = [found, *found.all, accepted]
+    values: list[Passed] = [found, *found.all, accepted]
     for value in values:
         with pytest.raises(FrozenInstanceError):
             setattr(value, fields(value)[0].name, None)
@@ -562,7 +561,7 @@ def test_which_challenge_is_refused_and_in_which_words(world: World) -> None:
     used = Memory(challenges={world.challenge.digest()})
     trust = parties.trust(verifier=LONG)
     other = world.challenge.model_copy(update={"nonce": "11" * 32})
-    cases: list[tuple[Challenge, dict[str, Any], str]] = [
+    cases: list[tuple[Challenge, Keywords, str]] = [
         (world.challenge, {"known": used}, "a proof was accepted for this challenge before: a replay"),
         (other, {}, "the statement's context is not the challenge's digest"),
         (world.challenge, {"trust": trust}, f"the challenge is addressed to 'clearing desk', not to {LONG[:80]!r}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from support import parties
@@ -18,6 +18,7 @@ from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
+    Authenticated,
     Challenge,
     Memory,
     Receipt,
@@ -46,7 +47,7 @@ def weak() -> Policy:
     return Policy.parse(json.dumps(value))
 
 
-def refusal(call: Any, *args: Any, **given: Passed) -> VerificationError:
+def refusal(call: Callable[..., object], *args: Passed, **given: Passed) -> VerificationError:
     with pytest.raises(VerificationError) as caught:
         call(*args, **given)
     return caught.value
@@ -174,7 +175,7 @@ def key_of(name: str) -> dict[str, str]:
     return {"scheme": public.scheme, "public_key": public.public_key, "reason": "stolen"}
 
 
-def check(world: World, *lists: Revocations, **given: Passed) -> Any:
+def check(world: World, *lists: Revocations, **given: Passed) -> Authenticated:
     arguments: Keywords = {"now_ms": parties.NOW, "revocations": lists, "trust": revoking()} | given
     attestations = arguments.pop("attestations", None) or world.attestations()
     return authenticate(world.statement, attestations, **arguments)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from support import parties
-from support.typed import JsonObject, Passed
+from support.typed import JsonObject, Passed, Unchecked
 
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.commitments import check_bound
@@ -127,7 +126,7 @@ def test_the_bound_of_a_role_is_its_own(venue: Venue) -> None:
     assert positions == venue.snapshot.layout.position_bits
     assert collateral == max(slot.bits for slot in venue.snapshot.collateral)
     assert positions != collateral
-    bare: Any = SimpleNamespace(collateral=())
+    bare: Unchecked = SimpleNamespace(collateral=())
     assert role_bits(bare, "collateral") == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from support.typed import Keywords, Passed
@@ -260,7 +260,7 @@ def test_without_increments_an_observer_finds_the_fill_and_with_them_not(setting
     assert found(part.points, unblinded) == [(slot, -25)]
 
 
-def plain_changes(setting: Setting, lots: tuple[int, ...]) -> list[Any]:
+def plain_changes(setting: Setting, lots: tuple[int, ...]) -> list[Passed]:
     n = setting.snapshot.layout.domain_size
     rows = [lots[at : at + n - 1] for at in range(0, len(lots), n - 1)]
     return [commit_values(embedded(), Domain.of(n), [*row, *[0] * (n - len(row))], 0) for row in rows]

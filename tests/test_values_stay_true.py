@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import pickle
-import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from support import parties
-from support.typed import JsonObject
+from support.typed import Json, JsonObject
 
 from zkmargin.circuits import build_circuit
 from zkmargin.engine.claims import Claim
@@ -32,14 +30,7 @@ GOLDEN = Path(__file__).parent / "data" / "golden"
 
 
 def made() -> ModuleType:
-    name = "golden_documents"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return import_module("golden_documents")
 
 
 FILES = sorted(path for path in GOLDEN.glob("v*/documents/*.*.json") if made().kind_of(path.name) is not None)
@@ -51,7 +42,7 @@ def read(path: Path) -> Document:
     return document
 
 
-def computed(value: Any) -> JsonObject:
+def computed(value: Json) -> JsonObject:
     """Everything that is cached of an object: computed now, if it was not before."""
     kind = type(value)
     names = [name for base in kind.__mro__ for name, item in vars(base).items() if isinstance(item, cached_property)]
@@ -80,7 +71,7 @@ def test_copies_are_what_they_are_copied_from(path: Path) -> None:
         same(way(document), read(path))
 
 
-def outcome(build: Any) -> Document | str:
+def outcome(build: Callable[[], Document]) -> Document | str:
     try:
         built: Document = build()
     except (InputError, ValidationError, VerificationError):
@@ -144,7 +135,7 @@ def test_t13_a_statement_with_another_claim_has_another_circuit() -> None:
         assert computed(replace(warm, **{field.name: getattr(warm, field.name)})).keys() == computed(warm).keys()
 
 
-def held(value: Any, path: str, found: list[str], seen: set[int]) -> None:
+def held(value: Json, path: str, found: list[str], seen: set[int]) -> None:
     """Every place inside an object that could be written to."""
     if id(value) in seen or isinstance(value, (str, bytes, int, type(None))):
         return

@@ -6,15 +6,16 @@ ZKMARGIN_WRITE_GOLDEN=1 pytest tests/test_venue_accepted.py         writes the g
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import golden
 import pytest
 from support import parties, venue_lab
+from support.typed import Keywords
 from support.venue_lab import Venue
 
 import zkmargin.accounts.openings
@@ -108,7 +109,9 @@ def test_it_is_accepted_under_trust_and_the_receipt_says_of_what(world: World) -
         (lambda w: {"now_ms": w.terms.now_ms + 10**7}, "deadline|expired|stale"),
     ],
 )
-def test_what_a_trust_file_asks_is_asked_of_a_venue(world: World, change: Any, reason: str) -> None:
+def test_what_a_trust_file_asks_is_asked_of_a_venue(
+    world: World, change: Callable[[World], Keywords], reason: str
+) -> None:
     with pytest.raises(VerificationError, match=reason):
         accept_proof(world.statement, world.proof, replace(world.terms, **change(world)))
 

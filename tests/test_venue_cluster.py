@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.certificates import authority
-from support.typed import Passed
+from support.typed import Passed, Unchecked
 from support.venue_lab import SEEDS, SharedVenue
 
 from zkmargin.app.venues import invented_accounts
@@ -141,7 +140,7 @@ def test_v5_a_node_that_answers_wrongly_is_named(nodes: Nodes, venue: SharedVenu
 
 
 def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: Nodes, venue: SharedVenue) -> None:
-    def everything(dask_scheduler: Any) -> list[str]:  # sent as it stands: the scheduler has no module of ours
+    def everything(dask_scheduler: Unchecked) -> list[str]:  # sent as it stands: the scheduler has no module of ours
         return [f"{task!r} {task.run_spec!r} {task.annotations!r}" for task in dask_scheduler.tasks.values()]
 
     assert nodes.cluster.client.direct_to_workers is True  # calls of actors do not pass through the scheduler

@@ -4,7 +4,6 @@ import json
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import lab, venue_lab
@@ -32,7 +31,7 @@ def text(units: int) -> str:
 def least_surplus(venue: Venue) -> int:
     """By how much the poorest account of the first class exceeds its claim, valuation units rounded down."""
     template = venue.statement.templates[0]
-    surplus: Any = assess(template, venue.books[0]).surplus
+    surplus: Passed = assess(template, venue.books[0]).surplus
     return int(min(surplus)) // int(template.options.den)
 
 

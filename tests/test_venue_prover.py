@@ -1,9 +1,9 @@
 """The fast prover and verifier of venue proofs against the reference, byte for byte and answer for answer."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from support import lab, venue_lab
 from support.typed import Keywords, Passed
@@ -15,6 +15,7 @@ from zkmargin.prover.venue.blinders import FreshBlinders, SeededBlinders
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.rounds import Coordinator, prove_rounds, share_sets
 from zkmargin.prover.venue.shares import Share
+from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.proof import VenueProof
 from zkmargin.verifier.venue.verify import verify_venue
 
@@ -56,7 +57,10 @@ def test_both_provers_give_the_same_bytes(options: dict[str, int]) -> None:
 
 def test_a_witness_that_does_not_satisfy_the_statement_is_refused() -> None:
     venue = venue_of()
-    parts: tuple[Callable[[Any], Any], ...] = (lambda w: w.classes[1].digits, lambda w: w.classes[0].ids)
+    parts: tuple[Callable[[VenueWitness], npt.NDArray[Passed]], ...] = (
+        lambda w: w.classes[1].digits,
+        lambda w: w.classes[0].ids,
+    )
     for part in parts:
         witness = venue.witness()
         part(witness)[0, 0, 0, 0] ^= 1
@@ -102,17 +106,17 @@ def test_shares_made_again_before_every_round_give_the_same_bytes() -> None:
     class Flaky:
         """Dies before every round: the next one is made from inputs and seed, and replays the rounds so far."""
 
-        def __init__(self, make: Any) -> None:
+        def __init__(self, make: Callable[[], Passed]) -> None:
             self.make = make
-            self.log: list[tuple[str, tuple[Any, ...]]] = []
+            self.log: list[tuple[str, tuple[Passed, ...]]] = []
 
         @property
         def count(self) -> int:
             count: int = self.make().count
             return count
 
-        def __getattr__(self, name: str) -> Any:
-            def call(*arguments: Any) -> Any:
+        def __getattr__(self, name: str) -> Passed:
+            def call(*arguments: Passed) -> Passed:
                 share = self.make()
                 for before, given in self.log:
                     getattr(share, before)(*given)
@@ -122,13 +126,13 @@ def test_shares_made_again_before_every_round_give_the_same_bytes() -> None:
 
             return call
 
-    def makers() -> Any:
+    def makers() -> Passed:
         return [
             lambda sets=sets, seed=seed: Share(venue.statement, sets, SeededBlinders(seed, run))
             for sets, seed in zip(share_sets(venue.statement, witness, 3), seeds, strict=True)
         ]
 
-    def prove(shares: Any) -> VenueProof:
+    def prove(shares: Passed) -> VenueProof:
         return Coordinator(venue.statement, witness, shares, SeededBlinders(b"c" * 32, run)).prove()
 
     steady, flaky = prove([make() for make in makers()]), prove([Flaky(make) for make in makers()])

@@ -1,12 +1,10 @@
 """The reference prover and verifier of venue proofs: what they accept, and that nothing else passes."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from support import venue_lab
 from support.typed import Keywords, Passed
-from support.venue_lab import Venue
+from support.venue_lab import Account, Venue
 
 from zkmargin.formats import ConstraintError, InputError, ProofFormatError
 from zkmargin.prover.venue.reference import verify_reference
@@ -80,7 +78,7 @@ def test_v6_unhealthy_accounts_are_named_with_their_shortfalls_before_anything_i
 
 
 def test_one_unit_at_the_boundary_of_the_claim() -> None:
-    def balance(held: int) -> Any:
+    def balance(held: int) -> list[Account]:
         return [(((0, ((0, 4),)),), (held, 0))]
 
     one = venue_lab.spec(accounts=1)

@@ -2,11 +2,10 @@
 docs/protocol-venue.md section 6, with a known tau (tests/test_zero_knowledge.py says why a full rank is enough).
 """
 
-from typing import Any
-
 import pytest
 from support import lab, venue_lab, venue_policies
-from support.typed import JsonObject, Passed
+from support.typed import JsonObject, Keywords, Passed
+from support.venue_lab import Venue
 
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import inverse, powers, r
@@ -34,13 +33,13 @@ class Bench:
         self.venue = self.joined(policy) if policy else self.plain(options)
         self.prepare()
 
-    def joined(self, policy: str) -> Any:
+    def joined(self, policy: str) -> Venue:
         """One account whose circuit holds all risk groups, and a dense one."""
         spec = venue_lab.spec("all", accounts=1, legs=3, slots=1, block=16, position_bits=6, charge_bits=9)
         market = venue_policies.snapshot(policy)
         return venue_lab.Venue([(spec, venue_policies.BOOKS[:1])], market=market, dense=[venue_policies.DENSE])
 
-    def plain(self, options: Any) -> Any:
+    def plain(self, options: Keywords) -> Venue:
         """One account of two slots, nine of one."""
         two = venue_lab.spec("two", accounts=9, legs=1, slots=1, block=2)
         accounts = [(((0, ((0, 1),)),), (4000, 0))] * 9
@@ -87,7 +86,7 @@ class Bench:
         found["phi at omega zeta"] = proof.values.phi_shifted
         return found, [self.opening(prover, a) for a in range(self.venue.statement.accounts)]
 
-    def opening(self, prover: Any, account: int) -> int:
+    def opening(self, prover: Passed, account: int) -> int:
         """The exponent of a customer's Wa."""
         statement, place = self.venue.statement, place_of(self.venue.statement, account)
         x = place.column_set

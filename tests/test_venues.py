@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.typed import Passed
+from support.typed import Json, Passed
 
 from zkmargin.engine.importers import FORMATS, Options, import_file
 from zkmargin.engine.market import Instrument, Market
@@ -24,7 +23,7 @@ VENUES = Path(__file__).with_name("data") / "venues"
 EXPIRY, INDEX = "2026-12-25T08:00:00Z", 85_000.5
 
 
-def lines(name: str) -> list[Any]:
+def lines(name: str) -> list[Json]:
     return [json.loads(line) for line in (VENUES / name).read_text().splitlines()]
 
 
@@ -34,7 +33,7 @@ def read(path: Path | list[Path], format_name: str = "auto", **options: Passed) 
     return found
 
 
-def written(folder: Path, *values: Any) -> Path:
+def written(folder: Path, *values: Passed) -> Path:
     path = folder / "answers.jsonl"
     path.write_text("".join(json.dumps(value) + "\n" for value in values))
     return path

@@ -6,7 +6,6 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
-from typing import Any
 
 import golden
 import pytest
@@ -361,7 +360,7 @@ def test_the_circuit_of_a_statement_is_that_of_its_snapshot_claim_and_limits() -
     with pytest.raises(TypeError, match="circuit"):
         replace(statement, **other)
     for change in ({"claim": Claim(7, 5)}, {"limits": ()}):
-        changed: Any = replace(statement, **change)
+        changed: Statement = replace(statement, **change)
         assert changed.circuit is build_circuit(changed.snapshot, changed.claim, changed.limits)
         assert changed.circuit.digest != statement.circuit.digest
 

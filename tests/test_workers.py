@@ -12,12 +12,12 @@ from io import BytesIO
 from pathlib import Path
 from subprocess import Popen
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import Mock
 
 import golden
 import pytest
 from py_arkworks_bls12381 import G1Point
+from support.typed import Passed
 
 import zkmargin
 from zkmargin.crypto.group import G1_INFINITY, decode_g1, encode_g1
@@ -310,7 +310,7 @@ def test_what_a_worker_does(
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=sent))
     handlers, real = Mock(), workers.statement_of
 
-    def wordy(*args: Any) -> Statement:
+    def wordy(*args: Passed) -> Statement:
         sys.stdout.write("a word\n")
         return real(*args)
 

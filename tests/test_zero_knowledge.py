@@ -9,13 +9,12 @@ change of the order, with a constant determinant. Square and of full rank theref
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from support import lab
 from support.instances import BareStatement
 from support.lab import Case
-from support.typed import JsonObject, Unchecked
+from support.typed import JsonObject, Passed, Unchecked
 
 import zkmargin.prover.argument
 from zkmargin.circuits.language.circuit import Circuit
@@ -23,6 +22,7 @@ from zkmargin.circuits.language.witness import assign, check
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.prover import _kernels as K
+from zkmargin.prover.argument import _Rounds
 from zkmargin.verifier import verify
 from zkmargin.verifier.argument import replay
 from zkmargin.verifier.proof import decode_proof
@@ -56,7 +56,7 @@ class Bench:
         self.module.MarginTranscript = Fixed
         self.values: dict[str, int] = {}
 
-        def commit_all(rounds: Any, names: list[str]) -> tuple[bytes, ...]:
+        def commit_all(rounds: _Rounds, names: list[str]) -> tuple[bytes, ...]:
             self.values |= {name: K.evaluate(rounds.polynomials[name], self.tau) for name in names}
             return (bytes(48),) * len(names)
 
@@ -129,7 +129,7 @@ def bench(name: str, challenges: None = None) -> Bench:
     return Bench(given, challenges)
 
 
-def without(matrix: list[list[int]], *columns: Any) -> list[list[int]]:
+def without(matrix: list[list[int]], *columns: Passed) -> list[list[int]]:
     return [[x for j, x in enumerate(row) if j not in columns] for row in matrix]
 
 

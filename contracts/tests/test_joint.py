@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.chain_joint_forge import ORDERS, Forger, false_joint
+from support.chain_joint_forge import ORDERS, Forger, false_joint, poor_and_rich
 from support.chain_lab import JointCase, joint_standard, prove_joint
 
 from contracts.tests.cases import NONCE, Deployed, agree, judge, sized_joint
 from contracts.tests.evm import EVM, Anvil, PyEVM
-from tests.test_chain_joint import poor_and_rich
 from zkmargin.chain.abi import decode_result, encode_call
 from zkmargin.chain.calls import inverse_at, joint_item, verify_call
 from zkmargin.crypto.field import r

@@ -7,7 +7,7 @@ import importlib
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ def main(name: str, seconds: int, corpus: str | None) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["zkmargin"]):
-        targets: Any = importlib.import_module("fuzz.targets")
+        targets: ModuleType = importlib.import_module("fuzz.targets")
     target = targets.TARGETS[name]
     folder = Path(corpus or tempfile.mkdtemp(prefix="zkmargin-fuzz-"))
     for i, seed in enumerate(target.seeds()):

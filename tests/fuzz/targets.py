@@ -20,6 +20,7 @@ import numpy as np
 from Crypto.Hash import keccak
 from py_arkworks_bls12381 import G1Point, G2Point
 from pydantic import TypeAdapter
+from support.typed import Json
 
 from zkmargin.accounts import Commitment
 from zkmargin.accounts.openings import Opening
@@ -83,7 +84,7 @@ def _attempt(work: Callable[[], Any], *errors: type[Exception]) -> Any:
 # --- points and scalars: arkworks against py_ecc's field arithmetic ------------------------------------------
 
 
-def _sqrt2(a: Any) -> Any:
+def _sqrt2(a: Json) -> Any:
     """A square root in Fp2, or None."""
     decompressed = importlib.import_module("py_ecc.bls.point_compression")
     return decompressed.modular_squareroot_in_FQ2(a)
@@ -329,7 +330,7 @@ def documents(data: bytes) -> None:
 
 def arrays(data: bytes) -> None:
     """An array's text: the integers that the standard library finds there."""
-    value: Any = _attempt(lambda: parse_json(data), ZkMarginError)
+    value: Json = _attempt(lambda: parse_json(data), ZkMarginError)
     array = _attempt(lambda: TypeAdapter(IntArray).validate_python(value), ZkMarginError, ValueError)
     if array is not None:
         _check(array.values.tobytes() == base64.b64decode(value["data"]), data)

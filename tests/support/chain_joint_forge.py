@@ -16,7 +16,7 @@ from support.chain_forge import (
     falsified,
     scheduled,
 )
-from support.chain_lab import JointCase, joint_case, prove_joint
+from support.chain_lab import JointCase, chain_case, chain_snapshot, joint_case, prove_joint, table_of
 from support.lab import draws
 from zkmargin.circuits.chain import (
     CLAIM_DIGITS,
@@ -32,6 +32,7 @@ from zkmargin.circuits.language.system import Int64Array
 from zkmargin.crypto.commitment import blind
 from zkmargin.crypto.domain import divide_by_linear, evaluate
 from zkmargin.crypto.field import inverse, powers, r
+from zkmargin.engine.claims import Claim
 from zkmargin.prover.chain_joint_reference import pack3, threes
 from zkmargin.prover.chain_reference import (
     H,
@@ -342,3 +343,15 @@ def pooled_columns(case: JointCase) -> list[list[Int64Array]]:
 
 
 __all__ = ["ORDERS", "Forger", "false_joint", "pooled_columns", "prove_joint", "same_powers", "same_weights"]
+
+
+def poor_and_rich() -> JointCase:
+    """Two accounts and a claim that only the second one meets."""
+    given = chain_snapshot(groups=1)
+    table = table_of(given)
+    books = (([3, -2, 0, 5, -1, 2, -4], [900_000, 30]), ([3, 1, 0, 0, 0, 2, -4], [2**40, 30]))
+    cases = [
+        chain_case(given, *book, claim=Claim(5, 4, "initial"), table=table, seed=f"book {i}")
+        for i, book in enumerate(books)
+    ]
+    return joint_case(cases)

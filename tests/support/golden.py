@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -14,14 +13,7 @@ TESTS = Path(__file__).parents[1]
 
 def golden_module() -> ModuleType:
     """``tests/golden_documents.py``."""
-    name = "golden_documents"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return import_module("golden_documents")
 
 
 def kind_of(name: str) -> type[Document] | None:

@@ -20,3 +20,5 @@ Family: TypeAlias = Callable[[str], list[Path]]
 Report: TypeAlias = Callable[[str, int, object], None]
 #: A module, or a class of it, that is compiled in memory or loaded by name: out of every type checker's sight.
 Unchecked: TypeAlias = Any
+#: Draws an example of a strategy, as ``st.DrawFn`` and ``st.DataObject.draw`` do.
+Draw: TypeAlias = Callable[..., Any]
