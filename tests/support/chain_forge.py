@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from support.chain_lab import ChainCase, chain_case, chain_snapshot
 from support.lab import draws
+from support.typed import Unchecked
 from zkmargin.circuits.chain import (
     ROWS,
     SIDE_COLUMNS,
@@ -84,7 +85,7 @@ class HelpersAfterChi(Rounds):
         return chi
 
 
-def scheduled(change: type[Rounds], transcript: type[Rounds]) -> Any:
+def scheduled(change: type[Rounds], transcript: type[Rounds]) -> Unchecked:
     """A protocol's transcript with one message at another place."""
     return type(f"{change.__name__}Of{transcript.__name__}", (change, transcript), {})
 
