@@ -54,6 +54,14 @@ def test_contracts_are_asked_for_their_verdict(run: Said, anvil: Anvil) -> None:
     run("chain", "prove", *prove, "--proof", "one.bin")
     members = [word for account in (ACCOUNT, OTHER) for word in ("--account", account, "book.json", "opening.json")]
     run("chain", "prove-joint", *at, *members, *offline, "--proof", "joint.bin")
+    live = ("--rpc", anvil.url, "--sender", anvil.account, "--calldata", "tx.json", "--json", "--proof", "live.bin")
+    run("chain", "prove-joint", *at, *members, *live)
+
+    said = run("chain", "prove-joint", *at, *members, "--rpc", anvil.url, code=2)
+    assert "nobody to send it" in said
+    assert "Connection refused" in run(
+        "chain", "status", "--rpc", "http://127.0.0.1:9", "--deployment", "d.json", code=2
+    )
 
     one, joint = ("--commitment", "commitment.json"), ("--account", "commitment.json") * 2
     for who, proof in ((one, "one.bin"), (joint, "joint.bin")):

@@ -45,7 +45,7 @@ class Client:
         try:
             self.chain_id = int(self._web3.eth.chain_id)
         except Exception as error:  # noqa: BLE001 - web3 passes on what its transport raises
-            raise InputError(f"no chain answers: {str(error)[:200]}", file="--rpc") from None
+            raise InputError(f"no chain answers: {_reason(error)}", file="--rpc") from None
         self.sender = key.address if key is not None else sender
 
     def call(self, contract: str, to: str, function: str, *arguments: Any) -> tuple[Any, ...]:
@@ -59,6 +59,12 @@ class Client:
             request["from"] = self._checksum(sender or self.sender or "")
         return bytes(self._asked(lambda: self._web3.eth.call(request)))
 
+    def must_send(self) -> str:
+        """Who sends. Raises InputError where there is nobody: ask before long work."""
+        if self.sender is None:
+            raise InputError("nobody to send it: give --key FILE, or --sender of an account of the node", file="--key")
+        return self.sender
+
     def send(self, to: str, data: bytes) -> Sent:
         """Send a transaction and wait until it is in a block.
 
@@ -66,11 +72,9 @@ class Client:
             VerificationError: it would revert, or did; with the reason.
             InputError: there is nobody to send it.
         """
-        if self.sender is None:
-            raise InputError("nobody to send it: give --key FILE, or --sender of an account of the node", file="--key")
-        eth = self._web3.eth
+        sender, eth = self.must_send(), self._web3.eth
         request: dict[str, Any] = {
-            "from": self._checksum(self.sender),
+            "from": self._checksum(sender),
             "to": self._checksum(to),
             "data": "0x" + data.hex(),
             "value": 0,
@@ -145,7 +149,12 @@ class Client:
                 raise VerificationError(f"the contract refuses: {reason}", check="contract") from None
             raise VerificationError(f"the chain refuses: {str(error)[:300]}", check="contract") from None
         except RequestException as error:
-            raise InputError(f"the chain does not answer: {str(error)[:200]}", file="--rpc") from None
+            raise InputError(f"the chain does not answer: {_reason(error)}", file="--rpc") from None
+
+
+def _reason(error: Exception) -> str:
+    """The innermost of an HTTP client's nested messages."""
+    return str(error).rsplit(": ", 1)[-1].strip("\"')")[:200]
 
 
 def _web3(url: str) -> Any:

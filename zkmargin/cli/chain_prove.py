@@ -99,14 +99,14 @@ def prove_command(
     if nonce_text is not None and block is not None:
         nonce = parse_word(nonce_text, "--nonce")
     else:
-        client = client_of(url, key_path, passphrase_path, sender)
+        client = _prover_of(client_of(url, key_path, passphrase_path, sender), calldata_path)
         block, nonce = _next_nonce(client, deployment, account)
     with terminal.progress(f"Proving{compile_note()}"):
         made = on_chain.proof_call(
             deployment, account, snapshot, lots, openings, claim, table, block=block, nonce=nonce
         )
     to = (url, key_path, passphrase_path, sender, calldata_path)
-    _keep(proof_path, made)
+    _keep(proof_path, made, nonce)
     act(deployment.checker, made.call, *to, "covered", as_json, client=client)
 
 
@@ -170,18 +170,34 @@ def prove_joint_command(
     if nonce_text is not None and block is not None:
         nonce = parse_word(nonce_text, "--nonce")
     else:
-        client = client_of(url, key_path, passphrase_path, sender)
+        client = _prover_of(client_of(url, key_path, passphrase_path, sender), calldata_path)
         block, nonce = _next_joint_nonce(client, deployment, [member.account for member in members])
     with terminal.progress(f"Proving {len(members)} accounts{compile_note()}"):
         made = on_chain.joint_proof_call(deployment, members, snapshot, claim, table, block=block, nonce=nonce)
     to = (url, key_path, passphrase_path, sender, calldata_path)
-    _keep(proof_path, made)
-    act(deployment.checker, made.call, *to, f"{len(members)} accounts covered", as_json, client=client)
+    _keep(proof_path, made, nonce)
+    act(
+        deployment.checker,
+        made.call,
+        *to,
+        f"{terminal.counted(len(members), 'account')} covered",
+        as_json,
+        client=client,
+    )
 
 
-def _keep(path: str | None, made: on_chain.MadeProof) -> None:
+def _prover_of(client: Client, calldata_path: str | None) -> Client:
+    """The chain, once it is known that somebody sends the proof. Raises InputError before it is made."""
+    if calldata_path is None:
+        client.must_send()
+    return client
+
+
+def _keep(path: str | None, made: on_chain.MadeProof, nonce: bytes) -> None:
+    """Write the proof's bytes, and say what they were made for: nobody else is told the nonce."""
     if path is not None:
         write_outputs([Output.proof(path, made.proof)])
+        terminal.say(f"wrote {path}: chain verify takes it with --nonce {nonce.hex()}", err=True)
 
 
 def _members(accounts: Sequence[tuple[str, str, str]], snapshot: Snapshot) -> list[on_chain.Member]:
