@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, StrictInt, TypeAdapter, ValidationError, model_validator
 
-from zkmargin.engine.components import REQUIREMENTS, PolicyComponent, Requirement
+from zkmargin.engine.components import ELSEWHERE, MODULES, REQUIREMENTS, PolicyComponent, Requirement, parts_of
+from zkmargin.engine.components.base import PolicyPart
 from zkmargin.engine.components.haircuts import Haircuts
 from zkmargin.engine.components.open_orders import OpenOrders
 from zkmargin.formats import Document, InputError, Map, Model, PlainName, Seq, load_document
@@ -164,7 +165,8 @@ def _wrong_parts(components: Sequence[PolicyComponent], layout: PolicyLayout) ->
 
 def policy_mistakes(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Everything wrong with the JSON value of a policy, as (field, reason): fields that are missing or unknown, and
-    values that do not go. A component's own values are looked at in their order, up to the first that does not go.
+    values that do not go. Where a value of a component does not go, each of its values is looked at
+    by itself; what they mean together is looked at when each of them goes.
 
     Example:
         >>> data = load_policy("default").to_json() | {"version": "", "requirements": {"initial": 0, "maintenance": 1}}
@@ -179,8 +181,11 @@ def policy_mistakes(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             return TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
             mistakes = input_error(error, file=None).facts["errors"]
-        except InputError as error:
-            mistakes = [{"field": error.field, "reason": error.reason}]
+        except InputError as error:  # the first of them ended the reading: each value by itself
+            before = len(found)
+            for piece in _pieces(kind, value, where):
+                read(*piece)
+            mistakes = [{"field": error.field, "reason": error.reason}] if len(found) == before else []
         found.extend((".".join(filter(None, (where, one.get("field")))), one["reason"]) for one in mistakes)
         return None
 
@@ -196,6 +201,32 @@ def policy_mistakes(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     if layout is not None and parts and None not in parts:
         wrong += _wrong_parts(parts, layout)
     return [*found, *((error.field or "", error.reason) for error in wrong)]
+
+
+def _pieces(kind: Any, value: object, where: str) -> Iterator[tuple[Any, object, str]]:
+    """The values inside a value, each with its type and its place; nothing where no model is inside."""
+    if kind is PolicyComponent and isinstance(value, dict):
+        module = ELSEWHERE.get(str(value.get("type")), str(value.get("type")))
+        named = parts_of(PolicyPart, [module] if module in MODULES else [])
+        kind = next((part for part in named if part.model_fields["type"].default == value.get("type")), kind)
+    model = _model_in(kind)
+    if model is None:
+        return
+    if isinstance(value, dict) and (kind is model or not set(value).isdisjoint(model.model_fields)):
+        for name in (name for name in value if name in model.model_fields):
+            field = model.model_fields[name]
+            yield Annotated[(field.annotation, *field.metadata, None)], value[name], f"{where}.{name}"
+    elif isinstance(value, dict):
+        yield from ((model, item, f"{where}.{name}") for name, item in value.items())
+    elif isinstance(value, list):
+        yield from ((model, item, f"{where}[{place}]") for place, item in enumerate(value))
+
+
+def _model_in(kind: Any) -> type[Model] | None:
+    """The model that a type is, or that its items are."""
+    if isinstance(kind, type) and issubclass(kind, Model):
+        return kind
+    return next((model for inner in get_args(kind) if (model := _model_in(inner)) is not None), None)
 
 
 def policy_schema() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from support.typed import Json, JsonObject, Keywords
 from zkmargin.engine.components.haircuts import Haircuts
 from zkmargin.engine.components.short_option_minimum import ShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import ScenarioGrid, Tail, WorstScenario
-from zkmargin.engine.policy import Policy, domain_size_for, load_policy, policy_names
+from zkmargin.engine.policy import Policy, domain_size_for, load_policy, policy_mistakes, policy_names
 from zkmargin.engine.units import Scenario
 from zkmargin.formats import InputError, save_document
 
@@ -205,3 +205,25 @@ def test_layout_profiles(slots: int, fast: int, compact: int) -> None:
 def test_an_unknown_layout_profile_is_refused() -> None:
     with pytest.raises(InputError, match="fast, compact"):
         domain_size_for("small", 1)
+
+
+def test_every_value_of_a_component_that_does_not_go_is_listed() -> None:
+    data = load_policy("derive-pmrm2").to_json()
+    place = next(i for i, part in enumerate(data["components"]) if part["type"] == "factors")
+    data["components"][place] |= {
+        "depeg": {"asset": "USDC", "threshold": "-1", "factor_bp": 1},
+        "anti_procyclicality": {"now": "0", "ten_year": "x"},
+    }
+    found = policy_mistakes(data)
+    at = f"components[{place}]"
+    assert [field for field, _ in found] == [f"{at}.depeg.threshold", f"{at}.anti_procyclicality.now"]
+    grid = load_policy("default").to_json()
+    own = grid["components"][0]["grid"]
+    grid["components"][0]["overrides"] = {
+        "BTC": own | {"price_moves_bp": [0, 0]},
+        "ETH": own | {"vol_moves_bp": [-20_000]},
+    }
+    fields = [field for field, _ in policy_mistakes(grid)]
+    assert len(fields) == 2
+    assert fields[0].startswith("components[0].overrides.BTC")
+    assert fields[1].startswith("components[0].overrides.ETH")
