@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import parties
 from support.certificates import authority
 from support.typed import Passed, Unchecked
 from support.venue_lab import SEEDS, SharedVenue
@@ -21,10 +22,12 @@ from zkmargin.engine.book import to_book
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, save_document
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.venue.cluster import Cluster, DaskLink, addresses
 from zkmargin.prover.venue.workers import Array, Link, LostError, RemoteShare, VenueWorkers, pack, unpack
+from zkmargin.verifier import verify
 from zkmargin.verifier.venue.verify import verify_venue
 
 pytestmark = pytest.mark.compiled
@@ -156,6 +159,15 @@ def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: N
         assert not any(word in text for word in hidden)
     assert any("VenueActor" in text for text in kept)
     assert all(len(text) < 4096 for text in kept)  # a class and an address: the statement alone is larger
+
+
+def test_a_snapshot_and_a_statement_go_into_tasks(nodes: Nodes) -> None:
+    """They travel as their documents: what a node computes of them is what is computed here."""
+    world, client = parties.world(), nodes.cluster.client
+    assert client.submit(Snapshot.digest, world.snapshot).result(60) == world.snapshot.digest()
+    accepted = client.submit(verify, world.statement, world.proof).result(60)
+    assert accepted.statement_digest == verify(world.statement, world.proof).statement_digest
+    assert accepted.statement == world.statement
 
 
 def test_who_is_no_cluster_of_ours_is_refused(nodes: Nodes, tmp_path: Path) -> None:
