@@ -18,6 +18,9 @@ from zkmargin.verifier.attest import Receipt
 
 #: Judged together at most: more would make the first wait for the last.
 GROUP = 32
+#: While a group is judged, so long is waited for others to come into the next: each group costs something of its own.
+#: Where nothing is judged, nobody waits.
+GATHER_SECONDS = 0.02
 
 _Waiting = tuple[Submission, "asyncio.Future[Verdict]"]
 
@@ -35,6 +38,7 @@ class Queue:
         # one more than there are processes: while one group is recorded, the next is verified
         count = desk.settings.workers + 1
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="judge")
+        self._gathering, self._judged = asyncio.Lock(), 0
         self._tasks = [asyncio.create_task(self._work()) for _ in range(count)]
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Verdict]:
@@ -59,12 +63,17 @@ class Queue:
 
     async def _work(self) -> None:
         while True:
-            group = [await self._waiting.get()]
-            while len(group) < GROUP and not self._waiting.empty():
-                group.append(self._waiting.get_nowait())
+            async with self._gathering:
+                group = [await self._waiting.get()]
+                if self._judged and self._waiting.qsize() < GROUP - 1:
+                    await asyncio.sleep(GATHER_SECONDS)
+                while len(group) < GROUP and not self._waiting.empty():
+                    group.append(self._waiting.get_nowait())
+            self._judged += 1
             try:
                 await self._judge(group)
             finally:
+                self._judged -= 1
                 for _ in group:
                     self._waiting.task_done()
 
