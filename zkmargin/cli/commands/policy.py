@@ -106,7 +106,7 @@ class CheckOptions:
         "zkmargin policy check default",
         "zkmargin policy check default --market market.json",
         "zkmargin policy check policy.json --derivation derivation.json --history closes.csv",
-        "zkmargin policy check p2.json --derivation d2.json --before d1.json --history closes.csv",
+        "zkmargin policy check policy.json --derivation d2.json --before d1.json --history closes.csv",
     ],
 )
 @click.argument("path", metavar="FILE")
