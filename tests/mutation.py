@@ -25,6 +25,7 @@ import resource
 import signal
 import sys
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,99 +105,21 @@ PRELOADED = (
 #: Of ours, before a mutant's fork: whatever of these rooms does not import the module under test.
 ROOMS = ("integers", "formats", "engine", "crypto", "circuits", "accounts", "verifier", "prover")
 
+
+def _equivalent() -> dict[str, str]:
+    """What the files ``mutants.toml`` list, each beside the modules that it speaks of: ``str(mutant)`` -> reason."""
+    found: dict[str, str] = {}
+    for folder in sorted({module.rpartition(".")[0] for module in TARGETS}):
+        path = ROOT.joinpath(*folder.split("."), "mutants.toml")
+        listed = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+        for name, reasons in listed.items():
+            place = f"{folder}.{name}".removeprefix("zkmargin.")
+            found |= {f"{place}: {text}": reason for text, reason in reasons.items()}
+    return found
+
+
 #: Mutants that no test can tell from the program, with the reason. Keys are ``str(mutant)``.
-EQUIVALENT: dict[str, str] = {
-    **{
-        f"verifier.workers: returns None: return [] -> return None{again}": "an empty answer is none"
-        for again in ("", " (2)", " (3)", " (4)")
-    },
-    "verifier.workers: constant: True -> False in for summary, mine in zip(summaries, plac": "as many, by then",
-    "verifier.workers: constant: True -> False in for place, at in zip(mine, range(2 * G1_": "as many, by then",
-    "verifier.workers: text: 'json' -> 'jsonx' in \"parts\": [part.model_dump(mode=\"json\") f": "the same JSON",
-    "verifier.verify: constant: True -> False in return [(point, weight * c) for side, we": "dot has refused by then",
-    "crypto.exact: constant: 84 -> 85 in _OFFSET_SHIFT = 84": "any offset that is large enough, within the width",
-    "crypto.exact: constant: 84 -> 83 in _OFFSET_SHIFT = 84": "any offset that is large enough: 2^83 r is",
-    "crypto.exact: constant: 7 -> 8 in width = _FIELD_LIMBS + len(limbs) + 7": "wider than it need be",
-    "crypto.exact: constant: 7 -> 6 in width = _FIELD_LIMBS + len(limbs) + 7": "wider than it need be",
-    "crypto.exact: constant: True -> False in @dataclass(frozen=True)": "nobody changes one",
-    "crypto.exact: constant: 1 -> 0 in count = max(1, -(-top.bit_length() // wi": "a matrix of zeros",
-    "crypto.exact: condition True: if len(x): products = x.T @ parts[start:start + len(x)] "
-    "results[k] += _sum_of_bytes(products) << matrix.width  -> if True: products = x.T @ "
-    "parts[start:start + len(x)] results[k] += _sum_of_bytes(products) << matrix.width * ": "a shortcut",
-    "crypto.exact: constant: 1 -> 2 in for i in range(width - 1):": "the top limb takes no carry",
-    **{
-        f'crypto.exact: constant: 1 -> {threads} in with _BLAS.limit(limits=1, user_api="bla{again}': "the same bits"
-        for threads in (0, 2)
-        for again in ("", " (2)")
-    },
-    **{
-        f"crypto.exact: constant: 0 -> {start} in top = max(int(matrix.max(initial=0)), -1{again}": "a bit, anyway"
-        for start in (1, -1)
-        for again in ("", " (2)")
-    },
-    "verifier.argument: comparison: 2 * listed_rows > len(basis) -> "
-    "2 * listed_rows >= len(basis)": "both sums are right",
-    "verifier.verify: constant: 1 -> 2 in if not holds(*fold([opening], [1], state": "any weight but 0 will do",
-    "verifier.verify: constant: 0 -> -1 in srs = items[0][0].srs (2)": "one setup for all",
-    "verifier.argument: condition True: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) "
-    "-> if True: return int(sum(basis[listed_rows:], ZERO))": "both sums are right",
-    "verifier.argument: condition False: if 2 * listed_rows > len(basis): return int(sum(basis[listed_rows:], ZERO)) "
-    "-> if False: return int(sum(basis[listed_rows:], ZERO))": "both sums are right",
-    "verifier.argument: operator: 2 * listed_rows -> 2 + listed_rows": "both sums are right",
-    "verifier.argument: constant: 2 -> 3 in if 2 * listed_rows > len(basis):": "both sums are right",
-    "verifier.argument: constant: 2 -> 1 in if 2 * listed_rows > len(basis):": "both sums are right",
-    "formats.canonical: condition False: if not re.search('\\\\\\\\u[dD][89a-fA-F]', text): return -> "
-    "if False: return": "a shortcut",
-    "formats.canonical: condition False: if text.count('[') + text.count('{') <= MAX_DEPTH: return -> "
-    "if False: return": "a shortcut",
-    "formats.canonical: condition True: _BRACKET.findall(text) if '\\\\' in text else text.split('\"')[::2] -> "
-    "_BRACKET.findall(text) if True else text.split('\"')[::2]": "a shortcut",
-    "formats.canonical: text: b'[]{}' -> b'[]{}x' in _NO_BRACKETS = bytes(set(range(256)) - s": "no byte of UTF-8",
-    "formats.canonical: constant: 256 -> 255 in _NO_BRACKETS = bytes(set(range(256)) - s": "no byte of UTF-8",
-    "formats.canonical: comparison: text.count('[') + text.count('{') <= MAX_DEPTH -> "
-    "text.count('[') + text.count('{') < MAX_DEPTH": "a shortcut",
-    "formats.canonical: and/or: token[0] == '\"' and '\\\\u' in token -> "
-    "token[0] == '\"' or '\\\\u' in token": "a shortcut",
-    "formats.canonical: term dropped: token[0] == '\"' and '\\\\u' in token -> token[0] == '\"'": "a shortcut",
-    "formats.canonical: term dropped: token[0] == '\"' and '\\\\u' in token -> '\\\\u' in token": "it is a string",
-    'formats.canonical: constant: 0 -> -1 in if token[0] == \'"\' and "\\\\u" in token:': "a string ends as it starts",
-    "formats.documents: condition False: if type(value) in _PLAIN: return value -> if False: return value": "shorter",
-    "crypto.srs: condition False: (embedded, ()) if self is embedded() else (SRS, (self.encoding,)) -> "
-    "(embedded, ()) if False else (SRS, (self.encoding,))": "a shortcut: the same setup from its bytes",
-    "formats.canonical: sign or not: -1 -> 1": "set before it is read",
-    "formats.canonical: constant: 0 -> -1 in key = Counter(key for key, _ in items).m (2)": "of one item",
-    "formats.canonical: constant: 1 -> 2 in key = Counter(key for key, _ in items).m": "the first is taken",
-    "formats.documents: constant: False -> True in all_errors = error.errors(include_url=Fa": "not read",
-    "formats.documents: constant: False -> True in all_errors = error.errors(include_url=Fa (2)": "not read",
-    "formats.documents: constant: False -> True in all_errors = error.errors(include_url=Fa (3)": "not read",
-    "accounts.commitments: constant: 0 -> -1 in return found[0]": "of one item",
-    "accounts.updates: constant: True -> False in for s, (point, dr) in enumerate(zip(part": "lengths agree",
-    "accounts.updates: statement dropped: check_bound(moved, lots) -> pass": "carry_over has checked it",
-    "verifier.messages: constant: 0 -> -1 in values[attribute] = found[0] if e.count ": "of exactly one value",
-    "verifier.transcript: operator: -x % r -> -x + r": "the same for x in 1..r-1; 0 is excluded before",
-    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r": "reduced when coefficients are added up",
-    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r (2)": "reduced when coefficients are added up",
-    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r (3)": "reduced when coefficients are added up",
-    "verifier.argument: operator: chi * x.chi % r -> chi * x.chi + r (4)": "reduced when coefficients are added up",
-    "verifier.argument: operator: (x.beta + f[c]) % r -> x.beta + f[c] + r": "the product is reduced later",
-    "verifier.argument: constant: True -> False in for weight, (name, value) in zip(powers(": "lengths agree anyway",
-    "verifier.argument: constant: True -> False in D.constant += chi * sum((p - m) * n**d f": "lengths agree anyway",
-    "crypto.scalars: constant: 0 -> -1 in if denominators[0].is_zero():": "of one item",
-    "crypto.scalars: constant: 0 -> -1 in return numerators[0] * denominators[0].i": "of one item",
-    "crypto.scalars: constant: 0 -> -1 in return numerators[0] * denominators[0].i (2)": "of one item",
-    "crypto.field: operator: prefix[-1] * x % r -> prefix[-1] * x + r": "reduced by the inversion and at the end",
-    "crypto.field: constant: 1 -> 2 in prefix = [1]": "any start but 0 cancels",
-    "crypto.field: operator: inverse(prefix[-1]) * numerator % r -> inverse(prefix[-1]) * numerator + r": (
-        "reduced with each result"
-    ),
-    "crypto.field: operator: running * xs[i] % r -> running * xs[i] + r": "reduced with each result",
-    "crypto.field: constant: 0 -> 1 in result = [0] * len(xs)": "each is overwritten",
-    "crypto.field: constant: 0 -> -1 in result = [0] * len(xs)": "each is overwritten",
-    "verifier.verify: constant: True -> False in return [Accepted(s, o.statement_digest) ": "lengths agree",
-    "accounts.commitments: text: 'json' -> 'jsonx' in return canonical_bytes(self.model_dump(m": "same values",
-    "accounts.commitments: constant: True -> False in sums = tuple(add_all(column) for column ": "lengths agree",
-    "crypto.srs_checks: operator: len(g2) - 1 -> len(g2) + 1": "the library cuts to the shorter list",
-}
+EQUIVALENT = _equivalent()
 
 
 # --- the mutants --------------------------------------------------------------------------------------------
@@ -582,6 +505,11 @@ def main(arguments: Sequence[str]) -> int:
     modules = given.modules or list(TARGETS)
     start = time.monotonic()
     jobs = jobs_of(modules)
+    names = {str(mutant) for module in modules for mutant in mutants(module)}
+    listed = {name for name in EQUIVALENT if f"zkmargin.{name.split(':')[0]}" in modules}
+    if stale := sorted(listed - names):
+        sys.stdout.write("error: listed as equivalent, and no mutant any more:\n" + "".join(f"  {x}\n" for x in stale))
+        return 2
     equivalent = [job for job in jobs if str(job[0]) in EQUIVALENT]
     jobs = [job for job in jobs if str(job[0]) not in EQUIVALENT][:: given.every]
     groups = {module: [job for job in jobs if job[0].module == module] for module in modules}
