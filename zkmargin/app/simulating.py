@@ -16,7 +16,8 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.formats import InputError, Seq
 from zkmargin.formats.files import read_text
-from zkmargin.risk.report import Report
+from zkmargin.risk.frontier import Standing, standings
+from zkmargin.risk.report import Point, Report, point_chart
 from zkmargin.risk.repricing import Repricer
 from zkmargin.risk.simulation import GRAIN, Outcome, Round, Scenario, Simulation, synthetic_books
 
@@ -92,7 +93,7 @@ COLUMNS = (
 
 
 def outcome_rows(found: Sequence[Outcome]) -> list[list[str]]:
-    """The frontier: what each policy asks for, and what it leaves to others."""
+    """What each policy asks for, and what it leaves to others."""
     return [
         [
             outcome.policy,
@@ -113,6 +114,8 @@ def simulation_page(scenario: ScenarioFile, found: Sequence[Outcome]) -> bytes:
         f"impact, closing {scenario.closing.mode}, fund {scenario.fund}. Prices are parts of those at the start."
     )
     page.table(COLUMNS, outcome_rows(found))
+    if len(found) > 1:
+        _frontier(page, standings(found))
     labels = [str(number) for number in range(scenario.rounds)]
     for outcome in found:
         page.heading(f"Policy {outcome.policy}")
@@ -139,6 +142,33 @@ def simulation_page(scenario: ScenarioFile, found: Sequence[Outcome]) -> bytes:
         if outcome.loss:
             page.chart("Losses beyond collateral by layer, summed", labels, summed)
     return page.page().encode()
+
+
+def frontier_line(found: Sequence[Standing]) -> str:
+    """Which policies are on the frontier, and which others are better than the rest."""
+    kept = ", ".join(one.policy for one in found if not one.dominated_by)
+    rest = [f"{one.policy} dominated by {', '.join(one.dominated_by)}" for one in found if one.dominated_by]
+    return "; ".join([f"on the frontier of margin and losses: {kept}", *rest])
+
+
+def _frontier(page: Report, found: Sequence[Standing]) -> None:
+    """Margin against losses, one point a policy, and the table behind the chart."""
+    page.heading("Frontier over policies")
+    page.text(
+        "To the right a policy costs more margin, further up it leaves more losses to the insurance fund and the other "
+        "accounts. Grey ones are dominated: another policy asks for no more, leaves no more, and is better in one."
+    )
+    points = [Point(one.policy, one.margin / 1e9, one.loss / 1e9, bool(one.dominated_by)) for one in found]
+    rows = [
+        [one.policy, _whole(one.margin), _whole(one.loss), ", ".join(one.dominated_by) or "on the frontier"]
+        for one in found
+    ]
+    page.figure(
+        "Margin at the start against losses that reach the waterfall",
+        point_chart(points, "margin at the start", "losses that reach the waterfall"),
+        ("Policy", "Margin at the start", "Losses that reach the waterfall", "Dominated by"),
+        rows,
+    )
 
 
 def _lines(lines: dict[str, list[Any]]) -> dict[str, list[float | None]]:

@@ -56,8 +56,17 @@ class Prices(Model):
     vols: Map[str, Ratio]
 
 
+class Required(Model):
+    """The requirement of all accounts of a holder at the start, in 1e-13: said once, before any price is told.
+
+    It is exact, so that the sum over holders is rounded once and does not depend on how accounts are spread.
+    """
+
+    margin: int
+
+
 class Totals(Model):
-    """What a holder answers, and all that it answers.
+    """What a holder answers to prices, and all that it answers.
 
     Attributes:
         below: accounts below their requirement; ``fresh`` those that never were before, ``closed`` those that have no
@@ -105,7 +114,7 @@ class Holder:
         requirement: which one they must meet.
 
     Attributes:
-        margin: the sum of their requirements at the start, money units.
+        required: the sum of their requirements at the start.
         net: [N] lots that they hold together at the start: what a venue proof's terms call so.
 
     Example:
@@ -130,7 +139,7 @@ class Holder:
         self.now = dict.fromkeys(base.groups, Fraction(1))
         self.touched: set[int] = set()
         self.payers: set[int] = set()
-        self.margin = sum(int(x) for x in self._margins(base).total) // SCALE_BP
+        self.required = Required(margin=sum(int(x) for x in self._margins(base).total))
         self.net = np.zeros(len(base.instruments), dtype=np.int64)
         np.add.at(self.net, self.slots, self.lots)
         self._snapshot, self._worths = base, list[int]()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 760, 300, 70, 40, 12, 12
 #: Colours that most people can tell apart (Okabe and Ito, 2008).
@@ -113,11 +114,7 @@ def line_chart(
         return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value - low) / ((high - low) or 1.0)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 20 * math.ceil(len(lines) / 3)}" role="img" font-size="12">']
-    for tick in ticks:
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" {GRID}/>')
-        parts.append(
-            f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_short(tick)}{html.escape(unit)}</text>'
-        )
+    parts += _levels(ticks, y, unit)
     for place in sorted({round(k * (len(labels) - 1) / 4) for k in range(5)} if labels else set()):
         anchor = "start" if place == 0 else "end" if place == len(labels) - 1 else "middle"
         where = f'x="{x(place):.1f}" y="{HEIGHT - BOTTOM + 18}"'
@@ -135,6 +132,62 @@ def line_chart(
         parts.append(f'<rect x="{left}" y="{top - 9}" width="14" height="4" fill="{colour}"/>')
         parts.append(f'<text x="{left + 20}" y="{top}">{html.escape(name)}</text>')
     return "".join(parts) + "</svg>"
+
+
+class Point(NamedTuple):
+    """A named point of a chart; ``faint`` ones are grey, and no part of its line."""
+
+    name: str
+    x: float
+    y: float
+    faint: bool = False
+
+
+def point_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
+    """An SVG of named points, both axes from 0; a line joins those that are not faint, from left to right."""
+    ticks_x, ticks_y = (
+        nice_ticks(0.0, max(0.0, *values) or 1.0) for values in ([p.x for p in points], [p.y for p in points])
+    )
+    floor = HEIGHT - BOTTOM
+
+    def x(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * value / ticks_x[-1]
+
+    def y(value: float) -> float:
+        return floor - (floor - 2 * TOP) * value / ticks_y[-1]
+
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" font-size="12">', *_levels(ticks_y, y, "")]
+    for tick in ticks_x:
+        parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{2 * TOP}" y2="{floor}" {GRID}/>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{floor + 18}" text-anchor="middle">{_short(tick)}</text>')
+    middle = (x(0) + x(ticks_x[-1])) / 2
+    parts.append(f'<text x="{middle:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{html.escape(x_title)}</text>')
+    parts.append(f'<text x="{LEFT}" y="{TOP}">{html.escape(y_title)}</text>')
+    line = " ".join(f"{x(p.x):.1f},{y(p.y):.1f}" for p in sorted(points, key=lambda p: (p.x, -p.y)) if not p.faint)
+    parts.append(f'<polyline points="{line}" fill="none" stroke="{COLOURS[0]}" stroke-width="1.6"/>')
+    taken: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda p: (p.faint, p.y, p.x)):
+        left, top = x(point.x), y(point.y)
+        fill = 'fill="#999999"' if point.faint else f'fill="{COLOURS[0]}"'
+        parts.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" {fill}/>')
+        label = top - 8
+        while any(abs(label - other) < 13 and abs(left - beside) < 110 for beside, other in taken):
+            label -= 13  # above the name that stands there
+        taken.append((left, label))
+        at = f'x="{left + 8:.1f}"' if left < WIDTH * 2 / 3 else f'x="{left + 4:.1f}" text-anchor="end"'
+        parts.append(f'<text {at} y="{label:.1f}">{html.escape(point.name)}</text>')
+    return "".join(parts) + "</svg>"
+
+
+def _levels(ticks: Sequence[float], y: Callable[[float], float], unit: str) -> list[str]:
+    """Lines across a chart, and what they stand for."""
+    parts = []
+    for tick in ticks:
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" {GRID}/>')
+        parts.append(
+            f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_short(tick)}{html.escape(unit)}</text>'
+        )
+    return parts
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:

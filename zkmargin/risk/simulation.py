@@ -39,7 +39,7 @@ from zkmargin.engine.decimals import from_units, to_fraction
 from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import FrozenMap, InputError, Map, Model, PlainName, Seq
 from zkmargin.risk.draws import uniform
-from zkmargin.risk.holders import Closing, Gained, Holder, Levy, Paid, Prices, Totals
+from zkmargin.risk.holders import Closing, Gained, Holder, Levy, Paid, Prices, Required, Totals
 from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.margins import MarginModel
 from zkmargin.risk.repricing import Repricer
@@ -276,7 +276,8 @@ class Simulation:
         self.fund = int(to_fraction(scenario.fund, field="fund") * 10**MONEY_DECIMALS)
         self.liquidated = self.payers = 0
         self.rounds: list[Round] = []
-        self.margin = sum(holder.margin for holder in self.holders)
+        required = [self._heard(Required, holder.required) for holder in self.holders]
+        self.margin = sum(answer.margin for answer in required) // SCALE_BP
 
     def run(self) -> Outcome:
         """All rounds."""

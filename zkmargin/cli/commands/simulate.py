@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from zkmargin.app.files import Output, write_outputs
-from zkmargin.app.simulating import COLUMNS, outcome_rows, read_scenario, simulate, simulation_page
+from zkmargin.app.simulating import COLUMNS, frontier_line, outcome_rows, read_scenario, simulate, simulation_page
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import json_option
 from zkmargin.cli.paths import check_paths
+from zkmargin.risk.frontier import standings
 
 
 @click.command(
@@ -28,7 +29,8 @@ def command(path: str, html_path: str | None, as_json: bool) -> None:
 
     Accounts are synthetic, by a documented family and a seed, or book files. Every round prices them by the policy's
     own rules, margins all of them exactly, liquidates those below their requirement, moves prices by what was sold, and
-    lets the waterfall pay what accounts cannot. The same file gives the same bits everywhere. Its lines are like
+    lets the waterfall pay what accounts cannot. Of several policies it says which are on the frontier: no other asks
+    for as little margin and leaves as little loss. The same file gives the same bits everywhere. Its lines are like
 
     rounds = 30, fund = "5000000", policies = ["default", "paradex"], shocks = [{round = 1, prices_bp = {BTC = -2000}}],
     accounts = {count = 1000, family = "perpetuals", long_bp = 8000}, impact = {depth = {BTC = "40000"}}.
@@ -42,9 +44,12 @@ def command(path: str, html_path: str | None, as_json: bool) -> None:
     if html_path is not None:
         write_outputs([Output(html_path, simulation_page(scenario, found))])
     if as_json:
-        terminal.say_json({"outcomes": [outcome.model_dump(mode="json") for outcome in found]})
+        facts = {"outcomes": found, "frontier": standings(found)}
+        terminal.say_json({name: [one.model_dump(mode="json") for one in models] for name, models in facts.items()})
         return
     for row in outcome_rows(found):
         terminal.say(f"{row[0]}:")
         for name, cell in zip(COLUMNS[1:], row[1:], strict=True):
             terminal.say(f"  {name.lower()}: {terminal.safe(cell)}")
+    if len(found) > 1:
+        terminal.say(terminal.safe(frontier_line(standings(found))))
