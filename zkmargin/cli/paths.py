@@ -70,6 +70,13 @@ def check_paths(inputs: Sequence[str], outputs: Sequence[str] = (), *, json: boo
             raise InputError("is named twice as an output", file=path)
 
 
+def refuse_twice(books: Sequence[str]) -> None:
+    """Refuse a book that is named twice among those that add up. Raises InputError naming the file."""
+    for place, path in enumerate(books):
+        if any(_same_file(path, other) for other in books[:place]):
+            raise InputError("is named twice, and would count twice", file=path, hint="name each book once")
+
+
 def _same_file(a: str, b: str) -> bool:
     try:
         return Path(a).samefile(b)

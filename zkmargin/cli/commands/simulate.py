@@ -44,8 +44,8 @@ def command(path: str, html_path: str | None, as_json: bool) -> None:
     if html_path is not None:
         write_outputs([Output(html_path, simulation_page(scenario, found))])
     if as_json:
-        facts = {"outcomes": found, "frontier": standings(found)}
-        terminal.say_json({name: [one.model_dump(mode="json") for one in models] for name, models in facts.items()})
+        outcomes = [one.model_dump(mode="json") for one in found]
+        terminal.say_json({"outcomes": outcomes, "frontier": [one.model_dump(mode="json") for one in standings(found)]})
         return
     for row in outcome_rows(found):
         terminal.say(f"{row[0]}:")
