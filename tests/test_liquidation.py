@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies._internal.core import DataObject
 from support import lab
-from support.typed import Draw
+from support.typed import Draw, Json
 
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.holder import update_opening
 from zkmargin.cli import main
 from zkmargin.engine.book import Book, BookLots
-from zkmargin.engine.claims import Claim
-from zkmargin.engine.decimals import to_units
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
+from zkmargin.engine.decimals import to_cents, to_units
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
 from zkmargin.engine.limits import Limit
@@ -462,13 +462,16 @@ def test_the_command_plans_writes_fills_and_says_everything(folder: Path, capsys
     out, _ = run(
         capsys,
         "liquidate book.json --snapshot snapshot.json --compare --pro-rata --auction auction.json --market market.json "
-        "--prices --fills fills.json --after after.json --json",
+        "--prices --fills fills.json --after after.json --html plan.html --json",
     )
     facts = json.loads(out)
     assert Fraction(facts["plan"]["after"]["shortfall"]) == 0
     assert {price["underlying"] for price in facts["liquidation_prices"]} == {"BTC", "ETH"}
     assert (folder / "fills.json").stat().st_mode & 0o077 == 0
     load_document(Fills, folder / "fills.json")
+    page = folder / "plan.html"
+    assert page.stat().st_mode & 0o077 == 0
+    check_page(page.read_text(), facts)
     run(capsys, "check --snapshot snapshot.json --book after.json")
     run(capsys, "check --snapshot snapshot.json --book book.json", code=1)
     out, _ = run(capsys, "liquidate book.json --snapshot snapshot.json --pro-rata --mode close")
@@ -476,6 +479,38 @@ def test_the_command_plans_writes_fills_and_says_everything(folder: Path, capsys
     assert "pro rata: closing 0." in out
     out, _ = run(capsys, "liquidate after.json --snapshot snapshot.json")
     assert out.startswith("nothing to do")
+    run(capsys, "liquidate after.json --snapshot snapshot.json --html nothing.html")
+    text = (folder / "nothing.html").read_text()
+    assert "Nothing to do" in text
+    assert "<svg" not in text
+
+
+def check_page(text: str, facts: Json) -> None:
+    """Every number of the plan is on its page, as a table behind each chart, and nothing is fetched."""
+    plan = facts["plan"]
+    assert text.count("<svg") == text.count("</svg>") == 2
+    assert text.count("<circle") == len(plan["steps"]) + 1
+    assert "<script" not in text
+    assert "http" not in text
+
+    def cents(amount: str) -> str:
+        return to_cents(to_units(amount, VALUATION_DECIMALS), VALUATION_DECIMALS)
+
+    spent = Fraction(0)
+    for step in plan["steps"]:
+        for trade in step["trades"]:
+            spent += Fraction(trade["cost"])
+            for cell in (trade["id"], trade["quantity"].lstrip("-"), cents(trade["paid"]), cents(trade["cost"])):
+                assert f"<td>{cell}</td>" in text
+        for name in ("equity", "requirement", "shortfall"):
+            assert f"<td>{cents(step['after'][name])}</td>" in text
+    assert spent == Fraction(plan["cost"])
+    for number in (plan["cost"], plan["bound"], plan["greedy_cost"], facts["pro_rata"]["cost"]):
+        assert cents(number) in text
+    for price in facts["liquidation_prices"]:
+        assert f"<td>{price['underlying']}</td><td>{price['price']}</td>" in text
+    assert text.count("the fund pays") == sum(not offer["solvent"] for offer in facts["auction"])
+    assert all(f"<td>{offer['fraction']}</td>" in text for offer in facts["auction"])
 
 
 @pytest.mark.parametrize(
@@ -489,6 +524,8 @@ def test_the_command_plans_writes_fills_and_says_everything(folder: Path, capsys
         (("--moves-with", "ETH=1"), 2, "--moves-with: is for liquidation prices"),
         (("--market", "market.json"), 2, "--market: is for liquidation prices"),
         (("--fills", "book.json"), 2, "book.json"),
+        (("--html", "snapshot.json"), 2, "snapshot.json: is an input"),
+        (("./book.json",), 2, "./book.json: is named twice, and would count twice"),
         (("--costs", "missing.json"), 2, "missing.json"),
         (("--also", "nonsense"), 2, "--also"),
         (("--mode", "close", "--may-trade", "ETH-SPOT"), 1, "no permitted trades"),

@@ -360,6 +360,11 @@ def test_the_command_runs_a_file_and_writes_a_page(
         ("rounds = 2\naccounts = {count = 5}\nshocks = [{round = 0, prices_bp = {BTC = -9901}}]\n", "prices_bp.BTC"),
         ("rounds = 2\naccounts = {count = 5}\nshocks = [{round = 0, vols_bp = {BTC = -10000}}]\n", "vols_bp.BTC"),
         ('rounds = 2\naccounts = {count = 5, family = "cats"}\n', "family"),
+        ('rounds = 2\naccounts = {count = 5}\nclosing = "planner"\n', "closing"),
+        ('rounds = 2\naccounts = {count = 5}\nclosing = {mode = "plans"}\n', "closing.mode"),
+        ('rounds = 2\naccounts = {count = 5}\nclosing = {mode = "planner", planned = 0}\n', "closing.planned"),
+        ('rounds = 2\naccounts = {count = 5}\nclosing = {mode = "planner", most = 1}\n', "closing.most"),
+        ('rounds = 2\nholders = 2\naccounts = {count = 5}\nclosing = {mode = "planner"}\n', "closing.mode"),
         ("rounds = 2\nlive = true\naccounts = {count = 5}\n", "live"),
     ],
 )

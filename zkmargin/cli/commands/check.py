@@ -20,7 +20,7 @@ from zkmargin.cli.options import (
     parse_limits,
     snapshot_option,
 )
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.paths import check_paths, refuse_twice
 from zkmargin.cli.words import money
 from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.decimals import from_units
@@ -54,6 +54,7 @@ def command(
     owner of the book.
     """
     check_paths([snapshot_path, *book_paths])
+    refuse_twice(book_paths)
     claim, limits = parse_claim(claim_text, requirement), parse_limits(also_texts)
     snapshot = load(Snapshot, snapshot_path)
     lots = load_lots(book_paths, snapshot)

@@ -11,10 +11,11 @@ import click
 from zkmargin.app.facts import snapshot_facts
 from zkmargin.app.files import Output, load, load_lots, write_outputs
 from zkmargin.app.liquidating import Liquidated, ShownOffer, liquidate, liquidation_prices
+from zkmargin.app.reports.planned import plan_page
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import also_option, json_option, parse_limits, snapshot_option
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.paths import check_paths, refuse_twice
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
 from zkmargin.engine.book import to_book
@@ -56,6 +57,7 @@ class LiquidateOptions:
     ratio_texts: tuple[str, ...]
     fills_path: str | None
     after_path: str | None
+    html_path: str | None
     as_json: bool
 
 
@@ -67,6 +69,7 @@ class LiquidateOptions:
         "zkmargin liquidate book.json --snapshot snapshot.json --mode close --costs costs.json --fills my-fills.json",
         "zkmargin liquidate book.json --snapshot snapshot.json --may-trade '*-PERPETUAL' --mode neutralise",
         "zkmargin liquidate book.json --snapshot snapshot.json --market market.json --prices --pro-rata",
+        "zkmargin liquidate book.json --snapshot snapshot.json --compare --html my-plan.html",
     ],
 )
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
@@ -114,6 +117,7 @@ class LiquidateOptions:
 )
 @click.option("--fills", "fills_path", metavar="FILE", help='Write the plan as fills for "zkmargin update" (secret).')
 @click.option("--after", "after_path", metavar="FILE", help="Write the book after the plan (secret).")
+@click.option("--html", "html_path", metavar="FILE", help="Write a page with tables and charts (secret: mode 0600).")
 @json_option
 @gathered(LiquidateOptions)
 def command(given: LiquidateOptions) -> None:
@@ -141,7 +145,10 @@ def command(given: LiquidateOptions) -> None:
         with terminal.progress("Liquidation prices"):
             prices = liquidation_prices(market, snapshot, lots, claim, found.plan.cash, ratios)
     documents = ((given.fills_path, found.plan.fills()), (given.after_path, to_book(found.after, snapshot)))
-    write_outputs([Output.document(path, document) for path, document in documents if path is not None])
+    outputs = [Output.document(path, document) for path, document in documents if path is not None]
+    if given.html_path is not None:
+        outputs.append(Output(given.html_path, plan_page(found, snapshot, costs, prices), secret=True))
+    write_outputs(outputs)
     if given.as_json:
         terminal.say_json(liquidation_facts(found, snapshot, costs, prices))
         return
@@ -153,9 +160,10 @@ def command(given: LiquidateOptions) -> None:
 def _checked(given: LiquidateOptions) -> tuple[Claim, tuple[Limit, ...], dict[str, Fraction]]:
     """What the options say, before anything is read."""
     read = [given.costs_path, given.auction_path, given.market_path]
-    written = [path for path in (given.fills_path, given.after_path) if path]
+    written = [path for path in (given.fills_path, given.after_path, given.html_path) if path]
     inputs = [*given.book_paths, given.snapshot_path, *(path for path in read if path)]
     check_paths(inputs, written, json=given.as_json)
+    refuse_twice(given.book_paths)
     ratios = _ratios(given)
     if given.with_prices and given.market_path is None:
         raise InputError("liquidation prices need the market", file="--prices", hint="give --market FILE")

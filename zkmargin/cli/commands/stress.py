@@ -11,7 +11,7 @@ from zkmargin.app.stressing import Stressed, stress, stress_page
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import json_option, snapshot_option
-from zkmargin.cli.paths import check_paths
+from zkmargin.cli.paths import check_paths, refuse_twice
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
 from zkmargin.engine.components import REQUIREMENTS
@@ -72,6 +72,7 @@ def command(given: StressOptions) -> None:
     others = [given.market_path, *([given.history_path] if given.history_path else [])]
     inputs = [*given.book_paths, given.snapshot_path, *others]
     check_paths(inputs, [given.html_path] if given.html_path else [], json=given.as_json)
+    refuse_twice(given.book_paths)
     moves, vols = _moves(given.moves_text, "--moves"), _moves(given.vols_text, "--vols")
     snapshot, market = load(Snapshot, given.snapshot_path), load(Market, given.market_path)
     with blamed_on(given.snapshot_path):
