@@ -21,10 +21,9 @@ from zkmargin.circuits.chain import (
 )
 from zkmargin.circuits.language.system import Column, Int64Array
 from zkmargin.circuits.language.witness import Witness
-from zkmargin.crypto.field import GENERATOR, inverse, powers, r
-from zkmargin.crypto.segments import segment_rows
+from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.prover import _kernels as K
-from zkmargin.prover.argument import Draw, ProverError
+from zkmargin.prover.argument import Draw
 from zkmargin.prover.chain_rounds import (
     COLUMN_LENGTH,
     COSET,
@@ -34,16 +33,19 @@ from zkmargin.prover.chain_rounds import (
     blinded,
     chain_committer,
     combine,
+    committed_book,
     fixed_rows,
     integers,
+    lift,
     on_coset,
     open_all,
+    quotient,
     recording,
     refuse_infinity,
+    running_sum,
     shifted,
     sum_of,
-    table_rows,
-    vanishing_inverse,
+    table_polynomials,
     weighted_sum,
     witness_columns,
 )
@@ -86,10 +88,7 @@ def prove_chain_argument(
         commit = recording(bases, profile, threads)
         cells = [*columns] if columns is not None else witness_columns(prices, witness, num, den)
         f = [K.from_int64(column) for column in cells]
-        q, c = (segment_rows(getattr(witness, role), n, 0) for role in ("positions", "collateral"))
-        q_H, c_H = K.from_int64(q), K.from_int64(c)
-        positions = blinded(q_H, [blinders["positions[0]"]])
-        collateral = blinded(c_H, [blinders["collateral[0]"]])
+        q_H, c_H, positions, collateral = committed_book(witness, blinders)
 
     with profile.stage("1: digits, multiplicities"):
         counted = np.bincount(np.concatenate(cells), minlength=n).astype(np.int64)
@@ -126,23 +125,17 @@ def prove_chain_argument(
         total = sum_of([total, K.mul(q_H, U["positions"]), K.mul(c_H, U["collateral"]), K.mul(short, U["short"])])
         for g in range(layout.groups):
             total = K.add(total, K.mul(f[SIDE_COLUMNS + g], U[f"packed[{g}]"]))
-        sums = K.prefix_sum(total)
-        if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
-            raise ProverError("the equations do not hold: the running sum does not close")
+        sums = running_sum(total)
         h_poly = [blinded(column, [draw(), draw()]) for column in h]
-        phi = blinded(K.roll(sums, n - 1), [draw() for _ in range(4)])
+        phi = blinded(sums, [draw() for _ in range(4)])
         H_poly = K.interleave(h_poly)
         H, Phi = commit(["H", "phi"], [[(0, H_poly)], [(0, phi)]])
         chi = transcript.round2(H, Phi)
 
     with profile.stage("3: quotient"):
         with ThreadPoolExecutor(threads) as pool:  # the kernels run without the GIL
-            lifted = list(
-                pool.map(
-                    lambda p: K.coset_ntt(p, COSET, GENERATOR),
-                    [*f_poly, mu_poly, *h_poly, phi, positions, collateral, *map(K.intt, U.values())],
-                )
-            )
+            given = [*f_poly, mu_poly, *h_poly, phi, positions, collateral, *map(K.intt, U.values())]
+            lifted = list(pool.map(lift, given))
         count = len(f_poly)
         f_c, mu_c, h_c, (phi_c, q_c, c_c) = (
             lifted[:count],
@@ -174,16 +167,12 @@ def prove_chain_argument(
         side = K.add_scaled(side, K.add(K.sub(q_c, long_c), short_c), chis[4])
         side = K.add_scaled(side, K.mul(sel_p, q_c), chis[5])
         side = K.add_scaled(side, K.mul(sel_c, c_c), chis[6])
-        quotient = K.coset_intt(K.mul(side, vanishing_inverse()), GENERATOR)
-        if any(K.to_ints(K.slice_of(quotient, QUOTIENT_LENGTH, COSET))):
-            raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
-        T_poly = K.slice_of(quotient, 0, QUOTIENT_LENGTH)
+        T_poly = quotient(side)
         (T,) = commit(["T"], [[(0, T_poly)]])
         zeta = transcript.round3(T)
 
     with profile.stage("4: evaluations"):
-        fold_poly = [K.intt(K.from_ints(rows)) for rows in folded]
-        pinned, price = ([K.intt(K.from_ints(row)) for row in rows] for rows in table_rows(prices))
+        fold_poly, pinned, price = table_polynomials(prices, folded)
         values = Values.of(
             f=tuple(K.evaluate(p, zeta) for p in f_poly),
             mu=K.evaluate(mu_poly, zeta),

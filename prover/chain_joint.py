@@ -14,10 +14,9 @@ import numpy as np
 from zkmargin.circuits.chain import COLUMN_PACK, ROWS, SIDE_COLUMNS, ChainWeights, folded_rows, public_rows
 from zkmargin.circuits.language.system import Column, Int64Array
 from zkmargin.circuits.language.witness import Witness
-from zkmargin.crypto.field import GENERATOR, r
-from zkmargin.crypto.segments import segment_rows
+from zkmargin.crypto.field import r
 from zkmargin.prover import _kernels as K
-from zkmargin.prover.argument import Draw, ProverError
+from zkmargin.prover.argument import Draw
 from zkmargin.prover.chain_rounds import (
     COLUMN_LENGTH,
     COSET,
@@ -28,16 +27,19 @@ from zkmargin.prover.chain_rounds import (
     blinded,
     chain_committer,
     combine,
+    committed_book,
     fixed_rows,
     integers,
+    lift,
     on_coset,
     open_all,
+    quotient,
     recording,
     refuse_infinity,
+    running_sum,
     shifted,
     sum_of,
-    table_rows,
-    vanishing_inverse,
+    table_polynomials,
     weighted_sum,
     witness_columns,
 )
@@ -88,7 +90,7 @@ def prove_joint_argument(
         bases = chain_committer(statement.srs)
         commit = recording(bases, profile, threads)
         cells = [*columns] if columns is not None else [witness_columns(prices, w, num, den) for w in witnesses]
-        books = [_book(witness, blinder) for witness, blinder in zip(witnesses, blinders, strict=True)]
+        books = [committed_book(witness, blinder) for witness, blinder in zip(witnesses, blinders, strict=True)]
 
     with profile.stage("1: digits, multiplicities"):
         sides = [column for account in cells for column in account[:SIDE_COLUMNS]]
@@ -123,11 +125,9 @@ def prove_joint_argument(
             short = weighted_sum(on_H[SIDE_COLUMNS * a + 3 : SIDE_COLUMNS * a + 6])
             mine = on_H[len(sides) + groups * a : len(sides) + groups * (a + 1)]
             total = K.add_scaled(total, _equations(q, c, short, mine, U), weight[a])
-        sums = K.prefix_sum(total)
-        if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
-            raise ProverError("the equations do not hold: the running sum does not close")
+        sums = running_sum(total)
         h_poly = [blinded(column, [draw(), draw()]) for column in h]
-        phi = blinded(K.roll(sums, n - 1), [draw() for _ in range(4)])
+        phi = blinded(sums, [draw() for _ in range(4)])
         empty = K.constant(0, COLUMN_LENGTH)
         helper_jobs: list[Job] = [[(0, K.interleave([*pack, empty, empty][:COLUMN_PACK]))] for pack in _threes(h_poly)]
         names = [*(f"H[{i}]" for i in range(shape.helpers)), "phi"]
@@ -165,16 +165,12 @@ def prove_joint_argument(
             mu_c = lift(polys[-1]) if k == len(columns_b) - 1 else None
             side = K.add_scaled(side, _helper_row(h_c, shifted_pack, mu_c), packed_chi[k])
         side = K.add_scaled(side, h_sum, r - weight[m])
-        quotient = K.coset_intt(K.mul(side, vanishing_inverse()), GENERATOR)
-        if any(K.to_ints(K.slice_of(quotient, QUOTIENT_LENGTH, COSET))):
-            raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
-        T_poly = K.slice_of(quotient, 0, QUOTIENT_LENGTH)
+        T_poly = quotient(side)
         (T,) = commit(["T"], [[(0, T_poly)]])
         zeta = transcript.round3(T)
 
     with profile.stage("4: evaluations"):
-        fold_poly = [K.intt(K.from_ints(rows)) for rows in folded]
-        pinned, price = ([K.intt(K.from_ints(row)) for row in rows] for rows in table_rows(prices))
+        fold_poly, pinned, price = table_polynomials(prices, folded)
         at_zeta = [K.evaluate(p, zeta) for p in polys]
         marks, som_0, som_1 = (K.evaluate(p, zeta) for p in price[:3])
         values = JointValues(
@@ -207,24 +203,6 @@ def prove_joint_argument(
     proof = JointProof(JointCommitments(tuple(F), tuple(H), Phi, T, W, W_shifted), values)
     refuse_infinity([*F, *H, Phi, T, W, W_shifted])
     return proof
-
-
-def lift(p: K.FieldVector) -> K.FieldVector:
-    """A polynomial on the coset."""
-    return K.coset_ntt(p, COSET, GENERATOR)
-
-
-def _book(
-    witness: Witness, blinders: Mapping[Column, int]
-) -> tuple[K.FieldVector, K.FieldVector, K.FieldVector, K.FieldVector]:
-    """Positions and collateral on H, then as what is committed."""
-    rows = [K.from_int64(segment_rows(getattr(witness, role), ROWS, 0)) for role in ("positions", "collateral")]
-    return (
-        rows[0],
-        rows[1],
-        blinded(rows[0], [blinders["positions[0]"]]),
-        blinded(rows[1], [blinders["collateral[0]"]]),
-    )
 
 
 def _equations(

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from zkmargin.circuits.chain import ROWS, ChainWeights, digit_columns, folded_rows, public_rows
+from zkmargin.circuits.chain import (
+    ROWS,
+    SIDE_COLUMNS,
+    ChainPrices,
+    ChainWeights,
+    digit_columns,
+    folded_rows,
+    public_rows,
+)
 from zkmargin.circuits.language.system import Column
 from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.commitment import blind
@@ -138,21 +146,8 @@ def prove_joint_reference(
     zeta = transcript.round3(T_point)
 
     # 4. every value at zeta, and phi at omega zeta
-    pinned = [interpolate(row) for row in prices.layout.pinned_rows()]
-    price = [interpolate(row) for row in prices.price_rows()]
-    fold = [interpolate(row) for row in folded_rows(prices, w)]
-    values = JointValues(
-        sides=tuple(evaluate(p, zeta) for p in sides_poly),
-        packed=tuple(evaluate(p, zeta) for p in packed_poly),
-        mu=evaluate(mu_poly, zeta),
-        h=tuple(evaluate(p, zeta) for p in h_poly),
-        phi=evaluate(phi_poly, zeta),
-        phi_shifted=evaluate(phi_poly, H.omega * zeta % r),
-        r=tuple(evaluate(p, zeta) for p in fold),
-        pinned=tuple(evaluate(p, zeta) for p in pinned),
-        price=tuple(evaluate(p, zeta) for p in price[:2]),
-        som_1=tuple(evaluate(p, zeta) for p in price[2 : G + 1]),
-    )
+    tables = table_polynomials(prices, w)
+    values = values_at(zeta, sides_poly, packed_poly, mu_poly, h_poly, phi_poly, tables)
     gamma = transcript.round4(values)
 
     # 5 and 6. openings
@@ -160,9 +155,41 @@ def prove_joint_reference(
     D = scale(T_poly, at.Z)
     for a in range(m):
         D = add(D, scale(positions[a], at.positions[a]), scale(collateral[a], at.collateral[a]))
-    opened = [D, *F, *H_poly, phi_poly, pack(fold), pack(pinned), pack(price)]
+    opened = [D, *F, *H_poly, phi_poly, *map(pack, tables)]
     W, W_shifted = open_reference(srs, opened, [[at.d], *joint_remainders(values, zeta)], zeta, gamma, transcript)
     return JointProof(JointCommitments(tuple(F_points), tuple(H_points), phi_point, T_point, W, W_shifted), values)
+
+
+def table_polynomials(prices: ChainPrices, w: ChainWeights) -> list[list[Poly]]:
+    """The polynomials of the three public points: folded rows, pinned rows, prices."""
+    tables = (folded_rows(prices, w), prices.layout.pinned_rows(), prices.price_rows())
+    return [[interpolate(row) for row in rows] for rows in tables]
+
+
+def values_at(
+    zeta: int,
+    sides: Sequence[Poly],
+    packed: Sequence[Poly],
+    mu: Poly,
+    h: Sequence[Poly],
+    phi: Poly,
+    tables: Sequence[Sequence[Poly]],
+) -> JointValues:
+    """Every value at zeta, and phi at omega zeta; ``tables`` as ``table_polynomials`` gives them."""
+    G = SIDE_COLUMNS * len(packed) // len(sides)
+    fold, pinned, price = ([evaluate(p, zeta) for p in table] for table in tables)
+    return JointValues(
+        sides=tuple(evaluate(p, zeta) for p in sides),
+        packed=tuple(evaluate(p, zeta) for p in packed),
+        mu=evaluate(mu, zeta),
+        h=tuple(evaluate(p, zeta) for p in h),
+        phi=evaluate(phi, zeta),
+        phi_shifted=evaluate(phi, H.omega * zeta % r),
+        r=tuple(fold),
+        pinned=tuple(pinned),
+        price=tuple(price[:2]),
+        som_1=tuple(price[2 : G + 1]),
+    )
 
 
 def threes(items: Sequence[Item]) -> list[list[Item]]:

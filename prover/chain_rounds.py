@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from zkmargin.circuits.chain import COLUMN_PACK, POSITION_DIGITS, ROWS, TABLE_PACK, ChainPrices, digit_columns
-from zkmargin.circuits.language.system import Int64Array
+from zkmargin.circuits.language.system import Column, Int64Array
 from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.commitment import lagrange_points
 from zkmargin.crypto.domain import Domain, evaluate
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
+from zkmargin.crypto.segments import segment_rows
 from zkmargin.crypto.srs import SRS
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels import table_cache
@@ -250,7 +251,40 @@ def integers() -> K.FieldVector:
 @lru_cache(maxsize=16)
 def on_coset(rows: tuple[int, ...]) -> K.FieldVector:
     """The polynomial with these values on H, on the coset of 4096 points."""
-    return K.coset_ntt(K.intt(K.from_ints(rows)), COSET, GENERATOR)
+    return lift(K.intt(K.from_ints(rows)))
+
+
+def lift(p: K.FieldVector) -> K.FieldVector:
+    """A polynomial on the coset."""
+    return K.coset_ntt(p, COSET, GENERATOR)
+
+
+def committed_book(witness: Witness, blinders: Mapping[Column, int]) -> tuple[K.FieldVector, ...]:
+    """Positions and collateral on H, then as the polynomials that are committed."""
+    roles = ("positions", "collateral")
+    rows = [K.from_int64(segment_rows(getattr(witness, role), ROWS, 0)) for role in roles]
+    return (*rows, *(blinded(row, [blinders[f"{role}[0]"]]) for role, row in zip(roles, rows, strict=True)))
+
+
+def running_sum(steps: K.FieldVector) -> K.FieldVector:
+    """phi on H, without blinders: what was summed before each row. Raises ProverError where it does not close."""
+    sums = K.prefix_sum(steps)
+    if K.to_ints(K.slice_of(sums, ROWS - 1, ROWS)) != [0]:
+        raise ProverError("the equations do not hold: the running sum does not close")
+    return K.roll(sums, ROWS - 1)
+
+
+def quotient(side: K.FieldVector) -> K.FieldVector:
+    """T of T Z_H = side, given on the coset. Raises ProverError where Z_H does not divide."""
+    T = K.coset_intt(K.mul(side, vanishing_inverse()), GENERATOR)
+    if any(K.to_ints(K.slice_of(T, QUOTIENT_LENGTH, COSET))):
+        raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
+    return K.slice_of(T, 0, QUOTIENT_LENGTH)
+
+
+def table_polynomials(prices: ChainPrices, folded: Sequence[Sequence[int]]) -> list[list[K.FieldVector]]:
+    """The polynomials of the three public points: folded rows, pinned rows, prices."""
+    return [[K.intt(K.from_ints(row)) for row in rows] for rows in (folded, *table_rows(prices))]
 
 
 @lru_cache(maxsize=1)

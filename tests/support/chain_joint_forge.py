@@ -25,7 +25,6 @@ from zkmargin.circuits.chain import (
     ChainWeights,
     claim_cell,
     digit_columns,
-    folded_rows,
     public_rows,
 )
 from zkmargin.circuits.language.system import Int64Array
@@ -33,7 +32,7 @@ from zkmargin.crypto.commitment import blind
 from zkmargin.crypto.domain import divide_by_linear, evaluate
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.engine.claims import Claim
-from zkmargin.prover.chain_joint_reference import pack3, threes
+from zkmargin.prover.chain_joint_reference import pack3, table_polynomials, threes, values_at
 from zkmargin.prover.chain_reference import (
     H,
     Poly,
@@ -192,20 +191,8 @@ class Forger:
         T = point_of(self.srs, T_poly)
         zeta = transcript.round3(T)
 
-        tables = [self.prices.layout.pinned_rows(), self.prices.price_rows(), folded_rows(self.prices, w)]
-        pinned, price, fold = ([interpolate(row) for row in rows] for rows in tables)
-        values = JointValues(
-            sides=tuple(evaluate(p, zeta) for p in sides_poly),
-            packed=tuple(evaluate(p, zeta) for p in packed_poly),
-            mu=evaluate(mu_poly, zeta),
-            h=tuple(evaluate(p, zeta) for p in h_poly),
-            phi=evaluate(phi_poly, zeta),
-            phi_shifted=evaluate(phi_poly, H.omega * zeta % r),
-            r=tuple(evaluate(p, zeta) for p in fold),
-            pinned=tuple(evaluate(p, zeta) for p in pinned),
-            price=tuple(evaluate(p, zeta) for p in price[:2]),
-            som_1=tuple(evaluate(p, zeta) for p in price[2 : G + 1]),
-        )
+        tables = table_polynomials(self.prices, w)
+        values = values_at(zeta, sides_poly, packed_poly, mu_poly, h_poly, phi_poly, tables)
 
         def at(values: JointValues) -> JointAtZeta:
             c = ChainChallenges(beta, rho, chi, zeta, 0, 0)
@@ -218,7 +205,7 @@ class Forger:
                 total = add(total, scale(positions, x), scale(collateral, y))
             return total
 
-        rest = [*F, *H_poly, phi_poly, pack(fold), pack(pinned), pack(price)]
+        rest = [*F, *H_poly, phi_poly, *map(pack, tables)]
         if self.late == "gamma":
             # the helper of the first side and that of the last point both stand in H[0] and H[-1]: move them
             # against each other by powers of gamma that are known, which leaves what is opened and changes d
