@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -11,7 +11,7 @@ from zkmargin.accounts import Commitment, Opening
 from zkmargin.app.facts import claim_words, snapshot_facts
 from zkmargin.app.files import Output, blamed_on, load, load_lots, read_proof
 from zkmargin.app.runtime import compile_note
-from zkmargin.app.verifying import Terms, accept_breach_proof, clock_ms
+from zkmargin.app.verifying import accept_breach_proof
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
 from zkmargin.cli.ledgers import open_ledger
@@ -19,23 +19,17 @@ from zkmargin.cli.options import (
     book_option,
     claim_options,
     context_option,
-    derivation_options,
-    derived_policy,
     json_option,
     output_option,
-    own_policy_option,
-    parse_age,
     parse_claim,
     parse_context,
-    revocations_option,
     snapshot_option,
 )
 from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
-from zkmargin.engine.policy import load_policy
+from zkmargin.cli.vouching import VouchingOptions, vouching_options
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.verifier.attest import Attestation, Revocations, Trust
 from zkmargin.verifier.breach import AcceptedBreach, BreachStatement
 
 
@@ -92,7 +86,7 @@ def prove_command(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(VouchingOptions):
     """What was typed after ``breach verify``."""
 
     proof_path: str
@@ -101,15 +95,6 @@ class Options:
     claim_text: str
     requirement: str
     context_text: str
-    trust_path: str | None
-    attestation_paths: tuple[str, ...]
-    revocation_paths: tuple[str, ...]
-    policy_name: str | None
-    derivation_path: str | None
-    before_paths: tuple[str, ...]
-    history_path: str | None
-    vols_path: str | None
-    max_age: str | None
     ledger_where: str | None
     as_json: bool
 
@@ -134,17 +119,7 @@ class Options:
 @click.option("--commitment", "commitment_paths", required=True, multiple=True, metavar="FILE", help="Several add up.")
 @claim_options
 @context_option
-@click.option("--trust", "trust_path", metavar="FILE", help="Your trust file: whose signatures count for what.")
-@click.option(
-    "--attestation",
-    "attestation_paths",
-    multiple=True,
-    metavar="FILE",
-    help="With --trust: of the snapshot, and of each part of the commitments.",
-)
-@revocations_option
-@own_policy_option(required=False, text="Your policy, by name or file: a snapshot under another one is refused.")
-@derivation_options
+@vouching_options
 @click.option("--max-age", metavar="AGE", help="Reject a snapshot older than 90s, 10m, 2h, 1d by this machine's clock.")
 @click.option(
     "--ledger",
@@ -172,28 +147,9 @@ def verify_command(options: Options) -> None:
         ledger = None
         if options.ledger_where is not None:
             ledger = stack.enter_context(open_ledger(options.ledger_where, read_only=True))
-        terms = _terms(options, snapshot)
+        terms = replace(options.terms(), derived=options.derived(snapshot.policy))
         accepted = accept_breach_proof(statement, read_proof(options.proof_path), terms, ledger=ledger)
     _say(options, accepted)
-
-
-def _terms(options: Options, snapshot: Snapshot) -> Terms:
-    return Terms(
-        now_ms=clock_ms(),
-        max_age_seconds=None if options.max_age is None else parse_age(options.max_age),
-        trust=None if options.trust_path is None else load(Trust, options.trust_path),
-        attestations=tuple(load(Attestation, path) for path in options.attestation_paths),
-        revocations=tuple(load(Revocations, path) for path in options.revocation_paths),
-        policy=None if options.policy_name is None else load_policy(options.policy_name),
-        derived=derived_policy(
-            snapshot.policy,
-            options.derivation_path,
-            options.history_path,
-            options.vols_path,
-            options.before_paths,
-            trusted=options.trust_path,
-        ),
-    )
 
 
 def _say(options: Options, accepted: AcceptedBreach) -> None:

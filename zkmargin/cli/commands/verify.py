@@ -14,20 +14,16 @@ from click.core import ParameterSource
 from zkmargin.accounts import Commitment
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.files import Output, blamed_on, load, read_proof
-from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, clock_ms, judge_proof, rerun_clock
+from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, judge_proof, rerun_clock
 from zkmargin.cli import terminal
 from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.groups import Command
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
-    derivation_options,
-    derived_policy,
     json_option,
     ledger_option,
-    own_policy_option,
     parse_age,
     passphrase_option,
-    revocations_option,
     signer_option,
     workers_option,
 )
@@ -50,13 +46,13 @@ from zkmargin.cli.venue_verifying import (
     proof_bytes_of,
     terms_option,
 )
+from zkmargin.cli.vouching import VouchingOptions, vouching_options
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.decimals import parse_time
-from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, VerificationError
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Acceptance, Attestation, Receipt, Revocations, Trust, check_policy
+from zkmargin.verifier.attest import Acceptance, Receipt, check_policy
 from zkmargin.verifier.header import ProofKind, is_of
 from zkmargin.verifier.protocols import AnyStatement
 
@@ -67,7 +63,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(StatementOptions):
+class Options(StatementOptions, VouchingOptions):
     """What was typed."""
 
     proof_paths: tuple[str, ...]
@@ -75,18 +71,9 @@ class Options(StatementOptions):
     as_accepted: bool
     snapshot_path: str | None
     commitment_paths: tuple[str, ...]
-    trust_path: str | None
-    attestation_paths: tuple[str, ...]
-    revocation_paths: tuple[str, ...]
-    policy_name: str | None
-    derivation_path: str | None
-    before_paths: tuple[str, ...]
-    history_path: str | None
-    vols_path: str | None
     market_path: str | None
     universe_path: str | None
     last_paths: tuple[str, ...]
-    max_age: str | None
     ledger_where: str | None
     receipt_path: str | None
     key_path: str | None
@@ -132,19 +119,7 @@ class Options(StatementOptions):
     help="A commitment that you trust for this account. Several add up; with --terms, one of each committed account.",
 )
 @statement_options
-@click.option("--trust", "trust_path", metavar="FILE", help="Your trust file: whose signatures count for what.")
-@click.option(
-    "--attestation",
-    "attestation_paths",
-    multiple=True,
-    metavar="FILE",
-    help="With --trust: of the snapshot, and of each part of the commitments.",
-)
-@revocations_option
-@own_policy_option(
-    required=False, text="Your policy, by name or file: a snapshot under another one is refused, whatever it is called."
-)
-@derivation_options
+@vouching_options
 @click.option(
     "--market",
     "market_path",
@@ -209,7 +184,7 @@ def _verify_files(options: Options) -> None:
     snapshot = load(Snapshot, snapshot_path)
     if options.market_path is not None:
         terms = replace(terms, sources=_rebuilt(options, snapshot))
-    terms = replace(terms, derived=_derived(options, snapshot))
+    terms = replace(terms, derived=options.derived(snapshot.policy))
     statement: AnyStatement
     if options.terms_path is not None:
         statement = load_venue_statement(snapshot, options.terms_path, options.commitment_paths, asked.context)
@@ -260,7 +235,7 @@ def _verify_bundle(options: Options, path: str) -> None:
     terms, clock = terms_for(evidence, own, before=before), None
     if options.market_path is not None:
         terms = replace(terms, sources=_rebuilt(options, evidence.snapshot))
-    terms = replace(terms, derived=_derived(options, evidence.snapshot))
+    terms = replace(terms, derived=options.derived(evidence.snapshot.policy))
     with blamed_on(path):
         statement = evidence.statement()
     signer = _signer(options)
@@ -478,25 +453,10 @@ def _check_rerun(options: Options) -> None:
             raise InputError(reason, file=name, hint=f"leave {option} out")
 
 
-def _derived(options: Options, snapshot: Snapshot) -> dict[str, str]:
-    """By the policy's digest the rule that it follows from, recomputed from the verifier's own history."""
-    paths = options.derivation_path, options.history_path, options.vols_path, options.before_paths
-    return derived_policy(snapshot.policy, *paths, trusted=options.trust_path)
-
-
 def _asked(options: Options) -> tuple[Asked, Terms]:
     """What the options ask of a proof. Raises InputError."""
     asked = Asked.of(options)
-    terms = Terms(
-        now_ms=clock_ms(),
-        max_age_seconds=None if options.max_age is None else parse_age(options.max_age),
-        trust=None if options.trust_path is None else load(Trust, options.trust_path),
-        attestations=tuple(load(Attestation, path) for path in options.attestation_paths),
-        revocations=tuple(load(Revocations, path) for path in options.revocation_paths),
-        policy=None if options.policy_name is None else load_policy(options.policy_name),
-        challenge=asked.challenge,
-    )
-    return asked, terms
+    return asked, options.terms(asked.challenge)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from zkmargin.cli.options import (
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_verifying import load_venue_statement, proof_bytes_of
+from zkmargin.cli.vouching import trust_option
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.formats.errors import about
@@ -71,7 +72,7 @@ class Options:
 )
 @click.argument("list_path", metavar="LIST")
 @click.option("--max-age", metavar="AGE", help="Reject a snapshot older than 90s, 10m, 2h, 1d, or from the future.")
-@click.option("--trust", "trust_path", metavar="FILE", help="Your trust file: whose signatures count for what.")
+@trust_option
 @revocations_option
 @ledger_option(required=False)
 @click.option("--receipt-key", "key_path", metavar="FILE", help="With --ledger: signs the receipts and its records.")
