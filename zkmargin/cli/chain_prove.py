@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -29,15 +30,97 @@ from zkmargin.cli.chains import (
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import book_option, claim_options, json_option, parse_claim, parse_word, snapshot_option
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.statements import gathered
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.verifier.chain import Table
 
 
-def _proof(function: F) -> F:
-    return click.option(
-        "--proof", "proof_path", metavar="FILE", help="Also write the proof's bytes: for chain verify."
-    )(function)
+@dataclass(frozen=True, kw_only=True)
+class Proving:
+    """What was typed, whether for one account or for many."""
+
+    url: str | None
+    key_path: str | None
+    sender: str | None
+    passphrase_path: str | None
+    calldata_path: str | None
+    deployment_path: str
+    snapshot_path: str
+    table_path: str
+    claim_text: str
+    requirement: str
+    proof_path: str | None
+    block: int | None
+    nonce_text: str | None
+    as_json: bool
+
+    def check_paths(self, secrets: Sequence[str]) -> None:
+        """Raises InputError for outputs that clash with what is read."""
+        outputs = [*given(self.calldata_path), *given(self.proof_path)]
+        check_paths([self.snapshot_path, self.table_path, *secrets], outputs, json=self.as_json)
+
+    def next_nonce(self, view: str, deployment: Deployment, whose: object) -> tuple[Client | None, int, Any]:
+        """A recent block and what ``view`` of the checker says there, or both as they were typed; then no chain."""
+        if self.nonce_text is not None and self.block is not None:
+            return None, self.block, parse_word(self.nonce_text, "--nonce")
+        client = client_of(self.url, self.key_path, self.passphrase_path, self.sender)
+        if self.calldata_path is None:  # before a proof is made: that somebody sends it
+            client.must_send()
+        block = client.block()[0] - 1
+        (nonce,) = client.call("MarginChecker", deployment.checker, view, whose, block)
+        return client, block, nonce
+
+    def end(self, deployment: Deployment, made: on_chain.MadeProof, nonce: bytes, client: Client | None) -> None:
+        """Write the proof's bytes and say what they are for (nobody else is told the nonce); send the call."""
+        if self.proof_path is not None:
+            write_outputs([Output.proof(self.proof_path, made.proof)])
+            terminal.say(f"wrote {self.proof_path}: chain verify takes it with --nonce {nonce.hex()}", err=True)
+        to = (self.url, self.key_path, self.passphrase_path, self.sender, self.calldata_path)
+        act(deployment.checker, made.call, *to, self.done, self.as_json, client=client)
+
+    @property
+    def done(self) -> str:
+        """What a transaction has done."""
+        return "covered"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvingOne(Proving):
+    """What was typed after ``chain prove``."""
+
+    account: str
+    book_paths: tuple[str, ...]
+    opening_paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvingJointly(Proving):
+    """What was typed after ``chain prove-joint``."""
+
+    accounts: tuple[tuple[str, str, str], ...]
+
+    @property
+    def done(self) -> str:
+        """What a transaction has done, to how many."""
+        return f"{terminal.counted(len(self.accounts), 'account')} covered"
+
+
+def _proof_options(view: str) -> Callable[[F], F]:
+    """``--proof``, ``--block``, ``--nonce`` and ``--json``; a ``view`` of the checker gives the nonce."""
+
+    def decorate(function: F) -> F:
+        function = click.option("--nonce", "nonce_text", metavar="HEX", help=f"Offline: what {view} says.")(
+            json_option(function)
+        )
+        function = click.option(
+            "--block", type=click.IntRange(0), metavar="N", help="Offline, with --nonce: the nonce's block."
+        )(function)
+        return click.option(
+            "--proof", "proof_path", metavar="FILE", help="Also write the proof's bytes: for chain verify."
+        )(function)
+
+    return decorate
 
 
 @click.command(
@@ -62,52 +145,22 @@ def _proof(function: F) -> F:
 @click.option("--opening", "opening_paths", required=True, multiple=True, metavar="FILE", help="Openings (secret).")
 @table_option
 @claim_options
-@_proof
-@click.option("--block", type=click.IntRange(0), metavar="N", help="Offline, with --nonce: the nonce's block.")
-@click.option("--nonce", "nonce_text", metavar="HEX", help="Offline: what nonceOf(account, block) of the checker says.")
-@json_option
-def prove_command(
-    url: str | None,
-    key_path: str | None,
-    sender: str | None,
-    passphrase_path: str | None,
-    calldata_path: str | None,
-    deployment_path: str,
-    account: str,
-    snapshot_path: str,
-    book_paths: tuple[str, ...],
-    opening_paths: tuple[str, ...],
-    table_path: str,
-    claim_text: str,
-    requirement: str,
-    proof_path: str | None,
-    block: int | None,
-    nonce_text: str | None,
-    as_json: bool,
-) -> None:
+@_proof_options("nonceOf(account, block) of the checker")
+@gathered(ProvingOne)
+def prove_command(options: ProvingOne) -> None:
     """Prove that an account's margin is met, to the contract: for its next nonce, against a recent block."""
-    outputs = [*given(calldata_path), *given(proof_path)]
-    check_paths([snapshot_path, *book_paths, *opening_paths, table_path], outputs, json=as_json)
-    deployment, account = load(Deployment, deployment_path), address_of(account)
-    claim, snapshot, table = (
-        parse_claim(claim_text, requirement),
-        load(Snapshot, snapshot_path),
-        load(Table, table_path),
-    )
-    lots, openings = load_lots(book_paths, snapshot), [load(Opening, path) for path in opening_paths]
-    client = None
-    if nonce_text is not None and block is not None:
-        nonce = parse_word(nonce_text, "--nonce")
-    else:
-        client = _prover_of(client_of(url, key_path, passphrase_path, sender), calldata_path)
-        block, nonce = _next_nonce(client, deployment, account)
+    options.check_paths([*options.book_paths, *options.opening_paths])
+    deployment, account = load(Deployment, options.deployment_path), address_of(options.account)
+    claim = parse_claim(options.claim_text, options.requirement)
+    snapshot, table = load(Snapshot, options.snapshot_path), load(Table, options.table_path)
+    lots = load_lots(options.book_paths, snapshot)
+    openings = [load(Opening, path) for path in options.opening_paths]
+    client, block, nonce = options.next_nonce("nonceOf", deployment, account)
     with terminal.progress(f"Proving{compile_note()}"):
         made = on_chain.proof_call(
             deployment, account, snapshot, lots, openings, claim, table, block=block, nonce=nonce
         )
-    to = (url, key_path, passphrase_path, sender, calldata_path)
-    _keep(proof_path, made, nonce)
-    act(deployment.checker, made.call, *to, "covered", as_json, client=client)
+    options.end(deployment, made, nonce, client)
 
 
 @click.command(
@@ -134,70 +187,25 @@ def prove_command(
 @snapshot_option
 @table_option
 @claim_options
-@_proof
-@click.option("--block", type=click.IntRange(0), metavar="N", help="Offline, with --nonce: the nonce's block.")
-@click.option("--nonce", "nonce_text", metavar="HEX", help="Offline: what jointNonceOf(accounts, block) says.")
-@json_option
-def prove_joint_command(
-    url: str | None,
-    key_path: str | None,
-    sender: str | None,
-    passphrase_path: str | None,
-    calldata_path: str | None,
-    deployment_path: str,
-    accounts: tuple[tuple[str, str, str], ...],
-    snapshot_path: str,
-    table_path: str,
-    claim_text: str,
-    requirement: str,
-    proof_path: str | None,
-    block: int | None,
-    nonce_text: str | None,
-    as_json: bool,
-) -> None:
+@_proof_options("jointNonceOf(accounts, block)")
+@gathered(ProvingJointly)
+def prove_joint_command(options: ProvingJointly) -> None:
     """Prove together that many accounts' margin is met: one transaction, about a third of the gas an account.
 
     You must know the book of each account. All meet the claim, or there is no proof: a surplus of one pays nothing of
     another. The deployment needs a joint verifier (chain deploy --joint).
     """
-    secrets = [path for _, *paths in accounts for path in paths]
-    check_paths([snapshot_path, table_path, *secrets], [*given(calldata_path), *given(proof_path)], json=as_json)
-    deployment, table = load(Deployment, deployment_path), load(Table, table_path)
-    _needs_joint(deployment, deployment_path)
-    claim, snapshot = parse_claim(claim_text, requirement), load(Snapshot, snapshot_path)
-    members = _members(accounts, snapshot)
-    client = None
-    if nonce_text is not None and block is not None:
-        nonce = parse_word(nonce_text, "--nonce")
-    else:
-        client = _prover_of(client_of(url, key_path, passphrase_path, sender), calldata_path)
-        block, nonce = _next_joint_nonce(client, deployment, [member.account for member in members])
+    options.check_paths([path for _, *paths in options.accounts for path in paths])
+    deployment, table = load(Deployment, options.deployment_path), load(Table, options.table_path)
+    _needs_joint(deployment, options.deployment_path)
+    claim = parse_claim(options.claim_text, options.requirement)
+    snapshot = load(Snapshot, options.snapshot_path)
+    members = _members(options.accounts, snapshot)
+    whose = [member.account for member in members]
+    client, block, nonce = options.next_nonce("jointNonceOf", deployment, whose)
     with terminal.progress(f"Proving {len(members)} accounts{compile_note()}"):
         made = on_chain.joint_proof_call(deployment, members, snapshot, claim, table, block=block, nonce=nonce)
-    to = (url, key_path, passphrase_path, sender, calldata_path)
-    _keep(proof_path, made, nonce)
-    act(
-        deployment.checker,
-        made.call,
-        *to,
-        f"{terminal.counted(len(members), 'account')} covered",
-        as_json,
-        client=client,
-    )
-
-
-def _prover_of(client: Client, calldata_path: str | None) -> Client:
-    """The chain, once it is known that somebody sends the proof. Raises InputError before it is made."""
-    if calldata_path is None:
-        client.must_send()
-    return client
-
-
-def _keep(path: str | None, made: on_chain.MadeProof, nonce: bytes) -> None:
-    """Write the proof's bytes, and say what they were made for: nobody else is told the nonce."""
-    if path is not None:
-        write_outputs([Output.proof(path, made.proof)])
-        terminal.say(f"wrote {path}: chain verify takes it with --nonce {nonce.hex()}", err=True)
+    options.end(deployment, made, nonce, client)
 
 
 def _members(accounts: Sequence[tuple[str, str, str]], snapshot: Snapshot) -> list[on_chain.Member]:
@@ -211,20 +219,6 @@ def _needs_joint(deployment: Deployment, path: str) -> None:
     """Before anything is read or proved. InputError where no joint verifier was deployed."""
     with blamed_on(path):
         on_chain.joint_verifier_of(deployment)
-
-
-def _next_joint_nonce(client: Client, deployment: Deployment, accounts: list[str]) -> tuple[int, Any]:
-    """A recent block, and the nonce that the accounts' next joint proof must be for."""
-    block = client.block()[0] - 1
-    (nonce,) = client.call("MarginChecker", deployment.checker, "jointNonceOf", accounts, block)
-    return block, nonce
-
-
-def _next_nonce(client: Client, deployment: Deployment, account: str) -> tuple[int, Any]:
-    """A recent block, and the nonce that the account's next proof must be for."""
-    block = client.block()[0] - 1
-    (nonce,) = client.call("MarginChecker", deployment.checker, "nonceOf", account, block)
-    return block, nonce
 
 
 @click.command(
