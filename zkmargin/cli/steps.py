@@ -1,9 +1,12 @@
-"""What the commands that renew a commitment share: their secret outputs, and what they say."""
+"""What the commands that renew a commitment share: options, their secret outputs, and what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
+
+import click
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.facts import part_facts
@@ -12,6 +15,35 @@ from zkmargin.cli import terminal
 from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
 from zkmargin.formats import Document, InputError
 from zkmargin.formats.files import STDIO
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+committed_book_option = click.option(
+    "--book", "book_path", required=True, metavar="FILE", help="The book that was committed (secret)."
+)
+its_opening_option = click.option(
+    "--opening", "opening_path", required=True, metavar="FILE", help="Its opening (secret)."
+)
+new_opening_option = click.option(
+    "--new-opening", required=True, metavar="FILE", help="Where to write the new opening (secret)."
+)
+own_record_option = click.option(
+    "--book", "book_path", required=True, metavar="FILE", help="Your own record of the book (secret)."
+)
+attested_option = click.option(
+    "--commitment", "commitment_path", required=True, metavar="FILE", help="The one you attested last."
+)
+
+
+def for_attester_option(kind: str) -> Callable[[F], F]:
+    """``--update FILE`` or ``--migration FILE``: what the holder writes for whoever attests."""
+    return click.option(
+        f"--{kind}",
+        f"{kind}_path",
+        required=True,
+        metavar="FILE",
+        help=f"Where to write the {kind} for the party that attests, for nobody else (secret).",
+    )
 
 
 def check_step_paths(inputs: Sequence[str], output: str, secrets: Sequence[str], *, as_json: bool) -> None:

@@ -10,7 +10,18 @@ from zkmargin.accounts.updates import Migration, apply_migration
 from zkmargin.app.files import load, load_lots
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option
-from zkmargin.cli.steps import attesters_words, check_step_paths, end_step, holders_words
+from zkmargin.cli.steps import (
+    attested_option,
+    attesters_words,
+    check_step_paths,
+    committed_book_option,
+    end_step,
+    for_attester_option,
+    holders_words,
+    its_opening_option,
+    new_opening_option,
+    own_record_option,
+)
 from zkmargin.engine.book import to_book
 from zkmargin.engine.snapshot import Snapshot
 
@@ -41,17 +52,11 @@ _NEW = click.option("--to", "new_path", required=True, metavar="FILE", help="A s
 )
 @_OLD
 @_NEW
-@click.option("--book", "book_path", required=True, metavar="FILE", help="The book that was committed (secret).")
-@click.option("--opening", "opening_path", required=True, metavar="FILE", help="Its opening (secret).")
+@committed_book_option
+@its_opening_option
 @click.option("--new-book", required=True, metavar="FILE", help="Where to write the book in the new slots (secret).")
-@click.option("--new-opening", required=True, metavar="FILE", help="Where to write the new opening (secret).")
-@click.option(
-    "--migration",
-    "migration_path",
-    required=True,
-    metavar="FILE",
-    help="Where to write the migration for the party that attests, for nobody else (secret).",
-)
+@new_opening_option
+@for_attester_option("migration")
 @output_option("the new commitment")
 @json_option
 def make(
@@ -90,8 +95,8 @@ def make(
 )
 @_OLD
 @_NEW
-@click.option("--book", "book_path", required=True, metavar="FILE", help="Your own record of the book (secret).")
-@click.option("--commitment", "commitment_path", required=True, metavar="FILE", help="The one you attested last.")
+@own_record_option
+@attested_option
 @click.option("--migration", "migration_path", required=True, metavar="FILE", help="The holder's migration (secret).")
 @click.option("--new-book", required=True, metavar="FILE", help="Where to write your record in the new slots (secret).")
 @output_option("the new commitment")
