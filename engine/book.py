@@ -31,7 +31,7 @@ class Book(Document):
 
     @classmethod
     def of(cls, positions: Mapping[str, object], collateral: Mapping[str, object] | None = None) -> Self:
-        """A book of numbers: decimal text, ints, Decimals, Fractions, and floats that are exact.
+        """A book of numbers: decimal text, ints, Decimals, Fractions, and floats that are exact; pandas series too.
 
         Raises:
             InputError: a quantity that is not exactly a decimal, 0.1 as a float say; names it.
@@ -41,7 +41,8 @@ class Book(Document):
             Book(2 positions, 1 balances)
         """
         rows = [("positions", name, quantity) for name, quantity in positions.items()]
-        rows += [("collateral", name, quantity) for name, quantity in (collateral or {}).items()]
+        if collateral is not None:  # no `or`: a pandas series has no truth value
+            rows += [("collateral", name, quantity) for name, quantity in collateral.items()]
         return cls.model_validate(sections(rows))
 
     @classmethod
@@ -109,7 +110,15 @@ class BookLots:
 
 def as_lots(book: Book | BookLots, snapshot: Snapshot) -> BookLots:
     """A book in a snapshot's lots, whichever of both it is given as. Raises InputError as ``to_lots``."""
-    return to_lots(book, snapshot) if isinstance(book, Book) else book
+    if isinstance(book, BookLots):
+        return book
+    if not isinstance(book, Book):
+        raise InputError(
+            f"a {type(book).__name__} is no book",
+            field="book",
+            hint="Book.of({name: quantity}, {asset: quantity}) makes one, Book.from_frame of a pandas frame",
+        )
+    return to_lots(book, snapshot)
 
 
 def to_lots(book: Book, snapshot: Snapshot, text: str | None = None, file: str | None = None) -> BookLots:

@@ -88,6 +88,18 @@ def test_frames_as_people_have_them() -> None:
     assert Book.from_frame(pd.DataFrame({"quantity": [1.0, -2.0]}, index=["A", "B"])) == expected
 
 
+def test_series_make_a_book_too() -> None:
+    positions, collateral = pd.Series({"A": 1, "B": -2}), pd.Series({"USDC": 2.5})
+    assert Book.of(positions, collateral) == Book.of({"A": 1, "B": -2}, {"USDC": "2.5"})
+
+
+def test_a_mapping_is_no_book(snapshot: Snapshot) -> None:
+    given: Passed = {"BTC-PERPETUAL": 1}
+    with pytest.raises(InputError, match="book: a dict is no book") as refused:
+        margin_report(snapshot, given)
+    assert "Book.of" in str(refused.value.hint)
+
+
 @pytest.mark.parametrize(
     ("frame", "words"),
     [

@@ -22,6 +22,7 @@ from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import parse_trades
+from zkmargin.engine.margin import largest_decimal
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
@@ -112,6 +113,9 @@ def test_its_numbers_are_the_reports(snapshot: Snapshot, book: Book, page: bytes
         whole, part = divmod(abs(amount), 10**13)
         assert f"{whole}" + (f".{part:013d}".rstrip("0") if part else "") in text
     assert all(row.label in page.decode() for row in explained.array or ())
+    largest = largest_decimal(report.largest_claim)
+    assert largest is not None
+    assert f">{largest}<" in page.decode()  # as a decimal that can be typed back
 
 
 @pytest.mark.parametrize("policy", ["default", "paradex", "tims"])

@@ -12,7 +12,7 @@ from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.explain import ArrayRow, WhatIf, pnl_surface
 from zkmargin.engine.greeks import UNITS, Exposure
-from zkmargin.engine.margin import MarginReport
+from zkmargin.engine.margin import MarginReport, largest_decimal
 from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import InputError
 from zkmargin.risk.report import Report
@@ -80,7 +80,7 @@ def _standing(page: Report, explained: Explained) -> None:
         (f"Equity less {report.requirement} requirement", _exact(report.surplus)),
         (f"Equity less {other.requirement} requirement", _exact(other.surplus)),
         ("Equity : requirement", report.ratio or "nothing is required"),
-        ("Largest claim that can be proved", report.largest_claim or "none"),
+        ("Largest claim that can be proved", largest_decimal(report.largest_claim) or "none"),
         ("Collateral to add for a claim of 1", _exact(report.collateral_to_add)),
     ]
     page.table(["", "Amount"], rows)
