@@ -30,7 +30,7 @@ WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs coverage lowest lint types layers wheel release bench bench-peers soak \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells shell-tools coverage lowest lint types layers wheel release bench bench-peers soak \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
@@ -69,6 +69,14 @@ web: $(WEB_READY)  ## build the verifier page and the TypeScript client again, c
 
 page: $(WEB_READY)  ## write the verifier page that the package ships
 	$(BIN)/python -m web.build
+
+shells: $(DEV_READY) shell-tools  ## completion in bash, zsh and fish, and the manual pages as man reads them (needs zsh, fish and man)
+	ZKMARGIN_SHELLS=required $(BIN)/pytest -q tests/test_shells.py
+
+shell-tools:
+	@missing=; for tool in zsh fish man; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; [ -z "$$missing" ] || \
+	{ [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y zsh fish man-db >/dev/null; } || \
+	{ echo "error: completion is tried in the shells themselves: apt install zsh fish man-db (missing:$$missing)" >&2; exit 1; }
 
 docs: $(DOCS_READY)  ## the documentation site in build/docs, references made anew; every warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
