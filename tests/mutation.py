@@ -374,7 +374,7 @@ Job = tuple["Mutant | None", tuple[str, ...]]
 def run_apart(groups: Mapping[str, Sequence[Job]], workers: int) -> dict[str, list[bool]]:
     """``run_forked`` for each module, in a process that has loaded all that does not import it; so many at a time.
 
-    The first job of each is the program as it is: where its tests fail, nothing else is run.
+    Where the first job of a module is the program as it is, and its tests fail, nothing else of it is run.
     """
     found: dict[str, list[bool]] = {}
     waiting = list(groups.items())[::-1]
@@ -389,9 +389,10 @@ def run_apart(groups: Mapping[str, Sequence[Job]], workers: int) -> dict[str, li
                 code = 1
                 try:
                     preload(bystanders(module), module)
-                    dead = run_forked(jobs[:1], 1)
-                    if not dead[0]:
-                        dead += run_forked(jobs[1:], workers if len(groups) == 1 else 1)
+                    first = [job for job in jobs[:1] if job[0] is None]
+                    dead = run_forked(first, 1)
+                    if not any(dead):
+                        dead += run_forked(jobs[len(first) :], workers if len(groups) == 1 else 1)
                     os.write(writer, bytes(dead))
                     code = 0
                 finally:
@@ -512,14 +513,16 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     equivalent = [job for job in jobs if str(job[0]) in EQUIVALENT]
     jobs = [job for job in jobs if str(job[0]) not in EQUIVALENT][:: given.every]
-    groups = {module: [job for job in jobs if job[0].module == module] for module in modules}
-    unmutated: dict[str, list[Job]] = {module: [(None, own[0][1])] for module, own in groups.items() if own}
-    outcome = run_apart({module: [*jobs, *groups[module]] for module, jobs in unmutated.items()}, given.workers)
-    if failing := [module for module, dead in outcome.items() if dead[0]]:
+    found = {module: [job for job in jobs if job[0].module == module] for module in modules}
+    groups = {module: own for module, own in found.items() if own}
+    # a sample belongs to a run of the tests themselves: whether they pass is seen there
+    first = {module: [(None, own[0][1])] if given.every == 1 else [] for module, own in groups.items()}
+    outcome = run_apart({module: [*first[module], *own] for module, own in groups.items()}, given.workers)
+    if failing := [module for module in groups if first[module] and outcome[module][0]]:
         sys.stdout.write(f"error: the tests fail without any mutation: {', '.join(failing)}\n")
         return 2
-    jobs = [job for module in outcome for job in groups[module]]
-    killed = [dead for module in outcome for dead in outcome[module][1:]]
+    jobs = [job for own in groups.values() for job in own]
+    killed = [dead for module in groups for dead in outcome[module][len(first[module]) :]]
     survivors = [job[0] for job, dead in zip(jobs, killed, strict=True) if not dead]
     for module in modules:
         own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].module == module]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 from support import parties
@@ -107,6 +107,9 @@ def test_each_gets_the_verdict_that_it_would_get_alone(world: World) -> None:
             assert (repr(verdict), type(verdict)) == (repr(found := alone(candidate, terms)), type(found))
         memory.remember(accept(good.statement, good.proof, now_ms=parties.NOW)) if accepted[1] else None
     assert accept_each([], terms) == []
+    for value in (terms, good):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, fields(value)[0].name, None)
     assert accept_each(candidates[2:3], terms, verify_all=lambda _: pytest.fail("nothing to verify"))
 
 

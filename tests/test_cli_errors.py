@@ -712,7 +712,7 @@ def test_all_mistakes_of_a_policy_are_listed_at_once(files: Path, capsys: pytest
         "nonsense": "unknown key",
         "requirements.initial": "input should be a valid integer",
         "layout.domain_size": "must be a power of two from 16 to 2048",
-        "components[0].price_moves_bp": "the same move twice",
+        "components[0].grid.price_moves_bp": "the same move twice",
         "components[1].short_option_minimum.kind": "unknown key",
     }
     for field, reason in expected.items():

@@ -30,6 +30,7 @@ from zkmargin.crypto.group import (
     encode_g2,
     is_infinity,
     msm,
+    msm_many,
     pairing_product_is_one,
 )
 from zkmargin.crypto.scalars import scalar
@@ -236,6 +237,15 @@ def test_item_43_infinity_and_opposites_inside_a_sum() -> None:
 def test_item_43_lengths_that_differ() -> None:
     with pytest.raises(ValueError, match="1 points and 2 scalars"):
         msm([G1Point()], [1, 2])
+    with pytest.raises(ValueError, match="2 points and 1 scalars"):
+        msm_many([([G1Point()], [1]), ([G1Point()] * 2, [1])])
+
+
+@pytest.mark.parametrize("counts", [(), (0,), (3, 0, 1), (300, 5, 700), (2000,)])
+def test_item_43_many_sums_are_those_of_each(counts: tuple[int, ...]) -> None:
+    points = [G1Point() * scalar(7 * i + 1) for i in range(10)]
+    sums = [([points[i % 10] for i in range(count)], [pow(5, 50 * i, r) for i in range(count)]) for count in counts]
+    assert msm_many(sums) == [msm(*one) for one in sums]
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(3, 5, 15), (r - 1, 2, r - 2), (2**200, 2**50, 2**250)])

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
-from support import lab, parties, venue_lab
+from support import lab, parties, venue_lab, venue_policies
 from support.golden import TESTS
 from support.typed import Json, JsonObject, Passed, Unchecked
 
@@ -149,6 +149,9 @@ def runs() -> Iterator[object]:
     venue = venue_lab.Venue()
     yield venue.statement
     verify_venue(venue.statement, venue.prove())
+    rules = {"accounts": 1, "legs": 3, "slots": 1, "block": 8, "position_bits": 6}
+    classes = [(venue_lab.spec("all", **rules), venue_policies.BOOKS[:1])]
+    yield venue_lab.Venue(classes, market=venue_policies.snapshot("tims", n=16)).statement
     lots = ((1, -2, 3, 0, 0), (4000, 5))
     yield venue_lab.Venue(dense=[lots], srs=lab.known_tau(powers=200), rules={"bits": 6}, n=64).statement
     case = standard()

@@ -23,7 +23,7 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
-from zkmargin.verifier import Accepted, Statement, verify, verify_batch
+from zkmargin.verifier import Accepted, Statement, verify, verify_batch, verify_each
 from zkmargin.verifier.argument import Challenges, Linear, Opening, linearise, public_values, reduce_to_opening, replay
 from zkmargin.verifier.header import HEADER_BYTES, header, read_header
 from zkmargin.verifier.proof import (
@@ -244,6 +244,21 @@ def test_38_a_good_batch_in_its_order_an_empty_one_and_all_bad(
     assert caught.value.field == "proofs"
     with pytest.raises(VerificationError, match="proof 1 of 5"):
         verify_batch([shifted(item, i + 1) for i, item in enumerate(items)])
+
+
+@pytest.mark.parametrize("bad", [(), (0,), (1, 3), (0, 4), (0, 1, 2, 3, 4)])
+def test_38_each_of_many_gets_its_own_verdict(items: list[tuple[Statement, bytes]], bad: tuple[int, ...]) -> None:
+    batch = [shifted(item, i + 1) if i in bad else item for i, item in enumerate(items)]
+    cut = (items[0][0], items[0][1][:-1])
+    verdicts = verify_each([cut, *batch, cut])
+    assert [type(verdict) for verdict in verdicts[:: len(batch) + 1]] == [ProofFormatError, ProofFormatError]
+    for i, (item, verdict) in enumerate(zip(items, verdicts[1:-1], strict=True)):
+        if i in bad:
+            assert isinstance(verdict, VerificationError)
+            assert (verdict.check, verdict.message) == ("pairing", "the proof does not prove this statement")
+        else:
+            assert verdict == verify(*item)
+    assert verify_each([]) == []
 
 
 def test_38_errors_that_cancel_do_not_pass(items: list[tuple[Statement, bytes]]) -> None:

@@ -121,6 +121,7 @@ class VenueRules:
         policy = None if by_groups else AccountPolicy(snapshot, requirement)
         count, groups = len(snapshot.instruments), len(snapshot.groups)
         none = np.zeros((count, 0), dtype=np.int64)
+        none.flags.writeable = False
         return cls(
             requirement=requirement,
             groups=groups if by_groups else 1,

@@ -198,7 +198,10 @@ class DenseTemplate:
         """The bounded integers of the account; slots are the risk groups. Raises InputError."""
         rules, bound = self.rules, self.position_bound
         value = bound * sum(map(abs, rules.marks.tolist()))
-        made = self._by_circuit(value) if rules.policy is not None else self._by_groups(value)
+        if self.account is None:
+            made = self._by_groups(value)
+        else:
+            made = circuit_integers(self.account, rules, self.options, self.claim, self.headroom, value)
         e = Exponents(rules.scenario_columns, rules.assets, self.options.copies)
         bounds = []  # c_j - held_j + owed_j = 0: the committed balance is what the cells say
         for j in range(rules.assets):
@@ -214,10 +217,6 @@ class DenseTemplate:
         if policy is None:
             return None
         return policy.of_dense(digit_bits=self.options.digit_bits, position_bits=self.position_bits)
-
-    def _by_circuit(self, value: int) -> AccountIntegers:
-        assert self.account is not None  # noqa: S101 - the caller looked
-        return circuit_integers(self.account, self.rules, self.options, self.claim, self.headroom, value)
 
     def _by_groups(self, value: int) -> AccountIntegers:
         rules, bound = self.rules, self.position_bound

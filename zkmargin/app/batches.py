@@ -31,14 +31,13 @@ class BatchItem(Model):
     challenge: Annotated[str | None, Since(2)] = None
     terms: Annotated[str | None, Since(2)] = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def check(self, where: str) -> None:
+        """Raises InputError: nothing that the proof could be about, or a claim beside a venue's terms."""
         if self.terms is None and not self.commitments:
-            raise InputError("missing: what the proof is about", field="commitments")
+            raise InputError("missing: what the proof is about", field=f"{where}.commitments")
         typed = {"claim", "requirement", "limits"} & self.model_fields_set
         if self.terms is not None and typed:
-            raise InputError("a venue's terms say what is claimed", field=min(typed))
-        return self
+            raise InputError("a venue's terms say what is claimed", field=f"{where}.{min(typed)}")
 
 
 class BatchList(Document):
@@ -48,6 +47,12 @@ class BatchList(Document):
     READS: ClassVar[tuple[str, ...]] = ("zkmargin/batch/v1",)
 
     proofs: Seq[BatchItem] = Field(min_length=1, max_length=MAX_PROOFS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for place, item in enumerate(self.proofs):
+            item.check(f"proofs[{place}]")
+        return self
 
     @classmethod
     def default_format(cls, data: Mapping[str, Any]) -> str:

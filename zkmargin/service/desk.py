@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
@@ -51,7 +50,7 @@ class Holding:
     row: AccountRow
     attestations: tuple[Attestation, ...]
 
-    @cached_property
+    @property
     def digests(self) -> set[str]:
         """Of the attestations."""
         return {one.digest().hex() for one in self.attestations}
