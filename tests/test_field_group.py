@@ -237,8 +237,9 @@ def test_item_43_infinity_and_opposites_inside_a_sum() -> None:
 def test_item_43_lengths_that_differ() -> None:
     with pytest.raises(ValueError, match="1 points and 2 scalars"):
         msm([G1Point()], [1, 2])
-    with pytest.raises(ValueError, match="2 points and 1 scalars"):
-        msm_many([([G1Point()], [1]), ([G1Point()] * 2, [1])])
+    for points, scalars in ((2, 1), (1, 2)):
+        with pytest.raises(ValueError, match=f"{points} points and {scalars} scalars"):
+            msm_many([([G1Point()], [1]), ([G1Point()] * points, [1] * scalars)])
 
 
 @pytest.mark.parametrize("counts", [(), (0,), (3, 0, 1), (300, 5, 700), (2000,)])
