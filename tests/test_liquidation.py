@@ -541,6 +541,19 @@ def test_what_the_command_refuses_in_one_line(
     assert folder.exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check --snapshot snapshot.json --book book.json --book",
+        "stress --snapshot snapshot.json --market market.json book.json",
+    ],
+)
+def test_what_else_adds_books_up_takes_each_once(folder: Path, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    (folder / "link.json").symlink_to("book.json")
+    _, err = run(capsys, line, "link.json", code=2)
+    assert err.splitlines()[0] == "zkmargin: error: link.json: is named twice, and would count twice"
+
+
 def test_without_the_solver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

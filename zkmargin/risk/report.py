@@ -159,22 +159,23 @@ def point_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" font-size="12">', *_levels(ticks_y, y, "")]
     for tick in ticks_x:
         parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{3 * TOP}" y2="{floor}" {GRID}/>')
-        parts.append(f'<text x="{x(tick):.1f}" y="{floor + 18}" text-anchor="middle">{_short(tick)}</text>')
+        anchor = "end" if tick == ticks_x[-1] else "middle"
+        parts.append(f'<text x="{x(tick):.1f}" y="{floor + 18}" text-anchor="{anchor}">{_short(tick)}</text>')
     middle = (x(0) + x(ticks_x[-1])) / 2
     parts.append(f'<text x="{middle:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{html.escape(x_title)}</text>')
     parts.append(f'<text x="{LEFT}" y="{TOP}">{html.escape(y_title)}</text>')
     line = " ".join(f"{x(p.x):.1f},{y(p.y):.1f}" for p in sorted(points, key=lambda p: (p.x, -p.y)) if not p.faint)
     parts.append(f'<polyline points="{line}" fill="none" stroke="{COLOURS[0]}" stroke-width="1.6"/>')
-    wide = 7 * max(len(point.name) for point in points) + 16
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []  # where names stand: from, to, height
     for point in sorted(points, key=lambda p: (p.faint, p.y, p.x)):
         left, top = x(point.x), y(point.y)
         fill = 'fill="#999999"' if point.faint else f'fill="{COLOURS[0]}"'
         parts.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" {fill}/>')
-        label = top - 8
-        while any(abs(label - other) < 13 and abs(left - beside) < wide for beside, other in taken):
+        label, wide = top - 8, 7.5 * len(point.name)
+        first = left + 8 if left < WIDTH * 2 / 3 else left + 4 - wide
+        while any(abs(label - other) < 13 and first < b and a < first + wide for a, b, other in taken):
             label -= 13  # above the name that stands there
-        taken.append((left, label))
+        taken.append((first, first + wide, label))
         at = f'x="{left + 8:.1f}"' if left < WIDTH * 2 / 3 else f'x="{left + 4:.1f}" text-anchor="end"'
         parts.append(f'<text {at} y="{label:.1f}">{html.escape(point.name)}</text>')
     return "".join(parts) + "</svg>"
