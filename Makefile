@@ -131,7 +131,7 @@ dev: $(DEV_READY)  ## install for development: $(VENV) with all tools, locked ve
 
 lock:  ## rewrite constraints.txt with the newest versions that pyproject.toml allows
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; unset PIP_CONSTRAINT PIP_BUILD_CONSTRAINT; \
-	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq '.[dev,bench,evm,web]' 'hatchling>=1.26' editables; \
+	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/python" -m pip install -qq '.[dev,bench,evm,web,docs,assurance]' 'hatchling>=1.26' editables; \
 	{ sed '/^#/!d' constraints.txt; "$$tmp/venv/bin/python" -m pip freeze --exclude zkmargin; } > "$$tmp/lock"; \
 	cp "$$tmp/lock" constraints.txt
 

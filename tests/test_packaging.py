@@ -123,6 +123,16 @@ def test_lock_pins_every_requirement_to_an_allowed_version() -> None:
             assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), text
 
 
+def test_make_lock_installs_every_extra_that_a_target_installs() -> None:
+    """Or a new lock would pin nothing of it."""
+    recipe = re.compile(r"pip install -qq '\.\[([a-z,]+)\]'|\$\(PIP_INSTALL\) --editable '\.\[([a-z,]+)\]'")
+    found = recipe.findall((ROOT / "Makefile").read_text())
+    (locked,) = [set(lock.split(",")) for lock, _ in found if lock]
+    installed = {extra for _, extras in found for extra in extras.split(",") if extra}
+    assert len(installed) > 3
+    assert installed <= locked
+
+
 # Contents
 
 # Code that runs what it reads, and randomness that can be predicted.
