@@ -48,8 +48,9 @@ def read_scenario(path: str) -> ScenarioFile:
         raise InputError(f"not TOML: {error}"[:200], file=path) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(str(first["msg"])[:200], file=path, field=field or None) from None
+        field = ".".join(str(part) for part in first["loc"])[:200]
+        words = {"model_type": "a table belongs here", "extra_forbidden": "unknown key"}
+        raise InputError(words.get(first["type"], str(first["msg"])[:200]), file=path, field=field or None) from None
     except InputError as error:
         raise error.located(file=path) from None
     if (scenario.accounts is None) == (not scenario.books):
