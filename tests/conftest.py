@@ -58,6 +58,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             told.append((marker, why, len(marked)))
     if hasattr(config, "workeroutput"):
         config.workeroutput["deselected"] = told
+    _restore_days(items)
+
+
+def _restore_days(items: list[pytest.Item]) -> None:
+    """Modules whose tests are one day with one service run in the order they are written in, whoever shuffles."""
+    places: dict[object, list[int]] = {}
+    for place, item in enumerate(items):
+        if isinstance(item, pytest.Function) and item.get_closest_marker("in_order"):
+            places.setdefault(item.module, []).append(place)
+    for own in places.values():
+        ordered = sorted((items[place] for place in own), key=lambda item: item.reportinfo()[1] or 0)
+        for place, item in zip(own, ordered, strict=True):
+            items[place] = item
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -40,6 +40,8 @@ from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Ledger
 
+pytestmark = pytest.mark.in_order
+
 LIMITS = (
     "[limits]\ncalls_per_second = 1000\nburst = 1000\nbody_seconds = 1\nidle_seconds = 2\nmax_open_challenges = 8\n"
 )

@@ -23,6 +23,8 @@ from zkmargin.service.settings import Settings
 from zkmargin.service.workers import Pool
 from zkmargin.verifier.attest import Attestation, SnapshotPayload
 
+pytestmark = pytest.mark.in_order
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:

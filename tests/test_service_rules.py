@@ -24,6 +24,8 @@ from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Attestation, Challenge, Revocations
 from zkmargin.verifier.attest.revocations import RevocationsPayload
 
+pytestmark = pytest.mark.in_order
+
 #: One waits for a verifier at most; a custodian may revoke.
 CONFIG = "[limits]\ncalls_per_second = 1000\nburst = 1000\nqueue = 1\n[retention]\nevents_days = 30\n"
 DAY_MS = 86_400_000

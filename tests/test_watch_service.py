@@ -35,7 +35,7 @@ from zkmargin.verifier.attest import Attestation, SnapshotPayload
 
 MAKER = "alice"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.in_order]
 
 
 @pytest.fixture(scope="module")
