@@ -69,7 +69,7 @@ def test_the_command_recomputes_it_and_a_ledger_remembers_the_rule(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zkmargin.cli.commands.verify.clock_ms", lambda: parties.NOW)
+    monkeypatch.setattr("zkmargin.cli.vouching.clock_ms", lambda: parties.NOW)
     rule = derivation.rule.digest().hex()
     terms = asked(world, [rule])
     for name, document in (("snapshot", world.snapshot), ("trust", terms["trust"]), ("challenge", world.challenge)):
