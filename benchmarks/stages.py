@@ -130,4 +130,5 @@ class Made:
 
 if __name__ == "__main__":
     function, arguments = json.loads(sys.argv[1])
-    print(json.dumps({"cold": cold, "warm": warm, "sums": sums}[function](**arguments)))
+    chosen: dict[str, Callable[..., object]] = {"cold": cold, "warm": warm, "sums": sums}
+    print(json.dumps(chosen[function](**arguments)))
