@@ -25,40 +25,53 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import mutation
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "assurance"
 PAGE = ROOT / "docs" / "assurance.md"
 BEGIN, END = "<!-- results: written by python tests/assurance.py --table -->", "<!-- end of results -->"
 
-LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
-FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "600")
+FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "300")
 #: A run that would take longer than about twenty minutes on two cores is cut into so many shards.
 SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 6, 10, 4
 WITNESSES, SNAPSHOTS = 15_000, 20_000
-GUIDED = ("g1", "g2", "transcript", "setups", "json", "documents", "importers", "words")
-#: Targets of tests/test_fuzz.py.
-FUZZED = (
-    *("g1", "g2", "scalars", "sums", "transforms", "arithmetic", "transcript", "proof codec", "verification", "setups"),
-    *("json", "documents", "arrays", "importers", "words"),
-)
-#: Modules of tests/mutation.py, each a shard; circuits share one.
-MUTATED = (
-    *(f"formats.{name}" for name in ("canonical", "documents")),
-    *(f"crypto.{name}" for name in ("group", "field", "exact", "scalars", "transcript", "srs", "srs_files")),
-    "crypto.srs_checks",
-    *(f"verifier.{name}" for name in ("header", "messages", "proof", "statement", "transcript", "argument", "verify")),
-    *("verifier.workers", "accounts.commitments", "accounts.updates"),
-    *(f"verifier.attest.{name}" for name in ("documents", "trust", "accept", "acceptance", "challenge", "receipt")),
-)
-CIRCUITS = (
-    *(f"zkmargin.circuits.{name}" for name in ("language.circuit", "limits", "margin", "requirement", "spreads")),
-    "zkmargin.circuits.language.system",
-)
-
-
 #: 100,000 changed proofs before the contract and Python, and 10,000 joint ones.
 CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 5, 20_000, 2_000
 EVM_TESTS = ("contracts/tests/test_verifier.py", "contracts/tests/test_joint.py")
+
+# What shards are about: folders, files, or patterns of git. One that a shard never runs is left out, so that a
+# change of the service does not outdate a week of fuzzing of points.
+LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
+CRYPTO = ("zkmargin/crypto", "zkmargin/formats", "zkmargin/integers.py")
+DOCUMENTS = ("zkmargin/formats", "zkmargin/accounts", "zkmargin/integers.py", "zkmargin/crypto", "engine")
+CIRCUITS = ("circuits/*.py", "circuits/encoders", "circuits/language")
+VERIFYING = (*DOCUMENTS, *CIRCUITS, "verifier/*.py")
+PROVING = (*VERIFYING, "prover/*.py", "prover/_kernels")
+HARNESS = ("tests/fuzz", "tests/test_fuzz.py")
+#: Targets of tests/fuzz/targets.py, and what each is about.
+FUZZED: dict[str, tuple[str, ...]] = {
+    "g1": CRYPTO,
+    "g2": CRYPTO,
+    "scalars": CRYPTO,
+    "sums": (*CRYPTO, "prover/_kernels"),
+    "transforms": (*CRYPTO, "prover/_kernels"),
+    "arithmetic": (*CRYPTO, "prover/_kernels"),
+    "transcript": CRYPTO,
+    "proof codec": VERIFYING,
+    "verification": VERIFYING,
+    "setups": CRYPTO,
+    "json": ("zkmargin/formats",),
+    "documents": DOCUMENTS,
+    "arrays": ("zkmargin/formats",),
+    "importers": DOCUMENTS,
+    "words": DOCUMENTS,
+}
+#: Modules of tests/mutation.py, each a shard, with the tests that must notice.
+MUTATED = {module.removeprefix("zkmargin."): tests for module, tests in mutation.TARGETS.items()}
+GUIDED = ("g1", "g2", "transcript", "setups", "json", "documents", "importers", "words")
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,11 @@ def pytest(*arguments: str) -> tuple[str, ...]:
     )
 
 
+def tests_of(names: Sequence[str]) -> tuple[str, ...]:
+    """What a result about mutants depends on beside the mutated module."""
+    return (*(f"tests/{name}" for name in names), "tests/mutation.py")
+
+
 def script(name: str, *arguments: str) -> tuple[str, ...]:
     """A script of ``tests/``."""
     return (sys.executable, str(ROOT / "tests" / name), *arguments)
@@ -127,20 +145,22 @@ SHARDS: dict[str, Shard] = {
         environment={"ZKMARGIN_LIVE_STEPS": "60"},
     ),
     "mutation-protocol": Shard(
-        "protocol mutants: absorbs and equations left out", pytest("tests/test_mutation.py", "-k", "protocol or absorb")
+        "protocol mutants: absorbs and equations left out",
+        pytest("tests/test_mutation.py", "-k", "protocol or absorb"),
+        about=(*VERIFYING, "tests/mutation.py", "tests/golden.py"),
     ),
     **{
         f"mutation-{name}": Shard(
             f"code mutants of {name}",
             script("mutation.py", "--no-protocol", f"zkmargin.{name}"),
-            about=(f"zkmargin/{name.replace('.', '/')}.py", "tests"),
+            about=(f"zkmargin/{name.replace('.', '/')}.py", *tests_of(tests)),
         )
-        for name in MUTATED
+        for name, tests in MUTATED.items()
     },
     "memory": Shard(
         "ten thousand proofs in one process: memory does not grow",
         script("memory.py"),
-        about=(*LIBRARY, "benchmarks/synthetic.py", "tests/memory.py"),
+        about=(*PROVING, "benchmarks/synthetic.py", "tests/memory.py"),
     ),
     "service-memory": Shard(
         "a hundred thousand requests to a service: its memory does not grow",
@@ -148,20 +168,24 @@ SHARDS: dict[str, Shard] = {
         about=(*LIBRARY, "tests/service_memory.py", "tests/support/venue_service.py"),
     ),
     "mutation-circuits": Shard(
-        "code mutants of circuits", script("mutation.py", "--no-protocol", *CIRCUITS), about=("circuits", "tests")
+        "code mutants of circuits",
+        script("mutation.py", "--no-protocol", *mutation.CIRCUITS),
+        about=(*CIRCUITS, *tests_of(mutation.CIRCUIT_TESTS)),
     ),
     **{
         f"fuzz-{name.replace(' ', '-')}": Shard(
             f"hypothesis on {name}, {FUZZ_SECONDS} s",
             (sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", f"tests/test_fuzz.py::test_target[{name}]"),
+            about=(*about, *HARNESS),
             environment={"ZKMARGIN_FUZZ_SECONDS": FUZZ_SECONDS},
         )
-        for name in FUZZED
+        for name, about in FUZZED.items()
     },
     **{
         f"guided-{name}": Shard(
             f"coverage-guided fuzzing of {name}, {FUZZ_SECONDS} s",
             script("fuzz/coverage_guided.py", name, FUZZ_SECONDS),
+            about=(*FUZZED[name], *HARNESS),
         )
         for name in GUIDED
     },
@@ -169,7 +193,7 @@ SHARDS: dict[str, Shard] = {
         f"witnesses-{part}": Shard(
             f"branch and bound over hidden integers, books one unit short, seed {part}",
             script("hostile_witness.py", "--cases", str(WITNESSES // WITNESS_PARTS), "--seed", str(part)),
-            about=("circuits", "engine", "tests/encoders.py", "tests/hostile_witness.py"),
+            about=(*CIRCUITS, "engine", "tests/encoders.py", "tests/hostile_witness.py"),
         )
         for part in range(1, WITNESS_PARTS + 1)
     },
@@ -177,7 +201,7 @@ SHARDS: dict[str, Shard] = {
         f"snapshots-{part}": Shard(
             f"changed golden snapshots: refused, or engine and circuit agree, seed {part}",
             script("hostile_witness.py", "--snapshots", str(SNAPSHOTS // SNAPSHOT_PARTS), "--seed", str(part)),
-            about=("circuits", "engine", "zkmargin/formats", "tests/hostile_witness.py"),
+            about=(*CIRCUITS, "engine", "zkmargin/formats", "tests/hostile_witness.py"),
         )
         for part in range(1, SNAPSHOT_PARTS + 1)
     },
@@ -218,17 +242,17 @@ SHARDS: dict[str, Shard] = {
     "hostile": Shard(
         "what reading costs at worst",
         (sys.executable, "-m", "benchmarks.hostile"),
-        about=("engine", "verifier", "zkmargin", "benchmarks/hostile.py"),
+        about=(*VERIFYING, "verifier/attest", "benchmarks/hostile.py"),
     ),
     "encoders": Shard(
         "encoders against the engine: no hidden integers pay less (z3)",
         script("encoders.py", "--all"),
-        about=("circuits", "engine", "tests/encoders.py"),
+        about=(*CIRCUITS, "engine", "tests/encoders.py"),
     ),
     "encoders-mutants": Shard(
         "equations left out, one by one: a witness that pays less is found",
         script("encoders.py", "--mutants"),
-        about=("circuits", "engine", "tests/encoders.py"),
+        about=(*CIRCUITS, "engine", "tests/encoders.py"),
     ),
 }
 
@@ -238,9 +262,10 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def folders(about: Sequence[str]) -> list[str]:
-    """Paths as git has them: what ``zkmargin/`` links to lies on top."""
-    return [re.sub(r"^zkmargin/(circuits|engine|prover|verifier)/", r"\1/", path) for path in about]
+def paths(about: Sequence[str]) -> list[str]:
+    """Patterns as git takes them: what ``zkmargin/`` links to lies on top; a ``*`` stays in its folder."""
+    plain = (re.sub(r"^zkmargin/(circuits|engine|prover|verifier)/", r"\1/", path) for path in about)
+    return [f":(glob){path}" if "*" in path else path for path in plain]
 
 
 def record_of(name: str) -> Record | None:
@@ -256,7 +281,7 @@ def speaks(name: str, record: Record | None) -> bool:
     known = subprocess.run(["git", "cat-file", "-e", record.commit], cwd=ROOT, capture_output=True, check=False)
     if known.returncode:
         return False
-    return not git("diff", "--name-only", record.commit, "--", *folders(SHARDS[name].about))
+    return not git("diff", "--name-only", record.commit, "--", *paths(SHARDS[name].about))
 
 
 def run(name: str) -> Record:
@@ -278,7 +303,7 @@ def run(name: str) -> Record:
     record = Record(
         shard=name,
         commit=git("rev-parse", "HEAD"),
-        changed=bool(git("status", "--porcelain", "--untracked-files=no", "--", *folders(shard.about))),
+        changed=bool(git("status", "--porcelain", "--untracked-files=no", "--", *paths(shard.about))),
         time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=round(time.monotonic() - start),
         machine=machine(),

@@ -77,6 +77,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "zkmargin.verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
     "zkmargin.verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.revocations": ("test_trust.py", "test_trust_facts.py", "test_attestations.py"),
     "zkmargin.verifier.attest.receipt": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
 }
 #: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.
