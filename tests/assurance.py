@@ -36,8 +36,8 @@ BEGIN, END = "<!-- results: written by python tests/assurance.py --table -->", "
 
 FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "300")
 #: A run that would take longer than about twenty minutes on two cores is cut into so many shards.
-SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 6, 10, 4
-WITNESSES, SNAPSHOTS = 15_000, 20_000
+SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 6, 3, 2
+WITNESSES, SNAPSHOTS = 30_000, 40_000
 #: 100,000 changed proofs before the contract and Python, and 10,000 joint ones.
 CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 5, 20_000, 2_000
 EVM_TESTS = ("contracts/tests/test_verifier.py", "contracts/tests/test_joint.py")

@@ -224,7 +224,7 @@ def changed_document(document: Json, draw: Draws) -> Json:
         other = document
         for step in draw.one_of(paths):
             other = other[step]
-        target[key] = draw.one_of((value + "0", value[1:], "0", "-1", other))
+        target[key] = draw.one_of((value + "0", value[1:], "0", "-1", copy.deepcopy(other)))  # may hold the target
     elif isinstance(target, list) and draw.below(2):
         target.insert(int(key), copy.deepcopy(value))
     else:
