@@ -38,47 +38,51 @@ import grimp
 ROOT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 120
 
+FORMATS = ("test_strict_json.py", "test_formats.py", "test_mappings.py", "test_errors.py")
+SETUPS = ("test_srs.py", "test_srs_points.py", "test_srs_files.py")
+CHECKS = ("test_golden.py", "test_verifier_checks.py", "test_batch_checks.py", "test_statement_checks.py")
+TRUST = ("test_trust.py", "test_acceptance_words.py")
 #: Module -> the tests that must notice. The fast ones come first: pytest stops at the first failure.
 TARGETS: dict[str, tuple[str, ...]] = {
-    "zkmargin.formats.canonical": ("test_formats.py",),
-    "zkmargin.formats.documents": ("test_formats.py",),
+    "zkmargin.formats.canonical": FORMATS,
+    "zkmargin.formats.documents": FORMATS,
     "zkmargin.verifier.workers": ("test_workers.py",),
     "zkmargin.crypto.group": ("test_field_group.py", "test_golden.py"),
     "zkmargin.crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
     "zkmargin.crypto.exact": ("test_protocol_algebra.py", "test_exact.py"),
     "zkmargin.crypto.scalars": ("test_protocol_algebra.py", "test_golden.py"),
-    "zkmargin.crypto.transcript": ("test_protocol_algebra.py", "test_golden.py"),
-    "zkmargin.crypto.srs": ("test_srs.py", "test_golden.py"),
-    "zkmargin.crypto.srs_files": ("test_srs.py",),
-    "zkmargin.crypto.srs_checks": ("test_srs.py",),
-    "zkmargin.verifier.header": ("test_golden.py", "test_verifier_checks.py"),
-    "zkmargin.verifier.messages": ("test_golden.py", "test_verifier_checks.py"),
-    "zkmargin.verifier.proof": ("test_golden.py", "test_verifier_checks.py"),
-    "zkmargin.verifier.statement": ("test_golden.py", "test_verifier_checks.py"),
-    "zkmargin.verifier.transcript": ("test_golden.py", "test_protocol_algebra.py"),
-    "zkmargin.verifier.argument": ("test_golden.py", "test_verifier_checks.py"),
-    "zkmargin.verifier.verify": ("test_golden.py", "test_verifier_checks.py"),
-    "zkmargin.accounts.commitments": ("test_golden.py", "test_verifier_checks.py", "test_update_checks.py"),
-    "zkmargin.accounts.updates": ("test_trust.py", "test_update_checks.py", "test_updates.py"),
+    "zkmargin.crypto.transcript": ("test_transcript.py", "test_golden.py"),
+    "zkmargin.crypto.srs": (*SETUPS, "test_golden.py"),
+    "zkmargin.crypto.srs_files": SETUPS,
+    "zkmargin.crypto.srs_checks": SETUPS,
+    "zkmargin.verifier.header": CHECKS,
+    "zkmargin.verifier.messages": CHECKS,
+    "zkmargin.verifier.proof": CHECKS,
+    "zkmargin.verifier.statement": CHECKS,
+    "zkmargin.verifier.transcript": ("test_golden.py", "test_transcript.py"),
+    "zkmargin.verifier.argument": CHECKS,
+    "zkmargin.verifier.verify": CHECKS,
+    "zkmargin.accounts.commitments": (*CHECKS, "test_update_checks.py"),
+    "zkmargin.accounts.updates": (*TRUST, "test_update_checks.py", "test_updates.py", "test_migrations.py"),
     "zkmargin.verifier.attest.documents": (
-        "test_trust.py",
+        *TRUST,
         "test_attestations.py",
         "test_trust_facts.py",
         "test_secp256k1.py",
     ),
-    "zkmargin.verifier.attest.trust": ("test_trust.py", "test_attestations.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.trust": (*TRUST, "test_attestations.py", "test_trust_facts.py"),
     "zkmargin.verifier.attest.accept": (
         "test_attestations.py",
         "test_challenges_receipts.py",
-        "test_trust.py",
+        *TRUST,
         "test_trust_facts.py",
         "test_policy_rules.py",
-        "test_universe.py",
+        "test_missing_quotes.py",
     ),
-    "zkmargin.verifier.attest.acceptance": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
-    "zkmargin.verifier.attest.challenge": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
-    "zkmargin.verifier.attest.revocations": ("test_trust.py", "test_trust_facts.py", "test_attestations.py"),
-    "zkmargin.verifier.attest.receipt": ("test_trust.py", "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.acceptance": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.challenge": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.revocations": (*TRUST, "test_trust_facts.py", "test_attestations.py"),
+    "zkmargin.verifier.attest.receipt": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
 }
 #: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.
 CIRCUITS = (

@@ -1,94 +1,40 @@
-"""Strict JSON, canonical bytes and digests, lines of errors, the error tree. Catalogue numbers: hostile inputs."""
+"""Documents: canonical bytes and digests, strictness, lines of errors, secrets. Catalogue numbers: hostile inputs."""
 
 import copy
-import importlib
 import json
 import subprocess
 import sys
 import types
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar, Literal, get_args, get_origin
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies._internal.random import ArtificialRandom
-from pydantic import ConfigDict, Field, ValidationError
-from support.typed import Json, JsonObject, Keywords, Passed
+from pydantic import Field, ValidationError
+from support.sheets import JSON, Leg, Secret, Sheet, sheet_text
+from support.typed import Json, Keywords
 
 import zkmargin.formats
-from zkmargin.engine.components import PublishedPart, parts_of
 from zkmargin.formats import (
-    ConstraintError,
     Document,
-    FrozenMap,
-    FullMap,
     InputError,
     IntArray,
-    Map,
     Model,
-    ProofFormatError,
     Seq,
-    SetupError,
-    VerificationError,
-    ZkMarginError,
-    canonical,
     canonical_bytes,
     keccak256,
     load_document,
-    mappings,
     parse_json,
     save_document,
 )
-from zkmargin.formats.budget import LIMITS, Budget, Unit, budget
-from zkmargin.formats.canonical import MAX_DEPTH, MAX_INTEGER_DIGITS, indented
 from zkmargin.formats.documents import input_error
 from zkmargin.formats.lines import existing_path, line_at, line_of_literal, line_of_twin
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class Leg(Model):
-    type: Literal["leg"] = "leg"
-    lot: str
-    count: int = 0
-
-
-class Cash(Model):
-    type: Literal["cash"] = "cash"
-    lot: str = "1"
-
-
-class Sheet(Document):
-    FORMAT: ClassVar[str] = "zkmargin/sheet/v2"
-
-    title: str = ""
-    lots: Map[str, str] = Field(default_factory=FrozenMap)
-    legs: Seq[Leg] = ()
-    parts: Seq[Leg | Cash] = ()
-    array: IntArray | None = None
-
-
-class Secret(Document):
-    FORMAT: ClassVar[str] = "zkmargin/secret/v1"
-    SECRET: ClassVar[bool] = True
-
-    amounts: Map[str, str] = Field(default_factory=FrozenMap)
-    bound: int = Field(default=0, ge=0, le=10)
-    hidden: str = Field(default="0a", pattern="^[0-9a-f]*$")
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**60), 10**60) | st.text(),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
-    max_leaves=30,
-)
-
-
-def sheet_text(**parts: Passed) -> str:
-    return json.dumps({"format": Sheet.FORMAT, **parts}, indent=1)
 
 
 # The package
@@ -111,148 +57,6 @@ def test_the_base_imports_neither_compiler_nor_anything_else_of_ours() -> None:
     ours = {name for name in loaded if name.split(".")[0] == "zkmargin"}
     assert {"zkmargin", "zkmargin.formats"} < ours
     assert {name for name in ours if not name.startswith("zkmargin.formats")} == {"zkmargin"}
-
-
-# Strict JSON
-
-
-@given(JSON | st.tuples(JSON, JSON))
-def test_the_encoder_of_files_writes_what_pythons_own_does(value: Json) -> None:
-    assert indented(value) == json.dumps(value, indent=1, ensure_ascii=False)
-
-
-@given(JSON, st.integers(0, 3))
-def test_parsing_gives_back_what_was_written(value: list[bool] | bool | None, indent: int) -> None:
-    assert parse_json(json.dumps(value, indent=indent)) == value
-    assert parse_json(canonical_bytes(value)) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"a": 1,\n "a": 2}', "f.json:2: a: the key appears twice"),
-        ('{"x": {"a": 1},\n "a": [{"b": 0,\n  "a": 1,\n  "b": 2}]}', "f.json:4: b: the key appears twice"),
-        ('{"a": 1,\n "\\u0061": 2}', "f.json:2: a: the key appears twice"),
-        ('["NaN",\n NaN]', "f.json:2: NaN is not a number"),
-        ("[Infinity]", "f.json:1: Infinity is not a number"),
-        ("[0,\n\n-Infinity]", "f.json:3: -Infinity is not a number"),
-        ('["1e400",\n 1e400]', "f.json:2: a bare number with a point or exponent: write it as a string"),
-        ("[1.0]", "f.json:1: a bare number with a point or exponent: write it as a string"),
-        ("[0,\n-0]", "f.json:2: -0 is not a number here: write 0"),
-        ("[\n\u0661\u0662]", "f.json:2: not JSON: Expecting value"),
-        ("[1\u0662]", "f.json:1: not JSON: Expecting ',' delimiter"),
-        ("\ufeff{}", "f.json: starts with a byte-order mark: save it as plain UTF-8"),
-        ('["",\n "\\ud83d"]', "f.json:2: half of a surrogate pair, which is no character"),
-        ('{"\\udc00": 1}', "f.json:1: half of a surrogate pair, which is no character"),
-        ("", "f.json:1: not JSON: Expecting value"),
-        ("[1,]", "f.json:1: not JSON: Illegal trailing comma before end of array"),
-        ("[01]", "f.json:1: not JSON: Expecting ',' delimiter"),
-        ("[1] 2", "f.json:1: not JSON: Extra data"),
-        ("['a']", "f.json:1: not JSON: Expecting value"),
-        ('["a\tb"]', "f.json:1: not JSON: Invalid control character at"),
-        ("[1] // note", "f.json:1: not JSON: Extra data"),
-    ],
-)
-def test_catalogue_35_strict_json(text: str, message: str) -> None:
-    for given_text in (text, text.encode()):
-        with pytest.raises(InputError) as caught:
-            parse_json(given_text, file="f.json")
-        # "Illegal trailing comma" is Python 3.13's; before, the reason is that a value was expected.
-        trailing = message.replace("Illegal trailing comma before end of array", "Expecting value")
-        assert str(caught.value) in {message, trailing}
-
-
-@given(JSON)
-def test_catalogue_35_surrogate_pairs_and_escaped_backslashes_are_text(
-    value: list[dict[str, int | None] | list[int | str]] | None,
-) -> None:
-    assert parse_json(json.dumps([value, "\U0001f600", "\\ud800"])) == [value, "\U0001f600", "\\ud800"]
-
-
-def test_bytes_must_be_utf8() -> None:
-    with pytest.raises(InputError, match=r"^f.json: not UTF-8 text \(byte 2\)$"):
-        parse_json(b'["\xff"]', file="f.json")
-
-
-def test_exact_decimals_for_foreign_formats() -> None:
-    assert parse_json("[1.10, 2e-3, -0.0, 7]", decimals="exact") == [Decimal("1.10"), Decimal("2e-3"), 0, 7]
-    limit = MAX_INTEGER_DIGITS
-    for text in (f"1e{limit}", f"1e-{limit}", f"0.{'1' * (limit - 2)}"):
-        assert parse_json(f"[{text}]", decimals="exact") == [Decimal(text)]
-    for text in (
-        f"1e{limit + 1}",
-        f"1e-{limit + 1}",
-        "1e999999999999999999999",
-        "1e-999999999999999999999",
-        "0." + "1" * limit,
-    ):
-        with pytest.raises(InputError, match=r"^line:2: a number of more than 400 digits$"):
-            parse_json(f"[\n{text}]", decimals="exact")
-
-
-def test_catalogue_48_depth_and_digits_are_bounded_before_the_parser_sees_them() -> None:
-    parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
-    parse_json('["' + "[" * 100_000 + '"]')
-    parse_json(json.dumps(['\\"[{' * 100] * 100))
-    for text in ("[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "0" + "}" * 100_000, "\n[" * 65):
-        with pytest.raises(InputError, match="nested more than 64 deep"):
-            parse_json(text)
-    assert parse_json("9" * MAX_INTEGER_DIGITS) == 10**MAX_INTEGER_DIGITS - 1
-    for digits in (MAX_INTEGER_DIGITS + 1, 10**7):
-        with pytest.raises(InputError, match=r"^line:1: an integer of more than 400 digits$"):
-            parse_json("-" + "9" * digits)
-
-
-@pytest.mark.slow
-@pytest.mark.linux
-def test_catalogue_48_as_many_positions_as_there_may_be_in_bounded_memory() -> None:
-    """Right ones and wrong ones, in a process that may take 256 MB more than it starts with."""
-    script = """
-import json, resource
-from typing import ClassVar
-from zkmargin.formats import Document, InputError, Map
-class Big(Document):
-    FORMAT: ClassVar[str] = "zkmargin/big/v1"
-    positions: Map[str, str]
-limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (1 << 28)
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-names = [f"I{i}" for i in range((1 << 17))]
-text = json.dumps({"format": Big.FORMAT, "positions": dict.fromkeys(names, "1")})
-assert len(Big.parse(text).positions) == (1 << 17)
-for positions in (dict.fromkeys(names, "1") | {"I131071": 1}, dict.fromkeys(names, 1)):
-    text = json.dumps({"format": Big.FORMAT, "positions": positions}, indent=1)
-    try:
-        Big.parse(text, file="big")
-    except InputError as error:
-        print(error)
-"""
-    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.stderr == ""
-    assert result.stdout.splitlines() == [
-        "big:131075: positions.I131071: input should be a valid string",
-        "big: more than 1024 mistakes: this is no such document",
-    ]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93.",
-        b"cposix\nsystem\n(S'true'\ntR.",
-        b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
-        b"PK\x03\x04\x14\x00\x00\x00../../etc/passwd",
-        b"\x1f\x8b\x08\x00" + bytes(40),
-        b"!!python/object/apply:os.system ['true']",
-    ],
-    ids=["pickle", "pickle protocol 0", "npy of objects", "zip", "gzip", "yaml"],
-)
-def test_catalogue_49_code_in_other_clothes_is_not_json(data: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=r"not (JSON|UTF-8)"):
-        parse_json(data)
-    with pytest.raises(InputError, match=r"not (JSON|UTF-8)"):
-        load_document(Sheet, path)
 
 
 # Canonical bytes and digests
@@ -537,230 +341,6 @@ def test_a_file_that_contradicts_itself_is_refused_when_it_is_loaded(tmp_path: P
     assert (caught.value.file, caught.value.field) == (str(tmp_path / "f"), "again")
 
 
-# Bounded time and memory
-
-
-def test_a_document_has_a_largest_number_of_values() -> None:
-    def parse(text: str, unit: Unit, limit: int) -> Json:
-        with budget(Budget({**LIMITS, unit: limit})):
-            return parse_json(text, file="f")
-
-    assert parse('{"a": [1, 2, {}]}', "values", 6) == {"a": [1, 2, {}]}
-    assert parse('{"a": [1, 2, {}], "b": 0}', "values", 6)
-    for text in ('{"a": [1, 2, {}, 4], "b": 0}', '{"a": [[], [], []], "b": 0}'):
-        with pytest.raises(InputError, match="more than 6 values"):
-            parse(text, "values", 6)
-    assert parse("[{}, []]", "containers", 3)
-    with pytest.raises(InputError, match="more than 2 containers"):
-        parse("[{}, []]", "containers", 2)
-    with pytest.raises(InputError, match="more than 4 characters"):
-        parse("12345", "characters", 4)
-
-
-def test_a_list_is_read_up_to_its_first_error() -> None:
-    # each error that pydantic lists takes half a kilobyte: millions of them took gigabytes
-    with pytest.raises(ValidationError) as caught:
-        Sheet.model_validate({"legs": [{}] * 1000})
-    assert caught.value.error_count() == 1
-
-
-def test_a_mapping_has_a_largest_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mappings, "MAX_ITEMS", 2)
-    assert len(Sheet.parse(sheet_text(lots={"a": "1", "b": "2"})).lots) == 2
-    with pytest.raises(InputError, match="lots: more than 2 keys"):
-        Sheet.parse(sheet_text(lots={"a": 0, "b": 0, "c": 0}))
-
-
-# Mappings
-
-
-class Nested(Document):
-    FORMAT: ClassVar[str] = "zkmargin/nested/v1"
-
-    tables: Map[str, Map[str, int]] = Field(default_factory=FrozenMap)
-    full: FullMap[str, Leg]
-
-
-NESTED = Nested(tables={"b": {"y": 2, "x": 1}, "a": {}}, full={"one": Leg(lot="1")})
-
-
-def test_a_document_cannot_change_under_its_digest() -> None:
-    given = {"BTC": "1"}
-    sheet = Sheet(lots=given)
-    digest = sheet.digest()
-    given["BTC"] = "2"
-    maps: tuple[Passed, ...] = (sheet.lots, Sheet().lots, NESTED.tables, NESTED.tables["b"], NESTED.full)
-    for frozen in maps:
-        with pytest.raises(TypeError):
-            frozen["BTC"] = "2"
-        with pytest.raises(TypeError):
-            del frozen["BTC"]
-        with pytest.raises(AttributeError):
-            frozen._items = {}
-        with pytest.raises(AttributeError):
-            del frozen._items
-        with pytest.raises(TypeError):
-            frozen._items["BTC"] = "2"
-        assert not {"clear", "pop", "popitem", "setdefault", "update"} & set(dir(frozen))
-    assert sheet.digest() == digest == Sheet(lots={"BTC": "1"}).digest()
-
-
-def test_a_mapping_reads_and_is_written_as_a_dict() -> None:
-    assert Nested.parse(NESTED.to_bytes()) == NESTED
-    assert Nested.parse(NESTED.to_bytes()).digest() == NESTED.digest()
-    assert json.loads(NESTED.to_bytes())["tables"] == {"b": {"y": 2, "x": 1}, "a": {}}
-    assert NESTED.model_dump()["tables"] == {"b": {"y": 2, "x": 1}, "a": {}}
-    assert type(NESTED.model_dump()["tables"]["b"]) is dict
-    assert list(NESTED.tables) == ["b", "a"]
-    assert {**NESTED.tables["b"]} == NESTED.tables["b"] == {"x": 1, "y": 2}
-    assert repr(NESTED.tables) == repr(NESTED.model_dump()["tables"])
-    assert Nested(tables=NESTED.tables, full=NESTED.full) == NESTED == copy.deepcopy(NESTED)
-    assert copy.copy(NESTED.tables) is NESTED.tables
-    assert NESTED.model_copy(deep=True).tables is NESTED.tables
-    assert hash(FrozenMap({"x": 1, "y": 2})) == hash(NESTED.tables["b"])
-    assert hash(NESTED) == hash(copy.deepcopy(NESTED))
-    schema = Nested.model_json_schema()["properties"]
-    assert (schema["tables"]["type"], schema["full"]["type"], schema["full"]["minProperties"]) == (
-        "object",
-        "object",
-        1,
-    )
-
-
-@pytest.mark.parametrize(
-    "change", [{"tables": {"a": {"x": "1"}}}, {"tables": [["a", {}]]}, {"tables": {"a": None}}, {"full": {}}]
-)
-def test_a_mapping_is_as_strict_as_a_dict(change: JsonObject) -> None:
-    data = json.loads(NESTED.to_bytes()) | change
-    with pytest.raises(InputError):
-        Nested.parse(json.dumps(data))
-
-
-def kinds_of_models(kind: type[Model]) -> set[type[Model]]:
-    return {kind}.union(*(kinds_of_models(below) for below in kind.__subclasses__()))
-
-
-def inside(annotation: object) -> set[object]:
-    return {get_origin(annotation) or annotation}.union(*(inside(part) for part in get_args(annotation)))
-
-
-def test_no_model_of_ours_holds_anything_that_can_be_changed() -> None:
-    for name in ("explain", "fills", "greeks", "migration", "netting"):
-        importlib.import_module(f"zkmargin.engine.{name}")
-    importlib.import_module("zkmargin.engine.risk_arrays")
-    assert parts_of(PublishedPart)  # imports every component
-    found = {
-        f"{kind.__qualname__}.{name}"
-        for kind in kinds_of_models(Model)
-        if kind.__module__.startswith(("zkmargin.formats.", "zkmargin.engine."))
-        for name, field in kind.model_fields.items()
-        if {dict, list, set, bytearray} & inside(field.annotation)
-    }
-    assert not found
-
-
-def test_arrays_of_documents_cannot_be_written() -> None:
-    read = IntArray.from_json(IntArray(np.arange(6).reshape(2, 3)).to_json())
-    for array in (read, IntArray(np.arange(6)), copy.deepcopy(read)):
-        assert not array.values.flags.writeable
-        with pytest.raises(ValueError, match="read-only"):
-            array.values[0] = 1
-        with pytest.raises(ValueError, match="WRITEABLE"):
-            array.values.flags.writeable = True
-
-
-# The error tree
-
-
-def test_exit_codes_and_hints() -> None:
-    errors: list[tuple[ZkMarginError, int]] = [
-        (ZkMarginError("m", hint="h"), 2),
-        (InputError("m", hint="h"), 2),
-        (SetupError("m", hint="h"), 2),
-        (ConstraintError("m", rule="r", shortfall=5, hint="h"), 1),
-        (ProofFormatError("m", hint="h"), 1),
-        (VerificationError("m", check="c", hint="h"), 1),
-    ]
-    for error, code in errors:
-        assert isinstance(error, ZkMarginError)
-        assert (str(error), error.message, error.hint, error.exit_code) == ("m", "m", "h", code)
-        assert not isinstance(error, ValueError), "pydantic must not swallow it"
-    assert ZkMarginError("m").hint is None
-
-
-@pytest.mark.parametrize(
-    ("parts", "shown"),
-    [
-        ({}, "why"),
-        ({"file": "f"}, "f: why"),
-        ({"line": 3}, "line:3: why"),
-        ({"file": "f", "line": 3}, "f:3: why"),
-        ({"file": "f", "field": "a.b", "line": 3}, "f:3: a.b: why"),
-        ({"field": "a.b"}, "a.b: why"),
-    ],
-)
-def test_an_input_error_is_one_line(parts: Keywords, shown: str) -> None:
-    assert str(InputError("why", **parts)) == shown
-
-
-def test_located_fills_in_what_is_missing_and_nothing_else() -> None:
-    error = InputError("why", field="a", hint="h")
-    assert str(error.located(file="f", line=2)) == "f:2: a: why"
-    assert error.located(file="f").hint == "h"
-    assert str(error.located(file="f", line=2).located(file="g", line=9)) == "f:2: a: why"
-    assert str(error) == "a: why"
-
-
-def test_an_input_error_of_a_validator_comes_out_with_the_file() -> None:
-    class Picky(Sheet):
-        model_config = ConfigDict(frozen=True)
-
-        def model_post_init(self, _context: None) -> None:
-            raise InputError("not today", field="title", hint="tomorrow")
-
-    with pytest.raises(InputError) as caught:
-        Picky.parse(sheet_text(), file="f")
-    assert (str(caught.value), caught.value.hint) == ("f: title: not today", "tomorrow")
-
-
-# The bound on depth, where there are more brackets than it
-
-
-def test_catalogue_48_what_is_bounded_is_the_depth_not_the_number_of_brackets() -> None:
-    deepest = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
-    for text in (
-        f"[[], {deepest}]",
-        f"[{deepest}, {deepest}]",
-        "[" + "[], {}, " * 100 + "0]",
-        '["[", "\\"[", {}]' + " " * 70,
-    ):
-        assert isinstance(parse_json(text), list)
-    flat = "[" + "[], {}, " * MAX_DEPTH
-    for text in (
-        f"[[],\n[{deepest}]]",
-        f"[{deepest},\n[{deepest}]]",
-        '["]]",\n' + "[" * MAX_DEPTH,
-        f"{flat}\n[{deepest}]]",
-        f'{flat} "\\"]]",\n[{deepest}]]',
-    ):
-        with pytest.raises(InputError, match=f"^line:3: nested more than {MAX_DEPTH} deep$"):
-            parse_json("\n" + text)
-
-
-def test_the_line_of_half_a_pair_in_a_text_that_starts_with_a_line_break() -> None:
-    with pytest.raises(InputError, match=r"^line:3: half of a surrogate pair"):
-        parse_json('\n["",\n"\\ud83d"]')
-
-
-def test_catalogue_48_a_caller_that_is_deep_itself_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*_: object) -> None:
-        raise RecursionError
-
-    monkeypatch.setattr("zkmargin.formats.canonical._parse", exhausted)
-    with pytest.raises(InputError, match=r"^f.json: nested too deeply$"):
-        parse_json("[]", file="f.json")
-
-
 # What a document's bytes and its digest are made of
 
 
@@ -833,17 +413,3 @@ def test_a_file_is_asked_what_its_format_asks(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_document(Contradictory, path)
     assert str(caught.value) == f"{path}: title: contradicts itself"
-
-
-def test_catalogue_48_the_bounds_of_any_json_text() -> None:
-    assert (LIMITS["values"], LIMITS["containers"], MAX_DEPTH, MAX_INTEGER_DIGITS) == (2**22, 2**19, 64, 400)
-    text = "".join(chr(code) for code in range(32, 127) if chr(code) not in ',[{"\\')
-    with budget(Budget({**LIMITS, "values": 1})):
-        assert parse_json(f'["{text}"]') == [text]
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_the_encoder_refuses_what_is_no_number_too(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
-    monkeypatch.setattr(canonical, "_refuse_floats", lambda _: None)
-    with pytest.raises(ValueError, match="Out of range float values"):
-        canonical_bytes(value)

@@ -7,18 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutation import CHECKS, FORMATS, SETUPS
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
 #: Everything that hostile input must fail at.
-NEGATIVE = ("test_golden.py", "test_verifier_checks.py", "test_field_group.py", "test_srs.py", "test_formats.py")
+NEGATIVE = (*CHECKS, "test_field_group.py", *SETUPS, *FORMATS)
 MORE = ("test_malicious_provers.py", "test_completeness_soundness.py", "test_transcript_order.py", "test_arrays.py")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", ["-O", "-OO"])
 def test_54_the_negative_suite_gives_the_same_verdicts(option: str, tmp_path: Path) -> None:
-    names = NEGATIVE + MORE if os.environ.get("ZKMARGIN_FULL") == "1" else NEGATIVE[:2]
+    names = NEGATIVE + MORE if os.environ.get("ZKMARGIN_FULL") == "1" else CHECKS
     # the child must know that its own asserts are live: pytest rewrites those of test files
     canary = tmp_path / "test_canary.py"
     canary.write_text("def test_asserts_of_tests_are_live():\n    assert False\n")

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from zkmargin.formats import Document
+from zkmargin.verifier import Statement
+from zkmargin.verifier.proof import Proof, decode_proof
 
 TESTS = Path(__file__).parents[1]
 
@@ -33,3 +35,8 @@ def read(path: Path) -> Document:
     kind = kind_of(path.name)
     assert kind is not None
     return kind.parse(path.read_bytes())
+
+
+def decoded(statement: Statement, data: bytes) -> Proof:
+    """The elements of a proof of a statement."""
+    return decode_proof(data, statement.circuit.shape, statement.srs.digest)
