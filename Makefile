@@ -30,7 +30,7 @@ WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells shell-tools coverage lowest lint types layers wheel release bench bench-peers soak \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells units test-tools coverage lowest lint types layers wheel release bench bench-peers soak \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
@@ -70,13 +70,17 @@ web: $(WEB_READY)  ## build the verifier page and the TypeScript client again, c
 page: $(WEB_READY)  ## write the verifier page that the package ships
 	$(BIN)/python -m web.build
 
-shells: $(DEV_READY) shell-tools  ## completion in bash, zsh and fish, and the manual pages as man reads them (needs zsh, fish and man)
-	ZKMARGIN_SHELLS=required $(BIN)/pytest -q tests/test_shells.py
+shells: $(DEV_READY) test-tools  ## completion in bash, zsh and fish, and the manual pages as man reads them (needs zsh, fish and man)
+	ZKMARGIN_TOOLS=required $(BIN)/pytest -q tests/test_shells.py
 
-shell-tools:
-	@missing=; for tool in zsh fish man; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; [ -z "$$missing" ] || \
-	{ [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y zsh fish man-db >/dev/null; } || \
-	{ echo "error: completion is tried in the shells themselves: apt install zsh fish man-db (missing:$$missing)" >&2; exit 1; }
+units: $(DEV_READY) test-tools  ## deploy/: the units as systemd reads them, run as they stand (needs systemd-analyze)
+	ZKMARGIN_TOOLS=required $(BIN)/pytest -q tests/test_deploy.py
+
+# apt's systemd package starts nothing here: its programs are all that is wanted.
+test-tools:
+	@missing=; for tool in zsh fish man systemd-analyze; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; [ -z "$$missing" ] || \
+	{ [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y --no-install-recommends zsh fish man-db systemd >/dev/null; } || \
+	{ echo "error: what a user's machine has is tried as it is: apt install zsh fish man-db systemd (missing:$$missing)" >&2; exit 1; }
 
 docs: $(DOCS_READY)  ## the documentation site in build/docs, references made anew; every warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import signal
 import stat
 import subprocess
@@ -13,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.tools import found
 from support.venue_service import Service
 from support.watching import World
 
@@ -98,9 +98,7 @@ def test_the_container_runs_a_command_that_there_is(capsys: pytest.CaptureFixtur
 @pytest.mark.slow
 @pytest.mark.linux
 def test_units_are_what_systemd_reads() -> None:
-    tool = shutil.which("systemd-analyze")
-    if tool is None:
-        pytest.skip("no systemd-analyze")
+    tool = found("systemd-analyze")
     units = sorted(str(path) for path in DEPLOY.iterdir() if path.suffix in {".service", ".timer"})
     assert len(units) == 4
     done = subprocess.run([tool, "verify", *units], capture_output=True, text=True, check=False)

@@ -5,13 +5,12 @@ bash is everywhere; ``make shells`` and ``.ci/run`` install zsh, fish and man or
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.tools import found
 
 PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 BASH = """
@@ -45,18 +44,8 @@ complete -C "zkmargin completion f"
 """
 
 
-def found(program: str) -> str:
-    """Where it is. What is not installed is left out, unless ``ZKMARGIN_SHELLS=required``: make shells, .ci/run."""
-    where = shutil.which(program, path=PATH)
-    if where is None and os.environ.get("ZKMARGIN_SHELLS") == "required":
-        pytest.fail(f"{program} is not installed: apt install zsh fish man-db")
-    if where is None:
-        pytest.skip(f"{program} is not installed")
-    return where
-
-
 def said(shell: str, script: str, folder: Path) -> str:
-    where = found(shell)
+    where = found(shell, path=PATH)
     words = [where, *(["--norc", "--noprofile"] if shell == "bash" else ["-f"] if shell == "zsh" else []), "-c", script]
     environment = {"PATH": PATH, "HOME": str(folder), "TERM": "dumb", "COLUMNS": "100"}
     return subprocess.run(
@@ -84,7 +73,7 @@ def test_fish_completes_commands_options_and_choices(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_man_reads_every_manual_page_without_a_warning(tmp_path: Path) -> None:
-    found("man")
+    found("man", path=PATH)
     subprocess.run(["zkmargin", "manual", "man1"], env={"PATH": PATH}, cwd=tmp_path, check=True, capture_output=True)
     pages = sorted((tmp_path / "man1").iterdir())
     assert len(pages) > 60
