@@ -5,10 +5,11 @@
     python -m benchmarks.service --folder ready        # keep what is prepared, and use it again for a day
 
 Statements are of one segment, 512 x 35, SQLite, receipts signed with Ed25519; challenges are issued and proofs made
-before, by a service whose database each phase begins with. The generator sends at fixed times, whatever came back, and
-counts a proof's time from when it was due: a service that falls behind shows it. CPU seconds are of the service with
-its verifiers, and of the generator; beside them stands what `verify_each` alone costs on the same proofs in this run,
-so that the ratio means something on a busy machine.
+before, by a service whose database each phase begins with. Each account has a connection of its own. The generator
+sends at fixed times, whatever came back, and counts a proof's time from when it was due: a service that falls behind
+shows it. ``done_per_second`` counts until the last receipt, ``steady_per_second`` without the first second. CPU seconds
+are of the service with its verifiers, and of the generator; beside them stands what `verify_each` alone costs on the
+same proofs in this run, so that the ratio means something on a busy machine.
 """
 
 from __future__ import annotations
@@ -25,13 +26,20 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.service_setup import items_of, prepare, requests_of, running, say
 from zkmargin.verifier import verify_each
 
-CONNECTIONS, WARM = 32, 64
+WARM = 64
 _END = b"\r\n\r\n"
+
+
+class Answer(NamedTuple):
+    """A receipt: seconds after the beginning at which it came, and after its request was due."""
+
+    at: float
+    late: float
 
 
 class _Connection(asyncio.Protocol):
@@ -59,7 +67,7 @@ class _Connection(asyncio.Protocol):
         answer, self._taken = self._taken, b""
         if b" 201 " not in head[:20]:
             self._load.refused(answer)
-        self._load.answered(self, time.perf_counter() - self._due)
+        self._load.answered(self, self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
         self._load.refused(b"the connection is lost")
@@ -68,21 +76,21 @@ class _Connection(asyncio.Protocol):
 class _Load:
     """Requests that are sent at fixed times, on whichever connection is free."""
 
-    def __init__(self, requests: Sequence[bytes], rate: float) -> None:
-        self._requests, self._rate = requests, rate
+    def __init__(self, requests: Sequence[bytes], rate: float, connections: int) -> None:
+        self._requests, self._rate, self._connections = requests, rate, connections
         self._free: deque[_Connection] = deque()
         self._late: deque[tuple[float, bytes]] = deque()
-        self.seconds: list[float] = []
+        self.answers: list[Answer] = []
 
-    async def run(self, url: str) -> list[float]:
-        """Seconds from when each was due to its receipt. Raises RuntimeError: one was refused."""
+    async def run(self, url: str) -> list[Answer]:
+        """An answer for each, in the order that they came. Raises RuntimeError: one was refused."""
         host, port = url.removeprefix("http://").rsplit(":", 1)
         loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = loop.create_future()
-        for _ in range(min(CONNECTIONS, len(self._requests))):
+        for _ in range(min(self._connections, len(self._requests))):
             _, connection = await loop.create_connection(lambda: _Connection(self), host, int(port))
             self._free.append(connection)
-        begin = time.perf_counter()
+        self._begin = begin = time.perf_counter()
         for place, request in enumerate(self._requests):
             due = begin + place / self._rate
             wait = due - time.perf_counter()
@@ -95,16 +103,17 @@ class _Load:
             else:
                 self._late.append((due, request))
         await self._done
-        return self.seconds
+        return self.answers
 
-    def answered(self, connection: _Connection, seconds: float) -> None:
+    def answered(self, connection: _Connection, due: float) -> None:
         """One is back: its connection takes the next that waits."""
-        self.seconds.append(seconds)
+        now = time.perf_counter()
+        self.answers.append(Answer(now - self._begin, now - due))
         if self._late:
             connection.send(*self._late.popleft())
         else:
             self._free.append(connection)
-        if len(self.seconds) == len(self._requests) and not self._done.done():
+        if len(self.answers) == len(self._requests) and not self._done.done():
             self._done.set_result(None)
 
     def refused(self, answer: bytes) -> None:
@@ -113,9 +122,18 @@ class _Load:
             self._done.set_exception(RuntimeError(f"refused: {answer[-400:]!r}"))
 
 
-def load(url: str, requests: Sequence[bytes], rate: float) -> list[float]:
-    """Send requests at fixed times; seconds from when each was due to its receipt. Raises RuntimeError: one refused."""
-    return asyncio.run(_Load(requests, rate).run(url))
+def load(url: str, requests: Sequence[bytes], rate: float, connections: int) -> list[Answer]:
+    """Send requests at fixed times; an answer for each, as they came. Raises RuntimeError: one was refused."""
+    return asyncio.run(_Load(requests, rate, connections).run(url))
+
+
+def steady_per_second(answers: Sequence[Answer], rate: float) -> float:
+    """Answers a second, from those to the first second's requests to the last: what a service keeps up all day.
+
+    Where it falls behind, answers come ever later, and it is as much less than what was asked.
+    """
+    first = min(int(rate), len(answers) // 2)
+    return (len(answers) - 1 - first) / (answers[-1].at - answers[first].at)
 
 
 def cpu_seconds(pid: int) -> dict[str, float]:
@@ -147,7 +165,7 @@ def own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def phase(prepared: Path, requests: Sequence[bytes], rate: float, workers: int) -> dict[str, Any]:
+def phase(prepared: Path, requests: Sequence[bytes], rate: float, workers: int, connections: int) -> dict[str, Any]:
     """One rate, measured on a copy of what was prepared."""
     say(f"{rate:g} proofs/s, {len(requests) - WARM} proofs")
     with tempfile.TemporaryDirectory() as name:
@@ -156,17 +174,18 @@ def phase(prepared: Path, requests: Sequence[bytes], rate: float, workers: int) 
         text = (folder / "serve.toml").read_text().replace("workers = 1\n", f"workers = {workers}\n")
         (folder / "serve.toml").write_text(text)
         with running(folder) as (process, url):
-            load(url, requests[:WARM], 100)
+            load(url, requests[:WARM], 100, connections)
             before, generator, began = cpu_seconds(process.pid), own_cpu(), time.perf_counter()
-            seconds = load(url, requests[WARM:], rate)
+            answers = load(url, requests[WARM:], rate, connections)
             wall, count, after = time.perf_counter() - began, len(requests) - WARM, cpu_seconds(process.pid)
             memory = memory_mb(process.pid)
-    quantiles = statistics.quantiles(seconds, n=100)
+    quantiles = statistics.quantiles([answer.late for answer in answers], n=100)
     own = own_cpu() - generator
     each = {name: round(1000 * (after[name] - before[name]) / count, 2) for name in after}
     return {
         "asked_per_second": rate,
         "done_per_second": round(count / wall, 1),
+        "steady_per_second": round(steady_per_second(answers, rate), 1),
         "p50_ms": round(1000 * quantiles[49], 1),
         "p99_ms": round(1000 * quantiles[98], 1),
         "cpu_ms_a_proof": each | {"generator": round(1000 * own / count, 2)},
@@ -191,7 +210,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     count = WARM + int(asked.rate * asked.seconds)
@@ -201,8 +220,8 @@ def main() -> None:
         requests = requests_of(folder)[:count]
         half = WARM + (count - WARM) // 2
         results = [
-            phase(folder, requests, asked.rate, asked.workers),
-            phase(folder, requests[:half], asked.rate / 2, asked.workers),
+            phase(folder, requests, asked.rate, asked.workers, asked.accounts),
+            phase(folder, requests[:half], asked.rate / 2, asked.workers, asked.accounts),
         ]
         found = {"verify_each_cpu_ms_a_proof": round(alone(folder), 2), "phases": results}
     print(json.dumps(found, indent=1))

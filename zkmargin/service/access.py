@@ -21,10 +21,14 @@ class Unauthorized(Denied):
     """No token, or one that does not count."""
 
 
-def caller(desk: Desk, authorization: str | None) -> Token:
-    """The token of a call. Raises Unauthorized."""
-    scheme, _, token = (authorization or "").partition(" ")
-    digest = token_digest(token.strip()) if scheme.lower() == "bearer" else None
+def shown(authorization: str) -> str | None:
+    """The digest of the token that an ``Authorization`` header shows; None where it shows none."""
+    scheme, _, token = authorization.partition(" ")
+    return token_digest(token.strip()) if scheme.lower() == "bearer" else None
+
+
+def caller(desk: Desk, digest: str | None) -> Token:
+    """The token with a digest, as ``shown`` gives it. Raises Unauthorized."""
     if digest is None:
         raise Unauthorized("a token is needed: Authorization: Bearer zkm_...")
     # the digest of 256 random bits: how long it takes to find it tells nothing about another one

@@ -93,7 +93,7 @@ class Calls:
     def of(self, request: Request) -> Token:
         """Raises Unauthorized; noted in the audit log, at most once a second."""
         try:
-            token = caller(self._desk, request.headers.get("authorization"))
+            token = caller(self._desk, getattr(request.state, "shown", None))
         except Denied as error:
             self._running.note_denied(request.client.host if request.client else "unknown", error.message)
             raise

@@ -131,8 +131,8 @@ def _add_changes(app: FastAPI, desk: Desk, running: Running) -> None:
             return page_answer(store.audit_lines(connection, before=before, limit=limit), limit)
 
 
-#: What adds calls to an application.
+#: What adds calls to an application. A path is looked for in this order: proofs are what most calls are about.
 PARTS = (
-    *(_add_health, _add_changes, account_calls.add_snapshots, account_calls.add_accounts, account_calls.add_lists),
-    *(proof_calls.add_proofs, proof_calls.add_events),
+    *(proof_calls.add_proofs, proof_calls.add_events, _add_health, _add_changes),
+    *(account_calls.add_snapshots, account_calls.add_accounts, account_calls.add_lists),
 )

@@ -15,11 +15,10 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from zkmargin.client.errors import Denied, NotFound, Unavailable
-from zkmargin.client.tokens import token_digest
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.ledger.database import UnusableError
 from zkmargin.service import logs
-from zkmargin.service.access import Rates, Unauthorized
+from zkmargin.service.access import Rates, Unauthorized, shown
 from zkmargin.service.desk import Desk
 from zkmargin.service.metrics import Metrics
 
@@ -119,8 +118,8 @@ class Guard:
 
     def _who(self, scope: Scope) -> str:
         """A known token, else the address: whoever invents tokens does not get more calls by it."""
-        words = (_header(scope, b"authorization") or b"").decode("latin-1").split(" ")
-        digest = token_digest(words[-1])
+        digest = shown((_header(scope, b"authorization") or b"").decode("latin-1"))
+        scope.setdefault("state", {})["shown"] = digest  # calls ask whose it is
         if digest is not None and digest in self._desk.tokens():
             return digest
         client = scope.get("client")
@@ -132,14 +131,15 @@ class Guard:
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         most, taken, whole = self._most(scope), 0, False
-        deadline = time.monotonic() + self._desk.settings.limits.body_seconds
+        deadline = asyncio.get_running_loop().time() + self._desk.settings.limits.body_seconds
 
         async def bounded() -> MutableMapping[str, Any]:
             nonlocal taken, whole
             if whole:  # only the end of the connection is left to come
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), max(deadline - time.monotonic(), 0.001))
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
             except TimeoutError:
                 self._metrics.denied.labels("slow").inc()
                 raise TooSlow("the request did not come in time") from None
@@ -154,8 +154,7 @@ class Guard:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        self._metrics.requests.labels(route, scope["method"], str(status)).inc()
-        self._metrics.seconds.labels(route).observe(seconds)
+        self._metrics.answered(route, scope["method"], status, seconds)
         who = scope.get("state", {}).get("caller")
         facts = {"route": route, "method": scope["method"], "status": status, "ms": math.ceil(1000 * seconds)}
         logs.say("request", **facts, caller=who)

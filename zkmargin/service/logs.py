@@ -27,6 +27,9 @@ class Lines(logging.Formatter):
 
 def begin() -> None:
     """Send every log of the process through ``Lines``."""
+    # no line says which thread, task, process or place logged it: let nobody find it out each time
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - as the logging HOWTO has it
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
     root = logging.getLogger()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Count
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -30,6 +31,16 @@ class Metrics:
         self.webhooks = Counter("zkmargin_webhook_deliveries", "Events sent to webhooks.", ["outcome"], **of)
         self.denied = Counter("zkmargin_denied_calls", "Calls refused before they were looked at.", ["reason"], **of)
         self.streams = Gauge("zkmargin_event_streams", "Callers that listen to events.", **of)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A call was answered."""
+        requests, observed = self._of_call(route, method, status)
+        requests.inc()
+        observed.observe(seconds)
+
+    @cache  # noqa: B019 - as many as there are routes, methods and answers; one service has one of these
+    def _of_call(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+        return self.requests.labels(route, method, str(status)), self.seconds.labels(route)
 
     def text(self, desk: Desk) -> bytes:
         """All of it now."""

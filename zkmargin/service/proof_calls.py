@@ -42,10 +42,10 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
     async def submit(request: Request) -> Response:
         """Submit a proof; its receipt is on disk when this answers 201."""
         token = calls.may(request, "account")
-        return await _submitted(request, Submission.parse(await request.body()), token)
+        return await _submitted(Submission.parse(await request.body()), token)
 
-    async def _submitted(request: Request, submission: Submission, token: Token) -> Response:
-        calls.about(request, submission.account)
+    async def _submitted(submission: Submission, token: Token) -> Response:
+        allow_account(token, submission.account)
         (verdict,) = await running.queue.submit([submission])
         if not isinstance(verdict, Receipt):
             raise verdict
@@ -85,7 +85,7 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
         token = calls.may(request, "account")
         body = await request.body()
         submission = await run_in_threadpool(lambda: judging.bundled(Evidence.parse(body)))
-        return await _submitted(request, submission, token)
+        return await _submitted(submission, token)
 
     @app.post(
         "/v1/venue-proofs",

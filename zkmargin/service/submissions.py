@@ -51,7 +51,7 @@ class Queue:
         for submission, future in zip(submissions, futures, strict=True):
             self._waiting.put_nowait((submission, future))
         self._metrics.waiting.set(self._waiting.qsize())
-        return list(await asyncio.gather(*futures))
+        return [await future for future in futures]
 
     async def close(self) -> None:
         """Answer what waits, then stop."""
