@@ -64,6 +64,7 @@ def processor(pid: int) -> float:
 def processes(one: Day) -> dict[str, int]:
     """The process of each party that is there."""
     found = {} if one.service.process is None else {"service": one.service.process.pid}
+    found |= {name: office.process.pid for name, office in one.offices.items() if office.process is not None}
     return found | {maker.name: maker.process.pid for maker in one.makers if maker.process is not None}
 
 
@@ -90,7 +91,7 @@ def soak(home: Path, seconds: int, every: float) -> dict[str, Any]:
         for number in range(1, steps):
             one.step(listed=True)
             if number % TRADE_EVERY == 0:
-                trader.fill(TRADE, one.snapshot)
+                trader.fill(TRADE)
             if time.monotonic() - killed > seconds / (KILLS + 1):
                 killed, kills, before = time.monotonic(), kills + 1, before + processor(processes(one)["mortal"])
                 mortal.kill()

@@ -1,5 +1,8 @@
 """A venue, an oracle, a custodian and three makers for simulated hours: what the venue states is what happened.
 
+Each is a process of its own, and each is killed once: the service, its database, the oracle, both keepers of records
+(the venue's and the custodian's), a maker's agent. Oracle, venue, custodian and a maker change their keys.
+
 Short in CI; ``ZKMARGIN_LIVE_STEPS`` makes the day longer (``make assurance``, shard ``live``).
 """
 
@@ -41,7 +44,7 @@ def test_a_day_with_everything_in_it(tmp_path: Path, server: Server) -> None:
         one.wait(*one.makers)
         for step in range(1, STEPS):
             if step == at["broke"]:
-                poor.fill(ALL, one.snapshot)
+                poor.fill(ALL)
             if step == at["crash"]:
                 mortal.kill()
                 away = True
@@ -49,13 +52,14 @@ def test_a_day_with_everything_in_it(tmp_path: Path, server: Server) -> None:
                 one.crash()
             if step == at["rotate"]:
                 one.rotate()
+                mortal.rotate()
             if step == at["well"]:
                 server.kill()
                 server.start()
             if step == at["back"]:
                 mortal.start()
                 away = False
-            one.step(listed=step >= at["listing"])
+            one.step(listed=step >= at["listing"], crash=step == at["listing"])
             if away and step < at["rotate"]:
                 lost.add(one.published[-1][0])  # signed with a key that was revoked before it came back
             if at["broke"] <= step < at["well"]:
@@ -63,9 +67,9 @@ def test_a_day_with_everything_in_it(tmp_path: Path, server: Server) -> None:
                 broke.add(one.published[-1][0])
             one.wait(steady, *([] if step in range(at["broke"], at["well"]) else [poor]), *([] if away else [mortal]))
             if step == at["trade"] or step == at["listing"]:
-                steady.fill(TRADE, one.snapshot)
+                steady.fill(TRADE, crash=step == at["trade"])
             if step == at["well"] - 1:
-                poor.fill(BACK, one.snapshot)  # and the newest snapshot is proved after all
+                poor.fill(BACK)  # and the newest snapshot is proved after all
                 one.wait(poor)
                 broke.discard(one.published[-1][0])
         assert poor.seen("alarm", kind="unhealthy")

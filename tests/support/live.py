@@ -1,4 +1,5 @@
-"""A whole market on this machine: a venue's service, an oracle, a custodian, and makers' agents as processes.
+"""A whole market on this machine: a venue's service, an oracle, keepers of records (the venue's and a custodian) and
+makers' agents, each a process of its own.
 
 Hours are simulated: snapshots carry times that are minutes apart, and come as fast as they are answered. What the venue
 says of its accounts is compared with what the script of the day says (``Day.expected``), which asks nobody.
@@ -13,35 +14,46 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
+import pytest
+
+import zkmargin.crypto.keys
+from support.offices import Office
 from support.typed import JsonObject, Passed
-from support.venue_service import NAME, Service, new_signer, signers, trust
+from support.venue_service import NAME, PASSPHRASE, Service, new_signer, signers, trust
 from support.watching import environment, until
 from zkmargin.accounts import commit_book
-from zkmargin.accounts.updates import Update, apply_update
-from zkmargin.app.attesting import Held, attest_commitment, revocations_of
+from zkmargin.app.attesting import revocations_of
 from zkmargin.app.verifying import clock_ms
-from zkmargin.client import RegisterAccount, Terms
-from zkmargin.crypto.keys import SecretSigner
-from zkmargin.engine.book import Book, to_lots
+from zkmargin.client import RegisterAccount, RevokeToken, Terms
+from zkmargin.client.tokens import token_digest
+from zkmargin.crypto.keys import SecretKey, SecretSigner
+from zkmargin.engine.book import Book
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.fills import Fills, fills_to_lots
+from zkmargin.engine.fills import Fills
 from zkmargin.engine.market import Market
-from zkmargin.engine.policy import load_policy
-from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
-from zkmargin.formats import VerificationError, load_document, save_document
+from zkmargin.formats import VerificationError, save_document
+from zkmargin.formats.files import write_atomic
 from zkmargin.verifier.attest import Attestation, SnapshotPayload, Trust
 
-ROWS = 512
-POLICY = load_policy("default")
+#: Who signs, and of which part of an account the two keepers of records do.
+OFFICES = ("oracle", "venue", "custodian")
+ROLES = {"venue": "positions", "custodian": "collateral"}
+
+
+def locked(signer: SecretSigner) -> SecretKey:
+    """A key as its file: with the least work that the format permits, as it guards nothing."""
+    with patch.object(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14):
+        return SecretKey.encrypt(signer._secret, signer.public.name, "ed25519", PASSPHRASE)
 
 
 def free_port() -> int:
@@ -53,7 +65,7 @@ def free_port() -> int:
 
 @dataclass
 class Maker:
-    """A maker's agent, and what venue and custodian know of it."""
+    """A maker's agent."""
 
     name: str
     home: Path
@@ -69,16 +81,12 @@ class Maker:
             (self.home / folder).mkdir(parents=True)
         book = Book.model_validate(example_book(self.day.market_at(0)))
         book = book.replaced(collateral={**book.collateral, "USDC": "20000000"})
-        opening = commit_book(snapshot, book, alias=self.name)
-        self.record, self.commitment = to_lots(book, snapshot), opening.commitment()
         save_document(book, self.home / "book.json")
-        save_document(opening, self.home / "opening.json")
+        save_document(commit_book(snapshot, book, alias=self.name), self.home / "opening.json")
         save_document(self.day.trust, self.home / "trust.json")
         self.day.service.order(RegisterAccount(account=self.name, terms=Terms(period_seconds=86_400, grace_seconds=60)))
-        token = self.home / "token"
-        token.write_text(self.day.service.issue(self.name, "account", self.name) + "\n")
-        token.chmod(0o600)
-        self.attest(snapshot, self.day.publish_part)
+        write_atomic(self.home / "token", self.day.service.issue(self.name, "account", self.name).encode(), secret=True)
+        self.day.attest(self, "opened", book=str(self.home / "book.json"), opening=str(self.home / "opening.json"))
         (self.home / "watch.toml").write_text(
             f'account = "{self.name}"\nstate = "state"\n[[holdings]]\nname = "all"\nbook = "book.json"\n'
             'opening = "opening.json"\nfills = "fills"\nupdates = "updates"\n[trust]\nfile = "trust.json"\n'
@@ -86,23 +94,11 @@ class Maker:
             f'url = "{self.day.service.url}"\ntoken_file = "token"\n[retry]\nfirst_seconds = 0.1\nmost_seconds = 1.0\n'
         )
 
-    def attest(self, snapshot: Snapshot, *tell: Passed) -> None:
-        """Venue and custodian sign what they hold: into the inbox, and to who else is told."""
-        self.sequence += 1
-        for role, issuer in (("positions", "venue"), ("collateral", "custodian")):
-            held = Held(
-                role="positions" if role == "positions" else "collateral",
-                issuer=issuer,
-                part="main",
-                sequence=self.sequence,
-                issued_ms=clock_ms(),
-                valid_seconds=86_400,
-                beneficiary=None if role == "positions" else NAME,
-            )
-            signed = attest_commitment(self.commitment, snapshot, held, account=self.name).signed(signers()[issuer])
-            save_document(signed, self.home / "inbox" / f"{role}-{self.sequence}.json")
-            for one in tell:
-                one(signed)
+    def rotate(self) -> None:
+        """Another token from the next start on; the one before may not call any more."""
+        old = token_digest(self.day.service.tokens[self.name])
+        write_atomic(self.home / "token", self.day.service.issue(self.name, "account", self.name).encode(), secret=True)
+        self.day.service.order(RevokeToken(digest=old or ""))
 
     def start(self) -> Maker:
         """Start the agent."""
@@ -142,19 +138,18 @@ class Maker:
         """Whether the agent said this."""
         return any(one["event"] == event and facts.items() <= one.items() for one in self.events)
 
-    def fill(self, fills: Fills, snapshot: Snapshot) -> None:
-        """Trades: the agent applies them, venue and custodian follow with their own records, and sign."""
+    def fill(self, fills: Fills, *, crash: bool = False) -> None:
+        """Trades: the agent applies them, venue and custodian follow with their own records, and sign.
+
+        ``crash``: both keepers die over it, and are started again.
+        """
         self.updates += 1
-        path = self.home / "updates" / f"update-{self.updates:06d}.json"
-        save_document(fills, self.home / "fills" / f"{self.updates}.json")
+        path, given = self.home / "updates" / f"update-{self.updates:06d}.json", self.home / "fills"
+        save_document(fills, given / f"{self.updates}.json")
         until(path.exists)
-        update = load_document(Update, path)
-        lots = fills_to_lots(fills, snapshot)
-        if len(self.record.positions) < len(snapshot.instruments):  # a listing came since
-            more = (0,) * (len(snapshot.instruments) - len(self.record.positions))
-            self.record = type(self.record)((*self.record.positions, *more), self.record.collateral)
-        self.commitment, self.record = apply_update(snapshot, self.commitment, self.record, lots, update)
-        self.attest(snapshot)
+        kept = self.home / f"told-{self.updates}.json"
+        save_document(fills, kept)  # the agent takes its own away
+        self.day.attest(self, "filled", crash=crash, fills=str(kept), update=str(path))
 
 
 class Day:
@@ -170,28 +165,31 @@ class Day:
     def __init__(self, home: Path, *, database: str, steps: int, step_ms: int) -> None:
         self.home, self.steps, self.step_ms = home, steps, step_ms
         self.begin_ms = clock_ms() // 1000 * 1000 - step_ms * (steps + 1)
-        self.oracles: dict[str, SecretSigner] = {"oracle": signers()["oracle"], "oracle 2": new_signer("oracle 2")}
+        #: Of each office the key that it begins with, and the one that follows it.
+        self.keys = {name: (signers()[name], new_signer(f"{name} 2")) for name in OFFICES}
         self.officer = new_signer("officer")
         self.trust = self._trust()
         self.service = Service.make(home / "venue", database=database, own_trust=self.trust)
         toml = home / "venue" / "serve.toml"
         toml.write_text(toml.read_text().replace("port = 0\n", f"port = {free_port()}\n"))  # the same after a crash
-        self.signing = "oracle"
         self.published: list[tuple[int, int, str]] = []
-        self.universe = Universe.create(self.market_at(0, listed=False), "live")
         self.makers: list[Maker] = []
+        self.offices: dict[str, Office] = {}
 
     def _trust(self) -> Trust:
         base = trust()
         rule = {"threshold": 1}
-        series = base.snapshots[0].replaced(signers=("oracle", "oracle 2"))
+        oracle, venue, custodian = ([key.public.name for key in self.keys[name]] for name in OFFICES)
+        series = base.snapshots[0].replaced(signers=tuple(oracle))
         officer = {**rule, "name": "officer", "signers": ["officer"], "max_age_seconds": 86_400}
-        keys = (*base.keys, self.oracles["oracle 2"].public, self.officer.public)
+        keys = (*base.keys, *(second.public for _, second in self.keys.values()), self.officer.public)
         return Trust.model_validate(
             base.to_json()
             | {
                 "keys": [key.to_json() for key in keys],
                 "snapshots": [series.model_dump(mode="json")],
+                "positions": [rule | {"name": "venue", "signers": venue}],
+                "collateral": [rule | {"name": "custodian", "signers": custodian}],
                 "revocations": [officer],
             }
         )
@@ -203,13 +201,24 @@ class Day:
         return market if listed else market.replaced(instruments=market.instruments[:-1])
 
     def start(self, *names: str) -> None:
-        """The service, its parties, and the makers."""
+        """The service, the offices, and the makers."""
         self.service.start()
-        self.service.issue("publisher", "publisher")
-        self.service.issue("auditor", "auditor")
+        for role in ("publisher", "auditor"):
+            self.service.issue(role, role)
+        token = self.home / "publisher"
+        write_atomic(token, self.service.tokens["publisher"].encode(), secret=True)
         self.revoke(sequence=1)
-        self.snapshot = self._build(0, listed=False)
-        self._publish(self.snapshot)
+        for name in OFFICES:
+            facts = {"url": self.service.url, "token_file": str(token), "issuer": name, "role": ROLES.get(name)}
+            facts["beneficiary"] = NAME if name == "custodian" else None
+            kind = "keeper" if name in ROLES else "oracle"
+            keys = [(locked(key), PASSPHRASE) for key in self.keys[name]]
+            self.offices[name] = Office.make(kind, self.home / f"office-{name}", facts, keys)
+        universe = Universe.create(self.market_at(0, listed=False), "live")
+        save_document(universe, self.offices["oracle"].folder / "universe.json")
+        for office in self.offices.values():
+            office.start()
+        self.step(listed=False)
         for name in names:
             maker = Maker(name, self.home / name.replace(" ", "-"), self)
             self.makers.append(maker)
@@ -220,68 +229,75 @@ class Day:
     def stop(self) -> list[int]:
         """Everybody; the agents' exit codes."""
         codes = [maker.stop() for maker in self.makers]
+        self.end()
         self.service.stop()
-        self._close()
         return codes
 
-    def _close(self) -> None:
-        if self.service.process is not None and self.service.process.stdout is not None:
-            self.service.process.stdout.close()
+    def end(self) -> None:
+        """The offices."""
+        for office in self.offices.values():
+            office.kill()
 
     def crash(self) -> None:
         """The service dies, and is started again."""
         self.service.kill()
-        self._close()
         self.service.start()
 
-    def _build(self, step: int, *, listed: bool) -> Snapshot:
-        market = self.market_at(step, listed=listed)
-        if listed and self.universe.edition == 0:
-            self.universe = self.universe.updated(market)
-        return build_snapshot(market, POLICY, universe=self.universe, domain_size=ROWS)
+    def step(self, *, listed: bool, crash: bool = False) -> None:
+        """The next snapshot is published. ``crash``: the oracle dies over it, and is started again."""
+        step, oracle = len(self.published), self.offices["oracle"]
+        number = oracle.give(self.market_at(step, listed=listed).to_bytes())
+        if crash:
+            self._crash("oracle")
+        payload = oracle.done(number).payload
+        assert isinstance(payload, SnapshotPayload)
+        self.published.append((number, self.begin_ms + self.step_ms * step, payload.snapshot))
+        with self.service.client("auditor") as client:
+            self.snapshot = client.snapshot(payload.snapshot).snapshot
 
-    def _publish(self, snapshot: Snapshot) -> None:
-        sequence = len(self.published) + 1
-        payload = SnapshotPayload.of(snapshot, series="main", sequence=sequence)
-        signed = Attestation(payload=payload).signed(self.oracles[self.signing])
-        with self.service.client("publisher") as client:
-            client.publish(snapshot, signed)
-        step = sequence - 1
-        self.published.append((sequence, self.begin_ms + self.step_ms * step, snapshot.digest().hex()))
+    def attest(self, maker: Maker, kind: str, *, crash: bool = False, **given: str) -> None:
+        """Venue and custodian sign what a maker has with them: into its inbox."""
+        maker.sequence += 1
+        task: JsonObject = {"kind": kind, "account": maker.name, "sequence": maker.sequence, "issued_ms": clock_ms()}
+        task |= {"inbox": str(maker.home / "inbox"), **given}
+        numbers = {name: self.offices[name].give(json.dumps(task).encode()) for name in ROLES}
+        if crash:
+            self._crash(*ROLES)
+        for name, number in numbers.items():
+            self.offices[name].done(number)
 
-    def publish_part(self, attestation: Attestation) -> None:
-        """A part's attestation, by who signed it."""
-        with self.service.client("publisher") as client:
-            client.attest(attestation)
+    def _crash(self, *names: str) -> None:
+        """Offices die, and are started again."""
+        for name in names:
+            self.offices[name].kill()
+        for name in names:
+            self.offices[name].start()
 
-    def step(self, *, listed: bool) -> Snapshot:
-        """The next snapshot."""
-        self.snapshot = self._build(len(self.published), listed=listed)
-        self._publish(self.snapshot)
-        return self.snapshot
-
-    def revoke(self, *, sequence: int, key: str | None = None) -> None:
+    def revoke(self, *, sequence: int, keys: Sequence[SecretSigner] = ()) -> None:
         """The officer's next list, to the service and into every inbox."""
-        keys = [] if key is None else [self.oracles[key].public]
-        self.list = revocations_of(
-            "officer", sequence, now_ms=clock_ms(), keys=keys, reason="rotated", before=getattr(self, "list", None)
-        ).signed(self.officer)
+        public, before = [key.public for key in keys], getattr(self, "list", None)
+        made = revocations_of("officer", sequence, now_ms=clock_ms(), keys=public, reason="rotated", before=before)
+        self.list = made.signed(self.officer)
         with self.service.client("publisher") as client:
             client.revoke(self.list)
         for maker in self.makers:
             save_document(self.list, maker.home / "inbox" / f"revocations-{sequence}.json")
 
     def rotate(self) -> None:
-        """The oracle signs with its second key from now on; the first counts no more, which is tried."""
-        self.signing = "oracle 2"
-        self.revoke(sequence=2, key="oracle")
-        stale = SnapshotPayload.of(self.snapshot, series="main", sequence=10_000)
-        with self.service.client("publisher") as client:
-            try:
-                client.publish(self.snapshot, Attestation(payload=stale).signed(self.oracles["oracle"]))
-            except VerificationError:
-                return
-        raise AssertionError("a revoked key's signature was taken")
+        """Oracle, venue and custodian sign with their second keys from now on, and sign anew what counts still; their
+        first keys count no more, which is tried.
+        """
+        for name, office in self.offices.items():
+            office.sign_with(self.keys[name][1].public.name)
+        before = [self.offices[name].done(self.offices[name].tasks) for name in OFFICES]
+        for maker in self.makers:
+            self.attest(maker, "renewed")
+        self.revoke(sequence=2, keys=[first for first, _ in self.keys.values()])
+        for name, last in zip(OFFICES, before, strict=True):
+            payload = last.payload.replaced(sequence=10_000)
+            stale = Attestation(payload=payload).signed(self.keys[name][0])
+            with self.service.client("publisher") as client, pytest.raises(VerificationError, match="revoked"):
+                client.publish(self.snapshot, stale) if name == "oracle" else client.attest(stale)
 
     def answered(self, maker: Maker) -> bool:
         """Whether a maker's proof about the newest snapshot was accepted."""
@@ -327,6 +343,6 @@ def day(home: Path, *names: str, database: str, steps: int, step_ms: int = 600_0
         for maker in one.makers:
             if maker.process is not None and maker.process.poll() is None:
                 maker.kill()
+        one.end()
         if one.service.process is not None and one.service.process.poll() is None:
             one.service.kill()
-            one._close()
