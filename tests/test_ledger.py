@@ -277,6 +277,23 @@ def test_older_and_contradicting_attestations_are_refused_at_the_last_moment(led
     refused(ledger, other, "contradicts")
 
 
+def test_what_is_seen_together_is_seen_whole_or_not_at_all(ledger: Ledger, world: World) -> None:
+    """Two that contradict each other in one call: neither stays."""
+    first, other = world.attestations(5)[1], world.attestations(5, expires="2026-01-05T00:00:00Z")[1]
+    older, later = world.attestations(4)[1], world.attestations(6)[1]
+
+    def see(*signed: Attestation) -> None:
+        ledger.database.write(lambda connection: ledger.keep(connection, now_ms=0, seen=signed))
+
+    for second, why in ((other, "contradicts"), (older, "superseded")):
+        with pytest.raises(VerificationError, match=why):
+            see(first, second)
+        assert ledger.counts()["streams"] == 0
+    see(older, later, later)
+    with pytest.raises(VerificationError, match="number 6 was seen"):
+        ledger.see(first, world.trust)
+
+
 def test_an_attestation_that_was_seen_supersedes_older_ones(ledger: Ledger, world: World) -> None:
     for attestation in world.attestations(3):
         assert ledger.see(attestation, world.trust).signers

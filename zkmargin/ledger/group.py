@@ -114,12 +114,16 @@ class Group:
         Raises:
             VerificationError: superseded, or it contradicts what was seen.
         """
-        news = [one for one in signed if self._is_news(one)]
-        for one in news:
-            key, digest = records.stream_key(one.payload.stream), one.payload_digest.hex()
-            body = records.seen_body(key, one.payload.sequence, digest, one.digest().hex())
-            self._seen[key] = body
-            self._records.append(("seen", now_ms, body))
+        before, news = dict(self._seen), []
+        try:
+            for one in signed:
+                if self._is_news(one):
+                    news.append(one)
+                    self._seen[records.stream_key(one.payload.stream)] = _seen_body(one)
+        except VerificationError:
+            self._seen = before
+            raise
+        self._records += [("seen", now_ms, _seen_body(one)) for one in news]
         self.keep(*news)
 
     def _is_news(self, signed: Attestation | Revocations) -> bool:
@@ -212,6 +216,12 @@ class Group:
         if old:
             changes: dict[str, Any] = {name: bindparam(name) for name in ("sequence", "payload", "attestation")}
             self._connection.execute(update(table).where(table.c.stream == bindparam("asked")).values(changes), old)
+
+
+def _seen_body(signed: Attestation | Revocations) -> dict[str, Any]:
+    payload = signed.payload
+    key, digest = records.stream_key(payload.stream), signed.payload_digest.hex()
+    return records.seen_body(key, payload.sequence, digest, signed.digest().hex())
 
 
 def written(connection: Connection, signer: Signer | None, fill: Callable[[Group], None]) -> None:
