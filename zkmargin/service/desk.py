@@ -84,6 +84,7 @@ class Desk:
     _holdings: dict[str, Holding] = field(default_factory=dict)
     _tokens: dict[str, Token] | None = None
     _revocations: tuple[Revocations, ...] | None = None
+    _forgotten: int = 0  # how often: what was being read meanwhile is not kept
 
     def __post_init__(self) -> None:
         self.ledger.database.write(lambda connection: migrations.bring_forward(connection, name=self.ledger.name))
@@ -94,32 +95,41 @@ class Desk:
         return self.trust.verifier
 
     def forget(self, account: str | None = None) -> None:
-        """Read an account anew when it is asked for next; None: everything but snapshots."""
+        """Read an account anew when it is asked for next; None: everything but snapshots. Call it after a change."""
         with self._lock:
+            self._forgotten += 1
             if account is None:
                 self._holdings, self._tokens, self._revocations = {}, None, None
             else:
                 self._holdings.pop(account, None)
 
+    def _keep(self, before: int, keep: Callable[[], None]) -> None:
+        """Keep what was read, unless something changed since: a token that was revoked meanwhile would stay good."""
+        with self._lock:
+            if self._forgotten == before:
+                keep()
+
     def tokens(self) -> dict[str, Token]:
         """Those that may call, by digest."""
-        found = self._tokens
+        found, before = self._tokens, self._forgotten
         if found is None:
             query = select(tables.tokens).where(tables.tokens.c.revoked == 0)
             with self.ledger.database.reading() as connection:
                 rows = connection.execute(query).all()
-            found = {row.digest: Token(row.digest, row.name, row.role, row.account, row.expires_ms) for row in rows}
-            self._tokens = found
+            new = {row.digest: Token(row.digest, row.name, row.role, row.account, row.expires_ms) for row in rows}
+            self._keep(before, lambda: setattr(self, "_tokens", new))
+            return new
         return found
 
     def revocations(self) -> tuple[Revocations, ...]:
         """The newest list of each issuer."""
-        found = self._revocations
+        found, before = self._revocations, self._forgotten
         if found is None:
             with self.ledger.database.reading() as connection:
                 digests = connection.execute(select(tables.revocations.c.document)).scalars().all()
-            found = tuple(self.ledger.document(Revocations, digest) for digest in digests)
-            self._revocations = found
+            new = tuple(self.ledger.document(Revocations, digest) for digest in digests)
+            self._keep(before, lambda: setattr(self, "_revocations", new))
+            return new
         return found
 
     def published(self, digest: str) -> Published:
@@ -177,16 +187,16 @@ class Desk:
 
     def holding(self, account: str) -> Holding:
         """An account with the attestations of its parts. Raises NotFound."""
-        found = self._holdings.get(account)
+        found, before = self._holdings.get(account), self._forgotten
         if found is None:
             with self.ledger.database.reading() as connection:
                 rows = store.account_rows(connection, account)
                 if not rows:
                     raise NotFound("no such account", field="account")
                 attestations = attestations_of(connection, account)
-            found = Holding(rows[0], tuple(attestations))
-            with self._lock:
-                self._holdings[account] = found
+            new = Holding(rows[0], tuple(attestations))
+            self._keep(before, lambda: self._holdings.__setitem__(account, new))
+            return new
         return found
 
 

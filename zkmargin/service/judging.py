@@ -47,7 +47,7 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
         places = list(ready)
 
         def unless(connection: Connection, asked: Sequence[int]) -> dict[int, ZkMarginError]:
-            return _other_parts(connection, {at: ready[places[at]].holding for at in asked})
+            return changed_since(connection, {at: ready[places[at]].holding for at in asked})
 
         def also(connection: Connection, recorded: Sequence[tuple[int, Acceptance, Receipt]]) -> None:
             named = [(ready[places[at]].holding.row.account, acceptance) for at, acceptance, _ in recorded]
@@ -141,17 +141,21 @@ def _prepare(desk: Desk, submission: Submission, issued: tuple[str, Challenge] |
     return _Ready(submission, holding, Candidate(statement, submission.proof_bytes, attestations, challenge))
 
 
-def _other_parts(connection: Connection, holdings: Mapping[int, Holding]) -> dict[int, ZkMarginError]:
-    """Which accounts' parts are not those that were proved about any more."""
+def changed_since(connection: Connection, holdings: Mapping[int, Holding]) -> dict[int, ZkMarginError]:
+    """Which accounts were closed, or have other parts than those that were proved about, at the last moment."""
     table, now = tables.parts, defaultdict[str, set[str]](set)
     accounts = {holding.row.account for holding in holdings.values()}
     for row in connection.execute(select(table.c.account, table.c.attestation).where(table.c.account.in_(accounts))):
         now[row.account].add(row.attestation)
-    return {
-        place: VerificationError("the account's parts changed in the meantime", check="sequence")
-        for place, holding in holdings.items()
-        if now[holding.row.account] != holding.digests
-    }
+    own = tables.accounts.c
+    closed = set(connection.execute(select(own.account).where(own.account.in_(accounts), own.closed != 0)).scalars())
+    found: dict[int, ZkMarginError] = {}
+    for place, holding in holdings.items():
+        if holding.row.account in closed:
+            found[place] = VerificationError("the account is closed", check="account")
+        elif now[holding.row.account] != holding.digests:
+            found[place] = VerificationError("the account's parts changed in the meantime", check="sequence")
+    return found
 
 
 def _name_replays(desk: Desk, submissions: Sequence[Submission], verdicts: dict[int, Verdict]) -> None:
