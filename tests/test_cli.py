@@ -17,25 +17,23 @@ from pathlib import Path
 import click
 import pytest
 from support.command_line import Run
+from support.example_files import TIME, example_files, placed
 
 import zkmargin
 from zkmargin.accounts import Commitment
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.verifying import CLOCK_SKEW_MS, check_age
-from zkmargin.cli import COMMANDS, cli, main
+from zkmargin.cli import COMMANDS, cli
 from zkmargin.cli.groups import Command
 from zkmargin.cli.show import cell_text
 from zkmargin.cli.terminal import word
 from zkmargin.cli.words import statement_lines
-from zkmargin.engine.book import Book
 from zkmargin.engine.claims import Claim
-from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.policy import policy_names
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import VerificationError, load_document, save_document
+from zkmargin.formats import VerificationError, load_document
 from zkmargin.verifier import Statement
 
-TIME = "2026-01-02T03:04:05Z"
 TIME_MS = 1_767_323_045_000
 CONTEXT = "for the tests, number 1"
 
@@ -50,22 +48,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A market, snapshot, book, commitment, opening and proof, made by the command line itself."""
-    folder = tmp_path_factory.mktemp("cli")
-    example = example_market(TIME)
-    save_document(example, folder / "market.json")
-    save_document(Book.model_validate(example_book(example)), folder / "book.json")
-    market, snapshot, book, commitment, opening, proof = (
-        str(folder / name)
-        for name in ("market.json", "snapshot.json", "book.json", "commitment.json", "opening.json", "proof.bin")
-    )
-    prove = ["prove", "--snapshot", snapshot, "--book", book, "--opening", opening, "--context", CONTEXT]
-    for line in (
-        ["snapshot", "build", market, "--policy", "default", "-o", snapshot],
-        ["commit", book, "--snapshot", snapshot, "-o", commitment, "--opening", opening],
-        [*prove, "-o", proof],
-    ):
-        assert main(line) == 0
-    return folder
+    return placed(example_files(domain_size=None, context=CONTEXT), tmp_path_factory.mktemp("cli"))
 
 
 def statement(files: Path, *, context: str = CONTEXT) -> list[object]:

@@ -12,17 +12,9 @@ from pathlib import Path
 
 import pytest
 from support.command_line import Run
+from support.desk import ATTESTED, LIMIT, TRUSTED, VERIFY, desk_files, run_at, save_trust
+from support.example_files import placed
 from support.typed import JsonObject, Passed
-from test_cli_trust import (  # noqa: F401 - fixtures
-    ATTESTED,
-    LIMIT,
-    TRUSTED,
-    VERIFY,
-    folder,
-    made,
-    run,
-    save_trust,
-)
 
 from zkmargin.app.evidence import Evidence
 from zkmargin.cli import main
@@ -35,7 +27,17 @@ OPEN = ["verify", "--bundle", "bundle.json"]
 
 
 @pytest.fixture
-def bundle(run: Run, folder: Path) -> Path:  # noqa: F811
+def folder(tmp_path: Path) -> Path:
+    return placed(desk_files(), tmp_path / "copy")
+
+
+@pytest.fixture
+def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    return run_at(folder, capsys, monkeypatch)
+
+
+@pytest.fixture
+def bundle(run: Run, folder: Path) -> Path:
     """A bundle with everything but a receipt."""
     out = run(WHOLE).out
     assert "inside       3 attestations, 1 source, 1 trust, 1 challenge" in out
@@ -49,7 +51,7 @@ def edited(path: Path, name: str = "edited.json", **changes: Passed) -> str:
     return name
 
 
-def test_a_bundle_is_accepted_as_its_files_are(run: Run, bundle: Path) -> None:  # noqa: F811
+def test_a_bundle_is_accepted_as_its_files_are(run: Run, bundle: Path) -> None:
     accepted = run(OPEN, *OWN, "--json").json
     assert accepted["bundle"] == "bundle.json"
     files = run(TRUSTED, "proof.bin", "--json").json
@@ -57,7 +59,7 @@ def test_a_bundle_is_accepted_as_its_files_are(run: Run, bundle: Path) -> None: 
     assert bundle.read_bytes() == load_document(Evidence, bundle).to_bytes()
 
 
-def test_without_a_trust_file_nothing_is_authenticated(run: Run, bundle: Path) -> None:  # noqa: F811
+def test_without_a_trust_file_nothing_is_authenticated(run: Run, bundle: Path) -> None:
     assert bundle.is_file()
     said = run(OPEN, code=1)
     assert "verified, NOT accepted" in said.out
@@ -70,7 +72,7 @@ def test_without_a_trust_file_nothing_is_authenticated(run: Run, bundle: Path) -
     assert not (bundle.parent / "ledger.db").exists()
 
 
-def test_the_challenge_inside_counts_for_nothing(run: Run, bundle: Path) -> None:  # noqa: F811
+def test_the_challenge_inside_counts_for_nothing(run: Run, bundle: Path) -> None:
     assert bundle.is_file()
     trusted = [*OPEN, "--trust", "trust.json"]
     assert "whom it was made for is its own word" in run(trusted, code=1).err
@@ -80,7 +82,7 @@ def test_the_challenge_inside_counts_for_nothing(run: Run, bundle: Path) -> None
     assert "its context is another" in run(trusted, "--context", "", code=1).err
 
 
-def test_the_trust_file_inside_counts_for_nothing(run: Run, bundle: Path) -> None:  # noqa: F811
+def test_the_trust_file_inside_counts_for_nothing(run: Run, bundle: Path) -> None:
     """A maker that trusts itself: the verifier's own trust file does not know the signers."""
     home = bundle.parent
     own = json.loads((home / "trust.json").read_text())
@@ -91,7 +93,7 @@ def test_the_trust_file_inside_counts_for_nothing(run: Run, bundle: Path) -> Non
     assert "nobody signed the snapshot" in run("verify --bundle", weak, *OWN, code=1).err
 
 
-def test_the_claim_is_at_least_what_the_verifier_asks_for(run: Run, bundle: Path) -> None:  # noqa: F811
+def test_the_claim_is_at_least_what_the_verifier_asks_for(run: Run, bundle: Path) -> None:
     assert bundle.is_file()
     run(OPEN, *OWN, "--claim", "0.9", "--also", LIMIT)
     assert "claims 1/1, and at least 101/100 is asked for" in run(OPEN, *OWN, "--claim", "1.01", code=1).err
@@ -103,7 +105,7 @@ def test_the_claim_is_at_least_what_the_verifier_asks_for(run: Run, bundle: Path
     assert "claims 1/2, and at least 1/1" in run("verify --bundle half.json --trust trust.json", code=1).err
 
 
-def test_what_is_inside_is_about_one_statement(run: Run, bundle: Path) -> None:  # noqa: F811
+def test_what_is_inside_is_about_one_statement(run: Run, bundle: Path) -> None:
     home, good = bundle.parent, json.loads(bundle.read_text())
     run("challenge new --audience desk -o other.json")
     run(TRUSTED, "proof.bin", "--receipt", "receipt.json")
@@ -129,7 +131,7 @@ def test_what_is_inside_is_about_one_statement(run: Run, bundle: Path) -> None: 
     run("verify --bundle", flipped, *OWN, code=1)
 
 
-def test_a_bundle_of_a_proof_that_does_not_verify_is_not_made(run: Run, folder: Path) -> None:  # noqa: F811
+def test_a_bundle_of_a_proof_that_does_not_verify_is_not_made(run: Run, folder: Path) -> None:
     words = [*BUNDLE, "proof.bin", "-o", "bad.json"]
     assert "rejected" in run([word if word != LIMIT else "headroom >= 1" for word in words], code=1).err
     assert not (folder / "bad.json").exists()
@@ -140,7 +142,7 @@ def test_a_bundle_of_a_proof_that_does_not_verify_is_not_made(run: Run, folder: 
     assert not (folder / "bad.json").exists()
 
 
-def test_taken_apart_and_made_again(run: Run, bundle: Path) -> None:  # noqa: F811
+def test_taken_apart_and_made_again(run: Run, bundle: Path) -> None:
     said = run("bundle --unpack bundle.json -o files --json").json
     assert said["files"][:3] == ["proof.bin", "snapshot.json", "market.json"]
     again = (
@@ -157,7 +159,7 @@ def test_taken_apart_and_made_again(run: Run, bundle: Path) -> None:  # noqa: F8
 
 
 def test_an_acceptance_is_repeated_as_it_was(
-    run: Run,  # noqa: F811
+    run: Run,
     bundle: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -195,12 +197,12 @@ def test_an_acceptance_is_repeated_as_it_was(
         ("bundle --snapshot snapshot.json --commitment commitment.json proof.bin -o snapshot.json", "is an input"),
     ],
 )
-def test_mistakes_are_named(run: Run, folder: Path, line: str, reason: str) -> None:  # noqa: F811
+def test_mistakes_are_named(run: Run, folder: Path, line: str, reason: str) -> None:
     assert reason in run(line, code=2).err
     assert not (folder / "x").exists()
 
 
-def test_an_export_is_verified_by_its_evidence_alone(run: Run, folder: Path) -> None:  # noqa: F811
+def test_an_export_is_verified_by_its_evidence_alone(run: Run, folder: Path) -> None:
     key = "--receipt-key desk.key --passphrase-file pass"
     run("challenge new --audience desk --ledger ledger.db -o asked.json")
     prove = "prove --snapshot snapshot.json --book book.json --opening opening.json --challenge asked.json -o asked.bin"

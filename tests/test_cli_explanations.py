@@ -12,22 +12,20 @@ from pathlib import Path
 
 import pytest
 from support.command_line import Run
+from support.example_files import PROVE, example_files, placed, run_quietly
 from support.typed import Json, Keywords, Passed
 
 import zkmargin
 from zkmargin.app.files import MAX_PROOF_BYTES
-from zkmargin.cli import main
 from zkmargin.cli.commands.margin import array_csv
 from zkmargin.cli.commands.policy import schema_text
 from zkmargin.cli.words import money
 from zkmargin.engine.book import Book
 from zkmargin.engine.claims import VALUATION_DECIMALS
-from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.explain import ArrayRow
 from zkmargin.engine.policy import load_policy
 from zkmargin.formats import save_document
 
-TIME = "2026-01-02T03:04:05Z"
 DATA = Path(zkmargin.__file__).parent / "cli" / "samples"
 SCHEMA = Path(__file__).resolve().parent.parent / "docs" / "policy.schema.json"
 
@@ -42,21 +40,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's files under a small domain, with two proofs for different contexts and claims."""
-    at = tmp_path_factory.mktemp("explained")
-    example = example_market(TIME)
-    save_document(example, at / "market.json")
-    save_document(Book.model_validate(example_book(example)), at / "book.json")
-    snapshot, book, opening = (str(at / name) for name in ("snapshot.json", "book.json", "opening.json"))
-    prove = ["prove", "--snapshot", snapshot, "--book", book, "--opening", opening]
-    build = ["snapshot", "build", str(at / "market.json"), "--policy", "default", "--domain-size", "256"]
-    for line in (
-        [*build, "-o", snapshot],
-        ["commit", book, "--snapshot", snapshot, "-o", str(at / "commitment.json"), "--opening", opening],
-        [*prove, "-o", str(at / "a.bin")],
-        [*prove, "-o", str(at / "same.bin"), "--threads", "1"],
-        [*prove, "--context", "b", "--claim", "1.1", "-o", str(at / "b.bin")],
-    ):
-        assert main(line) == 0
+    at = placed(example_files(domain_size=256), tmp_path_factory.mktemp("explained"))
+    (at / "proof.bin").rename(at / "a.bin")
+    prove = PROVE.partition(" -o ")[0]
+    run_quietly(at, [f"{prove} -o same.bin --threads 1", f"{prove} --context b --claim 1.1 -o b.bin"])
     return at
 
 

@@ -1,23 +1,33 @@
-"""Keys, attestations, trust, challenges and receipts on the command line."""
+"""Trust files, challenges and receipts on the command line."""
 
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from support.command_line import Run
-from support.typed import Keywords, Passed
+from support.desk import (
+    ATTESTED,
+    LIMIT,
+    PROVE,
+    SIGN,
+    TRUSTED,
+    VERIFY,
+    WORDS,
+    desk_files,
+    quick_scrypt,
+    replaced,
+    run_at,
+    save_trust,
+    weak_policy,
+)
+from support.example_files import placed
+from support.typed import Keywords
 
-import zkmargin.crypto.keys
 from zkmargin.cli import main
 from zkmargin.engine.book import Book
 from zkmargin.engine.decimals import format_time
@@ -25,107 +35,20 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.formats import save_document
 
-WORDS = "correct horse battery"
-LIMIT = "collateral USDC >= 1"
-
-
-def quick_scrypt(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An oracle, a venue, a custodian, a market maker and a verifier, each with the files it makes, and a proof."""
-    home = tmp_path_factory.mktemp("trust")
-    market = example_market(format_time(time.time_ns() // 1_000_000 // 1000 * 1000))
-    save_document(market, home / "market.json")
-    save_document(Book.model_validate(example_book(market)), home / "book.json")
-    (home / "pass").write_text(f"{WORDS}\n")
-    (home / "pass").chmod(0o600)
-    lines = ["snapshot build market.json --policy default --domain-size 512 -o snapshot.json"]
-    schemes = {"oracle": "bls", "second": "bls", "venue": "bls", "custodian": "ed25519", "desk": "ed25519"}
-    lines += [
-        f"key new --name {name} --scheme {scheme} --passphrase-file pass -o {name}.key --public {name}.pub"
-        for name, scheme in schemes.items()
-    ]
-    commit = "commit book.json --snapshot snapshot.json --alias maker"
-    own = "--account maker --snapshot snapshot.json --book book.json --opening opening.json --sequence 3 --valid 1h"
-    oracle = "attest snapshot snapshot.json --market market.json --policy default --sequence 7"
-    sign = "--passphrase-file pass --key"
-    lines += [
-        f"{commit} -o commitment.json --opening opening.json",
-        f"{oracle} {sign} oracle.key -o snapshot-1.json",
-        f"{oracle} {sign} second.key -o snapshot-2.json",
-        "attest combine snapshot-1.json snapshot-2.json --aggregate -o snapshot-both.json",
-        f"attest commitment commitment.json --role positions --issuer venue {own} {sign} venue.key -o positions.json",
-        (
-            f"attest commitment commitment.json --role collateral --issuer custodian {own} {sign} custodian.key "
-            "--beneficiary desk -o collateral.json"
-        ),
-        "challenge new --audience desk --lifetime 1h -o challenge.json",
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        quick_scrypt(patch)
-        for line in lines:
-            assert main(line.split()) == 0, line
-        save_trust(home)
-        assert main([*PROVE, "--challenge", "challenge.json", "--also", LIMIT, "-o", "proof.bin"]) == 0
-    return home
-
-
-PROVE = ["prove", "--snapshot", "snapshot.json", "--book", "book.json", "--opening", "opening.json"]
-VERIFY = [
-    "verify",
-    "--snapshot",
-    "snapshot.json",
-    "--commitment",
-    "commitment.json",
-    "--challenge",
-    "challenge.json",
-    "--also",
-    LIMIT,
-]
-ATTESTED = [word for name in ("snapshot-both", "positions", "collateral") for word in ("--attestation", f"{name}.json")]
-TRUSTED = [*VERIFY, "--trust", "trust.json", *ATTESTED]
-
-
-def save_trust(home: Path, name: str = "trust.json", **changes: Passed) -> None:
-    names = ("oracle", "second", "venue", "custodian", "desk")
-    trust = {
-        "format": "zkmargin/trust/v2",
-        "verifier": "desk",
-        "beneficiary": "desk",
-        "keys": [json.loads((home / f"{n}.pub").read_text()) for n in names],
-        "snapshots": [
-            {"name": "main", "signers": ["oracle", "second"], "threshold": 2, "max_age_seconds": 86_400}
-            | {"policies": [load_policy("default").digest().hex()]}
-        ],
-        "positions": [{"name": "venue", "signers": ["venue"], "threshold": 1}],
-        "collateral": [{"name": "custodian", "signers": ["custodian"], "threshold": 1}],
-        "receipts": [{"name": "desk", "signers": ["desk"], "threshold": 1}],
-    }
-    (home / name).write_text(json.dumps(trust | changes))
-
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    """A copy of it for one test."""
-    return Path(shutil.copytree(made, tmp_path / "copy"))
+def folder(tmp_path: Path) -> Path:
+    return placed(desk_files(), tmp_path / "copy")
 
 
 @pytest.fixture
 def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a line in the folder; expects an exit code, and exactly one error line unless it is 0."""
-    monkeypatch.chdir(folder)
-    quick_scrypt(monkeypatch)
-
-    return Run(capsys, one_error=True)
+    return run_at(folder, capsys, monkeypatch)
 
 
-def replaced(words: list[str], old: str, new: str) -> list[str]:
-    assert old in words
-    return [new if word == old else word for word in words]
+@pytest.fixture
+def weak(tmp_path: Path) -> Path:
+    return weak_policy(tmp_path / "weak.json")
 
 
 # Verification
@@ -316,24 +239,6 @@ def test_t4_a_rerun_makes_nothing_that_looks_fresh(run: Run, folder: Path, optio
     assert not (folder / "ledger.db").exists()
 
 
-# The policy
-
-
-@pytest.fixture(scope="module")
-def weak(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy that nearly never charges, and calls itself "default"."""
-    value = json.loads(load_policy("default").to_bytes())
-    part = next(part for part in value["components"] if part["type"] == "worst_scenario")
-    part["grid"].update(price_moves_bp=[-1, 0, 1], vol_moves_bp=[0], tails=[])
-    part["overrides"] = {}
-    path = tmp_path_factory.mktemp("weak") / "weak.json"
-    path.write_text(json.dumps(value))
-    return path
-
-
-SIGN = ["--sequence", "8", "--key", "oracle.key", "--passphrase-file", "pass", "-o", "signed.json"]
-
-
 def test_t1_attest_snapshot_signs_its_own_policy_only(run: Run, folder: Path, weak: Path) -> None:
     run(["snapshot", "build", "market.json", "--policy", str(weak), "--domain-size", "512", "-o", "weak.json"])
     words = ["attest", "snapshot", "weak.json", "--market", "market.json"]
@@ -442,311 +347,6 @@ def test_unsigned_receipt_says_so(run: Run) -> None:
     assert "none: whoever has the file" in run("inspect plain.json").out
 
 
-# Keys and passphrases
-
-
-def test_key_files(run: Run, folder: Path) -> None:
-    assert (folder / "venue.key").stat().st_mode & 0o777 == 0o600
-    shown = run("key show venue.key --json").json
-    assert shown == run("key show venue.pub --json").json
-    assert "possession   proved" in run("key show venue.key").out
-    run("key show venue.key -o copy.pub")
-    assert (folder / "copy.pub").read_bytes() == (folder / "venue.pub").read_bytes()
-    assert "exists" in run("key new --name x --passphrase-file pass -o venue.key", code=2).err
-
-
-def test_wrong_passphrase(run: Run, folder: Path) -> None:
-    (folder / "wrong").write_text("something else\n")
-    (folder / "wrong").chmod(0o600)
-    line = (
-        "attest snapshot snapshot.json --market market.json --policy default --sequence 8 "
-        "--key oracle.key --passphrase-file wrong -o n"
-    )
-    err = run(line, code=2).err
-    assert "oracle.key: passphrase: wrong passphrase" in err
-    assert "something else" not in err
-    assert not (folder / "n").exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "first line is empty"), (b"\xff\xfe", "UTF-8"), (b"short\n", "8")]
-)
-def test_passphrase_file_of_no_use(run: Run, folder: Path, content: bytes, reason: str) -> None:
-    (folder / "odd").write_bytes(content)
-    (folder / "odd").chmod(0o600)
-    assert reason in run("key new --name x --passphrase-file odd -o x.key", code=2).err
-    assert not (folder / "x.key").exists()
-
-
-def test_exposed_passphrase_file_gets_a_warning(run: Run, folder: Path) -> None:
-    (folder / "open").write_text(f"{WORDS}\r\n")
-    (folder / "open").chmod(0o644)
-    line = (
-        "attest snapshot snapshot.json --market market.json --policy default --sequence 8 "
-        "--key oracle.key --passphrase-file open -o o8"
-    )
-    assert "warning: open: a secret file that others may read" in run(line).err
-
-
-def test_passphrase_is_not_taken_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZKMARGIN_PASSPHRASE", WORDS)
-    err = run("key new --name x --passphrase-file pass -o x.key", code=2).err
-    assert "not taken from the environment" in err
-    assert WORDS not in err
-
-
-def test_no_option_takes_a_secret() -> None:
-    from zkmargin.cli.commands import attest, key, verify
-
-    for group in (attest.command, key.command):
-        for command in group.commands.values():
-            assert not {"passphrase", "secret", "password"} & {parameter.name for parameter in command.params}
-    assert "passphrase" not in {parameter.name for parameter in verify.command.params}
-
-
-def test_passphrase_without_a_terminal(run: Run) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "zkmargin", "key", "new", "--name", "x", "-o", "y.key"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 2
-    assert "no terminal to ask on" in result.stderr
-    assert run("key show venue.pub").err == ""
-
-
-def test_passphrase_is_asked_for_without_echo(folder: Path) -> None:
-    """On a real terminal: asked twice, and nothing that was typed comes back."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.execv(sys.executable, [sys.executable, "-m", "zkmargin", "key", "new", "--name", "x", "-o", "typed.key"])  # noqa: S606
-    shown = b""
-    for prompt in (b"Passphrase", b"Repeat"):
-        while prompt not in shown:
-            shown += os.read(terminal, 1000)
-        time.sleep(0.3)  # getpass drops what was typed before it switched the echo off
-        os.write(terminal, WORDS.encode() + b"\n")
-    try:
-        while piece := os.read(terminal, 1000):
-            shown += piece
-    except OSError:  # the terminal is closed when the process ends
-        pass
-    assert os.waitpid(pid, 0)[1] == 0, shown
-    assert WORDS.encode() not in shown
-    assert b"made the bls key" in shown
-
-
-# Attesting
-
-
-OWN = (
-    "--snapshot snapshot.json --sequence 4 --valid 1h --issuer venue --account maker "
-    "--key venue.key --passphrase-file pass -o made"
-)
-
-
-def test_signer_recomputes_the_commitment(run: Run, folder: Path) -> None:
-    book = json.loads((folder / "book.json").read_text())
-    name = next(iter(book["positions"]))
-    book["positions"][name] = "0"
-    (folder / "other-book.json").write_text(json.dumps(book))
-    (folder / "other-book.json").chmod(0o600)
-    line = f"attest commitment commitment.json --role positions {OWN} --opening opening.json --book"
-    assert "is not to what the book says: do not sign it" in run(f"{line} other-book.json", code=2).err
-    assert not (folder / "made").exists()
-    run(f"{line} book.json")
-    run("commit book.json --snapshot snapshot.json --alias maker -o c2.json --opening o2.json")
-    other = f"attest commitment commitment.json --role positions {OWN} --book book.json --opening o2.json"
-    assert "the opening is of another commitment" in run(other, code=2).err
-
-
-def test_signer_says_how_the_commitment_is_known(run: Run) -> None:
-    line = f"attest commitment commitment.json --role positions {OWN}"
-    assert "give --book and --opening" in run(line, code=2).err
-    assert "give --book and --opening" in run(f"{line} --book book.json", code=2).err
-    assert "give --book and --opening" in run(f"{line} --book book.json --opening opening.json --computed", code=2).err
-    run(f"{line} --computed")
-    other = line.replace("--account maker", "--account somebody")
-    assert "another account" in run(f"{other} --computed", code=2).err
-
-
-def test_beneficiary_is_for_collateral(run: Run) -> None:
-    line = f"attest commitment commitment.json {OWN} --computed --role"
-    assert "name them" in run(f"{line} collateral", code=2).err
-    assert "for collateral only" in run(f"{line} positions --beneficiary x", code=2).err
-
-
-def test_signer_checks_the_universe(run: Run) -> None:
-    run("snapshot build market.json --policy default --domain-size 1024 -o other-snapshot.json")
-    line = f"attest commitment commitment.json --role positions {OWN} --computed"
-    err = run(line.replace("snapshot.json", "other-snapshot.json"), code=2).err
-    assert "made over 512 rows, the snapshot has 1024" in err
-
-
-def test_snapshot_is_rebuilt_before_it_is_signed(run: Run, folder: Path) -> None:
-    market = json.loads((folder / "market.json").read_text())
-    market["source"] = "another"
-    (folder / "other-market.json").write_text(json.dumps(market))
-    line = (
-        "attest snapshot snapshot.json --market other-market.json --policy default --sequence 9 "
-        "--key oracle.key --passphrase-file pass"
-    )
-    assert "another market" in run(f"{line} -o never.json", code=2).err
-    assert not (folder / "never.json").exists()
-
-
-def test_combine_refuses_different_things(run: Run) -> None:
-    assert "something else" in run("attest combine snapshot-1.json positions.json -o x.json", code=2).err
-
-
-def test_snapshot_check_with_attestations(run: Run, folder: Path) -> None:
-    line = "snapshot check snapshot.json market.json --trust trust.json --attestation"
-    assert "number 7 of 'main', signed by 'oracle', 'second'" in run(f"{line} snapshot-both.json").out
-    assert run(f"{line} snapshot-1.json --attestation snapshot-2.json --json").json["attested"]["sequence"] == 7
-    assert "1 of 2 signatures" in run(f"{line} snapshot-1.json", code=1).err
-    assert "not a snapshot" in run(f"{line} positions.json", code=2).err
-    assert "belong together" in run("snapshot check snapshot.json market.json --trust trust.json", code=2).err
-    run("snapshot build market.json --policy default --domain-size 1024 -o other-snapshot.json")
-    assert (
-        "is another snapshot"
-        in run(line.replace(" snapshot.json", " other-snapshot.json") + " snapshot-both.json", code=1).err
-    )
-    assert folder.is_dir()
-
-
-def test_scripts_get_json(run: Run, folder: Path) -> None:
-    key = run("key new --name robot --scheme ed25519 --passphrase-file pass -o robot.key --json").json
-    assert key == {"output": "robot.key", "public": None, **run("key show robot.key --json").json}
-    assert "zkmargin key show robot2.key -o FILE" in run("key new --name r --passphrase-file pass -o robot2.key").out
-    challenge = run("challenge new --audience desk --lifetime 90s -o c.json --json").json
-    assert challenge["context"] == f"zkmargin/challenge/v1 {challenge['digest']}"
-    line = (
-        "attest snapshot snapshot.json --market market.json --policy default --sequence 8 "
-        "--key oracle.key --passphrase-file pass"
-    )
-    attested = run(f"{line} -o a.json --json").json
-    assert attested["payload"]["sequence"] == 8
-    assert attested["signatures"] == 1
-    piped = run(line)
-    assert json.loads(piped.out)["payload"] == attested["payload"]
-    assert "attested: snapshot, number 8" in piped.err
-    assert (folder / "a.json").exists()
-
-
-def test_challenge_in_words_and_its_mistakes(run: Run) -> None:
-    out = run("challenge show challenge.json").out
-    assert "open, by this machine's clock" in out
-    assert "context   zkmargin/challenge/v1 " in out
-    assert "--lifetime" in run("challenge new --audience desk --lifetime soon -o c.json", code=2).err
-    assert "from a second to a year" in run("challenge new --audience desk --lifetime 0s -o c.json", code=2).err
-    assert "audience" in run(["challenge", "new", "--audience", "", "-o", "c.json"], code=2).err
-    assert "--name" in run(["key", "new", "--name", "", "--passphrase-file", "pass", "-o", "k"], code=2).err
-
-
-def test_signer_of_another_universe_or_of_two_parts(run: Run, folder: Path) -> None:
-    line = f"attest commitment commitment.json --role positions {OWN} --computed"
-    value = json.loads((folder / "commitment.json").read_text())
-    for change, reason in (
-        ({"srs": "00" * 32}, "another structured reference string"),
-        ({"parts": [part | {"slot_map": "00" * 32} for part in value["parts"]]}, "other slots"),
-        ({"parts": value["parts"] * 2}, "2 parts of positions"),
-        ({"parts": [part for part in value["parts"] if part["role"] != "positions"]}, "0 parts of positions"),
-    ):
-        (folder / "commitment.json").write_text(json.dumps(value | change))
-        assert reason in run(line, code=2).err
-        assert not (folder / "made").exists()
-
-
-@pytest.mark.parametrize("option", ["--issuer", "--part", "--beneficiary"])
-@pytest.mark.parametrize("text", ["", "x" * 201, "a\nb", "\u202eb"], ids=["empty", "long", "line end", "override"])
-def test_names_are_printable(run: Run, option: str, text: str) -> None:
-    role = "collateral" if option == "--beneficiary" else "positions"
-    line = f"attest commitment commitment.json --role {role} {OWN} --computed".split()
-    assert f"{option}: 1 to 200 printable characters" in run([*line, option, text], code=2).err
-    line = [
-        *[
-            "attest",
-            "snapshot",
-            "snapshot.json",
-            "--market",
-            "market.json",
-            "--policy",
-            "default",
-            "--sequence",
-            "8",
-            "--key",
-            "oracle.key",
-        ]
-    ]
-    assert "--series: 1 to 200" in run([*line, "--series", text], code=2).err
-
-
-@pytest.mark.parametrize("more", ["--valid 999999999d", "--valid 0s", "--issued yesterday"])
-def test_times_that_are_none(run: Run, folder: Path, more: str) -> None:
-    run(f"attest commitment commitment.json --role positions {OWN} --computed {more}", code=2)
-    assert not (folder / "made").exists()
-
-
-def test_book_beyond_the_stated_bits_is_not_signed(run: Run, folder: Path) -> None:
-    for name in ("commitment.json", "opening.json"):
-        value = json.loads((folder / name).read_text())
-        value["parts"] = [part | {"bits": 1} for part in value["parts"]]
-        (folder / name).write_text(json.dumps(value))
-    line = f"attest commitment commitment.json --role positions {OWN} --book book.json --opening opening.json"
-    assert "more than the 1 bits that it states" in run(line, code=2).err
-
-
-# Inspect
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("venue.key", ["SECRET", "scrypt (N = 2^14", "chacha20-poly1305"]),
-        ("venue.pub", ["a public key", "possession"]),
-        ("positions.json", ["an attestation of a commitment to positions", "venue", "verifies"]),
-        ("snapshot-both.json", ["an attestation of a snapshot", "main", "verifies"]),
-        ("trust.json", ["a trust file", "main: 2 of oracle, second"]),
-        ("challenge.json", ["a verifier's challenge", "zkmargin/challenge/v1 "]),
-    ],
-)
-def test_inspect_explains_every_new_file(run: Run, name: str, words: list[str]) -> None:
-    out = run(["inspect", name]).out
-    assert all(word in out for word in words), out
-    assert run(["inspect", name, "--json"]).json["format"]
-
-
-def test_expired_challenge_warns_the_prover(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: now + 90_000 * 10**9)
-    assert "deadline has passed" in run(PROVE, "--challenge", "challenge.json", "-o", "late.bin").err
-    assert run("challenge show challenge.json --json").json["open"] is False
-
-
-def test_verifying_bls_attestations_loads_no_cryptography_package(run: Run, folder: Path) -> None:
-    """A cold start stays quick: the package is imported only for Ed25519 and for encrypted keys."""
-    own = "--snapshot snapshot.json --book book.json --opening opening.json --sequence 5 --valid 1h"
-    run(
-        f"attest commitment commitment.json --role collateral --issuer venue --beneficiary desk {own} "
-        "--account maker --key venue.key --passphrase-file pass -o bls-collateral.json"
-    )
-    keys = [json.loads((folder / f"{n}.pub").read_text()) for n in ("oracle", "second", "venue")]
-    venue = [{"name": "venue", "signers": ["venue"], "threshold": 1}]
-    save_trust(folder, "bls-trust.json", keys=keys, collateral=venue, receipts=[])
-    words = replaced(replaced(TRUSTED, "trust.json", "bls-trust.json"), "collateral.json", "bls-collateral.json")
-    script = (
-        "import sys; from zkmargin.cli import main; code = main(sys.argv[1:]);"
-        "assert 'cryptography' not in sys.modules; assert 'numba' not in sys.modules; sys.exit(code)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", script, *words, "proof.bin"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-
-
 # The walk-through of the documentation
 
 
@@ -779,10 +379,8 @@ def test_walk_through_of_the_documentation(
 
 
 def test_each_proof_of_a_batch_is_judged_under_the_trust_file(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "batch"
-    shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
     item: dict[str, object] = {"proof": "proof.bin", "snapshot": "snapshot.json", "commitments": ["commitment.json"]}
     item |= {"limits": [LIMIT], "challenge": "challenge.json"}

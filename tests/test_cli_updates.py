@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 from support.command_line import Run
+from support.example_files import example_files, placed
 
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.updates import Migration, Update
-from zkmargin.cli import main
 from zkmargin.engine.book import Book
-from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.fills import Fills
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import load_document, save_document
 
-TIME = "2026-01-02T03:04:05Z"
 MAKE = (
     "update make --snapshot snapshot.json --book book.json --opening opening.json --fills fills.json "
     "--new-book book-2.json --new-opening opening-2.json --update update.json -o commitment-2.json"
@@ -41,13 +40,12 @@ FOLLOW = (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("made")
-    market = example_market(TIME)
+    home = placed(example_files(), tmp_path_factory.mktemp("made"))
+    (home / "proof.bin").unlink()
+    market = load_document(Market, home / "market.json")
     kept = market.model_copy(update={"instruments": tuple(reversed(market.instruments))})
-    save_document(build_snapshot(market, load_policy("default"), domain_size=512), home / "snapshot.json")
     save_document(build_snapshot(kept, load_policy("default"), domain_size=256), home / "next.json")
-    book = Book.model_validate(example_book(market))
-    save_document(book, home / "book.json")
+    book = load_document(Book, home / "book.json")
     held = next(iter(book.positions))
     gone = tuple(i for i in market.instruments if i.id != held)
     save_document(
@@ -58,8 +56,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_document(fills, home / "fills.json")
     save_document(fills.model_copy(update={"collateral": {"USDC": "-12345.68"}}), home / "other-fills.json")
     save_document(Fills(positions={}), home / "no-fills.json")
-    files = [str(home / name) for name in ("book.json", "snapshot.json", "commitment.json", "opening.json")]
-    assert main(["commit", files[0], "--snapshot", files[1], "-o", files[2], "--opening", files[3]]) == 0
     return home
 
 

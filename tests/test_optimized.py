@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[1]
 LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
 #: Everything that hostile input must fail at.
 NEGATIVE = (*CHECKS, "test_field_group.py", *SETUPS, *FORMATS)
-MORE = ("test_malicious_provers.py", "test_completeness_soundness.py", "test_transcript_order.py", "test_arrays.py")
+MORE = (
+    "test_malicious_provers.py",
+    "test_completeness_soundness.py",
+    "test_transcript_order.py",
+    "test_transcript_challenges.py",
+    "test_arrays.py",
+)
 
 
 @pytest.mark.slow

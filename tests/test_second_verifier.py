@@ -7,17 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 import second_circuit
 from support import lab
-from support.typed import JsonObject, Keywords, Passed
+from support.two_verifiers import CONTEXT, LIMITS, SHAPES, Case, made, shaped, small_book, small_snapshot
+from support.typed import JsonObject
 
 from zkmargin.accounts import Commitment, commit_book
 from zkmargin.accounts.slots import slot_map_digest
@@ -27,27 +26,12 @@ from zkmargin.circuits.language.system import Form
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
-from zkmargin.engine.components import PublishedPart, parts_of
-from zkmargin.engine.example import example_market
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.market import Market
-from zkmargin.engine.policy import load_policy
-from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import IntArray, ZkMarginError
-from zkmargin.prover import prove
-from zkmargin.verifier import Statement, verify
+from zkmargin.verifier import verify
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
-MET = Claim(1, 1, "initial")
-CONTEXT = b"to: bank 7; nonce: 12"
-LIMITS = (
-    "headroom >= 1000.5",
-    "net-exposure BTC <= 120.25",
-    "gross-exposure ETH <= 4000",
-    "position BTC-PERPETUAL <= 50.5",
-    "collateral USDC >= 250000",
-)
 
 
 @pytest.fixture(scope="module")
@@ -56,91 +40,14 @@ def second() -> ModuleType:
     return importlib.import_module("second_verifier")
 
 
-@dataclass(frozen=True)
-class Case:
-    """Everything a verifier is given."""
-
-    snapshot: Snapshot
-    commitments: tuple[Commitment, ...]
-    proof: bytes
-    claim: Claim = MET
-    context: bytes = b""
-    limits: tuple[str, ...] = ()
-
-    def first(self) -> bytes | None:
-        """The statement digest, or None where the product rejects."""
-        try:
-            limits = [Limit.parse(text) for text in self.limits]
-            statement = Statement.of(self.snapshot, self.commitments, self.claim, context=self.context, limits=limits)
-            return bytes(verify(statement, self.proof).statement_digest)
-        except ZkMarginError:
-            return None
-
-    def second(self, module: ModuleType) -> bytes | None:
-        """The same from the second verifier."""
-        try:
-            digest = module.verify(
-                self.snapshot.to_bytes(),
-                [commitment.to_bytes() for commitment in self.commitments],
-                f"{self.claim.num}/{self.claim.den}",
-                self.proof,
-                requirement=self.claim.requirement,
-                context=self.context,
-                limits=self.limits,
-            )
-        except module.Rejected:
-            return None
-        return bytes(digest)
-
-    def verdict(self, module: ModuleType) -> bool:
-        """Whether it is accepted; both verifiers must agree."""
-        first, second = self.first(), self.second(module)
-        assert first == second
-        return first is not None
-
-
-def made(
-    snapshot: Snapshot,
-    lots: BookLots,
-    *,
-    parts: int = 1,
-    claim: Claim = MET,
-    context: bytes = CONTEXT,
-    limits: tuple[str, ...] = (),
-) -> Case:
-    """A proof about a book that is held in several places: the whole in one, empty ones beside it."""
-    empty = BookLots((0,) * len(lots.positions), (0,) * len(lots.collateral))
-    openings = [commit_book(snapshot, lots, alias="one")]
-    openings += [commit_book(snapshot, empty, alias=f"venue ä{i}") for i in range(1, parts)]
-    commitments = [opening.commitment() for opening in openings]
-    kept = [Limit.parse(text) for text in limits]
-    proof = prove(Statement.of(snapshot, commitments, claim, context=context, limits=kept), lots, openings)
-    return Case(snapshot, tuple(opening.commitment() for opening in openings), proof, claim, context, limits)
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    return small_snapshot()
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
-    """A part of the example market: every kind of instrument of both underlyings."""
-    market = example_market("2026-11-20T12:00:00Z")
-    kept: list[Any] = []
-    for name in ("BTC", "ETH"):
-        own = [x for x in market.instruments if x.underlying == name]
-        kept += [x for x in own if x.kind != "option"][:4] + [x for x in own if x.kind == "option"][::40]
-    fields = {name: getattr(market, name) for name in Market.model_fields}
-    return Market.model_validate({**fields, "instruments": tuple(kept)})
-
-
-@pytest.fixture(scope="module")
-def snapshot(market: Market) -> Snapshot:
-    """The default policy over it."""
-    return build_snapshot(market, load_policy("default"), domain_size=64)
-
-
-@pytest.fixture(scope="module")
-def lots(snapshot: Snapshot) -> BookLots:
-    """Long and short, futures and options, and one balance that is owed nothing."""
-    positions = [(-1) ** i * (i % 5) for i in range(len(snapshot.instruments))]
-    return BookLots(tuple(positions), (500_000_000, 0, 12)[: len(snapshot.collateral)])
+def lots() -> BookLots:
+    return small_book()
 
 
 @pytest.fixture(scope="module")
@@ -165,33 +72,6 @@ def test_the_default_policy_with_limits(second: ModuleType, good: Case) -> None:
 
 def test_another_claim_and_several_parts(second: ModuleType, snapshot: Snapshot, lots: BookLots) -> None:
     assert made(snapshot, lots, parts=3, claim=Claim(5, 4, "maintenance"), context=b"").verdict(second)
-
-
-SHAPES: dict[str, JsonObject] = {
-    "segments of both roles": {"groups": [0, 1] * 9, "assets": 17},
-    "one segment, filled to the last listed row": {"groups": [0, 1, 0] * 5, "assets": 15},
-    "not range-proved": {"groups": [0, 1, 0], "assets": 2, "charges": None, "range_proved": False},
-    "not range-proved, segments": {"groups": [0] * 16, "assets": 1, "charges": None, "range_proved": False},
-    "an added minimum": {"groups": [0, 1], "assets": 1, "mode": "added"},
-    "a group without losses": {"groups": [0, 1], "assets": 1, "risk": [[3, -5], [0, 0]], "charges": [2, 0]},
-    "no instruments": {"groups": [], "assets": 1, "risk": [], "charges": None},
-}
-
-
-def shaped(*, groups: list[int], assets: int, n: int = 16, **other: Passed) -> Snapshot:
-    """A small snapshot made by hand."""
-    count, bits = len(groups), 2 * (n.bit_length() - 1)
-    given: Keywords = {
-        "n": n,
-        "bits": bits,
-        "groups": groups,
-        "risk": [[(7 * i) % 11 - 5, (5 * i) % 13 - 6] for i in range(count)],
-        "charges": [i % 3 for i in range(count)],
-        "marks": [i % 4 for i in range(count)],
-        "assets": [(90_000 - j % 3, 100_000, bits, j % 2 == 0) for j in range(assets)],
-    }
-    snapshot: Snapshot = lab.snapshot(**{**given, **other})
-    return snapshot
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -251,238 +131,6 @@ def test_a_prover_that_checks_nothing_convinces_neither(second: ModuleType, colu
         verify(case.statement.as_statement(), proof)
     with pytest.raises(second.Rejected):
         argued(second, case, proof)
-
-
-# --- circuits -----------------------------------------------------------------------------------------------
-
-
-def same_circuit(second: ModuleType, snapshot: Snapshot, claim: Claim, limits: tuple[str, ...] = ()) -> bool:
-    document = second.json.loads(snapshot.to_bytes())
-    stated = [second.Limit.parse(text) for text in limits]
-    ours = second.build_circuit(document, claim.num, claim.den, claim.requirement, stated)
-    theirs = build_circuit(snapshot, claim, [Limit.parse(text) for text in limits])
-    assert second.keccak256(second.canonical(second.without_data(document))) == snapshot.digest()
-    return bool(ours.digest() == theirs.digest)
-
-
-@pytest.mark.parametrize("requirement", ["initial", "maintenance"])
-@pytest.mark.parametrize("ratio", [Fraction(1), Fraction(5, 4), Fraction(1, 3)])
-def test_circuits_of_the_default_policy(
-    second: ModuleType, snapshot: Snapshot, requirement: str, ratio: Fraction
-) -> None:
-    claim = Claim(ratio.numerator, ratio.denominator, requirement)
-    assert same_circuit(second, snapshot, claim, LIMITS)
-    assert same_circuit(second, snapshot, claim, LIMITS[::-1])
-    assert same_circuit(second, snapshot, claim)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_circuits_of_other_shapes(second: ModuleType, shape: str) -> None:
-    assert same_circuit(second, shaped(**SHAPES[shape]), Claim())
-
-
-@pytest.mark.parametrize("mode", ["floor", "added", "flat"])
-@pytest.mark.parametrize("strikes", [None, [1, -1, 0, 1]])
-def test_circuits_of_every_minimum(second: ModuleType, mode: str, strikes: list[int] | None) -> None:
-    plain = shaped(groups=[0, 1, 1, 0], assets=1, charges=[3, 0, 5, 2])
-    parts = [
-        part.model_copy(update={"mode": mode, "strikes": lab.array(strikes) if strikes else None})
-        if part.type == "short_option_minimum"
-        else part
-        for part in plain.components
-    ]
-    assert same_circuit(second, plain.model_copy(update={"components": tuple(parts)}), Claim())
-
-
-def test_circuits_of_tiered_haircuts(second: ModuleType) -> None:
-    plain = second.json.loads(shaped(groups=[0], assets=3).to_bytes())
-    tiers = [
-        {"slot": 1, "value": 50_000, "start": 40},
-        {"slot": 0, "value": 40_000, "start": 30},
-        {"slot": 1, "value": 20_000, "start": 100},
-    ]
-    for part in plain["components"]:
-        if part["type"] == "haircuts":
-            part["tiers"] = tiers
-    assert same_circuit(second, Snapshot.parse(second.json.dumps(plain)), Claim())
-
-
-@pytest.mark.parametrize("policy", ["paradex", "tims"])
-def test_circuits_of_other_policies(second: ModuleType, market: Market, policy: str) -> None:
-    snapshot = build_snapshot(market, load_policy(policy), domain_size=64)
-    assert same_circuit(second, snapshot, Claim(), LIMITS)
-
-
-ROWS = [[3, -1, 4], [-1, 5, 0], [9, -2, -6], [5, 0, 3]]
-CHANGE = [[3, -3], [0, 1], [0, 0], [2, 1]]
-FAMILIES = [
-    {
-        "name": "index",
-        "classes": [{"group": 1, "offset_bp": 8_500, "cap": 7}, {"group": 0, "offset_bp": 10_000, "cap": None}],
-        "scenarios": ["up", "down"],
-    }
-]
-ALONE = [
-    {"name": f"U{g}", "classes": [{"group": g, "offset_bp": 10_000, "cap": None}], "scenarios": ["up", "flat", "down"]}
-    for g in (1, 0)
-]
-POOLS = [
-    {"name": "a", "group": 1, "lines": [{"slope": 3}]},
-    {"name": "b", "group": "both", "lines": [{"slope": 2}, {"slope": 5, "start": 40}]},
-    {"name": "c", "group": 1, "lines": [{"slope": 4, "start": 9}]},
-]
-
-
-def leg(side: str, ratio: int, *accounts: int) -> JsonObject:
-    return {"side": side, "ratio": ratio, "accounts": list(accounts)}
-
-
-SPREADS = [
-    {"label": "one", "legs": [leg("A", 1, 0), leg("B", 1, 1)]},
-    {"label": "mirrored", "legs": [leg("A", 1, 0), leg("B", 1, 0)]},
-    {"label": "another group", "legs": [leg("B", 1, 2), leg("A", 1, 3)]},
-    {"label": "no deltas", "legs": [leg("A", 1, 0), leg("B", 1, 4)]},
-    {"label": "tiers", "legs": [leg("A", 1, 0, 1), leg("B", 1, 1, 0)]},
-    {"label": "a mirrored tier", "legs": [leg("A", 1, 0, 1), leg("B", 1, 0, 1)]},
-]
-CALENDAR = {
-    "type": "calendar_charge",
-    "deltas": [5, -2, 3, 7],
-    "account_of": [0, 2, 3, 1],
-    "accounts": ["jan", "feb", "mar", "apr", "may"],
-    "account_groups": [0, 0, 1, 1, 0],
-    "spreads": SPREADS,
-    "charges": [11, 5, 0, 7, 3, 2],
-    "delivery": [0, 3, 1, 0, 2],
-}
-FURTHER: list[JsonObject] = [
-    CALENDAR | {"method": "exact"},
-    CALENDAR | {"method": "convex_bound"},
-    {
-        "type": "inter_commodity_credit",
-        "deltas": [5, -2, 3, 7],
-        "spreads": [
-            {"label": "1", "legs": [leg("A", 2, 0), leg("B", 3, 1)]},
-            {"label": "2", "legs": [leg("A", 1, 1), leg("B", 1, 0)]},
-        ],
-        "credits": [[700_000, 800_000], [10, 0]],
-    },
-    {"type": "joint_scenarios", "group": None, "scenarios": ["x", "y", "z"], "risk": ROWS},
-    {"type": "joint_scenarios", "group": "all", "scenarios": ["x", "y", "z"], "risk": ROWS},
-    *(
-        {
-            "type": "expected_shortfall",
-            "group": group,
-            "scenarios": ["x", "y", "z"],
-            "risk": ROWS,
-            "level_bp": level,
-            "weight_bp": 9_000,
-        }
-        for group in (None, "all")
-        for level in (9_750, 9_000, 9_999)
-    ),
-    {"type": "gain_offset", "families": FAMILIES, "risk": [row[:2] for row in ROWS]},
-    {"type": "gain_offset", "families": ALONE, "risk": ROWS},
-    {"type": "dampened_tails", "families": FAMILIES, "risk": [row[:2] for row in ROWS], "dampeners": [11]},
-    {"type": "dampened_tails", "families": ALONE, "risk": ROWS, "dampeners": [0, 5]},
-    {"type": "factors", "value_bp": 12_345, "requirements": ["initial"]},
-    {"type": "factors", "value_bp": 12_345, "requirements": ["maintenance"]},
-    {"type": "collateral_charge", "charge": [2, 0]},
-    *({"type": "open_orders", "mode": mode, "rate": [2, 30]} for mode in ("added", "flat")),
-    *(
-        {"type": name, "mode": mode, "scale": 7, "pools": POOLS, "pool": [1, 0, 2, 1]} | values
-        for mode in ("floor", "added", "flat")
-        for name, values in (
-            ("fees", {"long": [1, 2, 0, 4], "short": [0, 2, 3, 4]}),
-            ("funding", {"long": [1, 2, 0, 4], "short": [0, 0, 0, 0]}),
-            ("gross_charge", {"long": [0, 2, 0, 0], "short": [0, 2, 3, 0]}),
-            ("delta_shock_upper_bound", {"value": [5, -2, 3, -1]}),
-            ("vega_term_upper_bound", {"value": [0, -2, 3, 0]}),
-        )
-    ),
-    *(
-        {"type": "min_delta", "mode": mode, "net_rate_bp": 300, "hedged_rate_bp": 100, "delta": [5, -2, 0, 7]}
-        for mode in ("floor", "added", "flat")
-    ),
-    *(
-        {
-            "type": "basis_contingency",
-            "mode": mode,
-            "expiries": [2, 0, -1, 2],
-            "change": [[3, -3], [0, 1], [0, 0], [2, 1]],
-        }
-        for mode in ("floor", "added")
-    ),
-    {
-        "type": "discounted_scenarios",
-        "scenarios": [["x", "y"], ["z"]],
-        "expiries": [2, 0, -1, 2],
-        "gain": [[3, -1], [4, 0], [2, 0], [-5, 6]],
-        "shortfall": [[1, 0], [3, 0], [0, 0], [2, 5]],
-        "collateral_group": [1, -1],
-        "collateral_gain": [[-3, 0], [0, 0]],
-    },
-    {
-        "type": "skew_scenarios",
-        "scenarios": ["x", "y"],
-        "expiries": [2, 0, -1, 2],
-        "gain": [[3, -1], [4, 0], [0, 0], [-5, 6]],
-        "shortfall": [[1, 0], [0, 0], [0, 0], [2, 5]],
-    },
-    {
-        "type": "tiered_margin",
-        "mode": "added",
-        "scale": 10**6,
-        "pools": [POOLS[0], {"name": "d", "group": 0, "lines": [{"slope": 25_000}, {"slope": 50_000, "start": 900}]}],
-        "pool": [1, 0, -1, 1],
-        "long": [7, 4, 0, 3],
-        "short": [7, 4, 0, 3],
-    },
-    # the second row of the matrix is a multiple of the first: semidefinite, and no more
-    {"type": "delta_norm", "group": "delta norm", "sigma": [[9, -6], [-6, 4]], "delta": [5, -3, 0, 2]},
-    {"type": "delta_norm", "group": "delta norm", "sigma": [[0, 0], [0, 4]], "delta": [5, -3, 0, 2]},
-]
-
-
-#: Lists of integers that are no arrays.
-PLAIN = ("account_groups", "charges", "credits", "dampeners", "delivery", "families", "pools", "scenarios", "spreads")
-
-
-def with_component(second: ModuleType, part: JsonObject) -> Snapshot:
-    """A snapshot with one more component, its arrays given as lists of integers."""
-    document = second.json.loads(shaped(groups=[0, 1, 1, 0], assets=2).to_bytes())
-    written = {
-        key: lab.array(value).to_json() if isinstance(value, list) and np.asarray(value).dtype.kind == "i" else value
-        for key, value in part.items()
-        if key not in PLAIN
-    }
-    kept = {key: value for key, value in part.items() if key not in written}
-    document["components"].insert(1, written | kept)
-    return Snapshot.parse(second.json.dumps(document))
-
-
-@pytest.mark.parametrize("part", FURTHER, ids=lambda part: part["type"])
-def test_circuits_of_further_components(second: ModuleType, part: JsonObject) -> None:
-    assert same_circuit(second, with_component(second, part), Claim(3, 2))
-
-
-@pytest.mark.usefixtures("second")
-def test_every_component_is_described_and_those_that_are_known_are_compared() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "circuit.md").read_text("utf-8")
-    names = [part.model_fields["type"].default for part in parts_of(PublishedPart)]
-    assert [name for name in names if f"`{name}`" not in text] == []
-    known = set(sys.modules["second_components"].COMPONENTS)
-    compared = {part["type"] for part in FURTHER} | {"worst_scenario", "short_option_minimum", "haircuts"}
-    assert compared == known
-    assert known <= set(names)
-
-
-def test_a_component_or_a_key_that_it_does_not_know_is_not_passed_over(second: ModuleType) -> None:
-    for change in ({"type": "tea_leaves"}, {"moon": "full"}):
-        document = second.json.loads(shaped(groups=[0], assets=1).to_bytes())
-        document["components"][0].update(change)
-        with pytest.raises(second.Unsupported, match="not supported by the second verifier"):
-            second.build_circuit(document, 1, 1, "initial", [])
 
 
 def test_slot_maps_agree(second: ModuleType, good: Case) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -53,3 +54,23 @@ class Run:
         if self._one_error:
             assert len(result.errors) == (code != 0), result.err
         return result
+
+
+#: Runs a line that must fail.
+Refuse = Callable[..., Result]
+
+
+def refusing(folder: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """A runner of lines that fail, each with one error line on standard error and no change in the folder."""
+    command_line = Run(capsys, one_error=True)
+
+    def call(line: str | list[str], *, code: int = 2, warnings: int = 0) -> Result:
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        result = command_line(line.split() if isinstance(line, str) else line, code=code)
+        lines = result.err.splitlines()
+        assert sum(text.startswith("zkmargin: warning: ") for text in lines) == warnings, result.err
+        assert all(text.startswith(("zkmargin: ", "hint: ")) for text in lines)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        return result
+
+    return call
