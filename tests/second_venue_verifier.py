@@ -250,7 +250,6 @@ class Dense(Owner):
             self.account.write(venue.snapshot, venue.terms["requirement"])
         super().__init__(venue, stated, self.scenarios, charge, value)
         self.packed = 2 * self.D * venue.segments
-        self.columns = self.packed + -(-self.used_cells // n)
         self.balance_segments = max(1, -(-venue.M // (n - 1)))
 
 
@@ -300,6 +299,17 @@ class Venue:
                 self.sets.append((block, x, used, slot, account))
                 slot, account = slot + block.T * block.K, account + block.T
         self.dense_offsets = [(slot + y * self.groups, account + y) for y in range(len(self.dense))]
+        self.own: list[int] = []  # each dense account's first column of digits
+        self.at: list[tuple[int, int]] = []  # where its first packed cell stands
+        own, packed, row = 0, sum(dense.packed for dense in self.dense), 0
+        for dense in self.dense:
+            if row and row + dense.used_cells > self.n:
+                packed, row = packed + 1, 0
+            self.own.append(own)
+            self.at.append((packed, row))
+            own, last = own + dense.packed, packed * self.n + row + dense.used_cells
+            packed, row = last // self.n, last % self.n
+        self.dense_columns = packed + (row > 0)
 
     def read_by_groups(self, parts: Sequence[Json]) -> bool:
         """Worst scenarios and haircuts, perhaps a short minimum, each once: what every slot has by itself."""
@@ -370,9 +380,8 @@ def check(
     if venue.cap is not None:
         opened.append("cap f 0")
         helpers.append(("cap h 0", "cap", range(1)))
-    for y, dense in enumerate(venue.dense):
-        opened += [f"D{y} f {j}" for j in range(dense.columns)]
-        helpers += [(f"D{y} h {i}", f"D{y}", places) for i, places in enumerate(groups(dense.columns))]
+    opened += [f"D f {j}" for j in range(venue.dense_columns)]
+    helpers += [(f"D h {i}", "D", places) for i, places in enumerate(groups(venue.dense_columns))]
     tags = [-(-block.sets // block.B) for block in venue.classes]
     mus = [f"mu {m}" for m in range(2**k // n)]
     Q = [f"{name} {s}" for s in range(venue.segments) for name in ("Qp", "Qm", "Qc")]
@@ -492,11 +501,13 @@ def check(
             U[f"dense {y} positions[{s}]"] += L[row] * (gs(c) * net + counted + WL * d3 * w[i])
             for side, counted_of in enumerate(sides):
                 for d in range(dense.D):
-                    U[f"D{y} f {(2 * s + side) * dense.D + d}"] += L[row] * gs(c) * counted_of * 2 ** (k * d)
+                    column = venue.own[y] + (2 * s + side) * dense.D + d
+                    U[f"D f {column}"] += L[row] * gs(c) * counted_of * 2 ** (k * d)
         for name, cells in dense.cells.items():
             weight = dense.reads(name, gs, ga)
             for d, z in enumerate(cells):
-                U[f"D{y} f {dense.packed + z // n}"] += weight * 2 ** (k * d) * L[z % n]
+                column, row = divmod(venue.at[y][1] + z, n)
+                U[f"D f {venue.at[y][0] + column}"] += weight * 2 ** (k * d) * L[row]
         for j in range(venue.M):
             s, row = divmod(j, n - 1)
             U[f"dense {y} collateral[{s}]"] += L[row] * rho_[e + 5 + venue.M + j] * ga
@@ -547,7 +558,7 @@ def check(
             power = power * chi % r
             F[f"dense {y} positions[{s}]"] -= power
             for d in range(dense.D):
-                p_, m_ = (value[f"D{y} f {(2 * s + side) * dense.D + d}"] for side in (0, 1))
+                p_, m_ = (value[f"D f {venue.own[y] + (2 * s + side) * dense.D + d}"] for side in (0, 1))
                 constant += power * 2 ** (k * d) * (p_ - m_)
         for role, count, slots in (
             ("positions", venue.segments, venue.N),

@@ -215,5 +215,5 @@ def test_v1_moved_commitments_are_refused(two: Venue, attack: str) -> None:
 
 def test_v1_invented_positions_of_a_dense_account_are_refused(with_dense: Venue) -> None:
     columns = honest(with_dense)
-    columns["dense 0 digit 0"][0] += 1
+    columns["dense digit 0"][0] += 1
     refused(with_dense, forged(with_dense, columns))

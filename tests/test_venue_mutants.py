@@ -340,7 +340,7 @@ def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(with_de
     columns = honest(with_dense)
     columns[f"dense 0 {role}[0]"][9] = 1
     if role == "positions":
-        columns["dense 0 digit 0"][9] = 1
+        columns["dense digit 0"][9] = 1
     blinder = with_dense.witness().blinders[f"dense 0 {role}[0]"]
     prover = venue_lab.unchecked().ReferenceProver(with_dense.statement, columns, {f"dense 0 {role}[0]": blinder}, None)
     point = prover.encoded(prover.column[f"dense 0 {role}[0]"]).hex()

@@ -20,6 +20,7 @@ LAYOUTS: dict[str, JsonObject] = {
     "net and totals": {"totals": True},
     "a cap": {"cap": 10**9},
     "a dense account and exemptions": {"dense": [DENSE], "exempt": 1},
+    "dense accounts that share a column": {"dense alone": 3},
     "one column a helper": {"helper_group": 1},
     "a policy that joins groups": {"policy": "tims"},
 }
@@ -29,8 +30,11 @@ class Bench:
     """The reference prover as a function from blinders to revealed numbers, at fixed challenges."""
 
     def __init__(self, **options: Passed) -> None:
-        policy = options.pop("policy", None)
-        self.venue = self.joined(policy) if policy else self.plain(options)
+        policy, alone = options.pop("policy", None), options.pop("dense alone", 0)
+        if alone:
+            self.venue = venue_lab.sharing(alone, totals=True)
+        else:
+            self.venue = self.joined(policy) if policy else self.plain(options)
         self.prepare()
 
     def joined(self, policy: str) -> Venue:

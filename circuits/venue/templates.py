@@ -160,10 +160,10 @@ class BlockTemplate:
 
 @dataclass(frozen=True, eq=False)
 class DenseTemplate:
-    """A large account: committed positions and balances, their digits row by row, packed cells over n rows.
+    """A large account: committed positions and balances, the positions' digits row by row, packed cells.
 
-    Digit columns: for segment s, column ``2 D s + d`` holds digit d of the long side of the slots in it and ``2 D s + D
-    + d`` of the short side; then the packed ones, cell z in packed column z div n, row z mod n.
+    Digit columns of its own: for segment s, column ``2 D s + d`` holds digit d of the long side of the slots in it and
+    ``2 D s + D + d`` of the short side. Its packed cells stand in columns that accounts share: a statement says where.
     """
 
     rules: VenueRules
@@ -237,22 +237,21 @@ class DenseTemplate:
         return account_integers(rules, self.options, shape)
 
     @property
-    def packed_offset(self) -> int:
-        """Digit columns before the packed ones."""
+    def position_columns(self) -> int:
+        """Digit columns of the account's own."""
         return 2 * self.position_digits * self.segments
 
-    @cached_property
-    def digit_columns(self) -> int:
-        """Number of digit columns of the account."""
-        return self.packed_offset + -(-self.integers.starts[-1] // self.n)
+    @property
+    def cells(self) -> int:
+        """Packed cells: the digits of its bounded integers."""
+        return self.integers.starts[-1]
 
-    def cell_terms(self) -> Iterator[tuple[int, int, Term, int]]:
-        """(digit column, row, term, weight 2^(kd) of the digit) for every packed cell that a term reads."""
+    def cell_terms(self) -> Iterator[tuple[int, Term, int]]:
+        """(packed cell, term, weight 2^(kd) of its digit) for every cell that a term reads."""
         for term in self.integers.terms:
             start = self.integers.starts[term.integer]
             for d in range(self.integers.bounded[term.integer].digits):
-                z = start + d
-                yield self.packed_offset + z // self.n, z % self.n, term, 1 << (self.options.digit_bits * d)
+                yield start + d, term, 1 << (self.options.digit_bits * d)
 
 
 def default_charge_bits(rules: VenueRules, legs: int, position_bits: int, digit_bits: int) -> int:

@@ -119,6 +119,17 @@ def accumulate(sums: Blocks, columns: Blocks, weight: Blocks) -> None:
 
 
 @kernel
+def add_weighted(sums: Blocks, columns: Blocks, places: npt.NDArray[np.int64], weights: Blocks) -> None:
+    """``sums += sum_j weights[j] column places[j]`` for splats; ``sums`` is one column."""
+    m, limbs, lanes = sums.shape
+    t = np.empty((1, limbs, lanes), np.uint64)
+    for j in range(len(places)):
+        for i in range(m):
+            _mul(t, 0, columns, places[j] * m + i, weights, j)
+            _add(sums, i, sums, i, t, 0)
+
+
+@kernel
 def add_products(sums: Blocks, a: Blocks, b: Blocks) -> None:
     """``sums[i] += sum over columns of a b``; ``sums`` is one column."""
     m, limbs, lanes = sums.shape

@@ -199,11 +199,12 @@ class Algebra:
         return term.coefficient * family * self.rho(term.exponent) % r
 
     def dense_rows(self, y: DenseSlot) -> dict[str, Rows]:
-        """U of every digit column and every committed column of a dense account."""
+        """What a dense account adds to U of its own columns and of the packed ones that it shares."""
         template, rules, n, owner = y.template, self.rules, self.n, f"dense {y.index}"
         D, base = template.position_digits, 1 << self.statement.k
         ga, den = self.account_weight(y.account_exponent), self.statement.terms.options.den
-        U = [[0] * n for _ in range(template.digit_columns)]
+        own = [y.position_digit(s, side, d) for s in range(template.segments) for side in (0, 1) for d in range(D)]
+        U = {column: [0] * n for column in (*own, *range(y.packed, y.end))}
         positions = [[0] * n for _ in range(template.segments)]
         balances = [[0] * n for _ in range(template.balance_segments)]
         w, weighted = self.table(), self.rho(self.e.weighted) * self.net_weight()
@@ -217,16 +218,16 @@ class Algebra:
             positions[segment][row] = (value + weighted * w[segment][row]) % r
             for side, gain in enumerate(by_side):
                 for d in range(D):
-                    U[(2 * segment + side) * D + d][row] = gain * gs * base**d % r
-        for column, row, term, weight in template.cell_terms():
+                    U[y.position_digit(segment, side, d)][row] = gain * gs * base**d % r
+        for z, term, weight in template.cell_terms():
+            column, row = y.cell(z)
             value = self.term_weight(term, y.slot_exponent, y.account_exponent) * weight
             U[column][row] = (U[column][row] + value) % r
         for j in range(rules.assets):  # c_j in c_j - held_j + owed_j = 0
             segment, row = divmod(j, n - 1)
             balances[segment][row] = self.rho(self.e.balance(j)) * ga % r
-        names = self.statement.digit_names(owner, template.digit_columns)
         return {
-            **dict(zip(names, U, strict=True)),
+            **{f"dense digit {column}": values for column, values in U.items()},
             **{f"{owner} positions[{s}]": rows for s, rows in enumerate(positions)},
             **{f"{owner} collateral[{s}]": rows for s, rows in enumerate(balances)},
         }
@@ -308,7 +309,8 @@ class Algebra:
             rows |= self.set_rows(x)
             found[f"long set {x.index}"], found[f"short set {x.index}"] = self.numerators(x)
         for y in statement.dense:
-            rows |= self.dense_rows(y)
+            for name, values in self.dense_rows(y).items():  # accounts share packed columns
+                rows[name] = [(a + b) % r for a, b in zip(rows.get(name, [0] * n), values, strict=True)]
             for role, count, slots in self.committed(y):
                 for s in range(count):
                     inside = listed(slots, n, s)
@@ -359,11 +361,11 @@ class Algebra:
             side = side + number(next(chi)) * row
         base = 1 << self.statement.k
         for y in self.statement.dense:
-            owner, D = f"dense {y.index}", y.template.position_digits
+            owner = f"dense {y.index}"
             for s in range(y.template.segments):
                 row = column[f"{owner} positions[{s}]"]
-                for d in range(D):
-                    p, m = (column[f"{owner} digit {(2 * s + side_) * D + d}"] for side_ in (0, 1))
+                for d in range(y.template.position_digits):
+                    p, m = (column[f"dense digit {y.position_digit(s, side_, d)}"] for side_ in (0, 1))
                     row = row - number(base**d) * (p - m)
                 side = side + number(next(chi)) * row
             for role, count, _ in self.committed(y):

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from zkmargin.circuits.language.system import Form
 from zkmargin.circuits.many import CircuitProducts, ManyWitness, assign_many
 from zkmargin.circuits.venue import AccountCircuit, AccountIntegers
-from zkmargin.engine.book import BookLots
 from zkmargin.engine.books import Books
 from zkmargin.formats.errors import InputError
 from zkmargin.integers import Integers
@@ -68,13 +67,6 @@ def margins(account: AccountCircuit, books: Books) -> tuple[npt.NDArray[Any], np
         collateral[part] = value_of(account.collateral, many)
         requirement[part] = value_of(account.requirement, many)
     return collateral, requirement
-
-
-def dense_values(account: AccountCircuit, lots: BookLots) -> tuple[int, int, dict[int, int]]:
-    """Collateral, requirement and the bounded integers by their numbers, of one account."""
-    many = assign_many(account.circuit, Books.of([lots]))
-    values = {v: int(many.bounded(v).array[0]) for v in range(len(account.circuit.bounded))}
-    return int(value_of(account.collateral, many)[0]), int(value_of(account.requirement, many)[0]), values
 
 
 def check_range(

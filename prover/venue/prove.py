@@ -65,8 +65,9 @@ def inputs_digest(statement: VenueStatement, witness: VenueWitness) -> bytes:
     for tags in witness.tags:
         add(b"".join(tag.to_bytes(32, "big") for tag in tags))
     add(b"" if witness.extra is None else witness.extra.tobytes())
-    for account in witness.dense:
-        for name, rows in account.committed.items():
-            add(rows.tobytes() + witness.blinders[name].to_bytes(32, "big"))
-        add(account.digits.tobytes())
+    if not statement.dense:
+        return digest.digest()
+    for name, rows in witness.dense.committed.items():
+        add(rows.tobytes() + witness.blinders[name].to_bytes(32, "big"))
+    add(witness.dense.digits.tobytes())
     return digest.digest()

@@ -6,7 +6,7 @@ shares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Protocol, TypeVar
@@ -14,7 +14,6 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from zkmargin.crypto.field import GENERATOR, inverse, r
-from zkmargin.crypto.segments import listed
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.scalar_field import splat
@@ -23,10 +22,11 @@ from zkmargin.prover.argument import ProverError
 from zkmargin.prover.commit import Job, committer
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import Blinders
+from zkmargin.prover.venue.dense_share import DenseShare
 from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share, _fractions, _helper_powers, _with_tail
 from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.argument import linearise
-from zkmargin.verifier.venue.combine import Combination, Sparse
+from zkmargin.verifier.venue.combine import Combination
 from zkmargin.verifier.venue.proof import Aggregates, Columns, Helpers, Openings, Quotient, Values, VenueProof
 from zkmargin.verifier.venue.statement import VenueStatement, groups_of
 from zkmargin.verifier.venue.transcript import VenueChallenges, VenueTranscript
@@ -116,6 +116,7 @@ class Coordinator:
         self.jobs: dict[str, Job] = {}
         self.transcript = VenueTranscript(statement)
         self.digits: dict[str, Int64Array] = {}
+        self.dense = DenseShare(statement, witness.dense, witness.blinders, blinders, threads)
 
     def prove(self) -> VenueProof:
         """All messages.
@@ -160,6 +161,10 @@ class Coordinator:
         if integers is not None:
             self.jobs[name] = self.bases.column(integers, b)
 
+    def _own_digits(self) -> list[str]:
+        """Digit columns that nobody but the coordinator owns: the cap's."""
+        return [name for owner, mine in self.digits.items() for name in self.statement.digit_names(owner, len(mine))]
+
     def _commit(self, names: Iterable[str]) -> tuple[bytes, ...]:
         jobs = [self.jobs.get(name) or self.bases.polynomial(self.polynomials[name]) for name in names]
         return self.bases.commit(jobs, self.threads) if jobs else ()
@@ -177,11 +182,8 @@ class Coordinator:
             self._interpolate(f"tag {j}", 1)
         if witness.extra is not None:
             self.digits["extra"] = witness.extra[None]
-        for y, account in zip(statement.dense, witness.dense, strict=True):
-            self.digits[f"dense {y.index}"] = account.digits
-            for name, rows in account.committed.items():
-                self.on_H[name] = K.from_int64(rows)
-                self.polynomials[name] = _with_tail(K.intt(self.on_H[name]), [witness.blinders[name]])
+        dense, found = self.dense.commit_columns()
+        counts += found
         for owner, columns in self.digits.items():
             counts += np.bincount(columns.reshape(-1), minlength=len(counts))
             for name, column in zip(statement.digit_names(owner, len(columns)), columns, strict=True):
@@ -191,12 +193,11 @@ class Coordinator:
             mu = np.ascontiguousarray(counts[m * n : (m + 1) * n])
             self.on_H[f"mu {m}"] = K.from_int64(mu)
             self._interpolate(f"mu {m}", 1, mu)
-        rest = statement.opened[sum(len(row) for points, _ in answers for row in points) :]
         return Columns(
             columns=tuple(point for points, _ in answers for row in points for point in row),
             tags=self._commit(f"tag {j}" for j in range(statement.tag_columns)),
-            extra=self._commit(name for name in rest if name.startswith("extra")),
-            dense=self._commit(name for name in rest if name.startswith("dense")),
+            extra=self._commit(self._own_digits()),
+            dense=dense,
             mu=self._commit(f"mu {m}" for m in range(statement.tables)),
         )
 
@@ -235,9 +236,8 @@ class Coordinator:
         ranged = combination.rho[statement.exponents.range]
         for name in own:
             total = K.add_scaled(total, self.on_H[name], ranged)
-        self.dense_rows = self._dense_rows(combination)
-        for summed, U in self._dense_products(combination.x, self.on_H):
-            total = K.add(total, K.mul(summed, U))
+        dense, part = self.dense.commit_helpers(combination)
+        total = K.add(total, part)
         self.sigma_n = combination.sigma() * inverse(n) % r
         sums = K.prefix_sum(K.sub(total, K.constant(self.sigma_n, n)))
         if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
@@ -245,7 +245,7 @@ class Coordinator:
         self.on_H["phi"] = K.roll(sums, n - 1)
         self._interpolate("phi", 3)
         self.own_helpers = own
-        return Helpers((*points, *self._commit(own)), *self._commit(["phi"]))
+        return Helpers((*points, *self._commit(own), *dense), *self._commit(["phi"]))
 
     def _public(self, combination: Combination) -> dict[str, FieldVector]:
         """U on H of every column that no share owns."""
@@ -263,74 +263,17 @@ class Coordinator:
             found["extra digit 0"] = K.from_ints(combination.cap_column())
         return found
 
-    def _dense_rows(self, combination: Combination) -> dict[int, dict[str, list[FieldVector | None]]]:
-        """For each dense template and column the rows of its three families, offsets of gamma at 0."""
-        found: dict[int, dict[str, list[FieldVector | None]]] = {}
-        for y in self.statement.dense:
-            if id(y.template) in found:
-                continue
-            columns, positions, balances = combination.dense(y.template)
-            named = {f"digit {j}": column for j, column in enumerate(columns)}
-            named |= {f"positions[{s}]": column for s, column in enumerate(positions)}
-            named |= {f"collateral[{s}]": column for s, column in enumerate(balances)}
-            found[id(y.template)] = {
-                name: [_on_rows(sparse, self.statement.n) for sparse in (f.slot, f.account, f.plain)]
-                for name, f in named.items()
-            }
-        return found
-
-    def _dense_products(
-        self, x: VenueChallenges, vectors: Mapping[str, FieldVector]
-    ) -> Iterator[tuple[FieldVector, FieldVector]]:
-        """Pairs whose products add up to all dense columns times their U: columns are summed over accounts first."""
-        sums: dict[tuple[int, str, int], FieldVector] = {}
-        for y in self.statement.dense:
-            weights = (pow(x.gamma, y.slot_exponent, r), pow(x.gamma, y.account_exponent, r), 1)
-            for column, families in self.dense_rows[id(y.template)].items():
-                vector = vectors[f"dense {y.index} {column}"]
-                for family, (rows, weight) in enumerate(zip(families, weights, strict=True)):
-                    if rows is not None:
-                        key = id(y.template), column, family
-                        sums[key] = _plus(sums.get(key), vector, weight)
-        for (template, column, family), summed in sums.items():
-            rows = self.dense_rows[template][column][family]
-            if rows is not None:
-                yield summed, rows
-
     def _quotient(self, combination: Combination) -> Quotient:
         statement, lifting, n, x = self.statement, self.lifting, self.statement.n, combination.x
         answers = self._ask(lambda share: share.numerators(x))
         parts = [lifting.zeros() for _ in lifting.cosets]
-        for answer in answers:
+        chi = _helper_powers(statement, x.chi)
+        for answer in (*answers, self.dense.numerators(x, chi)):
             for part, mine in zip(parts, answer, strict=True):
                 I.accumulate(part, mine, I.ONE)
-        chi = _helper_powers(statement, x.chi)
-        power = pow(x.chi, len(chi), r)
         ranged = combination.rho[statement.exponents.range]
         phi = self.polynomials["phi"]
         turned = K.mul(phi, K.powers(statement.domain.omega, len(phi)))
-        # pos - digits, then selectors: linear, so each kind is one polynomial for all dense accounts
-        linear: FieldVector | None = None
-        selected: dict[tuple[str, int], FieldVector] = {}
-        for y in statement.dense:
-            owner, D = f"dense {y.index}", y.template.position_digits
-            for s in range(y.template.segments):
-                power = power * x.chi % r
-                linear = _plus(linear, self.polynomials[f"{owner} positions[{s}]"], power)
-                for d in range(D):
-                    for side, sign in ((0, -1), (1, 1)):
-                        digit = self.polynomials[f"{owner} digit {(2 * s + side) * D + d}"]
-                        linear = _plus(linear, digit, sign * (power << (statement.k * d)))
-            for role, count, slots in (
-                ("positions", y.template.segments, statement.rules.instruments),
-                ("collateral", y.template.balance_segments, statement.rules.assets),
-            ):
-                for s in range(count):
-                    power = power * x.chi % r
-                    key = role, listed(slots, n, s)
-                    selected[key] = _plus(selected.get(key), self.polynomials[f"{owner} {role}[{s}]"], power)
-        selectors = [(K.intt(K.from_ints([0] * inside + [1] * (n - inside))), p) for (_, inside), p in selected.items()]
-        dense = [(summed, K.intt(U)) for summed, U in self._dense_products(x, self.polynomials)]
         interpolated = {name: K.intt(U) for name, U in self.public.items()}
 
         def finish(j: int) -> Blocks:
@@ -345,12 +288,6 @@ class Coordinator:
             part = K.add(part, K.constant(self.sigma_n, n))
             for name, U in interpolated.items():
                 part = K.sub(part, K.mul(on(self.polynomials[name]), on(U)))
-            for summed, U in dense:
-                part = K.sub(part, K.mul(on(summed), on(U)))
-            if linear is not None:
-                part = K.add(part, on(linear))
-            for selector, p in selectors:
-                part = K.add(part, K.mul(on(selector), on(p)))
             blocks, beta = part.memory, splat(x.beta)
             for owner, columns in self.digits.items():
                 names = statement.digit_names(owner, len(columns))
@@ -389,7 +326,8 @@ class Coordinator:
     def _values(self, zeta: int) -> Values:
         answers = self._ask(lambda share: share.values(zeta))
         found = [value for rows in answers for row in rows for value in row]
-        found += [K.evaluate(self.polynomials[name], zeta) for name in self.statement.opened[len(found) :]]
+        found += [K.evaluate(self.polynomials[name], zeta) for name in self._own_digits()]
+        found += self.dense.values(zeta)
         shifted = self.statement.domain.omega * zeta % r
         return Values(tuple(found), K.evaluate(self.polynomials["phi"], shifted))
 
@@ -411,15 +349,16 @@ class Coordinator:
             template = statement.templates[place.kind]
             count = len(groups_of(template.digit_columns, statement.g)) + len(groups_of(template.row_legs, statement.g))
             helper_weights.append(take(count))
-        last = [*self.own_helpers, "phi", *(f"T {i}" for i in range(statement.g))]
+        last = [*self.own_helpers, *self.dense.helper_names, "phi", *(f"T {i}" for i in range(statement.g))]
         own |= dict(zip(last, take(len(last)), strict=True))
         own |= dense
+        kept = self.dense.combined({name: own.pop(name) for name in self.dense.weighted_names})
         shares, at = [], 0
         for share in self.shares:
             count = share.count
             shares.append((share, weights[at : at + count], helper_weights[at : at + count]))
             at += count
-        parts = self._ask_each(shares)
+        parts = [*self._ask_each(shares), kept]
         size = statement.n + max(3, statement.g + 1)  # phi, or the last piece of T
         combined = K.pad(K.from_ints([int(F.constant)]), size)
         for part in parts:
@@ -453,30 +392,12 @@ def _fold(p: FieldVector, n: int, shift: int, shifts: FieldVector) -> FieldVecto
     return K.ntt(K.mul(K.pad(head, n), shifts))
 
 
-def _plus(total: FieldVector | None, p: FieldVector, weight: int) -> FieldVector:
-    """total + weight p, for polynomials of any lengths."""
-    if total is None:
-        return K.scale(p, weight)
-    size = max(len(total), len(p))
-    return K.add_scaled(K.pad(total, size), K.pad(p, size), weight)
-
-
 def _interleaved(values: Sequence[Blocks], n: int) -> FieldVector:
     """Values on the cosets 7 w^j H, j < count, as values on 7 <w>: place j + count i."""
     rows = np.stack([I.rows_of(FieldVector(blocks, n)) for blocks in values], axis=1)
     flat = rows.reshape(-1, rows.shape[2])
     blocks = np.ascontiguousarray(flat.reshape(-1, 8, flat.shape[1]).transpose(0, 2, 1))
     return FieldVector(blocks, len(flat))
-
-
-def _on_rows(sparse: Sparse, n: int) -> FieldVector | None:
-    """One family of a dense column on H; None where it is 0."""
-    if not sparse:
-        return None
-    rows = [0] * n
-    for row, c in sparse.items():
-        rows[row] = c
-    return K.from_ints(rows)
 
 
 def prove_rounds(

@@ -21,7 +21,7 @@ from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.decimals import from_units
 from zkmargin.formats.errors import ConstraintError, InputError
 from zkmargin.prover.venue.by_circuit import check_range, margins, sparse_books, witnesses
-from zkmargin.prover.venue.dense import DenseAssessment, DenseWitness, dense_assessment, dense_witness
+from zkmargin.prover.venue.dense import DenseAssessment, DenseWitness, assess_dense, dense_witness, surpluses
 from zkmargin.verifier.venue.statement import VenueStatement
 
 Int64Array = npt.NDArray[np.int64]
@@ -78,14 +78,14 @@ class VenueWitness:
         classes: one a class.
         tags: [tag columns][n] field elements.
         extra: int64 [n] or None.
-        dense: one a dense account.
+        dense: of all dense accounts.
         blinders: of the dense accounts' committed columns, by name.
     """
 
     classes: tuple[ClassWitness, ...]
     tags: list[list[int]]
     extra: Int64Array | None
-    dense: tuple[DenseWitness, ...]
+    dense: DenseWitness
     blinders: dict[str, int]
 
     def columns(self, statement: VenueStatement) -> dict[str, list[int]]:
@@ -100,11 +100,9 @@ class VenueWitness:
             found[f"tag {j}"] = list(tags)
         if self.extra is not None:
             found["extra digit 0"] = self.extra.tolist()
-        for y, account in zip(statement.dense, self.dense, strict=True):
-            found |= {name: rows.tolist() for name, rows in account.committed.items()}
-            names = statement.digit_names(f"dense {y.index}", y.template.digit_columns)
-            found |= {name: rows.tolist() for name, rows in zip(names, account.digits, strict=True)}
-        return found
+        found |= {name: rows.tolist() for name, rows in self.dense.committed.items()}
+        names = statement.digit_names("dense", statement.dense_columns)
+        return found | {name: rows.tolist() for name, rows in zip(names, self.dense.digits, strict=True)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -363,25 +361,20 @@ def build_witness(
         ConstraintError: accounts under their claims, by name, with their shortfalls.
     """
     assessed = [assess(template, mine) for template, mine in zip(statement.templates, books, strict=True)]
-    dense_surplus = [dense_assessment(y, lots) for y, (lots, _) in zip(statement.dense, dense, strict=True)]
+    lots = [book for book, _ in dense]
+    dense_assessed = assess_dense(statement, lots)
     names = dense_names or [f"dense account {y}" for y in range(len(dense))]
-    marks = _marks(statement, books, assessed, dense_surplus, names)
-    _check_sums(statement, books, [lots for lots, _ in dense])
+    marks = _marks(statement, books, assessed, dense_assessed, names)
+    _check_sums(statement, books, lots)
     classes, shortfalls = [], 0
     for template, mine, result, marked in zip(statement.templates, books, assessed, marks, strict=False):
         made, missing = class_witness(template, mine, marked, result)
         classes.append(made)
         shortfalls += missing
-    accounts: list[DenseWitness] = []
-    blinders: dict[str, int] = {}
-    for y, (lots, hidden), outcome in zip(statement.dense, dense, dense_surplus, strict=True):
-        account, missing = dense_witness(statement, y, lots, outcome, bool(marks[-1][y.index]))
-        accounts.append(account)
-        shortfalls += missing
-        blinders |= {f"dense {y.index} {column}": b for column, b in hidden.items()}
-    return VenueWitness(
-        tuple(classes), tag_rows(statement, tags), _cap_column(statement, shortfalls), tuple(accounts), blinders
-    )
+    accounts, missing = dense_witness(statement, lots, dense_assessed, marks[-1])
+    extra = _cap_column(statement, shortfalls + missing)
+    blinders = {f"dense {y} {column}": b for y, (_, hidden) in enumerate(dense) for column, b in hidden.items()}
+    return VenueWitness(tuple(classes), tag_rows(statement, tags), extra, accounts, blinders)
 
 
 def tag_rows(statement: VenueStatement, tags: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -413,11 +406,10 @@ def _marks(
             under += _unhealthy(template, mine, result.surplus, first)
         marks.append(bad)
         first += len(mine.names)
-    bad = np.array([one.surplus is not None and one.surplus < 0 for one in dense], dtype=np.bool_)
-    den = terms.options.den
-    under += [
-        Unhealthy(first + y, dense_names[y], -((dense[y].surplus or 0) // den)) for y in np.flatnonzero(bad).tolist()
-    ]
+    bad, den = np.zeros(len(statement.dense), dtype=np.bool_), terms.options.den
+    for y, surplus in sorted(surpluses(dense).items()):
+        bad[y] = surplus < 0
+        under += [Unhealthy(first + y, dense_names[y], -(surplus // den))] if surplus < 0 else []
     marks.append(bad)
     if terms.cap is not None:
         total, cap = sum(one.shortfall for one in under), int(terms.cap)

@@ -97,14 +97,15 @@ def one_dense() -> Venue:
 
 def invented(venue: Venue, columns: Cells) -> None:
     """Balances that are not committed: held up by one, the claim's slack with it."""
-    template = venue.statement.dense[0].template
+    (y,) = venue.statement.dense
+    template = y.template
     for name, more in (("held 1", 1), ("claim", venue.statement.rules.long_value[1])):
         number, k = template.integers.index(name), venue.statement.k
         start, digits = template.integers.starts[number], template.integers.bounded[number].digits
-        where = [(template.packed_offset + z // 16, z % 16) for z in range(start, start + digits)]
-        x = sum(columns[f"dense 0 digit {c}"][row] << (k * d) for d, (c, row) in enumerate(where)) + more
+        where = [y.cell(z) for z in range(start, start + digits)]
+        x = sum(columns[f"dense digit {c}"][row] << (k * d) for d, (c, row) in enumerate(where)) + more
         for d, (c, row) in enumerate(where):
-            columns[f"dense 0 digit {c}"][row] = (x >> (k * d)) & ((1 << k) - 1)
+            columns[f"dense digit {c}"][row] = (x >> (k * d)) & ((1 << k) - 1)
 
 
 def honest_despite_net(venue: Venue) -> Cells:

@@ -191,6 +191,24 @@ class Venue:
         return encode_venue_proof(proof, self.statement.srs.digest)
 
 
+def one_scenario(n: int) -> Keywords:
+    """One group, one scenario, one asset: an account has 9 to 12 cells, and two or three share a column of 32 rows."""
+    bits = n.bit_length() - 1
+    assets = ((10_000, 10_000, bits, False),)
+    risk = ((1,), (-1,), (0,))
+    return {"groups": (0, 0, 0), "risk": risk, "charges": None, "marks": (0, 1, 0), "assets": assets, "bits": bits}
+
+
+#: Books over ``one_scenario``.
+SHARING = [([a, 1, -a], [5 + a]) for a in range(4)]
+
+
+def sharing(count: int = 4, *, n: int = 32, **options: Passed) -> Venue:
+    """Dense accounts alone, whose packed cells share columns."""
+    given: Keywords = {"rules": one_scenario(n), "srs": lab.known_tau(powers=3 * n + 8)} | options
+    return Venue([], n=n, dense=SHARING[:count], **given)
+
+
 #: Of two shares and their coordinator.
 SEEDS = [bytes([0xA0 + i]) * 32 for i in range(3)]
 

@@ -107,16 +107,12 @@ def linearise(
         F.add(*helper)
         F.constant += constant
         at += 1
-    for y in statement.dense:  # the helpers of all owners come before the identities of dense accounts
-        helper, constant = places.ranges(values[at : at + y.template.digit_columns])
-        F.add(*helper)
-        F.constant += constant
-        at += y.template.digit_columns
-    at -= sum(y.template.digit_columns for y in statement.dense)
-    for y in statement.dense:
-        mine = values[at : at + y.template.digit_columns]
-        at += y.template.digit_columns
-        named, constant = places.dense(y.index, mine)
+    digits = values[at:]
+    helper, constant = places.ranges(digits)
+    F.add(*helper)
+    F.constant += constant
+    for y in statement.dense:  # after the helpers of all owners
+        named, constant = places.dense(y.index, digits)
         dense |= named
         F.constant += constant
 
@@ -148,6 +144,7 @@ class _Places:
         self.delta2, self.delta3 = scalar(x.delta * x.delta), scalar(combination.net_weight)
         self.set_values = cache(self._set_values)
         self.dense_values = cache(self._dense_values)
+        self.packed_values = cache(self._packed_values)
 
     def sets(self) -> Iterator[tuple[list[Scalar], Scalar]]:
         """For each set its helpers' coefficients and its part of the constant."""
@@ -224,21 +221,27 @@ class _Places:
         )
 
     def dense(self, index: int, digits: Vector) -> tuple[dict[str, int], Scalar]:
-        """Coefficients of a dense account's commitments, and its part of the constant (helpers apart)."""
+        """Coefficients of a dense account's commitments, and its part of the constant (helpers apart).
+
+        ``digits`` are the values of all dense accounts' columns.
+        """
         y, statement = self.statement.dense[index], self.statement
         template, n, D = y.template, statement.n, y.template.position_digits
+        packed = self.packed_values(template, y.row)
+        own = digits[y.first : y.first + template.position_columns]
         slot, account = (scalar(pow(self.x.gamma, e, r)) for e in (y.slot_exponent, y.account_exponent))
         columns, positions, balances = self.dense_values(template)
 
         def at_zeta(column: tuple[Scalar, Scalar, Scalar]) -> Scalar:
             return slot * column[0] + account * column[1] + column[2]
 
-        constant = sum(map(mul, digits, map(at_zeta, columns)), ZERO)
+        constant = sum(map(mul, own, map(at_zeta, columns)), ZERO)
+        constant += sum(map(mul, digits[y.packed : y.packed + len(packed)], map(at_zeta, packed)), ZERO)
         found: dict[str, Scalar] = {}
         weights = _digit_weights(statement.k, D)
         for s in range(template.segments):
             chi = next(self.chi)
-            long, short = (digits[(2 * s + side) * D : (2 * s + side + 1) * D] for side in (0, 1))
+            long, short = (own[(2 * s + side) * D : (2 * s + side + 1) * D] for side in (0, 1))
             found[f"dense {index} positions[{s}]"] = at_zeta(positions[s]) - chi
             constant += chi * (inner(weights, long) - inner(weights, short))
         for s in range(template.balance_segments):
@@ -255,6 +258,10 @@ class _Places:
     def _dense_values(self, template: object) -> tuple[list[tuple[Scalar, Scalar, Scalar]], ...]:
         parts = self.combination.dense(template)  # type: ignore[arg-type]  # the cache knows no types
         return tuple([self._family_values(column) for column in part] for part in parts)
+
+    def _packed_values(self, template: object, row: int) -> list[tuple[Scalar, Scalar, Scalar]]:
+        columns = self.combination.packed(template, row)  # type: ignore[arg-type]  # the cache knows no types
+        return [self._family_values(column) for column in columns]
 
     def _family_values(self, column: Families) -> tuple[Scalar, Scalar, Scalar]:
         return (

@@ -140,11 +140,10 @@ class Combination:
         return columns, group
 
     def dense(self, template: DenseTemplate) -> tuple[list[Families], list[Families], list[Families]]:
-        """Digit columns, positions and balances of a dense template, by row."""
+        """The digit columns of positions, positions and balances of a dense template, by row."""
         rules, n, D, k = self.rules, self.statement.n, template.position_digits, self.statement.k
         gammas = powers(self.x.gamma, rules.groups)
-        columns = [Families.empty() for _ in range(template.digit_columns)]
-        self._cells(columns, template.cell_terms(), gammas)
+        columns = [Families.empty() for _ in range(template.position_columns)]
         positions = [Families.empty() for _ in range(template.segments)]
         balances = [Families.empty() for _ in range(template.balance_segments)]
         value = self.rho[self.exponents.claim] * self.statement.terms.options.den * SCALE_BP
@@ -163,6 +162,15 @@ class Combination:
             segment, row = divmod(j, n - 1)
             balances[segment].add("account", row, self.rho[self.exponents.balance(j)])
         return columns, positions, balances
+
+    def packed(self, template: DenseTemplate, row: int) -> list[Families]:
+        """The packed columns of a dense account whose first cell stands in a row, as far as its own cells go."""
+        n = self.statement.n
+        columns = [Families.empty() for _ in range(-(-(row + template.cells) // n))]
+        gammas = powers(self.x.gamma, self.rules.groups)
+        cells = (((row + z) // n, (row + z) % n, term, weight) for z, term, weight in template.cell_terms())
+        self._cells(columns, cells, gammas)
+        return columns
 
     def _cells(self, columns: list[Families], cells: Iterable[tuple[int, int, Term, int]], gammas: list[int]) -> None:
         for column, place, term, weight in cells:

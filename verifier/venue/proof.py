@@ -40,7 +40,7 @@ class Counts:
             sets=tuple(statement.templates[x.kind].opened_columns for x in statement.sets),
             tags=statement.tag_columns,
             extra=int(statement.extra),
-            dense=sum(y.template.digit_columns for y in statement.dense),
+            dense=statement.dense_columns,
             mu=statement.tables,
             aggregates=3 * statement.segments,
             helpers=len(statement.helpers),

@@ -59,17 +59,45 @@ class ColumnSet:
 
 @dataclass(frozen=True)
 class DenseSlot:
-    """One dense account: its number, template and the running offsets of gamma."""
+    """One dense account.
+
+    Attributes:
+        index: y, its number.
+        template: what is asked of it.
+        slot_exponent, account_exponent: e_y and a_y, the running offsets of gamma.
+        first: its first column of digits of positions, among all digit columns of dense accounts.
+        packed, row: the column, among the same, and the row of its first packed cell.
+    """
 
     index: int
     template: DenseTemplate
     slot_exponent: int
     account_exponent: int
+    first: int
+    packed: int
+    row: int
+
+    def position_digit(self, segment: int, side: int, d: int) -> int:
+        """The column of digit d of the long (0) or short (1) side of a segment."""
+        return self.first + (2 * segment + side) * self.template.position_digits + d
+
+    def cell(self, z: int) -> tuple[int, int]:
+        """(column, row) of packed cell z."""
+        column, row = divmod(self.row + z, self.template.n)
+        return self.packed + column, row
+
+    @property
+    def end(self) -> int:
+        """The column after its last packed cell's."""
+        return self.cell(self.template.cells - 1)[0] + 1
 
 
 @dataclass(frozen=True)
 class Helper:
-    """A helper: for a range of digit columns or of legs of an owner (``columns`` are places within it)."""
+    """A helper: for a range of digit columns or of legs of an owner (``columns`` are places within it).
+
+    Owners are sets, the cap's column, and all dense accounts together.
+    """
 
     name: str
     owner: str
@@ -148,7 +176,7 @@ class VenueStatement:
         bits, documents = snapshot.layout.position_bits, tuple(commitments)
         statement = cls(srs, snapshot, rules, terms, bits, parts, context, documents)
         columns = sum(template.sets * template.opened_columns for template in statement.templates)
-        columns += sum(y.template.digit_columns for y in statement.dense)
+        columns += statement.dense_columns
         if columns > MAX_COLUMNS:
             raise InputError(f"a proof of {columns} columns, more than {MAX_COLUMNS}", field="terms: classes")
         statement.committed_points()
@@ -231,16 +259,28 @@ class VenueStatement:
         """The dense accounts; their exponents of gamma follow those of all sets."""
         slot = sum(self.templates[x.kind].T * self.templates[x.kind].spec.slots for x in self.sets)
         account = sum(self.templates[x.kind].T for x in self.sets)
-        options, shared = self.terms.options, {}
-        found = []
-        for y, spec in enumerate(self.terms.dense):
+        options, shared, templates = self.terms.options, {}, []
+        for spec in self.terms.dense:
             what = spec.claim, spec.limits
             if what not in shared:
                 claim = None if spec.claim is None else ClaimRatio.parse(spec.claim)
                 headroom = headroom_of(spec.limits, spec.claim)
                 shared[what] = DenseTemplate(self.rules, options, self.n, self.position_bits, claim, headroom)
-            found.append(DenseSlot(y, shared[what], slot + y * self.rules.groups, account + y))
+            templates.append(shared[what])
+        found, first, packed, row = [], 0, sum(template.position_columns for template in templates), 0
+        for y, template in enumerate(templates):
+            if row + template.cells > self.n and row:  # an account's cells share a column only where they all fit
+                packed, row = packed + 1, 0
+            found.append(DenseSlot(y, template, slot + y * self.rules.groups, account + y, first, packed, row))
+            first += template.position_columns
+            more, row = divmod(row + template.cells, self.n)
+            packed += more
         return tuple(found)
+
+    @property
+    def dense_columns(self) -> int:
+        """Digit columns of all dense accounts: of each its positions', then the packed ones."""
+        return self.dense[-1].end if self.dense else 0
 
     @property
     def extra(self) -> bool:
@@ -285,9 +325,7 @@ class VenueStatement:
         names = [name for x in self.sets for name in self.set_columns(x)]
         if self.extra:
             names.append("extra digit 0")
-        for y in self.dense:
-            names += self.digit_names(f"dense {y.index}", y.template.digit_columns)
-        return tuple(names)
+        return (*names, *self.digit_names("dense", self.dense_columns))
 
     @cached_property
     def helpers(self) -> tuple[Helper, ...]:
@@ -300,9 +338,7 @@ class VenueStatement:
                 found.append(Helper(f"{owner} v {j}", owner, legs, True))
         if self.extra:
             found += self._range_helpers("extra", 1)
-        for y in self.dense:
-            found += self._range_helpers(f"dense {y.index}", y.template.digit_columns)
-        return tuple(found)
+        return (*found, *self._range_helpers("dense", self.dense_columns))
 
     def _range_helpers(self, owner: str, columns: int) -> list[Helper]:
         return [Helper(f"{owner} h {j}", owner, places, False) for j, places in enumerate(groups_of(columns, self.g))]

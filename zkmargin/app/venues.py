@@ -380,7 +380,7 @@ def prepare(
             requirement=asked.requirement,
             domain_size=n,
             digit_bits=asked.digit_bits or n.bit_length() - 1,
-            helper_group=7 if classes else 5,  # what is fastest for blocks, and for dense accounts
+            helper_group=7,
             classes=classes,
             dense=tuple(DenseAccount(commitment=c.digest().hex(), claim=claim, **limits) for c in commitments),
             cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS)),
