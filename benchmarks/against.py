@@ -24,6 +24,7 @@ CASES: dict[str, list[Any]] = {
     "long sums": ["sums", {"points": 4096, "bits": 255}],
     "20 bits": ["warm", {"case": TWENTY}],
     "attested": ["warm", {"case": {**TWENTY, "range_proved": False}}],
+    "128 large accounts": ["many", {"case": TWENTY, "accounts": 128, "group": 7}],
     "33 bits": ["warm", {"case": {"slots": 1024, "scenarios": 64, "position_bits": 32, "n": 2048}}],
     "start": ["cold", {"case": TWENTY}],
 }

@@ -68,6 +68,25 @@ def warm(case: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def many(case: dict[str, Any], accounts: int, group: int) -> dict[str, float]:
+    """One of many large accounts: in one proof of them all, or in a single proof and a batch where there is no such."""
+    made = Made(case)
+    openings = [made.commit() for _ in range(accounts)]
+    try:
+        dense_venue = named("dense_venue", "benchmarks.venue")
+    except ImportError:
+        proofs = [made.prove(opening) for opening in openings[:FIRST]]
+        batch = [(made.statement(o), p) for o, p in zip(openings, proofs, strict=False)] * (accounts // FIRST)
+        proof = cpu(lambda: made.prove(openings[0]), RUNS)
+        return {"proof": proof, "verification": cpu(lambda: made.verify_batch(batch), FIRST) / len(batch)}
+    statement, prove, check = dense_venue(made.snapshot, made.lots, openings, group)
+    data = prove()
+    return {
+        "proof": cpu(prove, FIRST) / accounts,
+        "verification": cpu(lambda: check(statement, data), FIRST) / accounts,
+    }
+
+
 def sums(points: int, bits: int) -> dict[str, float]:
     """G1 multi-scalar multiplication over the ceremony's powers, one thread, tables made before."""
     import numpy as np  # noqa: PLC0415
@@ -130,5 +149,5 @@ class Made:
 
 if __name__ == "__main__":
     function, arguments = json.loads(sys.argv[1])
-    chosen: dict[str, Callable[..., object]] = {"cold": cold, "warm": warm, "sums": sums}
+    chosen: dict[str, Callable[..., object]] = {"cold": cold, "warm": warm, "sums": sums, "many": many}
     print(json.dumps(chosen[function](**arguments)))

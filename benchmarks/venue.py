@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ import numpy as np
 from benchmarks.measure import Column, Section, in_child, once, peak_bytes
 from benchmarks.synthetic import COLLATERAL_BITS, SEED, Case, book_of, snapshot_of
 from zkmargin.accounts import commit_book
-from zkmargin.accounts.openings import total_blinders
+from zkmargin.accounts.openings import Opening, total_blinders
 from zkmargin.circuits.venue import BlockClass, BlockTemplate, VenueRules, choose_block, default_charge_bits
 from zkmargin.crypto.field import r
+from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import prove
@@ -206,33 +207,42 @@ def measure(accounts: int, n: int, digit_bits: int, folder: Path | None = None) 
     }
 
 
-def measure_dense(accounts: int, group: int = 5, scenarios: int = 64) -> dict[str, Any]:
-    """Dense accounts of 1,023 instruments in one proof, beside single proofs of the same books."""
-    case = Case(1023, scenarios)
-    snapshot, lots = snapshot_of(case), book_of(case)
-    openings = [commit_book(snapshot, lots) for _ in range(accounts)]
+def dense_venue(
+    snapshot: Snapshot, lots: BookLots, openings: Sequence[Opening], group: int, threads: int = 1
+) -> tuple[VenueStatement, Callable[[Profile | None], bytes], Callable[[VenueStatement, bytes], object]]:
+    """A statement of large accounts with one book each, its prover (witness included) and its verifier."""
     commitments = [opening.commitment() for opening in openings]
     terms = VenueTerms(
         venue="benchmark",
         requirement="initial",
-        domain_size=case.n,
-        digit_bits=case.digit_bits,
+        domain_size=snapshot.layout.domain_size,
+        digit_bits=snapshot.layout.digit_bits,
         helper_group=group,
         classes=(),
         dense=tuple(DenseAccount(commitment=c.digest().hex()) for c in commitments),
     )
     statement = VenueStatement.of(snapshot, terms, commitments=commitments)
     hidden = [(lots, total_blinders([opening])) for opening in openings]
-    singles = _singles(case)
-    profile = Profile()
 
-    def work() -> bytes:
+    def prove_all(profile: Profile | None = None) -> bytes:
+        profile = profile or Profile()
         with profile.stage("witness"):
             witness = build_witness(statement, [], [], hidden)
-        return prove_venue(statement, witness, threads=default_threads(), profile=profile)[0]
+        return prove_venue(statement, witness, threads=threads, profile=profile)[0]
 
-    data, proof, proof_cpu = _timed(work)
-    _, verify, verify_cpu = _timed(lambda: verify_venue(statement, data))
+    return statement, prove_all, verify_venue
+
+
+def measure_dense(accounts: int, group: int = 7, scenarios: int = 64) -> dict[str, Any]:
+    """Dense accounts of 1,023 instruments in one proof, beside single proofs of the same books."""
+    case = Case(1023, scenarios)
+    snapshot, lots = snapshot_of(case), book_of(case)
+    openings = [commit_book(snapshot, lots) for _ in range(accounts)]
+    statement, prove_all, check = dense_venue(snapshot, lots, openings, group, default_threads())
+    singles = _singles(case)
+    profile = Profile()
+    data, proof, proof_cpu = _timed(lambda: prove_all(profile))
+    _, verify, verify_cpu = _timed(lambda: check(statement, data))
     return {
         "accounts": accounts,
         "helper_group": group,
@@ -320,7 +330,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=2048, choices=(256, 512, 1024, 2048))
     parser.add_argument("--digit-bits", type=int, default=11)
     parser.add_argument("--dense", type=int, metavar="M", help="M dense accounts of 1,023 x 64 instead")
-    parser.add_argument("--helper-group", type=int, default=5, help="of dense accounts")
+    parser.add_argument("--helper-group", type=int, default=7, help="of dense accounts")
     parser.add_argument("--folder", type=Path, help="keep each stage here; a run that was stopped goes on from it")
     parser.add_argument("--soundness", action="store_true", help="only the error terms")
     options = parser.parse_args()
