@@ -47,16 +47,21 @@ def _row(b: ir.IRBuilder, rows: Value, index: Value, half: int) -> Value:
     return b.gep(rows, [offset], source_etype=I64)
 
 
-def _emit_load(b: ir.IRBuilder, lowering: Lowering, out: Value, rows: Value, entries: Value) -> None:
+def lanes_of_rows(b: ir.IRBuilder, rows: Value, entries: Value) -> tuple[Limbs, Limbs, Value]:
+    """x and y of the eight points that entries name, and the mask of the lanes whose entry has sign 1."""
     wide = b.zext(b.load(entries, align=4, typ=ir.VectorType(_I32, LANES)), V64)
     indices = [b.lshr(b.extract_element(wide, _I32(lane)), I64(1)) for lane in range(LANES)]
     x, y = (
         _transposed(b, [b.load(_row(b, rows, index, half), align=8, typ=V64) for index in indices]) for half in (0, 1)
     )
+    return x, y, b.icmp_unsigned("!=", b.and_(wide, splat(1)), splat(0))
+
+
+def _emit_load(b: ir.IRBuilder, lowering: Lowering, out: Value, rows: Value, entries: Value) -> None:
+    x, y, negative = lanes_of_rows(b, rows, entries)
     FIELD.store(b, out, x)
     high = b.gep(out, [I64(LIMBS * LANES)], source_etype=I64)
     FIELD.store(b, high, y)
-    negative = b.icmp_unsigned("!=", b.and_(wide, splat(1)), splat(0))
     with b.if_then(b.icmp_unsigned("!=", b.bitcast(negative, ir.IntType(LANES)), ir.IntType(LANES)(0))):
         merged, *others = y
         for limb in others:

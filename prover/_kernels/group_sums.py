@@ -24,6 +24,7 @@ from zkmargin.prover._kernels.base_field import (
     store_points,
 )
 from zkmargin.prover._kernels.inversion import invert_lanes
+from zkmargin.prover._kernels.lane_sums import LaneSpace, cut, leave_over, sum_bundles
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 
@@ -45,8 +46,10 @@ CHUNK = 128
 _PAIR = 2 * LANES
 #: Blocks of a chunk's store per block of additions: x1, y1, s, num, den, the product of the denominators before.
 _SLOTS = 6
-#: Entries that ``sum_groups`` works on at a time.
+#: Entries that ``_sum_pairs`` works on at a time.
 RUN = 1 << 13
+#: Points of a group on average from which on lanes are quicker.
+SHORT = 6
 _X1, _Y1, _S, _NUM, _DEN, _PREFIX = range(_SLOTS)
 
 
@@ -216,6 +219,7 @@ class Workspace:
     def __init__(self) -> None:
         self._capacity = 0
         self._arrays: tuple[Rows, Rows, Entries] = _no_memory(0)
+        self._lanes: LaneSpace | None = None
 
     def arrays(self, entries: int) -> tuple[Rows, Rows, Entries]:
         """For runs of so many entries: two arrays of rows, int32[3, entries / 2 + 16]."""
@@ -223,6 +227,12 @@ class Workspace:
             self._capacity = entries
             self._arrays = _no_memory(entries)
         return self._arrays
+
+    def lanes(self) -> LaneSpace:
+        """For sums in lanes; 3 MB when first asked for."""
+        if self._lanes is None:
+            self._lanes = LaneSpace()
+        return self._lanes
 
 
 def _no_memory(entries: int) -> tuple[Rows, Rows, Entries]:
@@ -238,13 +248,33 @@ def _no_memory(entries: int) -> tuple[Rows, Rows, Entries]:
 def sum_groups(rows: Rows, entries: Entries, offsets: Entries, workspace: Workspace) -> Rows:
     """One row a group: the sum of ``rows[entries[offsets[g] : offsets[g+1]]]`` (infinity for an empty group).
 
+    Nearly all of it is added in lanes (``prover._kernels.lane_sums``), the rest in pairs; all in pairs where groups
+    are short, a point is infinite or two with the same x meet.
+    """
+    groups = len(offsets) - 1
+    starts, lengths, owners, bundled = cut(offsets[: groups + 1 if offsets[-1] >= SHORT * groups else 1])
+    if bundled:
+        targets, copied, added, rest = leave_over(entries, starts, lengths, owners, bundled, groups)
+        first = max(groups, int(targets.max()) + 1)
+        result = np.zeros((first + len(copied), ROW), dtype=np.uint64)
+        lanes = workspace.lanes()
+        if sum_bundles(result, targets, rows, entries, starts, lengths, lanes.slots, lanes.store):
+            copy_rows(result, first, rows, copied)
+            _sum_pairs(result, result, added, rest, workspace)
+            return result[:groups]
+    result = np.zeros((groups, ROW), dtype=np.uint64)
+    _sum_pairs(result, rows, entries, offsets, workspace)
+    return result
+
+
+def _sum_pairs(result: Rows, rows: Rows, entries: Entries, offsets: Entries, workspace: Workspace) -> None:
+    """``result[g]`` is the sum of a group that is not empty; exact for every input.
+
     Pairwise, many groups in step: a round halves each, so there are log2(largest group) rounds. Groups are taken in
     runs of about ``RUN`` entries, so that the sums of one round are still in the cache in the next.
     """
-    result = np.zeros((len(offsets) - 1, ROW), dtype=np.uint64)
     even, odd, plan = workspace.arrays(_largest_run(offsets))
     _sum_runs(result, rows, entries, offsets.copy(), even, odd, plan)
-    return result
 
 
 @kernel
@@ -317,6 +347,13 @@ def _pair_up(
         start = stop
         bounds[g + 1] = length
     return count
+
+
+@kernel
+def copy_rows(out: Rows, first: int, rows: Rows, entries: Entries) -> None:
+    """``out[first + k]`` is the point of entry k."""
+    for k in range(len(entries)):
+        _copy_row(out, first + k, rows, entries[k])
 
 
 @kernel

@@ -9,6 +9,7 @@ multiplies in twenty places compiles the product once.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -99,46 +100,51 @@ class VectorField:
         self.R = 1 << (LIMB_BITS * limbs)
         self.p_limbs = limbs_of(p, limbs)
         self.minus_p_inverse = -pow(p, -1, 1 << LIMB_BITS) & LIMB_MASK
-        self.mul = self._operation("mul", self._product, 2)
-        self.square = self._operation("square", self._square, 1)
-        self.add = self._operation("add", self._sum, 2)
-        self.sub = self._operation("sub", self.difference, 2)
-        self.copy = self._operation("copy", lambda _lowering, x: x, 1)
-        self.apart = self._operation("apart", self._apart, 2)
-        self.lazy_sum = self._operation(
+        self.mul = self.operation("mul", self._product, 2)
+        self.square = self.operation("square", self._square, 1)
+        self.add = self.operation("add", self._sum, 2)
+        self.sub = self.operation("sub", self.difference, 2)
+        self.copy = self.operation("copy", lambda _lowering, x: x, 1)
+        self.apart = self.operation("apart", self._apart, 2)
+        self.lazy_sum = self.operation(
             "lazy_sum", lambda w, x, y: [w.b.add(u, v) for u, v in zip(x, y, strict=True)], 2
         )
-        self.sub_lazy = self._operation("sub_lazy", self._difference_of_sum, 2)
+        self.sub_lazy = self.operation("sub_lazy", self._difference_of_sum, 2)
         self.zero_lanes = self._lanes_of("zero_lanes", 0)
         self.modulus_lanes = self._lanes_of("modulus_lanes", p)
 
-    def _operation(self, name: str, body: Callable[..., Limbs], operands: int) -> Any:
-        def emit(builder: ir.IRBuilder, lowering: Lowering, out: Value, *blocks: Value) -> None:
-            self.store(builder, out, body(lowering, *(self.load(builder, block, lowering.lanes) for block in blocks)))
+    def operation(self, name: str, body: Callable[..., Any], operands: int, outputs: int = 1) -> Any:
+        """An intrinsic on pairs of an array and the index of a block in it: the outputs first, then the operands.
+
+        ``body(lowering, *operands)`` gives the limbs of the output, or a list of them where there are several.
+        """
+        count = outputs + operands
+
+        def emit(builder: ir.IRBuilder, lowering: Lowering, *blocks: Value) -> None:
+            results = body(lowering, *(self.load(builder, block, lowering.lanes) for block in blocks[outputs:]))
+            for block, limbs in zip(blocks[:outputs], [results] if outputs == 1 else results, strict=True):
+                self.store(builder, block, limbs)
             builder.ret_void()
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            size = self.limbs * LANES
-            blocks = [element(context, builder, signature, args, k, size) for k in range(0, 2 * operands + 2, 2)]
+            blocks = [element(context, builder, signature, args, 2 * k, self.limbs * LANES) for k in range(count)]
             lanes = lanes_for(context.codegen().magic_tuple()[2])
-            function = function_of(context, builder, f"{self.name}_{name}", [POINTER] * len(blocks), emit, None, lanes)
+            function = function_of(context, builder, f"{self.name}_{name}", [POINTER] * count, emit, None, lanes)
             for first in range(0, LANES, lanes):  # a block is a whole number of registers wide
                 parts = [builder.gep(block, [I64(first)], source_etype=I64) for block in blocks]
                 builder.call(function, parts)
             return context.get_dummy_value()
 
-        def check(*arguments: Any) -> Any:
-            if not all(is_array_of(array, types.uint64) for array in arguments[::2]):
+        def typed(typingctx: Any, *arguments: Any) -> Any:  # noqa: ARG001
+            if len(arguments) != 2 * count or not all(is_array_of(array, types.uint64) for array in arguments[::2]):
                 return None
             return types.void(*(types.intp if k % 2 else kind for k, kind in enumerate(arguments))), codegen
 
-        def binary(typingctx: Any, out: Any, i: Any, a: Any, j: Any, b: Any, k: Any) -> Any:  # noqa: ARG001
-            return check(out, i, a, j, b, k)
-
-        def unary(typingctx: Any, out: Any, i: Any, a: Any, j: Any) -> Any:  # noqa: ARG001
-            return check(out, i, a, j)
-
-        return intrinsic(binary if operands == 2 else unary)
+        # numba wants to see one parameter for each argument
+        names = ["typingctx", *(f"{kind}{k}" for k in range(count) for kind in ("array", "block"))]
+        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
+        typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return intrinsic(typed)
 
     def _lanes_of(self, name: str, value: int) -> Any:
         """The mask of the lanes that hold exactly this integer."""
@@ -177,7 +183,15 @@ class VectorField:
             builder.store(limb, builder.gep(block, [I64(j * LANES)], source_etype=I64), align=8)
 
     def _product(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
-        """Montgomery's product x y / R, row by row; carries stay in the limbs until the end (below 2^60)."""
+        """x y / R, canonical."""
+        return self._once_reduced(w, self.product(w, x, y))
+
+    def _square(self, w: Lowering, x: Limbs) -> Limbs:
+        """x^2 / R, canonical."""
+        return self._once_reduced(w, self.squared(w, x))
+
+    def product(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
+        """Montgomery's product x y / R + (0 or p), row by row, where x y < R p; carries are left in its limbs."""
         n = self.limbs
         x_operands = [w.operand(limb) for limb in x]
         t: Limbs = [w.splat(0)] * (2 * n + 1)
@@ -195,10 +209,10 @@ class VectorField:
             if i + 1 < n:
                 add_row(i + 1, x_operands, w.operand(y[i + 1]))
             self._clear_limb(w, t, bias, i)
-        return self._quotient(w, t, bias)
+        return [self._minus(w, t[k], bias[k]) for k in range(n, 2 * n)]
 
-    def _square(self, w: Lowering, x: Limbs) -> Limbs:
-        """x^2 / R: the products of different limbs once, then doubled."""
+    def squared(self, w: Lowering, x: Limbs) -> Limbs:
+        """``product`` of x by itself: the products of different limbs once, then doubled."""
         n = self.limbs
         operands = [w.operand(limb) for limb in x]
         t: Limbs = [w.splat(0)] * (2 * n + 1)
@@ -219,7 +233,7 @@ class VectorField:
             accumulate(i, i)
         for i in range(n):
             self._clear_limb(w, t, bias, i)
-        return self._quotient(w, t, bias)
+        return [self._minus(w, t[k], bias[k]) for k in range(n, 2 * n)]
 
     def _clear_limb(self, w: Lowering, t: Limbs, bias: list[int], i: int) -> None:
         """Add the multiple of p that clears limb i, and carry what is above it."""
@@ -234,12 +248,10 @@ class VectorField:
             bias[i + j + 1] += w.high_bias
         t[i + 1] = w.b.add(t[i + 1], carry)
 
-    def _quotient(self, w: Lowering, t: Limbs, bias: list[int]) -> Limbs:
-        """The upper limbs, carried, in [0, p)."""
-        n = self.limbs
-        t = [self._minus(w, t[k], bias[k]) for k in range(n, 2 * n)]
+    def _once_reduced(self, w: Lowering, t: Limbs) -> Limbs:
+        """A product, carried, in [0, p)."""
         # x y + m p < p^2 + R p, so the quotient is below 2 p, and nearly always below p: subtract only where it is not.
-        result = self._carried(w, t)
+        result = self.carried(w, t)
         high = w.b.icmp_unsigned(">=", result[-1], w.splat(self.p_limbs[-1]))
         return self._rarely(w, high, result, lambda: self._reduced(w, result))
 
@@ -261,20 +273,18 @@ class VectorField:
 
     def _apart(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
         """x - y + p, in (0, 2 p)."""
-        return self._carried(
-            w, [w.b.add(w.b.sub(u, v), w.splat(p)) for u, v, p in zip(x, y, self.p_limbs, strict=True)]
-        )
+        return self.carried(w, [w.b.add(w.b.sub(u, v), w.splat(p)) for u, v, p in zip(x, y, self.p_limbs, strict=True)])
 
     def opposite(self, w: Lowering, x: Limbs) -> Limbs:
         """p - x for x in [0, p): p for 0."""
-        return self._carried(w, [w.b.sub(w.splat(p), u) for u, p in zip(x, self.p_limbs, strict=True)])
+        return self.carried(w, [w.b.sub(w.splat(p), u) for u, p in zip(x, self.p_limbs, strict=True)])
 
     def _difference_of_sum(self, w: Lowering, x: Limbs, s: Limbs) -> Limbs:
         """x - s in [0, p) for x below p and s below 2 p, whose limbs need not be carried.
 
         The top limb says how often to add p, but for the rare -p: there it is added once more.
         """
-        difference = self._carried(w, [w.b.sub(u, v) for u, v in zip(x, s, strict=True)], keep_sign=True)
+        difference = self.carried(w, [w.b.sub(u, v) for u, v in zip(x, s, strict=True)], keep_sign=True)
         top = difference[-1]
         negative = w.b.ashr(top, w.splat(63))
         below = w.b.ashr(w.b.add(top, w.splat(self.p_limbs[-1] + 1)), w.splat(63))  # surely below -p
@@ -282,12 +292,12 @@ class VectorField:
         for limb, p in zip(difference, self.p_limbs, strict=True):
             once = w.b.add(limb, w.b.and_(negative, w.splat(p)))
             limbs.append(w.b.add(once, w.b.and_(below, w.splat(p))))
-        result = self._carried(w, limbs, keep_sign=True)
+        result = self.carried(w, limbs, keep_sign=True)
         still = w.b.icmp_signed("<", result[-1], w.splat(0))
 
         def corrected() -> Limbs:
             sign = w.b.ashr(result[-1], w.splat(63))
-            return self._carried(
+            return self.carried(
                 w, [w.b.add(limb, w.b.and_(sign, w.splat(p))) for limb, p in zip(result, self.p_limbs, strict=True)]
             )
 
@@ -295,25 +305,25 @@ class VectorField:
 
     def _sum(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
         total = [w.b.add(u, v) for u, v in zip(x, y, strict=True)]
-        return self._reduced(w, self._carried(w, total))
+        return self._reduced(w, self.carried(w, total))
 
     def difference(self, w: Lowering, x: Limbs, y: Limbs) -> Limbs:
         """x - y, plus p in the lanes where that is negative."""
-        difference = self._carried(w, [w.b.sub(u, v) for u, v in zip(x, y, strict=True)], keep_sign=True)
+        difference = self.carried(w, [w.b.sub(u, v) for u, v in zip(x, y, strict=True)], keep_sign=True)
         negative = w.b.ashr(difference[-1], w.splat(63))
         corrected = [
             w.b.add(limb, w.b.and_(negative, w.splat(p))) for limb, p in zip(difference, self.p_limbs, strict=True)
         ]
-        return self._carried(w, corrected)
+        return self.carried(w, corrected)
 
     def _reduced(self, w: Lowering, x: Limbs) -> Limbs:
         """x mod p for carried x below 2 p."""
-        less = self._carried(w, [w.b.sub(u, w.splat(p)) for u, p in zip(x, self.p_limbs, strict=True)], keep_sign=True)
+        less = self.carried(w, [w.b.sub(u, w.splat(p)) for u, p in zip(x, self.p_limbs, strict=True)], keep_sign=True)
         negative = w.b.icmp_signed("<", less[-1], w.splat(0))
         return [w.b.select(negative, u, v) for u, v in zip(x, less, strict=True)]
 
     @staticmethod
-    def _carried(w: Lowering, x: Limbs, *, keep_sign: bool = False) -> Limbs:
+    def carried(w: Lowering, x: Limbs, *, keep_sign: bool = False) -> Limbs:
         """Signed carries moved up until every limb is in [0, 2^52); the top limb may keep the sign of the whole."""
         result, carry = [], None
         for j, limb in enumerate(x):
