@@ -32,7 +32,7 @@ from support.venue_service import (
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client import Event, Terms
 from zkmargin.client.documents import IssueToken, RegisterAccount, RevokeToken, SetWebhook, WithdrawPart
-from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound
+from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
 from zkmargin.client.tokens import new_token, token_digest
 from zkmargin.client.venue import VenueClient
 from zkmargin.engine.claims import Claim
@@ -283,6 +283,56 @@ def test_slow_clients_are_sent_away(service: Service) -> None:
 
 
 # Events
+
+
+def test_a_stream_ends_with_its_token(service: Service) -> None:
+    """Revoked while it listens: it hears nothing of what comes after."""
+    token = service.issue("listener", "auditor")
+    with service.client("listener") as listener:
+        stream = listener.events(seconds=10)
+        assert next(stream).payload.number == 1
+        service.order(RevokeToken.model_validate({"digest": token_digest(token)}))
+        assert len(list(stream)) < 100  # it ends by itself, before the next sign of life
+        with pytest.raises(Denied, match="revoked"):
+            next(listener.events())
+
+
+def test_one_token_takes_no_more_than_its_streams(service: Service) -> None:
+    service.issue("greedy", "auditor")
+    with service.client("greedy") as greedy, service.client("auditor") as auditor:
+        streams = [greedy.events() for _ in range(8)]
+        assert [next(stream).payload.number for stream in streams] == [1] * 8
+        with pytest.raises(Unavailable, match="too many listen"):
+            next(greedy.events())
+        assert next(iter(auditor.events())).payload.number == 1
+        streams.pop()  # the last that knows it: closed
+        eventually(lambda: _listens(greedy))
+
+
+def _listens(client: VenueClient) -> bool:
+    try:
+        return next(iter(client.events())).payload.number == 1
+    except Unavailable:
+        return False
+
+
+@pytest.mark.parametrize(
+    "query", ["events?after=", "snapshots?series=main&before=", "snapshots/latest?series=main&after="]
+)
+def test_numbers_that_no_database_counts_to_are_refused(service: Service, query: str) -> None:
+    headers = {"authorization": f"Bearer {service.tokens['auditor']}"}
+    answer = httpx.get(f"{service.url}/v1/{query}{2**63}", headers=headers)
+    assert answer.status_code == 400
+    assert "less than or equal to" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("last", ["9" * 19, "9" * 5000, "-1", "1.5", "\u00b2"])
+def test_a_last_event_that_is_no_number_of_ours_is_left_aside(service: Service, last: str) -> None:
+    token = service.tokens["auditor"].encode()
+    headers = [(b"authorization", b"Bearer " + token), (b"last-event-id", last.encode("latin-1"))]
+    with httpx.stream("GET", f"{service.url}/v1/events", headers=headers) as answer:
+        assert answer.status_code == 200
+        assert next(answer.iter_lines()) == "retry: 2000"
 
 
 def test_events_are_signed_numbered_and_resumed(service: Service) -> None:

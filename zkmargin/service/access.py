@@ -38,6 +38,15 @@ def caller(desk: Desk, digest: str | None) -> Token:
     return found
 
 
+def counts(desk: Desk, token: Token) -> bool:
+    """Whether a token that was shown once still counts."""
+    try:
+        caller(desk, token.digest)
+    except Unauthorized:
+        return False
+    return True
+
+
 def allow(token: Token, *roles: str) -> None:
     """Raises Denied for a token of another role."""
     if token.role not in roles:

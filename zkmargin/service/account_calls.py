@@ -18,7 +18,17 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.service import intake, openapi, reading, store
 from zkmargin.service.access import PUBLISHERS, READERS
-from zkmargin.service.answering import JSON, Before, Calls, Limit, document_answer, json_answer, object_of, page_answer
+from zkmargin.service.answering import (
+    JSON,
+    MAX_NUMBER,
+    Before,
+    Calls,
+    Limit,
+    document_answer,
+    json_answer,
+    object_of,
+    page_answer,
+)
 from zkmargin.service.desk import Desk
 from zkmargin.service.running import Running
 from zkmargin.verifier.attest import Attestation, Challenge, Revocations
@@ -64,7 +74,7 @@ def add_snapshots(app: FastAPI, desk: Desk, running: Running) -> None:
     async def latest(
         request: Request,
         series: str,
-        after: Annotated[int | None, Query(ge=0)] = None,
+        after: Annotated[int | None, Query(ge=0, le=MAX_NUMBER)] = None,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
     ) -> Response:
         """The newest snapshot of a series; with ``wait``, when there is one above number ``after``."""

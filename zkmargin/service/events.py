@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -39,12 +39,14 @@ def _after(desk: Desk, number: int, account: str | None) -> list[EventPayload]:
         return store.events_after(connection, number, account=account, limit=PAGE)
 
 
-async def stream(desk: Desk, bell: Bell, metrics: Metrics, *, after: int, account: str | None) -> AsyncIterator[bytes]:
-    """Server-Sent Events above a number, without end."""
+async def stream(
+    desk: Desk, bell: Bell, metrics: Metrics, *, after: int, account: str | None, may: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """Server-Sent Events above a number, until whoever listens ``may`` not any more: revoked at once, expired soon."""
     metrics.streams.inc()
     try:
         yield b"retry: 2000\n\n"
-        while not bell.closed:
+        while may() and not bell.closed:
             rang = bell.listen()
             found = await asyncio.to_thread(_after, desk, after, account)
             for payload in found:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
@@ -19,13 +20,16 @@ from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.formats.budget import budget
 from zkmargin.formats.documents import in_words
 from zkmargin.service import events, joint, judging, logs, openapi, reading
-from zkmargin.service.access import PUBLISHERS, READERS, allow, allow_account
-from zkmargin.service.answering import Calls, document_answer, fault, json_answer, object_of
+from zkmargin.service.access import PUBLISHERS, READERS, allow, allow_account, counts
+from zkmargin.service.answering import MAX_NUMBER, Calls, document_answer, fault, json_answer, object_of
 from zkmargin.service.desk import Desk, Token
 from zkmargin.service.guard import TooMany
 from zkmargin.service.judging import Verdict
 from zkmargin.service.running import Running
 from zkmargin.verifier.attest import Receipt
+
+#: ``Last-Event-ID``, as we number events.
+LAST_EVENT = re.compile(r"[0-9]{1,19}")
 
 
 def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
@@ -149,33 +153,38 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 def add_events(app: FastAPI, desk: Desk, running: Running) -> None:
     """Events as they happen."""
     calls = Calls(desk, running)
-    open_streams = asyncio.Semaphore(desk.settings.limits.streams)
+    limits, listening = desk.settings.limits, Counter[str]()
 
     @app.get(
         "/v1/events", tags=["events"], responses={200: {"content": {"text/event-stream": {"schema": openapi.TEXT}}}}
     )
     async def listen(
         request: Request,
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=MAX_NUMBER)] = 0,
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Signed events as they happen: Server-Sent Events."""
         token = calls.of(request)
         if token.role != "account":
             allow(token, *READERS)
-        if last_event_id is not None and last_event_id.isdecimal():
-            after = max(after, int(last_event_id))
-        if open_streams.locked():
+        if last_event_id is not None and LAST_EVENT.fullmatch(last_event_id):
+            after = max(after, min(int(last_event_id), MAX_NUMBER))
+        if listening.total() >= limits.streams or listening[token.digest] >= limits.streams_per_token:
             raise Unavailable("too many listen", retry_after=5)
-        await open_streams.acquire()
-        found = events.stream(desk, running.bell, running.metrics, after=after, account=token.account)
+        found = events.stream(
+            desk, running.bell, running.metrics, after=after, account=token.account, may=lambda: counts(desk, token)
+        )
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(_releasing(found, open_streams.release), 200, headers, media_type="text/event-stream")
+        return StreamingResponse(_counted(found, listening, token.digest), 200, headers, media_type="text/event-stream")
 
 
-async def _releasing(source: AsyncIterator[bytes], release: Callable[[], None]) -> AsyncIterator[bytes]:
+async def _counted(source: AsyncIterator[bytes], listening: Counter[str], who: str) -> AsyncIterator[bytes]:
+    """A stream that counts while it runs; one that its caller left before it began never does."""
+    listening[who] += 1
     try:
         async for part in source:
             yield part
     finally:
-        release()
+        listening[who] -= 1
+        if not listening[who]:
+            del listening[who]

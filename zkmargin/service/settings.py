@@ -27,7 +27,7 @@ class Limits(Model):
         max_challenge_seconds: the longest lifetime of a challenge.
         calls_per_second, burst: of one token, and of one address without a token.
         connections: at the same time; above it, 503.
-        streams: of events, among the connections.
+        streams, streams_per_token: of events, among the connections.
         queue: submissions that wait for a verifier; above it, 503.
         body_seconds: a whole request must come within it.
         idle_seconds: a connection without a request is closed after it.
@@ -42,6 +42,7 @@ class Limits(Model):
     burst: int = Field(default=200, ge=1, le=100_000)
     connections: int = Field(default=512, ge=8, le=65_536)
     streams: int = Field(default=128, ge=1, le=65_536)
+    streams_per_token: int = Field(default=8, ge=1, le=65_536)
     queue: int = Field(default=256, ge=1, le=65_536)
     body_seconds: int = Field(default=10, ge=1, le=600)
     idle_seconds: int = Field(default=30, ge=1, le=3600)
