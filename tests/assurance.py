@@ -117,7 +117,7 @@ def pytest(*arguments: str) -> tuple[str, ...]:
 
 def tests_of(names: Sequence[str]) -> tuple[str, ...]:
     """What a result about mutants depends on beside the mutated module."""
-    return (*(f"tests/{name}" for name in names), "tests/mutation.py")
+    return tuple(f"tests/{name}" for name in names)
 
 
 def script(name: str, *arguments: str) -> tuple[str, ...]:

@@ -80,8 +80,18 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_missing_quotes.py",
     ),
     "zkmargin.verifier.attest.acceptance": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
-    "zkmargin.verifier.attest.challenge": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
-    "zkmargin.verifier.attest.revocations": (*TRUST, "test_trust_facts.py", "test_attestations.py"),
+    "zkmargin.verifier.attest.challenge": (
+        "test_revocations.py",
+        *TRUST,
+        "test_challenges_receipts.py",
+        "test_trust_facts.py",
+    ),
+    "zkmargin.verifier.attest.revocations": (
+        "test_revocations.py",
+        *TRUST,
+        "test_trust_facts.py",
+        "test_attestations.py",
+    ),
     "zkmargin.verifier.attest.receipt": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
 }
 #: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.

@@ -23,8 +23,8 @@ from zkmargin.service.running import Running
 
 JSON = "application/json"
 MAX_PAGE = 1000
-#: No number of an event or a record gets so far, and JavaScript counts no further.
-MAX_NUMBER = 2**53 - 1
+#: As far as numbers of snapshots and records go.
+MAX_NUMBER = 2**63 - 1
 Before = Annotated[int | None, Query(ge=1, le=MAX_NUMBER)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
