@@ -145,6 +145,7 @@ class _Places:
         self.set_values = cache(self._set_values)
         self.dense_values = cache(self._dense_values)
         self.packed_values = cache(self._packed_values)
+        self.selectors = cache(self._selector)
 
     def sets(self) -> Iterator[tuple[list[Scalar], Scalar]]:
         """For each set its helpers' coefficients and its part of the constant."""
@@ -251,13 +252,17 @@ class _Places:
             ("collateral", template.balance_segments, statement.rules.assets),
         ):
             for s in range(count):
-                selector = sum(self.basis[listed(slots, n, s) :], ZERO)
+                selector = self.selectors(listed(slots, n, s))
                 found[f"dense {index} {role}[{s}]"] -= next(self.chi) * selector
         return {name: int(c) for name, c in found.items()}, constant
 
     def _dense_values(self, template: object) -> tuple[list[tuple[Scalar, Scalar, Scalar]], ...]:
         parts = self.combination.dense(template)  # type: ignore[arg-type]  # the cache knows no types
         return tuple([self._family_values(column) for column in part] for part in parts)
+
+    def _selector(self, listed_rows: int) -> Scalar:
+        """At zeta, the column that is 1 on every row after the listed ones."""
+        return sum(self.basis[listed_rows:], ZERO)
 
     def _packed_values(self, template: object, row: int) -> list[tuple[Scalar, Scalar, Scalar]]:
         columns = self.combination.packed(template, row)  # type: ignore[arg-type]  # the cache knows no types
