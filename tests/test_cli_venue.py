@@ -100,6 +100,23 @@ def test_rejections_are_one_line_and_exit_1(venue: Path, tmp_path: Path, capsys:
     assert "stale" in capsys.readouterr().err
 
 
+def test_it_answers_a_challenge(venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    challenge, where = str(tmp_path / "challenge.json"), ["--ledger", str(tmp_path / "ledger.db")]
+    assert main(["challenge", "new", "--audience", "desk", "--lifetime", "1h", *where, "-o", challenge]) == 0
+    assert main(prove(venue, "accounts.csv", "--challenge", challenge, tag="answer-")) == 0
+    capsys.readouterr()
+    given = ["--snapshot", str(venue / "snapshot.json"), "--terms", str(venue / "answer-terms.json")]
+    proof = str(venue / "answer-proof.bin")
+    assert main(["venue", "verify", *given, proof]) == 1
+    assert "rejected" in capsys.readouterr().err
+    assert main(["venue", "verify", *given, "--challenge", challenge, proof]) == 0
+    assert main(["verify", *given, "--challenge", challenge, *where, proof]) == 0
+    assert main(["verify", *given, "--challenge", challenge, *where, proof]) == 1
+    assert "replay" in capsys.readouterr().err
+    assert main(["venue", "verify", *given, "--challenge", challenge, "--context", "x", proof]) == 2
+    assert "give one of the two" in capsys.readouterr().err
+
+
 def test_verify_and_a_ledger_take_it_as_any_other_proof(
     venue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -509,6 +509,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/venues/{venue}/challenges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Venue Challenge
+         * @description Fresh challenges for a venue, by the name in its terms: for its proofs of every account at once.
+         */
+        post: operations["venue_challenge_v1_venues__venue__challenges_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2934,8 +2954,8 @@ export interface operations {
             content: {
                 "application/json": {
                     attestations?: components["schemas"]["Attestation"][];
+                    challenge: string;
                     commitments?: components["schemas"]["Commitment"][];
-                    context: string;
                     proof: string;
                     snapshot: string;
                     terms: components["schemas"]["VenueTerms"];
@@ -2950,6 +2970,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Receipt"];
+                };
+            };
+            /** @description an error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+        };
+    };
+    venue_challenge_v1_venues__venue__challenges_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                venue: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    count?: number;
+                    lifetime_seconds?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description done */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        challenges: components["schemas"]["Challenge"][];
+                    };
                 };
             };
             /** @description an error */

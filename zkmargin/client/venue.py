@@ -12,14 +12,16 @@ Every call raises ``Unavailable`` where it may be tried again, ``Denied`` where 
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
 
+from zkmargin.accounts import Commitment
 from zkmargin.client.answers import (
     AccountLine,
     AccountView,
@@ -40,6 +42,9 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, Hint, InputError, ProofFormatError, VerificationError, parse_json
 from zkmargin.formats.budget import budget
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations
+
+if TYPE_CHECKING:
+    from zkmargin.verifier.venue.terms import VenueTerms
 
 D = TypeVar("D", bound=Document)
 A = TypeVar("A", bound=Any)
@@ -186,6 +191,42 @@ class VenueClient:
         """Submit several proofs; a verdict for each, in their order."""
         body = json.dumps({"submissions": [item.to_json() for item in submissions]}).encode()
         return self._answer(Verdicts, self._post("/v1/batches", body)).verdicts
+
+    def venue_challenges(self, venue: str, *, count: int = 1, lifetime_seconds: int = 3600) -> list[Challenge]:
+        """Fresh challenges for a venue, by the name in its terms; each counts once, for its proof of every account."""
+        body = json.dumps({"count": count, "lifetime_seconds": lifetime_seconds}).encode()
+        found = self._json(self._post(f"/v1/venues/{quote(venue, safe='')}/challenges", body))
+        return [Challenge.model_validate(item) for item in found["challenges"]]
+
+    def submit_venue_proof(
+        self,
+        terms: VenueTerms,
+        proof: bytes,
+        *,
+        snapshot: str,
+        challenge: Challenge,
+        commitments: Sequence[Commitment] = (),
+        attestations: Sequence[Attestation] = (),
+    ) -> Receipt:
+        """Submit a venue's proof of every account at once, about a published snapshot (its digest, hex); its receipt is
+        on the service's disk when this returns.
+
+        Args:
+            terms, proof: what is proved, and that it holds; the statement's context is ``challenge.context``.
+            challenge: one that was issued to the venue of the terms.
+            commitments, attestations: of the accounts that are committed one by one.
+
+        Raises as ``submit`` does.
+        """
+        body = {
+            "terms": terms.to_json(),
+            "snapshot": snapshot,
+            "challenge": challenge.digest().hex(),
+            "commitments": [one.to_json() for one in commitments],
+            "attestations": [one.to_json() for one in attestations],
+            "proof": base64.b64encode(proof).decode(),
+        }
+        return self._document(Receipt, self._post("/v1/venue-proofs", json.dumps(body).encode()))
 
     def receipt(self, statement: str) -> Receipt:
         """The receipt of an accepted proof by its statement's digest (hex). Raises NotFound."""

@@ -15,7 +15,6 @@ from zkmargin.client.answers import AccountLine, AccountView, ProofLine, Refusal
 from zkmargin.client.documents import Coverage
 from zkmargin.client.errors import NotFound
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError
 from zkmargin.service import intake, openapi, reading, store
 from zkmargin.service.access import PUBLISHERS, READERS
 from zkmargin.service.answering import (
@@ -24,6 +23,7 @@ from zkmargin.service.answering import (
     Before,
     Calls,
     Limit,
+    asked_challenges,
     document_answer,
     json_answer,
     object_of,
@@ -160,11 +160,7 @@ def add_accounts(app: FastAPI, desk: Desk, running: Running) -> None:
     async def challenge(request: Request, account: str) -> Response:
         """Fresh challenges for an account."""
         calls.about(request, account, "operator")
-        given = await object_of(request, "count", "lifetime_seconds")
-        count, lifetime = given.get("count", 1), given.get("lifetime_seconds", 60)
-        if type(count) is not int or type(lifetime) is not int:
-            raise InputError("integers", field="count, lifetime_seconds")
-        made = await run_in_threadpool(intake.challenge, desk, account, count=count, lifetime_seconds=lifetime)
+        made = await run_in_threadpool(intake.challenge, desk, account, **await asked_challenges(request))
         return json_answer({"challenges": [one.to_json() for one in made]}, 201)
 
     @app.get("/v1/accounts/{account}/coverage", tags=["accounts"], responses=openapi.answer(Coverage))

@@ -86,6 +86,14 @@ async def object_of(request: Request, *names: str) -> dict[str, Any]:
     return found
 
 
+async def asked_challenges(request: Request) -> dict[str, int]:
+    """``{"count", "lifetime_seconds"}`` of who asks for challenges. Raises InputError."""
+    given = {"count": 1, "lifetime_seconds": 60} | await object_of(request, "count", "lifetime_seconds")
+    if not all(type(number) is int for number in given.values()):
+        raise InputError("integers", field="count, lifetime_seconds")
+    return given
+
+
 class Calls:
     """Who calls: the token of a request, noted for the log."""
 

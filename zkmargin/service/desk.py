@@ -6,10 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
+from zkmargin.accounts import Commitment
+from zkmargin.accounts.commitments import joined
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client.answers import Published
 from zkmargin.client.errors import NotFound
@@ -54,6 +57,15 @@ class Holding:
     def digests(self) -> set[str]:
         """Of the attestations."""
         return {one.digest().hex() for one in self.attestations}
+
+    @cached_property
+    def commitment(self) -> Commitment | None:
+        """All registered parts as one commitment; None where there is none. Raises InputError: under two setups."""
+        payloads = [one.payload for one in self.attestations if isinstance(one.payload, CommitmentPayload)]
+        if not payloads:
+            return None
+        first = payloads[0]
+        return joined(first.srs, first.domain_size, tuple(one.commitment_part for one in payloads))
 
 
 @dataclass

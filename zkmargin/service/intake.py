@@ -5,9 +5,10 @@ Each counts by its own signatures under the trust file; who posts it does not ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, delete, func, insert, select, update
 
 from zkmargin.app.attesting import signed_snapshot
 from zkmargin.client.answers import Published, SnapshotLine
@@ -27,6 +28,9 @@ from zkmargin.verifier.attest import (
     attested,
 )
 from zkmargin.verifier.attest.accept import check_current, check_snapshot_age
+
+#: As venue terms have it.
+MAX_VENUE_NAME = 200
 
 
 def publish(desk: Desk, snapshot: Snapshot, attestation: Attestation, *, actor: str) -> tuple[SnapshotLine, bool]:
@@ -200,31 +204,61 @@ def challenge(desk: Desk, account: str, *, count: int, lifetime_seconds: int) ->
         InputError: too many at once or open, a lifetime that is too long, or an account that is closed.
         NotFound: no such account.
     """
-    limits, now_ms = desk.settings.limits, desk.clock()
-    if not 1 <= count <= limits.max_open_challenges:
-        raise InputError(f"from 1 to {limits.max_open_challenges}", field="count")
-    if not 1 <= lifetime_seconds <= limits.max_challenge_seconds:
-        raise InputError(f"from 1 to {limits.max_challenge_seconds}", field="lifetime_seconds")
     if desk.holding(account).row.closed:
         raise InputError("is closed", field=f"account {account[:80]!r}")
-    made = [Challenge.new(desk.name, lifetime_seconds=lifetime_seconds, now_ms=now_ms) for _ in range(count)]
-    table = tables.challenges
+    made, now_ms = _fresh(desk, count, lifetime_seconds), desk.clock()
 
     def write(connection: Connection) -> None:
-        still = (table.c.account == account) & (table.c.answered == 0) & (table.c.deadline_ms > now_ms)
-        there = connection.execute(select(func.count()).select_from(table).where(still)).scalar_one()
-        if there + count > limits.max_open_challenges:
-            raise InputError(
-                f"{there} wait for an answer, {limits.max_open_challenges} may", field="count", hint="answer them first"
-            )
-        desk.ledger.keep(connection, now_ms=now_ms, issued=made)
+        _issue(desk, connection, tables.challenges.c.account, account, made, now_ms)
         for one in made:
-            digest = one.digest().hex()
-            values = {"challenge": digest, "account": account, "deadline_ms": parse_time(one.deadline), "answered": 0}
-            connection.execute(insert(table).values(values))
-            facts = {"account": account, "challenge": digest, "until": one.deadline}
+            facts = {"account": account, "challenge": one.digest().hex(), "until": one.deadline}
             store.emit(connection, desk.name, now_ms, "challenge", **facts)
 
     desk.ledger.database.write(write)
     desk.changed()
     return made
+
+
+def venue_challenge(desk: Desk, venue: str, *, count: int, lifetime_seconds: int, actor: str) -> list[Challenge]:
+    """Issue challenges to a venue, by the name in its terms: for its proofs of every account at once.
+
+    Raises:
+        InputError: no name, too many at once or open, or a lifetime that is too long.
+    """
+    if not 1 <= len(venue) <= MAX_VENUE_NAME:
+        raise InputError(f"a name of 1 to {MAX_VENUE_NAME} characters", field="venue")
+    made, now_ms = _fresh(desk, count, lifetime_seconds), desk.clock()
+
+    def write(connection: Connection) -> None:
+        _issue(desk, connection, tables.venue_challenges.c.venue, venue, made, now_ms)
+        digests = [one.digest().hex() for one in made]
+        store.audit(connection, now_ms, actor, "venue-challenge", subject=venue, challenges=digests)
+
+    desk.ledger.database.write(write)
+    return made
+
+
+def _fresh(desk: Desk, count: int, lifetime_seconds: int) -> list[Challenge]:
+    """Challenges that nobody was given yet. Raises InputError: too many, or a lifetime that is too long."""
+    limits = desk.settings.limits
+    if not 1 <= count <= limits.max_open_challenges:
+        raise InputError(f"from 1 to {limits.max_open_challenges}", field="count")
+    if not 1 <= lifetime_seconds <= limits.max_challenge_seconds:
+        raise InputError(f"from 1 to {limits.max_challenge_seconds}", field="lifetime_seconds")
+    now_ms = desk.clock()
+    return [Challenge.new(desk.name, lifetime_seconds=lifetime_seconds, now_ms=now_ms) for _ in range(count)]
+
+
+def _issue(
+    desk: Desk, connection: Connection, whose: Column[Any], name: str, made: Sequence[Challenge], now_ms: int
+) -> None:
+    """Keep challenges in the column's table, for a name. Raises InputError: too many wait for an answer."""
+    table, most = whose.table, desk.settings.limits.max_open_challenges
+    still = (whose == name) & (table.c.answered == 0) & (table.c.deadline_ms > now_ms)
+    there = connection.execute(select(func.count()).select_from(table).where(still)).scalar_one()
+    if there + len(made) > most:
+        raise InputError(f"{there} wait for an answer, {most} may", field="count", hint="answer them first")
+    desk.ledger.keep(connection, now_ms=now_ms, issued=made)
+    for one in made:
+        values = {"challenge": one.digest().hex(), "deadline_ms": parse_time(one.deadline), "answered": 0}
+        connection.execute(insert(table).values(values | {whose.name: name}))

@@ -1,4 +1,6 @@
-"""A venue's own proof, of every account at once: accepted under the trust file, recorded with a receipt."""
+"""A venue's own proof, of every account at once: the answer to a challenge that was issued to the venue, accepted under
+the trust file, recorded with a receipt. A committed account in it that is registered here is proven by it too.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, update
 
 from zkmargin.accounts import Commitment
 from zkmargin.app.verifying import software
-from zkmargin.client.errors import NotFound
-from zkmargin.formats import InputError, VerificationError, ZkMarginError
-from zkmargin.service import store
-from zkmargin.service.desk import Desk
-from zkmargin.verifier.attest import Acceptance, Attestation, Candidate, Receipt, SnapshotPayload
+from zkmargin.circuits.venue import Ratio
+from zkmargin.client.errors import AlreadyAccepted, NotFound
+from zkmargin.engine.claims import Claim
+from zkmargin.engine.limits import Limit
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
+from zkmargin.service import judging, store, tables
+from zkmargin.service.desk import Desk, Holding
+from zkmargin.service.store import Proven
+from zkmargin.verifier.attest import Acceptance, Attestation, Candidate, Challenge, Receipt, SnapshotPayload
 from zkmargin.verifier.protocols import AnyAccepted, AnyStatement
 from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import VenueTerms
 
 #: The keys of the call's body.
-KEYS = ("terms", "snapshot", "commitments", "attestations", "context", "proof")
+KEYS = ("terms", "snapshot", "commitments", "attestations", "challenge", "proof")
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class VenueSubmission:
         terms: which accounts, and what is said of them.
         snapshot: the digest of one that was published here.
         commitments, attestations: of the accounts that are committed one by one; none for block accounts.
-        context: of the statement.
+        challenge: the digest of the challenge that it answers, issued to the venue of the terms.
         proof: the proof's bytes.
     """
 
@@ -42,7 +48,7 @@ class VenueSubmission:
     snapshot: str
     commitments: tuple[Commitment, ...]
     attestations: tuple[Attestation, ...]
-    context: bytes
+    challenge: str
     proof: bytes
 
     @classmethod
@@ -50,19 +56,21 @@ class VenueSubmission:
         """From a call's body. Raises InputError."""
         try:
             proof = base64.b64decode(value.get("proof", ""), validate=True)
-            context = bytes.fromhex(value.get("context", ""))
         except (binascii.Error, ValueError, TypeError):
-            raise InputError("the proof is base64, the context hex", field="proof, context") from None
+            raise InputError("not base64", field="proof") from None
         lists = [value.get(name, []) for name in ("commitments", "attestations")]
-        if not all(isinstance(one, list) for one in lists) or not isinstance(value.get("snapshot"), str):
-            raise InputError("lists of documents, and a digest", field="commitments, attestations, snapshot")
+        if not all(isinstance(one, list) for one in lists):
+            raise InputError("lists of documents", field="commitments, attestations")
+        for name in ("snapshot", "challenge"):
+            if not isinstance(value.get(name), str):
+                raise InputError("a digest in hex", field=name)
         commitments, attestations = lists
         return cls(
             VenueTerms.model_validate(value.get("terms")),
             value["snapshot"],
             tuple(Commitment.model_validate(one) for one in commitments),
             tuple(Attestation.model_validate(one) for one in attestations),
-            context,
+            value["challenge"],
             proof,
         )
 
@@ -72,29 +80,47 @@ def judge_venue(desk: Desk, given: VenueSubmission, *, actor: str) -> Receipt:
 
     Raises:
         InputError: documents that do not belong together.
+        AlreadyAccepted: this very proof was accepted before.
         ProofFormatError, VerificationError: refused; in the audit log.
     """
     now_ms = desk.clock()
     try:
+        receipt = _judge(desk, given, actor, now_ms)
+    except (ProofFormatError, VerificationError) as error:
+        _record_refusal(desk, given, actor, now_ms, error)
+        raise
+    desk.changed()
+    return receipt
+
+
+def _judge(desk: Desk, given: VenueSubmission, actor: str, now_ms: int) -> Receipt:
+    """As ``judge_venue``; what it raises is recorded there."""
+    challenge = _issued(desk, given)
+    try:
         published = desk.published(given.snapshot)
     except NotFound as error:
         raise VerificationError(error.message, check="snapshot", hint="fetch the newest snapshot") from None
-    statement = VenueStatement.of(published.snapshot, given.terms, commitments=given.commitments, context=given.context)
+    statement = VenueStatement.of(
+        published.snapshot, given.terms, commitments=given.commitments, context=challenge.context
+    )
+    concerned = _concerned(desk, statement)
 
     def verify_all(items: Sequence[tuple[AnyStatement, bytes]]) -> list[AnyAccepted | ZkMarginError]:
         return [desk.pool.verify_venue(one, proof) for one, proof in items if not isinstance(one, Statement)]
 
     def also(connection: Connection, recorded: Sequence[tuple[int, Acceptance, Receipt]]) -> None:
-        if not recorded:
-            return
-        payload, digest = published.attestation.payload, recorded[0][1].statement_digest.hex()
-        series = payload.series if isinstance(payload, SnapshotPayload) else None
-        facts = {"statement": digest, "snapshot": given.snapshot, "series": series, "sequence": payload.sequence}
-        store.emit(connection, desk.name, now_ms, "venue-proof", **facts)
-        store.audit(connection, now_ms, actor, "venue-proof", subject=given.terms.venue, statement=digest)
+        for _, acceptance, _ in recorded:
+            _record(desk, connection, given, published.attestation, acceptance, actor)
+            others = judging.changed_since(connection, {at: holding for at, (holding, *_) in enumerate(concerned)})
+            proven = [
+                Proven(holding.row.account, acceptance, claim, limits)
+                for at, (holding, claim, limits) in enumerate(concerned)
+                if at not in others
+            ]
+            store.add_proofs(connection, desk.name, proven)
 
     (verdict,) = desk.ledger.accept_each(
-        [Candidate(statement, given.proof, (published.attestation, *given.attestations))],
+        [Candidate(statement, given.proof, (published.attestation, *given.attestations), challenge)],
         now_ms=now_ms,
         trust=desk.trust,
         revocations=desk.revocations(),
@@ -104,13 +130,63 @@ def judge_venue(desk: Desk, given: VenueSubmission, *, actor: str) -> Receipt:
         also=also,
     )
     if isinstance(verdict, ZkMarginError):
-        reason, check = verdict.message[:200], getattr(verdict, "check", "format")
-        subject = given.terms.venue
-        desk.ledger.database.write(
-            lambda connection: store.audit(
-                connection, now_ms, actor, "venue-proof", subject=subject, outcome="refused", reason=reason, check=check
-            )
-        )
-        raise verdict
-    desk.changed()
+        raise judging.accepted_before(desk, given.challenge, given.proof, verdict)
     return verdict[1]
+
+
+def _issued(desk: Desk, given: VenueSubmission) -> Challenge:
+    """The challenge that is answered. Raises VerificationError: it was not issued to this venue."""
+    table = tables.venue_challenges
+    query = select(table.c.venue).where(table.c.challenge == given.challenge)
+    with desk.ledger.database.reading() as connection:
+        venue = connection.execute(query).scalar_one_or_none()
+    if venue is None or venue != given.terms.venue:
+        raise VerificationError("the challenge was not issued to this venue", check="challenge")
+    return desk.ledger.document(Challenge, given.challenge)
+
+
+def _concerned(desk: Desk, statement: VenueStatement) -> list[tuple[Holding, Claim, tuple[Limit, ...]]]:
+    """The accounts of ours that are committed in a venue's proof as they are registered, and what it claims of them.
+
+    None where some may miss their claim: with exemptions and with a cap on shortfalls the proof does not say who does.
+    """
+    terms, found = statement.terms, []
+    if terms.exempt is not None or terms.cap is not None:
+        return []
+    for asked, commitment in zip(terms.dense, statement.commitments, strict=True):
+        try:
+            holding = desk.holding(commitment.parts[0].alias)
+        except NotFound:
+            continue
+        mine = holding.commitment
+        same = mine is not None and _content(mine) == _content(commitment)
+        if asked.claim is not None and same and not holding.row.closed:
+            ratio = Ratio.parse(asked.claim)
+            claim = Claim(ratio.num, ratio.den, terms.requirement)
+            found.append((holding, claim, tuple(Limit.parse(text) for text in asked.limits)))
+    return found
+
+
+def _content(commitment: Commitment) -> tuple[str, int, list[bytes]]:
+    """What a commitment is to: setup, rows, and the parts whatever their order."""
+    return commitment.srs, commitment.domain_size, sorted(part.canonical() for part in commitment.parts)
+
+
+def _record(
+    desk: Desk, connection: Connection, given: VenueSubmission, signed: Attestation, acceptance: Acceptance, actor: str
+) -> None:
+    """Beside the acceptance, in its transaction: the challenge is answered, an event, a line of the audit log."""
+    table, payload, digest = tables.venue_challenges, signed.payload, acceptance.statement_digest.hex()
+    connection.execute(update(table).where(table.c.challenge == given.challenge).values(answered=1))
+    series = payload.series if isinstance(payload, SnapshotPayload) else None
+    facts = {"statement": digest, "snapshot": given.snapshot, "series": series, "sequence": payload.sequence}
+    store.emit(connection, desk.name, acceptance.time_ms, "venue-proof", challenge=given.challenge, **facts)
+    store.audit(connection, acceptance.time_ms, actor, "venue-proof", subject=given.terms.venue, statement=digest)
+
+
+def _record_refusal(desk: Desk, given: VenueSubmission, actor: str, now_ms: int, error: ZkMarginError) -> None:
+    if isinstance(error, AlreadyAccepted):
+        return
+    facts: dict[str, Any] = {"reason": error.message[:200], "check": getattr(error, "check", "format")}
+    facts |= {"subject": given.terms.venue, "outcome": "refused"}
+    desk.ledger.database.write(lambda connection: store.audit(connection, now_ms, actor, "venue-proof", **facts))

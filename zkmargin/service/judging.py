@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from zkmargin.accounts.commitments import joined
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.verifying import software
 from zkmargin.client.documents import Submission, commitment_digest
@@ -18,8 +17,9 @@ from zkmargin.formats.canonical import keccak256
 from zkmargin.ledger import tables as ledger_tables
 from zkmargin.service import store, tables
 from zkmargin.service.desk import Desk, Holding, documents_of
+from zkmargin.service.store import Proven
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Acceptance, Candidate, Challenge, CommitmentPayload, Receipt
+from zkmargin.verifier.attest import Acceptance, Candidate, Challenge, Receipt
 
 #: Recorded as a refusal: whatever is wrong with the proof or what it rests on.
 Verdict = Receipt | ZkMarginError
@@ -50,8 +50,17 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
             return changed_since(connection, {at: ready[places[at]].holding for at in asked})
 
         def also(connection: Connection, recorded: Sequence[tuple[int, Acceptance, Receipt]]) -> None:
-            named = [(ready[places[at]].holding.row.account, acceptance) for at, acceptance, _ in recorded]
-            store.add_proofs(connection, desk.name, named)
+            proven = [
+                Proven(
+                    ready[places[at]].holding.row.account,
+                    acceptance,
+                    acceptance.statement.claim,
+                    acceptance.statement.limits,
+                )
+                for at, acceptance, _ in recorded
+                if isinstance(acceptance.statement, Statement)
+            ]
+            store.add_proofs(connection, desk.name, proven)
 
         recorded = desk.ledger.accept_each(
             [one.candidate for one in ready.values()],
@@ -116,15 +125,13 @@ def _prepare(desk: Desk, submission: Submission, issued: tuple[str, Challenge] |
     except NotFound as error:
         raise VerificationError(error.message, check="snapshot", hint="fetch the newest snapshot") from None
     snapshot, challenge = published.snapshot, issued[1]
-    payloads = [one.payload for one in holding.attestations if isinstance(one.payload, CommitmentPayload)]
-    if not payloads:
+    if not holding.attestations:
         raise VerificationError("no part of the account is registered", check="commitment")
-    first = payloads[0]
     try:
-        commitment = joined(first.srs, first.domain_size, tuple(one.commitment_part for one in payloads))
+        commitment = holding.commitment
         statement = Statement.of(
             snapshot,
-            [commitment],
+            [] if commitment is None else [commitment],
             submission.claim.claim(),
             context=challenge.context,
             limits=submission.claim.parsed_limits(),
@@ -159,23 +166,25 @@ def changed_since(connection: Connection, holdings: Mapping[int, Holding]) -> di
 
 
 def _name_replays(desk: Desk, submissions: Sequence[Submission], verdicts: dict[int, Verdict]) -> None:
-    """Whoever submits once more what was accepted, after a lost answer say, is told its statement's digest."""
-    asked = {
-        submissions[place].challenge: place
-        for place, verdict in verdicts.items()
-        if isinstance(verdict, VerificationError) and verdict.check in ("challenge", "replay")
-    }
-    if not asked:
-        return
-    table = ledger_tables.proofs
-    query = select(table.c.challenge, table.c.statement, table.c.proof).where(table.c.challenge.in_(list(asked)))
-    with desk.ledger.database.reading() as connection:
-        accepted = {row.challenge: row for row in connection.execute(query)}
+    """As ``accepted_before``, for each that was refused."""
     for place, verdict in verdicts.items():
-        row = accepted.get(submissions[place].challenge)
-        mine = isinstance(verdict, VerificationError) and verdict.check in ("challenge", "replay")
-        if mine and row is not None and bytes(row.proof) == submissions[place].proof_bytes:
-            verdicts[place] = AlreadyAccepted("this proof was accepted before", statement=row.statement)
+        if isinstance(verdict, ZkMarginError):
+            submission = submissions[place]
+            verdicts[place] = accepted_before(desk, submission.challenge, submission.proof_bytes, verdict)
+
+
+def accepted_before(desk: Desk, challenge: str, proof: bytes, verdict: ZkMarginError) -> ZkMarginError:
+    """Whoever submits once more what was accepted, after a lost answer say, is told its statement's digest; else the
+    verdict as it is.
+    """
+    if not isinstance(verdict, VerificationError) or verdict.check not in ("challenge", "replay"):
+        return verdict
+    table = ledger_tables.proofs
+    query = select(table.c.statement, table.c.proof).where(table.c.challenge == challenge)
+    with desk.ledger.database.reading() as connection:
+        row = connection.execute(query).first()
+    same = row is not None and bytes(row.proof) == proof
+    return AlreadyAccepted("this proof was accepted before", statement=row.statement) if row and same else verdict
 
 
 def _record_refusals(desk: Desk, submissions: Sequence[Submission], verdicts: dict[int, Verdict], now_ms: int) -> None:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, column, insert, select, table, text, update
 
 from zkmargin.formats import InputError
 from zkmargin.ledger import tables as ledger_tables
 from zkmargin.service import tables
 
-#: From every released version to the next; by the version that is found. Version 1 is the first.
-FORWARD: dict[str, Callable[[Connection], str]] = {}
 _KEY = "service"
+_BEFORE = "service_proofs_before"
+
+
+def _second(connection: Connection) -> str:
+    """Challenges to venues; several accounts in one proof: the table of proofs is made anew, which SQLite needs."""
+    for index in tables.proofs.indexes:
+        connection.execute(text(f"DROP INDEX {index.name}"))
+    connection.execute(text(f"ALTER TABLE {tables.proofs.name} RENAME TO {_BEFORE}"))
+    tables.metadata.create_all(connection)
+    names = [column.name for column in tables.proofs.columns]
+    rows: Any = select(*(column(name) for name in names)).select_from(table(_BEFORE))
+    connection.execute(insert(tables.proofs).from_select(names, rows))
+    connection.execute(text(f"DROP TABLE {_BEFORE}"))
+    return "zkmargin/service/v2"
+
+
+#: From every version to the next; by the version that is found. Version 1 is the first.
+FORWARD: dict[str, Callable[[Connection], str]] = {"zkmargin/service/v1": _second}
 
 
 def bring_forward(connection: Connection, *, name: str) -> None:

@@ -98,7 +98,7 @@ def asked_challenges() -> dict[str, Any]:
 
 def venue_proof() -> dict[str, Any]:
     """The call that submits a proof of every account."""
-    given = _object(terms=_ref(VenueTerms), snapshot=TEXT, context=TEXT, proof=TEXT)
+    given = _object(terms=_ref(VenueTerms), snapshot=TEXT, challenge=TEXT, proof=TEXT)
     given["properties"] |= {"commitments": _list(Commitment), "attestations": _list(Attestation)}
     return _body(given)
 

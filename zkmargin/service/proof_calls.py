@@ -19,14 +19,22 @@ from zkmargin.client.errors import NotFound, Unavailable
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.formats.budget import budget
 from zkmargin.formats.documents import in_words
-from zkmargin.service import events, joint, judging, logs, openapi, reading
+from zkmargin.service import events, intake, joint, judging, logs, openapi, reading
 from zkmargin.service.access import PUBLISHERS, READERS, allow, allow_account, counts
-from zkmargin.service.answering import MAX_NUMBER, Calls, document_answer, fault, json_answer, object_of
+from zkmargin.service.answering import (
+    MAX_NUMBER,
+    Calls,
+    asked_challenges,
+    document_answer,
+    fault,
+    json_answer,
+    object_of,
+)
 from zkmargin.service.desk import Desk, Token
 from zkmargin.service.guard import TooMany
 from zkmargin.service.judging import Verdict
 from zkmargin.service.running import Running
-from zkmargin.verifier.attest import Receipt
+from zkmargin.verifier.attest import Challenge, Receipt
 
 #: ``Last-Event-ID``, as we number events.
 LAST_EVENT = re.compile(r"[0-9]{1,19}")
@@ -110,6 +118,20 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
 
         verdict = await run_in_threadpool(work)
         return document_answer(verdict, 201, location=f"/v1/receipts/{verdict.payload.statement}")
+
+    @app.post(
+        "/v1/venues/{venue}/challenges",
+        tags=["proofs"],
+        status_code=201,
+        responses=openapi.answer(openapi.listed("challenges", Challenge), 201),
+        openapi_extra=openapi.asked_challenges(),
+    )
+    async def venue_challenge(request: Request, venue: str) -> Response:
+        """Fresh challenges for a venue, by the name in its terms: for its proofs of every account at once."""
+        token = calls.may(request, *PUBLISHERS)
+        asked = await asked_challenges(request)
+        made = await run_in_threadpool(intake.venue_challenge, desk, venue, actor=token.name, **asked)
+        return json_answer({"challenges": [one.to_json() for one in made]}, 201)
 
     @app.get("/v1/receipts/{statement}", tags=["proofs"], responses=openapi.answer(Receipt))
     def receipt(request: Request, statement: str) -> Response:

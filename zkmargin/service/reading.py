@@ -168,12 +168,15 @@ def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> 
 
 def owner_of(desk: Desk, statement: str) -> str | None:
     """The account of an accepted proof; None for a venue's. Raises NotFound."""
+    table = ledger_tables.proofs
+    accepted = select(table.c.requirement).where(table.c.statement == statement)
     query = select(tables.proofs.c.account).where(tables.proofs.c.statement == statement)
-    accepted = select(ledger_tables.proofs.c.id).where(ledger_tables.proofs.c.statement == statement)
     with desk.ledger.database.reading() as connection:
-        account = connection.execute(query).scalar_one_or_none()
-        if account is None and connection.execute(accepted).first() is None:
+        requirement = connection.execute(accepted).scalar_one_or_none()
+        if requirement is None:
             raise NotFound("no proof of this statement was accepted", field="statement")
+        of_venue = requirement == records.NO_CLAIM["requirement"]  # also where accounts of ours are in it
+        account = None if of_venue else connection.execute(query).scalar_one_or_none()
     return None if account is None else str(account)
 
 

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, null,
 
 from zkmargin.client.answers import AuditLine, ProofLine, RefusalLine
 from zkmargin.client.documents import EventPayload, Terms
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.engine.limits import Limit
 from zkmargin.formats import canonical_bytes, parse_json
 from zkmargin.service import tables
 from zkmargin.service.states import Standing
-from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, SnapshotPayload
 
 
@@ -235,16 +235,26 @@ def _settled(row: AccountRow, now_ms: int) -> tuple[AccountRow, tuple[str, int, 
 # --- proofs -----------------------------------------------------------------------------------------------------------
 
 
-def add_proofs(connection: Connection, service: str, accepted: Sequence[tuple[str, Acceptance]]) -> None:
-    """What accepted proofs mean for their accounts, by name; in the transaction that records them."""
+@dataclass(frozen=True)
+class Proven:
+    """What an accepted proof claims of an account: a proof of one account of it, a venue's of several."""
+
+    account: str
+    acceptance: Acceptance
+    claim: Claim
+    limits: tuple[Limit, ...]
+
+
+def add_proofs(connection: Connection, service: str, accepted: Sequence[Proven]) -> None:
+    """What accepted proofs mean for accounts; in the transaction that records them."""
     if not accepted:
         return
-    accounts = {row.account: row for row in account_rows(connection, *{account for account, _ in accepted})}
+    accounts = {row.account: row for row in account_rows(connection, *{one.account for one in accepted})}
     proofs: list[dict[str, Any]] = []
     events: list[tuple[str, int, dict[str, Any]]] = []
     answered: list[dict[str, Any]] = []
-    for number, (account, acceptance) in enumerate(accepted, next_number(connection, tables.proofs)):
-        values = _proof_values(number, account, acceptance)
+    for number, one in enumerate(accepted, next_number(connection, tables.proofs)):
+        acceptance, values = one.acceptance, _proof_values(number, one)
         proofs.append(values)
         facts = {name: values[name] for name in ("account", "statement", "snapshot", "series", "sequence")}
         facts["ratio"] = f"{values['num']}/{values['den']}"
@@ -252,8 +262,8 @@ def add_proofs(connection: Connection, service: str, accepted: Sequence[tuple[st
             facts["challenge"] = acceptance.challenge.digest().hex()
             answered.append({"answers": facts["challenge"]})
         events.append(("accepted", acceptance.time_ms, facts))
-        row, event = _settled(_proven(accounts[account], acceptance, values), acceptance.time_ms)
-        accounts[account] = row
+        row, event = _settled(_proven(accounts[one.account], one, values), acceptance.time_ms)
+        accounts[one.account] = row
         events += [] if event is None else [event]
     connection.execute(insert(tables.proofs), proofs)
     if answered:
@@ -263,31 +273,31 @@ def add_proofs(connection: Connection, service: str, accepted: Sequence[tuple[st
     _write_standings(connection, accounts.values())
 
 
-def _proof_values(number: int, account: str, acceptance: Acceptance) -> dict[str, Any]:
-    statement, payload = acceptance.statement, acceptance.attested[0].payload
-    if not isinstance(payload, SnapshotPayload) or not isinstance(statement, Statement):
-        raise TypeError("a snapshot's attestation comes first, and the statement is of one account")
+def _proof_values(number: int, one: Proven) -> dict[str, Any]:
+    acceptance, payload = one.acceptance, one.acceptance.attested[0].payload
+    if not isinstance(payload, SnapshotPayload):
+        raise TypeError("a snapshot's attestation comes first")
     return {
         "number": number,
         "statement": acceptance.statement_digest.hex(),
-        "account": account,
+        "account": one.account,
         "series": payload.series,
         "sequence": payload.sequence,
-        "snapshot": statement.snapshot_digest.hex(),
+        "snapshot": acceptance.statement.snapshot_digest.hex(),
         "snapshot_ms": parse_time(acceptance.snapshot.time),
-        "num": statement.claim.num,
-        "den": statement.claim.den,
-        "requirement": statement.claim.requirement,
-        "limits": json.dumps([str(limit) for limit in statement.limits]),
+        "num": one.claim.num,
+        "den": one.claim.den,
+        "requirement": one.claim.requirement,
+        "limits": json.dumps([str(limit) for limit in one.limits]),
         "accepted_ms": acceptance.time_ms,
     }
 
 
-def _proven(row: AccountRow, acceptance: Acceptance, values: dict[str, Any]) -> AccountRow:
+def _proven(row: AccountRow, one: Proven, values: dict[str, Any]) -> AccountRow:
     """An account after a proof was accepted: it counts if it claims enough of a snapshot that is not older."""
-    standing, statement = replace(row.standing, refused=False), acceptance.statement
+    standing = replace(row.standing, refused=False)
     newer = standing.snapshot_ms is None or values["snapshot_ms"] >= standing.snapshot_ms
-    if isinstance(statement, Statement) and newer and row.terms.met_by(statement.claim, statement.limits):
+    if newer and row.terms.met_by(one.claim, one.limits):
         times = {name: values[name] for name in ("snapshot_ms", "accepted_ms")}
         return replace(row, counting=values["number"], standing=replace(standing, changed_ms=None, **times))
     return replace(row, standing=standing)

@@ -6,9 +6,9 @@ happened. A new ``SCHEMA`` gets a step in ``service.migrations``.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-SCHEMA = "zkmargin/service/v1"
+SCHEMA = "zkmargin/service/v2"
 _DIGEST, _NAME = String(64), String(200)
 
 metadata = MetaData()
@@ -70,11 +70,22 @@ challenges = Table(
     Column("answered", Integer, nullable=False),
 )
 Index("service_challenges_open", challenges.c.account, challenges.c.answered, challenges.c.deadline_ms)
+# to a venue, by the name in its terms: a venue may be called as an account is
+venue_challenges = Table(
+    "service_venue_challenges",
+    metadata,
+    Column("challenge", _DIGEST, primary_key=True),
+    Column("venue", _NAME, nullable=False),
+    Column("deadline_ms", BigInteger, nullable=False),
+    Column("answered", Integer, nullable=False),
+)
+Index("service_venue_challenges_open", venue_challenges.c.venue, venue_challenges.c.answered)
+# a row for each account that a proof is about: a venue's is about several
 proofs = Table(
     "service_proofs",
     metadata,
     Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("statement", _DIGEST, nullable=False, unique=True),
+    Column("statement", _DIGEST, nullable=False),
     Column("account", _NAME, nullable=False),
     Column("series", _NAME, nullable=False),
     Column("sequence", BigInteger, nullable=False),
@@ -85,6 +96,7 @@ proofs = Table(
     Column("requirement", String(40), nullable=False),
     Column("limits", Text, nullable=False),
     Column("accepted_ms", BigInteger, nullable=False),
+    UniqueConstraint("statement", "account"),
 )
 Index("service_proofs_account", proofs.c.account, proofs.c.number)
 Index("service_proofs_snapshot", proofs.c.account, proofs.c.series, proofs.c.snapshot_ms)

@@ -38,11 +38,12 @@ from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
     also_option,
     book_option,
+    challenge_option,
     claim_options,
+    context_of,
     context_option,
     json_option,
     parse_age,
-    parse_context,
     parse_limits,
     passphrase_option,
     signer_option,
@@ -100,6 +101,7 @@ class ProveOptions:
     position_bits: int
     digit_bits: int | None
     context_text: str
+    challenge_path: str | None
     threads: int | None
     workers: int
     cluster: str | None
@@ -123,7 +125,7 @@ class ProveOptions:
             totals=self.totals,
             cap=self.cap,
             exempt=self.exempt,
-            context=parse_context(self.context_text),
+            context=context_of(self.context_text, self.challenge_path)[0],
             limits=tuple(map(str, parse_limits(self.also_texts))),
             position_bits=self.position_bits,
             digit_bits=self.digit_bits,
@@ -139,6 +141,7 @@ class NoteOptions:
     terms_path: str
     commitment_paths: tuple[str, ...]
     context_text: str
+    challenge_path: str | None
     record_path: str
     book_paths: tuple[str, ...]
     name: str
@@ -195,6 +198,7 @@ def command() -> None:
 @click.option("--position-bits", type=click.IntRange(1, 60), default=22, show_default=True, help="Bound of a position.")
 @click.option("--digit-bits", type=click.IntRange(3, 22), metavar="K", help="Digits of 2^K; log2 of the rows without.")
 @context_option
+@challenge_option
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Parts of the work at the same time.")
 @click.option(
     "--workers",
@@ -221,7 +225,13 @@ def command() -> None:
 @gathered(ProveOptions)
 def prove_command(options: ProveOptions) -> None:
     """Prove every account at once. Accounts under margin are named, to you only, and nothing is proved then."""
-    given = (options.snapshot_path, options.accounts_path, options.dense_path, options.nonces_path)
+    given = (
+        options.snapshot_path,
+        options.accounts_path,
+        options.dense_path,
+        options.nonces_path,
+        options.challenge_path,
+    )
     inputs = [path for path in given if path]
     outputs = [options.output, options.terms_path, options.record_path, options.secret_path]
     check_paths(inputs, outputs, json=options.as_json)
@@ -323,6 +333,7 @@ def _say_proved(options: ProveOptions, statement: VenueStatement, made: MadeVenu
 @terms_option
 @commitment_option
 @context_option
+@challenge_option
 @click.option("--record", "record_path", metavar="FILE", help="The published record: the proof must be the one in it.")
 @click.option("--max-age", metavar="AGE", help="Refuse a snapshot older than 90s, 10m, 2h or 1d.")
 @json_option
@@ -332,13 +343,15 @@ def verify_command(
     terms_path: str,
     commitment_paths: tuple[str, ...],
     context_text: str,
+    challenge_path: str | None,
     record_path: str | None,
     max_age: str | None,
     as_json: bool,
 ) -> None:
     """Verify PROOF. Everything about what it proves comes from the snapshot and the terms, never from the proof."""
     check_paths([proof, snapshot_path, terms_path, *commitment_paths, *([record_path] if record_path else [])])
-    statement = _statement(snapshot_path, terms_path, context_text, _commitments(commitment_paths))
+    context, _ = context_of(context_text, challenge_path)
+    statement = _statement(snapshot_path, terms_path, context, _commitments(commitment_paths))
     record = None if record_path is None else load(VenueRecord, record_path)
     begin = time.perf_counter()
     with _rejections(proof, as_json=as_json):
@@ -386,13 +399,20 @@ def _rejections(path: str, *, as_json: bool) -> Iterator[None]:
 @snapshot_option
 @commitment_option
 @context_option
+@challenge_option
 @json_option
 def inspect_command(
-    terms_path: str, snapshot_path: str, commitment_paths: tuple[str, ...], context_text: str, as_json: bool
+    terms_path: str,
+    snapshot_path: str,
+    commitment_paths: tuple[str, ...],
+    context_text: str,
+    challenge_path: str | None,
+    as_json: bool,
 ) -> None:
     """Say what a proof of TERMS proves, and how its columns are laid out."""
     check_paths([terms_path, snapshot_path, *commitment_paths])
-    statement = _statement(snapshot_path, terms_path, context_text, _commitments(commitment_paths))
+    context, _ = context_of(context_text, challenge_path)
+    statement = _statement(snapshot_path, terms_path, context, _commitments(commitment_paths))
     facts = {
         **terms_facts(statement.terms),
         "statement_digest": statement.digest.hex(),
@@ -420,6 +440,7 @@ def inspect_command(
 @snapshot_option
 @terms_option
 @context_option
+@challenge_option
 @click.option("--accounts", "accounts_path", required=True, metavar="PATH", help="As for `venue prove` (secret).")
 @dense_option
 @click.option("--secret", "secret_path", required=True, metavar="FILE", help="What `venue prove` kept (secret).")
@@ -434,6 +455,7 @@ def note_command(
     snapshot_path: str,
     terms_path: str,
     context_text: str,
+    challenge_path: str | None,
     accounts_path: str,
     dense_path: str | None,
     secret_path: str,
@@ -454,7 +476,8 @@ def note_command(
     snapshot, secret = load(Snapshot, snapshot_path), load(VenueSecret, secret_path)
     with terminal.progress("Building the columns again"):
         accounts, dense = load_accounts(accounts_path, snapshot), load_dense(dense_path, snapshot) if dense_path else []
-        statement = _statement(snapshot_path, terms_path, context_text, [account.commitment for account in dense])
+        context, _ = context_of(context_text, challenge_path)
+        statement = _statement(snapshot_path, terms_path, context, [account.commitment for account in dense])
         proof = read_venue_proof(proof_path, statement)
         note = note_for(note_maker(statement, proof, snapshot, accounts, secret, dense), secret, name)
     if key_path is not None:
@@ -479,6 +502,7 @@ def note_command(
 @terms_option
 @commitment_option
 @context_option
+@challenge_option
 @click.option("--record", "record_path", required=True, metavar="FILE", help="The venue's published record.")
 @book_option
 @click.option("--name", required=True, metavar="NAME", help="Your name at the venue.")
@@ -503,7 +527,8 @@ def check_note_command(options: NoteOptions) -> None:
     snapshot, terms = load(Snapshot, options.snapshot_path), load(VenueTerms, options.terms_path)
     record, note = load(VenueRecord, options.record_path), load(VenueNote, options.note_path)
     lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
-    context, commitments = parse_context(options.context_text), _commitments(options.commitment_paths)
+    context, _ = context_of(options.context_text, options.challenge_path)
+    commitments = _commitments(options.commitment_paths)
     begin = time.perf_counter()
     with _rejections(options.note_path, as_json=options.as_json):
         checked = check_customer(
@@ -551,10 +576,10 @@ def _commitments(paths: Sequence[str]) -> list[Commitment]:
 
 
 def _statement(
-    snapshot_path: str, terms_path: str, context_text: str, commitments: Sequence[Commitment]
+    snapshot_path: str, terms_path: str, context: bytes, commitments: Sequence[Commitment]
 ) -> VenueStatement:
     snapshot, terms = load(Snapshot, snapshot_path), load(VenueTerms, terms_path)
     try:
-        return VenueStatement.of(snapshot, terms, commitments=commitments, context=parse_context(context_text))
+        return VenueStatement.of(snapshot, terms, commitments=commitments, context=context)
     except InputError as error:
         raise error.located(file=terms_path) from None
