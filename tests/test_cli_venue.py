@@ -186,6 +186,8 @@ def test_large_accounts_by_their_commitments_are_those_of_a_ledger(
 ) -> None:
     assert main(prove_large(venue, large, "--ledger", str(large / "ledger.db"))) == 0
     assert "proved 2 accounts" in capsys.readouterr().out
+    parts = json.loads((large / "fund.json").read_text())["parts"]
+    assert {part["role"]: len(part["points"]) for part in parts}["positions"] == 2  # 448 instruments, 256 rows
     public_files = ["--snapshot", str(venue / "snapshot.json"), "--terms", str(large / "terms.json")]
     commitments = [word for name in ("desk", "fund") for word in ("--commitment", str(large / f"{name}.json"))]
     assert main(["venue", "verify", *public_files, *commitments, str(large / "proof.bin")]) == 0
