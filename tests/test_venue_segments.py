@@ -102,7 +102,7 @@ def test_both_provers_give_the_same_bytes() -> None:
     verify_venue(venue.statement, expected)
 
 
-@pytest.mark.parametrize(("instrument", "mode"), [(14, "floor"), (15, "floor"), (37, "floor"), (15, "added")])
+@pytest.mark.parametrize(("instrument", "mode"), [(14, "floor"), (15, "floor"), (37, "floor"), (30, "added")])
 def test_one_unit_at_the_boundary_in_every_segment(instrument: int, mode: str) -> None:
     """A large account's only position stands in the last row, the first of the next segment, or the last of all; by
     groups, and by a circuit of its own.
