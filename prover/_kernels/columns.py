@@ -32,7 +32,7 @@ from zkmargin.prover._kernels.vectors import (
     check_vector,
     empty_blocks,
     from_ints,
-    splat_block,
+    splat_blocks,
     to_ints,
     zero_blocks,
 )
@@ -143,7 +143,7 @@ def combined_rows(matrix: Int64Array, weights: Sequence[int], start: int, stop: 
         return from_ints(values + [0] * (n - len(values)))
     out = zero_blocks(block_count(n))
     if len(weights):
-        factors = np.concatenate([splat_block(check_scalar(w) * R * R % r) for w in weights])
+        factors = splat_blocks([check_scalar(w) * R * R % r for w in weights])
         part = np.ascontiguousarray(matrix[:, start:stop])
         _add_rows(out, part, 0, factors, (1 << 52) - 1, splat(_SIGN * sum(weights) % r))
     return FieldVector(out, n)
