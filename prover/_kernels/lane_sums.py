@@ -32,6 +32,8 @@ from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 
 PIECE = 1 << LEVELS
 WAVE = 256
+#: Additions worked on side by side.
+CHAINS = 4
 #: Waves that are not done at a time; one slot may be begun past ``WAVE`` by a whole bundle.
 _RING = LEVELS + 1
 _RING_SLOTS = WAVE + PIECE
@@ -45,7 +47,7 @@ class LaneSpace:
 
     def __init__(self) -> None:
         self.slots: Blocks = np.empty((2 * _RING * _RING_SLOTS, LIMBS, LANES), np.uint64)
-        self.store: Blocks = np.empty((2 * (_RING_SLOTS + 2), LIMBS, LANES), np.uint64)
+        self.store: Blocks = np.empty((2 * (_RING_SLOTS + CHAINS), LIMBS, LANES), np.uint64)
 
 
 @kernel
@@ -230,36 +232,43 @@ def _load(
 def _add_slots(slots: Blocks, store: Blocks, left: Entries, right: Entries, level: Entries, count: int) -> bool:
     """``slots[left[o]] += slots[right[o]]`` for o < count, with one inversion. False if it does not exist.
 
-    Two chains of products, of the even and the odd additions, so that the processor works on both.
+    ``CHAINS`` products of denominators, each of every so manieth addition, so that the processor works on several.
     """
-    total, slopes = np.empty((3, LIMBS, LANES), np.uint64), np.empty((4, LIMBS, LANES), np.uint64)
     if count == 0:
         return True
-    _copy(store, 1, _ONE, 0)
-    _copy(store, 3, _ONE, 0)
+    total, inverse = np.empty((CHAINS, LIMBS, LANES), np.uint64), np.empty((2, LIMBS, LANES), np.uint64)
+    slopes, partial = np.empty((2 * CHAINS, LIMBS, LANES), np.uint64), np.empty((CHAINS, LIMBS, LANES), np.uint64)
+    for u in range(CHAINS):
+        _copy(store, 2 * u + 1, _ONE, 0)
     for o in range(count):
-        x1, x2 = 2 * left[o], 2 * right[o]
-        denominator(store, 2 * o, store, 2 * o + 5, slots, x2, slots, x1, BIAS, level[o], store, 2 * o + 1)
-    _mul(total, 2, store, 2 * count + 1, store, 2 * count + 3)
-    if _zero_lanes(total, 2):
+        x1, x2, after = 2 * left[o], 2 * right[o], 2 * (o + CHAINS) + 1
+        denominator(store, 2 * o, store, after, slots, x2, slots, x1, BIAS, level[o], store, 2 * o + 1)
+    _copy(partial, 0, store, 2 * count + 1)
+    for u in range(1, CHAINS):
+        _mul(partial, u, partial, u - 1, store, 2 * (count + u) + 1)
+    if _zero_lanes(partial, CHAINS - 1):
         return False
-    invert_lanes(total[2:])
-    odd = count & 1  # the chain of number ``count``, whose product of all stands first
-    product(total, 1 - odd, total, 2, store, 2 * count + 1)
-    product(total, odd, total, 2, store, 2 * count + 3)
-    for pair in range((count - 1) // 2, -1, -1):
-        stop = min(2 * pair + 2, count)
-        for o in range(2 * pair, stop):
-            product(slopes, o & 1, total, o & 1, store, 2 * o + 1)
-        for o in range(2 * pair, stop):
+    _copy(inverse, 0, partial, CHAINS - 1)
+    invert_lanes(inverse)
+    for u in range(CHAINS - 1, 0, -1):
+        product(total, (count + u) % CHAINS, inverse, 0, partial, u - 1)
+        product(inverse, 0, inverse, 0, store, 2 * (count + u) + 1)
+    _copy(total, count % CHAINS, inverse, 0)
+    for first in range((count - 1) // CHAINS * CHAINS, -1, -CHAINS):
+        stop = min(first + CHAINS, count)
+        for o in range(first, stop):
+            product(slopes, o - first, total, o - first, store, 2 * o + 1)
+        for o in range(first, stop):
             y1, y2 = 2 * left[o] + 1, 2 * right[o] + 1
-            slope(slopes, o & 1, slots, y2, slots, y1, BIAS, level[o], slopes, o & 1)
-        for o in range(2 * pair, stop):
-            product(total, o & 1, total, o & 1, store, 2 * o)
-        for o in range(2 * pair, stop):
-            x1, x2, d = 2 * left[o], 2 * right[o], 2 + (o & 1)
-            abscissa(slots, x1, slopes, d, slopes, o & 1, slots, x1, slots, x2, TWICE, level[o], BIAS, level[o] + 1)
-        for o in range(2 * pair, stop):
-            y1 = 2 * left[o] + 1
-            ordinate(slots, y1, slopes, o & 1, slopes, 2 + (o & 1), slots, y1, BIAS, level[o])
+            slope(slopes, o - first, slots, y2, slots, y1, BIAS, level[o], slopes, o - first)
+        for o in range(first, stop):
+            product(total, o - first, total, o - first, store, 2 * o)
+        for o in range(first, stop):
+            u, x1, x2 = o - first, 2 * left[o], 2 * right[o]
+            abscissa(
+                slots, x1, slopes, CHAINS + u, slopes, u, slots, x1, slots, x2, TWICE, level[o], BIAS, level[o] + 1
+            )
+        for o in range(first, stop):
+            u, y1 = o - first, 2 * left[o] + 1
+            ordinate(slots, y1, slopes, u, slopes, CHAINS + u, slots, y1, BIAS, level[o])
     return True
