@@ -37,13 +37,15 @@ from zkmargin.app.batches import BatchList
 from zkmargin.app.verifying import clock_ms
 from zkmargin.engine.book import to_lots
 from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
-from zkmargin.engine.decimals import from_units
+from zkmargin.engine.decimals import format_time, from_units
 from zkmargin.engine.fills import Fills, add_fills, fills_to_lots
 from zkmargin.engine.margin import margin_report
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, load_document
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, accept
+from zkmargin.verifier.attest import Acceptance, Attestation, Challenge, CommitmentPayload, Revocations, accept
+from zkmargin.verifier.attest.revocations import RevocationsPayload
+from zkmargin.verifier.attest.trust import RevocationRule
 
 ROOT = Path(__file__).resolve().parent.parent
 BIG = "50000000"
@@ -163,6 +165,52 @@ def test_only_signed_snapshots_are_proved(world: World) -> None:
         world.save("inbox/000001.att.json", world.sign(late, 1))
         until(world.proofs)
         assert [event["snapshot"] for event in lines.events("proved")] == [late.digest().hex()]
+
+
+def test_lists_of_revocations_count_by_their_signatures(world: World) -> None:
+    """A list that nobody signed, or of an issuer whom the trust file does not name, would stop every snapshot."""
+    rule = RevocationRule(name="custodian", signers=("custodian",), threshold=1, max_age_seconds=86_400)
+    world.save("trust.json", world.trust().replaced(revocations=(rule,)))
+
+    def listed(sequence: int, issuer: str = "custodian") -> Revocations:
+        time = format_time(world.now_ms)
+        return Revocations(payload=RevocationsPayload(issuer=issuer, sequence=sequence, time=time))
+
+    world.save("inbox/good.json", listed(1).signed(world.keys["custodian"]))
+    with running(world.config()) as (agent, _):
+        until(lambda: agent.revocations)
+        world.save("inbox/unsigned.json", listed(8))
+        world.save("inbox/forged.json", listed(9).signed(world.keys["oracle"]))
+        world.save("inbox/other.json", listed(1, "somebody").signed(world.keys["custodian"]))
+        until(lambda: len(alarms(agent)) == 2)
+        assert set(alarms(agent)) == {
+            ("untrusted", "revocations by custodian"),
+            ("untrusted", "revocations by somebody"),
+        }
+        assert {name: found.payload.sequence for name, found in agent.revocations.items()} == {"custodian": 1}
+        world.publish(world.moved(1), 1)
+        until(world.proofs)
+
+
+def test_an_attestation_of_a_part_counts_by_its_signatures(world: World) -> None:
+    """One with a higher number that nobody signed would be handed to venues instead of the good one."""
+    good = {attestation.payload.stream: attestation for attestation in parts(world)}
+    first = next(iter(good.values()))
+    assert isinstance(first.payload, CommitmentPayload)
+    forged = Attestation(payload=first.payload.replaced(sequence=99, expires="2099-01-01T00:00:00Z"))
+    with running(world.config()) as (agent, _):
+        world.save("inbox/unsigned.json", forged)
+        until(lambda: alarms(agent))
+        world.save("inbox/forged.json", forged.signed(world.keys["oracle"]))
+        world.publish(world.moved(1), 1)
+        until(world.proofs)
+        assert set(agent.account.attestations) == set(good.values())
+        assert ("untrusted", "venue: positions main") in alarms(agent)
+        newer = {attestation.payload.stream: attestation for attestation in world.attest()}
+        for place, attestation in enumerate(newer.values()):
+            world.save(f"inbox/newer-{place}.json", attestation)
+        until(lambda: not alarms(agent))
+        assert set(agent.account.attestations) == set(newer.values())
 
 
 def test_a_snapshot_under_another_policy_is_not_proved(world: World) -> None:

@@ -32,7 +32,16 @@ from zkmargin.engine.fills import Fills
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, VerificationError, write_atomic
 from zkmargin.prover.commit import committer
-from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, SnapshotPayload, Trust
+from zkmargin.verifier.attest import (
+    Attestation,
+    Challenge,
+    Receipt,
+    Revocations,
+    Revoked,
+    SnapshotPayload,
+    Trust,
+    attested,
+)
 
 #: How long a snapshot waits for its attestation before an alarm.
 UNSIGNED_SECONDS = 30.0
@@ -294,6 +303,9 @@ class Agent:
                 self.alarms.end("untrusted", digest[:16])
                 self._deal(waiting)
             return False
+        subject = f"{attestation.payload.issuer}: {attestation.payload.role} {attestation.payload.part}"
+        if not self._signed_by_who_counts(subject, lambda trust: self._check_part(trust, attestation)):
+            return True
         if not self.account.attest(attestation):
             return True
         digest = attestation.payload_digest.hex()
@@ -303,6 +315,25 @@ class Agent:
         self._prove_again(item)
         return True
 
+    def _signed_by_who_counts(self, subject: str, check: Callable[[Trust], object]) -> bool:
+        """Whether the trust file lets something count; else an alarm says why. Without a trust file anyone may sign."""
+        if self.trust is not None:
+            try:
+                check(self.trust)
+            except VerificationError as error:
+                self.alarms.sound("untrusted", subject, error.message)
+                return False
+            self.alarms.end("untrusted", subject)
+        return True
+
+    def _check_part(self, trust: Trust, attestation: Attestation) -> None:
+        """Where the trust file speaks of such parts: a maker's may name oracles only. Raises VerificationError."""
+        payload = attestation.payload
+        if isinstance(payload, SnapshotPayload) or (
+            trust.positions if payload.role == "positions" else trust.collateral
+        ):
+            attested(attestation, trust, Revoked.by(self.revocations.values()))
+
     def _prove_again(self, item: Item) -> None:
         """The newest snapshot once more, where another generation of the account counts now."""
         if self._recent.newest is not None:
@@ -310,6 +341,9 @@ class Agent:
 
     def _revocations(self, item: Item) -> bool:
         found = read(Revocations, item.arrived)
+        subject = f"revocations by {found.payload.issuer}"
+        if not self._signed_by_who_counts(subject, lambda trust: trust.revocation_quorum(found)):
+            return True
         known = self.revocations.get(found.payload.issuer)
         if known is None or known.payload.sequence < found.payload.sequence:
             self.revocations[found.payload.issuer] = found
