@@ -92,7 +92,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_trust_facts.py",
         "test_attestations.py",
     ),
-    "zkmargin.verifier.attest.receipt": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.receipt": (
+        "test_receipts.py",
+        *TRUST,
+        "test_challenges_receipts.py",
+        "test_trust_facts.py",
+    ),
 }
 #: Only if they are named, and of these only the statements of the circuit's construction, dropped one by one.
 CIRCUITS = (
