@@ -8,8 +8,9 @@ PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 300
 SHARDS ?=
 SIGNING_KEY ?=
-COVERING := $(addprefix tests/test_,golden.py verifier_checks.py field_group.py protocol_algebra.py srs.py circuit_*.py hostile_snapshots.py \
-	workers.py witness.py limits.py components_*.py policies_*.py span_*.py)
+COVERING := $(addprefix tests/test_,golden.py verifier_checks.py batch_checks.py statement_checks.py field_group.py \
+	protocol_algebra.py transcript.py srs.py srs_points.py srs_files.py circuit_*.py hostile_snapshots.py workers.py \
+	witness.py limits.py components_*.py policies_*.py span_*.py)
 BENCH_ARGS ?=
 BIN := $(VENV)/bin
 

@@ -1,97 +1,36 @@
+"""Importers of tickers: what is taken, what is left out by name, and one line for whatever is broken."""
+
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
-from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ticker_files import (
+    CALL,
+    FAR,
+    HEADER,
+    PUT,
+    import_csv,
+    import_json,
+    json_tickers,
+    notes,
+    option,
+    write_csv,
+    write_json,
+)
 
 from zkmargin.engine.importers import ARRAY_FORMATS, FORMATS, import_market, tickers
 from zkmargin.engine.importers.chain import COIN_LOTS, cent_lot
 from zkmargin.engine.importers.tickers import median, plain_decimal, select_pull
 from zkmargin.engine.market import Market
 from zkmargin.formats import InputError
-
-import_csv = partial(import_market, format_name="deribit-csv")
-import_json = partial(import_market, format_name="deribit-json")
-
-START = 1_700_000_000_000  # 2023-11-14T22:13:20Z
-HEADER = [
-    "underlying_price",
-    "underlying_index",
-    "timestamp",
-    "mark_price",
-    "mark_iv",
-    "interest_rate",
-    "instrument_name",
-    "index_price",
-    "bids",
-]
-
-Row = dict[str, Any]
-
-
-def option(name: str, at: int = 0, *, forward: str = "36000.5", iv: str = "55.25", index: str = "35900") -> Row:
-    return {
-        "underlying_price": forward,
-        "underlying_index": "SYN.BTC-24NOV23",
-        "timestamp": str(START + at),
-        "mark_price": "1.86e-06",
-        "mark_iv": iv,
-        "interest_rate": "0.0",
-        "instrument_name": name,
-        "index_price": index,
-        "bids": "[[0.221, 3.0]]",
-    }
-
-
-CALL, PUT, FAR = "BTC-24NOV23-40000-C", "BTC-24NOV23-30000-P", "BTC-29DEC23-40000-C"
-
-
-def write_csv(folder: Path, rows: list[Row], header: list[str] = HEADER) -> Path:
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, header, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    path = folder / "tickers.csv"
-    path.write_text(buffer.getvalue(), encoding="utf-8")
-    return path
-
-
-def write_json(folder: Path, text: str) -> Path:
-    path = folder / "tickers.json"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def notes(market: Market) -> str:
-    return "\n".join(market.notes)
-
-
-def json_tickers() -> str:
-    """The public API's shape, numbers as the exchange writes them."""
-    return """[
- {"jsonrpc": "2.0", "result": {"timestamp": 1700000000001, "state": "open", "open_interest": 35.5,
-  "instrument_name": "ETH-24NOV23-2000-C", "index_price": 1980.02, "mark_price": 0.0312, "mark_iv": 50.5,
-  "underlying_price": 1985.25, "underlying_index": "ETH-24NOV23", "interest_rate": 0.0, "bid_iv": 49.9, "ask_iv": 51.0,
-  "greeks": {"delta": 0.5, "gamma": 1e-05, "vega": 1.2, "theta": -3.1, "rho": 0.2}, "best_bid_price": 0.031,
-  "stats": {"volume": 10.5, "price_change": null, "low": 0.02, "high": 0.04}},
-  "usIn": 1, "usOut": 2, "usDiff": 1, "testnet": false},
- {"timestamp": 1700000000002, "instrument_name": "ETH-24NOV23", "index_price": 1980.03, "mark_price": 1985.5,
-  "estimated_delivery_price": 1980.03, "interest_value": 0.1},
- {"jsonrpc": "2.0", "result": {"timestamp": 1700000000000, "instrument_name": "ETH-PERPETUAL", "index_price": 1980.01,
-  "mark_price": 1980.5, "current_funding": 1e-05, "funding_8h": 0.0001, "interest_value": 0.01}},
- {"timestamp": 1700000000002, "instrument_name": "ETH-29DEC23", "index_price": 1980.04, "mark_price": 1999}
-]"""
 
 
 def test_the_registry_names_the_formats() -> None:
@@ -479,61 +418,6 @@ def test_a_cent_lot_is_worth_a_cent_or_a_little_more(price: Fraction) -> None:
 def test_the_contract_table_keeps_a_lot_above_a_cent_down_to_very_low_prices() -> None:
     for price, coin in ((1_000, "BTC"), (100, "ETH")):
         assert Fraction(COIN_LOTS[coin]) * price >= Fraction(1, 100)
-
-
-# The real file: every option twice in two pulls, forwards that differ within an expiry, no futures, no stablecoin.
-
-
-@pytest.fixture(scope="module")
-def real_file(conformance_family: Callable[[str], list[Path]]) -> Path:
-    return conformance_family("margin/deribit/deribit_btc_options_2021-02-11.csv")[0]
-
-
-@pytest.fixture(scope="module")
-def real_rows(real_file: Path) -> list[dict[str, str]]:
-    with real_file.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.mark.conformance
-def test_every_option_once_from_either_pull(real_file: Path, real_rows: list[dict[str, str]]) -> None:
-    assert len(real_rows) == 976
-    for pull, part in ((1, real_rows[:488]), (2, real_rows[488:]), (None, real_rows[488:])):
-        market = import_csv(real_file, pull=pull, prices={"USDC": "1"})
-        expected = {r["instrument_name"]: Fraction(r["mark_iv"]) / 100 for r in part}
-        assert {i.id: Fraction(i.implied_vol or "") for i in market.instruments} == expected
-        assert len(expected) == len(market.instruments) == 488
-        assert "2 pulls of 488, 488 rows (488 instruments)" in notes(market)
-
-
-@pytest.mark.conformance
-def test_nine_expiries_at_eight_with_their_median_and_spread(real_file: Path, real_rows: list[dict[str, str]]) -> None:
-    market = import_csv(real_file)
-    assert len(market.forwards) == 9
-    assert all(f.expiry.endswith("T08:00:00Z") for f in market.forwards)
-    assert sum("forwards from" in note for note in market.notes) == 9
-    june = market.forward("BTC", "2021-06-25T08:00:00Z")
-    quoted = sorted(Fraction(r["underlying_price"]) for r in real_rows[488:] if "-25JUN21-" in r["instrument_name"])
-    assert Fraction(june.price) == (quoted[18] + quoted[19]) / 2
-    assert "BTC 2021-06-25: 38 forwards from 49926.03 to 50690.65 (154 bp apart)" in notes(market)
-
-
-@pytest.mark.conformance
-def test_the_markets_time_is_the_newest_and_each_price_keeps_its_own(real_file: Path) -> None:
-    market = import_csv(real_file)
-    assert market.time == "2021-02-11T18:44:14.256Z"
-    assert min(i.time or "" for i in market.instruments) == "2021-02-11T18:42:23.476Z"
-    market.refuse_stale(111)
-    with pytest.raises(InputError, match="its price is 111 s older than the market"):
-        market.refuse_stale(110)
-
-
-@pytest.mark.conformance
-def test_what_the_file_lacks_is_said(real_file: Path) -> None:
-    market = import_csv(real_file)
-    assert "no futures or perpetuals in the file" in notes(market)
-    assert "no stablecoin price in the file" in notes(market)
-    assert "BTC 2021-02-26: the exchange prices this expiry off the index" in notes(market)
 
 
 def test_two_currencies_in_one_file(tmp_path: Path) -> None:

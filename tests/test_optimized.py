@@ -15,7 +15,9 @@ LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
 NEGATIVE = (*CHECKS, "test_field_group.py", *SETUPS, *FORMATS)
 MORE = (
     "test_malicious_provers.py",
+    "test_malicious_accounts.py",
     "test_completeness_soundness.py",
+    "test_batches_small.py",
     "test_transcript_order.py",
     "test_transcript_challenges.py",
     "test_arrays.py",

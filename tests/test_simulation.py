@@ -4,16 +4,14 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.typed import Json, Passed
 
-from zkmargin.app.simulating import frontier_line, read_scenario
+from zkmargin.app.simulating import read_scenario
 from zkmargin.app.venues import Asked, VenueAccount, make_venue_proof, prepare
-from zkmargin.cli import main
 from zkmargin.engine.books import Books
 from zkmargin.engine.example import example_market
 from zkmargin.engine.market import Asset, Instrument, Market, Underlying
@@ -21,11 +19,9 @@ from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 from zkmargin.risk.draws import uniform
-from zkmargin.risk.frontier import standings
 from zkmargin.risk.holders import Closing
 from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.margins import MarginModel
-from zkmargin.risk.report import Point, point_chart
 from zkmargin.risk.repricing import Repricer
 from zkmargin.risk.simulation import GRAIN, Impact, Outcome, Scenario, Shock, Simulation, Synthetic, synthetic_books
 from zkmargin.verifier.venue.verify import verify_venue
@@ -300,117 +296,6 @@ def test_planned_accounts_are_closed_by_plans() -> None:
     first = run.step()
     assert first.below
     assert first.cost > 0
-
-
-# --- the command --------------------------------------------------------------------------------------------
-
-FILE = """
-name = "crash"
-rounds = 5
-fund = "1000"
-policies = ["default", "paradex"]
-accounts = {count = 30, family = "perpetuals", legs = 2, lots = 500, long_bp = 9000, equity_bp = [10500, 12000]}
-shocks = [{round = 1, prices_bp = {BTC = -2500, ETH = -2500}}]
-impact = {depth = {BTC = "500"}}
-"""
-
-
-def run(capsys: pytest.CaptureFixture[str], line: str, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    assert main(line.split()) == code, capsys.readouterr()
-    captured = capsys.readouterr()
-    return captured.out, captured.err
-
-
-def test_the_command_runs_a_file_and_writes_a_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("crash.toml").write_text(FILE)
-    out, _ = run(capsys, "simulate crash.toml --html crash.html")
-    assert "default:" in out
-    assert "paradex:" in out
-    page = Path("crash.html").read_text()
-    assert page.count("<svg") >= 7
-    assert page.count("<circle") == 2
-    assert "on the frontier of margin and losses: default, paradex\n" in out
-    out, _ = run(capsys, "simulate crash.toml --json")
-    value = json.loads(out)
-    schema = json.loads((Path(__file__).parent.parent / "docs" / "output.schema.json").read_text())
-    jsonschema.validate(value, {"$ref": "#/$defs/simulate", "$defs": schema["$defs"]})
-    assert [one["dominated_by"] for one in value["frontier"]] == [[], []]
-    found = value["outcomes"]
-    assert [(o["margin"], o["loss"]) for o in found] == [(o["margin"], o["loss"]) for o in value["frontier"]]
-    assert [o["policy"] for o in found] == ["default", "paradex"]
-    assert len(found[0]["rounds"]) == 5
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("rounds = ", "not TOML"),
-        ("rounds = 0\n", "rounds"),
-        ("rounds = 2\n", "either [accounts] or books"),
-        ("rounds = 2\naccounts = {count = 5}\nshocks = [{round = 0, prices_bp = {DOGE = -1}}]\n", "DOGE"),
-        ('rounds = 2\naccounts = {count = 5}\nimpact = {depth = {BTC = "0"}}\n', "above 0"),
-        ("rounds = 2\naccounts = {count = 5, equity_bp = [2, 1]}\n", "from and to"),
-        ('rounds = 2\naccounts = {count = 5}\npolicies = ["nonsense"]\n', "nonsense"),
-        ('rounds = 2\nbooks = ["missing.json"]\n', "missing.json"),
-        ('rounds = 2\nfund = "-1"\naccounts = {count = 5}\n', "fund: must not be negative"),
-        ("rounds = 2\naccounts = {count = 5}\nshocks = [{round = 0, prices_bp = {BTC = -9901}}]\n", "prices_bp.BTC"),
-        ("rounds = 2\naccounts = {count = 5}\nshocks = [{round = 0, vols_bp = {BTC = -10000}}]\n", "vols_bp.BTC"),
-        ('rounds = 2\naccounts = {count = 5, family = "cats"}\n', "family"),
-        ('rounds = 2\naccounts = {count = 5}\nclosing = "planner"\n', "closing: a table belongs here"),
-        ('rounds = 2\naccounts = {count = 5}\nclosing = {mode = "plans"}\n', "closing.mode"),
-        ('rounds = 2\naccounts = {count = 5}\nclosing = {mode = "planner", planned = 0}\n', "closing.planned"),
-        ('rounds = 2\naccounts = {count = 5}\nclosing = {mode = "planner", most = 1}\n', "closing.most: unknown key"),
-        ('rounds = 2\nholders = 2\naccounts = {count = 5}\nclosing = {mode = "planner"}\n', "closing.mode"),
-        ("rounds = 2\nlive = true\naccounts = {count = 5}\n", "live"),
-    ],
-)
-def test_scenarios_that_are_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, words: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("bad.toml").write_text(text)
-    _, err = run(capsys, "simulate bad.toml", code=2)
-    assert words in err.splitlines()[0]
-
-
-def outcome_of(policy: str, margin: int, loss: int) -> Outcome:
-    sums = dict.fromkeys(("liquidated", "fund", "deleveraged", "payers", "unpaid"), 0)
-    return Outcome(name="", policy=policy, accounts=1, margin=margin, rounds=(), loss=loss, troughs={}, **sums)
-
-
-@settings(max_examples=200)
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
-def test_the_frontier_is_what_nobody_improves_on(points: list[tuple[int, int]]) -> None:
-    found = standings([outcome_of(f"p{i}", margin, loss) for i, (margin, loss) in enumerate(points)])
-    for (margin, loss), one in zip(points, found, strict=True):
-        # the least loss among those as cheap, and the least margin among those as safe
-        least_loss = min(y for x, y in points if x <= margin)
-        least_margin = min(x for x, y in points if y <= loss)
-        assert (one.dominated_by == ()) == ((margin, loss) == (least_margin, least_loss))
-        better = {f"p{i}" for i, (x, y) in enumerate(points) if x <= margin and y <= loss and x + y < margin + loss}
-        assert set(one.dominated_by) == better
-
-
-def test_the_chart_joins_the_frontier_and_leaves_the_rest_grey() -> None:
-    found = standings([outcome_of("dear", 9 * 10**9, 10**9), outcome_of("<a>", 10**9, 5 * 10**9)])
-    assert frontier_line(found) == "on the frontier of margin and losses: dear, <a>"
-    found += standings([outcome_of("x", 10**9, 0), outcome_of("y", 2 * 10**9, 0)])[1:]
-    assert frontier_line(found).endswith("; y dominated by x")
-    drawn = point_chart(
-        [Point("a", 1, 5), Point("<b>", 9, 0), Point("c", 9, 4, faint=True), Point("d", 9, 0)], "margin", "losses"
-    )
-    assert drawn.count("<circle") == 4
-    assert drawn.count('fill="#999999"') == 1
-    assert "&lt;b&gt;" in drawn
-    line = drawn.split('<polyline points="')[1].split('"')[0]
-    assert len(line.split()) == 3
-    heights = {text.split('"')[0] for text in drawn.split(' y="')[1:] if ">d<" in text[:20] or ">&lt;b" in text[:20]}
-    assert len(heights) == 2  # names of points on one spot stand one above the other
-    assert "<circle" in point_chart([Point("alone", 0, 0)], "margin", "losses")
 
 
 def test_a_scenario_of_own_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

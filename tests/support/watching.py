@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from support.typed import JsonObject
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.updates import Update, apply_update
+from zkmargin.agent.agent import Agent
+from zkmargin.agent.alarms import Log
+from zkmargin.agent.config import read_config
 from zkmargin.app.attesting import Held, attest_commitment
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey, SecretSigner
@@ -195,3 +202,47 @@ def free_of(data: bytes, secrets: Sequence[bytes]) -> list[bytes]:
 def environment() -> dict[str, str]:
     """For a process of the command line."""
     return {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+BIG = "50000000"
+
+
+class Lines:
+    """A stream that keeps what the agent says."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.text.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def events(self, event: str) -> list[JsonObject]:
+        return [line for line in map(json.loads, self.text) if line["event"] == event]
+
+
+@contextmanager
+def running(config: Path) -> Iterator[tuple[Agent, Lines]]:
+    """An agent in a thread of this process."""
+    lines, stop = Lines(), threading.Event()
+    agent = Agent(read_config(str(config)), Log(lines))  # type: ignore[arg-type]
+    thread = threading.Thread(target=agent.run, args=(stop,))
+    thread.start()
+    try:
+        yield agent, lines
+    finally:
+        stop.set()
+        thread.join()
+
+
+def parts(world: World) -> list[Attestation]:
+    """Those of the account's parts."""
+    return [load_document(Attestation, world.home / f"{role}.att.json") for role in ("positions", "collateral")]
+
+
+def alarms(agent: Agent) -> dict[tuple[str, str], str]:
+    """Kind and subject -> message."""
+    return {(alarm.kind, alarm.subject): alarm.message for alarm in agent.alarms.active()}
