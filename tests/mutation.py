@@ -78,8 +78,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_trust_facts.py",
         "test_policy_rules.py",
         "test_missing_quotes.py",
+        "test_venue_accepted.py",
     ),
-    "zkmargin.verifier.attest.acceptance": (*TRUST, "test_challenges_receipts.py", "test_trust_facts.py"),
+    "zkmargin.verifier.attest.acceptance": (
+        *TRUST,
+        "test_challenges_receipts.py",
+        "test_trust_facts.py",
+        "test_venue_accepted.py",
+    ),
     "zkmargin.verifier.attest.challenge": (
         "test_revocations.py",
         *TRUST,
@@ -211,6 +217,8 @@ def _places(tree: ast.AST) -> Iterator[ast.AST]:
             dead.append(node.value)
         elif isinstance(node, (ast.Import, ast.ImportFrom)) or _is_of_names(node):
             dead.append(node)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            dead += [node, node.test]
         skipped.update(id(x) for x in dead if x is not None)
         if id(node) in skipped:
             skipped.update(id(child) for child in ast.iter_child_nodes(node))
