@@ -81,6 +81,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_venue_accepted.py",
     ),
     "zkmargin.verifier.attest.acceptance": (
+        "test_memory.py",
         *TRUST,
         "test_challenges_receipts.py",
         "test_trust_facts.py",
