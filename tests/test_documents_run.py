@@ -195,6 +195,26 @@ def test_no_example_has_a_date_that_expires() -> None:
     assert all(line.startswith(NOT_RUN) for line in dated), dated
 
 
+# --- how the sources of documents are written ------------------------------------------------------------------------
+
+WIDTH = 100
+#: What is not broken: code, formulas and links.
+WHOLE = re.compile(r"`[^`]*`|\[[^\]]*\]\([^)]*\)")
+
+
+def test_prose_has_lines_of_at_most_100_characters() -> None:
+    found = []
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        fenced = False
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            fenced ^= line.lstrip().startswith("```")
+            if not fenced and not line.lstrip().startswith(("|", "#", "```")) and not line.startswith("    "):
+                start = WHOLE.sub(lambda whole: "x" * len(whole[0]), line)[: WIDTH + 1]
+                if len(line) > WIDTH and " " in start.lstrip(" *-0123456789."):
+                    found.append(f"{path.relative_to(ROOT)}:{number}: {len(line)}")
+    assert found == []
+
+
 # --- what --json prints ---------------------------------------------------------------------------------------------
 
 STATEMENT = "--snapshot snapshot.json --commitment commitment.json"
