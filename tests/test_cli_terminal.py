@@ -164,6 +164,36 @@ def test_no_binary_and_no_secret_on_a_terminal(files: Path) -> None:
     assert not (files / "new.json").exists()
 
 
+def test_lines_fit_a_narrow_terminal_and_digests_and_commands_stay_whole(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    code, shown = on_terminal(VERIFY.split(), files)
+    lines = shown.decode().splitlines()
+    assert code == 0
+    assert all(len(line) <= 60 or " " not in line.strip() or "zkmargin " in line for line in lines), lines
+    assert any(len(line.strip()) == 64 for line in lines), "no digest on a line of its own"
+    piped = subprocess.run(
+        [sys.executable, "-m", "zkmargin", *VERIFY.split()], cwd=files, capture_output=True, text=True, check=True
+    )
+    assert any(len(line) > 60 for line in piped.stdout.splitlines())
+    assert piped.stdout.split() == shown.decode().split()
+
+
+@pytest.mark.parametrize(
+    ("line", "fitted"),
+    [
+        ("- that the book is complete", "- that the book is\n  complete"),
+        ("4. Two commitments, to both parts", "4. Two commitments,\n   to both parts"),
+        ("next: zkmargin verify --snapshot s.json", "next: zkmargin verify --snapshot s.json"),
+        ("  digest  " + "0a" * 16, "  digest\n          " + "0a" * 16),
+        ("a label that is long  and its words", "a label that is long\nand its words"),
+    ],
+)
+def test_how_a_line_is_broken(line: str, fitted: str) -> None:
+    assert terminal.fitted(line, 20) == fitted
+
+
 def test_proof_goes_through_a_pipe(files: Path) -> None:
     command = [sys.executable, "-m", "zkmargin"]
     made = subprocess.run(

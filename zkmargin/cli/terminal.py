@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -58,9 +60,53 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(map(quoted, names))
 
 
-def say(text: str = "", *, err: bool = False) -> None:
-    """One or more lines of ours; anything in it that came from a file has been through ``safe`` or ``quoted``."""
+#: What is kept whole on a line that is too long, so that it can be copied.
+_COMMAND = f"{PROGRAM} "
+#: Between what a line is about and what it says of it.
+_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
+#: Before a line's first word.
+_BEGIN = re.compile(r" *(?:- |\d+\. )?")
+
+
+def fitted(text: str, width: int) -> str:
+    """Lines that are not wider than a terminal: broken at spaces, what follows stands under where it began.
+
+    Words are never split, and a line with a command stays whole.
+
+    Example:
+        >>> print(fitted("claim   equity is at least the requirement", 30))
+        claim   equity is at least the
+                requirement
+    """
+    return "\n".join(line for whole in text.split("\n") for line in _broken(whole, width))
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if len(line) <= width or _COMMAND in line:
+        return [line]
+    gap = _GAP.search(line)
+    start = gap.end() if gap and 2 * gap.end() <= width else _BEGIN.match(line).end()  # type: ignore[union-attr]
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=" " * start,
+        expand_tabs=False,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def say(text: str = "", *, err: bool = False, whole: bool = False) -> None:
+    """One or more lines of ours; anything in it that came from a file has been through ``safe`` or ``quoted``.
+
+    Args:
+        err: on standard error.
+        whole: for programs: its lines stay as they are on a terminal of any width.
+    """
     stream = sys.stderr if err else sys.stdout
+    if stream.isatty() and not whole:
+        text = fitted(text, shutil.get_terminal_size().columns)
     stream.write(text + "\n")
     stream.flush()  # a service says where it listens, and goes on
 

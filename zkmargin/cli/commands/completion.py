@@ -34,4 +34,4 @@ def command(shell: str) -> None:
         raise InputError("no completion for this shell", field="shell")
     complete = found(root, {}, "zkmargin", COMPLETE_VARIABLE)
     # Not complete.source(): for bash that starts a bash to ask for its version, which this one need not have.
-    terminal.say(complete.source_template % complete.source_vars())
+    terminal.say(complete.source_template % complete.source_vars(), whole=True)
