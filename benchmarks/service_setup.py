@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.attested import attested_parts, new_signer
 from zkmargin.accounts import Opening, commit_book
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client.documents import Change, ChangePayload, IssueToken, RegisterAccount, Submission, Terms
 from zkmargin.client.tokens import new_token, token_digest
 from zkmargin.client.venue import VenueClient
-from zkmargin.crypto import ed25519
-from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner
+from zkmargin.crypto.keys import SecretKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time
@@ -31,7 +31,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import canonical_bytes, parse_json, save_document
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Attestation, CommitmentPayload, SnapshotPayload, Trust
+from zkmargin.verifier.attest import Attestation, SnapshotPayload, Trust
 from zkmargin.verifier.workers import Item, request_of, statement_of
 
 DESK, PASSPHRASE = "desk", "a benchmark's passphrase"
@@ -110,12 +110,7 @@ def items_of(folder: Path, most: int) -> list[Item]:
 
 def _make_keys() -> Keys:
     """Everybody's key."""
-    keys = {}
-    for name in ("oracle", "venue", "custodian", DESK, "operator"):
-        secret = ed25519.generate_secret()
-        public = PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex())
-        keys[name] = SecretSigner(public, secret)
-    return keys
+    return {name: new_signer(name) for name in ("oracle", "venue", "custodian", DESK, "operator")}
 
 
 def _write_files(folder: Path, keys: Keys) -> None:
@@ -163,7 +158,7 @@ class _Venue:
                     self._order(RegisterAccount(account=name, terms=Terms(period_seconds=60, grace_seconds=10)))
                     self.tokens[name] = self._token(name, "account", name)
                     self.openings[name] = commit_book(self.snapshot, self.lots, alias=name)
-                    for attestation in self._attestations(self.openings[name]):
+                    for attestation in self._attested(self.openings[name]):
                         client.attest(attestation)
         say(f"{accounts} accounts are registered")
 
@@ -206,21 +201,13 @@ class _Venue:
         self._order(IssueToken(name=name, role=role, account=account, digest=token_digest(token) or ""))
         return token
 
-    def _attestations(self, opening: Opening) -> list[Attestation]:
-        """Of an account's two parts."""
-        commitment, now_ms, made = opening.commitment(), clock_ms(), []
-        for part in commitment.parts:
-            issuer = "venue" if part.role == "positions" else "custodian"
-            payload = CommitmentPayload.of(
-                part,
-                srs=commitment.srs,
-                domain_size=commitment.domain_size,
-                issuer=issuer,
-                part="main",
-                sequence=1,
-                issued=format_time(now_ms - 60_000),
-                expires=format_time(now_ms + 86_400_000),
-                beneficiary=DESK if part.role == "collateral" else None,
-            )
-            made.append(Attestation(payload=payload).signed(self.keys[issuer]))
-        return made
+    def _attested(self, opening: Opening) -> list[Attestation]:
+        """An account's two parts, for a day."""
+        now_ms = clock_ms()
+        return attested_parts(
+            opening.commitment(),
+            self.keys.__getitem__,
+            beneficiary=DESK,
+            issued_ms=now_ms - 60_000,
+            expires_ms=now_ms + 86_400_000,
+        )

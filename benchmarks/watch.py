@@ -26,6 +26,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from benchmarks.attested import attested_parts, new_signer
 from benchmarks.measure import Column, Section
 from benchmarks.synthetic import MAX_RISK, SEED, Case, book_of, snapshot_of
 from zkmargin.accounts import commit_book
@@ -33,14 +34,13 @@ from zkmargin.app.verifying import clock_ms
 from zkmargin.client import Change, ChangePayload, IssueToken, RegisterAccount, Terms
 from zkmargin.client.tokens import new_token, token_digest
 from zkmargin.client.venue import VenueClient
-from zkmargin.crypto import ed25519
-from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner
+from zkmargin.crypto.keys import SecretKey
 from zkmargin.engine.book import to_book
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import IntArray, save_document
-from zkmargin.verifier.attest import Attestation, CommitmentPayload, SnapshotPayload, Trust
+from zkmargin.verifier.attest import Attestation, SnapshotPayload, Trust
 
 COLUMNS = (
     Column("way"),
@@ -93,17 +93,12 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _signer(name: str) -> SecretSigner:
-    secret = ed25519.generate_secret()
-    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
-
-
 class _World:
     """An oracle, a venue's service, a maker's agent, and the files of who works by commands."""
 
     def __init__(self, folder: Path, case: Case, way: str) -> None:
         self._folder, self._way = folder, way
-        self._keys = {name: _signer(name) for name in ("oracle", "venue", "custodian", "desk", "operator")}
+        self._keys = {name: new_signer(name) for name in ("oracle", "venue", "custodian", "desk", "operator")}
         self._first = snapshot_of(case)
         self._draw = np.random.default_rng(SEED + 2)
         self._sequence, self._number, self._ledgers = 0, 0, 0
@@ -118,22 +113,15 @@ class _World:
         save_document(opening.commitment(), folder / "commitment.json")
         for place in ("trust.json", "venue/trust.json"):
             save_document(self._trust_file(), folder / place)
-        self._parts = []
-        for part in opening.parts:
-            issuer = "venue" if part.role == "positions" else "custodian"
-            payload = CommitmentPayload.of(
-                part.public(),
-                srs=opening.srs,
-                domain_size=opening.domain_size,
-                issuer=issuer,
-                part="main",
-                sequence=1,
-                issued=format_time(clock_ms() - 1000),
-                expires=format_time(clock_ms() + 86_400_000),
-                beneficiary=DESK if part.role == "collateral" else None,
-            )
-            self._parts.append(Attestation(payload=payload).signed(self._keys[issuer]))
-            save_document(self._parts[-1], folder / f"{part.role}.att.json")
+        self._parts = attested_parts(
+            opening.commitment(),
+            self._keys.__getitem__,
+            beneficiary=DESK,
+            issued_ms=clock_ms() - 1000,
+            expires_ms=clock_ms() + 86_400_000,
+        )
+        for part, attestation in zip(opening.parts, self._parts, strict=True):
+            save_document(attestation, folder / f"{part.role}.att.json")
 
     def _trust_file(self) -> Trust:
         rule = {"threshold": 1}

@@ -15,12 +15,13 @@ from sqlalchemy import update
 from support.command_line import Run
 from support.typed import Passed
 
+from benchmarks.attested import attested_parts, new_signer
 from zkmargin.accounts import Commitment
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.ledgers import limit_text
 from zkmargin.cli import main
-from zkmargin.crypto import ed25519, group
-from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner
+from zkmargin.crypto import group
+from zkmargin.crypto.keys import SecretKey
 from zkmargin.engine.book import Book
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_book, example_market
@@ -30,16 +31,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import load_document, save_document
 from zkmargin.ledger import Ledger, tables
-from zkmargin.verifier.attest import (
-    Attestation,
-    Challenge,
-    CommitmentPayload,
-    Receipt,
-    Rule,
-    SnapshotPayload,
-    SnapshotRule,
-    Trust,
-)
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Rule, SnapshotPayload, SnapshotRule, Trust
 from zkmargin.verifier.protocols import verify_any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,11 +45,6 @@ TRUSTED = (
 New = Callable[[], str]
 
 POLICY = load_policy("default").digest().hex()
-
-
-def signer(name: str) -> SecretSigner:
-    secret = ed25519.generate_secret()
-    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.chdir(before)
     snapshot = load_document(Snapshot, home / "snapshot.json")
     commitment = load_document(Commitment, home / "commitment.json")
-    keys = {name: signer(name) for name in ("oracle", "venue", "bank", "desk")}
+    keys = {name: new_signer(name) for name in ("oracle", "venue", "bank", "desk")}
     (home / "pass").write_text("long enough\n")
     (home / "pass").chmod(0o600)
     with pytest.MonkeyPatch.context() as patch:
@@ -103,23 +90,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     save_document(trust, home / "trust.json")
     for sequence in (5, 6):
-        payloads: dict[str, SnapshotPayload | CommitmentPayload] = {
-            "oracle": SnapshotPayload.of(snapshot, series="main", sequence=sequence)
-        }
-        for issuer, part in zip(("venue", "bank"), commitment.parts, strict=True):
-            payloads[issuer] = CommitmentPayload.of(
-                part,
-                srs=commitment.srs,
-                domain_size=commitment.domain_size,
-                issuer=issuer,
-                part="main",
-                sequence=sequence,
-                issued=format_time(NOW_MS),
-                expires=format_time(NOW_MS + 10**8),
-                beneficiary="desk" if issuer == "bank" else None,
-            )
-        for name, payload in payloads.items():
-            save_document(Attestation(payload=payload).signed(keys[name]), home / f"{name}-{sequence}.json")
+        oracle = Attestation(payload=SnapshotPayload.of(snapshot, series="main", sequence=sequence))
+        save_document(oracle.signed(keys["oracle"]), home / f"oracle-{sequence}.json")
+        parts = attested_parts(
+            commitment,
+            keys.__getitem__,
+            beneficiary="desk",
+            issued_ms=NOW_MS,
+            expires_ms=NOW_MS + 10**8,
+            sequence=sequence,
+            issuers={"positions": "venue", "collateral": "bank"},
+        )
+        for name, attestation in zip(("venue", "bank"), parts, strict=True):
+            save_document(attestation, home / f"{name}-{sequence}.json")
     return home
 
 

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import lab
 from support.typed import Passed
 
 from zkmargin.engine.book import BookLots
@@ -21,16 +20,12 @@ from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.margin import claim_slack, equity, largest_claim, margin_report, requirement_total
 from zkmargin.engine.names import Kind
 from zkmargin.engine.policy import load_policy
-from zkmargin.engine.snapshot import CollateralSlot, InstrumentSlot, Layout, Snapshot
-from zkmargin.formats import InputError, IntArray
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError
 
 POLICY = load_policy("default")
 MONEY = st.integers(-(2**40), 2**40)
 LOTS = st.one_of(st.just(0), st.integers(-40, 40), st.integers(-(2**30) + 1, 2**30 - 1))
-
-
-def array(values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> IntArray:
-    return IntArray(np.array(values, dtype=np.int64).reshape(shape if shape is not None else np.shape(values)))
 
 
 def make_snapshot(
@@ -45,49 +40,20 @@ def make_snapshot(
     counts: list[int] | None = None,
 ) -> Snapshot:
     """A snapshot from integers: ``groups`` is the group of each slot, ``counts`` the scenarios of each group."""
-    n, g = len(groups), max(groups, default=-1) + 1
-    width = len(risk[0]) if n else 0
-    counts = counts or [width] * g
-    return Snapshot(
-        name="test",
-        time="2026-01-01T00:00:00Z",
-        quote="USD",
-        market_digest="00" * 32,
-        policy=POLICY,
-        layout=Layout(domain_size=16, position_bits=32, range_proved=True),
-        groups=tuple(f"U{k}" for k in range(g)),
-        instruments=tuple(
-            InstrumentSlot(
-                id=f"I{i}",
-                kind=kind,
-                group=group,
-                underlying=f"U{group}",
-                lot="0.1",
-                expiry=None,
-                strike=None,
-                option_type=None,
-                settlement="linear",
-                multiplier="1",
-            )
-            for i, (group, kind) in enumerate(zip(groups, kinds, strict=True))
-        ),
-        collateral=tuple(
-            CollateralSlot(asset=f"A{j}", lot="0.01", price=price, bits=52, negative_allowed=True)
-            for j, (price, _, _) in enumerate(assets)
-        ),
-        marks=array(marks, (n,)),
-        deltas=array([0] * n, (n,)),
-        components=(
-            PublishedWorstScenario(
-                scenarios=tuple(tuple(f"U{k} scenario {s}" for s in range(counts[k])) for k in range(g)),
-                risk=array(risk, (n, width)),
-            ),
-            PublishedShortOptionMinimum(mode=mode, charge=array(charges, (n,))),
-            PublishedHaircuts(
-                long_value=array([price * held for price, held, _ in assets], (len(assets),)),
-                short_value=array([price * owed for price, _, owed in assets], (len(assets),)),
-            ),
-        ),
+    counts = counts or [len(risk[0]) if groups else 0] * (max(groups, default=-1) + 1)
+    amounts = [(price * held, price * owed, 52, True) for price, held, owed in assets]
+    base = lab.snapshot(
+        groups=groups, risk=risk, charges=charges, marks=marks, assets=amounts, mode=mode, bits=32, version=2
+    )
+    scenarios = tuple(tuple(f"U{k} scenario {s}" for s in range(count)) for k, count in enumerate(counts))
+    slots = zip(base.instruments, kinds, strict=True)
+    balances = zip(base.collateral, assets, strict=True)
+    return base.model_copy(
+        update={
+            "instruments": tuple(slot.model_copy(update={"kind": kind}) for slot, kind in slots),
+            "collateral": tuple(slot.model_copy(update={"price": price}) for slot, (price, _, _) in balances),
+            "components": (base.components[0].model_copy(update={"scenarios": scenarios}), *base.components[1:]),
+        }
     )
 
 

@@ -10,8 +10,8 @@ from eth_account import Account
 
 from support.command_line import Run
 from zkmargin.accounts.openings import commit_book
-from zkmargin.chain.documents import Rules
 from zkmargin.cli import main
+from zkmargin.cli.chain_dev import venue_rules
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.policy import load_policy
@@ -36,20 +36,7 @@ def venue_files(folder: Path) -> Path:
     opening = commit_book(snapshot, to_lots(book, snapshot))
     save_document(opening, folder / "opening.json")
     save_document(opening.commitment(), folder / "commitment.json")
-    addresses = [key.address for key in KEYS]
-    rules = Rules(
-        attesters=tuple(addresses[:3]),
-        threshold=2,
-        policies=(snapshot.policy.digest().hex(),),
-        lifetime_seconds=3600,
-        position_attesters=(addresses[3],),
-        collateral_attesters=(addresses[4],),
-        num=1,
-        den=1,
-        lag=0,
-        period_seconds=600,
-        window_blocks=50,
-    )
+    rules = venue_rules([key.address for key in KEYS], snapshot)
     save_document(rules, folder / "rules.json")
     series = rules.series.hex()
     words = ["snapshot", "table", str(folder / "snapshot.json"), "--series", series, "--sequence", "1"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from benchmarks.attested import attested_parts, new_signer
 from zkmargin.accounts import Commitment, Opening, commit_book
-from zkmargin.crypto import ed25519
-from zkmargin.crypto.keys import PublicKey, SecretSigner
+from zkmargin.crypto.keys import SecretSigner
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.policy import load_policy
@@ -21,7 +22,6 @@ from zkmargin.verifier.attest import (
     Acceptance,
     Attestation,
     Challenge,
-    CommitmentPayload,
     Rule,
     SnapshotPayload,
     SnapshotRule,
@@ -53,25 +53,17 @@ class World:
         return self.opening.commitment()
 
     def attestations(self, sequence: int = 1, *, expires: str = "2026-01-03T00:00:00Z") -> list[Attestation]:
-        made = [
-            Attestation(payload=SnapshotPayload.of(self.snapshot, series="main", sequence=sequence)).signed(
-                self.signers["oracle"]
-            )
-        ]
-        for part in self.commitment.parts:
-            payload = CommitmentPayload.of(
-                part,
-                srs=self.commitment.srs,
-                domain_size=self.commitment.domain_size,
-                issuer=part.role,
-                part="main",
-                sequence=sequence,
-                issued=TIME,
-                expires=expires,
-                beneficiary="desk" if part.role == "collateral" else None,
-            )
-            made.append(Attestation(payload=payload).signed(self.signers[part.role]))
-        return made
+        oracle = Attestation(payload=SnapshotPayload.of(self.snapshot, series="main", sequence=sequence))
+        parts = attested_parts(
+            self.commitment,
+            self.signers.__getitem__,
+            beneficiary="desk",
+            issued_ms=parse_time(TIME),
+            expires_ms=parse_time(expires),
+            sequence=sequence,
+            issuers={role: role for role in ("positions", "collateral")},
+        )
+        return [oracle.signed(self.signers["oracle"]), *parts]
 
     def accepted(self, name: str = "0", *, attestations: list[Attestation] | None = None) -> Acceptance:
         """The acceptance of a proof by its context; ``challenge`` answers the challenge, with other limits too."""
@@ -85,11 +77,6 @@ class World:
         if attestations is None:
             return accept(statement, self.proofs[name], now_ms=NOW)
         return accept(statement, self.proofs[name], now_ms=NOW, trust=self.trust, attestations=attestations)
-
-
-def new_signer(name: str) -> SecretSigner:
-    secret = ed25519.generate_secret()
-    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
 @cache

@@ -16,14 +16,14 @@ from typing import TypeVar
 from unittest.mock import patch
 
 import zkmargin.crypto.keys
+from benchmarks.attested import attested_parts, new_signer
 from support.typed import JsonObject, Passed
 from zkmargin.accounts import Opening, commit_book
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client import Change, ChangePayload, IssueToken, RegisterAccount, Submission, Terms
 from zkmargin.client.tokens import new_token, token_digest
 from zkmargin.client.venue import VenueClient
-from zkmargin.crypto import ed25519
-from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner
+from zkmargin.crypto.keys import SecretKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time
@@ -34,17 +34,11 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import save_document
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Attestation, Challenge, CommitmentPayload, SnapshotPayload, Trust
+from zkmargin.verifier.attest import Attestation, Challenge, SnapshotPayload, Trust
 
 NAME = "clearing desk"
 PASSPHRASE = "of keys that guard nothing"  # noqa: S105
 PARTIES = ("oracle", "venue", "custodian", "desk", "operator", "maker")
-
-
-def new_signer(name: str) -> SecretSigner:
-    """A party's key."""
-    secret = ed25519.generate_secret()
-    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
 @cache
@@ -90,23 +84,15 @@ class Account:
 
     def attestations(self, sequence: int = 1, *, seconds: int = 7200) -> list[Attestation]:
         """Of its two parts, by venue and custodian."""
-        commitment, now_ms = self.opening.commitment(), clock_ms()
-        made = []
-        for part in commitment.parts:
-            issuer = "venue" if part.role == "positions" else "custodian"
-            payload = CommitmentPayload.of(
-                part,
-                srs=commitment.srs,
-                domain_size=commitment.domain_size,
-                issuer=issuer,
-                part="main",
-                sequence=sequence,
-                issued=format_time(now_ms - 60_000),
-                expires=format_time(now_ms + 1000 * seconds),
-                beneficiary=NAME if part.role == "collateral" else None,
-            )
-            made.append(Attestation(payload=payload).signed(signers()[issuer]))
-        return made
+        now_ms = clock_ms()
+        return attested_parts(
+            self.opening.commitment(),
+            signers().__getitem__,
+            beneficiary=NAME,
+            issued_ms=now_ms - 60_000,
+            expires_ms=now_ms + 1000 * seconds,
+            sequence=sequence,
+        )
 
     def answer(self, challenge: Challenge, about: Snapshot, claim: Claim = Claim()) -> Submission:  # noqa: B008
         """A proof that answers a challenge, as it is submitted."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.attested import new_signer
 from support.typed import JsonObject
 from zkmargin.accounts import Commitment, Opening, commit_book
 from zkmargin.accounts.updates import Update, apply_update
@@ -17,8 +18,6 @@ from zkmargin.agent.agent import Agent
 from zkmargin.agent.alarms import Log
 from zkmargin.agent.config import read_config
 from zkmargin.app.attesting import Held, attest_commitment
-from zkmargin.crypto import ed25519
-from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import Book, BookLots, to_lots
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_book, example_market
@@ -33,12 +32,6 @@ from zkmargin.verifier.attest import Attestation, Rule, SnapshotPayload, Snapsho
 DESK, ACCOUNT = "desk", "maker 7"
 POLICY = load_policy("default")
 ROWS = 512
-
-
-def signer(name: str) -> SecretSigner:
-    """A fresh key."""
-    secret = ed25519.generate_secret()
-    return SecretSigner(PublicKey(name=name, scheme="ed25519", public_key=ed25519.public_key(secret).hex()), secret)
 
 
 def until(true: Callable[[], object], seconds: float = 60.0, *, pause: float = 0.01) -> None:
@@ -60,7 +53,7 @@ class World:
     def __init__(self, home: Path, *, collateral: str | None = None, now_ms: int | None = None) -> None:
         self.home = home
         self.now_ms = now_ms or time.time_ns() // 1_000_000
-        self.keys = {name: signer(name) for name in ("oracle", "venue", "custodian", DESK)}
+        self.keys = {name: new_signer(name) for name in ("oracle", "venue", "custodian", DESK)}
         for name in ("inbox", "outbox", "fills", "updates"):
             (home / name).mkdir(parents=True, exist_ok=True)
         self.market = example_market(format_time(self.now_ms))

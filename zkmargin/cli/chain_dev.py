@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,23 @@ def walk(anvil: str | None, folder: str) -> None:
     terminal.say(f"\nDone in {time.perf_counter() - begin:.1f} s. All that had to fail did. The local chain is gone.")
 
 
+def venue_rules(addresses: Sequence[str], snapshot: Snapshot) -> Rules:
+    """Two of the first three sign prices, the fourth attests positions, the fifth collateral."""
+    return Rules(
+        attesters=tuple(addresses[:3]),
+        threshold=2,
+        policies=(snapshot.policy.digest().hex(),),
+        lifetime_seconds=3600,
+        position_attesters=(addresses[3],),
+        collateral_attesters=(addresses[4],),
+        num=1,
+        den=1,
+        lag=0,
+        period_seconds=600,
+        window_blocks=50,
+    )
+
+
 class _Walk:
     def __init__(self, demo: Path, made: Path, url: str, sender: str) -> None:
         self.demo, self.made, self.url, self.sender = demo, made, url, sender
@@ -64,19 +81,7 @@ class _Walk:
     def run(self) -> None:
         terminal.say("1. Attesters' keys, and the rules of a venue: two of three sign prices, one venue, one custodian")
         addresses = [self._attester(name) for name in ("oracle-1", "oracle-2", "oracle-3", "venue", "custodian")]
-        rules = Rules(
-            attesters=tuple(addresses[:3]),
-            threshold=2,
-            policies=(load(Snapshot, self.snapshot).policy.digest().hex(),),
-            lifetime_seconds=3600,
-            position_attesters=(addresses[3],),
-            collateral_attesters=(addresses[4],),
-            num=1,
-            den=1,
-            lag=0,
-            period_seconds=600,
-            window_blocks=50,
-        )
+        rules = venue_rules(addresses, load(Snapshot, self.snapshot))
         self._file("rules.json").write_bytes(rules.to_bytes())
 
         terminal.say("\n2. The table of the snapshot, recomputed from the market by whoever signs it")

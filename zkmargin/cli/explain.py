@@ -1,15 +1,25 @@
-"""What signed documents, keys, trust files, challenges, receipts and updates say, for ``zkmargin inspect``."""
+"""What ``zkmargin inspect`` says of each kind of document: of secret ones their kind and shape, never a number."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePart
+from zkmargin.app.batches import BatchList
 from zkmargin.app.evidence import Evidence
+from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts, universe_facts
+from zkmargin.app.venues import VenueSecret
 from zkmargin.crypto.keys import PublicKey, SecretKey, fingerprint
 from zkmargin.crypto.signatures import Message, Signature
+from zkmargin.engine.book import Book
 from zkmargin.engine.fills import Fills
+from zkmargin.engine.market import Market
+from zkmargin.engine.policy import Policy
+from zkmargin.engine.risk_arrays import RiskArrays
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document
 from zkmargin.verifier.attest import (
     Attestation,
@@ -20,6 +30,8 @@ from zkmargin.verifier.attest import (
     SnapshotPayload,
     Trust,
 )
+from zkmargin.verifier.venue.customers import VenueNote, VenueRecord
+from zkmargin.verifier.venue.terms import VenueTerms
 
 Facts = dict[str, Any]
 
@@ -182,16 +194,176 @@ def _step(part: UpdatePart | MigrationPart) -> Facts:
     return {"role": part.role, "alias": part.alias, "before": list(part.before), "after": list(part.after)}
 
 
+def universe(document: Universe) -> Facts:
+    """A universe of contracts and their slots."""
+    return {
+        "what": "a universe: which contract is in which slot, apart from any quote; public",
+        **universe_facts(document),
+    }
+
+
+def market(document: Market) -> Facts:
+    """A market: what is in it, and where it came from."""
+    return {
+        "what": "a market: prices, forwards, vols and instruments; public",
+        "digest": document.digest().hex(),
+        "time": document.time,
+        "quote": document.quote,
+        "source": document.source,
+        "underlyings": [u.name for u in document.underlyings],
+        "instruments": len(document.instruments),
+        "expiries": len(document.forwards),
+        "assets": [a.name for a in document.assets],
+        "notes": list(document.notes),
+    }
+
+
+def arrays(document: RiskArrays) -> Facts:
+    """Imported risk arrays."""
+    return {
+        "what": "risk arrays of a clearing house, imported; public. Next: zkmargin snapshot build FILE --policy span",
+        "digest": document.digest().hex(),
+        "time": document.time,
+        "quote": document.quote,
+        "source": document.source,
+        "commodities": list(document.groups),
+        "instruments": len(document.instruments),
+        "credits": len(document.credits),
+        "greeks": document.greeks,
+        "assets": [a.name for a in document.assets],
+        "notes": list(document.notes),
+    }
+
+
+def batch(document: BatchList) -> Facts:
+    """A list of proofs."""
+    return {
+        "what": "a list of proofs to verify together: zkmargin verify-batch FILE",
+        "digest": document.digest().hex(),
+        "proofs": [item.proof for item in document.proofs],
+    }
+
+
+def policy(document: Policy) -> Facts:
+    """A policy: its components, and whose words its name is."""
+    return {
+        "what": "a margin policy; public. More: zkmargin policy show FILE",
+        **policy_facts(document),
+        "title": document.title,
+        "components": [part.type for part in document.components],
+    }
+
+
+def snapshot(document: Snapshot) -> Facts:
+    """A snapshot in short."""
+    return {"what": "a risk snapshot; public. More: zkmargin snapshot show FILE", **snapshot_facts(document)}
+
+
+def commitment(document: Commitment) -> Facts:
+    """A commitment, part by part."""
+    return {
+        "what": "a commitment to a hidden book; public, and authenticated by nothing in it",
+        "digest": document.digest().hex(),
+        "srs_digest": document.srs,
+        "domain_size": document.domain_size,
+        "parts": [part_facts(part) for part in document.parts],
+    }
+
+
+def opening(document: Opening) -> Facts:
+    """An opening; its blinders are not shown."""
+    return {
+        "what": "SECRET: the opening of a commitment. Keep it as safe as the book; its blinders are not shown",
+        "srs_digest": document.srs,
+        "domain_size": document.domain_size,
+        "parts": [part_facts(part.public()) for part in document.parts],
+    }
+
+
+def book(document: Book) -> Facts:
+    """A book: how many positions and balances, never which."""
+    return {
+        "what": "SECRET: a book. Its quantities are not shown",
+        "positions": len(document.positions),
+        "balances": len(document.collateral),
+    }
+
+
+def terms(document: VenueTerms) -> Facts:
+    """The terms of a venue proof."""
+    return {
+        "what": "the terms of a venue proof; public. Next: zkmargin venue inspect FILE --snapshot S",
+        "digest": document.digest().hex(),
+        "venue": document.venue,
+        "requirement": document.requirement,
+        "accounts": sum(spec.accounts for spec in document.classes),
+        "classes": [spec.name for spec in document.classes],
+        "dense_accounts": len(document.dense),
+        "net": document.net is not None,
+        "totals": document.totals is not None,
+        "cap": document.cap is not None,
+        "exempt": document.exempt,
+    }
+
+
+def record(document: VenueRecord) -> Facts:
+    """What stands in a venue's log beside a proof."""
+    return {
+        "what": "what a venue publishes beside a proof, in one log; public",
+        "venue": document.venue,
+        "statement_digest": document.statement,
+        "proof_digest": document.proof,
+        "root": document.root,
+        "accounts": document.accounts,
+    }
+
+
+def note(document: VenueNote) -> Facts:
+    """A customer's note; its nonce and cells are not shown."""
+    return {
+        "what": "SECRET: a customer's note. Its nonce and its cells are not shown",
+        "venue": document.venue,
+        "statement_digest": document.statement,
+        "proof_digest": document.proof,
+        "account": document.account,
+        "signed": bool(document.signatures),
+    }
+
+
+def secret(document: VenueSecret) -> Facts:
+    """What a venue makes notes from; its seed is not shown."""
+    return {
+        "what": "SECRET: what a venue makes customers' notes from. Its seed and its names are not shown",
+        "statement_digest": document.statement,
+        "proof_digest": document.proof,
+        "accounts": sum(map(len, document.classes)),
+    }
+
+
+#: Every kind of document of ours. A new one takes its place here, and ``inspect`` knows it.
 EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Attestation, attestation),
+    (BatchList, batch),
+    (Book, book),
     (Challenge, challenge),
+    (Commitment, commitment),
     (Evidence, evidence),
     (Fills, fills),
+    (Market, market),
     (Migration, migration),
+    (Opening, opening),
+    (Policy, policy),
     (PublicKey, public_key),
     (Receipt, receipt),
     (Revocations, revocations),
+    (RiskArrays, arrays),
     (SecretKey, secret_key),
+    (Snapshot, snapshot),
     (Trust, trust),
+    (Universe, universe),
     (Update, update),
+    (VenueNote, note),
+    (VenueRecord, record),
+    (VenueSecret, secret),
+    (VenueTerms, terms),
 )

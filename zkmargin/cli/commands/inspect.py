@@ -7,33 +7,22 @@ from typing import Any
 
 import click
 
-from zkmargin.accounts import Commitment, Opening
-from zkmargin.app.batches import BatchList
-from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts, universe_facts
 from zkmargin.app.files import load, warn_if_exposed
 from zkmargin.circuits import build_circuit
 from zkmargin.cli import terminal
-from zkmargin.cli.explain import EXPLAINED as SIGNED_DOCUMENTS
-from zkmargin.cli.explain_venue import EXPLAINED as VENUE_DOCUMENTS
+from zkmargin.cli.explain import EXPLAINED, Facts
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import also_option, claim_options, json_option, parse_claim, parse_limits
 from zkmargin.cli.paths import check_paths
 from zkmargin.crypto.srs import MAGIC as SRS_MAGIC
 from zkmargin.crypto.srs import SRS
-from zkmargin.engine.book import Book
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
-from zkmargin.engine.market import Market
-from zkmargin.engine.policy import Policy
-from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, parse_json, read_bytes
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.header import HEADER_BYTES, MAGIC, VERSION, ProofKind, is_of, read_header
 from zkmargin.verifier.proof import decode_proof
-
-Facts = dict[str, Any]
 
 
 @click.command(
@@ -141,117 +130,16 @@ def document_facts(data: bytes, file: str) -> Facts:
     if not isinstance(given, str):
         raise InputError('no file of ours: it has no "format" line', file=name)
     by_kind: dict[str, tuple[type[Document], Callable[[Any], Facts]]] = {
-        kind.FORMAT.rsplit("/", 1)[0]: (kind, explain) for kind, explain in _EXPLAINED
+        kind.FORMAT.rsplit("/", 1)[0]: (kind, explain) for kind, explain in EXPLAINED
     }
     kind_explain = by_kind.get(given.rsplit("/", 1)[0])
     if kind_explain is None:
-        known = ", ".join(sorted(kind.FORMAT for kind, _ in _EXPLAINED))
+        known = ", ".join(sorted(kind.FORMAT for kind, _ in EXPLAINED))
         raise InputError(f'format "{given[:80]}" is none of ours', file=name, hint=f"known: {known}")
     kind, explain = kind_explain
     document = kind.parse(data.decode("utf-8"), file=name)
     facts = explain(document)
     return {"what": facts.pop("what"), "secret": kind.SECRET, "format": document.format, **facts}
-
-
-def _universe(universe: Universe) -> Facts:
-    return {
-        "what": "a universe: which contract is in which slot, apart from any quote; public",
-        **universe_facts(universe),
-    }
-
-
-def _market(market: Market) -> Facts:
-    return {
-        "what": "a market: prices, forwards, vols and instruments; public",
-        "digest": market.digest().hex(),
-        "time": market.time,
-        "quote": market.quote,
-        "source": market.source,
-        "underlyings": [u.name for u in market.underlyings],
-        "instruments": len(market.instruments),
-        "expiries": len(market.forwards),
-        "assets": [a.name for a in market.assets],
-        "notes": list(market.notes),
-    }
-
-
-def _arrays(arrays: RiskArrays) -> Facts:
-    return {
-        "what": "risk arrays of a clearing house, imported; public. Next: zkmargin snapshot build FILE --policy span",
-        "digest": arrays.digest().hex(),
-        "time": arrays.time,
-        "quote": arrays.quote,
-        "source": arrays.source,
-        "commodities": list(arrays.groups),
-        "instruments": len(arrays.instruments),
-        "credits": len(arrays.credits),
-        "greeks": arrays.greeks,
-        "assets": [a.name for a in arrays.assets],
-        "notes": list(arrays.notes),
-    }
-
-
-def _batch(batch: BatchList) -> Facts:
-    return {
-        "what": "a list of proofs to verify together: zkmargin verify-batch FILE",
-        "digest": batch.digest().hex(),
-        "proofs": [item.proof for item in batch.proofs],
-    }
-
-
-def _policy(policy: Policy) -> Facts:
-    return {
-        "what": "a margin policy; public. More: zkmargin policy show FILE",
-        **policy_facts(policy),
-        "title": policy.title,
-        "components": [part.type for part in policy.components],
-    }
-
-
-def _snapshot(snapshot: Snapshot) -> Facts:
-    return {"what": "a risk snapshot; public. More: zkmargin snapshot show FILE", **snapshot_facts(snapshot)}
-
-
-def _commitment(commitment: Commitment) -> Facts:
-    return {
-        "what": "a commitment to a hidden book; public, and authenticated by nothing in it",
-        "digest": commitment.digest().hex(),
-        "srs_digest": commitment.srs,
-        "domain_size": commitment.domain_size,
-        "parts": [part_facts(part) for part in commitment.parts],
-    }
-
-
-def _opening(opening: Opening) -> Facts:
-    return {
-        "what": "SECRET: the opening of a commitment. Keep it as safe as the book; its blinders are not shown",
-        "srs_digest": opening.srs,
-        "domain_size": opening.domain_size,
-        "parts": [part_facts(part.public()) for part in opening.parts],
-    }
-
-
-def _book(book: Book) -> Facts:
-    return {
-        "what": "SECRET: a book. Its quantities are not shown",
-        "positions": len(book.positions),
-        "balances": len(book.collateral),
-    }
-
-
-_EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
-    (BatchList, _batch),
-    (Book, _book),
-    (Commitment, _commitment),
-    (Market, _market),
-    (Opening, _opening),
-    (Policy, _policy),
-    (RiskArrays, _arrays),
-    (Snapshot, _snapshot),
-    (Universe, _universe),
-    *SIGNED_DOCUMENTS,
-    *VENUE_DOCUMENTS,
-)
 
 
 def _lines(name: str, value: Any) -> list[str]:
