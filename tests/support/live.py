@@ -24,9 +24,10 @@ from unittest.mock import patch
 import pytest
 
 import zkmargin.crypto.keys
+from benchmarks.attested import new_signer
 from support.offices import Office
 from support.typed import JsonObject, Passed
-from support.venue_service import NAME, PASSPHRASE, Service, new_signer, signers, trust
+from support.venue_service import NAME, PASSPHRASE, Service, signers, trust
 from support.watching import environment, until
 from zkmargin.accounts import commit_book
 from zkmargin.app.attesting import revocations_of
