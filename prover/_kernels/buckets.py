@@ -21,7 +21,6 @@ from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 _mul, _add, _sub, _copy, _zero_lanes = FIELD.mul, FIELD.add, FIELD.sub, FIELD.copy, FIELD.zero_lanes
 _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
 _TWELVE = to_blocks([12 * FIELD.R % P] * LANES, LIMBS)
-_NULL = np.zeros((1, LIMBS, LANES), np.uint64)
 _LANE_PAIRS = LANES // 2
 
 
@@ -165,44 +164,86 @@ def _complete_add(a: Blocks, b: Blocks, t: Blocks) -> None:
 
 
 @kernel
+def _swap_lanes(out: Blocks, a: Blocks, mask: int) -> None:
+    """The point (blocks X, Y, Z) of lane l of ``out`` is that of lane l xor mask of ``a``."""
+    for coordinate in range(3):
+        for j in range(LIMBS):
+            for lane in range(LANES):
+                out[coordinate, j, lane] = a[coordinate, j, lane ^ mask]
+
+
+@kernel
+def _set_infinite(a: Blocks, first: int, lanes: int) -> None:
+    """Blocks X, Y, Z from ``first`` on become (0, 1, 0) in the lanes of a mask."""
+    for lane in range(LANES):
+        if lanes & (1 << lane):
+            for j in range(LIMBS):
+                a[first, j, lane], a[first + 1, j, lane], a[first + 2, j, lane] = 0, _ONE[0, j, lane], 0
+
+
+@kernel
+def _join_parts(total: Blocks, running: Blocks, parts: int, steps: int, t: Blocks) -> None:
+    """From sum_u u G and sum_u G, u <= steps, of each part p of a range of digits (lane mod ``parts``), to the whole.
+
+    In every lane of a range ``total`` becomes the sum over its parts of sum_u (p steps + u) G.
+    """
+    double, other = np.empty((3, LIMBS, LANES), np.uint64), np.empty((3, LIMBS, LANES), np.uint64)
+    _swap_lanes(double, running, 0)
+    _complete_add(double, running, t)
+    odd, upper = 0, 0
+    for lane in range(LANES):
+        odd |= (lane % parts & 1) << lane
+        upper |= (lane % parts >> 1) << lane
+    _set_infinite(running, 0, ~odd)
+    _set_infinite(double, 0, ~upper)
+    _complete_add(running, double, t)  # p sum_u G, p < 4
+    while steps > 1:
+        _swap_lanes(other, running, 0)
+        _complete_add(running, other, t)
+        steps >>= 1
+    _complete_add(total, running, t)
+    mask = 1
+    while mask < parts:
+        _swap_lanes(other, total, mask)
+        _complete_add(total, other, t)
+        mask *= 2
+
+
+@kernel
 def weighted_sums(groups: Rows, jobs: int, low_bits: int) -> Rows:
     """One row a job: sum_v v low_v + 2^low_bits sum_v v high_v, v from 1 to 2^low_bits, ``groups`` as in
     ``split_weights``.
 
-    Four jobs at a time: their low halves in lanes 0 to 3, the high halves in lanes 4 to 7.
+    Four jobs at a time: their low halves in lanes 0 to 3, the high halves in lanes 4 to 7. One or two jobs have the
+    lanes of four: each takes a part of the digits.
     """
-    digits = 1 << low_bits
+    parts = max(1, _LANE_PAIRS // max(jobs, 1))
+    digits, steps = 1 << low_bits, (1 << low_bits) // parts
     results = np.zeros((jobs, ROW), np.uint64)
     running, total = np.empty((3, LIMBS, LANES), np.uint64), np.empty((3, LIMBS, LANES), np.uint64)
     point, t = np.empty((3, LIMBS, LANES), np.uint64), np.empty((8, LIMBS, LANES), np.uint64)
     entries, targets = np.empty(LANES, np.int32), np.empty(LANES, np.int32)
     affine = np.empty((LANES, ROW), np.uint64)
-    for first in range(0, jobs, _LANE_PAIRS):
-        for blocks in (running, total):
-            _copy(blocks, 0, _NULL, 0)
-            _copy(blocks, 1, _ONE, 0)
-            _copy(blocks, 2, _NULL, 0)
-        for digit in range(digits - 1, -1, -1):
+    for first in range(0, jobs, _LANE_PAIRS // parts):
+        _set_infinite(running, 0, -1)
+        _set_infinite(total, 0, -1)
+        for step in range(steps - 1, -1, -1):
             for lane in range(LANES):
-                job = min(first + lane % _LANE_PAIRS, jobs - 1)
+                job = min(first + lane % _LANE_PAIRS // parts, jobs - 1)
+                digit = lane % parts * steps + step
                 entries[lane] = 2 * ((2 * job + lane // _LANE_PAIRS) * digits + digit)
             load_points(point, 0, groups, entries, 0)
             infinite = _zero_lanes(point, 1)
             _copy(point, 2, _ONE, 0)
-            for lane in range(LANES):
-                if infinite & (1 << lane):
-                    for j in range(LIMBS):
-                        point[1, j, lane], point[2, j, lane] = _ONE[0, j, lane], 0
+            _set_infinite(point, 0, infinite)
             _complete_add(running, point, t)
             _complete_add(total, running, t)
+        if parts > 1:
+            _join_parts(total, running, parts, steps, t)
         # 2^low_bits times the high halves, moved to the lanes of their low halves
-        for j in range(LIMBS):
-            for lane in range(LANES):
-                for coordinate in range(3):
-                    point[coordinate, j, lane] = total[coordinate, j, lane ^ _LANE_PAIRS]
+        _swap_lanes(point, total, _LANE_PAIRS)
         for _ in range(low_bits):
-            for coordinate in range(3):
-                _copy(running, coordinate, point, coordinate)
+            _swap_lanes(running, point, 0)
             _complete_add(point, running, t)
         _complete_add(total, point, t)
         infinite = _zero_lanes(total, 2)
@@ -216,7 +257,7 @@ def weighted_sums(groups: Rows, jobs: int, low_bits: int) -> Rows:
         _mul(total, 0, total, 0, t, 0)
         _mul(total, 1, total, 1, t, 0)
         store_points(affine, targets, 0, total, 0)
-        for lane in range(min(_LANE_PAIRS, jobs - first)):
+        for job in range(min(_LANE_PAIRS // parts, jobs - first)):
             for j in range(ROW):
-                results[first + lane, j] = affine[lane, j]
+                results[first + job, j] = affine[parts * job, j]
     return results
