@@ -22,10 +22,10 @@ import numpy as np
 from benchmarks.measure import peak_bytes
 from benchmarks.synthetic import Case, snapshot_of
 from benchmarks.venue import SCENARIOS, venue_of
+from zkmargin.prover.venue.messages import unpack
 from zkmargin.prover.venue.prove import inputs_digest
 from zkmargin.prover.venue.witness import build_witness
-from zkmargin.prover.venue.workers import ProcessLink, VenueWorkers, unpack
-from zkmargin.verifier.venue.customers import tag_of
+from zkmargin.prover.venue.workers import ProcessLink, VenueWorkers, preparing
 from zkmargin.verifier.venue.proof import encode_venue_proof
 
 #: Bytes a second into the coordinator, of all workers together: ten gigabits.
@@ -64,13 +64,15 @@ def run(snapshot: Any, statement: Any, books: Any, count: int) -> dict[str, Any]
     Measured.sizes.clear()
     Measured.peaks.clear()
     begin, cpu = time.perf_counter(), time.process_time()
-    tags = [[tag_of(statement.digest, name, bytes(16)) for name in books.names]]
-    witness = build_witness(statement, [books], tags)
-    inputs = inputs_digest(statement, witness)
-    prepared, prepared_cpu = time.perf_counter() - begin, time.process_time() - cpu
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    begin, cpu = time.perf_counter(), time.process_time()
-    with VenueWorkers(snapshot, statement, witness, inputs, count, connect=Measured) as running:
+    with preparing(snapshot, statement, count, Measured) as makers:
+        tags = makers.tags([books], [[bytes(16)] * len(books.names)])
+        witness = build_witness(statement, [books], tags, maker=makers)
+        inputs = inputs_digest(statement, witness)
+        prepared, prepared_cpu = time.perf_counter() - begin, time.process_time() - cpu
+        begin, cpu = time.perf_counter(), time.process_time()
+        running = VenueWorkers(snapshot, statement, witness, inputs, count, connect=makers.connect)
+    with running:
         started, started_cpu = time.perf_counter() - begin, time.process_time() - cpu
         begin, cpu = time.perf_counter(), time.process_time()
         data = encode_venue_proof(running.prove(), statement.srs.digest)

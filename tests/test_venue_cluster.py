@@ -26,7 +26,8 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, save_document
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.venue.cluster import Cluster, DaskLink, addresses
-from zkmargin.prover.venue.workers import Array, Link, LostError, RemoteShare, VenueWorkers, pack, unpack
+from zkmargin.prover.venue.messages import Array, Link, LostError, pack, unpack
+from zkmargin.prover.venue.workers import RemoteShare, VenueWorkers
 from zkmargin.verifier import verify
 from zkmargin.verifier.venue.verify import verify_venue
 

@@ -12,18 +12,8 @@ from support.venue_lab import SharedVenue
 
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
-from zkmargin.prover.venue.workers import (
-    ROUNDS,
-    Array,
-    Journal,
-    LostError,
-    ProcessLink,
-    RemoteShare,
-    VenueWorkers,
-    Worker,
-    pack,
-    unpack,
-)
+from zkmargin.prover.venue.messages import Array, LostError, pack, unpack
+from zkmargin.prover.venue.workers import ROUNDS, Journal, ProcessLink, RemoteShare, VenueWorkers, Worker
 from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import verify_venue
 

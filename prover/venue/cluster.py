@@ -23,7 +23,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from zkmargin.formats import InputError
-from zkmargin.prover.venue.workers import LostError, Worker
+from zkmargin.prover.venue.messages import LostError
+from zkmargin.prover.venue.workers import Worker
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -229,20 +229,59 @@ def unhealthy(statement: VenueStatement, books: Sequence[ClassBooks]) -> list[Un
     """Every block account that misses its claim, worst first. Raises InputError."""
     found: list[Unhealthy] = []
     first = 0
-    for template, mine in zip(statement.templates, books, strict=True):
-        surplus = assess(template, mine).surplus
-        if surplus is not None:
-            found += _unhealthy(template, mine, surplus, first)
+    for mine, under in zip(books, _Here(statement).examine(books), strict=True):
+        found += [Unhealthy(first + a, mine.names[a], short) for a, short in under]
         first += len(mine.names)
     return sorted(found, key=lambda account: -account.shortfall)
 
 
-def _unhealthy(template: BlockTemplate, books: ClassBooks, surplus: Integers, first: int) -> list[Unhealthy]:
-    den = template.options.den
-    return [
-        Unhealthy(first + a, books.names[a], -(int(surplus[a]) // den))
-        for a in np.flatnonzero((surplus < 0).astype(np.bool_)).tolist()
-    ]
+def under_claim(template: BlockTemplate, assessed: Assessment) -> list[tuple[int, int]]:
+    """(place in the class, shortfall in valuation units) of every account that misses its claim."""
+    surplus, den = assessed.surplus, template.options.den
+    if surplus is None:
+        return []
+    return [(a, -(int(surplus[a]) // den)) for a in np.flatnonzero((surplus < 0).astype(np.bool_)).tolist()]
+
+
+class Maker(Protocol):
+    """Whoever makes the columns of block accounts: this process, or workers (``prover.venue.preparing``)."""
+
+    def examine(self, books: Sequence[ClassBooks]) -> list[list[tuple[int, int]]]:
+        """For each class who is under its claim: (account, shortfall)."""
+        ...
+
+    def columns(
+        self, books: Sequence[ClassBooks], marks: Sequence[npt.NDArray[np.bool_]]
+    ) -> tuple[list[ClassWitness], int]:
+        """The columns of every class, and the sum of all shortfalls."""
+        ...
+
+
+class _Here:
+    """This process."""
+
+    def __init__(self, statement: VenueStatement) -> None:
+        self.templates = statement.templates
+        self.assessed: list[Assessment] = []
+
+    def examine(self, books: Sequence[ClassBooks]) -> list[list[tuple[int, int]]]:
+        """As ``Maker``."""
+        self.assessed = [assess(template, mine) for template, mine in zip(self.templates, books, strict=True)]
+        return [under_claim(template, one) for template, one in zip(self.templates, self.assessed, strict=True)]
+
+    def columns(
+        self, books: Sequence[ClassBooks], marks: Sequence[npt.NDArray[np.bool_]]
+    ) -> tuple[list[ClassWitness], int]:
+        """As ``Maker``."""
+        every = zip(self.templates, books, marks, self.assessed, strict=True)
+        made = [class_witness(template, mine, marked, one) for template, mine, marked, one in every]
+        return [columns for columns, _ in made], sum(missing for _, missing in made)
+
+
+def joined(parts: Sequence[ClassWitness]) -> ClassWitness:
+    """The columns of consecutive sets as those of one class."""
+    every = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "group", "digits"))
+    return ClassWitness(*every)
 
 
 def class_witness(
@@ -347,6 +386,7 @@ def build_witness(
     tags: Sequence[Sequence[int]],
     dense: Sequence[tuple[BookLots, dict[str, int]]] = (),
     dense_names: Sequence[str] = (),
+    maker: Maker | None = None,
 ) -> VenueWitness:
     """The witness of a venue.
 
@@ -355,22 +395,20 @@ def build_witness(
         tags: for each class one tag an account.
         dense: for each dense account its book and the blinders of its commitments.
         dense_names: what errors call them; by their numbers without.
+        maker: makes the columns of block accounts; this process without.
 
     Raises:
         InputError: books that do not fit their classes, or the statement's net positions or totals.
         ConstraintError: accounts under their claims, by name, with their shortfalls.
     """
-    assessed = [assess(template, mine) for template, mine in zip(statement.templates, books, strict=True)]
+    maker = maker or _Here(statement)
+    under = maker.examine(books)
     lots = [book for book, _ in dense]
     dense_assessed = assess_dense(statement, lots)
     names = dense_names or [f"dense account {y}" for y in range(len(dense))]
-    marks = _marks(statement, books, assessed, dense_assessed, names)
+    marks = _marks(statement, books, under, dense_assessed, names)
     _check_sums(statement, books, lots)
-    classes, shortfalls = [], 0
-    for template, mine, result, marked in zip(statement.templates, books, assessed, marks, strict=False):
-        made, missing = class_witness(template, mine, marked, result)
-        classes.append(made)
-        shortfalls += missing
+    classes, shortfalls = maker.columns(books, marks[:-1])
     accounts, missing = dense_witness(statement, lots, dense_assessed, marks[-1])
     extra = _cap_column(statement, shortfalls + missing)
     blinders = {f"dense {y} {column}": b for y, (_, hidden) in enumerate(dense) for column, b in hidden.items()}
@@ -391,7 +429,7 @@ def tag_rows(statement: VenueStatement, tags: Sequence[Sequence[int]]) -> list[l
 def _marks(
     statement: VenueStatement,
     books: Sequence[ClassBooks],
-    assessed: Sequence[Assessment],
+    missed: Sequence[Sequence[tuple[int, int]]],
     dense: Sequence[DenseAssessment],
     dense_names: Sequence[str],
 ) -> list[npt.NDArray[np.bool_]]:
@@ -399,11 +437,10 @@ def _marks(
     terms = statement.terms
     under: list[Unhealthy] = []
     marks, first = [], 0
-    for template, mine, result in zip(statement.templates, books, assessed, strict=True):
+    for mine, missing_claim in zip(books, missed, strict=True):
         bad = np.zeros(len(mine.names), dtype=np.bool_)
-        if result.surplus is not None:
-            bad = (result.surplus < 0).astype(np.bool_)
-            under += _unhealthy(template, mine, result.surplus, first)
+        bad[[a for a, _ in missing_claim]] = True
+        under += [Unhealthy(first + a, mine.names[a], short) for a, short in missing_claim]
         marks.append(bad)
         first += len(mine.names)
     bad, den = np.zeros(len(statement.dense), dtype=np.bool_), terms.options.den

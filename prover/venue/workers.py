@@ -22,15 +22,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
-
-import numpy as np
-import numpy.typing as npt
+from typing import IO, Any, Self
 
 from zkmargin.accounts.commitments import Commitment
-from zkmargin.crypto.field import decode_scalar, encode_scalar
 from zkmargin.crypto.group import G1_BYTES
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.snapshot import Snapshot
@@ -40,7 +35,6 @@ from zkmargin.formats import (
     VerificationError,
     ZkMarginError,
     canonical_bytes,
-    parse_json,
 )
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
@@ -48,6 +42,20 @@ from zkmargin.prover.argument import ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.checking import checked_sum, verify_shared
+from zkmargin.prover.venue.messages import (
+    ATTEMPTS,
+    Array,
+    Link,
+    LostError,
+    bytes_array,
+    cut,
+    pack,
+    points_array,
+    scalar_list,
+    scalars_array,
+    unpack,
+)
+from zkmargin.prover.venue.preparing import QUESTIONS, Preparing, answer_question
 from zkmargin.prover.venue.rounds import Coordinator, share_sets
 from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share
 from zkmargin.prover.venue.witness import VenueWitness
@@ -58,74 +66,7 @@ from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import VenueAccepted
 
 _LENGTH_BYTES = 8
-#: How often a worker is made again for one request.
-ATTEMPTS = 3
 ROUNDS = ("commit_columns", "aggregates", "commit_helpers", "numerators", "values", "combined")
-Array = npt.NDArray[Any]
-
-
-class LostError(Exception):
-    """A worker that does not answer."""
-
-
-class Link(Protocol):
-    """The way to one worker."""
-
-    def ask(self, request: bytes) -> bytes:
-        """The worker's answer. Raises LostError when it is gone."""
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
-
-
-# --- messages ---------------------------------------------------------------------------------------------------
-
-
-def pack(head: dict[str, Any], arrays: Sequence[Array] = ()) -> bytes:
-    """A message: |head| in 8 bytes, the head (canonical JSON, with dtype and shape of each array), the arrays."""
-    described = canonical_bytes({**head, "arrays": [[a.dtype.str, list(a.shape)] for a in arrays]})
-    parts = [np.ascontiguousarray(a).tobytes() for a in arrays]
-    return b"".join([len(described).to_bytes(_LENGTH_BYTES, "big"), described, *parts])
-
-
-def unpack(data: bytes) -> tuple[dict[str, Any], list[Array]]:
-    """The inverse. Raises InputError for what is no message."""
-    size = int.from_bytes(data[:_LENGTH_BYTES], "big")
-    head: Any = parse_json(data[_LENGTH_BYTES : _LENGTH_BYTES + size])
-    arrays, at = [], _LENGTH_BYTES + size
-    for text, shape in head.pop("arrays"):
-        kind = np.dtype(text)
-        if kind.hasobject or kind.kind not in "iu":
-            raise InputError("an array of another kind than integers")
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays.append(np.frombuffer(data, dtype=kind, count=count, offset=at).reshape(shape).copy())
-        at += count * kind.itemsize
-    if at != len(data):
-        raise InputError("a message that is longer or shorter than it says")
-    return head, arrays
-
-
-def _bytes_array(data: bytes) -> Array:
-    return np.frombuffer(data, dtype=np.uint8)
-
-
-def _scalars(values: Sequence[int]) -> Array:
-    return _bytes_array(b"".join(map(encode_scalar, values)))
-
-
-def _scalar_list(array: Array) -> list[int]:
-    data = array.tobytes()
-    return [decode_scalar(data[i : i + 32]) for i in range(0, len(data), 32)]
-
-
-def _points(rows: Sequence[Sequence[bytes]]) -> Array:
-    return _bytes_array(b"".join(point for row in rows for point in row))
-
-
-def _cut(items: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
-    return [items[start:stop] for start, stop in pairwise([0, *accumulate(sizes)])]
 
 
 # --- the worker -------------------------------------------------------------------------------------------------
@@ -163,11 +104,19 @@ class Worker:
     def __init__(self) -> None:
         self._share: Share | None = None
         self._journal = Journal(None)
+        self._statement: tuple[bytes, VenueStatement] | None = None
 
     def answer(self, request: bytes) -> bytes:
         """The answer to a request; errors of ours are answers too."""
         try:
             head, arrays = unpack(request)
+            if head["round"] == "open":
+                self._stated(head["documents"], arrays[0])
+                return pack({"done": True})
+            if head["round"] in QUESTIONS:
+                if self._statement is None:
+                    raise InputError("a question before the statement")
+                return answer_question(self._statement[1], head, arrays)
             if head["round"] == "start":
                 self._start(head, arrays)
                 return pack({"done": True})
@@ -180,14 +129,7 @@ class Worker:
 
     def _start(self, head: dict[str, Any], arrays: list[Array]) -> None:
         encoding, *columns = arrays
-        snapshot = Snapshot.parse(head["snapshot"])
-        statement = VenueStatement.of(
-            snapshot,
-            VenueTerms.parse(head["terms"]),
-            commitments=[Commitment.parse(text) for text in head["commitments"]],
-            context=bytes.fromhex(head["context"]),
-            srs=SRS(encoding.tobytes()),
-        )
+        statement = self._stated(head["documents"], encoding)
         sets = [
             SetColumns(statement.sets[x], ids, group, digits)
             for x, ids, group, digits in zip(head["sets"], columns[::3], columns[1::3], columns[2::3], strict=True)
@@ -195,29 +137,65 @@ class Worker:
         self._journal = Journal(head["journal"])
         self._share = Share(statement, sets, SeededBlinders(bytes.fromhex(head["seed"]), bytes.fromhex(head["run"])))
 
+    def _stated(self, documents: dict[str, Any], encoding: Array) -> VenueStatement:
+        """The statement of these documents, built once. Raises InputError."""
+        key = hashlib.blake2b(canonical_bytes(documents) + encoding.tobytes(), digest_size=32).digest()
+        if self._statement is None or self._statement[0] != key:
+            statement = VenueStatement.of(
+                Snapshot.parse(documents["snapshot"]),
+                VenueTerms.parse(documents["terms"]),
+                commitments=[Commitment.parse(text) for text in documents["commitments"]],
+                context=bytes.fromhex(documents["context"]),
+                srs=SRS(encoding.tobytes()),
+            )
+            self._statement = key, statement
+        return self._statement[1]
+
+
+def documents_of(snapshot: Snapshot, statement: VenueStatement) -> dict[str, Any]:
+    """What a worker builds the statement from."""
+    return {
+        "snapshot": snapshot.to_bytes().decode(),
+        "terms": statement.terms.to_bytes().decode(),
+        "commitments": [commitment.to_bytes().decode() for commitment in statement.commitments],
+        "context": statement.context.hex(),
+    }
+
+
+def preparing(
+    snapshot: Snapshot, statement: VenueStatement, count: int, connect: Callable[[], Link] | None = None
+) -> Preparing:
+    """Workers that make the witness first; processes of this machine unless ``connect`` makes other links."""
+    opening = pack({"round": "open", "documents": documents_of(snapshot, statement)}, [_setup(statement)])
+    return Preparing(statement, opening, count, connect or ProcessLink)
+
+
+def _setup(statement: VenueStatement) -> Array:
+    return bytes_array(statement.srs.encoding)
+
 
 def _answer(share: Share, head: dict[str, Any], arrays: list[Array]) -> bytes:
     x = VenueChallenges(**{name: int(text) for name, text in head.get("challenges", {}).items()})
     match head["round"]:
         case "commit_columns":
             points, counts = share.commit_columns()
-            return pack({}, [_points(points), counts])
+            return pack({}, [points_array(points), counts])
         case "aggregates":
-            return pack({}, [_scalars(row) for row in share.aggregates(x.gamma)])
+            return pack({}, [scalars_array(row) for row in share.aggregates(x.gamma)])
         case "commit_helpers":
             points, total = share.commit_helpers(x)
-            return pack({}, [_points(points), _bytes_array(K.to_bytes_le(total))])
+            return pack({}, [points_array(points), bytes_array(K.to_bytes_le(total))])
         case "numerators":
             return pack({}, list(share.numerators(x)))
         case "values":
-            return pack({}, [_scalars(row) for row in share.values(x.zeta)])
+            return pack({}, [scalars_array(row) for row in share.values(x.zeta)])
         case "check":
             encoded, scalars = arrays
-            return pack({}, [_bytes_array(checked_sum(encoded.tobytes(), _scalar_list(scalars)))])
+            return pack({}, [bytes_array(checked_sum(encoded.tobytes(), scalar_list(scalars)))])
         case "combined":
             half = len(arrays) // 2
-            weights, helpers = ([_scalar_list(array) for array in part] for part in (arrays[:half], arrays[half:]))
-            return pack({}, [_bytes_array(K.to_bytes_le(share.combined(weights, helpers)))])
+            weights, helpers = ([scalar_list(array) for array in part] for part in (arrays[:half], arrays[half:]))
+            return pack({}, [bytes_array(K.to_bytes_le(share.combined(weights, helpers)))])
     raise InputError("no such round")
 
 
@@ -346,7 +324,7 @@ class RemoteShare:
 
     def aggregates(self, gamma: int) -> list[list[int]]:
         """2: partial Qp, Qm, Qc."""
-        return [_scalar_list(row) for row in self._ask("aggregates", VenueChallenges(gamma))]
+        return [scalar_list(row) for row in self._ask("aggregates", VenueChallenges(gamma))]
 
     def commit_helpers(self, x: VenueChallenges) -> tuple[list[tuple[bytes, ...]], FieldVector]:
         """3: each set's helpers, and its part of total on H."""
@@ -359,16 +337,16 @@ class RemoteShare:
 
     def values(self, zeta: int) -> list[list[int]]:
         """5: each set's values."""
-        return [_scalar_list(row) for row in self._ask("values", VenueChallenges(zeta=zeta))]
+        return [scalar_list(row) for row in self._ask("values", VenueChallenges(zeta=zeta))]
 
     def combined(self, weights: Sequence[Sequence[int]], helper_weights: Sequence[Sequence[int]]) -> FieldVector:
         """6: its part of the opening's polynomial."""
-        (part,) = self._ask("combined", None, [*map(_scalars, weights), *map(_scalars, helper_weights)])
+        (part,) = self._ask("combined", None, [*map(scalars_array, weights), *map(scalars_array, helper_weights)])
         return K.from_bytes_le(part.tobytes())
 
     def check(self, points: bytes, scalars: Sequence[int]) -> bytes:
         """Some of the proof's points, checked and added up (``prover.venue.checking``)."""
-        (total,) = self._ask("check", None, [_bytes_array(points), _scalars(scalars)])
+        (total,) = self._ask("check", None, [bytes_array(points), scalars_array(scalars)])
         return total.tobytes()
 
     def _template(self, mine: SetColumns) -> Any:
@@ -387,14 +365,14 @@ class RemoteShare:
         if len(data) != G1_BYTES * sum(sizes):
             raise ProverError(f"worker {self.name}: another number of points than its sets have")
         every = [data[i : i + G1_BYTES] for i in range(0, len(data), G1_BYTES)]
-        return [tuple(row) for row in _cut(every, sizes)]
+        return [tuple(row) for row in cut(every, sizes)]
 
 
 class VenueWorkers:
     """Proves with ``count`` worker processes; a context manager.
 
     Args:
-        snapshot, statement, commitments: what is proved; workers build the statement again from these documents.
+        snapshot, statement: what is proved; workers build the statement again from these documents.
         witness: everything hidden; each worker is sent its own sets only.
         run: digest of all inputs (``prove.inputs_digest``).
         count: processes, at least 1.
@@ -415,7 +393,6 @@ class VenueWorkers:
         run: bytes,
         count: int,
         *,
-        commitments: Sequence[Commitment] = (),
         connect: Callable[[], Link] = ProcessLink,
         here: bool = True,
         seeds: Sequence[bytes] | None = None,
@@ -430,23 +407,19 @@ class VenueWorkers:
         drawn = drawn * needed if len(drawn) == 1 else drawn
         self.own_seed = drawn.pop()
         self.shares: list[RemoteShare] = []
-        documents = {
-            "snapshot": snapshot.to_bytes().decode(),
-            "terms": statement.terms.to_bytes().decode(),
-            "commitments": [commitment.to_bytes().decode() for commitment in commitments],
-            "context": statement.context.hex(),
-            "run": run.hex(),
-        }
+        documents = documents_of(snapshot, statement)
         try:
             for i, (sets, seed) in enumerate(zip(dealt, drawn, strict=True), 1):
-                head = documents | {
+                head = {
                     "round": "start",
+                    "documents": documents,
+                    "run": run.hex(),
                     "seed": seed.hex(),
                     "sets": [mine.place.index for mine in sets],
                     "journal": str(Path(self._journals.name) / f"worker-{i}") if here else None,
                 }
                 columns = [part for mine in sets for part in (mine.ids, mine.group, mine.digits)]
-                start = pack(head, [_bytes_array(statement.srs.encoding), *columns])
+                start = pack(head, [_setup(statement), *columns])
                 inputs = ShareInputs(statement, tuple(sets), seed, run, start)
                 journal = Journal(str(Path(self._journals.name) / f"coordinator-{i}"))
                 self.shares.append(RemoteShare(str(i), inputs, connect, journal))

@@ -35,13 +35,15 @@ from zkmargin.engine.decimals import to_units
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, Seq, VerificationError
 from zkmargin.formats.files import read_text
+from zkmargin.prover.argument import ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.cluster import Cluster
 from zkmargin.prover.venue.notes import NoteMaker
+from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
 from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
-from zkmargin.prover.venue.workers import VenueWorkers
+from zkmargin.prover.venue.workers import VenueWorkers, preparing
 from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, tag_of
 from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.statement import VenueStatement
@@ -143,9 +145,9 @@ class Prepared:
     snapshot: Snapshot
     statement: VenueStatement
     witness: VenueWitness
-    dense: tuple[DenseBook, ...]
     classes: tuple[tuple[VenueAccount, ...], ...]
     nonces: dict[str, bytes]
+    makers: Preparing | None = None  # workers that made it, and will prove it
 
 
 @dataclass(frozen=True, repr=False)
@@ -353,7 +355,13 @@ def class_books(spec: BlockClass, accounts: Sequence[VenueAccount], rules: Venue
 
 
 def prepare(
-    snapshot: Snapshot, accounts: Sequence[VenueAccount], asked: Asked, dense: Sequence[DenseBook] = ()
+    snapshot: Snapshot,
+    accounts: Sequence[VenueAccount],
+    asked: Asked,
+    dense: Sequence[DenseBook] = (),
+    *,
+    workers: int = 1,
+    cluster: Cluster | None = None,
 ) -> Prepared:
     """Terms, statement and witness. Accounts without a nonce get one from the operating system.
 
@@ -401,20 +409,39 @@ def prepare(
         more["totals"] = tuple(map(str, held_totals(draft, books, lots)))
     statement = state(**more)
     nonces = {account.name: account.nonce or secrets.token_bytes(16) for account in accounts}
-    tags = [[tag_of(statement.digest, account.name, nonces[account.name]) for account in mine] for mine in members]
-    witness = witness_of(statement, books, tags, dense)
-    return Prepared(snapshot, statement, witness, tuple(dense), members, nonces)
+    drawn = [[nonces[account.name] for account in mine] for mine in members]
+    if workers == 1 and cluster is None:
+        return Prepared(snapshot, statement, witness_of(statement, books, drawn, dense), members, nonces)
+    elsewhere = (workers, None) if cluster is None else (len(cluster.workers), cluster.connect)
+    makers = preparing(snapshot, statement, *elsewhere)
+    try:
+        return Prepared(
+            snapshot, statement, witness_of(statement, books, drawn, dense, makers), members, nonces, makers
+        )
+    except BaseException:
+        makers.close()
+        raise
 
 
 def witness_of(
     statement: VenueStatement,
     books: Sequence[ClassBooks],
-    tags: Sequence[Sequence[int]],
+    nonces: Sequence[Sequence[bytes]],
     dense: Sequence[DenseBook] = (),
+    makers: Preparing | None = None,
 ) -> VenueWitness:
-    """The witness. Raises InputError for an opening of another book, else as ``build_witness``."""
+    """The witness, by workers where there are some. Raises InputError for an opening of another book, else as
+    ``build_witness``.
+    """
+    if makers is not None:
+        tags = makers.tags(books, nonces)
+    else:
+        tags = [
+            [tag_of(statement.digest, name, nonce) for name, nonce in zip(mine.names, drawn, strict=True)]
+            for mine, drawn in zip(books, nonces, strict=True)
+        ]
     hidden, names = [account.hidden for account in dense], [account.name for account in dense]
-    witness = build_witness(statement, books, tags, hidden, names)
+    witness = build_witness(statement, books, tags, hidden, names, makers)
     committed = statement.committed_points()
     for y, (account, (lots, blinders)) in enumerate(zip(dense, hidden, strict=True)):
         for role in ROLES:
@@ -428,28 +455,25 @@ def witness_of(
     return witness
 
 
-def make_venue_proof(
-    prepared: Prepared, *, threads: int, workers: int = 1, cluster: Cluster | None = None
-) -> MadeVenue:
-    """Prove, verify, and keep what notes need.
+def make_venue_proof(prepared: Prepared, *, threads: int, elsewhere: bool = False) -> MadeVenue:
+    """Prove, verify, and keep what notes need. The workers that made the witness, if any, prove it and are ended.
 
     Args:
         threads: parts of the work at the same time, in this process.
-        workers: processes that share the work instead, where there are more than one.
-        cluster: whose workers share the work instead.
+        elsewhere: whether workers are on other machines, which see no file of this one.
 
     Raises as ``prove_venue`` does.
     """
     begin, profile, statement = time.perf_counter(), Profile(), prepared.statement
     seed, inputs = secrets.token_bytes(SEED_BYTES), inputs_digest(statement, prepared.witness)
-    if workers > 1 or cluster is not None:
-        given = (prepared.snapshot, statement, prepared.witness, inputs)
-        elsewhere: dict[str, Any] = {}
-        if cluster is not None:
-            workers, elsewhere = len(cluster.workers), {"connect": cluster.connect, "here": False}
-        made = VenueWorkers(*given, workers, commitments=statement.commitments, seeds=[seed], **elsewhere)
-        with made as running:
-            proof, accepted = running.prove_and_verify(profile=profile)
+    if prepared.makers is not None:
+        with prepared.makers as makers:
+            given = (prepared.snapshot, statement, prepared.witness, inputs, makers.count)
+            with VenueWorkers(*given, connect=makers.connect, here=not elsewhere, seeds=[seed]) as running:
+                try:
+                    proof, accepted = running.prove_and_verify(profile=profile)
+                except ProverError as error:
+                    raise makers.blamed(error) from None
     else:
         blinders = SeededBlinders(seed, inputs)
         proof, accepted = prove_venue(statement, prepared.witness, blinders=blinders, threads=threads, profile=profile)
@@ -510,15 +534,12 @@ def note_maker(
         raise InputError("is about another statement", field="secret")
     rules = VenueRules.of(snapshot, statement.terms.requirement)
     books = [class_books(spec, mine, rules) for spec, mine in zip(statement.terms.classes, members, strict=True)]
-    tags = [
-        [tag_of(statement.digest, account.name, bytes.fromhex(secret.nonces[account.name])) for account in mine]
-        for mine in members
-    ]
+    nonces = [[bytes.fromhex(secret.nonces[account.name]) for account in mine] for mine in members]
     if tuple(account.commitment.digest().hex() for account in dense) != tuple(
         d.commitment for d in statement.terms.dense
     ):
         raise InputError("not the committed accounts of the proof", field="dense")
-    witness = witness_of(statement, books, tags, dense)
+    witness = witness_of(statement, books, nonces, dense)
     inputs = inputs_digest(statement, witness)
     if inputs.hex() != secret.inputs:
         raise InputError("the accounts are not those of the proof", field="accounts")

@@ -239,14 +239,12 @@ def prove_command(options: ProveOptions) -> None:
     asked = options.asked()
     snapshot = load(Snapshot, options.snapshot_path)
     accounts, dense = _accounts(options, snapshot)
-    with terminal.progress("Charges of all accounts"):
-        prepared = prepare(snapshot, accounts, asked, dense)
-    with (
-        _cluster(options) as cluster,
-        terminal.progress(f"Proving {len(accounts) + len(dense)} accounts{compile_note()}"),
-    ):
-        threads = options.threads or default_threads()
-        made = make_venue_proof(prepared, threads=threads, workers=options.workers, cluster=cluster)
+    with _cluster(options) as cluster:
+        with terminal.progress("Charges of all accounts"):
+            prepared = prepare(snapshot, accounts, asked, dense, workers=options.workers, cluster=cluster)
+        with terminal.progress(f"Proving {len(accounts) + len(dense)} accounts{compile_note()}"):
+            threads = options.threads or default_threads()
+            made = make_venue_proof(prepared, threads=threads, elsewhere=cluster is not None)
     write_outputs(
         [
             Output.document(options.secret_path, made.secret),

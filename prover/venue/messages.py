@@ -1,0 +1,88 @@
+"""Messages between a coordinator and its workers, and the way they go.
+
+A message is framed bytes of ours: a canonical JSON head and raw arrays of integers, no code. They hold books: whatever
+carries them is encrypted and authenticated, or a pipe of this user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from zkmargin.crypto.field import decode_scalar, encode_scalar
+from zkmargin.formats import InputError, canonical_bytes, parse_json
+
+_LENGTH_BYTES = 8
+#: How often a worker is made again for one request.
+ATTEMPTS = 3
+Array = npt.NDArray[Any]
+
+
+class LostError(Exception):
+    """A worker that does not answer."""
+
+
+class Link(Protocol):
+    """The way to one worker."""
+
+    def ask(self, request: bytes) -> bytes:
+        """The worker's answer. Raises LostError when it is gone."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+def pack(head: dict[str, Any], arrays: Sequence[Array] = ()) -> bytes:
+    """A message: |head| in 8 bytes, the head (canonical JSON, with dtype and shape of each array), the arrays."""
+    described = canonical_bytes({**head, "arrays": [[a.dtype.str, list(a.shape)] for a in arrays]})
+    parts = [np.ascontiguousarray(a).tobytes() for a in arrays]
+    return b"".join([len(described).to_bytes(_LENGTH_BYTES, "big"), described, *parts])
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], list[Array]]:
+    """The inverse. Raises InputError for what is no message."""
+    size = int.from_bytes(data[:_LENGTH_BYTES], "big")
+    head: Any = parse_json(data[_LENGTH_BYTES : _LENGTH_BYTES + size])
+    arrays, at = [], _LENGTH_BYTES + size
+    for text, shape in head.pop("arrays"):
+        kind = np.dtype(text)
+        if kind.hasobject or kind.kind not in "iu":
+            raise InputError("an array of another kind than integers")
+        count = int(np.prod(shape, dtype=np.int64))
+        arrays.append(np.frombuffer(data, dtype=kind, count=count, offset=at).reshape(shape).copy())
+        at += count * kind.itemsize
+    if at != len(data):
+        raise InputError("a message that is longer or shorter than it says")
+    return head, arrays
+
+
+def bytes_array(data: bytes) -> Array:
+    """Bytes as an array."""
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def scalars_array(values: Sequence[int]) -> Array:
+    """Field elements, 32 bytes each."""
+    return bytes_array(b"".join(map(encode_scalar, values)))
+
+
+def scalar_list(array: Array) -> list[int]:
+    """The inverse."""
+    data = array.tobytes()
+    return [decode_scalar(data[i : i + 32]) for i in range(0, len(data), 32)]
+
+
+def points_array(rows: Sequence[Sequence[bytes]]) -> Array:
+    """Encoded points one after another."""
+    return bytes_array(b"".join(point for row in rows for point in row))
+
+
+def cut(items: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
+    """Consecutive parts of these sizes."""
+    return [items[start:stop] for start, stop in pairwise([0, *accumulate(sizes)])]

@@ -1,0 +1,239 @@
+"""The witness made by workers: each makes the columns and the tags of the accounts that it will prove.
+
+Requests are questions without a memory: a worker that died is replaced by another one, which is asked the same again.
+The links are handed on to the proof, whose workers then own what they made. Whoever makes wrong columns lets no proof
+out: it does not close, and then everything is made here again to name the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from zkmargin.circuits.venue import BlockTemplate
+from zkmargin.formats import InputError, ZkMarginError
+from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, pack, scalar_list, scalars_array, unpack
+from zkmargin.prover.venue.witness import ClassBooks, ClassWitness, assess, class_witness, joined, under_claim
+from zkmargin.verifier.venue.customers import tag_of
+from zkmargin.verifier.venue.statement import VenueStatement
+
+#: What a worker may be asked before it owns a share.
+QUESTIONS = ("examine", "columns", "tags")
+
+
+@dataclass(frozen=True, repr=False)
+class Part:
+    """The accounts of one class that one worker makes: whole column sets.
+
+    Attributes:
+        worker: which one.
+        kind: the class.
+        first: the first account, within the class.
+        template: the class's, as if it had these accounts alone.
+        books: theirs.
+        marked: bool [accounts] which are exempt.
+    """
+
+    worker: int
+    kind: int
+    first: int
+    template: BlockTemplate
+    books: ClassBooks
+    marked: npt.NDArray[np.bool_]
+
+    def with_marks(self, marks: npt.NDArray[np.bool_]) -> Part:
+        """The same with the class's exemptions."""
+        return replace(self, marked=marks[self.first : self.first + len(self.books.names)])
+
+    def examined(self) -> list[tuple[int, int]]:
+        """Who is under its claim: (place in the part, shortfall). Raises InputError."""
+        return under_claim(self.template, assess(self.template, self.books))
+
+    def made(self) -> tuple[ClassWitness, int]:
+        """The columns, and the sum of shortfalls. Raises InputError."""
+        return class_witness(self.template, self.books, self.marked, assess(self.template, self.books))
+
+
+def part_of(template: BlockTemplate, books: ClassBooks, kind: int, sets: range, worker: int) -> Part:
+    """The accounts of some column sets of a class."""
+    first, stop = sets.start * template.T, min(sets.stop * template.T, template.spec.accounts)
+    mine = slice(first, stop)
+    arrays = (getattr(books, name)[mine] for name in ("groups", "instruments", "lots", "balances"))
+    alone = replace(template, spec=template.spec.model_copy(update={"accounts": stop - first}))
+    none = np.zeros(stop - first, dtype=np.bool_)
+    return Part(worker, kind, first, alone, ClassBooks(books.names[mine], *arrays), none)
+
+
+# --- the worker -------------------------------------------------------------------------------------------------
+
+
+def answer_question(statement: VenueStatement, head: dict[str, Any], arrays: list[Array]) -> bytes:
+    """A worker's answer to a question. Raises InputError."""
+    if head["round"] == "tags":
+        digest = statement.digest
+        named = zip(head["names"], head["nonces"], strict=True)
+        return pack({}, [scalars_array([tag_of(digest, name, bytes.fromhex(nonce)) for name, nonce in named])])
+    groups, instruments, lots, balances, marked = arrays
+    template = statement.templates[head["kind"]]
+    spec = template.spec.model_copy(update={"accounts": len(groups)})
+    books = ClassBooks(head["names"], groups, instruments, lots, balances)
+    part = Part(0, head["kind"], 0, replace(template, spec=spec), books, marked.astype(np.bool_))
+    if head["round"] == "examine":
+        return pack({"under": [[place, str(short)] for place, short in part.examined()]})
+    made, shortfalls = part.made()
+    return pack({"shortfalls": str(shortfalls)}, [made.ids, made.group, made.digits])
+
+
+# --- the coordinator's end --------------------------------------------------------------------------------------
+
+
+class Preparing:
+    """Workers that make a witness, and then prove it; a context manager.
+
+    Args:
+        statement: whose witness.
+        opening: the request by which a worker learns the statement.
+        count: how many; fewer where there are fewer column sets.
+        connect: makes the link to a worker.
+    """
+
+    def __init__(self, statement: VenueStatement, opening: bytes, count: int, connect: Callable[[], Link]) -> None:
+        self.statement, self._opening, self._connect = statement, opening, connect
+        self.count = max(1, min(count, len(statement.sets)))
+        self.restarts = 0
+        self._links: list[Link | None] = [None] * self.count
+        self._made: list[tuple[Part, list[Array]]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers that were not handed on."""
+        for link in self._links:
+            if link is not None:
+                link.close()
+        self._links = [None] * self.count
+
+    def connect(self) -> Link:
+        """The next worker's link, for the proof: one that is there, else a new one."""
+        for worker, link in enumerate(self._links):
+            if link is not None:
+                self._links[worker] = None
+                return link
+        return self._connect()
+
+    def parts(self, books: Sequence[ClassBooks]) -> list[Part]:
+        """What each worker makes: the column sets that a proof in as many shares gives it."""
+        found, total = [], len(self.statement.sets)
+        for worker in range(self.count):
+            mine = self.statement.sets[total * worker // self.count : total * (worker + 1) // self.count]
+            for kind, (template, whole) in enumerate(zip(self.statement.templates, books, strict=True)):
+                local = [x.local for x in mine if x.kind == kind]
+                if local:
+                    found.append(part_of(template, whole, kind, range(local[0], local[-1] + 1), worker))
+        return found
+
+    def examine(self, books: Sequence[ClassBooks]) -> list[list[tuple[int, int]]]:
+        """For each class who is under its claim: (account, shortfall). Raises InputError."""
+        found: list[list[tuple[int, int]]] = [[] for _ in books]
+        parts = self.parts(books)
+        for part, (head, _) in zip(parts, self._ask_all("examine", parts), strict=True):
+            found[part.kind] += [(part.first + place, int(short)) for place, short in head["under"]]
+        return found
+
+    def columns(
+        self, books: Sequence[ClassBooks], marks: Sequence[npt.NDArray[np.bool_]]
+    ) -> tuple[list[ClassWitness], int]:
+        """The columns of every class, and the sum of all shortfalls. Raises InputError."""
+        parts = [part.with_marks(marks[part.kind]) for part in self.parts(books)]
+        answers = self._ask_all("columns", parts)
+        self._made = [(part, arrays) for part, (_, arrays) in zip(parts, answers, strict=True)]
+        classes = []
+        for kind in range(len(books)):
+            mine = [ClassWitness(*arrays) for part, arrays in self._made if part.kind == kind]
+            classes.append(joined(mine))
+        return classes, sum(int(head["shortfalls"]) for head, _ in answers)
+
+    def tags(self, books: Sequence[ClassBooks], nonces: Sequence[Sequence[bytes]]) -> list[list[int]]:
+        """For each class one tag an account."""
+        found: list[list[int]] = [[] for _ in books]
+        parts = self.parts(books)
+
+        def of(part: Part) -> list[int]:
+            mine = nonces[part.kind][part.first : part.first + len(part.books.names)]
+            head = {"round": "tags", "names": list(part.books.names), "nonces": [nonce.hex() for nonce in mine]}
+            return scalar_list(self._ask(part.worker, pack(head))[1][0])
+
+        for part, tags in zip(parts, self._at_once(of, parts), strict=True):
+            found[part.kind] += tags
+        return found
+
+    def blamed(self, error: ProverError) -> ProverError:
+        """The error of a proof, with the workers that made wrong columns."""
+        wrong = self.wrong_workers()
+        return ProverError(f"{error}; worker {', '.join(wrong)} made wrong columns") if wrong else error
+
+    def wrong_workers(self) -> list[str]:
+        """Names of the workers whose columns are not those of their accounts: each is made here again."""
+        wrong = []
+        for part, arrays in self._made:
+            made, _ = part.made()
+            same = zip(arrays, (made.ids, made.group, made.digits), strict=True)
+            if not all(np.array_equal(a, b) for a, b in same):
+                wrong.append(str(part.worker + 1))
+        return sorted(set(wrong), key=int)
+
+    def _ask_all(self, question: str, parts: Sequence[Part]) -> list[tuple[dict[str, Any], list[Array]]]:
+        def of(part: Part) -> tuple[dict[str, Any], list[Array]]:
+            books = part.books
+            head = {"round": question, "kind": part.kind, "names": list(books.names)}
+            arrays: list[Array] = [books.groups, books.instruments, books.lots, books.balances]
+            arrays.append(part.marked.astype(np.uint8))
+            try:
+                return self._ask(part.worker, pack(head, arrays))
+            except InputError as error:
+                # in the words of this place, which name file and account; a worker that invents an error is named
+                part.examined()
+                part.made()
+                raise ProverError(f"worker {part.worker + 1}: {error.message}") from None
+
+        return self._at_once(of, parts)
+
+    def _at_once(self, of: Callable[[Part], Any], parts: Sequence[Part]) -> list[Any]:
+        """Every part's answer; workers answer at the same time, each its own parts in turn."""
+        by_worker = [[part for part in parts if part.worker == worker] for worker in range(self.count)]
+        with ThreadPoolExecutor(self.count) as pool:
+            answered = pool.map(lambda mine: [of(part) for part in mine], by_worker)
+            return [one for mine in answered for one in mine]
+
+    def _ask(self, worker: int, request: bytes) -> tuple[dict[str, Any], list[Array]]:
+        for attempt in range(ATTEMPTS):
+            try:
+                self.restarts += attempt > 0
+                link = self._links[worker] or self._opened(worker)
+                head, arrays = unpack(link.ask(request))
+            except LostError:
+                if (lost := self._links[worker]) is not None:
+                    lost.close()
+                self._links[worker] = None
+                continue
+            if "error" in head:
+                raise InputError(head["error"])
+            return head, arrays
+        raise ProverError(f"worker {worker + 1} was lost {ATTEMPTS} times before the proof")
+
+    def _opened(self, worker: int) -> Link:
+        link = self._links[worker] = self._connect()
+        head, _ = unpack(link.ask(self._opening))
+        if "error" in head:
+            raise ZkMarginError(f"worker {worker + 1}: {head['error']}")
+        return link

@@ -1,0 +1,155 @@
+"""The witness of a venue made by the workers that prove it: the same columns and tags, also when one dies or lies."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.typed import Passed
+from support.venue_lab import SEEDS, SharedVenue, nonce
+
+from zkmargin.formats import ConstraintError, InputError
+from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.messages import Link, LostError, pack, unpack
+from zkmargin.prover.venue.preparing import Preparing
+from zkmargin.prover.venue.witness import VenueWitness, build_witness
+from zkmargin.prover.venue.workers import ProcessLink, VenueWorkers, Worker, preparing
+
+pytestmark = pytest.mark.compiled
+
+
+class Local:
+    """A link to a worker in this process."""
+
+    def __init__(self) -> None:
+        self.worker = Worker()
+
+    def ask(self, request: bytes) -> bytes:
+        return self.worker.answer(request)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def venue() -> SharedVenue:
+    return SharedVenue()
+
+
+def makers_of(venue: SharedVenue, connect: Callable[[], Link] = Local, count: int = 2) -> Preparing:
+    return preparing(venue.snapshot, venue.statement, count, connect)
+
+
+def witness_by(venue: SharedVenue, makers: Preparing) -> VenueWitness:
+    nonces = [[nonce(name) for name in mine.names] for mine in venue.books]
+    return build_witness(venue.statement, venue.books, makers.tags(venue.books, nonces), maker=makers)
+
+
+def same(one: VenueWitness, other: VenueWitness) -> bool:
+    columns = zip(one.classes, other.classes, strict=True)
+    equal = all(
+        np.array_equal(getattr(a, name), getattr(b, name)) and getattr(a, name).dtype == getattr(b, name).dtype
+        for a, b in columns
+        for name in ("ids", "group", "digits")
+    )
+    return equal and one.tags == other.tags
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50])
+def test_every_number_of_workers_makes_the_same_witness(venue: SharedVenue, count: int) -> None:
+    with makers_of(venue, count=count) as makers:
+        assert makers.count == min(count, len(venue.statement.sets))
+        parts = makers.parts(venue.books)
+        assert sum(len(part.books.names) for part in parts) == venue.statement.accounts
+        assert same(witness_by(venue, makers), venue.hidden)
+        assert makers.wrong_workers() == []
+
+
+def test_v5_a_worker_killed_while_it_makes_columns_is_replaced_and_the_proof_is_the_same(venue: SharedVenue) -> None:
+    """Killed by the operating system; the workers that are there then prove what they made."""
+    links: list[ProcessLink] = []
+
+    class Mortal(ProcessLink):
+        def __init__(self) -> None:
+            super().__init__()
+            links.append(self)
+
+        def ask(self, request: bytes) -> bytes:
+            if self is links[0] and unpack(request)[0]["round"] == "columns":
+                os.kill(self.process.pid, signal.SIGKILL)
+            return super().ask(request)
+
+    with makers_of(venue, Mortal) as makers:
+        witness = witness_by(venue, makers)
+        assert makers.restarts == 1
+        assert same(witness, venue.hidden)
+        given = (venue.snapshot, venue.statement, witness, venue.run, makers.count)
+        with VenueWorkers(*given, connect=makers.connect, seeds=SEEDS) as running:
+            assert venue.encode(running.prove()) == venue.expected
+    assert len(links) == 3, "no worker was started for the proof"
+    assert all(link.process.poll() is not None for link in links)
+
+
+def test_v5_a_worker_that_makes_wrong_columns_is_named(venue: SharedVenue) -> None:
+    made: list[Local] = []
+
+    class Liar(Local):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+        def ask(self, request: bytes) -> bytes:
+            answer = super().ask(request)
+            if unpack(request)[0]["round"] == "columns" and self is made[1]:
+                head, arrays = unpack(answer)
+                arrays[2][0, 0, 0, 0] ^= 1
+                return pack(head, arrays)
+            return answer
+
+    with makers_of(venue, Liar) as makers:
+        witness = witness_by(venue, makers)
+        liar = next(i for i, link in enumerate(makers._links) if link is made[1])
+        given = (venue.snapshot, venue.statement, witness, venue.run, makers.count)
+        with (
+            VenueWorkers(*given, connect=makers.connect, seeds=SEEDS) as running,
+            pytest.raises(ProverError) as caught,
+        ):
+            running.prove()
+        assert f"worker {liar + 1} made wrong columns" in str(makers.blamed(caught.value))
+
+
+def test_accounts_under_margin_and_bad_books_are_named_in_the_words_of_one_process(venue: SharedVenue) -> None:
+    mine = venue.books[1]
+    poor, wild = mine.balances.copy(), mine.lots.copy()
+    poor[140] = -4000, 0
+    wild[140] = 1 << 40
+    for books, kind in ((replace(mine, balances=poor), ConstraintError), (replace(mine, lots=wild), InputError)):
+        said: list[str] = []
+        for makers in (None, makers_of(venue)):
+            with pytest.raises(kind) as caught:
+                build_witness(venue.statement, [venue.books[0], books], [[], []], maker=makers)
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+        assert "big 140" in said[0]
+
+
+@pytest.mark.parametrize("says", ["an error of its own", "nothing"])
+def test_v5_a_worker_that_invents_an_error_or_is_always_lost_is_named(venue: SharedVenue, says: str) -> None:
+    class Odd(Local):
+        def ask(self, request: bytes) -> bytes:
+            if unpack(request)[0]["round"] != "examine":
+                return super().ask(request)
+            if says == "nothing":
+                raise LostError
+            return pack({"error": says})
+
+    with makers_of(venue, Odd) as makers, pytest.raises(ProverError, match=r"worker [12]"):
+        witness_by(venue, makers)
+
+
+def test_questions_before_the_statement_are_refused(venue: SharedVenue) -> None:
+    answer: Passed = unpack(Worker().answer(pack({"round": "tags", "names": [], "nonces": []})))[0]
+    assert "before the statement" in answer["error"]
+    assert venue.statement.accounts == 153
