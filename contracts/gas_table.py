@@ -17,6 +17,19 @@ ROWS = {
     "32 accounts together, an account": "verify 32 accounts together, {}, each",
     "a table into a data contract (`SnapshotRegistry.store`)": "store a table {}",
 }
+DEPLOYED = (
+    "deploy MarginVerifier 35",
+    "deploy MarginJointVerifier",
+    "deploy WideMarginVerifier",
+    "deploy WideMarginJointVerifier",
+)
+WIDE = (
+    "16 with a floor by size",
+    "35 with a floor by size",
+    "35 with a floor and additions",
+    "31 x 4",
+    "15 x 8",
+)
 
 
 def table(gas: Mapping[str, int]) -> str:
@@ -26,12 +39,23 @@ def table(gas: Mapping[str, int]) -> str:
         cells = [f"{found:,}" if (found := gas.get(key.format(size))) else "" for size in SIZES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     two = [f"{gas[f'verify 35 x 2, {where}']:,}" for where in ("table in code", "table in the call")]
-    deploy = [f"{gas[name]:,}" for name in ("deploy MarginVerifier 35", "deploy MarginJointVerifier")]
+    deploy = [f"{gas[name]:,}" for name in DEPLOYED]
     lines += [
         "",
         f"448 instruments in two groups of 35: {two[0]} and {two[1]}.",
-        f"Deploying `MarginVerifier` {deploy[0]}, `MarginJointVerifier` {deploy[1]}.",
+        f"Deploying `MarginVerifier` {deploy[0]}, `MarginJointVerifier` {deploy[1]}; of wide layouts",
+        f"{deploy[2]} and {deploy[3]}.",
+        "",
+        "Wide layouts, 1,023 instruments:",
+        "",
+        "| | table in code | in the call |",
+        "|---|---|---|",
     ]
+    for name in WIDE:
+        cells = [f"{gas[f'verify {name}, {where}']:,}" for where in ("table in code", "table in the call")]
+        lines.append(f"| S = {name}{' groups' if ' x ' in name else ''} | {' | '.join(cells)} |")
+    each = gas["verify 32 accounts together, 16 with a floor by size, each"]
+    lines += ["", f"32 accounts together at S = 16 with a floor by size: {each:,} an account."]
     return "\n".join(lines)
 
 

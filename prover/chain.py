@@ -44,6 +44,7 @@ from zkmargin.prover.chain_rounds import (
     refuse_infinity,
     running_sum,
     shifted,
+    side_values,
     sum_of,
     table_polynomials,
     weighted_sum,
@@ -92,11 +93,11 @@ def prove_chain_argument(
 
     with profile.stage("1: digits, multiplicities"):
         counted = np.bincount(np.concatenate(cells), minlength=n).astype(np.int64)
-        if layout.groups == 1:  # an f_7 of zeros takes part in the lookup
+        if layout.packed == 1:  # an f_7 of zeros takes part in the lookup
             counted[0] += n
         b_f = [[draw(), draw()] for _ in cells]
         b_mu = [draw(), draw()]
-        second = (cells[SIDE_COLUMNS + 1], b_f[SIDE_COLUMNS + 1]) if layout.groups == 2 else None
+        second = (cells[SIDE_COLUMNS + 1], b_f[SIDE_COLUMNS + 1]) if layout.packed == 2 else None
         F = commit(
             ["F1", "F2", "F3"],
             [
@@ -114,7 +115,7 @@ def prove_chain_argument(
         weights = ChainWeights(rho)
         fractions = [K.batch_inverse(shifted(column, beta)) for column in f]
         table = K.batch_inverse(shifted(integers(), beta))
-        zero = K.constant(0 if layout.groups == 2 else inverse(beta), n)
+        zero = K.constant(0 if layout.packed == 2 else inverse(beta), n)
         packed_sum = sum_of([*fractions[SIDE_COLUMNS:], zero])
         h = [sum_of(fractions[0:3]), sum_of(fractions[3:6]), K.sub(packed_sum, K.mul(mu, table))]
         folded = folded_rows(prices, weights)
@@ -123,7 +124,9 @@ def prove_chain_argument(
         short = weighted_sum(f[3:6])
         total = K.scale(sum_of(h), weights.lookup)
         total = sum_of([total, K.mul(q_H, U["positions"]), K.mul(c_H, U["collateral"]), K.mul(short, U["short"])])
-        for g in range(layout.groups):
+        if layout.gross:
+            total = K.add(total, K.mul(weighted_sum(f[0:3]), U["long"]))
+        for g in range(layout.packed):
             total = K.add(total, K.mul(f[SIDE_COLUMNS + g], U[f"packed[{g}]"]))
         sums = running_sum(total)
         h_poly = [blinded(column, [draw(), draw()]) for column in h]
@@ -149,10 +152,12 @@ def prove_chain_argument(
         side = K.sub(K.roll(phi_c, COSET // n), phi_c)
         minus = [K.scale(sum_of(h_c), weights.lookup), K.mul(q_c, U_c["positions"]), K.mul(c_c, U_c["collateral"])]
         minus += [K.mul(short_c, U_c["short"])]
-        minus += [K.mul(f_c[SIDE_COLUMNS + g], U_c[f"packed[{g}]"]) for g in range(layout.groups)]
+        if layout.gross:
+            minus += [K.mul(long_c, U_c["long"])]
+        minus += [K.mul(f_c[SIDE_COLUMNS + g], U_c[f"packed[{g}]"]) for g in range(layout.packed)]
         side = K.sub(side, sum_of(minus))
         b = [shifted(column, beta) for column in f_c]
-        b7 = b[SIDE_COLUMNS + 1] if layout.groups == 2 else K.constant(beta, COSET)
+        b7 = b[SIDE_COLUMNS + 1] if layout.packed == 2 else K.constant(beta, COSET)
         for g in range(2):
             b0, b1, b2 = b[3 * g : 3 * g + 3]
             b01 = K.mul(b0, b1)
@@ -172,7 +177,7 @@ def prove_chain_argument(
         zeta = transcript.round3(T)
 
     with profile.stage("4: evaluations"):
-        fold_poly, pinned, price = table_polynomials(prices, folded)
+        fold_poly, pinned, price, *sides = table_polynomials(prices, folded)
         values = Values.of(
             f=tuple(K.evaluate(p, zeta) for p in f_poly),
             mu=K.evaluate(mu_poly, zeta),
@@ -182,6 +187,7 @@ def prove_chain_argument(
             r=tuple(K.evaluate(p, zeta) for p in fold_poly),
             pinned=tuple(K.evaluate(p, zeta) for p in pinned),
             prices=tuple(K.evaluate(p, zeta) for p in price[:3]),
+            side_rows=side_values(prices, sides, zeta),
         )
         gamma = transcript.round4(values)
 
@@ -189,12 +195,12 @@ def prove_chain_argument(
         challenges = ChainChallenges(beta, rho, chi, zeta, gamma, 0)
         at = identity(prices, num, den, challenges, values, weights)
         D = combine([(T_poly, at.Z), (positions, at.positions), (collateral, at.collateral)], QUOTIENT_LENGTH)
-        f7 = f_poly[SIDE_COLUMNS + 1] if layout.groups == 2 else K.constant(0, COLUMN_LENGTH)
+        f7 = f_poly[SIDE_COLUMNS + 1] if layout.packed == 2 else K.constant(0, COLUMN_LENGTH)
         opened = Opened(
             D=D,
             columns=[f_poly[0:3], f_poly[3:6], [f_poly[SIDE_COLUMNS], f7, mu_poly], h_poly],
             phi=phi,
-            tables=[fold_poly, pinned, price],
+            tables=[fold_poly, pinned, price, *sides],
             remainders=[[at.d], *remainders(values, zeta)],
         )
         W, W_shifted = open_all(opened, values, zeta, gamma, commit, transcript)

@@ -38,6 +38,7 @@ from zkmargin.prover.chain_rounds import (
     refuse_infinity,
     running_sum,
     shifted,
+    side_values,
     sum_of,
     table_polynomials,
     weighted_sum,
@@ -84,7 +85,7 @@ def prove_joint_argument(
     """
     n, profile = ROWS, profile or Profile()
     prices, shape, m = statement.prices, statement.shape, len(statement.accounts)
-    (num, den), groups = statement.ratio, statement.prices.layout.groups
+    (num, den), groups = statement.ratio, statement.prices.layout.packed
     transcript = statement.transcript()
     with profile.stage("columns"):
         bases = chain_committer(statement.srs)
@@ -122,9 +123,9 @@ def prove_joint_argument(
         total = K.scale(sum_of(h), weight[m])
         for a in range(m):
             q, c, _, _ = books[a]
-            short = weighted_sum(on_H[SIDE_COLUMNS * a + 3 : SIDE_COLUMNS * a + 6])
+            long, short = (weighted_sum(on_H[SIDE_COLUMNS * a + i : SIDE_COLUMNS * a + i + 3]) for i in (0, 3))
             mine = on_H[len(sides) + groups * a : len(sides) + groups * (a + 1)]
-            total = K.add_scaled(total, _equations(q, c, short, mine, U), weight[a])
+            total = K.add_scaled(total, _equations(q, c, long, short, mine, U), weight[a])
         sums = running_sum(total)
         h_poly = [blinded(column, [draw(), draw()]) for column in h]
         phi = blinded(sums, [draw() for _ in range(4)])
@@ -148,7 +149,7 @@ def prove_joint_argument(
             q_c, c_c = lift(books[a][2]), lift(books[a][3])
             x = account_chi[a]
             long_c, short_c = weighted_sum(f_c[:3]), weighted_sum(f_c[3:])
-            side = K.add_scaled(side, _equations(q_c, c_c, short_c, mine, U_c), r - weight[a])
+            side = K.add_scaled(side, _equations(q_c, c_c, long_c, short_c, mine, U_c), r - weight[a])
             b = [shifted(column, beta) for column in f_c]
             for i in (0, 1):
                 h_c = lift(h_poly[2 * a + i])
@@ -170,7 +171,7 @@ def prove_joint_argument(
         zeta = transcript.round3(T)
 
     with profile.stage("4: evaluations"):
-        fold_poly, pinned, price = table_polynomials(prices, folded)
+        fold_poly, pinned, price, *side_polys = table_polynomials(prices, folded)
         at_zeta = [K.evaluate(p, zeta) for p in polys]
         marks, som_0, som_1 = (K.evaluate(p, zeta) for p in price[:3])
         values = JointValues(
@@ -184,6 +185,7 @@ def prove_joint_argument(
             pinned=tuple(K.evaluate(p, zeta) for p in pinned),
             price=(marks, som_0),
             som_1=(som_1,) if groups == 2 else (),
+            side_rows=side_values(prices, side_polys, zeta),
         )
         gamma = transcript.round4(values)
 
@@ -196,7 +198,7 @@ def prove_joint_argument(
             D=combine(linear, QUOTIENT_LENGTH),
             columns=[*_threes(polys[: len(sides)]), *_threes(polys[len(sides) :]), *_threes(h_poly)],
             phi=phi,
-            tables=[fold_poly, pinned, price],
+            tables=[fold_poly, pinned, price, *side_polys],
             remainders=[[at.d], *joint_remainders(values, zeta)],
         )
         W, W_shifted = open_all(opened, values, zeta, gamma, commit, transcript)
@@ -206,10 +208,17 @@ def prove_joint_argument(
 
 
 def _equations(
-    q: K.FieldVector, c: K.FieldVector, short: K.FieldVector, packed: Vectors, U: Mapping[str, K.FieldVector]
+    q: K.FieldVector,
+    c: K.FieldVector,
+    long: K.FieldVector,
+    short: K.FieldVector,
+    packed: Vectors,
+    U: Mapping[str, K.FieldVector],
 ) -> K.FieldVector:
     """An account's equations by the weights of one account, row by row."""
     terms = [K.mul(q, U["positions"]), K.mul(c, U["collateral"]), K.mul(short, U["short"])]
+    if "long" in U:
+        terms.append(K.mul(long, U["long"]))
     return sum_of([*terms, *(K.mul(column, U[f"packed[{g}]"]) for g, column in enumerate(packed))])
 
 

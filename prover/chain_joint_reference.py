@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from zkmargin.circuits.chain import (
     ROWS,
-    SIDE_COLUMNS,
+    ChainLayout,
     ChainPrices,
     ChainWeights,
     digit_columns,
@@ -56,7 +56,7 @@ def prove_joint_reference(
     Raises:
         ValueError: a witness does not satisfy the claim.
     """
-    prices, G, m = statement.prices, statement.prices.layout.groups, len(witnesses)
+    prices, G, m = statement.prices, statement.prices.layout.packed, len(witnesses)
     num, den = statement.ratio
     transcript = statement.transcript()
     srs = statement.srs
@@ -95,8 +95,9 @@ def prove_joint_reference(
     for i in range(n):
         total = pow(stride, m, r) * sum(column[i] for column in h)
         for a in range(m):
-            short = f[a][3][i] + n * f[a][4][i] + n * n * f[a][5][i]
+            long, short = (f[a][s][i] + n * f[a][s + 1][i] + n * n * f[a][s + 2][i] for s in (0, 3))
             mine = q[a][i] * U["positions"][i] + c[a][i] * U["collateral"][i] + short * U["short"][i]
+            mine += long * U["long"][i] if "long" in U else 0
             mine += sum(f[a][6 + g][i] * U[f"packed[{g}]"][i] for g in range(G))
             total += pow(stride, a, r) * mine
         phi.append((phi[-1] + total) % r)
@@ -124,6 +125,7 @@ def prove_joint_reference(
             longs = digits[0] + n * digits[1] + n * n * digits[2]
             shorts = digits[3] + n * digits[4] + n * n * digits[5]
             mine = q_c[a][i] * on["positions"][i] + c_c[a][i] * on["collateral"][i] + shorts * on["short"][i]
+            mine += longs * on["long"][i] if "long" in on else 0
             mine += sum(packed_c[G * a + g][i] * on[f"packed[{g}]"][i] for g in range(G))
             side -= pow(stride, a, r) * mine
             for k in (0, 1):
@@ -147,7 +149,7 @@ def prove_joint_reference(
 
     # 4. every value at zeta, and phi at omega zeta
     tables = table_polynomials(prices, w)
-    values = values_at(zeta, sides_poly, packed_poly, mu_poly, h_poly, phi_poly, tables)
+    values = values_at(prices.layout, zeta, sides_poly, packed_poly, mu_poly, h_poly, phi_poly, tables)
     gamma = transcript.round4(values)
 
     # 5 and 6. openings
@@ -156,17 +158,19 @@ def prove_joint_reference(
     for a in range(m):
         D = add(D, scale(positions[a], at.positions[a]), scale(collateral[a], at.collateral[a]))
     opened = [D, *F, *H_poly, phi_poly, *map(pack, tables)]
-    W, W_shifted = open_reference(srs, opened, [[at.d], *joint_remainders(values, zeta)], zeta, gamma, transcript)
+    rests = [[at.d], *joint_remainders(values, zeta)]
+    W, W_shifted = open_reference(srs, opened, rests, zeta, gamma, transcript, tables=len(tables))
     return JointProof(JointCommitments(tuple(F_points), tuple(H_points), phi_point, T_point, W, W_shifted), values)
 
 
 def table_polynomials(prices: ChainPrices, w: ChainWeights) -> list[list[Poly]]:
-    """The polynomials of the three public points: folded rows, pinned rows, prices."""
-    tables = (folded_rows(prices, w), prices.layout.pinned_rows(), prices.price_rows())
+    """The polynomials of the public points: folded rows, pinned rows, prices, then four side rows each."""
+    tables = (folded_rows(prices, w), prices.layout.pinned_rows(), prices.price_rows(), *prices.side_packs())
     return [[interpolate(row) for row in rows] for rows in tables]
 
 
 def values_at(
+    layout: ChainLayout,
     zeta: int,
     sides: Sequence[Poly],
     packed: Sequence[Poly],
@@ -176,8 +180,7 @@ def values_at(
     tables: Sequence[Sequence[Poly]],
 ) -> JointValues:
     """Every value at zeta, and phi at omega zeta; ``tables`` as ``table_polynomials`` gives them."""
-    G = SIDE_COLUMNS * len(packed) // len(sides)
-    fold, pinned, price = ([evaluate(p, zeta) for p in table] for table in tables)
+    fold, pinned, price, *side_rows = ([evaluate(p, zeta) for p in table] for table in tables)
     return JointValues(
         sides=tuple(evaluate(p, zeta) for p in sides),
         packed=tuple(evaluate(p, zeta) for p in packed),
@@ -188,7 +191,8 @@ def values_at(
         r=tuple(fold),
         pinned=tuple(pinned),
         price=tuple(price[:2]),
-        som_1=tuple(price[2 : G + 1]),
+        som_1=tuple(price[2 : layout.packed + 1]),
+        side_rows=tuple(value for rows in side_rows for value in rows)[: len(layout.side_rows)],
     )
 
 

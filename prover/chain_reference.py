@@ -57,14 +57,14 @@ def prove_chain_reference(
 
     # 1. the digit columns f_0 .. f_{5+G} and mu, two blinders each; with one group f_7 is the zero polynomial
     f = [column.tolist() for column in digit_columns(prices, witness, num, den)]
-    f7 = f[SIDE_COLUMNS + 1] if layout.groups > 1 else [0] * n
+    f7 = f[SIDE_COLUMNS + 1] if layout.packed > 1 else [0] * n
     cells = [x for column in (*f[: SIDE_COLUMNS + 1], f7) for x in column]
     mu = [0] * n
     for x in cells:
         mu[x] += 1
     f_poly = [blind(interpolate(column), [draw(), draw()], n) for column in f]
     mu_poly = blind(interpolate(mu), [draw(), draw()], n)
-    f7_poly = f_poly[SIDE_COLUMNS + 1] if layout.groups > 1 else [0]
+    f7_poly = f_poly[SIDE_COLUMNS + 1] if layout.packed > 1 else [0]
     F = [pack(f_poly[0:3]), pack(f_poly[3:6]), pack([f_poly[SIDE_COLUMNS], f7_poly, mu_poly])]
     F_points = [commit(statement, p) for p in F]
     beta, rho = transcript.round1(F_points[0], F_points[1], F_points[2])
@@ -76,11 +76,13 @@ def prove_chain_reference(
     h = [[sum(column[i] for column in inverses[start : start + 3]) % r for i in range(n)] for start in (0, 3)]
     h.append([(inverses[6][i] + inverses[7][i] - mu[i] * inverse(beta + t[i])) % r for i in range(n)])
     U = public_rows(prices, w, num, den)
+    long = [f[0][i] + n * f[1][i] + n * n * f[2][i] for i in range(n)]
     short = [f[3][i] + n * f[4][i] + n * n * f[5][i] for i in range(n)]
     phi = [0]
     for i in range(n):
         total = q[i] * U["positions"][i] + c[i] * U["collateral"][i] + short[i] * U["short"][i]
-        total += sum(f[SIDE_COLUMNS + g][i] * U[f"packed[{g}]"][i] for g in range(layout.groups))
+        total += long[i] * U["long"][i] if layout.gross else 0
+        total += sum(f[SIDE_COLUMNS + g][i] * U[f"packed[{g}]"][i] for g in range(layout.packed))
         total += w.lookup * (h[0][i] + h[1][i] + h[2][i])
         phi.append((phi[-1] + total) % r)
     if phi.pop() != 0:
@@ -104,7 +106,8 @@ def prove_chain_reference(
         longs = f_c[0][i] + n * f_c[1][i] + n * n * f_c[2][i]
         shorts = f_c[3][i] + n * f_c[4][i] + n * n * f_c[5][i]
         total = q_c[i] * on["positions"][i] + c_c[i] * on["collateral"][i] + shorts * on["short"][i]
-        total += sum(f_c[SIDE_COLUMNS + g][i] * on[f"packed[{g}]"][i] for g in range(layout.groups))
+        total += longs * on["long"][i] if layout.gross else 0
+        total += sum(f_c[SIDE_COLUMNS + g][i] * on[f"packed[{g}]"][i] for g in range(layout.packed))
         total += w.lookup * (h_c[0][i] + h_c[1][i] + h_c[2][i])
         side = phi_shifted[i] - phi_c[i] - total
         b = [beta + column[i] for column in (*f_c[: SIDE_COLUMNS + 1], f7_c)]
@@ -126,6 +129,7 @@ def prove_chain_reference(
     # 4. every value at zeta, and phi at omega zeta
     pinned = [interpolate(row) for row in layout.pinned_rows()]
     price = [interpolate(row) for row in prices.price_rows()]
+    sides = [[interpolate(row) for row in rows] for rows in prices.side_packs()]
     fold = [interpolate(row) for row in folded_rows(prices, w)]
     values = Values.of(
         f=tuple(evaluate(p, zeta) for p in f_poly),
@@ -136,23 +140,33 @@ def prove_chain_reference(
         r=tuple(evaluate(p, zeta) for p in fold),
         pinned=tuple(evaluate(p, zeta) for p in pinned),
         prices=tuple(evaluate(p, zeta) for p in price[:3]),
+        side_rows=tuple(evaluate(p, zeta) for rows in sides for p in rows)[: len(layout.side_rows)],
     )
     gamma = transcript.round4(values)
 
     # 5 and 6. openings
     at = identity(prices, num, den, ChainChallenges(beta, rho, chi, zeta, gamma, 0), values, w)
     D = add(scale(T_poly, at.Z), scale(positions, at.positions), scale(collateral, at.collateral))
-    opened = [D, *F, H_poly, phi_poly, pack(fold), pack(pinned), pack(price)]
+    opened = [D, *F, H_poly, phi_poly, pack(fold), pack(pinned), pack(price), *map(pack, sides)]
     rests = [[at.d], *remainders(values, zeta)]
-    W, W_shifted = open_reference(statement.statement.srs, opened, rests, zeta, gamma, transcript)
+    W, W_shifted = open_reference(
+        statement.statement.srs, opened, rests, zeta, gamma, transcript, tables=3 + len(sides)
+    )
     return ChainProof(Commitments(*[*F_points, H_point, phi_point, T_point, W, W_shifted]), values)
 
 
 def open_reference(
-    srs: SRS, opened: Sequence[Poly], rests: Sequence[Poly], zeta: int, gamma: int, transcript: Rounds
+    srs: SRS,
+    opened: Sequence[Poly],
+    rests: Sequence[Poly],
+    zeta: int,
+    gamma: int,
+    transcript: Rounds,
+    *,
+    tables: int = 3,
 ) -> tuple[bytes, bytes]:
     """Messages 5 and 6 for everything that is opened, D first, in the order of the powers of gamma."""
-    zero = vanishing(zeta, columns=len(opened) - 5)
+    zero = vanishing(zeta, columns=len(opened) - 2 - tables, tables=tables)
     gammas = powers(gamma, len(opened))
 
     # 5. W = sum_i gamma^i (p_i - r_i) / Z_i
@@ -172,12 +186,12 @@ def open_reference(
     return W_point, point_of(srs, W_shifted)
 
 
-def vanishing(zeta: int, columns: int = 4) -> list[Poly]:
-    """Z_i of the openings: X - zeta; X^3 - zeta for columns; both points of phi; X^4 - zeta three times."""
+def vanishing(zeta: int, columns: int = 4, tables: int = 3) -> list[Poly]:
+    """Z_i of the openings: X - zeta; X^3 - zeta for columns; both points of phi; X^4 - zeta for tables."""
     linear, cube = [-zeta % r, 1], [-zeta % r, 0, 0, 1]
     both = [zeta * H.omega * zeta % r, -(zeta + H.omega * zeta) % r, 1]
     fourth = [-zeta % r, 0, 0, 0, 1]
-    return [linear, *[cube] * columns, both, fourth, fourth, fourth]
+    return [linear, *[cube] * columns, both, *[fourth] * tables]
 
 
 def interpolate(values: Sequence[int]) -> Poly:

@@ -114,7 +114,7 @@ class Opened:
         D: Z_H(zeta) T and the commitments.
         columns: points of up to three columns each, 1026 coefficients a column.
         phi: the running sum.
-        tables: fold, pinned and price: four rows each.
+        tables: fold, pinned, price and side points: four rows each.
         remainders: of all of these.
     """
 
@@ -151,7 +151,7 @@ def open_all(
     (W,) = commit(["W"], [[(0, K.slice_of(W_poly, 0, POWERS - TABLE_PACK))]])
     x = transcript.round5(W)
     divisors = Divisors(x, zeta)
-    linear, cube, both, fourth, _, _ = divisors.scales(1, columns=1)
+    linear, cube, both, fourth = divisors.scales(1, columns=1, tables=1)
     L = combine(
         [
             (opened.D, linear),
@@ -163,7 +163,9 @@ def open_all(
         POWERS,
     )
     value = 0
-    for scale, p in zip(divisors.scales(gamma, columns=count), opened.remainders, strict=True):
+    for scale, p in zip(
+        divisors.scales(gamma, columns=count, tables=len(opened.tables)), opened.remainders, strict=True
+    ):
         value += scale * evaluate(p, x)
     (W_shifted,) = commit(["W'"], [[(0, _divided(L, x, value % r))]])
     return W, W_shifted
@@ -231,9 +233,9 @@ def sum_of(vectors: Sequence[K.FieldVector]) -> K.FieldVector:
     return total
 
 
-def table_rows(prices: ChainPrices) -> tuple[list[list[int]], list[list[int]]]:
-    """The rows of the pinned and of the price point."""
-    return prices.layout.pinned_rows(), prices.price_rows()
+def table_rows(prices: ChainPrices) -> list[list[list[int]]]:
+    """The rows of the pinned, the price and the side points."""
+    return [prices.layout.pinned_rows(), prices.price_rows(), *prices.side_packs()]
 
 
 def fixed_rows(prices: ChainPrices) -> list[list[int]]:
@@ -266,6 +268,12 @@ def committed_book(witness: Witness, blinders: Mapping[Column, int]) -> tuple[K.
     return (*rows, *(blinded(row, [blinders[f"{role}[0]"]]) for role, row in zip(roles, rows, strict=True)))
 
 
+def side_values(prices: ChainPrices, sides: Sequence[Sequence[K.FieldVector]], zeta: int) -> tuple[int, ...]:
+    """The side rows at zeta, without the rows of zeros that fill their last point."""
+    found = [K.evaluate(p, zeta) for pack in sides for p in pack]
+    return tuple(found[: len(prices.layout.side_rows)])
+
+
 def running_sum(steps: K.FieldVector) -> K.FieldVector:
     """phi on H, without blinders: what was summed before each row. Raises ProverError where it does not close."""
     sums = K.prefix_sum(steps)
@@ -283,7 +291,7 @@ def quotient(side: K.FieldVector) -> K.FieldVector:
 
 
 def table_polynomials(prices: ChainPrices, folded: Sequence[Sequence[int]]) -> list[list[K.FieldVector]]:
-    """The polynomials of the three public points: folded rows, pinned rows, prices."""
+    """The polynomials of the public points: folded rows, pinned rows, prices, then four side rows each."""
     return [[K.intt(K.from_ints(row)) for row in rows] for rows in (folded, *table_rows(prices))]
 
 

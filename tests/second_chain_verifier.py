@@ -20,6 +20,8 @@ curve: Any = importlib.import_module("py_ecc.optimized_bls12_381")
 n, p = 1024, curve.field_modulus
 OMEGA = pow(7, (r - 1) // n, r)
 Point = Any
+#: Offsets of the indices of A and F after the scenarios of group 0.
+LINES = ((3, "added"), (4, "flat"))
 
 
 def word(x: int) -> bytes:
@@ -61,6 +63,56 @@ class Layout:
     long: list[int]
     short: list[int]
     debts: list[bool]
+    lines: dict[str, list[tuple[list[int], list[int]]]]  # by size: floors of each group, A, F; rows on p and on m
+
+    @property
+    def wide(self) -> bool:
+        return bool(self.lines) or len(self.scenarios) > 2
+
+    def places(self) -> list[tuple[int, int, int]]:
+        """Column, first index and number of indices of each group (section 3)."""
+        if len(self.scenarios) <= 2:
+            return [(g, 0, 64) for g in range(len(self.scenarios))]
+        found, column, begin = [], 0, 0
+        for g, count in enumerate(self.scenarios):
+            last = 2 if "floor" in self.lines else 0
+            if g == 0 and "added" in self.lines:
+                last = 3
+            if g == 0 and "flat" in self.lines:
+                last = 4
+            size = 4 * -(-(count + last + 1) // 4)
+            if begin + size > 64:
+                column, begin = column + 1, 0
+            found.append((column, begin, size))
+            begin += size
+        require(column < 2, "the groups do not fit")
+        return found
+
+    def side_rows(self) -> list[list[int]]:
+        rows = self.minimum[2:]
+        for name in ("floor", "added", "flat"):
+            rows = rows + [row for pair in self.lines.get(name, []) for row in pair]
+        return rows
+
+
+def by_size(snapshot: Json, requirement: str) -> dict[str, list[tuple[list[int], list[int]]]]:
+    """The lines by size, rates in 10^-4 of a money unit."""
+    found: dict[str, list[tuple[list[int], list[int]]]] = {}
+    groups, count = len(snapshot["groups"]), len(snapshot["instruments"])
+    for c in snapshot["components"]:
+        if c["type"] != "gross_charge" or requirement not in c.get("requirements", [requirement]):
+            continue
+        sides, pool = [array(c["long"]), array(c["short"])], array(c["pool"])
+        rows = [([0] * n, [0] * n) for _ in range(groups if c["mode"] == "floor" else 1)]
+        for i in range(count):
+            if pool[i] >= 0:
+                one = c["pools"][pool[i]]
+                (line,) = one["lines"]
+                g = one["group"] if c["mode"] == "floor" else 0
+                for side in (0, 1):
+                    rows[g][side][i] += line["slope"] * sides[side][i] * 10**4 // c["scale"]
+        found[c["mode"]] = rows
+    return found
 
 
 def array(found: Json) -> list[int]:
@@ -93,19 +145,21 @@ def layout_of(snapshot: Json, requirement: str) -> Layout:
         long=padded(array(parts["haircuts"]["long_value"]), 4),
         short=padded(array(parts["haircuts"]["short_value"]), 4),
         debts=[*assets, *[False] * (4 - len(assets))],
+        lines=by_size(snapshot, requirement),
     )
 
 
 def table_hash(table: Json, layout: Layout, assets: int, srs: bytes) -> bytes:
     """The hash that attesters sign, its head made from the snapshot."""
-    s = padded(layout.scenarios, 2)
+    s = [layout.scenarios[0], sum(count << 8 * i for i, count in enumerate(layout.scenarios[1:]))]
     mask = sum(1 << j for j, owed in enumerate(layout.debts) if owed)
+    mask += sum(1 << 4 + i for i, name in enumerate(("floor", "added", "flat")) if name in layout.lines)
     numbers = b"".join(map(word, (layout.instruments, len(layout.scenarios), *s, mask)))
     pinned, price, rows = bytes.fromhex(table["pinned"]), table["price"], table["rows"]
     digest = keccak256(b"\3" + label("zkmargin/chain-layout/v1") + srs + numbers + pinned)
     values = [sum(x << 64 * j for j, x in enumerate(side)) for side in (layout.long, layout.short)]
     content = word(layout.factor << 8 | assets) + word(values[0]) + word(values[1])
-    content += bytes.fromhex(price) + b"".join(map(bytes.fromhex, rows))
+    content += bytes.fromhex(price) + b"".join(map(bytes.fromhex, [*table.get("sides", []), *rows]))
     return keccak256(
         b"\3" + label("zkmargin/chain-table/v1") + bytes.fromhex(table["series"]) + word(table["sequence"])
         + bytes.fromhex(table["snapshot"]) + digest + keccak256(content)
@@ -126,26 +180,51 @@ class Public:
         roots = [pow(OMEGA, i, r) for i in range(n)]
         self.L = L = [root * Z * over(n * (zeta - root)) % r for root in roots]
 
+        places = layout.places()
+
+        def of_column(c: int, s: int) -> int:
+            return pow(rho, 64 * c, r) * self.x[s // 4] * pow(P, s % 4, r) % r
+
         def weight(g: int, s: int) -> int:
-            return pow(rho, 64 * g, r) * self.x[s // 4] * pow(P, s % 4, r) % r
+            return of_column(places[g][0], places[g][1] + s)
 
         claim, balance = pow(rho, 128, r), [pow(rho, 129, r) * y_j % r for y_j in y]
         groups = range(len(layout.scenarios))
         self.positions = claim * den * 10**4 * self.at(layout.marks)
-        self.short = 0
+        self.long = self.short = 0
         for g in groups:
             for s, row in enumerate(layout.risk[g]):
                 self.positions += weight(g, s) * self.at(row)
-            if layout.scenarios[g] < 64:
+            if layout.scenarios[g] < places[g][2]:
                 self.short -= weight(g, layout.scenarios[g]) * self.at(layout.minimum[g])
         self.collateral = sum((balance[j] + claim * den * layout.long[j]) * L[j] for j in range(4))
+
+        def number(first: int) -> int:
+            return sum(1024**d * L[first + d] for d in range(9))
+
         self.packed = []
+        for c in range(min(2, len(layout.scenarios))):
+            self.packed.append(-sum(of_column(c, s) * number(64 * (s // 4) + 9 * (s % 4)) for s in range(64)))
         for g in groups:
-            every = sum(weight(g, s) for s in range(64))
-            U = sum(1024**d * L[46 + d] for d in range(9)) * (every - claim * num * layout.factor)
-            for s in range(64):
-                U -= weight(g, s) * sum(1024**d * L[64 * (s // 4) + 9 * (s % 4) + d] for d in range(9))
-            self.packed.append(U)
+            every = sum(weight(g, s) for s in range(places[g][2])) - claim * num * layout.factor
+            if "floor" in layout.lines:
+                every -= weight(g, layout.scenarios[g] + 1)
+            if g == 0:
+                every -= sum(weight(0, layout.scenarios[0] + i) for i, name in LINES if name in layout.lines)
+            if len(layout.scenarios) > 2:
+                self.packed[1] += every * number(64 * g + 55)
+            else:
+                self.packed[g] += every * number(46)
+        in_claim = {"added": claim * num * layout.factor, "flat": claim * num * 10**4}
+        for name, pairs in layout.lines.items():
+            for g, (on_p, on_m) in enumerate(pairs):
+                index = layout.scenarios[g] + {"floor": 1, "added": 3, "flat": 4}[name]
+                w = weight(g, index)
+                self.long -= w * self.at(on_p)
+                self.short -= w * self.at(on_m)
+                other = weight(g, index + 1) if name == "floor" else in_claim[name]
+                first = {"floor": 64 * (8 + g) + 46, "added": 174, "flat": 238}[name]
+                self.packed[0] += (10**4 * w - other) * number(first)
         self.packed[0] -= claim * sum(1024**d * L[110 + d] for d in range(12))
         for j in range(4):
             self.packed[0] -= balance[j] * sum(1024**d * L[256 * j + 36 + d] for d in range(5))
@@ -157,10 +236,11 @@ class Public:
         self.table = [self.t, self.sel_p]
         self.table.append(sum(1024**d * L[46 + d] for d in range(9)) % r)
         self.table.append(sum(1024**d * L[110 + d] for d in range(12)) % r)
-        self.price = [self.at(layout.marks), *(self.at(row) for row in layout.minimum)]
+        self.price = [self.at(layout.marks), *(self.at(row) for row in layout.minimum[:2])]
+        self.sides = [self.at(row) for row in layout.side_rows()]
         self.r = [
             sum(
-                pow(rho, 64 * g, r) * self.x[s // 4] * self.at(row)
+                pow(rho, 64 * places[g][0], r) * self.x[places[g][1] // 4 + s // 4] * self.at(row)
                 for g in groups
                 for s, row in enumerate(layout.risk[g])
                 if s % 4 == a
@@ -180,14 +260,14 @@ class Public:
 class Proof:
     """A proof taken apart: points by kind, values by kind, as one account's or many accounts' text orders them."""
 
-    def __init__(self, body: bytes, m: int, groups: int, *, joint: bool) -> None:
+    def __init__(self, body: bytes, m: int, groups: int, side_rows: int, *, joint: bool) -> None:
         sides, packed = 6 * m, groups * m
         F = 2 * m + -(-(packed + 1) // 3) if joint else 3
         H = -(-F // 3)
         count = F + H + 4
         self.raw = [body[96 * i : 96 * i + 96] for i in range(count)]
         scalars = body[96 * count :]
-        size = sides + packed + 1 + F + 2 + 4 + 4 + 2 + (groups - 1)
+        size = sides + packed + 1 + F + 2 + 4 + 4 + 2 + (groups - 1) + side_rows
         require(len(body) == 96 * count + 32 * size, "another length")
         self.values = scalars
         v = [int.from_bytes(scalars[i : i + 32], "big") for i in range(0, len(scalars), 32)]
@@ -204,7 +284,8 @@ class Proof:
         self.phi, self.phi_shifted = take(2)
         self.r, self.pinned, self.price = take(4), take(4), take(2)
         self.price += take(groups - 1)
-        self.packed += v
+        self.packed += take(0 if joint else groups - 1)
+        self.side_rows = v
         self.F, self.H = self.raw[:F], self.raw[F : F + H]
         self.phi_point, self.T, self.W, self.W_shifted = self.raw[F + H :]
 
@@ -260,8 +341,8 @@ def verify(
     num, den = claim
     require(1 <= num < 1 << 16 and 1 <= den < 1 << 16, "the claim is out of range")
     layout, assets, m = layout_of(snapshot, table["requirement"]), len(snapshot["collateral"]), len(accounts)
-    groups = len(layout.scenarios)
-    proof = Proof(data[44:], m, groups, joint=joint)
+    groups = min(2, len(layout.scenarios))  # packed columns
+    proof = Proof(data[44:], m, groups, len(layout.side_rows()), joint=joint)
     points = {raw: decode(raw, f"point {i}") for i, raw in enumerate(proof.raw)}
 
     name = "zkmargin/chain-joint/v1" if joint else "zkmargin/chain/v1"
@@ -286,6 +367,7 @@ def verify(
     require(proof.r == U.r, "r at zeta is not the snapshot's")
     require(proof.pinned == U.table, "t, sel_p, W or claim at zeta is not the layout's")
     require(proof.price == U.price, "marks or a minimum at zeta is not the snapshot's")
+    require(proof.side_rows == U.sides, "a side row at zeta is not the snapshot's")
 
     # the identity of message 3 at zeta: Z T + sum_a c_pos positions_a + c_col collateral_a = d
     columns = [(v, (beta + v, 1)) for v in proof.sides]
@@ -302,7 +384,7 @@ def verify(
         w, f = pow(rho, 133 * a, r), proof.sides[6 * a : 6 * a + 6]
         long, short = (sum(1024**i * v for i, v in enumerate(side)) for side in (f[:3], f[3:]))
         own = proof.packed[groups * a : groups * (a + 1)]
-        d -= w * (U.short * short + sum(u * v for u, v in zip(U.packed, own, strict=True)))
+        d -= w * (U.long * long + U.short * short + sum(u * v for u, v in zip(U.packed, own, strict=True)))
         helpers = [row(proof.h[2 * a + i], [b for _, b in threes[2 * a + i]]) for i in (0, 1)]
         first = stride * a
         d += pow(chi, first + 1, r) * helpers[0] + pow(chi, first + 2, r) * helpers[1]
@@ -337,14 +419,17 @@ def verify(
     power = power * gamma % r
     constant += power * over_4 * sum(v * pow(x, i, r) for i, v in enumerate(proof.r))
     at = 0
-    for g, count in enumerate(layout.scenarios):
+    for (column, begin, _), count in zip(layout.places(), layout.scenarios, strict=True):
         for k in range(-(-count // 4)):
-            scale = power * over_4 * pow(rho, 64 * g, r) * U.x[k]
+            scale = power * over_4 * pow(rho, 64 * column, r) * U.x[begin // 4 + k]
             terms.append((scale, decode(bytes.fromhex(table["rows"][at]), "a table point")))
             at += 1
     require(at == len(table["rows"]), "another number of table points")
     price = [*proof.price, *[0] * (3 - len(proof.price)), 1]
-    for text, values in ((table["pinned"], proof.pinned), (table["price"], price)):
+    tables = [(table["pinned"], proof.pinned), (table["price"], price)]
+    packs = [padded(proof.side_rows[i : i + 4], 4) for i in range(0, len(proof.side_rows), 4)]
+    tables += zip(table.get("sides", []), packs, strict=True)
+    for text, values in tables:
         power = power * gamma % r
         opened(power * over_4, decode(bytes.fromhex(text), "a table point"), values)
     terms += [(-constant, curve.G1), (-1, points[proof.W]), (x, points[proof.W_shifted])]

@@ -174,7 +174,7 @@ def test_equations_of_the_layout_close_exactly_at_the_boundary() -> None:
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"groups": 3}, "groups"),
+        ({"groups": 9, "count": 18}, "groups"),
         ({"debts": (False,) * 5}, "collateral"),
         ({"mode": "added"}, "short_option_minimum"),
         ({"scenarios": 65}, "worst_scenario: U0"),
@@ -190,8 +190,8 @@ def test_what_does_not_fit_is_refused_by_name(options: Keywords, field: str) -> 
 @pytest.mark.parametrize(
     ("policy", "field", "reason"),
     [
-        ("tims", "gain_offset", "three numbers a scenario"),
-        ("deribit-pm", "gain_offset", "three numbers a scenario"),
+        ("tims", "gain_offset", "two numbers a scenario"),
+        ("deribit-pm", "gain_offset", "two numbers a scenario"),
         ("paradex", "min_delta", "no row of the table"),
         ("delta-norm", "delta_norm", "no row of the table"),
         ("span", "calendar_charge", "no row of the table"),
@@ -218,7 +218,7 @@ def test_scenarios_without_effect_are_refused() -> None:
         ChainPrices.of(given.model_copy(update={"components": (silent, *given.components[1:])}), "initial")
 
 
-@pytest.mark.parametrize("arguments", [(0, (6,)), (1024, (6,)), (7, ()), (7, (1, 2, 3)), (7, (0,)), (7, (65,))])
+@pytest.mark.parametrize("arguments", [(0, (6,)), (1024, (6,)), (7, ()), (7, (1,) * 9), (7, (0,)), (7, (65,))])
 def test_layouts_that_there_are_none_of(arguments: tuple[int, tuple[int]]) -> None:
     with pytest.raises(InputError):
         ChainLayout(arguments[0], arguments[1], (False, False, False, False))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.chain_files import ACCOUNT, KEYS, PROVE, VERIFY, Said, runner, venue_files
+from support.chain_files import ACCOUNT, KEYS, PROVE, VERIFY, Said, by_size_policy, runner, venue_files
 from support.signing import SIGNER
 from support.typed import Json, Keywords
 
@@ -54,6 +54,27 @@ def test_a_chain_proof_from_table_to_verdict(run: Said, tmp_path: Path) -> None:
     ledger = str(tmp_path / "ledger.db")
     assert "does not go with a chain proof" in run(*VERIFY, "--table", "table.json", "--ledger", ledger, proof, code=2)
     assert "one at a time" in run(*VERIFY, "--table", "table.json", proof, proof, code=2)
+
+
+def test_a_policy_with_charges_by_size_from_table_to_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(venue_files(tmp_path, by_size_policy()))
+    run = runner(capsys)
+    table = json.loads(Path("table.json").read_text())
+    assert (table["format"], table["gross"]) == ("zkmargin/chain-table/v2", ["floor", "flat"])
+    assert "every point of it" in run("snapshot", "check", "snapshot.json", "market.json", "--table", "table.json")
+    run(*PROVE, "--protocol", "chain", "--table", "table.json", "-o", "chain.bin")
+    assert json.loads(run(*VERIFY, "--table", "table.json", "--json", "chain.bin"))["accepted"]
+    table["sides"] = table["sides"][::-1]
+    Path("false.json").write_text(json.dumps(table))
+    said = run("snapshot", "check", "snapshot.json", "market.json", "--table", "false.json", code=2)
+    assert "sides[0]" in said
+    words = ("chain", "deploy", "--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    run(*words, "--chain-id", "1", "--joint", "--calldata", "txs.json", "-o", "d.json")
+    sent = [bytes.fromhex(t["data"][66:]) for t in json.loads(Path("txs.json").read_text())]
+    for name in ("WideMarginVerifier", "WideMarginJointVerifier"):
+        assert any(data.startswith(artefacts.artefact(name).creation) for data in sent)
 
 
 def test_protocol_and_table_belong_together(run: Said) -> None:
@@ -263,6 +284,8 @@ def test_damaged_artefacts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
         "MarginJointVerifier",
         "MarginVerifier",
         "SnapshotRegistry",
+        "WideMarginJointVerifier",
+        "WideMarginVerifier",
     }
     version, settings = artefacts.compiler()
     assert version.startswith("0.8.37")
@@ -307,6 +330,9 @@ def test_constants_of_the_contract_are_the_setups() -> None:
         "OMEGA_INV": pow(omega, -1, r),
         "OMEGA_INV_4": pow(omega, -4, r),
         "OMEGA_INV_16": pow(omega, -16, r),
+        "OMEGA_INV_46": pow(omega, -46, r),
+        "OMEGA_INV_55": pow(omega, -55, r),
+        "OMEGA_INV_64": pow(omega, -64, r),
         "OMEGA_INV_144": pow(omega, -144, r),
         "OMEGA_64": pow(omega, 64, r),
         "OMEGA_256": pow(omega, 256, r),

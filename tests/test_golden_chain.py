@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.chain_lab import joint_standard, prove, prove_joint, standard
+from support.chain_lab import joint_standard, prove, prove_joint, standard, wide
 from support.typed import JsonObject
 
 from zkmargin.chain.deployment import plan
@@ -59,6 +59,12 @@ def made() -> dict[str, bytes]:
         proof = encode_chain_proof(prove(one, "golden"), embedded().digest)
         files[f"{groups}.proof"] = proof
         digests[f"{groups}.proof"] = verify_chain(one.statement, proof).hex()
+    for name, wide_layout in {"floors": "two floors and an addition", "groups": "three groups"}.items():
+        one = wide(wide_layout)
+        proof = encode_chain_proof(prove(one, "golden"), embedded().digest)
+        files |= {f"{name}.proof": proof, f"{name}.table.json": one.statement.table.to_bytes()}
+        digests[f"{name}.proof"] = verify_chain(one.statement, proof).hex()
+        digests[f"{name}.table"] = one.statement.table.hash.hex()
     joint = joint_standard(3, 2)
     files["joint.proof"] = encode_joint_proof(prove_joint(joint, "golden"), embedded().digest)
     digests["joint.proof"] = verify_joint(joint.statement, files["joint.proof"]).hex()

@@ -13,13 +13,14 @@ import {IChainVerifier} from "./IChainVerifier.sol";
 abstract contract ChainVerifier is IChainVerifier {
     /// @dev N, listed rows of the positions.
     uint256 public immutable INSTRUMENTS;
-    /// @dev G, one or two risk groups.
+    /// @dev G, one to eight risk groups.
     uint256 public immutable GROUPS;
-    /// @dev S_0 and S_1, scenarios of each group; S_1 = 0 with one group.
+    /// @dev S_0, and S_1, S_2, .. from the lowest byte up, scenarios of each group; 0 with one group.
     uint256 public immutable SCENARIOS_0;
     uint256 public immutable SCENARIOS_1;
-    /// @dev Bit j: asset j may be owed.
-    uint256 public immutable DEBTS;
+    /// @dev Bit j < 4: asset j may be owed. Bits 4, 5, 6: a charge by size that is a floor, that is added times the
+    /// factor, that is added as it is.
+    uint256 public immutable FLAGS;
     /// @dev Digest of all of this, the setup and the pinned point.
     bytes32 public immutable LAYOUT_DIGEST;
     /// @dev The commitment to [t, sel_p, W, claim]: x || y.
@@ -39,6 +40,9 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 private constant OMEGA_INV = 0x5164ca4cf7456c9b942c20e45c3ad14d9ce862487904d0ab1b561347c6a47727;
     uint256 private constant OMEGA_INV_4 = 0x18ba7658084c71a467e701a945e9b713df7b4ee66e4caccb7d01866add958780;
     uint256 private constant OMEGA_INV_16 = 0x640d097461a2eeaf4e84b3cd7dc75b61db872ef3dce28e788d28c143168bba2c;
+    uint256 private constant OMEGA_INV_46 = 0x71b597e408eec004f78e806eb0f4022ff024d57952c2179c0ade8d476f637dd2;
+    uint256 private constant OMEGA_INV_55 = 0x6024c7db395ba0b0fd78657de7686e336583dcbb8737c64f21f698c3549e1769;
+    uint256 private constant OMEGA_INV_64 = 0x3b25b475ab91194b687a73c92f188612fc010d53ccb225425e544cdf4c887948;
     uint256 private constant OMEGA_INV_144 = 0x68f0ba2461933c32412d801131c542d24eb73f5d9958580573ea3fa3e6fe310f;
     uint256 private constant OMEGA_64 = 0x20b1ce9140267af9dd1c0af834cec32c17beb312f20b6f7653ea61d87742bcce;
     uint256 private constant OMEGA_256 = 0x00000000000000008d51ccce760304d0ec030002760300000001000000000000;
@@ -51,6 +55,8 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @dev Where the nonce of a single proof stands in the call's data; the table's id stands at 4.
     uint256 internal constant NONCE = 0x84;
 
+    /// @dev Where what only wide layouts need stands (more than two groups, or charges by size), 0 for the others.
+    uint256 internal constant M_WIDE = 0x60;
     // Arguments, 0x80 on. 0xe0, 0x1c0, 0x300, 0x320, 0x420, 0x6c0 and 0x6e0 .. 0x720 are each verifier's own.
     uint256 private constant A_TABLE = 0x80;
     uint256 private constant A_TABLE_LENGTH = 0xa0;
@@ -110,28 +116,76 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 private constant NUM = 0x1980;
     /// @dev Entries of the MSM: table points, the pinned and the price point, the generator, then those of the proofs.
     uint256 internal constant MSM = 0x1ba0;
+    // From M_WIDE on: values of the side rows; denominators, running products and numerators of the numbers there; these
+    // numbers, A, F, B_0, .., W_0, .. at zeta without the factor Z/n; sums; S_g, 64 column + 4 block and blocks of a group.
+    uint256 private constant X_DEN = 0x400;
+    uint256 private constant X_PRE = 0x700; // after a denominator
+    uint256 private constant X_NUM = 0xe00; // after a denominator
+    uint256 private constant X_A = 0x1900;
+    uint256 private constant X_F = 0x1920;
+    uint256 private constant X_FLOORS = 0x1940;
+    uint256 private constant X_CHARGES = 0x1a40;
+    uint256 private constant X_LONG = 0x1b40;
+    uint256 private constant X_SHORT = 0x1b60;
+    uint256 private constant X_FIRST = 0x1b80;
+    uint256 private constant X_SECOND = 0x1ba0;
+    uint256 private constant X_CHARGED = 0x1bc0;
+    uint256 private constant X_GROUPS = 0x1c00;
 
     /// @param instruments N, 1 to 1023.
     /// @param scenarios0 S_0, 1 to 64.
-    /// @param scenarios1 S_1, or 0 with one group.
-    /// @param debts bit j set where asset j may be owed, below 16.
+    /// @param scenarios1 S_1, S_2, .. from the lowest byte up, or 0 with one group.
+    /// @param flags bit j < 4 set where asset j may be owed; bits 4 to 6, see FLAGS.
     /// @param pinned the 96 bytes of the point that N decides (`zkmargin snapshot table` prints it). A wrong one accepts
     /// nothing honest and may accept what is false: check it before you trust a deployment (`zkmargin chain status`).
-    constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 debts, bytes memory pinned) {
-        if (
-            instruments == 0 || instruments > 1023 || scenarios0 == 0 || scenarios0 > 64 || scenarios1 > 64
-                || debts > 15 || pinned.length != 96
-        ) revert BadLayout();
-        uint256 groups = scenarios1 == 0 ? 1 : 2;
+    constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 flags, bytes memory pinned) {
+        if (instruments == 0 || instruments > 1023 || flags > 127 || pinned.length != 96) revert BadLayout();
+        uint256 groups;
+        if (_takesWide()) {
+            if (flags < 16 && scenarios1 < 0x100) revert BadLayout();
+            groups = _groupsThatFit(scenarios0, scenarios1, flags >> 4);
+        } else {
+            if (scenarios0 == 0 || scenarios0 > 64 || scenarios1 > 64 || flags > 15) revert BadLayout();
+            groups = scenarios1 == 0 ? 1 : 2;
+        }
         (bytes32 a, bytes32 b, bytes32 c) = abi.decode(pinned, (bytes32, bytes32, bytes32));
         if (a | b | c == 0) revert BadLayout();
-        (INSTRUMENTS, GROUPS, SCENARIOS_0, SCENARIOS_1, DEBTS) = (instruments, groups, scenarios0, scenarios1, debts);
+        (INSTRUMENTS, GROUPS, SCENARIOS_0, SCENARIOS_1, FLAGS) = (instruments, groups, scenarios0, scenarios1, flags);
         (PINNED_0, PINNED_1, PINNED_2) = (a, b, c);
         LAYOUT_DIGEST = keccak256(
             abi.encodePacked(
-                bytes1(0x03), LAYOUT_LABEL, SRS_DIGEST, instruments, groups, scenarios0, scenarios1, debts, pinned
+                bytes1(0x03), LAYOUT_LABEL, SRS_DIGEST, instruments, groups, scenarios0, scenarios1, flags, pinned
             )
         );
+    }
+
+    /// @dev G, where every group has 1 to 64 scenarios and an index for each of its charges by size, and where more than
+    /// two fit into two columns of sixteen blocks.
+    function _groupsThatFit(uint256 scenarios0, uint256 scenarios1, uint256 gross) private pure returns (uint256 groups) {
+        uint256 column;
+        uint256 used;
+        uint256 s = scenarios0;
+        bool shared = scenarios1 > 0xff;
+        while (true) {
+            uint256 last = _lastOffset(gross, groups);
+            if (s == 0 || s > 64 || (gross != 0 && s + last > 63)) revert BadLayout();
+            uint256 blocks = (s + last + 4) >> 2;
+            if (shared && used + blocks > 16) (column, used) = (column + 1, 0);
+            if (shared && (blocks > 16 || column > 1)) revert BadLayout();
+            used += blocks;
+            if (++groups > 8) revert BadLayout();
+            if (scenarios1 == 0) return groups;
+            s = scenarios1 & 0xff;
+            scenarios1 >>= 8;
+        }
+    }
+
+    /// @dev The last index after a group's scenarios that is used: 0 the short option minimum, 1 and 2 a floor by size, of
+    /// group 0 also 3 and 4, what is added.
+    function _lastOffset(uint256 gross, uint256 group) private pure returns (uint256) {
+        if (group == 0 && gross & 4 != 0) return 4;
+        if (group == 0 && gross & 2 != 0) return 3;
+        return 2 * (gross & 1);
     }
 
     /// @inheritdoc IChainVerifier
@@ -191,7 +245,8 @@ abstract contract ChainVerifier is IChainVerifier {
     ) internal view {
         uint256 s0 = SCENARIOS_0;
         uint256 s1 = SCENARIOS_1;
-        uint256 debts = DEBTS;
+        uint256 flags = FLAGS;
+        uint256 debts = _takesWide() ? flags & 15 : flags;
         bytes32 digest = LAYOUT_DIGEST;
         bytes32 a = PINNED_0;
         bytes32 b = PINNED_1;
@@ -420,16 +475,24 @@ abstract contract ChainVerifier is IChainVerifier {
 
     /// @dev Reads and hashes the table and places its points. `M_POINTS` is left at the first entry after them.
     function _table() internal view {
+        uint256 sides = (_sideRows() + 3) >> 2;
         uint256 length;
         uint256 content = BUFFER + 0x100;
         bool fits = true;
         assembly {
-            // content: factor and M, long values, short values, price point, points of the rows
+            // content: factor and M, long values, short values, price point, those of side rows, points of the rows
             let first := shr(2, add(mload(A_SCENARIOS_0), 3))
-            let rows := add(first, shr(2, add(mload(A_SCENARIOS_1), 3)))
+            let rows := first
+            switch sides
+            case 0 { rows := add(first, shr(2, add(mload(A_SCENARIOS_1), 3))) }
+            default {
+                for { let s := mload(A_SCENARIOS_1) } s { s := shr(8, s) } {
+                    rows := add(rows, shr(2, add(and(s, 0xff), 3)))
+                }
+            }
             mstore(M_ROWS, rows)
             mstore(M_FIRST, first)
-            length := add(192, mul(96, rows))
+            length := add(192, mul(96, add(sides, rows)))
             switch mload(A_STORE)
             case 0 {
                 fits := eq(mload(A_TABLE_LENGTH), length)
@@ -457,7 +520,7 @@ abstract contract ChainVerifier is IChainVerifier {
         }
         unchecked {
             uint256 entry = MSM;
-            uint256 from = content + 192;
+            uint256 from = content + 192 + 96 * sides;
             for (uint256 end = MSM + 160 * _load(M_ROWS); entry < end; entry += 160) {
                 _putTable(entry, from);
                 from += 96;
@@ -465,6 +528,13 @@ abstract contract ChainVerifier is IChainVerifier {
             _putTable(entry, M_BETA); // the pinned point waits where challenges will be
             _putTable(entry + 160, content + 96);
             entry += 320;
+            if (_takesWide()) {
+                from = content + 192;
+                for (uint256 end = entry + 160 * sides; entry < end; entry += 160) {
+                    _putTable(entry, from);
+                    from += 96;
+                }
+            }
             assembly {
                 mstore(entry, 0x0000000000000000000000000000000017f1d3a73197d7942695638c4fa9ac0f)
                 mstore(add(entry, 0x20), 0xc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb)
@@ -479,6 +549,7 @@ abstract contract ChainVerifier is IChainVerifier {
                 if lt(k, second) { k := second }
                 s := shr(2, mload(A_SCENARIOS_1))
                 if lt(s, 16) { if lt(k, add(s, 1)) { k := add(s, 1) } }
+                if sides { k := 16 }
                 mstore(M_ROOTS, shl(5, k))
             }
         }
@@ -489,8 +560,21 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @dev Every denominator of the closed forms, inverted together by the inverse of their product, which is sent:
     /// one product checks it, where MODEXP costs 4,064 gas. 0 has no inverse: a pole is a rejection. Leaves P, rho^15,
     /// the sums of slack, held and owed cells (without the factor Z/n), and 1/.. of the x_k at M_INVERSES.
-    function _denominators(uint256 inverse) internal pure {
+    function _denominators(uint256 inverse) internal view {
+        uint256 given = inverse;
+        if (_takesWide()) {
+            if (given >= R) _fail(BadInverse.selector);
+            given = mulmod(given, _wideDenominators(), R);
+        }
+        _baseDenominators(given);
+        // 1/(base product wide product) times the base product, which stands at 0
+        if (_takesWide()) _wideNumbers(mulmod(inverse, _load(0x00), R));
+    }
+
+    /// @dev The same for the closed forms of every layout; leaves their product at 0.
+    function _baseDenominators(uint256 inverse) private pure {
         bool good;
+        uint256 wide = _wideAt();
         assembly {
             function denominator(o, running, x) -> product {
                 mstore(add(DEN, o), x)
@@ -603,6 +687,7 @@ abstract contract ChainVerifier is IChainVerifier {
                 o := add(o, 160)
             }
             let v := inverse
+            if wide { mstore(0x00, a) }
             good := and(lt(v, R), eq(mulmod(a, v, R), 1))
             for {} gt(o, first) {} {
                 o := sub(o, 32)
@@ -694,11 +779,14 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @dev U of the packed columns at zeta: of group 0, with claim and balances, and of group 1 (0 with one group).
     function _packed(uint256 num, uint256 den) internal pure returns (uint256 U, uint256 second) {
         bool good = true;
+        uint256 wide = _wideAt();
         assembly {
             let w64 := mload(M_RHO_64)
             let w128 := mulmod(w64, w64, R)
             let zn := mulmod(mload(M_VANISHING), N_INV, R)
             let charges := mload(V_CHARGES)
+            // more than two groups have cells of their own for W_g
+            if wide { if shr(8, mload(A_SCENARIOS_1)) { charges := 0 } }
             // A = 16 rho^15 (1 + P) (1 + P^2) W - (16/n) Z slacks
             let A
             {
@@ -737,6 +825,10 @@ abstract contract ChainVerifier is IChainVerifier {
                 U := addmod(U, mulmod(zn, t, R), R)
             }
             if mload(A_SCENARIOS_1) { second := addmod(mulmod(w64, A, R), B, R) }
+            if wide {
+                U := addmod(U, mload(add(wide, X_FIRST)), R)
+                second := addmod(second, mload(add(wide, X_SECOND)), R)
+            }
         }
         if (!good) _fail(BadHaircut.selector);
     }
@@ -752,12 +844,305 @@ abstract contract ChainVerifier is IChainVerifier {
         }
     }
 
-    /// @dev w_0 som_0 + w_1 som_1 at zeta: - U_short.
+    /// @dev w_0 som_0 + w_1 som_1 at zeta, and of wide layouts what else short positions are charged: - U_short.
     function _minimums() internal pure returns (uint256 w) {
+        if (_wideAt() != 0) return _load(_wideAt() + X_SHORT);
         w = mulmod(_minimumWeight(_load(A_SCENARIOS_0)), _load(V_MINIMUM_0), R);
         if (_load(A_SCENARIOS_1) != 0) {
             uint256 second = mulmod(_load(M_RHO_64), _minimumWeight(_load(A_SCENARIOS_1)), R);
             w = addmod(w, mulmod(second, _load(V_MINIMUM_1), R), R);
+        }
+    }
+
+    /// @dev What long positions are charged by size, at zeta: - U_long. 0 where nothing is.
+    function _longs() internal pure returns (uint256) {
+        uint256 wide = _wideAt();
+        return wide == 0 ? 0 : _load(wide + X_LONG);
+    }
+
+    // --- wide layouts: charges by size, more than two groups ---------------------------------------------------------
+
+    /// @dev Whether this contract is one for wide layouts. The others have none of what follows in their code.
+    function _takesWide() internal pure virtual returns (bool) {
+        return false;
+    }
+
+    function _wideAt() internal pure returns (uint256) {
+        return _takesWide() ? _load(M_WIDE) : 0;
+    }
+
+    /// @dev Price rows beside those of every layout: minimums of the groups after the second; floors, two a group; two
+    /// for what is added, two for what is added as it is. 0 where the layout is not wide.
+    function _sideRows() internal view returns (uint256 rows) {
+        unchecked {
+            if (!_takesWide()) return 0;
+            uint256 gross = FLAGS >> 4;
+            uint256 others = _load(A_SCENARIOS_1);
+            uint256 groups = 1;
+            for (; others != 0; others >>= 8) ++groups;
+            if (groups > 2) rows = groups - 2;
+            if (gross & 1 != 0) rows += 2 * groups;
+            return rows + (gross & 2) + ((gross & 4) >> 1);
+        }
+    }
+
+    /// @dev Makes room for what only wide layouts need at `place`, on memory that is still zero, and puts the groups there.
+    function _widen(uint256 place) internal view {
+        unchecked {
+            if (!_takesWide()) return;
+            _store(M_WIDE, place);
+            uint256 gross = FLAGS >> 4;
+            uint256 others = _load(A_SCENARIOS_1);
+            uint256 s = _load(A_SCENARIOS_0);
+            uint256 index = 0;
+            uint256 slot = place + X_GROUPS;
+            for (uint256 g = 0; s != 0; ++g) {
+                uint256 blocks = (s + _lastOffset(gross, g) + 4) >> 2;
+                if (_load(A_SCENARIOS_1) < 0x100) index = 64 * g;
+                else if ((index & 63) + 4 * blocks > 64) index = 64;
+                _store(slot, s);
+                _store(slot + 0x20, index);
+                _store(slot + 0x40, blocks);
+                slot += 0x60;
+                index += 4 * blocks;
+                s = others & 0xff;
+                others >>= 8;
+            }
+        }
+    }
+
+    /// @dev Denominators Y - 1 of the cells of A, F, every B_g and every W_g that has cells of its own, three at a time:
+    /// 1/D + 2^10/D' + 2^20/D'' is one fraction. The product of all.
+    function _wideDenominators() private view returns (uint256 product) {
+        unchecked {
+            product = 1;
+            uint256 o = _wideAt() + X_DEN;
+            uint256 zeta = _load(M_ZETA);
+            uint256 gross = FLAGS >> 4;
+            uint256 Y = mulmod(zeta, OMEGA_INV_46, R);
+            uint256 Y2 = mulmod(mulmod(Y, OMEGA_INV_64, R), OMEGA_INV_64, R);
+            if (gross & 2 != 0) (o, product) = _ninth(o, Y2, product);
+            if (gross & 4 != 0) (o, product) = _ninth(o, mulmod(Y2, OMEGA_INV_64, R), product);
+            // omega^512 = -1
+            if (gross & 1 != 0) (o, product) = _everyNinth(o, R - Y, product);
+            if (_load(A_SCENARIOS_1) > 0xff) (o, product) = _everyNinth(o, mulmod(zeta, OMEGA_INV_55, R), product);
+        }
+    }
+
+    /// @dev A number of each group, 64 rows apart.
+    function _everyNinth(uint256 o, uint256 Y, uint256 product) private pure returns (uint256, uint256) {
+        unchecked {
+            for (uint256 slot = _wideAt() + X_GROUPS; _load(slot) != 0; slot += 0x60) {
+                (o, product) = _ninth(o, Y, product);
+                Y = mulmod(Y, OMEGA_INV_64, R);
+            }
+            return (o, product);
+        }
+    }
+
+    function _ninth(uint256 o, uint256 Y, uint256 product) private pure returns (uint256, uint256) {
+        assembly {
+            for { let end := add(o, 96) } lt(o, end) { o := add(o, 32) } {
+                let x := addmod(Y, R_1, R)
+                Y := mulmod(Y, OMEGA_INV, R)
+                let x1 := addmod(Y, R_1, R)
+                Y := mulmod(Y, OMEGA_INV, R)
+                let x2 := addmod(Y, R_1, R)
+                Y := mulmod(Y, OMEGA_INV, R)
+                let n := mulmod(addmod(x1, mulmod(1024, x, R), R), x2, R)
+                x := mulmod(x, x1, R)
+                mstore(add(o, X_NUM), addmod(n, mulmod(1048576, x, R), R))
+                x := mulmod(x, x2, R)
+                mstore(o, x)
+                mstore(add(o, X_PRE), product)
+                product := mulmod(product, x, R)
+            }
+        }
+        return (o, product);
+    }
+
+    /// @dev A, F, B_g and W_g at zeta without the factor Z/n, the last one first, from the inverse of the product.
+    function _wideNumbers(uint256 v) private view {
+        unchecked {
+            uint256 wide = _wideAt();
+            uint256 gross = FLAGS >> 4;
+            bool shared = _load(A_SCENARIOS_1) > 0xff;
+            uint256 count = ((gross >> 1) & 1) + (gross >> 2) + GROUPS * ((gross & 1) + (shared ? 1 : 0));
+            uint256 o = wide + X_DEN + 96 * count;
+            if (shared) (o, v) = _numbers(o, v, wide + X_CHARGES);
+            if (gross & 1 != 0) (o, v) = _numbers(o, v, wide + X_FLOORS);
+            if (gross & 4 != 0) (o, v) = _number(o, v, wide + X_F);
+            if (gross & 2 != 0) (o, v) = _number(o, v, wide + X_A);
+        }
+    }
+
+    function _numbers(uint256 o, uint256 v, uint256 to) private view returns (uint256, uint256) {
+        unchecked {
+            for (uint256 g = GROUPS; g != 0; --g) (o, v) = _number(o, v, to + 32 * g - 32);
+            return (o, v);
+        }
+    }
+
+    function _number(uint256 o, uint256 v, uint256 to) private pure returns (uint256, uint256) {
+        assembly {
+            let t := 0
+            for { let end := sub(o, 96) } gt(o, end) {} {
+                o := sub(o, 32)
+                t := addmod(
+                    mulmod(t, 1073741824, R),
+                    mulmod(mload(add(o, X_NUM)), mulmod(v, mload(add(o, X_PRE)), R), R),
+                    R
+                )
+                v := mulmod(v, mload(o), R)
+            }
+            mstore(to, t)
+        }
+        return (o, v);
+    }
+
+    /// @dev rho^(64 c) x_k P^a of index 64 c + 4 k + a.
+    function _weight(uint256 index) private pure returns (uint256 w) {
+        w = _minimumWeight(index & 63);
+        if (index > 63) w = mulmod(w, _load(M_RHO_64), R);
+    }
+
+    /// @dev What wide layouts have besides in U_long, U_short and in the packed columns, at zeta.
+    function _wideForms(uint256 num) internal view {
+        unchecked {
+            uint256 wide = _wideAt();
+            uint256 w128 = mulmod(_load(M_RHO_64), _load(M_RHO_64), R);
+            _store(wide + X_CHARGED, mulmod(w128, num * _load(M_FACTOR), R));
+            _store(wide + X_LONG, 0);
+            _store(wide + X_SHORT, 0);
+            _store(wide + X_FIRST, 0);
+            _store(wide + X_SECOND, 0);
+            uint256 gross = FLAGS >> 4;
+            uint256 side = _charges(wide, gross & 1 != 0);
+            uint256 s = _load(wide + X_GROUPS);
+            uint256 first = 0;
+            if (gross & 2 != 0) {
+                // (10^4 w - rho^128 num factor) A, - w W_0
+                uint256 w = _weight(s + 3);
+                side = _sized(wide, w, side);
+                uint256 t = addmod(mulmod(10000, w, R), R - _load(wide + X_CHARGED), R);
+                first = addmod(first, mulmod(t, _load(wide + X_A), R), R);
+                _addCharge(wide, 0, R - w);
+            }
+            if (gross & 4 != 0) {
+                // 10^4 (w - rho^128 num) F, - w W_0
+                uint256 w = _weight(s + 4);
+                _sized(wide, w, side);
+                uint256 t = mulmod(10000, addmod(w, R - mulmod(w128, num, R), R), R);
+                first = addmod(first, mulmod(t, _load(wide + X_F), R), R);
+                _addCharge(wide, 0, R - w);
+            }
+            first = mulmod(first, mulmod(_load(M_VANISHING), N_INV, R), R);
+            _store(wide + X_FIRST, addmod(_load(wide + X_FIRST), first, R));
+        }
+    }
+
+    /// @dev Every group's minimum, its floor and, of more than two groups, its W_g; where the next side rows stand.
+    function _charges(uint256 wide, bool floors) private view returns (uint256 side) {
+        unchecked {
+            bool shared = _load(A_SCENARIOS_1) > 0xff;
+            side = wide + (shared ? 32 * GROUPS - 64 : 0);
+            uint256 slot = wide + X_GROUPS;
+            for (uint256 g = 0; _load(slot) != 0; ++g) {
+                uint256 index = _load(slot + 0x20) + _load(slot);
+                // 64 scenarios leave no index for a minimum
+                if (_load(slot) < 64) {
+                    uint256 w = mulmod(_weight(index), _load(g < 2 ? V_MINIMUM_0 + 32 * g : wide + 32 * g - 64), R);
+                    _store(wide + X_SHORT, addmod(_load(wide + X_SHORT), w, R));
+                }
+                if (shared) _addCharge(wide, g, addmod(_all(slot), R - _load(wide + X_CHARGED), R));
+                if (floors) {
+                    // (10^4 w - w') B_g, - w W_g: w' is the weight of W_g - B_g = slack
+                    uint256 w = _weight(index + 1);
+                    side = _sized(wide, w, side);
+                    _addCharge(wide, g, R - w);
+                    w = addmod(mulmod(10000, w, R), R - _weight(index + 2), R);
+                    _addFloor(wide, mulmod(w, _load(wide + X_FLOORS + 32 * g), R));
+                }
+                slot += 0x60;
+            }
+        }
+    }
+
+    function _addFloor(uint256 wide, uint256 t) private pure {
+        unchecked {
+            t = mulmod(t, mulmod(_load(M_VANISHING), N_INV, R), R);
+            _store(wide + X_FIRST, addmod(_load(wide + X_FIRST), t, R));
+        }
+    }
+
+    /// @dev w times the rates of one charge by size, to what long and short positions have.
+    function _sized(uint256 wide, uint256 w, uint256 side) private pure returns (uint256) {
+        unchecked {
+            _store(wide + X_LONG, addmod(_load(wide + X_LONG), mulmod(w, _load(side), R), R));
+            _store(wide + X_SHORT, addmod(_load(wide + X_SHORT), mulmod(w, _load(side + 32), R), R));
+            return side + 64;
+        }
+    }
+
+    /// @dev w W_g, to the packed column where W_g stands.
+    function _addCharge(uint256 wide, uint256 g, uint256 w) private pure {
+        unchecked {
+            uint256 to = wide + X_FIRST;
+            uint256 W = _load(V_CHARGES);
+            if (_load(A_SCENARIOS_1) > 0xff) {
+                to = wide + X_SECOND;
+                W = mulmod(_load(wide + X_CHARGES + 32 * g), mulmod(_load(M_VANISHING), N_INV, R), R);
+            } else if (g != 0) {
+                to = wide + X_SECOND;
+            }
+            _store(to, addmod(_load(to), mulmod(w, W, R), R));
+        }
+    }
+
+    /// @dev The weights of all indices of a group's blocks: sum_k x_k (1 + P) (1 + P^2).
+    function _all(uint256 slot) private pure returns (uint256 w) {
+        unchecked {
+            uint256 index = _load(slot + 0x20);
+            uint256 x = _load(M_INVERSES) + 8 * (index & 63);
+            for (uint256 end = x + 32 * _load(slot + 0x40); x < end; x += 32) w = addmod(w, _load(x), R);
+            uint256 P = _load(M_P);
+            w = mulmod(w, mulmod(addmod(1, R - P, R), addmod(1, P, R), R), R);
+            w = mulmod(w, addmod(1, mulmod(P, P, R), R), R);
+            if (index > 63) w = mulmod(w, _load(M_RHO_64), R);
+        }
+    }
+
+    /// @dev The scalars of the scenario rows' points: w rho^(64 c) / (kappa_k - rho), by the places of the groups.
+    function _fold(uint256 w) private pure returns (uint256 entry) {
+        unchecked {
+            entry = MSM;
+            for (uint256 slot = _wideAt() + X_GROUPS; _load(slot) != 0; slot += 0x60) {
+                uint256 index = _load(slot + 0x20);
+                uint256 t = index > 63 ? mulmod(w, _load(M_RHO_64), R) : w;
+                uint256 x = _load(M_INVERSES) + 8 * (index & 63);
+                for (uint256 end = x + 32 * ((_load(slot) + 3) >> 2); x < end; x += 32) {
+                    _accumulate(entry, mulmod(t, _load(x), R));
+                    entry += 160;
+                }
+            }
+        }
+    }
+
+    /// @dev The same for groups with a column each and no charge by size.
+    function _foldColumns(uint256 w) private pure returns (uint256 entry) {
+        unchecked {
+            entry = MSM;
+            uint256 inverses = _load(M_INVERSES);
+            for (uint256 end = inverses + 32 * _load(M_FIRST); inverses < end; inverses += 32) {
+                _accumulate(entry, mulmod(w, _load(inverses), R));
+                entry += 160;
+            }
+            w = mulmod(w, _load(M_RHO_64), R);
+            inverses = _load(M_INVERSES);
+            for (uint256 end = inverses + 32 * (_load(M_ROWS) - _load(M_FIRST)); inverses < end; inverses += 32) {
+                _accumulate(entry, mulmod(w, _load(inverses), R));
+                entry += 160;
+            }
         }
     }
 
@@ -780,34 +1165,33 @@ abstract contract ChainVerifier is IChainVerifier {
         }
     }
 
-    /// @dev Adds the scalars of the fold of the rows, the pinned and the price point, and of the generator, which takes
-    /// -(`c` and what these three add to it).
+    /// @dev Adds the scalars of the fold of the rows, the pinned and the price point and those of side rows, and of the
+    /// generator, which takes -(`c` and what these add to it).
     /// @param s gamma^i / (x^4 - zeta) of the fold, times the proof's weight
-    function _openTable(uint256 s, uint256 c) internal pure {
+    function _openTable(uint256 s, uint256 c) internal view {
         uint256 gamma = _load(M_GAMMA);
         uint256 x = _load(M_X);
-        uint256 entry = MSM;
         unchecked {
             c = addmod(c, mulmod(s, _four(x, _load(V_ROWS), _load(V_ROWS + 0x20), _load(V_ROWS + 0x40), _load(V_ROWS + 0x60)), R), R);
             uint256 w = mulmod(s, addmod(1, R - _load(M_P), R), R);
-            uint256 inverses = _load(M_INVERSES);
-            for (uint256 end = inverses + 32 * _load(M_FIRST); inverses < end; inverses += 32) {
-                _accumulate(entry, mulmod(w, _load(inverses), R));
-                entry += 160;
-            }
-            w = mulmod(w, _load(M_RHO_64), R);
-            inverses = _load(M_INVERSES);
-            for (uint256 end = inverses + 32 * (_load(M_ROWS) - _load(M_FIRST)); inverses < end; inverses += 32) {
-                _accumulate(entry, mulmod(w, _load(inverses), R));
-                entry += 160;
-            }
+            uint256 entry = _takesWide() ? _fold(w) : _foldColumns(w);
             s = mulmod(s, gamma, R);
             _accumulate(entry, s);
             c = addmod(c, mulmod(s, _four(x, _load(V_T), _load(V_SELECTOR), _load(V_CHARGES), _load(V_CLAIM)), R), R);
             s = mulmod(s, gamma, R);
             _accumulate(entry + 160, s);
             c = addmod(c, mulmod(s, _four(x, _load(V_MARKS), _load(V_MINIMUM_0), _load(V_MINIMUM_1), 1), R), R);
-            _accumulate(entry + 320, R - c);
+            entry += 320;
+            if (_takesWide()) {
+                uint256 wide = _wideAt();
+                for (uint256 end = wide + 32 * _sideRows(); wide < end; wide += 128) {
+                    s = mulmod(s, gamma, R);
+                    _accumulate(entry, s);
+                    c = addmod(c, mulmod(s, _four(x, _load(wide), _load(wide + 0x20), _load(wide + 0x40), _load(wide + 0x60)), R), R);
+                    entry += 160;
+                }
+            }
+            _accumulate(entry, R - c);
         }
     }
 

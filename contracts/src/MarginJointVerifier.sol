@@ -12,9 +12,10 @@ import {ChainVerifier} from "./ChainVerifier.sol";
 ///   positions (96)  collateral (96)                        of each account
 ///   F points  H points  phi T W W'                         (96 each, x || y)
 ///   f0 .. f5 of each account   f6 [f7] of each account   mu   h_0 .. h_{F-1}                          (32 each)
-///   phi(zeta) phi(omega zeta)  r0 .. r3  t sel_p W claim  marks som_0  [som_1]                        (32 each)
+///   phi(zeta) phi(omega zeta)  r0 .. r3  t sel_p W claim  marks som_0  [som_1]  [side rows]           (32 each)
 ///   the inverse of the product of all denominators (32): a help, no part of what is proved
-/// f7 and som_1 exist with two risk groups only.
+/// f7 and som_1 exist from two risk groups on, side rows with more than two groups or charges by size. G counts packed
+/// columns below: two from two groups on.
 contract MarginJointVerifier is ChainVerifier {
     bytes32 private constant PROTOCOL = "zkmargin/chain-joint/v1";
     /// @notice No proof has more accounts: beyond them a transaction has no gas for it.
@@ -31,8 +32,8 @@ contract MarginJointVerifier is ChainVerifier {
     uint256 private constant J_COUNT_F = 0x700; // F
     uint256 private constant J_GROUPS = 0x720; // G
 
-    constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 debts, bytes memory pinned)
-        ChainVerifier(instruments, scenarios0, scenarios1, debts, pinned)
+    constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 flags, bytes memory pinned)
+        ChainVerifier(instruments, scenarios0, scenarios1, flags, pinned)
     {}
 
     function _checkOne() internal view override returns (bytes32, bytes32) {
@@ -42,10 +43,16 @@ contract MarginJointVerifier is ChainVerifier {
         uint256 sides = _load(J_SIDES);
         uint256 end = _load(A_PROOFS) + _load(A_PROOFS_LENGTH) - 32;
         _canonical(sides, end);
+        uint256 wide = _wideAt();
         assembly {
             // phi(zeta) .. the last value, to where the closed forms read them
             let from := add(mload(J_HELPERS), shl(5, mload(J_COUNT_F)))
-            calldatacopy(V_PHI, from, sub(end, from))
+            let length := sub(end, from)
+            if wide {
+                length := shl(5, add(11, mload(J_GROUPS)))
+                calldatacopy(wide, add(from, length), sub(sub(end, from), length))
+            }
+            calldatacopy(V_PHI, from, length)
         }
         _store(M_RHO_64, _squared(_load(M_RHO), 6));
         _store(M_VANISHING, addmod(_squared(_load(M_ZETA), 10), R_1, R));
@@ -57,7 +64,7 @@ contract MarginJointVerifier is ChainVerifier {
     }
 
     /// @dev Where everything stands, by m; refuses another length.
-    function _places() private pure {
+    function _places() private view {
         unchecked {
             uint256 p = _load(A_PROOFS);
             uint256 length = _load(A_PROOFS_LENGTH);
@@ -71,7 +78,7 @@ contract MarginJointVerifier is ChainVerifier {
             uint256 sides = pointsAt + 96 * points;
             uint256 packed = sides + 192 * m;
             uint256 helpers = packed + 32 * (groups * m + 1);
-            if (length != helpers + 32 * (countF + 12 + groups) - p) _fail(WrongProofLength.selector);
+            if (length != helpers + 32 * (countF + 12 + groups + _sideRows()) - p) _fail(WrongProofLength.selector);
             _store(A_COUNT, m);
             _store(J_PACKS, packs);
             _store(J_COUNT_F, countF);
@@ -83,6 +90,7 @@ contract MarginJointVerifier is ChainVerifier {
             uint256 last = _load(M_POINTS) + 160 * (2 * m + points);
             _store(M_LAST, last);
             _store(J_BUFFER, last);
+            _widen(last + length + 0x100); // after what the transcript hashes
         }
     }
 
@@ -136,7 +144,7 @@ contract MarginJointVerifier is ChainVerifier {
     }
 
     /// @dev Scalars of sum_i gamma^i / Z_i(x) (C_i - [r_i(x)]) - W + x W': D, the F points, the H points, phi, table.
-    function _open() private pure {
+    function _open() private view {
         unchecked {
             uint256 over = _quotients();
             uint256 gamma = _load(M_GAMMA);
@@ -210,7 +218,7 @@ contract MarginJointVerifier is ChainVerifier {
     }
 
     /// @dev d of Z T + sum_a c_pos,a positions_a + c_col,a collateral_a = d at zeta; the commitments' entries.
-    function _identity(uint256 e, uint256 over) private pure returns (uint256 d) {
+    function _identity(uint256 e, uint256 over) private view returns (uint256 d) {
         unchecked {
             uint256 p = _load(A_PROOFS);
             d = addmod(_load(V_SHIFTED), R - _load(V_PHI), R);
@@ -228,17 +236,19 @@ contract MarginJointVerifier is ChainVerifier {
     /// @dev Every account's equations and row identities, its commitments' entries; the next powers of rho^133 and chi.
     function _accounts(uint256 e, uint256 over, uint256 p)
         private
-        pure
+        view
         returns (uint256 weight, uint256 power, uint256 sum)
     {
         unchecked {
             uint256 stride = _load(M_RHO_64);
             stride = mulmod(mulmod(stride, stride, R), mulmod(_load(M_RHO_4), _load(M_RHO), R), R); // rho^133
+            if (_wideAt() != 0) _wideForms(_word(p + 32));
             (uint256 uPositions, uint256 uCollateral, uint256 selector) = _committed(_word(p + 64));
             (uint256 first, uint256 second) = _packed(_word(p + 32), _word(p + 64));
             // kept in memory, where the stack is too small for them: f6 and f7 of no account are there
             _store(V_F6, R - first);
             _store(V_F7, R - second);
+            if (_wideAt() != 0) _store(BUFFER + 0xa0, _longs());
             _store(BUFFER, _minimums());
             _store(BUFFER + 0x20, uPositions);
             _store(BUFFER + 0x40, uCollateral);
@@ -274,8 +284,9 @@ contract MarginJointVerifier is ChainVerifier {
             }
             uint256 chi = _load(M_CHI);
             uint256 short = _digits(V + 0x60);
-            // short (w_0 som_0 + w_1 som_1) - f6 U_0 - f7 U_1
+            // short (w_0 som_0 + w_1 som_1) + long .. - f6 U_0 - f7 U_1
             sum = mulmod(short, _load(BUFFER), R);
+            if (_wideAt() != 0) sum = addmod(sum, mulmod(_digits(V), _load(BUFFER + 0xa0), R), R);
             v = _load(J_PACKED) + 32 * a;
             if (_load(J_GROUPS) == 2) {
                 v += 32 * a;

@@ -9,9 +9,9 @@ import {IMarginVerifier} from "./IMarginVerifier.sol";
 /// @dev Letters and equations are those of docs/protocol-chain.md. What a caller sends for each proof, `M_ITEM` bytes:
 ///   num (32)  den (32)  positions (96)  collateral (96)
 ///   F1 F2 F3 H phi T W W' (96 each, x || y)
-///   f0 .. f6  mu  h0 h1 h2  phi(zeta) phi(omega zeta)  r0 .. r3  t sel_p W claim  marks som_0  [som_1 f7]   (32 each)
+///   f0 .. f6  mu  h0 h1 h2  phi(zeta) phi(omega zeta)  r0 .. r3  t sel_p W claim  marks som_0  [som_1 f7]  [side rows]   (32 each)
 ///   the inverse of the product of all denominators (32): a help, no part of what is proved
-/// som_1 and f7 exist with two risk groups only.
+/// som_1 and f7 exist from two risk groups on, side rows with more than two groups or charges by size.
 contract MarginVerifier is ChainVerifier, IMarginVerifier {
     bytes32 private constant PROTOCOL = "zkmargin/chain/v1";
 
@@ -24,8 +24,8 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
     uint256 private constant V_MU = 0x6c0; // mu
     uint256 private constant V_H = 0x6e0; // h0 h1 h2
 
-    constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 debts, bytes memory pinned)
-        ChainVerifier(instruments, scenarios0, scenarios1, debts, pinned)
+    constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 flags, bytes memory pinned)
+        ChainVerifier(instruments, scenarios0, scenarios1, flags, pinned)
     {}
 
     /// @inheritdoc IMarginVerifier
@@ -67,15 +67,16 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
     }
 
     /// @dev Entries of the proofs after those of the table, then W' by the weights of a batch, then challenges.
-    function _places() private pure {
+    function _places() private view {
         unchecked {
             uint256 count = _load(A_COUNT);
             uint256 last = _load(M_POINTS) + 1600 * count;
             _store(M_LAST, last);
             _store(M_CHALLENGES, last + 160 * count);
-            uint256 size = _load(A_SCENARIOS_1) == 0 ? 1760 : 1824;
+            uint256 size = (_load(A_SCENARIOS_1) == 0 ? 1760 : 1824) + 32 * _sideRows();
             _store(M_ITEM, size);
             if (count == 0 || _load(A_PROOFS_LENGTH) != (size + 32) * count) _fail(WrongProofLength.selector);
+            _widen(_load(M_CHALLENGES) + 224 * count);
         }
     }
 
@@ -121,7 +122,7 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
     }
 
     /// @dev The entries of every proof, and what it adds to those of the table.
-    function _proofs(uint256 step) private pure {
+    function _proofs(uint256 step) private view {
         unchecked {
             _store(M_ALPHA, 1);
             uint256 p = _load(A_PROOFS);
@@ -130,9 +131,19 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
             uint256 count = _load(A_COUNT);
             for (uint256 i = 0; i < count; ++i) {
                 uint256 size = _load(M_ITEM);
+                if (_takesWide()) size -= 32 * _sideRows();
                 assembly {
                     mcopy(M_BETA, c, 192)
                     calldatacopy(V, add(p, 1024), sub(size, 1024))
+                }
+                if (_takesWide()) {
+                    // the side rows, which come last, have a place of their own
+                    uint256 wide = _wideAt();
+                    uint256 length = 32 * _sideRows();
+                    assembly {
+                        calldatacopy(wide, add(p, size), length)
+                    }
+                    size += length;
                 }
                 _canonical();
                 _store(M_RHO_64, _squared(_load(M_RHO), 6));
@@ -149,7 +160,7 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
     }
 
     /// @dev Every value at zeta is below R (with one group the last two are 0).
-    function _canonical() private pure {
+    function _canonical() private view {
         bool good = true;
         uint256 v = V;
         assembly {
@@ -173,10 +184,22 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
                 _failAt(ScalarOutOfRange.selector, (v - V) / 32);
             }
         }
+        if (_wideAt() != 0) _canonicalSides();
+    }
+
+    function _canonicalSides() private view {
+        unchecked {
+            uint256 rows = _sideRows();
+            for (uint256 i = 0; i < rows; ++i) {
+                if (_load(_wideAt() + 32 * i) >= R) {
+                    _failAt(ScalarOutOfRange.selector, (_load(A_SCENARIOS_1) == 0 ? 23 : 25) + i);
+                }
+            }
+        }
     }
 
     /// @dev Scalars of sum_i gamma^i / Z_i(x) (C_i - [r_i(x)]) - W + x W', times the proof's weight alpha.
-    function _open(uint256 p, uint256 e) private pure {
+    function _open(uint256 p, uint256 e) private view {
         unchecked {
             uint256 alpha = _load(M_ALPHA);
             uint256 over = _quotients();
@@ -216,7 +239,7 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
     }
 
     /// @dev The identity of message 3 at zeta with the values put in.
-    function _identity(uint256 p) private pure returns (uint256 d, uint256 cPositions, uint256 cCollateral) {
+    function _identity(uint256 p) private view returns (uint256 d, uint256 cPositions, uint256 cCollateral) {
         unchecked {
             uint256 chi = _load(M_CHI);
             uint256 chi4 = _fourth(chi);
@@ -228,9 +251,13 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
                 cPositions = addmod(cPositions, R - addmod(chi4, mulmod(chi5, _load(V_SELECTOR), R), R), R);
                 cCollateral = addmod(cCollateral, R - mulmod(mulmod(chi5, chi, R), selector, R), R);
             }
-            // d = phi(omega zeta) - phi(zeta) + short (w_0 som_0 + w_1 som_1) - packed - rho^133 sum h + ..
+            // d = phi(omega zeta) - phi(zeta) + short (w_0 som_0 + w_1 som_1) + long .. - packed - rho^133 sum h + ..
             d = addmod(_load(V_SHIFTED), R - _load(V_PHI), R);
             {
+                if (_takesWide()) {
+                    _wideForms(_word(p));
+                    d = addmod(d, mulmod(_longs(), _digits(V), R), R);
+                }
                 uint256 short = _digits(V + 0x60);
                 d = addmod(d, mulmod(_minimums(), short, R), R);
                 d = addmod(d, mulmod(chi4, addmod(short, R - _digits(V), R), R), R); // - chi^4 (long - short)

@@ -9,13 +9,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from support.chain_lab import SERIES, ChainCase, JointCase, chain_case, joint_case, prove
+from support.chain_lab import SERIES, ChainCase, JointCase, by_size, chain_case, joint_case, prove
 from support.lab import snapshot
 
 from contracts.tests.evm import EVM, Reverted
 from zkmargin.chain.abi import error_name
 from zkmargin.chain.calls import deploy_verifier, item, verify_call
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.pools import Mode
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.verifier.chain import ChainProof, ChainStatement, Table, chain_context
@@ -27,11 +28,16 @@ NONCE = bytes(range(32))
 
 
 @cache
-def sized_snapshot(scenarios: int, *, count: int = 1023, groups: int = 1, seed: int = 5) -> Snapshot:
-    """Real sizes: 44-bit risk values, 43-bit marks, 40-bit minimums, three assets of which the first may be owed."""
+def sized_snapshot(
+    scenarios: int, *, count: int = 1023, groups: int = 1, seed: int = 5, modes: tuple[Mode, ...] = ()
+) -> Snapshot:
+    """Real sizes: 44-bit risk values, 43-bit marks, 40-bit minimums, three assets of which the first may be owed.
+
+    ``modes`` are those of charges by size.
+    """
     draw = np.random.default_rng(seed)
     risk = draw.integers(-(2**44), 2**44, size=(count, scenarios)).tolist()
-    return snapshot(
+    given = snapshot(
         groups=sorted(i % groups for i in range(count)),
         risk=risk,
         charges=draw.integers(0, 2**40, size=count).tolist(),
@@ -40,6 +46,9 @@ def sized_snapshot(scenarios: int, *, count: int = 1023, groups: int = 1, seed: 
         n=1024,
         bits=30,
     )
+    for mode in modes:
+        given = by_size(given, mode)
+    return given
 
 
 def sized_case(
@@ -54,10 +63,11 @@ def sized_case(
 
 
 @cache
-def sized_joint(accounts: int, scenarios: int) -> JointCase:
+def sized_joint(accounts: int, scenarios: int, modes: tuple[Mode, ...] = ()) -> JointCase:
     """Accounts over a snapshot of real size, 20-bit positions."""
-    first = sized_case(scenarios, b"")
-    others = (sized_case(scenarios, b"", seed=100 + i, table=first.statement.table) for i in range(1, accounts))
+    first = sized_case(scenarios, b"", modes=modes)
+    table = first.statement.table
+    others = (sized_case(scenarios, b"", seed=100 + i, table=table, modes=modes) for i in range(1, accounts))
     return joint_case([first, *others])
 
 
@@ -69,8 +79,9 @@ class Deployed:
     address: str
 
     @classmethod
-    def of(cls, evm: EVM, case: ChainCase | JointCase, contract: str = "MarginVerifier") -> Deployed:
-        receipt = evm.send(None, deploy_verifier(case.statement.table, contract))
+    def of(cls, evm: EVM, case: ChainCase | JointCase) -> Deployed:
+        joint = isinstance(case, JointCase)
+        receipt = evm.send(None, deploy_verifier(case.statement.table, joint=joint))
         assert receipt.succeeded
         assert receipt.address is not None
         return cls(evm, receipt.address)

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.chain_lab import prove, prove_joint
@@ -25,6 +26,15 @@ TARGETS = {16: (345_000, 335_000), 35: (390_000, 375_000), 63: (455_000, 430_000
 BATCH, BATCH_TARGET = 8, 165_000
 TWO_GROUPS_TARGET = 470_000
 JOINT, JOINT_TARGET = 32, 61_000
+
+#: Wide layouts: scenarios of a group, and the rest.
+WIDE: dict[str, tuple[int, dict[str, Any]]] = {
+    "16 with a floor by size": (16, {"modes": ("floor",)}),
+    "35 with a floor by size": (35, {"modes": ("floor",)}),
+    "35 with a floor and additions": (35, {"modes": ("floor", "added", "flat")}),
+    "31 x 4": (31, {"groups": 4}),
+    "15 x 8": (15, {"groups": 8}),
+}
 
 
 def measured(anvil: Anvil) -> dict[str, int]:
@@ -58,17 +68,38 @@ def measured(anvil: Anvil) -> dict[str, int]:
             receipt = anvil.send(deployed.address, verify_batch_call(table, nonces, items))
             assert receipt.succeeded
             found[f"verify a batch of {BATCH}, {name}, each"] = receipt.gas // BATCH
-    for scenarios in (16, 35):
-        joint = sized_joint(JOINT, scenarios)
+    for name, (scenarios, options) in WIDE.items():
+        case = sized_case(scenarios, b"", **options)
+        table = case.statement.table
+        deployed = Deployed.of(anvil, case)
+        case = deployed.bound(case)
+        sent = item(case.statement, prove(case))
+        receipt = anvil.send(deployed.address, verify_call(table, NONCE, sent))
+        assert receipt.succeeded
+        found[f"verify {name}, table in the call"] = receipt.gas
+        (store,) = decode_result(
+            "SnapshotRegistry",
+            "store",
+            anvil.call(registry, call := encode_call("SnapshotRegistry", "store", [table.content()])),
+        )
+        assert anvil.send(registry, call).succeeded
+        receipt = anvil.send(deployed.address, verify_stored_call(table, store, NONCE, sent))
+        assert receipt.succeeded
+        found[f"verify {name}, table in code"] = receipt.gas
+    found["deploy WideMarginVerifier"] = anvil.send(None, deploy_verifier(table)).gas
+    found["deploy WideMarginJointVerifier"] = anvil.send(None, deploy_verifier(table, joint=True)).gas
+    for scenarios, modes in ((16, ()), (35, ()), (16, ("floor",))):
+        joint = sized_joint(JOINT, scenarios, modes)
         table = joint.statement.table
-        name = "MarginJointVerifier"
-        found[f"deploy {name}"] = anvil.send(None, deploy_verifier(table, name)).gas
-        deployed = Deployed.of(anvil, joint, name)
+        if not modes:
+            found["deploy MarginJointVerifier"] = anvil.send(None, deploy_verifier(table, joint=True)).gas
+        deployed = Deployed.of(anvil, joint)
         joint = deployed.bound_joint(joint)
         sent = joint_item(joint.statement, prove_joint(joint))
         receipt = anvil.send(deployed.address, verify_call(table, NONCE, sent))
         assert receipt.succeeded
-        found[f"verify {JOINT} accounts together, {scenarios}, each"] = receipt.gas // JOINT
+        size = f"{scenarios}{' with a floor by size' if modes else ''}"
+        found[f"verify {JOINT} accounts together, {size}, each"] = receipt.gas // JOINT
     return found
 
 

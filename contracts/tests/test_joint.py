@@ -66,7 +66,7 @@ def expected(case: JointCase, sent: bytes) -> bytes | None:
 
 def deployed_case(evm: EVM, accounts: int, groups: int) -> tuple[Deployed, JointCase, bytes]:
     case = joint_standard(accounts, groups)
-    deployed = Deployed.of(evm, case, CONTRACT)
+    deployed = Deployed.of(evm, case)
     case = deployed.bound_joint(case)
     return deployed, case, joint_item(case.statement, prove_joint(case))
 
@@ -144,7 +144,7 @@ def test_changed_joint_proofs_get_pythons_verdict_on_py_evm(py_evm: PyEVM) -> No
 @pytest.mark.parametrize("late", ORDERS)
 def test_forged_orders_are_rejected(anvil: Anvil, late: str) -> None:
     case = poor_and_rich()
-    deployed = Deployed.of(anvil, case, CONTRACT)
+    deployed = Deployed.of(anvil, case)
     case = false_joint(deployed.bound_joint(case))
     proof = Forger(case, late).prove()
     assert deployed.verdict(case.statement, joint_item(case.statement, proof)) == "ProofRejected()"
@@ -209,7 +209,7 @@ def test_other_accounts_orders_and_nonces_are_other_statements(anvil: Anvil) -> 
 
 def test_what_is_rejected_costs_no_more_than_what_is_accepted(anvil: Anvil) -> None:
     case = sized_joint(8, 16)
-    deployed = Deployed.of(anvil, case, CONTRACT)
+    deployed = Deployed.of(anvil, case)
     case = deployed.bound_joint(case)
     sent = joint_item(case.statement, prove_joint(case))
     table = case.statement.table

@@ -110,7 +110,7 @@ def world() -> Any:
     (series,) = decode_result(
         "SnapshotRegistry", "seriesOf", evm.call(snapshots, encode_call("SnapshotRegistry", "seriesOf", [rules]))
     )
-    joint = deploy(deploy_verifier(case.statement.table, "MarginJointVerifier"))
+    joint = deploy(deploy_verifier(case.statement.table, joint=True))
     settings = (deployed.address, snapshots, commitments, series, 1, 1, 1, 300, 50, joint)
     checker = deploy(encode_constructor("MarginChecker", [settings]))
     yield World(evm, snapshots, commitments, checker, deployed, joint, case, rules, series)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.chain_files import by_size_policy
 
 from contracts.tests.evm import ANVIL
 from zkmargin.accounts.openings import commit_book
@@ -16,10 +17,10 @@ from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import save_document
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(params=["default", "charges by size"])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     market = example_market("2026-01-02T03:04:05Z")
-    snapshot = build_snapshot(market, load_policy("default"))
+    snapshot = build_snapshot(market, load_policy("default") if request.param == "default" else by_size_policy())
     book = Book.model_validate(example_book(market))
     opening = commit_book(snapshot, to_lots(book, snapshot))
     for name, document in {

@@ -13,8 +13,9 @@ from zkmargin.accounts.openings import commit_book
 from zkmargin.cli import main
 from zkmargin.cli.chain_dev import venue_rules
 from zkmargin.engine.book import Book, to_lots
+from zkmargin.engine.components.gross_charge import GrossCharge, GrossRate
 from zkmargin.engine.example import example_book, example_market
-from zkmargin.engine.policy import load_policy
+from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import save_document
 
@@ -25,10 +26,23 @@ PROVE = ("prove", "--snapshot", "snapshot.json", "--book", "book.json", "--openi
 VERIFY = ("verify", "--snapshot", "snapshot.json", "--commitment", "commitment.json")
 
 
-def venue_files(folder: Path) -> Path:
-    """The example market under the default policy, a book, its commitment and opening, rules."""
+def by_size_policy() -> Policy:
+    """The default policy with charges by size: a floor in each group, and what is added as it is."""
+    policy = load_policy("default")
+    charges = (
+        GrossCharge(mode="floor", rates=(GrossRate(kinds=("option", "perpetual", "future"), rate_bp=25),)),
+        GrossCharge(mode="flat", rates=(GrossRate(kinds=("option",), amount="0.37"),)),
+    )
+    changed: Policy = policy.model_copy(
+        update={"name": "by-size", "title": "Charges by size", "components": (*policy.components, *charges)}
+    )
+    return changed
+
+
+def venue_files(folder: Path, policy: Policy | None = None) -> Path:
+    """The example market under a policy, the default one without, a book, its commitment and opening, rules."""
     market = example_market("2026-01-02T03:04:05Z")
-    snapshot = build_snapshot(market, load_policy("default"))
+    snapshot = build_snapshot(market, policy or load_policy("default"))
     book = Book.model_validate(example_book(market))
     save_document(market, folder / "market.json")
     save_document(snapshot, folder / "snapshot.json")

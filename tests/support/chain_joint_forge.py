@@ -192,7 +192,7 @@ class Forger:
         zeta = transcript.round3(T)
 
         tables = table_polynomials(self.prices, w)
-        values = values_at(zeta, sides_poly, packed_poly, mu_poly, h_poly, phi_poly, tables)
+        values = values_at(self.prices.layout, zeta, sides_poly, packed_poly, mu_poly, h_poly, phi_poly, tables)
 
         def at(values: JointValues) -> JointAtZeta:
             c = ChainChallenges(beta, rho, chi, zeta, 0, 0)

@@ -8,7 +8,7 @@ from functools import cache
 
 import zkmargin.prover.chain
 import zkmargin.prover.chain_joint
-from support.lab import draws, part, snapshot
+from support.lab import array, draws, part, snapshot
 from support.typed import Passed
 from zkmargin.accounts.commitments import Commitment, commit_vector
 from zkmargin.accounts.slots import slot_map_digest
@@ -20,7 +20,10 @@ from zkmargin.crypto.scalars import lagrange_at
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.gross_charge import PublishedGrossCharge
+from zkmargin.engine.components.pools import Line, Mode, Pool
 from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import ConstraintError
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.chain_rounds import POWERS, ChainCommitter
 from zkmargin.prover.chain_tables import commit_rows_fast
@@ -50,6 +53,81 @@ def chain_snapshot(
         **options,
     )
     return made
+
+
+def by_size(given: Snapshot, mode: Mode, *, rate: int = 37) -> Snapshot:
+    """The snapshot with a charge by size: some basis points of a size that differs from slot to slot and by side."""
+    count, names = len(given.instruments), given.groups
+    sizes = [[(11 * i + 5 * side) % 29 + 1 for i in range(count)] for side in (0, 1)]
+    charge = PublishedGrossCharge(
+        mode=mode,
+        scale=10_000,
+        pools=tuple(Pool(name=name, group=g, lines=(Line(slope=rate + g),)) for g, name in enumerate(names)),
+        pool=array(given.group_of, (count,)),
+        long=array(sizes[0], (count,)),
+        short=array(sizes[1], (count,)),
+    )
+    changed: Snapshot = given.model_copy(update={"components": (*given.components, charge)})
+    return changed
+
+
+#: Groups, scenarios of each and charges by size of the wide layouts that the tests go through.
+WIDE: dict[str, tuple[int, int, tuple[Mode, ...]]] = {
+    "a floor": (1, 9, ("floor",)),
+    "two floors and an addition": (2, 9, ("floor", "added")),
+    "flat": (1, 9, ("flat",)),
+    "all of them": (2, 59, ("floor", "added", "flat")),
+    "three groups": (3, 30, ()),
+    "eight groups and all of them": (8, 5, ("floor", "added", "flat")),
+}
+
+
+@cache
+def wide_snapshot(name: str) -> Snapshot:
+    """A snapshot of a wide layout: two instruments a group and one more."""
+    groups, scenarios, modes = WIDE[name]
+    count = 2 * groups + 1
+    # minimums of the second and third of three groups are above their losses, and so are all floors
+    charges = [0, 0, 0, *[40] * 4] if groups == 3 else [(3 * i) % 5 for i in range(count)]
+    given = chain_snapshot(groups=groups, count=count, scenarios=scenarios, charges=charges)
+    for mode in modes:
+        given = by_size(given, mode, rate=70_001 if mode == "floor" else 37)
+    return given
+
+
+WIDE_BOOK = (300, -200, 7, 500, -1, 2, -400, 90, -33, 0, 61, -5, 18, 2, -9, 40, 3)
+
+
+@cache
+def wide(name: str, seed: str = "chain book") -> ChainCase:
+    """An account over a wide layout."""
+    given = wide_snapshot(name)
+    book = WIDE_BOOK[: len(given.instruments)]
+    return chain_case(given, book, [funds(given, book), 30], claim=Claim(5, 4, "initial"), seed=seed)
+
+
+def funds(given: Snapshot, book: Sequence[int], claim: Claim | None = None) -> int:
+    """The least of the first asset with which a book meets a claim, 3:2 without one, as the engine says."""
+    low, high, claim = -1, 1 << 40, claim or Claim(3, 2, "initial")
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            margin_witness(given, claim, BookLots(tuple(book), (middle, 30)))
+            high = middle
+        except ConstraintError:
+            low = middle
+    return high
+
+
+@cache
+def wide_joint(name: str) -> JointCase:
+    """Two accounts over a wide layout, the second one with every side turned."""
+    given, first = wide_snapshot(name), wide(name)
+    turned = [-x for x in first.lots.positions]
+    table, claim = first.statement.table, first.statement.statement.claim
+    return joint_case(
+        [first, chain_case(given, turned, [funds(given, turned), 30], claim=claim, table=table, seed="second")]
+    )
 
 
 @dataclass(frozen=True)

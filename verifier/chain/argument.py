@@ -54,6 +54,7 @@ def identity(
     # phi(omega X) - phi(X) - total, the part without commitments
     long, short = of_digits(f[:POSITION_DIGITS]), of_digits(f[POSITION_DIGITS:SIDE_COLUMNS])
     d = values.phi_shifted - values.phi - U.short * short - weights.lookup * sum(h) - dot(U.packed, f[SIDE_COLUMNS:])
+    d -= U.long * long
 
     # + the row identities
     chi = powers(c.chi, 7)
@@ -128,7 +129,7 @@ def _opening(
     at: AtZeta,
     statement_digest: bytes,
 ) -> Opening:
-    scales = Divisors(c.x, c.zeta).scales(c.gamma, columns=4)
+    scales = Divisors(c.x, c.zeta).scales(c.gamma, columns=4, tables=3 + statement.prices.layout.side_points)
     committed = statement.statement.committed_points()
     terms = [
         (points["T"], scales[0] * at.Z),

@@ -22,7 +22,9 @@ from zkmargin.circuits.chain import (
     ChainLayout,
     ChainPrices,
     ChainWeights,
+    amount_cell,
     fold_scales,
+    group_charge_cell,
     held_cell,
     owed_cell,
 )
@@ -35,6 +37,7 @@ from zkmargin.formats.errors import VerificationError
 from zkmargin.verifier.chain.proof import PINNED, PRICE
 
 DOMAIN = Domain.of(ROWS)
+DIGITS = range(SLACK_DIGITS)
 
 
 def cauchy(cells: Sequence[int], order: int, rho: int, zeta: int) -> list[int]:
@@ -73,6 +76,10 @@ class TableValues(Protocol):
         """marks, som_0, som_1."""
 
     @property
+    def side_rows(self) -> tuple[int, ...]:
+        """The layout's ``side_rows``."""
+
+    @property
     def phi(self) -> int:
         """The running sum at zeta."""
 
@@ -86,12 +93,13 @@ class PublicAtZeta:
     """Every public polynomial at zeta, from what a table opens to and closed forms.
 
     Attributes:
-        positions, collateral, short, packed: U of what is committed, of m, and of each group's packed column.
+        positions, collateral, long, short, packed: U of what is committed, of p, of m, and of each packed column.
         t, sel_p, sel_c: the range table, and the rows that are not listed.
     """
 
     positions: int
     collateral: int
+    long: int
     short: int
     packed: tuple[int, ...]
     t: int
@@ -115,24 +123,37 @@ def public_at(
     weight = [P[a] * n**d for a in range(TABLE_PACK) for d in range(SLACK_DIGITS)]
     slacks = dot(weight, cauchy(range(TABLE_PACK * SLACK_DIGITS), KAPPA, w.rho, zeta))
     held = of_digits(cauchy([held_cell(0, d) for d in range(BALANCE_DIGITS)], MAX_ASSETS, w.rho, zeta))
-    packed = []
+    packed = [-pow(w.rho, GROUP_STRIDE * column, r) * slacks for column in range(layout.packed)]
     for g in range(layout.groups):
-        group = pow(w.rho, GROUP_STRIDE * g, r)
-        packed.append((group * w.all_scenarios - w.claim * num * prices.factor_bp) * charge_cells - group * slacks)
+        if layout.shared:
+            packed[1] += w.charged(prices, g, num) * _number(zeta, [group_charge_cell(g, d) for d in DIGITS])
+        else:
+            packed[g] += w.charged(prices, g, num) * charge_cells
+    for mode, g in layout.amounts:
+        packed[0] += w.amount(prices, mode, g, num) * _number(zeta, [amount_cell(mode, g, d) for d in DIGITS])
     packed[0] -= w.claim * claim_cells + pow(w.rho, BALANCE_POWER, r) * held
     for j in range(MAX_ASSETS):
         if layout.debts[j]:
             owed = w.balance(j) - w.claim * den * (prices.short_value[j] - prices.long_value[j])
-            packed[0] += owed * of_digits(lagrange([owed_cell(j, d) for d in range(BALANCE_DIGITS)], zeta))
+            packed[0] += owed * _number(zeta, [owed_cell(j, d) for d in range(BALANCE_DIGITS)])
+    by_side = {"long": 0, "short": sum(w.minimum(layout, g) * minimums[g] for g in range(layout.packed))}
+    for side_row, own, value in zip(layout.side_rows, w.sides(layout), values.side_rows, strict=True):
+        by_side[side_row.side] += own * value
     return PublicAtZeta(
         positions=positions % r,
         collateral=collateral % r,
-        short=-sum(w.minimum(layout, g) * minimums[g] for g in range(layout.groups)) % r,
+        long=-by_side["long"] % r,
+        short=-by_side["short"] % r,
         packed=tuple(U % r for U in packed),
         t=t,
         sel_p=sel_p,
         sel_c=(1 - sum(L[: prices.assets])) % r,
     )
+
+
+def _number(zeta: int, cells: Sequence[int]) -> int:
+    """sum_d n^d L_cell(zeta): what places an integer in its cells."""
+    return of_digits(lagrange(cells, zeta))
 
 
 def helper_row(h: int, fractions: Sequence[tuple[int, int]]) -> int:
@@ -156,6 +177,8 @@ def check_public(prices: ChainPrices, weights: ChainWeights, zeta: int, values: 
     expected: list[tuple[str, int, int]] = []
     expected += zip(PINNED, values.pinned, [int(inner(row, basis)) for row in _pinned(prices.layout)], strict=True)
     expected += zip(PRICE, values.prices, [int(inner(row, basis)) for row in prices.price_vectors], strict=True)
+    sides = [int(inner(row, basis)) for row in prices.side_vectors]
+    expected += zip((f"side row {i}" for i in range(len(sides))), values.side_rows, sides, strict=True)
     expected += zip(("r_0", "r_1", "r_2", "r_3"), values.r, folded, strict=True)
     for name, given, own in expected:
         if given != own:

@@ -95,7 +95,7 @@ class JointStatement:
     @property
     def shape(self) -> JointShape:
         """How many elements its proofs have."""
-        return JointShape(len(self.accounts), self.prices.layout.groups)
+        return JointShape.of(len(self.accounts), self.prices.layout)
 
     def commitments(self) -> list[tuple[bytes, bytes]]:
         """Positions and collateral of each account, 96 bytes each."""
@@ -137,7 +137,7 @@ def identity_powers(chi: int, shape: JointShape) -> tuple[list[list[int]], list[
 
 def joint_identity(statement: JointStatement, c: ChainChallenges, values: JointValues) -> JointAtZeta:
     """The identity of message 3 at zeta with the values put in. ZeroDivisionError where a closed form has no value."""
-    shape, groups = statement.shape, statement.prices.layout.groups
+    shape, packed = statement.shape, statement.prices.layout.packed
     m, weights = shape.accounts, ChainWeights(c.rho)
     U = public_at(statement.prices, *statement.ratio, weights, c.zeta, values)
     weight, (chi, packed_chi) = account_weights(weights, m), identity_powers(c.chi, shape)
@@ -146,16 +146,17 @@ def joint_identity(statement: JointStatement, c: ChainChallenges, values: JointV
     for a in range(m):
         f = values.sides[SIDE_COLUMNS * a : SIDE_COLUMNS * (a + 1)]
         long, short = of_digits(f[:POSITION_DIGITS]), of_digits(f[POSITION_DIGITS:])
-        d -= weight[a] * (U.short * short + dot(U.packed, values.packed[groups * a : groups * (a + 1)]))
+        own = dot(U.packed, values.packed[packed * a : packed * (a + 1)])
+        d -= weight[a] * (U.long * long + U.short * short + own)
         b = [(c.beta + x, 1) for x in f]
         x = chi[a]
         d += x[0] * helper_row(values.h[2 * a], b[:3]) + x[1] * helper_row(values.h[2 * a + 1], b[3:])
         d -= x[2] * (long - short)
         positions.append((weight[a] * U.positions - x[2] - x[3] * U.sel_p) % r)
         collateral.append((weight[a] * U.collateral - x[4] * U.sel_c) % r)
-    packed = [*((c.beta + x, 1) for x in values.packed), (c.beta + U.t, -values.mu)]
+    fractions = [*((c.beta + x, 1) for x in values.packed), (c.beta + U.t, -values.mu)]
     for k, power in enumerate(packed_chi):
-        d += power * helper_row(values.h[2 * m + k], packed[COLUMN_PACK * k : COLUMN_PACK * (k + 1)])
+        d += power * helper_row(values.h[2 * m + k], fractions[COLUMN_PACK * k : COLUMN_PACK * (k + 1)])
     return JointAtZeta(DOMAIN.vanishing_at(c.zeta), tuple(positions), tuple(collateral), d % r)
 
 
@@ -180,8 +181,9 @@ def reduce_joint(statement: JointStatement, proof: JointProof) -> Opening:
     try:
         at = joint_identity(statement, c, proof.values)
         check_public(statement.prices, weights, c.zeta, proof.values)
-        scales = Divisors(c.x, c.zeta).scales(c.gamma, columns=shape.columns + shape.helpers)
-        table = table_terms(statement.prices, statement.table, weights, scales[-3:])
+        tables = 3 + statement.prices.layout.side_points
+        scales = Divisors(c.x, c.zeta).scales(c.gamma, columns=shape.columns + shape.helpers, tables=tables)
+        table = table_terms(statement.prices, statement.table, weights, scales[-tables:])
     except ZeroDivisionError:
         raise VerificationError("a challenge meets a pole", check="challenge") from None
     terms = [(points["T"], scales[0] * at.Z)]
@@ -190,7 +192,7 @@ def reduce_joint(statement: JointStatement, proof: JointProof) -> Opening:
         terms.append((committed["positions[0]"], scales[0] * positions))
         terms.append((committed["collateral[0]"], scales[0] * collateral))
     names = [*(f"F[{i}]" for i in range(shape.columns)), *(f"H[{i}]" for i in range(shape.helpers)), "phi"]
-    terms += [(points[name], scale) for name, scale in zip(names, scales[1:-3], strict=True)]
+    terms += [(points[name], scale) for name, scale in zip(names, scales[1:-tables], strict=True)]
     rests = [[at.d], *joint_remainders(proof.values, c.zeta)]
     constant = sum(s * evaluate(p, c.x) for s, p in zip(scales, rests, strict=True))
     return opening_of([*terms, *table], constant, points, c.x, transcript.statement_digest)

@@ -22,15 +22,22 @@ class JointShape:
 
     Attributes:
         accounts: m, 1 to 256.
-        groups: G, one or two.
+        groups: packed columns of an account: one, or from two groups on two.
+        side_rows: price rows beside those of every layout.
     """
 
     accounts: int
     groups: int
+    side_rows: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.accounts <= MAX_ACCOUNTS:
             raise ValueError(f"{self.accounts} accounts: a joint proof has 1 to {MAX_ACCOUNTS}")
+
+    @classmethod
+    def of(cls, accounts: int, layout: ChainLayout) -> JointShape:
+        """Of so many accounts in a layout. Raises ValueError for another number of them."""
+        return cls(accounts, layout.packed, len(layout.side_rows))
 
     @property
     def sides(self) -> int:
@@ -39,7 +46,7 @@ class JointShape:
 
     @property
     def packed(self) -> int:
-        """G m: packed columns."""
+        """Packed columns of all accounts."""
         return self.groups * self.accounts
 
     @property
@@ -85,7 +92,8 @@ class JointValues(Message):
     Attributes:
         sides: [6 m] digit columns f_0 .. f_5 of each account.
         packed: [G m] f_6 (and f_7) of each account.
-        mu, h, phi, phi_shifted, r, pinned, price, som_1: as in ``proof.Values``; h has one for each point of columns.
+        mu, h, phi, phi_shifted, r, pinned, price, som_1, side_rows: as in ``proof.Values``; h has one for each point of
+            columns.
     """
 
     sides: tuple[int, ...] = field(metadata=element("f", SCALAR, "f_{}(zeta)", lambda shape: shape.sides))
@@ -98,6 +106,9 @@ class JointValues(Message):
     pinned: tuple[int, ...] = field(metadata=element("pinned", SCALAR, PINNED, lambda _: len(PINNED)))
     price: tuple[int, ...] = field(metadata=element("price", SCALAR, PRICE, lambda _: len(PRICE) - 1))
     som_1: tuple[int, ...] = field(default=(), metadata=element("som_1", SCALAR, PRICE[-1:], _second_group))
+    side_rows: tuple[int, ...] = field(
+        default=(), metadata=element("side rows", SCALAR, "side row {}", lambda shape: shape.side_rows)
+    )
 
     @property
     def prices(self) -> tuple[int, ...]:
@@ -148,7 +159,7 @@ def decode_joint_proof(data: bytes, accounts: int, layout: ChainLayout, srs_dige
     """
     body = body_of(data, srs_digest, ProofKind.CHAIN_JOINT)
     try:
-        shape = JointShape(accounts, layout.groups)
+        shape = JointShape.of(accounts, layout)
     except ValueError as error:
         raise ProofFormatError(str(error)) from None
     return JointProof.decode(body, shape)

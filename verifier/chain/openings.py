@@ -3,7 +3,7 @@
     D = Z_H(zeta) T + ..   at zeta
     packed columns         at X^3 = zeta
     phi                    at zeta and omega zeta
-    fold, pinned, price    at X^4 = zeta
+    fold, pinned, price    at X^4 = zeta, and the points of side rows, where the layout has any
 
 Number i has the weight gamma^i / Z_i(x) (docs/protocol-chain.md, message 5).
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from py_arkworks_bls12381 import G1Point
 
-from zkmargin.circuits.chain import GROUP_STRIDE, ChainPrices, ChainWeights
+from zkmargin.circuits.chain import TABLE_PACK, ChainPrices, ChainWeights, fold_scales
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.formats import from_hex
 from zkmargin.formats.errors import InputError, ProofFormatError
@@ -39,13 +39,14 @@ def decoded_points(commitments: Message) -> dict[str, G1Point]:
 
 
 def common_remainders(values: TableValues, zeta: int) -> list[list[int]]:
-    """The last four: phi's line, the fold, the pinned and the price point."""
+    """The last four: phi's line, the fold, the pinned and the price point; then those of the side rows."""
     slope = (values.phi_shifted - values.phi) * inverse((DOMAIN.omega - 1) * zeta) % r
     return [
         [(values.phi - slope * zeta) % r, slope],
         list(values.r),
         list(values.pinned),
         [*values.prices, 1],
+        *(list(values.side_rows[i : i + TABLE_PACK]) for i in range(0, len(values.side_rows), TABLE_PACK)),
     ]
 
 
@@ -56,28 +57,28 @@ class Divisors:
     x: int
     zeta: int
 
-    def scales(self, gamma: int, columns: int) -> list[int]:
-        """gamma^i / Z_i(x) of everything that is opened: D, so many points of columns, phi, three points of tables."""
+    def scales(self, gamma: int, columns: int, tables: int = 3) -> list[int]:
+        """gamma^i / Z_i(x) of everything that is opened: D, so many points of columns, phi, so many of tables."""
         x, zeta = self.x, self.zeta
         linear = inverse(x - zeta)
         both = inverse((x - zeta) * (x - DOMAIN.omega * zeta))
         cube, fourth = inverse(pow(x, 3, r) - zeta), inverse(pow(x, 4, r) - zeta)
-        over = [linear, *[cube] * columns, both, *[fourth] * 3]
+        over = [linear, *[cube] * columns, both, *[fourth] * tables]
         return [g * z % r for g, z in zip(powers(gamma, len(over)), over, strict=True)]
 
 
 def table_terms(
     prices: ChainPrices, table: Table, weights: ChainWeights, scales: Sequence[int]
 ) -> list[tuple[G1Point, int]]:
-    """Fold, pinned and price point with their three scales: terms of the table's points."""
-    terms, row = [], 0
-    for g, count in enumerate(prices.layout.points):
-        for k in range(count):
-            scale = scales[0] * pow(weights.rho, GROUP_STRIDE * g, r) * weights.x[k] % r
-            terms.append((_table_point(table.rows[row], f"rows[{row}]"), scale))
-            row += 1
-    pinned, price = _table_point(table.pinned, "pinned"), _table_point(table.price, "price")
-    return [*terms, (pinned, scales[1]), (price, scales[2])]
+    """Fold, pinned, price and side points with their scales: terms of the table's points."""
+    terms = [
+        (_table_point(text, f"rows[{k}]"), scales[0] * scale % r)
+        for k, (text, scale) in enumerate(zip(table.rows, fold_scales(prices.layout, weights), strict=True))
+    ]
+    others = {"pinned": table.pinned, "price": table.price}
+    others |= {f"sides[{k}]": text for k, text in enumerate(table.sides)}
+    terms += [(_table_point(text, name), scale) for (name, text), scale in zip(others.items(), scales[1:], strict=True)]
+    return terms
 
 
 def opening_of(

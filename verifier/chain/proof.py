@@ -19,8 +19,8 @@ PINNED = ("t", "sel_p", "W_cells", "claim_cells")
 PRICE = ("marks", "som_0", "som_1")
 
 
-def _second_group(layout: ChainLayout) -> int:
-    return layout.groups - 1
+def _second_column(layout: ChainLayout) -> int:
+    return layout.packed - 1
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Commitments(Message):
 
 @dataclass(frozen=True)
 class Values(Message):
-    """Message 4: everything opened at zeta, and phi at omega zeta; what only two groups have comes last.
+    """Message 4: everything opened at zeta, and phi at omega zeta; what only some layouts have comes last.
 
     Attributes:
         f: [7] digit columns of the sides and of the first group.
@@ -47,7 +47,8 @@ class Values(Message):
         r: [4] folded scenario rows.
         pinned: t, sel_p, the cells of W_g and of the claim.
         price: marks, som_0.
-        som_1, f_7: the second group's minimum and digit column, or nothing.
+        som_1, f_7: the second group's minimum and the second packed column, or nothing.
+        side_rows: the layout's side rows, or nothing.
     """
 
     f: tuple[int, ...] = field(metadata=element("f", SCALAR, "f_{}(zeta)", lambda _: SIDE_COLUMNS + 1))
@@ -58,8 +59,11 @@ class Values(Message):
     r: tuple[int, ...] = field(metadata=element("r", SCALAR, "r_{}(zeta)", lambda _: TABLE_PACK))
     pinned: tuple[int, ...] = field(metadata=element("pinned", SCALAR, PINNED, lambda _: len(PINNED)))
     price: tuple[int, ...] = field(metadata=element("price", SCALAR, PRICE, lambda _: len(PRICE) - 1))
-    som_1: tuple[int, ...] = field(default=(), metadata=element("som_1", SCALAR, PRICE[-1:], _second_group))
-    f_7: tuple[int, ...] = field(default=(), metadata=element("f_7", SCALAR, ("f_7(zeta)",), _second_group))
+    som_1: tuple[int, ...] = field(default=(), metadata=element("som_1", SCALAR, PRICE[-1:], _second_column))
+    f_7: tuple[int, ...] = field(default=(), metadata=element("f_7", SCALAR, ("f_7(zeta)",), _second_column))
+    side_rows: tuple[int, ...] = field(
+        default=(), metadata=element("side rows", SCALAR, "side row {}", lambda layout: len(layout.side_rows))
+    )
 
     @classmethod
     def of(
@@ -73,15 +77,17 @@ class Values(Message):
         r: tuple[int, ...],
         pinned: tuple[int, ...],
         prices: tuple[int, ...],
+        side_rows: tuple[int, ...] = (),
     ) -> Values:
         """From ``digits`` and ``prices`` as a prover holds them."""
         (*price, som_1), second = prices, f[SIDE_COLUMNS + 1 :]
-        last = ((som_1,), second) if second else ((), ())
-        return cls(f[: SIDE_COLUMNS + 1], mu, h, phi, phi_shifted, r, pinned, tuple(price), *last)
+        som, f_7 = ((som_1,), second) if second else ((), ())
+        first = f[: SIDE_COLUMNS + 1]
+        return cls(first, mu, h, phi, phi_shifted, r, pinned, tuple(price), som, f_7, side_rows)
 
     @property
     def digits(self) -> tuple[int, ...]:
-        """[6 + G] digit columns at zeta."""
+        """[7] or, from two groups on, [8] digit columns at zeta."""
         return (*self.f, *self.f_7)
 
     @property

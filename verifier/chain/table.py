@@ -4,6 +4,7 @@ Four rows a point, ``M(X) = X^0 R_0(X^4) + .. + X^3 R_3(X^4)``, degree at most 4
 
     pinned   [t, sel_p, W, claim]      a function of the layout alone, a constant of the contract
     price    [marks, som_0, som_1, 1]
+    sides    minimums of further groups, and rates on sizes, four rows a point, where the layout has any
     rows     for each group its scenario rows, K_g points
 
 Whoever signs a table can be wrong about prices, never about soundness: no placement, no selector and no range table
@@ -12,22 +13,36 @@ is a price row, and haircuts are scalars in the head. Anybody recomputes a table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from zkmargin.circuits.chain import MAX_ASSETS, MAX_FACTOR_BP, ROWS, TABLE_PACK, ChainLayout, ChainPrices
+from zkmargin.circuits.chain import (
+    KAPPA,
+    MAX_ASSETS,
+    MAX_FACTOR_BP,
+    MAX_GROUPS,
+    PACKED_COLUMNS,
+    ROWS,
+    TABLE_PACK,
+    ChainLayout,
+    ChainPrices,
+    GrossMode,
+)
 from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import SRS
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
+from zkmargin.formats.documents import Since
 from zkmargin.verifier.chain.words import POINT_BYTES, keccak256, label, point_bytes, word
 
 LAYOUT_LABEL = "zkmargin/chain-layout/v1"
 TABLE_LABEL = "zkmargin/chain-table/v1"
 MAX_SEQUENCE = (1 << 64) - 1
+#: Of eight groups with every charge by size.
+MAX_SIDE_POINTS = 7
 UINT64 = 64
 
 #: Commits polynomials given by their values of four rows each: 96 bytes a point.
@@ -49,7 +64,8 @@ class Table(Document):
         instruments, scenarios, debts: the layout.
         factor_bp, assets, long_value, short_value: the head.
         pinned: the point of the layout, which a contract holds.
-        price, rows: the points of the prices.
+        price, sides, rows: the points of the prices; tables of version 1 have no ``sides``.
+        gross: which charges by size there are; with them, or with more than two groups, a table is of version 2.
 
     Example:
         >>> table.instruments, table.scenarios
@@ -59,6 +75,7 @@ class Table(Document):
     """
 
     FORMAT: ClassVar[str] = "zkmargin/chain-table/v1"
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/chain-table/v2",)
 
     series: Digest
     sequence: int = Field(ge=0, le=MAX_SEQUENCE)
@@ -66,21 +83,28 @@ class Table(Document):
     srs: Digest
     requirement: Literal["initial", "maintenance"]
     instruments: int = Field(ge=1, le=ROWS - 1)
-    scenarios: Seq[int] = Field(min_length=1, max_length=2)
+    scenarios: Seq[int] = Field(min_length=1, max_length=MAX_GROUPS)
     debts: Seq[bool] = Field(min_length=MAX_ASSETS, max_length=MAX_ASSETS)
+    gross: Annotated[Seq[GrossMode], Since(2)] = Field(default=(), max_length=3)
     factor_bp: int = Field(ge=0, le=MAX_FACTOR_BP)
     assets: int = Field(ge=0, le=MAX_ASSETS)
     long_value: Seq[ValueText] = Field(min_length=MAX_ASSETS, max_length=MAX_ASSETS)
     short_value: Seq[ValueText] = Field(min_length=MAX_ASSETS, max_length=MAX_ASSETS)
     pinned: PointHex
     price: PointHex
-    rows: Seq[PointHex] = Field(min_length=1, max_length=32)
+    sides: Annotated[Seq[PointHex], Since(2)] = Field(default=(), max_length=MAX_SIDE_POINTS)
+    rows: Seq[PointHex] = Field(min_length=1, max_length=PACKED_COLUMNS * KAPPA)
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str:
+        """Version 2 where the layout has side rows."""
+        return cls.READS[0] if data.get("sides") else cls.FORMAT
 
     @property
     def layout(self) -> ChainLayout:
         """The layout. Raises InputError for one that there is none of."""
         a, b, c, d = self.debts
-        return ChainLayout(self.instruments, tuple(self.scenarios), (a, b, c, d))
+        return ChainLayout(self.instruments, tuple(self.scenarios), (a, b, c, d), tuple(self.gross))
 
     def head(self) -> bytes:
         """Three words: factor and M; long values, 64 bits each, asset 0 lowest; short values."""
@@ -91,8 +115,8 @@ class Table(Document):
         return word(self.factor_bp << 8 | self.assets) + word(packed[0]) + word(packed[1])
 
     def content(self) -> bytes:
-        """What a contract reads: the head, the price point, the points of the rows."""
-        return self.head() + b"".join(map(from_hex, (self.price, *self.rows)))
+        """What a contract reads: the head, the price point, those of the side rows, the points of the rows."""
+        return self.head() + b"".join(map(from_hex, (self.price, *self.sides, *self.rows)))
 
     @property
     def layout_digest(self) -> bytes:
@@ -107,21 +131,30 @@ class Table(Document):
 
 
 def layout_digest(layout: ChainLayout, pinned: bytes, srs_digest: bytes) -> bytes:
-    """H(0x03 || label || SRS digest || N || G || S_0 || S_1 || debt mask || pinned point), a word each.
+    """H(0x03 || label || SRS digest || N || G || S_0 || S_1 || flags || pinned point), a word each.
+
+    S_1 is 0 with one group; S_2, .. of further groups stand above it, 8 bits each. Flags: ``ChainLayout.flags``.
 
     Example:
         >>> layout_digest(prices.layout, bytes.fromhex(table.pinned), embedded().digest) == table.layout_digest
         True
     """
-    first, second = (*layout.scenarios, 0)[:2]
-    numbers = (layout.instruments, layout.groups, first, second, layout.debt_mask)
+    first, others = packed_scenarios(layout.scenarios)
+    numbers = (layout.instruments, layout.groups, first, others, layout.flags)
     return keccak256(b"\x03" + label(LAYOUT_LABEL) + srs_digest + b"".join(map(word, numbers)) + pinned)
 
 
+def packed_scenarios(scenarios: Sequence[int]) -> tuple[int, int]:
+    """S_0, and S_1, S_2, .. from the lowest byte up."""
+    first, *others = scenarios
+    return first, sum(count << 8 * i for i, count in enumerate(others))
+
+
 def packed_rows(prices: ChainPrices) -> Iterator[list[list[int]]]:
-    """Four rows for each point: pinned, price, then the scenario rows, group by group."""
+    """Four rows for each point: pinned, price, side rows, then the scenario rows, group by group."""
     yield prices.layout.pinned_rows()
     yield prices.price_rows()
+    yield from prices.side_packs()
     for g, points in enumerate(prices.layout.points):
         for k in range(points):
             yield prices.rows[g][TABLE_PACK * k : TABLE_PACK * (k + 1)].tolist()
@@ -168,7 +201,10 @@ def make_table(
     """
     if srs.powers < TABLE_PACK * ROWS:
         raise InputError(f"{srs.powers} powers: a table needs {TABLE_PACK * ROWS}", field="srs")
-    pinned, price, *rows = commit(srs, list(packed_rows(prices)))
+    layout = prices.layout
+    pinned, price, *points = commit(srs, list(packed_rows(prices)))
+    sides, rows = points[: layout.side_points], points[layout.side_points :]
+    wide = {"gross": list(layout.gross), "sides": [point.hex() for point in sides]} if sides else {}
     return Table.model_validate(
         {
             "series": series.hex(),
@@ -187,6 +223,7 @@ def make_table(
             "price": price.hex(),
             "rows": [point.hex() for point in rows],
         }
+        | wide
     )
 
 
@@ -198,6 +235,8 @@ def check_head(table: Table, prices: ChainPrices, snapshot_digest: bytes, srs: S
         ("instruments", table.instruments, prices.layout.instruments),
         ("scenarios", tuple(table.scenarios), prices.layout.scenarios),
         ("debts", tuple(table.debts), prices.layout.debts),
+        ("gross", tuple(table.gross), prices.layout.gross),
+        ("sides", len(table.sides), prices.layout.side_points),
         ("factor_bp", table.factor_bp, prices.factor_bp),
         ("assets", table.assets, prices.assets),
         ("long_value", tuple(map(int, table.long_value)), prices.long_value),
@@ -218,8 +257,12 @@ def check_table(
         >>> check_table(table, prices, snapshot_digest=snapshot.digest(), srs=embedded(), commit=commit_rows_fast)
     """
     check_head(table, prices, snapshot_digest, srs)
-    names = ["pinned", "price", *(f"rows[{k}]" for k in range(len(table.rows)))]
-    given = [table.pinned, table.price, *table.rows]
+    names = [
+        "pinned",
+        "price",
+        *(f"{kind}[{k}]" for kind in ("sides", "rows") for k in range(len(getattr(table, kind)))),
+    ]
+    given = [table.pinned, table.price, *table.sides, *table.rows]
     for name, found, point in zip(names, given, commit(srs, list(packed_rows(prices))), strict=True):
         if found != point.hex():
             raise InputError("not the commitment to the snapshot's rows", field=f"table: {name}")

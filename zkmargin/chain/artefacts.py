@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("b555111410cfb6cf3304b8c93c8fb690eb336a2f94b844aa857f39090a484b60")
+CONTRACTS_DIGEST = bytes.fromhex("ee9588fb84d74b91f02269e081d9c79746465dbf2e8a74cbc929ae92943f1bd6")
 _MAX_BYTES = 1 << 22
 
 

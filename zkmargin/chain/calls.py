@@ -16,6 +16,8 @@ from zkmargin.circuits.chain import (
     SLACK_DIGITS,
     TABLE_PACK,
     ChainLayout,
+    amount_cell,
+    group_charge_cell,
     held_cell,
     owed_cell,
 )
@@ -26,19 +28,25 @@ from zkmargin.verifier.chain import ChainProof, ChainStatement, Table
 from zkmargin.verifier.chain.argument import ratio, transcript_of
 from zkmargin.verifier.chain.joint import JointStatement
 from zkmargin.verifier.chain.joint_proof import JointProof, claimed
+from zkmargin.verifier.chain.table import packed_scenarios
 from zkmargin.verifier.chain.transcript import ChainChallenges
 from zkmargin.verifier.chain.words import word
 
 
 def verifier_arguments(table: Table) -> tuple[int, int, int, int, bytes]:
     """The constructor's arguments of the ``MarginVerifier`` that tables of this layout are for."""
-    first, second = (*table.scenarios, 0)[:2]
-    return table.instruments, first, second, table.layout.debt_mask, from_hex(table.pinned)
+    first, others = packed_scenarios(table.scenarios)
+    return table.instruments, first, others, table.layout.flags, from_hex(table.pinned)
 
 
-def deploy_verifier(table: Table, contract: str = "MarginVerifier") -> bytes:
-    """The data of the transaction that deploys a ``MarginVerifier``, or a ``MarginJointVerifier``."""
-    return encode_constructor(contract, verifier_arguments(table))
+def verifier_name(layout: ChainLayout, *, joint: bool = False) -> str:
+    """The contract that verifies proofs of this layout: those of wide layouts are contracts of their own."""
+    return f"{'Wide' if layout.side_rows else ''}{'MarginJointVerifier' if joint else 'MarginVerifier'}"
+
+
+def deploy_verifier(table: Table, *, joint: bool = False) -> bytes:
+    """The data of the transaction that deploys the verifier of a table's layout."""
+    return encode_constructor(verifier_name(table.layout, joint=joint), verifier_arguments(table))
 
 
 def table_id(table: Table) -> tuple[bytes, int, bytes]:
@@ -85,9 +93,16 @@ def inverse_at(layout: ChainLayout, challenges: ChainChallenges) -> int:
         for j in range(MAX_ASSETS):
             if layout.debts[j]:
                 product = product * (Y(owed_cell(j, d)) - 1) % r
-    # the x_k that table points, or the index of a short option minimum, ask for
+    # each B_g, A, F and each W_g that has cells of its own
+    numbers = [[amount_cell(mode, g, d) for d in range(SLACK_DIGITS)] for mode, g in layout.amounts]
+    if layout.shared:
+        numbers += [[group_charge_cell(g, d) for d in range(SLACK_DIGITS)] for g in range(layout.groups)]
+    for row in (row for number in numbers for row in number):
+        product = product * (Y(row) - 1) % r
+    # the x_k that table points, or the index of a short option minimum, ask for; all of them where there are side rows
     minimums = [s // TABLE_PACK + 1 for s in layout.scenarios if s < MAX_SCENARIOS]
-    for root in powers(Domain.of(KAPPA).omega, max([*layout.points, *minimums])):
+    asked = KAPPA if layout.side_rows else max([*layout.points, *minimums])
+    for root in powers(Domain.of(KAPPA).omega, asked):
         product = product * (root - rho) % r
     for j, root in enumerate(powers(Domain.of(MAX_ASSETS).omega, MAX_ASSETS)):
         product = product * (root - rho) * (Y(j) - 1) % r

@@ -12,7 +12,7 @@ from typing import Any
 
 from zkmargin.accounts.slots import slot_map_digest
 from zkmargin.chain.abi import encode_constructor
-from zkmargin.chain.calls import verifier_arguments
+from zkmargin.chain.calls import verifier_arguments, verifier_name
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, keccak256
@@ -59,12 +59,12 @@ def plan(
     steps = [
         _step("SnapshotRegistry", []),
         _step("CommitmentRegistry", [*attesters, *slots]),
-        _step("MarginVerifier", verifier_arguments(table)),
+        _step(verifier_name(table.layout), verifier_arguments(table)),
     ]
     snapshots, commitments, verifier = (step.address for step in steps)
     joint_verifier = {}
     if joint:
-        steps.append(_step("MarginJointVerifier", verifier_arguments(table)))
+        steps.append(_step(verifier_name(table.layout, joint=True), verifier_arguments(table)))
         joint_verifier["joint_verifier"] = steps[-1].address
     settings = (
         verifier,

@@ -303,7 +303,8 @@ def table_command(
         table = build_table(snapshot, requirement, series=series, sequence=sequence)
     write_outputs([Output.document(output, table)])
     facts = {"output": output, "hash": table.hash.hex(), "layout_digest": table.layout_digest.hex()}
-    facts |= {"points": str(2 + len(table.rows))}
+    points = 2 + len(table.sides) + len(table.rows)
+    facts |= {"points": str(points)}
     if as_json:
         terminal.say_json(facts)
         return
@@ -311,7 +312,7 @@ def table_command(
     groups = " + ".join(map(str, table.scenarios))
     terminal.say(
         f"table of {table.instruments} instruments, {groups} scenarios, {table.assets} assets, for the "
-        f"{requirement} requirement: {2 + len(table.rows)} points",
+        f"{requirement} requirement: {points} points",
         err=err,
     )
     terminal.say(f"hash {facts['hash']}", err=err)
