@@ -212,6 +212,8 @@ def _places(tree: ast.AST) -> Iterator[ast.AST]:
             dead += [node, node.value]
         elif isinstance(node, ast.Raise):
             dead.append(node.exc)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "cast":
+            dead.append(node.args[0])
         elif isinstance(node, ast.JoinedStr):
             dead += node.values
         elif isinstance(node, ast.keyword) and node.arg in ("field", "hint", "description", "repr"):

@@ -11,7 +11,8 @@ import pytest
 from zkmargin.formats import VerificationError
 from zkmargin.verifier.attest import Acceptance, Challenge, Memory, Sighting
 
-STREAM = ("snapshot", "main")
+#: A name is shown to its 80th character.
+STREAM, SHOWN = ("snapshot", "m" * 90), "m" * 80
 CHALLENGES = [Challenge.new("venue", lifetime_seconds=60, now_ms=0) for _ in range(2)]
 
 
@@ -33,21 +34,29 @@ def state(memory: Memory) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize(
-    ("again", "check"),
+    ("again", "check", "message"),
     [
-        (Seen(), "replay"),
-        (Seen(b"t", CHALLENGES[0]), "challenge"),
-        (Seen(b"t", None, {STREAM: Sighting(4, "a")}), "sequence"),
-        (Seen(b"t", CHALLENGES[1], {("other",): Sighting(1, "a"), STREAM: Sighting(5, "b")}), "sequence"),
+        (Seen(), "replay", "a proof of this statement was accepted before: a replay"),
+        (Seen(b"t", CHALLENGES[0]), "challenge", "a proof was accepted for this challenge before: a replay"),
+        (
+            Seen(b"t", None, {STREAM: Sighting(4, "a")}),
+            "sequence",
+            f"number 4 of 'snapshot' '{SHOWN}' is superseded",
+        ),
+        (
+            Seen(b"t", CHALLENGES[1], {("other",): Sighting(1, "a"), STREAM: Sighting(5, "b")}),
+            "sequence",
+            f"number 5 of 'snapshot' '{SHOWN}' contradicts what was seen",
+        ),
     ],
 )
-def test_what_must_not_be_remembered_changes_nothing(again: Seen, check: str) -> None:
+def test_what_must_not_be_remembered_changes_nothing(again: Seen, check: str, message: str) -> None:
     memory = Memory()
     remember(memory, Seen(b"s", CHALLENGES[0], {STREAM: Sighting(5, "a")}))
     before = state(memory)
     with pytest.raises(VerificationError) as refused:
         remember(memory, again)
-    assert (refused.value.check, state(memory)) == (check, before)
+    assert (refused.value.check, refused.value.message, state(memory)) == (check, message, before)
 
 
 def test_what_goes_on_is_remembered() -> None:
