@@ -1,11 +1,12 @@
-"""``make soak``: a venue and three makers for half an hour. Latency, memory, CPU and losses go into docs.
+"""``make soak``: a venue, who signs, and three makers for half an hour. Latency, memory, CPU and losses go into docs.
 
     python tests/soak.py                        # 30 minutes, a snapshot every four seconds
     python tests/soak.py --seconds 300          # shorter; the page says how long it was
 
-The service and the agents are the real processes, over HTTP, on SQLite. One maker trades all the time, one is killed
-six times. Each minute the memory of every process is read. At the end the venue's signed coverage must name every
-snapshot as proved, or the run fails. The data is docs/soak.json, the page docs/soak.md is made of it.
+The service and the agents are the real processes, oracle and keepers of records are the tests' own, over HTTP, on
+SQLite. One maker trades all the time, one is killed six times. Each minute the memory of every process is read. At the
+end the venue's signed coverage must name every snapshot as proved, or the run fails. The data is docs/soak.json, the
+page docs/soak.md is made of it.
 """
 
 from __future__ import annotations
@@ -148,9 +149,10 @@ def page(facts: Mapping[str, Any]) -> str:
     told = (
         f"{facts['date']}, {facts['seconds'] / 60:.1f} minutes, {facts['processors']} processors, {facts['machine']}, "
         f"Python {facts['python']}, load {facts['load']}; written by `make soak` from [soak.json](soak.json). A "
-        f"venue's service on SQLite and three makers' agents, a snapshot every {facts['every_seconds']:g} seconds, "
-        f"{facts['snapshots']} of them; the trader fills all the time, the mortal one was killed {facts['kills']} "
-        "times. The venue's signed coverage names every snapshot as proved for each of them: nothing was lost."
+        "venue's service on SQLite, an oracle, two keepers of records and three makers' agents, a snapshot every "
+        f"{facts['every_seconds']:g} seconds, {facts['snapshots']} of them; the trader fills all the time, the mortal "
+        f"one was killed {facts['kills']} times. The venue's signed coverage names every snapshot as proved for each "
+        "of them: nothing was lost."
     )
     lines = ["# A soak run", "", fill(told, 100), ""]
     lines += ["| maker | accepted | median | p99 | slowest |", "|---|---:|---:|---:|---:|"]

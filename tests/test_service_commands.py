@@ -50,6 +50,8 @@ def test_a_day_by_commands_and_a_database_that_is_put_back(
         for name, role in (("oracle", "publisher"), ("risk", "auditor")):
             run(["serve", "token", *at, *KEY, "--name", name, "--role", role, "-o", f"{name}.token"])
         assert stat.S_IMODE(Path("oracle.token").stat().st_mode) == 0o600
+        again = run(["serve", "token", *at, *KEY, "--name", "risk", "--role", "auditor", "-o", "risk.token"], code=2)
+        assert again.errors == ["zkmargin: error: digest: was issued before"]
         terms = ["--claim", "1", "--period", "1h", "--grace", "60s", "--account-key", "maker.public.json"]
         assert "'maker': " in run(["serve", "register", *at, *KEY, "--account", "maker", *terms]).out
         token = ["serve", "token", *at, *KEY, "--name", "maker", "--role", "account"]
@@ -118,8 +120,9 @@ def test_a_service_with_a_certificate_of_its_own(
         ]
         run = Run(capsys)
         assert "--ca-file" in run(issue, code=2).err
-        Path("risk.token").unlink(missing_ok=True)
+        kept = Path("risk.token").read_text()
         run([*issue, "--ca-file", ca])
+        assert Path("risk.token").read_text() == kept  # the order went out again, with the token that was there
         auditor = {"authorization": f"Bearer {Path('risk.token').read_text().strip()}"}
         known = ssl.create_default_context(cafile=ca)
         answers = [httpx.get(f"{service.url}/v1/accounts", headers=auditor, verify=known) for _ in range(6)]

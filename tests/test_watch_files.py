@@ -147,6 +147,8 @@ def test_check_finds_every_mistake_and_says_each_in_a_line(world: World, run: Ru
         (lambda text: text + '[alarms]\nheadroom = "much"\n', ["headroom"]),
         (lambda text: text + "[retry]\nfirst_seconds = -1\n[page]\nport = 99999\n", ["first_seconds", "page.port"]),
         (lambda _: "account = ", ["not TOML"]),
+        (lambda _: "account = market maker", ['at line 1, column 11)\nhint: text stands in quotes: account = "m']),
+        (lambda text: text + 'limits = ["headrom >= 5"]\n', ["limit: not a limit\nhint: for example"]),
     ],
 )  # fmt: skip
 def test_mistakes_of_a_configuration_are_named(
@@ -156,7 +158,7 @@ def test_mistakes_of_a_configuration_are_named(
     path.write_text(change(path.read_text()))
     found = run(f"watch {path} --check", code=2)
     assert len(found.errors) == len(said)
-    for words in said:
+    for words in said:  # errors, and their ways out
         assert words in found.err
     assert "watch.toml" in run(f"watch {path} --once", code=2).err
 

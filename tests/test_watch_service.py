@@ -19,8 +19,10 @@ from zkmargin.agent.agent import Agent
 from zkmargin.agent.alarms import Log
 from zkmargin.agent.checking import check
 from zkmargin.agent.config import read_config
+from zkmargin.agent.inbox import Arrived
 from zkmargin.agent.journal import Made
 from zkmargin.agent.served import ServiceVenue
+from zkmargin.agent.sources import VENUE, item_of
 from zkmargin.agent.venues import Verdict
 from zkmargin.engine.book import to_book
 from zkmargin.engine.claims import VALUATION_DECIMALS
@@ -215,22 +217,53 @@ def test_check_asks_the_service_who_it_is(service: Service, tmp_path: Path) -> N
     (tmp_path / "token").write_text("zkm_" + "A" * 43 + "\n")
     (mistake,) = check(str(path))[0]
     assert "token" in mistake.message
+    path = configured(tmp_path, service, service.url)
+    (tmp_path / "token").write_text(service.tokens["auditor"] + "\n")  # it may read all of it, and submit nothing
+    (mistake,) = check(str(path))[0]
+    assert (mistake.field, "of role auditor" in mistake.message) == (f"venues: {NAME}: token_file", True)
+
+
+def test_what_others_register_of_the_account_arrives_from_the_service_and_counts_by_its_signatures(
+    service: Service, tmp_path: Path
+) -> None:
+    lines, maker = io.StringIO(), account(MAKER)
+    with wired(service) as wire:
+        agent = Agent(read_config(str(configured(tmp_path, service, wire.url))), Log(lines))
+        agent.start()
+        until(lambda: agent.turn(0.05) is None or "accepted" in _states(agent))
+        with service.client("publisher") as client:
+            for attestation in maker.attestations(sequence=5):
+                client.attest(attestation)
+        publish(service, later(5), 5)
+        until(lambda: agent.turn(0.05) is None or lines.getvalue().count('"attested"') == 2)
+        assert {one.payload.sequence for one in agent.account.attestations} == {5}
+        assert b"POST /v1/attestations" not in b"".join(wire.sent)  # the service has them
+        forged = [one.replaced(signatures=()) for one in maker.attestations(sequence=6)]
+        forged[0] = forged[0].signed(signers()["maker"])
+        for one in forged:  # a venue could say anything
+            agent.sources.put(item_of("attestation", Arrived(f"{VENUE}{NAME}", "name", "mark", one.to_bytes())))
+        until(lambda: agent.turn(0.05) is None or [one for one in agent.alarms.active() if one.kind == "untrusted"])
+        assert {one.payload.sequence for one in agent.account.attestations} == {5}
+        agent.close()
 
 
 def test_a_venue_that_refuses_is_an_alarm_and_is_not_asked_again(service: Service, tmp_path: Path) -> None:
     maker = account(MAKER)
     other = Account(MAKER, maker.lots, commit_book(snapshot(), maker.lots, alias=MAKER))
+    agent = Agent(read_config(str(configured(tmp_path, service, service.url))), Log(None))
+    agent.start()
+    until(lambda: agent.turn(0.05) is None or "accepted" in _states(agent))
     with service.client("publisher") as client:
         for attestation in other.attestations(sequence=9):
             client.attest(attestation)
-    agent = Agent(read_config(str(configured(tmp_path, service, service.url))), Log(None))
     publish(service, later(6), 6)
-    agent.start()
     until(lambda: agent.turn(0.05) is None or [one for one in agent.alarms.active() if one.kind == "refused"])
     until(lambda: agent.turn(0.05) is None or "made" not in _states(agent))
-    assert set(_states(agent)) == {"refused"}
-    assert "other parts" in str(agent.journal.proofs()[0].reason)
-    assert {made.attempts for made in agent.journal.proofs()} == {1}
+    (refused,) = [made for made in agent.journal.proofs() if made.state == "refused"]
+    assert "other parts" in str(refused.reason)
+    assert refused.attempts == 1
+    # what was registered instead is not to the maker's book: nothing more is proved
+    until(lambda: agent.turn(0.05) is None or [one for one in agent.alarms.active() if one.kind == "unattested"])
     agent.close()
 
 

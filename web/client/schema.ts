@@ -489,6 +489,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whoami
+         * @description Whose the token of the call is.
+         */
+        get: operations["whoami_v1_token_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/venue-proofs": {
         parameters: {
             query?: never;
@@ -1911,6 +1931,20 @@ export interface components {
             requirement?: string;
         };
         /**
+         * TokenInfo
+         * @description Whose a token is, and until when it counts; None: until it is revoked.
+         */
+        TokenInfo: {
+            /** Account */
+            account: string | null;
+            /** Expires */
+            expires: string | null;
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+        };
+        /**
          * VenueTerms
          * @description Everything public about a venue proof that is neither snapshot, setup nor context.
          *
@@ -2930,6 +2964,35 @@ export interface operations {
                         attestation: components["schemas"]["Attestation"];
                         snapshot: components["schemas"]["Snapshot"];
                     };
+                };
+            };
+            /** @description an error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+        };
+    };
+    whoami_v1_token_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenInfo"];
                 };
             };
             /** @description an error */

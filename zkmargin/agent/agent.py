@@ -19,7 +19,7 @@ from zkmargin.agent.config import Config
 from zkmargin.agent.inbox import check_loaded, read
 from zkmargin.agent.journal import Journal
 from zkmargin.agent.proving import Proving, Recent
-from zkmargin.agent.sources import Item, Sources
+from zkmargin.agent.sources import VENUE, Item, Sources
 from zkmargin.agent.status import Status
 from zkmargin.agent.submission import Submission
 from zkmargin.agent.venues import Verdict
@@ -306,12 +306,15 @@ class Agent:
         subject = f"{attestation.payload.issuer}: {attestation.payload.role} {attestation.payload.part}"
         if not self._signed_by_who_counts(subject, lambda trust: self._check_part(trust, attestation)):
             return True
+        from_venue = _venue_of(item)
+        if from_venue is not None and self.trust is not None and not _speaks_of(self.trust, attestation):
+            return True  # a venue could say anything; what is put into the inbox is the maker's own word
         if not self.account.attest(attestation):
             return True
         digest = attestation.payload_digest.hex()
         self.journal.keep("attestation", digest, attestation.to_bytes().decode(), now_ms=clock_ms())
         self.log.event("attested", issuer=attestation.payload.issuer, sequence=attestation.payload.sequence)
-        self._submission.attest(attestation)
+        self._submission.attest(attestation, but=from_venue)
         self._prove_again(item)
         return True
 
@@ -328,10 +331,7 @@ class Agent:
 
     def _check_part(self, trust: Trust, attestation: Attestation) -> None:
         """Where the trust file speaks of such parts: a maker's may name oracles only. Raises VerificationError."""
-        payload = attestation.payload
-        if isinstance(payload, SnapshotPayload) or (
-            trust.positions if payload.role == "positions" else trust.collateral
-        ):
+        if _speaks_of(trust, attestation):
             attested(attestation, trust, Revoked.by(self.revocations.values()))
 
     def _prove_again(self, item: Item) -> None:
@@ -414,3 +414,17 @@ def _combined(before: Attestation, more: Attestation) -> Attestation:
         return before.combined(more)
     except InputError:  # another number of the same snapshot: the later one
         return more
+
+
+def _speaks_of(trust: Trust, attestation: Attestation) -> bool:
+    """Whether a trust file says whose word counts for such a thing."""
+    payload = attestation.payload
+    if isinstance(payload, SnapshotPayload):
+        return True
+    return bool(trust.positions if payload.role == "positions" else trust.collateral)
+
+
+def _venue_of(item: Item) -> str | None:
+    """The venue that something came from over the network; None for a file."""
+    source = "" if item.arrived is None else item.arrived.source
+    return source.removeprefix(VENUE) if source.startswith(VENUE) else None

@@ -85,9 +85,9 @@ def _holdings(config: Config) -> Iterator[InputError]:
 
 
 def _aliases(config: Config, holding: Holding, opening: Opening) -> Iterator[InputError]:
-    for part in opening.parts:
-        if part.alias != config.account:
-            reason = f"is of the account {part.alias[:80]!r}, not of {config.account[:80]!r}"
+    for alias in {part.alias: None for part in opening.parts}:
+        if alias != config.account:
+            reason = f"is of the account {alias[:80]!r}, not of {config.account[:80]!r}"
             yield InputError(reason, file=holding.opening, field="alias")
 
 
@@ -149,6 +149,7 @@ def _venues(config: Config) -> Iterator[InputError]:
             with client_of(venue) as client:
                 found = client.service()
                 client.account(config.account)
+                token = client.whoami()
         except ImportError:
             yield InputError(
                 "a venue with a url needs httpx", field=f"venues: {venue.name}", hint="pip install 'zkmargin[client]'"
@@ -157,6 +158,12 @@ def _venues(config: Config) -> Iterator[InputError]:
         except ZkMarginError as error:
             yield InputError(error.message, field=f"venues: {venue.name}: url", hint=error.hint)
             continue
+        if (token.role, token.account) != ("account", config.account):
+            yield InputError(
+                f"its token is of role {token.role}, which submits no proofs of {config.account[:80]!r}",
+                field=f"venues: {venue.name}: token_file",
+                hint="zkmargin serve token --role account makes one",
+            )
         if found.name != venue.name:
             yield InputError(f"calls itself {found.name[:80]!r}", field=f"venues: {venue.name}: name")
 

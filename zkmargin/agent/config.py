@@ -37,7 +37,7 @@ def told(check: Callable[[C], C]) -> Callable[[C], C]:
         try:
             return check(model)
         except InputError as error:
-            raise ValueError(error.message) from None
+            raise ValueError(error.message) from error  # its hint is taken from there
 
     return run
 
@@ -279,16 +279,17 @@ def config_mistakes(path: str) -> tuple[list[InputError], Config | None]:
     try:
         data = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        return [InputError(f"not TOML: {error}"[:200], file=path)], None
+        hint = 'text stands in quotes: account = "market maker"' if "Invalid value" in str(error) else None
+        return [InputError(f"not TOML: {error}"[:200], file=path, hint=hint)], None
     except InputError as error:
         return [error], None
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
+        found = error.errors(include_url=False, include_input=False)
         # a list of one wrong thing is not too short besides
         inner = [one for one in found if one["type"] != "too_short" or not _has_inner(one["loc"], found)]
-        return [InputError(_reason(str(one["msg"])), file=path, field=_field(one["loc"])) for one in inner], None
+        return [_mistake(one, path) for one in inner], None
     except InputError as error:
         return [error.located(file=path)], None
     return [], _absolute(config, Path(path).resolve().parent)
@@ -330,6 +331,13 @@ def _absolute(config: Config, folder: Path) -> Config:
             for v in config.venues
         ),
     )
+
+
+def _mistake(one: ErrorDetails, path: str) -> InputError:
+    """One of pydantic's errors; a rule of ours that is behind it says its way out too."""
+    rule = getattr(one.get("ctx", {}).get("error"), "__cause__", None)
+    hint = rule.hint if isinstance(rule, InputError) else None
+    return InputError(_reason(str(one["msg"])), file=path, field=_field(one["loc"]), hint=hint)
 
 
 def _reason(message: str) -> str:

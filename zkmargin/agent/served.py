@@ -130,12 +130,15 @@ class PublishedSnapshot:
 
 
 class Feed:
-    """Waits for a venue's snapshots in a thread of its own, and fetches those that came in between.
+    """Waits for a venue's snapshots in a thread of its own, and fetches those that came in between; and what others
+    registered there of the account meanwhile: attestations of its parts.
 
     Args:
         config: the venue.
+        account: whose attestations.
         series: of snapshots.
-        take: called with each.
+        take: called with each snapshot.
+        attested: called with each attestation of a part, once.
         trouble: called with a message where the venue cannot be reached, with None where it can again.
         max_age_seconds: what is older is not fetched.
     """
@@ -143,14 +146,18 @@ class Feed:
     def __init__(
         self,
         config: VenueConfig,
+        account: str,
         series: str,
         take: Callable[[PublishedSnapshot], None],
+        attested: Callable[[Attestation], None],
         trouble: Callable[[str | None], None],
         *,
         max_age_seconds: int,
     ) -> None:
         self._client, self._series, self._take, self._trouble = client_of(config), series, take, trouble
+        self._account, self._attested = account, attested
         self._max_age_ms = 1000 * max_age_seconds
+        self._registered: set[bytes] = set()
         self._newest: int | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"feed {config.name}", daemon=True)
@@ -180,14 +187,29 @@ class Feed:
 
     def _fetch(self, *, wait: float) -> int:
         with _calling("snapshots"):
+            parts = self._parts() if self._newest is None else 0  # what is proved about, before it is
             found = self._client.latest_snapshot(self._series, after=self._newest, wait=wait)
-            if found is None or self._stop.is_set():
+            if self._stop.is_set():
                 return 0
+            if found is None:
+                return parts + self._parts()
             self._take(PublishedSnapshot(found.snapshot, found.attestation))
             newest, before = found.attestation.payload.sequence, self._newest
             missed = self._between(before, newest)
             self._newest = newest
-            return 1 + missed
+            return 1 + missed + parts + self._parts()
+
+    def _parts(self) -> int:
+        """Fetch the attestations of the account's parts; how many are new."""
+        try:
+            found = self._client.attestations(self._account)
+        except NotFound:  # nobody has registered the account yet: whoever submits is told
+            return 0
+        new = [one for one in found if one.digest() not in self._registered]
+        self._registered = {one.digest() for one in found}
+        for one in new:
+            self._attested(one)
+        return len(new)
 
     def _between(self, before: int | None, newest: int) -> int:
         """Fetch what came after ``before`` and below ``newest``, the newest first."""

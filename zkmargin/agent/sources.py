@@ -16,6 +16,8 @@ from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.verifier.attest import Attestation
 
 INBOX = "inbox"
+#: Before the name of a venue that something came from.
+VENUE = "venue "
 #: A file that cannot be read may still be written: it is reported when it has not changed for so long.
 SETTLING_SECONDS = 2.0
 _FORMAT = re.compile(rb'"format"\s*:\s*"zkmargin/([a-z-]+)/v[0-9]+"')
@@ -38,6 +40,11 @@ class Item:
     def order(self) -> int:
         """What is dealt with first has the least."""
         return _ORDER.get(self.kind, 0)
+
+
+def item_of(kind: str, arrived: Arrived) -> Item:
+    """What arrived, to be dealt with."""
+    return Item(kind, arrived, arrived.clock, arrived.time_ms)
 
 
 class Sources:
@@ -75,6 +82,10 @@ class Sources:
             item = Item("snapshot", None, found.clock, found.time_ms, found.snapshot, found.attestation)
             self._queue.put(item)
 
+        def attested(found: Attestation) -> None:
+            digest = found.payload_digest.hex()
+            self.put(item_of("attestation", Arrived(f"{VENUE}{name}", digest, digest, found.to_bytes())))
+
         def trouble(reason: str | None) -> None:
             if reason is None:
                 self._alarms.end("unreachable", f"{name} snapshots")
@@ -83,7 +94,8 @@ class Sources:
 
         venue = next(venue for venue in self._config.venues if venue.name == name)
         snapshots = self._config.snapshots
-        return Feed(venue, snapshots.series, take, trouble, max_age_seconds=snapshots.max_age_seconds)
+        of = (venue, self._config.account, snapshots.series)
+        return Feed(*of, take, attested, trouble, max_age_seconds=snapshots.max_age_seconds)
 
     def start(self) -> None:
         """Begin to listen."""
@@ -114,7 +126,7 @@ class Sources:
         else:
             found = _FORMAT.search(arrived.data[: 1 << 16])
             kind = found[1].decode() if found else "unknown"
-        self.put(Item(kind, arrived, arrived.clock, arrived.time_ms))
+        self.put(item_of(kind, arrived))
 
     def put(self, item: Item) -> None:
         """One more thing to deal with, from any thread."""

@@ -87,9 +87,11 @@ class Submission:
         """Hand over a proof that the journal has."""
         self._couriers[made.venue].take(made)
 
-    def attest(self, attestation: Attestation) -> None:
-        """Hand a new attestation of a part to every venue."""
-        for courier in self._couriers.values():
+    def attest(self, attestation: Attestation, *, but: str | None = None) -> None:
+        """Hand a new attestation of a part to every venue but the one that it came from."""
+        for name, courier in self._couriers.items():
+            if name == but:
+                continue
             courier.errand(lambda venue=courier.venue: venue.attest(attestation))  # type: ignore[misc]
 
     def get_ready(self, *, if_idle: bool = False) -> None:

@@ -36,6 +36,13 @@ def token_option(function: F) -> F:
     )
 
 
+def read_token(path: str) -> str:
+    """What is in a token's file, or on standard input. Raises InputError: it cannot be read."""
+    if Path(path).is_file():
+        warn_if_exposed(path)
+    return read_text(path, max_bytes=MAX_TOKEN_BYTES).split("\n", 1)[0].strip()
+
+
 def connect(url: str, ca_file: str | None, token_file: str | None = None) -> VenueClient:
     """The client of a service. Raises InputError: no such URL, no token in the file, or the extra is missing."""
     try:
@@ -44,11 +51,7 @@ def connect(url: str, ca_file: str | None, token_file: str | None = None) -> Ven
         raise InputError(
             "the client's package is missing", file="--url", hint="pip install 'zkmargin[client]'"
         ) from None
-    token = None
-    if token_file is not None:
-        if Path(token_file).is_file():
-            warn_if_exposed(token_file)
-        token = read_text(token_file, max_bytes=MAX_TOKEN_BYTES).split("\n", 1)[0].strip()
+    token = None if token_file is None else read_token(token_file)
     return VenueClient(url, token=token, ca_file=ca_file)
 
 

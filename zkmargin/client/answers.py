@@ -62,6 +62,15 @@ class ServiceInfo(Answer):
     limits: Limits
 
 
+class TokenInfo(Answer):
+    """Whose a token is, and until when it counts; None: until it is revoked."""
+
+    name: str
+    role: str
+    account: str | None
+    expires: str | None
+
+
 class Published(Answer):
     """A snapshot and who signed it."""
 

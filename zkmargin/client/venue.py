@@ -33,6 +33,7 @@ from zkmargin.client.answers import (
     RefusalLine,
     ServiceInfo,
     SnapshotLine,
+    TokenInfo,
     Verdict,
     Verdicts,
 )
@@ -100,6 +101,10 @@ class VenueClient:
     def service(self) -> ServiceInfo:
         """Who the service is, and what it takes."""
         return self._answer(ServiceInfo, self._get("/v1/service"))
+
+    def whoami(self) -> TokenInfo:
+        """Whose the client's token is. Raises Denied: nobody's."""
+        return self._answer(TokenInfo, self._get("/v1/token"))
 
     def change(self, change: Change) -> dict[str, Any]:
         """Order a signed change; what it did."""
@@ -339,7 +344,8 @@ def _raise(response: httpx.Response) -> None:
     except (InputError, ValidationError):
         reason, fault = f"HTTP status {response.status_code}", None
     else:
-        reason, fault = body.error.message, body.error
+        fault = body.error
+        reason = fault.message.removeprefix(f"{fault.field}: ")  # which the error below says itself
     status = response.status_code
     if (
         status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT)

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
 import zkmargin
-from zkmargin.client.answers import AuditLine, Limits, ServiceInfo
+from zkmargin.client.answers import AuditLine, Limits, ServiceInfo, TokenInfo
 from zkmargin.client.documents import Change
 from zkmargin.client.errors import Denied
 from zkmargin.crypto.srs import embedded
@@ -99,6 +99,17 @@ def _add_health(app: FastAPI, desk: Desk, running: Running) -> None:
         )
 
 
+def _add_tokens(app: FastAPI, desk: Desk, running: Running) -> None:
+    calls = Calls(desk, running)
+
+    @app.get("/v1/token", tags=["service"], responses=openapi.answer(TokenInfo))
+    def whoami(request: Request) -> Response:
+        """Whose the token of the call is."""
+        token = calls.of(request)
+        expires = None if token.expires_ms is None else format_time(token.expires_ms)
+        return json_answer(TokenInfo(name=token.name, role=token.role, account=token.account, expires=expires))
+
+
 def _add_changes(app: FastAPI, desk: Desk, running: Running) -> None:
     calls = Calls(desk, running)
 
@@ -133,6 +144,6 @@ def _add_changes(app: FastAPI, desk: Desk, running: Running) -> None:
 
 #: What adds calls to an application. A path is looked for in this order: proofs are what most calls are about.
 PARTS = (
-    *(proof_calls.add_proofs, proof_calls.add_events, _add_health, _add_changes),
+    *(proof_calls.add_proofs, proof_calls.add_events, _add_health, _add_tokens, _add_changes),
     *(account_calls.add_snapshots, account_calls.add_accounts, account_calls.add_lists),
 )

@@ -23,7 +23,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
 )
 ANSWERS: tuple[type[BaseModel], ...] = (
     *(answers.AccountLine, answers.AccountView, answers.AuditLine, answers.FaultBody, answers.ProofLine),
-    *(answers.RefusalLine, answers.ServiceInfo, answers.SnapshotLine, answers.Verdicts),
+    *(answers.RefusalLine, answers.ServiceInfo, answers.SnapshotLine, answers.TokenInfo, answers.Verdicts),
 )
 _AT = "#/components/schemas/{model}"
 Json = dict[str, Any]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +24,7 @@ from zkmargin.cli.options import (
 )
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
-from zkmargin.cli.venues import connect, order, token_option, url_option
+from zkmargin.cli.venues import connect, order, read_token, token_option, url_option
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
@@ -159,19 +161,27 @@ def token_command(
     output: str,
     as_json: bool,
 ) -> None:
-    """Make a token here, and order the service to let it call: the service learns its hash only."""
+    """Make a token here, and order the service to let it call: the service learns its hash only.
+
+    Where the order did not arrive, give it again: the token that is in the file already is ordered then.
+    """
     from zkmargin.client.documents import IssueToken  # noqa: PLC0415
     from zkmargin.client.tokens import new_token, token_digest  # noqa: PLC0415
 
     check_paths([key_path], [output], json=as_json)
     if (role == "account") != (account is not None):
         raise InputError("goes with --role account, and only with it", file="--account")
-    token = new_token()
+    kept = ""
+    if Path(output).is_file():
+        with suppress(InputError):  # no text: no token's file, which is not replaced
+            kept = read_token(output)
+    token = kept if token_digest(kept) else new_token()
     ends_ms = None if valid is None else time.time_ns() // 1_000_000 + 1000 * parse_age(valid, "--valid")
     expires = None if ends_ms is None else format_time(ends_ms)
     digest = token_digest(token) or ""
     action = IssueToken(name=name, role=role, account=account, digest=digest, expires=expires)
-    write_outputs([Output(output, f"{token}\n".encode(), secret=True)])
+    if token != kept:
+        write_outputs([Output(output, f"{token}\n".encode(), secret=True)])
     with connect(url, ca_file) as client:
         order(client, action, (key_path, passphrase_path, signer_command))
     facts = {"output": output, "name": name, "role": role, "account": account, "digest": digest, "expires": expires}
