@@ -50,8 +50,8 @@ def test_a_day_by_commands_and_a_database_that_is_put_back(
         for name, role in (("oracle", "publisher"), ("risk", "auditor")):
             run(["serve", "token", *at, *KEY, "--name", name, "--role", role, "-o", f"{name}.token"])
         assert stat.S_IMODE(Path("oracle.token").stat().st_mode) == 0o600
-        again = run(["serve", "token", *at, *KEY, "--name", "risk", "--role", "auditor", "-o", "risk.token"], code=2)
-        assert again.errors == ["zkmargin: error: digest: was issued before"]
+        twice = run(["serve", "token", *at, *KEY, "--name", "risk", "--role", "auditor", "-o", "risk.token"], code=2)
+        assert twice.errors == ["zkmargin: error: digest: was issued before"]
         terms = ["--claim", "1", "--period", "1h", "--grace", "60s", "--account-key", "maker.public.json"]
         assert "'maker': " in run(["serve", "register", *at, *KEY, "--account", "maker", *terms]).out
         token = ["serve", "token", *at, *KEY, "--name", "maker", "--role", "account"]
