@@ -171,10 +171,7 @@ def token_command(
     check_paths([key_path], [output], json=as_json)
     if (role == "account") != (account is not None):
         raise InputError("goes with --role account, and only with it", file="--account")
-    kept = ""
-    if Path(output).is_file():
-        with suppress(InputError):  # no text: no token's file, which is not replaced
-            kept = read_token(output)
+    kept = _token_there(output)
     token = kept if token_digest(kept) else new_token()
     ends_ms = None if valid is None else time.time_ns() // 1_000_000 + 1000 * parse_age(valid, "--valid")
     expires = None if ends_ms is None else format_time(ends_ms)
@@ -189,6 +186,14 @@ def token_command(
         terminal.say_json(facts)
     else:
         terminal.say(f"{terminal.safe(output)}: a token of role {role} for {terminal.quoted(name)}")
+
+
+def _token_there(path: str) -> str:
+    """What is in a file that may be a token's; nothing where it is none."""
+    if Path(path).is_file():
+        with suppress(InputError):  # no text: another file, which is not replaced
+            return read_token(path)
+    return ""
 
 
 @command.command(
