@@ -113,10 +113,12 @@ def model(one: dict[str, Any], two: dict[str, Any], accounts: int, *, cores: int
     answered = {f["workers"]: sum(row["from"] for row in f["messages"].values()) for f in (one, two)}
     by_worker = answered[2] - answered[1]  # vectors of n rows: as many from each, however many accounts it has
     by_account = (answered[1] - by_worker) * scale
-    start = one["messages"]["start"]["to"] * scale
+    before = ("open", "tags", "examine", "columns", "start")  # documents go to each worker, the rest by account
+    sent = {f["workers"]: sum(f["messages"][name]["to"] for name in before) for f in (one, two)}
+    documents = sent[2] - sent[1]
     found = {
         "witness and digests": one["witness and digests, CPU s"] * scale,
-        "columns to the workers": start / LINK,
+        "documents, books and columns to the workers": (documents * cores + (sent[1] - documents) * scale) / LINK,
         "workers": share / cores,
         "coordinator": a + each * (cores - 1),
         "answers": (by_account + by_worker * cores) / LINK,
