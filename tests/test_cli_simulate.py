@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.command_line import Run
 
+import zkmargin
 from zkmargin.app.simulating import frontier_line
 from zkmargin.risk.frontier import standings
 from zkmargin.risk.report import Point, point_chart
@@ -16,15 +17,8 @@ from zkmargin.risk.simulation import Outcome
 
 # --- the command --------------------------------------------------------------------------------------------
 
-FILE = """
-name = "crash"
-rounds = 5
-fund = "1000"
-policies = ["default", "paradex"]
-accounts = {count = 30, family = "perpetuals", legs = 2, lots = 500, long_bp = 9000, equity_bp = [10500, 12000]}
-shocks = [{round = 1, prices_bp = {BTC = -2500, ETH = -2500}}]
-impact = {depth = {BTC = "500"}}
-"""
+#: The demo's scenario.
+FILE = Path(zkmargin.__file__).with_name("cli").joinpath("samples", "crash.toml").read_text()
 
 
 @pytest.fixture

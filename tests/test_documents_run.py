@@ -35,7 +35,6 @@ NOT_RUN = (
     "zkmargin policy backtest",
     "zkmargin policy check policy.json",
     "zkmargin venue",
-    "zkmargin simulate",
     "zkmargin verify-batch list.json --trust",  # the demo's list has no attestations: tests/test_cli_trust.py
     "zkmargin serve",  # a service must be running: tests/test_service_commands.py
     "zkmargin chain",

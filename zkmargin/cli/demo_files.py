@@ -63,7 +63,7 @@ folder = "watched/outbox"
 
 [page]
 """
-SAMPLES = ("market_demo.csv", "span_demo.spn", "span_demo.pa2")
+SAMPLES = ("market_demo.csv", "span_demo.spn", "span_demo.pa2", "crash.toml")
 
 
 class ExampleFiles:
@@ -100,7 +100,7 @@ class ExampleFiles:
         save_document(document, self.folder / name)
 
     def _samples(self) -> None:
-        """Files of the formats that ``market import`` reads."""
+        """Files of the formats that ``market import`` reads, and a scenario."""
         for name in SAMPLES:
             data = resources.files("zkmargin.cli").joinpath("samples", name).read_bytes()
             write_atomic(self.folder / name, data)

@@ -18,7 +18,7 @@ from zkmargin.risk.frontier import standings
     cls=Command,
     examples=[
         "zkmargin simulate crash.toml",
-        "zkmargin simulate crash.toml --html crash.html --json",
+        "zkmargin simulate crash.toml --html my-crash.html --json",
     ],
 )
 @click.argument("path", metavar="SCENARIO")
