@@ -31,7 +31,7 @@ WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells units test-tools coverage lowest lint types layers wheel release bench bench-peers soak \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells units test-tools image coverage lowest lint types layers wheel release bench bench-peers soak \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
@@ -82,6 +82,11 @@ test-tools:
 	@missing=; for tool in zsh fish man systemd-analyze; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; [ -z "$$missing" ] || \
 	{ [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y --no-install-recommends zsh fish man-db systemd >/dev/null; } || \
 	{ echo "error: what a user's machine has is tried as it is: apt install zsh fish man-db systemd (missing:$$missing)" >&2; exit 1; }
+
+BUILDER ?= $(firstword $(foreach tool,podman buildah docker,$(if $(shell command -v $(tool)),$(tool))))
+image:  ## the venue's service as a container image, of this folder (needs podman, buildah or docker; BASE=IMAGE: on another base)
+	@[ -n "$(BUILDER)" ] || { echo "error: a builder of images is needed: apt install buildah" >&2; exit 1; }
+	$(BUILDER) build $(if $(BASE),--build-arg BASE=$(BASE)) -f deploy/Containerfile -t zkmargin .
 
 docs: $(DOCS_READY)  ## the documentation site in build/docs, references made anew; every warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs

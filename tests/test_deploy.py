@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,25 @@ def test_the_container_runs_a_command_that_there_is(capsys: pytest.CaptureFixtur
     assert words[0] == "zkmargin"
     assert main([*words[1:3], "--help"]) == 0
     assert "CONFIG" in capsys.readouterr().out
+
+
+def test_the_container_file_names_what_there_is() -> None:
+    text = (DEPLOY / "Containerfile").read_text().replace("\\\n", "")
+    said = dict(re.findall(r"^([A-Z]+) (.*)$", text, re.MULTILINE))  # the last of each: of the image that runs
+    uid, gid = said["USER"].split(":")
+    assert f"groupadd --gid {gid} zkmargin" in text
+    assert f"useradd --uid {uid} --gid {gid} --home-dir {said['WORKDIR']} " in text
+    assert said["FROM"] == "$BASE"
+    source, target = said["COPY"].removeprefix("--from=build ").split()
+    assert f"python -m venv {target}" in text
+    assert (source, said["ENV"].split()[0]) == (target, f"PATH={target}/bin:$PATH")
+    assert said["CMD"].endswith(f'"{said["WORKDIR"]}/serve.toml"]')
+    (extras,) = re.findall(r'"/source\[(.*)\]"', text)
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    assert (DEPLOY.parent / re.findall(r"--constraint /source/(\S+)", text)[0]).is_file()
+    kept_out = (DEPLOY.parent / ".dockerignore").read_text().split()
+    assert {".git", ".venv", "**/*.key.json", "**/*.db"} <= set(kept_out)
 
 
 @pytest.mark.slow
