@@ -28,8 +28,9 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import prove
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.prove import default_threads
+from zkmargin.prover.venue.blocks import ClassBooks
 from zkmargin.prover.venue.prove import prove_venue
-from zkmargin.prover.venue.witness import ClassBooks, build_witness, held_totals, net_positions
+from zkmargin.prover.venue.witness import build_witness, held_totals, net_positions
 from zkmargin.verifier import Statement, verify_batch
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.statement import VenueStatement

@@ -13,9 +13,9 @@ from support.venue_lab import Venue
 from zkmargin.circuits.venue import headroom_of
 from zkmargin.formats import ConstraintError, InputError, VerificationError
 from zkmargin.prover.venue.blinders import SeededBlinders
+from zkmargin.prover.venue.blocks import assess
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
 from zkmargin.prover.venue.reference import ReferenceProver
-from zkmargin.prover.venue.witness import assess
 from zkmargin.verifier.venue.terms import VenueTerms
 from zkmargin.verifier.venue.verify import verify_venue
 

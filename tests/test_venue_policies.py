@@ -19,9 +19,9 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.margin import margin_report
 from zkmargin.formats import ConstraintError, InputError, VerificationError
 from zkmargin.prover.venue.algebra import Algebra
+from zkmargin.prover.venue.blocks import assess
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.rounds import prove_rounds
-from zkmargin.prover.venue.witness import assess
 from zkmargin.verifier.venue.verify import verify_venue
 
 POLICIES = ("deribit-pm", "tims", "span", "span with calendars")

@@ -149,7 +149,7 @@ def test_charges_and_surpluses_are_those_of_the_margin_engine() -> None:
     from zkmargin.engine.margin import claim_slack, margin_report
     from zkmargin.engine.policy import load_policy
     from zkmargin.engine.publishing.snapshots import build_snapshot
-    from zkmargin.prover.venue.witness import assess
+    from zkmargin.prover.venue.blocks import assess
     from zkmargin.verifier.venue.terms import VenueTerms
 
     snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("default"), domain_size=256)

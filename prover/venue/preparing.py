@@ -18,8 +18,8 @@ import numpy.typing as npt
 from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.blocks import ClassBooks, ClassWitness, assess, class_witness, joined, under_claim
 from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, pack, scalar_list, scalars_array, unpack
-from zkmargin.prover.venue.witness import ClassBooks, ClassWitness, assess, class_witness, joined, under_claim
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.statement import VenueStatement
 

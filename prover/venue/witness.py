@@ -1,73 +1,28 @@
-"""From many accounts to the columns of a venue proof, as matrix work: exact charges, slacks and digits at once.
+"""The witness of a venue: who is under its claim, who is exempt, and the columns of everybody.
 
 Everything here is secret. ``ConstraintError`` messages name accounts and shortfalls: they are for the venue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.circuits.venue import AccountCircuit, BlockTemplate, Ratio, digits_for
 from zkmargin.crypto.field import r
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.books import Books
 from zkmargin.engine.claims import VALUATION_DECIMALS
-from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.decimals import from_units
 from zkmargin.formats.errors import ConstraintError, InputError
-from zkmargin.prover.venue.by_circuit import check_range, margins, sparse_books, witnesses
+from zkmargin.prover.venue.blocks import Assessment, ClassBooks, ClassWitness, assess, class_witness, under_claim
 from zkmargin.prover.venue.dense import DenseAssessment, DenseWitness, assess_dense, dense_witness, surpluses
 from zkmargin.verifier.venue.statement import VenueStatement
 
 Int64Array = npt.NDArray[np.int64]
-#: Python integers in an array: equity and requirements do not fit 64 bits.
-Integers = npt.NDArray[Any]
-#: Accounts whose losses are worked out at a time: bounds the memory of the products.
-CHUNK = 2048
-_SAFE = float(1 << 61)
 NAMED = 10
-
-
-@dataclass(frozen=True, repr=False)
-class ClassBooks:
-    """The books of all accounts of a class, as arrays. A accounts, K slots, L legs a slot, M assets.
-
-    Attributes:
-        names: [A] of the accounts, for tags and errors.
-        groups: int64 [A, K] the risk group of each slot; any for an empty one.
-        instruments: int64 [A, K, L] the instrument of each leg; any for an empty one.
-        lots: int64 [A, K, L] signed lots, 0 for an empty leg.
-        balances: int64 [A, M] signed lots.
-    """
-
-    names: Sequence[str]
-    groups: Int64Array
-    instruments: Int64Array
-    lots: Int64Array
-    balances: Int64Array
-
-    def __repr__(self) -> str:
-        return f"ClassBooks({len(self.names)} accounts)"
-
-
-@dataclass(repr=False)
-class ClassWitness:
-    """The columns of a class: X sets of T blocks of B rows; row t + T b is [b, t].
-
-    Attributes:
-        ids: int32 [X, row legs, B, T].
-        group: int32 [X, B, T].
-        digits: unsigned [X, digit columns, B, T].
-    """
-
-    ids: npt.NDArray[np.int32]
-    group: npt.NDArray[np.int32]
-    digits: npt.NDArray[Any]
 
 
 @dataclass(repr=False)
@@ -105,117 +60,6 @@ class VenueWitness:
         return found | {name: rows.tolist() for name, rows in zip(names, self.dense.digits, strict=True)}
 
 
-@dataclass(frozen=True, repr=False)
-class Assessment:
-    """What one class owes and has, before anything is hidden: for the venue only.
-
-    Attributes:
-        charges: int64 [A, K] money units; none where accounts have a circuit of their own.
-        losses: int64 [A, K, S (+ 1)] the loss in each scenario, then the short minimum; none there either.
-        surplus: [A] den times equity less num times requirement and less the headroom that a limit asks for, over
-            DEN, in 1/DEN valuation units; None where the class has no claim.
-    """
-
-    charges: Int64Array
-    losses: Int64Array
-    surplus: Integers | None
-
-
-def assess(template: BlockTemplate, books: ClassBooks) -> Assessment:
-    """Charges, losses and surpluses of a class, exactly.
-
-    Raises:
-        InputError: an account that does not fit its class, by name.
-    """
-    rules, spec = template.rules, template.spec
-    count = len(books.names)
-    shape = (count, spec.slots, books.lots.shape[2] if books.lots.ndim == 3 else -1)
-    if count != spec.accounts or books.lots.shape != shape or shape[2] > template.V * template.row_legs:
-        raise InputError(f"{books.lots.shape} legs for {spec.accounts} accounts of {spec.slots} x {spec.legs}")
-    _check_books(template, books)
-    if template.account is not None:
-        return _assess_by_circuit(template, template.account, books)
-    # A short minimum is one more scenario, of short lots alone.
-    columns = rules.scenario_columns + (rules.minimum is not None)
-    losses = np.empty((count, spec.slots, columns), dtype=np.int64)
-    largest = np.maximum(
-        np.abs(rules.risk).max(axis=1, initial=0), 0 if rules.minimum is None else rules.minimum
-    ).astype(np.float64)
-    for start in range(0, count, CHUNK):
-        part = slice(start, start + CHUNK)
-        lots, ids = books.lots[part], books.instruments[part]
-        size = (np.abs(lots).astype(np.float64) * largest[ids]).sum(axis=2).max(axis=1)
-        _name_first(books.names[part], size >= _SAFE, "positions too large for 62-bit charges")
-        losses[part, :, : rules.scenario_columns] = -np.einsum("akl,akls->aks", lots, rules.risk[ids])
-        if rules.minimum is not None:
-            losses[part, :, -1] = (np.maximum(-lots, 0) * rules.minimum[ids]).sum(axis=2)
-    charges = losses.max(axis=2, initial=0)
-    if not template.claimed or spec.ratio is None:
-        return Assessment(charges, losses, None)
-    equity = SCALE_BP * _value(template, books)
-    for j in range(rules.assets):
-        balance = books.balances[:, j].astype(object)
-        rate = np.where(books.balances[:, j] >= 0, rules.long_value[j], rules.short_value[j]).astype(object)
-        equity = equity + balance * rate
-    owed = rules.factor_bp * charges.astype(object).sum(axis=1)
-    return Assessment(charges, losses, _surplus(template, spec.ratio, equity, owed))
-
-
-def _assess_by_circuit(template: BlockTemplate, account: AccountCircuit, books: ClassBooks) -> Assessment:
-    charges = np.zeros((len(books.names), 0), dtype=np.int64)
-    none = charges[:, :, None]
-    sparse = _sparse(books)
-    if not template.claimed or template.spec.ratio is None:
-        return Assessment(charges, none, None)
-    collateral, requirement = margins(account, sparse)
-    equity = SCALE_BP * _value(template, books) + collateral
-    return Assessment(charges, none, _surplus(template, template.spec.ratio, equity, requirement))
-
-
-def _sparse(books: ClassBooks) -> Books:
-    return sparse_books(books.names, books.instruments[:, 0], books.lots[:, 0], books.balances)
-
-
-def _value(template: BlockTemplate, books: ClassBooks) -> Integers:
-    """[A] what all positions are worth, money units."""
-    value = np.zeros(len(books.names), dtype=object)
-    for k in range(template.spec.slots):  # marks are below 2^63, lots below 2^60: the products are Python's
-        for l in range(books.lots.shape[2]):
-            held = np.flatnonzero(books.lots[:, k, l])
-            marks = template.rules.marks[books.instruments[held, k, l]]
-            busy = marks != 0
-            value[held[busy]] += books.lots[held[busy], k, l].astype(object) * marks[busy].astype(object)
-    return value
-
-
-def _surplus(template: BlockTemplate, ratio: Ratio, equity: Integers, requirement: Integers) -> Integers:
-    den = template.options.den
-    surplus: Integers = den * equity - ratio.num * (den // ratio.den) * requirement - den * template.headroom
-    return surplus
-
-
-def _check_books(template: BlockTemplate, books: ClassBooks) -> None:
-    rules, names = template.rules, books.names
-    outside = (books.instruments < 0) | (books.instruments >= max(rules.instruments, 1))
-    _name_first(names, outside.any(axis=(1, 2)), "an instrument that the snapshot does not list")
-    group_of = np.array(rules.group_of or (0,), dtype=np.int64)
-    wrong = (books.lots != 0) & (group_of[books.instruments] != books.groups[:, :, None])
-    _name_first(names, wrong.any(axis=(1, 2)), "an instrument of another group than its slot")
-    large = np.abs(books.lots) > template.position_bound
-    _name_first(names, large.any(axis=(1, 2)), f"a position of more than {template.position_bound} lots")
-    for j in range(rules.assets):
-        top = (1 << (template.options.digit_bits * digits_for(rules.balance_bits[j], template.options.digit_bits))) - 1
-        balance = books.balances[:, j]
-        _name_first(names, np.abs(balance) > min(top, 2**63 - 1), "a balance beyond its bound")
-        if not rules.owed[j]:
-            _name_first(names, balance < 0, "a negative balance that the policy does not allow")
-
-
-def _name_first(names: Sequence[str], bad: Any, reason: str) -> None:
-    if bad.any():
-        raise InputError(reason, field=f"account {names[int(np.argmax(bad))][:100]}")
-
-
 @dataclass(frozen=True)
 class Unhealthy:
     """An account under its claim: for the venue only. ``shortfall`` in valuation units."""
@@ -233,14 +77,6 @@ def unhealthy(statement: VenueStatement, books: Sequence[ClassBooks]) -> list[Un
         found += [Unhealthy(first + a, mine.names[a], short) for a, short in under]
         first += len(mine.names)
     return sorted(found, key=lambda account: -account.shortfall)
-
-
-def under_claim(template: BlockTemplate, assessed: Assessment) -> list[tuple[int, int]]:
-    """(place in the class, shortfall in valuation units) of every account that misses its claim."""
-    surplus, den = assessed.surplus, template.options.den
-    if surplus is None:
-        return []
-    return [(a, -(int(surplus[a]) // den)) for a in np.flatnonzero((surplus < 0).astype(np.bool_)).tolist()]
 
 
 class Maker(Protocol):
@@ -276,108 +112,6 @@ class _Here:
         every = zip(self.templates, books, marks, self.assessed, strict=True)
         made = [class_witness(template, mine, marked, one) for template, mine, marked, one in every]
         return [columns for columns, _ in made], sum(missing for _, missing in made)
-
-
-def joined(parts: Sequence[ClassWitness]) -> ClassWitness:
-    """The columns of consecutive sets as those of one class."""
-    every = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "group", "digits"))
-    return ClassWitness(*every)
-
-
-def class_witness(
-    template: BlockTemplate, books: ClassBooks, exempt: npt.NDArray[np.bool_] | None, assessed: Assessment
-) -> tuple[ClassWitness, int]:
-    """The columns of a class, and the sum of its shortfalls (0 without a cap).
-
-    Raises:
-        InputError: a charge beyond the class's charge_bits, by name.
-    """
-    spec, k, integers = template.spec, template.options.digit_bits, template.integers
-    count, B, T, X = spec.accounts, spec.block, template.T, template.sets
-    dtype = np.uint16 if k <= 16 else np.int32
-    ids = np.zeros((X, template.row_legs, B, T), dtype=np.int32)
-    group = np.zeros((X, B, T), dtype=np.int32)
-    digits = np.zeros((X, template.digit_columns, B, T), dtype=dtype)
-    mask = (1 << k) - 1
-    at_set, at_block = np.divmod(np.arange(count), T)
-
-    for s in range(spec.slots):
-        for v in range(template.V):
-            group[at_set, s * template.V + v, at_block] = books.groups[:, s]
-    D = template.position_digits
-    for q in range(books.lots.shape[2]):
-        v, l = divmod(q, template.row_legs)
-        for s in range(spec.slots):
-            b, lots = s * template.V + v, books.lots[:, s, q]
-            ids[at_set, l, b, at_block] = books.instruments[:, s, q]
-            for side, amount in enumerate((np.maximum(lots, 0), np.maximum(-lots, 0))):
-                for d in range(D):
-                    digits[at_set, (2 * l + side) * D + d, b, at_block] = (amount >> (k * d)) & mask
-
-    packed = digits[:, template.packed_offset :]
-
-    def put(v: int, values: npt.NDArray[Any], part: slice = slice(None)) -> None:
-        for d in range(integers.bounded[v].digits):
-            column, b = divmod(integers.starts[v] + d, B)
-            shifted = (values >> (k * d)) & mask if values.dtype == object or k * d < 63 else np.zeros_like(values)
-            packed[at_set[part], column, b, at_block[part]] = shifted.astype(dtype)
-
-    if template.account is not None:
-        for part, many in witnesses(template.account, _sparse(books)):
-            for v in range(len(template.account.circuit.bounded)):
-                values = many.bounded(v).array
-                check_range(integers, v, values, books.names[part], k, spec.charge_bits)
-                put(v, values, part)
-    else:
-        for name, values in _group_integers(template, books, assessed):
-            put(integers.index(name), values)
-    return ClassWitness(ids, group, digits), _put_claim(template, exempt, assessed, put)
-
-
-def _group_integers(
-    template: BlockTemplate, books: ClassBooks, assessed: Assessment
-) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Charges, slacks and balances by name. Raises InputError for charges beyond the class's bits."""
-    rules, spec = template.rules, template.spec
-    charge_top = (1 << (template.options.digit_bits * digits_for(spec.charge_bits, template.options.digit_bits))) - 1
-    slacks = assessed.charges[:, :, None] - assessed.losses
-    over = (slacks.max(axis=(1, 2), initial=0) > charge_top) | (assessed.charges.max(axis=1, initial=0) > charge_top)
-    _name_first(books.names, over, f"charges beyond the class's {spec.charge_bits} bits")
-    for s in range(spec.slots):
-        yield f"charge {s}", assessed.charges[:, s]
-        for j in range(rules.scenario_columns):
-            yield f"slack {s} {j}", slacks[:, s, j]
-        if rules.minimum is not None:
-            yield f"slack {s} minimum", slacks[:, s, -1]
-    for j in range(rules.assets):
-        yield f"held {j}", np.maximum(books.balances[:, j], 0)
-        if rules.owed[j]:
-            yield f"owed {j}", np.maximum(-books.balances[:, j], 0)
-
-
-def _put_claim(
-    template: BlockTemplate,
-    exempt: npt.NDArray[np.bool_] | None,
-    assessed: Assessment,
-    put: Callable[[int, npt.NDArray[Any]], None],
-) -> int:
-    """Write exemptions, shortfalls and the claim's slack. Returns the sum of shortfalls."""
-    integers, shortfalls = template.integers, 0
-    if assessed.surplus is not None:
-        slack = assessed.surplus
-        if template.options.exempt and exempt is not None:
-            bits = exempt.astype(np.int64)
-            put(integers.index("exempt"), bits)
-            put(integers.index("not exempt"), 1 - bits)
-            slack = slack + integers.big * bits.astype(object)
-        if template.options.cap is not None:
-            den = template.options.den
-            missing = np.array([max(0, -(x // den)) for x in slack.tolist()], dtype=object)
-            put(integers.index("shortfall"), missing)
-            shortfalls = int(missing.sum())
-            slack = slack + den * missing
-        put(integers.index("claim"), slack)
-    return shortfalls
 
 
 def build_witness(

@@ -19,11 +19,12 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover.venue import reference
 from zkmargin.prover.venue.blinders import SeededBlinders
+from zkmargin.prover.venue.blocks import ClassBooks
 from zkmargin.prover.venue.prove import inputs_digest
 from zkmargin.prover.venue.reference import Blinders, ReferenceProver
 from zkmargin.prover.venue.rounds import Coordinator, share_sets
 from zkmargin.prover.venue.shares import Share
-from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
+from zkmargin.prover.venue.witness import VenueWitness, build_witness, held_totals, net_positions
 from zkmargin.prover.venue.workers import VenueWorkers
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof

@@ -38,11 +38,12 @@ from zkmargin.formats.files import read_text
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
+from zkmargin.prover.venue.blocks import ClassBooks
 from zkmargin.prover.venue.cluster import Cluster
 from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
-from zkmargin.prover.venue.witness import ClassBooks, VenueWitness, build_witness, held_totals, net_positions
+from zkmargin.prover.venue.witness import VenueWitness, build_witness, held_totals, net_positions
 from zkmargin.prover.venue.workers import VenueWorkers, preparing
 from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, tag_of
 from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
