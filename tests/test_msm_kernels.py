@@ -327,11 +327,13 @@ DIGEST = """
 import sys
 import numpy as np
 from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels import group_sums
 from zkmargin.prover._kernels.fixed_base import FixedBaseTables
 data = bytes.fromhex(sys.stdin.read())
 tables = FixedBaseTables.build(data)
-finite = FixedBaseTables.build(data[12 * 96 :])  # different points: these are added in lanes
-print([x.hex() for x in finite.msm_many([[(0, K.powers(7, 21))], [(2, K.powers(5, 19))]])])
+finite = FixedBaseTables.build(data[12 * 96 :])  # different points: these can be added in lanes
+for group_sums.SHORT in (0, 1 << 30):
+    print([x.hex() for x in finite.msm_many([[(0, K.powers(7, 21))], [(2, K.powers(5, 19))]])])
 for threads in (1, 2):
     jobs = [[(0, K.powers(7, 33))], [(3, K.powers(5, 20)), (9, np.arange(-5, 5))], [(0, np.array([-2**63, 2**63 - 1]))]]
     print([x.hex() for x in tables.msm_many(jobs, threads=threads)])
@@ -362,5 +364,5 @@ def test_the_same_points_on_every_machine_and_without_the_compiler() -> None:
         ).stdout.splitlines()
         for name, variables in machines.items()
     }
-    lanes, one_thread, two_threads = ({output[k] for output in outputs.values()} for k in range(3))
-    assert len(lanes) == len(one_thread | two_threads) == 1, outputs
+    lanes, pairs, one_thread, two_threads = ({output[k] for output in outputs.values()} for k in range(4))
+    assert len(lanes | pairs) == len(one_thread | two_threads) == 1, outputs

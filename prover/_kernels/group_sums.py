@@ -25,7 +25,7 @@ from zkmargin.prover._kernels.base_field import (
 )
 from zkmargin.prover._kernels.inversion import invert_lanes
 from zkmargin.prover._kernels.lane_sums import LaneSpace, cut, leave_over, sum_bundles
-from zkmargin.prover._kernels.lowering import LANES
+from zkmargin.prover._kernels.lowering import LANES, compiled_lanes
 from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 
 _mul, _square, _add, _sub, _copy, _zero_lanes = (
@@ -48,8 +48,9 @@ _PAIR = 2 * LANES
 _SLOTS = 6
 #: Entries that ``_sum_pairs`` works on at a time.
 RUN = 1 << 13
-#: Points of a group on average from which on lanes are quicker.
-SHORT = 6
+#: Points of a group on average from which on lanes are quicker. Never with four lanes a register: sixteen of those do
+#: not hold what an addition in lanes keeps at hand.
+SHORT = 6 if compiled_lanes() == LANES else 1 << 30
 _X1, _Y1, _S, _NUM, _DEN, _PREFIX = range(_SLOTS)
 
 

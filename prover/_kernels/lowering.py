@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
+from numba.core.registry import cpu_target
 
 LANES = 8
 LIMB_BITS = 52
@@ -165,6 +166,11 @@ Lowering = Ifma | Integer | Fma
 def lanes_for(features: str) -> int:
     """Lanes of one register, for a CPU by its LLVM feature string."""
     return LANES if "+avx512f" in features.split(",") else LANES // 2
+
+
+def compiled_lanes() -> int:
+    """``lanes_for`` the CPU that numba compiles for."""
+    return lanes_for(cpu_target.target_context.codegen().magic_tuple()[2])
 
 
 def lowering_for(builder: ir.IRBuilder, features: str, lanes: int = LANES) -> Lowering:
