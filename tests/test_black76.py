@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import plain_python
 from support.typed import Keywords, Passed
 
 from zkmargin.engine.pricing import (
@@ -32,7 +30,6 @@ from zkmargin.engine.pricing import (
 )
 from zkmargin.formats import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
 INT64_MAX = (1 << 63) - 1
 VALUE_TOLERANCE = Decimal("1e-12")  # of F
 GREEK_TOLERANCE = Decimal("1e-9")  # of the natural scale in the docstring of Greeks
@@ -379,12 +376,4 @@ def test_results_are_those_of_every_machine() -> None:
 
 
 def test_plain_python_gives_the_same_bits() -> None:
-    code = "import test_black76; print(test_black76.all_results())"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == RESULTS_SHA256
+    assert plain_python.all_results("test_black76") == RESULTS_SHA256

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -16,13 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numba import njit as untyped_njit
+from support import plain_python
 from support.typed import Unchecked
 
 from zkmargin.engine._kernels import fixed_point
 from zkmargin.engine._kernels.int128 import INT64_MAX, leading_zeros, mul_round, mul_shift
 
 njit: Unchecked = untyped_njit
-ROOT = Path(__file__).resolve().parents[1]
 POSITIVE = st.integers(1, INT64_MAX)
 SIGNED = st.integers(-INT64_MAX, INT64_MAX)
 ONE = fixed_point.ONE
@@ -207,15 +204,7 @@ def test_results_are_those_of_every_machine() -> None:
 
 
 def test_plain_python_gives_the_same_bits() -> None:
-    code = "import test_fixed_point; print(test_fixed_point.all_results())"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == RESULTS_SHA256
+    assert plain_python.all_results("test_fixed_point") == RESULTS_SHA256
 
 
 def test_tables_are_int64() -> None:
