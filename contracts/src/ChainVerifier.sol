@@ -162,8 +162,8 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @dev G, where every group has 1 to 64 scenarios and an index for each of its charges by size, and where more than
     /// two fit into two columns of sixteen blocks.
     function _groupsThatFit(uint256 scenarios0, uint256 scenarios1, uint256 gross) private pure returns (uint256 groups) {
-        uint256 column;
-        uint256 used;
+        uint256 column = 0;
+        uint256 used = 0;
         uint256 s = scenarios0;
         bool shared = scenarios1 > 0xff;
         while (true) {

@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("ee9588fb84d74b91f02269e081d9c79746465dbf2e8a74cbc929ae92943f1bd6")
+CONTRACTS_DIGEST = bytes.fromhex("34e6a399d03a999c5ad259bb6b9bf14b3cf58c79b6a6e1f37f0c6334da21700b")
 _MAX_BYTES = 1 << 22
 
 
