@@ -20,6 +20,8 @@ SIZES = {
     "every length": list(range(70)),
     "one of many": [1] * 40 + [700] + [2] * 9,
     "pieces and rests": [130, 0, 3, 64, 65, 128, 7, 1, 2, 63, 66, 5, 4, 4, 4, 4, 190, 12],
+    # each wave as many additions of its level as it can have, all in one step
+    "full steps": [size for k in (33, 17, 9, 5, 3, 2) for size in [k] * (8 * -(-lane_sums.WAVE // k))],
     "several waves": [17 + i % 5 for i in range(500)],
 }
 
@@ -92,6 +94,14 @@ def test_where_the_formula_fails_the_sum_is_right(rows: Rows, defect: str, monke
     assert not lane_sums.sum_bundles(out, targets, rows, entries, starts, lengths, space.slots, space.store)
     monkeypatch.setattr(group_sums, "SHORT", 0)
     assert np.array_equal(group_sums.sum_groups(rows, entries, offsets, group_sums.Workspace()), expected)
+
+
+def test_a_step_has_room_for_every_addition() -> None:
+    for depth in range(lane_points.LEVELS):
+        for k in range(1, lane_sums.PIECE + 1):
+            assert len(range(0, k - (1 << depth), 2 << depth)) * ((1 << depth) + 1) <= k
+    slots = lane_sums.WAVE + lane_sums.PIECE
+    assert sum(slots / ((1 << depth) + 1) for depth in range(lane_points.LEVELS)) <= lane_sums.STEP
 
 
 def test_the_bounds_of_the_levels_leave_room_in_the_limbs() -> None:

@@ -230,7 +230,7 @@ class Workspace:
         return self._arrays
 
     def lanes(self) -> LaneSpace:
-        """For sums in lanes; 3 MB when first asked for."""
+        """For sums in lanes; 1.5 MB when first asked for."""
         if self._lanes is None:
             self._lanes = LaneSpace()
         return self._lanes

@@ -31,12 +31,15 @@ from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.vectors import Blocks, to_blocks
 
 PIECE = 1 << LEVELS
-WAVE = 256
+WAVE = 128
 #: Additions worked on side by side.
 CHAINS = 4
-#: Waves that are not done at a time; one slot may be begun past ``WAVE`` by a whole bundle.
-_RING = LEVELS + 1
+#: Waves that are not done at a time; a wave ends with the bundle that fills it.
+_RING = LEVELS
 _RING_SLOTS = WAVE + PIECE
+#: At most so many additions a step: of level d a bundle of k points has at most k / (2^d + 1), and the sum of those
+#: fractions is 1.24.
+STEP = 5 * _RING_SLOTS // 4
 _ONE = to_blocks([FIELD.R % P] * LANES, LIMBS)
 _mul, _copy, _zero_lanes = FIELD.mul, FIELD.copy, FIELD.zero_lanes
 _AHEAD = 4
@@ -47,7 +50,7 @@ class LaneSpace:
 
     def __init__(self) -> None:
         self.slots: Blocks = np.empty((2 * _RING * _RING_SLOTS, LIMBS, LANES), np.uint64)
-        self.store: Blocks = np.empty((2 * (_RING_SLOTS + CHAINS), LIMBS, LANES), np.uint64)
+        self.store: Blocks = np.empty((2 * (STEP + CHAINS), LIMBS, LANES), np.uint64)
 
 
 @kernel
@@ -167,8 +170,7 @@ def sum_bundles(
         used += sizes[b]
     waves[count] = bundles
     lane_entries = np.empty(LANES * (_RING_SLOTS + _AHEAD), np.int32)
-    left, right = np.empty(_RING_SLOTS, np.int32), np.empty(_RING_SLOTS, np.int32)
-    level = np.empty(_RING_SLOTS, np.int32)
+    left, right, level = np.empty(STEP, np.int32), np.empty(STEP, np.int32), np.empty(STEP, np.int32)
     for step in range(count + LEVELS - 1 if count else 0):
         additions = 0
         for depth in range(LEVELS):
