@@ -39,6 +39,18 @@ def test_signatures_and_addresses_are_those_of_eth_account(secret: int, message:
     assert secp256k1.verify(public, message, signature)
 
 
+SNAPSHOT = {
+    "series": "string",
+    "sequence": "uint64",
+    "time": "string",
+    **dict.fromkeys(("snapshot", "market", "policy"), "bytes32"),
+}
+COMMITMENT = {
+    **dict.fromkeys(("issuer", "role", "account", "part", "expires", "beneficiary"), "string"),
+    "sequence": "uint64",
+}
+
+
 def test_every_attested_payload_is_what_a_wallet_signs(world: World) -> None:
     """eth-account hashes the typed data itself, and recovers our address."""
     signer = parties.signer("oracle 4", "secp256k1")
@@ -49,6 +61,30 @@ def test_every_attested_payload_is_what_a_wallet_signs(world: World) -> None:
         assert keccak256(b"\x19\x01" + signable.header + signable.body) == keccak256(message.for_scheme("secp256k1"))
         signature = bytes.fromhex(signer.sign(message).signature)
         assert Account.recover_message(signable, signature=signature) == signer.public.address
+
+
+@pytest.mark.parametrize("part", [None, *parties.VENUES, "custodian D"])
+def test_what_wallets_show_of_an_attestation(world: World, part: str | None) -> None:
+    """Names, types and values of the typed data. Version 1 of the documents has none."""
+    signed = world.attest_snapshot() if part is None else world.attest(part)
+    payload, typed = signed.payload, signed.message.typed
+    assert typed is not None
+    data = typed.to_json()
+    name, members = ("Snapshot", SNAPSHOT) if part is None else ("Commitment", COMMITMENT)
+    assert data["primaryType"] == name
+    assert {one["name"]: one["type"] for one in data["types"][name]} == {
+        "format": "string",
+        "payload": "bytes32",
+    } | members
+    for member, kind in members.items():
+        value = getattr(payload, member)
+        expected = f"0x{value}" if kind == "bytes32" else value if value is not None else ""
+        assert data["message"][member] == expected
+    if part == "custodian D":
+        assert data["message"]["beneficiary"] == parties.DESK
+    old = signed.model_dump(mode="json") | {"format": "zkmargin/attestation/v1", "signatures": []}
+    old["payload"].pop("policy", None)
+    assert type(signed).model_validate(old).message.typed is None
 
 
 def test_typed_data_of_every_type_and_domain() -> None:
