@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
@@ -58,7 +57,7 @@ class Holding:
         """Of the attestations."""
         return {one.digest().hex() for one in self.attestations}
 
-    @cached_property
+    @property
     def commitment(self) -> Commitment | None:
         """All registered parts as one commitment; None where there is none. Raises InputError: under two setups."""
         payloads = [one.payload for one in self.attestations if isinstance(one.payload, CommitmentPayload)]
