@@ -12,7 +12,8 @@ from typing import Any
 
 import golden
 import pytest
-import test_second_verifier
+import test_second_circuits
+from support import two_verifiers
 from third import ask, question
 
 from zkmargin.circuits import build_circuit
@@ -34,7 +35,7 @@ GROUPS = [group["name"] for group in VECTORS["testGroups"]]
 #: How many mutated proofs, and of how many of them the second Python verifier is asked too: seconds each.
 MUTATIONS = int(os.environ.get("ZKMARGIN_PAGE_MUTATIONS", "60"))
 SECOND = int(os.environ.get("ZKMARGIN_PAGE_SECOND", "2"))
-LIMITS = test_second_verifier.LIMITS
+LIMITS = two_verifiers.LIMITS
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -76,9 +77,9 @@ def second() -> Any:
 def snapshots(second: Any) -> Iterator[tuple[str, Snapshot, tuple[str, ...]]]:
     """One of each component and policy, of each shape of slots, and of a universe."""
     yield from (
-        (part["type"], test_second_verifier.with_component(second, part), ()) for part in test_second_verifier.FURTHER
+        (part["type"], test_second_circuits.with_component(second, part), ()) for part in test_second_circuits.FURTHER
     )
-    yield from ((name, test_second_verifier.shaped(**shape), ()) for name, shape in test_second_verifier.SHAPES.items())
+    yield from ((name, two_verifiers.shaped(**shape), ()) for name, shape in two_verifiers.SHAPES.items())
     market = example_market("2026-11-20T12:00:00Z")
     kept: list[Any] = []
     for name in ("BTC", "ETH"):
@@ -108,7 +109,7 @@ def test_circuits_of_every_component_agree(second: Any, tmp_path: Path) -> None:
 
 
 def test_every_component_is_known() -> None:
-    known = {part["type"] for part in test_second_verifier.FURTHER} | {
+    known = {part["type"] for part in test_second_circuits.FURTHER} | {
         "worst_scenario",
         "short_option_minimum",
         "haircuts",
