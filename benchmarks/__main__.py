@@ -48,7 +48,8 @@ def main() -> int:
         "--only",
         action="append",
         metavar="PART",
-        help="first, primitives, proofs, chain, verification, risk, accounts, span, liquidation, cascades or watch",
+        help="first, primitives, proofs, chain, verification, risk, accounts, venues, span, liquidation, cascades "
+        "or watch",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the results in this document")
