@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from support.signing import SIGNER
 
-from zkmargin.app.venues import VenueSecret, invented_accounts
+from zkmargin.app.venue_dense import load_dense
+from zkmargin.app.venues import VenueSecret, invented_accounts, witness_of
 from zkmargin.cli import main
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey
@@ -18,7 +20,13 @@ from zkmargin.engine.book import to_book
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import save_document
+from zkmargin.ledger.records import silent_of
+from zkmargin.prover.venue.blinders import SeededBlinders
+from zkmargin.prover.venue.prove import inputs_digest, prove_venue
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import DenseAccount, VenueTerms
 
 TIME = "2026-01-02T03:04:05Z"
 COUNT = 12
@@ -216,6 +224,98 @@ def test_small_and_large_accounts_in_one_proof(venue: Path, large: Path, capsys:
     check += ["--terms", str(large / "both-terms.json"), "--record", str(large / "both-record.json"), "--nonce", nonce]
     check += [word for name in ("desk", "fund") for word in ("--commitment", str(large / f"{name}.json"))]
     assert main([*check, "--book", str(venue / "books" / f"{NAME}.json")]) == 0
+
+
+def test_a_committed_account_of_which_nothing_is_claimed_never_looks_claimed(
+    venue: Path, large: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snapshot = Snapshot.parse((venue / "snapshot.json").read_bytes())
+    (tmp_path / "dense").mkdir()
+    for suffix in ("book.json", "opening.json"):
+        shutil.copy(large / "dense" / f"desk.{suffix}", tmp_path / "dense")
+    book, commitment = tmp_path / "dense" / "whale.book.json", str(tmp_path / "whale.json")
+    book.write_text(json.dumps(json.loads((large / "dense" / "fund.book.json").read_text()) | {"collateral": {}}))
+    book.chmod(0o600)
+    opening = str(tmp_path / "dense" / "whale.opening.json")
+    given = ["--snapshot", str(venue / "snapshot.json")]
+    assert main(["commit", str(book), *given, "--alias", "whale", "-o", commitment, "--opening", opening]) == 0
+    dense = load_dense(str(tmp_path / "dense"), snapshot)
+    commitments = tuple(account.commitment for account in dense)
+    asked = VenueTerms(
+        venue="A venue",
+        requirement="initial",
+        domain_size=256,
+        digit_bits=8,
+        helper_group=7,
+        classes=(),
+        dense=tuple(
+            DenseAccount(commitment=one.digest().hex(), claim=None if account.name == "whale" else "1")
+            for account, one in zip(dense, commitments, strict=True)
+        ),
+    )
+    statement = VenueStatement.of(snapshot, asked, commitments=commitments)
+    witness = witness_of(statement, [], [], dense)
+    blinders = SeededBlinders(bytes(32), inputs_digest(statement, witness))
+    (tmp_path / "proof.bin").write_bytes(prove_venue(statement, witness, blinders=blinders, threads=1)[0])
+    save_document(asked, tmp_path / "terms.json")
+    terms, proof = ["--terms", str(tmp_path / "terms.json")], str(tmp_path / "proof.bin")
+    named = [word for path in (str(large / "desk.json"), commitment) for word in ("--commitment", path)]
+    where, half = ["--ledger", str(tmp_path / "ledger.db")], "equity at least 1 x initial margin"
+    (tmp_path / "list.json").write_text(
+        json.dumps(
+            {
+                "format": "zkmargin/batch/v2",
+                "proofs": [
+                    {
+                        "proof": proof,
+                        "snapshot": given[1],
+                        "terms": terms[1],
+                        "commitments": [str(large / "desk.json"), commitment],
+                    }
+                ],
+            }
+        )
+    )
+    for command in (
+        ["venue", "verify", *given, *terms, *named, proof],
+        ["venue", "inspect", *given, *named, terms[1]],
+        ["verify", *given, *terms, *named, *where, proof],
+        ["verify-batch", str(tmp_path / "list.json")],
+    ):
+        capsys.readouterr()
+        assert main(command) == 0
+        said = capsys.readouterr().out
+        assert f"1 account by its own commitment: {half}" in said
+        assert "1 account by its own commitment: nothing" in said
+        assert "every account" not in said
+    assert main(["inspect", terms[1]]) == 0
+    assert "unclaimed_accounts" in capsys.readouterr().out.replace(" ", "_")
+    assert main(["venue", "verify", *given, *terms, *named, proof, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [one["claim"] for one in facts["dense"]] == ["1", None]
+    assert facts["unclaimed_accounts"] == 1
+    schema = json.loads((Path(__file__).parent.parent / "docs" / "output.schema.json").read_text())
+    jsonschema.validate(facts, {"$ref": "#/$defs/venue verify", "$defs": schema["$defs"]})
+    both = {account.commitment for account in asked.dense}
+    assert silent_of(asked) == both - {commitments[0].digest().hex()}
+    assert silent_of(asked.model_copy(update={"exempt": 0})) == both  # which one may miss its claim nobody says
+    assert silent_of(asked.model_copy(update={"cap": "0"})) == both
+    assert main(["ledger", "status", *where, "--due-after", "36500d"]) == 0
+    _, whale = capsys.readouterr().out.split("'whale': ")
+    about_whale = whale.split("'A venue': ")[0]
+    assert about_whale.startswith("0 proofs")
+    assert "claim        nothing, in the proof of all accounts of 'A venue'" in about_whale
+    assert "OVERDUE: no proof claims anything of this account" in about_whale
+    assert half not in about_whale
+    assert main(["ledger", "status", *where, "--due-after", "36500d", "--json"]) == 0
+    status = {account["alias"]: account for account in json.loads(capsys.readouterr().out)["accounts"]}
+    assert (status["whale"]["claimed"], status["whale"]["proofs"], status["whale"]["overdue"]) == (False, 0, True)
+    assert (status["desk"]["claimed"], status["desk"]["proofs"], status["desk"]["overdue"]) == (True, 1, False)
+    assert (status["desk"]["last"]["own"]["claim"], status["whale"]["last"]["own"]["claim"]) == ("1", None)
+    assert main(["report", "venue", *where, "-o", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "1 of 2 accounts, by the terms; NOTHING is claimed of the other 1" in page
+    assert "every account" not in page
 
 
 @pytest.mark.parametrize(
@@ -459,7 +559,7 @@ def test_a_list_holds_venues_proofs(venue: Path, tmp_path: Path, capsys: Any) ->
     assert (code, [one["accepted"] for one in facts["proofs"]]) == (1, [False, True])
     assert main(["verify-batch", str(tmp_path / "list.json")]) == 1
     said = capsys.readouterr()
-    assert "every account of 'A venue' by its terms" in said.out
+    assert "the accounts of 'A venue' by its terms:" in said.out
     for change, reason in (({"claim": "1"}, "terms say what is claimed"), ({"terms": None}, "missing")):
         code, _, err = verified({**good, **change})
         assert code == 2

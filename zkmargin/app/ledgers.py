@@ -21,7 +21,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, VerificationError, write_atomic
 from zkmargin.formats.canonical import canonical_bytes
-from zkmargin.ledger import Entry, Ledger
+from zkmargin.ledger import Account, Entry, Ledger
 from zkmargin.ledger.audit import UNPROTECTED
 from zkmargin.ledger.tables import WITHOUT_CHAIN
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Revoked, Trust
@@ -35,24 +35,43 @@ CLOCK_SKEW_MS = 60_000
 def status_facts(ledger: Ledger, *, now_ms: int, due_seconds: int) -> dict[str, Any]:
     """Each account by alias, and the challenges nobody answered.
 
-    Overdue: the snapshot of the last proof is older, or it is from the future: then nobody can say how old it is.
+    Overdue: the snapshot of the last proof that claims something of the account is older, or it is from the future
+    (then nobody can say how old it is), or there is none.
     """
     return {
         "ledger": ledger.name,
         **ledger.counts(),
         "accounts": [
-            {
-                "alias": account.alias,
-                "venue": account.venue,
-                "proofs": account.proofs,
-                "age_seconds": (now_ms - account.last.snapshot_ms) // 1000,
-                "overdue": not -CLOCK_SKEW_MS <= now_ms - account.last.snapshot_ms <= 1000 * due_seconds,
-                "last": entry_facts(ledger, account.last),
-            }
-            for account in ledger.accounts()
+            _account_facts(ledger, account, now_ms=now_ms, due_seconds=due_seconds) for account in ledger.accounts()
         ],
         "open_challenges": [_challenge_facts(challenge, now_ms) for challenge in ledger.open_challenges()],
     }
+
+
+def _account_facts(ledger: Ledger, account: Account, *, now_ms: int, due_seconds: int) -> dict[str, Any]:
+    last, claimed = account.proven or account.last, account.proven is not None
+    age_ms = now_ms - last.snapshot_ms
+    return {
+        "alias": account.alias,
+        "venue": account.venue,
+        "proofs": account.proofs,
+        "claimed": claimed,
+        "age_seconds": age_ms // 1000,
+        "overdue": not (claimed and -CLOCK_SKEW_MS <= age_ms <= 1000 * due_seconds),
+        "last": entry_facts(ledger, last) | _own_claim(ledger, account, last),
+    }
+
+
+def _own_claim(ledger: Ledger, account: Account, last: Entry) -> dict[str, Any]:
+    """What a venue's proof says of one committed account in it: of the others nothing is repeated here."""
+    if account.venue or not last.of_venue:
+        return {}
+    terms = ledger.document(VenueTerms, last.commitment)
+    own: dict[str, Any] = {"venue_name": terms.venue, "requirement": terms.requirement, "claim": None, "limits": []}
+    for dense in terms.dense if account.proven else ():
+        if any(part.alias == account.alias for part in ledger.document(Commitment, dense.commitment).parts):
+            own |= {"claim": dense.claim, "limits": list(dense.limits)}
+    return {"own": own}
 
 
 def check_ledger(ledger: Ledger, *, key: PublicKey | None = None, head: str | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from zkmargin.app.facts import AUTHENTICATED, CHALLENGED, RECORDED, REPLAY, around_facts
@@ -19,6 +20,33 @@ NOT_GUARANTEED = (
     "that the snapshot's prices are right, or its charges its policy's: rebuild it from its market",
     "anything about another time than the snapshot's, or about losses beyond the policy's scenarios",
 )
+
+
+def unclaimed_accounts(terms: VenueTerms) -> int:
+    """How many accounts nothing is claimed of, in classes and by their own commitments: they count in sums only."""
+    in_classes = sum(spec.accounts for spec in terms.classes if spec.claim is None)
+    return in_classes + sum(account.claim is None for account in terms.dense)
+
+
+def claimed_of(requirement: str, claim: str | None, limits: Sequence[str]) -> str:
+    """What is claimed of an account, in words."""
+    if claim is None:
+        return "nothing"
+    return ", ".join([f"equity at least {claim} x {requirement} margin", *limits])
+
+
+def terms_summary(terms: VenueTerms) -> str:
+    """The claims of terms in one line, which never says more than is proved."""
+    every = len(terms.dense) + sum(spec.accounts for spec in terms.classes)
+    unclaimed = unclaimed_accounts(terms)
+    words = "every account, by the terms" if not unclaimed else f"{every - unclaimed} of {every} accounts, by the terms"
+    if unclaimed:
+        words += f"; NOTHING is claimed of the other {unclaimed}"
+    if terms.exempt:
+        words += f"; but for at most {terms.exempt}, unnamed"
+    if terms.cap is not None:
+        words += f"; shortfalls of at most {from_units(int(terms.cap), VALUATION_DECIMALS)} in all"
+    return words
 
 
 def terms_facts(terms: VenueTerms) -> dict[str, Any]:
@@ -39,6 +67,11 @@ def terms_facts(terms: VenueTerms) -> dict[str, Any]:
             for spec in terms.classes
         ],
         "dense_accounts": len(terms.dense),
+        "dense": [
+            {"commitment": account.commitment, "claim": account.claim, "limits": list(account.limits)}
+            for account in terms.dense
+        ],
+        "unclaimed_accounts": unclaimed_accounts(terms),
         "net": None if terms.net is None else "zero" if set(terms.net) <= {"0"} else list(terms.net),
         "totals": None if terms.totals is None else list(terms.totals),
         "cap": None if terms.cap is None else from_units(int(terms.cap), VALUATION_DECIMALS),

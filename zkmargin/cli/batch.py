@@ -124,7 +124,7 @@ def _claim_lines(facts: dict[str, Any]) -> list[str]:
     """What is claimed; then limits, or what a venue's terms say more."""
     if "venue" not in facts:
         return [facts["claim"]["words"], *map(terminal.safe, facts["limits"])]
-    return [f"every account of {terminal.quoted(facts['venue'])} by its terms", *venue_claim_lines(facts)]
+    return [f"the accounts of {terminal.quoted(facts['venue'])} by its terms:", *venue_claim_lines(facts)]
 
 
 def _facts(entry: Entry[Statement], accepted: Accepted) -> dict[str, Any]:

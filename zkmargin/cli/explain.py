@@ -10,6 +10,7 @@ from zkmargin.accounts.updates import Migration, MigrationPart, Update, UpdatePa
 from zkmargin.app.batches import BatchList
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts, universe_facts
+from zkmargin.app.venue_facts import unclaimed_accounts
 from zkmargin.app.venues import VenueSecret
 from zkmargin.crypto.keys import PublicKey, SecretKey, fingerprint
 from zkmargin.crypto.signatures import Message, Signature
@@ -299,6 +300,7 @@ def terms(document: VenueTerms) -> Facts:
         "accounts": sum(spec.accounts for spec in document.classes),
         "classes": [spec.name for spec in document.classes],
         "dense_accounts": len(document.dense),
+        "unclaimed_accounts": unclaimed_accounts(document),
         "net": document.net is not None,
         "totals": document.totals is not None,
         "cap": document.cap is not None,

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from zkmargin.cli.terminal import quoted, safe
+from zkmargin.app.venue_facts import claimed_of
+from zkmargin.cli.terminal import counted, quoted, safe
 
 
 def venue_lines(facts: dict[str, Any]) -> Iterator[str]:
     """``app.venue_facts.terms_facts`` for people. Free text in it comes from files: it is quoted and escaped."""
     for spec in facts["classes"]:
-        claimed = (
-            "nothing" if spec["claim"] is None else f"equity at least {spec['claim']} x {facts['requirement']} margin"
-        )
-        claimed += "".join(f", {safe(limit)}" for limit in spec["limits"])
+        claimed = safe(claimed_of(facts["requirement"], spec["claim"], spec["limits"]))
         shape = f"{spec['slots']} slots of {spec['legs']} legs"
-        yield f"{spec['accounts']} accounts ({quoted(spec['name'])}, {shape}): {claimed}"
-    if facts["dense_accounts"]:
-        yield f"{facts['dense_accounts']} accounts by their own commitments: the claims of the terms"
+        yield f"{counted(spec['accounts'], 'account')} ({quoted(spec['name'])}, {shape}): {claimed}"
+    dense = Counter((account["claim"], tuple(account["limits"])) for account in facts["dense"])
+    for (claim, limits), count in dense.items():
+        by = "its own commitment" if count == 1 else "their own commitments"
+        yield f"{counted(count, 'account')} by {by}: {safe(claimed_of(facts['requirement'], claim, limits))}"
     if facts["exempt"] is not None:
-        yield f"but for at most {facts['exempt']} accounts, unnamed"
+        yield f"but for at most {counted(facts['exempt'], 'account')}, unnamed"
     if facts["cap"] is not None:
         yield f"all shortfalls together are at most {facts['cap']}"
     if facts["net"] is not None:

@@ -20,6 +20,7 @@ from typing import Literal, Self, TypeVar
 
 from sqlalchemy import Connection, func, select
 
+from zkmargin.accounts import Commitment
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
@@ -343,21 +344,44 @@ class Ledger:
             yield entry
 
     def accounts(self) -> list[Account]:
-        """Every account by its alias, then every venue by its name, each with the proof of its newest snapshot."""
+        """Every account by its alias, then every venue by its name, each with the proof of its newest snapshot, and the
+        newest that claims something of it.
+        """
         venue = tables.parts.c.role == records.VENUE
         query = select(venue.label("venue"), tables.parts.c.alias).distinct().order_by(venue, tables.parts.c.alias)
+        proofs, silent = tables.proofs.c, self._silent()
         with self._database.reading() as connection:
+
+            def entry(number: int) -> Entry:
+                one = select(tables.proofs).where(proofs.id == number)
+                return records.entry_of(connection, connection.execute(one).one())
+
             found = []
             for is_venue, alias in connection.execute(query).all():
                 of_alias = select(tables.parts.c.proof_id).where(
                     tables.parts.c.alias == alias, venue if is_venue else ~venue
                 )
-                proofs = select(tables.proofs).where(tables.proofs.c.id.in_(of_alias))
-                newest = proofs.order_by(tables.proofs.c.snapshot_ms.desc(), tables.proofs.c.id.desc()).limit(1)
-                count = connection.execute(select(func.count()).select_from(proofs.subquery())).scalar_one()
-                entry = records.entry_of(connection, connection.execute(newest).one())
-                found.append(Account(alias, entry, count, venue=bool(is_venue)))
+                newest_first = select(proofs.id, proofs.commitment).where(proofs.id.in_(of_alias))
+                rows = connection.execute(newest_first.order_by(proofs.snapshot_ms.desc(), proofs.id.desc())).all()
+                says = [row.id for row in rows if is_venue or alias not in silent.get(row.commitment, ())]
+                last = entry(rows[0].id)
+                proven = None if not says else last if says[0] == rows[0].id else entry(says[0])
+                found.append(Account(alias, last, len(says), proven, venue=bool(is_venue)))
             return found
+
+    def _silent(self) -> dict[str, set[str]]:
+        """Aliases of committed accounts that a venue's proof says nothing of, by the digest of its terms."""
+        from zkmargin.verifier.venue.terms import VenueTerms  # noqa: PLC0415 - most proofs are of one account
+
+        table = tables.proofs.c
+        of_venues = select(table.commitment).where(table.requirement == records.NO_CLAIM["requirement"]).distinct()
+        with self._database.reading() as connection:
+            digests = connection.execute(of_venues).scalars().all()
+        return {
+            digest: {part.alias for one in silent for part in self.document(Commitment, one).parts}
+            for digest in digests
+            if (silent := records.silent_of(self.document(VenueTerms, digest)))
+        }
 
     def open_challenges(self) -> list[Challenge]:
         """Issued and not answered, the earliest deadline first."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -24,6 +24,9 @@ from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Acceptance, Attestation, CommitmentPayload, Receipt, Sighting, Stream
 from zkmargin.verifier.attest.acceptance import Authenticated
 from zkmargin.verifier.protocols import AnyStatement
+
+if TYPE_CHECKING:
+    from zkmargin.verifier.venue.terms import VenueTerms
 
 #: The role of a venue among the parts of its proof, and what stands where a claim is in the terms.
 VENUE = "venue"
@@ -76,9 +79,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Account:
-    """What a ledger knows of an account: its alias, its last proof, and how many there are.
+    """What a ledger knows of an account.
 
-    ``venue``: it is a venue, by its name; the proofs are of all its accounts.
+    Attributes:
+        alias: its name.
+        last: the newest proof that it is in, whatever that one claims.
+        proofs: how many proofs claim something of it.
+        proven: the newest of those, None without one. A venue's proof may hold a committed account that it claims
+            nothing of, or claim it but for some accounts that nobody names: then it says nothing of this one.
+        venue: it is a venue, by its name; the proofs are of all its accounts.
 
     Example:
         >>> from zkmargin.ledger import Ledger
@@ -92,6 +101,7 @@ class Account:
     alias: str
     last: Entry
     proofs: int
+    proven: Entry | None
     venue: bool = False
 
 
@@ -166,6 +176,14 @@ def claimed(columns: Mapping[str, Any]) -> tuple[Claim | None, tuple[Limit, ...]
     listed = parse_json(columns["limits"])
     limits = tuple(Limit(kind, subject, Fraction(bound)) for kind, subject, bound in listed)
     return Claim(columns["num"], columns["den"], columns["requirement"]), limits
+
+
+def silent_of(terms: VenueTerms) -> frozenset[str]:
+    """The commitments, by digest, of which an accepted proof of these terms says nothing on their own: nothing is
+    claimed of them, or exemptions or a cap on all shortfalls let any one of them miss its claim.
+    """
+    any_may_miss = terms.exempt is not None or terms.cap is not None
+    return frozenset(account.commitment for account in terms.dense if any_may_miss or account.claim is None)
 
 
 def newest(connection: Connection, stream: Stream) -> Sighting | None:

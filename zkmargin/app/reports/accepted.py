@@ -11,6 +11,7 @@ from zkmargin.accounts import Commitment
 from zkmargin.app.facts import claim_words, not_guaranteed
 from zkmargin.app.ledgers import check_ledger
 from zkmargin.app.reports import charts
+from zkmargin.app.venue_facts import terms_summary
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
@@ -82,7 +83,7 @@ def acceptance_page(
     page.text("A proof speaks of its snapshot's time, and says nothing about the time between two snapshots.")
     if audit:
         _audit(page, check_ledger(ledger, key=key, head=head))
-    _roster(page, accounts, now_ms, due_seconds)
+    _roster(page, ledger, accounts, now_ms, due_seconds)
     _coverage(page, accounts)
     _open(page, ledger.open_challenges(), now_ms)
     for account in accounts:
@@ -117,13 +118,13 @@ def _age(milliseconds: int) -> str:
     return f"{seconds} s"
 
 
-def _claim(entry: Entry) -> str:
+def _claim(ledger: Ledger, entry: Entry) -> str:
     if entry.claim is None:
-        return "every account, by the terms"
+        return terms_summary(ledger.document(VenueTerms, entry.commitment))
     return " and ".join([claim_words(entry.claim), *map(str, entry.limits)])
 
 
-def _roster(page: Report, accounts: Sequence[Proven], now_ms: int, due_seconds: int) -> None:
+def _roster(page: Report, ledger: Ledger, accounts: Sequence[Proven], now_ms: int, due_seconds: int) -> None:
     page.heading("Accounts")
     rows = []
     for account in accounts:
@@ -139,7 +140,7 @@ def _roster(page: Report, accounts: Sequence[Proven], now_ms: int, due_seconds: 
                 _age(age),
                 late,
                 attested,
-                _claim(last),
+                _claim(ledger, last),
             )
         )
     columns = [
@@ -191,7 +192,7 @@ def _account(page: Report, ledger: Ledger, account: Proven, *, whole: bool) -> N
     for entry in account.entries:
         snapshot = ledger.document(Snapshot, entry.snapshot)
         rows.append(
-            (format_time(entry.accepted_ms), snapshot.name, _claim(entry), entry.statement, _who(ledger, entry))
+            (format_time(entry.accepted_ms), snapshot.name, _claim(ledger, entry), entry.statement, _who(ledger, entry))
         )
     page.table(["Accepted", "Snapshot", "Claim", "Statement", "Attested by"], rows, words=True)
     if whole:

@@ -12,6 +12,7 @@ import click
 from zkmargin.app.facts import ratio
 from zkmargin.app.files import load
 from zkmargin.app.ledgers import check_ledger, export, limit_text, status_facts
+from zkmargin.app.venue_facts import claimed_of
 from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
@@ -87,18 +88,28 @@ def _say_status(facts: dict[str, Any], due_after: str) -> None:
         terminal.say(line)
 
 
+def _own_words(own: dict[str, Any]) -> str:
+    """What a venue's proof claims of one committed account."""
+    words = claimed_of(own["requirement"], own["claim"], own["limits"])
+    return f"{terminal.safe(words)}, in the proof of all accounts of {terminal.quoted(own['venue_name'])}"
+
+
 def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
     """Accounts and open challenges for people."""
     for account in facts["accounts"]:
         last = account["last"]
         late = f"within {due_after}"
-        if account["overdue"]:
+        if not account["claimed"]:
+            late = "OVERDUE: no proof claims anything of this account"
+        elif account["overdue"]:
             late = "OVERDUE: " + ("from the future" if account["age_seconds"] < 0 else f"older than {due_after}")
         yield f"{terminal.quoted(account['alias'])}: {terminal.counted(account['proofs'], 'proof')}, the last one"
         yield f"  accepted     {last['accepted']}, statement {last['statement']}"
         yield f"  snapshot     {terminal.quoted(last['snapshot']['name'])}, digest {last['snapshot']['digest']}"
         yield f"  age          {account['age_seconds']} s since the snapshot: {late}"
-        if last["claim"] is None:
+        if "own" in last:
+            yield f"  claim        {_own_words(last['own'])}"
+        elif last["claim"] is None:
             for line in venue_lines(last["venue"]):
                 yield f"  claim        {line}"
         else:
