@@ -25,8 +25,9 @@ from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, save_document
 from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.answers import Answer
 from zkmargin.prover.venue.cluster import Cluster, DaskLink, addresses
-from zkmargin.prover.venue.messages import Array, Link, LostError, pack, unpack
+from zkmargin.prover.venue.messages import Link, LostError, pack, unpack
 from zkmargin.prover.venue.workers import RemoteShare, VenueWorkers
 from zkmargin.verifier import verify
 from zkmargin.verifier.venue.verify import verify_venue
@@ -103,7 +104,7 @@ def test_v5_a_node_that_is_killed_in_a_round_is_replaced_and_the_proof_is_the_sa
         assert isinstance(node, DaskLink)
         pids = nodes.cluster.client.run(os.getpid)
 
-        def murderous(self: RemoteShare, name: str, *given: Passed) -> list[Array]:
+        def murderous(self: RemoteShare, name: str, *given: Passed) -> Answer:
             if self is first and name == "commit_helpers":
                 os.kill(pids[node.address], signal.SIGKILL)
             asked.append(name)

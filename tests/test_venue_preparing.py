@@ -12,6 +12,7 @@ from support.venue_lab import SEEDS, SharedVenue, nonce
 
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.answers import WrongAnswerError
 from zkmargin.prover.venue.messages import Link, LostError, pack, unpack
 from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.witness import VenueWitness, build_witness
@@ -146,6 +147,47 @@ def test_v5_a_worker_that_invents_an_error_or_is_always_lost_is_named(venue: Sha
             return pack({"error": says})
 
     with makers_of(venue, Odd) as makers, pytest.raises(ProverError, match=r"worker [12]"):
+        witness_by(venue, makers)
+
+
+#: Answers to each question that are none, from the true one.
+def _changed(true: bytes, i: int, x: int) -> bytes:
+    head, arrays = unpack(true)
+    arrays[i].reshape(-1)[0] = x
+    return pack(head, arrays)
+
+
+MALFORMED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    *(
+        (question, change)
+        for question in ("open", "examine", "columns", "tags")
+        for change in (lambda _: b"", lambda true: true[:-1], lambda _: pack({}, [np.zeros(1, np.uint8)] * 2))
+    ),
+    *(("examine", lambda _, under=under: pack({"under": under})) for under in (7, [7], [[0]], [[-1, "1"]], [[0, "x"]])),
+    ("examine", lambda _: pack({"under": [[10**6, "1"]]})),
+    ("columns", lambda true: pack({}, unpack(true)[1])),
+    ("columns", lambda true: pack({"shortfalls": "-1"}, unpack(true)[1])),
+    ("columns", lambda true: pack({"shortfalls": "0"}, [a[:, None] for a in unpack(true)[1]])),
+    ("columns", lambda true: pack({"shortfalls": "0"}, [a.astype(np.int64) for a in unpack(true)[1]])),
+    # instruments, groups and digits are looked up in tables
+    ("columns", lambda true: _changed(true, 0, 5)),
+    ("columns", lambda true: _changed(true, 0, -1)),
+    ("columns", lambda true: _changed(true, 1, 2)),
+    ("columns", lambda true: _changed(true, 2, 64)),
+    ("tags", lambda true: pack({}, [np.full_like(unpack(true)[1][0], 255)])),
+]
+
+
+@pytest.mark.parametrize("case", range(len(MALFORMED)), ids=lambda i: f"{MALFORMED[i][0]} {i}")
+def test_v5_a_worker_that_answers_any_bytes_is_named(venue: SharedVenue, case: int) -> None:
+    question, change = MALFORMED[case]
+
+    class Odd(Local):
+        def ask(self, request: bytes) -> bytes:
+            answer = super().ask(request)
+            return change(answer) if unpack(request)[0]["round"] == question else answer
+
+    with makers_of(venue, Odd) as makers, pytest.raises(WrongAnswerError, match=r"^worker [12] answered wrongly: "):
         witness_by(venue, makers)
 
 

@@ -2,6 +2,9 @@
 
 import os
 import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,9 @@ from support.venue_lab import SharedVenue
 
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.argument import ProverError
-from zkmargin.prover.venue.messages import Array, LostError, pack, unpack
-from zkmargin.prover.venue.workers import ROUNDS, Journal, ProcessLink, RemoteShare, VenueWorkers, Worker
+from zkmargin.prover.venue.answers import Answer, WrongAnswerError
+from zkmargin.prover.venue.messages import LostError, pack, unpack
+from zkmargin.prover.venue.workers import ROUNDS, Journal, ProcessLink, RemoteShare, ShareInputs, VenueWorkers, Worker
 from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import verify_venue
 
@@ -51,7 +55,7 @@ def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: S
         ask = RemoteShare._ask
         killed: list[str] = []
 
-        def murderous(self: RemoteShare, name: str, *given: Passed) -> list[Array]:
+        def murderous(self: RemoteShare, name: str, *given: Passed) -> Answer:
             if self is first and name in ("commit_helpers", "combined"):
                 assert isinstance(self._link, ProcessLink)
                 os.kill(self._link.process.pid, signal.SIGKILL)
@@ -97,7 +101,7 @@ def test_a_worker_that_is_always_lost_is_named(venue: SharedVenue) -> None:
         running.prove()
 
 
-@pytest.mark.parametrize("lies", ROUNDS[1:])
+@pytest.mark.parametrize("lies", ROUNDS)
 def test_v5_a_worker_that_answers_wrongly_is_named(venue: SharedVenue, lies: str) -> None:
     made: list[Local] = []
 
@@ -115,6 +119,128 @@ def test_v5_a_worker_that_answers_wrongly_is_named(venue: SharedVenue, lies: str
             return answer
 
     with venue.workers(connect=Liar) as running, pytest.raises(ProverError, match="worker 2 answered wrongly"):
+        running.prove_and_verify()
+
+
+def headed(head: bytes, rest: bytes = b"") -> bytes:
+    """A message whose head is any bytes."""
+    return len(head).to_bytes(8, "big") + head + rest
+
+
+#: What a worker may answer instead of what it was asked for, from the true answer.
+MALFORMED: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda _: b"",
+    "half a length": lambda _: b"\0\0\0",
+    "cut": lambda true: true[:-1],
+    "longer": lambda true: true + b"\0",
+    "no head": lambda _: headed(b""),
+    "a head that is no text": lambda _: headed(b"\xff\xfe"),
+    "a head that is a list": lambda _: headed(b"[]"),
+    "a head without arrays": lambda _: headed(b"{}"),
+    "arrays that are no list": lambda _: headed(b'{"arrays":7}'),
+    "an array without a shape": lambda _: headed(b'{"arrays":["|u1"]}'),
+    "a negative axis": lambda _: headed(b'{"arrays":[["|u1",[-1]]]}'),
+    "an axis beyond everything": lambda _: headed(b'{"arrays":[["|u1",[0,99999999999999999999]]]}'),
+    "more than there is": lambda _: headed(b'{"arrays":[["|u1",[1099511627776]]]}'),
+    "objects": lambda _: headed(b'{"arrays":[["|O",[1]]]}', bytes(8)),
+    "a type that is none": lambda _: headed(b'{"arrays":[["what",[1]]]}', bytes(8)),
+    "an error that is no text": lambda _: pack({"error": {"a": 1}}),
+    "an error that moves the cursor": lambda _: pack({"error": "\x1b[2J"}),
+    "no arrays": lambda _: pack({}),
+    "one array more": lambda true: pack({}, [*unpack(true)[1], np.zeros(1, np.uint8)]),
+    "another shape": lambda true: pack({}, [a.reshape(*a.shape, 1) for a in unpack(true)[1]]),
+    "empty arrays": lambda true: pack({}, [a[:0] for a in unpack(true)[1]]),
+    "another type": lambda true: pack({}, [a.astype(np.int16) for a in unpack(true)[1]]),
+    "big-endian": lambda true: pack({}, [a.astype(">u4") for a in unpack(true)[1]]),
+    "the greatest numbers": lambda true: pack({}, [np.full_like(a, np.iinfo(a.dtype).max) for a in unpack(true)[1]]),
+    "the least numbers": lambda true: pack({}, [np.full_like(a, np.iinfo(a.dtype).min) for a in unpack(true)[1]]),
+}
+
+
+#: These have the form of an answer in some rounds: there it takes the proof to find them out.
+EXTREME = ("the greatest numbers", "the least numbers")
+
+
+class Odd(Local):
+    """The second worker made answers one request as ``MALFORMED`` says."""
+
+    made, lies_in, says = 0, "", ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).made += 1
+        self.lies = self.made == 2
+
+    def ask(self, request: bytes) -> bytes:
+        answer = super().ask(request)
+        return MALFORMED[self.says](answer) if self.lies and unpack(request)[0]["round"] == self.lies_in else answer
+
+
+def odd(lies_in: str, says: str) -> type[Odd]:
+    return type("Odd", (Odd,), {"made": 0, "lies_in": lies_in, "says": says})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the second worker of an honest run was asked, and what it answered."""
+
+    inputs: ShareInputs
+    given: dict[str, tuple[Passed, ...]]
+    answers: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def asked(venue: SharedVenue) -> Asked:
+    given: dict[str, tuple[Passed, ...]] = {}
+    with venue.workers(connect=Local) as running, pytest.MonkeyPatch.context() as patch:
+        share = running.shares[1]
+
+        def recorded(name: str, method: Callable[..., Passed]) -> Callable[..., Passed]:
+            def called(*arguments: Passed) -> Passed:
+                given[name] = arguments
+                return method(*arguments)
+
+            return called
+
+        for name in (*ROUNDS, "check"):
+            patch.setattr(share, name, recorded(name, getattr(share, name)))
+        running.prove_and_verify()
+        return Asked(share.inputs, given, dict(share.answers))
+
+
+@pytest.mark.parametrize("says", MALFORMED)
+def test_v5_a_worker_that_answers_any_bytes_at_all_is_named(asked: Asked, says: str) -> None:
+    """In every round, before anything of the answer is used."""
+    for name in (*ROUNDS, "check"):
+        answer = MALFORMED[says](asked.answers[name])
+
+        class Canned(Local):
+            def ask(self, request: bytes, answer: bytes = answer) -> bytes:
+                return pack({}) if unpack(request)[0]["round"] == "start" else answer
+
+        share = RemoteShare("2", asked.inputs, Canned, Journal(None))
+        expected = pytest.raises(WrongAnswerError, match=r"^worker 2 answered wrongly: ")
+        with suppress(WrongAnswerError) if says in EXTREME else expected:
+            getattr(share, name)(*asked.given[name])
+
+
+@pytest.mark.parametrize("lies_in", ["start", *ROUNDS])
+@pytest.mark.parametrize("says", ["no head", "the least numbers"])
+def test_v5_a_proof_names_the_worker_that_answered_any_bytes(venue: SharedVenue, lies_in: str, says: str) -> None:
+    if lies_in == "start" and says in EXTREME:
+        return  # that answer has no numbers
+    with (
+        pytest.raises(ProverError, match="worker 2 answered wrongly"),
+        venue.workers(connect=odd(lies_in, says)) as running,
+    ):
+        running.prove_and_verify()
+
+
+def test_v5_numbers_beyond_the_field_in_a_kernel_s_blocks_are_named(venue: SharedVenue) -> None:
+    with (
+        venue.workers(connect=odd("numerators", "the greatest numbers")) as running,
+        pytest.raises(ProverError, match="worker 2 answered wrongly"),
+    ):
         running.prove_and_verify()
 
 

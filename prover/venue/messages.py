@@ -6,6 +6,7 @@ carries them is encrypted and authenticated, or a pipe of this user's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
@@ -17,6 +18,9 @@ from zkmargin.crypto.field import decode_scalar, encode_scalar
 from zkmargin.formats import InputError, canonical_bytes, parse_json
 
 _LENGTH_BYTES = 8
+#: Types of arrays, as numpy writes them, their greatest number of axes and length of an axis.
+_TYPES = frozenset(np.dtype(f"{kind}{size}").str for kind in "iu" for size in (1, 2, 4, 8))
+_DIMENSIONS, _LARGEST = 8, 1 << 40
 #: How often a worker is made again for one request.
 ATTEMPTS = 3
 Array = npt.NDArray[Any]
@@ -46,20 +50,32 @@ def pack(head: dict[str, Any], arrays: Sequence[Array] = ()) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], list[Array]]:
-    """The inverse. Raises InputError for what is no message."""
+    """The inverse. Raises InputError for what is no message, whatever the bytes are."""
     size = int.from_bytes(data[:_LENGTH_BYTES], "big")
     head: Any = parse_json(data[_LENGTH_BYTES : _LENGTH_BYTES + size])
+    described = head.pop("arrays", None) if isinstance(head, dict) else None
+    if not isinstance(described, list):
+        raise InputError("a message without a head")
     arrays, at = [], _LENGTH_BYTES + size
-    for text, shape in head.pop("arrays"):
-        kind = np.dtype(text)
-        if kind.hasobject or kind.kind not in "iu":
-            raise InputError("an array of another kind than integers")
-        count = int(np.prod(shape, dtype=np.int64))
+    for one in described:
+        kind, shape = _described(one)
+        count = math.prod(shape)
+        if at + count * kind.itemsize > len(data):
+            raise InputError("a message that is shorter than it says")
         arrays.append(np.frombuffer(data, dtype=kind, count=count, offset=at).reshape(shape).copy())
         at += count * kind.itemsize
     if at != len(data):
         raise InputError("a message that is longer or shorter than it says")
     return head, arrays
+
+
+def _described(one: object) -> tuple[np.dtype[Any], list[int]]:
+    """Type and shape of an array. Raises InputError."""
+    match one:
+        case [str(text), list(shape)] if text in _TYPES and len(shape) <= _DIMENSIONS:
+            if all(type(x) is int and 0 <= x <= _LARGEST for x in shape):
+                return np.dtype(text), shape
+    raise InputError("an array of another kind than integers")
 
 
 def bytes_array(data: bytes) -> Array:

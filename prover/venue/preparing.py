@@ -18,8 +18,9 @@ import numpy.typing as npt
 from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.prover.argument import ProverError
+from zkmargin.prover.venue.answers import Answer
 from zkmargin.prover.venue.blocks import ClassBooks, ClassWitness, assess, class_witness, joined, under_claim
-from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, pack, scalar_list, scalars_array, unpack
+from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, pack, scalars_array
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.statement import VenueStatement
 
@@ -146,8 +147,8 @@ class Preparing:
         """For each class who is under its claim: (account, shortfall). Raises InputError."""
         found: list[list[tuple[int, int]]] = [[] for _ in books]
         parts = self.parts(books)
-        for part, (head, _) in zip(parts, self._ask_all("examine", parts), strict=True):
-            found[part.kind] += [(part.first + place, int(short)) for place, short in head["under"]]
+        for part, answer in zip(parts, self._ask_all("examine", parts, 0), strict=True):
+            found[part.kind] += [(part.first + place, short) for place, short in _under(part, answer)]
         return found
 
     def columns(
@@ -155,13 +156,24 @@ class Preparing:
     ) -> tuple[list[ClassWitness], int]:
         """The columns of every class, and the sum of all shortfalls. Raises InputError."""
         parts = [part.with_marks(marks[part.kind]) for part in self.parts(books)]
-        answers = self._ask_all("columns", parts)
-        self._made = [(part, arrays) for part, (_, arrays) in zip(parts, answers, strict=True)]
+        answers = self._ask_all("columns", parts, 3)
+        self._made = [(part, self._columns(part, answer)) for part, answer in zip(parts, answers, strict=True)]
         classes = []
         for kind in range(len(books)):
             mine = [ClassWitness(*arrays) for part, arrays in self._made if part.kind == kind]
             classes.append(joined(mine))
-        return classes, sum(int(head["shortfalls"]) for head, _ in answers)
+        return classes, sum(answer.number(answer.head.get("shortfalls")) for answer in answers)
+
+    def _columns(self, part: Part, answer: Answer) -> list[Array]:
+        """ids, group and digits: kernels look up what stands there, so it is in their tables."""
+        template, statement = part.template, self.statement
+        shape = template.spec.block, template.T
+        dtype = np.uint16 if statement.k <= 16 else np.int32
+        return [
+            answer.array(0, np.int32, (template.sets, template.row_legs, *shape), statement.rules.instruments),
+            answer.array(1, np.int32, (template.sets, *shape), max(statement.rules.group_of) + 1),
+            answer.array(2, dtype, (template.sets, template.digit_columns, *shape), 1 << statement.k),
+        ]
 
     def tags(self, books: Sequence[ClassBooks], nonces: Sequence[Sequence[bytes]]) -> list[list[int]]:
         """For each class one tag an account."""
@@ -171,7 +183,7 @@ class Preparing:
         def of(part: Part) -> list[int]:
             mine = nonces[part.kind][part.first : part.first + len(part.books.names)]
             head = {"round": "tags", "names": list(part.books.names), "nonces": [nonce.hex() for nonce in mine]}
-            return scalar_list(self._ask(part.worker, pack(head))[1][0])
+            return self._ask(part.worker, pack(head), 1).scalars(0, len(mine))
 
         for part, tags in zip(parts, self._at_once(of, parts), strict=True):
             found[part.kind] += tags
@@ -192,14 +204,14 @@ class Preparing:
                 wrong.append(str(part.worker + 1))
         return sorted(set(wrong), key=int)
 
-    def _ask_all(self, question: str, parts: Sequence[Part]) -> list[tuple[dict[str, Any], list[Array]]]:
-        def of(part: Part) -> tuple[dict[str, Any], list[Array]]:
+    def _ask_all(self, question: str, parts: Sequence[Part], arrays_back: int) -> list[Answer]:
+        def of(part: Part) -> Answer:
             books = part.books
             head = {"round": question, "kind": part.kind, "names": list(books.names)}
             arrays: list[Array] = [books.groups, books.instruments, books.lots, books.balances]
             arrays.append(part.marked.astype(np.uint8))
             try:
-                return self._ask(part.worker, pack(head, arrays))
+                return self._ask(part.worker, pack(head, arrays), arrays_back)
             except InputError as error:
                 # in the words of this place, which name file and account; a worker that invents an error is named
                 part.examined()
@@ -215,25 +227,39 @@ class Preparing:
             answered = pool.map(lambda mine: [of(part) for part in mine], by_worker)
             return [one for mine in answered for one in mine]
 
-    def _ask(self, worker: int, request: bytes) -> tuple[dict[str, Any], list[Array]]:
+    def _ask(self, worker: int, request: bytes, arrays: int) -> Answer:
         for attempt in range(ATTEMPTS):
             try:
                 self.restarts += attempt > 0
                 link = self._links[worker] or self._opened(worker)
-                head, arrays = unpack(link.ask(request))
+                answer = link.ask(request)
             except LostError:
                 if (lost := self._links[worker]) is not None:
                     lost.close()
                 self._links[worker] = None
                 continue
-            if "error" in head:
-                raise InputError(head["error"])
-            return head, arrays
+            return Answer(str(worker + 1), answer, arrays)
         raise ProverError(f"worker {worker + 1} was lost {ATTEMPTS} times before the proof")
 
     def _opened(self, worker: int) -> Link:
         link = self._links[worker] = self._connect()
-        head, _ = unpack(link.ask(self._opening))
-        if "error" in head:
-            raise ZkMarginError(f"worker {worker + 1}: {head['error']}")
+        try:
+            Answer(str(worker + 1), link.ask(self._opening), 0)
+        except InputError as error:
+            raise ZkMarginError(f"worker {worker + 1}: {error.message}") from None
         return link
+
+
+def _under(part: Part, answer: Answer) -> list[tuple[int, int]]:
+    """(place in the part, shortfall) of an answer. Raises WrongAnswerError."""
+    under = answer.head.get("under")
+    if not isinstance(under, list):
+        raise answer.wrong("no list of accounts")
+    found = []
+    for one in under:
+        match one:
+            case [int(place), short] if 0 <= place < len(part.books.names):
+                found.append((place, answer.number(short)))
+            case _:
+                raise answer.wrong("accounts that it was not asked about")
+    return found

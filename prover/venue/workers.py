@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+import numpy as np
+
 from zkmargin.accounts.commitments import Commitment
 from zkmargin.crypto.group import G1_BYTES
 from zkmargin.crypto.srs import SRS
@@ -37,9 +39,11 @@ from zkmargin.formats import (
     canonical_bytes,
 )
 from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.profile import Profile
+from zkmargin.prover.venue.answers import Answer, WrongAnswerError
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.checking import checked_sum, verify_shared
 from zkmargin.prover.venue.messages import (
@@ -48,7 +52,6 @@ from zkmargin.prover.venue.messages import (
     Link,
     LostError,
     bytes_array,
-    cut,
     pack,
     points_array,
     scalar_list,
@@ -229,7 +232,7 @@ class ProcessLink:
         try:
             _write(self.process.stdin, request)
             answer = _read(self.process.stdout)
-        except OSError:
+        except (OSError, OverflowError, MemoryError):  # gone, or what it announces fits nowhere
             raise LostError from None
         if answer is None:
             raise LostError
@@ -261,7 +264,7 @@ class RemoteShare:
 
     def __init__(self, name: str, inputs: ShareInputs, connect: Callable[[], Link], journal: Journal) -> None:
         self.name, self.inputs, self._connect, self._journal = name, inputs, connect, journal
-        self._log: list[bytes] = []
+        self._log: list[tuple[bytes, int]] = []
         self.answers: list[tuple[str, bytes]] = []
         self.restarts = 0
         self._link = self._started()
@@ -278,20 +281,21 @@ class RemoteShare:
     def _started(self) -> Link:
         link = self._connect()
         try:
-            for request in (self.inputs.start, *self._log):
-                self._checked(link.ask(request))
+            self._read(link.ask(self.inputs.start), 0)
+            for request, parts in self._log:
+                self._read(link.ask(request), parts)
         except BaseException:
             link.close()
             raise
         return link
 
-    def _checked(self, answer: bytes) -> tuple[dict[str, Any], list[Array]]:
-        head, arrays = unpack(answer)
-        if "error" in head:
-            raise ProverError(f"worker {self.name}: {head['error']}")
-        return head, arrays
+    def _read(self, answer: bytes, parts: int) -> Answer:
+        try:
+            return Answer(self.name, answer, parts)
+        except InputError as error:
+            raise ProverError(f"worker {self.name}: {error.message}") from None
 
-    def _ask(self, name: str, x: VenueChallenges | None = None, arrays: Sequence[Array] = ()) -> list[Array]:
+    def _ask(self, name: str, parts: int, x: VenueChallenges | None = None, arrays: Sequence[Array] = ()) -> Answer:
         challenges = {} if x is None else {key: str(value) for key, value in vars(x).items() if value}
         request = pack({"round": name, "challenges": challenges}, arrays)
         try:
@@ -310,44 +314,51 @@ class RemoteShare:
                 continue
         else:
             raise ProverError(f"worker {self.name} was lost {ATTEMPTS} times in round {name}")
-        self._log.append(request)
+        self._log.append((request, parts))
         self.answers.append((name, answer))
-        return self._checked(answer)[1]
+        return self._read(answer, parts)
 
     # --- the rounds ---------------------------------------------------------------------------------------
 
     def commit_columns(self) -> tuple[list[tuple[bytes, ...]], Int64Array]:
         """1: each set's points, and counts of digits."""
-        points, counts = self._ask("commit_columns")
+        answer, statement = self._ask("commit_columns", 2), self.inputs.statement
         sizes = [self._template(mine).opened_columns for mine in self.inputs.sets]
-        return self._rows(points, sizes), counts
+        cells = sum(mine.digits.size for mine in self.inputs.sets)
+        counts = answer.array(1, np.int64, (1 << statement.k,), below=cells + 1)
+        return answer.points(0, sizes), counts
 
     def aggregates(self, gamma: int) -> list[list[int]]:
         """2: partial Qp, Qm, Qc."""
-        return [scalar_list(row) for row in self._ask("aggregates", VenueChallenges(gamma))]
+        answer = self._ask("aggregates", 3, VenueChallenges(gamma))
+        return [answer.scalars(i, self.inputs.statement.rules.instruments) for i in range(3)]
 
     def commit_helpers(self, x: VenueChallenges) -> tuple[list[tuple[bytes, ...]], FieldVector]:
         """3: each set's helpers, and its part of total on H."""
-        points, total = self._ask("commit_helpers", x)
-        return self._rows(points, self._helper_counts()), K.from_bytes_le(total.tobytes())
+        answer = self._ask("commit_helpers", 2, x)
+        return answer.points(0, self._helper_counts()), answer.vector(1, self.inputs.statement.n)
 
     def numerators(self, x: VenueChallenges) -> list[Blocks]:
         """4: its part of the numerator of T on each coset."""
-        return list(self._ask("numerators", x))
+        statement = self.inputs.statement
+        lifting = I.lifting(statement.n, 1 << statement.g.bit_length())
+        answer = self._ask("numerators", lifting.count, x)
+        return [answer.array(j, np.uint64, lifting.zeros().shape) for j in range(lifting.count)]
 
     def values(self, zeta: int) -> list[list[int]]:
         """5: each set's values."""
-        return [scalar_list(row) for row in self._ask("values", VenueChallenges(zeta=zeta))]
+        answer = self._ask("values", self.count, VenueChallenges(zeta=zeta))
+        return [answer.scalars(i, self._template(mine).opened_columns) for i, mine in enumerate(self.inputs.sets)]
 
     def combined(self, weights: Sequence[Sequence[int]], helper_weights: Sequence[Sequence[int]]) -> FieldVector:
         """6: its part of the opening's polynomial."""
-        (part,) = self._ask("combined", None, [*map(scalars_array, weights), *map(scalars_array, helper_weights)])
-        return K.from_bytes_le(part.tobytes())
+        arrays = [*map(scalars_array, weights), *map(scalars_array, helper_weights)]
+        return self._ask("combined", 1, None, arrays).vector(0, self.inputs.statement.n + 2)
 
     def check(self, points: bytes, scalars: Sequence[int]) -> bytes:
         """Some of the proof's points, checked and added up (``prover.venue.checking``)."""
-        (total,) = self._ask("check", None, [bytes_array(points), scalars_array(scalars)])
-        return total.tobytes()
+        answer = self._ask("check", 1, None, [bytes_array(points), scalars_array(scalars)])
+        return answer.octets(0, G1_BYTES if any(scalars) else 0)
 
     def _template(self, mine: SetColumns) -> Any:
         return self.inputs.statement.templates[mine.place.kind]
@@ -359,13 +370,6 @@ class RemoteShare:
             if helper.owner in owners:
                 counts[owners[helper.owner]] += 1
         return counts
-
-    def _rows(self, points: Array, sizes: Sequence[int]) -> list[tuple[bytes, ...]]:
-        data = points.tobytes()
-        if len(data) != G1_BYTES * sum(sizes):
-            raise ProverError(f"worker {self.name}: another number of points than its sets have")
-        every = [data[i : i + G1_BYTES] for i in range(0, len(data), G1_BYTES)]
-        return [tuple(row) for row in cut(every, sizes)]
 
 
 class VenueWorkers:
@@ -439,6 +443,8 @@ class VenueWorkers:
         coordinator = Coordinator(self.statement, self.witness, self.shares, blinders, threads=threads, profile=profile)
         try:
             return coordinator.prove()
+        except WrongAnswerError:
+            raise
         except ProverError as error:
             raise self._blamed(str(error)) from None
 
@@ -449,6 +455,8 @@ class VenueWorkers:
         try:
             with profile.stage("self-verification"):
                 return data, self.verified(data)
+        except WrongAnswerError:
+            raise
         except (ProofFormatError, VerificationError, ProverError) as error:
             raise self._blamed(str(error)) from None
 
@@ -465,7 +473,7 @@ class VenueWorkers:
         found = []
         for share in self.shares:
             own = share.inputs.local()
-            for request, (_, answer) in zip(share._log, share.answers, strict=True):  # noqa: SLF001 - our own
+            for (request, _), (_, answer) in zip(share._log, share.answers, strict=True):  # noqa: SLF001 - our own
                 if _own_answer(own, request) != answer:
                     found.append(share.name)
                     break
