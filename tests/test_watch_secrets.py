@@ -27,6 +27,7 @@ from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.fills import Fills
 from zkmargin.engine.margin import margin_report
+from zkmargin.formats import ZkMarginError
 
 
 def scalar_spellings(text: str) -> list[bytes]:
@@ -227,7 +228,7 @@ def test_a_proof_is_sent_until_it_is_answered() -> None:
     settled: list[Verdict] = []
     failed: list[int] = []
 
-    def note(_made: Made | None, attempts: int, _reason: str) -> bool:
+    def note(_made: Made | None, attempts: int, _error: ZkMarginError) -> bool:
         failed.append(attempts)
         return True
 

@@ -22,7 +22,7 @@ from zkmargin.agent.proving import Proving, Recent
 from zkmargin.agent.sources import VENUE, Item, Sources
 from zkmargin.agent.status import Status
 from zkmargin.agent.submission import Submission
-from zkmargin.agent.venues import Verdict
+from zkmargin.agent.venues import Verdict, check_receipt
 from zkmargin.app.attesting import signed_snapshot
 from zkmargin.app.files import load
 from zkmargin.app.verifying import CLOCK_SKEW_MS, clock_ms
@@ -84,7 +84,9 @@ class Agent:
         self.alarms = Alarms(config.alarms, log, config.account)
         self.status = Status(config, journal, self.account, self.alarms)
         self.sources = Sources(config, journal, self.alarms)
-        self._submission = Submission(config, journal, self.alarms, log, self.status, put=self.sources.put)
+        self._submission = Submission(
+            config, journal, self.alarms, log, self.status, trust=self.trust, put=self.sources.put
+        )
         self._recent = Recent()
         self._proving = Proving(
             config,
@@ -353,15 +355,16 @@ class Agent:
 
     def _receipt(self, item: Item) -> bool:
         receipt = read(Receipt, item.arrived)
-        for venue in self.config.venues:
+        whose = [venue for venue in self.config.venues if venue.name == receipt.payload.verifier]
+        for venue in whose or self.config.venues:
             made = self.journal.proof_of(venue.name, receipt.payload.statement)
             if made is None or made.state not in ("made", "delivered"):
                 continue
-            if self.trust is not None and self.trust.receipts:
+            if self.trust is not None and self.trust.receipts:  # without rules, the inbox is the maker's own word
                 try:
-                    self.trust.receipt_quorum(receipt)
+                    check_receipt(receipt, made.statement, venue.name, self.trust)
                 except VerificationError as error:
-                    self.alarms.sound("untrusted", f"receipt {receipt.payload.statement[:16]}", error.message)
+                    self.alarms.sound("untrusted", f"receipt {made.statement[:16]}", error.message)
                     continue
             self._submission.settled(made, Verdict("accepted", receipt=receipt.to_bytes().decode()))
         return True

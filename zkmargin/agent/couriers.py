@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -43,7 +44,7 @@ class Courier:
         name, venue: to whom.
         retry: how often.
         settled: called with a proof and its verdict, in the courier's thread.
-        failed: called with the reason of an attempt that did not get through; what it returns says whether to go on.
+        failed: called with the error of an attempt that did not get through; what it returns says whether to go on.
         through: called when something got through.
     """
 
@@ -54,7 +55,7 @@ class Courier:
         retry: Retry,
         *,
         settled: Callable[[Made, Verdict], None],
-        failed: Callable[[Made | None, int, str], bool],
+        failed: Callable[[Made | None, int, ZkMarginError], bool],
         through: Callable[[], None],
     ) -> None:
         self.name, self.venue = name, venue
@@ -115,6 +116,8 @@ class Courier:
         while (due := self._next()) is not None:
             try:
                 self._try(due)
+            except Exception as error:  # noqa: BLE001 - whatever a venue answers, the others' turn comes
+                self._again(due, UnreachableError(f"an unexpected {type(error).__name__}"))
             finally:
                 with self._changed:
                     self._busy = False
@@ -123,17 +126,23 @@ class Courier:
         try:
             result = due.work()
         except UnreachableError as error:
-            due.attempts += 1
-            if self._failed(due.made, due.attempts, error.message):
-                due.at = time.monotonic() + wait_seconds(self._retry, due.attempts, error.after)
-                self._add(due)
+            self._again(due, error)
             return
         except ZkMarginError as error:
             if due.made is not None:
                 self._settled(due.made, Verdict("refused", error.message))
             else:
-                self._failed(None, due.attempts + 1, error.message)
+                self._failed(None, due.attempts + 1, error)
             return
         self._through()
         if due.made is not None and isinstance(result, Verdict):
             self._settled(due.made, result)
+
+    def _again(self, due: _Due, error: UnreachableError) -> None:
+        """Later, unless whoever is told of it says no; where that fails too (a full disk), later."""
+        due.attempts += 1
+        due.at = time.monotonic() + wait_seconds(self._retry, due.attempts, error.after)
+        with suppress(Exception):
+            if not self._failed(due.made, due.attempts, error):
+                return
+        self._add(due)

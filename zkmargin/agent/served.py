@@ -14,7 +14,7 @@ from pathlib import Path
 from zkmargin.accounts import Commitment
 from zkmargin.agent.config import Venue as VenueConfig
 from zkmargin.agent.journal import Made
-from zkmargin.agent.venues import UnreachableError, Verdict
+from zkmargin.agent.venues import UnreachableError, UntrustedError, Verdict, check_receipt
 from zkmargin.app.files import warn_if_exposed
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client.documents import Claimed, Submission
@@ -24,7 +24,7 @@ from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.formats.files import read_text
-from zkmargin.verifier.attest import Attestation, Challenge
+from zkmargin.verifier.attest import Attestation, Challenge, Trust
 
 #: Challenges are asked for ahead of need: so many are kept, each for so long.
 AHEAD = 3
@@ -49,10 +49,16 @@ def client_of(config: VenueConfig) -> VenueClient:
 
 
 class ServiceVenue:
-    """As ``venues.Venue``: each proof answers a challenge that the service issued to the account."""
+    """As ``venues.Venue``: each proof answers a challenge that the service issued to the account.
 
-    def __init__(self, config: VenueConfig, account: str) -> None:
-        self._config, self._account = config, account
+    Args:
+        config: the venue.
+        account: whose proofs.
+        trust: whose receipts count.
+    """
+
+    def __init__(self, config: VenueConfig, account: str, trust: Trust | None = None) -> None:
+        self._config, self._account, self._trust = config, account, trust
         self._client = client_of(config)
         self._ahead: deque[Challenge] = deque()
         self._lock = threading.Lock()
@@ -80,10 +86,14 @@ class ServiceVenue:
                 self._ahead.extend(found)
 
     def _ask(self, count: int) -> list[Challenge]:
-        with _calling(self._config.name):
+        try:
             if self._lifetime is None:
                 self._lifetime = min(CHALLENGE_SECONDS, self._client.service().limits.max_challenge_seconds)
             return self._client.challenges(self._account, count=count, lifetime_seconds=self._lifetime)
+        except Unavailable as error:
+            raise UnreachableError(error.message, after=error.retry_after) from None
+        except ZkMarginError as error:  # without one there is no proof; another time there may be
+            raise UnreachableError(error.message) from None
 
     def submit(self, made: Made) -> Verdict:
         """As in ``Venue``. A statement that was accepted before is accepted: an answer was lost."""
@@ -107,6 +117,10 @@ class ServiceVenue:
                 receipt = self._client.receipt(error.statement)
             except (VerificationError, ProofFormatError, InputError) as error:
                 return Verdict("refused", error.message, again=getattr(error, "check", None) == "challenge")
+        try:
+            check_receipt(receipt, made.statement, self._config.name, self._trust)
+        except VerificationError as error:
+            raise UntrustedError(error.message) from None
         return Verdict("accepted", receipt=receipt.to_bytes().decode())
 
     def attest(self, attestation: Attestation) -> None:
@@ -180,10 +194,15 @@ class Feed:
                 self._fetch(wait=POLL_SECONDS)
                 self._trouble(None)
             except ZkMarginError as error:
-                if not self._stop.is_set():
-                    self._trouble(error.message)
-                self._stop.wait(PAUSE_SECONDS)
+                self._pause(error.message)
+            except Exception as error:  # noqa: BLE001 - whatever a venue answers, the feed goes on
+                self._pause(f"an unexpected {type(error).__name__}")
         self._client.close()
+
+    def _pause(self, reason: str) -> None:
+        if not self._stop.is_set():
+            self._trouble(reason)
+        self._stop.wait(PAUSE_SECONDS)
 
     def _fetch(self, *, wait: float) -> int:
         with _calling("snapshots"):
@@ -228,6 +247,8 @@ class Feed:
                 count += 1
             if page.next is None:
                 return count
+            if place is not None and page.next >= place:
+                raise UnreachableError("a list of snapshots that has no end")
             place = page.next
 
     def _old(self, text: str) -> bool:

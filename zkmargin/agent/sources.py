@@ -111,6 +111,8 @@ class Sources:
                 self._feed.look()
             except ZkMarginError as error:
                 self._alarms.sound("unreachable", "snapshots", error.message)
+            except Exception as error:  # noqa: BLE001 - whatever a venue answers, the agent goes on
+                self._alarms.sound("unreachable", "snapshots", f"an unexpected {type(error).__name__}")
 
     def stop(self) -> None:
         """End the threads."""

@@ -14,10 +14,10 @@ from zkmargin.agent.couriers import Courier
 from zkmargin.agent.journal import Journal, Made
 from zkmargin.agent.sources import Item
 from zkmargin.agent.status import Status
-from zkmargin.agent.venues import FolderVenue, Venue, Verdict
+from zkmargin.agent.venues import FolderVenue, UnreachableError, UntrustedError, Venue, Verdict
 from zkmargin.app.verifying import clock_ms
-from zkmargin.formats import InputError, write_atomic
-from zkmargin.verifier.attest import Attestation, Challenge
+from zkmargin.formats import InputError, ZkMarginError, write_atomic
+from zkmargin.verifier.attest import Attestation, Challenge, Trust
 
 
 class Submission:
@@ -25,6 +25,7 @@ class Submission:
 
     Args:
         config, journal, alarms, log, status: the agent's.
+        trust: whose receipts count.
         put: takes what is to be done again.
     """
 
@@ -36,10 +37,11 @@ class Submission:
         log: Log,
         status: Status,
         *,
+        trust: Trust | None,
         put: Callable[[Item], None],
     ) -> None:
         self._config, self._journal, self._alarms, self._log, self._status = config, journal, alarms, log, status
-        self._put = put
+        self._put, self._trust = put, trust
         self._couriers = {venue.name: self._courier(venue) for venue in config.venues}
 
     def _courier(self, venue: VenueConfig) -> Courier:
@@ -48,7 +50,7 @@ class Submission:
             self._venue(venue),
             self._config.retry,
             settled=self.settled,
-            failed=lambda made, attempts, reason: self._failed(venue.name, made, attempts, reason),
+            failed=lambda made, attempts, error: self._failed(venue.name, made, attempts, error),
             through=lambda: self._alarms.end("unreachable", venue.name),
         )
 
@@ -57,7 +59,7 @@ class Submission:
             return FolderVenue(venue)
         from zkmargin.agent.served import ServiceVenue  # noqa: PLC0415 - needs the extra `client`
 
-        return ServiceVenue(venue, self._config.account)
+        return ServiceVenue(venue, self._config.account, self._trust)
 
     def start(self) -> None:
         """Begin, with what the journal has that was not taken."""
@@ -81,7 +83,13 @@ class Submission:
 
     def challenge(self, venue: str) -> Challenge | None:
         """What the next proof for a venue answers. Raises UnreachableError."""
-        return self._couriers[venue].venue.challenge()
+        try:
+            return self._couriers[venue].venue.challenge()
+        except UnreachableError:
+            raise
+        except Exception as error:
+            # whatever a venue answers, the agent goes on
+            raise UnreachableError(f"an unexpected {type(error).__name__}") from error
 
     def take(self, made: Made) -> None:
         """Hand over a proof that the journal has."""
@@ -144,15 +152,21 @@ class Submission:
             self._status.settled(made.venue, seconds)
             self._alarms.end("refused", made.venue)
             self._alarms.end("late", made.venue)
+            self._alarms.end("untrusted", _receipt_of(made))
         elif verdict.again:
             self._put(Item("again", None, time.perf_counter(), made.arrived, again=made))
         else:
             self._alarms.sound("refused", made.venue, f"refused: {verdict.reason}", **facts)
 
-    def _failed(self, venue: str, made: Made | None, attempts: int, reason: str) -> bool:
+    def _failed(self, venue: str, made: Made | None, attempts: int, error: ZkMarginError) -> bool:
         """An attempt did not get through; whether to try again."""
+        reason = error.message
         self._log.event("retry", venue=venue, attempts=attempts, reason=reason)
-        self._alarms.sound("unreachable", venue, reason, venue=venue)
+        if made is not None and isinstance(error, UntrustedError):
+            self._alarms.end("unreachable", venue)
+            self._alarms.sound("untrusted", _receipt_of(made), reason, venue=venue, snapshot=made.snapshot)
+        else:
+            self._alarms.sound("unreachable", venue, reason, venue=venue)
         if made is None:
             return True
         self._journal.attempted(made.id)
@@ -161,3 +175,8 @@ class Submission:
         self._journal.settle(made.id, "late", now_ms=clock_ms(), reason=reason)
         self._alarms.sound("late", venue, f"a proof could not be handed over in time: {reason}", venue=venue)
         return False
+
+
+def _receipt_of(made: Made) -> str:
+    """What an alarm about a proof's receipt is about."""
+    return f"receipt {made.statement[:16]}"

@@ -11,9 +11,9 @@ from zkmargin.accounts import Commitment
 from zkmargin.agent.config import Venue as VenueConfig
 from zkmargin.agent.journal import Made
 from zkmargin.app.batches import BatchItem, BatchList
-from zkmargin.formats import InputError, ZkMarginError, write_atomic
+from zkmargin.formats import InputError, VerificationError, ZkMarginError, write_atomic
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Attestation, Challenge
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Trust
 
 
 class UnreachableError(ZkMarginError):
@@ -26,6 +26,30 @@ class UnreachableError(ZkMarginError):
     def __init__(self, message: str, *, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
+
+
+class UntrustedError(UnreachableError):
+    """A venue answered with a receipt that does not count: nobody knows what became of the proof."""
+
+
+def check_receipt(receipt: Receipt, statement: str, venue: str, trust: Trust | None) -> None:
+    """Whether a receipt says that a venue accepted a statement, by whatever way it came.
+
+    Args:
+        statement: the digest (hex) of what was proved.
+        venue: its name, which its receipts carry.
+        trust: whose signatures count, by its rules of receipts; without such rules anyone's does.
+
+    Raises:
+        VerificationError: of another statement, by another verifier, or not signed by who counts.
+    """
+    payload = receipt.payload
+    if payload.statement != statement:
+        raise VerificationError(f"a receipt of another statement: {payload.statement[:16]}", check="receipt")
+    if trust is not None and trust.receipts:
+        trust.receipt_quorum(receipt)
+    if payload.verifier != venue:
+        raise VerificationError(f"a receipt by {str(payload.verifier)[:80]!r}, not by {venue!r}", check="receipt")
 
 
 @dataclass(frozen=True)
@@ -58,7 +82,7 @@ class Venue(Protocol):
         """Get ready for the next proof, while there is time. Raises UnreachableError."""
 
     def submit(self, made: Made) -> Verdict:
-        """Hand a proof over; the same one twice does no harm. Raises UnreachableError."""
+        """Hand a proof over; the same one twice does no harm. Raises UnreachableError, UntrustedError."""
 
     def attest(self, attestation: Attestation) -> None:
         """Hand over the new attestation of a part. Raises UnreachableError."""

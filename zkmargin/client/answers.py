@@ -88,6 +88,18 @@ class SnapshotLine(Answer):
     published: str
 
 
+class Registered(Answer):
+    """The attestations of an account's parts."""
+
+    attestations: list[Attestation]
+
+
+class Challenges(Answer):
+    """Fresh ones."""
+
+    challenges: list[Challenge]
+
+
 class Part(Answer):
     """A registered part of an account."""
 
@@ -149,6 +161,12 @@ class AccountLine(Answer):
     last: ProofLine | None
     trend: list[str]
     refused: RefusalLine | None
+
+
+class Roster(Answer):
+    """Every account and its state."""
+
+    accounts: list[AccountLine]
 
 
 class AccountView(AccountLine):

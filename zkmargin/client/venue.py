@@ -7,15 +7,20 @@
 ...     receipt = venue.submit(Submission.of(statement, proof, account="maker", challenge=challenge))
 
 Every call raises ``Unavailable`` where it may be tried again, ``Denied`` where the token may not, and the errors of
-``formats.errors`` as the service found them.
+``formats.errors`` as the service found them. What is no answer of such a service (a proxy's page, a value that is
+missing) is ``Unavailable`` too, with what was found: another may come from who was meant. ``Reply`` is the one place
+where answers are read.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -26,11 +31,14 @@ from zkmargin.client.answers import (
     AccountLine,
     AccountView,
     AuditLine,
+    Challenges,
     FaultBody,
     Page,
     ProofLine,
     Published,
     RefusalLine,
+    Registered,
+    Roster,
     ServiceInfo,
     SnapshotLine,
     TokenInfo,
@@ -52,8 +60,9 @@ A = TypeVar("A", bound=Any)
 
 #: How long a call may take, besides those that wait on purpose.
 SECONDS = 30.0
-#: The most that is read of an answer: a snapshot of some megabytes.
+#: The most that is read of an answer, unpacked: a snapshot of some megabytes.
 MAX_ANSWER = 256 << 20
+MAX_FAULT = 1 << 20
 
 
 class VenueClient:
@@ -100,15 +109,15 @@ class VenueClient:
 
     def service(self) -> ServiceInfo:
         """Who the service is, and what it takes."""
-        return self._answer(ServiceInfo, self._get("/v1/service"))
+        return self._get("/v1/service").answer(ServiceInfo)
 
     def whoami(self) -> TokenInfo:
         """Whose the client's token is. Raises Denied: nobody's."""
-        return self._answer(TokenInfo, self._get("/v1/token"))
+        return self._get("/v1/token").answer(TokenInfo)
 
     def change(self, change: Change) -> dict[str, Any]:
         """Order a signed change; what it did."""
-        return self._json(self._post("/v1/changes", change.to_bytes()))
+        return self._post("/v1/changes", change.to_bytes()).object()
 
     def audit(self, *, before: int | None = None, limit: int = 100) -> Page[AuditLine]:
         """The audit log, the newest line first."""
@@ -119,17 +128,17 @@ class VenueClient:
     def publish(self, snapshot: Snapshot, attestation: Attestation) -> SnapshotLine:
         """Publish an attested snapshot. Publishing it again does nothing."""
         body = _object(snapshot=snapshot, attestation=attestation)
-        return self._answer(SnapshotLine, self._post("/v1/snapshots", body))
+        return self._post("/v1/snapshots", body).answer(SnapshotLine)
 
     def latest_snapshot(self, series: str, *, after: int | None = None, wait: float = 0) -> Published | None:
         """The newest snapshot of a series; None where there is none above number ``after`` within ``wait`` seconds."""
         query: dict[str, Any] = {"series": series, "wait": wait} | ({} if after is None else {"after": after})
-        response = self._get("/v1/snapshots/latest", seconds=self._seconds + wait, **query)
-        return None if response.status_code == httpx.codes.NO_CONTENT else self._published(response)
+        reply = self._get("/v1/snapshots/latest", seconds=self._seconds + wait, **query)
+        return None if reply.status == httpx.codes.NO_CONTENT else reply.published()
 
     def snapshot(self, digest: str) -> Published:
         """A published snapshot by its digest (hex)."""
-        return self._published(self._get(f"/v1/snapshots/{quote(digest, safe='')}"))
+        return self._get(f"/v1/snapshots/{quote(digest, safe='')}").published()
 
     def snapshots(self, series: str, *, before: int | None = None, limit: int = 100) -> Page[SnapshotLine]:
         """Published snapshots, the newest first."""
@@ -139,38 +148,35 @@ class VenueClient:
 
     def roster(self) -> list[AccountLine]:
         """Every account and its state."""
-        found = self._json(self._get("/v1/accounts"))
-        return [_valid(AccountLine, item) for item in found["accounts"]]
+        return self._get("/v1/accounts").answer(Roster).accounts
 
     def account(self, account: str) -> AccountView:
         """One account: state, terms, parts, open challenges."""
-        return self._answer(AccountView, self._get(_of(account)))
+        return self._get(_of(account)).answer(AccountView)
 
     def attestations(self, account: str) -> list[Attestation]:
         """The attestations of the account's parts: what it proves about."""
-        found = self._json(self._get(_of(account, "attestations")))
-        return [Attestation.model_validate(item) for item in found["attestations"]]
+        return self._get(_of(account, "attestations")).answer(Registered).attestations
 
     def attest(self, attestation: Attestation) -> dict[str, Any]:
         """Register a part of an account, or what it is now, by its attestation."""
-        return self._json(self._post("/v1/attestations", attestation.to_bytes()))
+        return self._post("/v1/attestations", attestation.to_bytes()).object()
 
     def revoke(self, revocations: Revocations) -> dict[str, Any]:
         """Publish a list of revocations."""
-        return self._json(self._post("/v1/revocations", revocations.to_bytes()))
+        return self._post("/v1/revocations", revocations.to_bytes()).object()
 
     def coverage(self, account: str, series: str, *, begin: str, end: str) -> Coverage:
         """The signed statement about an account from one time to another."""
         query: dict[str, Any] = {"series": series, "from": begin, "to": end}
-        return self._document(Coverage, self._get(_of(account, "coverage"), **query))
+        return self._get(_of(account, "coverage"), **query).document(Coverage)
 
     # --- proofs ------------------------------------------------------------------------------------------------------
 
     def challenges(self, account: str, *, count: int = 1, lifetime_seconds: int = 60) -> list[Challenge]:
         """Fresh challenges for an account; each counts once."""
         body = json.dumps({"count": count, "lifetime_seconds": lifetime_seconds}).encode()
-        found = self._json(self._post(_of(account, "challenges"), body))
-        return [Challenge.model_validate(item) for item in found["challenges"]]
+        return self._post(_of(account, "challenges"), body).challenges(count)
 
     def challenge(self, account: str, *, lifetime_seconds: int = 60) -> Challenge:
         """A fresh challenge."""
@@ -183,25 +189,24 @@ class VenueClient:
             AlreadyAccepted: a proof of the same statement was: fetch the receipt.
             VerificationError, ProofFormatError, InputError: refused.
         """
-        return self._document(Receipt, self._post("/v1/proofs", submission.to_bytes()))
+        return self._post("/v1/proofs", submission.to_bytes()).document(Receipt)
 
     def submit_bundle(self, bundle: bytes) -> Receipt:
         """Submit the proof of an evidence bundle (its file's bytes), which answers a challenge of the service.
 
         Raises as ``submit`` does.
         """
-        return self._document(Receipt, self._post("/v1/bundles", bundle))
+        return self._post("/v1/bundles", bundle).document(Receipt)
 
     def submit_batch(self, submissions: Sequence[Submission]) -> list[Verdict]:
         """Submit several proofs; a verdict for each, in their order."""
         body = json.dumps({"submissions": [item.to_json() for item in submissions]}).encode()
-        return self._answer(Verdicts, self._post("/v1/batches", body)).verdicts
+        return self._post("/v1/batches", body).answer(Verdicts).verdicts
 
     def venue_challenges(self, venue: str, *, count: int = 1, lifetime_seconds: int = 3600) -> list[Challenge]:
         """Fresh challenges for a venue, by the name in its terms; each counts once, for its proof of every account."""
         body = json.dumps({"count": count, "lifetime_seconds": lifetime_seconds}).encode()
-        found = self._json(self._post(f"/v1/venues/{quote(venue, safe='')}/challenges", body))
-        return [Challenge.model_validate(item) for item in found["challenges"]]
+        return self._post(f"/v1/venues/{quote(venue, safe='')}/challenges", body).challenges(count)
 
     def submit_venue_proof(
         self,
@@ -231,11 +236,11 @@ class VenueClient:
             "attestations": [one.to_json() for one in attestations],
             "proof": base64.b64encode(proof).decode(),
         }
-        return self._document(Receipt, self._post("/v1/venue-proofs", json.dumps(body).encode()))
+        return self._post("/v1/venue-proofs", json.dumps(body).encode()).document(Receipt)
 
     def receipt(self, statement: str) -> Receipt:
         """The receipt of an accepted proof by its statement's digest (hex). Raises NotFound."""
-        return self._document(Receipt, self._get(f"/v1/receipts/{quote(statement, safe='')}"))
+        return self._get(f"/v1/receipts/{quote(statement, safe='')}").document(Receipt)
 
     def evidence(self, statement: str) -> bytes:
         """An accepted proof with all public files around it: an evidence bundle's bytes. Raises NotFound."""
@@ -259,56 +264,103 @@ class VenueClient:
         try:
             with self._http.stream("GET", "/v1/events", params={"after": after}, timeout=timeout) as response:
                 if response.is_error:
-                    response.read()
-                    _raise(response)
+                    _raise(Reply(response.status_code, response.headers, response.read(), "/v1/events"))
                 for line in response.iter_lines():
                     if line.startswith("data:"):
-                        yield Event.parse(line[5:].strip())
+                        data = line[5:].strip().encode()
+                        yield Reply(response.status_code, response.headers, data, "/v1/events").document(Event)
         except httpx.HTTPError as error:
             raise _unavailable(error) from None
 
     # --- HTTP --------------------------------------------------------------------------------------------------------
 
-    def _get(self, path: str, *, seconds: float | None = None, **query: Any) -> httpx.Response:
-        return self._call("GET", path, params=query, timeout=seconds or self._seconds)
+    def _get(self, path: str, *, seconds: float | None = None, **query: Any) -> Reply:
+        return self._call("GET", path, seconds or self._seconds, params=query)
 
-    def _post(self, path: str, body: bytes) -> httpx.Response:
-        return self._call("POST", path, content=body, headers={"content-type": "application/json"})
+    def _post(self, path: str, body: bytes) -> Reply:
+        return self._call("POST", path, self._seconds, content=body, headers={"content-type": "application/json"})
 
-    def _call(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _call(self, method: str, path: str, seconds: float, **more: Any) -> Reply:
+        until = time.monotonic() + 2 * seconds  # each piece has its own ``seconds``: a drip would have no end
+        body = bytearray()
         try:
-            response = self._http.request(method, path, **more)
-        except httpx.HTTPError as error:
+            with self._http.stream(method, path, timeout=seconds, **more) as response:
+                most = MAX_FAULT if response.is_error else MAX_ANSWER
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > most or time.monotonic() > until:
+                        raise Unavailable(f"{path}: an answer that is too long or takes too long")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unavailable(error) from None
+        reply = Reply(response.status_code, response.headers, bytes(body), path)
         if response.is_error:
-            _raise(response)
-        return response
-
-    def _json(self, response: httpx.Response) -> dict[str, Any]:
-        if len(response.content) > MAX_ANSWER:
-            raise InputError("an answer of more than 256 MiB", file=str(response.url.path))
-        found = parse_json(response.content, file=response.url.path)
-        if not isinstance(found, dict):
-            raise InputError("not an object", file=response.url.path)
-        return found
-
-    def _answer(self, kind: type[A], response: httpx.Response) -> A:
-        return _valid(kind, self._json(response))
-
-    def _document(self, kind: type[D], response: httpx.Response) -> D:
-        return kind.parse(response.content, file=response.url.path)
-
-    def _published(self, response: httpx.Response) -> Published:
-        file = response.url.path
-        with budget():  # read once, strictly: makers prove about it within a tenth of a second
-            found = self._json(response)
-            snapshot = Snapshot.from_json(found.get("snapshot"), file=file)
-            attestation = Attestation.from_json(found.get("attestation"), file=file)
-        return Published.model_construct(snapshot=snapshot, attestation=attestation)
+            _raise(reply)
+        return reply
 
     def _page(self, kind: type[A], path: str, **query: Any) -> Page[A]:
-        found = self._json(self._get(path, **{name: value for name, value in query.items() if value is not None}))
-        return Page[A].model_construct(items=[_valid(kind, item) for item in found["items"]], next=found["next"])
+        reply = self._get(path, **{name: value for name, value in query.items() if value is not None})
+        return reply.answer(Page[kind])  # type: ignore[valid-type]
+
+
+@dataclass(frozen=True, repr=False)
+class Reply:
+    """An answer that is no error, not yet read. Whatever is not of the service's making is ``Unavailable``."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    path: str
+
+    def object(self) -> dict[str, Any]:
+        """Any JSON object."""
+        with self._read():
+            found = parse_json(self.content)
+            if not isinstance(found, dict):
+                raise InputError("not an object")
+            return found
+
+    def answer(self, kind: type[A]) -> A:
+        """A value of the module ``answers``."""
+        found = self.object()
+        with self._read():
+            return kind.model_validate(found)  # type: ignore[no-any-return]
+
+    def challenges(self, count: int) -> list[Challenge]:
+        """As many as were asked for."""
+        found = self.answer(Challenges).challenges
+        with self._read():
+            if len(found) != count:
+                raise InputError(f"{len(found)} where {count} were asked for", field="challenges")
+        return found
+
+    def document(self, kind: type[D]) -> D:
+        """A document, as strictly as a file is read."""
+        with self._read():
+            return kind.parse(self.content)
+
+    def published(self) -> Published:
+        """A snapshot and its attestation, read once: makers prove about it within a tenth of a second."""
+        with budget():
+            found = self.object()
+            with self._read():
+                snapshot = Snapshot.from_json(found.get("snapshot"))
+                attestation = Attestation.from_json(found.get("attestation"))
+        return Published.model_construct(snapshot=snapshot, attestation=attestation)
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        try:
+            yield
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            raise self._other(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        except InputError as error:
+            raise self._other(error.message) from None
+
+    def _other(self, found: str) -> Unavailable:
+        kind = str(self.headers.get("content-type", "no type"))[:60]
+        what = f"{self.path}: HTTP status {self.status}, {len(self.content)} bytes of {kind!r}: {found[:200]}"
+        return Unavailable(f"not the answer of a service: {what}", hint="is it a service, of this version?")
 
 
 def _of(account: str, what: str = "") -> str:
@@ -320,47 +372,39 @@ def _object(**documents: Document) -> bytes:
     return b"{" + b",".join(f'"{name}":'.encode() + one.to_bytes() for name, one in documents.items()) + b"}"
 
 
-def _valid(kind: type[A], value: Any) -> A:
-    try:
-        found: A = kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(f"the service answered something else: {first['msg']}", field=field) from None
-    return found
-
-
-def _unavailable(error: httpx.HTTPError) -> Unavailable:
+def _unavailable(error: Exception) -> Unavailable:
     """No answer, or none from who has the right certificate."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Unavailable("nobody whom this machine trusts signed the service's certificate", hint=Hint.GIVE_CA)
     return Unavailable(f"the service does not answer: {type(error).__name__}")
 
 
-def _raise(response: httpx.Response) -> None:
-    """The error of an answer that is one."""
+def _raise(reply: Reply) -> NoReturn:
+    """The error of an answer that is one. Of no service of ours, but a proxy's: it may be another the next time."""
     try:
-        body = FaultBody.model_validate(parse_json(response.content))
+        body = FaultBody.model_validate(parse_json(reply.content))
     except (InputError, ValidationError):
-        reason, fault = f"HTTP status {response.status_code}", None
+        reason, fault, statement = f"HTTP status {reply.status}", None, None
     else:
-        fault = body.error
+        fault, statement = body.error, body.statement
         reason = fault.message.removeprefix(f"{fault.field}: ")  # which the error below says itself
-    status = response.status_code
+    status = reply.status
     if (
         status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT)
         or status >= httpx.codes.INTERNAL_SERVER_ERROR
     ):
-        after = response.headers.get("retry-after", "1")
+        after = reply.headers.get("retry-after", "1")
         raise Unavailable(reason, retry_after=float(after) if after.isdecimal() else 1.0)
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise Denied(reason)
     if status == httpx.codes.NOT_FOUND:
         raise NotFound(reason)
-    if fault is not None and fault.type == "AlreadyAccepted" and body.statement is not None:
-        raise AlreadyAccepted(reason, statement=body.statement)
-    if fault is not None and fault.type == "ProofFormatError":
+    if fault is None:
+        raise Unavailable(f"{reply.path}: {reason}, in words of no service")
+    if fault.type == "AlreadyAccepted" and statement is not None:
+        raise AlreadyAccepted(reason, statement=statement)
+    if fault.type == "ProofFormatError":
         raise ProofFormatError(reason)
-    if fault is not None and fault.check is not None:
+    if fault.check is not None:
         raise VerificationError(reason, check=fault.check, hint=fault.hint)
-    raise InputError(reason, field=fault.field if fault else None, hint=fault.hint if fault else None)
+    raise InputError(reason, field=fault.field, hint=fault.hint)
