@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * Roster
-         * @description Every account and its state.
+         * @description Every account and its state; ``newest_event`` is what to listen ``after``.
          */
         get: operations["roster_v1_accounts_get"];
         put?: never;
@@ -2187,6 +2187,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         accounts: components["schemas"]["AccountLine"][];
+                        newest_event: number;
                     };
                 };
             };

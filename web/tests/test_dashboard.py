@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.venue_service import Service, account, running, snapshot
 
 from zkmargin.client import Terms
-from zkmargin.client.documents import RegisterAccount
+from zkmargin.client.documents import RegisterAccount, RevokeToken
+from zkmargin.client.tokens import token_digest
 from zkmargin.formats import VerificationError
 
 #: Where screenshots are left for people to look at; nowhere without it.
@@ -108,3 +110,78 @@ def test_a_wrong_token_shows_nothing(browser: Browser, service: Service) -> None
     expect(page.get_by_role("alert")).to_have_text("a token of role account may not do this")
     expect(page.locator("main")).to_be_hidden()
     page.close()
+
+
+def entered(browser: Browser, service: Service, name: str) -> tuple[Page, list[str], list[str]]:
+    """The dashboard with a token; what went wrong in it, and what it asked for."""
+    wrong: list[str] = []
+    asked: list[str] = []
+    page = browser.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url.removeprefix(service.url)))
+    page.goto(service.url)
+    enter(page, service, name)
+    return page, wrong, asked
+
+
+def enter(page: Page, service: Service, name: str) -> None:
+    page.get_by_label("Token of an auditor or operator").fill(service.tokens[name])
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("live")
+
+
+def test_the_stream_begins_at_the_newest_event(browser: Browser, service: Service) -> None:
+    headers = {"authorization": f"Bearer {service.tokens['auditor']}"}
+    newest = httpx.get(f"{service.url}/v1/accounts", headers=headers).json()["newest_event"]
+    with service.client("auditor") as auditor:
+        last = next(event for event in auditor.events(after=newest - 1))
+        assert (newest > 5, last.payload.number) == (True, newest)
+    page, wrong, asked = entered(browser, service, "auditor")
+    assert [path for path in asked if "/events" in path] == [f"/v1/events?after={newest}"]
+    # what stands, from the roster: bob is uncovered, carol refused and by what; nothing is told again
+    expect(page.locator("#alarms li")).to_have_count(3)
+    expect(page.locator("#alarms")).not_to_contain_text("→")
+    page.close()
+    assert wrong == []
+
+
+def test_a_revoked_token_ends_the_session(browser: Browser, service: Service) -> None:
+    service.issue("for a day", "auditor")
+    page, wrong, _ = entered(browser, service, "for a day")
+    assert page.get_by_label("Token of an auditor or operator").input_value() == ""
+    service.order(RevokeToken(digest=token_digest(service.tokens["for a day"])))
+    row(page, "alice").get_by_role("button").click()
+    said = "The session ended: the token is unknown, revoked or expired"
+    expect(page.get_by_role("alert")).to_have_text(said)
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator("main")).to_be_hidden()
+    expect(page.get_by_role("status")).to_have_text("not connected")
+    assert page.locator("#roster tbody tr, #alarms li, #snapshots tbody tr").count() == 0
+    enter(page, service, "auditor")
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(row(page, "alice")).to_contain_text("covered")
+    page.close()
+    assert wrong == []
+
+
+def test_errors_are_seen_and_an_old_roster_says_so(browser: Browser, service: Service) -> None:
+    page, wrong, _ = entered(browser, service, "auditor")
+    expect(page.locator("#as-of")).to_contain_text("As of")
+    away = {"status": 503, "json": {"error": {"message": "the queue is full"}}}
+    page.route("**/v1/accounts/bob", lambda route: route.fulfill(**away))
+    row(page, "bob").get_by_role("button").click()
+    expect(page.get_by_role("alert")).to_have_text("the queue is full")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.unroute("**/v1/accounts/bob")
+    page.route("**/v1/accounts", lambda route: route.fulfill(**away))
+    with service.client("alice") as alice:  # an event: the roster is asked for again
+        alice.submit(account("alice").answer(alice.challenge("alice", lifetime_seconds=600), snapshot()))
+    expect(page.locator("#as-of")).to_contain_text("Stale: states may have changed since.")
+    expect(row(page, "alice")).to_contain_text("covered")
+    page.unroute("**/v1/accounts")
+    with service.client("alice") as alice:
+        alice.submit(account("alice").answer(alice.challenge("alice", lifetime_seconds=600), snapshot()))
+    expect(page.locator("#as-of")).not_to_contain_text("Stale")
+    expect(page.get_by_role("alert")).to_be_empty()
+    page.close()
+    assert wrong == []

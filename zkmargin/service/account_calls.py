@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from zkmargin.client.answers import AccountLine, AccountView, ProofLine, RefusalLine, SnapshotLine
+from zkmargin.client.answers import AccountView, ProofLine, RefusalLine, SnapshotLine
 from zkmargin.client.documents import Coverage
 from zkmargin.client.errors import NotFound
 from zkmargin.engine.snapshot import Snapshot
@@ -134,11 +134,13 @@ def add_accounts(app: FastAPI, desk: Desk, running: Running) -> None:
         done, news = await run_in_threadpool(intake.revoke, desk, revocations, actor=token.name)
         return json_answer(done, 201 if news else 200)
 
-    @app.get("/v1/accounts", tags=["accounts"], responses=openapi.answer(openapi.listed("accounts", AccountLine)))
+    @app.get("/v1/accounts", tags=["accounts"], responses=openapi.answer(openapi.roster()))
     def roster(request: Request) -> Response:
-        """Every account and its state."""
+        """Every account and its state; ``newest_event`` is what to listen ``after``."""
         calls.may(request, *READERS)
-        return json_answer({"accounts": [line.model_dump(mode="json") for line in reading.roster(desk)]})
+        newest = reading.newest_event(desk)  # before the states: told twice is better than never
+        lines = [line.model_dump(mode="json") for line in reading.roster(desk)]
+        return json_answer({"accounts": lines, "newest_event": newest})
 
     @app.get(
         "/v1/accounts/{account}/attestations",

@@ -62,6 +62,11 @@ def listed(name: str, kind: type[BaseModel]) -> Json:
     return _object(**{name: _list(kind)})
 
 
+def roster() -> Json:
+    """Every account, and the newest event's number."""
+    return _object(accounts=_list(answers.AccountLine), newest_event=INTEGER)
+
+
 def facts(**kinds: Json) -> Json:
     """A small object."""
     return _object(**kinds)

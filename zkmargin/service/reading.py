@@ -31,6 +31,12 @@ def roster(desk: Desk) -> list[AccountLine]:
         return [AccountLine(**_line(connection, row, now_ms)) for row in store.account_rows(connection)]
 
 
+def newest_event(desk: Desk) -> int:
+    """The newest event's number; 0 before the first. Whatever is read after it has all up to that one in it."""
+    with desk.ledger.database.reading() as connection:
+        return store.next_number(connection, tables.events) - 1
+
+
 def account_view(desk: Desk, account: str) -> AccountView:
     """One account with parts and open challenges. Raises NotFound."""
     now_ms, part, challenge = desk.clock(), tables.parts, tables.challenges

@@ -5,8 +5,10 @@
 const MARKS = { covered: "●", due: "◐", late: "▲", refused: "✕", uncovered: "○" };
 const ALARMS = new Set(["late", "refused", "uncovered"]);
 const MOST_ALARMS = 100;
+const MOST_MISSED = 1000; // events: who missed more begins anew at the newest one
 const at = (id) => document.getElementById(id);
-const view = { token: "", series: [], accounts: [], open: null, last: 0, refresh: null };
+const view = { session: null, series: [], accounts: [], asked: 0, drawn: 0, open: null, last: 0,
+  refresh: null, ticking: null };
 
 function element(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -21,14 +23,17 @@ function drawing(name, attributes) {
   return made;
 }
 
-async function call(path) {
-  const answer = await fetch(path, { headers: { authorization: `Bearer ${view.token}` }, cache: "no-store" });
-  if (!answer.ok) {
-    const body = await answer.json().catch(() => ({}));
-    throw Object.assign(new Error(body.error ? body.error.message : `HTTP ${answer.status}`), { status: answer.status });
-  }
-  return answer.json();
+// A session is a token and what stops every call of it. A token that does not count any more ends it.
+async function ask(path, session) {
+  const headers = { authorization: `Bearer ${session.token}` };
+  const answer = await fetch(path, { headers, cache: "no-store", signal: session.stop.signal });
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  session.stop.signal.throwIfAborted();
+  throw Object.assign(new Error(body.error ? body.error.message : `HTTP ${answer.status}`), { status: answer.status });
 }
+
+const call = async (path) => (await ask(path, view.session)).json();
 
 const ofAccount = (name, what) => `/v1/accounts/${encodeURIComponent(name)}${what}`;
 const shown = (time) => (time ? time.replace("T", " ").replace("Z", " UTC") : "never");
@@ -68,7 +73,7 @@ function showRoster() {
   const rows = view.accounts.filter((one) => !wanted || one.state === wanted).map((one) => {
     const row = element("tr"), head = element("th", undefined, { scope: "row" });
     const button = element("button", one.account, { type: "button", class: "name", "data-account": one.account });
-    button.addEventListener("click", () => openAccount(one.account, true));
+    button.addEventListener("click", () => openAccount(one.account, true).catch(problem));
     head.append(button);
     const last = one.last ? `${claimed(one.last.ratio)} × ${one.last.requirement}` : "nothing";
     row.append(head, one.closed ? element("td", "closed") : stateCell("td", one.state), element("td", shown(one.until)),
@@ -171,11 +176,24 @@ async function showSnapshots() {
 function alarm(payload) {
   const item = element("li");
   item.append(`${shown(payload.time)} `);
-  if (payload.kind === "state") item.append(`${payload.account}: ${payload.previous} → `, stateCell("span", payload.state));
+  const before = payload.previous ? `${payload.previous} → ` : "";
+  if (payload.kind === "state") item.append(`${payload.account}: ${before}`, stateCell("span", payload.state));
   else item.append(`${payload.account}: a proof was refused (${payload.check}): ${payload.reason}`);
   at("alarms").prepend(item);
   while (at("alarms").children.length > MOST_ALARMS) at("alarms").lastElementChild.remove();
   at("no-alarms").hidden = true;
+}
+
+// Where the stream begins: at the newest event that the roster knows of. What came before it is not told again, however
+// much the service keeps; the alarms that stand are in the roster.
+function beginAt(newest) {
+  view.last = newest;
+  at("alarms").replaceChildren();
+  at("no-alarms").hidden = false;
+  const standing = view.accounts.filter((one) => !one.closed).flatMap((one) => [
+    ...(ALARMS.has(one.state) ? [{ kind: "state", time: one.since, account: one.account, state: one.state }] : []),
+    ...(one.refused ? [{ ...one.refused, kind: "refused", account: one.account }] : [])]);
+  standing.sort((a, b) => Date.parse(a.time) - Date.parse(b.time)).slice(-MOST_ALARMS).forEach(alarm);
 }
 
 function happened(payload) {
@@ -184,23 +202,51 @@ function happened(payload) {
   if (view.refresh === null) view.refresh = setTimeout(refresh, 300);
 }
 
+// The newest event's number; the roster is drawn unless a later one is drawn already.
+async function loadRoster() {
+  const order = ++view.asked, session = view.session;
+  try {
+    const found = await call("/v1/accounts");
+    if (view.session !== session || order < view.drawn) return found.newest_event;
+    view.drawn = order;
+    view.accounts = found.accounts;
+    at("as-of").textContent = `As of ${shown(new Date().toISOString().slice(0, 19) + "Z")}.`;
+    at("main").classList.remove("stale");
+    showRoster();
+    return found.newest_event;
+  } catch (error) {
+    if (view.session === session && order > view.drawn) stale();
+    throw error;
+  }
+}
+
+// What is shown stays, and says that it may be wrong by now.
+function stale() {
+  if (at("main").classList.contains("stale")) return;
+  at("main").classList.add("stale");
+  at("as-of").prepend("Stale: states may have changed since. ");
+}
+
 async function refresh() {
   view.refresh = null;
   try {
-    view.accounts = (await call("/v1/accounts")).accounts;
-    showRoster();
+    await loadRoster();
     await showSnapshots();
     if (view.open !== null) await openAccount(view.open, false);
+    at("problem").textContent = "";
   } catch (error) { problem(error); }
 }
 
 // EventSource sends no token, so the stream is read here.
-async function listen() {
-  for (;;) {
+async function listen(session) {
+  for (let again = false; ; again = true) {
+    let lost = "connection lost, trying again";
     try {
-      const headers = { authorization: `Bearer ${view.token}` };
-      const answer = await fetch(`/v1/events?after=${view.last}`, { headers, cache: "no-store" });
-      if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+      if (again) { // while nobody listened, more may have happened than is worth telling; a restored service knows less
+        const newest = await loadRoster();
+        if (newest < view.last || newest > view.last + MOST_MISSED) beginAt(newest);
+      }
+      const answer = await ask(`/v1/events?after=${view.last}`, session);
       at("connection").textContent = "live";
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let rest = ""; ;) {
@@ -213,34 +259,62 @@ async function listen() {
           if (data) happened(JSON.parse(data.slice(6)).payload);
         }
       }
-    } catch (error) { /* said below, and tried again */ }
-    at("connection").textContent = "connection lost, trying again";
+    } catch (error) {
+      if (error.status === 401) problem(error);
+      else if (error.status) lost = `not live, trying again: ${error.message}`;
+    }
+    if (session.stop.signal.aborted) return;
+    at("connection").textContent = lost;
     await new Promise((resolve) => setTimeout(resolve, 2000));
+    if (session.stop.signal.aborted) return;
   }
 }
 
 function problem(error) {
-  at("problem").textContent = error.message;
+  if (error.name === "AbortError") return; // a call of a session that ended
+  if (error.status === 401) leave(`The session ended: ${error.message}`);
+  else at("problem").textContent = error.message;
+}
+
+// The token is forgotten, and with it what it was good for.
+function leave(message) {
+  view.session.stop.abort();
+  clearInterval(view.ticking);
+  clearTimeout(view.refresh);
+  Object.assign(view, { series: [], accounts: [], drawn: view.asked, open: null, last: 0, refresh: null });
+  view.session.token = "";
+  for (const name of ["counts", "alarms", "facts", "timeline"]) at(name).replaceChildren();
+  for (const name of ["roster", "proofs", "refusals", "snapshots"]) at(name).tBodies[0].replaceChildren();
+  at("main").hidden = true;
+  at("account").hidden = true;
+  at("enter").hidden = false;
+  at("connection").textContent = "not connected";
+  at("problem").textContent = message;
+  at("token").focus();
 }
 
 at("enter").addEventListener("submit", async (event) => {
   event.preventDefault();
-  view.token = at("token").value.trim();
-  problem({ message: "" });
+  if (view.session !== null) view.session.stop.abort(); // shown twice
+  const session = view.session = { token: at("token").value.trim(), stop: new AbortController() };
+  at("problem").textContent = "";
   try {
     const service = await call("/v1/service");
-    view.accounts = (await call("/v1/accounts")).accounts;
     view.series = service.series;
     at("name").textContent = service.name;
     document.title = `${service.name} – zkmargin`;
-  } catch (error) { problem(error); return; }
+    beginAt(await loadRoster());
+  } catch (error) {
+    if (view.session === session) leave(error.message);
+    return;
+  }
+  at("token").value = "";
   at("enter").hidden = true;
   at("main").hidden = false;
-  showRoster();
   at("main").focus();
-  listen();
+  listen(session);
   showSnapshots().catch(problem);
-  setInterval(refresh, 10_000); // states change with the clock too
+  view.ticking = setInterval(refresh, 10_000); // states change with the clock too
 });
 at("filter").addEventListener("change", showRoster);
 at("close").addEventListener("click", () => {
