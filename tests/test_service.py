@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import json
 import socket
@@ -282,6 +283,20 @@ def test_slow_clients_are_sent_away(service: Service) -> None:
         assert client.service().name == NAME
 
 
+@pytest.mark.parametrize("line", [b"GET /", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-", b"GET / HTTP/1.1\r\nX: "])
+def test_lines_without_end_are_not_kept(service: Service, line: bytes) -> None:
+    sent = 0
+    with raw(service) as endless, contextlib.suppress(OSError):  # reset, or a broken pipe
+        endless.sendall(line)
+        for _ in range(24):
+            endless.sendall(b"a" * (1 << 20))
+            sent += 1 << 20
+    assert sent < 24 << 20
+    with raw(service) as long:
+        long.sendall((b"GET /healthz?" + b"a" * 16_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n") * 2)
+        assert b" 200 " in long.recv(100)
+
+
 # Events
 
 
@@ -295,6 +310,17 @@ def test_a_stream_ends_with_its_token(service: Service) -> None:
         assert len(list(stream)) < 100  # it ends by itself, before the next sign of life
         with pytest.raises(Denied, match="revoked"):
             next(listener.events())
+
+
+def test_an_account_takes_no_more_than_its_streams_with_all_its_tokens(service: Service) -> None:
+    service.issue("bob again", "account", "bob")
+    with service.client("bob") as first, service.client("bob again") as second, service.client("auditor") as auditor:
+        streams = [client.events() for client in (first, second) for _ in range(4)]
+        assert [next(stream).payload.number for stream in streams]
+        for client in (first, second):
+            with pytest.raises(Unavailable, match="too many listen"):
+                next(client.events())
+        assert next(iter(auditor.events())).payload.number == 1
 
 
 def test_one_token_takes_no_more_than_its_streams(service: Service) -> None:

@@ -151,7 +151,8 @@ class Service:
         secret.chmod(0o600)
         (folder / "serve.toml").write_text(
             f'database = "{database}"\ntrust = "trust.json"\nkey = "desk.key.json"\npassphrase_file = "passphrase"\n'
-            f'operators = ["operator.json"]\nport = 0\nwebhooks_over_http = true\n{config}'
+            f'operators = ["operator.json"]\nport = 0\nwebhooks_over_http = true\n'
+            f"webhooks_to_private_addresses = true\n{config}"
         )
         return cls(folder)
 

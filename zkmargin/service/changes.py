@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from zkmargin.client.documents import (
     CHANGE_SECONDS,
@@ -25,6 +25,7 @@ from zkmargin.formats import InputError, VerificationError
 from zkmargin.service import store, tables
 from zkmargin.service.desk import Desk
 from zkmargin.service.intake import settle
+from zkmargin.service.webhooks import check_url
 
 Action = RegisterAccount | CloseAccount | WithdrawPart | IssueToken | RevokeToken | SetWebhook | RemoveWebhook
 #: What an account may order about itself.
@@ -52,6 +53,8 @@ def change(desk: Desk, given: Change) -> tuple[dict[str, Any], bool]:
     _check_for_us(desk, given, now_ms)
     action, table, digest = payload.action, tables.signers, given.payload_digest.hex()
     facts: dict[str, Any] = {"sequence": payload.sequence, "payload": digest}
+    if isinstance(action, IssueToken):
+        facts |= {"digest": action.digest, "role": action.role, "account": action.account}
 
     def write(connection: Connection) -> bool:
         last = connection.execute(select(table).where(table.c.key == signer.key)).first()
@@ -141,7 +144,7 @@ def _apply(connection: Connection, desk: Desk, action: Action, signer: _Signer, 
     if isinstance(action, WithdrawPart):
         return _withdraw(connection, desk, action, now_ms)
     if isinstance(action, IssueToken):
-        return _issue_token(connection, action, signer)
+        return _issue_token(connection, desk, action, signer, now_ms)
     if isinstance(action, RevokeToken):
         table = tables.tokens
         done = connection.execute(update(table).where(table.c.digest == action.digest).values(revoked=1))
@@ -185,7 +188,7 @@ def _withdraw(connection: Connection, desk: Desk, action: WithdrawPart, now_ms: 
     return action.account
 
 
-def _issue_token(connection: Connection, action: IssueToken, signer: _Signer) -> str:
+def _issue_token(connection: Connection, desk: Desk, action: IssueToken, signer: _Signer, now_ms: int) -> str:
     if signer.account is not None and (action.role, action.account) != ("account", signer.account):
         raise Denied("an account issues tokens for itself only")
     if action.account is not None:
@@ -193,6 +196,10 @@ def _issue_token(connection: Connection, action: IssueToken, signer: _Signer) ->
     table = tables.tokens
     if connection.execute(select(table.c.digest).where(table.c.digest == action.digest)).first() is not None:
         raise InputError("was issued before", field="digest", hint="make a new token")
+    if action.account is not None:
+        live = (table.c.account == action.account) & (table.c.revoked == 0)
+        live &= table.c.expires_ms.is_(None) | (table.c.expires_ms > now_ms)
+        _check_room(connection, live, desk.settings.limits.tokens_per_account, "revoke one")
     expires_ms = None if action.expires is None else parse_time(action.expires)
     values = {"digest": action.digest, "name": action.name, "role": action.role, "account": action.account}
     connection.execute(insert(table).values(values | {"expires_ms": expires_ms, "revoked": 0}))
@@ -200,10 +207,17 @@ def _issue_token(connection: Connection, action: IssueToken, signer: _Signer) ->
 
 
 def _set_webhook(connection: Connection, desk: Desk, action: SetWebhook) -> None:
-    if not action.url.startswith("https://") and not desk.settings.webhooks_over_http:
-        raise InputError("not https", field="url", hint="the service's configuration may allow it")
+    check_url(action.url, desk.settings)
+    scope, table = action.account or "", tables.webhooks
     if action.account is not None:
         _need_account(connection, action.account)
+    _check_room(connection, table.c.scope == scope, desk.settings.limits.webhooks_per_account, "remove one")
     last = store.next_number(connection, tables.events) - 1  # from now on
-    values = {"url": action.url, "scope": action.account or "", "events": json.dumps(list(action.events))}
-    connection.execute(insert(tables.webhooks).values(values | {"delivered": last, "attempts": 0, "next_ms": 0}))
+    values = {"url": action.url, "scope": scope, "events": json.dumps(list(action.events))}
+    connection.execute(insert(table).values(values | {"delivered": last, "attempts": 0, "next_ms": 0}))
+
+
+def _check_room(connection: Connection, there: ColumnElement[bool], most: int, hint: str) -> None:
+    """Raises InputError: there are as many rows as there may be."""
+    if connection.execute(select(func.count()).where(there)).scalar_one() >= most:
+        raise InputError(f"there are {most}, no more may be", field="account", hint=hint)

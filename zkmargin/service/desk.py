@@ -137,8 +137,7 @@ class Desk:
         found, before = self._revocations, self._forgotten
         if found is None:
             with self.ledger.database.reading() as connection:
-                digests = connection.execute(select(tables.revocations.c.document)).scalars().all()
-            new = tuple(self.ledger.document(Revocations, digest) for digest in digests)
+                new = revocations_of(connection)
             self._keep(before, lambda: setattr(self, "_revocations", new))
             return new
         return found
@@ -236,3 +235,9 @@ def documents_of(connection: Connection, kind: type[D], digests: Sequence[str]) 
     table = ledger_tables.documents
     query = select(table.c.digest, table.c.body).where(table.c.digest.in_(list(digests)), table.c.format == kind.FORMAT)
     return {row.digest: kind.parse(row.body) for row in connection.execute(query)}
+
+
+def revocations_of(connection: Connection) -> tuple[Revocations, ...]:
+    """The newest list of each issuer, as a transaction sees them: what is kept in memory may be older."""
+    digests = connection.execute(select(tables.revocations.c.document)).scalars().all()
+    return tuple(documents_of(connection, Revocations, digests).values())

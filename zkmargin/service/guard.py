@@ -27,7 +27,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Of all headers of one request.
+#: Of the URL and all headers of one request.
 MAX_HEADER_BYTES = 1 << 15
 #: Calls with bodies as large as snapshots.
 LARGE = ("/v1/snapshots", "/v1/venue-proofs", "/v1/bundles")
@@ -170,6 +170,23 @@ def protocol_with(idle_seconds: float) -> type[HttpToolsProtocol]:
     class Protocol(HttpToolsProtocol):
         _late: asyncio.TimerHandle | None = None
         _header_bytes = 0
+        # a line that does not end is kept by the parser, which tells of it when it ends: what came is counted too
+        _in_head, _heads, _pending = True, 0, 0
+
+        def data_received(self, data: bytes) -> None:
+            before = (self._in_head, self._heads)
+            super().data_received(data)
+            if self._in_head and (self._in_head, self._heads) == before:
+                self._pending += len(data)
+                if self._pending > MAX_HEADER_BYTES:
+                    self.transport.abort()
+
+        def on_url(self, url: bytes) -> None:
+            self._header_bytes += len(url)
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self.transport.abort()
+            else:
+                super().on_url(url)
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -187,10 +204,16 @@ def protocol_with(idle_seconds: float) -> type[HttpToolsProtocol]:
                 super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            self._header_bytes = 0
+            self._header_bytes = self._pending = 0
+            self._heads += 1
+            self._in_head = False
             self._stop()
             if not self.transport.is_closing():
                 super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self._in_head = True
+            super().on_message_complete()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()

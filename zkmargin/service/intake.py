@@ -17,7 +17,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import records
 from zkmargin.service import store, tables
-from zkmargin.service.desk import Desk, attestations_of, body_of
+from zkmargin.service.desk import Desk, attestations_of, body_of, revocations_of
 from zkmargin.verifier.attest import (
     Attestation,
     Challenge,
@@ -56,6 +56,7 @@ def publish(desk: Desk, snapshot: Snapshot, attestation: Attestation, *, actor: 
         there = connection.execute(select(table).where(of)).first()
         if there is not None and there.snapshot == digest:
             return snapshot_line(there), False
+        attested(attestation, desk.trust, Revoked.by(revocations_of(connection)))  # a list may have come meanwhile
         desk.ledger.keep(connection, now_ms=now_ms, documents=[snapshot], seen=[attestation])
         values = {"series": payload.series, "sequence": payload.sequence, "snapshot": digest, "published_ms": now_ms}
         values |= {"attestation": attestation.digest().hex(), "time_ms": parse_time(payload.time)}
@@ -105,6 +106,7 @@ def attest(desk: Desk, attestation: Attestation, *, actor: str) -> tuple[dict[st
         there = connection.execute(select(table).where(of)).first()
         if there is not None and there.sequence == payload.sequence and records.kept(connection, attestation):
             return False
+        attested(attestation, desk.trust, Revoked.by(revocations_of(connection)))  # a list may have come meanwhile
         before = [one.payload for one in attestations_of(connection, payload.account)]
         same = any(
             isinstance(old, CommitmentPayload)
@@ -169,8 +171,7 @@ def revoke(desk: Desk, revocations: Revocations, *, actor: str) -> tuple[dict[st
         connection.execute(delete(table).where(table.c.issuer == payload.issuer))
         values = {"issuer": payload.issuer, "sequence": payload.sequence, "document": digest}
         connection.execute(insert(table).values(values))
-        others = [one for one in desk.revocations() if one.payload.issuer != payload.issuer]
-        _mark_revoked(connection, desk, Revoked.by([*others, revocations]), now_ms)
+        _mark_revoked(connection, desk, Revoked.by(revocations_of(connection)), now_ms)
         store.emit(connection, desk.name, now_ms, "revocations", sequence=payload.sequence)
         store.audit(connection, now_ms, actor, "revoke", subject=payload.issuer, sequence=payload.sequence)
         return True
@@ -185,7 +186,7 @@ def revoke(desk: Desk, revocations: Revocations, *, actor: str) -> tuple[dict[st
 def _mark_revoked(connection: Connection, desk: Desk, revoked: Revoked, now_ms: int) -> None:
     """Parts whose attestation does not count under these lists."""
     table = tables.parts
-    for account in connection.execute(select(table.c.account.distinct())).scalars().all():
+    for account in connection.execute(select(table.c.account).distinct()).scalars().all():
         for attestation in attestations_of(connection, account):
             try:
                 attested(attestation, desk.trust, revoked)

@@ -149,11 +149,14 @@ def _prepare(desk: Desk, submission: Submission, issued: tuple[str, Challenge] |
 
 
 def changed_since(connection: Connection, holdings: Mapping[int, Holding]) -> dict[int, ZkMarginError]:
-    """Which accounts were closed, or have other parts than those that were proved about, at the last moment."""
-    table, now = tables.parts, defaultdict[str, set[str]](set)
+    """Which accounts were closed, or have other parts than those that were proved about, or revoked ones, by now."""
+    table, now, revoked = tables.parts, defaultdict[str, set[str]](set), set[str]()
     accounts = {holding.row.account for holding in holdings.values()}
-    for row in connection.execute(select(table.c.account, table.c.attestation).where(table.c.account.in_(accounts))):
+    columns = (table.c.account, table.c.attestation, table.c.revoked)
+    for row in connection.execute(select(*columns).where(table.c.account.in_(accounts))):
         now[row.account].add(row.attestation)
+        if row.revoked:
+            revoked.add(row.account)
     own = tables.accounts.c
     closed = set(connection.execute(select(own.account).where(own.account.in_(accounts), own.closed != 0)).scalars())
     found: dict[int, ZkMarginError] = {}
@@ -162,6 +165,8 @@ def changed_since(connection: Connection, holdings: Mapping[int, Holding]) -> di
             found[place] = VerificationError("the account is closed", check="account")
         elif now[holding.row.account] != holding.digests:
             found[place] = VerificationError("the account's parts changed in the meantime", check="sequence")
+        elif holding.row.account in revoked:
+            found[place] = VerificationError("a part's attestation was revoked in the meantime", check="revocation")
     return found
 
 

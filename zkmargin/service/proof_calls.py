@@ -191,13 +191,14 @@ def add_events(app: FastAPI, desk: Desk, running: Running) -> None:
             allow(token, *READERS)
         if last_event_id is not None and LAST_EVENT.fullmatch(last_event_id):
             after = max(after, min(int(last_event_id), MAX_NUMBER))
-        if listening.total() >= limits.streams or listening[token.digest] >= limits.streams_per_token:
+        who = token.digest if token.account is None else f"account {token.account}"
+        if listening.total() >= limits.streams or listening[who] >= limits.streams_per_account:
             raise Unavailable("too many listen", retry_after=5)
         found = events.stream(
             desk, running.bell, running.metrics, after=after, account=token.account, may=lambda: counts(desk, token)
         )
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(_counted(found, listening, token.digest), 200, headers, media_type="text/event-stream")
+        return StreamingResponse(_counted(found, listening, who), 200, headers, media_type="text/event-stream")
 
 
 async def _counted(source: AsyncIterator[bytes], listening: Counter[str], who: str) -> AsyncIterator[bytes]:

@@ -14,9 +14,9 @@ from zkmargin.service import logs, store, tables
 from zkmargin.service.access import Rates
 from zkmargin.service.bell import Bell
 from zkmargin.service.desk import Desk
-from zkmargin.service.events import Webhooks
 from zkmargin.service.metrics import Metrics
 from zkmargin.service.submissions import Queue
+from zkmargin.service.webhooks import Webhooks
 
 #: How often states are looked at, webhooks served, and old rows deleted.
 TICK_SECONDS, WEBHOOK_SECONDS, SWEEP_SECONDS = 0.5, 0.5, 3600.0

@@ -27,7 +27,9 @@ class Limits(Model):
         max_challenge_seconds: the longest lifetime of a challenge.
         calls_per_second, burst: of one token, and of one address without a token.
         connections: at the same time; above it, 503.
-        streams, streams_per_token: of events, among the connections.
+        streams, streams_per_account: of events, among the connections. A token that is no account's counts for itself.
+        tokens_per_account: that are neither revoked nor expired.
+        webhooks_per_account: also of those that are nobody's.
         queue: submissions that wait for a verifier; above it, 503.
         body_seconds: a whole request must come within it.
         idle_seconds: a connection without a request is closed after it.
@@ -42,7 +44,9 @@ class Limits(Model):
     burst: int = Field(default=200, ge=1, le=100_000)
     connections: int = Field(default=512, ge=8, le=65_536)
     streams: int = Field(default=128, ge=1, le=65_536)
-    streams_per_token: int = Field(default=8, ge=1, le=65_536)
+    streams_per_account: int = Field(default=8, ge=1, le=65_536)
+    tokens_per_account: int = Field(default=16, ge=1, le=4096)
+    webhooks_per_account: int = Field(default=8, ge=1, le=256)
     queue: int = Field(default=256, ge=1, le=65_536)
     body_seconds: int = Field(default=10, ge=1, le=600)
     idle_seconds: int = Field(default=30, ge=1, le=3600)
@@ -76,6 +80,7 @@ class Settings(Model):
         workers: processes that verify.
         trusted_proxies: addresses whose ``X-Forwarded-For`` counts.
         webhooks_over_http: lets webhooks go without TLS too: for tests and closed networks.
+        webhooks_to_private_addresses: lets them go to addresses that are not the Internet's: the service's own network.
     """
 
     database: str = Field(min_length=1)
@@ -89,6 +94,7 @@ class Settings(Model):
     tls: Tls | None = None
     trusted_proxies: Seq[str] = Field(default=(), max_length=64)
     webhooks_over_http: bool = False
+    webhooks_to_private_addresses: bool = False
     limits: Limits = Limits()
     retention: Retention = Retention()
 
