@@ -6,7 +6,7 @@ from support import venue_lab
 from support.typed import Keywords, Passed
 from support.venue_lab import Account, Venue
 
-from zkmargin.formats import ConstraintError, InputError, ProofFormatError
+from zkmargin.formats import ConstraintError, InputError, ProofFormatError, VerificationError
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.witness import build_witness, unhealthy
 from zkmargin.verifier.header import read_header
@@ -14,6 +14,7 @@ from zkmargin.verifier.messages import POINT, SCALAR
 from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.proof import Counts, decode_venue_proof, encode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.verify import verify_venue
 
 DENSE = ([1, -2, 3, 0, 0], [4000, 5])
 
@@ -111,6 +112,8 @@ def test_v3_every_element_changed_is_refused() -> None:
         changed = proof[:start] + other[start:stop] + proof[stop:]
         assert changed != proof
         assert not verify_reference(venue.statement, changed), (start, stop)
+        with pytest.raises(VerificationError):
+            verify_venue(venue.statement, changed)
 
 
 def test_v3_malformed_proofs_are_one_line() -> None:

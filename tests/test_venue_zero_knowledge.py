@@ -22,6 +22,7 @@ LAYOUTS: dict[str, JsonObject] = {
     "a dense account and exemptions": {"dense": [DENSE], "exempt": 1},
     "dense accounts that share a column": {"dense alone": 3},
     "one column a helper": {"helper_group": 1},
+    "several segments": {"segments": 2},
     "a policy that joins groups": {"policy": "tims"},
 }
 
@@ -31,7 +32,10 @@ class Bench:
 
     def __init__(self, **options: Passed) -> None:
         policy, alone = options.pop("policy", None), options.pop("dense alone", 0)
-        if alone:
+        segments = options.pop("segments", 0)
+        if segments:
+            self.venue = self.segmented(segments)
+        elif alone:
             self.venue = venue_lab.sharing(alone, totals=True)
         else:
             self.venue = self.joined(policy) if policy else self.plain(options)
@@ -42,6 +46,18 @@ class Bench:
         spec = venue_lab.spec("all", accounts=1, legs=3, slots=1, block=16, position_bits=6, charge_bits=9)
         market = venue_policies.snapshot(policy)
         return venue_lab.Venue([(spec, venue_policies.BOOKS[:1])], market=market, dense=[venue_policies.DENSE])
+
+    def segmented(self, segments: int) -> Venue:
+        """Positions over several segments of 15 rows: of a dense account, and of one in a class."""
+        count = 15 * (segments - 1) + 2
+        rules: Keywords = {"groups": (0,) * count, "risk": ((1,), (-1,)) * (count // 2) + ((2,),) * (count % 2)}
+        rules |= {"charges": None, "marks": (0,) * count}
+        small = venue_lab.spec(accounts=1, legs=1, slots=1, block=2)
+        accounts: list[venue_lab.Account] = [(((0, ((count - 1, 1),)),), (4000, 0))]
+        books = [([1, *[0] * (count - 2), -2], [4000, 5])]
+        venue = venue_lab.Venue([(small, accounts)], dense=books, rules=rules, totals=True)
+        assert venue.statement.segments == segments
+        return venue
 
     def plain(self, options: Keywords) -> Venue:
         """One account of two slots, nine of one."""
