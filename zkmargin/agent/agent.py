@@ -49,8 +49,10 @@ UNSIGNED_SECONDS = 30.0
 CHORES_SECONDS = 1.0
 #: What can wait leaves the processor to the couriers for so long.
 COURTESY_SECONDS = 0.2
-#: Attestations of snapshots that are kept.
+#: So many are kept: attestations of snapshots, snapshots without one, signatures without their snapshot.
 KEPT_SIGNED = 64
+KEPT_UNSIGNED = 64
+KEPT_LONE = 1024
 
 
 class Agent:
@@ -224,12 +226,50 @@ class Agent:
         for digest, item in list(self._unsigned.items()):
             if force or time.perf_counter() - item.clock > UNSIGNED_SECONDS:
                 self.alarms.sound("untrusted", digest[:16], "nobody has signed this snapshot", snapshot=digest)
+        self._give_up_waiting(now - 1000 * self.config.snapshots.max_age_seconds)
         self._warn_of_expiry(now)
         silence = self.config.alarms.silence_seconds
         if silence and time.monotonic() - self._last_snapshot > silence:
             self.alarms.sound("silence", "snapshots", f"no snapshot for more than {silence} s")
         self._submission.get_ready(if_idle=True)
         self.journal.prune(now - 86_400_000 * self.config.keep_days)
+
+    def _give_up_waiting(self, before_ms: int) -> None:
+        """What waits for something that would be too old by now, and alarms about it."""
+        for digest, item in list(self._unsigned.items()):
+            if item.snapshot is None or parse_time(item.snapshot.time) < before_ms:
+                del self._unsigned[digest]
+                self.alarms.end("untrusted", digest[:16])
+                self.sources.done(item)
+        for digest, items in list(self._signatures.items()):
+            if all(item.time_ms < before_ms for item in items):
+                del self._signatures[digest]
+                self._signed.pop(digest, None)
+                for item in items:
+                    self.sources.done(item)
+        self.alarms.end_older("untrusted", before_ms)
+
+    def _wait_for_signature(self, digest: str, item: Item) -> None:
+        self._unsigned.pop(digest, None)
+        self._unsigned[digest] = item
+        if len(self._unsigned) > KEPT_UNSIGNED:
+            oldest = next(iter(self._unsigned))
+            del self._unsigned[oldest]
+            self.alarms.end("untrusted", oldest[:16])
+            self.log.event("unsigned-snapshot-dropped", snapshot=oldest)
+
+    def _sign(self, digest: str, attestation: Attestation) -> None:
+        self._signed.pop(digest, None)
+        self._signed[digest] = attestation
+        if len(self._signed) > KEPT_SIGNED:
+            del self._signed[next(iter(self._signed))]
+
+    def _wait_for_snapshot(self, digest: str, item: Item) -> None:
+        self._signatures.setdefault(digest, []).append(item)
+        if sum(map(len, self._signatures.values())) > KEPT_LONE:
+            oldest = next(iter(self._signatures))
+            del self._signatures[oldest]
+            self.log.event("lone-signatures-dropped", snapshot=oldest)
 
     def _warn_of_expiry(self, now_ms: int) -> None:
         soon = {}
@@ -260,10 +300,11 @@ class Agent:
             self.alarms.sound("untrusted", digest[:16], "a snapshot from the future: check the clocks", snapshot=digest)
             return True
         if item.attestation is not None:
-            self._signed[digest] = item.attestation
+            self._sign(digest, item.attestation)
         if self.trust is not None:
             if digest not in self._signed:
-                self._unsigned[digest] = Item("snapshot", item.arrived, item.clock, item.time_ms, snapshot=snapshot)
+                waits = Item("snapshot", item.arrived, item.clock, item.time_ms, snapshot=snapshot)
+                self._wait_for_signature(digest, waits)
                 return False
             try:
                 signed_snapshot(
@@ -294,12 +335,11 @@ class Agent:
         if isinstance(attestation.payload, SnapshotPayload):
             digest = attestation.payload.snapshot
             before = self._signed.get(digest)
-            self._signed[digest] = attestation if before is None else _combined(before, attestation)
-            self._signed = dict(list(self._signed.items())[-KEPT_SIGNED:])
+            self._sign(digest, attestation if before is None else _combined(before, attestation))
             if self._recent.get(digest) is not None:
                 return True
             # not before its snapshot: after a crash both are read again
-            self._signatures.setdefault(digest, []).append(item)
+            self._wait_for_snapshot(digest, item)
             waiting = self._unsigned.pop(digest, None)
             if waiting is not None:
                 self.alarms.end("untrusted", digest[:16])
