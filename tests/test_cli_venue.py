@@ -395,7 +395,23 @@ def test_a_customer_checks_its_note(venue: Path, capsys: pytest.CaptureFixture[s
     assert facts["accepted"]
     assert not facts["exempt"]
     assert main([*check, *own]) == 0
-    assert "your book is in the proof" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "your book is in the proof" in said
+    assert "is not signed: it binds nobody" in said
+    other = PublicKey(name="venue", scheme="ed25519", public_key=ed25519.public_key(ed25519.generate_secret()).hex())
+    save_document(other, venue / "other.public.json")
+    demand = ["--signer", str(venue / "venue.public.json")]
+    check_signed = [*check[:2], signed, *check[3:], *own]
+    assert main(check_signed) == 0
+    assert f"is signed with {key.public_key}: whose key that is was not checked" in capsys.readouterr().out
+    assert main([*check_signed, *demand]) == 0
+    assert f"signed with the key of --signer, 'venue', {key.public_key}" in capsys.readouterr().out
+    for wrong, reason in (
+        ([*check_signed, "--signer", str(venue / "other.public.json")], f"is signed with {key.public_key}, not with"),
+        ([*check, *own, *demand], "the note is not signed, not with the key of --signer"),
+    ):
+        assert main(wrong) == 1
+        assert reason in capsys.readouterr().err
     for wrong, reason in (
         (["--book", str(venue / "books" / "account-0004.json"), "--nonce", NONCE], "other positions"),
         ([*own[:3], "00" * 16], "not of one nonce"),
@@ -456,6 +472,107 @@ def test_bad_accounts_and_nonces_name_line_and_field(
         command[command.index("--nonces") + 1] = str(tmp_path / "nonces.csv")
         assert main(command) == 2, content
         assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--also", "headroom >= 1", "--also", "headroom >= 2"], "--also: a venue's proof has one limit"),
+        (["--also", "net-exposure BTC <= 5"], "--also: a venue's proof has one limit of every account, headroom"),
+        (["--venue", ""], "--venue: a name is 1 to 200 printable characters"),
+        (["--venue", "A\nB"], "--venue: a name is 1 to 200 printable characters"),
+        (["--venue", "A\ufe0f"], "--venue: a name is 1 to 200 printable characters"),
+        (["--cap", "ten"], "--cap: not a decimal number"),
+        (["--cap", "-1"], "--cap: below 0"),
+    ],
+)
+def test_bad_options_are_named(venue: Path, capsys: Any, more: list[str], reason: str) -> None:
+    assert main(prove(venue, "books", *more, tag="bad-")) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert "a defect of ours" not in said
+
+
+def test_names_are_checked_alike_in_folders_and_csvs(venue: Path, large: Path, tmp_path: Path, capsys: Any) -> None:
+    header = "account,section,name,quantity\n"
+    for name in ("a\nb", "n" * 201, "a\u200bb", "a\ufe0f"):
+        (tmp_path / "bad.csv").write_text(f'{header}"{name}",collateral,USDC,1\n')
+        (tmp_path / "bad.csv").chmod(0o600)
+        places = [["--accounts", str(tmp_path / "bad.csv")]]
+        for kind, suffixes in (("--accounts", [".json"]), ("--dense", [".book.json", ".opening.json"])):
+            folder = tmp_path / f"{kind[2:]}-{len(name)}-{ord(name[1])}"
+            folder.mkdir()
+            for suffix in suffixes:
+                source = large / "dense" / f"fund{suffix}" if len(suffixes) > 1 else venue / "books" / f"{NAME}.json"
+                shutil.copy(source, folder / f"{name}{suffix}")
+            places.append([kind, str(folder)])
+        for place in places:
+            command = prove(venue, "books", tag="bad-")
+            at = command.index("--accounts")
+            command[at : at + 2] = place
+            nonces = command.index("--nonces")
+            del command[nonces : nonces + 2]
+            assert main(command) == 2
+            said = capsys.readouterr().err
+            assert "a name is 1 to 200 printable characters" in said
+            assert "a defect of ours" not in said
+
+
+def test_an_account_given_in_a_block_and_by_its_commitment_is_refused(
+    venue: Path, large: Path, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "books").mkdir()
+    shutil.copy(large / "dense" / "fund.book.json", tmp_path / "books" / "fund.json")
+    assert main(prove_large(venue, large, "--accounts", str(tmp_path / "books"), tag="twice-")) == 2
+    assert "account fund: is given twice" in capsys.readouterr().err
+
+
+def test_a_note_needs_the_secret_proof_and_accounts_that_belong_together(
+    venue: Path, tmp_path: Path, capsys: Any
+) -> None:
+    kept = json.loads((venue / "secret.json").read_text())
+    other, first = next(name for name in kept["nonces"] if name != NAME), kept["classes"][0]
+    short = [first[:-1], *kept["classes"][1:]]
+    secrets = {
+        "missing": kept | {"nonces": {NAME: NONCE}},
+        "hex": kept | {"nonces": kept["nonces"] | {other: "zz"}},
+        "fewer": kept | {"classes": short},
+        "twice": kept | {"classes": [[*first[:-1], first[0]], *kept["classes"][1:]]},
+        "good": kept,
+    }
+    for name, content in secrets.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        (tmp_path / f"{name}.json").chmod(0o600)
+    bad = bytearray((venue / "proof.bin").read_bytes())
+    bad[-1] ^= 1
+    (tmp_path / "bad.bin").write_bytes(bad)
+    poor = cash((venue / "accounts.csv").read_text(), 5, 0)
+    wide = (venue / "accounts.csv").read_text()
+    names = [item.id for item in Snapshot.parse((venue / "snapshot.json").read_bytes()).instruments]
+    wide += "".join(
+        f"{first[0]},positions,{name},1\n" for name in names[:400] if f"{first[0]},positions,{name}," not in wide
+    )
+    for name, text in (("poor.csv", poor), ("wide.csv", wide)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    proof, books = venue / "proof.bin", venue / "books"
+    for secret, file, accounts, whose, reason in (
+        ("missing", proof, books, NAME, "nonces: none of account"),
+        ("hex", proof, books, NAME, f"nonces.{other}: not 16 bytes in lower-case hexadecimal"),
+        ("fewer", proof, books, NAME, f"secret: names {COUNT - 1} accounts, the terms have {COUNT}"),
+        ("twice", proof, books, NAME, "classes: an account appears twice"),
+        ("good", tmp_path / "bad.bin", books, NAME, "bad.bin: proof: is not the proof that the secret was kept for"),
+        ("good", proof, tmp_path / "poor.csv", NAME, "poor.csv: accounts: the accounts are not those of the proof"),
+        ("good", proof, tmp_path / "wide.csv", NAME, "its book is not that of the proof"),
+        ("good", proof, books, "nobody", "--account: account: no account 'nobody' in blocks"),
+    ):
+        make = ["venue", "note", *public(venue, "snapshot", "terms"), "--accounts", str(accounts), "--proof", str(file)]
+        make += ["--secret", str(tmp_path / f"{secret}.json"), "--account", whose, "-o", str(tmp_path / "note.json")]
+        assert main(make) == 2, reason
+        said = capsys.readouterr().err
+        assert reason in said
+        assert "a defect of ours" not in said
+        assert not (tmp_path / "note.json").exists()
 
 
 def test_notes_are_made_from_the_proof_s_own_accounts_only(

@@ -9,9 +9,10 @@ from pathlib import Path
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.openings import total_blinders
 from zkmargin.app.files import load, load_lots
+from zkmargin.app.venue_names import check_name
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 from zkmargin.ledger import Ledger
 
 BOOK, OPENING = ".book.json", ".opening.json"
@@ -60,12 +61,18 @@ def load_dense(folder: str, snapshot: Snapshot) -> list[DenseBook]:
             raise InputError(f"is missing beside {name}{suffix}", file=str(home / f"{name}{other}"))
     if not names[BOOK]:
         raise InputError("holds no NAME.book.json", file=folder)
-    return [
-        DenseBook(
-            name, load_lots([str(home / f"{name}{BOOK}")], snapshot), load(Opening, str(home / f"{name}{OPENING}"))
-        )
-        for name in sorted(names[BOOK])
-    ]
+    return [_load_one(home, name, snapshot) for name in sorted(names[BOOK])]
+
+
+def _load_one(home: Path, name: str, snapshot: Snapshot) -> DenseBook:
+    path = str(home / f"{name}{OPENING}")
+    check_name(name, file=str(home / f"{name}{BOOK}"), field="the account's name, which is the file's")
+    lots, opening = load_lots([str(home / f"{name}{BOOK}")], snapshot), load(Opening, path)
+    rows = opening.commitment().domain_size
+    if rows != snapshot.layout.domain_size:
+        reason = f"is over {rows} rows, the snapshot has {snapshot.layout.domain_size}"
+        raise InputError(reason, file=path, field=f"account {name[:100]}", hint=Hint.MIGRATE)
+    return DenseBook(name, lots, opening)
 
 
 def check_against_ledger(dense: Sequence[DenseBook], ledger: Ledger) -> None:

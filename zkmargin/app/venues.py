@@ -10,16 +10,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zkmargin.accounts import Commitment
 from zkmargin.accounts.commitments import commit_vector
 from zkmargin.accounts.slots import ROLES
 from zkmargin.app.files import blamed_on, read_proof, warn_if_exposed
 from zkmargin.app.venue_dense import DenseBook
+from zkmargin.app.venue_names import check_name
 from zkmargin.circuits.venue import (
     MAX_SLOTS,
     BlockClass,
@@ -33,7 +34,17 @@ from zkmargin.engine.book import Book, BookLots, load_book, to_lots
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Map, Seq, VerificationError
+from zkmargin.formats import (
+    ConstraintError,
+    Digest,
+    Document,
+    Hexadecimal,
+    InputError,
+    Map,
+    Seq,
+    VerificationError,
+)
+from zkmargin.formats.documents import in_words
 from zkmargin.formats.files import read_text
 from zkmargin.prover.argument import ProverError
 from zkmargin.prover.profile import Profile
@@ -45,7 +56,15 @@ from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
 from zkmargin.prover.venue.witness import VenueWitness, build_witness, held_totals, net_positions
 from zkmargin.prover.venue.workers import VenueWorkers, preparing
-from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, VenueRecord, check_note, tag_of
+from zkmargin.verifier.venue.customers import (
+    CheckedAccount,
+    Nonce,
+    VenueNote,
+    VenueRecord,
+    check_note,
+    record_of,
+    tag_of,
+)
 from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import DenseAccount, VenueTerms
@@ -56,6 +75,9 @@ CLASS_LEGS = (4, 16, 64)
 MAX_CSV_BYTES = 1 << 30
 CSV_HEADER = ["account", "section", "name", "quantity"]
 NONCES_HEADER = ["account", "nonce"]
+#: Way out of a secret that no notes can be made from.
+THEN = "give every account with the book that it had when it was proved"
+KEPT = "give the secret file that was written with the proof"
 #: Of invented accounts: positions, and cash in USDC.
 INVENTED_LEGS, INVENTED_CASH = 4, 10_000_000
 NetChoice = Literal["none", "public", "zero"]
@@ -107,7 +129,17 @@ class VenueSecret(Document):
     inputs: Digest
     seed: Annotated[str, Hexadecimal(SEED_BYTES)] = Field(repr=False)
     classes: Seq[Seq[str]] = Field(repr=False)
-    nonces: Map[str, str] = Field(repr=False)
+    nonces: Map[str, Nonce] = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [name for mine in self.classes for name in mine]
+        if len(set(names)) != len(names):
+            raise InputError("an account appears twice", field="classes", hint=KEPT)
+        missing = next((name for name in names if name not in self.nonces), None)
+        if missing is not None:
+            raise InputError(f"none of account {missing[:100]!r}", field="nonces", hint=KEPT)
+        return self
 
 
 @dataclass(frozen=True)
@@ -189,6 +221,8 @@ def _from_folder(path: str, snapshot: Snapshot) -> dict[str, BookLots]:
     files = sorted(file for file in Path(path).iterdir() if file.suffix == ".json")
     for file in files[:1]:
         warn_if_exposed(str(file))
+    for file in files:
+        check_name(file.stem, file=str(file), field="the account's name, which is the file's")
     return {file.stem: load_book(file, snapshot) for file in files}
 
 
@@ -198,8 +232,7 @@ def _from_csv(path: str, snapshot: Snapshot) -> dict[str, BookLots]:
         account, section, name, quantity = row
         if section not in ("positions", "collateral"):
             raise InputError('neither "positions" nor "collateral"', file=path, line=line, field="section")
-        if not 1 <= len(account) <= 200 or not account.isprintable():
-            raise InputError("1 to 200 printable characters", file=path, line=line, field="account")
+        check_name(account, file=path, line=line, field="account")
         mine = books.setdefault(account, {"positions": {}, "collateral": {}})[section]
         if name in mine:
             raise InputError("the same position or balance twice", file=path, line=line, field=f"account {account}")
@@ -376,26 +409,35 @@ def prepare(
         InputError: accounts that do not fit, numbers that contradict the books, an opening of another book.
         ConstraintError: accounts under margin, by name with their shortfalls; net positions that are not 0.
     """
+    twice = {account.name for account in accounts} & {account.name for account in dense}
+    if twice:
+        raise InputError(
+            "is given twice, in a block and by a commitment of its own: its book would count twice",
+            field=f"account {min(twice)[:100]}",
+            hint="leave it out of one of the two",
+        )
     n, commitments = snapshot.layout.domain_size, [account.commitment for account in dense]
     rules = VenueRules.of(snapshot, asked.requirement)
     claim = str(Ratio.parse(asked.claim))
     asked = Asked(**{**asked.__dict__, "claim": claim})
     limits: dict[str, Any] = {"limits": asked.limits} if asked.limits else {}  # a field of later terms
-    classes, members = sort_into_classes(accounts, rules, asked, n)
+    with in_words():
+        classes, members = sort_into_classes(accounts, rules, asked, n)
 
     def state(**more: Any) -> VenueStatement:
-        terms = VenueTerms(
-            venue=asked.venue,
-            requirement=asked.requirement,
-            domain_size=n,
-            digit_bits=asked.digit_bits or n.bit_length() - 1,
-            helper_group=7,
-            classes=classes,
-            dense=tuple(DenseAccount(commitment=c.digest().hex(), claim=claim, **limits) for c in commitments),
-            cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS)),
-            exempt=asked.exempt,
-            **more,
-        )
+        with in_words():
+            terms = VenueTerms(
+                venue=asked.venue,
+                requirement=asked.requirement,
+                domain_size=n,
+                digit_bits=asked.digit_bits or n.bit_length() - 1,
+                helper_group=7,
+                classes=classes,
+                dense=tuple(DenseAccount(commitment=c.digest().hex(), claim=claim, **limits) for c in commitments),
+                cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS, field="cap")),
+                exempt=asked.exempt,
+                **more,
+            )
         return VenueStatement.of(snapshot, terms, commitments=commitments, context=asked.context)
 
     lots = [account.lots for account in dense]
@@ -525,27 +567,47 @@ def note_maker(
 
     Raises:
         InputError: other accounts, or a secret of another proof.
+        ProofFormatError: a proof that is none of the statement.
     """
+    terms = statement.terms
+    if secret.statement != statement.digest.hex():
+        raise InputError("is about another statement", field="secret", hint=KEPT)
+    counts = [len(mine) for mine in secret.classes]
+    if counts != [spec.accounts for spec in terms.classes]:
+        raise InputError(
+            f"names {sum(counts)} accounts, the terms have {statement.accounts}: not as many in each class",
+            field="secret",
+            hint=KEPT,
+        )
+    decoded = decode_venue_proof(proof, statement)
+    if record_of(statement, decoded).proof != secret.proof:
+        raise InputError(
+            "is not the proof that the secret was kept for", field="proof", hint="give the one that was published"
+        )
     by_name = {account.name: account for account in accounts}
     for name in (name for mine in secret.classes for name in mine):
         if name not in by_name:
-            raise InputError("no such account now", field=f"account {name[:100]}")
+            raise InputError("no such account now", field=f"account {name[:100]}", hint=THEN)
     members = [[by_name[name] for name in mine] for mine in secret.classes]
-    if len(members) != len(statement.terms.classes) or secret.statement != statement.digest.hex():
-        raise InputError("is about another statement", field="secret")
     rules = VenueRules.of(snapshot, statement.terms.requirement)
-    books = [class_books(spec, mine, rules) for spec, mine in zip(statement.terms.classes, members, strict=True)]
+    for spec, mine in zip(terms.classes, members, strict=True):
+        for account in mine:
+            if len(account.slots(rules.group_of, spec.legs)) > spec.slots:
+                raise InputError("its book is not that of the proof", field=f"account {account.name[:100]}", hint=THEN)
+    books = [class_books(spec, mine, rules) for spec, mine in zip(terms.classes, members, strict=True)]
     nonces = [[bytes.fromhex(secret.nonces[account.name]) for account in mine] for mine in members]
-    if tuple(account.commitment.digest().hex() for account in dense) != tuple(
-        d.commitment for d in statement.terms.dense
-    ):
+    if tuple(account.commitment.digest().hex() for account in dense) != tuple(d.commitment for d in terms.dense):
         raise InputError("not the committed accounts of the proof", field="dense")
-    witness = witness_of(statement, books, nonces, dense)
+    other = InputError("the accounts are not those of the proof", field="accounts", hint=THEN)
+    try:
+        witness = witness_of(statement, books, nonces, dense)
+    except ConstraintError:  # what was proved held then: these are other books
+        raise other from None
     inputs = inputs_digest(statement, witness)
     if inputs.hex() != secret.inputs:
-        raise InputError("the accounts are not those of the proof", field="accounts")
+        raise other
     blinders = SeededBlinders(bytes.fromhex(secret.seed), inputs)
-    return NoteMaker(statement, decode_venue_proof(proof, statement), witness, blinders)
+    return NoteMaker(statement, decoded, witness, blinders)
 
 
 def note_for(maker: NoteMaker, secret: VenueSecret, name: str) -> VenueNote:
@@ -555,7 +617,9 @@ def note_for(maker: NoteMaker, secret: VenueSecret, name: str) -> VenueNote:
         if name in mine:
             return maker.note(number + mine.index(name), name, bytes.fromhex(secret.nonces[name]))
         number += len(mine)
-    raise InputError("no such account", field=f"account {name[:100]}")
+    raise InputError(
+        f"no account {name[:100]!r} in blocks", field="account", hint="names are as the accounts have them"
+    )
 
 
 def check_customer(

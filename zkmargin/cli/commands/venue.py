@@ -15,6 +15,7 @@ from zkmargin.app.files import Output, load, load_lots
 from zkmargin.app.runtime import compile_note
 from zkmargin.app.venue_dense import DenseBook, check_against_ledger, load_dense
 from zkmargin.app.venue_facts import terms_facts
+from zkmargin.app.venue_names import check_name
 from zkmargin.app.venues import (
     Asked,
     MadeVenue,
@@ -36,7 +37,6 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
 from zkmargin.cli.options import (
-    also_option,
     book_option,
     challenge_option,
     claim_options,
@@ -53,7 +53,9 @@ from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, force_option, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_words import venue_lines
-from zkmargin.engine.claims import Claim
+from zkmargin.crypto.keys import PublicKey
+from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
+from zkmargin.engine.decimals import to_units
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.prove import default_threads
@@ -117,19 +119,36 @@ class ProveOptions:
     def asked(self) -> Asked:
         """What is to be proved. Raises InputError."""
         claim = Claim.parse(self.claim_text, self.requirement)
+        check_name(self.venue_name, file="--venue")
+        limits = tuple(map(str, parse_limits(self.also_texts)))
+        if len(limits) > 1 or not all(text.startswith("headroom ") for text in limits):
+            reason = "a venue's proof has one limit of every account, headroom"
+            raise InputError(reason, file="--also", hint='give it once: --also "headroom >= X"')
         return Asked(
             venue=self.venue_name,
             requirement=self.requirement,
             claim=str(claim.num) if claim.den == 1 else f"{claim.num}/{claim.den}",
             net=self.net,
             totals=self.totals,
-            cap=self.cap,
+            cap=None if self.cap is None else _cap(self.cap),
             exempt=self.exempt,
             context=context_of(self.context_text, self.challenge_path)[0],
-            limits=tuple(map(str, parse_limits(self.also_texts))),
+            limits=limits,
             position_bits=self.position_bits,
             digit_bits=self.digit_bits,
         )
+
+
+def _cap(text: str) -> str:
+    """The amount of ``--cap``. Raises InputError."""
+    hint = "an amount in quote currency, as 250000"
+    try:
+        amount = to_units(text, VALUATION_DECIMALS)
+    except InputError as error:
+        raise InputError(error.reason, file="--cap", hint=hint) from None
+    if amount < 0:
+        raise InputError("below 0", file="--cap", hint=hint)
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +165,7 @@ class NoteOptions:
     book_paths: tuple[str, ...]
     name: str
     nonce: str
+    key_path: str | None
     as_json: bool
 
 
@@ -184,7 +204,13 @@ def command() -> None:
 @click.option("--nonces", "nonces_path", metavar="FILE", help="A CSV account,nonce: what customers drew (secret).")
 @click.option("--venue", "venue_name", required=True, metavar="NAME", help="The venue's public name.")
 @claim_options
-@also_option
+@click.option(
+    "--also",
+    "also_texts",
+    multiple=True,
+    metavar="LIMIT",
+    help='A further claim of every account: "headroom >= 100000", in quote currency.',
+)
 @click.option(
     "--net",
     type=click.Choice(["none", "public", "zero"]),
@@ -428,6 +454,15 @@ def inspect_command(
         terminal.say(f"  {name.replace('_', ' '):<18} {facts[name]}")
 
 
+@contextmanager
+def _blamed(*, accounts: str, **files: str) -> Iterator[None]:
+    """Bad input names the file of its field; the accounts' where it is about one of them."""
+    try:
+        yield
+    except InputError as error:
+        raise error.located(file=files.get(error.field or "", accounts)) from None
+
+
 @command.command(
     "note",
     cls=Command,
@@ -477,7 +512,8 @@ def note_command(
         context, _ = context_of(context_text, challenge_path)
         statement = _statement(snapshot_path, terms_path, context, [account.commitment for account in dense])
         proof = read_venue_proof(proof_path, statement)
-        note = note_for(note_maker(statement, proof, snapshot, accounts, secret, dense), secret, name)
+        with _blamed(secret=secret_path, proof=proof_path, accounts=accounts_path, account="--account"):
+            note = note_for(note_maker(statement, proof, snapshot, accounts, secret, dense), secret, name)
     if key_path is not None:
         note = note.signed(signer_of(key_path, passphrase_path, signer_command))
     write_outputs([Output.document(output, note)])
@@ -493,6 +529,7 @@ def note_command(
     cls=Command,
     examples=[
         "zkmargin venue check-note note.json --snapshot S --terms T --record R --book B --name alice --nonce HEX",
+        "zkmargin venue check-note N --snapshot S --terms T --record R --book B --name A --nonce HEX --signer K",
     ],
 )
 @click.argument("note_path", metavar="NOTE")
@@ -505,6 +542,12 @@ def note_command(
 @book_option
 @click.option("--name", required=True, metavar="NAME", help="Your name at the venue.")
 @click.option("--nonce", required=True, metavar="HEX", help="The nonce that you gave to the venue.")
+@click.option(
+    "--signer",
+    "key_path",
+    metavar="FILE",
+    help="The venue's public key, from a source that you trust: the note must be signed with it.",
+)
 @json_option
 @gathered(NoteOptions)
 def check_note_command(options: NoteOptions) -> None:
@@ -520,8 +563,10 @@ def check_note_command(options: NoteOptions) -> None:
             options.record_path,
             *options.book_paths,
             *options.commitment_paths,
+            *([options.key_path] if options.key_path else []),
         ]
     )
+    key = load(PublicKey, options.key_path) if options.key_path else None
     snapshot, terms = load(Snapshot, options.snapshot_path), load(VenueTerms, options.terms_path)
     record, note = load(VenueRecord, options.record_path), load(VenueNote, options.note_path)
     lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
@@ -536,12 +581,21 @@ def check_note_command(options: NoteOptions) -> None:
             context=context,
             commitments=commitments,
         )
+        _demand_signer(checked, key)
     took = round(1000 * (time.perf_counter() - begin))
     if options.as_json:
-        facts = {"accepted": True, **vars(checked), "proof_digest": record.proof, "milliseconds": took}
+        facts = {"accepted": True, **vars(checked), "signer_demanded": key is not None}
+        facts |= {"proof_digest": record.proof, "milliseconds": took}
         terminal.say_json(facts)
     else:
-        _say_checked(checked, record)
+        _say_checked(checked, record, key)
+
+
+def _demand_signer(checked: CheckedAccount, key: PublicKey | None) -> None:
+    """Raises VerificationError: a note that this key, and it alone, did not sign."""
+    if key is not None and checked.signers != (key.public_key,):
+        by = f"is signed with {', '.join(checked.signers)}" if checked.signers else "is not signed"
+        raise VerificationError(f"the note {by}, not with the key of --signer, {key.public_key}", check="signer")
 
 
 def _nonce(text: str) -> bytes:
@@ -554,7 +608,7 @@ def _nonce(text: str) -> bytes:
     return nonce
 
 
-def _say_checked(checked: CheckedAccount, record: VenueRecord) -> None:
+def _say_checked(checked: CheckedAccount, record: VenueRecord, key: PublicKey | None) -> None:
     terminal.say(f"your book is in the proof {record.proof[:16]}... as account {checked.account}, in a row of its own")
     if checked.claim is None:
         terminal.say("nothing is claimed of accounts of its class")
@@ -562,6 +616,11 @@ def _say_checked(checked: CheckedAccount, record: VenueRecord) -> None:
         terminal.say("WARNING: the venue marked your account as exempt: the proof says nothing of its health")
     if not checked.signers:
         terminal.say("the note is not signed: it binds nobody")
+    elif key is not None:
+        terminal.say(f"the note is signed with the key of --signer, {terminal.quoted(key.name)}, {key.public_key}")
+    else:
+        terminal.say(f"the note is signed with {', '.join(checked.signers)}: whose key that is was not checked")
+        terminal.say("(give the venue's public key with --signer FILE)")
 
 
 def _say_statement(facts: Facts) -> None:
