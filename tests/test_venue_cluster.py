@@ -14,7 +14,7 @@ import pytest
 from support import parties
 from support.certificates import authority
 from support.typed import Passed, Unchecked
-from support.venue_lab import SEEDS, SharedVenue
+from support.venue_lab import SEEDS, SharedVenue, nonce
 
 from zkmargin.app.venues import invented_accounts
 from zkmargin.cli import main
@@ -28,7 +28,8 @@ from zkmargin.prover.argument import ProverError
 from zkmargin.prover.venue.answers import Answer
 from zkmargin.prover.venue.cluster import Cluster, DaskLink, addresses
 from zkmargin.prover.venue.messages import Link, LostError, pack, unpack
-from zkmargin.prover.venue.workers import RemoteShare, VenueWorkers
+from zkmargin.prover.venue.witness import build_witness
+from zkmargin.prover.venue.workers import RemoteShare, VenueWorkers, preparing
 from zkmargin.verifier import verify
 from zkmargin.verifier.venue.verify import verify_venue
 
@@ -149,11 +150,17 @@ def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: N
         return [f"{task!r} {task.run_spec!r} {task.annotations!r}" for task in dask_scheduler.tasks.values()]
 
     assert nodes.cluster.client.direct_to_workers is True  # calls of actors do not pass through the scheduler
+    nonces = [[nonce(name) for name in books.names] for books in venue.books]
+    with preparing(venue.snapshot, venue.statement, NODES, nodes.cluster.connect) as makers:
+        build_witness(venue.statement, venue.books, makers.tags(venue.books, nonces), maker=makers)
     with workers(venue, nodes.cluster.connect) as running:
         running.prove()
         kept = nodes.cluster.client.run_on_scheduler(everything)
         seen = nodes.cluster.client.get_scheduler_logs(), nodes.cluster.client.get_worker_logs()
     hidden = [seed.hex() for seed in SEEDS] + [name for books in venue.books for name in books.names]
+    hidden += [value.hex() for drawn in nonces for value in drawn]
+    for books in venue.books:  # as a log would write their bytes: several accounts' worth
+        hidden += [repr(getattr(books, name).tobytes())[2:202] for name in ("lots", "balances")]
     files = [
         path.read_text(errors="replace") for path in nodes.at.iterdir() if path.is_file() and path.suffix == ".log"
     ]

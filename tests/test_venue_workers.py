@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -314,3 +317,45 @@ def venue_array() -> npt.NDArray[np.int64]:
 def test_no_workers_is_refused(venue: SharedVenue) -> None:
     with pytest.raises(InputError, match="at least 1"):
         VenueWorkers(venue.snapshot, venue.statement, venue.hidden, venue.run, 0)
+
+
+#: A program that proves until it is told to end.
+PROVING = """
+from support.venue_lab import SharedVenue
+
+venue = SharedVenue()
+while True:
+    with venue.workers() as running:
+        print("running", flush=True)
+        running.prove()
+"""
+
+
+def test_sigterm_ends_workers_quietly_and_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PROVING], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        assert len(list((tmp_path / "temporary").glob("zkmargin-venue-*"))) == 1
+        time.sleep(0.5)  # in the middle of a round
+        process.terminate()
+        _, said = process.communicate(timeout=60)  # and all workers: they have the same standard error
+    assert process.returncode == -signal.SIGTERM
+    assert said == ""
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_worker_whose_coordinator_is_gone_ends_quietly(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-c", "from zkmargin.prover.venue.workers import serve; serve()"]
+    read, write = os.pipe()
+    os.close(read)
+    request = pack({"round": "values"})
+    with (tmp_path / "said").open("wb") as said:
+        done = subprocess.run(
+            command, input=len(request).to_bytes(8, "big") + request, stdout=write, stderr=said, check=False
+        )
+    os.close(write)
+    assert (done.returncode, (tmp_path / "said").read_text()) == (0, "")

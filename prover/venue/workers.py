@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.answers import Answer, WrongAnswerError
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.checking import checked_sum, verify_shared
+from zkmargin.prover.venue.ending import Ending
 from zkmargin.prover.venue.messages import (
     ATTEMPTS,
     Array,
@@ -207,8 +209,11 @@ def serve() -> None:
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
     worker = Worker()
-    while (request := _read(source)) is not None:
-        _write(sink, worker.answer(request))
+    try:
+        while (request := _read(source)) is not None:
+            _write(sink, worker.answer(request))
+    except BrokenPipeError:  # whoever asked is gone: what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sink.fileno())
 
 
 # --- the coordinator's end ------------------------------------------------------------------------------------------
@@ -237,6 +242,10 @@ class ProcessLink:
         if answer is None:
             raise LostError
         return answer
+
+    def kill(self) -> None:
+        """End the process, without waiting for it."""
+        self.process.kill()
 
     def close(self) -> None:
         """End the process."""
@@ -277,6 +286,11 @@ class RemoteShare:
     def close(self) -> None:
         """End the worker."""
         self._link.close()
+
+    def kill(self) -> None:
+        """End the worker without waiting for it, if it is a process of this machine."""
+        if isinstance(self._link, ProcessLink):
+            self._link.kill()
 
     def _started(self) -> Link:
         link = self._connect()
@@ -404,13 +418,14 @@ class VenueWorkers:
         if count < 1:
             raise InputError("at least 1", field="workers")
         self.statement, self.witness, self.run = statement, witness, run
+        self.shares: list[RemoteShare] = []
+        self._ending = Ending(self._left)
         self._journals = tempfile.TemporaryDirectory(prefix="zkmargin-venue-")  # mode 0700
         dealt = [sets for sets in share_sets(statement, witness, count) if sets]
         needed = len(dealt) + 1
         drawn = list(seeds or [secrets.token_bytes(SEED_BYTES) for _ in range(needed)])
         drawn = drawn * needed if len(drawn) == 1 else drawn
         self.own_seed = drawn.pop()
-        self.shares: list[RemoteShare] = []
         documents = documents_of(snapshot, statement)
         try:
             for i, (sets, seed) in enumerate(zip(dealt, drawn, strict=True), 1):
@@ -484,6 +499,13 @@ class VenueWorkers:
         for share in self.shares:
             share.close()
         self._journals.cleanup()
+        self._ending.close()
+
+    def _left(self) -> None:
+        """On SIGTERM: workers end, and the folder goes away."""
+        for share in self.shares:
+            share.kill()
+        shutil.rmtree(self._journals.name, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
