@@ -7,9 +7,11 @@ import contextlib
 import http.server
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -295,6 +297,43 @@ def test_lines_without_end_are_not_kept(service: Service, line: bytes) -> None:
     with raw(service) as long:
         long.sendall((b"GET /healthz?" + b"a" * 16_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n") * 2)
         assert b" 200 " in long.recv(100)
+
+
+def test_nobody_waits_because_a_refused_call_is_written_down(service: Service) -> None:
+    with contextlib.closing(sqlite3.connect(service.folder / "venue.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        time.sleep(1.1)  # after the last one that was written down
+        body = b'{"submissions": []}'  # a route of the loop itself
+        answer = httpx.post(service.url + "/v1/batches", content=body, timeout=3)
+        assert answer.status_code == 401
+        assert httpx.get(service.url + "/healthz", timeout=3).status_code == 200
+        writer.execute("ROLLBACK")
+    with service.client("auditor") as auditor:
+        now = clock_ms()
+        eventually(
+            lambda: [
+                line
+                for line in auditor.audit().items
+                if line.outcome == "denied" and now - parse_time(line.time) < 20_000
+            ]
+        )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["snapshots?series=%00", "accounts/a%00b", "snapshots/%00", "accounts/alice/coverage?series=a%00&from=a&to=b"],
+)
+def test_a_nul_in_a_name_is_refused(service: Service, path: str) -> None:
+    headers = {"authorization": f"Bearer {service.tokens['auditor']}"}
+    answer = httpx.get(f"{service.url}/v1/{path}", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "path or query: a NUL in a name")
+
+
+def test_coverage_ends_by_now(service: Service) -> None:
+    with service.client("alice") as alice:
+        with pytest.raises(InputError, match="to: after now"):
+            alice.coverage("alice", "main", begin=snapshot().time, end="2099-01-01T00:00:00Z")
+        assert alice.coverage("alice", "main", begin=snapshot().time, end=format_time(clock_ms() - 1000)).payload
 
 
 # Events

@@ -46,6 +46,11 @@ def test_a_day_by_commands_and_a_database_that_is_put_back(
         files(tmp_path, service)
         checked = run("serve check service/serve.toml --json").json
         assert checked["listen"] == "127.0.0.1:0"
+        for name in ("desk.key.json", "passphrase"):
+            there = tmp_path / "service" / name
+            there.rename(there.with_suffix(".away"))
+            assert "no such file" in run("serve check service/serve.toml", code=2).errors[0]
+            there.with_suffix(".away").rename(there)
         at = ["--url", service.url]
         for name, role in (("oracle", "publisher"), ("risk", "auditor")):
             run(["serve", "token", *at, *KEY, "--name", name, "--role", role, "-o", f"{name}.token"])

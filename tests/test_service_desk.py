@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from zkmargin.client.documents import CloseAccount, IssueToken, RegisterAccount,
 from zkmargin.engine.decimals import format_time
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Ledger
+from zkmargin.ledger.database import UnusableError
 from zkmargin.service import store, tables
 from zkmargin.service.desk import Holding
+from zkmargin.service.guard import status_of
 from zkmargin.service.intake import attest, revoke
 from zkmargin.service.judging import changed_since
 from zkmargin.verifier.attest import Attestation, Revocations
@@ -153,3 +156,16 @@ def test_an_account_has_so_many_tokens_that_live(tmp_path: Path) -> None:
         issued = [line for line in lines if line.action == "issue-token"]
         assert {line.facts["digest"] for line in issued} == {f"{number:064x}" for number in range(1, 8)}
         assert {line.outcome for line in issued if line.facts["digest"] == f"{7:064x}"} == {"refused"}
+
+
+def test_a_database_without_a_free_connection_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger(tmp_path / "venue.db", signer=signers()["desk"]) as ledger, ExitStack() as held:
+        monkeypatch.setattr(ledger.database.engine.pool, "_timeout", 0.01)
+
+        def hold() -> None:
+            for _ in range(100):
+                held.enter_context(ledger.database.reading())
+
+        with pytest.raises(UnusableError, match="every connection is in use") as refused:
+            hold()
+        assert status_of(refused.value) == 503

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from zkmargin.formats import Hint, InputError
@@ -132,6 +133,8 @@ class Database:
         """Database errors as InputErrors, without statements or parameters; passing ones as ``_Again``."""
         try:
             yield
+        except PoolTimeout:
+            raise UnusableError("the ledger cannot be used: every connection is in use", file=self.name) from None
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", None)
             if retry and (isinstance(error, IntegrityError) or state in _SERIALIZATION_FAILURES):

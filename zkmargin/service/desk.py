@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -131,6 +132,11 @@ class Desk:
             self._keep(before, lambda: setattr(self, "_tokens", new))
             return new
         return found
+
+    async def know_tokens(self) -> None:
+        """Have them read by a thread where they are not known: the loop that serves everybody does not wait for it."""
+        if self._tokens is None:
+            await asyncio.to_thread(self.tokens)
 
     def revocations(self) -> tuple[Revocations, ...]:
         """The newest list of each issuer."""

@@ -35,7 +35,10 @@ async def stream(
     metrics.streams.inc()
     try:
         yield b"retry: 2000\n\n"
-        while may() and not bell.closed:
+        while not bell.closed:
+            await desk.know_tokens()
+            if not may():
+                break
             rang = bell.listen()
             found = await asyncio.to_thread(_after, desk, after, account)
             for payload in found:

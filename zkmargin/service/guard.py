@@ -92,7 +92,7 @@ class Guard:
             await send(message)
 
         try:
-            self._check_before(scope)
+            await self._check_before(scope)
             await self._app(scope, self._bounded(scope, receive), watched)
         except ZkMarginError as error:  # before any route
             await self._fault(error)(scope, receive, watched)
@@ -103,14 +103,17 @@ class Guard:
             await self._fault(ZkMarginError("a defect of the service"))(scope, receive, watched)
         self._note(scope, int(seen["status"]), time.perf_counter() - begin)
 
-    def _check_before(self, scope: Scope) -> None:
-        """Raises TooMany, TooLarge."""
+    async def _check_before(self, scope: Scope) -> None:
+        """Raises TooMany, TooLarge; InputError: a NUL, which no name has and no database takes."""
         if scope["path"] in FREE:
             return
+        await self._desk.know_tokens()
         wait = self._rates.take(self._who(scope))
         if wait:
             self._metrics.denied.labels("rate").inc()
             raise TooMany("too many calls", retry_after=wait)
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            raise InputError("a NUL in a name", field="path or query")
         declared = _header(scope, b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > self._most(scope):
             self._metrics.denied.labels("size").inc()

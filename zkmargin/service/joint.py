@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -28,6 +29,7 @@ from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import VenueTerms
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 #: The keys of the call's body.
 KEYS = ("terms", "snapshot", "commitments", "attestations", "challenge", "proof")
 
@@ -62,7 +64,7 @@ class VenueSubmission:
         if not all(isinstance(one, list) for one in lists):
             raise InputError("lists of documents", field="commitments, attestations")
         for name in ("snapshot", "challenge"):
-            if not isinstance(value.get(name), str):
+            if not _DIGEST.fullmatch(str(value.get(name))):
                 raise InputError("a digest in hex", field=name)
         commitments, attestations = lists
         return cls(

@@ -123,13 +123,15 @@ def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> 
     """The signed statement about an account, a series and a time.
 
     Raises:
-        InputError: times that are none, or more snapshots than one statement names.
+        InputError: times that are none or to come, or more snapshots than one statement names.
         NotFound: no such account.
     """
     begin_ms, end_ms = parse_time(begin, field="from"), parse_time(end, field="to")
     if begin_ms > end_ms:
         raise InputError("before from", field="to")
     table, proof, now_ms = tables.snapshots, tables.proofs, desk.clock()
+    if end_ms > now_ms:  # what will be published then, nobody knows
+        raise InputError(f"after now, {format_time(now_ms)}", field="to")
     with desk.ledger.database.reading() as connection:
         row = _account(connection, account)
         of = (table.c.series == series) & table.c.time_ms.between(begin_ms, end_ms)

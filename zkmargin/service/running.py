@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import Connection
 
 from zkmargin.client.errors import Unavailable
+from zkmargin.formats import ZkMarginError
 from zkmargin.service import logs, store, tables
 from zkmargin.service.access import Rates
 from zkmargin.service.bell import Bell
@@ -20,6 +21,8 @@ from zkmargin.service.webhooks import Webhooks
 
 #: How often states are looked at, webhooks served, and old rows deleted.
 TICK_SECONDS, WEBHOOK_SECONDS, SWEEP_SECONDS = 0.5, 0.5, 3600.0
+#: How often refused callers are written down, and how many wait for it at most.
+NOTE_SECONDS, MAX_NOTES = 0.1, 256
 
 
 class Running:
@@ -33,6 +36,7 @@ class Running:
         limits = desk.settings.limits
         self.rates = Rates(limits.calls_per_second, limits.burst)
         self._check_alone, self._ready, self._noted = check_alone, False, 0.0
+        self._notes: list[tuple[int, str, str]] = []
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -44,6 +48,7 @@ class Running:
             (TICK_SECONDS, self._tick),
             (WEBHOOK_SECONDS, hooks.deliver),
             (SWEEP_SECONDS, self._sweep),
+            (NOTE_SECONDS, self._write_notes),
         ]
         tasks = [asyncio.create_task(_again_and_again(seconds, one)) for seconds, one in work]
         self._ready = True
@@ -56,6 +61,8 @@ class Running:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.queue.close()
             await hooks.close()
+            with suppress(ZkMarginError):  # the database may be away
+                await self._write_notes()
 
     def drain(self) -> None:
         """Take no more, and end what waits for something new."""
@@ -70,16 +77,29 @@ class Running:
             raise Unavailable("no verifier is alive", retry_after=1)
 
     def note_denied(self, address: str, reason: str) -> None:
-        """A refused caller into the audit log: one a second, so that nobody fills it."""
+        """A refused caller into the audit log, soon: one a second, so that nobody fills it."""
         self.metrics.denied.labels("token").inc()
         now = time.monotonic()
         if now - self._noted < 1:
             return
         self._noted = now
-        clock = self.desk.clock()
-        self.desk.ledger.database.write(
-            lambda connection: store.audit(connection, clock, address, "call", outcome="denied", reason=reason)
-        )
+        if len(self._notes) < MAX_NOTES:
+            self._notes.append((self.desk.clock(), address, reason))
+
+    async def _write_notes(self) -> None:
+        """Beside the calls: none of them waits for the database because somebody was refused."""
+        notes, self._notes = self._notes, []
+
+        def write(connection: Connection) -> None:
+            for time_ms, address, reason in notes:
+                store.audit(connection, time_ms, address, "call", outcome="denied", reason=reason)
+
+        if notes:
+            try:
+                await asyncio.to_thread(self.desk.ledger.database.write, write)
+            except BaseException:
+                self._notes = [*notes, *self._notes][:MAX_NOTES]
+                raise
 
     async def _tick(self) -> None:
         try:

@@ -25,10 +25,10 @@ from zkmargin.cli.options import (
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.venues import connect, order, read_token, token_option, url_option
-from zkmargin.crypto.keys import PublicKey
+from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError
+from zkmargin.formats import InputError, read_text
 from zkmargin.verifier.attest import Attestation
 
 if TYPE_CHECKING:
@@ -73,6 +73,19 @@ def start_command(config_path: str, signer_command: str | None) -> None:
     serve(settings, signer, listening=lambda url: terminal.say(f"listening on {url}"))
 
 
+def _check_key(settings: Settings) -> None:
+    """Raises InputError: no file of the key (with a signer, of the public one), or of a passphrase that is named."""
+    try:
+        load(SecretKey, settings.key)
+    except InputError as error:
+        try:
+            load(PublicKey, settings.key)
+        except InputError:
+            raise error from None
+    if settings.passphrase_file is not None:
+        read_text(settings.passphrase_file, max_bytes=1 << 12)
+
+
 @command.command("check", cls=Command, examples=["zkmargin serve check serve.toml --json"])
 @click.argument("config_path", metavar="CONFIG")
 @json_option
@@ -80,6 +93,7 @@ def check_command(config_path: str, as_json: bool) -> None:
     """Read CONFIG and the files that it names, and say what would be served. Nothing is started or altered."""
     settings = _settings(config_path)
     trust, operators = settings.load_trust(), settings.load_operators()
+    _check_key(settings)
     facts: dict[str, Any] = {
         "service": trust.verifier,
         "trust": trust.digest().hex(),
