@@ -223,4 +223,5 @@ def test_on_a_terminal_it_shows_where_the_account_stands_whatever_its_width(worl
         assert any(line.startswith(what) for line in lines), what
     whole = " ".join(" ".join(lines).split())
     assert "custodian collateral attested until" in whole
+    assert f"positions {len(world.book.positions)} " in whole
     assert "1 delivered, no receipt yet; last" in whole

@@ -165,7 +165,7 @@ def test_the_page_is_for_who_has_the_token_on_this_machine(tmp_path: Path) -> No
         assert token not in body
         assert "http://" not in body.replace("http://www.w3.org", "")
         assert "https://" not in body
-    for path in ("/status", "/margin", "/headroom", "/panels"):
+    for path in ("/status", "/book", "/margin", "/headroom", "/panels"):
         assert ask(path)[0] == 401
         assert ask(path, bearer="")[0] == 401
         assert ask(path, bearer=token[:-1])[0] == 401
@@ -180,6 +180,8 @@ def test_the_page_is_for_who_has_the_token_on_this_machine(tmp_path: Path) -> No
     assert "No alarm" in panels
     assert "P&amp;L of BTC over price and vol" in panels
     assert "<svg" in panels
+    for name, quantity in (*world.book.positions.items(), *world.book.collateral.items()):
+        assert f'<tr><td>{name}</td><td class="number">{quantity}</td></tr>' in panels
     assert report.groups[0].label in panels
     assert "<script" not in panels
     page.close()

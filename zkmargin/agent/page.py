@@ -99,6 +99,7 @@ def _static(name: str) -> bytes:
 def _handler(status: Status, token: str) -> type[BaseHTTPRequestHandler]:
     answers: dict[str, Callable[[], tuple[bytes, str]]] = {
         "/status": lambda: (_json(status.facts()), "application/json"),
+        "/book": lambda: (_json(None if (book := status.book()) is None else book.to_json()), "application/json"),
         "/margin": lambda: (_json(status.margin_facts()), "application/json"),
         "/headroom": lambda: (_json(status.headroom()), "application/json"),
         "/panels": lambda: (panels(status).encode(), "text/html; charset=utf-8"),

@@ -17,12 +17,14 @@ from zkmargin.risk.report import line_chart
 #: Shades of a table's cells, from the largest loss to the largest gain.
 SHADES = 5
 MAX_POINTS = 400
+#: A longer table of the book is folded.
+OPEN_ROWS = 40
 
 
 def panels(status: Status) -> str:
     """All of them."""
     facts = status.facts()
-    return "\n".join([*_alarms(facts), *_standing(status, facts), *_proofs(facts), *_holdings(facts)])
+    return "\n".join([*_alarms(facts), *_standing(status, facts), *_book(status), *_proofs(facts), *_holdings(facts)])
 
 
 def _alarms(facts: dict[str, Any]) -> Iterator[str]:
@@ -117,6 +119,21 @@ def _course(points: list[dict[str, str]]) -> str:
     ]
     table = _table(("Snapshot", ">Above initial", ">Above maintenance"), rows)
     return f"<figure>{chart}</figure><details><summary>The last values</summary>{table}</details>"
+
+
+def _book(status: Status) -> Iterator[str]:
+    book = status.book()
+    if book is None:
+        return
+    yield "<section><h2>Book</h2>"
+    for title, column, held in (
+        ("positions", "Instrument", book.positions),
+        ("balances", "Asset", book.collateral),
+    ):
+        yield f"<details{' open' * (len(held) <= OPEN_ROWS)}><summary>{len(held):,} {title}</summary>"
+        yield _table((column, ">Quantity"), list(held.items()))
+        yield "</details>"
+    yield "</section>"
 
 
 def _proofs(facts: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from zkmargin.agent.alarms import Alarms
 from zkmargin.agent.config import Config
 from zkmargin.agent.journal import Journal
 from zkmargin.app.verifying import clock_ms
+from zkmargin.engine.book import Book, to_book
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import format_time, from_units, parse_time
 from zkmargin.engine.explain import pnl_surface, risk_array
@@ -120,6 +121,12 @@ class Status:
             "digest": seen.snapshot.digest().hex(),
             "quote": seen.snapshot.quote,
         }
+
+    def book(self) -> Book | None:
+        """The whole book at the newest snapshot, of all holdings: secret. None before the first snapshot."""
+        with self._lock:
+            seen = self._seen
+        return None if seen is None else to_book(seen.chosen.lots, seen.snapshot)
 
     def report(self, requirement: str = "initial") -> MarginReport | None:
         """The margin at the newest snapshot, computed once a snapshot when it is asked for."""

@@ -13,6 +13,7 @@ from zkmargin.agent.status import Status
 from zkmargin.cli.show import cell_text
 from zkmargin.cli.terminal import safe
 from zkmargin.cli.words import money
+from zkmargin.engine.book import Book
 from zkmargin.engine.margin import MarginReport
 
 #: States of proofs in words, in the order in which they are told.
@@ -23,6 +24,8 @@ _STATES = {
     "refused": "refused",
     "late": "too late",
 }
+#: Of each part of the book; the page has all of it.
+_ROWS = 12
 _BAD = frozenset({"refused", "late"})
 
 
@@ -42,6 +45,9 @@ def status_view(status: Status, address: str | None) -> RenderableType:
     else:
         parts.append(_margin(status, snapshot))
     parts += [Text(), _venues(facts), Text(), _holdings(facts)]
+    book = status.book()
+    if book is not None:
+        parts += [Text(), _book(book)]
     return Group(*parts)
 
 
@@ -102,6 +108,17 @@ def _holdings(facts: Mapping[str, Any]) -> Table:
         until = Text(f"{one['role']} attested until {_moment(one['expires'])}, ")
         until.append(f"{_span(left)} left" if left > 0 else "ended", style="" if left > 0 else "bold red")
         grid.add_row(Text(cell_text(one["issuer"])), until)
+    return grid
+
+
+def _book(book: Book) -> Table:
+    grid = _grid()
+    for title, held in (("positions", book.positions), ("balances", book.collateral)):
+        grid.add_row(Text(title, style="bold"), f"{len(held):,}")
+        for name, quantity in list(held.items())[:_ROWS]:
+            grid.add_row(Text(f"  {cell_text(name)}"), Text(str(quantity)))
+        if len(held) > _ROWS:
+            grid.add_row(Text("  ..."), f"and {len(held) - _ROWS:,} more: the page shows them")
     return grid
 
 
