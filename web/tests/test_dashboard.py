@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from support.venue_service import Service, account, running, snapshot
 
 from zkmargin.client import Terms
@@ -184,4 +184,41 @@ def test_errors_are_seen_and_an_old_roster_says_so(browser: Browser, service: Se
     expect(page.locator("#as-of")).not_to_contain_text("Stale")
     expect(page.get_by_role("alert")).to_be_empty()
     page.close()
+    assert wrong == []
+
+
+def test_who_missed_much_begins_anew(browser: Browser, service: Service) -> None:
+    """A connection that was away for a night of events, and one to a service that was restored from a backup."""
+    context = browser.new_context()
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    numbers = [5000, 5400, 9000, 40]  # what the roster names before each stream
+    found = httpx.get(f"{service.url}/v1/accounts", headers={"authorization": f"Bearer {service.tokens['auditor']}"})
+    accounts = found.json()["accounts"]
+    asked: list[str] = []
+    stand: dict[str, Any] = {
+        "body": "retry: 2000\n\n",
+        "content_type": "text/event-stream",
+    }  # a stream that ends at once
+
+    def roster(route: Route) -> None:
+        route.fulfill(json={"accounts": accounts, "newest_event": numbers[min(len(asked), 3)]})
+
+    def events(route: Route) -> None:
+        asked.append(route.request.url.rpartition("=")[2])
+        if len(asked) < len(numbers):
+            route.fulfill(**stand)
+        else:
+            route.continue_()
+
+    page.route("**/v1/accounts", roster)
+    page.route("**/v1/events?after=*", events)
+    page.goto(service.url)
+    page.get_by_label("Token of an auditor or operator").fill(service.tokens["auditor"])
+    with page.expect_request(lambda request: request.url.endswith("after=40")):
+        page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("live")
+    assert asked == ["5000", "5000", "9000", "40"]  # 400 are told; 4,000 are not, and less than before is another past
+    context.close()
     assert wrong == []
