@@ -12,7 +12,7 @@ import pytest
 from support.signing import SIGNER
 
 from zkmargin.app.venue_dense import load_dense
-from zkmargin.app.venues import VenueSecret, invented_accounts, witness_of
+from zkmargin.app.venues import VenueSecret, invented_accounts, load_accounts, witness_of
 from zkmargin.cli import main
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey
@@ -491,6 +491,28 @@ def test_bad_options_are_named(venue: Path, capsys: Any, more: list[str], reason
     said = capsys.readouterr().err
     assert reason in said
     assert "a defect of ours" not in said
+
+
+def test_a_csv_may_have_a_mark_and_blank_lines_and_unbalanced_books_name_the_instrument(
+    venue: Path, tmp_path: Path, capsys: Any
+) -> None:
+    text = (venue / "accounts.csv").read_text()
+    plain = load_accounts(
+        str(venue / "accounts.csv"), snapshot := Snapshot.parse((venue / "snapshot.json").read_bytes())
+    )
+    (tmp_path / "marked.csv").write_text("\ufeff" + text.replace("\n", "\n\n"))
+    (tmp_path / "marked.csv").chmod(0o600)
+    marked = load_accounts(str(tmp_path / "marked.csv"), snapshot)
+    assert [(one.name, one.lots) for one in marked] == [(one.name, one.lots) for one in plain]
+    lost = next(line for line in text.splitlines() if line.startswith(f"{NAME},positions,"))
+    (tmp_path / "lost.csv").write_text(text.replace(lost + "\n", ""))
+    (tmp_path / "lost.csv").chmod(0o600)
+    command = prove(venue, "books", tag="bad-")
+    command[command.index("--accounts") + 1] = str(tmp_path / "lost.csv")
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert f"net: {lost.split(',')[2]}: the books together have " in said
+    assert "is an account missing?" in said
 
 
 def test_names_are_checked_alike_in_folders_and_csvs(venue: Path, large: Path, tmp_path: Path, capsys: Any) -> None:

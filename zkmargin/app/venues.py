@@ -268,9 +268,10 @@ def load_nonces(path: str) -> dict[str, bytes]:
 
 
 def _rows(path: str, header: list[str]) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(read_text(path, max_bytes=MAX_CSV_BYTES)), strict=True)
+    text = read_text(path, max_bytes=MAX_CSV_BYTES).removeprefix("\ufeff")  # spreadsheets begin UTF-8 with this mark
+    reader = csv.reader(io.StringIO(text), strict=True)
     try:
-        rows = [(reader.line_num, row) for row in reader]
+        rows = [(reader.line_num, row) for row in reader if row]  # no row: a blank line
     except csv.Error as error:
         raise InputError(f"no CSV: {error}", file=path, line=reader.line_num) from None
     if not rows or rows[0][1] != header:
@@ -484,7 +485,10 @@ def witness_of(
             for mine, drawn in zip(books, nonces, strict=True)
         ]
     hidden, names = [account.hidden for account in dense], [account.name for account in dense]
-    witness = build_witness(statement, books, tags, hidden, names, makers)
+    try:
+        witness = build_witness(statement, books, tags, hidden, names, makers)
+    except ConstraintError as error:
+        raise _by_name(error, statement, books, [account.lots for account in dense]) from None
     committed = statement.committed_points()
     for y, (account, (lots, blinders)) in enumerate(zip(dense, hidden, strict=True)):
         for role in ROLES:
@@ -496,6 +500,22 @@ def witness_of(
                     f"its opening does not open its commitment to these {role}", field=f"account {account.name[:100]}"
                 )
     return witness
+
+
+def _by_name(
+    error: ConstraintError, statement: VenueStatement, books: Sequence[ClassBooks], dense: Sequence[BookLots]
+) -> ConstraintError:
+    """The error; where books do not sum to the stated net positions, one that names the first such instrument."""
+    if error.rule != "net" or statement.terms.net is None:
+        return error
+    found = zip(statement.terms.net, net_positions(statement, books, dense), strict=True)
+    i, want, have = next((i, want, have) for i, (want, have) in enumerate(found) if int(want) != have)
+    return ConstraintError(
+        f"terms: net: {statement.snapshot.instruments[i].id}: the books together have {have} lots, not {want}",
+        rule="net",
+        shortfall=0,
+        hint="is an account missing? The other side of each trade must be among the books",
+    )
 
 
 def make_venue_proof(prepared: Prepared, *, threads: int, elsewhere: bool = False) -> MadeVenue:

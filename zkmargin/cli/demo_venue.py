@@ -117,7 +117,7 @@ class _VenueDemo:
             reason = must_raise(
                 "an account under margin", ConstraintError, lambda: prepare(snapshot, short, self.asked)
             )
-        terminal.say(f"   one account without cash:     {terminal.safe(reason)}")
+        terminal.say(f"   one account that owes cash:   {terminal.safe(reason)}")
         lots = list(accounts[0].lots.positions)
         traded = next(i for i, q in enumerate(lots) if q)
         lots[traded] += 1
