@@ -10,13 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from support.postgresql import Server, new_database
-from support.venue_service import Service, account, descendants, eventually, running, signers, snapshot
+from support.venue_service import TERMS, Service, account, descendants, eventually, running, signers, snapshot
 
 from zkmargin.client import Submission
-from zkmargin.client.errors import AlreadyAccepted, Unavailable
+from zkmargin.client.documents import RegisterAccount, RevokeToken
+from zkmargin.client.errors import AlreadyAccepted, Denied, Unavailable
+from zkmargin.client.tokens import token_digest
+from zkmargin.formats import InputError
 from zkmargin.ledger import Ledger
+from zkmargin.service.alone import Alone
 from zkmargin.verifier.attest import Receipt
 
 PROOFS = 5
@@ -119,6 +124,71 @@ def test_a_killed_database_keeps_what_was_acknowledged(tmp_path: Path) -> None:
             check_nothing_lost(service, submissions, submitting.receipts)
             assert service.stop() == 0
         check_whole(url)
+
+
+def end_locks(url: str) -> None:
+    """The sessions that have a lock of a service end, as when the database is restarted."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        holders = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        connection.execute(f"{holders} AND objid = {0x7A6B6D73}".encode())
+
+
+def test_a_service_that_lost_its_database_says_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    """Stopped, its lock gone, another one at work: when it goes on it knows less than it thinks."""
+    with Server() as server:
+        url = new_database(server.folder)
+        with running(tmp_path / "a", database=url, config=FAST) as one:
+            one.issue("auditor", "auditor")
+            one.issue("operator", "operator")
+            with one.client("auditor") as auditor:
+                assert auditor.roster() == []
+            assert one.process is not None
+            one.process.send_signal(signal.SIGSTOP)
+            end_locks(url)
+            with running(tmp_path / "b", database=url, config=FAST) as other:
+                other.numbers, other.tokens = one.numbers, one.tokens
+                other.order(RevokeToken.model_validate({"digest": token_digest(one.tokens["auditor"])}))
+                one.process.send_signal(signal.SIGCONT)
+                with one.client("auditor") as revoked, pytest.raises(Unavailable):
+                    revoked.roster()
+                with pytest.raises(Unavailable):
+                    one.order(RegisterAccount(account="alice", terms=TERMS))
+                assert httpx.get(f"{one.url}/readyz").status_code == httpx.codes.SERVICE_UNAVAILABLE
+                with other.client("operator") as client:
+                    assert client.roster() == []
+            eventually(_ready(one))
+            with one.client("auditor") as revoked, pytest.raises(Denied, match="revoked"):
+                revoked.roster()
+            one.order(RegisterAccount(account="alice", terms=TERMS))
+            assert one.stop() == 0
+        check_fence(url)
+
+
+def check_fence(url: str) -> None:
+    """A transaction that comes when the lock is gone ends, whoever looks for the lock when."""
+    forgot: list[bool] = []
+    with Ledger(url, signer=signers()["desk"]) as ledger, Alone(ledger.database) as alone:
+        alone.taken_anew = lambda: forgot.append(True)
+        ledger.database.write(lambda _: None)
+        end_locks(url)
+        with pytest.raises(Unavailable, match="another service"):
+            ledger.database.write(lambda _: None)
+        with Ledger(url, signer=signers()["desk"]) as second, Alone(second.database):
+            with pytest.raises(InputError, match="another service"):
+                alone.check()
+            with pytest.raises(Unavailable):
+                ledger.database.write(lambda _: None)
+        eventually(lambda: _has(alone))
+        assert forgot == [True]
+        ledger.database.write(lambda _: None)
+
+
+def _has(alone: Alone) -> bool:
+    try:
+        alone.check()
+    except InputError:
+        return False
+    return True
 
 
 def _ready(service: Service) -> Callable[[], bool]:

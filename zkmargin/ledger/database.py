@@ -43,6 +43,7 @@ class Database:
         wal: an SQLite file gets a write-ahead log: readers and the writer do not wait for each other.
 
     Attributes:
+        fence: called in every writing transaction before its work; what it raises ends the transaction.
         schema: the version that was found: an older one only where nothing may be altered.
 
     Raises:
@@ -51,6 +52,7 @@ class Database:
 
     def __init__(self, where: str | Path, *, read_only: bool = False, wal: bool = False) -> None:
         url = _url(where)
+        self.fence: Callable[[Connection], None] | None = None
         self.name = url.render_as_string(hide_password=True) if "://" in str(where) else str(where)
         self.engine = _engine(url, read_only=read_only, wal=wal)
         self._writer = threading.Lock()  # SQLite lets those who wait for it sleep for up to a tenth of a second
@@ -123,6 +125,8 @@ class Database:
                 with self._writer, self._errors(retry=retry), self.engine.begin() as connection:
                     if connection.dialect.name == "postgresql":
                         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS})
+                    if self.fence is not None:
+                        self.fence(connection)
                     return work(connection)
             except _Again:
                 time.sleep((1 + secrets.randbelow(1 + attempt)) / 200)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -11,11 +13,17 @@ from typing import Self
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from zkmargin.client.errors import Unavailable
 from zkmargin.formats import InputError
 from zkmargin.ledger.database import Database
 
 #: Any fixed number: the advisory lock of a service in its PostgreSQL database.
 _SERVICE = 0x7A6B6D73
+#: Whether a session has the lock of a number.
+_HELD = text(
+    "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND (classid::bigint << 32 | objid::bigint) = :own"
+)
 
 
 class Alone:
@@ -23,14 +31,24 @@ class Alone:
 
     Raises:
         InputError: another service has it.
+
+    Attributes:
+        may_be_lost: the lock ends with a connection, and not only with this process. While it is lost nothing is
+            written: every transaction looks for it in the database, where one writer comes after the other.
+        taken_anew: called when it was lost and is had again, before anything is written: another service may have
+            written in between.
     """
 
     def __init__(self, database: Database) -> None:
         self._database, self._lock = database, threading.Lock()
         self._file: int | None = None
         self._connection: Connection | None = None
-        if database.engine.dialect.name == "postgresql":
+        self._own: int | None = None  # a second lock of the same session, of a number that nobody else has
+        self.taken_anew: Callable[[], None] = lambda: None
+        self.may_be_lost = database.engine.dialect.name == "postgresql"
+        if self.may_be_lost:
             self._take_advisory()
+            database.fence = self._fence
         else:
             self._take_file()
 
@@ -49,7 +67,7 @@ class Alone:
 
     def _drop(self) -> None:
         """The connection goes, and with it the lock."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._own = self._connection, None, None
         if connection is not None:
             with suppress(DBAPIError):
                 connection.invalidate()
@@ -70,6 +88,12 @@ class Alone:
                     return
             self._take_advisory()
 
+    def _fence(self, connection: Connection) -> None:
+        """Raises Unavailable: the lock is lost. Whoever has it now writes after this transaction."""
+        own = self._own
+        if own is None or not connection.execute(_HELD, {"own": own}).scalar_one():
+            raise Unavailable("another service may have the database", retry_after=1)
+
     def _take_file(self) -> None:
         import fcntl  # noqa: PLC0415 - where there is none, there is no service
 
@@ -86,6 +110,9 @@ class Alone:
             connection = self._database.engine.connect()
             query = text("SELECT pg_try_advisory_lock(:key)")
             got = connection.execute(query, {"key": _SERVICE}).scalar_one()
+            own = secrets.randbits(62)
+            if got:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": own})
             connection.commit()
         except DBAPIError:
             raise InputError("the ledger cannot be used: no answer", file=self._database.name) from None
@@ -93,6 +120,8 @@ class Alone:
             connection.close()
             raise self._taken()
         self._connection = connection
+        self.taken_anew()
+        self._own = own
 
     def _taken(self) -> InputError:
         return InputError("another service is running on it", file=self._database.name)

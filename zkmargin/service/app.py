@@ -56,7 +56,7 @@ def create_app(desk: Desk, running: Running) -> FastAPI:
     for add in PARTS:
         add(app, desk, running)
     dashboard.add(app)
-    app.add_middleware(Guard, desk=desk, metrics=running.metrics, fault=fault)
+    app.add_middleware(Guard, desk=desk, metrics=running.metrics, fault=fault, alone=running.check_alone)
     openapi.describe(app)
     return app
 

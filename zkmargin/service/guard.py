@@ -72,10 +72,18 @@ class Guard:
     Args:
         app: what it guards.
         desk, metrics: of the service; ``fault`` answers an error.
+        alone: raises Unavailable where another service may have the database.
     """
 
-    def __init__(self, app: App, desk: Desk, metrics: Metrics, fault: Callable[[ZkMarginError], App]) -> None:
-        self._app, self._desk, self._metrics, self._fault = app, desk, metrics, fault
+    def __init__(
+        self,
+        app: App,
+        desk: Desk,
+        metrics: Metrics,
+        fault: Callable[[ZkMarginError], App],
+        alone: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._app, self._desk, self._metrics, self._fault, self._alone = app, desk, metrics, fault, alone
         limits = desk.settings.limits
         self._rates = Rates(limits.calls_per_second, limits.burst)
 
@@ -107,6 +115,7 @@ class Guard:
         """Raises TooMany, TooLarge; InputError: a NUL, which no name has and no database takes."""
         if scope["path"] in FREE:
             return
+        await self._alone()
         await self._desk.know_tokens()
         wait = self._rates.take(self._who(scope))
         if wait:

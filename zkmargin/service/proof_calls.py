@@ -195,7 +195,12 @@ def add_events(app: FastAPI, desk: Desk, running: Running) -> None:
         if listening.total() >= limits.streams or listening[who] >= limits.streams_per_account:
             raise Unavailable("too many listen", retry_after=5)
         found = events.stream(
-            desk, running.bell, running.metrics, after=after, account=token.account, may=lambda: counts(desk, token)
+            desk,
+            running.bell,
+            running.metrics,
+            after=after,
+            account=token.account,
+            may=lambda: running.alone and counts(desk, token),
         )
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_counted(found, listening, who), 200, headers, media_type="text/event-stream")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import Connection
@@ -21,6 +23,8 @@ from zkmargin.service.webhooks import Webhooks
 
 #: How often states are looked at, webhooks served, and old rows deleted.
 TICK_SECONDS, WEBHOOK_SECONDS, SWEEP_SECONDS = 0.5, 0.5, 3600.0
+#: How long it counts that the database was seen to be this service's alone.
+ALONE_SECONDS = 2.0
 #: How often refused callers are written down, and how many wait for it at most.
 NOTE_SECONDS, MAX_NOTES = 0.1, 256
 
@@ -31,11 +35,13 @@ class Running:
     bell: Bell
     queue: Queue
 
-    def __init__(self, desk: Desk, *, check_alone: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, desk: Desk, *, check_alone: Callable[[], None] | None = None) -> None:
         self.desk, self.metrics = desk, Metrics()
         limits = desk.settings.limits
         self.rates = Rates(limits.calls_per_second, limits.burst)
         self._check_alone, self._ready, self._noted = check_alone, False, 0.0
+        self._alone, self._lost = -math.inf, -math.inf  # when it was seen last that the database is ours, or not
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="alone")
         self._notes: list[tuple[int, str, str]] = []
 
     @asynccontextmanager
@@ -44,9 +50,14 @@ class Running:
         self.bell, self.queue = Bell(), Queue(self.desk, self.metrics)
         self.desk.changed = self.bell.ring
         hooks = Webhooks(self.desk, self.metrics)
+
+        async def deliver() -> None:
+            if self.alone:  # else another service delivers
+                await hooks.deliver()
+
         work: list[tuple[float, Callable[[], Awaitable[None]]]] = [
             (TICK_SECONDS, self._tick),
-            (WEBHOOK_SECONDS, hooks.deliver),
+            (WEBHOOK_SECONDS, deliver),
             (SWEEP_SECONDS, self._sweep),
             (NOTE_SECONDS, self._write_notes),
         ]
@@ -63,15 +74,45 @@ class Running:
             await hooks.close()
             with suppress(ZkMarginError):  # the database may be away
                 await self._write_notes()
+            self._checks.shutdown(wait=False, cancel_futures=True)
 
     def drain(self) -> None:
         """Take no more, and end what waits for something new."""
         self._ready = False
         self.bell.close()
 
+    @property
+    def alone(self) -> bool:
+        """Whether the database was seen to be this service's a moment ago: a process that was stopped saw it before."""
+        return self._check_alone is None or time.monotonic() - self._alone < ALONE_SECONDS
+
+    async def check_alone(self) -> None:
+        """Before every call. Raises Unavailable: another service may have the database."""
+        if self.alone:
+            return
+        try:
+            async with asyncio.timeout(ALONE_SECONDS):
+                await asyncio.get_running_loop().run_in_executor(self._checks, self._look)
+        except (TimeoutError, ZkMarginError):
+            raise Unavailable("another service may have the database", retry_after=1) from None
+
+    def _look(self) -> None:
+        """Raises InputError: another has it, or no answer."""
+        if self._check_alone is None:
+            return
+        now = time.monotonic()
+        if now - self._lost < TICK_SECONDS:  # many calls ask
+            raise Unavailable("another service may have the database", retry_after=1)
+        try:
+            self._check_alone()
+        except ZkMarginError:
+            self._alone, self._lost = -math.inf, now
+            raise
+        self._alone = now
+
     def check_ready(self) -> None:
         """Raises Unavailable: it starts, drains, or cannot write."""
-        if not self._ready:
+        if not (self._ready and self.alone):
             raise Unavailable("it starts, drains, or cannot write", retry_after=1)
         if self.desk.pool.alive == 0:
             raise Unavailable("no verifier is alive", retry_after=1)
@@ -106,6 +147,7 @@ class Running:
             changed = await asyncio.to_thread(self._settle)
         except Exception:
             self._ready = False
+            self.bell.ring()  # streams of events look whether they may go on
             raise
         self._ready = not self.bell.closed
         if changed:
@@ -113,7 +155,7 @@ class Running:
 
     def _settle(self) -> bool:
         """States as of now; whether one changed. Raises where the database does not answer or is not ours alone."""
-        self._check_alone()
+        self._look()
         desk, now_ms = self.desk, self.desk.clock()
         with desk.ledger.database.reading() as connection:
             rows = [row for row in store.account_rows(connection) if not row.closed]

@@ -47,7 +47,8 @@ def serve(settings: Settings, signer: Signer, *, listening: Callable[[str], None
         pool = Pool(settings.workers)
         try:
             desk = Desk(settings, trust, operators, signer, ledger, pool)
-            running = Running(desk, check_alone=alone.check)
+            alone.taken_anew = desk.forget
+            running = Running(desk, check_alone=alone.check if alone.may_be_lost else None)
             logs.begin()
             _run(desk, running, listening)
         finally:
