@@ -24,7 +24,7 @@ DESCRIPTION, TYPES = HERE / "openapi.json", HERE / "schema.ts"
 def description() -> str:
     """The description, which depends on no service's files."""
     desk: Any = SimpleNamespace(settings=SimpleNamespace(limits=Limits()))
-    app = create_app(desk, cast("Any", SimpleNamespace(desk=desk, metrics=None)))
+    app = create_app(desk, cast("Any", SimpleNamespace(desk=desk, metrics=None, check_alone=None)))
     return json.dumps(app.openapi(), indent=1, sort_keys=True) + "\n"
 
 
