@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.field import inverse, r
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.commit import Committer, Job, committer
+from zkmargin.prover.polynomials import ProverError, blinded, blinded_pieces, divided, running_sum, shifted
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.public import OwnValues, PublicPolynomials, selector_on
 from zkmargin.verifier.argument import Challenges, PublicValues, linearise
@@ -31,10 +31,6 @@ from zkmargin.verifier.transcript import MarginTranscript
 #: A blinder source. The product passes the operating system's generator and nothing else.
 Draw = Callable[[], int]
 T = TypeVar("T")
-
-
-class ProverError(RuntimeError):
-    """The argument did not close: a witness that does not satisfy the circuit got here, or a defect of ours."""
 
 
 @dataclass(repr=False)
@@ -68,7 +64,7 @@ class _Rounds:
         A column of integers is committed as such, which is quicker.
         """
         b = [self.draw() for _ in range(blinders)]
-        self.polynomials[name] = _blinded(self.columns[name], b)
+        self.polynomials[name] = blinded(self.columns[name], b)
         if integers is not None:
             self.integers[name] = integers
             self.jobs[name] = self.committer.column(integers, b)
@@ -132,7 +128,7 @@ def prove_with_values(
             for column, rows in columns.items():
                 rounds.columns[column] = K.from_ints(rows) if isinstance(rows, list) else K.from_int64(rows)
                 if column in blinders:
-                    rounds.polynomials[column] = _blinded(rounds.columns[column], [blinders[column]])
+                    rounds.polynomials[column] = blinded(rounds.columns[column], [blinders[column]])
         with profile.stage("1: digits, multiplicities"):
             message1, beta, rho = _round1(rounds, columns)
         with profile.stage("2: helpers, running sum"):
@@ -181,10 +177,7 @@ def _round2(rounds: _Rounds, beta: int, rho: int) -> tuple[Message2, int, Public
     total = K.linear([(total, 1), *((columns[name], public.lookup) for name in helpers)])
 
     # phi(1) = 0, phi(omega X) - phi(X) = total(X) - sigma/n on H
-    sums = K.prefix_sum(_shifted(total, -public.sigma * inverse(n)))
-    if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
-        raise ProverError("the public equations do not hold: the running sum does not close")
-    columns["phi"] = K.roll(sums, n - 1)
+    columns["phi"] = running_sum(shifted(total, -public.sigma * inverse(n)))
 
     for name in helpers:
         rounds.interpolate(name, 1)
@@ -198,7 +191,7 @@ def _helper(names: Sequence[str], rounds: _Rounds, beta: int, table: K.FieldVect
     """sum_c 1/(beta + f_c): looked up in the table of 1/(beta + i) where the digits are at hand as integers."""
     if all(name in rounds.integers for name in names):
         return K.gathered(table, np.stack([rounds.integers[name] for name in names]))
-    return K.linear([(K.batch_inverse(_shifted(rounds.columns[name], beta)), 1) for name in names])
+    return K.linear([(K.batch_inverse(shifted(rounds.columns[name], beta)), 1) for name in names])
 
 
 def _round3(rounds: _Rounds, public: PublicPolynomials, chi: int) -> tuple[Message3, int]:
@@ -214,7 +207,7 @@ def _round3(rounds: _Rounds, public: PublicPolynomials, chi: int) -> tuple[Messa
     if any(K.to_ints(K.slice_of(tail, pieces + 1, n))):
         raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
     T[-1] = K.concatenate(T[-1], K.slice_of(tail, 0, pieces + 1))
-    for i, part in enumerate(_blinded_pieces(T, rounds.draw)):
+    for i, part in enumerate(blinded_pieces(T, rounds.draw)):
         rounds.polynomials[f"T[{i}]"] = part
     message = Message3(rounds.commit_all([f"T[{i}]" for i in range(pieces)]))
     return message, rounds.transcript.round3(message)
@@ -273,34 +266,6 @@ def _round5(rounds: _Rounds, x: Challenges, values: Message4, public: PublicValu
     D.open_to(values.at_zeta(), x.v)
     one = K.from_ints([1])
     combined = K.linear([(one, D.constant), *((p[name], c) for name, c in D.coefficients.items())])
-    p["W"] = _opening(combined, x.zeta, 0)
-    p["W'"] = _opening(p["phi"], circuit.domain.omega * x.zeta % r, values.phi_shifted)
+    p["W"] = divided(combined, x.zeta, 0)
+    p["W'"] = divided(p["phi"], circuit.domain.omega * x.zeta % r, values.phi_shifted)
     return Message5(*rounds.commit_all(["W", "W'"]))
-
-
-def _blinded(column: K.FieldVector, blinders: list[int]) -> K.FieldVector:
-    """Coefficients of p(X) + (b_0 + b_1 X + ...) (X^n - 1) for a column p on H."""
-    b = K.from_ints(blinders)
-    return K.concatenate(K.sub(K.intt(column), K.pad(b, len(column))), b)
-
-
-def _blinded_pieces(T: Sequence[K.FieldVector], draw: Draw) -> list[K.FieldVector]:
-    """T_0 + t_0 X^n, T_1 - t_0 + t_1 X^n, ..., and the last one with its short tail."""
-    seams = [0, *(draw() for _ in T[1:]), 0]
-    blinded = []
-    for part, (below, above) in zip(T, pairwise(seams), strict=True):
-        lowered = K.sub(part, K.pad(K.from_ints([below]), len(part)))
-        blinded.append(lowered if part is T[-1] else K.concatenate(lowered, K.from_ints([above])))
-    return blinded
-
-
-def _opening(p: K.FieldVector, z: int, value: int) -> K.FieldVector:
-    """(p(X) - value) / (X - z)."""
-    quotient, remainder = K.divide_by_linear(p, z)
-    if remainder != value:
-        raise ProverError("an opening does not divide: the linearised identity is wrong")
-    return quotient
-
-
-def _shifted(vector: K.FieldVector, x: int) -> K.FieldVector:
-    return K.add(vector, K.constant(x, len(vector)))

@@ -30,7 +30,6 @@ from zkmargin.prover.chain_rounds import (
     OMEGA,
     QUOTIENT_LENGTH,
     Opened,
-    blinded,
     chain_committer,
     combine,
     committed_book,
@@ -42,14 +41,13 @@ from zkmargin.prover.chain_rounds import (
     quotient,
     recording,
     refuse_infinity,
-    running_sum,
-    shifted,
     side_values,
     sum_of,
     table_polynomials,
     weighted_sum,
     witness_columns,
 )
+from zkmargin.prover.polynomials import blinded, running_sum, shifted
 from zkmargin.prover.profile import Profile
 from zkmargin.verifier.chain.argument import identity, ratio, remainders, transcript_of
 from zkmargin.verifier.chain.proof import ChainProof, Commitments, Values

@@ -24,7 +24,6 @@ from zkmargin.prover.chain_rounds import (
     QUOTIENT_LENGTH,
     Job,
     Opened,
-    blinded,
     chain_committer,
     combine,
     committed_book,
@@ -36,14 +35,13 @@ from zkmargin.prover.chain_rounds import (
     quotient,
     recording,
     refuse_infinity,
-    running_sum,
-    shifted,
     side_values,
     sum_of,
     table_polynomials,
     weighted_sum,
     witness_columns,
 )
+from zkmargin.prover.polynomials import blinded, running_sum, shifted
 from zkmargin.prover.profile import Profile
 from zkmargin.verifier.chain.joint import (
     JointStatement,

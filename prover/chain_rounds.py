@@ -22,7 +22,7 @@ from zkmargin.prover._kernels import table_cache
 from zkmargin.prover._kernels.fixed_base import FixedBaseTables, best_window
 from zkmargin.prover._kernels.plain_msm import POINT_BYTES
 from zkmargin.prover._kernels.points import bytes_from_rows, rows_from_bytes
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError, blinded, divided
 from zkmargin.prover.profile import Profile
 from zkmargin.verifier.chain.closed_forms import TableValues
 from zkmargin.verifier.chain.openings import Divisors
@@ -141,9 +141,9 @@ def open_all(
     ]
     W_poly = combine(
         [
-            (_divided(opened.D, zeta, opened.remainders[0][0]), 1),
+            (divided(opened.D, zeta, opened.remainders[0][0]), 1),
             (K.interleave([K.divide_by_linear(p, zeta)[0] for p in cubes]), 1),
-            (_twice_divided(opened.phi, zeta, values), gammas[count + 1]),
+            (_twicedivided(opened.phi, zeta, values), gammas[count + 1]),
             (K.interleave([K.divide_by_linear(p, zeta)[0] for p in fourths]), 1),
         ],
         POWERS,
@@ -167,7 +167,7 @@ def open_all(
         divisors.scales(gamma, columns=count, tables=len(opened.tables)), opened.remainders, strict=True
     ):
         value += scale * evaluate(p, x)
-    (W_shifted,) = commit(["W'"], [[(0, _divided(L, x, value % r))]])
+    (W_shifted,) = commit(["W'"], [[(0, divided(L, x, value % r))]])
     return W, W_shifted
 
 
@@ -185,12 +185,6 @@ def witness_columns(prices: ChainPrices, witness: Witness, num: int, den: int) -
         raise ProverError(str(error)) from None
 
 
-def blinded(column: K.FieldVector, blinders: list[int]) -> K.FieldVector:
-    """Coefficients of p(X) + (b_0 + b_1 X + ...) (X^n - 1)."""
-    b = K.from_ints(blinders)
-    return K.concatenate(K.sub(K.intt(column), K.pad(b, len(column))), b)
-
-
 def combine(terms: Sequence[tuple[K.FieldVector, int]], length: int) -> K.FieldVector:
     """sum scale * vector, padded to a length."""
     total = K.constant(0, length)
@@ -199,16 +193,9 @@ def combine(terms: Sequence[tuple[K.FieldVector, int]], length: int) -> K.FieldV
     return total
 
 
-def _divided(p: K.FieldVector, z: int, value: int) -> K.FieldVector:
-    quotient, remainder = K.divide_by_linear(p, z)
-    if remainder != value:
-        raise ProverError("an opening does not divide: the linearised identity is wrong")
-    return quotient
-
-
-def _twice_divided(phi: K.FieldVector, zeta: int, values: TableValues) -> K.FieldVector:
+def _twicedivided(phi: K.FieldVector, zeta: int, values: TableValues) -> K.FieldVector:
     """(phi - its line through zeta and omega zeta) / ((X - zeta) (X - omega zeta))."""
-    once = _divided(phi, zeta, values.phi)
+    once = divided(phi, zeta, values.phi)
     return K.divide_by_linear(once, OMEGA * zeta % r)[0]
 
 
@@ -218,11 +205,6 @@ def weighted_sum(columns: Sequence[K.FieldVector]) -> K.FieldVector:
     for d in range(1, POSITION_DIGITS):
         total = K.add_scaled(total, columns[d], ROWS**d)
     return total
-
-
-def shifted(vector: K.FieldVector, x: int) -> K.FieldVector:
-    """vector + x."""
-    return K.add(vector, K.constant(x, len(vector)))
 
 
 def sum_of(vectors: Sequence[K.FieldVector]) -> K.FieldVector:
@@ -272,14 +254,6 @@ def side_values(prices: ChainPrices, sides: Sequence[Sequence[K.FieldVector]], z
     """The side rows at zeta, without the rows of zeros that fill their last point."""
     found = [K.evaluate(p, zeta) for pack in sides for p in pack]
     return tuple(found[: len(prices.layout.side_rows)])
-
-
-def running_sum(steps: K.FieldVector) -> K.FieldVector:
-    """phi on H, without blinders: what was summed before each row. Raises ProverError where it does not close."""
-    sums = K.prefix_sum(steps)
-    if K.to_ints(K.slice_of(sums, ROWS - 1, ROWS)) != [0]:
-        raise ProverError("the equations do not hold: the running sum does not close")
-    return K.roll(sums, ROWS - 1)
 
 
 def quotient(side: K.FieldVector) -> K.FieldVector:

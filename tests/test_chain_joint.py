@@ -34,8 +34,8 @@ from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.claims import Claim
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
-from zkmargin.prover.argument import ProverError
 from zkmargin.prover.chain_joint_reference import prove_joint_reference
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.verifier.chain.joint import JointStatement, identity_powers, verify_joint
 from zkmargin.verifier.chain.joint_proof import JointProof, JointShape, decode_joint_proof, encode_joint_proof
 from zkmargin.verifier.chain.proof import WORDS

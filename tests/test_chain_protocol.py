@@ -40,9 +40,9 @@ from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
-from zkmargin.prover.argument import ProverError
 from zkmargin.prover.chain_reference import prove_chain_reference
 from zkmargin.prover.chain_tables import commit_rows_fast
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.verifier.chain import (
     ChainProof,
     ChainStatement,

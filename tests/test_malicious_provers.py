@@ -16,7 +16,8 @@ from support.typed import Keywords
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.crypto.field import inverse, r
 from zkmargin.formats import VerificationError
-from zkmargin.prover.argument import ProverError, prove_argument
+from zkmargin.prover.argument import prove_argument
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.verifier import verify
 from zkmargin.verifier.proof import Proof
 

@@ -24,7 +24,7 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, save_document
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import Answer
 from zkmargin.prover.venue.cluster import Cluster, DaskLink, addresses
 from zkmargin.prover.venue.messages import Link, LostError, pack, unpack

@@ -11,7 +11,7 @@ from support.typed import Passed
 from support.venue_lab import SEEDS, SharedVenue, nonce
 
 from zkmargin.formats import ConstraintError, InputError
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import WrongAnswerError
 from zkmargin.prover.venue.messages import Link, LostError, pack, unpack
 from zkmargin.prover.venue.preparing import Preparing

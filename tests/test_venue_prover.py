@@ -10,7 +10,7 @@ from support.typed import Keywords, Passed
 from support.venue_lab import Venue
 
 from zkmargin.formats import VerificationError
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.blinders import FreshBlinders, SeededBlinders
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.rounds import Coordinator, prove_rounds, share_sets

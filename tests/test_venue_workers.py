@@ -17,7 +17,7 @@ from support.typed import Passed
 from support.venue_lab import SharedVenue
 
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import Answer, WrongAnswerError
 from zkmargin.prover.venue.messages import LostError, pack, unpack
 from zkmargin.prover.venue.workers import ROUNDS, Journal, ProcessLink, RemoteShare, ShareInputs, VenueWorkers, Worker

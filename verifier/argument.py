@@ -12,11 +12,11 @@ must open to 0 at zeta.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from typing import TypeVar
 
-from py_arkworks_bls12381 import G1Point
+from py_arkworks_bls12381 import G1Point, Scalar
 
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import Column
@@ -59,6 +59,8 @@ class Linear:
             self.constant -= weight * value
 
 
+#: Field elements, in one of their two forms.
+Element = TypeVar("Element", int, Scalar)
 #: A sum of scalars times points that nobody has added up yet.
 Terms = tuple[tuple[G1Point, int], ...]
 
@@ -145,8 +147,9 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4, public: PublicV
     for g, columns in enumerate(circuit.lookup_groups):
         chi = chi * x.chi % r
         factors = [(x.beta + f[c]) % r for c in columns]
-        D.add(f"h[{g}]", lookup - chi * prod(factors))
-        D.constant += chi * sum(prod(factors[:i] + factors[i + 1 :]) for i in range(len(factors)))
+        product, numerator = folded(factors, [1] * len(factors))
+        D.add(f"h[{g}]", lookup - chi * product)
+        D.constant += chi * numerator
     digits = circuit.position_digits
     if digits:
         for s in range(circuit.position_segments):
@@ -162,6 +165,28 @@ def linearise(circuit: Circuit, x: Challenges, values: Message4, public: PublicV
         D.add("B", -chi * sent["A"])
         D.add("C", chi)
     return D
+
+
+def folded(factors: Sequence[Element], numerators: Sequence[Element]) -> tuple[Element, Element]:
+    """The two sides of a helper's identity h prod_c F_c = sum_c N_c prod_{c' != c} F_c', where h = sum_c N_c / F_c.
+
+    In integers or in ``Scalar``: every argument has such helpers, and each keeps its values in one of the two.
+    """
+    product, numerator = factors[0], numerators[0]
+    for factor, N in zip(factors[1:], numerators[1:], strict=True):
+        product, numerator = product * factor, numerator * factor + product * N
+    return product, numerator
+
+
+def decoded(points: Iterable[tuple[str, bytes]]) -> dict[str, G1Point]:
+    """Points by name, checked. Raises ProofFormatError naming the first that is no finite point in canonical form."""
+    found = {}
+    for name, data in points:
+        try:
+            found[name] = decode_g1(data)
+        except ValueError as error:
+            raise ProofFormatError(f"{name}: {error}") from None
+    return found
 
 
 def _rows_at(basis: Vector, rows: Sequence[int]) -> int:
@@ -188,12 +213,7 @@ def reduce_to_opening(
     Raises:
         ProofFormatError: a point of the proof is not a finite point of G1 in canonical form.
     """
-    points = statement.committed_points()
-    for name, data in proof.points():
-        try:
-            points[name] = decode_g1(data)
-        except ValueError as error:
-            raise ProofFormatError(f"{name}: {error}") from None
+    points = statement.committed_points() | decoded(proof.points())
     circuit, values = statement.circuit, proof.message4
     x, statement_digest = replay(statement, proof)
     F = linearise(circuit, x, values, public(circuit, x))

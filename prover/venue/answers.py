@@ -15,7 +15,7 @@ from zkmargin.crypto.group import G1_BYTES
 from zkmargin.formats import InputError
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels.vectors import FieldVector
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.messages import Array, cut, scalar_list, unpack
 
 _SCALAR_BYTES = 32

@@ -23,9 +23,10 @@ from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.scalar_field import splat
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector, zero_blocks
 from zkmargin.prover.commit import committer
+from zkmargin.prover.polynomials import with_tail
 from zkmargin.prover.venue.blinders import Blinders
 from zkmargin.prover.venue.dense import DenseWitness
-from zkmargin.prover.venue.shares import Int64Array, _fractions, _with_tail
+from zkmargin.prover.venue.shares import Int64Array, _fractions
 from zkmargin.verifier.venue.combine import Combination, Families
 from zkmargin.verifier.venue.statement import DenseSlot, VenueStatement, groups_of
 from zkmargin.verifier.venue.transcript import VenueChallenges
@@ -119,7 +120,7 @@ class DenseShare:
         tails = [self.blinders(name, 1) for name in self.helper_names]
         self.helpers = Stack(self.lifting.interpolate(values), self.lifting.tails(tails))
         jobs = [
-            self.bases.polynomial(_with_tail(FieldVector(self.helpers.coefficients[j * m : (j + 1) * m], n), tail))
+            self.bases.polynomial(with_tail(FieldVector(self.helpers.coefficients[j * m : (j + 1) * m], n), tail))
             for j, tail in enumerate(tails)
         ]
         ranged = [combination.rho[self.statement.exponents.range]] * len(jobs)
@@ -191,7 +192,7 @@ class DenseShare:
         for part in parts:
             I.accumulate(total, part.coefficients, I.ONE)
             I.accumulate(tail, part.tails, I.ONE)
-        return _with_tail(FieldVector(total, self.statement.n), K.to_ints(FieldVector(tail, 2)))
+        return with_tail(FieldVector(total, self.statement.n), K.to_ints(FieldVector(tail, 2)))
 
     # --- what stands where --------------------------------------------------------------------------------
 

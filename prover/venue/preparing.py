@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.formats import InputError, ZkMarginError
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import Answer
 from zkmargin.prover.venue.blocks import ClassBooks, ClassWitness, assess, class_witness, joined, under_claim
 from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, pack, scalars_array

@@ -18,12 +18,12 @@ from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.scalar_field import splat
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
-from zkmargin.prover.argument import ProverError
 from zkmargin.prover.commit import Job, committer
+from zkmargin.prover.polynomials import ProverError, blinded, blinded_pieces, divided, running_sum
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import Blinders
 from zkmargin.prover.venue.dense_share import DenseShare
-from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share, _fractions, _helper_powers, _with_tail
+from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share, _fractions, _helper_powers
 from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.argument import linearise
 from zkmargin.verifier.venue.combine import Combination
@@ -157,7 +157,7 @@ class Coordinator:
 
     def _interpolate(self, name: str, blinders: int, integers: Int64Array | None = None) -> None:
         b = self.blinders(name, blinders)
-        self.polynomials[name] = _with_tail(K.intt(self.on_H[name]), b)
+        self.polynomials[name] = blinded(self.on_H[name], b)
         if integers is not None:
             self.jobs[name] = self.bases.column(integers, b)
 
@@ -239,10 +239,7 @@ class Coordinator:
         dense, part = self.dense.commit_helpers(combination)
         total = K.add(total, part)
         self.sigma_n = combination.sigma() * inverse(n) % r
-        sums = K.prefix_sum(K.sub(total, K.constant(self.sigma_n, n)))
-        if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
-            raise ProverError("the equations do not hold: the running sum does not close")
-        self.on_H["phi"] = K.roll(sums, n - 1)
+        self.on_H["phi"] = running_sum(K.sub(total, K.constant(self.sigma_n, n)))
         self._interpolate("phi", 3)
         self.own_helpers = own
         return Helpers((*points, *self._commit(own), *dense), *self._commit(["phi"]))
@@ -313,14 +310,11 @@ class Coordinator:
 
     def _pieces(self, quotient: FieldVector) -> None:
         """T in g pieces, the last with the tail, with blinded seams."""
-        n, g, below = self.statement.n, self.statement.g, 0
-        for i in range(g):
-            last = i == g - 1
-            piece = K.slice_of(quotient, i * n, len(quotient) if last else (i + 1) * n)
-            piece = K.sub(piece, K.pad(K.from_ints([below]), len(piece)))
-            if not last:
-                (below,) = self.blinders(f"T {i}", 1)
-                piece = K.concatenate(piece, K.from_ints([below]))
+        n, g = self.statement.n, self.statement.g
+        bounds = [*range(0, g * n, n), len(quotient)]
+        pieces = [K.slice_of(quotient, start, stop) for start, stop in pairwise(bounds)]
+        seams = (self.blinders(f"T {i}", 1)[0] for i in range(g - 1))
+        for i, piece in enumerate(blinded_pieces(pieces, lambda: next(seams))):
             self.polynomials[f"T {i}"] = piece
 
     def _values(self, zeta: int) -> Values:
@@ -366,12 +360,9 @@ class Coordinator:
         for name, c in own.items():
             if c:
                 combined = K.add_scaled(combined, K.pad(self.polynomials[name], size), c)
-        W, remainder = K.divide_by_linear(combined, x.zeta)
-        if remainder:
-            raise ProverError("an opening does not divide: the linearised identity is wrong")
+        self.polynomials["W"] = divided(combined, x.zeta, 0)
         omega_zeta = statement.domain.omega * x.zeta % r
-        shifted, _ = K.divide_by_linear(self.polynomials["phi"], omega_zeta)
-        self.polynomials |= {"W": W, "W'": shifted}
+        self.polynomials["W'"] = divided(self.polynomials["phi"], omega_zeta, proof.values.phi_shifted)
         openings = Openings(*self._commit(["W", "W'"]))
         self.transcript.round6(openings)
         return openings

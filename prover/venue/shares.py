@@ -23,6 +23,7 @@ from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.scalar_field import splat
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
 from zkmargin.prover.commit import committer
+from zkmargin.prover.polynomials import with_tail
 from zkmargin.prover.venue.blinders import Blinders
 from zkmargin.verifier.venue.combine import Combination
 from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement, groups_of
@@ -184,7 +185,7 @@ class Share:
             jobs = []
             for j, name in enumerate(self._helper_names(owner, template)):
                 p = FieldVector(coefficients[j * m : (j + 1) * m], n)
-                jobs.append(bases.polynomial(_with_tail(p, self.blinders(name, 1))))
+                jobs.append(bases.polynomial(with_tail(p, self.blinders(name, 1))))
             found.append(bases.commit(jobs, 1))
         for key, families in sums.items():
             rows = self._rows(combination, *key)
@@ -358,7 +359,7 @@ class Share:
             for j, (name, w) in enumerate(zip(names, helper_row, strict=True)):
                 on_H = K.add_scaled(on_H, FieldVector(helpers[j * m : (j + 1) * m], n), w)
                 tail[0] += w * self.blinders(name, 1)[0]
-        return _with_tail(K.intt(on_H), [t % r for t in tail])
+        return with_tail(K.intt(on_H), [t % r for t in tail])
 
 
 # --- templates on H -----------------------------------------------------------------------------------------------
@@ -425,12 +426,6 @@ def _fractions(beta: int, count: int) -> FieldVector:
     """1 / (beta + i) for i < count."""
     shifted = K.add(K.constant(beta, count), K.from_int64(np.arange(count, dtype=np.int64)))
     return K.batch_inverse(shifted)
-
-
-def _with_tail(p: FieldVector, blinders: Sequence[int]) -> FieldVector:
-    """Coefficients of p + (b0 + b1 X + ...) (X^n - 1)."""
-    b = K.from_ints(blinders)
-    return K.concatenate(K.sub(p, K.pad(b, len(p))), b)
 
 
 # --- exact sums of small integers times powers of gamma -------------------------------------------------------------

@@ -42,7 +42,7 @@ from zkmargin.formats import (
 from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.answers import Answer, WrongAnswerError
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import zkmargin.prover.argument
+import zkmargin.prover.polynomials
 import zkmargin.verifier.argument
 from support.instances import BareStatement
 from support.typed import Keywords, Passed, Unchecked
@@ -222,12 +223,12 @@ def encode(given: Case, proof: Proof) -> bytes:
 
 
 @cache
-def _unchecked_code() -> types.CodeType:
+def _unchecked_code(of: types.ModuleType) -> types.CodeType:
     class Remove(ast.NodeTransformer):
         def visit_Raise(self, node: ast.Raise) -> ast.AST:
             return ast.copy_location(ast.Pass(), node)
 
-    tree = Remove().visit(ast.parse(inspect.getsource(zkmargin.prover.argument)))
+    tree = Remove().visit(ast.parse(inspect.getsource(of)))
     code: types.CodeType = compile(ast.fix_missing_locations(tree), "unchecked_prover", "exec")
     return code
 
@@ -239,7 +240,10 @@ def unchecked() -> Unchecked:
     """
     # dataclasses look their module up by name
     module: Unchecked = types.ModuleType(zkmargin.prover.argument.__name__)
-    exec(_unchecked_code(), module.__dict__)  # noqa: S102 - our own source
+    exec(_unchecked_code(zkmargin.prover.argument), module.__dict__)  # noqa: S102 - our own source
+    steps: dict[str, object] = {"__name__": zkmargin.prover.polynomials.__name__}
+    exec(_unchecked_code(zkmargin.prover.polynomials), steps)  # noqa: S102 - our own source
+    module.__dict__.update({name: steps[name] for name in ("running_sum", "divided")})
     module.tamper = None
     interpolate = module._Rounds.interpolate
 

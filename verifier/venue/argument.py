@@ -14,7 +14,6 @@ from py_arkworks_bls12381 import G1Point, Scalar
 
 from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.crypto.field import inverse, powers, r
-from zkmargin.crypto.group import decode_g1
 from zkmargin.crypto.scalars import (
     ZERO,
     Vector,
@@ -26,8 +25,7 @@ from zkmargin.crypto.scalars import (
     vector,
 )
 from zkmargin.crypto.segments import listed
-from zkmargin.formats.errors import ProofFormatError
-from zkmargin.verifier.argument import Opening
+from zkmargin.verifier.argument import Opening, decoded, folded
 from zkmargin.verifier.venue.combine import Combination, Families, Sparse
 from zkmargin.verifier.venue.proof import VenueProof
 from zkmargin.verifier.venue.statement import VenueStatement, groups_of
@@ -170,26 +168,19 @@ class _Places:
             legs_of = []
             for places in groups_of(legs, statement.g):
                 chi, factors = next(self.chi), [shift + ids[l] for l in places]
-                product, derivative = ONE, ZERO
-                for l, factor in zip(places, factors, strict=True):
-                    N = long * sides[l][0] + short * sides[l][1]
-                    derivative = derivative * factor + product * N
-                    product = product * factor
+                product, numerator = folded(factors, [long * sides[l][0] + short * sides[l][1] for l in places])
                 legs_of.append(self.weighted - chi * product)
-                constant += chi * derivative
+                constant += chi * numerator
             yield [*ranges, *legs_of], constant
 
     def ranges(self, digits: Vector) -> tuple[list[Scalar], Scalar]:
         """The range helpers of an owner's digit columns."""
         coefficients, constant = [], ZERO
         for places in groups_of(len(digits), self.statement.g):
-            chi, product, derivative = next(self.chi), ONE, ZERO
-            for j in places:
-                factor = self.beta + digits[j]
-                derivative = derivative * factor + product
-                product = product * factor
+            chi = next(self.chi)
+            product, numerator = folded([self.beta + digits[j] for j in places], [ONE] * len(places))
             coefficients.append(self.ranged - chi * product)
-            constant += chi * derivative
+            constant += chi * numerator
         return coefficients, constant
 
     def _sides(self, template: BlockTemplate, digits: Vector) -> list[tuple[Scalar, Scalar]]:
@@ -295,13 +286,7 @@ def _digit_weights(k: int, digits: int) -> Vector:
 
 def decode_points(proof: VenueProof) -> list[G1Point]:
     """Every point, checked. Raises ProofFormatError naming the first bad one."""
-    points = []
-    for name, data in proof.points():
-        try:
-            points.append(decode_g1(data))
-        except ValueError as error:
-            raise ProofFormatError(f"{name}: {error}") from None
-    return points
+    return list(decoded(proof.points()).values())
 
 
 def reduce_to_opening(statement: VenueStatement, proof: VenueProof) -> VenueOpening:

@@ -46,7 +46,7 @@ from zkmargin.formats import (
 )
 from zkmargin.formats.documents import in_words
 from zkmargin.formats.files import read_text
-from zkmargin.prover.argument import ProverError
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.blocks import ClassBooks
