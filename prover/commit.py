@@ -7,21 +7,18 @@ points, which take about a second, are kept on disk.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.crypto.commitment import lagrange_basis
+from zkmargin.crypto.commitment import kept_lagrange_basis
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.srs import SRS
 from zkmargin.prover import _kernels as K
-from zkmargin.prover._kernels import table_cache
 from zkmargin.prover._kernels.fixed_base import FixedBaseTables, best_window
 from zkmargin.prover._kernels.plain_msm import POINT_BYTES
-from zkmargin.prover._kernels.points import bytes_from_rows, rows_from_bytes
 
 #: Blinders and the tail of T make polynomials this much longer than n, at most.
 TAIL = 8
@@ -46,7 +43,7 @@ class Committer:
         powers = bytes(srs.g1_bytes[: count * POINT_BYTES])
         self.n = n
         self._lagrange = count
-        self._tables = FixedBaseTables.build(powers + _lagrange_points(srs, n), window=best_window(n))
+        self._tables = FixedBaseTables.build(powers + kept_lagrange_basis(srs, Domain.of(n)), window=best_window(n))
 
     def polynomial(self, coefficients: K.FieldVector) -> Job:
         """[p(tau)]_1."""
@@ -66,17 +63,6 @@ class Committer:
 def committer(srs: SRS, n: int) -> Committer:
     """The committer of an SRS and a domain; the last few are kept."""
     return Committer(srs, n)
-
-
-def _lagrange_points(srs: SRS, n: int) -> bytes:
-    """[L_i(tau)]_1 for all i, 96 bytes each; kept on disk, since deriving them takes a second."""
-    key = hashlib.sha256(b"lagrange points, %d of " % n + srs.digest).digest()
-    rows = table_cache.load(key, n)
-    if rows is not None:
-        return b"".join(bytes_from_rows(rows))
-    points = b"".join(bytes(point.to_xy_bytes_be()) for point in lagrange_basis(srs, Domain.of(n)))
-    table_cache.save(key, rows_from_bytes(points))
-    return points
 
 
 def _compressed(point: bytes) -> bytes:

@@ -7,15 +7,21 @@ Perfectly hiding in r, additively homomorphic in (q, r), bound to the domain it 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 from py_arkworks_bls12381 import G1Point
 
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import inverse, powers, r
-from zkmargin.crypto.group import msm_many
+from zkmargin.crypto.group import add_all, msm_many
 from zkmargin.crypto.scalars import scalar
-from zkmargin.crypto.srs import SRS
+from zkmargin.crypto.srs import G1_BYTES, SRS
+from zkmargin.formats.kept import keep, load_kept
+
+#: Added to every value of a column of 64-bit integers: none is 0 then, and all have 64 bits, whatever the book holds.
+_SHIFT = 1 << 63
 
 
 def blind(coefficients: Sequence[int], blinders: Sequence[int], n: int) -> list[int]:
@@ -33,8 +39,48 @@ def commit_values(srs: SRS, domain: Domain, values: Sequence[int], blinder: int)
     Raises:
         ValueError: not n values, or the SRS has fewer than n + 1 powers.
     """
-    coefficients = blind(domain.intt([x % r for x in values]), [blinder], domain.n)
-    return commit_coefficients(srs, coefficients)
+    if len(values) == domain.n < srs.powers and all(-_SHIFT < v < _SHIFT for v in values):
+        try:
+            return _commit_shifted(srs, domain.n, values, blinder)
+        except LookupError:  # nobody on this machine has made the basis
+            pass
+    return commit_coefficients(srs, blind(domain.intt([x % r for x in values]), [blinder], domain.n))
+
+
+def _commit_shifted(srs: SRS, n: int, values: Sequence[int], blinder: int) -> G1Point:
+    """C = sum_i (q_i + s) [L_i(tau)]_1 - s [1]_1 + r [Z_H(tau)]_1, since the basis adds up to 1.
+
+    Scalars of 64 bits are a third of the work of full width. Raises LookupError without a kept basis.
+    """
+    basis, s, Z = _kept_basis(srs, n)
+    return msm_many([(basis, [v + _SHIFT for v in values])])[0] - s + Z * scalar(blinder)
+
+
+@lru_cache(maxsize=4)
+def _kept_basis(srs: SRS, n: int) -> tuple[list[G1Point], G1Point, G1Point]:
+    """The kept points of the Lagrange basis, s [1]_1 and [Z_H(tau)]_1. Raises LookupError where none are kept."""
+    data = load_kept(_basis_key(srs, n), n * G1_BYTES)
+    if data is None:
+        raise LookupError(n)
+    points = [G1Point.from_xy_bytes_unchecked_be(bytes(data[i : i + G1_BYTES])) for i in range(0, len(data), G1_BYTES)]
+    if add_all(points) != srs.g1(0):
+        raise LookupError(n)
+    return points, srs.g1(0) * scalar(_SHIFT), srs.g1(n) - srs.g1(0)
+
+
+def kept_lagrange_basis(srs: SRS, domain: Domain) -> bytes:
+    """The points of ``lagrange_basis``, 96 bytes x || y each: from disk, else derived, in about a second, and kept."""
+    key = _basis_key(srs, domain.n)
+    kept = load_kept(key, domain.n * G1_BYTES)
+    if kept is not None:
+        return bytes(kept)
+    points = b"".join(bytes(point.to_xy_bytes_be()) for point in lagrange_basis(srs, domain))
+    keep(key, points)
+    return points
+
+
+def _basis_key(srs: SRS, n: int) -> bytes:
+    return hashlib.sha256(b"points of the Lagrange basis, %d of " % n + srs.digest).digest()
 
 
 def commit_coefficients(srs: SRS, coefficients: Sequence[int]) -> G1Point:

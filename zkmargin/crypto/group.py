@@ -109,8 +109,8 @@ def msm_many(sums: Sequence[tuple[Sequence[G1Point], Sequence[int]]]) -> list[G1
     return [add_all(point for (k, _, _), point in zip(parts, found, strict=True) if k == j) for j in range(len(sums))]
 
 
-#: Points below which a part of a sum costs less than handing it to a thread.
-_LEAST_PART = 8
+#: Terms below which to cut a sum costs more work than it saves time: half of a short sum is most of it.
+_LEAST_PART = 64
 
 
 def _processors() -> int:
