@@ -25,11 +25,11 @@ from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.segments import segment_rows
 from zkmargin.prover.chain_reference import (
+    COSET,
     H,
     Poly,
     add,
-    coset_points,
-    from_coset,
+    divided,
     interpolate,
     on_coset,
     open_reference,
@@ -117,8 +117,8 @@ def prove_joint_reference(
     q_c, c_c = [on_coset(p) for p in positions], [on_coset(p) for p in collateral]
     t_c, sel_p = (on_coset(interpolate(rows)) for rows in prices.layout.pinned_rows()[:2])
     sel_c = on_coset(interpolate([int(j >= prices.assets) for j in range(n)]))
-    T = []
-    for i, X in enumerate(coset_points()):
+    identity = []
+    for i in range(len(COSET.elements)):
         side = phi_shifted[i] - phi_c[i] - pow(stride, m, r) * sum(column[i] for column in h_c)
         for a in range(m):
             digits = [column[i] for column in sides_c[6 * a : 6 * a + 6]]
@@ -139,11 +139,8 @@ def prove_joint_reference(
             for b, s in part:
                 product, parts = product * b % r, (parts * b + s * product) % r
             side += pow(chi, 5 * m + 1 + k, r) * (h_c[2 * m + k][i] * product - parts)
-        T.append(side * inverse(pow(X, n, r) - 1) % r)
-    T_poly = from_coset(T)
-    if any(T_poly[3 * n + 5 :]):
-        raise ValueError("an identity does not hold on every row: Z_H does not divide")
-    T_poly = T_poly[: 3 * n + 5]
+        identity.append(side)
+    T_poly = divided(identity)
     T_point = point_of(srs, T_poly)
     zeta = transcript.round3(T_point)
 

@@ -8,11 +8,13 @@ constant-time: for study and tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from zkmargin.circuits.chain import (
     ROWS,
     SIDE_COLUMNS,
     TABLE_PACK,
+    ChainPrices,
     ChainWeights,
     digit_columns,
     folded_rows,
@@ -94,35 +96,8 @@ def prove_chain_reference(
     chi = transcript.round2(H_point, phi_point)
 
     # 3. T Z_H = phi(omega X) - phi(X) - total + row identities by powers of chi
-    on = {name: on_coset(interpolate(rows)) for name, rows in U.items()}
-    f_c, f7_c = [on_coset(p) for p in f_poly], on_coset(f7_poly)
-    h_c, mu_c, phi_c = [on_coset(p) for p in h_poly], on_coset(mu_poly), on_coset(phi_poly)
-    phi_shifted = on_coset([x * pow(H.omega, j, r) % r for j, x in enumerate(phi_poly)])
-    q_c, c_c = on_coset(positions), on_coset(collateral)
-    t_c, sel_p = (on_coset(interpolate(rows)) for rows in layout.pinned_rows()[:2])
-    sel_c = on_coset(interpolate([int(j >= prices.assets) for j in range(n)]))
-    T = []
-    for i, X in enumerate(coset_points()):
-        longs = f_c[0][i] + n * f_c[1][i] + n * n * f_c[2][i]
-        shorts = f_c[3][i] + n * f_c[4][i] + n * n * f_c[5][i]
-        total = q_c[i] * on["positions"][i] + c_c[i] * on["collateral"][i] + shorts * on["short"][i]
-        total += longs * on["long"][i] if layout.gross else 0
-        total += sum(f_c[SIDE_COLUMNS + g][i] * on[f"packed[{g}]"][i] for g in range(layout.packed))
-        total += w.lookup * (h_c[0][i] + h_c[1][i] + h_c[2][i])
-        side = phi_shifted[i] - phi_c[i] - total
-        b = [beta + column[i] for column in (*f_c[: SIDE_COLUMNS + 1], f7_c)]
-        for g in (0, 1):
-            x, y, z = b[3 * g : 3 * g + 3]
-            side += pow(chi, g + 1, r) * (h_c[g][i] * x * y * z - x * y - x * z - y * z)
-        bt = beta + t_c[i]
-        side += pow(chi, 3, r) * (h_c[2][i] * b[6] * b[7] * bt - (b[6] + b[7]) * bt + mu_c[i] * b[6] * b[7])
-        side += pow(chi, 4, r) * (q_c[i] - longs + shorts)
-        side += pow(chi, 5, r) * sel_p[i] * q_c[i] + pow(chi, 6, r) * sel_c[i] * c_c[i]
-        T.append(side * inverse(pow(X, n, r) - 1) % r)
-    T_poly = from_coset(T)
-    if any(T_poly[3 * n + 5 :]):
-        raise ValueError("an identity does not hold on every row: Z_H does not divide")
-    T_poly = T_poly[: 3 * n + 5]
+    columns = Columns(positions, collateral, [*f_poly[: SIDE_COLUMNS + 1], f7_poly], mu_poly, h_poly, phi_poly)
+    T_poly = quotient_T(prices, columns, U, w, beta, chi)
     T_point = commit(statement, T_poly)
     zeta = transcript.round3(T_point)
 
@@ -233,6 +208,58 @@ def quotient(p: Poly, Z: Poly) -> Poly:
     if any(rest):
         raise ValueError("an opening does not divide")
     return found
+
+
+class Columns(NamedTuple):
+    """The polynomials of messages 0 to 2: f_0 .. f_7, f_7 being zero with one group; helpers and the running sum."""
+
+    positions: Poly
+    collateral: Poly
+    f: list[Poly]
+    mu: Poly
+    h: list[Poly]
+    phi: Poly
+
+
+def quotient_T(
+    prices: ChainPrices, columns: Columns, U: Mapping[str, Sequence[int]], w: ChainWeights, beta: int, chi: int
+) -> Poly:
+    """T of message 3. ValueError where an identity does not hold on every row."""
+    on = {name: on_coset(interpolate(rows)) for name, rows in U.items()}
+    f_c, h_c = [on_coset(p) for p in columns.f], [on_coset(p) for p in columns.h]
+    mu_c, phi_c = on_coset(columns.mu), on_coset(columns.phi)
+    phi_shifted = on_coset([x * pow(H.omega, j, r) % r for j, x in enumerate(columns.phi)])
+    q_c, c_c = on_coset(columns.positions), on_coset(columns.collateral)
+    t_c, sel_p = (on_coset(interpolate(rows)) for rows in prices.layout.pinned_rows()[:2])
+    sel_c = on_coset(interpolate([int(j >= prices.assets) for j in range(n)]))
+    sides = []
+    for i in range(len(COSET.elements)):
+        longs = f_c[0][i] + n * f_c[1][i] + n * n * f_c[2][i]
+        shorts = f_c[3][i] + n * f_c[4][i] + n * n * f_c[5][i]
+        total = q_c[i] * on["positions"][i] + c_c[i] * on["collateral"][i] + shorts * on["short"][i]
+        total += longs * on["long"][i] if prices.layout.gross else 0
+        total += sum(f_c[SIDE_COLUMNS + g][i] * on[f"packed[{g}]"][i] for g in range(prices.layout.packed))
+        total += w.lookup * (h_c[0][i] + h_c[1][i] + h_c[2][i])
+        side = phi_shifted[i] - phi_c[i] - total
+        b = [beta + column[i] for column in f_c]
+        for g in (0, 1):
+            x, y, z = b[3 * g : 3 * g + 3]
+            side += pow(chi, g + 1, r) * (h_c[g][i] * x * y * z - x * y - x * z - y * z)
+        bt = beta + t_c[i]
+        side += pow(chi, 3, r) * (h_c[2][i] * b[6] * b[7] * bt - (b[6] + b[7]) * bt + mu_c[i] * b[6] * b[7])
+        side += pow(chi, 4, r) * (q_c[i] - longs + shorts)
+        side += pow(chi, 5, r) * sel_p[i] * q_c[i] + pow(chi, 6, r) * sel_c[i] * c_c[i]
+        sides.append(side)
+    return divided(sides)
+
+
+def divided(sides: Sequence[int]) -> Poly:
+    """T from the values of T Z_H on the coset. ValueError where it is no polynomial of T's degree."""
+    values = [side * inverse(pow(X, n, r) - 1) % r for side, X in zip(sides, coset_points(), strict=True)]
+    T = from_coset(values)
+    if any(T[3 * n + 5 :]):
+        raise ValueError("an identity does not hold on every row: Z_H does not divide")
+    return T[: 3 * n + 5]
 
 
 def coset_points() -> list[int]:

@@ -8,9 +8,9 @@ n = 16, not constant-time: for study and tests. Needs the extra ``zkmargin[refer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any
 
 import galois
 import numpy as np
@@ -22,6 +22,7 @@ from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.field import GENERATOR, r
 from zkmargin.crypto.srs import SRS
 from zkmargin.formats.errors import SetupError
+from zkmargin.prover.ring import Element, product
 from zkmargin.verifier.proof import Message1, Message2, Message3, Message4, Message5, Proof
 from zkmargin.verifier.statement import Instance
 from zkmargin.verifier.transcript import MarginTranscript
@@ -33,17 +34,6 @@ bls: Any = optimized_bls12_381  # py_ecc does not export its names to type check
 Poly = Any
 FieldVector = Any
 Point = tuple[Any, Any, Any]
-
-
-class Ring(Protocol):
-    """Anything that adds and multiplies: polynomials in the prover, linear forms in commitments in the verifier."""
-
-    def __add__(self, other: Self) -> Self: ...
-    def __sub__(self, other: Self) -> Self: ...
-    def __mul__(self, other: Self) -> Self: ...
-
-
-Element = TypeVar("Element", bound=Ring)
 
 
 def constant(c: int) -> Poly:
@@ -89,9 +79,9 @@ def right_side(
     power = number(1)
     for g, columns in enumerate(circuit.lookup_groups):
         power = power * chi
-        row = column[f"h[{g}]"] * _product((beta + column[f"f[{c}]"] for c in columns), number(1))
+        row = column[f"h[{g}]"] * product((beta + column[f"f[{c}]"] for c in columns), number(1))
         for c in columns:
-            row = row - _product((beta + column[f"f[{other}]"] for other in columns if other != c), number(1))
+            row = row - product((beta + column[f"f[{other}]"] for other in columns if other != c), number(1))
         side = side + power * row
 
     # + chi^(G+1+s) ( positions[s] - sum_d n^d (p_{s,d} - m_{s,d}) )
@@ -288,13 +278,6 @@ def divide(p: Poly, z: int) -> Poly:
     if remainder != 0:
         raise ValueError("an opening does not divide")
     return quotient
-
-
-def _product(factors: Iterable[Element], one: Element) -> Element:
-    result = one
-    for factor in factors:
-        result = result * factor
-    return result
 
 
 # --- the group --------------------------------------------------------------------------------------------------------

@@ -7,8 +7,6 @@ not by the verifier's shortcuts. About a second a proof: for tests and study.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1, subgroup_check
 
 from zkmargin.crypto.field import r
@@ -26,35 +24,10 @@ from zkmargin.prover.reference import (
     right_side,
     root_of_unity,
 )
+from zkmargin.prover.ring import Linear
 from zkmargin.verifier.proof import decode_proof
 from zkmargin.verifier.statement import Statement
 from zkmargin.verifier.transcript import MarginTranscript
-
-
-@dataclass(frozen=True)
-class Linear:
-    """constant + sum of coefficients times named commitments, mod r."""
-
-    constant: int
-    terms: dict[str, int]
-
-    def __add__(self, other: Linear) -> Linear:
-        names = self.terms.keys() | other.terms.keys()
-        terms = {name: (self.terms.get(name, 0) + other.terms.get(name, 0)) % r for name in names}
-        return Linear((self.constant + other.constant) % r, terms)
-
-    def __mul__(self, other: Linear) -> Linear:
-        if self.terms and other.terms:
-            raise ArithmeticError("a product of two commitments")
-        form, factor = (self, other.constant) if self.terms else (other, self.constant)
-        return Linear(form.constant * factor % r, {name: c * factor % r for name, c in form.terms.items()})
-
-    def __sub__(self, other: Linear) -> Linear:
-        return self + other * _number(-1)
-
-
-def _number(c: int) -> Linear:
-    return Linear(c % r, {})
 
 
 def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
@@ -63,7 +36,7 @@ def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
     Raises:
         ProofFormatError: bytes that no proof of this statement has.
     """
-    circuit, n = statement.circuit, statement.circuit.n
+    circuit, n, number = statement.circuit, statement.circuit.n, Linear.number
     omega = root_of_unity(n)
     proof = decode_proof(proof_bytes, circuit.shape, statement.srs.digest)
     points = {name: decode_point(name, data) for name, data in proof.points()}
@@ -82,24 +55,24 @@ def verify_reference(statement: Statement, proof_bytes: bytes) -> bool:
 
     # D = T Z_H(zeta) - (right side)
     public = {
-        name: _number(evaluate(interpolate(F(values)), zeta))
+        name: number(evaluate(interpolate(F(values)), zeta))
         for name, values in public_values(circuit, beta, rho).items()
     }
-    fixed = commitment | {name: _number(value) for name, value in sent.items()}
-    side = right_side(circuit, fixed, _number(phi_value), public, _number(beta), _number(chi), _number)
-    D = _number(0) - side
+    fixed = commitment | {name: number(value) for name, value in sent.items()}
+    side = right_side(circuit, fixed, number(phi_value), public, number(beta), number(chi), number)
+    D = number(0) - side
     for i in range(circuit.shape.pieces):
-        D = D + commitment[f"T[{i}]"] * _number(pow(zeta, i * n, r) * (pow(zeta, n, r) - 1))
+        D = D + commitment[f"T[{i}]"] * number(pow(zeta, i * n, r) * (pow(zeta, n, r) - 1))
 
     # F = D + sum_c v^(c+1) (f_c - f_c(zeta)) [...] + y (phi - phi(omega zeta))
     right = D
     for c, (name, value) in enumerate(sent.items()):
-        right = right + _number(pow(v, c + 1, r)) * (commitment[name] - _number(value))
-    right = right + _number(y) * (commitment["phi"] - _number(phi_value))
+        right = right + number(pow(v, c + 1, r)) * (commitment[name] - number(value))
+    right = right + number(y) * (commitment["phi"] - number(phi_value))
 
     # e(W + y W', [tau]_2) = e(zeta W + y omega zeta W' + F, [1]_2)
-    right = right + _number(zeta) * commitment["W"] + _number(y * omega * zeta) * commitment["W'"]
-    left = commitment["W"] + _number(y) * commitment["W'"]
+    right = right + number(zeta) * commitment["W"] + number(y * omega * zeta) * commitment["W'"]
+    left = commitment["W"] + number(y) * commitment["W'"]
     one = decode_powers(statement.srs, 1)
 
     def in_group(form: Linear) -> Point:

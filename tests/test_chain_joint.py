@@ -24,7 +24,7 @@ from support.chain_lab import (
     prove_joint,
     rank,
 )
-from support.lab import draws
+from support.lab import derivatives, draws
 from support.typed import Json, Passed
 
 import zkmargin.prover.chain_joint
@@ -271,14 +271,7 @@ class Bench:
         return [*points, *v.sides, *v.packed, v.mu, *v.h, v.phi, v.phi_shifted]
 
     def jacobian(self) -> dict[str, list[int]]:
-        """By blinder, the derivative of every revealed number: each is affine in each blinder."""
-        draw = draws("blinders of the joint rank test")
-        at = [draw() for _ in self.names]
-        base, columns = self.revealed(at), {}
-        for j, name in enumerate(self.names):
-            moved = self.revealed([x + (i == j) for i, x in enumerate(at)])
-            columns[name] = [(a - b) % r for a, b in zip(moved, base, strict=True)]
-        return columns
+        return derivatives(self.names, self.revealed, "blinders of the joint rank test")
 
 
 @pytest.mark.slow

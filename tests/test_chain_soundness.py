@@ -7,12 +7,11 @@ from unittest.mock import patch
 import pytest
 from support.chain_forge import FORGERIES, Forgery, false_case
 from support.chain_lab import ChainCase, KnownTau, rank, standard
-from support.lab import draws
+from support.lab import derivatives, draws
 
 import zkmargin.prover.chain
 import zkmargin.verifier.chain.argument
 from zkmargin.circuits.chain import ROWS
-from zkmargin.crypto.field import r
 from zkmargin.formats import ConstraintError, ProofFormatError, VerificationError
 from zkmargin.verifier.chain import encode_chain_proof, verify_chain
 from zkmargin.verifier.chain.proof import WORDS
@@ -79,14 +78,7 @@ class Bench:
         return [*points, *v.digits, v.mu, *v.h, v.phi, v.phi_shifted]
 
     def jacobian(self) -> dict[str, list[int]]:
-        """By blinder, the derivative of every revealed number: each is affine in each blinder."""
-        draw = draws("blinders of the rank test")
-        at = [draw() for _ in self.names]
-        base, columns = self.revealed(at), {}
-        for j, name in enumerate(self.names):
-            moved = self.revealed([x + (i == j) for i, x in enumerate(at)])
-            columns[name] = [(a - b) % r for a, b in zip(moved, base, strict=True)]
-        return columns
+        return derivatives(self.names, self.revealed, "blinders of the rank test")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from support.postgresql import Server, new_database
 from support.typed import JsonObject, Keywords, Passed
 from support.venue_service import NAME, running, signers, trust
 
+from benchmarks.attested import attested_parts
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client import Submission, Terms
 from zkmargin.client.errors import AlreadyAccepted, Denied
@@ -28,7 +29,7 @@ from zkmargin.service.desk import Desk
 from zkmargin.service.joint import VenueSubmission, judge_venue
 from zkmargin.service.settings import Settings
 from zkmargin.service.workers import Pool
-from zkmargin.verifier.attest import Attestation, CommitmentPayload, SnapshotPayload, Trust
+from zkmargin.verifier.attest import Attestation, SnapshotPayload, Trust
 
 pytestmark = pytest.mark.in_order
 
@@ -46,22 +47,15 @@ def trusted(snapshot_policy: str) -> Trust:
 
 def attestations(venue: venue_lab.Venue, now_ms: int, sequence: int = 1) -> list[Attestation]:
     """Of the committed account's parts."""
-    (commitment,), made = venue.statement.commitments, []
-    for part in commitment.parts:
-        issuer = "venue" if part.role == "positions" else "custodian"
-        payload = CommitmentPayload.of(
-            part,
-            srs=commitment.srs,
-            domain_size=commitment.domain_size,
-            issuer=issuer,
-            part="main",
-            sequence=sequence,
-            issued=format_time(now_ms - 1000),
-            expires=format_time(now_ms + 3_600_000),
-            beneficiary=NAME if part.role == "collateral" else None,
-        )
-        made.append(Attestation(payload=payload).signed(signers()[issuer]))
-    return made
+    (commitment,) = venue.statement.commitments
+    return attested_parts(
+        commitment,
+        signers().__getitem__,
+        beneficiary=NAME,
+        issued_ms=now_ms - 1000,
+        expires_ms=now_ms + 3_600_000,
+        sequence=sequence,
+    )
 
 
 def body(venue: venue_lab.Venue, challenge: str, signed: list[Attestation], *, seed: str = "joint") -> JsonObject:
@@ -117,6 +111,7 @@ def submitted(world: SimpleNamespace, **changes: Passed) -> VenueSubmission:
         ({"commitments": []}, InputError),
         ({"proof": "AAAA"}, ProofFormatError),
         ({"proof": "!"}, InputError),
+        ({"proof": "AAB="}, InputError),  # base64, but not the one text of these bytes
         ({"challenge": None}, InputError),
         ({"snapshot": 5}, InputError),
         ({"commitments": {}}, InputError),

@@ -51,16 +51,25 @@ class Submitting(threading.Thread):
                 self.receipts[place] = client.submit(submission)
 
 
-def check_nothing_lost(service: Service, submissions: list[Submission], receipts: dict[int, Receipt]) -> None:
+def under_way(service: Service) -> Submitting:
+    """Proofs are being submitted, at least one is acknowledged."""
+    service.settle_in("alice")
+    submitting = Submitting(service, answers(service))
+    submitting.start()
+    eventually(lambda: submitting.receipts)
+    return submitting
+
+
+def check_nothing_lost(service: Service, submitting: Submitting) -> None:
     """Every receipt is there, every proof is accepted once in the end, and the ledger is whole."""
     with service.client("alice") as client:
-        for receipt in receipts.values():
+        for receipt in submitting.receipts.values():
             assert client.receipt(receipt.payload.statement) == receipt
         statements = set()
-        for place, submission in enumerate(submissions):
+        for place, submission in enumerate(submitting.submissions):
             try:
                 statements.add(client.submit(submission).payload.statement)
-                assert place not in receipts
+                assert place not in submitting.receipts
             except AlreadyAccepted as error:
                 statements.add(error.statement)
         assert len(statements) == PROOFS
@@ -76,15 +85,11 @@ def check_whole(database: str) -> None:
 
 def test_a_killed_service_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     with running(tmp_path / "service", config=FAST) as service:
-        service.settle_in("alice")
-        submissions = answers(service)
-        submitting = Submitting(service, submissions)
-        submitting.start()
-        eventually(lambda: submitting.receipts)
+        submitting = under_way(service)
         service.kill()
         submitting.join()
         service.start()
-        check_nothing_lost(service, submissions, submitting.receipts)
+        check_nothing_lost(service, submitting)
         assert service.stop() == 0
     check_whole(str(tmp_path / "service" / "venue.db"))
 
@@ -92,17 +97,13 @@ def test_a_killed_service_keeps_what_it_acknowledged(tmp_path: Path) -> None:
 @pytest.mark.linux
 def test_a_killed_verifier_costs_nobody_a_receipt(tmp_path: Path) -> None:
     with running(tmp_path / "service", config=FAST) as service:
-        service.settle_in("alice")
-        submissions = answers(service)
-        submitting = Submitting(service, submissions)
-        submitting.start()
-        eventually(lambda: submitting.receipts)
+        submitting = under_way(service)
         assert service.process is not None
         for pid in descendants(service.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         submitting.join()
-        check_nothing_lost(service, submissions, submitting.receipts)
+        check_nothing_lost(service, submitting)
         assert len(submitting.receipts) >= PROOFS - 1
 
 
@@ -110,18 +111,14 @@ def test_a_killed_database_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     with Server() as server:
         url = new_database(server.folder)
         with running(tmp_path / "service", database=url, config=FAST) as service:
-            service.settle_in("alice")
-            submissions = answers(service)
-            submitting = Submitting(service, submissions)
-            submitting.start()
-            eventually(lambda: submitting.receipts)
+            submitting = under_way(service)
             server.kill()
             submitting.join()
             with service.client("alice") as client, pytest.raises(Unavailable):
-                client.submit(submissions[-1])
+                client.submit(submitting.submissions[-1])
             server.start()
             eventually(_ready(service))
-            check_nothing_lost(service, submissions, submitting.receipts)
+            check_nothing_lost(service, submitting)
             assert service.stop() == 0
         check_whole(url)
 

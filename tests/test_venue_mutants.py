@@ -6,7 +6,6 @@ so the attack is real, and refused by the product's.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import cast
 
 import pytest
 from support import venue_lab
@@ -22,6 +21,7 @@ from support.venue_forge import (
     netted,
     on_mutant,
     one_dense,
+    other_powers,
     the_rich_pay_for_the_poor,
     total_error,
     two_classes,
@@ -29,10 +29,9 @@ from support.venue_forge import (
 )
 from support.venue_lab import Cells, Venue
 
-from zkmargin.circuits import venue as circuits
-from zkmargin.circuits.venue import Term
 from zkmargin.crypto.field import inverse, r
-from zkmargin.prover.venue.algebra import Algebra, Element, Rows, Schedule
+from zkmargin.prover.ring import Element
+from zkmargin.prover.venue.algebra import Algebra, Rows, Schedule
 from zkmargin.verifier.venue.proof import Aggregates, encode_venue_proof
 from zkmargin.verifier.venue.statement import ColumnSet, DenseSlot, VenueStatement
 
@@ -158,20 +157,7 @@ def test_v2_without_copies_groups_are_netted(slots: Venue) -> None:
 def test_v2_with_one_power_for_all_copies_groups_are_netted() -> None:
     """c is 0 in row 0, 1 in row 1 and -1 in the empty row 2: the sum of differences is 0."""
 
-    class Exponents:
-        def __init__(self, real: circuits.Exponents) -> None:
-            self.real = real
-
-        def copy(self, _v: int) -> int:
-            return self.real.copy(1)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.real, name)
-
-    class Mutant(Algebra):
-        def __init__(self, statement: VenueStatement, challenges: dict[str, int]) -> None:
-            super().__init__(statement, challenges)
-            self.e = cast("circuits.Exponents", Exponents(self.e))
+    Mutant = other_powers(copy=lambda true: lambda _v: true.copy(1))
 
     shape = venue_lab.spec(accounts=1, legs=4, slots=2, block=8)
     venue = venue_lab.Venue([(shape, [venue_lab.SMALL[0]])], net=False)
@@ -200,26 +186,7 @@ def test_v2_with_one_power_for_all_copies_groups_are_netted() -> None:
 def test_v2_a_cap_that_shares_the_power_of_the_claim_pays_for_an_account() -> None:
     """gamma^0 of account 0 and the plain sum are one: its claim may fail by what the cap's slack has too much."""
 
-    class Exponents:
-        def __init__(self, real: circuits.Exponents) -> None:
-            self.real = real
-
-        @property
-        def cap(self) -> int:
-            return self.real.claim
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.real, name)
-
-    class Mutant(Algebra):
-        def __init__(self, statement: VenueStatement, challenges: dict[str, int]) -> None:
-            super().__init__(statement, challenges)
-            self.e = cast("circuits.Exponents", Exponents(self.e))
-
-        def term_weight(self, term: Term, slot_exponent: int, account_exponent: int) -> int:
-            if term.exponent == self.statement.exponents.cap:
-                term = replace(term, exponent=self.e.claim)
-            return super().term_weight(term, slot_exponent, account_exponent)
+    Mutant = other_powers(lambda true: (true.cap, true.claim), cap=lambda true: true.claim)
 
     venue = venue_lab.Venue(cap=5)
     columns = honest(venue)

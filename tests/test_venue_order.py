@@ -28,7 +28,8 @@ from support.venue_forge import (
 from support.venue_lab import Cells, Venue
 
 from zkmargin.crypto.field import inverse, powers, r
-from zkmargin.prover.venue.algebra import Algebra, Element, Polynomial
+from zkmargin.prover.ring import Element
+from zkmargin.prover.venue.algebra import Algebra, Polynomial
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.verifier.venue.proof import Openings, Values, VenueProof, encode_venue_proof
 from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import cast
 
 import pytest
 from support import venue_lab
@@ -23,19 +22,19 @@ from support.venue_forge import (
     honest_despite_net,
     negative_slack_of_the_poor,
     on_mutant,
+    other_powers,
     total_error,
     two_slots,
 )
 from support.venue_lab import Cells, Venue
 
 from zkmargin.accounts.commitments import Commitment
-from zkmargin.circuits import venue as circuits
-from zkmargin.circuits.venue import Term
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.field import powers as powers_of
 from zkmargin.formats import canonical_bytes
+from zkmargin.prover.ring import Element
 from zkmargin.prover.venue import algebra as real
-from zkmargin.prover.venue.algebra import Algebra, Element, Number, Schedule
+from zkmargin.prover.venue.algebra import Algebra, Number, Schedule
 from zkmargin.verifier.venue.proof import Helpers, Quotient, VenueProof
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.terms import VenueTerms
@@ -155,25 +154,7 @@ def test_v2_one_power_of_chi_for_a_selector_hides_a_slot_in_an_unlisted_row(
 
 
 def test_v2_one_power_of_rho_for_two_totals_invents_an_asset_for_another(tmp_path: Path) -> None:
-    class Exponents:
-        def __init__(self, true: circuits.Exponents) -> None:
-            self.true = true
-
-        def total(self, _j: int) -> int:
-            return self.true.total(0)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.true, name)
-
-    class Mutant(Algebra):
-        def __init__(self, statement: VenueStatement, challenges: dict[str, int]) -> None:
-            super().__init__(statement, challenges)
-            self.e = cast("circuits.Exponents", Exponents(self.e))
-
-        def term_weight(self, term: Term, slot_exponent: int, account_exponent: int) -> int:
-            if term.exponent == self.statement.exponents.total(1):
-                term = replace(term, exponent=self.e.total(0))
-            return super().term_weight(term, slot_exponent, account_exponent)
+    Mutant = other_powers(lambda true: (true.total(1), true.total(0)), total=lambda true: lambda _j: true.total(0))
 
     venue = Venue(totals=True)
     columns, worth = honest(venue), venue.statement.rules.long_value
@@ -186,25 +167,9 @@ def test_v2_one_power_of_rho_for_two_totals_invents_an_asset_for_another(tmp_pat
 def test_v2_a_total_that_shares_the_power_of_the_claim_pays_for_an_account(tmp_path: Path) -> None:
     """gamma^0 of account 0 and the plain sum are one."""
 
-    class Exponents:
-        def __init__(self, true: circuits.Exponents) -> None:
-            self.true = true
-
-        def total(self, j: int) -> int:
-            return self.true.total(j) if j else self.true.claim
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.true, name)
-
-    class Mutant(Algebra):
-        def __init__(self, statement: VenueStatement, challenges: dict[str, int]) -> None:
-            super().__init__(statement, challenges)
-            self.e = cast("circuits.Exponents", Exponents(self.e))
-
-        def term_weight(self, term: Term, slot_exponent: int, account_exponent: int) -> int:
-            if term.exponent == self.statement.exponents.total(0):
-                term = replace(term, exponent=self.e.claim)
-            return super().term_weight(term, slot_exponent, account_exponent)
+    Mutant = other_powers(
+        lambda true: (true.total(0), true.claim), total=lambda true: lambda j: true.total(j) if j else true.claim
+    )
 
     venue = Venue(totals=True)
     columns = honest(venue)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.typed import Passed
-from support.venue_lab import SEEDS, SharedVenue, nonce
+from support.venue_lab import SEEDS, Local, SharedVenue, nonce
 
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover.polynomials import ProverError
@@ -19,19 +19,6 @@ from zkmargin.prover.venue.witness import VenueWitness, build_witness
 from zkmargin.prover.venue.workers import ProcessLink, VenueWorkers, Worker, preparing
 
 pytestmark = pytest.mark.compiled
-
-
-class Local:
-    """A link to a worker in this process."""
-
-    def __init__(self) -> None:
-        self.worker = Worker()
-
-    def ask(self, request: bytes) -> bytes:
-        return self.worker.answer(request)
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

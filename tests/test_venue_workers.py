@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support.typed import Passed
-from support.venue_lab import SharedVenue
+from support.venue_lab import Local, SharedVenue
 
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.polynomials import ProverError
@@ -30,19 +30,6 @@ pytestmark = pytest.mark.compiled
 @pytest.fixture(scope="module")
 def venue() -> SharedVenue:
     return SharedVenue()
-
-
-class Local:
-    """A link to a worker in this process."""
-
-    def __init__(self) -> None:
-        self.worker = Worker()
-
-    def ask(self, request: bytes) -> bytes:
-        return self.worker.answer(request)
-
-    def close(self) -> None:
-        pass
 
 
 def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: SharedVenue) -> None:
@@ -321,7 +308,7 @@ def test_no_workers_is_refused(venue: SharedVenue) -> None:
 
 #: A program that proves until it is told to end.
 PROVING = """
-from support.venue_lab import SharedVenue
+from support.venue_lab import Local, SharedVenue
 
 venue = SharedVenue()
 while True:

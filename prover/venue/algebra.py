@@ -7,31 +7,20 @@ polynomials by the reference prover and over linear forms in commitments by the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, Self, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from zkmargin.circuits.venue import Term
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import batch_inverse, inverse, powers, r
 from zkmargin.crypto.segments import listed
 from zkmargin.engine.components import SCALE_BP
+from zkmargin.prover.ring import Element, product
 from zkmargin.verifier.venue.proof import Aggregates, Columns, Helpers, Openings, Quotient, Values
 from zkmargin.verifier.venue.statement import ColumnSet, DenseSlot, Helper, VenueStatement
 from zkmargin.verifier.venue.transcript import VenueTranscript
 
 Rows = list[int]
-
-
-class Ring(Protocol):
-    """Anything that adds and multiplies: polynomials in the prover, linear forms in commitments in the verifier."""
-
-    def __add__(self, other: Self) -> Self: ...
-    def __sub__(self, other: Self) -> Self: ...
-    def __mul__(self, other: Self) -> Self: ...
-
-
-Element = TypeVar("Element", bound=Ring)
 
 
 @dataclass(frozen=True)
@@ -66,34 +55,6 @@ class Polynomial:
     def number(cls, x: int) -> Polynomial:
         """A constant."""
         return cls((x % r,))
-
-
-@dataclass(frozen=True)
-class Linear:
-    """constant + sum of coefficients times named commitments, mod r."""
-
-    constant: int
-    terms: Mapping[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: Linear) -> Linear:
-        terms = dict(self.terms)
-        for name, c in other.terms.items():
-            terms[name] = (terms.get(name, 0) + c) % r
-        return Linear((self.constant + other.constant) % r, terms)
-
-    def __mul__(self, other: Linear) -> Linear:
-        if self.terms and other.terms:
-            raise ArithmeticError("a product of two commitments")
-        form, factor = (self, other.constant) if self.terms else (other, self.constant)
-        return Linear(form.constant * factor % r, {name: c * factor % r for name, c in form.terms.items()})
-
-    def __sub__(self, other: Linear) -> Linear:
-        return self + other * Linear(r - 1)
-
-    @classmethod
-    def number(cls, x: int) -> Linear:
-        """A constant."""
-        return cls(x % r)
 
 
 class Algebra:
@@ -383,9 +344,9 @@ class Algebra:
         """h prod(beta + f) - sum prod'"""
         beta = number(self.ch["beta"])
         factors = [beta + column[f"{helper.owner} digit {j}"] for j in helper.columns]
-        row = column[helper.name] * _product(factors, number(1))
+        row = column[helper.name] * product(factors, number(1))
         for j in range(len(factors)):
-            row = row - _product(factors[:j] + factors[j + 1 :], number(1))
+            row = row - product(factors[:j] + factors[j + 1 :], number(1))
         return row
 
     def _weighted(
@@ -398,11 +359,11 @@ class Algebra:
         """v prod(beta + id + eta c) - sum N prod'"""
         owner, beta, eta = helper.owner, number(self.ch["beta"]), number(self.ch["eta"])
         factors = [beta + column[f"{owner} id {l}"] + eta * column[f"{owner} group"] for l in helper.columns]
-        row = column[helper.name] * _product(factors, number(1))
+        row = column[helper.name] * product(factors, number(1))
         for j, l in enumerate(helper.columns):
             p, m = (self.side(owner, l, side, column, number) for side in (0, 1))
             N = public[f"long {owner}"] * p + public[f"short {owner}"] * m
-            row = row - N * _product(factors[:j] + factors[j + 1 :], number(1))
+            row = row - N * product(factors[:j] + factors[j + 1 :], number(1))
         return row
 
     def side(
@@ -415,13 +376,6 @@ class Algebra:
         for d in range(D):
             value = value + number(1 << (self.statement.k * d)) * column[f"{owner} digit {(2 * l + side) * D + d}"]
         return value
-
-
-def _product(factors: Iterable[Element], one: Element) -> Element:
-    result = one
-    for factor in factors:
-        result = result * factor
-    return result
 
 
 class Schedule:

@@ -14,7 +14,8 @@ from zkmargin.crypto.domain import Domain, divide_by_linear, evaluate
 from zkmargin.crypto.field import batch_inverse, powers, r
 from zkmargin.crypto.group import decode_g1, encode_g1, msm, pairing_product_is_one
 from zkmargin.formats.errors import ProofFormatError
-from zkmargin.prover.venue.algebra import Algebra, Linear, Number, Polynomial, Rows, Schedule, linearised
+from zkmargin.prover.ring import Linear
+from zkmargin.prover.venue.algebra import Algebra, Number, Polynomial, Rows, Schedule, linearised
 from zkmargin.verifier.venue.proof import (
     Aggregates,
     Columns,

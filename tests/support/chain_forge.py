@@ -26,16 +26,15 @@ from zkmargin.crypto.domain import divide_by_linear, evaluate
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.engine.claims import Claim
 from zkmargin.prover.chain_reference import (
+    Columns,
     H,
     Poly,
     add,
     commit,
-    coset_points,
-    from_coset,
     interpolate,
-    on_coset,
     pack,
     quotient,
+    quotient_T,
     scale,
     vanishing,
 )
@@ -162,14 +161,17 @@ class Junk:
         challenges = ChainChallenges(self.beta, self.rho, self.chi, self.zeta, gamma, 0)
         return identity(self.statement.prices, *ratio(self.statement), challenges, values, self.weights)
 
-    def opened(self, at: AtZeta) -> list[Poly]:
-        """The nine polynomials, D first."""
+    def books(self) -> tuple[Poly, Poly]:
+        """What was committed before: positions, collateral."""
         q, c = (
             interpolate([*getattr(self.case.lots, role), *[0] * (n - len(getattr(self.case.lots, role)))])
             for role in ("positions", "collateral")
         )
-        positions = blind(q, [self.case.blinders["positions[0]"]], n)
-        collateral = blind(c, [self.case.blinders["collateral[0]"]], n)
+        return blind(q, [self.case.blinders["positions[0]"]], n), blind(c, [self.case.blinders["collateral[0]"]], n)
+
+    def opened(self, at: AtZeta) -> list[Poly]:
+        """The nine polynomials, D first."""
+        positions, collateral = self.books()
         D = add(scale(self.T, at.Z), scale(positions, at.positions), scale(collateral, at.collateral))
         return [D, *self.F, self.H, self.phi, pack(self.fold), pack(self.pinned), pack(self.price)]
 
@@ -348,7 +350,9 @@ def rounds(
         transcript._absorb(second[0] + second[1])
     else:
         chi = transcript.round2(second[0], second[1])
-    junk.T = quotient_of(statement, case, junk, U, w, beta, chi)
+    f = [*junk.f[:7], junk.f[7] if layout.groups > 1 else [0]]
+    made = Columns(*junk.books(), f, junk.mu, junk.h, junk.phi)
+    junk.T = quotient_T(statement.prices, made, U, w, beta, chi)
     # the rest is honest: start() would replay the rounds that are done
     third = junk.points(junk.T)
     junk.sent = [*first, *second, *third]
@@ -377,49 +381,6 @@ def rounds(
     W_shifted, rest_of_L = divide_by_linear(L, x)
     assert rest_of_L == 0
     return ChainProof(Commitments(*[*junk.sent, W_point, *junk.points(W_shifted)]), junk.values)
-
-
-def quotient_of(
-    statement: ChainStatement,
-    case: ChainCase,
-    junk: Junk,
-    U: dict[str, list[int]],
-    w: ChainWeights,
-    beta: int,
-    chi: int,
-) -> Poly:
-    """T, as the reference prover computes it; asserts that it exists."""
-    prices, groups = statement.prices, statement.prices.layout.groups
-    on = {name: on_coset(interpolate(rows)) for name, rows in U.items()}
-    f, h = [on_coset(p) for p in junk.f], [on_coset(p) for p in junk.h]
-    f7 = f[7] if groups > 1 else [0] * (4 * n)
-    mu, phi = on_coset(junk.mu), on_coset(junk.phi)
-    shifted = on_coset([x * pow(H.omega, j, r) % r for j, x in enumerate(junk.phi)])
-    q = [*case.lots.positions, *[0] * (n - len(case.lots.positions))]
-    c = [*case.lots.collateral, *[0] * (n - len(case.lots.collateral))]
-    positions = on_coset(blind(interpolate(q), [case.blinders["positions[0]"]], n))
-    collateral = on_coset(blind(interpolate(c), [case.blinders["collateral[0]"]], n))
-    t, sel_p = (on_coset(interpolate(rows)) for rows in prices.layout.pinned_rows()[:2])
-    sel_c = on_coset(interpolate([int(j >= prices.assets) for j in range(n)]))
-    T = []
-    for i, X in enumerate(coset_points()):
-        longs, shorts = (f[s][i] + n * f[s + 1][i] + n * n * f[s + 2][i] for s in (0, 3))
-        total = positions[i] * on["positions"][i] + collateral[i] * on["collateral"][i] + shorts * on["short"][i]
-        total += sum(f[SIDE_COLUMNS + g][i] * on[f"packed[{g}]"][i] for g in range(groups))
-        total += w.lookup * (h[0][i] + h[1][i] + h[2][i])
-        side = shifted[i] - phi[i] - total
-        b = [beta + column[i] for column in (*f[:7], f7)]
-        for g in (0, 1):
-            x, y, z = b[3 * g : 3 * g + 3]
-            side += pow(chi, g + 1, r) * (h[g][i] * x * y * z - x * y - x * z - y * z)
-        bt = beta + t[i]
-        side += pow(chi, 3, r) * (h[2][i] * b[6] * b[7] * bt - (b[6] + b[7]) * bt + mu[i] * b[6] * b[7])
-        side += pow(chi, 4, r) * (positions[i] - longs + shorts)
-        side += pow(chi, 5, r) * sel_p[i] * positions[i] + pow(chi, 6, r) * sel_c[i] * collateral[i]
-        T.append(side * inverse(pow(X, n, r) - 1) % r)
-    poly = from_coset(T)
-    assert not any(poly[3 * n + 5 :])
-    return poly[: 3 * n + 5]
 
 
 FORGERIES = (

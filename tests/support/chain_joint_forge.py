@@ -34,11 +34,11 @@ from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.engine.claims import Claim
 from zkmargin.prover.chain_joint_reference import pack3, table_polynomials, threes, values_at
 from zkmargin.prover.chain_reference import (
+    COSET,
     H,
     Poly,
     add,
-    coset_points,
-    from_coset,
+    divided,
     interpolate,
     on_coset,
     open_reference,
@@ -261,7 +261,7 @@ class Forger:
         beta: int,
         chi: int,
     ) -> Poly:
-        """T; asserts that it exists."""
+        """T. ValueError where it does not exist."""
         m, G = self.m, self.G
         on = {name: on_coset(interpolate(rows)) for name, rows in U.items()}
         sides_c, packed_c, h_c = ([on_coset(p) for p in polys] for polys in (sides, packed, h))
@@ -271,8 +271,8 @@ class Forger:
         t, sel_p = (on_coset(interpolate(rows)) for rows in self.prices.layout.pinned_rows()[:2])
         sel_c = on_coset(interpolate([int(j >= self.prices.assets) for j in range(n)]))
         powers_of_chi = powers(chi, 5 * m + len(h) + 1)
-        T = []
-        for i, X in enumerate(coset_points()):
+        identity = []
+        for i in range(len(COSET.elements)):
             side = shifted[i] - phi_c[i] - weight[m] * sum(column[i] for column in h_c)
             for a in range(m):
                 f = [column[i] for column in sides_c[6 * a : 6 * a + 6]]
@@ -289,10 +289,8 @@ class Forger:
             terms = [*((beta + column[i], 1) for column in packed_c), (beta + t[i], -mu_c[i])]
             for k, part in enumerate(threes(terms)):
                 side += powers_of_chi[5 * m + 1 + k] * helper_row(h_c[2 * m + k][i], part)
-            T.append(side * inverse(pow(X, n, r) - 1) % r)
-        poly = from_coset(T)
-        assert not any(poly[3 * n + 5 :])
-        return poly[: 3 * n + 5]
+            identity.append(side)
+        return divided(identity)
 
 
 ORDERS: dict[str, type[JointTranscript]] = {

@@ -68,6 +68,17 @@ def draws(seed: object) -> Callable[[], int]:
     return draw
 
 
+def derivatives(names: Sequence[str], revealed: Callable[[list[int]], list[int]], seed: object) -> dict[str, list[int]]:
+    """By blinder, the derivative of every revealed number: each is affine in each blinder."""
+    draw = draws(seed)
+    at = [draw() for _ in names]
+    base, columns = revealed(at), {}
+    for j, name in enumerate(names):
+        moved = revealed([x + (i == j) for i, x in enumerate(at)])
+        columns[name] = [(a - b) % r for a, b in zip(moved, base, strict=True)]
+    return columns
+
+
 # --- systems ------------------------------------------------------------------------------------------------
 
 RISK = ((3, -7, 2, 5, -1, 4), (-6, 2, 9, -3, 8, -2), (1, 1, -1, -1, 2, -3))

@@ -1,13 +1,15 @@
 """Dishonest provers of venue proofs, and what their forgeries have in common (docs/protocol-venue.md section 5)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from support import venue_lab
 from support.typed import Unchecked
 from support.venue_lab import Cells, Venue
+from zkmargin.circuits import venue as circuits
 from zkmargin.crypto.field import inverse, r
 from zkmargin.crypto.transcript import Transcript
 from zkmargin.formats import VerificationError
@@ -55,6 +57,41 @@ def on_mutant(
     """The mutant accepts, the product refuses."""
     assert verify_reference(venue.statement, proof, algebra_type=algebra, schedule_type=schedule)
     refused(venue, proof)
+
+
+class _Exponents:
+    """The true exponents but for some: each is made of the true ones."""
+
+    def __init__(self, true: circuits.Exponents, others: Mapping[str, Callable[[circuits.Exponents], object]]) -> None:
+        self.true, self.others = true, others
+
+    def __getattr__(self, name: str) -> object:
+        return self.others[name](self.true) if name in self.others else getattr(self.true, name)
+
+
+def other_powers(
+    moved: Callable[[circuits.Exponents], tuple[int, int]] = lambda _: (-1, -1),
+    **others: Callable[[circuits.Exponents], object],
+) -> type[Algebra]:
+    """The algebra of a protocol with other exponents.
+
+    Args:
+        moved: of the true exponents, the one of a term and which it has instead.
+        others: by their names, of the true exponents what stands there.
+    """
+
+    class Mutant(Algebra):
+        def __init__(self, statement: VenueStatement, challenges: dict[str, int]) -> None:
+            super().__init__(statement, challenges)
+            self.e = cast("circuits.Exponents", _Exponents(self.e, others))
+
+        def term_weight(self, term: circuits.Term, slot_exponent: int, account_exponent: int) -> int:
+            before, after = moved(self.statement.exponents)
+            if term.exponent == before:
+                term = replace(term, exponent=after)
+            return super().term_weight(term, slot_exponent, account_exponent)
+
+    return Mutant
 
 
 def two_classes() -> Venue:

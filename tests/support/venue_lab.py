@@ -25,7 +25,7 @@ from zkmargin.prover.venue.reference import Blinders, ReferenceProver
 from zkmargin.prover.venue.rounds import Coordinator, share_sets
 from zkmargin.prover.venue.shares import Share
 from zkmargin.prover.venue.witness import VenueWitness, build_witness, held_totals, net_positions
-from zkmargin.prover.venue.workers import VenueWorkers
+from zkmargin.prover.venue.workers import VenueWorkers, Worker
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof
 from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement
@@ -212,6 +212,19 @@ def sharing(count: int = 4, *, n: int = 32, **options: Passed) -> Venue:
 
 #: Of two shares and their coordinator.
 SEEDS = [bytes([0xA0 + i]) * 32 for i in range(3)]
+
+
+class Local:
+    """A link to a worker in this process."""
+
+    def __init__(self) -> None:
+        self.worker = Worker()
+
+    def ask(self, request: bytes) -> bytes:
+        return self.worker.answer(request)
+
+    def close(self) -> None:
+        pass
 
 
 class SharedVenue(Venue):

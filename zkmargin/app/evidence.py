@@ -6,8 +6,6 @@ document has a place in it.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from zkmargin.accounts import Commitment
+from zkmargin.app.proof_text import proof_bytes, proof_text
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.market import Market
@@ -113,12 +112,7 @@ class Evidence(Document):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        try:
-            same = base64.b64encode(base64.b64decode(self.proof, validate=True)).decode() == self.proof
-        except (binascii.Error, ValueError):
-            same = False
-        if not same:
-            raise InputError("not base64", field="proof")
+        proof_bytes(self.proof)
         if self.terms is None and (self.claim.ratio is None or not self.commitments):
             raise InputError("missing: of one account a ratio and its commitment", field="claim.ratio")
         if self.terms is not None and (self.claim.ratio is not None or self.claim.limits):
@@ -166,7 +160,7 @@ class Evidence(Document):
         statement, seen = acceptance.statement, acceptance.authenticated
         return cls(
             **_about(statement),
-            proof=base64.b64encode(acceptance.proof).decode(),
+            proof=proof_text(acceptance.proof),
             snapshot=statement.snapshot,
             attestations=tuple({item.attestation.digest(): item.attestation for item in acceptance.attested}.values()),
             revocations=seen.revocations if seen else (),
@@ -178,7 +172,7 @@ class Evidence(Document):
     @property
     def proof_bytes(self) -> bytes:
         """The proof."""
-        return base64.b64decode(self.proof)
+        return proof_bytes(self.proof)
 
     def statement(self) -> AnyStatement:
         """What the proof is about, from the documents inside. Raises InputError: they do not belong together."""
@@ -207,7 +201,7 @@ def evidence_of(
     statement = ledger.statement(entry)
     return Evidence(
         **_about(statement),
-        proof=base64.b64encode(entry.proof).decode(),
+        proof=proof_text(entry.proof),
         snapshot=ledger.document(Snapshot, entry.snapshot),
         source=source,
         attestations=tuple(ledger.document(Attestation, digest) for digest in entry.attestations),

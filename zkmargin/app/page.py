@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
+from zkmargin.chain.artefacts import shipped
 
 PAGE = Path(__file__).with_name("data") / "verify.html"
 PAGE_DIGEST = bytes.fromhex("f5cb47221b346e475e8266c115b22021ba46c420468bf1ff287277527faf398b")
@@ -20,11 +20,4 @@ def verifier_page() -> bytes:
     >>> verifier_page()[:15]
     b'<!doctype html>'
     """
-    hint = "install zkmargin again from a trusted source"
-    try:
-        data = read_bytes(str(PAGE), max_bytes=_MAX_BYTES)
-    except InputError as error:
-        raise SetupError(f"the verifier page: {error.message}", hint=hint) from None
-    if keccak256(data) != PAGE_DIGEST:
-        raise SetupError("the verifier page is damaged: its digest is not the pinned one", hint=hint)
-    return data
+    return shipped(PAGE, PAGE_DIGEST, "the verifier page", max_bytes=_MAX_BYTES)

@@ -43,15 +43,21 @@ class Artefact:
 
 @cache
 def _document() -> dict[str, Any]:
-    hint = "install zkmargin again from a trusted source"
-    try:
-        data = read_bytes(str(CONTRACTS_FILE), max_bytes=_MAX_BYTES)
-    except InputError as error:
-        raise SetupError(f"the compiled contracts: {error.message}", hint=hint) from None
-    if keccak256(data) != CONTRACTS_DIGEST:
-        raise SetupError("the compiled contracts are damaged: their digest is not the pinned one", hint=hint)
+    data = shipped(CONTRACTS_FILE, CONTRACTS_DIGEST, "the compiled contracts", max_bytes=_MAX_BYTES)
     document: dict[str, Any] = json.loads(data)
     return document
+
+
+def shipped(path: Path, digest: bytes, what: str, *, max_bytes: int) -> bytes:
+    """A file of this package, pinned by its keccak-256. Raises SetupError for a damaged installation."""
+    hint = "install zkmargin again from a trusted source"
+    try:
+        data = read_bytes(str(path), max_bytes=max_bytes)
+    except InputError as error:
+        raise SetupError(f"{what}: {error.message}", hint=hint) from None
+    if keccak256(data) != digest:
+        raise SetupError(f"{what}: damaged, the digest is not the pinned one", hint=hint)
+    return data
 
 
 def compiler() -> tuple[str, dict[str, Any]]:

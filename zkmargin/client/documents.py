@@ -6,8 +6,6 @@ document of ours is: over the digest of format and payload (``crypto/signatures.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -15,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from zkmargin.accounts.commitments import joined
 from zkmargin.accounts.slots import Role
+from zkmargin.app.proof_text import proof_bytes, proof_text
 from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.engine.claims import Claim
@@ -97,12 +96,7 @@ class Submission(Document):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        try:
-            same = base64.b64encode(base64.b64decode(self.proof, validate=True)).decode() == self.proof
-        except (binascii.Error, ValueError):
-            same = False
-        if not same:
-            raise InputError("not base64", field="proof")
+        proof_bytes(self.proof)
         return self
 
     @classmethod
@@ -121,13 +115,13 @@ class Submission(Document):
                 requirement=claim.requirement,
                 limits=tuple(str(limit) for limit in statement.limits),
             ),
-            proof=base64.b64encode(proof).decode(),
+            proof=proof_text(proof),
         )
 
     @property
     def proof_bytes(self) -> bytes:
         """The proof."""
-        return base64.b64decode(self.proof)
+        return proof_bytes(self.proof)
 
 
 def commitment_digest(statement: Statement) -> str:

@@ -4,8 +4,6 @@ the trust file, recorded with a receipt. A committed account in it that is regis
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +12,14 @@ from typing import Any, Self
 from sqlalchemy import Connection, select, update
 
 from zkmargin.accounts import Commitment
+from zkmargin.app.proof_text import proof_bytes
 from zkmargin.app.verifying import software
 from zkmargin.circuits.venue import Ratio
 from zkmargin.client.errors import AlreadyAccepted, NotFound
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
+from zkmargin.ledger.records import silent_of
 from zkmargin.service import judging, store, tables
 from zkmargin.service.desk import Desk, Holding
 from zkmargin.service.store import Proven
@@ -56,10 +56,7 @@ class VenueSubmission:
     @classmethod
     def read(cls, value: dict[str, Any]) -> Self:
         """From a call's body. Raises InputError."""
-        try:
-            proof = base64.b64decode(value.get("proof", ""), validate=True)
-        except (binascii.Error, ValueError, TypeError):
-            raise InputError("not base64", field="proof") from None
+        proof = proof_bytes(value.get("proof"))
         lists = [value.get(name, []) for name in ("commitments", "attestations")]
         if not all(isinstance(one, list) for one in lists):
             raise InputError("lists of documents", field="commitments, attestations")
@@ -153,8 +150,7 @@ def _concerned(desk: Desk, statement: VenueStatement) -> list[tuple[Holding, Cla
     None where some may miss their claim: with exemptions and with a cap on shortfalls the proof does not say who does.
     """
     terms, found = statement.terms, []
-    if terms.exempt is not None or terms.cap is not None:
-        return []
+    silent = silent_of(terms)
     for asked, commitment in zip(terms.dense, statement.commitments, strict=True):
         try:
             holding = desk.holding(commitment.parts[0].alias)
@@ -162,7 +158,7 @@ def _concerned(desk: Desk, statement: VenueStatement) -> list[tuple[Holding, Cla
             continue
         mine = holding.commitment
         same = mine is not None and _content(mine) == _content(commitment)
-        if asked.claim is not None and same and not holding.row.closed:
+        if asked.claim is not None and asked.commitment not in silent and same and not holding.row.closed:
             ratio = Ratio.parse(asked.claim)
             claim = Claim(ratio.num, ratio.den, terms.requirement)
             found.append((holding, claim, tuple(Limit.parse(text) for text in asked.limits)))
