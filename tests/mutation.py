@@ -7,16 +7,22 @@
 Run it on a copy of the tree that nobody edits: a file that is changed meanwhile looks like a killed mutant.
 
 *Protocol mutants*: each absorb of the transcript a no-op, each equation of a golden circuit left out of the
-combination. *Code mutants*: one operator, constant, condition or statement changed in the source. A fork that has
-imported everything but the code under test runs the mutant's source and the tests chosen for it, so that a mutant
-costs about a second.
+combination. *Code mutants*: one operator, constant, condition or statement changed in the source.
+
+A mutant runs in a fork, in two ways. *Within*: a process has collected the tests, and its fork gives the changed
+function its new code; a killed mutant costs about a tenth of a second. What was computed while modules were imported
+is the program's own there. *Afresh*: a fork that has imported everything but the code under test imports the mutant's
+source, then the tests; about three seconds. All that is no function's body runs afresh, and all that survived within:
+nobody survives because of a value that the program had made before the change.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -24,19 +30,23 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import grimp
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 120
+#: The outcome of a mutant that has to be seen afresh.
+UNKNOWN = 2
 
 FORMATS = ("test_strict_json.py", "test_formats.py", "test_mappings.py", "test_errors.py")
 SETUPS = ("test_srs.py", "test_srs_points.py", "test_srs_files.py")
@@ -357,86 +367,214 @@ def preload(names: Sequence[str], tested: str) -> None:
         raise RuntimeError(f"loaded before the mutation: {tested}")
 
 
-def _child(mutant: Mutant | None, tests: tuple[str, ...]) -> int:
-    import pytest
+class _Run:
+    """A pytest plugin for one fork after another: tests that killed other mutants go first.
 
+    Args:
+        killers: a file of the ids of tests that failed, a line for each time; all forks of a run share it.
+    """
+
+    def __init__(self, killers: Path) -> None:
+        self.killers = killers
+
+    def kills(self) -> Counter[str]:
+        """Test or file -> how many mutants it killed until now."""
+        tests = self.killers.read_text("utf-8").split("\n")
+        return Counter([*tests, *(Path(test.partition("::")[0]).name for test in tests)])
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        kills = self.kills()
+        items.sort(key=lambda item: -kills[item.nodeid])
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            with self.killers.open("a", encoding="utf-8") as file:
+                file.write(f"{report.nodeid}\n")
+
+
+class _Within(_Run):
+    """Collects once, then runs the tests in a fork for each mutant, whose function has its new code there."""
+
+    def __init__(self, killers: Path, module: str, mutants: Sequence[Mutant | None]) -> None:
+        super().__init__(killers)
+        self.module, self.mutants = module, mutants
+        #: For each mutant: killed, or None where it has to be seen afresh.
+        self.outcome: list[bool | None] = [None] * len(mutants)
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        if session.testsfailed:
+            return True
+        path = str(source_of(self.module)[0])
+        bodies: dict[tuple[str, int], list[FunctionType]] = {}
+        for found in gc.get_objects():
+            if isinstance(found, FunctionType) and found.__code__.co_filename == path:
+                code = found.__code__
+                bodies.setdefault((code.co_qualname, code.co_firstlineno), []).append(found)
+        for index, mutant in enumerate(self.mutants):
+            change = _function(mutant) if mutant else None
+            if mutant and (change is None or (change.co_qualname, change.co_firstlineno) not in bodies):
+                continue
+            changed = bodies[change.co_qualname, change.co_firstlineno] if change else []
+            lives = _in_fork(partial(self._run, session, change, changed))
+            # one that lives on is seen afresh, unless it is the program itself
+            self.outcome[index] = not lives if mutant is None or not lives else None
+        return True
+
+    def _run(self, session: Any, change: CodeType | None, functions: Sequence[FunctionType]) -> bool:
+        _quiet()
+        for function in functions:
+            if change:
+                function.__code__ = change
+        self.pytest_collection_modifyitems(session.items)
+        for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return False
+        return True
+
+
+def _function(mutant: Mutant) -> CodeType | None:
+    """The code of the function whose body the mutant changes; None where the change is outside of any."""
+    path, source = source_of(mutant.module)
+    target = next(node for place, node in enumerate(_places(ast.parse(source))) if place == mutant.place)
+    outer: ast.FunctionDef | None = None
+
+    def search(node: ast.AST, within: ast.FunctionDef | None) -> None:
+        nonlocal outer
+        if _same(node, target):
+            outer = within
+        for child in ast.iter_child_nodes(node):
+            body = isinstance(node, ast.FunctionDef) and child in node.body
+            search(child, within or (node if body and isinstance(node, ast.FunctionDef) else None))
+
+    search(ast.parse(source), None)
+    if outer is None:
+        return None
+    first = min([outer.lineno, *(decorator.lineno for decorator in outer.decorator_list)])
+    waiting = [compile(mutated(mutant), str(path), "exec")]
+    while waiting:
+        code = waiting.pop()
+        if code.co_name == outer.name and code.co_firstlineno == first:
+            return code
+        waiting += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return None
+
+
+def _same(one: ast.AST, other: ast.AST) -> bool:
+    """Whether two nodes of two readings of one source are one place."""
+    return type(one) is type(other) and all(
+        getattr(one, name, None) == getattr(other, name, None)
+        for name in ("lineno", "col_offset", "end_lineno", "end_col_offset")
+    )
+
+
+def _quiet() -> None:
+    """What every fork of a mutant has: no output, an alarm, no dumps, hypothesis' examples of CI."""
     with Path(os.devnull).open("w", encoding="utf-8") as null:
         os.dup2(null.fileno(), 1)
         os.dup2(null.fileno(), 2)
     signal.alarm(TIMEOUT_SECONDS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _pytest(tests: Sequence[str], plugin: _Run) -> int:
+    import pytest
+
     os.environ["CI"] = "1"  # hypothesis draws the same examples each time
     os.environ.pop("ZKMARGIN_FULL", None)
-    if mutant:
-        sys.meta_path.insert(0, _Loader(mutant))
     common = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-W", "ignore"]
-    return int(pytest.main([*common, "-m", "not slow", *(str(ROOT / "tests" / name) for name in tests)]))
+    files = [str(ROOT / "tests" / name) for name in tests]
+    return int(pytest.main([*common, "--capture=no", "-m", "not slow", *files], plugins=[plugin]))
 
 
-def run_forked(jobs: Sequence[tuple[Mutant | None, tuple[str, ...]]], workers: int) -> list[bool]:
-    """For each job whether its tests failed (or it crashed, or hung): the mutant is killed."""
-    killed = [False] * len(jobs)
-    running: dict[int, int] = {}
-    waiting = list(enumerate(jobs))[::-1]
-    while waiting or running:
-        while waiting and len(running) < workers:
-            index, (mutant, tests) = waiting.pop()
+def _afresh(mutant: Mutant, tests: Sequence[str], plugin: _Run) -> bool:
+    _quiet()
+    sys.meta_path.insert(0, _Loader(mutant))
+    kills = plugin.kills()
+    # file by file: what a mutant fails in the first needs no collection of the others
+    return not any(_pytest([name], plugin) for name in sorted(tests, key=lambda name: -kills[name]))
+
+
+def _in_fork(work: Callable[[], bool]) -> bool:
+    """Whether ``work`` in a fork of this process returns True; not so if it fails, crashes or hangs."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = int(not work())
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """Mutants of one module and the tests that must notice them."""
+
+    module: str
+    mutants: Sequence[Mutant]
+    tests: tuple[str, ...]
+    first: bool  # whether the tests are run on the program as it is before
+
+    def within(self, outcome: Path, killers: Path) -> bool:
+        """Collect once and fork: writes a byte for each mutant, one more before them for the program itself."""
+        plugin = _Within(killers, self.module, [*[None] * self.first, *self.mutants])
+        with Path(os.devnull).open("w", encoding="utf-8") as null, contextlib.redirect_stdout(null):
+            _pytest(self.tests, plugin)
+        outcome.write_bytes(bytes(UNKNOWN if dead is None else dead for dead in plugin.outcome))
+        return True
+
+    def afresh(self, outcome: Path, killers: Path) -> bool:
+        """The same for those that are not known yet."""
+        preload(bystanders(self.module), self.module)
+        killed = bytearray(outcome.read_bytes())
+        for index, mutant in enumerate(self.mutants, self.first):
+            if killed[index] == UNKNOWN:
+                killed[index] = not _in_fork(partial(_afresh, mutant, self.tests, _Run(killers)))
+                if not killed[index]:
+                    sys.stdout.write(f"survives: line {mutant.line}: {mutant}\n")
+        outcome.write_bytes(killed)
+        return True
+
+    def __call__(self, outcome: Path) -> bool:
+        """Write the outcome: a byte for each mutant, 1 where it was killed; nothing where the tests fail by themselves.
+
+        Files, and no pipes: a worker that a killed mutant has left behind would hold a pipe open.
+        """
+        killers = outcome.with_suffix(".killers")
+        killers.touch()
+        done = _in_fork(partial(self.within, outcome, killers))
+        if not done or (self.first and outcome.read_bytes()[:1] != b"\0"):
+            outcome.write_bytes(b"")
+            return done
+        return _in_fork(partial(self.afresh, outcome, killers))
+
+
+def run_all(runs: Sequence[Run], workers: int) -> list[list[bool]]:
+    """For each run whether its mutants were killed, or an empty list where the tests fail without any."""
+    found: list[list[bool]] = []
+    with tempfile.TemporaryDirectory(prefix="zkmargin-mutants-") as folder:
+        outcomes = [Path(folder) / run.module for run in runs]
+        running: set[int] = set()
+        for run, outcome in zip(runs, outcomes, strict=True):
+            if len(running) == workers:
+                running.discard(os.wait()[0])
             sys.stdout.flush()
             pid = os.fork()
             if pid == 0:
-                code = 1
-                try:
-                    code = _child(mutant, tests)
-                finally:
-                    os._exit(code)
-            running[pid] = index
-        pid, status = os.wait()
-        index = running.pop(pid)
-        killed[index] = status != 0
-        mutant = jobs[index][0]
-        if status == 0 and mutant:
-            sys.stdout.write(f"survives ({index + 1} of {len(jobs)}): line {mutant.line}: {mutant}\n")
-    return killed
-
-
-Job = tuple["Mutant | None", tuple[str, ...]]
-
-
-def run_apart(groups: Mapping[str, Sequence[Job]], workers: int) -> dict[str, list[bool]]:
-    """``run_forked`` for each module, in a process that has loaded all that does not import it; so many at a time.
-
-    Where the first job of a module is the program as it is, and its tests fail, nothing else of it is run.
-    """
-    found: dict[str, list[bool]] = {}
-    waiting = list(groups.items())[::-1]
-    running: dict[int, tuple[str, int]] = {}
-    while waiting or running:
-        while waiting and len(running) < workers:
-            module, jobs = waiting.pop()
-            reader, writer = os.pipe()
-            sys.stdout.flush()
-            pid = os.fork()
-            if pid == 0:
-                code = 1
-                try:
-                    preload(bystanders(module), module)
-                    first = [job for job in jobs[:1] if job[0] is None]
-                    dead = run_forked(first, 1)
-                    if not any(dead):
-                        dead += run_forked(jobs[len(first) :], workers if len(groups) == 1 else 1)
-                    os.write(writer, bytes(dead))
-                    code = 0
-                finally:
-                    sys.stdout.flush()
-                    os._exit(code)
-            os.close(writer)
-            running[pid] = module, reader
-        pid, status = os.wait()
-        module, reader = running.pop(pid)
-        with os.fdopen(reader, "rb") as answer:
-            found[module] = [bool(dead) for dead in answer.read()]
-        if status:
-            raise RuntimeError(f"{module}: its mutants could not be run")
+                os._exit(int(not _in_fork(partial(run, outcome))))
+            running.add(pid)
+        while running:
+            running.discard(os.wait()[0])
+        for run, outcome in zip(runs, outcomes, strict=True):
+            if not outcome.exists():
+                raise RuntimeError(f"{run.module}: its mutants could not be run")
+            killed = [bool(dead) for dead in outcome.read_bytes()]
+            if killed and len(killed) != len(run.mutants) + run.first:
+                raise RuntimeError(f"{run.module}: {len(killed)} outcomes of {len(run.mutants)} mutants")
+            found.append(killed[run.first :])
     return found
 
 
@@ -509,16 +647,14 @@ def protocol_mutants() -> Iterator[tuple[str, bool]]:
 # --- the command --------------------------------------------------------------------------------------------
 
 
-def jobs_of(modules: Sequence[str]) -> list[tuple[Mutant, tuple[str, ...]]]:
-    """Every code mutant with its tests."""
-    jobs: list[tuple[Mutant, tuple[str, ...]]] = []
-    for module in modules:
-        if module in TARGETS:
-            jobs += [(mutant, TARGETS[module]) for mutant in mutants(module)]
-        else:
-            chosen = mutants(module, ("statement dropped", "check removed"))
-            jobs += [(mutant, CIRCUIT_TESTS) for mutant in chosen]
-    return jobs
+def chosen_of(module: str) -> list[Mutant]:
+    """The mutants that are run: all, or of a circuit's construction only what is dropped."""
+    return mutants(module) if module in TARGETS else mutants(module, ("statement dropped", "check removed"))
+
+
+def tests_of(module: str) -> tuple[str, ...]:
+    """The tests that must notice."""
+    return TARGETS.get(module, CIRCUIT_TESTS)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -536,31 +672,36 @@ def main(arguments: Sequence[str]) -> int:
         importlib.import_module(name)
     modules = given.modules or list(TARGETS)
     start = time.monotonic()
-    jobs = jobs_of(modules)
+    everything = [mutant for module in modules for mutant in chosen_of(module)]
     names = {str(mutant) for module in modules for mutant in mutants(module)}
     listed = {name for name in EQUIVALENT if f"zkmargin.{name.split(':')[0]}" in modules}
     if stale := sorted(listed - names):
         sys.stdout.write("error: listed as equivalent, and no mutant any more:\n" + "".join(f"  {x}\n" for x in stale))
         return 2
-    equivalent = [job for job in jobs if str(job[0]) in EQUIVALENT]
-    jobs = [job for job in jobs if str(job[0]) not in EQUIVALENT][:: given.every]
-    found = {module: [job for job in jobs if job[0].module == module] for module in modules}
-    groups = {module: own for module, own in found.items() if own}
+    equivalent = sum(str(mutant) in EQUIVALENT for mutant in everything)
+    chosen = [mutant for mutant in everything if str(mutant) not in EQUIVALENT][:: given.every]
     # a sample belongs to a run of the tests themselves: whether they pass is seen there
-    first = {module: [(None, own[0][1])] if given.every == 1 else [] for module, own in groups.items()}
-    outcome = run_apart({module: [*first[module], *own] for module, own in groups.items()}, given.workers)
-    if failing := [module for module in groups if first[module] and outcome[module][0]]:
+    runs = [
+        Run(module, own, tests_of(module), given.every == 1)
+        for module in modules
+        if (own := [mutant for mutant in chosen if mutant.module == module])
+    ]
+    outcome = run_all(runs, given.workers)
+    if failing := [run.module for run, killed in zip(runs, outcome, strict=True) if not killed]:
         sys.stdout.write(f"error: the tests fail without any mutation: {', '.join(failing)}\n")
         return 2
-    jobs = [job for own in groups.values() for job in own]
-    killed = [dead for module in groups for dead in outcome[module][len(first[module]) :]]
-    survivors = [job[0] for job, dead in zip(jobs, killed, strict=True) if not dead]
+    done = [
+        (mutant, dead)
+        for run, killed in zip(runs, outcome, strict=True)
+        for mutant, dead in zip(run.mutants, killed, strict=True)
+    ]
+    survivors = [mutant for mutant, dead in done if not dead]
     for module in modules:
-        own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].module == module]
-        sys.stdout.write(f"{module:24} {sum(own):4} of {len(own):4} killed\n")
-    for kind in sorted({job[0].kind for job in jobs}):
-        own = [dead for job, dead in zip(jobs, killed, strict=True) if job[0].kind == kind]
-        sys.stdout.write(f"  {kind:22} {sum(own):4} of {len(own):4} killed\n")
+        dead_or_not = [dead for mutant, dead in done if mutant.module == module]
+        sys.stdout.write(f"{module:24} {sum(dead_or_not):4} of {len(dead_or_not):4} killed\n")
+    for kind in sorted({mutant.kind for mutant, _ in done}):
+        dead_or_not = [dead for mutant, dead in done if mutant.kind == kind]
+        sys.stdout.write(f"  {kind:22} {sum(dead_or_not):4} of {len(dead_or_not):4} killed\n")
     left = 0
     if not given.no_protocol:
         outcomes = list(protocol_mutants())
@@ -569,10 +710,11 @@ def main(arguments: Sequence[str]) -> int:
                 sys.stdout.write(f"survives: {name}\n")
         left = sum(not dead for _, dead in outcomes)
         sys.stdout.write(f"protocol mutants          {len(outcomes) - left:4} of {len(outcomes):4} killed\n")
-    share = 100 * sum(killed) / len(killed) if killed else 100.0
+    killed = len(done) - len(survivors)
+    share = 100 * killed / len(done) if done else 100.0
     sys.stdout.write(
-        f"code mutants              {sum(killed):4} of {len(killed):4} killed: {share:.1f} %; "
-        f"{len(equivalent)} more are equivalent; {time.monotonic() - start:.0f} s\n"
+        f"code mutants              {killed:4} of {len(done):4} killed: {share:.1f} %; "
+        f"{equivalent} more are equivalent; {time.monotonic() - start:.0f} s\n"
     )
     return int(bool(survivors or left))
 

@@ -5,8 +5,9 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import golden
 import pytest
@@ -79,3 +80,31 @@ def test_a_mutant_is_the_module_with_one_change(mutation: ModuleType) -> None:
         changed = ast.unparse(mutation.mutated(mutant))
         assert changed != plain
         compile(changed, module, "exec")
+
+
+def test_a_function_s_change_is_its_code(mutation: ModuleType) -> None:
+    # run within: the function of the running program gets this code
+    module = "zkmargin.verifier.proof"
+    path, source = mutation.source_of(module)
+    program = list(_codes(compile(source, str(path), "exec")))
+    within = 0
+    for mutant in mutation.mutants(module):
+        changed = mutation._function(mutant)
+        if changed is None:
+            continue
+        within += 1
+        (before,) = [
+            code
+            for code in program
+            if (code.co_qualname, code.co_firstlineno) == (changed.co_qualname, changed.co_firstlineno)
+        ]
+        assert before != changed
+        assert changed in _codes(compile(mutation.mutated(mutant), str(path), "exec"))
+    assert 0 < within < len(mutation.mutants(module))
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)

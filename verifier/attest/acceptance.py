@@ -118,7 +118,7 @@ class Memory:
         with self._lock:
             if acceptance.statement_digest in self.statements:
                 raise VerificationError("a proof of this statement was accepted before: a replay", check="replay")
-            if challenge is not None and challenge in self.challenges:
+            if challenge in self.challenges:
                 raise VerificationError("a proof was accepted for this challenge before: a replay", check="challenge")
             for stream, sighting in acceptance.sightings.items():
                 seen = self.sightings.get(stream)
