@@ -18,7 +18,7 @@ from support.venue_service import NAME, running, signers, trust
 from benchmarks.attested import attested_parts
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client import Submission, Terms
-from zkmargin.client.errors import AlreadyAccepted, Denied
+from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
@@ -164,7 +164,7 @@ def test_it_is_accepted_once_with_a_receipt_and_its_committed_account_is_proven(
         world.venue.statement.terms.digest().hex(),
         world.body["challenge"],
     )
-    assert reading.owner_of(desk, said.statement) is None  # the account's token does not open the venue's receipt
+    assert reading.owner_of(desk, said.statement) == reading.Owner(venue=VENUE)  # whom its receipt is for
     assert reading.receipt(desk, said.statement) == receipt
     (row,) = reading.roster(desk)
     assert (before.state, row.state, row.proofs) == ("uncovered", "covered", 1)
@@ -226,19 +226,25 @@ def test_the_ledger_beside_a_service_is_a_ledger(world: SimpleNamespace, tmp_pat
 
 @pytest.mark.slow
 def test_over_http_with_the_client(tmp_path: Path) -> None:
-    """A challenge for who publishes, the proof, its receipt; nobody else is given one."""
+    """A challenge for the venue that the token names, the proof, its receipt; nobody else is given one."""
     snapshot = venue_lab.snapshot().replaced(time=format_time(clock_ms() // 1000 * 1000))
     with running(tmp_path, own_trust=trusted(snapshot.policy.digest().hex())) as service:
         service.issue("publisher", "publisher")
         service.issue("auditor", "auditor")
-        with service.client("publisher") as client:
+        service.issue("exchange", "venue", VENUE)
+        service.issue("other", "venue", "another venue")
+        with service.client("publisher") as publisher:
             payload = SnapshotPayload.of(snapshot, series="main", sequence=1)
-            client.publish(snapshot, Attestation(payload=payload).signed(signers()["oracle"]))
+            publisher.publish(snapshot, Attestation(payload=payload).signed(signers()["oracle"]))
+        with service.client("exchange") as client:
             (challenge,) = client.venue_challenges(VENUE, lifetime_seconds=600)
             venue = venue_lab.Venue(srs=embedded(), market=snapshot, dense=[DENSE], context=challenge.context)
             given: Keywords = {"snapshot": snapshot.digest().hex(), "challenge": challenge}
             given |= {"commitments": venue.statement.commitments, "attestations": attestations(venue, clock_ms())}
             proof, terms = venue.prove(), venue.statement.terms
+            for name in ("publisher", "auditor", "other"):  # a stolen token of another may not hand it over
+                with service.client(name) as stranger, pytest.raises(Denied):
+                    stranger.submit_venue_proof(terms, proof, **given)
             receipt = client.submit_venue_proof(terms, proof, **given)
             assert client.receipt(receipt.payload.statement) == receipt
             with pytest.raises(AlreadyAccepted) as again:
@@ -246,8 +252,13 @@ def test_over_http_with_the_client(tmp_path: Path) -> None:
             assert again.value.statement == receipt.payload.statement
             with pytest.raises(InputError, match="count"):
                 client.venue_challenges(VENUE, count=100_000)
-        with service.client("auditor") as auditor, pytest.raises(Denied):
-            auditor.venue_challenges(VENUE)
+        for name in ("publisher", "auditor", "other"):
+            with service.client(name) as stranger, pytest.raises(Denied):
+                stranger.venue_challenges(VENUE)
+        with service.client("auditor") as auditor, service.client("other") as other:
+            assert auditor.receipt(receipt.payload.statement) == receipt
+            with pytest.raises(NotFound):  # nobody learns what another venue proved
+                other.receipt(receipt.payload.statement)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

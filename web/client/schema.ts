@@ -392,7 +392,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Revocations
+         * @description The newest list of each issuer.
+         */
+        get: operations["revocations_v1_revocations_get"];
         put?: never;
         /**
          * Revoke
@@ -509,6 +513,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens
+         * @description Tokens that count: an account's own; all for auditors and operators.
+         */
+        get: operations["tokens_v1_tokens_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/venue-proofs": {
         parameters: {
             query?: never;
@@ -543,6 +567,26 @@ export interface paths {
          * @description Fresh challenges for a venue, by the name in its terms: for its proofs of every account at once.
          */
         post: operations["venue_challenge_v1_venues__venue__challenges_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Webhooks
+         * @description Where events go: an account's own; all for auditors and operators.
+         */
+        get: operations["webhooks_v1_webhooks_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1252,6 +1296,8 @@ export interface components {
          * IssueToken
          * @description A token may call from now on, until ``expires``. Only its SHA-256 is said: ``digest``.
          *
+         *     ``account`` is the account of a token of role account; of one of role venue the venue, by the name in its terms.
+         *
          *     Example:
          *         >>> IssueToken(name="desk", role="account", account="maker", digest="ab" * 32).kind
          *         'issue-token'
@@ -1280,7 +1326,7 @@ export interface components {
              * Role
              * @enum {string}
              */
-            role: "account" | "publisher" | "auditor" | "operator";
+            role: "account" | "venue" | "publisher" | "auditor" | "operator";
         };
         /**
          * Limits
@@ -1945,6 +1991,23 @@ export interface components {
             role: string;
         };
         /**
+         * TokenLine
+         * @description A token that counts, in a list. ``digest`` is its SHA-256, by which it is revoked; ``account`` the account or the
+         *     venue that it is for.
+         */
+        TokenLine: {
+            /** Account */
+            account: string | null;
+            /** Digest */
+            digest: string;
+            /** Expires */
+            expires: string | null;
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+        };
+        /**
          * VenueTerms
          * @description Everything public about a venue proof that is neither snapshot, setup nor context.
          *
@@ -2039,6 +2102,30 @@ export interface components {
             refused: number;
             /** Verdicts */
             verdicts: components["schemas"]["Verdict"][];
+        };
+        /**
+         * WebhookLine
+         * @description Where events go.
+         *
+         *     Attributes:
+         *         account: whose events; None: everybody's.
+         *         events: their kinds.
+         *         delivered: the number of the last event that it took, or that is not for it.
+         *         attempts: how often it did not take the next one; ``next`` says when it is tried again.
+         */
+        WebhookLine: {
+            /** Account */
+            account: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Delivered */
+            delivered: number;
+            /** Events */
+            events: string[];
+            /** Next */
+            next: string | null;
+            /** Url */
+            url: string;
         };
         /**
          * WithdrawPart
@@ -2743,6 +2830,37 @@ export interface operations {
             };
         };
     };
+    revocations_v1_revocations_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        revocations: components["schemas"]["Revocations"][];
+                    };
+                };
+            };
+            /** @description an error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+        };
+    };
     revoke_v1_revocations_post: {
         parameters: {
             query?: never;
@@ -3007,6 +3125,37 @@ export interface operations {
             };
         };
     };
+    tokens_v1_tokens_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        tokens: components["schemas"]["TokenLine"][];
+                    };
+                };
+            };
+            /** @description an error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+        };
+    };
     submit_venue_proof_v1_venue_proofs_post: {
         parameters: {
             query?: never;
@@ -3073,6 +3222,37 @@ export interface operations {
                 content: {
                     "application/json": {
                         challenges: components["schemas"]["Challenge"][];
+                    };
+                };
+            };
+            /** @description an error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+        };
+    };
+    webhooks_v1_webhooks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        webhooks: components["schemas"]["WebhookLine"][];
                     };
                 };
             };

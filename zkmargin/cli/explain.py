@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from zkmargin.accounts import Commitment, Opening
@@ -12,8 +12,9 @@ from zkmargin.app.evidence import Evidence
 from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts, universe_facts
 from zkmargin.app.venue_facts import unclaimed_accounts
 from zkmargin.app.venues import VenueSecret
-from zkmargin.crypto.keys import PublicKey, SecretKey, fingerprint
-from zkmargin.crypto.signatures import Message, Signature
+from zkmargin.cli.explain_service import EXPLAINED as OF_SERVICES
+from zkmargin.cli.explain_service import signatures
+from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.book import Book
 from zkmargin.engine.fills import Fills
 from zkmargin.engine.market import Market
@@ -69,18 +70,6 @@ def attestation(document: Attestation) -> Facts:
         **{name: value for name, value in document.to_json()["payload"].items() if name != "kind"},
         "signatures": signatures(document.signatures, document.message),
     }
-
-
-def signatures(items: Sequence[Signature], message: Message) -> list[Facts]:
-    """Signatures, and whether they are the keys' that they name."""
-    return [
-        {
-            "scheme": item.scheme,
-            "keys": [fingerprint(item.scheme, key) for key in item.public_keys],
-            "verifies": item.verifies(message),
-        }
-        for item in items
-    ]
 
 
 def trust(document: Trust) -> Facts:
@@ -368,4 +357,5 @@ EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (VenueRecord, record),
     (VenueSecret, secret),
     (VenueTerms, terms),
+    *OF_SERVICES,
 )

@@ -51,6 +51,7 @@ MAKES = {
         "zkmargin commit BOOK --snapshot SNAPSHOT -o commitment.json --opening opening.json; or ask its holder for it"
     ),
     "zkmargin/costs": "zkmargin liquidate --help says what a file of costs holds",
+    "zkmargin/coverage": "a venue's service makes it: zkmargin serve coverage",
     "zkmargin/evidence": "zkmargin bundle --snapshot S --commitment C PROOF -o bundle.json",
     "zkmargin/fills": "fills are a file of your own (docs/formats.md), or zkmargin book fills makes one",
     "zkmargin/key": "zkmargin key new --name NAME -o key.json",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from zkmargin.client.documents import State, Terms
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.verifier.attest import Attestation, Challenge, Receipt
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations
 
 T = TypeVar("T")
 
@@ -69,6 +69,54 @@ class TokenInfo(Answer):
     role: str
     account: str | None
     expires: str | None
+
+
+class TokenLine(Answer):
+    """A token that counts, in a list. ``digest`` is its SHA-256, by which it is revoked; ``account`` the account or the
+    venue that it is for.
+    """
+
+    digest: str
+    name: str
+    role: str
+    account: str | None
+    expires: str | None
+
+
+class Tokens(Answer):
+    """Those that count."""
+
+    tokens: list[TokenLine]
+
+
+class WebhookLine(Answer):
+    """Where events go.
+
+    Attributes:
+        account: whose events; None: everybody's.
+        events: their kinds.
+        delivered: the number of the last event that it took, or that is not for it.
+        attempts: how often it did not take the next one; ``next`` says when it is tried again.
+    """
+
+    url: str
+    account: str | None
+    events: list[str]
+    delivered: int
+    attempts: int
+    next: str | None
+
+
+class Webhooks(Answer):
+    """All of them."""
+
+    webhooks: list[WebhookLine]
+
+
+class RevocationLists(Answer):
+    """The newest list of each issuer."""
+
+    revocations: list[Revocations]
 
 
 class Published(Answer):

@@ -33,7 +33,7 @@ CHANGE_SECONDS = 300
 MAX_URL = 2000
 
 State = Literal["covered", "due", "late", "refused", "uncovered"]
-TokenRole = Literal["account", "publisher", "auditor", "operator"]
+TokenRole = Literal["account", "venue", "publisher", "auditor", "operator"]
 EventKind = Literal[
     "snapshot", "account", "part", "revocations", "challenge", "accepted", "refused", "state", "venue-proof"
 ]
@@ -205,6 +205,8 @@ class WithdrawPart(Model):
 class IssueToken(Model):
     """A token may call from now on, until ``expires``. Only its SHA-256 is said: ``digest``.
 
+    ``account`` is the account of a token of role account; of one of role venue the venue, by the name in its terms.
+
     Example:
         >>> IssueToken(name="desk", role="account", account="maker", digest="ab" * 32).kind
         'issue-token'
@@ -219,8 +221,8 @@ class IssueToken(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.role == "account") != (self.account is not None):
-            raise InputError("a token of role account names one, others none", field="account")
+        if (self.role in ("account", "venue")) != (self.account is not None):
+            raise InputError("a token of role account or venue names one, others none", field="account")
         if self.expires is not None:
             parse_time(self.expires, field="expires")
         return self

@@ -38,12 +38,17 @@ from zkmargin.client.answers import (
     Published,
     RefusalLine,
     Registered,
+    RevocationLists,
     Roster,
     ServiceInfo,
     SnapshotLine,
     TokenInfo,
+    TokenLine,
+    Tokens,
     Verdict,
     Verdicts,
+    WebhookLine,
+    Webhooks,
 )
 from zkmargin.client.documents import Change, Coverage, Event, Submission
 from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
@@ -115,6 +120,14 @@ class VenueClient:
         """Whose the client's token is. Raises Denied: nobody's."""
         return self._get("/v1/token").answer(TokenInfo)
 
+    def tokens(self) -> list[TokenLine]:
+        """Tokens that count: the account's own; all for auditors and operators."""
+        return self._get("/v1/tokens").answer(Tokens).tokens
+
+    def webhooks(self) -> list[WebhookLine]:
+        """Where events go: the account's own webhooks; all for auditors and operators."""
+        return self._get("/v1/webhooks").answer(Webhooks).webhooks
+
     def change(self, change: Change) -> dict[str, Any]:
         """Order a signed change; what it did."""
         return self._post("/v1/changes", change.to_bytes()).object()
@@ -165,6 +178,10 @@ class VenueClient:
     def revoke(self, revocations: Revocations) -> dict[str, Any]:
         """Publish a list of revocations."""
         return self._post("/v1/revocations", revocations.to_bytes()).object()
+
+    def revocations(self) -> list[Revocations]:
+        """The newest list of revocations of each issuer."""
+        return self._get("/v1/revocations").answer(RevocationLists).revocations
 
     def coverage(self, account: str, series: str, *, begin: str, end: str) -> Coverage:
         """The signed statement about an account from one time to another."""

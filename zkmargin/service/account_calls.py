@@ -13,10 +13,9 @@ from pydantic import BaseModel
 
 from zkmargin.client.answers import AccountView, ProofLine, RefusalLine, SnapshotLine
 from zkmargin.client.documents import Coverage
-from zkmargin.client.errors import NotFound
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.service import intake, openapi, reading, store
-from zkmargin.service.access import PUBLISHERS, READERS
+from zkmargin.service.access import PUBLISHERS, READERS, NotYours
 from zkmargin.service.answering import (
     JSON,
     MAX_NUMBER,
@@ -116,7 +115,7 @@ def add_accounts(app: FastAPI, desk: Desk, running: Running) -> None:
         attestation = Attestation.parse(await request.body())
         whose = getattr(attestation.payload, "account", None)
         if token.role == "account" and whose != token.account:
-            raise NotFound("no such account", field="account")
+            raise NotYours("no such account", field="account")
         done, news = await run_in_threadpool(intake.attest, desk, attestation, actor=token.name)
         return json_answer(done, 201 if news else 200)
 
@@ -133,6 +132,12 @@ def add_accounts(app: FastAPI, desk: Desk, running: Running) -> None:
         revocations = Revocations.parse(await request.body())
         done, news = await run_in_threadpool(intake.revoke, desk, revocations, actor=token.name)
         return json_answer(done, 201 if news else 200)
+
+    @app.get("/v1/revocations", tags=["accounts"], responses=openapi.answer(openapi.listed("revocations", Revocations)))
+    def revocations(request: Request) -> Response:
+        """The newest list of each issuer."""
+        calls.of(request)
+        return json_answer({"revocations": [one.to_json() for one in desk.revocations()]})
 
     @app.get("/v1/accounts", tags=["accounts"], responses=openapi.answer(openapi.roster()))
     def roster(request: Request) -> Response:
@@ -161,8 +166,11 @@ def add_accounts(app: FastAPI, desk: Desk, running: Running) -> None:
     )
     async def challenge(request: Request, account: str) -> Response:
         """Fresh challenges for an account."""
-        calls.about(request, account, "operator")
-        made = await run_in_threadpool(intake.challenge, desk, account, **await asked_challenges(request))
+        token = calls.about(request, account, "operator")
+        asked = await asked_challenges(request)
+        desk.challenge_rates.check(f"account {account}", asked["count"])
+        other = None if token.role == "account" else token.name  # what an account asks for itself is an event only
+        made = await run_in_threadpool(intake.challenge, desk, account, actor=other, **asked)
         return json_answer({"challenges": [one.to_json() for one in made]}, 201)
 
     @app.get("/v1/accounts/{account}/coverage", tags=["accounts"], responses=openapi.answer(Coverage))

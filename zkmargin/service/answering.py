@@ -16,7 +16,7 @@ from zkmargin.client.answers import Fault, FaultBody, Page
 from zkmargin.client.errors import AlreadyAccepted, Denied
 from zkmargin.formats import Document, InputError, ZkMarginError, parse_json
 from zkmargin.formats.budget import budget
-from zkmargin.service.access import allow, allow_account, caller
+from zkmargin.service.access import allow, allow_account, allow_venue, caller
 from zkmargin.service.desk import Desk, Token
 from zkmargin.service.guard import status_of
 from zkmargin.service.running import Running
@@ -47,11 +47,6 @@ def fault(error: ZkMarginError) -> JSONResponse:
     if status in (408, 413):
         headers["connection"] = "close"
     return JSONResponse(body.model_dump(mode="json", exclude_none=True), status, headers)
-
-
-async def answer_error(_: Request, error: Exception) -> Response:
-    """What a route raised, answered."""
-    return fault(error if isinstance(error, ZkMarginError) else ZkMarginError("a defect of the service"))
 
 
 async def answer_query(_: Request, error: Exception) -> Response:
@@ -107,7 +102,7 @@ class Calls:
         except Denied as error:
             self._running.note_denied(request.client.host if request.client else "unknown", error.message)
             raise
-        request.state.caller = token.name
+        request.state.caller, request.state.token = token.name, token
         return token
 
     def may(self, request: Request, *roles: str) -> Token:
@@ -121,3 +116,16 @@ class Calls:
         token = self.of(request)
         allow_account(token, account, *roles)
         return token
+
+    def of_venue(self, request: Request, venue: str) -> Token:
+        """The venue's own token, or an operator's. Raises Denied, Unauthorized."""
+        token = self.of(request)
+        allow_venue(token, venue)
+        return token
+
+    async def answer_error(self, request: Request, error: Exception) -> Response:
+        """What a route raised, answered; that a token was not for it is written down."""
+        token = getattr(request.state, "token", None)
+        if token is not None:
+            self._running.note_refused(token, f"{request.method} {request.url.path}", error)
+        return fault(error if isinstance(error, ZkMarginError) else ZkMarginError("a defect of the service"))

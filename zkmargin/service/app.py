@@ -12,19 +12,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
 import zkmargin
-from zkmargin.client.answers import AuditLine, Limits, ServiceInfo, TokenInfo
+from zkmargin.client.answers import AuditLine, Limits, ServiceInfo, TokenInfo, TokenLine, WebhookLine
 from zkmargin.client.documents import Change
 from zkmargin.client.errors import Denied
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.decimals import format_time
 from zkmargin.formats import ZkMarginError
-from zkmargin.service import account_calls, changes, dashboard, openapi, proof_calls, store
+from zkmargin.service import account_calls, changes, dashboard, openapi, proof_calls, reading, store
 from zkmargin.service.access import READERS
 from zkmargin.service.answering import (
     Before,
     Calls,
     Limit,
-    answer_error,
     answer_query,
     fault,
     json_answer,
@@ -51,7 +50,7 @@ def create_app(desk: Desk, running: Running) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.add_exception_handler(ZkMarginError, answer_error)
+    app.add_exception_handler(ZkMarginError, Calls(desk, running).answer_error)
     app.add_exception_handler(RequestValidationError, answer_query)
     for add in PARTS:
         add(app, desk, running)
@@ -102,6 +101,12 @@ def _add_health(app: FastAPI, desk: Desk, running: Running) -> None:
 def _add_tokens(app: FastAPI, desk: Desk, running: Running) -> None:
     calls = Calls(desk, running)
 
+    @app.get("/v1/tokens", tags=["service"], responses=openapi.answer(openapi.listed("tokens", TokenLine)))
+    def tokens(request: Request) -> Response:
+        """Tokens that count: an account's own; all for auditors and operators."""
+        token = calls.may(request, "account", *READERS)
+        return json_answer({"tokens": [one.model_dump() for one in reading.token_lines(desk, token.account)]})
+
     @app.get("/v1/token", tags=["service"], responses=openapi.answer(TokenInfo))
     def whoami(request: Request) -> Response:
         """Whose the token of the call is."""
@@ -133,6 +138,12 @@ def _add_changes(app: FastAPI, desk: Desk, running: Running) -> None:
 
         done, news = await run_in_threadpool(work)
         return json_answer(done, 201 if news else 200)
+
+    @app.get("/v1/webhooks", tags=["service"], responses=openapi.answer(openapi.listed("webhooks", WebhookLine)))
+    def webhooks(request: Request) -> Response:
+        """Where events go: an account's own; all for auditors and operators."""
+        token = calls.may(request, "account", *READERS)
+        return json_answer({"webhooks": [one.model_dump() for one in reading.webhook_lines(desk, token.account)]})
 
     @app.get("/v1/audit", tags=["service"], responses=openapi.answer(openapi.page(AuditLine)))
     def audit(request: Request, before: Before = None, limit: Limit = 100) -> Response:

@@ -105,6 +105,7 @@ def _signer_of(desk: Desk, given: Change) -> _Signer:
             rows = store.account_rows(connection, account)
         for row in rows:
             if key in {_named(PublicKey.model_validate(one)) for one in row.keys} and not row.closed:
+                desk.change_rates.check(key)
                 return _Signer(f"account {account}", key, account)
     raise Denied("signed by nobody who may order this")
 
@@ -117,7 +118,7 @@ def _account_of(desk: Desk, action: Action) -> str | None:
     """Whose matter it is; None for everybody's."""
     if isinstance(action, RevokeToken):
         found = desk.tokens().get(action.digest)
-        return None if found is None else found.account
+        return None if found is None or found.role != "account" else found.account
     return action.account
 
 
@@ -191,13 +192,13 @@ def _withdraw(connection: Connection, desk: Desk, action: WithdrawPart, now_ms: 
 def _issue_token(connection: Connection, desk: Desk, action: IssueToken, signer: _Signer, now_ms: int) -> str:
     if signer.account is not None and (action.role, action.account) != ("account", signer.account):
         raise Denied("an account issues tokens for itself only")
-    if action.account is not None:
+    if action.role == "account" and action.account is not None:
         _need_account(connection, action.account)
     table = tables.tokens
     if connection.execute(select(table.c.digest).where(table.c.digest == action.digest)).first() is not None:
         raise InputError("was issued before", field="digest", hint="make a new token")
-    if action.account is not None:
-        live = (table.c.account == action.account) & (table.c.revoked == 0)
+    if action.role == "account":
+        live = (table.c.account == action.account) & (table.c.role == "account") & (table.c.revoked == 0)
         live &= table.c.expires_ms.is_(None) | (table.c.expires_ms > now_ms)
         _check_room(connection, live, desk.settings.limits.tokens_per_account, "revoke one")
     expires_ms = None if action.expires is None else parse_time(action.expires)

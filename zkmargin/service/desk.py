@@ -22,6 +22,7 @@ from zkmargin.formats import Document
 from zkmargin.ledger import Ledger
 from zkmargin.ledger import tables as ledger_tables
 from zkmargin.service import migrations, store, tables
+from zkmargin.service.rates import Rates
 from zkmargin.service.settings import Settings
 from zkmargin.service.store import AccountRow
 from zkmargin.service.workers import Claimed, Pool, expect
@@ -79,6 +80,8 @@ class Desk:
         pool: verifies.
         clock: milliseconds since 1970.
         changed: called after every transaction that may have added events.
+        challenge_rates: of challenges to one account or venue.
+        change_rates: of changes that an account's keys sign.
     """
 
     settings: Settings
@@ -89,6 +92,8 @@ class Desk:
     pool: Pool
     clock: Callable[[], int] = clock_ms
     changed: Callable[[], None] = lambda: None
+    challenge_rates: Rates = field(init=False)
+    change_rates: Rates = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _snapshots: OrderedDict[str, Published] = field(default_factory=OrderedDict)
     _bodies: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
@@ -99,6 +104,9 @@ class Desk:
     _forgotten: int = 0  # how often: what was being read meanwhile is not kept
 
     def __post_init__(self) -> None:
+        limits = self.settings.limits
+        self.challenge_rates = Rates(limits.challenges_per_minute / 60, limits.challenges_per_minute)
+        self.change_rates = Rates(limits.changes_per_minute / 60, limits.changes_per_minute)
         self.ledger.database.write(lambda connection: migrations.bring_forward(connection, name=self.ledger.name))
 
     @property

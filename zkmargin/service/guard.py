@@ -18,9 +18,10 @@ from zkmargin.client.errors import Denied, NotFound, Unavailable
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.ledger.database import UnusableError
 from zkmargin.service import logs
-from zkmargin.service.access import Rates, Unauthorized, shown
+from zkmargin.service.access import Unauthorized, shown
 from zkmargin.service.desk import Desk
 from zkmargin.service.metrics import Metrics
+from zkmargin.service.rates import Rates, TooMany
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,10 +42,6 @@ class TooLarge(InputError):  # noqa: N818 - it says what it is
 
 class TooSlow(InputError):  # noqa: N818 - as above
     """The request did not come in time."""
-
-
-class TooMany(Unavailable):
-    """More calls than this caller may make."""
 
 
 def status_of(error: ZkMarginError) -> int:

@@ -198,8 +198,10 @@ def _mark_revoked(connection: Connection, desk: Desk, revoked: Revoked, now_ms: 
         settle(connection, desk, account, now_ms)
 
 
-def challenge(desk: Desk, account: str, *, count: int, lifetime_seconds: int) -> list[Challenge]:
-    """Issue challenges to an account.
+def challenge(
+    desk: Desk, account: str, *, count: int, lifetime_seconds: int, actor: str | None = None
+) -> list[Challenge]:
+    """Issue challenges to an account; ``actor`` is who asks, where it is somebody else.
 
     Raises:
         InputError: too many at once or open, a lifetime that is too long, or an account that is closed.
@@ -214,6 +216,9 @@ def challenge(desk: Desk, account: str, *, count: int, lifetime_seconds: int) ->
         for one in made:
             facts = {"account": account, "challenge": one.digest().hex(), "until": one.deadline}
             store.emit(connection, desk.name, now_ms, "challenge", **facts)
+        if actor is not None:
+            digests = [one.digest().hex() for one in made]
+            store.audit(connection, now_ms, actor, "challenge", subject=account, challenges=digests)
 
     desk.ledger.database.write(write)
     desk.changed()

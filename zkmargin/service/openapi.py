@@ -23,7 +23,8 @@ DOCUMENTS: tuple[type[Document], ...] = (
 )
 ANSWERS: tuple[type[BaseModel], ...] = (
     *(answers.AccountLine, answers.AccountView, answers.AuditLine, answers.FaultBody, answers.ProofLine),
-    *(answers.RefusalLine, answers.ServiceInfo, answers.SnapshotLine, answers.TokenInfo, answers.Verdicts),
+    *(answers.RefusalLine, answers.ServiceInfo, answers.SnapshotLine, answers.TokenInfo, answers.TokenLine),
+    *(answers.Verdicts, answers.WebhookLine),
 )
 _AT = "#/components/schemas/{model}"
 Json = dict[str, Any]

@@ -15,12 +15,12 @@ from fastapi.responses import Response, StreamingResponse
 from zkmargin.app.evidence import Evidence
 from zkmargin.client.answers import Verdicts
 from zkmargin.client.documents import Submission
-from zkmargin.client.errors import NotFound, Unavailable
+from zkmargin.client.errors import Unavailable
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.formats.budget import budget
 from zkmargin.formats.documents import in_words
 from zkmargin.service import events, intake, joint, judging, logs, openapi, reading
-from zkmargin.service.access import PUBLISHERS, READERS, allow, allow_account, counts
+from zkmargin.service.access import READERS, NotYours, allow, allow_account, allow_venue, counts
 from zkmargin.service.answering import (
     MAX_NUMBER,
     Calls,
@@ -31,7 +31,6 @@ from zkmargin.service.answering import (
     object_of,
 )
 from zkmargin.service.desk import Desk, Token
-from zkmargin.service.guard import TooMany
 from zkmargin.service.judging import Verdict
 from zkmargin.service.running import Running
 from zkmargin.verifier.attest import Challenge, Receipt
@@ -72,9 +71,7 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
         most = desk.settings.limits.max_batch
         if not isinstance(given, list) or not 1 <= len(given) <= most:
             raise InputError(f"a list of 1 to {most}", field="submissions")
-        wait = running.rates.take(token.digest, len(given) - 1)
-        if wait:
-            raise TooMany("too many proofs", retry_after=wait)
+        running.rates.check(token.digest, len(given) - 1)
         read = [_one_of_batch(item, token) for item in given]
         good = [one for one in read if isinstance(one, Submission)]
         judged = iter(await running.queue.submit(good) if good else [])
@@ -108,12 +105,13 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
     )
     async def submit_venue_proof(request: Request) -> Response:
         """Submit a venue's proof of every account at once; its receipt is on disk when this answers 201."""
-        token = calls.may(request, *PUBLISHERS)
+        token = calls.may(request, "venue", "operator")
         given = await object_of(request, *joint.KEYS)
 
         def work() -> Receipt:
             with budget(), in_words():
                 submission = joint.VenueSubmission.read(given)
+            allow_venue(token, submission.terms.venue)
             return joint.judge_venue(desk, submission, actor=token.name)
 
         verdict = await run_in_threadpool(work)
@@ -128,8 +126,9 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
     )
     async def venue_challenge(request: Request, venue: str) -> Response:
         """Fresh challenges for a venue, by the name in its terms: for its proofs of every account at once."""
-        token = calls.may(request, *PUBLISHERS)
+        token = calls.of_venue(request, venue)
         asked = await asked_challenges(request)
+        desk.challenge_rates.check(f"venue {venue}", asked["count"])
         made = await run_in_threadpool(intake.venue_challenge, desk, venue, actor=token.name, **asked)
         return json_answer({"challenges": [one.to_json() for one in made]}, 201)
 
@@ -146,14 +145,12 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
         return document_answer(reading.evidence(desk, statement))
 
     def _check_own(token: Token, statement: str) -> None:
-        try:
-            owner = reading.owner_of(desk, statement)
-            if owner is None:  # a venue's
-                allow(token, "publisher", *READERS)
-            else:
-                allow_account(token, owner, *READERS)
-        except NotFound:
-            raise NotFound("no proof of this statement was accepted", field="statement") from None
+        owner = reading.owner_of(desk, statement)
+        if token.role in ("account", "venue"):  # each its own: nobody learns what others proved
+            if token.account is None or token.account != getattr(owner, token.role):
+                raise NotYours("no proof of this statement was accepted", field="statement")
+        else:
+            allow(token, *READERS)
 
 
 def _one_of_batch(item: object, token: Token) -> Submission | ZkMarginError:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
 from zkmargin.app.evidence import Evidence, evidence_of
-from zkmargin.client.answers import AccountLine, AccountView, Part, SnapshotLine
+from zkmargin.client.answers import AccountLine, AccountView, Part, SnapshotLine, TokenLine, WebhookLine
 from zkmargin.client.documents import MAX_COVERED, Coverage, CoveragePayload, CoveredSnapshot, largest_gap
 from zkmargin.client.errors import NotFound
 from zkmargin.engine.decimals import format_time, parse_time
-from zkmargin.formats import InputError
+from zkmargin.formats import InputError, parse_json
 from zkmargin.ledger import records
 from zkmargin.ledger import tables as ledger_tables
 from zkmargin.service import store, tables
@@ -35,6 +35,44 @@ def newest_event(desk: Desk) -> int:
     """The newest event's number; 0 before the first. Whatever is read after it has all up to that one in it."""
     with desk.ledger.database.reading() as connection:
         return store.next_number(connection, tables.events) - 1
+
+
+def token_lines(desk: Desk, account: str | None) -> list[TokenLine]:
+    """Tokens that count: of an account, or all; by whose they are and their names."""
+    now_ms = desk.clock()
+    found = [one for one in desk.tokens().values() if one.expires_ms is None or one.expires_ms > now_ms]
+    if account is not None:
+        found = [one for one in found if (one.role, one.account) == ("account", account)]
+    return [
+        TokenLine(
+            digest=one.digest,
+            name=one.name,
+            role=one.role,
+            account=one.account,
+            expires=None if one.expires_ms is None else format_time(one.expires_ms),
+        )
+        for one in sorted(found, key=lambda one: (one.account or "", one.role, one.name, one.digest))
+    ]
+
+
+def webhook_lines(desk: Desk, account: str | None) -> list[WebhookLine]:
+    """Webhooks of an account, or all."""
+    table = tables.webhooks
+    query = select(table).order_by(table.c.scope, table.c.url)
+    if account is not None:
+        query = query.where(table.c.scope == account)
+    with desk.ledger.database.reading() as connection:
+        return [
+            WebhookLine(
+                url=row.url,
+                account=row.scope or None,
+                events=parse_json(row.events),
+                delivered=row.delivered,
+                attempts=row.attempts,
+                next=format_time(row.next_ms) if row.attempts else None,
+            )
+            for row in connection.execute(query)
+        ]
 
 
 def account_view(desk: Desk, account: str) -> AccountView:
@@ -174,18 +212,26 @@ def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> 
     return Coverage(payload=payload).signed(desk.signer)
 
 
-def owner_of(desk: Desk, statement: str) -> str | None:
-    """The account of an accepted proof; None for a venue's. Raises NotFound."""
-    table = ledger_tables.proofs
-    accepted = select(table.c.requirement).where(table.c.statement == statement)
-    query = select(tables.proofs.c.account).where(tables.proofs.c.statement == statement)
+class Owner(NamedTuple):
+    """Whose an accepted proof is: an account's, or a venue's of every account; neither where nobody here knows."""
+
+    account: str | None = None
+    venue: str | None = None
+
+
+def owner_of(desk: Desk, statement: str) -> Owner:
+    """Whose an accepted proof is. Raises NotFound."""
+    table, asked = ledger_tables.proofs, tables.venue_challenges
+    accepted = select(table.c.requirement, table.c.challenge).where(table.c.statement == statement)
     with desk.ledger.database.reading() as connection:
-        requirement = connection.execute(accepted).scalar_one_or_none()
-        if requirement is None:
+        row = connection.execute(accepted).first()
+        if row is None:
             raise NotFound("no proof of this statement was accepted", field="statement")
-        of_venue = requirement == records.NO_CLAIM["requirement"]  # also where accounts of ours are in it
-        account = None if of_venue else connection.execute(query).scalar_one_or_none()
-    return None if account is None else str(account)
+        if row.requirement == records.NO_CLAIM["requirement"]:  # also where accounts of ours are in it
+            query = select(asked.c.venue).where(asked.c.challenge == row.challenge)
+            return Owner(venue=connection.execute(query).scalar_one_or_none())
+        query = select(tables.proofs.c.account).where(tables.proofs.c.statement == statement)
+        return Owner(account=connection.execute(query).scalar_one_or_none())
 
 
 def receipt(desk: Desk, statement: str) -> Receipt:

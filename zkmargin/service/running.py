@@ -8,16 +8,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from sqlalchemy import Connection
 
-from zkmargin.client.errors import Unavailable
+from zkmargin.client.errors import Denied, Unavailable
 from zkmargin.formats import ZkMarginError
 from zkmargin.service import logs, store, tables
-from zkmargin.service.access import Rates
+from zkmargin.service.access import NotYours, Unauthorized
 from zkmargin.service.bell import Bell
-from zkmargin.service.desk import Desk
+from zkmargin.service.desk import Desk, Token
 from zkmargin.service.metrics import Metrics
+from zkmargin.service.rates import Rates
 from zkmargin.service.submissions import Queue
 from zkmargin.service.webhooks import Webhooks
 
@@ -27,6 +29,9 @@ TICK_SECONDS, WEBHOOK_SECONDS, SWEEP_SECONDS = 0.5, 0.5, 3600.0
 ALONE_SECONDS = 2.0
 #: How often refused callers are written down, and how many wait for it at most.
 NOTE_SECONDS, MAX_NOTES = 0.1, 256
+#: So many lines a second are for callers without a token that counts, all together, and for each token of another role,
+#: and so many at once for each.
+NOTES_PER_SECOND, NOTES_OF_TOKEN = 1.0, 8
 
 
 class Running:
@@ -39,10 +44,11 @@ class Running:
         self.desk, self.metrics = desk, Metrics()
         limits = desk.settings.limits
         self.rates = Rates(limits.calls_per_second, limits.burst)
-        self._check_alone, self._ready, self._noted = check_alone, False, 0.0
+        self._check_alone, self._ready = check_alone, False
         self._alone, self._lost = -math.inf, -math.inf  # when it was seen last that the database is ours, or not
         self._checks = ThreadPoolExecutor(1, thread_name_prefix="alone")
-        self._notes: list[tuple[int, str, str]] = []
+        self._notes: list[tuple[int, str, str, str | None, dict[str, Any]]] = []
+        self._strangers, self._known = Rates(NOTES_PER_SECOND, 1), Rates(NOTES_PER_SECOND, NOTES_OF_TOKEN)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -118,22 +124,32 @@ class Running:
             raise Unavailable("no verifier is alive", retry_after=1)
 
     def note_denied(self, address: str, reason: str) -> None:
-        """A refused caller into the audit log, soon: one a second, so that nobody fills it."""
+        """A caller without a token that counts, or a change of nobody's who may, into the audit log, soon."""
         self.metrics.denied.labels("token").inc()
-        now = time.monotonic()
-        if now - self._noted < 1:
+        if not self._strangers.take("all"):
+            self._note(address, None, {"reason": reason})
+
+    def note_refused(self, token: Token, call: str, error: Exception) -> None:
+        """A call that is not for a token's role or account, into the audit log, soon."""
+        if isinstance(error, Unauthorized) or not isinstance(error, (Denied, NotYours)):
             return
-        self._noted = now
+        self.metrics.denied.labels("role").inc()
+        reason = error.message if isinstance(error, Denied) else "another's"
+        facts = {"reason": reason, "role": token.role, "account": token.account, "digest": token.digest}
+        if not self._known.take(token.digest):
+            self._note(token.name, call[:400], facts)
+
+    def _note(self, actor: str, subject: str | None, facts: dict[str, Any]) -> None:
         if len(self._notes) < MAX_NOTES:
-            self._notes.append((self.desk.clock(), address, reason))
+            self._notes.append((self.desk.clock(), actor, "call", subject, facts))
 
     async def _write_notes(self) -> None:
         """Beside the calls: none of them waits for the database because somebody was refused."""
         notes, self._notes = self._notes, []
 
         def write(connection: Connection) -> None:
-            for time_ms, address, reason in notes:
-                store.audit(connection, time_ms, address, "call", outcome="denied", reason=reason)
+            for time_ms, actor, action, subject, facts in notes:
+                store.audit(connection, time_ms, actor, action, subject=subject, outcome="denied", **facts)
 
         if notes:
             try:
@@ -172,9 +188,13 @@ class Running:
     async def _sweep(self) -> None:
         kept, now_ms = self.desk.settings.retention, self.desk.clock()
         days = {tables.events: kept.events_days, tables.refusals: kept.refusals_days, tables.audit: kept.audit_days}
-        gone = await asyncio.to_thread(
-            self.desk.ledger.database.write, lambda connection: store.forget_old(connection, now_ms, days)
-        )
+        asked_ms = now_ms - kept.challenges_days * 86_400_000
+
+        def write(connection: Connection) -> int:
+            gone = store.forget_old(connection, now_ms, days) + store.forget_tokens(connection, now_ms)
+            return gone + store.forget_challenges(connection, before_ms=asked_ms)
+
+        gone = await asyncio.to_thread(self.desk.ledger.database.write, write)
         if gone:
             logs.say("retention", rows=gone)
 

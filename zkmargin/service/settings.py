@@ -25,6 +25,8 @@ class Limits(Model):
         max_batch: submissions in one call.
         max_open_challenges: unanswered ones of an account.
         max_challenge_seconds: the longest lifetime of a challenge.
+        challenges_per_minute: for one account, or one venue; so many at once too.
+        changes_per_minute: that are signed by an account's keys.
         calls_per_second, burst: of one token, and of one address without a token.
         connections: at the same time; above it, 503.
         streams, streams_per_account: of events, among the connections. A token that is no account's counts for itself.
@@ -40,6 +42,8 @@ class Limits(Model):
     max_batch: int = Field(default=64, ge=1, le=256)
     max_open_challenges: int = Field(default=64, ge=1, le=4096)
     max_challenge_seconds: int = Field(default=3600, ge=1, le=86_400)
+    challenges_per_minute: int = Field(default=120, ge=1, le=1_000_000)
+    changes_per_minute: int = Field(default=60, ge=1, le=1_000_000)
     calls_per_second: int = Field(default=50, ge=1, le=100_000)
     burst: int = Field(default=200, ge=1, le=100_000)
     connections: int = Field(default=512, ge=8, le=65_536)
@@ -53,11 +57,12 @@ class Limits(Model):
 
 
 class Retention(Model):
-    """After how many days what is no record of an acceptance is deleted."""
+    """After how many days what is no record of an acceptance is deleted: of challenges, those without an answer."""
 
     events_days: int = Field(default=90, ge=1, le=36_500)
     refusals_days: int = Field(default=365, ge=1, le=36_500)
     audit_days: int = Field(default=3650, ge=1, le=36_500)
+    challenges_days: int = Field(default=30, ge=1, le=36_500)
 
 
 class Tls(Model):

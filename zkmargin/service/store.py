@@ -116,6 +116,21 @@ def forget_old(connection: Connection, now_ms: int, days: dict[Table, int]) -> i
     return gone
 
 
+def forget_challenges(connection: Connection, *, before_ms: int) -> int:
+    """Delete those whose time was over before, and that nobody answered; how many rows. The ledger's record stays."""
+    gone = 0
+    for table in (tables.challenges, tables.venue_challenges):
+        old = (table.c.answered == 0) & (table.c.deadline_ms < before_ms)
+        gone += connection.execute(delete(table).where(old)).rowcount
+    return gone
+
+
+def forget_tokens(connection: Connection, now_ms: int) -> int:
+    """Delete those that expired; how many. One that was revoked stays: it is never good again, whoever orders it."""
+    table = tables.tokens
+    return connection.execute(delete(table).where(table.c.revoked == 0, table.c.expires_ms < now_ms)).rowcount
+
+
 # --- accounts ---------------------------------------------------------------------------------------------------------
 
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zkmargin.app.files import Output, load
-from zkmargin.cli import terminal
+from zkmargin.cli import serve_asks, serve_orders, terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import (
     also_option,
     claim_options,
     json_option,
     key_option,
-    output_option,
     parse_age,
     parse_claim,
     parse_limits,
@@ -157,8 +156,9 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
 @url_option
 @key_option
 @click.option("--name", required=True, metavar="NAME", help="Whose it is: in the audit log and the service's log.")
-@click.option("--role", required=True, type=click.Choice(("account", "publisher", "auditor", "operator")))
+@click.option("--role", required=True, type=click.Choice(("account", "venue", "publisher", "auditor", "operator")))
 @click.option("--account", metavar="NAME", help="With --role account: which.")
+@click.option("--venue", metavar="NAME", help="With --role venue: which, by the name in its terms.")
 @click.option("--valid", metavar="TIME", help="Until it expires: 12h, 90d; without it, until it is revoked.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the token: secret, mode 0600.")
 @json_option
@@ -171,6 +171,7 @@ def token_command(
     name: str,
     role: Any,
     account: str | None,
+    venue: str | None,
     valid: str | None,
     output: str,
     as_json: bool,
@@ -183,19 +184,21 @@ def token_command(
     from zkmargin.client.tokens import new_token, token_digest  # noqa: PLC0415
 
     check_paths([key_path], [output], json=as_json)
-    if (role == "account") != (account is not None):
-        raise InputError("goes with --role account, and only with it", file="--account")
+    for needs, of in (("account", account), ("venue", venue)):
+        if (role == needs) != (of is not None):
+            raise InputError(f"goes with --role {needs}, and only with it", file=f"--{needs}")
     kept = _token_there(output)
     token = kept if token_digest(kept) else new_token()
     ends_ms = None if valid is None else time.time_ns() // 1_000_000 + 1000 * parse_age(valid, "--valid")
     expires = None if ends_ms is None else format_time(ends_ms)
     digest = token_digest(token) or ""
-    action = IssueToken(name=name, role=role, account=account, digest=digest, expires=expires)
+    action = IssueToken(name=name, role=role, account=account or venue, digest=digest, expires=expires)
     if token != kept:
         write_outputs([Output(output, f"{token}\n".encode(), secret=True)])
     with connect(url, ca_file) as client:
         order(client, action, (key_path, passphrase_path, signer_command))
     facts = {"output": output, "name": name, "role": role, "account": account, "digest": digest, "expires": expires}
+    facts |= {} if venue is None else {"venue": venue}
     if as_json:
         terminal.say_json(facts)
     else:
@@ -340,36 +343,5 @@ def roster_command(url: str, ca_file: str | None, token_file: str, as_json: bool
         terminal.say(f"{terminal.quoted(line.account)}: {line.state}{until}{closed}; {ratio}, {line.proofs} proofs")
 
 
-@command.command(
-    "coverage",
-    cls=Command,
-    examples=[
-        (
-            "zkmargin serve coverage --account maker --series main --from 2026-01-02T00:00:00Z --to "
-            "2026-01-03T00:00:00Z --url http://127.0.0.1:8420 --token-file auditor.token -o my-coverage.json"
-        ),
-    ],
-)
-@click.option("--account", required=True, metavar="NAME", help="About whom.")
-@click.option("--series", required=True, metavar="NAME", help="Of which snapshots.")
-@click.option("--from", "begin", required=True, metavar="TIME", help="From when, 2026-01-02T00:00:00Z.")
-@click.option("--to", "end", required=True, metavar="TIME", help="To when.")
-@url_option
-@token_option
-@output_option("the signed statement")
-def coverage_command(
-    account: str, series: str, begin: str, end: str, url: str, ca_file: str | None, token_file: str, output: str
-) -> None:
-    """The service's signed statement at which snapshots an account was proven. It says nothing of the time between."""
-    check_paths([token_file], [output], json=False)
-    with connect(url, ca_file, token_file) as client:
-        coverage = client.coverage(account, series, begin=begin, end=end)
-    write_outputs([Output.document(output, coverage)])
-    payload = coverage.payload
-    missing = [one for one in payload.snapshots if one.statement is None]
-    proven = f"{payload.proven} of {len(payload.snapshots)} snapshots, largest gap {payload.largest_gap_ms / 1000:g} s"
-    terminal.say(f"{terminal.quoted(account)}: proven at {proven}", err=True)
-    for one in missing[:10]:
-        terminal.say(f"  except number {one.sequence} of {one.time}", err=True)
-    if len(missing) > 10:
-        terminal.say(f"  and {len(missing) - 10} more", err=True)
+for _command in (*serve_orders.COMMANDS, *serve_asks.COMMANDS):
+    command.add_command(_command)

@@ -1,0 +1,44 @@
+"""Coverage statements checked by whoever gets one: by whom they are signed, and under which trust file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zkmargin.client.documents import Coverage
+from zkmargin.crypto.keys import PublicKey
+from zkmargin.formats import VerificationError
+from zkmargin.verifier.attest import Trust
+
+
+def check_coverage(coverage: Coverage, *, trust: Trust | None = None, keys: Sequence[PublicKey] = ()) -> PublicKey:
+    """Whose word a coverage statement is. That its numbers follow from its list of snapshots was checked on reading.
+
+    Args:
+        coverage: the statement.
+        trust: the reader's own trust file: who signs must be one whose receipts of that verifier count by itself, and
+            the service must have accepted under this very file.
+        keys: without a trust file, keys of which one must have signed.
+
+    Raises:
+        VerificationError: not signed, by nobody of these, or said under another trust file.
+
+    Example:
+        >>> check_coverage(coverage, keys=[desk.public]).name
+        'desk'
+    """
+    payload = coverage.payload
+    if trust is not None:
+        if payload.trust != trust.digest().hex():
+            raise VerificationError("the service accepted under another trust file", check="trust")
+        alone = [rule for rule in trust.receipts if rule.name == payload.service and rule.threshold == 1]
+        names = {name for rule in alone for name in rule.signers}
+        if not names:
+            raise VerificationError(f"no receipts of {payload.service!r} count by one signature", check="signature")
+        keys = [key for key in trust.keys if key.name in names]
+    for signature in coverage.signatures:
+        for key in keys:
+            if (signature.scheme, signature.public_keys) == (key.scheme, (key.public_key,)):
+                if not signature.verifies(coverage.message):
+                    raise VerificationError("the signature is not over this statement", check="signature")
+                return key
+    raise VerificationError("not signed by anyone whose word counts", check="signature")
