@@ -184,9 +184,7 @@ def token_command(
     from zkmargin.client.tokens import new_token, token_digest  # noqa: PLC0415
 
     check_paths([key_path], [output], json=as_json)
-    for needs, of in (("account", account), ("venue", venue)):
-        if (role == needs) != (of is not None):
-            raise InputError(f"goes with --role {needs}, and only with it", file=f"--{needs}")
+    _check_whose(role, account=account, venue=venue)
     kept = _token_there(output)
     token = kept if token_digest(kept) else new_token()
     ends_ms = None if valid is None else time.time_ns() // 1_000_000 + 1000 * parse_age(valid, "--valid")
@@ -197,12 +195,19 @@ def token_command(
         write_outputs([Output(output, f"{token}\n".encode(), secret=True)])
     with connect(url, ca_file) as client:
         order(client, action, (key_path, passphrase_path, signer_command))
-    facts = {"output": output, "name": name, "role": role, "account": account, "digest": digest, "expires": expires}
-    facts |= {} if venue is None else {"venue": venue}
+    facts: dict[str, Any] = {"output": output, "name": name, "role": role, "account": account or venue}
+    facts |= {"digest": digest, "expires": expires}
     if as_json:
         terminal.say_json(facts)
     else:
         terminal.say(f"{terminal.safe(output)}: a token of role {role} for {terminal.quoted(name)}")
+
+
+def _check_whose(role: str, **named: str | None) -> None:
+    """Raises InputError: a token that does not say whose it is, or of another role and says so."""
+    for needs, name in named.items():
+        if (role == needs) != (name is not None):
+            raise InputError(f"goes with --role {needs}, and only with it", file=f"--{needs}")
 
 
 def _token_there(path: str) -> str:
