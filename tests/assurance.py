@@ -36,7 +36,7 @@ BEGIN, END = "<!-- results: written by python tests/assurance.py --table -->", "
 
 FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "300")
 #: A run that would take longer than about twenty minutes on two cores is cut into so many shards.
-SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 6, 3, 2
+SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 3, 3, 2
 WITNESSES, SNAPSHOTS = 30_000, 40_000
 #: 100,000 changed proofs before the contract and Python, and 10,000 joint ones.
 CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 5, 20_000, 2_000
@@ -68,6 +68,50 @@ FUZZED: dict[str, tuple[str, ...]] = {
     "arrays": ("zkmargin/formats",),
     "importers": DOCUMENTS,
     "words": DOCUMENTS,
+}
+#: Tests that have a full length (``ZKMARGIN_FULL=1``: every byte, every case, 2,000 examples a property), and what they
+#: are about beside themselves.
+FULL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "verifiers": (("golden", "second_verifier", "optimized"), VERIFYING),
+    "provers": (
+        ("completeness_soundness", "batches_small", "malicious_accounts", "malicious_provers", "delta_norm"),
+        PROVING,
+    ),
+    "files": (("damaged_files",), (*VERIFYING, "verifier/attest", "zkmargin/app")),
+    "circuits": (("circuit_engine", "circuit_system", "witness", "public_numbers", "public_values"), PROVING),
+    "crypto": (
+        ("ed25519", "secp256k1", "exact", "field_group", "protocol_algebra", "msm_kernels", "scalar_kernels"),
+        (*CRYPTO, "prover/_kernels"),
+    ),
+    "documents": (
+        (
+            "arrays",
+            "decimals",
+            "files",
+            "formats",
+            "importers",
+            "strict_json",
+            "real_inputs",
+            "snapshot",
+            "values_stay_true",
+        ),
+        (*VERIFYING, "verifier/attest"),
+    ),
+    "engine": (
+        (
+            *("black76", "fixed_point", "margin", "margin_many", "span_model", "span_spreads"),
+            *("components_equity", "components_expiry", "components_generic", "components_pools"),
+            "example_market",
+        ),
+        DOCUMENTS,
+    ),
+    "risk": (
+        (
+            *("breach", "calibration", "calibration_factors", "liquidation", "simulation", "stress"),
+            *("cli_calibrate", "cli_simulate"),
+        ),
+        (*DOCUMENTS, "zkmargin/risk", "zkmargin/app", "zkmargin/cli"),
+    ),
 }
 #: Modules of tests/mutation.py, each a shard, with the tests that must notice.
 MUTATED = {module.removeprefix("zkmargin."): tests for module, tests in mutation.TARGETS.items()}
@@ -132,10 +176,18 @@ def suite(part: int, parts: int) -> tuple[str, ...]:
 
 SHARDS: dict[str, Shard] = {
     **{
-        f"full-{part}": Shard(
-            f"the suite at full length, in random order, part {part} of {SUITE_PARTS}",
-            pytest("-p", "randomly", *suite(part, SUITE_PARTS)),
+        f"full-{name}": Shard(
+            f"tests of {name} at full length, in random order",
+            pytest("-p", "randomly", *(f"tests/test_{test}.py" for test in tests)),
+            about=(*about, *(f"tests/test_{test}.py" for test in tests), "tests/support", "tests/conftest.py"),
             environment={"ZKMARGIN_FULL": "1"},
+        )
+        for name, (tests, about) in FULL.items()
+    },
+    **{
+        f"random-{part}": Shard(
+            f"the suite in random order, part {part} of {SUITE_PARTS}",
+            pytest("-p", "randomly", *suite(part, SUITE_PARTS)),
         )
         for part in range(1, SUITE_PARTS + 1)
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -29,8 +30,15 @@ def test_everything_that_can_be_cut_is_in_a_shard() -> None:
     import test_fuzz
 
     assert tuple(assurance.FUZZED) == test_fuzz.NAMES
-    files = [name for part in range(1, assurance.SUITE_PARTS + 1) for name in assurance.suite(part, 6)]
-    assert sorted(files) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py"))
+    files = [
+        name for part in range(1, assurance.SUITE_PARTS + 1) for name in assurance.suite(part, assurance.SUITE_PARTS)
+    ]
+    suite = {path.stem.removeprefix("test_"): path for path in (ROOT / "tests").glob("test_*.py")}
+    assert sorted(files) == sorted(str(path.relative_to(ROOT)) for path in suite.values())
+    # what draws examples, or says that it has a full length, is run at it; fuzzing has shards of its own
+    longer = re.compile(r"^@given\(|\"ZKMARGIN_FULL|import .*\bFULL\b|small_systems|support.cheats", re.MULTILINE)
+    drawing = {name for name, path in suite.items() if longer.search(path.read_text("utf-8"))}
+    assert drawing - {"fuzz", "assurance"} == {name for tests, _ in assurance.FULL.values() for name in tests}
 
 
 def test_every_result_is_of_a_shard_and_can_be_read() -> None:
