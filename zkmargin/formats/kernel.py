@@ -1,4 +1,4 @@
-"""The one way this project compiles: numba without the GIL, cached in the private directory.
+"""Kernels compiled by numba without the GIL and kept in the private directory by numba's own cache.
 
 numba looks up a cached kernel by the digest of the file that defines it. Our kernels also depend on generated vector
 code in neighbouring files, so the cache folder's name carries a digest of the kernel package: nothing stale is loaded.
