@@ -196,6 +196,11 @@ SHARDS: dict[str, Shard] = {
         pytest("-p", "no:randomly", "tests/test_live.py"),
         environment={"ZKMARGIN_LIVE_STEPS": "60"},
     ),
+    "kills": Shard(
+        "a service, and a database with it, killed at a hundred random moments",
+        pytest("-p", "no:randomly", "tests/test_service_random_kills.py"),
+        environment={"ZKMARGIN_KILLS": "50"},
+    ),
     "mutation-protocol": Shard(
         "protocol mutants: absorbs and equations left out",
         pytest("tests/test_mutation.py", "-k", "protocol or absorb"),

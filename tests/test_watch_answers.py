@@ -221,7 +221,7 @@ def test_a_refusal_in_nobodys_words_is_tried_again(venue: Venue, tmp_path: Path)
     venue.says = (400, "application/json", json.dumps({"error": fault}).encode())
     assert one.submit(made()).state == "refused"
     with pytest.raises(UnreachableError, match="too many wait"):  # of a challenge: there may be one later
-        one.challenge()
+        one.ready()
 
 
 def test_an_answer_without_an_end_is_given_up(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> None:

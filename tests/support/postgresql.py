@@ -61,6 +61,16 @@ class Server:
         command = [str(self._programs / program), *arguments]
         subprocess.run(command, check=True, capture_output=True, cwd="/", **self._account)
 
+    def dump(self, url: str) -> bytes:
+        """A back-up of a database while it is used: pg_dump, as the guide has it."""
+        command = [str(self._programs / "pg_dump"), "--format=custom", url]
+        return subprocess.run(command, check=True, capture_output=True, cwd="/", **self._account).stdout
+
+    def restore(self, dump: bytes, url: str) -> None:
+        """Put a back-up into an empty database."""
+        command = [str(self._programs / "pg_restore"), "--exit-on-error", "--dbname", url]
+        subprocess.run(command, check=True, capture_output=True, input=dump, cwd="/", **self._account)
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-k", str(self.folder), "-h", ""]

@@ -13,7 +13,7 @@ from zkmargin.agent.journal import Journal
 from zkmargin.agent.sources import Item
 from zkmargin.agent.status import Status
 from zkmargin.agent.submission import Submission
-from zkmargin.agent.venues import UnreachableError, submission_text
+from zkmargin.agent.venues import NotReadyError, UnreachableError, submission_text
 from zkmargin.app.proving import make_proof
 from zkmargin.app.verifying import clock_ms
 from zkmargin.engine.claims import VALUATION_DECIMALS
@@ -130,8 +130,10 @@ class Proving:
             self._standing.append((snapshot, newest, latest))
             return False
         except UnreachableError as error:
-            self._alarms.sound("unreachable", venue.name, error.message, venue=venue.name)
-            again = Item("snapshot", None, item.clock, item.time_ms, snapshot=snapshot)
+            if not isinstance(error, NotReadyError):
+                self._alarms.sound("unreachable", venue.name, error.message, venue=venue.name)
+            kind = "snapshot" if item.again is None else "again"
+            again = Item(kind, None, item.clock, item.time_ms, snapshot=snapshot, again=item.again)
             self._submission.when_ready(venue.name, again)  # counts only while it is young enough
             return False
         if latest:

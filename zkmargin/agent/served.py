@@ -14,7 +14,7 @@ from pathlib import Path
 from zkmargin.accounts import Commitment
 from zkmargin.agent.config import Venue as VenueConfig
 from zkmargin.agent.journal import Made
-from zkmargin.agent.venues import UnreachableError, UntrustedError, Verdict, check_receipt
+from zkmargin.agent.venues import NotReadyError, UnreachableError, UntrustedError, Verdict, check_receipt
 from zkmargin.app.files import warn_if_exposed
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client.documents import Claimed, Submission
@@ -65,25 +65,30 @@ class ServiceVenue:
         self._lifetime: int | None = None
 
     def challenge(self) -> Challenge:
-        """One that was asked for ahead, or else now."""
-        while True:
-            with self._lock:
-                found = self._ahead.popleft() if self._ahead else None
-            if found is None:
-                return self._ask(1)[0]
-            if parse_time(found.deadline) > clock_ms() + MARGIN_MS:
-                return found
+        """One that was asked for ahead. The agent's one thread serves all venues: it waits for none."""
+        with self._lock:
+            while self._ahead:
+                found = self._ahead.popleft()
+                if self._counts(found):
+                    return found
+        raise NotReadyError("no challenge is at hand")
 
     def ready(self) -> None:
         """Ask for challenges ahead."""
         with self._lock:
-            soon = clock_ms() + MARGIN_MS
-            self._ahead = deque(one for one in self._ahead if parse_time(one.deadline) > soon)
+            self._ahead = deque(filter(self._counts, self._ahead))
             missing = AHEAD - len(self._ahead)
         if missing > 0:
             found = self._ask(missing)
+            if not any(map(self._counts, found)):
+                raise UnreachableError("its challenges are over when they come: check the clocks")
             with self._lock:
                 self._ahead.extend(found)
+
+    def _counts(self, challenge: Challenge) -> bool:
+        """Whether there is time left to answer one: half of it at least, or enough."""
+        margin = min(MARGIN_MS, 500 * (self._lifetime or CHALLENGE_SECONDS))
+        return parse_time(challenge.deadline) > clock_ms() + margin
 
     def _ask(self, count: int) -> list[Challenge]:
         try:

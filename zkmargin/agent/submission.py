@@ -82,7 +82,7 @@ class Submission:
         return any(courier.waiting for courier in self._couriers.values())
 
     def challenge(self, venue: str) -> Challenge | None:
-        """What the next proof for a venue answers. Raises UnreachableError."""
+        """What the next proof for a venue answers; it takes no time. Raises UnreachableError."""
         try:
             return self._couriers[venue].venue.challenge()
         except UnreachableError:

@@ -28,6 +28,10 @@ class UnreachableError(ZkMarginError):
         self.after = after
 
 
+class NotReadyError(UnreachableError):
+    """A venue has not been asked yet for what a proof needs: its courier asks, and nobody else waits for it."""
+
+
 class UntrustedError(UnreachableError):
     """A venue answered with a receipt that does not count: nobody knows what became of the proof."""
 
@@ -74,8 +78,10 @@ class Venue(Protocol):
     def challenge(self) -> Challenge | None:
         """What the next proof that nobody asked for answers; None where the configuration's text is its context.
 
+        It takes no time: what a venue must be asked for, ``ready`` asks for.
+
         Raises:
-            UnreachableError, ZkMarginError: the venue gives none.
+            NotReadyError: there is none yet.
         """
 
     def ready(self) -> None:
