@@ -64,7 +64,8 @@ class Server:
     def dump(self, url: str) -> bytes:
         """A back-up of a database while it is used: pg_dump, as the guide has it."""
         command = [str(self._programs / "pg_dump"), "--format=custom", url]
-        return subprocess.run(command, check=True, capture_output=True, cwd="/", **self._account).stdout
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd="/", **self._account)
+        return bytes(done.stdout)
 
     def restore(self, dump: bytes, url: str) -> None:
         """Put a back-up into an empty database."""
