@@ -11,8 +11,10 @@ import jsonschema
 import pytest
 from support.signing import SIGNER
 
+from zkmargin.app.venue_accounts import invented_accounts, load_accounts
 from zkmargin.app.venue_dense import load_dense
-from zkmargin.app.venues import VenueSecret, invented_accounts, load_accounts, witness_of
+from zkmargin.app.venue_notes import VenueSecret
+from zkmargin.app.venue_witness import witness_of
 from zkmargin.cli import main
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey

@@ -19,7 +19,7 @@ from support.typed import Json, JsonObject, Passed
 from zkmargin.accounts import Opening
 from zkmargin.accounts.holder import migrate_opening
 from zkmargin.accounts.updates import apply_migration, apply_update
-from zkmargin.app.venues import VenueSecret
+from zkmargin.app.venue_notes import VenueSecret
 from zkmargin.chain.documents import Deployment, Rules
 from zkmargin.circuits import build_circuit
 from zkmargin.client import Change, Coverage, Event, Submission

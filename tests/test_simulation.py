@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from support.typed import Json, Passed
 
 from zkmargin.app.simulating import read_scenario
-from zkmargin.app.venues import Asked, VenueAccount, make_venue_proof, prepare
+from zkmargin.app.venue_accounts import VenueAccount
+from zkmargin.app.venue_classes import Asked
+from zkmargin.app.venues import make_venue_proof, prepare
 from zkmargin.engine.books import Books
 from zkmargin.engine.example import example_market
 from zkmargin.engine.market import Asset, Instrument, Market, Underlying

@@ -16,7 +16,7 @@ from support.certificates import authority
 from support.typed import Passed, Unchecked
 from support.venue_lab import SEEDS, SharedVenue, nonce
 
-from zkmargin.app.venues import invented_accounts
+from zkmargin.app.venue_accounts import invented_accounts
 from zkmargin.cli import main
 from zkmargin.engine.book import to_book
 from zkmargin.engine.example import example_market

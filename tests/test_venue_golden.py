@@ -10,7 +10,7 @@ import pytest
 from support import venue_lab
 from support.venue_lab import Venue
 
-from zkmargin.app.venues import VenueSecret
+from zkmargin.app.venue_notes import VenueSecret
 from zkmargin.formats import Document
 from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.prove import inputs_digest

@@ -142,7 +142,8 @@ def test_shares_made_again_before_every_round_give_the_same_bytes() -> None:
 
 def test_charges_and_surpluses_are_those_of_the_margin_engine() -> None:
     """Matrix work on many accounts, one at a time on the other side: the same integers."""
-    from zkmargin.app.venues import Asked, class_books, invented_accounts, sort_into_classes
+    from zkmargin.app.venue_accounts import Accounts, invented_accounts
+    from zkmargin.app.venue_classes import Asked, class_books, sort_into_classes
     from zkmargin.circuits.venue import BlockTemplate, VenueRules
     from zkmargin.engine.claims import Claim
     from zkmargin.engine.example import example_market
@@ -153,7 +154,7 @@ def test_charges_and_surpluses_are_those_of_the_margin_engine() -> None:
     from zkmargin.verifier.venue.terms import VenueTerms
 
     snapshot = build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("default"), domain_size=256)
-    accounts = invented_accounts(snapshot, 20)
+    accounts = Accounts.of(invented_accounts(snapshot, 20), snapshot)
     for requirement in ("initial", "maintenance"):
         rules = VenueRules.of(snapshot, requirement)
         asked = Asked(venue="a", requirement=requirement, claim="5/4")
@@ -168,9 +169,9 @@ def test_charges_and_surpluses_are_those_of_the_margin_engine() -> None:
         )
         for spec, mine in zip(classes, members, strict=True):
             template = BlockTemplate(spec, rules, terms.options, 256)
-            found = assess(template, class_books(spec, mine, rules))
+            found = assess(template, class_books(spec, accounts, mine, rules))
             assert found.surplus is not None
-            for a, account in enumerate(mine):
+            for a, account in enumerate(map(accounts.account, mine.tolist())):
                 report = margin_report(snapshot, account.lots, requirement)
                 assert rules.factor_bp * int(found.charges[a].sum()) == report.total
                 assert found.surplus[a] == claim_slack(snapshot, account.lots, Claim(5, 4, requirement))

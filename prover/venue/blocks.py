@@ -18,6 +18,9 @@ from zkmargin.engine.components import SCALE_BP
 from zkmargin.formats.errors import InputError
 from zkmargin.prover.venue.by_circuit import check_range, margins, sparse_books, witnesses
 
+#: Ways out of a book that no block holds.
+LARGE = "commit its book and prove it as a dense account, or check its quantities: are they in the instrument's units?"
+WIDER = "allow more bits a position (it makes every account's columns wider), or prove it as a dense account"
 Int64Array = npt.NDArray[np.int64]
 #: Python integers in an array: equity and requirements do not fit 64 bits.
 Integers = npt.NDArray[Any]
@@ -103,7 +106,7 @@ def assess(template: BlockTemplate, books: ClassBooks) -> Assessment:
         part = slice(start, start + CHUNK)
         lots, ids = books.lots[part], books.instruments[part]
         size = (np.abs(lots).astype(np.float64) * largest[ids]).sum(axis=2).max(axis=1)
-        _name_first(books.names[part], size >= _SAFE, "positions too large for 62-bit charges")
+        _name_first(books.names[part], size >= _SAFE, "positions whose charges have more than 62 bits", LARGE)
         losses[part, :, : rules.scenario_columns] = -np.einsum("akl,akls->aks", lots, rules.risk[ids])
         if rules.minimum is not None:
             losses[part, :, -1] = (np.maximum(-lots, 0) * rules.minimum[ids]).sum(axis=2)
@@ -160,7 +163,7 @@ def _check_books(template: BlockTemplate, books: ClassBooks) -> None:
     wrong = (books.lots != 0) & (group_of[books.instruments] != books.groups[:, :, None])
     _name_first(names, wrong.any(axis=(1, 2)), "an instrument of another group than its slot")
     large = np.abs(books.lots) > template.position_bound
-    _name_first(names, large.any(axis=(1, 2)), f"a position of more than {template.position_bound} lots")
+    _name_first(names, large.any(axis=(1, 2)), f"a position of more than {template.position_bound} lots", WIDER)
     for j in range(rules.assets):
         top = (1 << (template.options.digit_bits * digits_for(rules.balance_bits[j], template.options.digit_bits))) - 1
         balance = books.balances[:, j]
@@ -169,9 +172,9 @@ def _check_books(template: BlockTemplate, books: ClassBooks) -> None:
             _name_first(names, balance < 0, "a negative balance that the policy does not allow")
 
 
-def _name_first(names: Sequence[str], bad: Any, reason: str) -> None:
+def _name_first(names: Sequence[str], bad: Any, reason: str, hint: str | None = None) -> None:
     if bad.any():
-        raise InputError(reason, field=f"account {names[int(np.argmax(bad))][:100]}")
+        raise InputError(reason, field=f"account {names[int(np.argmax(bad))][:100]}", hint=hint)
 
 
 def under_claim(template: BlockTemplate, assessed: Assessment) -> list[tuple[int, int]]:
@@ -246,7 +249,7 @@ def _group_integers(
     charge_top = (1 << (template.options.digit_bits * digits_for(spec.charge_bits, template.options.digit_bits))) - 1
     slacks = assessed.charges[:, :, None] - assessed.losses
     over = (slacks.max(axis=(1, 2), initial=0) > charge_top) | (assessed.charges.max(axis=1, initial=0) > charge_top)
-    _name_first(books.names, over, f"charges beyond the class's {spec.charge_bits} bits")
+    _name_first(books.names, over, f"charges beyond the class's {spec.charge_bits} bits", LARGE)
     for s in range(spec.slots):
         yield f"charge {s}", assessed.charges[:, s]
         for j in range(rules.scenario_columns):

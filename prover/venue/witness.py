@@ -195,10 +195,10 @@ def _marks(
     if terms.exempt is None:
         return marks
     missing = terms.exempt - len(under)
-    claimed = [template.claimed for template in statement.templates]
-    claimed.append(any(y.template.claim is not None for y in statement.dense))
+    claimed = [np.full(template.spec.accounts, template.claimed) for template in statement.templates]
+    claimed.append(np.array([y.template.claim is not None for y in statement.dense], dtype=np.bool_))
     for has_claim, marked in zip(claimed, marks, strict=True):  # marking a healthy account helps nobody
-        more = np.flatnonzero(~marked)[: missing if has_claim else 0]
+        more = np.flatnonzero(~marked & has_claim)[:missing]
         marked[more] = True
         missing -= len(more)
     if missing:
@@ -210,12 +210,14 @@ def _refused(under: Sequence[Unhealthy], reason: str) -> ConstraintError:
     worst = sorted(under, key=lambda one: -one.shortfall)
     named = "; ".join(f"{one.name[:60]}: {_money(one.shortfall)}" for one in worst[:NAMED])
     more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
-    return ConstraintError(
+    error = ConstraintError(
         f"{reason}; short by: {named}{more}",
         rule="claim",
         shortfall=worst[0].shortfall if worst else 0,
         hint="nothing was proved; raise their collateral, or state exemptions or a cap",
     )
+    error.facts = {"unhealthy": [{"account": one.name, "shortfall": _money(one.shortfall)} for one in worst]}
+    return error
 
 
 def _money(amount: int) -> str:

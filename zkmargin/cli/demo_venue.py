@@ -7,20 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from zkmargin.app.runtime import compile_note
-from zkmargin.app.venues import (
-    INVENTED_LEGS,
-    Asked,
-    MadeVenue,
-    Prepared,
-    VenueAccount,
-    check_customer,
-    invented_accounts,
-    make_venue_proof,
-    note_for,
-    note_maker,
-    prepare,
-    verify_venue_proof,
-)
+from zkmargin.app.venue_accounts import INVENTED_LEGS, VenueAccount, invented_accounts
+from zkmargin.app.venue_classes import Asked
+from zkmargin.app.venue_notes import check_customer, note_for, note_maker, verify_venue_proof
+from zkmargin.app.venues import MadeVenue, Prepared, make_venue_proof, prepare
 from zkmargin.cli import terminal
 from zkmargin.cli.demo import must_raise, step
 from zkmargin.engine.book import BookLots, to_book

@@ -11,7 +11,7 @@ from zkmargin.app.batches import BatchList
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.facts import part_facts, policy_facts, snapshot_facts, universe_facts
 from zkmargin.app.venue_facts import unclaimed_accounts
-from zkmargin.app.venues import VenueSecret
+from zkmargin.app.venue_notes import VenueSecret
 from zkmargin.cli.explain_service import EXPLAINED as OF_SERVICES
 from zkmargin.cli.explain_service import signatures
 from zkmargin.crypto.keys import PublicKey, SecretKey

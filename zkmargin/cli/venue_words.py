@@ -14,7 +14,7 @@ def venue_lines(facts: dict[str, Any]) -> Iterator[str]:
     """``app.venue_facts.terms_facts`` for people. Free text in it comes from files: it is quoted and escaped."""
     for spec in facts["classes"]:
         claimed = safe(claimed_of(facts["requirement"], spec["claim"], spec["limits"]))
-        shape = f"{spec['slots']} slots of {spec['legs']} legs"
+        shape = f"{counted(spec['slots'], 'slot')} of {spec['legs']} legs"
         yield f"{counted(spec['accounts'], 'account')} ({quoted(spec['name'])}, {shape}): {claimed}"
     dense = Counter((account["claim"], tuple(account["limits"])) for account in facts["dense"])
     for (claim, limits), count in dense.items():

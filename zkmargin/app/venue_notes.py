@@ -1,0 +1,169 @@
+"""What follows a venue's proof: its verification, notes for customers from what the venue kept, a customer's check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from zkmargin.accounts import Commitment
+from zkmargin.app.files import blamed_on, read_proof
+from zkmargin.app.venue_accounts import Accounts, VenueAccount
+from zkmargin.app.venue_classes import class_books, members_of
+from zkmargin.app.venue_dense import DenseBook
+from zkmargin.app.venue_witness import witness_of
+from zkmargin.circuits.venue import VenueRules
+from zkmargin.engine.book import BookLots
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import ConstraintError, Digest, Document, Hexadecimal, InputError, Map, Seq, VerificationError
+from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
+from zkmargin.prover.venue.notes import NoteMaker
+from zkmargin.prover.venue.prove import inputs_digest
+from zkmargin.verifier.venue.customers import CheckedAccount, Nonce, VenueNote, VenueRecord, check_note, record_of
+from zkmargin.verifier.venue.proof import decode_venue_proof, venue_proof_bytes
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
+
+#: Way out of a secret that no notes can be made from.
+THEN = "give every account with the book that it had when it was proved"
+KEPT = "give the secret file that was written with the proof"
+
+
+class VenueSecret(Document):
+    """What a venue keeps to make notes about a proof: the seed of its blinders, and every account's place and nonce.
+
+    Attributes:
+        statement, proof: digests of what was published.
+        inputs: digest of all books and tags, hex: a seed serves one witness only.
+        seed: hex.
+        classes: the accounts' names in order, class by class.
+        nonces: by name, hex.
+    """
+
+    FORMAT: ClassVar[str] = "zkmargin/venue-secret/v1"
+    SECRET: ClassVar[bool] = True
+
+    statement: Digest
+    proof: Digest
+    inputs: Digest
+    seed: Annotated[str, Hexadecimal(SEED_BYTES)] = Field(repr=False)
+    classes: Seq[Seq[str]] = Field(repr=False)
+    nonces: Map[str, Nonce] = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [name for mine in self.classes for name in mine]
+        if len(set(names)) != len(names):
+            raise InputError("an account appears twice", field="classes", hint=KEPT)
+        missing = next((name for name in names if name not in self.nonces), None)
+        if missing is not None:
+            raise InputError(f"none of account {missing[:100]!r}", field="nonces", hint=KEPT)
+        return self
+
+
+def read_venue_proof(path: str, statement: VenueStatement) -> bytes:
+    """A proof file, no more of it than a proof of the statement has. Raises InputError, ProofFormatError."""
+    return read_proof(path, most=venue_proof_bytes(statement))
+
+
+def verify_venue_proof(
+    statement: VenueStatement, proof: bytes, record: VenueRecord | None = None
+) -> tuple[VenueAccepted, VenueRecord]:
+    """Verify a proof, and that it is the one of a published record.
+
+    Raises:
+        ProofFormatError, VerificationError: rejected.
+    """
+    accepted = verify_venue(statement, proof)
+    made = accepted.record
+    if record is not None and record != made:
+        raise VerificationError("the proof holds, but it is not the one of the published record", check="record")
+    return accepted, made
+
+
+def note_maker(
+    statement: VenueStatement,
+    proof: bytes,
+    snapshot: Snapshot,
+    accounts: Accounts | Sequence[VenueAccount],
+    secret: VenueSecret,
+    dense: Sequence[DenseBook] = (),
+) -> NoteMaker:
+    """Make notes about a proof again from accounts and the venue's secret.
+
+    Raises:
+        InputError: other accounts, or a secret of another proof.
+        ProofFormatError: a proof that is none of the statement.
+    """
+    terms = statement.terms
+    if secret.statement != statement.digest.hex():
+        raise InputError("is about another statement", field="secret", hint=KEPT)
+    counts = [len(mine) for mine in secret.classes]
+    if counts != [spec.accounts for spec in terms.classes]:
+        raise InputError(
+            f"names {sum(counts)} accounts, the terms have {statement.accounts}: not as many in each class",
+            field="secret",
+            hint=KEPT,
+        )
+    decoded = decode_venue_proof(proof, statement)
+    if record_of(statement, decoded).proof != secret.proof:
+        raise InputError(
+            "is not the proof that the secret was kept for", field="proof", hint="give the one that was published"
+        )
+    if not isinstance(accounts, Accounts):
+        accounts = Accounts.of(accounts, snapshot)
+    try:
+        members = members_of(accounts, secret.classes)
+    except KeyError as error:
+        raise InputError("no such account now", field=f"account {str(error.args[0])[:100]}", hint=THEN) from None
+    rules = VenueRules.of(snapshot, statement.terms.requirement)
+    try:
+        books = [class_books(spec, accounts, mine, rules) for spec, mine in zip(terms.classes, members, strict=True)]
+    except InputError as error:
+        raise InputError("its book is not that of the proof", field=error.field, hint=THEN) from None
+    nonces = [[bytes.fromhex(secret.nonces[name]) for name in mine.names] for mine in books]
+    if tuple(account.commitment.digest().hex() for account in dense) != tuple(d.commitment for d in terms.dense):
+        raise InputError("not the committed accounts of the proof", field="dense")
+    other = InputError("the accounts are not those of the proof", field="accounts", hint=THEN)
+    try:
+        witness = witness_of(statement, books, nonces, dense)
+    except ConstraintError:  # what was proved held then: these are other books
+        raise other from None
+    inputs = inputs_digest(statement, witness)
+    if inputs.hex() != secret.inputs:
+        raise other
+    blinders = SeededBlinders(bytes.fromhex(secret.seed), inputs)
+    return NoteMaker(statement, decoded, witness, blinders)
+
+
+def note_for(maker: NoteMaker, secret: VenueSecret, name: str) -> VenueNote:
+    """The note of one account. Raises InputError for an unknown name."""
+    number = 0
+    for mine in secret.classes:
+        if name in mine:
+            return maker.note(number + mine.index(name), name, bytes.fromhex(secret.nonces[name]))
+        number += len(mine)
+    raise InputError(
+        f"no account {name[:100]!r} in blocks", field="account", hint="names are as the accounts have them"
+    )
+
+
+def check_customer(
+    snapshot: Snapshot,
+    terms: VenueTerms,
+    record: VenueRecord,
+    note: VenueNote,
+    book: BookLots,
+    *,
+    name: str,
+    nonce: bytes,
+    context: bytes = b"",
+    commitments: Sequence[Commitment] = (),
+) -> CheckedAccount:
+    """A customer's check, from its own files. Raises InputError, VerificationError."""
+    with blamed_on("terms"):
+        statement = VenueStatement.of(snapshot, terms, commitments=commitments, context=context)
+    positions = {i: q for i, q in enumerate(book.positions) if q}
+    return check_note(statement, record, note, name=name, nonce=nonce, positions=positions, balances=book.collateral)

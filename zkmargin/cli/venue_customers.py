@@ -1,0 +1,226 @@
+"""``zkmargin venue note | check-note``: what a venue gives to a customer, and what the customer checks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import click
+
+from zkmargin.app.files import Output, load, load_lots
+from zkmargin.app.venue_accounts import load_accounts
+from zkmargin.app.venue_dense import load_dense
+from zkmargin.app.venue_notes import (
+    VenueSecret,
+    check_customer,
+    note_for,
+    note_maker,
+    read_venue_proof,
+)
+from zkmargin.cli import terminal
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import (
+    book_option,
+    challenge_option,
+    context_of,
+    context_option,
+    json_option,
+    passphrase_option,
+    signer_option,
+    snapshot_option,
+)
+from zkmargin.cli.passphrases import signer_of
+from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
+from zkmargin.cli.statements import gathered
+from zkmargin.cli.venue_options import (
+    blamed,
+    commitment_option,
+    dense_option,
+    load_commitments,
+    load_statement,
+    rejections,
+    terms_option,
+)
+from zkmargin.crypto.keys import PublicKey
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, VerificationError
+from zkmargin.verifier.venue.customers import NONCE_BYTES, CheckedAccount, VenueNote, VenueRecord
+from zkmargin.verifier.venue.terms import VenueTerms
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteOptions:
+    """What was typed after ``venue check-note``."""
+
+    note_path: str
+    snapshot_path: str
+    terms_path: str
+    commitment_paths: tuple[str, ...]
+    context_text: str
+    challenge_path: str | None
+    record_path: str
+    book_paths: tuple[str, ...]
+    name: str
+    nonce: str
+    key_path: str | None
+    as_json: bool
+
+
+@click.command(
+    "note",
+    cls=Command,
+    examples=[
+        "zkmargin venue note --snapshot S --terms T --accounts books/ --secret X --proof P --account alice -o N.json",
+    ],
+)
+@snapshot_option
+@terms_option
+@context_option
+@challenge_option
+@click.option("--accounts", "accounts_path", required=True, metavar="PATH", help="As for `venue prove` (secret).")
+@dense_option
+@click.option("--secret", "secret_path", required=True, metavar="FILE", help="What `venue prove` kept (secret).")
+@click.option("--proof", "proof_path", required=True, metavar="FILE", help="The published proof.")
+@click.option("--account", "name", required=True, metavar="NAME", help="Whose note to make.")
+@click.option("--key", "key_path", metavar="FILE", help="Sign the note with this key.")
+@passphrase_option
+@signer_option
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the note (secret).")
+@json_option
+def note_command(
+    snapshot_path: str,
+    terms_path: str,
+    context_text: str,
+    challenge_path: str | None,
+    accounts_path: str,
+    dense_path: str | None,
+    secret_path: str,
+    proof_path: str,
+    name: str,
+    key_path: str | None,
+    passphrase_path: str | None,
+    signer_command: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Make the note that one customer checks: its place, its nonce, and the opening of its block."""
+    inputs = [snapshot_path, terms_path, accounts_path, secret_path, proof_path, *([key_path] if key_path else [])]
+    check_paths(inputs, [output], json=as_json)
+    refuse_terminal(output, "a secret note")
+    if key_path is None and (passphrase_path or signer_command):
+        raise InputError("the signer's public key is missing", file="--key", hint="give --key FILE")
+    snapshot, secret = load(Snapshot, snapshot_path), load(VenueSecret, secret_path)
+    with terminal.progress("Building the columns again"):
+        accounts, dense = load_accounts(accounts_path, snapshot), load_dense(dense_path, snapshot) if dense_path else []
+        context, _ = context_of(context_text, challenge_path)
+        statement = load_statement(snapshot_path, terms_path, context, [account.commitment for account in dense])
+        proof = read_venue_proof(proof_path, statement)
+        with blamed(secret=secret_path, proof=proof_path, accounts=accounts_path, account="--account"):
+            note = note_for(note_maker(statement, proof, snapshot, accounts, secret, dense), secret, name)
+    if key_path is not None:
+        note = note.signed(signer_of(key_path, passphrase_path, signer_command))
+    write_outputs([Output.document(output, note)])
+    facts = {"output": output, "account": note.account, "signed": bool(note.signatures)}
+    if as_json:
+        terminal.say_json(facts)
+        return
+    terminal.say(f"the note of account {note.account}, {terminal.quoted(name)}: give {output} to this customer only")
+
+
+@click.command(
+    "check-note",
+    cls=Command,
+    examples=[
+        "zkmargin venue check-note note.json --snapshot S --terms T --record R --book B --name alice --nonce HEX",
+        "zkmargin venue check-note N --snapshot S --terms T --record R --book B --name A --nonce HEX --signer K",
+    ],
+)
+@click.argument("note_path", metavar="NOTE")
+@snapshot_option
+@terms_option
+@commitment_option
+@context_option
+@challenge_option
+@click.option("--record", "record_path", required=True, metavar="FILE", help="The venue's published record.")
+@book_option
+@click.option("--name", required=True, metavar="NAME", help="Your name at the venue.")
+@click.option("--nonce", required=True, metavar="HEX", help="The nonce that you gave to the venue.")
+@click.option(
+    "--signer",
+    "key_path",
+    metavar="FILE",
+    help="The venue's public key, from a source that you trust: the note must be signed with it.",
+)
+@json_option
+@gathered(NoteOptions)
+def check_note_command(options: NoteOptions) -> None:
+    """Check that your account is in the published proof with your whole book. It takes kilobytes and milliseconds.
+
+    Compare the record with the venue's public log, and have somebody verify the proof that it names.
+    """
+    check_paths(
+        [
+            options.note_path,
+            options.snapshot_path,
+            options.terms_path,
+            options.record_path,
+            *options.book_paths,
+            *options.commitment_paths,
+            *([options.key_path] if options.key_path else []),
+        ]
+    )
+    key = load(PublicKey, options.key_path) if options.key_path else None
+    snapshot, terms = load(Snapshot, options.snapshot_path), load(VenueTerms, options.terms_path)
+    record, note = load(VenueRecord, options.record_path), load(VenueNote, options.note_path)
+    lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
+    context, _ = context_of(options.context_text, options.challenge_path)
+    commitments = load_commitments(options.commitment_paths)
+    begin = time.perf_counter()
+    with rejections(options.note_path, as_json=options.as_json):
+        checked = check_customer(
+            *(snapshot, terms, record, note, lots),
+            name=options.name,
+            nonce=nonce,
+            context=context,
+            commitments=commitments,
+        )
+        _demand_signer(checked, key)
+    took = round(1000 * (time.perf_counter() - begin))
+    if options.as_json:
+        facts = {"accepted": True, **vars(checked), "signer_demanded": key is not None}
+        facts |= {"proof_digest": record.proof, "milliseconds": took}
+        terminal.say_json(facts)
+    else:
+        _say_checked(checked, record, key)
+
+
+def _demand_signer(checked: CheckedAccount, key: PublicKey | None) -> None:
+    """Raises VerificationError: a note that this key, and it alone, did not sign."""
+    if key is not None and checked.signers != (key.public_key,):
+        by = f"is signed with {', '.join(checked.signers)}" if checked.signers else "is not signed"
+        raise VerificationError(f"the note {by}, not with the key of --signer, {key.public_key}", check="signer")
+
+
+def _nonce(text: str) -> bytes:
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != NONCE_BYTES:
+        raise InputError(f"not {2 * NONCE_BYTES} hexadecimal digits", file="--nonce")
+    return nonce
+
+
+def _say_checked(checked: CheckedAccount, record: VenueRecord, key: PublicKey | None) -> None:
+    terminal.say(f"your book is in the proof {record.proof[:16]}... as account {checked.account}, in a row of its own")
+    if checked.claim is None:
+        terminal.say("nothing is claimed of accounts of its class")
+    elif checked.exempt:
+        terminal.say("WARNING: the venue marked your account as exempt: the proof says nothing of its health")
+    if not checked.signers:
+        terminal.say("the note is not signed: it binds nobody")
+    elif key is not None:
+        terminal.say(f"the note is signed with the key of --signer, {terminal.quoted(key.name)}, {key.public_key}")
+    else:
+        terminal.say(f"the note is signed with {', '.join(checked.signers)}: whose key that is was not checked")
+        terminal.say("(give the venue's public key with --signer FILE)")

@@ -1,0 +1,79 @@
+"""What the commands of ``zkmargin venue`` have in common: options, statements, words of rejections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from zkmargin.accounts import Commitment
+from zkmargin.app.files import load
+from zkmargin.cli import terminal
+from zkmargin.cli.venue_words import venue_lines
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
+
+MAX_THREADS = 256
+Facts = dict[str, Any]
+terms_option = click.option("--terms", "terms_path", required=True, metavar="FILE", help="The terms of the proof.")
+commitment_option = click.option(
+    "--commitment",
+    "commitment_paths",
+    multiple=True,
+    metavar="FILE",
+    help="Of each account that the terms name by its commitment, in their order.",
+)
+dense_option = click.option(
+    "--dense",
+    "dense_path",
+    metavar="FOLDER",
+    help="Large accounts by their own commitments: NAME.book.json and NAME.opening.json of each (secret).",
+)
+
+
+@contextmanager
+def rejections(path: str, *, as_json: bool) -> Iterator[None]:
+    """A rejection names the file; in JSON it is a fact as well."""
+    try:
+        yield
+    except (ProofFormatError, VerificationError) as error:
+        if as_json:
+            check = getattr(error, "check", None)
+            terminal.say_json({"accepted": False, "check": check, "reason": error.message})
+        error.message = f"{path}: rejected: {error.message}"
+        raise
+
+
+@contextmanager
+def blamed(*, accounts: str | None, **files: str | None) -> Iterator[None]:
+    """Bad input names the file of its field; the accounts' where it is about one of them."""
+    try:
+        yield
+    except InputError as error:
+        raise error.located(file=files.get(error.field or "", accounts)) from None
+
+
+def say_statement(facts: Facts) -> None:
+    """What is claimed of which accounts, in lines."""
+    for line in venue_lines(facts):
+        terminal.say(f"  {line}")
+
+
+def load_commitments(paths: Sequence[str]) -> list[Commitment]:
+    """Commitments of accounts. Raises InputError."""
+    return [load(Commitment, path) for path in paths]
+
+
+def load_statement(
+    snapshot_path: str, terms_path: str, context: bytes, commitments: Sequence[Commitment]
+) -> VenueStatement:
+    """The statement of a snapshot and terms. Raises InputError that names the terms."""
+    snapshot, terms = load(Snapshot, snapshot_path), load(VenueTerms, terms_path)
+    try:
+        return VenueStatement.of(snapshot, terms, commitments=commitments, context=context)
+    except InputError as error:
+        raise error.located(file=terms_path) from None

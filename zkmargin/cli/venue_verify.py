@@ -1,0 +1,141 @@
+"""``zkmargin venue verify | inspect``: a venue's proof and its terms, for whoever relies on them."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from zkmargin.app.files import load
+from zkmargin.app.venue_facts import terms_facts, unclaimed_accounts
+from zkmargin.app.venue_notes import (
+    read_venue_proof,
+    verify_venue_proof,
+)
+from zkmargin.app.verifying import check_age, clock_ms
+from zkmargin.cli import terminal
+from zkmargin.cli.groups import Command
+from zkmargin.cli.options import (
+    challenge_option,
+    context_of,
+    context_option,
+    json_option,
+    parse_age,
+    snapshot_option,
+)
+from zkmargin.cli.paths import check_paths
+from zkmargin.cli.venue_options import (
+    Facts,
+    commitment_option,
+    load_commitments,
+    load_statement,
+    rejections,
+    say_statement,
+    terms_option,
+)
+from zkmargin.engine.snapshot import Snapshot
+from zkmargin.formats import VerificationError
+from zkmargin.verifier.venue.customers import VenueRecord
+from zkmargin.verifier.venue.proof import venue_proof_bytes
+
+
+@click.command(
+    "verify",
+    cls=Command,
+    examples=[
+        "zkmargin venue verify --snapshot S.json --terms terms.json --record record.json proof.bin",
+        "zkmargin venue verify --snapshot S.json --terms terms.json --max-age 10m proof.bin",
+    ],
+)
+@click.argument("proof")
+@snapshot_option
+@terms_option
+@commitment_option
+@context_option
+@challenge_option
+@click.option("--record", "record_path", metavar="FILE", help="The published record: the proof must be the one in it.")
+@click.option("--every-account", is_flag=True, help="Refuse terms that claim nothing of some account.")
+@click.option("--max-age", metavar="AGE", help="Refuse a snapshot older than 90s, 10m, 2h or 1d.")
+@json_option
+def verify_command(
+    proof: str,
+    snapshot_path: str,
+    terms_path: str,
+    commitment_paths: tuple[str, ...],
+    context_text: str,
+    challenge_path: str | None,
+    record_path: str | None,
+    max_age: str | None,
+    every_account: bool,
+    as_json: bool,
+) -> None:
+    """Verify PROOF. Everything about what it proves comes from the snapshot and the terms, never from the proof."""
+    check_paths([proof, snapshot_path, terms_path, *commitment_paths, *([record_path] if record_path else [])])
+    context, _ = context_of(context_text, challenge_path)
+    statement = load_statement(snapshot_path, terms_path, context, load_commitments(commitment_paths))
+    record = None if record_path is None else load(VenueRecord, record_path)
+    begin = time.perf_counter()
+    with rejections(proof, as_json=as_json):
+        if max_age is not None:
+            check_age(load(Snapshot, snapshot_path), parse_age(max_age), now_ms=clock_ms())
+        if every_account and (unclaimed := unclaimed_accounts(statement.terms)):
+            reason = f"by the terms nothing is claimed of {terminal.counted(unclaimed, 'account')}"
+            raise VerificationError(reason, check="every-account")
+        with terminal.progress("Verifying"):
+            _, made = verify_venue_proof(statement, read_venue_proof(proof, statement), record)
+    facts = {
+        "accepted": True,
+        "milliseconds": round(1000 * (time.perf_counter() - begin)),
+        **terms_facts(statement.terms),
+        "statement_digest": made.statement,
+        "proof_digest": made.proof,
+        "root": made.root,
+        "record": record_path,
+    }
+    if as_json:
+        terminal.say_json(facts)
+    else:
+        _say_accepted(proof, facts)
+
+
+def _say_accepted(proof: str, facts: Facts) -> None:
+    terminal.say(f"accepted: {terminal.safe(proof)} proves of all accounts of {terminal.quoted(facts['venue'])}:")
+    say_statement(facts)
+    terminal.say("not proved: that every customer is inside (each checks its note), that prices are right,")
+    terminal.say("that books are what they were a moment later; the code has had no independent audit")
+
+
+@click.command("inspect", cls=Command, examples=["zkmargin venue inspect --snapshot S.json terms.json"])
+@click.argument("terms_path", metavar="TERMS")
+@snapshot_option
+@commitment_option
+@context_option
+@challenge_option
+@json_option
+def inspect_command(
+    terms_path: str,
+    snapshot_path: str,
+    commitment_paths: tuple[str, ...],
+    context_text: str,
+    challenge_path: str | None,
+    as_json: bool,
+) -> None:
+    """Say what a proof of TERMS proves, and how its columns are laid out."""
+    check_paths([terms_path, snapshot_path, *commitment_paths])
+    context, _ = context_of(context_text, challenge_path)
+    statement = load_statement(snapshot_path, terms_path, context, load_commitments(commitment_paths))
+    facts = {
+        **terms_facts(statement.terms),
+        "statement_digest": statement.digest.hex(),
+        "proof_bytes": venue_proof_bytes(statement),
+        "rows": statement.n,
+        "digit_bits": statement.k,
+        "helper_group": statement.g,
+        "column_sets": len(statement.sets),
+    }
+    if as_json:
+        terminal.say_json(facts)
+        return
+    say_statement(facts)
+    for name in ("statement_digest", "proof_bytes", "rows", "digit_bits", "helper_group", "column_sets"):
+        terminal.say(f"  {name.replace('_', ' '):<18} {facts[name]}")
