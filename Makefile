@@ -31,7 +31,7 @@ WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells units test-tools image coverage lowest lint types layers wheel release bench bench-peers soak \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells units test-tools image golden coverage lowest lint types layers wheel release bench bench-peers soak \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
@@ -90,6 +90,9 @@ image:  ## the venue's service as a container image, of this folder (needs podma
 
 docs: $(DOCS_READY)  ## the documentation site in build/docs, references made anew; every warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+
+golden: $(DEV_READY)  ## compare every golden file with what its generator makes (WRITE=FAMILY makes one's again)
+	$(BIN)/python tests/goldens.py $(if $(WRITE),--write $(WRITE))
 
 coverage: $(DEV_READY)  ## every line and branch of verifier, transcript, encodings, setup and circuits, without the JIT
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -q $(COVERING)

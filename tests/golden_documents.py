@@ -1,8 +1,5 @@
 """Golden documents of format version 1: one or more of every kind, which every later release must read as they are.
 
-    python tests/golden_documents.py            makes tests/data/golden/v1/documents again
-    python tests/golden_documents.py --check    exits with 1 if that would change a byte
-
 They tell one story: a market and a policy, a holder who commits to a book, three oracles, a venue and a custodian who
 attest, a verifier who asks and accepts, fills, and the move to the next market. What is secret in it is derived from
 fixed seeds: as public as this file. Loading this module loads no prover. docs/vectors.md says what the files hold.
@@ -396,29 +393,3 @@ def sql(connection: sqlite3.Connection) -> str:
 
 def _json(value: JsonObject) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def main(arguments: list[str]) -> int:
-    """Write, or compare with ``--check``."""
-    files = make_all()
-    there = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
-    second = FOLDER / SECOND
-    second.mkdir(parents=True, exist_ok=True)
-    there |= {SECOND + path.name: path.read_bytes() for path in second.iterdir()}
-    changed = sorted(name for name in {*files, *there} if files.get(name) != there.get(name))
-    if arguments == ["--check"]:
-        sys.stdout.write(
-            "".join(f"differs: {name}\n" for name in changed) or "the golden documents are as they were made\n"
-        )
-        return 1 if changed else 0
-    for name in changed:
-        if name in files:
-            (FOLDER / name).write_bytes(files[name])
-        else:
-            (FOLDER / name).unlink()
-    sys.stdout.write(f"{len(changed)} of {len(files)} files written to {FOLDER}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

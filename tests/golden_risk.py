@@ -1,13 +1,8 @@
-"""Golden files of cost files, auctions, rules and derivations.
-
-python tests/golden_risk.py            makes tests/data/golden/risk again, from its closes.csv
-python tests/golden_risk.py --check    exits with 1 if that would change a byte
-"""
+"""Golden files of cost files, auctions, rules and derivations."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from zkmargin.formats import Document
@@ -103,22 +98,3 @@ def make_all() -> dict[str, bytes]:
     digests["vols.csv"] = {"format": "zkmargin/history/v2", "digest": vols.digest().hex()}
     files = {name: document.to_bytes() for name, document in documents.items()}
     return files | {"digests.json": (json.dumps(digests, indent=1) + "\n").encode()}
-
-
-def main(arguments: list[str]) -> int:
-    """Make the files, or compare."""
-    changed = [name for name, data in make_all().items() if _there(name) != data]
-    if "--check" not in arguments:
-        for name, data in make_all().items():
-            (FOLDER / name).write_bytes(data)
-    sys.stdout.write(f"{len(changed)} files differ from what is made\n")
-    return int(bool(changed) and "--check" in arguments)
-
-
-def _there(name: str) -> bytes:
-    path = FOLDER / name
-    return path.read_bytes() if path.exists() else b""
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,14 +1,9 @@
-"""Golden files of what a venue's service and its callers exchange.
-
-python tests/golden_service.py            makes tests/data/golden/service again
-python tests/golden_service.py --check    exits with 1 if that would change a byte
-"""
+"""Golden files of what a venue's service and its callers exchange."""
 
 from __future__ import annotations
 
 import base64
 import json
-import sys
 from pathlib import Path
 
 from support.typed import JsonObject
@@ -96,22 +91,3 @@ def make_all() -> dict[str, bytes]:
     digests = {name: document.digest().hex() for name, document in documents.items()}
     files = {name: document.to_bytes() for name, document in documents.items()}
     return files | {"digests.json": json.dumps(digests, indent=1).encode() + b"\n"}
-
-
-def main(arguments: list[str]) -> int:
-    """Write, or compare with ``--check``."""
-    files = make_all()
-    if arguments == ["--check"]:
-        changed = [name for name, data in files.items() if (FOLDER / name).read_bytes() != data]
-        sys.stdout.write(
-            "".join(f"differs: {name}\n" for name in changed) or "the golden files are as they were made\n"
-        )
-        return 1 if changed else 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (FOLDER / name).write_bytes(data)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

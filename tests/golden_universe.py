@@ -1,13 +1,8 @@
-"""Golden documents of universes: a market with something settled, two editions, a snapshot with carried quotes.
-
-python tests/golden_universe.py            makes tests/data/golden/v2/universe again
-python tests/golden_universe.py --check    exits with 1 if that would change a byte
-"""
+"""Golden documents of universes: a market with something settled, two editions, a snapshot with carried quotes."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from support.typed import JsonObject
@@ -91,23 +86,3 @@ def make_all() -> dict[str, bytes]:
     }
     files = {name: document.to_bytes() for name, document in documents.items()}
     return files | {"digests.json": (json.dumps(digests, indent=1) + "\n").encode()}
-
-
-def main() -> int:
-    """Write the files, or compare them."""
-    differing = []
-    for name, data in make_all().items():
-        path = FOLDER / name
-        if "--check" in sys.argv:
-            if not path.exists() or path.read_bytes() != data:
-                differing.append(name)
-        else:
-            FOLDER.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-    for name in differing:
-        print("differs:", name)  # noqa: T201 - a script
-    return 1 if differing else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

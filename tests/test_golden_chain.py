@@ -1,6 +1,6 @@
 """Golden files of the chain protocol: tables, rules, deployments and proofs that later releases must read as they are.
 
-``ZKMARGIN_GOLDEN_WRITE=1`` makes them again: a difference is a new version of a format or of the protocol.
+``tests/goldens.py --write chain`` makes them again: a difference is a new version of a format or of the protocol.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def document(name: str, data: bytes) -> Document:
 
 def test_golden_files_are_what_this_program_makes() -> None:
     files = made()
-    if os.environ.get("ZKMARGIN_GOLDEN_WRITE"):
+    if os.environ.get("ZKMARGIN_WRITE_GOLDEN"):
         for name, data in files.items():
             (FOLDER / name).write_bytes(data)
     assert {path.name for path in FOLDER.iterdir()} == set(files)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -77,10 +78,21 @@ def test_the_generator_makes_the_same_bytes() -> None:
     tests = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": str(tests.parent)}
     run = subprocess.run(
-        [sys.executable, tests / "golden_documents.py", "--check"],
+        [sys.executable, tests / "goldens.py", "documents"],
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_golden_folder_has_a_generator() -> None:
+    goldens = import_module("goldens")
+    folders = {path.parent for path in goldens.FOLDER.rglob("*") if path.is_file()}
+    modules = [goldens.GENERATORS[name] for name in goldens.GENERATORS]
+    made = {import_module(name).FOLDER for name in modules} | {goldens.FOLDER / "v2" / "documents"}
+    text = "".join((goldens.TESTS / name).read_text() for name in goldens.BY_TESTS.values())
+    left = sorted(folder.name for folder in folders - made)
+    assert left == ["chain", "markets", "venue", "venue", "venue-terms"]
+    assert all(f'"{name}"' in text for name in left)
 
 
 def test_every_kind_of_document_has_a_golden_file(made: ModuleType) -> None:

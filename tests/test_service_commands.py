@@ -6,34 +6,18 @@ import shutil
 import ssl
 import stat
 from pathlib import Path
-from unittest.mock import patch
 
 import httpx
 import pytest
 from support.certificates import authority
 from support.command_line import Run
-from support.venue_service import PASSPHRASE, Service, account, attested, running, signers, snapshot
+from support.venue_service import Service, account, files_of_parties, running, signers, snapshot
 
-import zkmargin.crypto.keys
 from zkmargin.client import Coverage
 from zkmargin.client.venue import VenueClient
-from zkmargin.crypto.keys import SecretKey
 from zkmargin.formats import load_document, save_document
 
 KEY = ["--key", "operator.key.json", "--passphrase-file", "passphrase"]
-
-
-def files(folder: Path, service: Service) -> None:
-    """What the parties hold, in the folder where the commands run."""
-    with patch.object(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14):  # the least work that the format permits
-        key = SecretKey.encrypt(signers()["operator"]._secret, "operator", "ed25519", PASSPHRASE)
-    save_document(key, folder / "operator.key.json")
-    shutil.copy(service.folder / "passphrase", folder / "passphrase")
-    save_document(snapshot(), folder / "snapshot.json")
-    save_document(attested(snapshot()), folder / "oracle.json")
-    for name, attestation in zip(("positions", "collateral"), account("maker").attestations(), strict=True):
-        save_document(attestation, folder / f"{name}.att.json")
-    save_document(signers()["maker"].public, folder / "maker.public.json")
 
 
 @pytest.mark.slow
@@ -43,7 +27,7 @@ def test_a_day_by_commands_and_a_database_that_is_put_back(
     run = Run(capsys)
     monkeypatch.chdir(tmp_path)
     with running(tmp_path / "service") as service:
-        files(tmp_path, service)
+        files_of_parties(tmp_path)
         checked = run("serve check service/serve.toml --json").json
         assert checked["listen"] == "127.0.0.1:0"
         for name in ("desk.key.json", "passphrase"):
@@ -109,7 +93,7 @@ def test_a_service_with_a_certificate_of_its_own(
     monkeypatch.chdir(tmp_path)
     with running(tmp_path / "service", config=tls) as service:
         assert service.url.startswith("https://")
-        files(tmp_path, service)
+        files_of_parties(tmp_path)
         issue = [
             "serve",
             "token",

@@ -1,6 +1,6 @@
 """Golden files of the venue formats, version 1: read, and made again, byte for byte.
 
-ZKMARGIN_WRITE_GOLDEN=1 pytest tests/test_venue_golden.py         writes them anew
+``tests/goldens.py --write venue`` makes them again.
 """
 
 import os

@@ -31,7 +31,7 @@ from zkmargin.engine.example import example_book, example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import save_document
+from zkmargin.formats import save_document, write_atomic
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Attestation, Challenge, SnapshotPayload, Trust
@@ -114,6 +114,19 @@ def attested(about: Snapshot, sequence: int = 1) -> Attestation:
     return Attestation(payload=SnapshotPayload.of(about, series="main", sequence=sequence)).signed(signers()["oracle"])
 
 
+def files_of_parties(folder: Path) -> None:
+    """What operator, oracle, venue, custodian and a maker bring to the commands of a service."""
+    with patch.object(zkmargin.crypto.keys, "SCRYPT_LOG_N", 14):  # the least work that the format permits
+        key = SecretKey.encrypt(signers()["operator"]._secret, "operator", "ed25519", PASSPHRASE)
+    save_document(key, folder / "operator.key.json")
+    write_atomic(folder / "passphrase", f"{PASSPHRASE}\n".encode(), secret=True)
+    save_document(snapshot(), folder / "snapshot.json")
+    save_document(attested(snapshot()), folder / "oracle.json")
+    for name, attestation in zip(("positions", "collateral"), account("maker").attestations(), strict=True):
+        save_document(attestation, folder / f"{name}.att.json")
+    save_document(signers()["maker"].public, folder / "maker.public.json")
+
+
 TERMS = Terms(period_seconds=3600, grace_seconds=60)
 
 
@@ -146,9 +159,7 @@ class Service:
         save_document(key, folder / "desk.key.json")
         save_document(own_trust or trust(), folder / "trust.json")
         save_document(signers()["operator"].public, folder / "operator.json")
-        secret = folder / "passphrase"
-        secret.write_text(PASSPHRASE + "\n")
-        secret.chmod(0o600)
+        write_atomic(folder / "passphrase", f"{PASSPHRASE}\n".encode(), secret=True)
         (folder / "serve.toml").write_text(
             f'database = "{database}"\ntrust = "trust.json"\nkey = "desk.key.json"\npassphrase_file = "passphrase"\n'
             f'operators = ["operator.json"]\nport = 0\nwebhooks_over_http = true\n'

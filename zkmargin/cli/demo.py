@@ -20,7 +20,7 @@ from zkmargin.circuits import build_circuit
 from zkmargin.circuits.books import margin_witness
 from zkmargin.circuits.language.witness import check as check_witness
 from zkmargin.cli import terminal
-from zkmargin.cli.demo_files import ExampleFiles
+from zkmargin.cli.demo_files import CONTEXT, ExampleFiles
 from zkmargin.cli.show_margin import margin_view
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
 from zkmargin.engine.book import Book, BookLots, to_lots
@@ -50,7 +50,6 @@ from zkmargin.verifier.header import HEADER_BYTES
 MARKER = "DEMO.txt"
 CASH = "USDC"
 SMALL_DOMAIN = 256
-CONTEXT = "the demo's verifier, request 1"
 KIND_WORDS = {"option": "options", "future": "futures", "perpetual": "perpetuals", "spot": "spot instruments"}
 LEGS_SHOWN = 8
 
@@ -263,11 +262,15 @@ class _Demo:
     ) -> None:
         with step("10. What venue, custodian, oracle and verifier keep: the examples of every --help run on it"):
             ExampleFiles(self.folder, market, snapshot, book, lots, opening, small).make()
-        terminal.say("   keys, a trust file, attestations, a challenge and its answer, updates, a ledger")
+        terminal.say(
+            "   keys, a trust file, attestations, a challenge and its answer, updates, a ledger, a calibrated policy"
+        )
         self.files.append(("oracle.key.json ...", "keys of three parties; pass.txt has their passphrase"))
         self.files.append(("trust.json ...", "whose signatures count, and what they signed"))
         self.files.append(("bundle.json", "the answer and all public files around it in one"))
         self.files.append(("ledger.db", "what a verifier accepted"))
+        self.files.append(("table.json, chain.bin", "what contracts read, and a proof for them"))
+        self.files.append(("closes.csv, rule.json", "invented closes, and how a policy follows from them"))
 
     # --- files ------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Every example of every ``--help`` runs in the demo's folder as it is printed, in
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from zkmargin.app import snapshots
 from zkmargin.app.attesting import Held, attest_commitment, attest_snapshot, revocations_of
 from zkmargin.app.batches import BatchItem, BatchList
 from zkmargin.app.bundles import Around, make_bundle
+from zkmargin.app.calibrating import calibrated
+from zkmargin.app.tables import build_table
 from zkmargin.app.verifying import Terms, accept_proof, clock_ms
 from zkmargin.crypto import bls
 from zkmargin.crypto.keys import PublicKey, SecretKey, SecretSigner, Signer
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import Book, BookLots
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.fills import Fills, fills_to_lots
 from zkmargin.engine.importers import import_arrays
 from zkmargin.engine.market import Market
@@ -29,9 +33,13 @@ from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, load_document, save_document, write_atomic
 from zkmargin.ledger import Ledger
 from zkmargin.prover import Opening, prove
+from zkmargin.prover.breach import prove_breach
+from zkmargin.prover.prove_chain import prove_chain
 from zkmargin.risk.costs import DEFAULT_COSTS
 from zkmargin.verifier import Commitment, Statement
 from zkmargin.verifier.attest import Attestation, Challenge, Rule, SnapshotRule, Trust
+from zkmargin.verifier.breach import BreachStatement
+from zkmargin.verifier.chain import ChainStatement
 
 PASSPHRASE = "this protects nothing"  # noqa: S105 - of the demo's keys, which anyone may have
 DESK = "clearing desk"
@@ -63,7 +71,19 @@ folder = "watched/outbox"
 
 [page]
 """
-SAMPLES = ("market_demo.csv", "span_demo.spn", "span_demo.pa2", "crash.toml")
+SAMPLES = (
+    "market_demo.csv",
+    "span_demo.spn",
+    "span_demo.pa2",
+    "crash.toml",
+    "expired.json",
+    "closes.csv",
+    "rule.json",
+    "plain-rule.json",
+)
+#: The last day but three of closes.csv: the rest is for the policy after it.
+CALIBRATED = "2025-08-21"
+CONTEXT = "the demo's verifier, request 1"
 
 
 class ExampleFiles:
@@ -87,6 +107,7 @@ class ExampleFiles:
     ) -> None:
         self.folder, self.market, self.snapshot, self.book, self.lots = folder, market, snapshot, book, lots
         self.opening, self.small, self.commitment = opening, small, opening.commitment()
+        self.taken_ms = parse_time(snapshot.time)
 
     def make(self) -> None:
         """Write all of them. Raises InputError: the folder cannot be written."""
@@ -94,13 +115,16 @@ class ExampleFiles:
         self._records()
         self._parties()
         self._proofs()
+        self._other_protocols()
+        self._calibrated()
+        self._answers_of_a_venue()
         self._watched()
 
     def _save(self, name: str, document: Document) -> None:
         save_document(document, self.folder / name)
 
     def _samples(self) -> None:
-        """Files of the formats that ``market import`` reads, and a scenario."""
+        """Files of the formats that ``market import`` reads, a scenario, an expired market, invented daily closes."""
         for name in SAMPLES:
             data = resources.files("zkmargin.cli").joinpath("samples", name).read_bytes()
             write_atomic(self.folder / name, data)
@@ -178,8 +202,8 @@ class ExampleFiles:
             issuer="venue" if role == "positions" else "custodian",
             part="main",
             sequence=sequence,
-            issued_ms=clock_ms(),
-            valid_seconds=ONE_YEAR,
+            issued_ms=self.taken_ms,  # what is proved of the snapshot must be in force at its time
+            valid_seconds=ONE_YEAR + (clock_ms() - self.taken_ms) // 1000,
             beneficiary=None if role == "positions" else DESK,
         )
         return attest_commitment(self.commitment, self.snapshot, held, account=ALIAS, own=(self.lots, self.opening))
@@ -208,10 +232,64 @@ class ExampleFiles:
             for name in ("one.bin", "two.bin")
         )
         self._save("list.json", BatchList(proofs=items))
-        (self.folder / "ledger.db").unlink(missing_ok=True)
-        with Ledger(self.folder / "ledger.db") as ledger:
-            proof = (self.folder / "one.bin").read_bytes()
-            accept_proof(plain, proof, Terms(now_ms=clock_ms()), ledger=ledger)
+        vouched = items[0].model_copy(update={"attestations": ("oracle.json", "venue.json", "custodian.json")})
+        asked = vouched.model_copy(update={"proof": "proof.bin", "context": CONTEXT})
+        self._save("attested-list.json", BatchList(proofs=(vouched, asked)))
+        proof = (self.folder / "one.bin").read_bytes()
+        for name in ("ledger.db", "acceptances.db"):  # examples write the first
+            (self.folder / name).unlink(missing_ok=True)
+            with Ledger(self.folder / name) as ledger:
+                accept_proof(plain, proof, Terms(now_ms=clock_ms()), ledger=ledger)
+
+    def _other_protocols(self) -> None:
+        """A table and a proof for contracts; and that equity is below 1.5 times the requirement, as a breach."""
+        table = build_table(self.snapshot, "initial", series=bytes(32), sequence=1)
+        self._save("table.json", table)
+        on_chain = ChainStatement.of(self.snapshot, [self.commitment], Claim(), table)
+        write_atomic(self.folder / "chain.bin", prove_chain(on_chain, self.lots, [self.opening]))
+        below = BreachStatement.of(self.snapshot, [self.commitment], Claim("1.5"), context=b"auction 7")
+        write_atomic(self.folder / "breach.bin", prove_breach(below, self.lots, [self.opening]))
+
+    def _calibrated(self) -> None:
+        """A policy that follows from a rule and closes, and the one of a later day."""
+        closes, rule = (str(self.folder / name) for name in ("closes.csv", "rule.json"))
+        before = None
+        for name, as_of in (("calibrated", CALIBRATED), ("recalibrated", None)):
+            policy, derivation = calibrated(closes, rule, as_of=as_of, before_path=before)
+            before = str(self.folder / f"{name}.derivation.json")
+            self._save(f"{name}.json", policy)
+            self._save(f"{name}.derivation.json", derivation)
+
+    def _answers_of_a_venue(self) -> None:
+        """Deribit's answers about an account: a perpetual in dollars, and the options of the book in coins."""
+        held = {name: float(q) for name, q in self.book.positions.items() if name.startswith("BTC-") and "-P" in name}
+        sizes = {**dict(list(held.items())[:3]), "BTC-PERPETUAL": -1230}
+        positions = [
+            {"instrument_name": name, "size": size, "direction": "buy" if size > 0 else "sell", "kind": "any"}
+            for name, size in sizes.items()
+        ]
+        balances = [
+            {"currency": "BTC", "equity": 3.1, "options_value": -0.1, "balance": 3.05},
+            {"currency": "USDC", "equity": 250_000, "options_value": 0, "balance": 250_000},
+        ]
+        trade = {
+            "trade_id": "1",
+            "instrument_name": "BTC-PERPETUAL",
+            "direction": "buy",
+            "amount": 2500,
+            "price": 92_000.5,
+            "fee": 0.0000136,
+            "fee_currency": "BTC",
+            "timestamp": self.taken_ms,
+        }
+        answers = {
+            "positions.json": positions,
+            "summaries.json": {"summaries": balances},
+            "trades.json": {"trades": [trade], "has_more": False},
+        }
+        for name, result in answers.items():
+            answer = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}, indent=1)
+            write_atomic(self.folder / name, f"{answer}\n".encode(), secret=True)
 
     def _watched(self) -> None:
         """What `zkmargin watch` is told, and the folders that it works with."""

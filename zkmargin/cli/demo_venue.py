@@ -6,14 +6,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from zkmargin.accounts import commit_book
 from zkmargin.app.runtime import compile_note
 from zkmargin.app.venue_accounts import INVENTED_LEGS, VenueAccount, invented_accounts
 from zkmargin.app.venue_classes import Asked
 from zkmargin.app.venue_notes import check_customer, note_for, note_maker, verify_venue_proof
 from zkmargin.app.venues import MadeVenue, Prepared, make_venue_proof, prepare
+from zkmargin.app.verifying import Terms, accept_proof, clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.demo import must_raise, step
+from zkmargin.crypto import ed25519
+from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.engine.book import BookLots, to_book
+from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
@@ -27,11 +32,19 @@ from zkmargin.formats import (
     save_document,
     write_atomic,
 )
+from zkmargin.ledger import Ledger
+from zkmargin.prover import prove
 from zkmargin.prover.prove import default_threads
+from zkmargin.verifier import Statement
 from zkmargin.verifier.venue.customers import VenueNote
 
 ACCOUNTS = 1000
 VENUE = "Demo venue"
+#: The account whose customer checks a note, and the nonce that it gave to the venue: of the demo's, so no secret.
+CUSTOMER, NONCE = 3, bytes(range(16))
+#: How many accounts are files of their own in ``books``: pairs, so that they net to zero.
+BOOKS = 4
+CLAIMS = "account,claim,limit\naccount-0001,none,\naccount-0002,1.1,\n"
 
 
 def run_venue_demo(folder: Path, market_time: str | None = None, accounts: int = ACCOUNTS) -> None:
@@ -74,11 +87,38 @@ class _VenueDemo:
         ):
             snapshot = build_snapshot(example_market(self.market_time), load_policy("default"))
             accounts = invented_accounts(snapshot, self.count)
+            accounts[CUSTOMER] = replace(accounts[CUSTOMER], nonce=NONCE)
         terminal.say(
             f"   up to {INVENTED_LEGS} positions each in {len(snapshot.instruments)} instruments, each with its short"
         )
         self._save("snapshot.json", snapshot, "the risk snapshot (public)")
+        self._books(snapshot, accounts)
         return snapshot, accounts
+
+    def _books(self, snapshot: Snapshot, accounts: list[VenueAccount]) -> None:
+        """All accounts in one table, the first ones as files, and a committed account with its ledger."""
+        lines = ["account,section,name,quantity"]
+        for account in accounts:
+            book = to_book(account.lots, snapshot)
+            for section, held in (("positions", book.positions), ("collateral", book.collateral)):
+                lines += [f"{account.name},{section},{name},{quantity}" for name, quantity in held.items()]
+        write_atomic(self.folder / "accounts.csv", ("\n".join(lines) + "\n").encode(), secret=True)
+        self.files.append(("accounts.csv", "every account (secret)"))
+        (self.folder / "claims.csv").write_text(CLAIMS)
+        self.files.append(("claims.csv", "accounts of which something else is claimed"))
+        for name in ("books", "large"):
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        for account in accounts[:BOOKS]:
+            self._keep(f"books/{account.name}.json", to_book(account.lots, snapshot))
+        lots = accounts[0].lots
+        opening = commit_book(snapshot, lots, alias="large")
+        self._keep("large/large.book.json", to_book(lots, snapshot))
+        self._keep("large/large.opening.json", opening)
+        statement = Statement.of(snapshot, [opening.commitment()], Claim())
+        (self.folder / "ledger.db").unlink(missing_ok=True)
+        with Ledger(self.folder / "ledger.db") as ledger:
+            accept_proof(statement, prove(statement, lots, [opening]), Terms(now_ms=clock_ms()), ledger=ledger)
+        self.files.append(("books, large, ledger.db", "accounts as files, one committed, what was accepted of it"))
 
     def _prove(self, snapshot: Snapshot, accounts: list[VenueAccount]) -> tuple[Prepared, MadeVenue]:
         with step("2. One proof that no account is under margin and that all books net to zero"):
@@ -132,10 +172,12 @@ class _VenueDemo:
             terminal.say(f"   {what + ':':<29} {terminal.safe(reason)}")
 
     def _customer(self, snapshot: Snapshot, accounts: list[VenueAccount], prepared: Prepared, made: MadeVenue) -> None:
-        customer, other = accounts[3], accounts[4]
+        customer, other = accounts[CUSTOMER], accounts[CUSTOMER + 1]
         with step(f"5. Customer {customer.name!r} gets a note and checks that its whole book is inside"):
             maker = note_maker(prepared.statement, made.proof, snapshot, accounts, made.secret)
-            note = note_for(maker, made.secret, customer.name)
+            secret = ed25519.generate_secret()
+            public = PublicKey(name=VENUE, scheme="ed25519", public_key=ed25519.public_key(secret).hex())
+            note = note_for(maker, made.secret, customer.name).signed(SecretSigner(public, secret))
         nonce = prepared.nonces[customer.name]
 
         def check(note: VenueNote, lots: BookLots) -> None:
@@ -146,6 +188,7 @@ class _VenueDemo:
         took = 1000 * (time.perf_counter() - begin)
         terminal.say(f"   found, in {took:.0f} ms from {len(note.to_bytes()) // 1024} kB")
         self._save("note.json", note, f"the note of {customer.name} (secret)")
+        self._save("venue.public.json", public, "the key that it is signed with")
         self._save(f"{customer.name}.json", to_book(customer.lots, snapshot), "its book (secret)")
         reason = must_raise("another book", VerificationError, lambda: check(note, other.lots))
         terminal.say(f"   with another book:            {terminal.safe(reason)}")
@@ -158,11 +201,14 @@ class _VenueDemo:
         self.customer = customer.name
 
     def _save(self, name: str, document: Document, what: str) -> None:
+        self._keep(name, document)
+        self.files.append((name, what))
+
+    def _keep(self, name: str, document: Document) -> None:
         path = self.folder / name
         if document.SECRET:
             path.unlink(missing_ok=True)  # the demo's own, of an earlier run
         save_document(document, path)
-        self.files.append((name, what))
 
     def _what_to_try(self) -> None:
         terminal.say(f"\nThe files, in {self.folder}:")

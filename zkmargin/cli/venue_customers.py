@@ -70,7 +70,10 @@ class NoteOptions:
     "note",
     cls=Command,
     examples=[
-        "zkmargin venue note --snapshot S --terms T --accounts books/ --secret X --proof P --account alice -o N.json",
+        (
+            "zkmargin venue note --snapshot snapshot.json --terms terms.json --accounts accounts.csv "
+            "--secret secret.json --proof venue-proof.bin --account account-0003 -o my-note.json"
+        ),
     ],
 )
 @snapshot_option
@@ -131,8 +134,15 @@ def note_command(
     "check-note",
     cls=Command,
     examples=[
-        "zkmargin venue check-note note.json --snapshot S --terms T --record R --book B --name alice --nonce HEX",
-        "zkmargin venue check-note N --snapshot S --terms T --record R --book B --name A --nonce HEX --signer K",
+        (
+            "zkmargin venue check-note note.json --snapshot snapshot.json --terms terms.json --record record.json "
+            "--book account-0003.json --name account-0003 --nonce 000102030405060708090a0b0c0d0e0f"
+        ),
+        (
+            "zkmargin venue check-note note.json --snapshot snapshot.json --terms terms.json --record record.json "
+            "--book account-0003.json --name account-0003 --nonce 000102030405060708090a0b0c0d0e0f --signer "
+            "venue.public.json"
+        ),
     ],
 )
 @click.argument("note_path", metavar="NOTE")

@@ -120,10 +120,22 @@ def _cap(text: str) -> str:
     "prove",
     cls=Command,
     examples=[
-        "zkmargin venue prove --snapshot S --accounts books/ --venue A --net zero -o P --terms T --record R --secret X",
-        "zkmargin venue prove --snapshot S --accounts A.csv --venue A --totals -o P --terms T --record R --secret X",
-        "zkmargin venue prove --snapshot S --accounts A --claims C.csv --venue A -o P --terms T --record R --secret X",
-        "zkmargin venue prove --snapshot S --dense large/ --ledger L --venue A -o P --terms T --record R --secret X",
+        (
+            "zkmargin venue prove --snapshot snapshot.json --accounts books --net zero --venue 'Demo venue' "
+            "-o my-books.bin --terms my-books.terms.json --record my-books.record.json --secret my-books.secret.json"
+        ),
+        (
+            "zkmargin venue prove --snapshot snapshot.json --accounts accounts.csv --totals --venue 'Demo venue' "
+            "-o my-csv.bin --terms my-csv.terms.json --record my-csv.record.json --secret my-csv.secret.json"
+        ),
+        (
+            "zkmargin venue prove --snapshot snapshot.json --accounts accounts.csv --claims claims.csv "
+            "--venue 'Demo venue' -o my-but.bin --terms my-but.terms.json --record my-but.record.json --secret my-but.secret.json"
+        ),
+        (
+            "zkmargin venue prove --snapshot snapshot.json --dense large --ledger ledger.db --venue 'Demo venue' "
+            "-o my-large.bin --terms my-large.terms.json --record my-large.record.json --secret my-large.secret.json"
+        ),
     ],
 )
 @snapshot_option

@@ -43,8 +43,8 @@ from zkmargin.verifier.venue.proof import venue_proof_bytes
     "verify",
     cls=Command,
     examples=[
-        "zkmargin venue verify --snapshot S.json --terms terms.json --record record.json proof.bin",
-        "zkmargin venue verify --snapshot S.json --terms terms.json --max-age 10m proof.bin",
+        "zkmargin venue verify --snapshot snapshot.json --terms terms.json --record record.json venue-proof.bin",
+        "zkmargin venue verify --snapshot snapshot.json --terms terms.json --max-age 365d venue-proof.bin",
     ],
 )
 @click.argument("proof")
@@ -105,7 +105,7 @@ def _say_accepted(proof: str, facts: Facts) -> None:
     terminal.say("that books are what they were a moment later; the code has had no independent audit")
 
 
-@click.command("inspect", cls=Command, examples=["zkmargin venue inspect --snapshot S.json terms.json"])
+@click.command("inspect", cls=Command, examples=["zkmargin venue inspect --snapshot snapshot.json terms.json"])
 @click.argument("terms_path", metavar="TERMS")
 @snapshot_option
 @commitment_option

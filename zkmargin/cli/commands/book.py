@@ -48,7 +48,7 @@ def import_command(paths: tuple[str, ...], snapshot_path: str, output: str, as_j
     "fills",
     cls=Command,
     examples=[
-        "zkmargin book fills trades.json --snapshot snapshot.json -o my-fills.json",
+        "zkmargin book fills trades.json --snapshot snapshot.json -o my-traded.json",
     ],
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True)

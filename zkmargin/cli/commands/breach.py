@@ -49,7 +49,7 @@ def command() -> None:
     examples=[
         (
             "zkmargin breach prove --snapshot snapshot.json --book book.json --opening opening.json "
-            "--requirement maintenance --context 'auction 7' -o breach.bin"
+            "--claim 1.5 --context 'auction 7' -o my-breach.bin    # below 1.5 times the requirement"
         ),
     ],
 )
@@ -105,12 +105,12 @@ class Options(VouchingOptions):
     examples=[
         (
             "zkmargin breach verify --snapshot snapshot.json --commitment commitment.json "
-            "--requirement maintenance --context 'auction 7' breach.bin"
+            "--claim 1.5 --context 'auction 7' breach.bin"
         ),
         (
             "zkmargin breach verify --snapshot snapshot.json --commitment commitment.json --trust trust.json "
             "--attestation oracle.json --attestation venue.json --attestation custodian.json --ledger acceptances.db "
-            "--requirement maintenance --context 'auction 7' breach.bin"
+            "--claim 1.5 --context 'auction 7' breach.bin"
         ),
     ],
 )

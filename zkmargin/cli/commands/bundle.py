@@ -62,7 +62,7 @@ class Options(StatementOptions):
             "oracle.json --attestation venue.json --attestation custodian.json --trust trust.json --challenge "
             "challenge.json answer.bin -o my-evidence.json"
         ),
-        "zkmargin bundle --terms terms.json --snapshot snapshot.json venue.bin -o my-venue-bundle.json",
+        "zkmargin bundle --terms terms.json --snapshot snapshot.json venue-proof.bin -o my-venue-bundle.json",
         "zkmargin bundle --unpack bundle.json -o my-files",
     ],
 )

@@ -151,7 +151,7 @@ def _blamed_on_options() -> Iterator[None]:
     "settle",
     cls=Command,
     examples=[
-        "zkmargin market settle market.json --delivery BTC@2026-05-19T08:00:00Z=77000.25 -o my-settled.json",
+        "zkmargin market settle expired.json --delivery BTC@2026-05-19T08:00:00Z=77000.25 -o my-settled.json",
     ],
 )
 @click.argument("market_path", metavar="MARKET")

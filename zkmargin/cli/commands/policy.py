@@ -105,8 +105,11 @@ class CheckOptions:
     examples=[
         "zkmargin policy check default",
         "zkmargin policy check default --market market.json",
-        "zkmargin policy check policy.json --derivation derivation.json --history closes.csv",
-        "zkmargin policy check policy.json --derivation d2.json --before d1.json --history closes.csv",
+        "zkmargin policy check calibrated.json --derivation calibrated.derivation.json --history closes.csv",
+        (
+            "zkmargin policy check recalibrated.json --derivation recalibrated.derivation.json --before "
+            "calibrated.derivation.json --history closes.csv"
+        ),
     ],
 )
 @click.argument("path", metavar="FILE")
@@ -217,8 +220,11 @@ def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:
     "calibrate",
     cls=Command,
     examples=[
-        "zkmargin policy calibrate closes.csv --rule rule.json -o policy.json --derivation derivation.json",
-        "zkmargin policy calibrate closes.csv --rule rule.json --before d1.json -o p2.json --derivation d2.json",
+        "zkmargin policy calibrate closes.csv --rule rule.json -o my-first.json --derivation my-first.derivation.json",
+        (
+            "zkmargin policy calibrate closes.csv --rule rule.json --before calibrated.derivation.json -o my-next.json "
+            "--derivation my-next.derivation.json"
+        ),
     ],
 )
 @click.argument("history_path", metavar="HISTORY")
@@ -260,7 +266,10 @@ def calibrate_command(
     "backtest",
     cls=Command,
     examples=[
-        "zkmargin policy backtest closes.csv --rule a.json --rule b.json --from 2020-01-01 --html backtest.html",
+        (
+            "zkmargin policy backtest closes.csv --rule rule.json --rule plain-rule.json --from 2025-01-02 "
+            "--html my-backtest.html"
+        ),
     ],
 )
 @click.argument("history_path", metavar="HISTORY")

@@ -73,7 +73,7 @@ class Options(StatementOptions):
         ),
         (
             "zkmargin prove --protocol chain --table table.json --snapshot snapshot.json --book book.json "
-            "--opening opening.json -o chain.bin"
+            "--opening opening.json -o my-chain.bin"
         ),
     ],
 )

@@ -100,7 +100,7 @@ class Options(StatementOptions, VouchingOptions):
         ),
         "zkmargin verify --bundle bundle.json --trust trust.json --challenge challenge.json",
         "zkmargin verify --table table.json --snapshot snapshot.json --commitment commitment.json chain.bin",
-        "zkmargin verify --terms terms.json --snapshot snapshot.json --max-age 365d venue.bin",
+        "zkmargin verify --terms terms.json --snapshot snapshot.json --max-age 365d venue-proof.bin",
     ],
 )
 @click.argument("proof_paths", metavar="PROOF...", nargs=-1)

@@ -66,7 +66,7 @@ class Options:
     examples=[
         "zkmargin verify-batch list.json",
         "zkmargin verify-batch list.json --max-age 365d --json",
-        "zkmargin verify-batch list.json --trust trust.json --ledger ledger.db",
+        "zkmargin verify-batch attested-list.json --trust trust.json --ledger my-batch.db",
         "zkmargin verify-batch list.json --workers 2     # thousands of proofs on more cores",
     ],
 )
