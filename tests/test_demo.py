@@ -14,6 +14,7 @@ from support.typed import Passed
 import zkmargin.cli.demo
 from zkmargin.cli import main
 from zkmargin.cli.demo import MARKER, cash_of, least_cash, with_cash
+from zkmargin.cli.demo_files import CONTEXT
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.example import example_book, example_market
@@ -107,7 +108,7 @@ def test_proofs_of_the_demo_verify_or_not(
 ) -> None:
     monkeypatch.chdir(ran.folder)
     snapshot, commitment, proof = files
-    line = ["verify", "--snapshot", snapshot, "--commitment", commitment, "--context", zkmargin.cli.demo.CONTEXT, proof]
+    line = ["verify", "--snapshot", snapshot, "--commitment", commitment, "--context", CONTEXT, proof]
     assert main(line) == code
     capsys.readouterr()
 

@@ -11,8 +11,19 @@ import jsonschema
 import pytest
 from support.command_line import Run
 from support.typed import Json, JsonObject
-from support.venue_service import PASSPHRASE, Service, account, running, signers, snapshot, trust
-from test_service_commands import KEY, files
+from support.venue_service import (
+    PASSPHRASE,
+    Service,
+    account,
+    files_of_parties,
+    own_book_files,
+    revoking,
+    running,
+    signers,
+    snapshot,
+    trust,
+)
+from test_service_commands import KEY
 
 from zkmargin.cli.serve_orders import EVENTS
 from zkmargin.client import Coverage
@@ -20,11 +31,8 @@ from zkmargin.client.checking import check_coverage
 from zkmargin.client.documents import EventKind
 from zkmargin.client.tokens import token_digest
 from zkmargin.crypto.keys import PublicKey
-from zkmargin.engine.book import Book
-from zkmargin.engine.example import example_book, example_market
 from zkmargin.formats import InputError, VerificationError, load_document, save_document
-from zkmargin.verifier.attest import Attestation, Revocations
-from zkmargin.verifier.attest.revocations import RevocationsPayload
+from zkmargin.verifier.attest import Revocations
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "data" / "golden" / "service" / "golden.coverage.json"
@@ -32,14 +40,6 @@ HOOK = "http://127.0.0.1:9/hook"
 
 
 CUSTODIANS: JsonObject = {"name": "custodian", "signers": ["custodian"], "threshold": 1, "max_age_seconds": 3600}
-
-
-def revoking(*attestations: Attestation) -> Revocations:
-    """The custodian's list number 1, or the next one with these."""
-    listed = [{"payload": one.payload_digest.hex(), "reason": "the wallet moved"} for one in attestations]
-    values = {"issuer": "custodian", "sequence": 1 + len(listed), "time": snapshot().time, "attestations": listed}
-    payload = RevocationsPayload.model_validate(values)
-    return Revocations(payload=payload).signed(signers()["custodian"])
 
 
 def of_schema(name: str, value: JsonObject) -> JsonObject:
@@ -58,7 +58,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
             publisher.revoke(revoking())
         one.settle_in("maker")
         save_document(revoking(), tmp_path / "none-revoked.json")
-        files(tmp_path, one)
+        files_of_parties(tmp_path)
         for name, token in one.tokens.items():
             (tmp_path / f"{name}.token").write_text(token + "\n")
             (tmp_path / f"{name}.token").chmod(0o600)
@@ -71,9 +71,7 @@ def test_proved_by_hand_and_verified_again_by_who_was_not_there(
 ) -> None:
     run = Run(capsys)
     maker, auditor = (["--url", service.url, "--token-file", f"{name}.token"] for name in ("maker", "auditor"))
-    save_document(Book.model_validate(example_book(example_market(snapshot().time))), tmp_path / "book.json")
-    save_document(account("maker").opening, tmp_path / "opening.json")
-    save_document(account("maker").opening.commitment(), tmp_path / "commitment.json")
+    own_book_files(tmp_path)
     # the maker: a challenge, a proof, a bundle, a receipt
     asked = run(["serve", "challenge", "--account", "maker", *maker, "-o", "challenge.json", "--json"]).json
     of_schema("serve challenge", asked)

@@ -34,7 +34,8 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import save_document, write_atomic
 from zkmargin.prover import prove
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Attestation, Challenge, SnapshotPayload, Trust
+from zkmargin.verifier.attest import Attestation, Challenge, Revocations, SnapshotPayload, Trust
+from zkmargin.verifier.attest.revocations import RevocationsPayload
 
 NAME = "clearing desk"
 PASSPHRASE = "of keys that guard nothing"  # noqa: S105
@@ -125,6 +126,22 @@ def files_of_parties(folder: Path) -> None:
     for name, attestation in zip(("positions", "collateral"), account("maker").attestations(), strict=True):
         save_document(attestation, folder / f"{name}.att.json")
     save_document(signers()["maker"].public, folder / "maker.public.json")
+
+
+def revoking(*attestations: Attestation) -> Revocations:
+    """The custodian's list number 1, or the next one with these."""
+    listed = [{"payload": one.payload_digest.hex(), "reason": "the wallet moved"} for one in attestations]
+    values = {"issuer": "custodian", "sequence": 1 + len(listed), "time": snapshot().time, "attestations": listed}
+    payload = RevocationsPayload.model_validate(values)
+    return Revocations(payload=payload).signed(signers()["custodian"])
+
+
+def own_book_files(folder: Path) -> None:
+    """What the maker proves from."""
+    opening = account("maker").opening
+    save_document(Book.model_validate(example_book(example_market(snapshot().time))), folder / "book.json")
+    save_document(opening, folder / "opening.json")
+    save_document(opening.commitment(), folder / "commitment.json")
 
 
 TERMS = Terms(period_seconds=3600, grace_seconds=60)

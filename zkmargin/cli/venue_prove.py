@@ -130,7 +130,8 @@ def _cap(text: str) -> str:
         ),
         (
             "zkmargin venue prove --snapshot snapshot.json --accounts accounts.csv --claims claims.csv "
-            "--venue 'Demo venue' -o my-but.bin --terms my-but.terms.json --record my-but.record.json --secret my-but.secret.json"
+            "--venue 'Demo venue' -o my-but.bin --terms my-but.terms.json --record my-but.record.json "
+            "--secret my-but.secret.json"
         ),
         (
             "zkmargin venue prove --snapshot snapshot.json --dense large --ledger ledger.db --venue 'Demo venue' "
