@@ -543,7 +543,7 @@ class Run:
 
         Files, and no pipes: a worker that a killed mutant has left behind would hold a pipe open.
         """
-        killers = outcome.with_suffix(".killers")
+        killers = outcome.with_name(f"{outcome.name}.killers")
         killers.touch()
         done = _in_fork(partial(self.within, outcome, killers))
         if not done or (self.first and outcome.read_bytes()[:1] != b"\0"):
