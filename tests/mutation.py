@@ -90,6 +90,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_policy_rules.py",
         "test_missing_quotes.py",
         "test_venue_accepted.py",
+        "test_accept_boundaries.py",
     ),
     "zkmargin.verifier.attest.acceptance": (
         "test_memory.py",
