@@ -29,6 +29,9 @@ WIDE = (
     "35 with a floor and additions",
     "31 x 4",
     "15 x 8",
+    "10 of 2 classes with a floor by size",
+    "10 of 3 classes with a floor by size",
+    "31 of 2 classes",
 )
 
 

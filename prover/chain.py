@@ -44,6 +44,7 @@ from zkmargin.prover.chain_rounds import (
     side_values,
     sum_of,
     table_polynomials,
+    unlisted,
     weighted_sum,
     witness_columns,
 )
@@ -124,6 +125,8 @@ def prove_chain_argument(
         total = sum_of([total, K.mul(q_H, U["positions"]), K.mul(c_H, U["collateral"]), K.mul(short, U["short"])])
         if layout.gross:
             total = K.add(total, K.mul(weighted_sum(f[0:3]), U["long"]))
+        if layout.offsets:
+            total = K.add(total, K.mul(unlisted(prices), U["constants"]))
         for g in range(layout.packed):
             total = K.add(total, K.mul(f[SIDE_COLUMNS + g], U[f"packed[{g}]"]))
         sums = running_sum(total)
@@ -153,6 +156,9 @@ def prove_chain_argument(
         if layout.gross:
             minus += [K.mul(long_c, U_c["long"])]
         minus += [K.mul(f_c[SIDE_COLUMNS + g], U_c[f"packed[{g}]"]) for g in range(layout.packed)]
+        t_c, sel_p, sel_c = (on_coset(tuple(rows)) for rows in fixed_rows(prices))
+        if layout.offsets:
+            minus += [K.mul(sel_p, U_c["constants"])]
         side = K.sub(side, sum_of(minus))
         b = [shifted(column, beta) for column in f_c]
         b7 = b[SIDE_COLUMNS + 1] if layout.packed == 2 else K.constant(beta, COSET)
@@ -162,7 +168,6 @@ def prove_chain_argument(
             product = K.mul(h_c[g], K.mul(b01, b2))
             row = K.sub(product, K.add(b01, K.mul(b2, K.add(b0, b1))))
             side = K.add_scaled(side, row, chis[g + 1])
-        t_c, sel_p, sel_c = (on_coset(tuple(rows)) for rows in fixed_rows(prices))
         bt, b6 = shifted(t_c, beta), b[SIDE_COLUMNS]
         b67 = K.mul(b6, b7)
         row = K.sub(K.mul(K.mul(h_c[2], b67), bt), K.mul(K.add(b6, b7), bt))

@@ -38,6 +38,7 @@ from zkmargin.prover.chain_rounds import (
     side_values,
     sum_of,
     table_polynomials,
+    unlisted,
     weighted_sum,
     witness_columns,
 )
@@ -118,12 +119,12 @@ def prove_joint_argument(
             last = k == len(packs) - 1
             fractions = [K.batch_inverse(shifted(column, beta)) for column in (pack[:-1] if last else pack)]
             h.append(K.sub(sum_of([zero, *fractions]), table) if last else sum_of(fractions))
-        total = K.scale(sum_of(h), weight[m])
+        total, sel_p = K.scale(sum_of(h), weight[m]), unlisted(prices)
         for a in range(m):
             q, c, _, _ = books[a]
             long, short = (weighted_sum(on_H[SIDE_COLUMNS * a + i : SIDE_COLUMNS * a + i + 3]) for i in (0, 3))
             mine = on_H[len(sides) + groups * a : len(sides) + groups * (a + 1)]
-            total = K.add_scaled(total, _equations(q, c, long, short, mine, U), weight[a])
+            total = K.add_scaled(total, _equations(q, c, long, short, mine, sel_p, U), weight[a])
         sums = running_sum(total)
         h_poly = [blinded(column, [draw(), draw()]) for column in h]
         phi = blinded(sums, [draw() for _ in range(4)])
@@ -147,7 +148,7 @@ def prove_joint_argument(
             q_c, c_c = lift(books[a][2]), lift(books[a][3])
             x = account_chi[a]
             long_c, short_c = weighted_sum(f_c[:3]), weighted_sum(f_c[3:])
-            side = K.add_scaled(side, _equations(q_c, c_c, long_c, short_c, mine, U_c), r - weight[a])
+            side = K.add_scaled(side, _equations(q_c, c_c, long_c, short_c, mine, sel_p, U_c), r - weight[a])
             b = [shifted(column, beta) for column in f_c]
             for i in (0, 1):
                 h_c = lift(h_poly[2 * a + i])
@@ -211,12 +212,15 @@ def _equations(
     long: K.FieldVector,
     short: K.FieldVector,
     packed: Vectors,
+    sel_p: K.FieldVector,
     U: Mapping[str, K.FieldVector],
 ) -> K.FieldVector:
     """An account's equations by the weights of one account, row by row."""
     terms = [K.mul(q, U["positions"]), K.mul(c, U["collateral"]), K.mul(short, U["short"])]
     if "long" in U:
         terms.append(K.mul(long, U["long"]))
+    if "constants" in U:
+        terms.append(K.mul(sel_p, U["constants"]))
     return sum_of([*terms, *(K.mul(column, U[f"packed[{g}]"]) for g, column in enumerate(packed))])
 
 

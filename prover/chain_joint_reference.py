@@ -98,6 +98,7 @@ def prove_joint_reference(
             long, short = (f[a][s][i] + n * f[a][s + 1][i] + n * n * f[a][s + 2][i] for s in (0, 3))
             mine = q[a][i] * U["positions"][i] + c[a][i] * U["collateral"][i] + short * U["short"][i]
             mine += long * U["long"][i] if "long" in U else 0
+            mine += int(i >= prices.layout.instruments) * U["constants"][i] if "constants" in U else 0
             mine += sum(f[a][6 + g][i] * U[f"packed[{g}]"][i] for g in range(G))
             total += pow(stride, a, r) * mine
         phi.append((phi[-1] + total) % r)
@@ -126,6 +127,7 @@ def prove_joint_reference(
             shorts = digits[3] + n * digits[4] + n * n * digits[5]
             mine = q_c[a][i] * on["positions"][i] + c_c[a][i] * on["collateral"][i] + shorts * on["short"][i]
             mine += longs * on["long"][i] if "long" in on else 0
+            mine += sel_p[i] * on["constants"][i] if "constants" in on else 0
             mine += sum(packed_c[G * a + g][i] * on[f"packed[{g}]"][i] for g in range(G))
             side -= pow(stride, a, r) * mine
             for k in (0, 1):

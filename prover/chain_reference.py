@@ -84,6 +84,7 @@ def prove_chain_reference(
     for i in range(n):
         total = q[i] * U["positions"][i] + c[i] * U["collateral"][i] + short[i] * U["short"][i]
         total += long[i] * U["long"][i] if layout.gross else 0
+        total += int(i >= layout.instruments) * U["constants"][i] if layout.offsets else 0
         total += sum(f[SIDE_COLUMNS + g][i] * U[f"packed[{g}]"][i] for g in range(layout.packed))
         total += w.lookup * (h[0][i] + h[1][i] + h[2][i])
         phi.append((phi[-1] + total) % r)
@@ -238,6 +239,7 @@ def quotient_T(
         shorts = f_c[3][i] + n * f_c[4][i] + n * n * f_c[5][i]
         total = q_c[i] * on["positions"][i] + c_c[i] * on["collateral"][i] + shorts * on["short"][i]
         total += longs * on["long"][i] if prices.layout.gross else 0
+        total += sel_p[i] * on["constants"][i] if prices.layout.offsets else 0
         total += sum(f_c[SIDE_COLUMNS + g][i] * on[f"packed[{g}]"][i] for g in range(prices.layout.packed))
         total += w.lookup * (h_c[0][i] + h_c[1][i] + h_c[2][i])
         side = phi_shifted[i] - phi_c[i] - total

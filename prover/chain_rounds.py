@@ -226,6 +226,11 @@ def fixed_rows(prices: ChainPrices) -> list[list[int]]:
     return [t, sel_p, [int(j >= prices.assets) for j in range(ROWS)]]
 
 
+def unlisted(prices: ChainPrices) -> K.FieldVector:
+    """sel_p on H: 1 in rows without an instrument."""
+    return K.from_ints(fixed_rows(prices)[1])
+
+
 @lru_cache(maxsize=1)
 def integers() -> K.FieldVector:
     """0 .. 1023: the range table."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import importlib
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,16 +66,22 @@ class Layout:
     short: list[int]
     debts: list[bool]
     lines: dict[str, list[tuple[list[int], list[int]]]]  # by size: floors of each group, A, F; rows on p and on m
+    scales: list[int]  # D_g
+    offsets: bool
 
     @property
-    def wide(self) -> bool:
-        return bool(self.lines) or len(self.scenarios) > 2
+    def shared(self) -> bool:
+        return self.offsets or len(self.scenarios) > 2
 
-    def places(self) -> list[tuple[int, int, int]]:
-        """Column, first index and number of indices of each group (section 3)."""
-        if len(self.scenarios) <= 2:
-            return [(g, 0, 64) for g in range(len(self.scenarios))]
-        found, column, begin = [], 0, 0
+    @property
+    def packed(self) -> int:
+        return 2 if self.shared else len(self.scenarios)
+
+    def places(self) -> list[tuple[int, int]]:
+        """First index, counted over both columns, and number of indices of each group (section 3)."""
+        if not self.shared:
+            return [(64 * g, 64) for g in range(len(self.scenarios))]
+        found, begin = [], 0
         for g, count in enumerate(self.scenarios):
             last = 2 if "floor" in self.lines else 0
             if g == 0 and "added" in self.lines:
@@ -81,11 +89,11 @@ class Layout:
             if g == 0 and "flat" in self.lines:
                 last = 4
             size = 4 * -(-(count + last + 1) // 4)
-            if begin + size > 64:
-                column, begin = column + 1, 0
-            found.append((column, begin, size))
+            if not self.offsets and begin < 64 < begin + size:
+                begin = 64
+            found.append((begin, size))
             begin += size
-        require(column < 2, "the groups do not fit")
+        require(begin <= 128, "the groups do not fit")
         return found
 
     def side_rows(self) -> list[list[int]]:
@@ -95,20 +103,20 @@ class Layout:
         return rows
 
 
-def by_size(snapshot: Json, requirement: str) -> dict[str, list[tuple[list[int], list[int]]]]:
+def by_size(snapshot: Json, requirement: str, groups: list[int | str]) -> dict[str, list[tuple[list[int], list[int]]]]:
     """The lines by size, rates in 10^-4 of a money unit."""
     found: dict[str, list[tuple[list[int], list[int]]]] = {}
-    groups, count = len(snapshot["groups"]), len(snapshot["instruments"])
+    count = len(snapshot["instruments"])
     for c in snapshot["components"]:
         if c["type"] != "gross_charge" or requirement not in c.get("requirements", [requirement]):
             continue
         sides, pool = [array(c["long"]), array(c["short"])], array(c["pool"])
-        rows = [([0] * n, [0] * n) for _ in range(groups if c["mode"] == "floor" else 1)]
+        rows = [([0] * n, [0] * n) for _ in (groups if c["mode"] == "floor" else [0])]
         for i in range(count):
             if pool[i] >= 0:
                 one = c["pools"][pool[i]]
                 (line,) = one["lines"]
-                g = one["group"] if c["mode"] == "floor" else 0
+                g = groups.index(one["group"]) if c["mode"] == "floor" else 0
                 for side in (0, 1):
                     rows[g][side][i] += line["slope"] * sides[side][i] * 10**4 // c["scale"]
         found[c["mode"]] = rows
@@ -124,28 +132,68 @@ def padded(row: Sequence[int], length: int = n) -> list[int]:
     return [*row, *[0] * (length - len(row))]
 
 
+def competing(parts: Json, group: list[int]) -> tuple[list[int | str], list[list[list[int]]], list[int]]:
+    """For each group where it is charged (a product group's name or a risk group), its rows of 1024, and D_g."""
+    if "worst_scenario" in parts:
+        worst = parts["worst_scenario"]
+        families = [([(g, 10**4, None)], len(labels), "") for g, labels in enumerate(worst["scenarios"])]
+    else:
+        worst, families = parts["gain_offset"], []
+        for f in worst["families"]:
+            classes = [(c["group"], c["offset_bp"], c.get("cap")) for c in f["classes"]]
+            families.append((classes, len(f["scenarios"]), f["name"]))
+        if all(len(classes) == 1 for classes, _, _ in families):  # no gain offsets: risk groups, in their order
+            families.sort(key=lambda family: family[0][0][0])
+    risk, wide = array(worst["risk"]), worst["risk"]["shape"][1]
+    keys: list[int | str] = []
+    found, scales = [], []
+    for classes, scenarios, name in families:
+        of_class = []
+        for _, offset, cap in classes:
+            lines = [(10**4, 0)]
+            if len(classes) > 1 and (offset == 0 or cap == 0):
+                lines.append((0, 0))
+            elif len(classes) > 1:
+                lines += [(offset, 0)] if offset < 10**4 else []
+                lines += [(0, 10**4 * cap)] if cap is not None else []
+            of_class.append(lines)
+        scale = 10**4 // math.gcd(10**4, *(x for lines in of_class for line in lines for x in line))
+        rows = []
+        for s in range(scenarios):
+            for choice in itertools.product(*of_class):
+                if any(f for f, _ in choice):
+                    factor = {c[0]: f for c, (f, _) in zip(classes, choice, strict=True)}
+                    row = [risk[wide * i + s] * factor.get(g, 0) * scale // 10**4 for i, g in enumerate(group)]
+                    rows.append([*padded(row, n - 1), sum(k for _, k in choice) * scale // 10**4])
+        keys.append(name if len(classes) > 1 else classes[0][0])
+        found.append(rows)
+        scales.append(scale)
+    return keys, found, scales
+
+
 def layout_of(snapshot: Json, requirement: str) -> Layout:
     parts = {c["type"]: c for c in snapshot["components"] if requirement in c.get("requirements", [requirement])}
     group = [slot["group"] for slot in snapshot["instruments"]]
-    worst, groups, count = parts["worst_scenario"], len(snapshot["groups"]), len(group)
-    risk, wide = array(worst["risk"]), worst["risk"]["shape"][1]
+    count = len(group)
+    keys, rows, scales = competing(parts, group)
     charge = array(parts["short_option_minimum"]["charge"]) if "short_option_minimum" in parts else [0] * count
-    scenarios = [len(labels) for labels in worst["scenarios"]]
     assets = [slot["negative_allowed"] for slot in snapshot["collateral"]]
     return Layout(
         instruments=count,
-        scenarios=scenarios,
-        risk=[
-            [padded([risk[wide * i + s] if group[i] == g else 0 for i in range(count)]) for s in range(scenarios[g])]
-            for g in range(groups)
+        scenarios=[len(own) for own in rows],
+        risk=rows,
+        minimum=[
+            padded([scale * charge[i] if group[i] == key else 0 for i in range(count)])
+            for key, scale in zip(keys, scales, strict=True)
         ],
-        minimum=[padded([charge[i] if group[i] == g else 0 for i in range(count)]) for g in range(groups)],
         marks=padded(array(snapshot["marks"])),
         factor=snapshot["policy"]["requirements"][requirement],
         long=padded(array(parts["haircuts"]["long_value"]), 4),
         short=padded(array(parts["haircuts"]["short_value"]), 4),
         debts=[*assets, *[False] * (4 - len(assets))],
-        lines=by_size(snapshot, requirement),
+        lines=by_size(snapshot, requirement, keys),
+        scales=scales,
+        offsets=any(isinstance(key, str) for key in keys),
     )
 
 
@@ -153,12 +201,14 @@ def table_hash(table: Json, layout: Layout, assets: int, srs: bytes) -> bytes:
     """The hash that attesters sign, its head made from the snapshot."""
     s = [layout.scenarios[0], sum(count << 8 * i for i, count in enumerate(layout.scenarios[1:]))]
     mask = sum(1 << j for j, owed in enumerate(layout.debts) if owed)
+    mask += 128 if layout.offsets else 0
     mask += sum(1 << 4 + i for i, name in enumerate(("floor", "added", "flat")) if name in layout.lines)
     numbers = b"".join(map(word, (layout.instruments, len(layout.scenarios), *s, mask)))
     pinned, price, rows = bytes.fromhex(table["pinned"]), table["price"], table["rows"]
     digest = keccak256(b"\3" + label("zkmargin/chain-layout/v1") + srs + numbers + pinned)
     values = [sum(x << 64 * j for j, x in enumerate(side)) for side in (layout.long, layout.short)]
-    content = word(layout.factor << 8 | assets) + word(values[0]) + word(values[1])
+    scales = sum((scale - 1) << 40 + 14 * g for g, scale in enumerate(layout.scales))
+    content = word(scales + (layout.factor << 8) + assets) + word(values[0]) + word(values[1])
     content += bytes.fromhex(price) + b"".join(map(bytes.fromhex, [*table.get("sides", []), *rows]))
     return keccak256(
         b"\3" + label("zkmargin/chain-table/v1") + bytes.fromhex(table["series"]) + word(table["sequence"])
@@ -186,32 +236,34 @@ class Public:
             return pow(rho, 64 * c, r) * self.x[s // 4] * pow(P, s % 4, r) % r
 
         def weight(g: int, s: int) -> int:
-            return of_column(places[g][0], places[g][1] + s)
+            return of_column(*divmod(places[g][0] + s, 64))
 
         claim, balance = pow(rho, 128, r), [pow(rho, 129, r) * y_j % r for y_j in y]
         groups = range(len(layout.scenarios))
         self.positions = claim * den * 10**4 * self.at(layout.marks)
-        self.long = self.short = 0
+        self.long = self.short = self.rows = 0
         for g in groups:
             for s, row in enumerate(layout.risk[g]):
-                self.positions += weight(g, s) * self.at(row)
-            if layout.scenarios[g] < places[g][2]:
+                self.rows += weight(g, s) * self.at(row)
+            if layout.scenarios[g] < places[g][1]:
                 self.short -= weight(g, layout.scenarios[g]) * self.at(layout.minimum[g])
+        self.positions += self.rows
         self.collateral = sum((balance[j] + claim * den * layout.long[j]) * L[j] for j in range(4))
 
         def number(first: int) -> int:
             return sum(1024**d * L[first + d] for d in range(9))
 
         self.packed = []
-        for c in range(min(2, len(layout.scenarios))):
+        for c in range(layout.packed):
             self.packed.append(-sum(of_column(c, s) * number(64 * (s // 4) + 9 * (s % 4)) for s in range(64)))
         for g in groups:
-            every = sum(weight(g, s) for s in range(places[g][2])) - claim * num * layout.factor
+            every = sum(weight(g, s) for s in range(places[g][1]))
             if "floor" in layout.lines:
                 every -= weight(g, layout.scenarios[g] + 1)
             if g == 0:
                 every -= sum(weight(0, layout.scenarios[0] + i) for i, name in LINES if name in layout.lines)
-            if len(layout.scenarios) > 2:
+            every = layout.scales[g] * every - claim * num * layout.factor
+            if layout.shared:
                 self.packed[1] += every * number(64 * g + 55)
             else:
                 self.packed[g] += every * number(46)
@@ -222,7 +274,7 @@ class Public:
                 w = weight(g, index)
                 self.long -= w * self.at(on_p)
                 self.short -= w * self.at(on_m)
-                other = weight(g, index + 1) if name == "floor" else in_claim[name]
+                other = layout.scales[g] * weight(g, index + 1) if name == "floor" else in_claim[name]
                 first = {"floor": 64 * (8 + g) + 46, "added": 174, "flat": 238}[name]
                 self.packed[0] += (10**4 * w - other) * number(first)
         self.packed[0] -= claim * sum(1024**d * L[110 + d] for d in range(12))
@@ -236,11 +288,12 @@ class Public:
         self.table = [self.t, self.sel_p]
         self.table.append(sum(1024**d * L[46 + d] for d in range(9)) % r)
         self.table.append(sum(1024**d * L[110 + d] for d in range(12)) % r)
-        self.price = [self.at(layout.marks), *(self.at(row) for row in layout.minimum[:2])]
+        minimums = [self.at(row) for row in layout.minimum[:2]]
+        self.price = [self.at(layout.marks), *padded(minimums, layout.packed)]
         self.sides = [self.at(row) for row in layout.side_rows()]
         self.r = [
             sum(
-                pow(rho, 64 * places[g][0], r) * self.x[places[g][1] // 4 + s // 4] * self.at(row)
+                pow(rho, (places[g][0] + s) // 64 * 64, r) * self.x[(places[g][0] + s) // 4 % 16] * self.at(row)
                 for g in groups
                 for s, row in enumerate(layout.risk[g])
                 if s % 4 == a
@@ -341,7 +394,7 @@ def verify(
     num, den = claim
     require(1 <= num < 1 << 16 and 1 <= den < 1 << 16, "the claim is out of range")
     layout, assets, m = layout_of(snapshot, table["requirement"]), len(snapshot["collateral"]), len(accounts)
-    groups = min(2, len(layout.scenarios))  # packed columns
+    groups = layout.packed
     proof = Proof(data[44:], m, groups, len(layout.side_rows()), joint=joint)
     points = {raw: decode(raw, f"point {i}") for i, raw in enumerate(proof.raw)}
 
@@ -385,6 +438,7 @@ def verify(
         long, short = (sum(1024**i * v for i, v in enumerate(side)) for side in (f[:3], f[3:]))
         own = proof.packed[groups * a : groups * (a + 1)]
         d -= w * (U.long * long + U.short * short + sum(u * v for u, v in zip(U.packed, own, strict=True)))
+        d -= w * U.sel_p * U.rows if layout.offsets else 0  # the constants
         helpers = [row(proof.h[2 * a + i], [b for _, b in threes[2 * a + i]]) for i in (0, 1)]
         first = stride * a
         d += pow(chi, first + 1, r) * helpers[0] + pow(chi, first + 2, r) * helpers[1]
@@ -419,9 +473,9 @@ def verify(
     power = power * gamma % r
     constant += power * over_4 * sum(v * pow(x, i, r) for i, v in enumerate(proof.r))
     at = 0
-    for (column, begin, _), count in zip(layout.places(), layout.scenarios, strict=True):
-        for k in range(-(-count // 4)):
-            scale = power * over_4 * pow(rho, 64 * column, r) * U.x[begin // 4 + k]
+    for (begin, _), count in zip(layout.places(), layout.scenarios, strict=True):
+        for index in range(begin, begin + count, 4):
+            scale = power * over_4 * pow(rho, index // 64 * 64, r) * U.x[index // 4 % 16]
             terms.append((scale, decode(bytes.fromhex(table["rows"][at]), "a table point")))
             at += 1
     require(at == len(table["rows"]), "another number of table points")

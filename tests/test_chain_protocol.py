@@ -190,8 +190,7 @@ def test_what_does_not_fit_is_refused_by_name(options: Keywords, field: str) -> 
 @pytest.mark.parametrize(
     ("policy", "field", "reason"),
     [
-        ("tims", "gain_offset", "two numbers a scenario"),
-        ("deribit-pm", "gain_offset", "two numbers a scenario"),
+        ("deribit-pm", "dampened_tails", "hidden bits"),
         ("paradex", "min_delta", "no row of the table"),
         ("delta-norm", "delta_norm", "no row of the table"),
         ("span", "calendar_charge", "no row of the table"),

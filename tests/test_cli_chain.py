@@ -77,6 +77,32 @@ def test_a_policy_with_charges_by_size_from_table_to_verdict(
         assert any(data.startswith(artefacts.artefact(name).creation) for data in sent)
 
 
+def test_a_policy_with_gain_offsets_from_table_to_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(venue_files(tmp_path, load_policy("tims")))
+    run = runner(capsys)
+    table = json.loads(Path("table.json").read_text())
+    assert (table["format"], table["scenarios"], table["scales"]) == ("zkmargin/chain-table/v3", [40], [2])
+    assert "40 lines of gain offsets" in run("snapshot", "table", "snapshot.json", "-o", "again.json")
+    assert "every point of it" in run("snapshot", "check", "snapshot.json", "market.json", "--table", "table.json")
+    run(*PROVE, "--protocol", "chain", "--table", "table.json", "-o", "chain.bin")
+    assert json.loads(run(*VERIFY, "--table", "table.json", "--json", "chain.bin"))["accepted"]
+    Path("false.json").write_text(json.dumps(table | {"scales": [4]}))
+    said = run("snapshot", "check", "snapshot.json", "market.json", "--table", "false.json", code=2)
+    assert "table: scales" in said
+    words = ("chain", "deploy", "--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    run(*words, "--chain-id", "1", "--calldata", "txs.json", "-o", "d.json")
+    sent = [bytes.fromhex(t["data"][66:]) for t in json.loads(Path("txs.json").read_text())]
+    assert any(data.startswith(artefacts.artefact("WideMarginVerifier").creation) for data in sent)
+    save_document(
+        build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("deribit-pm")), tmp_path / "tails.json"
+    )
+    said = run("snapshot", "table", "tails.json", "-o", "none.json", code=2)
+    assert "dampened_tails" in said
+    assert "hidden bits" in said
+
+
 def test_protocol_and_table_belong_together(run: Said) -> None:
     assert "give --table FILE" in run(*PROVE, "--protocol", "chain", "-o", "x.bin", code=2)
     assert "--protocol chain" in run(*PROVE, "--table", "table.json", "-o", "x.bin", code=2)

@@ -5,6 +5,7 @@ Here the same equations get other weights and the same integers other cells (doc
 that every public polynomial is either one of a few committed ones (``verifier.chain.table``) or has a closed form.
 
     layout    cells, places of groups, the rows that prices are packed in: what a contract pins
+    lines     what competes for each group's charge, gain offsets as lines
     prices    a snapshot in a layout, or by name why it has none
     weights   what rho makes of the equations, and every public polynomial row by row
     columns   the witness in its cells
@@ -34,6 +35,7 @@ from zkmargin.circuits.chain.layout import (
     PACKED_COLUMNS,
     POSITION_DIGITS,
     ROWS,
+    SCALE_BITS,
     SIDE_COLUMNS,
     SLACK_DIGITS,
     TABLE_PACK,
@@ -75,6 +77,7 @@ __all__ = [
     "PACKED_COLUMNS",
     "POSITION_DIGITS",
     "ROWS",
+    "SCALE_BITS",
     "SIDE_COLUMNS",
     "SLACK_DIGITS",
     "TABLE_PACK",

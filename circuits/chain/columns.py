@@ -56,17 +56,19 @@ def digit_columns(prices: ChainPrices, witness: Witness, num: int, den: int) -> 
     packed = [np.zeros(ROWS, dtype=np.int64) for _ in range(layout.packed)]
     charges = []
     for g in range(layout.groups):
-        losses = [-x for x in _sums(prices.rows[g][: layout.scenarios[g]], positions)]
+        rows, scale = prices.rows[g][: layout.scenarios[g]], prices.scales[g]
+        losses = [-x - constant for x, constant in zip(_sums(rows, positions), prices.constants[g], strict=True)]
         losses.append(sized[g, MINIMUM_INDEX])
         if "floor" in layout.gross:
-            losses += [0, -(-sized[g, FLOOR_INDEX] // SCALE_BP)]  # W_g is no part of what the floor is made of
-        W = max([0, *losses])
+            # W_g is no part of what the floor is made of
+            losses += [0, scale * -(-sized[g, FLOOR_INDEX] // SCALE_BP)]
+        W = -(-max([0, *losses]) // scale)
         charges.append(W)
-        slacks = [W - loss for loss in losses]
-        slacks += [W] * ((TABLE_PACK * layout.blocks(g) if layout.shared else MAX_SCENARIOS) - len(slacks))
-        column, first = layout.index(g, 0)
-        for s, slack in enumerate(slacks[:MAX_SCENARIOS]):
-            _write(packed[column], [scenario_cell(first + s, d) for d in range(SLACK_DIGITS)], slack, "a slack")
+        slacks = [scale * W - loss for loss in losses]
+        slacks += [scale * W] * ((TABLE_PACK * layout.blocks(g) if layout.shared else MAX_SCENARIOS) - len(slacks))
+        for s, slack in enumerate(slacks if layout.shared else slacks[:MAX_SCENARIOS]):
+            column, index = layout.index(g, s)
+            _write(packed[column], [scenario_cell(index, d) for d in range(SLACK_DIGITS)], slack, "a slack")
         place = packed[1] if layout.shared else packed[g]
         cells = [group_charge_cell(g, d) if layout.shared else charge_cell(d) for d in range(SLACK_DIGITS)]
         _write(place, cells, W, "a charge")

@@ -13,6 +13,9 @@ of four indices each. Of a group's indices the first S_g are its scenarios; then
 floor by size is made of, that W_g is at least that floor and, of group 0, what is made of sizes and added on top, with
 and without the factor. Of one or two groups an index that nothing uses says ``W_g = slack``.
 
+With gain offsets a group is a product group, and each scenario is as many rows as a product group's charge has lines
+(``lines``): their groups always share the columns, block after block, and one may go on in the second.
+
 Columns: ``f_0..f_2`` the digits of p, ``f_3..f_5`` those of m, ``f_6`` and ``f_7`` the packed cells; claim and
 collateral sit in ``f_6``. Every cell is looked up in [0, 1024).
 """
@@ -63,6 +66,12 @@ Side = Literal["long", "short"]
 #: How a charge by size counts, and its bit in a layout's flags, above the four of the debts.
 GrossMode = Literal["floor", "added", "flat"]
 GROSS_MODES: tuple[GrossMode, ...] = ("floor", "added", "flat")
+#: Bit of the flags where there are gain offsets.
+_OFFSETS_BIT = 7
+#: A charge counts in 1/D_g of a money unit in its group's rows, D_g at most what offsets are stated in.
+SCALE_BITS = 14
+#: Where rows hold their constant: no instrument is listed there.
+CONSTANT_ROW = ROWS - 1
 #: An index after a group's scenarios: of its short option minimum; of what its floor by size is made of, and that W_g
 #: is above that; of group 0 what the two additions are made of.
 MINIMUM_INDEX, FLOOR_INDEX, ABOVE_INDEX, ADDED_INDEX, FLAT_INDEX = range(5)
@@ -128,28 +137,31 @@ class ChainLayout:
 
     Attributes:
         instruments: N, listed rows of the positions.
-        scenarios: S_g for each risk group, one to eight.
+        scenarios: S_g for each risk group, one to eight; with gain offsets the lines of each product group.
         debts: for each of the four collateral rows, whether a debt has digits.
         gross: which charges by size there are, in the order of ``GROSS_MODES``.
+        offsets: rows are lines of product groups, with scales and constants of their own.
     """
 
     instruments: int
     scenarios: tuple[int, ...]
     debts: tuple[bool, bool, bool, bool]
     gross: tuple[GrossMode, ...] = ()
+    offsets: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.instruments <= MAX_INSTRUMENTS:
             raise InputError(f"{self.instruments} instruments: a chain layout has 1 to {MAX_INSTRUMENTS}", field="N")
         if not 1 <= len(self.scenarios) <= MAX_GROUPS:
             raise InputError(f"{len(self.scenarios)} risk groups: a chain layout has 1 to {MAX_GROUPS}", field="groups")
+        most = MAX_SCENARIOS * (PACKED_COLUMNS if self.offsets else 1)
         for count in self.scenarios:
-            if not 1 <= count <= MAX_SCENARIOS:
-                raise InputError(f"{count} scenarios: a chain layout has 1 to {MAX_SCENARIOS}", field="scenarios")
+            if not 1 <= count <= most:
+                raise InputError(f"{count} scenarios: a chain layout has 1 to {most}", field="scenarios")
         if self.gross != tuple(mode for mode in GROSS_MODES if mode in self.gross):
             raise InputError("charges by size are named once each, in order", field="gross")
         for g, count in enumerate(self.scenarios):
-            if self.gross and count + self.last_offset(g) >= MAX_SCENARIOS:
+            if self.gross and not self.offsets and count + self.last_offset(g) >= MAX_SCENARIOS:
                 raise InputError(
                     f"{count} scenarios leave no index for the charges by size: at most "
                     f"{MAX_SCENARIOS - 1 - self.last_offset(g)} beside them",
@@ -164,13 +176,18 @@ class ChainLayout:
 
     @property
     def shared(self) -> bool:
-        """More than two groups share the two packed columns."""
-        return self.groups > PACKED_COLUMNS
+        """More than two groups share the two packed columns, and so do all groups of gain offsets."""
+        return self.groups > PACKED_COLUMNS or self.offsets
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs a contract for wide layouts."""
+        return self.shared or bool(self.gross)
 
     @property
     def packed(self) -> int:
         """Packed columns: one, or two from two groups on."""
-        return min(self.groups, PACKED_COLUMNS)
+        return PACKED_COLUMNS if self.shared else self.groups
 
     @property
     def columns(self) -> int:
@@ -184,9 +201,10 @@ class ChainLayout:
 
     @property
     def flags(self) -> int:
-        """Bit j < 4 is set where asset j may be owed, bits 4 to 6 where there is a charge by size of each mode."""
+        """Bit j < 4: asset j may be owed; bits 4 to 6: a charge by size of each mode; bit 7: gain offsets."""
         mask = sum(1 << j for j, allowed in enumerate(self.debts) if allowed)
-        return mask + sum(1 << (MAX_ASSETS + i) for i, mode in enumerate(GROSS_MODES) if mode in self.gross)
+        mask += sum(1 << (MAX_ASSETS + i) for i, mode in enumerate(GROSS_MODES) if mode in self.gross)
+        return mask + (1 << _OFFSETS_BIT if self.offsets else 0)
 
     def last_offset(self, g: int) -> int:
         """The last offset that a group's indices after its scenarios are used for: 0 is the short option minimum."""
@@ -202,29 +220,32 @@ class ChainLayout:
         return -(-self.indices(g) // TABLE_PACK)
 
     @cached_property
-    def places(self) -> tuple[tuple[int, int], ...]:
-        """(column, first block) of each group: a column each, or block after block of both. Raises InputError."""
+    def places(self) -> tuple[int, ...]:
+        """First block of each group: a column of 16 blocks each, or block after block of both. Raises InputError.
+
+        A group that does not fit into the rest of a column begins the next one; with gain offsets it goes on in it.
+        """
         if not self.shared:
-            return tuple((g, 0) for g in range(self.groups))
-        found, column, block = [], 0, 0
+            return tuple(KAPPA * g for g in range(self.groups))
+        found, block = [], 0
         for g in range(self.groups):
             wanted = self.blocks(g)
-            if block + wanted > KAPPA:
-                column, block = column + 1, 0
-            if wanted > KAPPA or column >= PACKED_COLUMNS:
+            if not self.offsets and block % KAPPA + wanted > KAPPA:
+                block = KAPPA * (block // KAPPA + 1)
+            if (wanted > KAPPA and not self.offsets) or block + wanted > PACKED_COLUMNS * KAPPA:
+                what, rows = ("product", "lines") if self.offsets else ("risk", "scenarios")
                 raise InputError(
-                    f"{self.groups} risk groups of {', '.join(map(str, self.scenarios))} scenarios: two columns of "
+                    f"{self.groups} {what} groups of {', '.join(map(str, self.scenarios))} {rows}: two columns of "
                     f"{KAPPA} blocks of {TABLE_PACK} indices do not hold them",
                     field="groups",
                 )
-            found.append((column, block))
+            found.append(block)
             block += wanted
         return tuple(found)
 
     def index(self, g: int, s: int) -> tuple[int, int]:
         """(column, index in it) of index s of a group."""
-        column, block = self.places[g]
-        return column, TABLE_PACK * block + s
+        return divmod(TABLE_PACK * self.places[g] + s, MAX_SCENARIOS)
 
     @property
     def amounts(self) -> tuple[tuple[GrossMode, int], ...]:

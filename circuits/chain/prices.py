@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from zkmargin.circuits.chain.layout import (
     BALANCE_DIGITS,
+    CONSTANT_ROW,
     DIGIT_BITS,
     GROSS_MODES,
     MAX_ASSETS,
@@ -28,11 +29,13 @@ from zkmargin.circuits.chain.layout import (
     GrossMode,
     fit,
 )
+from zkmargin.circuits.chain.lines import Lines, minimums
 from zkmargin.circuits.language.system import Int64Array
 from zkmargin.crypto.exact import CutMatrix
 from zkmargin.crypto.scalars import Vector, vector
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.base import PublishedPart
+from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.components.gain_offset import PublishedGainOffset
 from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.pools import GrossPools
@@ -45,11 +48,10 @@ Part = TypeVar("Part")
 
 #: Why a component has no cells (docs/protocol-chain.md section 8), by its type.
 _NO_CELLS = {
-    "gain_offset": "the classes of a product group need two numbers a scenario each, more than a column has rows for",
     "dampened_tails": "it needs hidden bits, which no row identity of the argument keeps",
 }
 _OTHER = "no row of the table and no weight says what it charges"
-_TAKES = "it takes worst scenarios, a short option minimum, charges by size and haircuts"
+_TAKES = "it takes worst scenarios or gain offsets, a short option minimum, charges by size and haircuts"
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,16 @@ class ChainPrices:
 
     Attributes:
         layout: where they go.
-        rows: for each group int64 [4 K_g, 1024]: the risk row of each scenario, 0 outside the group and from S_g on.
+        rows: for each group int64 [4 K_g, 1024]: the risk row of each scenario, 1/D_g of a money unit, 0 outside the
+            group and from S_g on; with gain offsets the constant of each row in its last place.
         marks: int64 [1024], money units a lot.
-        minimums: int64 [2, 1024], the short option minimum of a short lot of the first two groups.
-        sides: int64 [1024] for each of the layout's ``side_rows``: the minimums of further groups in money units, and
-            what a lot held or sold is charged by size, in 10^-4 of one.
+        minimums: int64 [2, 1024], the short option minimum of a short lot of the first two groups, 1/D_g.
+        sides: int64 [1024] for each of the layout's ``side_rows``: the minimums of further groups, and what a lot held
+            or sold is charged by size, in 10^-4 of a money unit.
         factor_bp: the requirement's factor.
         assets: M, listed rows of the collateral.
         long_value, short_value: four integers each, money units / 10^4 a lot held and owed; 0 beyond M.
+        scales: D_g of each group: 1 but for product groups with gain offsets.
     """
 
     layout: ChainLayout
@@ -77,6 +81,7 @@ class ChainPrices:
     assets: int
     long_value: tuple[int, ...]
     short_value: tuple[int, ...]
+    scales: tuple[int, ...]
 
     @classmethod
     def of(cls, snapshot: Snapshot, requirement: str) -> ChainPrices:
@@ -86,15 +91,10 @@ class ChainPrices:
             InputError: names what does not fit, and why.
         """
         snapshot.refuse_retired("the chain profile")
-        count, groups = len(snapshot.instruments), len(snapshot.groups)
+        count = len(snapshot.instruments)
         fit("layout.domain_size", snapshot.layout.domain_size, ROWS, exactly=True, what="rows")
         fit("instruments", count, MAX_INSTRUMENTS, what="instruments")
-        if groups > MAX_GROUPS:
-            raise InputError(
-                f"{groups} risk groups: the chain layout has at most {MAX_GROUPS}",
-                field="groups",
-                hint="each group has a column of cells and table points of its own",
-            )
+        _count_groups(len(snapshot.groups))
         fit("layout.position_bits", snapshot.layout.position_bits, POSITION_DIGITS * DIGIT_BITS, what="position bits")
         fit("collateral", len(snapshot.collateral), MAX_ASSETS, what="collateral assets")
         for slot in snapshot.collateral:
@@ -118,29 +118,32 @@ class ChainPrices:
             raise InputError(
                 'the chain layout takes it per contract and as a floor (mode "floor")', field="short_option_minimum"
             )
-        group_of = np.asarray(snapshot.group_of, dtype=np.int64)
-        minimums = np.zeros((max(groups, PACKED_COLUMNS), ROWS), dtype=np.int64)
+        lines = Lines.of(worst, snapshot)
+        groups = len(lines.names)
+        som = np.zeros((max(groups, PACKED_COLUMNS), ROWS), dtype=np.int64)
         if minimum is not None:
-            for g in range(groups):
-                minimums[g, :count] = np.where(group_of == g, minimum.charge.values, 0)
-        scenarios = _scenario_counts(worst, groups)
-        for g, name in enumerate(snapshot.groups):
-            fit(f"{worst.type}: {name}", scenarios[g], MAX_SCENARIOS, what="scenarios")
-            if scenarios[g] == MAX_SCENARIOS and minimums[g].any():
+            som[:, :count] = minimums(lines, minimum.charge.values, len(som))
+        scenarios = tuple(map(len, lines.rows))
+        for g, name in enumerate(lines.names):
+            fit(f"{worst.type}: {name}", scenarios[g], MAX_SCENARIOS * (1 + lines.offsets), what="scenarios")
+            if scenarios[g] == MAX_SCENARIOS and som[g].any() and not lines.offsets:
                 raise InputError(
                     f"{MAX_SCENARIOS} scenarios leave no index for the short option minimum: at most "
                     f"{MAX_SCENARIOS - 1} beside one",
                     field=f"{worst.type}: {name}",
                 )
-        charges = gross_charges([part for part in parts if isinstance(part, GrossPools)], groups)
+        charges = gross_charges([part for part in parts if isinstance(part, GrossPools)], lines.keys)
         debts = [slot.negative_allowed for slot in snapshot.collateral] + [False] * MAX_ASSETS
-        layout = ChainLayout(count, scenarios, (debts[0], debts[1], debts[2], debts[3]), tuple(charges))
+        layout = ChainLayout(
+            count, scenarios, (debts[0], debts[1], debts[2], debts[3]), tuple(charges), offsets=lines.offsets
+        )
         rows = []
         for g, points in enumerate(layout.points):
             matrix = np.zeros((TABLE_PACK * points, ROWS), dtype=np.int64)
-            matrix[: scenarios[g], :count] = np.where(group_of == g, worst.risk.values[:, : scenarios[g]].T, 0)
+            matrix[: scenarios[g], :count] = lines.rows[g]
+            matrix[: scenarios[g], CONSTANT_ROW] = lines.constants[g]
             rows.append(matrix)
-        sides = [minimums[g] for g in range(PACKED_COLUMNS, groups)]
+        sides = [som[g] for g in range(PACKED_COLUMNS, groups)]
         sides += [padded_row(row) for charged in charges.values() for row in charged]
         marks = np.zeros(ROWS, dtype=np.int64)
         marks[:count] = snapshot.marks.values
@@ -152,37 +155,44 @@ class ChainPrices:
             layout,
             tuple(rows),
             marks,
-            minimums[:PACKED_COLUMNS],
+            som[:PACKED_COLUMNS],
             tuple(sides),
             snapshot.factor_bp(requirement),
             len(snapshot.collateral),
             tuple(values[0]),
             tuple(values[1]),
+            lines.scales,
         )
-        prices._check(snapshot)
+        prices._check(lines, snapshot.layout.position_bits)
         return prices
 
-    def _check(self, snapshot: Snapshot) -> None:
+    @cached_property
+    def constants(self) -> tuple[tuple[int, ...], ...]:
+        """What each row of each group has besides positions."""
+        rows = zip(self.rows, self.layout.scenarios, strict=True)
+        return tuple(tuple(row[:count, CONSTANT_ROW].tolist()) for row, count in rows)
+
+    def _check(self, lines: Lines, position_bits: int) -> None:
         """Every honest integer fits its digits, and no table point is the point at infinity."""
         fit("factor", self.factor_bp, MAX_FACTOR_BP, what="basis points")
-        bound = (1 << snapshot.layout.position_bits) - 1
+        bound = (1 << position_bits) - 1
         whole = [*self.minimums, *self.sides[: max(0, self.layout.groups - PACKED_COLUMNS)]]
-        for g, name in enumerate(snapshot.groups):
-            absolute = np.abs(self.rows[g].astype(object)).sum(axis=1)
+        for g, name in enumerate(lines.names):
+            absolute = np.abs(self.rows[g][:, :CONSTANT_ROW].astype(object)).sum(axis=1)
             most = bound * max([*absolute.tolist(), int(whole[g].astype(object).sum())])
-            _fits(most, f"worst_scenario: {name}", "a loss")
+            _fits(most + max(self.constants[g]) + self.scales[g], f"{lines.type}: {name}", "a loss")
             for k in range(self.layout.points[g]):
                 if not self.rows[g][TABLE_PACK * k : TABLE_PACK * (k + 1)].any():
                     raise InputError(
                         f"scenarios {TABLE_PACK * k} to {TABLE_PACK * k + TABLE_PACK - 1} change no price: their table "
                         "point would be infinity, which contracts refuse",
-                        field=f"worst_scenario: {name}",
+                        field=f"{lines.type}: {name}",
                         hint="leave out scenarios without any effect, or spread them over the list",
                     )
         for row, values in zip(self.layout.side_rows, self.sides, strict=True):
             if row.offset:
                 most = 2 * bound * int(values.astype(object).sum())
-                _fits(most, f"gross_charge: {snapshot.groups[row.group]}", "a size by its rates")
+                _fits(most * self.scales[row.group], f"gross_charge: {lines.names[row.group]}", "a size by its rates")
         for k in range(self.layout.side_points):
             if not any(values.any() for values in self.sides[TABLE_PACK * k : TABLE_PACK * (k + 1)]):
                 raise InputError(
@@ -228,16 +238,18 @@ class ChainPrices:
         return [self.marks.tolist(), self.minimums[0].tolist(), self.minimums[1].tolist(), [1] * ROWS]
 
 
-def gross_charges(parts: Sequence[GrossPools], groups: int) -> dict[GrossMode, list[Int64Array]]:
+def gross_charges(parts: Sequence[GrossPools], keys: Mapping[int | str, int]) -> dict[GrossMode, list[Int64Array]]:
     """What each lot held and each lot sold is charged by size, in 10^-4 of a money unit, by mode.
 
     A floor has two rows a group, one for each side, the others two. A charge that is added is rounded up once, as the
-    engine rounds it: so several in one mode are taken only where at most one has fractions of a money unit.
+    engine rounds it: so several in one mode are taken only where at most one has fractions of a money unit. ``keys``
+    says which group of the layout a floor's own group is.
 
     Raises:
         InputError: a charge that is no rate on sizes, or two that are rounded apart.
     """
     found: dict[GrossMode, list[Int64Array]] = {}
+    groups = max(keys.values()) + 1
     for mode in GROSS_MODES:
         chosen = [part for part in parts if part.mode == mode]
         if not chosen:
@@ -245,7 +257,7 @@ def gross_charges(parts: Sequence[GrossPools], groups: int) -> dict[GrossMode, l
         rows = np.zeros((2 * (groups if mode == "floor" else 1), len(chosen[0].pool.values)), dtype=object)
         broken = 0
         for part in chosen:
-            made = _rates(part, groups)
+            made = _rates(part, keys)
             rows = rows + (made if mode == "floor" else made.reshape(groups, 2, -1).sum(axis=0))
             broken += bool((made % SCALE_BP).any())
         if (mode == "floor" and len(chosen) > 1) or broken > 1:
@@ -257,20 +269,23 @@ def gross_charges(parts: Sequence[GrossPools], groups: int) -> dict[GrossMode, l
     return found
 
 
-def _rates(part: GrossPools, groups: int) -> npt.NDArray[np.object_]:
+def _rates(part: GrossPools, keys: Mapping[int | str, int]) -> npt.NDArray[np.object_]:
     """object [2 groups, N]: by group what a lot held is charged, and a lot sold, in 10^-4 of a money unit."""
     if SCALE_BP % part.scale:
         raise InputError(f"counts in 1/{part.scale} of a money unit: the chain layout in 1/{SCALE_BP}", field=part.type)
     pool = part.pool.values
-    found = np.zeros((2 * groups, len(pool)), dtype=object)
+    found = np.zeros((2 * (max(keys.values()) + 1), len(pool)), dtype=object)
     for place, one in enumerate(part.pools):
         if len(one.lines) > 1 or one.lines[0].start:
             raise InputError("tiers of a size have no cells in the chain layout", field=f"{part.type}: {one.name}")
-        if part.mode == "floor" and not isinstance(one.group, int):
+        if part.mode == "floor" and one.group not in keys:
+            alone = isinstance(one.group, int)
             raise InputError(
-                "a floor of a product group has no cells in the chain layout", field=f"{part.type}: {one.name}"
+                f"a floor of {'a class alone, beside its' if alone else 'a'} product group has no cells in the chain "
+                "layout",
+                field=f"{part.type}: {one.name}",
             )
-        group = one.group if isinstance(one.group, int) else 0
+        group = keys.get(one.group, 0)
         slope = one.lines[0].slope * (SCALE_BP // part.scale)
         for side, sizes in enumerate((part.long.values, part.short.values)):
             found[2 * group + side] += np.where(pool == place, sizes, 0).astype(object) * slope
@@ -278,23 +293,22 @@ def _rates(part: GrossPools, groups: int) -> npt.NDArray[np.object_]:
 
 
 def _worst(parts: Sequence[PublishedPart]) -> PublishedWorstScenario | PublishedGainOffset | None:
-    """The component of the scenarios. Where no product group has two classes, gain offsets are worst scenarios."""
+    """The component of the scenarios."""
     worst = _only(parts, PublishedWorstScenario, "worst_scenario")
-    if any(part.joint_groups for part in parts if isinstance(part, PublishedGainOffset)):
-        return worst  # what is refused is named with its own reason
-    offsets = _only(parts, PublishedGainOffset, "gain_offset")
-    if offsets is None:
-        return worst
-    if worst is not None:
+    tails = PublishedDampenedTails
+    offsets = _only([part for part in parts if not isinstance(part, tails)], PublishedGainOffset, "gain_offset")
+    if worst is not None and offsets is not None:
         raise InputError("beside worst scenarios: the chain layout takes one of them", field="gain_offset")
-    return offsets
+    return offsets or worst
 
 
-def _scenario_counts(worst: PublishedWorstScenario | PublishedGainOffset, groups: int) -> tuple[int, ...]:
-    if isinstance(worst, PublishedWorstScenario):
-        return tuple(len(labels) for labels in worst.scenarios)
-    counts = {family.classes[0].group: len(family.scenarios) for family in worst.families}
-    return tuple(counts[g] for g in range(groups))
+def _count_groups(count: int) -> None:
+    if count > MAX_GROUPS:
+        raise InputError(
+            f"{count} risk groups: the chain layout has at most {MAX_GROUPS}",
+            field="groups",
+            hint="each group has a column of cells and table points of its own",
+        )
 
 
 def padded_row(row: Int64Array) -> Int64Array:

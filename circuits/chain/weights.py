@@ -19,6 +19,7 @@ from zkmargin.circuits.chain.layout import (
     MAX_ASSETS,
     MAX_SCENARIOS,
     MINIMUM_INDEX,
+    PACKED_COLUMNS,
     ROWS,
     SLACK_DIGITS,
     TABLE_PACK,
@@ -74,31 +75,30 @@ class ChainWeights:
     def minimum(self, layout: ChainLayout, g: int) -> int:
         """The weight of a group's short option minimum; at 64 scenarios it has none (and no minimum)."""
         s = layout.scenarios[g] + MINIMUM_INDEX
-        return self.index(layout, g, s) if s < MAX_SCENARIOS else 0
+        return self.index(layout, g, s) if layout.shared or s < MAX_SCENARIOS else 0
 
     def sides(self, layout: ChainLayout) -> list[int]:
         """The weight of each of the layout's ``side_rows``."""
         return [self.index(layout, row.group, layout.scenarios[row.group] + row.offset) for row in layout.side_rows]
 
     def charge(self, layout: ChainLayout, g: int) -> int:
-        """What W_g has in the equations of its group: in each of its indices, but for those of amounts by size."""
+        """What D_g W_g has in the equations of its group: in each of its indices, but those of amounts by size."""
         if layout.shared:
-            column, block = layout.places[g]
-            total = sum(self.scenario(column, TABLE_PACK * block + s) for s in range(TABLE_PACK * layout.blocks(g)))
+            total = sum(self.index(layout, g, s) for s in range(TABLE_PACK * layout.blocks(g)))
         else:
             total = pow(self.rho, GROUP_STRIDE * g, r) * self.all_scenarios
         return (total - sum(self.size(layout, mode, g) for mode, h in layout.amounts if h == g)) % r
 
     def charged(self, prices: ChainPrices, g: int, num: int) -> int:
         """What W_g has in all: in the equations of its group, and in the claim."""
-        return (self.charge(prices.layout, g) - self.claim * num * prices.factor_bp) % r
+        return (prices.scales[g] * self.charge(prices.layout, g) - self.claim * num * prices.factor_bp) % r
 
     def amount(self, prices: ChainPrices, mode: GrossMode, g: int, num: int) -> int:
         """What B_g, A or F has in all: against the sizes that it is made of, and below W_g or in the claim."""
         layout = prices.layout
         made = SCALE_BP * self.size(layout, mode, g)
         if mode == "floor":
-            return (made - self.index(layout, g, layout.scenarios[g] + ABOVE_INDEX)) % r
+            return (made - prices.scales[g] * self.index(layout, g, layout.scenarios[g] + ABOVE_INDEX)) % r
         return (made - self.claim * num * (prices.factor_bp if mode == "added" else SCALE_BP)) % r
 
     def size(self, layout: ChainLayout, mode: GrossMode, g: int) -> int:
@@ -127,15 +127,13 @@ class ChainWeights:
 
 def fold_scales(layout: ChainLayout, weights: ChainWeights) -> list[int]:
     """rho^(64 c) x_k of each point of scenario rows, group by group, by its column and block."""
-    scales: list[int] = []
-    for (column, block), points in zip(layout.places, layout.points, strict=True):
-        scale = pow(weights.rho, GROUP_STRIDE * column, r)
-        scales += [scale * x % r for x in weights.x[block : block + points]]
-    return scales
+    columns = powers(pow(weights.rho, GROUP_STRIDE, r), PACKED_COLUMNS)
+    blocks = (block + k for block, points in zip(layout.places, layout.points, strict=True) for k in range(points))
+    return [columns[block // KAPPA] * weights.x[block % KAPPA] % r for block in blocks]
 
 
 def folded_rows(prices: ChainPrices, weights: ChainWeights) -> list[list[int]]:
-    """r_0 .. r_3 on H: r_a = sum_g rho^(64 c) sum_k x_{b+k} R_{g, 4k+a}, where (c, b) is the place of g.
+    """r_0 .. r_3 on H: r_a = sum_g sum_k rho^(64 c) x_b R_{g, 4k+a}, where block b of column c is the k-th of g.
 
     Then U_positions holds sum_a P^a r_a.
     """
@@ -148,19 +146,19 @@ def public_rows(
 ) -> dict[str, list[int]]:
     """Every U on H: ``positions``, ``collateral``, ``short`` (of m, digit d has 1024^d of it), ``packed[c]``.
 
-    ``long``, of p, is there where the layout charges by size. This is what the equations mean, cell by cell; the closed
-    forms of ``verifier.chain.closed_forms`` must agree.
+    ``long``, of p, is there where the layout charges by size; ``constants``, of rows without an instrument, with gain
+    offsets. This is what the equations mean, cell by cell; the closed forms of ``verifier.chain.closed_forms``
+    must agree.
     """
     layout, w, n = prices.layout, weights, ROWS
     folded = folded or folded_rows(prices, w)
     P = powers(w.P, TABLE_PACK)
     mark_weight = w.claim * den * SCALE_BP
     marks = prices.marks.tolist()
-    positions = [
-        (sum(p * row[i] for p, row in zip(P, folded, strict=True)) + mark_weight * marks[i]) % r for i in range(n)
-    ]
+    rows = [sum(p * row[i] for p, row in zip(P, folded, strict=True)) % r for i in range(n)]
+    positions = [(row + mark_weight * mark) % r for row, mark in zip(rows, marks, strict=True)]
     sides = {"short": [0] * n} | ({"long": [0] * n} if layout.gross else {})
-    charged = [("short", w.minimum(layout, g), prices.minimums[g]) for g in range(layout.packed)]
+    charged = [("short", w.minimum(layout, g), prices.minimums[g]) for g in range(min(layout.groups, PACKED_COLUMNS))]
     given = zip(layout.side_rows, w.sides(layout), prices.sides, strict=True)
     charged += [(row.side, weight, values) for row, weight, values in given]
     for side, weight, values in charged:
@@ -171,10 +169,10 @@ def public_rows(
     for j in range(MAX_ASSETS):
         collateral[j] = (w.balance(j) + w.claim * den * prices.long_value[j]) % r
     packed = [[0] * n for _ in range(layout.packed)]
-    for column, rows in enumerate(packed):
+    for column, cells in enumerate(packed):
         for s in range(MAX_SCENARIOS):
             for d in range(SLACK_DIGITS):
-                rows[scenario_cell(s, d)] = -w.scenario(column, s) * n**d % r
+                cells[scenario_cell(s, d)] = -w.scenario(column, s) * n**d % r
     for g in range(layout.groups):
         charge = w.charged(prices, g, num)
         for d in range(SLACK_DIGITS):
@@ -196,5 +194,6 @@ def public_rows(
     return (
         {"positions": positions, "collateral": collateral}
         | sides
-        | {f"packed[{c}]": rows for c, rows in enumerate(packed)}
+        | {f"packed[{c}]": cells for c, cells in enumerate(packed)}
+        | ({"constants": rows} if layout.offsets else {})
     )

@@ -15,11 +15,12 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 public immutable INSTRUMENTS;
     /// @dev G, one to eight risk groups.
     uint256 public immutable GROUPS;
-    /// @dev S_0, and S_1, S_2, .. from the lowest byte up, scenarios of each group; 0 with one group.
+    /// @dev S_0, and S_1, S_2, .. from the lowest byte up, scenarios of each group, with gain offsets its lines; 0 with one
+    /// group.
     uint256 public immutable SCENARIOS_0;
     uint256 public immutable SCENARIOS_1;
     /// @dev Bit j < 4: asset j may be owed. Bits 4, 5, 6: a charge by size that is a floor, that is added times the
-    /// factor, that is added as it is.
+    /// factor, that is added as it is. Bit 7: gain offsets.
     uint256 public immutable FLAGS;
     /// @dev Digest of all of this, the setup and the pinned point.
     bytes32 public immutable LAYOUT_DIGEST;
@@ -74,7 +75,7 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 private constant M_LONG = 0x240;
     uint256 private constant M_SHORT = 0x260;
     uint256 private constant M_ROWS = 0x280; // table points of scenario rows
-    uint256 private constant M_FIRST = 0x2a0; // those of group 0
+    uint256 private constant M_FIRST = 0x2a0; // those of group 0; of wide layouts every D_g - 1, 14 bits each
     uint256 internal constant M_POINTS = 0x2c0; // first entry of the proofs
     uint256 internal constant M_LAST = 0x2e0; // entries of W' in a batch
     uint256 private constant M_ROOTS = 0x340; // x_k that are needed
@@ -130,16 +131,17 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 private constant X_FIRST = 0x1b80;
     uint256 private constant X_SECOND = 0x1ba0;
     uint256 private constant X_CHARGED = 0x1bc0;
-    uint256 private constant X_GROUPS = 0x1c00;
+    uint256 private constant X_GROUPS = 0x1c00; // eight of three words, then zeros
+    uint256 private constant X_OVER = 0x1f60; // rho^(64 c) / (kappa_k - rho) of all blocks 16 c + k
 
     /// @param instruments N, 1 to 1023.
     /// @param scenarios0 S_0, 1 to 64.
     /// @param scenarios1 S_1, S_2, .. from the lowest byte up, or 0 with one group.
-    /// @param flags bit j < 4 set where asset j may be owed; bits 4 to 6, see FLAGS.
+    /// @param flags bit j < 4 set where asset j may be owed; bits 4 to 7, see FLAGS.
     /// @param pinned the 96 bytes of the point that N decides (`zkmargin snapshot table` prints it). A wrong one accepts
     /// nothing honest and may accept what is false: check it before you trust a deployment (`zkmargin chain status`).
     constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 flags, bytes memory pinned) {
-        if (instruments == 0 || instruments > 1023 || flags > 127 || pinned.length != 96) revert BadLayout();
+        if (instruments == 0 || instruments > 1023 || flags > 255 || pinned.length != 96) revert BadLayout();
         uint256 groups;
         if (_takesWide()) {
             if (flags < 16 && scenarios1 < 0x100) revert BadLayout();
@@ -160,19 +162,21 @@ abstract contract ChainVerifier is IChainVerifier {
     }
 
     /// @dev G, where every group has 1 to 64 scenarios and an index for each of its charges by size, and where more than
-    /// two fit into two columns of sixteen blocks.
+    /// two fit into two columns of sixteen blocks. With gain offsets all groups share the columns, 1 to 128 lines each.
     function _groupsThatFit(uint256 scenarios0, uint256 scenarios1, uint256 gross) private pure returns (uint256 groups) {
-        uint256 column = 0;
         uint256 used = 0;
         uint256 s = scenarios0;
-        bool shared = scenarios1 > 0xff;
+        bool offsets = gross > 7;
+        bool shared = offsets || scenarios1 > 0xff;
         while (true) {
             uint256 last = _lastOffset(gross, groups);
-            if (s == 0 || s > 64 || (gross != 0 && s + last > 63)) revert BadLayout();
+            if (s == 0 || s > 128) revert BadLayout();
+            if (!offsets && (s > 64 || (gross != 0 && s + last > 63))) revert BadLayout();
             uint256 blocks = (s + last + 4) >> 2;
-            if (shared && used + blocks > 16) (column, used) = (column + 1, 0);
-            if (shared && (blocks > 16 || column > 1)) revert BadLayout();
+            if (!offsets && shared && (used & 15) + blocks > 16) used = 16 * ((used >> 4) + 1);
+            if (!offsets && shared && blocks > 16) revert BadLayout();
             used += blocks;
+            if (shared && used > 32) revert BadLayout();
             if (++groups > 8) revert BadLayout();
             if (scenarios1 == 0) return groups;
             s = scenarios1 & 0xff;
@@ -541,6 +545,13 @@ abstract contract ChainVerifier is IChainVerifier {
                 mstore(add(entry, 0x40), 0x0000000000000000000000000000000008b3f481e3aaa0f1a09e30ed741d8ae4)
                 mstore(add(entry, 0x60), 0xfcf5e095d5d00af600db18cb2c04b3edd03cc744a2888ae40caa232946c5e7e1)
                 mstore(M_POINTS, add(entry, 160))
+            }
+            if (_takesWide()) {
+                _store(M_ROOTS, 512);
+                _store(M_FIRST, _load(content) >> 40);
+                return;
+            }
+            assembly {
                 // x_k: as many as table points or the index of a short option minimum ask for
                 let k := mload(M_FIRST)
                 let s := shr(2, mload(A_SCENARIOS_0))
@@ -549,7 +560,6 @@ abstract contract ChainVerifier is IChainVerifier {
                 if lt(k, second) { k := second }
                 s := shr(2, mload(A_SCENARIOS_1))
                 if lt(s, 16) { if lt(k, add(s, 1)) { k := add(s, 1) } }
-                if sides { k := 16 }
                 mstore(M_ROOTS, shl(5, k))
             }
         }
@@ -777,16 +787,18 @@ abstract contract ChainVerifier is IChainVerifier {
     }
 
     /// @dev U of the packed columns at zeta: of group 0, with claim and balances, and of group 1 (0 with one group).
-    function _packed(uint256 num, uint256 den) internal pure returns (uint256 U, uint256 second) {
+    function _packed(uint256 num, uint256 den) internal view returns (uint256 U, uint256 second) {
         bool good = true;
         uint256 wide = _wideAt();
+        bool shared = _shared();
+        bool one = _oneColumn();
         assembly {
             let w64 := mload(M_RHO_64)
             let w128 := mulmod(w64, w64, R)
             let zn := mulmod(mload(M_VANISHING), N_INV, R)
             let charges := mload(V_CHARGES)
-            // more than two groups have cells of their own for W_g
-            if wide { if shr(8, mload(A_SCENARIOS_1)) { charges := 0 } }
+            // groups that share the columns have cells of their own for W_g
+            if shared { charges := 0 }
             // A = 16 rho^15 (1 + P) (1 + P^2) W - (16/n) Z slacks
             let A
             {
@@ -824,7 +836,7 @@ abstract contract ChainVerifier is IChainVerifier {
                 }
                 U := addmod(U, mulmod(zn, t, R), R)
             }
-            if mload(A_SCENARIOS_1) { second := addmod(mulmod(w64, A, R), B, R) }
+            if iszero(one) { second := addmod(mulmod(w64, A, R), B, R) }
             if wide {
                 U := addmod(U, mload(add(wide, X_FIRST)), R)
                 second := addmod(second, mload(add(wide, X_SECOND)), R)
@@ -860,7 +872,7 @@ abstract contract ChainVerifier is IChainVerifier {
         return wide == 0 ? 0 : _load(wide + X_LONG);
     }
 
-    // --- wide layouts: charges by size, more than two groups ---------------------------------------------------------
+    // --- wide layouts: charges by size, more than two groups, gain offsets -------------------------------------------
 
     /// @dev Whether this contract is one for wide layouts. The others have none of what follows in their code.
     function _takesWide() internal pure virtual returns (bool) {
@@ -869,6 +881,33 @@ abstract contract ChainVerifier is IChainVerifier {
 
     function _wideAt() internal pure returns (uint256) {
         return _takesWide() ? _load(M_WIDE) : 0;
+    }
+
+    /// @dev Whether groups share the packed columns, block after block.
+    function _shared() internal view returns (bool) {
+        return _takesWide() && (FLAGS > 127 || _load(A_SCENARIOS_1) > 0xff);
+    }
+
+    /// @dev Whether there is no f_7.
+    function _oneColumn() internal view returns (bool) {
+        return _load(A_SCENARIOS_1) == 0 && !(_takesWide() && FLAGS > 127);
+    }
+
+    /// @dev D_g: what a money unit counts in the rows of a group.
+    function _scale(uint256 g) private pure returns (uint256) {
+        unchecked {
+            return 1 + ((_load(M_FIRST) >> (14 * g)) & 0x3fff);
+        }
+    }
+
+    /// @dev sel_p (r_0 + P r_1 + P^2 r_2 + P^3 r_3) at zeta: the constants of gain offsets stand where no instrument does.
+    function _constants() internal view returns (uint256) {
+        if (FLAGS < 128) return 0;
+        return mulmod(
+            _load(V_SELECTOR),
+            _four(_load(M_P), _load(V_ROWS), _load(V_ROWS + 0x20), _load(V_ROWS + 0x40), _load(V_ROWS + 0x60)),
+            R
+        );
     }
 
     /// @dev Price rows beside those of every layout: minimums of the groups after the second; floors, two a group; two
@@ -898,8 +937,8 @@ abstract contract ChainVerifier is IChainVerifier {
             uint256 slot = place + X_GROUPS;
             for (uint256 g = 0; s != 0; ++g) {
                 uint256 blocks = (s + _lastOffset(gross, g) + 4) >> 2;
-                if (_load(A_SCENARIOS_1) < 0x100) index = 64 * g;
-                else if ((index & 63) + 4 * blocks > 64) index = 64;
+                if (!_shared()) index = 64 * g;
+                else if (FLAGS < 128 && (index & 63) + 4 * blocks > 64) index = 64;
                 _store(slot, s);
                 _store(slot + 0x20, index);
                 _store(slot + 0x40, blocks);
@@ -925,7 +964,7 @@ abstract contract ChainVerifier is IChainVerifier {
             if (gross & 4 != 0) (o, product) = _ninth(o, mulmod(Y2, OMEGA_INV_64, R), product);
             // omega^512 = -1
             if (gross & 1 != 0) (o, product) = _everyNinth(o, R - Y, product);
-            if (_load(A_SCENARIOS_1) > 0xff) (o, product) = _everyNinth(o, mulmod(zeta, OMEGA_INV_55, R), product);
+            if (_shared()) (o, product) = _everyNinth(o, mulmod(zeta, OMEGA_INV_55, R), product);
         }
     }
 
@@ -966,8 +1005,8 @@ abstract contract ChainVerifier is IChainVerifier {
         unchecked {
             uint256 wide = _wideAt();
             uint256 gross = FLAGS >> 4;
-            bool shared = _load(A_SCENARIOS_1) > 0xff;
-            uint256 count = ((gross >> 1) & 1) + (gross >> 2) + GROUPS * ((gross & 1) + (shared ? 1 : 0));
+            bool shared = _shared();
+            uint256 count = ((gross >> 1) & 1) + ((gross >> 2) & 1) + GROUPS * ((gross & 1) + (shared ? 1 : 0));
             uint256 o = wide + X_DEN + 96 * count;
             if (shared) (o, v) = _numbers(o, v, wide + X_CHARGES);
             if (gross & 1 != 0) (o, v) = _numbers(o, v, wide + X_FLOORS);
@@ -1002,13 +1041,40 @@ abstract contract ChainVerifier is IChainVerifier {
 
     /// @dev rho^(64 c) x_k P^a of index 64 c + 4 k + a.
     function _weight(uint256 index) private pure returns (uint256 w) {
-        w = _minimumWeight(index & 63);
-        if (index > 63) w = mulmod(w, _load(M_RHO_64), R);
+        uint256 over = _over(index);
+        assembly {
+            let P := mload(M_P)
+            w := mulmod(addmod(1, sub(R, P), R), mload(over), R)
+            for { let a := and(index, 3) } a { a := sub(a, 1) } { w := mulmod(w, P, R) }
+        }
+    }
+
+    /// @dev Where rho^(64 c) / (kappa_k - rho) of index 64 c + 4 k + a stands.
+    function _over(uint256 index) private pure returns (uint256) {
+        unchecked {
+            return _wideAt() + X_OVER + 32 * (index >> 2);
+        }
+    }
+
+    /// @dev Puts them there.
+    function _overAll() private pure {
+        uint256 to = _over(0);
+        assembly {
+            let w := mload(M_RHO_64)
+            let from := mload(M_INVERSES)
+            for { let end := add(from, 512) } lt(from, end) { from := add(from, 32) } {
+                let x := mload(from)
+                mstore(to, x)
+                mstore(add(to, 512), mulmod(x, w, R))
+                to := add(to, 32)
+            }
+        }
     }
 
     /// @dev What wide layouts have besides in U_long, U_short and in the packed columns, at zeta.
     function _wideForms(uint256 num) internal view {
         unchecked {
+            _overAll();
             uint256 wide = _wideAt();
             uint256 w128 = mulmod(_load(M_RHO_64), _load(M_RHO_64), R);
             _store(wide + X_CHARGED, mulmod(w128, num * _load(M_FACTOR), R));
@@ -1021,20 +1087,20 @@ abstract contract ChainVerifier is IChainVerifier {
             uint256 s = _load(wide + X_GROUPS);
             uint256 first = 0;
             if (gross & 2 != 0) {
-                // (10^4 w - rho^128 num factor) A, - w W_0
+                // (10^4 w - rho^128 num factor) A, - w D_0 W_0
                 uint256 w = _weight(s + 3);
                 side = _sized(wide, w, side);
                 uint256 t = addmod(mulmod(10000, w, R), R - _load(wide + X_CHARGED), R);
                 first = addmod(first, mulmod(t, _load(wide + X_A), R), R);
-                _addCharge(wide, 0, R - w);
+                _addCharge(wide, 0, R - mulmod(w, _scale(0), R));
             }
             if (gross & 4 != 0) {
-                // 10^4 (w - rho^128 num) F, - w W_0
+                // 10^4 (w - rho^128 num) F, - w D_0 W_0
                 uint256 w = _weight(s + 4);
                 _sized(wide, w, side);
                 uint256 t = mulmod(10000, addmod(w, R - mulmod(w128, num, R), R), R);
                 first = addmod(first, mulmod(t, _load(wide + X_F), R), R);
-                _addCharge(wide, 0, R - w);
+                _addCharge(wide, 0, R - mulmod(w, _scale(0), R));
             }
             first = mulmod(first, mulmod(_load(M_VANISHING), N_INV, R), R);
             _store(wide + X_FIRST, addmod(_load(wide + X_FIRST), first, R));
@@ -1044,23 +1110,24 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @dev Every group's minimum, its floor and, of more than two groups, its W_g; where the next side rows stand.
     function _charges(uint256 wide, bool floors) private view returns (uint256 side) {
         unchecked {
-            bool shared = _load(A_SCENARIOS_1) > 0xff;
-            side = wide + (shared ? 32 * GROUPS - 64 : 0);
+            bool shared = _shared();
+            side = wide + (GROUPS > 2 ? 32 * GROUPS - 64 : 0);
             uint256 slot = wide + X_GROUPS;
             for (uint256 g = 0; _load(slot) != 0; ++g) {
                 uint256 index = _load(slot + 0x20) + _load(slot);
+                uint256 scale = _scale(g);
                 // 64 scenarios leave no index for a minimum
-                if (_load(slot) < 64) {
+                if (shared || _load(slot) < 64) {
                     uint256 w = mulmod(_weight(index), _load(g < 2 ? V_MINIMUM_0 + 32 * g : wide + 32 * g - 64), R);
                     _store(wide + X_SHORT, addmod(_load(wide + X_SHORT), w, R));
                 }
-                if (shared) _addCharge(wide, g, addmod(_all(slot), R - _load(wide + X_CHARGED), R));
+                if (shared) _addCharge(wide, g, addmod(mulmod(_all(slot), scale, R), R - _load(wide + X_CHARGED), R));
                 if (floors) {
-                    // (10^4 w - w') B_g, - w W_g: w' is the weight of W_g - B_g = slack
+                    // (10^4 w - D_g w') B_g, - w D_g W_g: w' is the weight of D_g (W_g - B_g) = slack
                     uint256 w = _weight(index + 1);
                     side = _sized(wide, w, side);
-                    _addCharge(wide, g, R - w);
-                    w = addmod(mulmod(10000, w, R), R - _weight(index + 2), R);
+                    _addCharge(wide, g, R - mulmod(w, scale, R));
+                    w = addmod(mulmod(10000, w, R), R - mulmod(_weight(index + 2), scale, R), R);
                     _addFloor(wide, mulmod(w, _load(wide + X_FLOORS + 32 * g), R));
                 }
                 slot += 0x60;
@@ -1085,11 +1152,11 @@ abstract contract ChainVerifier is IChainVerifier {
     }
 
     /// @dev w W_g, to the packed column where W_g stands.
-    function _addCharge(uint256 wide, uint256 g, uint256 w) private pure {
+    function _addCharge(uint256 wide, uint256 g, uint256 w) private view {
         unchecked {
             uint256 to = wide + X_FIRST;
             uint256 W = _load(V_CHARGES);
-            if (_load(A_SCENARIOS_1) > 0xff) {
+            if (_shared()) {
                 to = wide + X_SECOND;
                 W = mulmod(_load(wide + X_CHARGES + 32 * g), mulmod(_load(M_VANISHING), N_INV, R), R);
             } else if (g != 0) {
@@ -1102,13 +1169,11 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @dev The weights of all indices of a group's blocks: sum_k x_k (1 + P) (1 + P^2).
     function _all(uint256 slot) private pure returns (uint256 w) {
         unchecked {
-            uint256 index = _load(slot + 0x20);
-            uint256 x = _load(M_INVERSES) + 8 * (index & 63);
+            uint256 x = _over(_load(slot + 0x20));
             for (uint256 end = x + 32 * _load(slot + 0x40); x < end; x += 32) w = addmod(w, _load(x), R);
             uint256 P = _load(M_P);
             w = mulmod(w, mulmod(addmod(1, R - P, R), addmod(1, P, R), R), R);
             w = mulmod(w, addmod(1, mulmod(P, P, R), R), R);
-            if (index > 63) w = mulmod(w, _load(M_RHO_64), R);
         }
     }
 
@@ -1117,11 +1182,9 @@ abstract contract ChainVerifier is IChainVerifier {
         unchecked {
             entry = MSM;
             for (uint256 slot = _wideAt() + X_GROUPS; _load(slot) != 0; slot += 0x60) {
-                uint256 index = _load(slot + 0x20);
-                uint256 t = index > 63 ? mulmod(w, _load(M_RHO_64), R) : w;
-                uint256 x = _load(M_INVERSES) + 8 * (index & 63);
+                uint256 x = _over(_load(slot + 0x20));
                 for (uint256 end = x + 32 * ((_load(slot) + 3) >> 2); x < end; x += 32) {
-                    _accumulate(entry, mulmod(t, _load(x), R));
+                    _accumulate(entry, mulmod(w, _load(x), R));
                     entry += 160;
                 }
             }

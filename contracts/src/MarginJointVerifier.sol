@@ -14,7 +14,7 @@ import {ChainVerifier} from "./ChainVerifier.sol";
 ///   f0 .. f5 of each account   f6 [f7] of each account   mu   h_0 .. h_{F-1}                          (32 each)
 ///   phi(zeta) phi(omega zeta)  r0 .. r3  t sel_p W claim  marks som_0  [som_1]  [side rows]           (32 each)
 ///   the inverse of the product of all denominators (32): a help, no part of what is proved
-/// f7 and som_1 exist from two risk groups on, side rows with more than two groups or charges by size. G counts packed
+/// f7 and som_1 exist from two risk groups on and with gain offsets, side rows with more than two groups or charges by size. G counts packed
 /// columns below: two from two groups on.
 contract MarginJointVerifier is ChainVerifier {
     bytes32 private constant PROTOCOL = "zkmargin/chain-joint/v1";
@@ -70,7 +70,7 @@ contract MarginJointVerifier is ChainVerifier {
             uint256 length = _load(A_PROOFS_LENGTH);
             uint256 m = _word(p);
             if (m == 0 || m > MAX_ACCOUNTS) _fail(WrongProofLength.selector);
-            uint256 groups = _load(A_SCENARIOS_1) == 0 ? 1 : 2;
+            uint256 groups = _oneColumn() ? 1 : 2;
             uint256 packs = (groups * m + 3) / 3; // ceil((G m + 1)/3)
             uint256 countF = 2 * m + packs;
             uint256 points = countF + (countF + 2) / 3 + 4;
@@ -248,7 +248,10 @@ contract MarginJointVerifier is ChainVerifier {
             // kept in memory, where the stack is too small for them: f6 and f7 of no account are there
             _store(V_F6, R - first);
             _store(V_F7, R - second);
-            if (_wideAt() != 0) _store(BUFFER + 0xa0, _longs());
+            if (_wideAt() != 0) {
+                _store(BUFFER + 0xa0, _longs());
+                _store(BUFFER + 0xc0, R - _constants());
+            }
             _store(BUFFER, _minimums());
             _store(BUFFER + 0x20, uPositions);
             _store(BUFFER + 0x40, uCollateral);
@@ -286,7 +289,10 @@ contract MarginJointVerifier is ChainVerifier {
             uint256 short = _digits(V + 0x60);
             // short (w_0 som_0 + w_1 som_1) + long .. - f6 U_0 - f7 U_1
             sum = mulmod(short, _load(BUFFER), R);
-            if (_wideAt() != 0) sum = addmod(sum, mulmod(_digits(V), _load(BUFFER + 0xa0), R), R);
+            // .. - sel_p (r_0 + ..)
+            if (_wideAt() != 0) {
+                sum = addmod(sum, addmod(mulmod(_digits(V), _load(BUFFER + 0xa0), R), _load(BUFFER + 0xc0), R), R);
+            }
             v = _load(J_PACKED) + 32 * a;
             if (_load(J_GROUPS) == 2) {
                 v += 32 * a;

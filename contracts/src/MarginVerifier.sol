@@ -11,7 +11,8 @@ import {IMarginVerifier} from "./IMarginVerifier.sol";
 ///   F1 F2 F3 H phi T W W' (96 each, x || y)
 ///   f0 .. f6  mu  h0 h1 h2  phi(zeta) phi(omega zeta)  r0 .. r3  t sel_p W claim  marks som_0  [som_1 f7]  [side rows]   (32 each)
 ///   the inverse of the product of all denominators (32): a help, no part of what is proved
-/// som_1 and f7 exist from two risk groups on, side rows with more than two groups or charges by size.
+/// som_1 and f7 exist from two risk groups on and with gain offsets, side rows with more than two groups or charges by
+/// size.
 contract MarginVerifier is ChainVerifier, IMarginVerifier {
     bytes32 private constant PROTOCOL = "zkmargin/chain/v1";
 
@@ -73,7 +74,7 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
             uint256 last = _load(M_POINTS) + 1600 * count;
             _store(M_LAST, last);
             _store(M_CHALLENGES, last + 160 * count);
-            uint256 size = (_load(A_SCENARIOS_1) == 0 ? 1760 : 1824) + 32 * _sideRows();
+            uint256 size = (_oneColumn() ? 1760 : 1824) + 32 * _sideRows();
             _store(M_ITEM, size);
             if (count == 0 || _load(A_PROOFS_LENGTH) != (size + 32) * count) _fail(WrongProofLength.selector);
             _widen(_load(M_CHALLENGES) + 224 * count);
@@ -192,7 +193,7 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
             uint256 rows = _sideRows();
             for (uint256 i = 0; i < rows; ++i) {
                 if (_load(_wideAt() + 32 * i) >= R) {
-                    _failAt(ScalarOutOfRange.selector, (_load(A_SCENARIOS_1) == 0 ? 23 : 25) + i);
+                    _failAt(ScalarOutOfRange.selector, (_oneColumn() ? 23 : 25) + i);
                 }
             }
         }
@@ -256,7 +257,7 @@ contract MarginVerifier is ChainVerifier, IMarginVerifier {
             {
                 if (_takesWide()) {
                     _wideForms(_word(p));
-                    d = addmod(d, mulmod(_longs(), _digits(V), R), R);
+                    d = addmod(d, addmod(mulmod(_longs(), _digits(V), R), R - _constants(), R), R);
                 }
                 uint256 short = _digits(V + 0x60);
                 d = addmod(d, mulmod(_minimums(), short, R), R);

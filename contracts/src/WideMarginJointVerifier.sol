@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MarginJointVerifier} from "./MarginJointVerifier.sol";
 
-/// @title MarginJointVerifier for wide layouts: three to eight risk groups, or charges by size. Unaudited.
+/// @title MarginJointVerifier for wide layouts: three to eight risk groups, charges by size, or gain offsets. Unaudited.
 /// @notice Takes one proof for many accounts together, as MarginJointVerifier does, of the layouts that MarginJointVerifier refuses; it takes none
 /// of those that MarginJointVerifier takes, which pay nothing for what wide ones need.
 contract WideMarginJointVerifier is MarginJointVerifier {

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MarginVerifier} from "./MarginVerifier.sol";
 
-/// @title MarginVerifier for wide layouts: three to eight risk groups, or charges by size. Unaudited.
+/// @title MarginVerifier for wide layouts: three to eight risk groups, charges by size, or gain offsets. Unaudited.
 /// @notice Takes proofs of single accounts, as MarginVerifier does, of the layouts that MarginVerifier refuses; it takes none
 /// of those that MarginVerifier takes, which pay nothing for what wide ones need.
 contract WideMarginVerifier is MarginVerifier {

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from support.chain_lab import SERIES, ChainCase, JointCase, by_size, chain_case, joint_case, prove
+from support.chain_offsets import in_one_product_group
 from support.lab import snapshot
 
 from contracts.tests.evm import EVM, Reverted
@@ -29,12 +30,19 @@ NONCE = bytes(range(32))
 
 @cache
 def sized_snapshot(
-    scenarios: int, *, count: int = 1023, groups: int = 1, seed: int = 5, modes: tuple[Mode, ...] = ()
+    scenarios: int,
+    *,
+    count: int = 1023,
+    groups: int = 1,
+    seed: int = 5,
+    modes: tuple[Mode, ...] = (),
+    classes: int = 0,
 ) -> Snapshot:
     """Real sizes: 44-bit risk values, 43-bit marks, 40-bit minimums, three assets of which the first may be owed.
 
-    ``modes`` are those of charges by size.
+    ``modes`` are those of charges by size; ``classes`` those of one product group, whose gains count for nine tenths.
     """
+    groups = classes or groups
     draw = np.random.default_rng(seed)
     risk = draw.integers(-(2**44), 2**44, size=(count, scenarios)).tolist()
     given = snapshot(
@@ -46,8 +54,10 @@ def sized_snapshot(
         n=1024,
         bits=30,
     )
+    if classes:
+        given = in_one_product_group(given, ((9_000, None),) * classes)
     for mode in modes:
-        given = by_size(given, mode)
+        given = by_size(given, mode, group="F0" if classes else None)
     return given
 
 

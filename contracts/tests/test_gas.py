@@ -27,13 +27,16 @@ BATCH, BATCH_TARGET = 8, 165_000
 TWO_GROUPS_TARGET = 470_000
 JOINT, JOINT_TARGET = 32, 61_000
 
-#: Wide layouts: scenarios of a group, and the rest.
+#: Wide layouts: scenarios of a group, and the rest; with gain offsets of one product group.
 WIDE: dict[str, tuple[int, dict[str, Any]]] = {
     "16 with a floor by size": (16, {"modes": ("floor",)}),
     "35 with a floor by size": (35, {"modes": ("floor",)}),
     "35 with a floor and additions": (35, {"modes": ("floor", "added", "flat")}),
     "31 x 4": (31, {"groups": 4}),
     "15 x 8": (15, {"groups": 8}),
+    "10 of 2 classes with a floor by size": (10, {"classes": 2, "modes": ("floor",)}),
+    "10 of 3 classes with a floor by size": (10, {"classes": 3, "modes": ("floor",)}),
+    "31 of 2 classes": (31, {"classes": 2}),
 }
 
 

@@ -110,7 +110,7 @@ def test_a_batch_of_a_wide_layout(anvil: Anvil) -> None:
         (61, 0, 1 + 32),
         (60, 0, 1 + 64),
         (6, 62, 1 + 16),
-        (6, 0, 128 + 16),
+        (6, 0, 256 + 16),
         (6, 0x060006, 1),  # a group without scenarios
         (6, 0x4106, 1),
         (31, 0x011F1F1F, 1),  # more than two columns hold

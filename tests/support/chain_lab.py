@@ -55,14 +55,17 @@ def chain_snapshot(
     return made
 
 
-def by_size(given: Snapshot, mode: Mode, *, rate: int = 37) -> Snapshot:
-    """The snapshot with a charge by size: some basis points of a size that differs from slot to slot and by side."""
+def by_size(given: Snapshot, mode: Mode, *, rate: int = 37, group: str | None = None) -> Snapshot:
+    """The snapshot with a charge by size: some basis points of a size that differs from slot to slot and by side.
+
+    ``group`` is the product group where all floors compete.
+    """
     count, names = len(given.instruments), given.groups
     sizes = [[(11 * i + 5 * side) % 29 + 1 for i in range(count)] for side in (0, 1)]
     charge = PublishedGrossCharge(
         mode=mode,
         scale=10_000,
-        pools=tuple(Pool(name=name, group=g, lines=(Line(slope=rate + g),)) for g, name in enumerate(names)),
+        pools=tuple(Pool(name=name, group=group or g, lines=(Line(slope=rate + g),)) for g, name in enumerate(names)),
         pool=array(given.group_of, (count,)),
         long=array(sizes[0], (count,)),
         short=array(sizes[1], (count,)),

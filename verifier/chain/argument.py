@@ -54,7 +54,7 @@ def identity(
     # phi(omega X) - phi(X) - total, the part without commitments
     long, short = of_digits(f[:POSITION_DIGITS]), of_digits(f[POSITION_DIGITS:SIDE_COLUMNS])
     d = values.phi_shifted - values.phi - U.short * short - weights.lookup * sum(h) - dot(U.packed, f[SIDE_COLUMNS:])
-    d -= U.long * long
+    d -= U.long * long + U.sel_p * U.constants
 
     # + the row identities
     chi = powers(c.chi, 7)

@@ -95,6 +95,7 @@ class PublicAtZeta:
     Attributes:
         positions, collateral, long, short, packed: U of what is committed, of p, of m, and of each packed column.
         t, sel_p, sel_c: the range table, and the rows that are not listed.
+        constants: of the rows without an instrument; 0 where there are no gain offsets.
     """
 
     positions: int
@@ -105,6 +106,7 @@ class PublicAtZeta:
     t: int
     sel_p: int
     sel_c: int
+    constants: int
 
 
 def public_at(
@@ -136,7 +138,8 @@ def public_at(
         if layout.debts[j]:
             owed = w.balance(j) - w.claim * den * (prices.short_value[j] - prices.long_value[j])
             packed[0] += owed * _number(zeta, [owed_cell(j, d) for d in range(BALANCE_DIGITS)])
-    by_side = {"long": 0, "short": sum(w.minimum(layout, g) * minimums[g] for g in range(layout.packed))}
+    own = sum(w.minimum(layout, g) * som for g, som in zip(range(layout.groups), minimums, strict=False))
+    by_side = {"long": 0, "short": own}
     for side_row, own, value in zip(layout.side_rows, w.sides(layout), values.side_rows, strict=True):
         by_side[side_row.side] += own * value
     return PublicAtZeta(
@@ -148,6 +151,7 @@ def public_at(
         t=t,
         sel_p=sel_p,
         sel_c=(1 - sum(L[: prices.assets])) % r,
+        constants=dot(P, values.r) if layout.offsets else 0,
     )
 
 

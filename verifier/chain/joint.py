@@ -147,7 +147,7 @@ def joint_identity(statement: JointStatement, c: ChainChallenges, values: JointV
         f = values.sides[SIDE_COLUMNS * a : SIDE_COLUMNS * (a + 1)]
         long, short = of_digits(f[:POSITION_DIGITS]), of_digits(f[POSITION_DIGITS:])
         own = dot(U.packed, values.packed[packed * a : packed * (a + 1)])
-        d -= weight[a] * (U.long * long + U.short * short + own)
+        d -= weight[a] * (U.long * long + U.short * short + own + U.sel_p * U.constants)
         b = [(c.beta + x, 1) for x in f]
         x = chi[a]
         d += x[0] * helper_row(values.h[2 * a], b[:3]) + x[1] * helper_row(values.h[2 * a + 1], b[3:])

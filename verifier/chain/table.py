@@ -14,9 +14,9 @@ is a price row, and haircuts are scalars in the head. Anybody recomputes a table
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zkmargin.circuits.chain import (
     KAPPA,
@@ -25,6 +25,7 @@ from zkmargin.circuits.chain import (
     MAX_GROUPS,
     PACKED_COLUMNS,
     ROWS,
+    SCALE_BITS,
     TABLE_PACK,
     ChainLayout,
     ChainPrices,
@@ -34,6 +35,7 @@ from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import r
 from zkmargin.crypto.srs import SRS
+from zkmargin.engine.components import SCALE_BP
 from zkmargin.formats import Digest, Document, Hexadecimal, InputError, Seq, from_hex
 from zkmargin.formats.documents import Since
 from zkmargin.verifier.chain.words import POINT_BYTES, keccak256, label, point_bytes, word
@@ -44,6 +46,8 @@ MAX_SEQUENCE = (1 << 64) - 1
 #: Of eight groups with every charge by size.
 MAX_SIDE_POINTS = 7
 UINT64 = 64
+#: Where the head's first word has D_0 - 1, D_1 - 1, ..
+SCALES_AT = 40
 
 #: Commits polynomials given by their values of four rows each: 96 bytes a point.
 CommitRows = Callable[[SRS, Sequence[Sequence[Sequence[int]]]], list[bytes]]
@@ -66,6 +70,7 @@ class Table(Document):
         pinned: the point of the layout, which a contract holds.
         price, sides, rows: the points of the prices; tables of version 1 have no ``sides``.
         gross: which charges by size there are; with them, or with more than two groups, a table is of version 2.
+        scales: with gain offsets what a money unit counts in each group's rows; such a table is of version 3.
 
     Example:
         >>> table.instruments, table.scenarios
@@ -75,7 +80,7 @@ class Table(Document):
     """
 
     FORMAT: ClassVar[str] = "zkmargin/chain-table/v1"
-    READS: ClassVar[tuple[str, ...]] = ("zkmargin/chain-table/v2",)
+    READS: ClassVar[tuple[str, ...]] = ("zkmargin/chain-table/v2", "zkmargin/chain-table/v3")
 
     series: Digest
     sequence: int = Field(ge=0, le=MAX_SEQUENCE)
@@ -94,25 +99,40 @@ class Table(Document):
     price: PointHex
     sides: Annotated[Seq[PointHex], Since(2)] = Field(default=(), max_length=MAX_SIDE_POINTS)
     rows: Seq[PointHex] = Field(min_length=1, max_length=PACKED_COLUMNS * KAPPA)
+    scales: Annotated[Seq[Annotated[int, Field(ge=1, le=SCALE_BP)]], Since(3)] = Field(
+        default=(), max_length=MAX_GROUPS
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.scales and len(self.scales) != len(self.scenarios):
+            raise InputError("not one for each group", field="scales")
+        return self
 
     @classmethod
     def default_format(cls, data: Mapping[str, Any]) -> str:
-        """Version 2 where the layout has side rows."""
+        """Version 3 where there are gain offsets, 2 where the layout has side rows."""
+        if data.get("scales"):
+            return cls.READS[1]
         return cls.READS[0] if data.get("sides") else cls.FORMAT
 
     @property
     def layout(self) -> ChainLayout:
         """The layout. Raises InputError for one that there is none of."""
         a, b, c, d = self.debts
-        return ChainLayout(self.instruments, tuple(self.scenarios), (a, b, c, d), tuple(self.gross))
+        return ChainLayout(
+            self.instruments, tuple(self.scenarios), (a, b, c, d), tuple(self.gross), offsets=bool(self.scales)
+        )
 
     def head(self) -> bytes:
-        """Three words: factor and M; long values, 64 bits each, asset 0 lowest; short values."""
+        """Three words: M, factor and every D_g - 1; long values, 64 bits each, asset 0 lowest; short values."""
         packed = [
             sum(int(value) << (UINT64 * j) for j, value in enumerate(values))
             for values in (self.long_value, self.short_value)
         ]
-        return word(self.factor_bp << 8 | self.assets) + word(packed[0]) + word(packed[1])
+        first = self.assets + (self.factor_bp << 8)
+        first += sum((scale - 1) << SCALES_AT + SCALE_BITS * g for g, scale in enumerate(self.scales))
+        return word(first) + word(packed[0]) + word(packed[1])
 
     def content(self) -> bytes:
         """What a contract reads: the head, the price point, those of the side rows, the points of the rows."""
@@ -204,7 +224,7 @@ def make_table(
     layout = prices.layout
     pinned, price, *points = commit(srs, list(packed_rows(prices)))
     sides, rows = points[: layout.side_points], points[layout.side_points :]
-    wide = {"gross": list(layout.gross), "sides": [point.hex() for point in sides]} if sides else {}
+    wide = {"gross": list(layout.gross), "sides": [point.hex() for point in sides]} if layout.wide else {}
     return Table.model_validate(
         {
             "series": series.hex(),
@@ -224,6 +244,7 @@ def make_table(
             "rows": [point.hex() for point in rows],
         }
         | wide
+        | ({"scales": list(prices.scales)} if layout.offsets else {})
     )
 
 
@@ -236,6 +257,7 @@ def check_head(table: Table, prices: ChainPrices, snapshot_digest: bytes, srs: S
         ("scenarios", tuple(table.scenarios), prices.layout.scenarios),
         ("debts", tuple(table.debts), prices.layout.debts),
         ("gross", tuple(table.gross), prices.layout.gross),
+        ("scales", tuple(table.scales), prices.scales if prices.layout.offsets else ()),
         ("sides", len(table.sides), prices.layout.side_points),
         ("factor_bp", table.factor_bp, prices.factor_bp),
         ("assets", table.assets, prices.assets),

@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("34e6a399d03a999c5ad259bb6b9bf14b3cf58c79b6a6e1f37f0c6334da21700b")
+CONTRACTS_DIGEST = bytes.fromhex("d3f5bef2f1ad9d12e5c8f6a8e0e8eb5e9a3393770dd04916e059d653777bbb7b")
 _MAX_BYTES = 1 << 22
 
 

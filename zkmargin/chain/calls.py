@@ -41,7 +41,7 @@ def verifier_arguments(table: Table) -> tuple[int, int, int, int, bytes]:
 
 def verifier_name(layout: ChainLayout, *, joint: bool = False) -> str:
     """The contract that verifies proofs of this layout: those of wide layouts are contracts of their own."""
-    return f"{'Wide' if layout.side_rows else ''}{'MarginJointVerifier' if joint else 'MarginVerifier'}"
+    return f"{'Wide' if layout.wide else ''}{'MarginJointVerifier' if joint else 'MarginVerifier'}"
 
 
 def deploy_verifier(table: Table, *, joint: bool = False) -> bytes:
@@ -99,9 +99,9 @@ def inverse_at(layout: ChainLayout, challenges: ChainChallenges) -> int:
         numbers += [[group_charge_cell(g, d) for d in range(SLACK_DIGITS)] for g in range(layout.groups)]
     for row in (row for number in numbers for row in number):
         product = product * (Y(row) - 1) % r
-    # the x_k that table points, or the index of a short option minimum, ask for; all of them where there are side rows
+    # the x_k that table points, or the index of a short option minimum, ask for; all of them of wide layouts
     minimums = [s // TABLE_PACK + 1 for s in layout.scenarios if s < MAX_SCENARIOS]
-    asked = KAPPA if layout.side_rows else max([*layout.points, *minimums])
+    asked = KAPPA if layout.wide else max([*layout.points, *minimums])
     for root in powers(Domain.of(KAPPA).omega, asked):
         product = product * (root - rho) % r
     for j, root in enumerate(powers(Domain.of(MAX_ASSETS).omega, MAX_ASSETS)):

@@ -309,9 +309,9 @@ def table_command(
         terminal.say_json(facts)
         return
     err = output == STDIO
-    groups = " + ".join(map(str, table.scenarios))
+    groups, rows = " + ".join(map(str, table.scenarios)), "lines of gain offsets" if table.scales else "scenarios"
     terminal.say(
-        f"table of {table.instruments} instruments, {groups} scenarios, {table.assets} assets, for the "
+        f"table of {table.instruments} instruments, {groups} {rows}, {table.assets} assets, for the "
         f"{requirement} requirement: {points} points",
         err=err,
     )

@@ -1,0 +1,319 @@
+"""Malicious provers of layouts with gain offsets: one for each thing that only these have.
+
+As in ``chain_wide_forge``: a mutant is the verifier without it, its forger proves a claim that is false by just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from unittest.mock import patch
+
+import zkmargin.prover.chain
+import zkmargin.verifier.chain.argument
+from support.chain_lab import ChainCase, prove, table_of
+from support.chain_offsets import offset
+from support.chain_wide_forge import Columns, cells, plain, put, take, with_claim
+from zkmargin.circuits.chain import (
+    CLAIM_DIGITS,
+    POSITION_DIGITS,
+    ROWS,
+    SIDE_COLUMNS,
+    SLACK_DIGITS,
+    TABLE_PACK,
+    ChainLayout,
+    ChainPrices,
+    ChainWeights,
+    GrossMode,
+    amount_cell,
+    claim_cell,
+    digit_columns,
+    group_charge_cell,
+    public_rows,
+    weights,
+)
+from zkmargin.circuits.chain.layout import CONSTANT_ROW, INDEX_OF
+from zkmargin.crypto.commitment import lagrange_points
+from zkmargin.crypto.domain import Domain
+from zkmargin.crypto.field import batch_inverse, inverse, powers, r
+from zkmargin.crypto.group import msm
+from zkmargin.crypto.srs import embedded
+from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.gain_offset import OffsetClass
+from zkmargin.prover import _kernels as K
+from zkmargin.prover.chain_rounds import blinded, committed_book
+from zkmargin.verifier.chain import ChainProof, ChainStatement, closed_forms
+from zkmargin.verifier.chain.argument import ratio
+
+DEN = 30_000
+#: Lots of nothing, in the row of the constants.
+HIDDEN = 5_000
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What the verifier lacks, and the columns that a forger commits to because of it.
+
+    Attributes:
+        hidden: lots in the row of the constants.
+    """
+
+    name: str
+    layout: str
+    changes: tuple[tuple[object, str, object], ...]
+    columns: Callable[[ChainCase], Columns]
+    hidden: int = 0
+
+    @contextmanager
+    def without(self) -> Iterator[None]:
+        """The program without it."""
+        with ExitStack() as stack:
+            for place, attribute, wrong in self.changes:
+                stack.enter_context(patch.object(place, attribute, wrong))
+            yield
+
+    def false_case(self, case: ChainCase) -> ChainCase:
+        """The account with a claim that is false by the least that a ratio can say."""
+        low, high = 1, 65_535
+        while high - low > 1:
+            num = (low + high) // 2
+            try:
+                digit_columns(case.statement.prices, case.witness, num, DEN)
+                low = num
+            except ValueError:
+                high = num
+        assert high < 65_535, "no claim of this account is false"
+        return with_hidden(with_claim(case, high), self.hidden) if self.hidden else with_claim(case, high)
+
+    def prove(self, case: ChainCase) -> ChainProof:
+        """A proof of the false claim for the mutant. Fails where what is missing does not make it true."""
+        with self.without(), hiding(self.hidden):
+            columns = self.columns(case)
+            put(columns[SIDE_COLUMNS], [claim_cell(d) for d in range(CLAIM_DIGITS)], 0)
+            slack = missing(case, columns, self.hidden)
+            assert 0 <= slack < 1 << (10 * CLAIM_DIGITS), "the mutant's claim is false as well"
+            put(columns[SIDE_COLUMNS], [claim_cell(d) for d in range(CLAIM_DIGITS)], slack)
+            return prove(case, "forged", columns=columns)
+
+
+def missing(case: ChainCase, columns: Columns, hidden: int) -> int:
+    """What the claim's slack has to be for all equations to hold, as the program has them now."""
+    num, den = ratio(case.statement)
+    w, witness, layout = ChainWeights(3), case.witness, case.statement.prices.layout
+    U = public_rows(case.statement.prices, w, num, den)
+    long, short = (columns[i] + 1024 * columns[i + 1] + 1024**2 * columns[i + 2] for i in (0, 3))
+    total = sum(x * U["positions"][i] for i, x in enumerate(witness.positions)) + hidden * U["positions"][CONSTANT_ROW]
+    total += sum(x * U["collateral"][j] for j, x in enumerate(witness.collateral))
+    total += sum(U["constants"][layout.instruments :])
+    for name, column in (("long", long), ("short", short), ("packed[0]", columns[6]), ("packed[1]", columns[7])):
+        if name in U:
+            total += sum(int(x) * u for x, u in zip(column, U[name], strict=True) if x)
+    return total * inverse(w.claim) % r
+
+
+# --- lots in a row of no instrument -----------------------------------------------------------------------------------
+
+
+def with_hidden(case: ChainCase, lots: int) -> ChainCase:
+    """The account whose commitment has lots in the row of the constants besides."""
+    statement = case.statement.statement
+    basis = lagrange_points(embedded().g1_powers(ROWS), Domain.of(ROWS))
+    parts = []
+    for part in statement.parts:
+        (point,) = part.decoded()
+        changed = msm([point, basis[CONSTANT_ROW]], [1, lots if part.role == "positions" else 0])
+        parts.append(part.model_copy(update={"points": (bytes(changed.to_compressed_bytes()).hex(),)}))
+    return replace(case, statement=replace(case.statement, statement=replace(statement, parts=tuple(parts))))
+
+
+@contextmanager
+def hiding(lots: int) -> Iterator[None]:
+    """The prover commits to these lots."""
+
+    def book(witness: object, blinders: dict[str, int]) -> tuple[K.FieldVector, ...]:
+        rows = list(committed_book(witness, blinders))  # type: ignore[arg-type]
+        values = K.to_ints(rows[0])
+        values[CONSTANT_ROW] = lots
+        rows[0] = K.from_ints(values)
+        rows[2] = blinded(rows[0], [blinders["positions[0]"]])
+        return tuple(rows)
+
+    with patch.object(zkmargin.prover.chain, "committed_book", book) if lots else ExitStack():
+        yield
+
+
+def lots_of_nothing(layout: str) -> Mutant:
+    """Rows without an instrument are not held at 0: lots there multiply every cap."""
+
+    def columns(case: ChainCase) -> Columns:
+        prices = case.statement.prices
+        grown = [rows.copy() for rows in prices.rows]
+        for rows in grown:
+            rows[:, CONSTANT_ROW] *= 1 + HIDDEN
+        made = plain(case, replace(prices, rows=tuple(grown)))
+        for d in range(POSITION_DIGITS):
+            made[d][CONSTANT_ROW] = HIDDEN >> (10 * d) & 1023  # the digits are those of what is committed
+        return made
+
+    def no_selector(x: int, count: int) -> list[int]:
+        return [0 if (count, i) == (7, 5) else y for i, y in enumerate(powers(x, count))]  # chi^5 sel_p positions
+
+    modules = (zkmargin.prover.chain, zkmargin.verifier.chain.argument)
+    changes = tuple((module, "powers", no_selector) for module in modules)
+    return Mutant(f"{layout}: lots in the row of the constants", layout, changes, columns, HIDDEN)
+
+
+# --- weights and scales -----------------------------------------------------------------------------------------------
+
+_charged, _amount = ChainWeights.charged, ChainWeights.amount
+
+
+def without_charge(layout: str, group: int) -> Mutant:
+    """A product group's charge stands in no claim."""
+
+    def wrong(w: ChainWeights, prices: ChainPrices, g: int, num: int) -> int:
+        return _charged(w, prices, g, 0 if g == group else num)
+
+    return Mutant(f"{layout}: W_{group} not in the claim", layout, ((ChainWeights, "charged", wrong),), plain)
+
+
+def twice_the_scale(layout: str, group: int) -> Mutant:
+    """A money unit of one charge counts twice against its lines."""
+
+    def doubled(prices: ChainPrices) -> ChainPrices:
+        return replace(prices, scales=tuple(D * (1 + (g == group)) for g, D in enumerate(prices.scales)))
+
+    def charged(w: ChainWeights, prices: ChainPrices, g: int, num: int) -> int:
+        return _charged(w, doubled(prices), g, num)
+
+    def amount(w: ChainWeights, prices: ChainPrices, mode: GrossMode, g: int, num: int) -> int:
+        return _amount(w, doubled(prices), mode, g, num)
+
+    def columns(case: ChainCase) -> Columns:
+        return plain(case, doubled(case.statement.prices))
+
+    changes = ((ChainWeights, "charged", charged), (ChainWeights, "amount", amount))
+    return Mutant(f"{layout}: D_{group} twice", layout, changes, columns)
+
+
+def floor_by_a_lot(layout: str) -> Mutant:
+    """What a charge is above its floor by is not scaled as the charge is: 10^4 W - B >= 0 asks for a part of B."""
+
+    def wrong(w: ChainWeights, prices: ChainPrices, mode: GrossMode, g: int, num: int) -> int:
+        return _amount(w, replace(prices, scales=(1,) * len(prices.scales)), mode, g, num)
+
+    def columns(case: ChainCase) -> Columns:
+        prices = case.statement.prices
+        layout = prices.layout
+        made = plain(case)
+        no_floor = plain(case, replace(prices, sides=tuple(row * 0 for row in prices.sides)))
+        for g in range(layout.groups):
+            B = take(made[6], [amount_cell("floor", g, d) for d in range(SLACK_DIGITS)])
+            charge = [group_charge_cell(g, d) for d in range(SLACK_DIGITS)]
+            before, D = take(made[7], charge), prices.scales[g]
+            W = max(take(no_floor[7], charge), -(-B // D))
+            put(made[7], charge, W)
+            for s in range(TABLE_PACK * layout.blocks(g)):
+                column, index = layout.index(g, s)
+                if s - layout.scenarios[g] in _without(layout, g):
+                    continue
+                above = s == layout.scenarios[g] + 2
+                old = take(made[6 + column], cells(index)) + (D * B if above else 0)
+                put(made[6 + column], cells(index), old - D * (before - W) - (B if above else 0))
+        return made
+
+    return Mutant(f"{layout}: floors not scaled", layout, ((ChainWeights, "amount", wrong),), columns)
+
+
+def _without(layout: ChainLayout, g: int) -> set[int]:
+    """Offsets of the indices that have no W_g: what is made of sizes."""
+    return {INDEX_OF[mode] for mode, h in layout.amounts if h == g}
+
+
+def _same_weight(layout: str, name: str, changes: tuple[tuple[object, str, object], ...], step: int) -> Mutant:
+    """Lines under one weight: what one can spare pays for another. ``step`` apart, or the four of a block for 1."""
+
+    def columns(case: ChainCase) -> Columns:
+        prices, made = case.statement.prices, plain(case)
+        given, D = prices.layout, prices.scales[0]
+        charge = [group_charge_cell(0, d) for d in range(SLACK_DIGITS)]
+        count = TABLE_PACK * given.blocks(0)
+        slack = [take(made[6 + given.index(0, s)[0]], cells(given.index(0, s)[1])) for s in range(count)]
+        ties: Sequence[Sequence[int]]
+        if step == 1:
+            ties = [range(s, s + TABLE_PACK) for s in range(0, count, TABLE_PACK)]
+        else:
+            ties = [range(s, count, step) for s in range(min(step, count))]
+        charged = [s - given.scenarios[0] not in _without(given, 0) for s in range(count)]
+        spare = [sum(slack[s] for s in tie) // (D * sum(charged[s] for s in tie)) for tie in ties]
+        lowered = min(take(made[7], charge), *spare)
+        assert lowered > 0, "no line has anything to spare"
+        put(made[7], charge, take(made[7], charge) - lowered)
+        for tie in ties:
+            rest = sum(slack[s] for s in tie) - lowered * D * sum(charged[s] for s in tie)
+            for s in tie:
+                column, index = given.index(0, s)
+                put(made[6 + column], cells(index), rest)
+                rest = 0
+        return made
+
+    return Mutant(f"{layout}: {name}", layout, changes, columns)
+
+
+def lines_of_a_scenario_under_one_weight(layout: str) -> Mutant:
+    """The gain of a class pays for the loss of another in more than its part."""
+
+    def x(w: ChainWeights) -> list[int]:
+        roots = powers(Domain.of(16).omega, 16)
+        return batch_inverse([root - w.rho for root in roots], 1 - pow(w.rho, 16, r))
+
+    changes = ((ChainWeights, "P", property(lambda _: 1)), (ChainWeights, "x", property(x)))
+    return _same_weight(layout, "the lines of a scenario under one weight", changes, 1)
+
+
+def columns_under_one_weight(layout: str) -> Mutant:
+    """A group that goes on in the second column has the first one's weights there."""
+    changes = tuple((module, "GROUP_STRIDE", 0) for module in (weights, closed_forms))
+    return _same_weight(layout, "one weight for both columns", changes, 64)
+
+
+MUTANTS = (
+    lines_of_a_scenario_under_one_weight("two classes"),
+    columns_under_one_weight("over both columns"),
+    lots_of_nothing("a class alone"),
+    without_charge("a class alone", 0),
+    without_charge("a class alone", 1),
+    twice_the_scale("two classes", 0),
+    twice_the_scale("a class alone", 1),
+    floor_by_a_lot("over both columns"),
+)
+
+
+# --- tables that offset more than the rule ----------------------------------------------------------------------------
+
+
+#: What a rule says otherwise of a class.
+LENIENT: dict[str, Callable[[OffsetClass], dict[str, int | None]]] = {
+    "gains in full": lambda _: {"offset_bp": SCALE_BP},
+    "no cap": lambda _: {"cap": None},
+    "a higher cap": lambda part: {"cap": part.cap and part.cap + 1},
+}
+
+
+def lenient(case: ChainCase, change: str) -> ChainCase:
+    """The account before a table of another rule: whoever would attest it lies about prices."""
+    offsets, *others = case.snapshot.components
+    families = []
+    for family in offsets.families:  # type: ignore[attr-defined]
+        classes = tuple(part.model_copy(update=LENIENT[change](part)) for part in family.classes)
+        families.append(family.model_copy(update={"classes": classes}))
+    given = case.snapshot.model_copy(
+        update={"components": (offsets.model_copy(update={"families": tuple(families)}), *others)}
+    )
+    table, inner = table_of(given), case.statement.statement
+    prices = ChainPrices.of(given, inner.claim.requirement)
+    return replace(case, snapshot=given, statement=ChainStatement(inner, prices, table))
+
+
+__all__ = ["LENIENT", "MUTANTS", "Mutant", "lenient", "offset"]
