@@ -25,10 +25,10 @@ from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, InputError, VerificationError
-from zkmargin.prover.argument import ProverError
 from zkmargin.prover.chain_joint_reference import prove_joint_reference
 from zkmargin.prover.chain_reference import prove_chain_reference
 from zkmargin.prover.chain_tables import commit_rows_fast
+from zkmargin.prover.polynomials import ProverError
 from zkmargin.verifier.chain import ChainProof, Table, check_table, encode_chain_proof, verify_chain
 from zkmargin.verifier.chain.joint import verify_joint
 from zkmargin.verifier.chain.joint_proof import encode_joint_proof

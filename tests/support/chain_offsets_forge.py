@@ -42,7 +42,8 @@ from zkmargin.crypto.srs import embedded
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.gain_offset import OffsetClass
 from zkmargin.prover import _kernels as K
-from zkmargin.prover.chain_rounds import blinded, committed_book
+from zkmargin.prover.chain_rounds import committed_book
+from zkmargin.prover.polynomials import blinded
 from zkmargin.verifier.chain import ChainProof, ChainStatement, closed_forms
 from zkmargin.verifier.chain.argument import ratio
 
