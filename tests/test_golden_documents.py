@@ -41,6 +41,7 @@ from zkmargin.risk.rules import Derivation, Rule
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Trust
 from zkmargin.verifier.chain import Table
 from zkmargin.verifier.venue.customers import VenueNote, VenueRecord
+from zkmargin.verifier.venue.log import VenueLog
 from zkmargin.verifier.venue.terms import VenueTerms
 
 
@@ -103,7 +104,7 @@ def test_every_kind_of_document_has_a_golden_file(made: ModuleType) -> None:
 
     # tests/test_golden_{universe,chain}.py, tests/test_{risk,service}_documents.py, tests/test_venue_golden.py
     later = {Universe, Table, Rules, Deployment, Costs, AuctionTerms, Rule, Derivation}
-    later |= {VenueTerms, VenueRecord, VenueNote, VenueSecret, Submission, Change, Event, Coverage}
+    later |= {VenueTerms, VenueRecord, VenueNote, VenueSecret, VenueLog, Submission, Change, Event, Coverage}
     # an example of a docstring, run before in this process, makes documents of its own
     made_here = {kind for kind in all_kinds(Document) if kind.__module__.split(".")[0] == "zkmargin"}
     ours = {kind for kind in made_here if kind.FORMAT.startswith("zkmargin/")}

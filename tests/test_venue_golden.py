@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from support import venue_lab
-from support.venue_lab import Venue
+from support.signing import OURS
+from support.venue_lab import Venue, later
 
 from zkmargin.app.venue_notes import VenueSecret
 from zkmargin.formats import Document
 from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.prove import inputs_digest
 from zkmargin.verifier.venue.customers import VenueNote, VenueRecord, record_of
+from zkmargin.verifier.venue.log import VenueLog
 from zkmargin.verifier.venue.proof import decode_venue_proof
 from zkmargin.verifier.venue.terms import VenueTerms
 from zkmargin.verifier.venue.verify import verify_venue
@@ -23,6 +25,7 @@ FOLDER = Path(__file__).parent / "data" / "golden" / "v1" / "venue"
 KINDS: dict[str, type[Document]] = {
     "terms.json": VenueTerms,
     "record.json": VenueRecord,
+    "log.json": VenueLog,
     "note.json": VenueNote,
     "secret.json": VenueSecret,
 }
@@ -47,8 +50,12 @@ def made() -> tuple[Venue, dict[str, bytes]]:
         classes=tuple(tuple(books.names) for books in venue.books),
         nonces={name: venue_lab.nonce(name).hex() for name in names},
     )
+    log = VenueLog(venue=record.venue)
+    for minute in range(2):
+        log = log.appended(later(venue.statement, minute), record, "2026-01-02T03:05:00Z", OURS)
     return venue, {
         "proof.bin": proof,
+        "log.json": log.to_bytes(),
         "terms.json": venue.statement.terms.to_bytes(),
         "record.json": record.to_bytes(),
         "note.json": maker.note(4, "big 1", venue_lab.nonce("big 1")).to_bytes(),

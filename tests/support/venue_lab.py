@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import types
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -350,3 +351,9 @@ def solve(rows: Iterable[Iterable[int]], right: Iterable[int]) -> list[int]:
     for column, row in pivots:
         solution[column] = row[count]
     return solution
+
+
+def later(statement: VenueStatement, minute: int) -> VenueStatement:
+    """The same statement of another snapshot."""
+    time = f"2026-01-02T04:{minute:02}:00Z"
+    return replace(statement, snapshot=statement.snapshot.model_copy(update={"time": time}))

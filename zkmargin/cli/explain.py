@@ -33,6 +33,7 @@ from zkmargin.verifier.attest import (
     Trust,
 )
 from zkmargin.verifier.venue.customers import VenueNote, VenueRecord
+from zkmargin.verifier.venue.log import VenueLog
 from zkmargin.verifier.venue.terms import VenueTerms
 
 Facts = dict[str, Any]
@@ -309,6 +310,16 @@ def record(document: VenueRecord) -> Facts:
     }
 
 
+def log(document: VenueLog) -> Facts:
+    """The public log of a venue's proofs."""
+    return {
+        "what": "the public log of a venue's proofs. Next: zkmargin venue log check FILE --key K",
+        "venue": document.venue,
+        "entries": len(document.entries),
+        "head": document.head,
+    }
+
+
 def note(document: VenueNote) -> Facts:
     """A customer's note; its nonce and cells are not shown."""
     return {
@@ -353,6 +364,7 @@ EXPLAINED: tuple[tuple[type[Document], Callable[[Any], Facts]], ...] = (
     (Trust, trust),
     (Universe, universe),
     (Update, update),
+    (VenueLog, log),
     (VenueNote, note),
     (VenueRecord, record),
     (VenueSecret, secret),

@@ -71,6 +71,7 @@ MAKES = {
     "zkmargin/trust": "a trust file is your own: docs/trust.md says how to write one",
     "zkmargin/universe": "zkmargin universe create MARKET --name NAME -o universe.json",
     "zkmargin/update": "the holder makes it: zkmargin update make",
+    "zkmargin/venue-log": "the venue publishes it: zkmargin venue log append",
     "zkmargin/venue-note": "the venue makes it for each customer: zkmargin venue note",
     "zkmargin/venue-record": "zkmargin venue prove writes it, beside the proof and the terms",
     "zkmargin/venue-terms": "zkmargin venue prove writes it, beside the proof",

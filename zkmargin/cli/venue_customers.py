@@ -10,6 +10,7 @@ import click
 from zkmargin.app.files import Output, load, load_lots
 from zkmargin.app.venue_accounts import load_accounts
 from zkmargin.app.venue_dense import load_dense
+from zkmargin.app.venue_log import logged
 from zkmargin.app.venue_notes import (
     VenueSecret,
     check_customer,
@@ -58,7 +59,8 @@ class NoteOptions:
     commitment_paths: tuple[str, ...]
     context_text: str
     challenge_path: str | None
-    record_path: str
+    record_path: str | None
+    log_path: str | None
     book_paths: tuple[str, ...]
     name: str
     nonce: str
@@ -151,7 +153,13 @@ def note_command(
 @commitment_option
 @context_option
 @challenge_option
-@click.option("--record", "record_path", required=True, metavar="FILE", help="The venue's published record.")
+@click.option(
+    "--log",
+    "log_path",
+    metavar="FILE",
+    help="The venue's public log: it must hold, and have this statement as the only one of the snapshot.",
+)
+@click.option("--record", "record_path", metavar="FILE", help="The venue's published record, where it has no log.")
 @book_option
 @click.option("--name", required=True, metavar="NAME", help="Your name at the venue.")
 @click.option("--nonce", required=True, metavar="HEX", help="The nonce that you gave to the venue.")
@@ -159,21 +167,21 @@ def note_command(
     "--signer",
     "key_path",
     metavar="FILE",
-    help="The venue's public key, from a source that you trust: the note must be signed with it.",
+    help="The venue's public key, from a source that you trust: note and log must be signed with it.",
 )
 @json_option
 @gathered(NoteOptions)
 def check_note_command(options: NoteOptions) -> None:
     """Check that your account is in the published proof with your whole book. It takes kilobytes and milliseconds.
 
-    Compare the record with the venue's public log, and have somebody verify the proof that it names.
+    Compare the log's head with other customers', and have somebody verify the proof that it names.
     """
     check_paths(
         [
             options.note_path,
             options.snapshot_path,
             options.terms_path,
-            options.record_path,
+            *(path for path in (options.record_path, options.log_path) if path),
             *options.book_paths,
             *options.commitment_paths,
             *([options.key_path] if options.key_path else []),
@@ -181,11 +189,14 @@ def check_note_command(options: NoteOptions) -> None:
     )
     key = load(PublicKey, options.key_path) if options.key_path else None
     snapshot, terms = load(Snapshot, options.snapshot_path), load(VenueTerms, options.terms_path)
-    record, note = load(VenueRecord, options.record_path), load(VenueNote, options.note_path)
+    if options.record_path is None and options.log_path is None:
+        raise InputError("what did the venue publish? give its log, or its record", file="--log")
+    note = load(VenueNote, options.note_path)
     lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
     context, _ = context_of(options.context_text, options.challenge_path)
     commitments = load_commitments(options.commitment_paths)
     begin = time.perf_counter()
+    record, head = _published(options, key)
     with rejections(options.note_path, as_json=options.as_json):
         checked = check_customer(
             *(snapshot, terms, record, note, lots),
@@ -198,10 +209,26 @@ def check_note_command(options: NoteOptions) -> None:
     took = round(1000 * (time.perf_counter() - begin))
     if options.as_json:
         facts = {"accepted": True, **vars(checked), "signer_demanded": key is not None}
-        facts |= {"proof_digest": record.proof, "milliseconds": took}
+        facts |= {"proof_digest": record.proof, "log_head": head, "milliseconds": took}
         terminal.say_json(facts)
     else:
-        _say_checked(checked, record, key)
+        _say_checked(checked, record, key, head)
+
+
+def _published(options: NoteOptions, key: PublicKey | None) -> tuple[VenueRecord, str | None]:
+    """The record that the note must be of, and the log's head. Raises InputError, VerificationError."""
+    record = load(VenueRecord, options.record_path) if options.record_path else None
+    if options.log_path is None:
+        assert record is not None  # noqa: S101 - one of both was given
+        return record, None
+    context, _ = context_of(options.context_text, options.challenge_path)
+    commitments = load_commitments(options.commitment_paths)
+    statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)
+    with rejections(options.log_path, as_json=options.as_json):
+        log, entry, _ = logged(options.log_path, statement, [] if key is None else [key])
+        if record not in (None, entry.record(log.venue)):
+            raise VerificationError("the log has another record of this statement", check="log")
+    return entry.record(log.venue), log.head
 
 
 def _demand_signer(checked: CheckedAccount, key: PublicKey | None) -> None:
@@ -221,12 +248,16 @@ def _nonce(text: str) -> bytes:
     return nonce
 
 
-def _say_checked(checked: CheckedAccount, record: VenueRecord, key: PublicKey | None) -> None:
+def _say_checked(checked: CheckedAccount, record: VenueRecord, key: PublicKey | None, head: str | None) -> None:
     terminal.say(f"your book is in the proof {record.proof[:16]}... as account {checked.account}, in a row of its own")
     if checked.claim is None:
         terminal.say("nothing is claimed of accounts of its class")
     elif checked.exempt:
         terminal.say("WARNING: the venue marked your account as exempt: the proof says nothing of its health")
+    if head is None:
+        terminal.say("no log was checked: you may have been shown another statement than others (give --log FILE)")
+    else:
+        terminal.say(f"the log has this statement alone for the snapshot; its head, to compare: {head}")
     if not checked.signers:
         terminal.say("the note is not signed: it binds nobody")
     elif key is not None:

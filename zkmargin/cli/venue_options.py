@@ -27,6 +27,13 @@ commitment_option = click.option(
     metavar="FILE",
     help="Of each account that the terms name by its commitment, in their order.",
 )
+keys_option = click.option(
+    "--key",
+    "key_paths",
+    multiple=True,
+    metavar="FILE",
+    help="The venue's public key, from a source that you trust: it, or one of them, must sign every entry of the log.",
+)
 dense_option = click.option(
     "--dense",
     "dense_path",

@@ -8,6 +8,7 @@ import click
 
 from zkmargin.app.files import load
 from zkmargin.app.venue_facts import terms_facts, unclaimed_accounts
+from zkmargin.app.venue_log import logged
 from zkmargin.app.venue_notes import (
     read_venue_proof,
     verify_venue_proof,
@@ -27,14 +28,16 @@ from zkmargin.cli.paths import check_paths
 from zkmargin.cli.venue_options import (
     Facts,
     commitment_option,
+    keys_option,
     load_commitments,
     load_statement,
     rejections,
     say_statement,
     terms_option,
 )
+from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import VerificationError
+from zkmargin.formats import InputError, VerificationError
 from zkmargin.verifier.venue.customers import VenueRecord
 from zkmargin.verifier.venue.proof import venue_proof_bytes
 
@@ -54,6 +57,8 @@ from zkmargin.verifier.venue.proof import venue_proof_bytes
 @context_option
 @challenge_option
 @click.option("--record", "record_path", metavar="FILE", help="The published record: the proof must be the one in it.")
+@click.option("--log", "log_path", metavar="FILE", help="The venue's public log: the proof must be the one in it.")
+@keys_option
 @click.option("--every-account", is_flag=True, help="Refuse terms that claim nothing of some account.")
 @click.option("--max-age", metavar="AGE", help="Refuse a snapshot older than 90s, 10m, 2h or 1d.")
 @json_option
@@ -65,12 +70,17 @@ def verify_command(
     context_text: str,
     challenge_path: str | None,
     record_path: str | None,
+    log_path: str | None,
+    key_paths: tuple[str, ...],
     max_age: str | None,
     every_account: bool,
     as_json: bool,
 ) -> None:
     """Verify PROOF. Everything about what it proves comes from the snapshot and the terms, never from the proof."""
-    check_paths([proof, snapshot_path, terms_path, *commitment_paths, *([record_path] if record_path else [])])
+    published = [path for path in (record_path, log_path) if path]
+    check_paths([proof, snapshot_path, terms_path, *commitment_paths, *published, *key_paths])
+    if key_paths and log_path is None:
+        raise InputError("signs entries of a log: give --log FILE", file="--key")
     context, _ = context_of(context_text, challenge_path)
     statement = load_statement(snapshot_path, terms_path, context, load_commitments(commitment_paths))
     record = None if record_path is None else load(VenueRecord, record_path)
@@ -81,8 +91,13 @@ def verify_command(
         if every_account and (unclaimed := unclaimed_accounts(statement.terms)):
             reason = f"by the terms nothing is claimed of {terminal.counted(unclaimed, 'account')}"
             raise VerificationError(reason, check="every-account")
+        log, entry = None, None
+        if log_path is not None:
+            log, entry, _ = logged(log_path, statement, [load(PublicKey, path) for path in key_paths])
         with terminal.progress("Verifying"):
             _, made = verify_venue_proof(statement, read_venue_proof(proof, statement), record)
+        if log is not None and entry is not None and made != entry.record(log.venue):
+            raise VerificationError("the proof holds, but it is not the one of the log", check="log")
     facts = {
         "accepted": True,
         "milliseconds": round(1000 * (time.perf_counter() - begin)),
@@ -91,6 +106,7 @@ def verify_command(
         "proof_digest": made.proof,
         "root": made.root,
         "record": record_path,
+        "log_head": None if log is None else log.head,
     }
     if as_json:
         terminal.say_json(facts)

@@ -6,6 +6,7 @@ import click
 
 from zkmargin.cli.groups import Group
 from zkmargin.cli.venue_customers import check_note_command, note_command
+from zkmargin.cli.venue_log import log_group
 from zkmargin.cli.venue_prove import prove_command
 from zkmargin.cli.venue_verify import inspect_command, verify_command
 
@@ -19,5 +20,5 @@ def command() -> None:
     """
 
 
-for _found in (prove_command, verify_command, inspect_command, note_command, check_note_command):
+for _found in (prove_command, verify_command, inspect_command, note_command, check_note_command, log_group):
     command.add_command(_found)

@@ -1,0 +1,156 @@
+"""``zkmargin venue log``: the one public log of a venue's proofs, written by the venue and checked by everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from zkmargin.app.files import load
+from zkmargin.app.venue_log import append_to_log, check_log
+from zkmargin.app.venue_notes import read_venue_proof, verify_venue_proof
+from zkmargin.app.verifying import clock_ms
+from zkmargin.cli import terminal
+from zkmargin.cli.groups import Command, Group
+from zkmargin.cli.options import (
+    challenge_option,
+    context_of,
+    context_option,
+    json_option,
+    passphrase_option,
+    signer_option,
+    snapshot_option,
+)
+from zkmargin.cli.passphrases import signer_of
+from zkmargin.cli.paths import check_paths
+from zkmargin.cli.statements import gathered
+from zkmargin.cli.venue_options import (
+    Facts,
+    commitment_option,
+    keys_option,
+    load_commitments,
+    load_statement,
+    rejections,
+    terms_option,
+)
+from zkmargin.crypto.keys import PublicKey
+from zkmargin.engine.decimals import format_time
+from zkmargin.verifier.venue.log import VenueLog
+
+
+@click.group("log", cls=Group)
+def log_group() -> None:
+    """The one public log of a venue's proofs: chained, signed, one statement a snapshot.
+
+    A venue appends each proof and publishes the same file to everybody. Auditors and customers keep a copy or its head,
+    compare them with one another's, and check that a newer log continues an older one.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppendOptions:
+    """What was typed after ``venue log append``."""
+
+    log_path: str
+    snapshot_path: str
+    terms_path: str
+    commitment_paths: tuple[str, ...]
+    context_text: str
+    challenge_path: str | None
+    proof_path: str
+    key_path: str
+    passphrase_path: str | None
+    signer_command: str | None
+    as_json: bool
+
+
+@log_group.command(
+    "append",
+    cls=Command,
+    examples=["zkmargin venue log append log.json --snapshot S --terms T --proof P --key venue.key.json"],
+)
+@click.argument("log_path", metavar="LOG")
+@snapshot_option
+@terms_option
+@commitment_option
+@context_option
+@challenge_option
+@click.option("--proof", "proof_path", required=True, metavar="FILE", help="The proof; it is verified first.")
+@click.option("--key", "key_path", required=True, metavar="FILE", help="Sign the entry with this key.")
+@passphrase_option
+@signer_option
+@json_option
+@gathered(AppendOptions)
+def append_command(options: AppendOptions) -> None:
+    """Verify a proof and append its entry to LOG, which begins with it where there is none.
+
+    A second proof about one snapshot is refused, and so is a log that does not hold as it stands.
+    """
+    inputs = [options.snapshot_path, options.terms_path, options.proof_path, options.key_path]
+    check_paths([*inputs, *options.commitment_paths], [options.log_path], json=options.as_json)
+    context, _ = context_of(options.context_text, options.challenge_path)
+    commitments = load_commitments(options.commitment_paths)
+    statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)
+    with rejections(options.proof_path, as_json=options.as_json), terminal.progress("Verifying"):
+        _, record = verify_venue_proof(statement, read_venue_proof(options.proof_path, statement))
+    signer = signer_of(options.key_path, options.passphrase_path, options.signer_command)
+    with rejections(options.log_path, as_json=options.as_json):
+        log = append_to_log(options.log_path, statement, record, format_time(clock_ms()), signer)
+    facts = {"log": options.log_path, "accepted": True, "entry": len(log.entries), "head": log.head}
+    if options.as_json:
+        terminal.say_json({**facts, **_entry_facts(log, len(log.entries))})
+        return
+    terminal.say(f"entry {len(log.entries)} of {terminal.safe(options.log_path)}; its head: {log.head}")
+    terminal.say("publish this file in one place, the same for everybody")
+
+
+@log_group.command(
+    "check",
+    cls=Command,
+    examples=[
+        "zkmargin venue log check log.json --key venue.public.json",
+        "zkmargin venue log check log.json --key venue.public.json --earlier my-copy.json --json",
+    ],
+)
+@click.argument("log_path", metavar="LOG")
+@keys_option
+@click.option("--earlier", "earlier_path", metavar="FILE", help="A copy that you kept: the log must continue it.")
+@click.option("--head", metavar="HEX", help="A head that you noted, or that somebody else sees: the log must have it.")
+@json_option
+def check_command(
+    log_path: str, key_paths: tuple[str, ...], earlier_path: str | None, head: str | None, as_json: bool
+) -> None:
+    """Check that LOG is whole, signed, and has one statement a snapshot. Compare its head with other people's."""
+    check_paths([log_path, *key_paths, *([earlier_path] if earlier_path else [])])
+    keys = [load(PublicKey, path) for path in key_paths]
+    with rejections(log_path, as_json=as_json):
+        log, signers = check_log(log_path, keys, earlier_path, head)
+    if as_json:
+        entries = [_entry_facts(log, number) for number in range(1, len(log.entries) + 1)]
+        terminal.say_json(
+            {"accepted": True, "venue": log.venue, "head": log.head, "signers": list(signers), "entries": entries}
+        )
+        return
+    terminal.say(
+        f"the log of {terminal.quoted(log.venue)} holds: {terminal.counted(len(log.entries), 'entry', 'entries')}"
+    )
+    terminal.say(f"head: {log.head}")
+    if keys:
+        terminal.say("signed with the key of --key" if len(keys) == 1 else "signed with keys of --key")
+    else:
+        terminal.say(f"signed with {', '.join(signers)}: whose key that is was not checked (--key FILE)")
+
+
+def _entry_facts(log: VenueLog, number: int) -> Facts:
+    entry = log.entries[number - 1]
+    return {
+        "number": entry.number,
+        "time": entry.time,
+        "snapshot": {"name": entry.series, "time": entry.snapshot_time, "digest": entry.snapshot},
+        "statement_digest": entry.statement,
+        "proof_digest": entry.proof,
+        "root": entry.root,
+        "accounts": entry.accounts,
+        "dense_accounts": entry.committed,
+        "digest": entry.digest(log.venue).hex(),
+    }
