@@ -587,10 +587,13 @@ def check(
     return statement_digest, proof_digest
 
 
-def verify(
-    snapshot: bytes, terms: bytes, commitments: Sequence[bytes], proof: bytes, *, context: bytes = b"", setup: Path
-) -> tuple[bytes, bytes]:
-    """The statement and proof digests of an accepted proof. Raises Rejected."""
+Public = list[tuple[str, bytes]]
+
+
+def statement_of(
+    snapshot: bytes, terms: bytes, commitments: Sequence[bytes], *, context: bytes, setup: Path
+) -> tuple[Venue, Setup, Public, dict[str, Any]]:
+    """The statement, the setup, message 0, and the points of committed accounts. Raises Rejected."""
     document, stated = json.loads(Snapshot.parse(snapshot).to_bytes()), json.loads(terms)
     venue, loaded = Venue(document, stated), second.load_setup(setup)
     public = [
@@ -609,4 +612,12 @@ def verify(
         public += [("part", canonical(part)) for part in parts]
         committed |= {f"dense {y} {name}": point for name, point in second.add_parts(parts).items()}
     public.append(("context", context))
+    return venue, loaded, public, committed
+
+
+def verify(
+    snapshot: bytes, terms: bytes, commitments: Sequence[bytes], proof: bytes, *, context: bytes = b"", setup: Path
+) -> tuple[bytes, bytes]:
+    """The statement and proof digests of an accepted proof. Raises Rejected."""
+    venue, loaded, public, committed = statement_of(snapshot, terms, commitments, context=context, setup=setup)
     return check(venue, loaded, public, committed, proof)
