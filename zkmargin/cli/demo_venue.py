@@ -15,8 +15,7 @@ from zkmargin.app.venues import MadeVenue, Prepared, make_venue_proof, prepare
 from zkmargin.app.verifying import Terms, accept_proof, clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.demo import must_raise, step
-from zkmargin.crypto import ed25519
-from zkmargin.crypto.keys import PublicKey, SecretSigner
+from zkmargin.crypto.keys import SecretKey
 from zkmargin.engine.book import BookLots, to_book
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time
@@ -37,11 +36,14 @@ from zkmargin.prover import prove
 from zkmargin.prover.prove import default_threads
 from zkmargin.verifier import Statement
 from zkmargin.verifier.venue.customers import VenueNote
+from zkmargin.verifier.venue.log import VenueLog
 
 ACCOUNTS = 1000
 VENUE = "Demo venue"
 #: The account whose customer checks a note, and the nonce that it gave to the venue: of the demo's, so no secret.
 CUSTOMER, NONCE = 3, bytes(range(16))
+#: Of the venue's key in the demo: no secret either.
+PASSPHRASE = "a passphrase of the demo"  # noqa: S105
 #: How many accounts are files of their own in ``books``: pairs, so that they net to zero.
 BOOKS = 4
 CLAIMS = "account,claim,limit\naccount-0001,none,\naccount-0002,1.1,\n"
@@ -175,9 +177,10 @@ class _VenueDemo:
         customer, other = accounts[CUSTOMER], accounts[CUSTOMER + 1]
         with step(f"5. Customer {customer.name!r} gets a note and checks that its whole book is inside"):
             maker = note_maker(prepared.statement, made.proof, snapshot, accounts, made.secret)
-            secret = ed25519.generate_secret()
-            public = PublicKey(name=VENUE, scheme="ed25519", public_key=ed25519.public_key(secret).hex())
-            note = note_for(maker, made.secret, customer.name).signed(SecretSigner(public, secret))
+            key = SecretKey.generate(VENUE, "ed25519", PASSPHRASE)
+            signer = key.unlock(PASSPHRASE)
+            note = note_for(maker, made.secret, customer.name).signed(signer)
+            log = VenueLog(venue=VENUE).appended(prepared.statement, made.record, snapshot.time, signer)
         nonce = prepared.nonces[customer.name]
 
         def check(note: VenueNote, lots: BookLots) -> None:
@@ -188,7 +191,14 @@ class _VenueDemo:
         took = 1000 * (time.perf_counter() - begin)
         terminal.say(f"   found, in {took:.0f} ms from {len(note.to_bytes()) // 1024} kB")
         self._save("note.json", note, f"the note of {customer.name} (secret)")
-        self._save("venue.public.json", public, "the key that it is signed with")
+        self._save("venue.public.json", key.public, "the key that it is signed with (public)")
+        self._save("venue.key.json", key, "the venue's, encrypted (secret)")
+        write_atomic(self.folder / "pass.txt", PASSPHRASE.encode(), secret=True)
+        self.files.append(("pass.txt", "its passphrase (secret)"))
+        self._save("log.json", log, "the venue's log, the same for everybody (public)")
+        second = replace(prepared.statement, context=b"another statement")
+        reason = must_raise("a second statement", VerificationError, lambda: log.entry_of(second))
+        terminal.say(f"   shown another statement:      {terminal.safe(reason)}")
         self._save(f"{customer.name}.json", to_book(customer.lots, snapshot), "its book (secret)")
         reason = must_raise("another book", VerificationError, lambda: check(note, other.lots))
         terminal.say(f"   with another book:            {terminal.safe(reason)}")

@@ -141,7 +141,7 @@ def note_command(
             "--book account-0003.json --name account-0003 --nonce 000102030405060708090a0b0c0d0e0f"
         ),
         (
-            "zkmargin venue check-note note.json --snapshot snapshot.json --terms terms.json --record record.json "
+            "zkmargin venue check-note note.json --snapshot snapshot.json --terms terms.json --log log.json "
             "--book account-0003.json --name account-0003 --nonce 000102030405060708090a0b0c0d0e0f --signer "
             "venue.public.json"
         ),

@@ -67,7 +67,12 @@ class AppendOptions:
 @log_group.command(
     "append",
     cls=Command,
-    examples=["zkmargin venue log append log.json --snapshot S --terms T --proof P --key venue.key.json"],
+    examples=[
+        (
+            "zkmargin venue log append my-log.json --snapshot snapshot.json --terms terms.json "
+            "--proof venue-proof.bin --key venue.key.json --passphrase-file pass.txt"
+        )
+    ],
 )
 @click.argument("log_path", metavar="LOG")
 @snapshot_option
@@ -109,7 +114,7 @@ def append_command(options: AppendOptions) -> None:
     cls=Command,
     examples=[
         "zkmargin venue log check log.json --key venue.public.json",
-        "zkmargin venue log check log.json --key venue.public.json --earlier my-copy.json --json",
+        "zkmargin venue log check log.json --key venue.public.json --earlier log.json --json",
     ],
 )
 @click.argument("log_path", metavar="LOG")

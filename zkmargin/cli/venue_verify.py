@@ -48,6 +48,10 @@ from zkmargin.verifier.venue.proof import venue_proof_bytes
     examples=[
         "zkmargin venue verify --snapshot snapshot.json --terms terms.json --record record.json venue-proof.bin",
         "zkmargin venue verify --snapshot snapshot.json --terms terms.json --max-age 365d venue-proof.bin",
+        (
+            "zkmargin venue verify --snapshot snapshot.json --terms terms.json --every-account --log log.json "
+            "--key venue.public.json venue-proof.bin"
+        ),
     ],
 )
 @click.argument("proof")
