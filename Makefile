@@ -31,7 +31,7 @@ WEB_READY := $(VENV)/.installed-web
 DOCS_READY := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells units test-tools image golden coverage lowest lint types layers wheel release bench bench-peers soak \
+.PHONY: help demo test conformance assurance contracts analysis artefacts web page docs shells units test-tools image golden coverage lowest lint types layers wheel pythons release bench bench-peers soak \
 	venue-million smoke dev lock clean
 
 help:  ## list the targets
@@ -118,6 +118,9 @@ layers: $(DEV_READY)  ## every folder imports only from the folders below it
 
 wheel: $(DEV_READY)  ## wheel and sdist in dist/, used from a clean environment outside this folder
 	bash .ci/wheel $(BIN)/python
+
+pythons: $(DEV_READY)  ## a fast part of the suite on Python 3.12 and 3.13, where this machine has them
+	bash .ci/pythons $(BIN)/python 3.11 3.12 3.13
 
 release: $(DEV_READY)  ## dist/ with wheel, sdist, SBOM, hashes and (SIGNING_KEY=...) signatures, of a clean commit
 	@$(PIP_INSTALL) 'cyclonedx-bom>=7,<8'

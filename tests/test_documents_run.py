@@ -217,6 +217,50 @@ def test_prose_has_lines_of_at_most_100_characters() -> None:
     assert found == []
 
 
+# --- what documents name ---------------------------------------------------------------------------------------------
+
+#: A path with a folder; capitals stand for any name.
+PATH = re.compile(r"`((?:[\w.-]+/)+(?:[a-z0-9_.-]+\.(?:py|md|toml|json|js|ts|sol|sh|html|css|sql|csv|yml|svg))?)`")
+#: From where documents name files: the top, the package, the document's own folder, the tests and their golden files.
+FROM = ("", "zkmargin", "docs", "tests", "tests/data/golden")
+#: What is only made (a release), and another distribution's folder.
+ELSEWHERE_FOLDERS = ("dist/", "Crypto/")
+
+
+def test_every_path_that_a_document_names_is_there() -> None:
+    found = []
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in sorted(pages):
+        if page.name != "CHANGELOG.md":  # it speaks of what was
+            for name in PATH.findall(page.read_text()):
+                places = [page.parent / name, *(ROOT / start / name for start in FROM)]
+                if name not in ELSEWHERE_FOLDERS and not any(place.exists() for place in places):
+                    found.append(f"{page.relative_to(ROOT)}: {name}")
+    assert found == []
+
+
+def test_the_architecture_names_every_folder_of_the_program() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    tops = (
+        "circuits",
+        "engine",
+        "prover",
+        "verifier",
+        "zkmargin",
+        "contracts",
+        "web",
+        "deploy",
+        "benchmarks",
+        "findings",
+    )
+    folders = {Path(name).parent for name in listed if name.startswith(tops) and "/" in name}
+    inner = {folder for folder in folders if not {"data", "static", "tests", "peers", "noir"} & {*folder.parts}}
+    assert len(inner) > 35 or not listed  # an archive of the source has no list
+    named = {folder for folder in inner if f"{folder.as_posix()}/" in text or f"    {folder.name}/ " in text}
+    assert sorted(folder.as_posix() for folder in inner - named - {Path("contracts/src")}) == []
+
+
 # --- what --json prints ---------------------------------------------------------------------------------------------
 
 STATEMENT = "--snapshot snapshot.json --commitment commitment.json"
