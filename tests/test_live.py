@@ -1,7 +1,8 @@
 """A venue, an oracle, a custodian and three makers for simulated hours: what the venue states is what happened.
 
 Each is a process of its own, and each is killed once: the service, its database, the oracle, both keepers of records
-(the venue's and the custodian's), a maker's agent. Oracle, venue, custodian and a maker change their keys.
+(the venue's and the custodian's), a maker's agent. Everybody's keys are changed: of the oracle, venue and custodian, of
+the service, its operator, the officer who revokes, and a maker's token.
 
 Short in CI; ``ZKMARGIN_LIVE_STEPS`` makes the day longer (``make assurance``, shard ``live``).
 """
@@ -19,6 +20,7 @@ from support.watching import until
 
 from zkmargin.cli import main
 from zkmargin.engine.fills import Fills
+from zkmargin.formats import save_document
 
 STEPS = int(os.environ.get("ZKMARGIN_LIVE_STEPS", "9"))
 ALL = Fills(collateral={"USDC": "-20000000"})
@@ -52,6 +54,7 @@ def test_a_day_with_everything_in_it(tmp_path: Path, server: Server) -> None:
                 one.crash()
             if step == at["rotate"]:
                 one.rotate()
+                one.rotate_service()
                 mortal.rotate()
             if step == at["well"]:
                 server.kill()
@@ -82,7 +85,14 @@ def test_a_day_with_everything_in_it(tmp_path: Path, server: Server) -> None:
         one.check_coverage(mortal, lost)
         assert mortal.seen("alarm", kind="untrusted") == bool(lost)
         assert one.stop() == [0, 0, 0]
-    assert main(["ledger", "check", "--ledger", database]) == 0
+    keys = []
+    for number, key in enumerate(one.desks):
+        save_document(key.public, tmp_path / f"desk-{number}.json")
+        keys += ["--key", str(tmp_path / f"desk-{number}.json")]
+    check = ["ledger", "check", "--ledger", database]
+    assert main([*check, *keys]) == 0
+    for wrong in (keys[:2], keys[2:], [*keys[2:], *keys[:2]]):  # one alone, or the later one first
+        assert main([*check, *wrong]) == 1
 
 
 def _proved(one: Day, maker: Maker) -> set[int]:

@@ -278,6 +278,14 @@ def _forward(where: str) -> None:
         Desk(SETTINGS, trust(), (), signers()["desk"], ledger, pool)
 
         def back(connection: Passed) -> None:
+            for name in ("proofs", "trend"):
+                connection.execute(text(f"ALTER TABLE service_accounts DROP COLUMN {name}"))
+            connection.execute(
+                text(
+                    "INSERT INTO service_accounts (account, terms, keys, closed, state, since_ms) "
+                    "VALUES ('x', '{}', '[]', 1, 'uncovered', 1)"
+                )
+            )
             for index in tables.proofs.indexes:
                 index.drop(connection)
             for table in (tables.venue_challenges, tables.proofs):
@@ -299,6 +307,8 @@ def _forward(where: str) -> None:
             assert [dict(row._mapping) for row in connection.execute(select(tables.proofs))] == [values]
             found = connection.execute(select(ledger_tables.meta.c.value).where(ledger_tables.meta.c.key == "service"))
             assert found.scalar_one() == tables.SCHEMA
+            counted = select(tables.accounts.c.account, tables.accounts.c.proofs, tables.accounts.c.trend)
+            assert [tuple(row) for row in connection.execute(counted)] == [("x", 1, '["1/1"]')]
         another = values | {"number": 2, "account": "y"}  # of the same statement
         ledger.database.write(lambda connection: connection.execute(insert(tables.proofs).values(another)))
         intake.venue_challenge(desk, VENUE, count=1, lifetime_seconds=60, actor="venue")

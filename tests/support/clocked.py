@@ -35,7 +35,7 @@ class Clocked(Service):
         """By its clock."""
         return clock_ms() + self.ahead_ms
 
-    def change(self, action: object, *, by: str = "operator", **changes: Passed) -> Change:
+    def change(self, action: object, *, by: str | None = None, **changes: Passed) -> Change:
         """Of its own time."""
         return super().change(action, by=by, **({"time": format_time(self.now_ms)} | changes))
 

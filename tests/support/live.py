@@ -32,7 +32,9 @@ from support.watching import environment, until
 from zkmargin.accounts import commit_book
 from zkmargin.app.attesting import revocations_of
 from zkmargin.app.verifying import clock_ms
-from zkmargin.client import RegisterAccount, RevokeToken, Terms
+from zkmargin.client import CloseAccount, RegisterAccount, RevokeToken, Terms
+from zkmargin.client.checking import check_coverage
+from zkmargin.client.errors import Denied
 from zkmargin.client.tokens import token_digest
 from zkmargin.crypto.keys import SecretKey, SecretSigner
 from zkmargin.engine.book import Book
@@ -168,7 +170,11 @@ class Day:
         self.begin_ms = clock_ms() // 1000 * 1000 - step_ms * (steps + 1)
         #: Of each office the key that it begins with, and the one that follows it.
         self.keys = {name: (signers()[name], new_signer(f"{name} 2")) for name in OFFICES}
-        self.officer = new_signer("officer")
+        self.officers = (new_signer("officer"), new_signer("officer 2"))
+        self.officer = self.officers[0]
+        #: The service's keys, the first one first, and which it has now.
+        self.desks = (signers()["desk"], new_signer("desk 2"))
+        self.desk = self.desks[0]
         self.trust = self._trust()
         self.service = Service.make(home / "venue", database=database, own_trust=self.trust)
         toml = home / "venue" / "serve.toml"
@@ -182,8 +188,11 @@ class Day:
         rule = {"threshold": 1}
         oracle, venue, custodian = ([key.public.name for key in self.keys[name]] for name in OFFICES)
         series = base.snapshots[0].replaced(signers=tuple(oracle))
-        officer = {**rule, "name": "officer", "signers": ["officer"], "max_age_seconds": 86_400}
-        keys = (*base.keys, *(second.public for _, second in self.keys.values()), self.officer.public)
+        officers = [key.public.name for key in self.officers]
+        officer = {**rule, "name": "officer", "signers": officers, "max_age_seconds": 86_400}
+        others = [second for _, second in self.keys.values()] + [*self.officers, self.desks[1]]
+        keys = (*base.keys, *(key.public for key in others))
+        desks = [key.public.name for key in self.desks]
         return Trust.model_validate(
             base.to_json()
             | {
@@ -192,6 +201,7 @@ class Day:
                 "positions": [rule | {"name": "venue", "signers": venue}],
                 "collateral": [rule | {"name": "custodian", "signers": custodian}],
                 "revocations": [officer],
+                "receipts": [rule | {"name": NAME, "signers": desks}],
             }
         )
 
@@ -300,6 +310,27 @@ class Day:
             with self.service.client("publisher") as client, pytest.raises(VerificationError, match="revoked"):
                 client.publish(self.snapshot, stale) if name == "oracle" else client.attest(stale)
 
+    def rotate_service(self) -> None:
+        """The service has another key from its next start on, and another operator, whose predecessor orders nothing
+        more; and another officer says what is revoked.
+        """
+        folder, second = self.home / "venue", "operator 2"
+        signers().setdefault(second, new_signer(second))
+        save_document(signers()[second].public, folder / "operator-2.json")
+        save_document(locked(self.desks[1]), folder / "desk-2.key.json")
+        toml = folder / "serve.toml"
+        changed = toml.read_text().replace('"desk.key.json"', '"desk-2.key.json"')
+        toml.write_text(changed.replace('"operator.json"', '"operator-2.json"'))
+        assert self.service.stop() == 0
+        self.service.start()
+        self.desk = self.desks[1]
+        close = CloseAccount(account=self.makers[0].name)
+        with pytest.raises(Denied):
+            self.service.order(close)
+        self.service.operator = second
+        self.officer = self.officers[1]
+        self.revoke(sequence=3)
+
     def answered(self, maker: Maker) -> bool:
         """Whether a maker's proof about the newest snapshot was accepted."""
         return maker.seen("accepted", snapshot=self.published[-1][2])
@@ -318,8 +349,8 @@ class Day:
             coverage = client.coverage(maker.name, "main", begin=format_time(begin), end=format_time(end))
             desk = client.service().public_key
         (signature,) = coverage.signatures
-        assert signature.public_keys == (desk.public_key,) == (signers()["desk"].public.public_key,)
-        assert signature.verifies(coverage.message)
+        assert signature.public_keys == (desk.public_key,) == (self.desk.public.public_key,)
+        assert check_coverage(coverage, trust=self.trust).public_key == desk.public_key
         payload = coverage.payload
         found = {one.sequence: (one.snapshot, one.statement) for one in payload.snapshots}
         assert {number: digest for number, (digest, _) in found.items()} == {n: d for n, _, d in self.published}

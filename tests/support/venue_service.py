@@ -156,6 +156,7 @@ class Service:
         url: where it listens; after ``start``.
         process: it.
         numbers: the next number of each signer's changes.
+        operator: who signs its operator's changes.
     """
 
     folder: Path
@@ -163,6 +164,7 @@ class Service:
     process: subprocess.Popen[str] | None = None
     numbers: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    operator: str = "operator"
 
     @classmethod
     def make(
@@ -223,13 +225,14 @@ class Service:
         """A client with the token of a name that ``issue`` knows; nobody's without."""
         return VenueClient(self.url, token=None if name is None else self.tokens[name])
 
-    def order(self, action: object, *, by: str = "operator") -> JsonObject:
-        """A signed change."""
+    def order(self, action: object, *, by: str | None = None) -> JsonObject:
+        """A signed change; by the operator, where it is not said by whom."""
         with self.client() as client:
             return client.change(self.change(action, by=by))
 
-    def change(self, action: object, *, by: str = "operator", **changes: Passed) -> Change:
+    def change(self, action: object, *, by: str | None = None, **changes: Passed) -> Change:
         """A change with the signer's next number."""
+        by = by or self.operator
         self.numbers[by] = self.numbers.get(by, 0) + 1
         values = {"service": NAME, "sequence": self.numbers[by], "time": format_time(clock_ms()), "action": action}
         return Change(payload=ChangePayload.model_validate(values | changes)).signed(signers()[by])

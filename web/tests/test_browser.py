@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import shoot
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from zkmargin.app.page import PAGE_DIGEST, verifier_page
 from zkmargin.cli import main
 from zkmargin.formats import keccak256
-
-#: A screenshot of each test's end goes here.
-SHOTS = os.environ.get("ZKMARGIN_SCREENSHOTS")
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +46,7 @@ def page(browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> It
     made.on("request", count)
     made.goto(f"file://{tmp_path / 'verify.html'}")
     yield made
-    if SHOTS:
-        made.screenshot(path=Path(SHOTS) / f"{request.node.name}.png", full_page=True)
+    shoot(made, f"page-{request.node.originalname}")
     context.close()
     assert asked == [f"file://{tmp_path / 'verify.html'}"]
     assert said == []

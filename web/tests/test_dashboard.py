@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from conftest import shoot
 from playwright.sync_api import Browser, Page, Route, expect
 from support.venue_service import Service, account, running, snapshot
 
@@ -16,9 +16,6 @@ from zkmargin.client import Terms
 from zkmargin.client.documents import RegisterAccount, RevokeToken
 from zkmargin.client.tokens import token_digest
 from zkmargin.formats import VerificationError
-
-#: Where screenshots are left for people to look at; nowhere without it.
-SHOTS = os.environ.get("ZKMARGIN_SCREENSHOTS")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +55,7 @@ def page(browser: Browser, request: pytest.FixtureRequest, service: Service) -> 
     expect(page.get_by_role("heading", name="clearing desk")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("live")
     yield page
-    if SHOTS:
-        page.screenshot(path=str(Path(SHOTS) / f"{request.node.originalname}-{request.param}.png"), full_page=True)
+    shoot(page, f"dashboard-{request.node.originalname}-{request.param}")
     context.close()
     assert wrong == []
 

@@ -74,16 +74,18 @@ def _own_claim(ledger: Ledger, account: Account, last: Entry) -> dict[str, Any]:
     return {"own": own}
 
 
-def check_ledger(ledger: Ledger, *, key: PublicKey | None = None, head: str | None = None) -> dict[str, Any]:
+def check_ledger(
+    ledger: Ledger, *, key: PublicKey | Sequence[PublicKey] = (), head: str | None = None
+) -> dict[str, Any]:
     """Derive everything in a ledger again from the ledger alone: what is wrong, and what nothing protects.
 
     Args:
         ledger: which.
-        key: its public key: every record must be signed with it.
+        key: its public key, or its keys in their order: every record must be signed with one, as ``Ledger.audit`` says.
         head: the digest of a record that was noted before.
     """
     found = ledger.audit(key=key, head=head)
-    unprotected: tuple[str, ...] = () if key is not None else UNPROTECTED
+    unprotected: tuple[str, ...] = () if key else UNPROTECTED
     if found.schema == WITHOUT_CHAIN:
         unprotected = ("every column: a ledger of version 1 has no chain; it gets one when it is next written to",)
     return {

@@ -6,7 +6,7 @@ proof as a verifier would take it: statement, proof, attestations at the time of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -72,14 +72,14 @@ class Findings:
             self.bad.append({"subject": subject, "reason": error.message})
 
 
-def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: str | None) -> Findings:
+def audit(connection: Connection, *, schema: str, keys: Sequence[PublicKey], head: str | None) -> Findings:
     """Check a ledger of any version. It raises nothing but what the database does: all else is in the findings."""
     found = Findings(schema)
     _check_schema(connection, found)
     if schema != tables.WITHOUT_CHAIN:
         expected = _Expected()
         with found.about("chain"):
-            _walk(connection, found, expected, key, head)
+            _walk(connection, found, expected, keys, head)
         _compare(connection, found, expected)
         there = set(connection.execute(select(tables.documents.c.digest)).scalars())
         for digest in sorted(expected.named - there):
@@ -92,7 +92,7 @@ def audit(connection: Connection, *, schema: str, key: PublicKey | None, head: s
     else:
         bodies = []
         with found.about("chain"):
-            _without_chain(connection, key, head)
+            _without_chain(connection, keys, head)
         for row in connection.execute(select(tables.proofs).order_by(tables.proofs.c.id)).all():
             with found.about(f"proof {row.id}"):
                 entry = records.entry_of(connection, row)
@@ -155,15 +155,15 @@ _RUNNING = {
 }
 
 
-def _without_chain(connection: Connection, key: PublicKey | None, head: str | None) -> None:
+def _without_chain(connection: Connection, keys: Sequence[PublicKey], head: str | None) -> None:
     """Of an older version there is no chain to check. Raises VerificationError where there must be one.
 
     The version is a text in the database: whoever can write there must not take a chain away with it.
     """
     if inspect(connection).has_table(tables.records.name):
         raise VerificationError("a ledger of version 1 has no records: its version was set back", check="chain")
-    if key is not None or head is not None:
-        missing = "no record is signed with the ledger's key" if key else "the head that was noted is not in it"
+    if keys or head is not None:
+        missing = "no record is signed with the ledger's key" if keys else "the head that was noted is not in it"
         raise VerificationError(f"a ledger of version 1 has no chain: {missing}", check="chain")
 
 
@@ -232,12 +232,15 @@ _DERIVED = (tables.proofs, tables.parts, tables.attestations, tables.streams, ta
 
 
 def _walk(
-    connection: Connection, found: Findings, expected: _Expected, key: PublicKey | None, head: str | None
+    connection: Connection, found: Findings, expected: _Expected, keys: Sequence[PublicKey], head: str | None
 ) -> None:
-    """The chain from its beginning. Raises InputError, VerificationError."""
+    """The chain from its beginning: once a later key signed, an earlier one counts no more.
+
+    Raises InputError, VerificationError.
+    """
     previous, noted = chain.GENESIS, head in (None, chain.GENESIS)
     for number, record in enumerate(chain.read(connection), 1):
-        record.check(number=number, previous=previous, key=key)
+        keys = keys[record.check(number=number, previous=previous, keys=keys) :]
         expected.add(record)
         previous, noted = record.digest, noted or record.digest == head
         found.records, found.head = number, (number, record.digest)

@@ -52,16 +52,23 @@ class Record:
         """The digest that it must have."""
         return _digest(self.number, self.kind, self.time_ms, self.body, self.previous)
 
-    def check(self, *, number: int, previous: str, key: PublicKey | None) -> None:
-        """Raises VerificationError: not what follows the record before, edited, or not signed by the ledger's key."""
+    def check(self, *, number: int, previous: str, keys: Sequence[PublicKey] = ()) -> int:
+        """Which of the ledger's keys signed it; 0 where none are given.
+
+        Raises:
+            VerificationError: not what follows the record before, edited, or signed by none of the keys.
+        """
         if self.number != number:
             raise VerificationError(f"record {number} is missing: the next one is {self.number}", check="chain")
         if self.kind not in KINDS or self.previous != previous or self.computed().hex() != self.digest:
             raise VerificationError(f"record {number} is not what follows record {number - 1}: edited", check="chain")
         if self.signature is not None and not self.signature.verifies(message_of(self)):
             raise VerificationError(f"record {number}: its signature does not verify", check="chain")
-        if key is not None and (self.signature is None or self.signature.public_keys != (key.public_key,)):
+        signers = () if self.signature is None else self.signature.public_keys
+        place = next((place for place, key in enumerate(keys) if signers == (key.public_key,)), None)
+        if place is None and keys:
             raise VerificationError(f"record {number} is not signed with the ledger's key", check="chain")
+        return place or 0
 
 
 def message_of(record: Record) -> Message:

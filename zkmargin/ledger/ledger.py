@@ -427,15 +427,17 @@ class Ledger:
             row = None if self.schema == tables.WITHOUT_CHAIN else connection.execute(query.limit(1)).first()
         return (0, chain.GENESIS) if row is None else (row.number, row.digest)
 
-    def audit(self, *, key: PublicKey | None = None, head: str | None = None) -> audit.Findings:
+    def audit(self, *, key: PublicKey | Sequence[PublicKey] = (), head: str | None = None) -> audit.Findings:
         """Everything of the ledger from its records and documents: chain, tables, receipts, attestations, proofs.
 
         Args:
-            key: the ledger's public key: every record must be signed with it.
+            key: the ledger's public key: every record must be signed with it. Of one whose key was changed all its
+                keys, the first first: none counts after a later one signed.
             head: the digest of a record that was noted before (hex): it must be in the chain.
         """
+        keys = (key,) if isinstance(key, PublicKey) else tuple(key)
         with self._database.reading() as connection:
-            return audit.audit(connection, schema=self.schema, key=key, head=head)
+            return audit.audit(connection, schema=self.schema, keys=keys, head=head)
 
     def beside(self, what: Literal["revocations", "sources"]) -> dict[str, tuple[str, ...]]:
         """By statement digest, where there were any: the lists of revocations that an acceptance was made with, or

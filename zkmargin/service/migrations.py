@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, column, insert, select, table, text, update
+from sqlalchemy import Connection, column, func, insert, select, table, text, update
 
 from zkmargin.formats import InputError
 from zkmargin.ledger import tables as ledger_tables
-from zkmargin.service import tables
+from zkmargin.service import store, tables
 
 _KEY = "service"
 _BEFORE = "service_proofs_before"
@@ -28,8 +29,23 @@ def _second(connection: Connection) -> str:
     return "zkmargin/service/v2"
 
 
+def _third(connection: Connection) -> str:
+    """Each account has its number of proofs and its trend: a roster counts nothing."""
+    account, proof = tables.accounts, tables.proofs
+    for added in ("proofs BIGINT NOT NULL DEFAULT 0", "trend TEXT NOT NULL DEFAULT '[]'"):
+        connection.execute(text(f"ALTER TABLE {account.name} ADD COLUMN {added}"))
+    for name in connection.execute(select(account.c.account)).scalars().all():
+        mine = proof.c.account == name
+        newest = select(proof).where(mine).order_by(proof.c.number.desc()).limit(store.TREND)
+        ratios = [f"{row.num}/{row.den}" for row in reversed(connection.execute(newest).all())]
+        count = connection.execute(select(func.count()).select_from(proof).where(mine)).scalar_one()
+        values = {"proofs": count, "trend": json.dumps(ratios)}
+        connection.execute(update(account).where(account.c.account == name).values(values))
+    return "zkmargin/service/v3"
+
+
 #: From every version to the next; by the version that is found. Version 1 is the first.
-FORWARD: dict[str, Callable[[Connection], str]] = {"zkmargin/service/v1": _second}
+FORWARD: dict[str, Callable[[Connection], str]] = {"zkmargin/service/v1": _second, "zkmargin/service/v2": _third}
 
 
 def bring_forward(connection: Connection, *, name: str) -> None:

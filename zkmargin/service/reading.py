@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from zkmargin.app.evidence import Evidence, evidence_of
-from zkmargin.client.answers import AccountLine, AccountView, Part, SnapshotLine, TokenLine, WebhookLine
+from zkmargin.client.answers import AccountLine, AccountView, Part, RefusalLine, SnapshotLine, TokenLine, WebhookLine
 from zkmargin.client.documents import MAX_COVERED, Coverage, CoveragePayload, CoveredSnapshot, largest_gap
 from zkmargin.client.errors import NotFound
 from zkmargin.engine.decimals import format_time, parse_time
@@ -20,15 +21,15 @@ from zkmargin.service.intake import snapshot_line
 from zkmargin.service.store import AccountRow
 from zkmargin.verifier.attest import Challenge, Receipt
 
-#: Ratios in an account's trend.
-TREND = 10
+#: Rows that are asked for in one statement.
+AT_ONCE = 500
 
 
 def roster(desk: Desk) -> list[AccountLine]:
     """Every account and its state now."""
     now_ms = desk.clock()
     with desk.ledger.database.reading() as connection:
-        return [AccountLine(**_line(connection, row, now_ms)) for row in store.account_rows(connection)]
+        return [AccountLine(**line) for line in _lines(connection, store.account_rows(connection), now_ms)]
 
 
 def newest_event(desk: Desk) -> int:
@@ -97,7 +98,7 @@ def account_view(desk: Desk, account: str) -> AccountView:
         digests = connection.execute(query).scalars().all()
         documents = documents_of(connection, Challenge, digests)
         challenges = [documents[digest] for digest in digests]
-        line = _line(connection, row, now_ms)
+        (line,) = _lines(connection, [row], now_ms)
     return AccountView.model_construct(**line, parts=parts, challenges=challenges)
 
 
@@ -108,33 +109,32 @@ def _account(connection: Connection, account: str) -> AccountRow:
     return rows[0]
 
 
-def _line(connection: Connection, row: AccountRow, now_ms: int) -> dict[str, Any]:
-    proof, account = tables.proofs, tables.accounts
-    state, due = row.standing.at(now_ms), row.standing.due_ms
-    newest = select(proof).where(proof.c.account == row.account).order_by(proof.c.number.desc()).limit(TREND)
-    trend = [f"{one.num}/{one.den}" for one in reversed(connection.execute(newest).all())]
-    count = select(func.count()).select_from(proof).where(proof.c.account == row.account)
-    last = None
-    if row.counting is not None:
-        last = store.proof_line(
-            connection.execute(select(proof).where(proof.c.number == row.counting)).one(), row.terms
-        )
-    refusal = tables.refusals
-    refused = connection.execute(
-        select(refusal).join(account, account.c.refused == refusal.c.number).where(account.c.account == row.account)
-    ).first()
-    return {
-        "account": row.account,
-        "state": state,
-        "since": format_time(row.since_ms),
-        "until": None if due is None else format_time(due),
-        "closed": row.closed,
-        "terms": row.terms,
-        "proofs": connection.execute(count).scalar_one(),
-        "last": last,
-        "trend": trend,
-        "refused": None if refused is None else store.refusal_line(refused),
-    }
+def _lines(connection: Connection, rows: Sequence[AccountRow], now_ms: int) -> Iterator[dict[str, Any]]:
+    """Rows of the roster; two statements for some hundred of them, and nothing is counted."""
+    proof, refusal = tables.proofs, tables.refusals
+    last: dict[int, Any] = {}
+    refused: dict[int, RefusalLine] = {}
+    for part in (rows[begin : begin + AT_ONCE] for begin in range(0, len(rows), AT_ONCE)):
+        numbers = [row.counting for row in part if row.counting is not None]
+        found = connection.execute(select(proof).where(proof.c.number.in_(numbers))) if numbers else ()
+        last |= {one.number: one for one in found}
+        numbers = [row.refused for row in part if row.refused is not None]
+        found = connection.execute(select(refusal).where(refusal.c.number.in_(numbers))) if numbers else ()
+        refused |= {one.number: store.refusal_line(one) for one in found}
+    for row in rows:
+        due, counting = row.standing.due_ms, None if row.counting is None else last.get(row.counting)
+        yield {
+            "account": row.account,
+            "state": row.standing.at(now_ms),
+            "since": format_time(row.since_ms),
+            "until": None if due is None else format_time(due),
+            "closed": row.closed,
+            "terms": row.terms,
+            "proofs": row.proofs,
+            "last": None if counting is None else store.proof_line(counting, row.terms),
+            "trend": list(row.trend),
+            "refused": None if row.refused is None else refused.get(row.refused),
+        }
 
 
 def snapshot_lines(desk: Desk, series: str, *, before: int | None, limit: int) -> list[SnapshotLine]:

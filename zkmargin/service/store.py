@@ -20,6 +20,9 @@ from zkmargin.service import tables
 from zkmargin.service.states import Standing
 from zkmargin.verifier.attest import Acceptance, SnapshotPayload
 
+#: Ratios in an account's trend.
+TREND = 10
+
 
 def next_number(connection: Connection, table: Table) -> int:
     """One more than the last; writers come one after the other, so that there are no gaps."""
@@ -147,6 +150,9 @@ class AccountRow:
     until_ms: int | None
     counting: int | None
     standing: Standing
+    refused: int | None
+    proofs: int
+    trend: tuple[str, ...]
 
 
 def account_rows(connection: Connection, *accounts: str) -> list[AccountRow]:
@@ -181,7 +187,18 @@ def _account(row: Any, vouched_until_ms: int | None) -> AccountRow:
     )
     keys = parse_json(row.keys)
     return AccountRow(
-        row.account, terms, keys, bool(row.closed), row.state, row.since_ms, row.until_ms, row.counting, standing
+        account=row.account,
+        terms=terms,
+        keys=keys,
+        closed=bool(row.closed),
+        state=row.state,
+        since_ms=row.since_ms,
+        until_ms=row.until_ms,
+        counting=row.counting,
+        standing=standing,
+        refused=row.refused,
+        proofs=row.proofs,
+        trend=tuple(parse_json(row.trend)),
     )
 
 
@@ -311,6 +328,8 @@ def _proof_values(number: int, one: Proven) -> dict[str, Any]:
 def _proven(row: AccountRow, one: Proven, values: dict[str, Any]) -> AccountRow:
     """An account after a proof was accepted: it counts if it claims enough of a snapshot that is not older."""
     standing = replace(row.standing, refused=False)
+    ratio = f"{values['num']}/{values['den']}"
+    row = replace(row, refused=None, proofs=row.proofs + 1, trend=(*row.trend[1 - TREND :], ratio))
     newer = standing.snapshot_ms is None or values["snapshot_ms"] >= standing.snapshot_ms
     if newer and row.terms.met_by(one.claim, one.limits):
         times = {name: values[name] for name in ("snapshot_ms", "accepted_ms")}
@@ -324,6 +343,7 @@ def _write_standings(connection: Connection, rows: Iterable[AccountRow]) -> None
     for row in rows:
         values: dict[str, Any] = {name: getattr(row, name) for name in ("state", "since_ms", "until_ms", "counting")}
         values |= {name: getattr(row.standing, name) for name in ("snapshot_ms", "accepted_ms", "changed_ms")}
+        values |= {"proofs": row.proofs, "trend": json.dumps(row.trend)}
         written.append(values | {"of": row.account})
     changes: dict[str, Any] = {name: bindparam(name) for name in written[0] if name != "of"}
     changes["refused"] = null()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-SCHEMA = "zkmargin/service/v2"
+SCHEMA = "zkmargin/service/v3"
 _DIGEST, _NAME = String(64), String(200)
 
 metadata = MetaData()
@@ -30,6 +30,9 @@ accounts = Table(
     Column("accepted_ms", BigInteger),
     # the last refusal since the last acceptance
     Column("refused", BigInteger),
+    # how many proofs were accepted, and the ratios of the last ones (JSON): the roster reads no proofs
+    Column("proofs", BigInteger, nullable=False, server_default="0"),
+    Column("trend", Text, nullable=False, server_default="[]"),
 )
 parts = Table(
     "service_parts",

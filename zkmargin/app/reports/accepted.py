@@ -62,7 +62,13 @@ def proven(ledger: Ledger) -> list[Proven]:
 
 
 def acceptance_page(
-    ledger: Ledger, *, now_ms: int, due_seconds: int, audit: bool, key: PublicKey | None = None, head: str | None = None
+    ledger: Ledger,
+    *,
+    now_ms: int,
+    due_seconds: int,
+    audit: bool,
+    key: Sequence[PublicKey] = (),
+    head: str | None = None,
 ) -> bytes:
     """The page of a ledger.
 

@@ -130,10 +130,17 @@ def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
     ],
 )
 @ledger_option(required=True)
-@click.option("--key", "key_path", metavar="FILE", help="The ledger's public key: every record must be signed with it.")
+@click.option(
+    "--key",
+    "key_paths",
+    multiple=True,
+    metavar="FILE",
+    help="The ledger's public key: every record must be signed with it. Again for the one after it, where it was "
+    "changed: an earlier key counts no more once a later one signed.",
+)
 @click.option("--head", metavar="HEX", help="A head that was shown before: the chain must hold it still.")
 @json_option
-def check_command(ledger_where: str, key_path: str | None, head: str | None, as_json: bool) -> None:
+def check_command(ledger_where: str, key_paths: tuple[str, ...], head: str | None, as_json: bool) -> None:
     """Derive everything in the ledger again from its records and documents: chain, tables, proofs, receipts and all.
 
     Any edited, removed or inserted row is found. Without --key, whoever can write the database could have written the
@@ -142,9 +149,9 @@ def check_command(ledger_where: str, key_path: str | None, head: str | None, as_
     """
     if head is not None and re.fullmatch("[0-9a-f]{64}", head) is None:
         raise InputError("a head is 64 hexadecimal digits", file="--head")
-    key = None if key_path is None else load(PublicKey, key_path)
+    keys = [load(PublicKey, path) for path in key_paths]
     with open_ledger(ledger_where, read_only=True) as ledger, terminal.progress("Verifying"):
-        facts = check_ledger(ledger, key=key, head=head)
+        facts = check_ledger(ledger, key=keys, head=head)
     name, bad = facts["ledger"], facts["bad"]
     if not (bad and as_json):
         _say_checked(facts, as_json=as_json)

@@ -115,13 +115,21 @@ def venue_command(ledger_where: str, due_after: str, output: str) -> None:
     ],
 )
 @ledger_option(required=True)
-@click.option("--key", "key_path", metavar="FILE", help="The ledger's public key: every record must be signed with it.")
+@click.option(
+    "--key",
+    "key_paths",
+    multiple=True,
+    metavar="FILE",
+    help="The ledger's public key: every record must be signed with it; again for the one after it.",
+)
 @click.option("--head", metavar="HEX", help="A head that was shown before: the chain must hold it still.")
 @click.option(
     "--due-after", default="1d", show_default=True, metavar="AGE", help="An account is overdue after 10m, 2h, 1d."
 )
 @output_option("the page")
-def auditor_command(ledger_where: str, key_path: str | None, head: str | None, due_after: str, output: str) -> None:
+def auditor_command(
+    ledger_where: str, key_paths: tuple[str, ...], head: str | None, due_after: str, output: str
+) -> None:
     """What a ledger's verifier accepted, as a page: everything derived and verified again, who vouched, and when.
 
     What is found wrong stands on the page, and the command ends with 0: `zkmargin ledger check` is for scripts.
@@ -130,11 +138,11 @@ def auditor_command(ledger_where: str, key_path: str | None, head: str | None, d
 
     if head is not None and re.fullmatch("[0-9a-f]{64}", head) is None:
         raise InputError("a head is 64 hexadecimal digits", file="--head")
-    check_paths([key_path] if key_path else [], [output])
+    check_paths(list(key_paths), [output])
     seconds = parse_age(due_after, "--due-after")
-    key = None if key_path is None else load(PublicKey, key_path)
+    keys = [load(PublicKey, path) for path in key_paths]
     with open_ledger(ledger_where, read_only=True) as ledger, terminal.progress("Verifying"):
-        page = acceptance_page(ledger, now_ms=clock_ms(), due_seconds=seconds, audit=True, key=key, head=head)
+        page = acceptance_page(ledger, now_ms=clock_ms(), due_seconds=seconds, audit=True, key=keys, head=head)
     write_outputs([Output(output, page)])
     _say(output, "public documents only")
 

@@ -8,7 +8,7 @@ const MOST_ALARMS = 100;
 const MOST_MISSED = 1000; // events: who missed more begins anew at the newest one
 const at = (id) => document.getElementById(id);
 const view = { session: null, series: [], accounts: [], asked: 0, drawn: 0, open: null, last: 0,
-  refresh: null, ticking: null };
+  refresh: null, ticking: null, took: 0, rows: new Map() };
 
 function element(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -70,19 +70,29 @@ function showRoster() {
     return item;
   }));
   const focused = focus("account");
-  const rows = view.accounts.filter((one) => !wanted || one.state === wanted).map((one) => {
-    const row = element("tr"), head = element("th", undefined, { scope: "row" });
-    const button = element("button", one.account, { type: "button", class: "name", "data-account": one.account });
-    button.addEventListener("click", () => openAccount(one.account, true).catch(problem));
-    head.append(button);
-    const last = one.last ? `${claimed(one.last.ratio)} × ${one.last.requirement}` : "nothing";
-    row.append(head, one.closed ? element("td", "closed") : stateCell("td", one.state), element("td", shown(one.until)),
-      element("td", `${claimed(one.terms.ratio)} × ${one.terms.requirement}`), element("td", last), trend(one.trend),
-      element("td", one.proofs));
-    return row;
-  });
-  at("roster").tBodies[0].replaceChildren(...rows);
+  const rows = view.accounts.filter((one) => !wanted || one.state === wanted).map(rosterRow);
+  const body = at("roster").tBodies[0], there = [...body.rows];
+  if (there.length === rows.length && there.every((row, i) => row.dataset.account === rows[i].dataset.account)) {
+    rows.forEach((row, i) => { if (row !== there[i]) there[i].replaceWith(row); });
+  } else body.replaceChildren(...rows);
   refocus("account", focused);
+}
+
+// A row of an account, the one that is drawn where nothing of it changed: a thousand accounts are not drawn anew because
+// one of them proved something.
+function rosterRow(one) {
+  const said = JSON.stringify(one), known = view.rows.get(one.account);
+  if (known && known.said === said) return known.row;
+  const row = element("tr", undefined, { "data-account": one.account }), head = element("th", undefined, { scope: "row" });
+  const button = element("button", one.account, { type: "button", class: "name", "data-account": one.account });
+  button.addEventListener("click", () => openAccount(one.account, true).catch(problem));
+  head.append(button);
+  const last = one.last ? `${claimed(one.last.ratio)} × ${one.last.requirement}` : "nothing";
+  row.append(head, one.closed ? element("td", "closed") : stateCell("td", one.state), element("td", shown(one.until)),
+    element("td", `${claimed(one.terms.ratio)} × ${one.terms.requirement}`), element("td", last), trend(one.trend),
+    element("td", one.proofs));
+  view.rows.set(one.account, { said, row });
+  return row;
 }
 
 // What is drawn anew keeps the keyboard's place: the button about the same thing.
@@ -199,12 +209,13 @@ function beginAt(newest) {
 function happened(payload) {
   view.last = payload.number;
   if (payload.kind === "refused" || (payload.kind === "state" && ALARMS.has(payload.state))) alarm(payload);
-  if (view.refresh === null) view.refresh = setTimeout(refresh, 300);
+  // a roster that takes long to get and draw is asked for less often: most of the time the page does nothing
+  if (view.refresh === null) view.refresh = setTimeout(refresh, Math.max(300, 4 * view.took));
 }
 
 // The newest event's number; the roster is drawn unless a later one is drawn already.
 async function loadRoster() {
-  const order = ++view.asked, session = view.session;
+  const order = ++view.asked, session = view.session, begin = performance.now();
   try {
     const found = await call("/v1/accounts");
     if (view.session !== session || order < view.drawn) return found.newest_event;
@@ -213,6 +224,7 @@ async function loadRoster() {
     at("as-of").textContent = `As of ${shown(new Date().toISOString().slice(0, 19) + "Z")}.`;
     at("main").classList.remove("stale");
     showRoster();
+    view.took = performance.now() - begin;
     return found.newest_event;
   } catch (error) {
     if (view.session === session && order > view.drawn) stale();
@@ -281,7 +293,7 @@ function leave(message) {
   view.session.stop.abort();
   clearInterval(view.ticking);
   clearTimeout(view.refresh);
-  Object.assign(view, { series: [], accounts: [], drawn: view.asked, open: null, last: 0, refresh: null });
+  Object.assign(view, { series: [], accounts: [], drawn: view.asked, open: null, last: 0, refresh: null, rows: new Map() });
   view.session.token = "";
   for (const name of ["counts", "alarms", "facts", "timeline"]) at(name).replaceChildren();
   for (const name of ["roster", "proofs", "refusals", "snapshots"]) at(name).tBodies[0].replaceChildren();
