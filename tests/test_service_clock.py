@@ -22,10 +22,11 @@ PERIOD_MS, GRACE_MS = SECOND * TERMS.period_seconds, SECOND * TERMS.grace_second
 
 
 def become(service: Clocked, state: str) -> None:
-    """Wait until the roster, the account, and the metrics say this."""
+    """Wait until the roster, the account, and an event say this."""
     with service.client("auditor") as auditor:
         eventually(lambda: [line.state for line in auditor.roster()] == [state])
         assert auditor.account("maker").state == state
+    eventually(lambda: state == "uncovered" or _states(events(service))[-1:] == [state])
 
 
 def prove(service: Clocked, about: Snapshot) -> None:
@@ -64,13 +65,8 @@ def test_states_come_and_go_with_the_clock(tmp_path: Path) -> None:
         service.ahead_ms += 7200 * SECOND  # what vouches for its parts ends
         become(service, "uncovered")
         with service.client("auditor") as auditor:
-            events = []
-            last = newest_event(service)
-            for event in auditor.events(after=0, seconds=20):
-                events.append(event)
-                if event.payload.number == last:
-                    break
-            check_order(events)
+            eventually(lambda: _states(events(service))[-1] == "uncovered")
+            check_order(events(service))
             end = format_time(service.now_ms)
             coverage = auditor.coverage("maker", "main", begin=format_time(begin_ms - 3_600_000), end=end)
         payload = coverage.payload
@@ -85,11 +81,26 @@ def newest_event(service: Clocked) -> int:
     return int(httpx.get(f"{service.url}/v1/accounts", headers=headers).json()["newest_event"])
 
 
-def check_order(events: list[Event]) -> None:
+def events(service: Clocked) -> list[Event]:
+    """All until now."""
+    found, last = [], newest_event(service)
+    with service.client("auditor") as auditor:
+        for event in auditor.events(after=0, seconds=20):
+            found.append(event)
+            if event.payload.number >= last:
+                break
+    return found
+
+
+def _states(found: list[Event]) -> list[str | None]:
+    return [event.payload.state for event in found if event.payload.kind == "state"]
+
+
+def check_order(found: list[Event]) -> None:
     """Numbers without gaps, times that do not go back, each state from the one before, each signed."""
-    assert [event.payload.number for event in events] == list(range(1, len(events) + 1))
-    times = [event.payload.time for event in events]
+    assert [event.payload.number for event in found] == list(range(1, len(found) + 1))
+    times = [event.payload.time for event in found]
     assert times == sorted(times)
-    states = [(event.payload.previous, event.payload.state) for event in events if event.payload.kind == "state"]
+    states = [(event.payload.previous, event.payload.state) for event in found if event.payload.kind == "state"]
     assert states == list(pairwise(["uncovered", "covered", "due", "late", "refused", "covered", "uncovered"]))
-    assert all(event.signatures[0].verifies(event.message) for event in events)
+    assert all(event.signatures[0].verifies(event.message) for event in found)

@@ -104,7 +104,7 @@ def test_a_wrong_token_shows_nothing(browser: Browser, service: Service) -> None
     page.get_by_label("Token of an auditor or operator").fill(service.tokens["alice"])
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("alert")).to_have_text("a token of role account may not do this")
-    expect(page.locator("main")).to_be_hidden()
+    expect(page.locator("#main")).to_be_hidden()
     page.close()
 
 
@@ -150,7 +150,7 @@ def test_a_revoked_token_ends_the_session(browser: Browser, service: Service) ->
     said = "The session ended: the token is unknown, revoked or expired"
     expect(page.get_by_role("alert")).to_have_text(said)
     expect(page.get_by_role("alert")).to_be_visible()
-    expect(page.locator("main")).to_be_hidden()
+    expect(page.locator("#main")).to_be_hidden()
     expect(page.get_by_role("status")).to_have_text("not connected")
     assert page.locator("#roster tbody tr, #alarms li, #snapshots tbody tr").count() == 0
     enter(page, service, "auditor")
