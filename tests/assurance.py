@@ -40,7 +40,9 @@ SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 3, 3, 2
 WITNESSES, SNAPSHOTS = 30_000, 40_000
 #: 100,000 changed proofs before the contract and Python, and 10,000 joint ones.
 CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 5, 20_000, 2_000
-EVM_TESTS = ("contracts/tests/test_verifier.py", "contracts/tests/test_joint.py")
+#: The same of each of six wide layouts, half as many of two joint ones.
+CHANGED_WIDE = 1_000
+EVM_TESTS = tuple(f"contracts/tests/test_{name}.py" for name in ("verifier", "joint", "wide", "offsets"))
 
 # What shards are about: folders, files, or patterns of git. One that a shard never runs is left out, so that a
 # change of the service does not outdate a week of fuzzing of points.
@@ -265,12 +267,13 @@ SHARDS: dict[str, Shard] = {
     **{
         f"contracts-{part}": Shard(
             f"contracts and Python give one verdict on anvil: {CHANGED:,} changed proofs, {CHANGED_JOINT:,} joint, "
-            f"part {part} of {CONTRACT_PARTS}",
+            f"{6 * CHANGED_WIDE:,} and {CHANGED_WIDE:,} of wide layouts, part {part} of {CONTRACT_PARTS}",
             pytest(*EVM_TESTS, "-k", "changed and anvil"),
             about=("contracts", "verifier", "prover", "circuits"),
             environment={
                 "ZKMARGIN_EVM_MUTATIONS": str(CHANGED),
                 "ZKMARGIN_EVM_JOINT_MUTATIONS": str(CHANGED_JOINT),
+                "ZKMARGIN_EVM_WIDE_MUTATIONS": str(CHANGED_WIDE),
             },
         )
         for part in range(1, CONTRACT_PARTS + 1)

@@ -12,7 +12,7 @@ from support.chain_offsets_forge import MUTANTS, Mutant, lenient
 from support.lab import array, draws
 from support.typed import Keywords, Passed
 from test_chain_soundness import Bench
-from test_chain_wide import covered, covered_with, least_funds
+from test_chain_wide import covered, covered_with, least_of_the_first
 from test_second_chain import second
 
 from zkmargin.circuits.chain import SLACK_DIGITS, ChainLayout, ChainPrices, digit_columns, group_charge_cell
@@ -134,7 +134,7 @@ def test_the_policy_of_occ_on_the_example_market() -> None:
         book = [
             -abs(x) if i % 3 else x for i, x in enumerate(draw.integers(-50, 50, size=len(given.instruments)).tolist())
         ]
-        least = least_funds(given, book)
+        least = least_of_the_first(given, book)
         assert covered_with(prices, given, book, least)
         assert least == 0 or not covered_with(prices, given, book, least - 1)
         bound += least > 0

@@ -15,6 +15,7 @@ from support.chain_lab import (
     chain_snapshot,
     funds,
     joint_case,
+    least_funds,
     prove,
     prove_joint,
     rank,
@@ -336,23 +337,14 @@ def test_gain_offsets_of_single_classes_are_worst_scenarios() -> None:
     prices = ChainPrices.of(given, "initial")
     assert prices.layout.gross == ("floor",)
     book = np.random.default_rng(3).integers(-50, 50, size=len(given.instruments)).tolist()
-    least = least_funds(given, book)
+    least = least_of_the_first(given, book)
     assert covered_with(prices, given, book, least)
     assert not covered_with(prices, given, book, least - 1)
 
 
-def least_funds(given: Snapshot, book: list[int]) -> int:
+def least_of_the_first(given: Snapshot, book: list[int]) -> int:
     """As ``funds``, of the first asset alone."""
-    low, high = -1, 1 << 40
-    others = (0,) * (len(given.collateral) - 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            margin_witness(given, Claim(1, 1, "initial"), BookLots(tuple(book), (middle, *others)))
-            high = middle
-        except ConstraintError:
-            low = middle
-    return high
+    return least_funds(given, book, (0,) * (len(given.collateral) - 1), Claim(1, 1, "initial"))
 
 
 def covered_with(prices: ChainPrices, given: Snapshot, book: list[int], held: int) -> bool:

@@ -11,7 +11,9 @@ from support.chain_offsets_forge import MUTANTS, Mutant, lenient
 
 from contracts.tests.cases import NONCE, Deployed, item, python_verdict
 from contracts.tests.evm import EVM, Anvil, Reverted
+from contracts.tests.test_joint import compare as compare_joint
 from contracts.tests.test_verifier import compare, resealed
+from contracts.tests.test_wide import MUTATIONS
 from zkmargin.chain.abi import encode_constructor, error_name
 from zkmargin.chain.calls import joint_item, verifier_arguments, verify_call
 from zkmargin.verifier.chain.joint import verify_joint
@@ -69,10 +71,17 @@ def test_what_a_lenient_table_proves_is_of_another_table(anvil: Anvil) -> None:
     assert deployed.verdict(true.statement, item(true.statement, prove(case))) == "ProofRejected()"
 
 
-@pytest.mark.parametrize("name", ["a class alone", "over both columns"])
-def test_changed_proofs_get_pythons_verdict(anvil: Anvil, name: str) -> None:
+@pytest.mark.parametrize("name", ["two classes", "a class alone", "over both columns"])
+def test_changed_proofs_get_pythons_verdict_on_anvil(anvil: Anvil, name: str) -> None:
     deployed, case, sent = bound(anvil, name)
-    compare(deployed, case, sent, 40)
+    compare(deployed, case, sent, MUTATIONS)
+
+
+def test_changed_joint_proofs_get_pythons_verdict_on_anvil(anvil: Anvil) -> None:
+    case = offset_joint("a class alone")
+    deployed = Deployed.of(anvil, case)
+    case = deployed.bound_joint(case)
+    compare_joint(deployed, case, joint_item(case.statement, prove_joint(case)), MUTATIONS // 2)
 
 
 @pytest.mark.parametrize(

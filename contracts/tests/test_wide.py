@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from support.chain_lab import WIDE, ChainCase, prove, prove_joint, standard, wide, wide_joint
 from support.chain_wide_forge import MUTANTS, Mutant
 
 from contracts.tests.cases import NONCE, Deployed, item, python_verdict
 from contracts.tests.evm import EVM, Anvil, Reverted
+from contracts.tests.test_joint import compare as compare_joint
 from contracts.tests.test_verifier import compare, resealed
 from zkmargin.chain.abi import decode_result, encode_call, encode_constructor, error_name
 from zkmargin.chain.calls import deploy_verifier, joint_item, verifier_arguments, verify_batch_call, verify_call
 from zkmargin.crypto.field import r
 from zkmargin.verifier.chain.joint import verify_joint
 from zkmargin.verifier.chain.joint_proof import encode_joint_proof
+
+#: Changed proofs of each layout.
+MUTATIONS = int(os.environ.get("ZKMARGIN_EVM_WIDE_MUTATIONS", "40"))
 
 
 def bound(evm: EVM, name: str) -> tuple[Deployed, ChainCase, bytes]:
@@ -65,9 +71,16 @@ def test_what_lacks_a_row_or_an_equation_is_rejected(anvil: Anvil, mutant: Mutan
 
 
 @pytest.mark.parametrize("name", ["a floor", "three groups", "eight groups and all of them"])
-def test_changed_proofs_get_pythons_verdict(anvil: Anvil, name: str) -> None:
+def test_changed_proofs_get_pythons_verdict_on_anvil(anvil: Anvil, name: str) -> None:
     deployed, case, sent = bound(anvil, name)
-    compare(deployed, case, sent, 60)
+    compare(deployed, case, sent, MUTATIONS)
+
+
+def test_changed_joint_proofs_get_pythons_verdict_on_anvil(anvil: Anvil) -> None:
+    case = wide_joint("eight groups and all of them")
+    deployed = Deployed.of(anvil, case)
+    case = deployed.bound_joint(case)
+    compare_joint(deployed, case, joint_item(case.statement, prove_joint(case)), MUTATIONS // 2)
 
 
 def test_every_side_row_is_checked(anvil: Anvil) -> None:

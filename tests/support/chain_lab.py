@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,7 +22,9 @@ from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.gross_charge import PublishedGrossCharge
+from zkmargin.engine.components.haircuts import PublishedHaircuts
 from zkmargin.engine.components.pools import Line, Mode, Pool
+from zkmargin.engine.margin import margin_report
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError
 from zkmargin.prover import _kernels as K
@@ -111,15 +114,20 @@ def wide(name: str, seed: str = "chain book") -> ChainCase:
 
 def funds(given: Snapshot, book: Sequence[int], claim: Claim | None = None) -> int:
     """The least of the first asset with which a book meets a claim, 3:2 without one, as the engine says."""
-    low, high, claim = -1, 1 << 40, claim or Claim(3, 2, "initial")
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            margin_witness(given, claim, BookLots(tuple(book), (middle, 30)))
-            high = middle
-        except ConstraintError:
-            low = middle
-    return high
+    return least_funds(given, book, (30, *[0] * (len(given.collateral) - 2)), claim or Claim(3, 2, "initial"))
+
+
+def least_funds(given: Snapshot, book: Sequence[int], others: Sequence[int], claim: Claim) -> int:
+    """The same beside ``others`` of the further assets."""
+    (haircuts,) = (part for part in given.components if isinstance(part, PublishedHaircuts))
+    slack = margin_report(given, BookLots(tuple(book), (0, *others))).slack(claim)
+    least = max(0, -(slack // (claim.den * int(haircuts.long_value.values[0]))))
+    margin_witness(given, claim, BookLots(tuple(book), (least, *others)))
+    if least:
+        with suppress(ConstraintError):
+            margin_witness(given, claim, BookLots(tuple(book), (least - 1, *others)))
+            raise AssertionError("a unit less is enough for the engine")
+    return least
 
 
 @cache
