@@ -13,7 +13,7 @@ import pytest
 from zkmargin.formats import private_cache
 from zkmargin.formats.errors import SetupError
 
-USE = "from zkmargin.prover._kernels import powers, to_ints; print(to_ints(powers(3, 9))[-1])"
+USE = "from zkmargin.prover._kernels import mul, powers, to_ints; x = powers(3, 9); print(to_ints(mul(x, x))[-1])"
 
 
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -80,28 +80,43 @@ def test_versions_that_nobody_uses_are_removed(tmp_path: Path, monkeypatch: pyte
 def test_kernels_are_stored_there_and_nowhere_else(tmp_path: Path) -> None:
     shared, private = tmp_path / "shared", tmp_path / "private"
     first = run(USE, ZKMARGIN_CACHE_DIR=str(private), NUMBA_CACHE_DIR=str(shared))
-    assert first.stdout == f"{3**8}\n"
+    assert first.stdout == f"{3**16}\n"
     assert not shared.exists()
-    stored = [path for path in private.rglob("*") if path.suffix in {".nbi", ".nbc"}]
+    stored = list(private.rglob("*.kernel"))
     assert len(stored) >= 2
-    # a second process loads them: nothing is written again
+    # a second process runs them, without numba: nothing is written again
     stamps = {path: path.stat().st_mtime_ns for path in stored}
-    assert run(USE, ZKMARGIN_CACHE_DIR=str(private)).stdout == first.stdout
+    told = USE + "; import sys; print('numba' in sys.modules)"
+    assert run(told, ZKMARGIN_CACHE_DIR=str(private), NUMBA_CACHE_DIR=str(shared)).stdout == f"{3**16}\nTrue\n"
     assert {path: path.stat().st_mtime_ns for path in stored} == stamps
+    # its settings may say for which CPU numba compiles: code of other settings is another's
+    run(USE, ZKMARGIN_CACHE_DIR=str(private))
+    assert run(told, ZKMARGIN_CACHE_DIR=str(private)).stdout == f"{3**16}\nFalse\n"
+    assert len({path.parent for path in private.rglob("*.kernel")}) == 2
+
+
+@pytest.mark.slow
+def test_damaged_kernels_are_compiled_anew(tmp_path: Path) -> None:
+    run(USE, ZKMARGIN_CACHE_DIR=str(tmp_path))
+    stored = sorted(tmp_path.rglob("*.kernel"))
+    whole = [path.read_bytes() for path in stored]
+    for path, data in zip(stored, whole, strict=True):
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if path == stored[0] else data[: len(data) // 2])
+    assert run(USE, ZKMARGIN_CACHE_DIR=str(tmp_path)).stdout == f"{3**16}\n"
+    assert [path.read_bytes()[:18] for path in stored] == [data[:18] for data in whole]
+    assert all(len(path.read_bytes()) == len(data) for path, data in zip(stored, whole, strict=True))
 
 
 @pytest.mark.slow
 def test_planted_kernels_in_a_shared_directory_are_not_loaded(tmp_path: Path) -> None:
-    cache, witness = tmp_path / "cache", tmp_path / "witness"
+    cache = tmp_path / "cache"
     run(USE, ZKMARGIN_CACHE_DIR=str(cache))
-    # A pickle that leaves a trace when loaded: protocol 0, "call posix.mkdir(witness)".
-    pickle = f"cposix\nmkdir\n(V{witness}\ntR.".encode()
-    indices = list(cache.rglob("*.nbi"))
-    for path in indices:
-        path.write_bytes(pickle)
+    # Kernels of another name: to link one and call it would give another result.
+    first, second = sorted(cache.rglob("*.kernel"))[:2]
+    planted = first.read_bytes()
+    second.write_bytes(planted)
     cache.chmod(0o777)
     result = run(USE, ZKMARGIN_CACHE_DIR=str(cache), NUMBA_CACHE_DIR=str(cache))
-    assert result.stdout == f"{3**8}\n"
+    assert result.stdout == f"{3**16}\n"
     assert "others may write" in result.stderr
-    assert not witness.exists()
-    assert all(path.read_bytes() == pickle for path in indices)
+    assert second.read_bytes() == planted

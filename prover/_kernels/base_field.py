@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
+from zkmargin.prover._kernels.ahead import intrinsic, types
 from zkmargin.prover._kernels.lowering import I64, LANES, V64, Lowering, Value, splat
 from zkmargin.prover._kernels.vector_field import POINTER, Limbs, VectorField, element, function_of, is_array_of
 

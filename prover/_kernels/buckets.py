@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.base_field import FIELD, LIMBS, ROW, Entries, P, Rows, load_points, store_points
 from zkmargin.prover._kernels.inversion import invert_lanes
 from zkmargin.prover._kernels.lowering import LANES, LIMB_BITS

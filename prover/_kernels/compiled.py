@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkmargin.crypto.field import r
-from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.vector_field import VectorField
 from zkmargin.prover._kernels.vectors import LIMBS, Blocks
 

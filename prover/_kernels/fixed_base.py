@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.formats.kernel import JIT_ENABLED
 from zkmargin.prover._kernels import plain_msm, table_cache
+from zkmargin.prover._kernels.ahead import JIT_ENABLED
 from zkmargin.prover._kernels.base_field import ROW, Rows
 from zkmargin.prover._kernels.buckets import place, recode, split_weights, weighted_sums
 from zkmargin.prover._kernels.group_sums import Workspace, double_rows, sum_groups

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.base_field import (
     FIELD,
     LIMBS,

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zkmargin.crypto.field import GENERATOR, powers, r
-from zkmargin.formats.kernel import kernel
 from zkmargin.prover._kernels import compiled
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.compiled import FIELD, transform
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.scalar_field import splat

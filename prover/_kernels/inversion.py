@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.base_field import FIELD, LIMBS, P
 from zkmargin.prover._kernels.lowering import LANES, LIMB_BITS
 from zkmargin.prover._kernels.vectors import Blocks, to_blocks

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
+from zkmargin.prover._kernels.ahead import intrinsic, types
 from zkmargin.prover._kernels.base_field import FIELD, LIMBS, P, lanes_of_rows
 from zkmargin.prover._kernels.lowering import I64, LANES, Lowering, Value, splat
 from zkmargin.prover._kernels.vector_field import POINTER, Limbs, element, function_of, is_array_of

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zkmargin.formats.kernel import kernel
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.base_field import FIELD, LIMBS, Entries, P, Rows, prefetch_points, store_points
 from zkmargin.prover._kernels.inversion import invert_lanes
 from zkmargin.prover._kernels.lane_points import (

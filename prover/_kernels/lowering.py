@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core.registry import cpu_target
+
+from zkmargin.prover._kernels.ahead import cpu
 
 LANES = 8
 LIMB_BITS = 52
@@ -169,8 +170,8 @@ def lanes_for(features: str) -> int:
 
 
 def compiled_lanes() -> int:
-    """``lanes_for`` the CPU that numba compiles for."""
-    return lanes_for(cpu_target.target_context.codegen().magic_tuple()[2])
+    """``lanes_for`` the CPU that is compiled for."""
+    return lanes_for(cpu()[1])
 
 
 def lowering_for(builder: ir.IRBuilder, features: str, lanes: int = LANES) -> Lowering:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from zkmargin.formats.kernel import kernel
 from zkmargin.prover._kernels import plain_msm
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.base_field import FIELD, LIMBS, ROW, P, Rows
 from zkmargin.prover._kernels.lowering import LANES, LIMB_BITS
 from zkmargin.prover._kernels.plain_msm import POINT_BYTES

@@ -15,8 +15,8 @@ import numpy as np
 from zkmargin.crypto import domain as plain_domain
 from zkmargin.crypto import field as plain
 from zkmargin.crypto.field import SCALAR_BYTES, r
-from zkmargin.formats.kernel import JIT_ENABLED
 from zkmargin.prover._kernels import compiled
+from zkmargin.prover._kernels.ahead import JIT_ENABLED
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.vectors import (
     R_INVERSE,

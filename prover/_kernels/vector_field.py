@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
+from zkmargin.prover._kernels.ahead import intrinsic, types
 from zkmargin.prover._kernels.lowering import (
     I64,
     LANES,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zkmargin.formats.kernel import JIT_ENABLED
+from zkmargin.prover._kernels.ahead import JIT_ENABLED
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import Blinders, FreshBlinders
 from zkmargin.prover.venue.reference import ReferenceProver
