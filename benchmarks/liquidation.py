@@ -22,7 +22,8 @@ from zkmargin import BookLots, Claim, Policy, Snapshot, build_snapshot, load_pol
 from zkmargin.engine.example import example_market
 from zkmargin.engine.margin import claim_slack, equity, requirement_total
 from zkmargin.formats import ConstraintError
-from zkmargin.risk.liquidation import Mode, Planner, Terms
+from zkmargin.risk.liquidation import Planner
+from zkmargin.risk.plans import Mode, Terms
 
 COLUMNS = (
     Column("what"),

@@ -30,9 +30,11 @@ from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover import prove
 from zkmargin.risk.auction import AuctionTerms, closing_fraction, offer
 from zkmargin.risk.costs import CostRate, Costs, ImpactTier, costs_of
-from zkmargin.risk.liquidation import Planner, Terms, cash_slot, plan_liquidation
+from zkmargin.risk.liquidation import Planner, plan_liquidation
 from zkmargin.risk.path import Path as PricePath
 from zkmargin.risk.path import liquidation_price, parse_ratios
+from zkmargin.risk.plans import Terms
+from zkmargin.risk.trading import cash_slot
 from zkmargin.verifier import Statement, verify
 
 TIME = "2026-11-20T12:00:00Z"

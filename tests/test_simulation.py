@@ -22,10 +22,10 @@ from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import InputError
 from zkmargin.risk.draws import uniform
 from zkmargin.risk.holders import Closing
-from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.margins import MarginModel
 from zkmargin.risk.repricing import Repricer
 from zkmargin.risk.simulation import GRAIN, Impact, Outcome, Scenario, Shock, Simulation, Synthetic, synthetic_books
+from zkmargin.risk.trading import cash_slot
 from zkmargin.verifier.venue.verify import verify_venue
 
 TIME = "2026-11-20T12:00:00Z"

@@ -62,8 +62,9 @@ if TYPE_CHECKING:
     from zkmargin.ledger import Ledger
     from zkmargin.prover import prove
     from zkmargin.prover.breach import prove_breach
-    from zkmargin.risk.liquidation import Plan, Terms, plan_liquidation
+    from zkmargin.risk.liquidation import plan_liquidation
     from zkmargin.risk.margins import Margins, margin_many
+    from zkmargin.risk.plans import Plan, Terms
     from zkmargin.verifier import Accepted, Statement, Workers, verify, verify_batch, verify_each
     from zkmargin.verifier.attest import (
         Acceptance,
@@ -111,7 +112,8 @@ _MODULES = {
     ),
     "zkmargin.prover": ("Opening", "commit_book", "prove"),
     "zkmargin.accounts.holder": ("migrate_opening", "update_opening"),
-    "zkmargin.risk.liquidation": ("Plan", "Terms", "plan_liquidation"),
+    "zkmargin.risk.liquidation": ("plan_liquidation",),
+    "zkmargin.risk.plans": ("Plan", "Terms"),
     "zkmargin.risk.margins": ("Margins", "margin_many"),
     "zkmargin.prover.breach": ("prove_breach",),
     "zkmargin.verifier.breach": ("BreachStatement", "verify_breach"),

@@ -16,8 +16,9 @@ from zkmargin.engine.publishing.snapshots import check_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Model
 from zkmargin.risk.auction import AuctionTerms, offer
-from zkmargin.risk.liquidation import Plan, Planner, ProRata, Terms
+from zkmargin.risk.liquidation import Planner
 from zkmargin.risk.path import LiquidationPrice, Path, liquidation_price
+from zkmargin.risk.plans import Plan, ProRata, Terms
 
 #: Moments of an auction that are shown, as parts of its length.
 MOMENTS = 8

@@ -10,9 +10,9 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Model, Seq
 from zkmargin.risk.history import History
-from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.report import Report
 from zkmargin.risk.stress import Holding, Point
+from zkmargin.risk.trading import cash_slot
 
 
 class Stressed(Model):

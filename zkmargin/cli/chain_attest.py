@@ -41,7 +41,11 @@ def sign_group() -> None:
     "table",
     cls=Command,
     examples=[
-        "zkmargin chain sign table --deployment D.json --rules R.json --snapshot S.json --table T.json -o typed.json"
+        (
+            "zkmargin chain sign table --deployment deployment.json --rules rules.json "
+            "--snapshot snapshot.json --table table.json "
+            "-o my-table.typed.json"
+        ),
     ],
 )
 @deployment_option
@@ -72,7 +76,10 @@ def sign_table_command(
     "part",
     cls=Command,
     examples=[
-        "zkmargin chain sign part --deployment D.json --account 0x.. --role positions --new C.json -o typed.json"
+        (
+            "zkmargin chain sign part --deployment deployment.json --role positions --new commitment.json "
+            "--account 0x00000000000000000000000000000000000000ac -o my-positions.typed.json"
+        ),
     ],
 )
 @deployment_option
@@ -94,7 +101,9 @@ def sign_part_command(
 
 
 @sign_group.command(
-    "with-key", cls=Command, examples=["zkmargin chain sign with-key typed.json --key keystore.json -o signature.json"]
+    "with-key",
+    cls=Command,
+    examples=["zkmargin chain sign with-key table.typed.json --key oracle-1.key -o my-signature.json"],
 )
 @click.argument("typed_path", metavar="TYPED")
 @click.option(
@@ -129,7 +138,10 @@ def sign_with_key_command(
     "register",
     cls=Command,
     examples=[
-        "zkmargin chain register --rpc URL --key K --deployment D --rules R --typed T --signature one --signature two"
+        (
+            "zkmargin chain register --rpc http://127.0.0.1:8545 --key sender.key --deployment deployment.json "
+            "--rules rules.json --typed table.typed.json --signature oracle-1.signature --signature oracle-3.signature"
+        ),
     ],
 )
 @rpc_option
@@ -162,10 +174,14 @@ def register_command(
     "commit",
     cls=Command,
     examples=[
-        "zkmargin chain commit --rpc URL --key K --deployment D --role positions --new C --typed T --signature S",
         (
-            "zkmargin chain commit --rpc URL --key K --deployment D --role positions --new C --typed T --signature S "
-            "--old B --total B    # a fill: the part before, and all parts before"
+            "zkmargin chain commit --rpc http://127.0.0.1:8545 --key sender.key --deployment deployment.json "
+            "--role positions --new commitment.json --typed positions.typed.json --signature positions.signature"
+        ),
+        (
+            "zkmargin chain commit --rpc http://127.0.0.1:8545 --key sender.key --deployment deployment.json "
+            "--role positions --new next.json --typed next.typed.json --signature next.signature "
+            "--old commitment.json --total commitment.json    # a fill: the part before, and all parts before"
         ),
     ],
 )

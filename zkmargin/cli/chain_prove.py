@@ -128,12 +128,15 @@ def _proof_options(view: str) -> Callable[[F], F]:
     cls=Command,
     examples=[
         (
-            "zkmargin chain prove --rpc URL --key K --deployment D --account 0x.. --snapshot S --book B --opening O "
-            "--table T"
+            "zkmargin chain prove --rpc http://127.0.0.1:8545 --key sender.key --deployment deployment.json "
+            "--account 0x00000000000000000000000000000000000000ac "
+            "--snapshot snapshot.json --book book.json --opening opening.json --table table.json"
         ),
         (
-            "zkmargin chain prove --rpc URL --calldata tx.json --deployment D --account 0x.. --snapshot S --book B "
-            "--opening O --table T    # somebody else sends it"
+            "zkmargin chain prove --rpc http://127.0.0.1:8545 --calldata my-proof.json --deployment deployment.json "
+            "--account 0x00000000000000000000000000000000000000ac "
+            "--snapshot snapshot.json --book book.json --opening opening.json "
+            "--table table.json    # somebody else sends it"
         ),
     ],
 )
@@ -168,8 +171,10 @@ def prove_command(options: ProvingOne) -> None:
     cls=Command,
     examples=[
         (
-            "zkmargin chain prove-joint --rpc URL --key K --deployment D --snapshot S --table T "
-            "--account 0x.. BOOK OPENING --account 0x.. BOOK OPENING"
+            "zkmargin chain prove-joint --rpc http://127.0.0.1:8545 --key sender.key --deployment deployment.json "
+            "--snapshot snapshot.json --table table.json "
+            "--account 0x00000000000000000000000000000000000000ac book.json "
+            "opening.json --account 0x00000000000000000000000000000000000000ad book.json opening.json"
         ),
     ],
 )
@@ -225,14 +230,22 @@ def _needs_joint(deployment: Deployment, path: str) -> None:
     "verify",
     cls=Command,
     examples=[
-        ("zkmargin chain verify --rpc URL --deployment D --nonce HEX --snapshot S --commitment C --table T proof.bin"),
         (
-            "zkmargin chain verify --rpc URL --deployment D --nonce HEX --snapshot S --table T --account C "
-            "--account E joint.bin    # one proof for two accounts"
+            "zkmargin chain verify --rpc http://127.0.0.1:8545 --deployment deployment.json "
+            "--nonce 0707070707070707070707070707070707070707070707070707070707070707 "
+            "--snapshot snapshot.json --commitment commitment.json --table table.json chain.bin"
         ),
         (
-            "zkmargin chain verify --calldata call.json --deployment D --nonce HEX --snapshot S --commitment C "
-            "--table T proof.bin    # for eth_call elsewhere"
+            "zkmargin chain verify --rpc http://127.0.0.1:8545 --deployment deployment.json "
+            "--nonce 0707070707070707070707070707070707070707070707070707070707070707 "
+            "--snapshot snapshot.json --table table.json "
+            "--account commitment.json --account commitment.json joint.bin    # one proof for two accounts"
+        ),
+        (
+            "zkmargin chain verify --calldata my-call.json --deployment deployment.json "
+            "--nonce 0707070707070707070707070707070707070707070707070707070707070707 "
+            "--snapshot snapshot.json --commitment commitment.json "
+            "--table table.json chain.bin    # for eth_call elsewhere"
         ),
     ],
 )

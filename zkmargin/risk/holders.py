@@ -24,9 +24,11 @@ from zkmargin.engine.components import SCALE_BP, Requirement
 from zkmargin.engine.exact import Int64Array
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ConstraintError, Map, Model
-from zkmargin.risk.liquidation import Terms, cash_slot, plan_liquidation
+from zkmargin.risk.liquidation import plan_liquidation
 from zkmargin.risk.margins import MarginModel
+from zkmargin.risk.plans import Terms
 from zkmargin.risk.repricing import Repricer
+from zkmargin.risk.trading import cash_slot
 
 Ratio = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(/[1-9][0-9]*)?$", max_length=4_000)]
 

@@ -1,177 +1,33 @@
 """Liquidation: the least costly trades after which an account's claim holds again, and the order to make them in.
 
-The programme (risk/programme.py) proposes; the engine's integers decide. A plan is in whole lots, its costs are rounded
-up and its cash down, and the claim and every limit hold exactly after the last step.
-
-A trade is made at the snapshot's mark: options and spot are paid for in one cash asset, futures and perpetuals are
-carried at zero, and the cost of every trade is taken from that cash.
+The programme (risk/programme.py) proposes; the engine's integers decide (risk/trading.py). A plan is in whole lots, its
+costs are rounded up and its cash down, and the claim and every limit hold exactly after the last step.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import partial
 from itertools import combinations
-from typing import Literal
-
-import numpy as np
-from pydantic import Field
 
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.books import Books
 from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
 from zkmargin.engine.components import SCALE_BP
-from zkmargin.engine.components.haircuts import PublishedHaircuts
-from zkmargin.engine.decimals import from_units, to_cents, to_units
-from zkmargin.engine.fills import Fills
-from zkmargin.engine.limits import Limit
-from zkmargin.engine.margin import Amount, contributions, equity, limit_slack
+from zkmargin.engine.decimals import from_units, to_cents
+from zkmargin.engine.margin import contributions, equity, limit_slack
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import ConstraintError, InputError, Map, Model, Seq
+from zkmargin.formats import ConstraintError
 from zkmargin.risk.auction import closing_fraction
-from zkmargin.risk.costs import DEFAULT_COSTS, Costs, costs_of, notional_of
-from zkmargin.risk.margins import MarginModel
-from zkmargin.risk.programme import Programme, Solution, Tradable, now, snapshot_deltas
+from zkmargin.risk.plans import Plan, ProRata, Step, Terms
+from zkmargin.risk.programme import Programme, Solution, now
+from zkmargin.risk.trading import Trading, quantity_of
 
-Mode = Literal["any", "close", "neutralise"]
-MODES: tuple[Mode, ...] = ("any", "close", "neutralise")
-#: A hedge is at most so many times the size of what the account holds of its underlying.
-HEDGE_SIZE = 4
 #: Trades that are looked at in pairs, and in threes, where no single one helps.
 PAIRED, TREBLED = 64, 24
 #: How often a plan that rounding broke is made again with more room.
 ATTEMPTS = 8
-#: Seconds for the programme, unless told otherwise.
-SECONDS = 1.0
-
-
-class Trade(Model):
-    """One instrument's trade.
-
-    Attributes:
-        quantity: signed, in the instrument's own units; negative is sold.
-        cost: spread, impact and fees.
-        paid: for it at the mark; negative is received.
-    """
-
-    id: str
-    lots: int
-    quantity: str
-    cost: Amount
-    paid: Amount
-
-
-class Position(Model):
-    """Where an account stands.
-
-    Attributes:
-        shortfall: by how much the claim is missed, in quote: equity that is lacking; 0 where it holds.
-        deltas: by underlying, in its units.
-        gamma, vega, theta: as in ``engine.greeks``, summed over the book in quote; None for imported arrays.
-    """
-
-    equity: Amount
-    requirement: Amount
-    shortfall: Amount
-    deltas: Map[str, str]
-    gamma: str | None
-    vega: str | None
-    theta: str | None
-
-
-class Step(Model):
-    """Trades that are made together: one, or the smallest package that lowers the shortfall."""
-
-    trades: Seq[Trade]
-    relief: Amount
-    after: Position
-
-
-class Plan(Model):
-    """A liquidation plan. Secret: about one book.
-
-    Attributes:
-        steps: in order; each lowers the shortfall.
-        cost: of all trades.
-        bound: no permitted plan costs less (by the solver's doubles); ``gap`` is what the cost is above it.
-        greedy_cost: what closing by contribution costs; None where it was not asked for, or is not enough.
-        collateral: signed changes of balances, in the asset's units: premiums and costs.
-
-    Example:
-        >>> plan = plan_liquidation(snapshot, lots, Claim("1.3"))
-        >>> len(plan.trades) == len(plan.fills().positions)
-        True
-    """
-
-    claim: str
-    mode: Mode
-    cash: str
-    before: Position
-    steps: Seq[Step]
-    after: Position
-    cost: Amount
-    bound: Amount
-    gap: float | None
-    greedy_cost: Amount | None
-    collateral: Map[str, str]
-
-    @property
-    def trades(self) -> list[Trade]:
-        """All trades in order."""
-        return [trade for step in self.steps for trade in step.trades]
-
-    def fills(self) -> Fills:
-        """The plan as fills, for ``zkmargin update``."""
-        return Fills(
-            positions={trade.id: trade.quantity for trade in self.trades}, collateral=dict(self.collateral.items())
-        )
-
-
-class ProRata(Model):
-    """The part of every position whose closing makes the claim hold.
-
-    Attributes:
-        closed_form: as if lots were divisible and every charge in proportion to the book; None: all is not enough.
-        fraction: what whole lots and the policy's exact integers take; None: all is not enough.
-        cost: of closing it.
-    """
-
-    closed_form: str | None
-    fraction: str | None
-    cost: Amount | None
-    trades: Seq[Trade] = Field(default=())
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a plan may do.
-
-    Attributes:
-        limits: what must hold beside the claim.
-        costs: of trading.
-        cash: the asset that premiums and costs are paid from; None takes the plainest.
-        may_trade: patterns of instruments that may be traded; empty is all.
-        mode: ``any``; ``close`` only makes positions smaller; ``neutralise`` trades futures, perpetuals and spot
-            towards a net delta of 0 of each underlying.
-        seconds: for the programme.
-        compare: also close by contribution, and take that where it costs less.
-
-    Example:
-        >>> Terms(may_trade=("BTC-PERPETUAL", "ETH-PERPETUAL"), mode="neutralise").mode
-        'neutralise'
-    """
-
-    limits: tuple[Limit, ...] = ()
-    costs: Costs = DEFAULT_COSTS
-    cash: str | None = None
-    may_trade: tuple[str, ...] = ()
-    mode: Mode = "any"
-    seconds: float = SECONDS
-    compare: bool = False
 
 
 def plan_liquidation(snapshot: Snapshot, lots: BookLots, claim: Claim, terms: Terms | None = None) -> Plan:
@@ -190,70 +46,8 @@ def plan_liquidation(snapshot: Snapshot, lots: BookLots, claim: Claim, terms: Te
     return Planner(snapshot, lots, claim, terms or Terms()).plan()
 
 
-class Planner:
+class Planner(Trading):
     """Plans for one account; see ``plan_liquidation``."""
-
-    def __init__(self, snapshot: Snapshot, lots: BookLots, claim: Claim, terms: Terms) -> None:
-        self.snapshot, self.lots, self.claim, self.terms = snapshot, lots, claim, terms
-        self.model = MarginModel(snapshot, claim.requirement)
-        self.cash = cash_slot(snapshot, terms.cash)
-        self.costs = costs_of(terms.costs, snapshot)
-        self.marks: list[int] = snapshot.marks.values.tolist()
-        self.tradable = self._tradable()
-        self._own = {own.slot: own for own in self.tradable}
-        self._held = {slot for slot, amount in enumerate(lots.positions) if amount}
-
-    # --- exact integers -----------------------------------------------------------------------------------
-
-    def cost_of(self, trades: Mapping[int, int]) -> int:
-        """What trades cost, in money units."""
-        total = 0
-        for slot, amount in trades.items():
-            cost = self.costs[slot]
-            if cost is None:
-                raise InputError("no rate of the cost file covers it", field=self.snapshot.instruments[slot].id)
-            total += cost.of(amount)
-        return total
-
-    def after(self, trades: Mapping[int, int]) -> BookLots:
-        """The book after trades; cash rounded down to a lot."""
-        positions, collateral = list(self.lots.positions), list(self.lots.collateral)
-        for slot, amount in trades.items():
-            positions[slot] += amount
-        collateral[self.cash] -= self._paid(trades)
-        return BookLots(tuple(positions), tuple(collateral))
-
-    def _paid(self, trades: Mapping[int, int]) -> int:
-        """Lots of cash that trades take: premiums and costs, rounded up."""
-        paid: int = self.cost_of(trades) + sum(amount * self.marks[slot] for slot, amount in trades.items())
-        return -(-paid // self.snapshot.collateral[self.cash].price)
-
-    def slacks(self, plans: Sequence[Mapping[int, int]]) -> list[int]:
-        """``den equity - num requirement`` after each of some plans."""
-        if not plans:
-            return []
-        used = sorted(self._held.union(*plans))
-        column = {slot: place for place, slot in enumerate(used)}
-        legs = np.tile(np.array([self.lots.positions[slot] for slot in used], dtype=np.int64), (len(plans), 1))
-        balances = np.tile(np.array(self.lots.collateral, dtype=object), (len(plans), 1))
-        for row, trades in enumerate(plans):
-            for slot, amount in trades.items():
-                legs[row, column[slot]] += amount
-            balances[row, self.cash] -= self._paid(trades)
-        starts = np.arange(len(plans) + 1, dtype=np.int64) * len(used)
-        slots = np.tile(np.array(used, dtype=np.int64), len(plans))
-        many = Books.sparse(starts, slots, legs.ravel(), balances)
-        return [int(x) for x in self.model.margins(many, bounded=False).slack(self.claim)]
-
-    def holds(self, trades: Mapping[int, int]) -> bool:
-        """Whether the claim, every limit and the bounds of balances hold after trades."""
-        book = self.after(trades)
-        asset = self.snapshot.collateral[self.cash]
-        cash = book.collateral[self.cash]
-        if abs(cash) >= 1 << asset.bits or (cash < 0 and not asset.negative_allowed):
-            return False
-        kept = all(limit_slack(limit, self.snapshot, book, self.claim.requirement) >= 0 for limit in self.terms.limits)
-        return kept and self.slacks([trades])[0] >= 0
 
     # --- the plan -----------------------------------------------------------------------------------------
 
@@ -302,7 +96,7 @@ class Planner:
 
         With its bits fixed the programme is convex. A plan moves the account to other bits, which give the next plan.
         """
-        everything = {slot: -self.lots.positions[slot] for slot in self._held if slot in self._own}
+        everything = {slot: -self.lots.positions[slot] for slot in self.held if slot in self.own}
         closed = {slot: self._inside(slot, amount) for slot, amount in everything.items()}
         greedy = self.greedy()
         plans = [] if greedy is None else [greedy]
@@ -353,7 +147,7 @@ class Planner:
         return plans if solution.trades else []
 
     def _inside(self, slot: int, amount: int) -> int:
-        own = self._own[slot]
+        own = self.own[slot]
         held = self.lots.positions[slot]
         return min(max(amount, own.low - held), own.high - held)
 
@@ -418,7 +212,7 @@ class Planner:
                 break
             slot = max(open_slots, key=lambda slot: shares.get(slot, Fraction(0)))
             whole = -self.lots.positions[slot]
-            if not self._own[slot].low <= 0 <= self._own[slot].high:
+            if not self.own[slot].low <= 0 <= self.own[slot].high:
                 break
             if self.slacks([{**plan, slot: whole}])[0] < 0:
                 plan[slot] = whole
@@ -462,50 +256,8 @@ class Planner:
             closed_form=_text(closed),
             fraction=_text(Fraction(first, steps)),
             cost=SCALE_BP * self.cost_of(chosen),
-            trades=tuple(self._trade(slot, amount) for slot, amount in chosen.items()),
+            trades=tuple(self.trade(slot, amount) for slot, amount in chosen.items()),
         )
-
-    # --- what may be traded -------------------------------------------------------------------------------
-
-    def _tradable(self) -> list[Tradable]:
-        found = []
-        patterns, mode = self.terms.may_trade, self.terms.mode
-        names = [slot.id for slot in self.snapshot.instruments]
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise InputError("matches no instrument of the snapshot", field=f"tradable {pattern[:100]}")
-        sizes = self._group_sizes()
-        for i, slot in enumerate(self.snapshot.instruments):
-            cost, held = self.costs[i], self.lots.positions[i]
-            if cost is None or (patterns and not any(fnmatchcase(slot.id, pattern) for pattern in patterns)):
-                continue
-            if mode == "close":
-                low, high = min(held, 0), max(held, 0)
-            else:
-                if mode == "neutralise" and slot.kind == "option":
-                    continue
-                reach = self._hedge(i, sizes)
-                low, high = min(held - reach, -abs(held)), max(held + reach, abs(held))
-            if cost.most is not None:
-                low, high = max(low, held - cost.most), min(high, held + cost.most)
-            bound = (1 << self.snapshot.layout.position_bits) - 1
-            low, high = max(low, -bound), min(high, bound)
-            if low < high:
-                found.append(Tradable(i, low, high, cost.tiers))
-        return found
-
-    def _group_sizes(self) -> list[Fraction]:
-        """The notional of what is held of each risk group, in money units; lots where there is no index price."""
-        sizes = [Fraction(0)] * len(self.snapshot.groups)
-        for i, (held, group) in enumerate(zip(self.lots.positions, self.snapshot.group_of, strict=True)):
-            if held:
-                notional = notional_of(self.snapshot, i)
-                sizes[group] += abs(held) * (Fraction(1) if notional is None else notional)
-        return sizes
-
-    def _hedge(self, i: int, sizes: Sequence[Fraction]) -> int:
-        notional = notional_of(self.snapshot, i) or Fraction(1)
-        return math.ceil(HEDGE_SIZE * sizes[self.snapshot.group_of[i]] / notional)
 
     # --- words --------------------------------------------------------------------------------------------
 
@@ -537,15 +289,6 @@ class Planner:
             hint="permit more trades (another mode, more instruments, larger sizes), or add collateral",
         )
 
-    def _trade(self, slot: int, amount: int) -> Trade:
-        return Trade(
-            id=self.snapshot.instruments[slot].id,
-            lots=amount,
-            quantity=_quantity(amount, self.snapshot.instruments[slot].lot),
-            cost=SCALE_BP * self.cost_of({slot: amount}),
-            paid=SCALE_BP * amount * self.marks[slot],
-        )
-
     def _report(self, steps: Sequence[Sequence[tuple[int, int]]], bound: float, greedy: int | None) -> Plan:
         done: dict[int, int] = {}
         shown = []
@@ -555,9 +298,9 @@ class Planner:
             new = self.slacks([done])[0]
             shown.append(
                 Step(
-                    trades=tuple(self._trade(slot, amount) for slot, amount in step),
+                    trades=tuple(self.trade(slot, amount) for slot, amount in step),
                     relief=(new - slack) // self.claim.den,
-                    after=self._position(done, new),
+                    after=self.position(done, new),
                 )
             )
             slack = new
@@ -569,71 +312,15 @@ class Planner:
             claim=str(self.claim),
             mode=self.terms.mode,
             cash=asset.asset,
-            before=self._position({}, before),
+            before=self.position({}, before),
             steps=tuple(shown),
-            after=self._position(done, slack),
+            after=self.position(done, slack),
             cost=SCALE_BP * cost,
             bound=SCALE_BP * min(least, cost),
             gap=None if not least else round(max(cost / least - 1, 0.0), 6),
             greedy_cost=None if greedy is None else SCALE_BP * greedy,
-            collateral={asset.asset: _quantity(change, asset.lot)} if change else {},
+            collateral={asset.asset: quantity_of(change, asset.lot)} if change else {},
         )
-
-    def _position(self, trades: Mapping[int, int], slack: int) -> Position:
-        snapshot, book = self.snapshot, self.after(trades)
-        worth = equity(snapshot, book).total
-        lots = np.array(book.positions, dtype=object)
-        deltas = {}
-        for group, name in enumerate(snapshot.groups):
-            total = int(sum(q * d for q, d in zip(book.positions, snapshot_deltas(snapshot, group), strict=True) if d))
-            deltas[name] = from_units(total, 9)
-        greeks: dict[str, str | None] = dict.fromkeys(("gamma", "vega", "theta"))
-        found = snapshot.sensitivities
-        if found is not None:
-            index = [Fraction(price) for price in found.index_prices]
-            gamma = sum(
-                (
-                    q * int(g) * index[group]
-                    for q, g, group in zip(lots, found.gammas.values, snapshot.group_of, strict=True)
-                    if q
-                ),
-                Fraction(0),
-            )
-            greeks = {
-                "gamma": from_units(round(gamma), 9),
-                "vega": from_units(int(lots @ found.vegas.values.astype(object)), 9),
-                "theta": from_units(int(lots @ found.thetas.values.astype(object)), 9),
-            }
-        return Position(
-            equity=worth,
-            requirement=(self.claim.den * worth - slack) // self.claim.num,
-            shortfall=max(-(slack // self.claim.den), 0),
-            deltas=deltas,
-            **greeks,
-        )
-
-
-def cash_slot(snapshot: Snapshot, name: str | None) -> int:
-    """The collateral slot that trades are paid from: the named one, or the plainest: worth what it is priced at.
-
-    Raises:
-        InputError: no such asset, or none that counts in full.
-    """
-    assets = [slot.asset for slot in snapshot.collateral]
-    if name is not None:
-        if name not in assets:
-            raise InputError("no such asset in the snapshot", field=f"cash {name[:100]}", hint=", ".join(assets))
-        return assets.index(name)
-    haircuts = next(part for part in snapshot.components if isinstance(part, PublishedHaircuts))
-    whole = [
-        j for j, slot in enumerate(snapshot.collateral) if int(haircuts.long_value.values[j]) == SCALE_BP * slot.price
-    ]
-    if not whole:
-        raise InputError("no asset counts in full: say which is paid with", field="cash", hint=", ".join(assets))
-    return max(
-        whole,
-        key=lambda j: (snapshot.collateral[j].asset == snapshot.quote, snapshot.collateral[j].negative_allowed, -j),
-    )
 
 
 def _solved(programme: Programme, pattern: Mapping[int, int], room: Sequence[float]) -> Solution:
@@ -648,8 +335,3 @@ def _part(amount: int, k: int, steps: int) -> int:
 
 def _text(fraction: Fraction | None) -> str | None:
     return None if fraction is None else from_units(math.ceil(fraction * 10**9), 9)
-
-
-def _quantity(lots: int, lot: str) -> str:
-    decimals = len(lot.partition(".")[2])
-    return from_units(lots * to_units(lot, decimals), decimals)

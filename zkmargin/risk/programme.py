@@ -5,7 +5,7 @@ over what may be traded: so the very statement that is proved is what is optimis
 bounds of its hidden integers (the constants that lift an equation by a bit) are those of the book at hand. An
 inequality of the circuit becomes a row, a bounded integer a column, and a sum of integers that is one a set of bits.
 
-Doubles decide nothing here: a plan is rounded to lots and computed again by the engine (risk/liquidation.py).
+Doubles decide nothing here: a plan is rounded to lots and computed again by the engine (risk/trading.py).
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import FrozenMap, InputError, Map, Model, PlainName, Seq
 from zkmargin.risk.draws import uniform
 from zkmargin.risk.holders import Closing, Gained, Holder, Levy, Paid, Prices, Required, Totals
-from zkmargin.risk.liquidation import cash_slot
 from zkmargin.risk.margins import MarginModel
 from zkmargin.risk.repricing import Repricer
+from zkmargin.risk.trading import cash_slot
 
 M = TypeVar("M", bound=Model)
 

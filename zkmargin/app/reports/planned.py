@@ -9,8 +9,8 @@ from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import to_cents, to_units
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.risk.costs import Costs
-from zkmargin.risk.liquidation import Plan, Position, ProRata
 from zkmargin.risk.path import LiquidationPrice
+from zkmargin.risk.plans import Plan, Position, ProRata
 from zkmargin.risk.report import Point, Report, point_chart
 
 

@@ -57,8 +57,14 @@ def series_command(rules_path: str, as_json: bool) -> None:
     "deploy",
     cls=Command,
     examples=[
-        "zkmargin chain deploy --rpc URL --key K.json --rules R.json --snapshot S.json --table T.json -o D.json",
-        "zkmargin chain deploy --chain-id 1 --calldata txs.json --rules R --snapshot S --table T -o D.json",
+        (
+            "zkmargin chain deploy --rpc http://127.0.0.1:8545 --key sender.key "
+            "--rules rules.json --snapshot snapshot.json --table table.json -o my-deployment.json"
+        ),
+        (
+            "zkmargin chain deploy --chain-id 1 --calldata my-transactions.json "
+            "--rules rules.json --snapshot snapshot.json --table table.json -o my-mainnet.json"
+        ),
     ],
 )
 @rpc_option
@@ -117,7 +123,14 @@ def _deploy_all(client: Client, steps: Sequence[Step], *, err: bool) -> None:
 
 
 @command.command(
-    "status", cls=Command, examples=["zkmargin chain status --rpc URL --deployment deployment.json --account 0x.."]
+    "status",
+    cls=Command,
+    examples=[
+        (
+            "zkmargin chain status --rpc http://127.0.0.1:8545 --deployment deployment.json "
+            "--account 0x00000000000000000000000000000000000000ac"
+        ),
+    ],
 )
 @node_option
 @deployment_option
@@ -179,7 +192,9 @@ def _say_status(found: dict[str, Any], deployment: Deployment) -> None:
 
 
 @command.command(
-    "dev", cls=Command, examples=["zkmargin chain dev --folder zkmargin-demo", "zkmargin chain dev --anvil ./anvil"]
+    "dev",
+    cls=Command,
+    examples=["zkmargin chain dev --folder demo", "zkmargin chain dev --folder demo --anvil ./anvil"],
 )
 @click.option(
     "--anvil", "anvil_path", metavar="FILE", help="The local EVM; found in the path, or where npm put it, without it."

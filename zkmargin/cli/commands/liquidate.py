@@ -28,8 +28,8 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.risk.auction import AuctionTerms
 from zkmargin.risk.costs import DEFAULT_COSTS, Costs
-from zkmargin.risk.liquidation import MODES, SECONDS, Mode, Plan, Position, ProRata, Terms
 from zkmargin.risk.path import LiquidationPrice, parse_ratios
+from zkmargin.risk.plans import MODES, SECONDS, Mode, Plan, Position, ProRata, Terms
 
 #: A bound that is further off says nothing: a single lot is more than is needed.
 MAX_GAP = 1.0
