@@ -23,9 +23,10 @@ from benchmarks.measure import peak_bytes
 from benchmarks.synthetic import Case, snapshot_of
 from benchmarks.venue import SCENARIOS, venue_of
 from zkmargin.prover.venue.messages import unpack
+from zkmargin.prover.venue.pipes import ProcessLink
 from zkmargin.prover.venue.prove import inputs_digest
 from zkmargin.prover.venue.witness import build_witness
-from zkmargin.prover.venue.workers import ProcessLink, VenueWorkers, preparing
+from zkmargin.prover.venue.workers import VenueWorkers, preparing
 from zkmargin.verifier.venue.proof import encode_venue_proof
 
 #: Bytes a second into the coordinator, of all workers together: ten gigabits.

@@ -14,9 +14,10 @@ from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import WrongAnswerError
 from zkmargin.prover.venue.messages import Link, LostError, pack, unpack
+from zkmargin.prover.venue.pipes import ProcessLink
 from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.witness import VenueWitness, build_witness
-from zkmargin.prover.venue.workers import ProcessLink, VenueWorkers, Worker, preparing
+from zkmargin.prover.venue.workers import VenueWorkers, Worker, preparing
 
 pytestmark = pytest.mark.compiled
 

@@ -18,9 +18,9 @@ from support.venue_lab import Local, SharedVenue
 
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
 from zkmargin.prover.polynomials import ProverError
-from zkmargin.prover.venue.answers import Answer, WrongAnswerError
+from zkmargin.prover.venue.answers import WrongAnswerError
 from zkmargin.prover.venue.messages import LostError, pack, unpack
-from zkmargin.prover.venue.workers import ROUNDS, Journal, ProcessLink, RemoteShare, ShareInputs, VenueWorkers, Worker
+from zkmargin.prover.venue.workers import ROUNDS, Journal, RemoteShare, ShareInputs, VenueWorkers, Worker
 from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import verify_venue
 
@@ -30,37 +30,6 @@ pytestmark = pytest.mark.compiled
 @pytest.fixture(scope="module")
 def venue() -> SharedVenue:
     return SharedVenue()
-
-
-def test_worker_processes_give_the_same_proof_also_when_they_are_killed(venue: SharedVenue) -> None:
-    """A worker is killed before each of its rounds, by the operating system."""
-    links: list[ProcessLink] = []
-
-    def connect() -> ProcessLink:
-        links.append(ProcessLink())
-        return links[-1]
-
-    with venue.workers(connect=connect) as running:
-        first = running.shares[0]
-        ask = RemoteShare._ask
-        killed: list[str] = []
-
-        def murderous(self: RemoteShare, name: str, *given: Passed) -> Answer:
-            if self is first and name in ("commit_helpers", "combined"):
-                assert isinstance(self._link, ProcessLink)
-                os.kill(self._link.process.pid, signal.SIGKILL)
-                killed.append(name)
-            return ask(self, name, *given)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(RemoteShare, "_ask", murderous)
-            proof = venue.encode(running.prove())
-        assert killed == ["commit_helpers", "combined"]
-        assert [share.restarts for share in running.shares] == [2, 0]
-    assert proof == venue.expected
-    verify_venue(venue.statement, proof)
-    assert len(links) == 4
-    assert all(link.process.poll() is not None for link in links)
 
 
 @pytest.mark.parametrize("dies", ROUNDS)

@@ -23,7 +23,11 @@ _SCALAR_BYTES = 32
 _DIGITS = 100
 
 
-class WrongAnswerError(ProverError):
+class WorkerError(ProverError):
+    """A worker was lost too often, or answered wrongly; the message names it."""
+
+
+class WrongAnswerError(WorkerError):
     """What no worker of ours answers; the message names the worker."""
 
 
@@ -53,6 +57,11 @@ class Answer:
             raise InputError(reason)
         if len(self.arrays) != parts:
             raise self.wrong(f"{len(self.arrays)} arrays, not {parts}")
+
+    @staticmethod
+    def too_long(worker: str, size: int, most: int) -> WrongAnswerError:
+        """The error for an answer of more bytes than it can have."""
+        return WrongAnswerError(f"worker {worker} answered wrongly: {size} bytes, more than {most}")
 
     def wrong(self, reason: str) -> WrongAnswerError:
         """The error for this answer."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zkmargin.formats import InputError
 from zkmargin.prover.venue.messages import LostError
+from zkmargin.prover.venue.pipes import TIMEOUT_SECONDS
 from zkmargin.prover.venue.workers import Worker
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class VenueActor:
 class DaskLink:
     """The way to one worker of a cluster."""
 
-    def __init__(self, client: Client, address: str) -> None:
-        self._client, self.address = client, address
+    def __init__(self, client: Client, address: str, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._client, self.address, self.timeout = client, address, timeout
         try:
             self._future = client.submit(
                 VenueActor, actor=True, workers=[address], allow_other_workers=False, pure=False, retries=0
@@ -75,13 +76,16 @@ class DaskLink:
         return answer
 
     def _while_there(self, asked: Any) -> Any:
-        """What a future gives, as long as its worker is in the cluster. Raises LostError."""
+        """What a future gives, as long as its worker is in the cluster and answers in time. Raises LostError."""
+        until = time.monotonic() + self.timeout
         while True:
             try:
                 return asked.result(timeout=POLL_SECONDS)
             except TimeoutError:
                 if self.address not in addresses(self._client):
                     raise LostError from None
+                if time.monotonic() > until:
+                    raise LostError(f"it did not answer within {self.timeout:g} s") from None
 
     def close(self) -> None:
         """Let go of the actor."""
@@ -94,6 +98,7 @@ class Cluster:
     Args:
         address: ``tls://HOST:PORT``.
         ca, certificate, key: PEM files: of the authority that signed everybody's certificate, and this client's own.
+        timeout: seconds that an answer of a worker may take; then it counts as lost.
         security: instead of files, a ``distributed.Security`` (tests, or certificates that are nowhere on disk).
 
     Raises:
@@ -101,8 +106,16 @@ class Cluster:
     """
 
     def __init__(
-        self, address: str, ca: str = "", certificate: str = "", key: str = "", *, security: Any = None
+        self,
+        address: str,
+        ca: str = "",
+        certificate: str = "",
+        key: str = "",
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        security: Any = None,
     ) -> None:
+        self.timeout = timeout
         if not address.startswith("tls://"):
             raise InputError("not tls://HOST:PORT: books go over these links", field="cluster")
         try:
@@ -134,7 +147,7 @@ class Cluster:
         """A link to the next worker in turn. Raises LostError where it is gone again."""
         with self._lock:
             found = self._wait(0)
-            return DaskLink(self.client, found[next(self._next) % len(found)])
+            return DaskLink(self.client, found[next(self._next) % len(found)], self.timeout)
 
     def close(self) -> None:
         """Leave the cluster; it goes on."""

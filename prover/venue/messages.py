@@ -27,7 +27,12 @@ Array = npt.NDArray[Any]
 
 
 class LostError(Exception):
-    """A worker that does not answer."""
+    """A worker that does not answer; with a reason where more is known than that it is gone."""
+
+
+def lost_words(worker: str, where: str, why: str) -> str:
+    """What is said of a worker that was lost too often."""
+    return f"worker {worker} was lost {ATTEMPTS} times {where}" + (f": {why}" if why else "")
 
 
 class Link(Protocol):

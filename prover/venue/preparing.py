@@ -18,9 +18,10 @@ import numpy.typing as npt
 from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.prover.polynomials import ProverError
-from zkmargin.prover.venue.answers import Answer
+from zkmargin.prover.venue.answers import Answer, WorkerError
 from zkmargin.prover.venue.blocks import ClassBooks, ClassWitness, assess, class_witness, joined, under_claim
-from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, pack, scalars_array
+from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, lost_words, pack, scalars_array
+from zkmargin.prover.venue.sizes import largest_answer
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.statement import VenueStatement
 
@@ -107,7 +108,7 @@ class Preparing:
     def __init__(self, statement: VenueStatement, opening: bytes, count: int, connect: Callable[[], Link]) -> None:
         self.statement, self._opening, self._connect = statement, opening, connect
         self.count = max(1, min(count, len(statement.sets)))
-        self.restarts = 0
+        self.restarts, self._most = 0, largest_answer(statement)
         self._links: list[Link | None] = [None] * self.count
         self._made: list[tuple[Part, list[Array]]] = []
 
@@ -192,7 +193,7 @@ class Preparing:
     def blamed(self, error: ProverError) -> ProverError:
         """The error of a proof, with the workers that made wrong columns."""
         wrong = self.wrong_workers()
-        return ProverError(f"{error}; worker {', '.join(wrong)} made wrong columns") if wrong else error
+        return WorkerError(f"{error}; worker {', '.join(wrong)} made wrong columns") if wrong else error
 
     def wrong_workers(self) -> list[str]:
         """Names of the workers whose columns are not those of their accounts: each is made here again."""
@@ -216,7 +217,7 @@ class Preparing:
                 # in the words of this place, which name file and account; a worker that invents an error is named
                 part.examined()
                 part.made()
-                raise ProverError(f"worker {part.worker + 1}: {error.message}") from None
+                raise WorkerError(f"worker {part.worker + 1}: {error.message}") from None
 
         return self._at_once(of, parts)
 
@@ -228,18 +229,22 @@ class Preparing:
             return [one for mine in answered for one in mine]
 
     def _ask(self, worker: int, request: bytes, arrays: int) -> Answer:
+        why = ""
         for attempt in range(ATTEMPTS):
             try:
                 self.restarts += attempt > 0
                 link = self._links[worker] or self._opened(worker)
                 answer = link.ask(request)
-            except LostError:
+            except LostError as error:
+                why = str(error)
                 if (lost := self._links[worker]) is not None:
                     lost.close()
                 self._links[worker] = None
                 continue
+            if len(answer) > self._most:
+                raise Answer.too_long(str(worker + 1), len(answer), self._most)
             return Answer(str(worker + 1), answer, arrays)
-        raise ProverError(f"worker {worker + 1} was lost {ATTEMPTS} times before the proof")
+        raise WorkerError(lost_words(str(worker + 1), "before the proof", why))
 
     def _opened(self, worker: int) -> Link:
         link = self._links[worker] = self._connect()

@@ -18,13 +18,13 @@ import hashlib
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -44,7 +44,7 @@ from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.profile import Profile
-from zkmargin.prover.venue.answers import Answer, WrongAnswerError
+from zkmargin.prover.venue.answers import Answer, WorkerError, WrongAnswerError
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.checking import checked_sum, verify_shared
 from zkmargin.prover.venue.ending import Ending
@@ -54,15 +54,18 @@ from zkmargin.prover.venue.messages import (
     Link,
     LostError,
     bytes_array,
+    lost_words,
     pack,
     points_array,
     scalar_list,
     scalars_array,
     unpack,
 )
+from zkmargin.prover.venue.pipes import TIMEOUT_SECONDS, ProcessLink, read_message, write_message
 from zkmargin.prover.venue.preparing import QUESTIONS, Preparing, answer_question
 from zkmargin.prover.venue.rounds import Coordinator, share_sets
 from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share
+from zkmargin.prover.venue.sizes import answer_bytes, largest_answer
 from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof
 from zkmargin.verifier.venue.statement import VenueStatement
@@ -70,7 +73,6 @@ from zkmargin.verifier.venue.terms import VenueTerms
 from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import VenueAccepted
 
-_LENGTH_BYTES = 8
 ROUNDS = ("commit_columns", "aggregates", "commit_helpers", "numerators", "values", "combined")
 
 
@@ -168,11 +170,16 @@ def documents_of(snapshot: Snapshot, statement: VenueStatement) -> dict[str, Any
 
 
 def preparing(
-    snapshot: Snapshot, statement: VenueStatement, count: int, connect: Callable[[], Link] | None = None
+    snapshot: Snapshot,
+    statement: VenueStatement,
+    count: int,
+    connect: Callable[[], Link] | None = None,
+    *,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Preparing:
     """Workers that make the witness first; processes of this machine unless ``connect`` makes other links."""
     opening = pack({"round": "open", "documents": documents_of(snapshot, statement)}, [_setup(statement)])
-    return Preparing(statement, opening, count, connect or ProcessLink)
+    return Preparing(statement, opening, count, connect or partial(ProcessLink, timeout, largest_answer(statement)))
 
 
 def _setup(statement: VenueStatement) -> Array:
@@ -210,47 +217,13 @@ def serve() -> None:
     sys.stdout = sys.stderr
     worker = Worker()
     try:
-        while (request := _read(source)) is not None:
-            _write(sink, worker.answer(request))
+        while (request := read_message(source)) is not None:
+            write_message(sink, worker.answer(request))
     except BrokenPipeError:  # whoever asked is gone: what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sink.fileno())
 
 
 # --- the coordinator's end ------------------------------------------------------------------------------------------
-
-
-class ProcessLink:
-    """A worker process of this user on this machine."""
-
-    def __init__(self) -> None:
-        path = [str(Path(__file__).absolute().parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        # One thread each: workers share the machine by being several.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
-        # -P: no module of the current folder is imported
-        command = [sys.executable, "-P", "-c", "from zkmargin.prover.venue.workers import serve; serve()"]
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
-
-    def ask(self, request: bytes) -> bytes:
-        """Send a request, wait for the answer. Raises LostError."""
-        if self.process.stdin is None or self.process.stdout is None:
-            raise LostError
-        try:
-            _write(self.process.stdin, request)
-            answer = _read(self.process.stdout)
-        except (OSError, OverflowError, MemoryError):  # gone, or what it announces fits nowhere
-            raise LostError from None
-        if answer is None:
-            raise LostError
-        return answer
-
-    def kill(self) -> None:
-        """End the process, without waiting for it."""
-        self.process.kill()
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.communicate()
 
 
 @dataclass(frozen=True, repr=False)
@@ -276,6 +249,7 @@ class RemoteShare:
         self._log: list[tuple[bytes, int]] = []
         self.answers: list[tuple[str, bytes]] = []
         self.restarts = 0
+        self._sizes = answer_bytes(inputs.statement, [mine.place for mine in inputs.sets])
         self._link = self._started()
 
     @property
@@ -307,7 +281,7 @@ class RemoteShare:
         try:
             return Answer(self.name, answer, parts)
         except InputError as error:
-            raise ProverError(f"worker {self.name}: {error.message}") from None
+            raise WorkerError(f"worker {self.name}: {error.message}") from None
 
     def _ask(self, name: str, parts: int, x: VenueChallenges | None = None, arrays: Sequence[Array] = ()) -> Answer:
         challenges = {} if x is None else {key: str(value) for key, value in vars(x).items() if value}
@@ -316,6 +290,7 @@ class RemoteShare:
             self._journal.admit(name, request)  # whichever process answers next
         except InputError as error:
             raise ProverError(f"worker {self.name}: {error.message}") from None
+        why = ""
         for attempt in range(ATTEMPTS):
             try:
                 if attempt:
@@ -324,10 +299,12 @@ class RemoteShare:
                     self._link = self._started()
                 answer = self._link.ask(request)
                 break
-            except LostError:
-                continue
+            except LostError as error:
+                why = str(error)
         else:
-            raise ProverError(f"worker {self.name} was lost {ATTEMPTS} times in round {name}")
+            raise WorkerError(lost_words(self.name, f"in round {name}", why))
+        if len(answer) > self._sizes[name]:
+            raise Answer.too_long(self.name, len(answer), self._sizes[name])
         self._log.append((request, parts))
         self.answers.append((name, answer))
         return self._read(answer, parts)
@@ -481,7 +458,9 @@ class VenueWorkers:
 
     def _blamed(self, reason: str) -> ProverError:
         wrong = self.wrong_workers()
-        return ProverError(f"{reason}; worker {', '.join(wrong)} answered wrongly" if wrong else reason)
+        if wrong:
+            return WorkerError(f"{reason}; worker {', '.join(wrong)} answered wrongly")
+        return ProverError(reason)
 
     def wrong_workers(self) -> list[str]:
         """Names of the workers whose answers are not those of their inputs and seeds: each is worked out here again."""
@@ -519,19 +498,3 @@ def _own_answer(own: Share, request: bytes) -> bytes:
         return _answer(own, *unpack(request))
     except ZkMarginError as error:  # an error is an answer too
         return pack({"error": error.message})
-
-
-def _write(sink: IO[bytes], data: bytes) -> None:
-    sink.write(len(data).to_bytes(_LENGTH_BYTES, "big"))
-    sink.write(data)
-    sink.flush()
-
-
-def _read(source: IO[bytes]) -> bytes | None:
-    """The next message, or None at the end."""
-    size = source.read(_LENGTH_BYTES)
-    if len(size) < _LENGTH_BYTES:
-        return None
-    length = int.from_bytes(size, "big")
-    data = source.read(length)
-    return data if len(data) == length else None

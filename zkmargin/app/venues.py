@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +18,14 @@ from zkmargin.circuits.venue import Ratio, VenueRules
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError
+from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.formats.documents import in_words
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.profile import Profile
+from zkmargin.prover.venue.answers import WorkerError
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.cluster import Cluster
+from zkmargin.prover.venue.pipes import TIMEOUT_SECONDS
 from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.prove import inputs_digest, prove_venue
 from zkmargin.prover.venue.witness import VenueWitness, held_totals, net_positions
@@ -65,6 +68,7 @@ def prepare(
     *,
     workers: int = 1,
     cluster: Cluster | None = None,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Prepared:
     """Terms, statement and witness. Accounts without a nonce get one from the operating system.
 
@@ -73,8 +77,11 @@ def prepare(
         accounts: those that go into blocks.
         asked: what is to be proved.
         dense: those that have a commitment of their own.
+        workers, cluster: who shares the work.
+        timeout: seconds that an answer of a worker process may take.
 
     Raises:
+        WorkerLostError: a worker was lost too often or answered wrongly, by name.
         InputError: accounts that do not fit, numbers that contradict the books, an opening of another book.
         ConstraintError: accounts under margin, by name with their shortfalls; net positions that are not 0.
     """
@@ -121,12 +128,29 @@ def prepare(
     if workers == 1 and cluster is None:
         return Prepared(snapshot, statement, witness_of(statement, books, drawn, dense), names, nonces)
     elsewhere = (workers, None) if cluster is None else (len(cluster.workers), cluster.connect)
-    makers = preparing(snapshot, statement, *elsewhere)
+    makers = preparing(snapshot, statement, *elsewhere, timeout=timeout)
     try:
-        return Prepared(snapshot, statement, witness_of(statement, books, drawn, dense, makers), names, nonces, makers)
+        with _named():
+            return Prepared(
+                snapshot, statement, witness_of(statement, books, drawn, dense, makers), names, nonces, makers
+            )
     except BaseException:
         makers.close()
         raise
+
+
+class WorkerLostError(ZkMarginError):
+    """Workers that did not do their part: nothing was proved, and nothing is wrong with the accounts."""
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """A worker's failure in our words; other failures of a prover stay what they are."""
+    try:
+        yield
+    except WorkerError as error:
+        hint = "nothing was proved; run it again, with fewer workers or more time for each answer"
+        raise WorkerLostError(str(error), hint=hint) from None
 
 
 def _check_names(accounts: Accounts, dense: Sequence[DenseBook], asked: Asked) -> None:
@@ -173,7 +197,8 @@ def make_venue_proof(prepared: Prepared, *, threads: int, elsewhere: bool = Fals
                 try:
                     proof, accepted = running.prove_and_verify(profile=profile)
                 except ProverError as error:
-                    raise makers.blamed(error) from None
+                    with _named():
+                        raise makers.blamed(error) from None
     else:
         blinders = SeededBlinders(seed, inputs)
         proof, accepted = prove_venue(statement, prepared.witness, blinders=blinders, threads=threads, profile=profile)

@@ -43,6 +43,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.prover.prove import default_threads
 from zkmargin.prover.venue.cluster import Cluster
+from zkmargin.prover.venue.pipes import TIMEOUT_SECONDS
 from zkmargin.verifier.venue.statement import VenueStatement
 
 
@@ -70,6 +71,7 @@ class ProveOptions:
     challenge_path: str | None
     threads: int | None
     workers: int
+    worker_timeout: float
     cluster: str | None
     tls_ca: str | None
     tls_cert: str | None
@@ -193,6 +195,14 @@ def _cap(text: str) -> str:
     help="Processes that share the work; one that dies is made again.",
 )
 @click.option(
+    "--worker-timeout",
+    type=click.FloatRange(1, 86400),
+    default=TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="A worker that takes longer for one answer is ended and made again, at most three times.",
+)
+@click.option(
     "--cluster",
     metavar="tls://HOST:PORT",
     help="The scheduler of a Dask cluster that shares the work instead (extra zkmargin[cluster]). It is trusted with "
@@ -228,7 +238,15 @@ def prove_command(options: ProveOptions) -> None:
     whose = options.accounts_path or options.dense_path
     with _cluster(options) as cluster:
         with terminal.progress("Charges of all accounts"), blamed(accounts=whose, claims=options.claims_path):
-            prepared = prepare(snapshot, accounts, asked, dense, workers=options.workers, cluster=cluster)
+            prepared = prepare(
+                snapshot,
+                accounts,
+                asked,
+                dense,
+                workers=options.workers,
+                cluster=cluster,
+                timeout=options.worker_timeout,
+            )
         with terminal.progress(f"Proving {len(accounts) + len(dense)} accounts{compile_note()}"):
             threads = options.threads or default_threads()
             made = make_venue_proof(prepared, threads=threads, elsewhere=cluster is not None)
@@ -258,7 +276,8 @@ def _cluster(options: ProveOptions) -> Iterator[Cluster | None]:
             raise InputError("missing: books go over these links", file=option)
     if options.workers > 1:
         raise InputError("a cluster has its own workers", file="--workers", hint="leave it out")
-    with Cluster(options.cluster, *(path for path in files.values() if path)) as cluster:
+    paths = [path for path in files.values() if path]
+    with Cluster(options.cluster, *paths, timeout=options.worker_timeout) as cluster:
         yield cluster
 
 

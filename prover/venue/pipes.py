@@ -1,0 +1,90 @@
+"""Worker processes of this machine at the end of two pipes: framed bytes, one question at a time, within a time.
+
+A worker that does not answer within ``timeout`` seconds is ended, and counts as lost: another one is made from the same
+inputs. No more is read than the statement lets a worker say (``prover.venue.sizes``).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+from zkmargin.prover.venue.messages import LostError
+
+#: For one answer: of a million accounts on one worker the longest round takes some minutes.
+TIMEOUT_SECONDS = 1800.0
+#: Without a statement at hand.
+MAX_MESSAGE = 1 << 40
+_LENGTH_BYTES = 8
+
+
+class ProcessLink:
+    """A worker process of this user on this machine.
+
+    Args:
+        timeout: seconds that an answer may take.
+        most: bytes that an answer may have.
+    """
+
+    def __init__(self, timeout: float = TIMEOUT_SECONDS, most: int = MAX_MESSAGE) -> None:
+        self.timeout, self.most, self._late = timeout, most, False
+        path = [str(Path(__file__).absolute().parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        # One thread each: workers share the machine by being several.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
+        # -P: no module of the current folder is imported
+        command = [sys.executable, "-P", "-c", "from zkmargin.prover.venue.workers import serve; serve()"]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a request, wait for the answer. Raises LostError, with a reason where there is more to say."""
+        if self.process.stdin is None or self.process.stdout is None:
+            raise LostError
+        watch = threading.Timer(self.timeout, self._end)
+        watch.daemon = True
+        watch.start()
+        try:
+            write_message(self.process.stdin, request)
+            answer = read_message(self.process.stdout, self.most)
+        except (OSError, OverflowError, MemoryError, ValueError):  # gone, or what it announces fits nowhere
+            answer = None
+        finally:
+            watch.cancel()
+        if answer is not None:
+            return answer
+        raise LostError(f"it did not answer within {self.timeout:g} s" if self._late else "")
+
+    def _end(self) -> None:
+        self._late = True
+        self.process.kill()
+
+    def kill(self) -> None:
+        """End the process, without waiting for it."""
+        self.process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def write_message(sink: IO[bytes], data: bytes) -> None:
+    """Its length in 8 bytes, then the message."""
+    sink.write(len(data).to_bytes(_LENGTH_BYTES, "big"))
+    sink.write(data)
+    sink.flush()
+
+
+def read_message(source: IO[bytes], most: int = MAX_MESSAGE) -> bytes | None:
+    """The next message, or None at the end. Raises LostError for one that announces more than it may have."""
+    size = source.read(_LENGTH_BYTES)
+    if len(size) < _LENGTH_BYTES:
+        return None
+    length = int.from_bytes(size, "big")
+    if length > most:
+        raise LostError(f"it announced {length} bytes where an answer has at most {most}")
+    data = source.read(length)
+    return data if len(data) == length else None

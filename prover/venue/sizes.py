@@ -1,0 +1,74 @@
+"""How many bytes a worker may answer, and what a coordinator keeps: from the statement, before anything is read.
+
+Every part of an answer has a size that follows from the statement and the sets that the worker owns, so a coordinator
+reads no more than that, whatever a worker announces, and knows what it will hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zkmargin.crypto.field import SCALAR_BYTES
+from zkmargin.crypto.group import G1_BYTES
+from zkmargin.prover._kernels import identities as I
+from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement
+
+#: The head of a message, and the line in it for each array; of an account in a list of those under their claim.
+HEAD_BYTES, ARRAY_BYTES, NAMED_BYTES = 256, 64, 160
+
+
+def column_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> int:
+    """The columns of some sets: instruments and groups in 4 bytes, digits in 2 (4 beyond 2^16)."""
+    digit = 2 if statement.k <= 16 else 4
+    templates = (statement.templates[x.kind] for x in sets)
+    return statement.n * sum(4 * (t.row_legs + 1) + digit * t.digit_columns for t in templates)
+
+
+def start_bytes(statement: VenueStatement, sets: Sequence[ColumnSet], documents: int) -> int:
+    """What a worker is made from: the documents (so many bytes), the setup and its columns."""
+    places = 24 * len(sets)
+    return (
+        HEAD_BYTES
+        + documents
+        + places
+        + ARRAY_BYTES * (3 * len(sets) + 1)
+        + len(statement.srs.encoding)
+        + (column_bytes(statement, sets))
+    )
+
+
+def answer_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> dict[str, int]:
+    """At most so many bytes in each answer of a worker that owns these sets, by round or question."""
+    n, mine = statement.n, {f"set {x.index}" for x in sets}
+    opened = sum(statement.templates[x.kind].opened_columns for x in sets)
+    helpers = sum(helper.owner in mine for helper in statement.helpers)
+    accounts = sum(x.used for x in sets)
+    lifting = I.lifting(n, 1 << statement.g.bit_length())
+    coset = int(np.prod(lifting.zeros().shape)) * 8
+    parts = {
+        "start": (0, 0),
+        "commit_columns": (2, G1_BYTES * opened + 8 * (1 << statement.k)),
+        "aggregates": (3, 3 * SCALAR_BYTES * statement.rules.instruments),
+        "commit_helpers": (2, G1_BYTES * helpers + SCALAR_BYTES * n),
+        "numerators": (lifting.count, lifting.count * coset),
+        "values": (len(sets), SCALAR_BYTES * opened),
+        "combined": (1, SCALAR_BYTES * (n + 2)),
+        "check": (1, G1_BYTES),
+        "examine": (0, NAMED_BYTES * accounts),
+        "columns": (3 * len(statement.templates), column_bytes(statement, sets)),
+        "tags": (1, SCALAR_BYTES * accounts),
+    }
+    return {name: HEAD_BYTES + ARRAY_BYTES * arrays + size for name, (arrays, size) in parts.items()}
+
+
+def largest_answer(statement: VenueStatement) -> int:
+    """More bytes than any worker of this statement has to say, however the sets are shared out."""
+    return max(answer_bytes(statement, statement.sets).values())
+
+
+def kept_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> int:
+    """What a coordinator keeps of a worker until the proof is out: its answers to every round, to find a wrong one."""
+    answers = answer_bytes(statement, sets)
+    return sum(answers[name] for name in answers if name not in ("examine", "columns", "tags", "start"))
