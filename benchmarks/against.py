@@ -27,6 +27,10 @@ CASES: dict[str, list[Any]] = {
     "128 large accounts": ["many", {"case": TWENTY, "accounts": 128, "group": 7}],
     "33 bits": ["warm", {"case": {"slots": 1024, "scenarios": 64, "position_bits": 32, "n": 2048}}],
     "start": ["cold", {"case": TWENTY}],
+    "batch of 64": ["batches", {"case": TWENTY, "count": 64}],
+    "market": ["market", {"options": 1024}],
+    "command": ["command", {"case": TWENTY}],
+    "largest": ["large", {"case": {"slots": 16384, "scenarios": 256}}],
 }
 
 
@@ -64,7 +68,11 @@ def main() -> int:
                 taken[build] += [found] if round_ else []
         for stage in taken["now"][0]:
             then, now = (median(one[stage] for one in taken[build]) for build in ("then", "now"))
-            print(f"{title:20}{stage:32}{1e3 * then:10.2f} ms{1e3 * now:10.2f} ms{now / then:8.2f}", flush=True)
+            scale, unit = (1.0, "MB") if stage == "peak memory" else (1e3, "ms")
+            print(
+                f"{title:20}{stage:32}{scale * then:10.2f} {unit}{scale * now:10.2f} {unit}{now / then:8.2f}",
+                flush=True,
+            )
     return 0
 
 

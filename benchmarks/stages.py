@@ -8,6 +8,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -43,10 +46,16 @@ def cpu(call: Callable[[], object], runs: int) -> float:
 def cold(case: dict[str, Any]) -> dict[str, float]:
     """A new process with everything cached: from its start to the first proof, and parts of that."""
     made = Made(case)
+    read = time.process_time()
     opening = made.commit()
     before = time.process_time()
     made.prove(opening)
-    return {"process to the first proof": time.process_time(), "of which the first proof": time.process_time() - before}
+    done = time.process_time()
+    return {
+        "process to a snapshot read": read,
+        "process to the first proof": done,
+        "of which the first proof": done - before,
+    }
 
 
 def warm(case: dict[str, Any]) -> dict[str, float]:
@@ -66,6 +75,74 @@ def warm(case: dict[str, Any]) -> dict[str, float]:
         "verification": cpu(lambda: made.verify(made.statement(opening), proof), RUNS),
         "batch of 32, of which one": cpu(lambda: made.verify_batch([*zip(batch, proofs, strict=True)]), FIRST) / 32,
     }
+
+
+def large(case: dict[str, Any]) -> dict[str, float]:
+    """A statement that fills memory: two threads, and the peak memory of the whole process in MB."""
+    made = Made(case)
+    opening = made.commit()
+    made.prove(opening, threads=2)
+    proof = cpu(lambda: made.prove(opening, threads=2), FIRST)
+    return {"proof": proof, "peak memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+
+
+def batches(case: dict[str, Any], count: int) -> dict[str, float]:
+    """One of a batch, in one process and in two: CPU seconds here and of the worker."""
+    made = Made(case)
+    opening = made.commit()
+    items = [(made.statement(opening, b"%d" % i), made.prove(opening, b"%d" % i)) for i in range(count)]
+    fresh = [(made.statement(opening, b"%d" % i), proof) for i, (_, proof) in enumerate(items)]
+    workers_of = named("Workers", "zkmargin.verifier", "verifier", "verifier.workers")
+    found = {f"batch of {count}, of which one": cpu(lambda: made.verify_batch(fresh), FIRST) / count}
+    start = time.perf_counter()
+    made.verify_batch(fresh)
+    found["the same, wall clock"] = (time.perf_counter() - start) / count
+    with workers_of([made.snapshot], 2) as workers:
+        workers.verify_batch(iter(fresh))
+        walls = []
+        for _ in range(FIRST):
+            start = time.perf_counter()
+            workers.verify_batch(iter(fresh))
+            walls.append(time.perf_counter() - start)
+    found["in two processes, wall clock"] = median(walls) / count
+    return found
+
+
+def market(options: int) -> dict[str, float]:
+    """From a market's file to the digest of its snapshot."""
+    arrays = importlib.import_module("benchmarks.risk_arrays")
+    load, save = (named(name, "zkmargin.formats", "formats") for name in ("load_document", "save_document"))
+    kind = named("Market", "zkmargin.engine.market", "engine.market")
+    policy = arrays.policy_of_64()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "market.json"
+        save(arrays.market_of(options), file)
+        arrays.build_snapshot(load(kind, file), policy)
+        return {"market file to snapshot": cpu(lambda: arrays.build_snapshot(load(kind, file), policy).digest(), RUNS)}
+
+
+def command(case: dict[str, Any]) -> dict[str, float]:
+    """``zkmargin verify`` from the start of the interpreter to its exit."""
+    made = Made(case)
+    opening = made.commit()
+    write, save = (
+        named("write_atomic", "zkmargin.formats.files", "formats.files"),
+        named("save_document", "zkmargin.formats", "formats"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        save(opening.commitment(), Path(folder) / "commitment.json")
+        write(Path(folder) / "proof.bin", made.prove(opening))
+        files = ["--snapshot", str(made.file), "--commitment", f"{folder}/commitment.json", f"{folder}/proof.bin"]
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        taken = []
+        for _ in range(RUNS // 2):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(
+                [sys.executable, "-m", "zkmargin", "verify", *files], env=environment, check=True, capture_output=True
+            )
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return {"zkmargin verify, a process": median(taken)}
 
 
 def many(case: dict[str, Any], accounts: int, group: int) -> dict[str, float]:
@@ -138,16 +215,17 @@ class Made:
         """The default claim on the opened commitment."""
         return self._statement.of(self.snapshot, [opening.commitment()], self.claim, context=context)
 
-    def prove(self, opening: Any, context: bytes = b"") -> bytes:
-        """One thread."""
+    def prove(self, opening: Any, context: bytes = b"", threads: int = 1) -> bytes:
+        """A proof of the default claim."""
         if "claim" in inspect.signature(self._prove).parameters:
-            made = self._prove(self.snapshot, self.lots, [opening], self.claim, context=context, threads=1)
+            made = self._prove(self.snapshot, self.lots, [opening], self.claim, context=context, threads=threads)
         else:
-            made = self._prove(self.statement(opening, context), self.lots, [opening], threads=1)
+            made = self._prove(self.statement(opening, context), self.lots, [opening], threads=threads)
         return bytes(made)
 
 
 if __name__ == "__main__":
     function, arguments = json.loads(sys.argv[1])
-    chosen: dict[str, Callable[..., object]] = {"cold": cold, "warm": warm, "sums": sums, "many": many}
+    stages = (cold, warm, sums, many, large, batches, market, command)
+    chosen: dict[str, Callable[..., object]] = {stage.__name__: stage for stage in stages}
     print(json.dumps(chosen[function](**arguments)))
