@@ -13,6 +13,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 #: Lines behind a chart, on light paper and on dark screens.
 GRID = 'stroke="currentColor" stroke-opacity="0.15"'
 MAX_POINTS = 800
+#: Longer ones may be broken, so that a table fits a sheet.
+LONGEST_WORD = 24
+#: With so many columns a table is printed small.
+MANY_COLUMNS = 6
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
@@ -20,17 +24,25 @@ th, td { padding: .25rem .5rem; border-bottom: 1px solid #ddd; text-align: right
 th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
 td:last-child { white-space: normal; }
 .words th, .words td { text-align: left; white-space: normal; vertical-align: top; }
-.words td { overflow-wrap: anywhere; }
+td.long { overflow-wrap: anywhere; }
 div { overflow-x: auto; }
 svg { width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .9rem; }
 summary { cursor: pointer; color: #555; font-size: .9rem; }
 @media print {
   body { max-width: none; margin: 0; font-size: 10.5px; } h2 { break-after: avoid; } figure { break-inside: avoid; }
   thead { display: table-header-group; } tr { break-inside: avoid; }
-  td { white-space: normal; overflow-wrap: anywhere; }
+  table { font-size: 9.5px; } td { white-space: normal; }
+  table.many { font-size: 7.5px; } .many th, .many td { padding: .2rem .25rem; } .many td { overflow-wrap: anywhere; }
   details::details-content { content-visibility: visible; height: auto; }
 }
 """
+
+
+def _cell(cell: object) -> str:
+    """A cell; only one with a digest or the like may be broken within a word."""
+    text = str(cell)
+    long = ' class="long"' if max(map(len, text.split()), default=0) > LONGEST_WORD else ""
+    return f"<td{long}>{html.escape(text)}</td>"
 
 
 class Report:
@@ -51,8 +63,8 @@ class Report:
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: bool = False) -> None:
         """A table; numbers are to be formatted before. ``words``: its cells are texts, to the left, and may wrap."""
         head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-        kind = ' class="words"' if words else ""
+        body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
+        kind = ' class="words"' if words else ' class="many"' if len(columns) >= MANY_COLUMNS else ""
         self._parts.append(f"<div><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
 
     def chart(

@@ -88,7 +88,8 @@ function rosterRow(one) {
   button.addEventListener("click", () => openAccount(one.account, true).catch(problem));
   head.append(button);
   const last = one.last ? `${claimed(one.last.ratio)} × ${one.last.requirement}` : "nothing";
-  row.append(head, one.closed ? element("td", "closed") : stateCell("td", one.state), element("td", shown(one.until)),
+  row.append(head, one.closed ? element("td", "closed") : stateCell("td", one.state),
+    element("td", one.until ? shown(one.until) : "after its first proof"),
     element("td", `${claimed(one.terms.ratio)} × ${one.terms.requirement}`), element("td", last), trend(one.trend),
     element("td", one.proofs));
   view.rows.set(one.account, { said, row });
