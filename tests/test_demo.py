@@ -117,6 +117,7 @@ def test_secret_files_are_private(ran: Ran) -> None:
     secret = [path.name for path in ran.folder.iterdir() if stat.S_IMODE(path.stat().st_mode) == 0o600]
     own = ["book-boundary.json", "book-short.json", "book.json", "opening.json", "small-opening.json"]
     kept = ["custody.json", "fills.json", "migration.json", "pass.txt", "record.json", "update.json", "ledger.db"]
+    kept += ["acceptances.db", "positions.json", "summaries.json", "trades.json"]
     keys = [f"{name}.key.json" for name in ("oracle", "venue", "custodian")]
     assert sorted(secret) == sorted([*own, *kept, *keys])
 
