@@ -55,7 +55,7 @@ CHECKS = ("test_golden.py", "test_verifier_checks.py", "test_batch_checks.py", "
 TRUST = ("test_trust.py", "test_acceptance_words.py")
 #: Module -> the tests that must notice. The fast ones come first: pytest stops at the first failure.
 TARGETS: dict[str, tuple[str, ...]] = {
-    "zkmargin.formats.canonical": FORMATS,
+    "zkmargin.formats.canonical": (*FORMATS, "test_canonical_edges.py"),
     "zkmargin.formats.documents": FORMATS,
     "zkmargin.verifier.workers": ("test_workers.py",),
     "zkmargin.crypto.group": ("test_field_group.py", "test_golden.py"),
@@ -66,10 +66,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "zkmargin.crypto.srs": (*SETUPS, "test_golden.py"),
     "zkmargin.crypto.srs_files": SETUPS,
     "zkmargin.crypto.srs_checks": SETUPS,
-    "zkmargin.verifier.header": CHECKS,
-    "zkmargin.verifier.messages": CHECKS,
+    "zkmargin.verifier.header": ("test_elements.py", *CHECKS),
+    "zkmargin.verifier.messages": ("test_elements.py", *CHECKS),
     "zkmargin.verifier.proof": CHECKS,
-    "zkmargin.verifier.statement": CHECKS,
+    "zkmargin.verifier.statement": ("test_elements.py", *CHECKS),
     "zkmargin.verifier.transcript": ("test_golden.py", "test_transcript.py"),
     "zkmargin.verifier.argument": CHECKS,
     "zkmargin.verifier.verify": CHECKS,

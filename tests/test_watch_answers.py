@@ -8,10 +8,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.golden import DOCUMENTS as FIRST
-from support.typed import JsonObject, Unchecked
+from support.typed import JsonObject
 from support.venue_service import NAME, signers, trust
 from support.watching import until
 from test_watch_service import MAKER, configured
@@ -268,7 +269,7 @@ def test_a_courier_lives_on() -> None:
             raise answer
         return answer
 
-    one: Unchecked = SimpleNamespace(submit=submit, close=lambda: None)
+    one: Any = SimpleNamespace(submit=submit, close=lambda: None)
     courier = Courier(
         NAME,
         one,

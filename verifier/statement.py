@@ -9,7 +9,7 @@ from typing import Protocol
 
 from py_arkworks_bls12381 import G1Point
 
-from zkmargin.accounts.commitments import Commitment, CommitmentPart, gather, sum_points
+from zkmargin.accounts.commitments import Commitment, CommitmentPart, check_parts, gather, sum_points
 from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.margin import build_circuit
@@ -82,15 +82,19 @@ class Statement:
         Raises:
             InputError: documents that do not belong together, or a context of more than 1 KB.
         """
-        if len(context) > MAX_CONTEXT_BYTES:
-            raise InputError(f"{len(context)} bytes, at most {MAX_CONTEXT_BYTES}", field="context")
         srs = srs or embedded()
         parts = gather(commitments, snapshot, srs)
         statement = cls(srs, snapshot, claim, parts, context, tuple(limits))
         statement.committed_points()
-        if not snapshot.layout.range_proved:
-            statement._check_attested_bound()
         return statement
+
+    def __post_init__(self) -> None:
+        """Whoever makes one, and from whatever: ``replace`` of a field must not get round what ``of`` asks."""
+        if len(self.context) > MAX_CONTEXT_BYTES:
+            raise InputError(f"{len(self.context)} bytes, at most {MAX_CONTEXT_BYTES}", field="context")
+        check_parts(self.parts, self.snapshot)
+        if not self.snapshot.layout.range_proved:
+            self._check_attested_bound()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Copied between processes without what is computed from the fields."""

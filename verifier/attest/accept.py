@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NoReturn, TypeAlias
 
-from zkmargin.accounts.commitments import CommitmentPart
+from zkmargin.accounts.commitments import CommitmentPart, check_parts
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.policy import Policy
 from zkmargin.engine.snapshot import Snapshot
@@ -244,9 +244,10 @@ def authenticate(
     check_snapshot_age(of_snapshot.payload, trust, now_ms=now_ms)
     rule = check_trusted_policy(of_snapshot.payload, statement.snapshot, trust, derived)
     check_carried_age(of_snapshot.payload, statement.snapshot, trust)
-    accounts = [
-        tuple(_attested_part(part, statement, commitments) for part in parts) for parts in statement.account_parts
-    ]
+    accounts = []
+    for parts_of_account in statement.account_parts:
+        check_parts(parts_of_account, statement.snapshot)
+        accounts.append(tuple(_attested_part(part, statement, commitments) for part in parts_of_account))
     parts = tuple(part for account in accounts for part in account)
     for unused in commitments:
         if unused not in parts:

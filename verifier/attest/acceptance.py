@@ -111,13 +111,15 @@ class Memory:
         """Record an acceptance, or nothing of it.
 
         Raises:
-            VerificationError: its statement or challenge was accepted in the meantime, or something newer than its
-                attestations, or something else under their numbers, was seen.
+            VerificationError: its statement or challenge was accepted in the meantime, its challenge was never issued,
+                or something newer than its attestations, or something else under their numbers, was seen.
         """
         challenge = None if acceptance.challenge is None else acceptance.challenge.digest()
         with self._lock:
             if acceptance.statement_digest in self.statements:
                 raise VerificationError("a proof of this statement was accepted before: a replay", check="replay")
+            if challenge is not None and not self.challenge_issued(challenge):
+                raise VerificationError("the challenge was not issued by this ledger", check="challenge")
             if challenge in self.challenges:
                 raise VerificationError("a proof was accepted for this challenge before: a replay", check="challenge")
             for stream, sighting in acceptance.sightings.items():

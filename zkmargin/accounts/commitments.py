@@ -112,6 +112,12 @@ def gather(commitments: Sequence[Commitment], snapshot: Snapshot, srs: SRS) -> t
     for commitment in commitments:
         check_setup(commitment.srs, commitment.domain_size, snapshot, srs, "commitment")
         parts.extend(commitment.parts)
+    check_parts(parts, snapshot)
+    return tuple(sorted(parts, key=CommitmentPart.canonical))
+
+
+def check_parts(parts: Sequence[CommitmentPart], snapshot: Snapshot) -> None:
+    """Raises InputError: a part made for other slots than the snapshot's, one twice, or a role without any."""
     for part in parts:
         check_slots(
             part.slot_map,
@@ -129,7 +135,6 @@ def gather(commitments: Sequence[Commitment], snapshot: Snapshot, srs: SRS) -> t
     for role in ROLES:
         if not any(part.role == role for part in parts):
             raise InputError(f"no part for {role}", field="commitment", hint=f"give a commitment file with {role} too")
-    return tuple(sorted(parts, key=CommitmentPart.canonical))
 
 
 def sum_points(

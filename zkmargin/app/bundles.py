@@ -110,13 +110,16 @@ def terms_for(evidence: Evidence, own: Terms, *, before: Receipt | None = None) 
     """The terms of an acceptance: whom to believe from the verifier, what was signed from the bundle too.
 
     Attestations and revocations are worth their signatures, wherever they come from. Of one issuer's revocations the
-    verifier's own list counts, and lists that its trust file does not ask for are left aside. The challenge is the
-    verifier's own, or the one in the bundle where ``before``, a receipt that the verifier signed, names it.
+    verifier's own list counts; lists that its trust file does not ask for are left aside. Where ``before`` is given,
+    a receipt that the verifier signed, the lists of then are in the bundle and those of today the verifier's
+    (``rerun_terms``); and the challenge is the verifier's own, or the one in the bundle that the receipt names.
     """
     if own.trust is None:
         return own
-    asked = {rule.name for rule in own.trust.revocations} - {item.payload.issuer for item in own.revocations}
-    found = tuple(item for item in evidence.revocations if item.payload.issuer in asked)
+    asked = {rule.name for rule in own.trust.revocations}
+    if before is None:
+        asked -= {item.payload.issuer for item in own.revocations}
+    found = tuple(item for item in evidence.revocations if item.payload.issuer in asked and item not in own.revocations)
     challenge = own.challenge
     if challenge is None and before is not None and evidence.challenge is not None:
         named = before.payload.challenge == evidence.challenge.digest().hex()

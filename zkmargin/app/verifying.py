@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -28,6 +28,7 @@ from zkmargin.verifier.attest import (
     accept_each,
 )
 from zkmargin.verifier.attest.accept import Terms as Asked
+from zkmargin.verifier.attest.accept import check_revocations
 from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any_each
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def accept_proof(
         proof: the proof's bytes.
         terms: what is asked beside the statement.
         ledger: what is known from before, and where the acceptance is recorded.
-        before: an earlier receipt that this acceptance must repeat; its time is the clock (``rerun_clock``).
+        before: an earlier receipt that this acceptance must repeat; its time is the clock (``rerun_terms``).
         sign: signs the receipt.
 
     Raises:
@@ -312,15 +313,30 @@ class RerunClock:
     signers: tuple[str, ...]
 
 
-def rerun_clock(receipt: Receipt, trust: Trust, revocations: Sequence[Revocations]) -> RerunClock:
-    """The clock of a rerun.
+def rerun_terms(receipt: Receipt, terms: Terms) -> tuple[Terms, RerunClock]:
+    """The terms of a rerun: those of the acceptance, at the receipt's time, and whose word that time is.
+
+    Who signs receipts can lose a key, and a thief dates a receipt as he likes. So the receipt's own key is judged by
+    the lists of revocations that count by this machine's clock, the newest of each issuer; the acceptance again by
+    those that the receipt names.
 
     Raises:
         VerificationError: the receipt is signed by nobody whose receipts the trust file lets count: whoever has the
-            public files could have written it, with any time in it.
+            public files could have written it, with any time in it. Or a list that the trust file asks for is missing
+            or too old today.
     """
-    quorum = trust.receipt_quorum(receipt, Revoked.by(revocations))
-    return RerunClock(receipt.payload.time, receipt.payload.verifier or "", quorum.signers)
+    if terms.trust is None:
+        raise InputError("a rerun needs a trust file", field="trust", hint=Hint.GIVE_TRUST)
+    numbers: dict[str, int] = {}
+    for one in terms.revocations:
+        numbers[one.payload.issuer] = max(one.payload.sequence, numbers.get(one.payload.issuer, 0))
+    newest = [one for one in terms.revocations if one.payload.sequence == numbers[one.payload.issuer]]
+    lists = check_revocations(newest, terms.trust, now_ms=terms.now_ms)
+    quorum = terms.trust.receipt_quorum(receipt, Revoked.by(lists))
+    clock = RerunClock(receipt.payload.time, receipt.payload.verifier or "", quorum.signers)
+    named = set(receipt.payload.revocations or ())
+    then = tuple(one for one in terms.revocations if one.payload_digest.hex() in named)
+    return replace(terms, now_ms=parse_time(clock.time), revocations=then), clock
 
 
 def check_same(receipt: Receipt, before: Receipt) -> None:

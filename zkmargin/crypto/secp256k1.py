@@ -74,8 +74,10 @@ def sign(secret: bytes, message: bytes) -> bytes:
         signature = private.sign(digest, ec.ECDSA(_HASHED))
     r, s = decode_dss_signature(signature)
     s = min(s, _N - s)
-    v = 27 + _parity(public_key(secret), digest, r, s)
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])
+    parity = _parity(public_key(secret), digest, r, s)
+    if parity is None:  # one time in 2^127
+        raise ValueError("a signature that no recovery can tell: sign again")
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + parity])
 
 
 def verify(key: bytes, message: bytes, signature: bytes) -> bool:
@@ -95,14 +97,16 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
     return _parity(key, digest, r, s) == signature[64] - 27
 
 
-def _parity(key: bytes, digest: bytes, r: int, s: int) -> int:
-    """The parity of R = (digest G + r key) / s of a valid signature: what ``ecrecover`` needs besides r and s."""
+def _parity(key: bytes, digest: bytes, r: int, s: int) -> int | None:
+    """The parity of R = (digest G + r key) / s of a valid signature: what ``ecrecover`` needs besides r and s.
+
+    None where R's x is r + n: no v of 27 or 28 says it. Nobody meets one by chance; whoever chooses R first and a key
+    for it makes one at will.
+    """
     inverse = pow(s, -1, _N)
     u, w = int.from_bytes(digest, "big") * inverse % _N, r * inverse % _N
     point = _combination(u, w, _decoded(key))
-    if point is None or point[0] != r:  # x = r + n, one time in 2^127: no v of 27 or 28 says it
-        raise ValueError("a signature that no recovery can tell: sign again")
-    return point[1] & 1
+    return None if point is None or point[0] != r else point[1] & 1
 
 
 def _combination(u: int, w: int, key: tuple[int, int]) -> _Point:

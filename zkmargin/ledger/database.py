@@ -172,6 +172,9 @@ def _url(where: str | Path) -> URL:
         return url.set(drivername="postgresql+psycopg")
     if kind != "sqlite" or not url.database or url.database == ":memory:":
         raise InputError("neither an SQLite file nor a PostgreSQL database", field="ledger")
+    if url.database.startswith("file:") or url.query:
+        # SQLite's own URIs open another file than this path names, or none at all: nothing would be kept
+        raise InputError("sqlite:///PATH takes a path, and nothing after it", field="ledger")
     return url.set(drivername="sqlite")
 
 

@@ -72,7 +72,6 @@ class Plan(Model):
         collateral: signed changes of balances, in the asset's units: premiums and costs.
 
     Example:
-        >>> from zkmargin import Claim, plan_liquidation
         >>> plan = plan_liquidation(snapshot, lots, Claim("1.3"))
         >>> len(plan.trades) == len(plan.fills().positions)
         True

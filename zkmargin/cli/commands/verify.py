@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from zkmargin.accounts import Commitment
 from zkmargin.app.facts import statement_facts
 from zkmargin.app.files import Output, blamed_on, load, read_proof
-from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, judge_proof, rerun_clock
+from zkmargin.app.verifying import Entry, RerunClock, Terms, accept_proof, check_age, judge_proof, rerun_terms
 from zkmargin.cli import terminal
 from zkmargin.cli.batch import rejections, verify_entries
 from zkmargin.cli.groups import Command
@@ -48,7 +48,6 @@ from zkmargin.cli.venue_verifying import (
 )
 from zkmargin.cli.vouching import VouchingOptions, vouching_options
 from zkmargin.cli.words import not_guaranteed_lines, statement_lines
-from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, VerificationError
 from zkmargin.verifier import Statement
@@ -178,8 +177,7 @@ def _verify_files(options: Options) -> None:
     clock = None
     if before is not None and terms.trust is not None:
         with rejections(options.proof_paths[0]):
-            clock = rerun_clock(before, terms.trust, terms.revocations)
-        terms = replace(terms, now_ms=parse_time(clock.time))
+            terms, clock = rerun_terms(before, terms)
     snapshot_path = options.snapshot_path or ""
     snapshot = load(Snapshot, snapshot_path)
     if options.market_path is not None:
@@ -241,8 +239,7 @@ def _verify_bundle(options: Options, path: str) -> None:
     signer = _signer(options)
     with rejections(path), _opened(options.ledger_where, signer) as ledger:
         if before is not None and terms.trust is not None:
-            clock = rerun_clock(before, terms.trust, terms.revocations)
-            terms = replace(terms, now_ms=parse_time(clock.time))
+            terms, clock = rerun_terms(before, terms)
         else:
             context = asked.context if asked.challenge is not None or _typed("context_text") else None
             check_least(statement, Least(asked.claim, asked.limits, context))
