@@ -48,7 +48,7 @@ Part = TypeVar("Part")
 
 #: Why a component has no cells (docs/protocol-chain.md section 8), by its type.
 _NO_CELLS = {
-    "dampened_tails": "it needs hidden bits, which no row identity of the argument keeps",
+    "dampened_tails": "it needs hidden bits, which have no cells and no weights there",
 }
 _OTHER = "no row of the table and no weight says what it charges"
 _TAKES = "it takes worst scenarios or gain offsets, a short option minimum, charges by size and haircuts"

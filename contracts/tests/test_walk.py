@@ -17,10 +17,11 @@ from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import save_document
 
 
-@pytest.fixture(params=["default", "charges by size"])
+@pytest.fixture(params=["default", "charges by size", "tims"])
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     market = example_market("2026-01-02T03:04:05Z")
-    snapshot = build_snapshot(market, load_policy("default") if request.param == "default" else by_size_policy())
+    policy = by_size_policy() if request.param == "charges by size" else load_policy(request.param)
+    snapshot = build_snapshot(market, policy)
     book = Book.model_validate(example_book(market))
     opening = commit_book(snapshot, to_lots(book, snapshot))
     for name, document in {
