@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.venue_service import NAME
@@ -16,9 +18,11 @@ from support.watching import World, until
 from support.watching import running as running_agent
 from test_watch_answers import Venue, service_venue
 
+from zkmargin.agent.served import Feed
 from zkmargin.agent.venues import NotReadyError, UnreachableError
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client.tokens import new_token
+from zkmargin.engine.decimals import format_time
 from zkmargin.verifier.attest import Challenge
 
 
@@ -91,3 +95,22 @@ def test_none_is_asked_for_but_by_its_courier(tmp_path: Path) -> None:
             one.ready()
     finally:
         venue.close()
+
+
+def test_what_was_dealt_with_is_not_fetched_again_after_a_restart() -> None:
+    """The newest one of a day does not wait for all the others."""
+    fetched: list[str] = []
+    lines = [
+        SimpleNamespace(sequence=number, time=format_time(clock_ms()), snapshot=str(number)) for number in (5, 4, 3)
+    ]
+
+    def snapshot(digest: str) -> SimpleNamespace:
+        fetched.append(digest)
+        return SimpleNamespace(snapshot=None, attestation=None)
+
+    feed = Feed.__new__(Feed)
+    client: Any = SimpleNamespace(snapshots=lambda *_, **__: SimpleNamespace(items=lines, next=None), snapshot=snapshot)
+    feed._client, feed._series, feed._take, feed._max_age_ms = client, "main", lambda _: None, 60_000
+    feed._known = {"4"}.__contains__
+    assert feed._between(None, 5) == 1
+    assert fetched == ["3"]

@@ -306,6 +306,11 @@ class Journal:
         query = "SELECT 1 FROM proofs WHERE venue = ? AND snapshot = ? AND generations = ?"
         return bool(self._all(query, (venue, snapshot, generations)))
 
+    def answered_about(self, venue: str, snapshot: str) -> bool:
+        """Whether a proof about a snapshot was made for a venue, whatever the book was, or it was judged unhealthy."""
+        query = "SELECT 1 FROM proofs WHERE venue = ? AND snapshot = ? LIMIT 1"
+        return bool(self._all(query, (venue, snapshot))) or self.was_unhealthy(venue, snapshot)
+
     def judged_unhealthy(self, venue: str, snapshot: str, *, now_ms: int) -> None:
         """The claim was false at a snapshot."""
         with self._writing() as db:

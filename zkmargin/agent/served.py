@@ -160,6 +160,8 @@ class Feed:
         attested: called with each attestation of a part, once.
         trouble: called with a message where the venue cannot be reached, with None where it can again.
         max_age_seconds: what is older is not fetched.
+        known: whether a snapshot (its digest) was dealt with before: it is not fetched again, so that after a restart
+            the newest one does not wait for a day of others.
     """
 
     def __init__(
@@ -172,7 +174,9 @@ class Feed:
         trouble: Callable[[str | None], None],
         *,
         max_age_seconds: int,
+        known: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._known = known
         self._client, self._series, self._take, self._trouble = client_of(config), series, take, trouble
         self._account, self._attested = account, attested
         self._max_age_ms = 1000 * max_age_seconds
@@ -247,6 +251,8 @@ class Feed:
                     continue
                 if (before is not None and line.sequence <= before) or self._old(line.time):
                     return count
+                if self._known(line.snapshot):
+                    continue
                 found = self._client.snapshot(line.snapshot)
                 self._take(PublishedSnapshot(found.snapshot, found.attestation))
                 count += 1

@@ -95,7 +95,12 @@ class Sources:
         venue = next(venue for venue in self._config.venues if venue.name == name)
         snapshots = self._config.snapshots
         of = (venue, self._config.account, snapshots.series)
-        return Feed(*of, take, attested, trouble, max_age_seconds=snapshots.max_age_seconds)
+        every = [one.name for one in self._config.venues if one.every_snapshot]
+
+        def known(digest: str) -> bool:
+            return all(self._journal.answered_about(name, digest) for name in every)
+
+        return Feed(*of, take, attested, trouble, max_age_seconds=snapshots.max_age_seconds, known=known)
 
     def start(self) -> None:
         """Begin to listen."""
