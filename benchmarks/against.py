@@ -25,6 +25,10 @@ CASES: dict[str, list[Any]] = {
     "20 bits": ["warm", {"case": TWENTY}],
     "attested": ["warm", {"case": {**TWENTY, "range_proved": False}}],
     "128 large accounts": ["many", {"case": TWENTY, "accounts": 128, "group": 7}],
+    "10,000 small accounts": [
+        "blocks",
+        {"case": {"slots": 1023, "scenarios": 35}, "accounts": 10_000, "rows": 2048, "digit_bits": 15},
+    ],
     "33 bits": ["warm", {"case": {"slots": 1024, "scenarios": 64, "position_bits": 32, "n": 2048}}],
     "start": ["cold", {"case": TWENTY}],
     "batch of 64": ["batches", {"case": TWENTY, "count": 64}],
@@ -68,11 +72,9 @@ def main() -> int:
                 taken[build] += [found] if round_ else []
         for stage in taken["now"][0]:
             then, now = (median(one[stage] for one in taken[build]) for build in ("then", "now"))
-            scale, unit = (1.0, "MB") if stage == "peak memory" else (1e3, "ms")
-            print(
-                f"{title:20}{stage:32}{scale * then:10.2f} {unit}{scale * now:10.2f} {unit}{now / then:8.2f}",
-                flush=True,
-            )
+            scale, unit = {"peak memory": (1.0, "MB"), "bytes": (1.0, "B ")}.get(stage, (1e3, "ms"))
+            values = f"{scale * then:10.3f} {unit}{scale * now:10.3f} {unit}"
+            print(f"{title:24}{stage:32}{values}{now / then:9.4f}", flush=True)
     return 0
 
 

@@ -164,6 +164,27 @@ def many(case: dict[str, Any], accounts: int, group: int) -> dict[str, float]:
     }
 
 
+def blocks(case: dict[str, Any], accounts: int, rows: int, digit_bits: int) -> dict[str, float]:
+    """One of many small accounts: in one proof of them all, or in a single proof and a batch where there is no such."""
+    try:
+        block_venue = named("block_venue", "benchmarks.venue")
+    except ImportError:
+        made = Made(case)
+        openings = [made.commit() for _ in range(FIRST)]
+        proofs = [made.prove(opening) for opening in openings]
+        batch = [(made.statement(o), p) for o, p in zip(openings, proofs, strict=True)] * 32
+        proof = cpu(lambda: made.prove(openings[0]), RUNS)
+        check = cpu(lambda: made.verify_batch(batch), FIRST) / len(batch)
+        return {"proof": proof, "verification": check, "bytes": float(len(proofs[0]))}
+    statement, prove, verify = block_venue(accounts, rows, digit_bits)
+    data = prove()
+    return {
+        "proof": cpu(prove, 1) / accounts,
+        "verification": cpu(lambda: verify(statement, data), FIRST) / accounts,
+        "bytes": len(data) / accounts,
+    }
+
+
 def sums(points: int, bits: int) -> dict[str, float]:
     """G1 multi-scalar multiplication over the ceremony's powers, one thread, tables made before."""
     import numpy as np  # noqa: PLC0415
@@ -226,6 +247,6 @@ class Made:
 
 if __name__ == "__main__":
     function, arguments = json.loads(sys.argv[1])
-    stages = (cold, warm, sums, many, large, batches, market, command)
+    stages = (cold, warm, sums, many, blocks, large, batches, market, command)
     chosen: dict[str, Callable[..., object]] = {stage.__name__: stage for stage in stages}
     print(json.dumps(chosen[function](**arguments)))

@@ -234,6 +234,15 @@ def dense_venue(
     return statement, prove_all, verify_venue
 
 
+def block_venue(
+    accounts: int, n: int, digit_bits: int, threads: int = 1
+) -> tuple[VenueStatement, Callable[[], bytes], Callable[[VenueStatement, bytes], object]]:
+    """A statement of small accounts, its prover (witness, tags, commitments, self-check) and its verifier."""
+    snapshot = snapshot_of(Case(1000, SCENARIOS, n=n))
+    statement, books = venue_of(snapshot, accounts, digit_bits)
+    return statement, lambda: _prove(statement, books, threads)[0], verify_venue
+
+
 def measure_dense(accounts: int, group: int = 7, scenarios: int = 64) -> dict[str, Any]:
     """Dense accounts of 1,023 instruments in one proof, beside single proofs of the same books."""
     case = Case(1023, scenarios)

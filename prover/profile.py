@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ class Profile:
     Attributes:
         stages: (name, seconds), in order.
         msms: (name, number of terms) of every commitment, in order.
+        watch: called with the name of each stage as it begins.
 
     Example:
         >>> profile = Profile()
@@ -25,10 +26,13 @@ class Profile:
 
     stages: list[tuple[str, float]] = field(default_factory=list)
     msms: list[tuple[str, int]] = field(default_factory=list)
+    watch: Callable[[str], None] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a block."""
+        if self.watch is not None:
+            self.watch(name)
         start = time.perf_counter()
         try:
             yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.proof import encode_venue_proof
 from zkmargin.verifier.venue.statement import VenueStatement
 from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
-
-#: Called with the name of each stage as it begins.
-Stage = Callable[[str], None]
 
 
 def prove_venue(

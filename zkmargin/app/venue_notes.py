@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from zkmargin.accounts import Commitment
-from zkmargin.app.files import blamed_on, read_proof
+from zkmargin.app.files import blamed_on, load, read_proof
 from zkmargin.app.venue_accounts import Accounts, VenueAccount
 from zkmargin.app.venue_classes import class_books, members_of
 from zkmargin.app.venue_dense import DenseBook
@@ -16,7 +19,17 @@ from zkmargin.app.venue_witness import witness_of
 from zkmargin.circuits.venue import VenueRules
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import ConstraintError, Digest, Document, Hexadecimal, InputError, Map, Seq, VerificationError
+from zkmargin.formats import (
+    ConstraintError,
+    Digest,
+    Document,
+    Hexadecimal,
+    InputError,
+    Map,
+    Seq,
+    VerificationError,
+    write_atomic,
+)
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.prove import inputs_digest
@@ -148,6 +161,58 @@ def note_for(maker: NoteMaker, secret: VenueSecret, name: str) -> VenueNote:
     raise InputError(
         f"no account {name[:100]!r} in blocks", field="account", hint="names are as the accounts have them"
     )
+
+
+def make_notes(
+    maker: NoteMaker,
+    secret: VenueSecret,
+    folder: str,
+    sign: Callable[[VenueNote], VenueNote] = lambda note: note,
+    advance: Callable[[int, int], None] = lambda _done, _size: None,
+) -> tuple[int, int]:
+    """Every customer's note into a folder, ``NUMBER.json`` each, and ``index.csv`` last: file and account.
+
+    Nothing is overwritten: a note that is there is kept if it is of this proof and account, so that a run that was
+    stopped goes on where it was.
+
+    Returns:
+        How many were written, and how many there were before.
+
+    Raises:
+        InputError: a file in the folder that is another note or none, or the folder cannot be written.
+    """
+    home = Path(folder)
+    try:
+        home.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made: {(error.strerror or 'error').lower()}", file=folder) from None
+    names = [name for mine in secret.classes for name in mine]
+    written = 0
+    for account, name in enumerate(names):
+        path = home / f"{account:08}.json"
+        if path.exists():
+            _check_kept(path, maker, account, name)
+        else:
+            note = sign(maker.note(account, name, bytes.fromhex(secret.nonces[name])))
+            write_atomic(path, note.to_bytes(), secret=True, replace=False)
+            written += 1
+        advance(account + 1, len(names))
+    text = io.StringIO()
+    rows = [(f"{account:08}.json", name) for account, name in enumerate(names)]
+    csv.writer(text, lineterminator="\n").writerows([("file", "account"), *rows])
+    index = home / "index.csv"
+    if not index.exists():
+        write_atomic(index, text.getvalue().encode(), secret=True, replace=False)
+    elif index.read_bytes() != text.getvalue().encode():
+        raise InputError("is the index of other accounts", file=str(index), hint="name another folder")
+    return written, len(names) - written
+
+
+def _check_kept(path: Path, maker: NoteMaker, account: int, name: str) -> None:
+    """Raises InputError for a file that is not a note of this proof, account and name."""
+    note = load(VenueNote, str(path))
+    if (note.proof, note.account, note.name) != (maker.record.proof, account, name):
+        raise InputError("is another note, and not overwritten", file=str(path), hint="name another folder")
 
 
 def check_customer(

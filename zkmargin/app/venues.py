@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -179,16 +179,19 @@ def _dense_account(account: DenseBook, asked: Asked) -> DenseAccount:
     return DenseAccount(commitment=account.commitment.digest().hex(), claim=own.claim, **limits)
 
 
-def make_venue_proof(prepared: Prepared, *, threads: int, elsewhere: bool = False) -> MadeVenue:
+def make_venue_proof(
+    prepared: Prepared, *, threads: int, elsewhere: bool = False, watch: Callable[[str], None] | None = None
+) -> MadeVenue:
     """Prove, verify, and keep what notes need. The workers that made the witness, if any, prove it and are ended.
 
     Args:
         threads: parts of the work at the same time, in this process.
         elsewhere: whether workers are on other machines, which see no file of this one.
+        watch: called with the name of each round as it begins.
 
     Raises as ``prove_venue`` does.
     """
-    begin, profile, statement = time.perf_counter(), Profile(), prepared.statement
+    begin, profile, statement = time.perf_counter(), Profile(watch=watch), prepared.statement
     seed, inputs = secrets.token_bytes(SEED_BYTES), inputs_digest(statement, prepared.witness)
     if prepared.makers is not None:
         with prepared.makers as makers:

@@ -182,8 +182,15 @@ Progress = Callable[[int, int], None]
 @contextmanager
 def progress(text: str) -> Iterator[Progress]:
     """Show what is being done, on a terminal, once it has taken a second; call what it gives to show how far it is."""
+    with stages(text) as show:
+        yield lambda done, size: show(f"{100 * done // size if size else 100} %")
+
+
+@contextmanager
+def stages(text: str) -> Iterator[Callable[[str], None]]:
+    """The same for work in stages; call what it gives with the name of each as it begins."""
     if not sys.stderr.isatty():
-        yield lambda _done, _size: None
+        yield lambda _stage: None
         return
     status: list[Any] = []
     lock = threading.Lock()
@@ -198,9 +205,9 @@ def progress(text: str) -> Iterator[Progress]:
                 status.append(Console(stderr=True).status(Text(label)))
                 status[0].start()
 
-    def advance(done: int, size: int) -> None:
+    def show(stage: str) -> None:
         nonlocal label
-        label = f"{text} ... {100 * done // size if size else 100} %"
+        label = f"{text} ... {stage}"
         with lock:
             if status and not finished:
                 from rich.text import Text  # noqa: PLC0415
@@ -211,7 +218,7 @@ def progress(text: str) -> Iterator[Progress]:
     timer.daemon = True
     timer.start()
     try:
-        yield advance
+        yield show
     finally:
         timer.cancel()
         with lock:

@@ -14,6 +14,7 @@ from zkmargin.app.venue_log import logged
 from zkmargin.app.venue_notes import (
     VenueSecret,
     check_customer,
+    make_notes,
     note_for,
     note_maker,
     read_venue_proof,
@@ -34,6 +35,7 @@ from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_options import (
+    Facts,
     blamed,
     commitment_option,
     dense_option,
@@ -45,8 +47,43 @@ from zkmargin.cli.venue_options import (
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
+from zkmargin.formats.files import STDIO
+from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.verifier.venue.customers import NONCE_BYTES, CheckedAccount, VenueNote, VenueRecord
 from zkmargin.verifier.venue.terms import VenueTerms
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeOptions:
+    """What was typed after ``venue note``."""
+
+    snapshot_path: str
+    terms_path: str
+    context_text: str
+    challenge_path: str | None
+    accounts_path: str
+    dense_path: str | None
+    secret_path: str
+    proof_path: str
+    name: str | None
+    everybody: bool
+    key_path: str | None
+    passphrase_path: str | None
+    signer_command: str | None
+    output: str
+    as_json: bool
+
+    def check(self) -> None:
+        """Raises InputError: options that do not go together, or paths that clash."""
+        inputs = [self.snapshot_path, self.terms_path, self.accounts_path, self.secret_path, self.proof_path]
+        check_paths([*inputs, *([self.key_path] if self.key_path else [])], [self.output], json=self.as_json)
+        refuse_terminal(self.output, "a secret note")
+        if self.everybody == (self.name is not None):
+            raise InputError("whose note? give --account NAME, or --all", file="--account")
+        if self.everybody and self.output == STDIO:
+            raise InputError("is a folder with --all", file="-o")
+        if self.key_path is None and (self.passphrase_path or self.signer_command):
+            raise InputError("the signer's public key is missing", file="--key", hint="give --key FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +113,11 @@ class NoteOptions:
             "zkmargin venue note --snapshot snapshot.json --terms terms.json --accounts accounts.csv "
             "--secret secret.json --proof venue-proof.bin --account account-0003 -o my-note.json"
         ),
+        (
+            "zkmargin venue note --snapshot snapshot.json --terms terms.json --accounts accounts.csv "
+            "--secret secret.json --proof venue-proof.bin --all --key venue.key.json --passphrase-file pass.txt "
+            "-o my-notes"
+        ),
     ],
 )
 @snapshot_option
@@ -86,50 +128,65 @@ class NoteOptions:
 @dense_option
 @click.option("--secret", "secret_path", required=True, metavar="FILE", help="What `venue prove` kept (secret).")
 @click.option("--proof", "proof_path", required=True, metavar="FILE", help="The published proof.")
-@click.option("--account", "name", required=True, metavar="NAME", help="Whose note to make.")
+@click.option("--account", "name", metavar="NAME", help="Whose note to make.")
+@click.option("--all", "everybody", is_flag=True, help="Everybody's: into a folder; a run that was stopped goes on.")
 @click.option("--key", "key_path", metavar="FILE", help="Sign the note with this key.")
 @passphrase_option
 @signer_option
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the note (secret).")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    help="Where to write the note, or with --all the folder of notes (secret).",
+)
 @json_option
-def note_command(
-    snapshot_path: str,
-    terms_path: str,
-    context_text: str,
-    challenge_path: str | None,
-    accounts_path: str,
-    dense_path: str | None,
-    secret_path: str,
-    proof_path: str,
-    name: str,
-    key_path: str | None,
-    passphrase_path: str | None,
-    signer_command: str | None,
-    output: str,
-    as_json: bool,
-) -> None:
-    """Make the note that one customer checks: its place, its nonce, and the opening of its block."""
-    inputs = [snapshot_path, terms_path, accounts_path, secret_path, proof_path, *([key_path] if key_path else [])]
-    check_paths(inputs, [output], json=as_json)
-    refuse_terminal(output, "a secret note")
-    if key_path is None and (passphrase_path or signer_command):
-        raise InputError("the signer's public key is missing", file="--key", hint="give --key FILE")
-    snapshot, secret = load(Snapshot, snapshot_path), load(VenueSecret, secret_path)
+@gathered(MakeOptions)
+def note_command(options: MakeOptions) -> None:
+    """Make the note that one customer checks: its place, its nonce, and the opening of its block.
+
+    With --all everybody's, NUMBER.json each and index.csv with the names. Nothing there is overwritten.
+    """
+    options.check()
+    snapshot, secret = load(Snapshot, options.snapshot_path), load(VenueSecret, options.secret_path)
     with terminal.progress("Building the columns again"):
-        accounts, dense = load_accounts(accounts_path, snapshot), load_dense(dense_path, snapshot) if dense_path else []
-        context, _ = context_of(context_text, challenge_path)
-        statement = load_statement(snapshot_path, terms_path, context, [account.commitment for account in dense])
-        proof = read_venue_proof(proof_path, statement)
-        with blamed(secret=secret_path, proof=proof_path, accounts=accounts_path, account="--account"):
-            note = note_for(note_maker(statement, proof, snapshot, accounts, secret, dense), secret, name)
-    if key_path is not None:
-        note = note.signed(signer_of(key_path, passphrase_path, signer_command))
-    write_outputs([Output.document(output, note)])
-    facts = {"output": output, "account": note.account, "signed": bool(note.signatures)}
-    if as_json:
+        maker = _maker(options, snapshot, secret)
+    signer = None
+    if options.key_path is not None:
+        signer = signer_of(options.key_path, options.passphrase_path, options.signer_command)
+
+    def sign(note: VenueNote) -> VenueNote:
+        return note if signer is None else note.signed(signer)
+
+    facts: Facts = {"output": options.output, "signed": signer is not None}
+    if options.name is None:
+        with terminal.progress("Making notes") as advance:
+            written, kept = make_notes(maker, secret, options.output, sign, advance)
+        facts |= {"accounts": written + kept, "written": written, "kept": kept}
+        words = f"{written + kept} notes in {options.output}, {kept} there before: give each to its customer only"
+    else:
+        with blamed(accounts=options.accounts_path, account="--account"):
+            note = sign(note_for(maker, secret, options.name))
+        write_outputs([Output.document(options.output, note)])
+        facts |= {"account": note.account}
+        whose = f"{note.account}, {terminal.quoted(options.name)}"
+        words = f"the note of account {whose}: give {options.output} to this customer only"
+    if options.as_json:
         terminal.say_json(facts)
-        return
-    terminal.say(f"the note of account {note.account}, {terminal.quoted(name)}: give {output} to this customer only")
+    else:
+        terminal.say(words)
+
+
+def _maker(options: MakeOptions, snapshot: Snapshot, secret: VenueSecret) -> NoteMaker:
+    """Makes notes about the proof. Raises InputError that names the file at fault."""
+    accounts = load_accounts(options.accounts_path, snapshot)
+    dense = load_dense(options.dense_path, snapshot) if options.dense_path else []
+    context, _ = context_of(options.context_text, options.challenge_path)
+    commitments = [account.commitment for account in dense]
+    statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)
+    proof = read_venue_proof(options.proof_path, statement)
+    with blamed(secret=options.secret_path, proof=options.proof_path, accounts=options.accounts_path):
+        return note_maker(statement, proof, snapshot, accounts, secret, dense)
 
 
 @click.command(

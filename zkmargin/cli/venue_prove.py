@@ -247,9 +247,10 @@ def prove_command(options: ProveOptions) -> None:
                 cluster=cluster,
                 timeout=options.worker_timeout,
             )
-        with terminal.progress(f"Proving {len(accounts) + len(dense)} accounts{compile_note()}"):
+        with terminal.stages(f"Proving {len(accounts) + len(dense)} accounts{compile_note()}") as show:
             threads = options.threads or default_threads()
-            made = make_venue_proof(prepared, threads=threads, elsewhere=cluster is not None)
+            elsewhere = cluster is not None
+            made = make_venue_proof(prepared, threads=threads, elsewhere=elsewhere, watch=show)
     write_outputs(
         [
             Output.document(options.secret_path, made.secret),
