@@ -23,7 +23,10 @@ LAYOUTS: dict[str, JsonObject] = {
     "dense accounts that share a column": {"dense alone": 3},
     "one column a helper": {"helper_group": 1},
     "several segments": {"segments": 2},
+    "a class without a claim, and one with its own": {"claims": True, "exempt": 1},
     "a policy that joins groups": {"policy": "tims"},
+    "spreads and calendars": {"policy": "span with calendars"},
+    "gain offsets and tails": {"policy": "deribit-pm"},
 }
 
 
@@ -60,11 +63,16 @@ class Bench:
         return venue
 
     def plain(self, options: Keywords) -> Venue:
-        """One account of two slots, nine of one."""
+        """One account of two slots, nine of one; with ``claims`` nothing is claimed of one, and more of a third."""
+        claims = options.pop("claims", False)
         two = venue_lab.spec("two", accounts=9, legs=1, slots=1, block=2)
         accounts = [(((0, ((0, 1),)),), (4000, 0))] * 9
-        small = (venue_lab.spec(accounts=1), venue_lab.SMALL[:1])
-        return venue_lab.Venue([small, (two, accounts)], **options)
+        classes: list[Passed] = [(venue_lab.spec(accounts=1), venue_lab.SMALL[:1]), (two, accounts)]
+        if claims:
+            listed = venue_lab.spec("listed", accounts=1, legs=1, slots=1, block=1, claim=None)
+            more = venue_lab.spec("more", accounts=1, legs=1, slots=1, block=2, claim="5/4", limits=("headroom >= 0",))
+            classes = [classes[0], (listed, [(((1, ((3, -2),)),), (-7, 0))]), (more, accounts[:1])]
+        return venue_lab.Venue(classes, **options)
 
     def prepare(self) -> None:
         """Fixed challenges, and a prover whose points are their exponents."""
