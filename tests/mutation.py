@@ -71,8 +71,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "zkmargin.verifier.proof": CHECKS,
     "zkmargin.verifier.statement": ("test_elements.py", *CHECKS),
     "zkmargin.verifier.transcript": ("test_golden.py", "test_transcript.py"),
-    "zkmargin.verifier.argument": CHECKS,
-    "zkmargin.verifier.verify": CHECKS,
+    "zkmargin.verifier.argument": ("test_verify_edges.py", *CHECKS),
+    "zkmargin.verifier.verify": ("test_verify_edges.py", *CHECKS),
     "zkmargin.accounts.commitments": ("test_commitment_parts.py", *CHECKS, "test_update_checks.py"),
     "zkmargin.accounts.updates": (*TRUST, "test_update_checks.py", "test_updates.py", "test_migrations.py"),
     "zkmargin.verifier.attest.documents": (
