@@ -22,7 +22,7 @@ from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, VerificationError, write_atomic
 from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.ledger import Account, Entry, Ledger
-from zkmargin.ledger.audit import UNPROTECTED
+from zkmargin.ledger.audit import UNBOUND, UNPROTECTED
 from zkmargin.ledger.tables import WITHOUT_CHAIN
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations, Revoked, Trust
 from zkmargin.verifier.venue.terms import VenueTerms
@@ -85,7 +85,8 @@ def check_ledger(
         head: the digest of a record that was noted before.
     """
     found = ledger.audit(key=key, head=head)
-    unprotected: tuple[str, ...] = () if key else UNPROTECTED
+    unbound = (UNBOUND.format(found.unbound, found.verified),) if found.unbound else ()
+    unprotected: tuple[str, ...] = () if key else (*unbound, *UNPROTECTED)
     if found.schema == WITHOUT_CHAIN:
         unprotected = ("every column: a ledger of version 1 has no chain; it gets one when it is next written to",)
     return {

@@ -1,7 +1,8 @@
 """Everything of a ledger checked: what its records say is derived again, and compared with what its tables hold.
 
-The order: the chain; from it the rows that every table must have; the documents by their digests; then each accepted
-proof as a verifier would take it: statement, proof, attestations at the time of acceptance, challenge, receipt.
+The order: the chain; from it the rows that every table must have; the documents by their digests, and of each what the
+records say of it; then each accepted proof as a verifier would take it: statement, proof, attestations at the time of
+acceptance, challenge, receipt. Of all that a record holds what its documents do not give is in ``UNPROTECTED``.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError
-from zkmargin.formats.canonical import keccak256
+from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import chain, origin, records, tables
 from zkmargin.verifier.attest import (
     Attestation,
     Challenge,
     Receipt,
     Revocations,
+    Revoked,
     SnapshotPayload,
     Trust,
     authenticate,
@@ -36,12 +38,16 @@ from zkmargin.verifier.venue.terms import VenueTerms
 
 D = TypeVar("D", bound=Document)
 
-#: What only a signature of the ledger's key protects: all the rest of a record follows from documents and proofs.
+#: What only a signature of the ledger's key protects, whatever is kept: all the rest of a record follows from the
+#: documents that it names, and from proofs.
 UNPROTECTED = (
-    "proofs.accepted_ms without a signed receipt",
-    "proofs.trust, proofs.receipt and the attestations of a proof, if they are taken away together",
+    "proofs.trust with its receipt, attestations, revocations: another, with what its keys signed, could stand there",
+    "records that no accepted proof needs (seen, signed, issued): they could be missing, or name other documents",
+    "in records.body the holding of what was signed, the policy_rule and the sources of a proof, and imported",
     "records.time_ms, and the order and the number of records",
 )
+#: The same, of proofs without a receipt by a key that the trust file names for receipts.
+UNBOUND = "proofs.accepted_ms, proofs.challenge and proofs.receipt of {} of {} proofs: no receipt that counts says when"
 
 
 @dataclass
@@ -52,6 +58,7 @@ class Findings:
         schema: the version that was found; version 1 has no chain.
         records, signed: how many records there are, and how many carry a signature of the ledger's.
         verified: accepted proofs that verify again, with everything that belongs to them.
+        unbound: how many of these have no receipt by a key that their trust file names for receipts.
         head: number and digest of the last record.
         bad: what is wrong: ``subject`` (a record, a row, a statement) and ``reason``.
     """
@@ -60,6 +67,7 @@ class Findings:
     records: int = 0
     signed: int = 0
     verified: int = 0
+    unbound: int = 0
     head: tuple[int, str] = (0, chain.GENESIS)
     bad: list[dict[str, str]] = field(default_factory=list)
 
@@ -76,8 +84,8 @@ def audit(connection: Connection, *, schema: str, keys: Sequence[PublicKey], hea
     """Check a ledger of any version. It raises nothing but what the database does: all else is in the findings."""
     found = Findings(schema)
     _check_schema(connection, found)
-    if schema != tables.WITHOUT_CHAIN:
-        expected = _Expected()
+    expected, chained = _Expected(), schema != tables.WITHOUT_CHAIN
+    if chained:
         with found.about("chain"):
             _walk(connection, found, expected, keys, head)
         _compare(connection, found, expected)
@@ -88,23 +96,22 @@ def audit(connection: Connection, *, schema: str, keys: Sequence[PublicKey], hea
             rest = there - expected.named
             for digest in sorted(rest - _published(connection, expected) if rest else (), key=str):
                 found.bad.append({"subject": f"document {str(digest)[:64]}", "reason": "no record names it"})
-        bodies = expected.accepted
     else:
-        bodies = []
         with found.about("chain"):
             _without_chain(connection, keys, head)
         for row in connection.execute(select(tables.proofs).order_by(tables.proofs.c.id)).all():
             with found.about(f"proof {row.id}"):
                 entry = records.entry_of(connection, row)
-                bodies.append(records.accepted_body(entry, records.parts_of(connection, row.id), ()))
+                expected.accepted.append(records.accepted_body(entry, records.parts_of(connection, row.id), ()))
     for digest in connection.execute(select(tables.documents.c.digest)).scalars().all():  # one body at a time
         query = select(tables.documents).where(tables.documents.c.digest == digest)
-        _check_document(found, connection.execute(query).one())
-    for body in bodies:
+        _check_document(found, connection.execute(query).one(), expected.said)
+    for body in expected.accepted:
         with found.about(f"statement {str(body.get('statement'))[:64]}"):
             query_proof = select(tables.proofs.c.proof).where(tables.proofs.c.statement == body.get("statement"))
-            _check_accepted(connection, body, connection.execute(query_proof).scalar_one_or_none())
-            found.verified += 1
+            proof = connection.execute(query_proof).scalars().first()  # twice in a table without its keys: found above
+            bound = _check_accepted(connection, body, proof, expected.streams if chained else None)
+            found.verified, found.unbound = found.verified + 1, found.unbound + (not bound)
     return found
 
 
@@ -175,6 +182,8 @@ class _Expected:
         self.streams: dict[str, dict[str, Any]] = {}
         self.challenges: dict[str, dict[str, Any]] = {}
         self.accepted: list[dict[str, Any]] = []
+        self.statements: set[str] = set()
+        self.said: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}  # of a document: record, kind, body
         self.named: set[str] = set()  # documents
         self.imported = False
 
@@ -182,26 +191,34 @@ class _Expected:
         body = {name: value for name, value in record.body.items() if name != "imported"}
         self.imported |= "imported" in record.body
         try:
-            getattr(self, f"_{record.kind}")(body, imported="imported" in record.body)
+            if record.kind != "accepted":
+                document = body["challenge" if record.kind == "issued" else "attestation"]
+                self.said.setdefault(document, []).append((record.number, record.kind, body))
+            getattr(self, f"_{record.kind}")(body)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError("says something else than its kind", field=f"record {record.number}") from None
 
-    def _issued(self, body: dict[str, Any], *, imported: bool) -> None:  # noqa: ARG002 - as the others
+    def _issued(self, body: dict[str, Any]) -> None:
+        if body["challenge"] in self.challenges:
+            raise ValueError
         self.challenges[body["challenge"]] = {**body, "statement": None}
         self.named.add(body["challenge"])
 
-    def _seen(self, body: dict[str, Any], *, imported: bool) -> None:  # noqa: ARG002
+    def _seen(self, body: dict[str, Any]) -> None:
         before = self.streams.get(body["stream"])
         if before is not None and body["sequence"] <= before["sequence"]:
             raise ValueError
         self.streams[body["stream"]] = body
         self.named.add(body["attestation"])
 
-    def _signed(self, body: dict[str, Any], *, imported: bool) -> None:  # noqa: ARG002
+    def _signed(self, body: dict[str, Any]) -> None:
         self.rows["signed"].append(body)
         self.named.add(body["attestation"])
 
-    def _accepted(self, body: dict[str, Any], *, imported: bool) -> None:
+    def _accepted(self, body: dict[str, Any]) -> None:
+        if body["statement"] in self.statements:
+            raise ValueError
+        self.statements.add(body["statement"])
         number = len(self.accepted) + 1
         same = ("statement", "snapshot", "snapshot_ms", "trust", "challenge", "receipt", "accepted_ms")
         row = {"id": number, **{name: body[name] for name in same}, **records.columns_of(body)}
@@ -213,13 +230,15 @@ class _Expected:
         for digest in body["attestations"]:
             self.rows["attestations"].append({"proof_id": number, "attestation": digest})
         if body["challenge"] is not None:
+            if self.challenges[body["challenge"]]["statement"] is not None:
+                raise ValueError
             self.challenges[body["challenge"]]["statement"] = body["statement"]
         single = (row[name] for name in ("snapshot", "commitment", "trust", "challenge", "receipt"))
         self.named.update(digest for digest in single if digest is not None)
         self.named.update(
             body["attestations"], body.get("commitments", ()), body.get("revocations", ()), body.get("sources", ())
         )
-        self.accepted.append({**body, "imported": imported})
+        self.accepted.append(body)
 
     def of(self, table: Table) -> list[dict[str, Any]]:
         """The rows of a table, in no order."""
@@ -285,8 +304,8 @@ def _canonical(table: Table, row: dict[str, Any]) -> str:
     return repr([(column.name, row.get(column.name)) for column in table.columns])
 
 
-def _check_document(found: Findings, row: Any) -> None:
-    """A stored document's digest and format."""
+def _check_document(found: Findings, row: Any, said: dict[str, list[tuple[int, str, dict[str, Any]]]]) -> None:
+    """A stored document's digest and format, and what records say of it."""
     with found.about(f"document {str(row.digest)[:64]}"):
         kinds = {form: kind for kind in _KINDS for form in (kind.FORMAT, *kind.READS)}
         kind = kinds.get(row.format)
@@ -297,6 +316,30 @@ def _check_document(found: Findings, row: Any) -> None:
             raise InputError("is damaged: its digest or format is another")
         if document.to_bytes() != row.body:
             raise InputError("is damaged: not written as it was")
+        for number, event, body in said.get(row.digest, ()):
+            with found.about(f"record {number}"):
+                _check_said(document, event, body)
+
+
+def _check_said(document: Document, kind: str, body: dict[str, Any]) -> None:
+    """Raises VerificationError: a record says something else of a document than follows from it."""
+    again: dict[str, Any] = {}
+    if isinstance(document, Challenge) and kind == "issued":
+        again = records.issued_of(document)
+    elif isinstance(document, Attestation) and kind == "signed":
+        again = records.signed_of(document)
+        if isinstance(body.get("holding"), str):
+            again["holding"] = body["holding"]
+    elif isinstance(document, Attestation | Revocations) and kind == "seen":
+        again = records.seen_of(document)
+    _check_same(body, again, "the document that it names")
+
+
+def _check_same(body: dict[str, Any], again: dict[str, Any], what: str) -> None:
+    """Raises VerificationError: the first thing that a record says otherwise."""
+    for name in sorted({*body, *again}):
+        if name not in again or name not in body or canonical_bytes(body[name]) != canonical_bytes(again[name]):
+            raise VerificationError(f"its {name[:80]} is not that of {what}", check="ledger")
 
 
 _KINDS: tuple[type[Document], ...] = (
@@ -333,26 +376,25 @@ def _statement(connection: Connection, body: dict[str, Any]) -> AnyStatement:
 
     columns = records.columns_of(body)
     claim, limits = records.claimed(columns)
-    if claim is None:
-        dense = document(VenueTerms, columns["commitment"]).dense
-        if [account.commitment for account in dense] != body.get("commitments"):
-            raise VerificationError("recorded with other commitments than its terms name", check="ledger")
     names, context = {"snapshot": body["snapshot"], "commitment": columns["commitment"]}, bytes.fromhex(body["context"])
     return records.statement_of(document, **names, claim=claim, limits=limits, context=context)
 
 
-def _check_accepted(connection: Connection, body: dict[str, Any], proof: object) -> None:
-    """An accepted proof again, as of its acceptance. Raises InputError, VerificationError, ProofFormatError."""
+def _check_accepted(
+    connection: Connection, body: dict[str, Any], proof: object, streams: dict[str, dict[str, Any]] | None
+) -> bool:
+    """An accepted proof again, as of its acceptance; whether a receipt that counts says when that was.
+
+    ``streams`` has the newest that was seen of each; None where there is no chain to say so.
+
+    Raises InputError, VerificationError, ProofFormatError.
+    """
     if not isinstance(proof, bytes) or keccak256(proof).hex() != body["proof"]:
         raise VerificationError("its proof is missing or another", check="ledger")
     statement = _statement(connection, body)
     accepted = verify_any(statement, proof)
-    if accepted.statement_digest.hex() != body["statement"]:
-        raise VerificationError("recorded under another statement's digest", check="ledger")
     if body.get("sources"):
         origin.rebuild(statement.snapshot, [_source(connection, digest) for digest in body["sources"]])
-    if body["snapshot_ms"] != parse_time(statement.snapshot.time):
-        raise VerificationError("recorded with another time than its snapshot's", check="ledger")
     now_ms, trust = body["accepted_ms"], None
     if body["trust"] is not None:
         trust = _document(connection, Trust, body["trust"])
@@ -367,18 +409,34 @@ def _check_accepted(connection: Connection, body: dict[str, Any], proof: object)
         rule = body.get("policy_rule")
         derived = {} if rule is None else {statement.snapshot.policy.digest().hex(): str(rule)}
         seen = authenticate(statement, given, trust, now_ms=now_ms, revocations=lists, derived=derived)
-        if seen.policy_rule != rule:
-            raise VerificationError("recorded under another rule of its policy", check="ledger")
-    elif given or lists:
-        raise VerificationError("attestations without a trust file", check="ledger")
-    if [list(part) for part in records.subject_of(statement).parts(seen)] != [list(part) for part in body["parts"]]:
-        raise VerificationError("recorded with other parts than its commitment's", check="ledger")
-    if body["receipt"] is not None:
-        receipt = _document(connection, Receipt, body["receipt"])
-        acceptance = Acceptance(accepted, proof, now_ms, trust, seen, challenge)
-        again = acceptance.receipt(software=receipt.payload.software)
-        different = again.differences(receipt)
-        if different or parse_time(receipt.payload.time) != now_ms:
-            raise VerificationError(f"its receipt says otherwise: {', '.join(different) or 'time'}", check="ledger")
-        if not all(signature.verifies(receipt.message) for signature in receipt.signatures):
-            raise VerificationError("the signature of its receipt does not verify", check="ledger")
+    signed: list[Attestation | Revocations] = [*given, *lists]
+    for one in signed:
+        newest = (streams or {}).get(records.stream_key(one.payload.stream))
+        if streams is not None and (newest is None or newest["sequence"] < one.payload.sequence):
+            raise VerificationError("no record says that its attestations were seen", check="ledger")
+    receipt = None if body["receipt"] is None else _document(connection, Receipt, body["receipt"])
+    acceptance = Acceptance(accepted, proof, now_ms, trust, seen, challenge)
+    subject = records.subject_of(statement)
+    entry = records.entry_for(acceptance, receipt, subject)
+    again = records.body_of(entry, subject, seen, body.get("sources", ()))
+    _check_same({"revocations": [], **body}, again, "its proof and documents")
+    return receipt is not None and _receipt_counts(acceptance, receipt)
+
+
+def _receipt_counts(acceptance: Acceptance, receipt: Receipt) -> bool:
+    """Whether a receipt is signed by those whom the trust file names for receipts of its verifier.
+
+    Raises VerificationError: it says otherwise, its signature does not verify, or the trust file names others.
+    """
+    different = acceptance.receipt(software=receipt.payload.software).differences(receipt)
+    if different or parse_time(receipt.payload.time) != acceptance.time_ms:
+        raise VerificationError(f"its receipt says otherwise: {', '.join(different) or 'time'}", check="ledger")
+    if not all(signature.verifies(receipt.message) for signature in receipt.signatures):
+        raise VerificationError("the signature of its receipt does not verify", check="ledger")
+    trust, seen = acceptance.trust, acceptance.authenticated
+    if trust is None or seen is None or not receipt.signatures:
+        return False
+    if all(rule.name != trust.verifier for rule in trust.receipts):
+        return False
+    trust.receipt_quorum(receipt, Revoked.by(seen.revocations))
+    return True

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Column, Connection, bindparam, insert, select, update
 
 from zkmargin.crypto.keys import Signer
-from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import Document, Hint, VerificationError
 from zkmargin.ledger import chain, records, tables
 from zkmargin.ledger.records import Entry
@@ -119,11 +118,11 @@ class Group:
             for one in signed:
                 if self._is_news(one):
                     news.append(one)
-                    self._seen[records.stream_key(one.payload.stream)] = _seen_body(one)
+                    self._seen[records.stream_key(one.payload.stream)] = records.seen_of(one)
         except VerificationError:
             self._seen = before
             raise
-        self._records += [("seen", now_ms, _seen_body(one)) for one in news]
+        self._records += [("seen", now_ms, records.seen_of(one)) for one in news]
         self.keep(*news)
 
     def _is_news(self, signed: Attestation | Revocations) -> bool:
@@ -146,7 +145,7 @@ class Group:
         if self._issued[digest] is None:
             self._issued.found[digest] = True
             self.keep(challenge)
-            body = records.issued_body(digest, parse_time(challenge.deadline))
+            body = records.issued_of(challenge)
             self._challenges.append(body)
             self._records.append(("issued", now_ms, body))
 
@@ -173,14 +172,7 @@ class Group:
         self._statements.found[entry.statement] = True
         if entry.challenge is not None:
             self._used.found[entry.challenge] = True
-        body = records.accepted_body(
-            entry,
-            parts,
-            [document.digest().hex() for document in lists],
-            [document.digest().hex() for document in sources],
-            [document.digest().hex() for document in subject.documents[1:]],
-            policy_rule=None if authenticated is None else authenticated.policy_rule,
-        )
+        body = records.body_of(entry, subject, authenticated, [document.digest().hex() for document in sources])
         self._records.append(("accepted", acceptance.time_ms, body))
 
     def _check_new(self, acceptance: Acceptance) -> None:
@@ -216,12 +208,6 @@ class Group:
         if old:
             changes: dict[str, Any] = {name: bindparam(name) for name in ("sequence", "payload", "attestation")}
             self._connection.execute(update(table).where(table.c.stream == bindparam("asked")).values(changes), old)
-
-
-def _seen_body(signed: Attestation | Revocations) -> dict[str, Any]:
-    payload = signed.payload
-    key, digest = records.stream_key(payload.stream), signed.payload_digest.hex()
-    return records.seen_body(key, payload.sequence, digest, signed.digest().hex())
 
 
 def written(connection: Connection, signer: Signer | None, fill: Callable[[Group], None]) -> None:

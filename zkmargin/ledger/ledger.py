@@ -39,6 +39,7 @@ from zkmargin.verifier.attest import (
     Quorum,
     Receipt,
     Revocations,
+    Revoked,
     Sighting,
     Stream,
     Trust,
@@ -46,7 +47,7 @@ from zkmargin.verifier.attest import (
     accept,
     accept_each,
 )
-from zkmargin.verifier.attest.accept import Terms
+from zkmargin.verifier.attest.accept import Terms, check_revocations
 from zkmargin.verifier.protocols import AnyAccepted, AnyStatement, verify_any, verify_any_each
 
 D = TypeVar("D", bound=Document)
@@ -261,16 +262,30 @@ class Ledger:
         """One transaction with what is filled in."""
         self._database.write(lambda connection: written(connection, self._signer, fill))
 
-    def see(self, attestation: Attestation, trust: Trust) -> Quorum:
+    def see(
+        self,
+        attestation: Attestation,
+        trust: Trust,
+        *,
+        revocations: Sequence[Revocations] = (),
+        now_ms: int | None = None,
+    ) -> Quorum:
         """Remember an attestation that trusted parties signed: from now on, older ones of its stream are refused.
 
+        Args:
+            attestation, trust: what, and whose signatures count.
+            revocations: the newest list of each issuer that the trust file names; remembered too.
+            now_ms: by what clock they are current; this machine's.
+
         Raises:
-            VerificationError: too few of those who are trusted for it signed; something newer was seen, or something
-                else under its number.
+            VerificationError: too few of those who are trusted for it signed; it or a key is revoked; a list is missing
+                or too old; something newer was seen, or something else under its number.
             InputError: the ledger cannot be written.
         """
-        quorum = trust.quorum(attestation)
-        self._written(lambda group: group.see(attestation, now_ms=_clock_ms()))
+        now_ms = _clock_ms() if now_ms is None else now_ms
+        lists = check_revocations(revocations, trust, now_ms=now_ms, known=self)
+        quorum = trust.quorum(attestation, Revoked.by(lists))
+        self._written(lambda group: group.see(attestation, *lists, now_ms=now_ms))
         return quorum
 
     def sign(self, attestation: Attestation, *, holding: str | None = None) -> None:

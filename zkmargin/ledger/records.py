@@ -21,7 +21,16 @@ from zkmargin.formats import Document, InputError, VerificationError, parse_json
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 from zkmargin.ledger import tables
 from zkmargin.verifier import Statement
-from zkmargin.verifier.attest import Acceptance, Attestation, CommitmentPayload, Receipt, Sighting, Stream
+from zkmargin.verifier.attest import (
+    Acceptance,
+    Attestation,
+    Challenge,
+    CommitmentPayload,
+    Receipt,
+    Revocations,
+    Sighting,
+    Stream,
+)
 from zkmargin.verifier.attest.acceptance import Authenticated
 from zkmargin.verifier.protocols import AnyStatement
 
@@ -279,7 +288,8 @@ def sign(connection: Connection, attestation: Attestation, holding: str | None =
             same holding for another account or part.
     """
     payload, digest = attestation.payload, attestation.payload_digest.hex()
-    key, content, account = stream_key(payload.stream), None, None
+    body = signed_of(attestation)
+    key, content = body["stream"], body["content"]
     of_stream = select(tables.signed).where(tables.signed.c.stream == key).order_by(tables.signed.c.sequence.desc())
     last = connection.execute(of_stream.limit(1)).first()
     if last is not None and last.sequence >= payload.sequence:
@@ -290,7 +300,6 @@ def sign(connection: Connection, attestation: Attestation, holding: str | None =
             f"number {payload.sequence} of {named(payload.stream)}: {what} signed already", check="signed"
         )
     if isinstance(payload, CommitmentPayload):
-        content, account = keccak256(canonical_bytes([payload.role, *payload.points])).hex(), payload.account
         same = select(tables.signed.c.stream).where(tables.signed.c.content == content, tables.signed.c.stream != key)
         other = connection.execute(same).scalars().first()
         if other is not None:
@@ -298,8 +307,6 @@ def sign(connection: Connection, attestation: Attestation, holding: str | None =
         if holding is not None:
             _refuse_second_use(connection, payload, holding)
     store(connection, attestation)
-    body = {"stream": key, "sequence": payload.sequence, "payload": digest, "account": account, "content": content}
-    body |= {"attestation": attestation.digest().hex()}
     connection.execute(insert(tables.signed).values(body))
     return body if holding is None else body | {"holding": holding}
 
@@ -326,6 +333,26 @@ def _refuse_second(what: str, stream: str) -> NoReturn:
         f"{what} was signed for {account[:80]!r}, part {part[:80]!r}: one record is not of two accounts or parts",
         check="signed",
     )
+
+
+def seen_of(signed: Attestation | Revocations) -> dict[str, Any]:
+    """What a record of kind "seen" says of what was seen."""
+    payload = signed.payload
+    key, digest = stream_key(payload.stream), signed.payload_digest.hex()
+    return seen_body(key, payload.sequence, digest, signed.digest().hex())
+
+
+def signed_of(attestation: Attestation) -> dict[str, Any]:
+    """What a record of kind "signed" says of what was signed, but for the attester's own name of what it holds."""
+    payload, content, account = attestation.payload, None, None
+    if isinstance(payload, CommitmentPayload):
+        content, account = keccak256(canonical_bytes([payload.role, *payload.points])).hex(), payload.account
+    return seen_of(attestation) | {"account": account, "content": content}
+
+
+def issued_of(challenge: Challenge) -> dict[str, Any]:
+    """What a record of kind "issued" says of a challenge."""
+    return issued_body(challenge.digest().hex(), parse_time(challenge.deadline))
 
 
 def seen_body(stream: str, sequence: int, payload: str, attestation: str) -> dict[str, Any]:
@@ -376,6 +403,21 @@ def accepted_body(
         "parts": [list(part) for part in parts],
         "accepted_ms": entry.accepted_ms,
     }
+
+
+def body_of(
+    entry: Entry, subject: Subject, authenticated: Authenticated | None, sources: Sequence[str]
+) -> dict[str, Any]:
+    """What a record of kind "accepted" says of an acceptance; ``sources`` by digest."""
+    lists = () if authenticated is None else authenticated.revocations
+    return accepted_body(
+        entry,
+        subject.parts(authenticated),
+        [document.digest().hex() for document in lists],
+        sources,
+        [document.digest().hex() for document in subject.documents[1:]],
+        policy_rule=None if authenticated is None else authenticated.policy_rule,
+    )
 
 
 def columns_of(body: dict[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,13 @@ from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
-from zkmargin.cli.options import json_option, ledger_option, parse_age
+from zkmargin.cli.options import json_option, ledger_option, parse_age, revocations_option
 from zkmargin.cli.paths import check_paths
 from zkmargin.cli.venue_words import venue_lines
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Entry
-from zkmargin.verifier.attest import Attestation, Trust
+from zkmargin.verifier.attest import Attestation, Revocations, Trust
 
 
 @click.group("ledger", cls=Group)
@@ -262,19 +262,23 @@ def verify_command(entry: Entry, files: dict[str, Any]) -> str:
 )
 @click.argument("attestation_path", metavar="ATTESTATION")
 @click.option("--trust", "trust_path", required=True, metavar="FILE", help="Whose signatures count.")
+@revocations_option
 @ledger_option(required=True)
 @json_option
-def see_command(attestation_path: str, trust_path: str, ledger_where: str, as_json: bool) -> None:
+def see_command(
+    attestation_path: str, trust_path: str, revocation_paths: tuple[str, ...], ledger_where: str, as_json: bool
+) -> None:
     """Take note of an ATTESTATION without a proof: older ones of its series are refused from now on.
 
     So a venue tells a verifier that a commitment is superseded. Exit code 1 when it is not signed by enough of those
-    whom the trust file names, or is itself superseded.
+    whom the trust file names, is revoked, or is itself superseded.
     """
-    check_paths([attestation_path, trust_path])
+    check_paths([attestation_path, trust_path, *revocation_paths])
     attestation = load(Attestation, attestation_path)
     trust = load(Trust, trust_path)
+    lists = [load(Revocations, path) for path in revocation_paths]
     with open_ledger(ledger_where) as ledger:
-        quorum = ledger.see(attestation, trust)
+        quorum = ledger.see(attestation, trust, revocations=lists, now_ms=clock_ms())
     payload = attestation.payload
     facts = {"stream": list(payload.stream), "sequence": payload.sequence, "signers": list(quorum.signers)}
     if as_json:
