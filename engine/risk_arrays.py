@@ -8,6 +8,7 @@ round (SPAN writes losses of a long as positive), and explain each choice in ``n
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from functools import cached_property
 from typing import ClassVar, Literal, Self
@@ -137,7 +138,7 @@ class RiskArrays(Document):
             ("assets", [a.name for a in self.assets]),
         ):
             if len(set(names)) != len(names):
-                twice = next(name for name in names if names.count(name) > 1)
+                twice = next(name for name, count in Counter(names).items() if count > 1)
                 raise InputError("a name appears twice", field=f"{field} {twice}")
         for field, table in (("short_option_minimums", self.short_option_minimums), ("price_scans", self.price_scans)):
             for name, text in table.items():

@@ -6,13 +6,13 @@ Times and memory are measured by ``benchmarks/hostile.py``; here the units are c
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import Field, ValidationError
+from support.growth import containers, planted
 from support.typed import Json
 
 import zkmargin
@@ -154,34 +154,6 @@ def test_what_pydantic_says_while_something_is_built_leaves_as_our_error(
 
 
 # Growth
-
-
-def containers(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Paths of every JSON object and array; of an array's elements only the first two are looked into."""
-    if isinstance(value, dict | list) and value:
-        yield path
-        items = value.items() if isinstance(value, dict) else enumerate(value[:2])
-        for key, item in items:
-            yield from containers(item, (*path, key))
-
-
-def planted(document: Json, path: tuple[str | int, ...], size: int) -> bytes:
-    """The document with one container enlarged by about ``size`` characters of what it holds already."""
-    document = copy.deepcopy(document)
-    target = document
-    for key in path:
-        target = target[key]
-    last = target[-1] if isinstance(target, list) else target[next(reversed(target))]
-    for i in range(size // (len(json.dumps(last)) + 8)):
-        if isinstance(target, dict):
-            target[f"X{i:x}"] = last
-        elif isinstance(last, int):
-            target.append(last + i + 1)
-        elif isinstance(last, str):
-            target.append(f"{last}{i}")
-        else:
-            target.append(last)
-    return json.dumps(document, separators=(",", ":")).encode()
 
 
 @pytest.mark.slow

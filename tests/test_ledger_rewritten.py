@@ -31,8 +31,9 @@ from support.typed import JsonObject, Passed
 from zkmargin.app.ledgers import check_ledger
 from zkmargin.cli import main
 from zkmargin.engine.decimals import format_time
-from zkmargin.formats import VerificationError, save_document
+from zkmargin.formats import InputError, VerificationError, save_document
 from zkmargin.ledger import Ledger, chain, tables
+from zkmargin.ledger.audit import _Expected
 from zkmargin.ledger.chain import Record
 from zkmargin.verifier.attest import Receipt, Revocations, RevocationsPayload, Trust, accept
 
@@ -294,6 +295,30 @@ def test_t7_a_receipt_with_the_signature_of_another(copy: Path) -> None:
 
     replaced(copy, made, earlier)
     assert reasons(copy) == "the signature of its receipt does not verify"
+
+
+def test_t7_a_receipt_of_something_else(copy: Path) -> None:
+    def made(receipt: Receipt) -> Receipt:
+        return Receipt(payload=receipt.payload.replaced(requirement="maintenance"), format=receipt.format)
+
+    replaced(copy, made, parties.NOW)
+    assert reasons(copy) == "its receipt says otherwise: requirement"
+
+
+def test_t7_records_that_answer_or_accept_twice(copy: Path) -> None:
+    """The keys of the tables forbid it, but whoever can write a database can make a table without keys."""
+    with Ledger(copy, read_only=True) as ledger, ledger.database.engine.connect() as connection:
+        found = list(chain.read(connection))
+    (issued,) = [record for record in found if record.kind == "issued"]
+    (answer,) = [record for record in found if record.kind == "accepted"]
+    free = replace(answer, body=answer.body | {"challenge": None})
+    other = replace(answer, body=answer.body | {"statement": "00" * 32})
+    for records in ((issued, issued), (free, free), (issued, answer, other)):
+        expected = _Expected()
+        for record in records[:-1]:
+            expected.add(record)
+        with pytest.raises(InputError, match="says something else than its kind"):
+            expected.add(records[-1])
 
 
 # What is seen without a proof

@@ -100,17 +100,17 @@ def _collateral(
     part: DiscountedScenarios, valuation: Valuation, lists: Sequence[Sequence[Scenario]], width: int
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int, int], np.dtype[np.int64]]]:
     """The risk group of each asset, -1 for one that does not move, and its P&L per lot and scenario."""
-    assets = valuation.market.assets
+    assets, places = valuation.market.assets, {name: g for g, name in enumerate(valuation.groups)}
     groups, gains = np.full(len(assets), -1, dtype=np.int64), np.zeros((len(assets), width), dtype=np.int64)
     for j, asset in enumerate(assets):
         if asset.name not in part.risk_cancelling:
             continue
-        if asset.underlying not in valuation.groups:
+        if asset.underlying not in places:
             raise InputError(
                 "a risk-cancelling asset whose underlying has no instrument: nothing would move it",
                 field=f"asset {asset.name}",
             )
-        groups[j] = valuation.groups.index(asset.underlying)
+        groups[j] = places[asset.underlying]
         scenarios, price = lists[groups[j]], Fraction(valuation.asset_prices[j])
         gains[j, : len(scenarios)] = rounded_rows([_line(price, scenarios)], [asset.name], valuation)[0]
     return groups, gains

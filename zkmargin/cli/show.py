@@ -149,14 +149,14 @@ class Section:
 
 def snapshot_json(snapshot: Snapshot, *, slots: bool) -> dict[str, Any]:
     """What ``snapshot show --json`` prints."""
-    circuit = build_circuit(snapshot, Claim())
+    circuit, sizes = build_circuit(snapshot, Claim()), Counter(snapshot.group_of)
     facts = {
         **snapshot_facts(snapshot),
         "position_bits": snapshot.layout.position_bits,
         "positions_range_proved": snapshot.layout.range_proved,
         "requirements_bp": dict(snapshot.policy.requirements),
         "groups": [
-            {"name": name, "instruments": snapshot.group_of.count(g), "scenarios": _scenarios(snapshot, g)}
+            {"name": name, "instruments": sizes[g], "scenarios": _scenarios(snapshot, g)}
             for g, name in enumerate(snapshot.groups)
         ],
         "components": [part.type for part in snapshot.components],
