@@ -72,6 +72,7 @@ class Plan(Model):
         collateral: signed changes of balances, in the asset's units: premiums and costs.
 
     Example:
+        >>> from zkmargin.risk.liquidation import plan_liquidation
         >>> plan = plan_liquidation(snapshot, lots, Claim("1.3"))
         >>> len(plan.trades) == len(plan.fills().positions)
         True
