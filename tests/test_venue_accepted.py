@@ -118,7 +118,7 @@ def test_what_a_trust_file_asks_is_asked_of_a_venue(
 
 def test_an_account_is_not_there_twice_and_required_parts_are_each_account_s(world: World) -> None:
     (parts,) = world.statement.parts
-    twice = replace(world.statement, parts=(parts, parts))
+    twice = venue_lab.with_parts(world.statement, parts, parts)
     with pytest.raises(VerificationError, match="'dense 0' is there twice"):
         accept_proof(twice, world.proof, replace(world.terms, challenge=None))
     needed = {"role": "positions", "issuer": "venue B", "accounts": ["dense 0"]}

@@ -316,15 +316,7 @@ def test_v2_without_selectors_dense_accounts_hide_slots_in_unlisted_rows(with_de
         for part in with_dense.statement.parts[0]
     )
     stated, statement = with_dense.statement, with_dense.statement
-    other = type(statement)(
-        statement.srs,
-        statement.snapshot,
-        statement.rules,
-        statement.terms,
-        statement.position_bits,
-        (parts,),
-        statement.context,
-    )
+    other = venue_lab.with_parts(statement, parts)
     witness = with_dense.witness()
     with_dense.statement = other
     try:

@@ -246,9 +246,7 @@ def test_v2_commitments_that_are_not_absorbed_are_chosen_afterwards(with_dense: 
         part.model_copy(update={"points": (point,)}) if part.role == "positions" else part
         for part in statement.parts[0]
     )
-    other = type(statement)(
-        statement.srs, statement.snapshot, statement.rules, statement.terms, statement.position_bits, (parts,)
-    )
+    other = venue_lab.with_parts(statement, parts)
     with_dense.statement = other
     try:
         on_mutant(with_dense, proof, schedule=Mutant)

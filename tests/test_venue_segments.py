@@ -133,7 +133,7 @@ def test_v1_segments_of_a_commitment_exchanged_are_refused(venue: Venue) -> None
     first, second, third = positions.points
     turned = positions.model_copy(update={"points": (second, first, third)})
     parts = (tuple(turned if part is positions else part for part in statement.parts[0]), *statement.parts[1:])
-    other = replace(statement, parts=parts)
+    other = venue_lab.with_parts(statement, *parts)
     assert not verify_reference(other, proof)
     columns = honest(venue)
     columns["dense 0 positions[0]"], columns["dense 0 positions[1]"] = (

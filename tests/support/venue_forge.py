@@ -158,15 +158,7 @@ def honest_despite_net(venue: Venue) -> Cells:
 
 def replace_terms(statement: VenueStatement, terms: VenueTerms) -> VenueStatement:
     """The statement with other terms."""
-    return type(statement)(
-        statement.srs,
-        statement.snapshot,
-        statement.rules,
-        terms,
-        statement.position_bits,
-        statement.parts,
-        statement.context,
-    )
+    return replace(statement, terms=terms)
 
 
 def forged_despite_net(

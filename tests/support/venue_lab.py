@@ -5,13 +5,14 @@ import hashlib
 import inspect
 import types
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache, cached_property
 
 import numpy as np
 
 from support import lab
 from support.typed import Keywords, Passed, Unchecked
+from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.accounts.openings import commit_book, total_blinders
 from zkmargin.circuits.venue import BlockClass
 from zkmargin.crypto.field import r
@@ -357,3 +358,12 @@ def later(statement: VenueStatement, minute: int) -> VenueStatement:
     """The same statement of another snapshot."""
     time = f"2026-01-02T04:{minute:02}:00Z"
     return replace(statement, snapshot=statement.snapshot.model_copy(update={"time": time}))
+
+
+def with_parts(statement: VenueStatement, *parts: tuple[CommitmentPart, ...]) -> VenueStatement:
+    """The same with other parts of its committed accounts than its documents have: what forgers ask about."""
+    other = object.__new__(VenueStatement)
+    for name in (field.name for field in fields(VenueStatement)):
+        object.__setattr__(other, name, getattr(statement, name))
+    other.__dict__["parts"] = parts
+    return other

@@ -112,20 +112,14 @@ class VenueStatement:
     Attributes:
         srs: the structured reference string.
         snapshot: the risk snapshot.
-        rules: the snapshot's policy in integers.
         terms: classes, options, dense accounts.
-        position_bits: of dense accounts, the snapshot's.
-        parts: for each dense account the parts of its commitment.
         context: opaque bytes that bind the proof to its reader.
         commitments: the documents that the terms name, one a dense account.
     """
 
     srs: SRS
     snapshot: Snapshot
-    rules: VenueRules
     terms: VenueTerms
-    position_bits: int
-    parts: tuple[tuple[CommitmentPart, ...], ...] = ()
     context: bytes = b""
     commitments: tuple[Commitment, ...] = ()
 
@@ -145,19 +139,23 @@ class VenueStatement:
             InputError: documents that do not belong together, a policy that venue proofs do not have, quantities that
                 could wrap around the field, or a context of more than 1 KB.
         """
-        if len(context) > MAX_CONTEXT_BYTES:
-            raise InputError(f"{len(context)} bytes, at most {MAX_CONTEXT_BYTES}", field="context")
+        statement = cls(srs or embedded(), snapshot, terms, context, tuple(commitments))
+        statement.committed_points()
+        return statement
+
+    def __post_init__(self) -> None:
+        """Whoever makes one, and from whatever: what is derived from the fields cannot be replaced apart from them."""
+        snapshot, terms, rules = self.snapshot, self.terms, self.rules
+        if len(self.context) > MAX_CONTEXT_BYTES:
+            raise InputError(f"{len(self.context)} bytes, at most {MAX_CONTEXT_BYTES}", field="context")
         if terms.domain_size != snapshot.layout.domain_size:
             raise InputError(
                 f"columns of {terms.domain_size} rows, the snapshot has {snapshot.layout.domain_size}",
                 field="terms: domain_size",
             )
-        srs = srs or embedded()
-        if terms.domain_size + 8 > srs.powers:
+        if terms.domain_size + 8 > self.srs.powers:
             raise InputError(f"{terms.domain_size} rows need more powers than the setup has", field="domain_size")
-        terms.check_commitments(tuple(commitments))
-        parts = tuple(gather([commitment], snapshot, srs) for commitment in commitments)
-        rules = VenueRules.of(snapshot, terms.requirement)
+        terms.check_commitments(self.commitments)
         wide = next((spec.name for spec in terms.classes if spec.slots > 1), None)
         if rules.policy is not None and wide is not None:
             raise InputError(
@@ -173,14 +171,25 @@ class VenueStatement:
         for field, values, count in (("net", terms.net, rules.instruments), ("totals", terms.totals, rules.assets)):
             if values is not None and len(values) != count:
                 raise InputError(f"{len(values)} numbers for {count} slots", field=f"terms: {field}")
-        bits, documents = snapshot.layout.position_bits, tuple(commitments)
-        statement = cls(srs, snapshot, rules, terms, bits, parts, context, documents)
-        columns = sum(template.sets * template.opened_columns for template in statement.templates)
-        columns += statement.dense_columns
+        columns = sum(template.sets * template.opened_columns for template in self.templates)
+        columns += self.dense_columns
         if columns > MAX_COLUMNS:
             raise InputError(f"a proof of {columns} columns, more than {MAX_COLUMNS}", field="terms: classes")
-        statement.committed_points()
-        return statement
+
+    @cached_property
+    def rules(self) -> VenueRules:
+        """The snapshot's policy in integers. Raises InputError: one that venue proofs do not have."""
+        return VenueRules.of(self.snapshot, self.terms.requirement)
+
+    @property
+    def position_bits(self) -> int:
+        """Of positions of dense accounts: the snapshot's."""
+        return self.snapshot.layout.position_bits
+
+    @cached_property
+    def parts(self) -> tuple[tuple[CommitmentPart, ...], ...]:
+        """For each dense account the parts of its commitment. Raises InputError: documents that do not belong here."""
+        return tuple(gather([commitment], self.snapshot, self.srs) for commitment in self.commitments)
 
     @cached_property
     def snapshot_digest(self) -> bytes:
