@@ -239,6 +239,14 @@ def test_every_path_that_a_document_names_is_there() -> None:
     assert found == []
 
 
+def test_decisions_have_a_number_each_which_their_title_says() -> None:
+    paths = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(path.name[:4]) for path in paths]
+    assert numbers == list(range(1, len(paths) + 1))
+    titles = [path.read_text("utf-8").partition("\n")[0] for path in paths]
+    assert [title.split(" ")[1] for title in titles] == [f"{number}." for number in numbers]
+
+
 def test_the_architecture_names_every_folder_of_the_program() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
