@@ -40,9 +40,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grimp
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Of processor time: a busy machine must not make a slow survivor look like a mutant that hangs. The tests of a module
@@ -58,7 +61,13 @@ TRUST = ("test_trust.py", "test_acceptance_words.py")
 #: Module -> the tests that must notice. The fast ones come first: pytest stops at the first failure.
 TARGETS: dict[str, tuple[str, ...]] = {
     "zkmargin.formats.canonical": (*FORMATS, "test_canonical_edges.py"),
-    "zkmargin.formats.documents": FORMATS,
+    "zkmargin.formats.documents": (
+        *FORMATS,
+        "test_versions.py",
+        "test_values_stay_true.py",
+        "test_first_mistakes.py",
+        "test_golden_documents.py",
+    ),
     "zkmargin.verifier.workers": ("test_workers.py",),
     "zkmargin.crypto.group": ("test_field_group.py", "test_golden.py"),
     "zkmargin.crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
@@ -388,11 +397,11 @@ class _Run:
         tests = self.killers.read_text("utf-8").split("\n")
         return Counter([*tests, *(Path(test.partition("::")[0]).name for test in tests)])
 
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         kills = self.kills()
         items.sort(key=lambda item: -kills[item.nodeid])
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             with self.killers.open("a", encoding="utf-8") as file:
                 file.write(f"{report.nodeid}\n")
@@ -407,7 +416,7 @@ class _Within(_Run):
         #: For each mutant: killed, or None where it has to be seen afresh.
         self.outcome: list[bool | None] = [None] * len(mutants)
 
-    def pytest_runtestloop(self, session: Any) -> bool:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
         path = str(source_of(self.module)[0])
@@ -427,7 +436,7 @@ class _Within(_Run):
         return True
 
     def _run(
-        self, session: Any, mutant: Mutant | None, change: CodeType | None, functions: Sequence[FunctionType]
+        self, session: pytest.Session, mutant: Mutant | None, change: CodeType | None, functions: Sequence[FunctionType]
     ) -> bool:
         _quiet()
         if mutant is None:
@@ -444,7 +453,7 @@ class _Within(_Run):
     def _traced(self) -> Path:
         return self.killers.with_name(f"{self.killers.name}.lines")
 
-    def _trace(self, session: Any) -> bool:
+    def _trace(self, session: pytest.Session) -> bool:
         """Run all tests on the program as it is, and write down which lines of the module each of them reaches."""
         import coverage
 
@@ -463,7 +472,9 @@ class _Within(_Run):
         lines = json.loads(self._traced.read_text("utf-8")) if self._traced.exists() else {}
         return set(lines.get(str(line), ()))
 
-    def _passed(self, session: Any, items: Sequence[Any], begin: Callable[[str], object] = str) -> bool:
+    def _passed(
+        self, session: pytest.Session, items: Sequence[pytest.Item], begin: Callable[[str], object] = str
+    ) -> bool:
         for item, following in zip(items, [*items[1:], None], strict=True):
             begin(item.nodeid)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -25,7 +24,7 @@ from support.chain_lab import (
     rank,
 )
 from support.lab import derivatives, draws
-from support.typed import Json, Passed
+from support.typed import Json, Passed, Unchecked
 
 import zkmargin.prover.chain_joint
 import zkmargin.verifier.chain.joint
@@ -124,7 +123,7 @@ def test_other_statements_are_not_proved() -> None:
     data = encode(prove_joint(case))
     first, second, third = case.statement.accounts
 
-    def others() -> Any:
+    def others() -> Unchecked:
         yield JointStatement((second, first, third))
         yield JointStatement((first, second, second))
         for change in ({"claim": Claim(1, 1, "initial")}, {"context": b"other"}):

@@ -3,9 +3,9 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.typed import Unchecked
 
 from zkmargin.app.venue_accounts import invented_accounts
 from zkmargin.cli import main
@@ -56,7 +56,7 @@ def claims(at: Path, *rows: str) -> list[str]:
     return ["--claims", str(path)]
 
 
-def said(capsys: Any) -> Any:
+def said(capsys: pytest.CaptureFixture[str]) -> Unchecked:
     return json.loads(capsys.readouterr().out)
 
 
@@ -134,7 +134,9 @@ def test_an_exemption_goes_to_an_account_that_has_a_claim(
         ([], "names no account"),
     ],
 )
-def test_bad_claims_are_named(venue: Path, tmp_path: Path, capsys: Any, rows: list[str], reason: str) -> None:
+def test_bad_claims_are_named(
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[str], reason: str
+) -> None:
     assert main(prove(venue, tmp_path, "--accounts", str(venue / "books"), *claims(tmp_path, *rows))) == 2
     error = capsys.readouterr().err
     assert reason in error
@@ -142,7 +144,9 @@ def test_bad_claims_are_named(venue: Path, tmp_path: Path, capsys: Any, rows: li
     assert not (tmp_path / "proof.bin").exists()
 
 
-def test_every_unhealthy_account_is_named_for_programs(venue: Path, tmp_path: Path, capsys: Any) -> None:
+def test_every_unhealthy_account_is_named_for_programs(
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Twelve under margin: the line names the ten that miss most, the JSON all of them with their shortfalls."""
     rows = []
     for copy in range(12):

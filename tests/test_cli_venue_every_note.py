@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import rich.console
@@ -63,13 +62,15 @@ def check(at: Path, file: Path, name: str) -> int:
     return main(["venue", "check-note", str(file), *given, "--book", book, "--name", name, "--nonce", nonce])
 
 
-def test_everybody_s_notes_and_a_run_that_was_stopped_goes_on(venue: Path, tmp_path: Path, capsys: Any) -> None:
+def test_everybody_s_notes_and_a_run_that_was_stopped_goes_on(
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "notes"
     signing = ["--key", str(venue / "key.json"), "--passphrase-file", str(venue / "pass.txt")]
     command = note(venue, "--all", *signing, "-o", str(folder), "--json")
     written: list[str] = []
 
-    def stopped(path: Path, data: bytes, **given: Any) -> None:
+    def stopped(path: Path, data: bytes, **given: bool) -> None:
         if len(written) == 3:
             raise KeyboardInterrupt
         written.append(path.name)
@@ -97,7 +98,7 @@ def test_everybody_s_notes_and_a_run_that_was_stopped_goes_on(venue: Path, tmp_p
         assert check(venue, folder / file, name) == 0
 
 
-def test_nothing_in_the_folder_is_overwritten(venue: Path, tmp_path: Path, capsys: Any) -> None:
+def test_nothing_in_the_folder_is_overwritten(venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "notes"
     assert main(note(venue, "--all", "-o", str(folder))) == 0
     assert main(note(venue, "--all", "-o", str(folder))) == 0

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from support import lab
-from support.typed import Json, JsonObject, Keywords, Passed
+from support.typed import Json, JsonObject, Keywords, Passed, Unchecked
 
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language import system
@@ -80,7 +80,7 @@ def test_an_imported_loss_never_wraps_around(gain: int, delta: int, lot: str) ->
         imported(gain, delta, lot)
 
 
-def families(*scenarios: Passed) -> Any:
+def families(*scenarios: Passed) -> Unchecked:
     return tuple(
         Family(name=f"F{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=labels)
         for g, labels in enumerate(scenarios)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from second_chain_verifier import verify
 from second_circuit import Rejected
 from support.chain_joint_forge import Forger, false_joint, poor_and_rich
 from support.chain_lab import ChainCase, JointCase, joint_standard, prove, prove_joint, standard
+from support.typed import Unchecked
 
 from zkmargin.verifier.chain import encode_chain_proof, verify_chain
 from zkmargin.verifier.chain.joint import verify_joint
@@ -34,7 +34,7 @@ def second(case: ChainCase | JointCase, proof: bytes) -> bytes:
     )
 
 
-def proof_of(case: Any, made: Any = None) -> bytes:
+def proof_of(case: Unchecked, made: Unchecked = None) -> bytes:
     if isinstance(case, JointCase):
         return encode_joint_proof(made or prove_joint(case), case.statement.srs.digest)
     return encode_chain_proof(made or prove(case), case.statement.statement.srs.digest)

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from py_arkworks_bls12381 import G2Point
 from support import lab, venue_lab, venue_policies
-from support.typed import Unchecked
+from support.typed import Keywords, Passed, Unchecked
 from support.venue_lab import Venue
 
 from zkmargin.crypto.field import r
@@ -38,27 +37,31 @@ class Desk:
         commitments = [opening.commitment().to_bytes() for opening in venue.openings]
         self.documents = venue.snapshot.to_bytes(), venue.statement.terms.to_bytes(), commitments
 
-    def ours(self, note: VenueNote, name: str, book: tuple[Any, Any], record: VenueRecord) -> bool:
+    def ours(self, note: VenueNote, name: str, book: tuple[dict[int, int], Sequence[int]], record: VenueRecord) -> bool:
         B = self.venue.statement.templates[place_of(self.venue.statement, note.account).column_set.kind].spec.block
         power = G2Point() * scalar(pow(lab.TAU, B, r))
-        given: Any = {"name": name, "nonce": venue_lab.nonce(name), "positions": book[0], "balances": book[1]}
+        given: Keywords = {"name": name, "nonce": venue_lab.nonce(name), "positions": book[0], "balances": book[1]}
         return check_note(self.venue.statement, record, note, tau_power=power, **given).exempt
 
-    def theirs(self, note: VenueNote, name: str, book: tuple[Any, Any], record: VenueRecord) -> bool:
+    def theirs(
+        self, note: VenueNote, name: str, book: tuple[dict[int, int], Sequence[int]], record: VenueRecord
+    ) -> bool:
         x = self.second.place_of(self.second.Venue(*map(json.loads, self.documents[:2])), note.account)
         power = self.second.curve.multiply(self.second.curve.G2, pow(lab.TAU, x[1].B, r))
-        given: Any = {"name": name, "nonce": venue_lab.nonce(name), "positions": book[0], "balances": book[1]}
+        given: Keywords = {"name": name, "nonce": venue_lab.nonce(name), "positions": book[0], "balances": book[1]}
         documents = json.loads(record.to_bytes()), json.loads(note.to_bytes())
         found: bool = self.second.check(self.documents, *documents, setup=self.setup, tau_power=power, **given)
         return found
 
-    def both_refuse(self, note: VenueNote, name: str, book: tuple[Any, Any], record: VenueRecord | None = None) -> None:
+    def both_refuse(
+        self, note: VenueNote, name: str, book: tuple[dict[int, int], Sequence[int]], record: VenueRecord | None = None
+    ) -> None:
         for check, error in ((self.ours, VerificationError), (self.theirs, self.second.second.Rejected)):
             with pytest.raises(error):
                 check(note, name, book, record or self.record)
 
 
-def book_of(account: Any) -> tuple[dict[int, int], Sequence[int]]:
+def book_of(account: Unchecked) -> tuple[dict[int, int], Sequence[int]]:
     slots, balances = account
     found: dict[int, int] = {}
     for _, legs in slots:
@@ -89,7 +92,7 @@ def forged(note: VenueNote) -> Iterator[tuple[str, VenueNote]]:
         cells[c][b] = str((int(cells[c][b]) + 1) % r)
         return note.model_copy(update={"block": block.model_copy(update={"cells": tuple(map(tuple, cells))})})
 
-    def part(**changes: Any) -> VenueNote:
+    def part(**changes: Passed) -> VenueNote:
         return note.model_copy(update={"block": block.model_copy(update=changes)})
 
     yield "a digit of a position", cell(4, 0)
@@ -140,7 +143,7 @@ def test_forged_golden_notes_are_refused_by_both(golden: Desk) -> None:
 def test_notes_of_other_layouts_are_taken_by_both(second: Unchecked, tmp_path: Path, layout: str) -> None:
     if layout == "by circuit":
         spec = venue_lab.spec("all", accounts=1, legs=3, slots=1, block=16, charge_bits=9)
-        classes: Any = [(spec, venue_policies.BOOKS[:1])]
+        classes: Unchecked = [(spec, venue_policies.BOOKS[:1])]
         venue = venue_lab.Venue(classes, market=venue_policies.snapshot("tims"))
         names = ["all 0"]
     else:

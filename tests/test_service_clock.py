@@ -44,10 +44,10 @@ def test_states_come_and_go_with_the_clock(tmp_path: Path) -> None:
         prove(service, first)
         become(service, "covered")
         begin_ms = service.now_ms
-        # one millisecond at a time would take long: to well before and after each boundary
-        service.ahead_ms += PERIOD_MS - 90 * SECOND  # the snapshot is 60 s old: it is due in 30 s
+        # to well before and after each boundary: a busy machine takes its time between two looks
+        service.ahead_ms += PERIOD_MS - 660 * SECOND  # the snapshot is 60 s old: it is due in 600 s
         become(service, "covered")
-        service.ahead_ms += 60 * SECOND
+        service.ahead_ms += 600 * SECOND + GRACE_MS // 10
         become(service, "due")
         service.ahead_ms += GRACE_MS
         become(service, "late")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import ssl
 import stat
@@ -59,7 +60,8 @@ def test_a_day_by_commands_and_a_database_that_is_put_back(
         assert [(line["account"], line["state"], line["proofs"]) for line in lines] == [("maker", "covered", 1)]
         asked = ["--account", "maker", "--series", "main", "--from", "2020-01-01T00:00:00Z", "--to", snapshot().time]
         said = run(["serve", "coverage", *asked, *auditor, "-o", "coverage.json"])
-        assert "'maker': proven at 1 of 1 snapshots" in said.err
+        assert "'maker': proven at every one of 1 snapshot of 'main' from 2020-01-01T00:00:00Z" in said.err
+        assert re.search(r"largest gap \d+(\.\d+)? s", said.err)
         assert load_document(Coverage, "coverage.json").payload.account == "maker"
         run("serve backup service/serve.toml -o copy.db")
         assert stat.S_IMODE(Path("copy.db").stat().st_mode) == 0o600

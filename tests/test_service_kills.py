@@ -124,9 +124,9 @@ def test_a_killed_database_keeps_what_was_acknowledged(tmp_path: Path) -> None:
 
 
 def end_locks(url: str) -> None:
-    """The sessions that have a lock of a service end, as when the database is restarted."""
+    """The sessions that have a lock of a service end, as when the database is restarted, before this returns."""
     with psycopg.connect(url, autocommit=True) as connection:
-        holders = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        holders = "SELECT pg_terminate_backend(pid, 20000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
         connection.execute(f"{holders} AND objid = {0x7A6B6D73}".encode())
 
 

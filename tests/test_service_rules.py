@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
+from support.typed import Unchecked
 from support.venue_service import NAME, Account, Service, account, eventually, running, signers, snapshot, trust
 
 from zkmargin.accounts import commit_book
@@ -53,7 +53,7 @@ def rows(database: sqlite3.Connection, table: str) -> int:
 def revocations(sequence: int, *revoked: Attestation) -> Revocations:
     """The custodian's list."""
     listed = [{"payload": one.payload_digest.hex(), "reason": "the wallet moved"} for one in revoked]
-    values: dict[str, Any] = {"issuer": "custodian", "sequence": sequence, "time": format_time(clock_ms() - 1000)}
+    values: dict[str, Unchecked] = {"issuer": "custodian", "sequence": sequence, "time": format_time(clock_ms() - 1000)}
     payload = RevocationsPayload.model_validate(values | {"attestations": listed})
     return Revocations(payload=payload).signed(signers()["custodian"])
 

@@ -2,7 +2,6 @@
 
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ def written(path: Path, rows: list[tuple[str, str, str, str]]) -> str:
 
 @pytest.mark.parametrize("kept", [1 << 16, 3])
 def test_a_csv_in_any_order_gives_what_each_book_gives_by_itself(
-    snapshot: Snapshot, tmp_path: Path, monkeypatch: Any, kept: int
+    snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     """Whole lots, parts of lots, zeros, trailing zeros, negative amounts; texts that were forgotten again."""
     monkeypatch.setattr(zkmargin.app.venue_accounts, "MAX_KEPT", kept)
@@ -84,7 +83,7 @@ def test_a_bad_quantity_names_line_account_and_slot(
     assert (raised.value.line, raised.value.field) == (3, "account b: collateral.USDC")
 
 
-def test_bad_bytes_and_sizes_are_named(snapshot: Snapshot, tmp_path: Path, monkeypatch: Any) -> None:
+def test_bad_bytes_and_sizes_are_named(snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"account,section,name,quantity\na,collateral,USDC,\xff\n")
     with pytest.raises(InputError, match="not UTF-8 text"):

@@ -3,12 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 from support import venue_lab
 from support.signing import OURS, Key
+from support.typed import Passed
 from support.venue_lab import Venue, later
 
 from zkmargin.app.venue_log import append_to_log
@@ -40,7 +40,7 @@ def logged(statement: VenueStatement, record: VenueRecord, count: int = 3, key: 
     return log
 
 
-def changed(log: VenueLog, number: int, /, **fields: Any) -> VenueLog:
+def changed(log: VenueLog, number: int, /, **fields: Passed) -> VenueLog:
     entries = list(log.entries)
     entries[number] = entries[number].model_copy(update=fields)
     return log.model_copy(update={"entries": tuple(entries)})

@@ -8,11 +8,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from support.golden import DOCUMENTS as FIRST
-from support.typed import JsonObject
+from support.typed import JsonObject, Unchecked
 from support.venue_service import NAME, signers, trust
 from support.watching import until
 from test_watch_service import MAKER, configured
@@ -269,7 +268,7 @@ def test_a_courier_lives_on() -> None:
             raise answer
         return answer
 
-    one: Any = SimpleNamespace(submit=submit, close=lambda: None)
+    one: Unchecked = SimpleNamespace(submit=submit, close=lambda: None)
     courier = Courier(
         NAME,
         one,

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from support.typed import Unchecked
 from support.venue_service import NAME
 from support.watching import World, until
 from support.watching import running as running_agent
@@ -109,7 +109,9 @@ def test_what_was_dealt_with_is_not_fetched_again_after_a_restart() -> None:
         return SimpleNamespace(snapshot=None, attestation=None)
 
     feed = Feed.__new__(Feed)
-    client: Any = SimpleNamespace(snapshots=lambda *_, **__: SimpleNamespace(items=lines, next=None), snapshot=snapshot)
+    client: Unchecked = SimpleNamespace(
+        snapshots=lambda *_, **__: SimpleNamespace(items=lines, next=None), snapshot=snapshot
+    )
     feed._client, feed._series, feed._take, feed._max_age_ms = client, "main", lambda _: None, 60_000
     feed._known = {"4"}.__contains__
     assert feed._between(None, 5) == 1

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
 
 from support import lab
-from support.typed import JsonObject, Keywords, Passed
+from support.typed import JsonObject, Keywords, Passed, Unchecked
 from zkmargin.accounts import Commitment, commit_book
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
@@ -99,7 +98,7 @@ def made(
 def small_market() -> Market:
     """A part of the example market: every kind of instrument of both underlyings."""
     market = example_market("2026-11-20T12:00:00Z")
-    kept: list[Any] = []
+    kept: list[Unchecked] = []
     for name in ("BTC", "ETH"):
         own = [x for x in market.instruments if x.underlying == name]
         kept += [x for x in own if x.kind != "option"][:4] + [x for x in own if x.kind == "option"][::40]

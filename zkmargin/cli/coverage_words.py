@@ -28,7 +28,7 @@ def coverage_lines(coverage: Coverage) -> list[str]:
     payload = coverage.payload
     of, missing = len(payload.snapshots), [one for one in payload.snapshots if one.statement is None]
     where = f"of {terminal.quoted(payload.series)} from {payload.begin} to {payload.end}"
-    gap = f"largest gap {payload.largest_gap_ms / 1000:g} s"
+    gap = "largest gap " + f"{payload.largest_gap_ms / 1000:.3f}".rstrip("0").rstrip(".") + " s"
     if not of:
         what = f"there was no snapshot {where}: nothing is said of it"
     elif not missing:

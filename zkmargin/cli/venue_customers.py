@@ -274,10 +274,9 @@ def check_note_command(options: NoteOptions) -> None:
 
 def _published(options: NoteOptions, key: PublicKey | None) -> tuple[VenueRecord, str | None]:
     """The record that the note must be of, and the log's head. Raises InputError, VerificationError."""
-    record = load(VenueRecord, options.record_path) if options.record_path else None
     if options.log_path is None:
-        assert record is not None  # noqa: S101 - one of both was given
-        return record, None
+        return load(VenueRecord, options.record_path or ""), None
+    record = load(VenueRecord, options.record_path) if options.record_path else None
     context, _ = context_of(options.context_text, options.challenge_path)
     commitments = load_commitments(options.commitment_paths)
     statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)

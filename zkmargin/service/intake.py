@@ -206,10 +206,12 @@ def challenge(
     Raises:
         InputError: too many at once or open, a lifetime that is too long, or an account that is closed.
         NotFound: no such account.
+        TooMany: more than its rate.
     """
     if desk.holding(account).row.closed:
         raise InputError("is closed", field=f"account {account[:80]!r}")
     made, now_ms = _fresh(desk, count, lifetime_seconds), desk.clock()
+    desk.challenge_rates.check(f"account {account}", count)
 
     def write(connection: Connection) -> None:
         _issue(desk, connection, tables.challenges.c.account, account, made, now_ms)
@@ -230,10 +232,12 @@ def venue_challenge(desk: Desk, venue: str, *, count: int, lifetime_seconds: int
 
     Raises:
         InputError: no name, too many at once or open, or a lifetime that is too long.
+        TooMany: more than its rate.
     """
     if not 1 <= len(venue) <= MAX_VENUE_NAME:
         raise InputError(f"a name of 1 to {MAX_VENUE_NAME} characters", field="venue")
     made, now_ms = _fresh(desk, count, lifetime_seconds), desk.clock()
+    desk.challenge_rates.check(f"venue {venue}", count)
 
     def write(connection: Connection) -> None:
         _issue(desk, connection, tables.venue_challenges.c.venue, venue, made, now_ms)

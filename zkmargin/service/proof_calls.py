@@ -128,7 +128,6 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
         """Fresh challenges for a venue, by the name in its terms: for its proofs of every account at once."""
         token = calls.of_venue(request, venue)
         asked = await asked_challenges(request)
-        desk.challenge_rates.check(f"venue {venue}", asked["count"])
         made = await run_in_threadpool(intake.venue_challenge, desk, venue, actor=token.name, **asked)
         return json_answer({"challenges": [one.to_json() for one in made]}, 201)
 
