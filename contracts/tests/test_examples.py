@@ -46,6 +46,14 @@ def test_no_command_is_left_out() -> None:
     assert {name for name, _ in printed()} == {"dev", *ORDER}
 
 
+@pytest.fixture
+def anvil() -> Iterator[Anvil]:
+    """A chain of its own: addresses are of what is deployed, so another test's registry would be met again."""
+    evm = Anvil()
+    yield evm
+    evm.close()
+
+
 class Walk:
     """What people do between the examples."""
 
