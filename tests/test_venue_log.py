@@ -11,6 +11,7 @@ from support.signing import OURS, Key
 from support.typed import Passed
 from support.venue_lab import Venue, later
 
+from zkmargin.app.venue_facts import lacking_of_every, terms_summary
 from zkmargin.app.venue_log import append_to_log
 from zkmargin.cli import main
 from zkmargin.formats import Document, InputError, VerificationError, save_document
@@ -158,7 +159,7 @@ def test_the_statement_must_be_the_logged_one(proved: tuple[Venue, VenueStatemen
     for other, reason in (
         (later(statement, 9), "the log has no statement of"),
         (replace(mine, context=b"another"), "is another one: evidence of fraud"),
-        (replace(mine, snapshot=mine.snapshot.model_copy(update={"name": "another"})), "the log has no statement of"),
+        (replace(mine, snapshot=mine.snapshot.model_copy(update={"name": "another"})), "is another one: evidence"),
     ):
         with pytest.raises(VerificationError, match=reason):
             log.entry_of(other)
@@ -300,3 +301,44 @@ def test_the_golden_log_is_read() -> None:
     assert isinstance(log, VenueLog)
     assert log.check([OURS.public]) == (OURS.public.public_key,)
     assert log.to_bytes() == path.read_bytes()
+
+
+def test_one_moment_has_one_statement_however_it_is_written(proved: tuple[Venue, VenueStatement, VenueRecord]) -> None:
+    """A venue that shows another statement of the same moment under another name, or other digits of a second."""
+    _, statement, record = proved
+    log = logged(statement, record, 1)
+    entry = log.entries[0]
+    same = entry.snapshot_time.replace("Z", ".0Z")
+    snapshot = statement.snapshot.model_copy(update={"time": same, "name": "another name"})
+    with pytest.raises(InputError, match="one proof a snapshot"):
+        log.appended(replace(statement, snapshot=snapshot), record, TIME, OURS)
+    twice = log.model_copy(update={"entries": (entry, entry.model_copy(update={"snapshot": "11" * 32}))})
+    for update in ({"snapshot_time": same}, {"snapshot_time": same, "series": "another name"}):
+        with pytest.raises(VerificationError, match="two statements of one snapshot"):
+            resigned(changed(twice, 1, **update)).check()
+    with pytest.raises(InputError, match="time"):
+        LogEntry.model_validate(entry.model_dump(mode="json") | {"snapshot_time": "not a time"})
+
+
+def test_a_log_is_one_key_s(tmp_path: Path, proved: tuple[Venue, VenueStatement, VenueRecord]) -> None:
+    _, statement, record = proved
+    path = tmp_path / "log.json"
+    append_to_log(str(path), later(statement, 1), record, TIME, OURS)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="another key's entry would end it"):
+        append_to_log(str(path), later(statement, 2), record, TIME, OTHER)
+    assert path.read_bytes() == before
+
+
+def test_only_terms_by_which_nobody_is_short_are_about_every_account() -> None:
+    terms = venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL)]).statement.terms
+    assert lacking_of_every(terms) is None
+    half = terms.model_copy(update={"classes": tuple(s.model_copy(update={"claim": "1/2"}) for s in terms.classes)})
+    for other, reason in (
+        (terms.model_copy(update={"exempt": 2}), "2 unnamed accounts may miss"),
+        (terms.model_copy(update={"cap": "5"}), "as long as a cap holds"),
+        (half, "no more than 1/2 x its requirement"),
+    ):
+        assert reason in str(lacking_of_every(other))
+    assert "no more than 1/2 x the requirement" in terms_summary(half)
+    assert "but any may be short" in terms_summary(terms.model_copy(update={"cap": "5"}))

@@ -36,7 +36,7 @@ class NoteMaker:
     def __init__(self, statement: VenueStatement, proof: VenueProof, witness: VenueWitness, blinders: Blinders) -> None:
         self.statement, self.witness, self.blinders = statement, witness, blinders
         self.points = proof.columns.set_points(statement)
-        self.leaves = proof.columns.leaves(statement)
+        self.levels = merkle.levels(proof.columns.leaves(statement))
         self.record = record_of(statement, proof)
 
     def note(self, account: int, name: str, nonce: bytes) -> VenueNote:
@@ -61,7 +61,7 @@ class NoteMaker:
             block=BlockOpening(
                 cells=tuple(tuple(map(str, column)) for column in cells),
                 points=tuple(point.hex() for point in points),
-                path=tuple(digest.hex() for digest in merkle.path(self.leaves, x.index)),
+                path=tuple(digest.hex() for digest in merkle.siblings(self.levels, x.index)),
                 opening=self._opening(place, cells, v).hex(),
             ),
         )

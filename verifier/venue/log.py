@@ -1,6 +1,6 @@
 """A venue's public log: one entry a proof, chained and signed, so that nobody is shown another statement.
 
-The venue gives everybody the same file, and appends to it. An entry says for one snapshot, by its series and time,
+The venue gives everybody the same file, and appends to it. An entry says for one snapshot, and one moment,
 which statement was proved, by which proof, of how many accounts. It holds the digest of the entry before and the
 venue's signature: an entry that was changed, left out or exchanged shows, in any copy; two entries for one snapshot are
 refused. Two copies of which neither begins as the other one are evidence of fraud that anybody can check: whoever
@@ -57,8 +57,14 @@ class LogEntry(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        parse_time(self.time, field="time")
+        for field in ("time", "snapshot_time"):
+            parse_time(getattr(self, field), field=field)
         return self
+
+    @property
+    def moment(self) -> int:
+        """The snapshot's time in milliseconds: one moment has many texts, and names hold times too."""
+        return parse_time(self.snapshot_time)
 
     def digest(self, venue: str) -> bytes:
         """keccak-256 of the canonical ``{"format", "venue", "entry"}``, the entry without its signature."""
@@ -157,7 +163,7 @@ class VenueLog(Document):
             (*others, key) = signature.public_keys
             if others or (keys and key not in known):
                 raise VerificationError(f"{where} is signed with {key}, which is no key of the venue", check="log")
-            for same in ((entry.series, entry.snapshot_time), entry.snapshot):
+            for same in (entry.moment, entry.snapshot):
                 if same in seen:
                     raise VerificationError(
                         f"entries {seen[same]} and {number} of the log are two statements of one snapshot, "
@@ -197,7 +203,7 @@ class VenueLog(Document):
         if statement.terms.venue != self.venue:
             raise VerificationError(f"the log is of another venue, {self.venue!r}", check="log")
         for entry in self.entries:
-            if (entry.series, entry.snapshot_time) == (snapshot.name, snapshot.time):
+            if entry.moment == parse_time(snapshot.time):
                 break
         else:
             reason = f"the log has no statement of {snapshot.name} at {snapshot.time}"
@@ -214,4 +220,5 @@ class VenueLog(Document):
 
 
 def _same_snapshot(a: LogEntry, b: LogEntry) -> bool:
-    return a.snapshot == b.snapshot or (a.series, a.snapshot_time) == (b.series, b.snapshot_time)
+    """Of one snapshot, or of one moment under whatever name: a venue has one book at a time."""
+    return a.snapshot == b.snapshot or a.moment == b.moment

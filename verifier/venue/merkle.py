@@ -36,8 +36,13 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 def path(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The siblings from a leaf to the root."""
+    return siblings(levels(leaves), index)
+
+
+def siblings(tree: Sequence[Sequence[bytes]], index: int) -> tuple[bytes, ...]:
+    """``path`` from the levels: who makes many paths builds them once."""
     found = []
-    for level in levels(leaves)[:-1]:
+    for level in tree[:-1]:
         if index ^ 1 < len(level):
             found.append(level[index ^ 1])
         index //= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, cast
 
 from zkmargin.app.facts import AUTHENTICATED, CHALLENGED, RECORDED, REPLAY, around_facts
@@ -28,6 +29,25 @@ def unclaimed_accounts(terms: VenueTerms) -> int:
     return in_classes + sum(account.claim is None for account in terms.dense)
 
 
+def lacking_of_every(terms: VenueTerms) -> str | None:
+    """Why terms do not say of every account that its equity is at least its requirement; None where they do."""
+    unclaimed = unclaimed_accounts(terms)
+    if unclaimed:
+        return f"nothing is claimed of {unclaimed} account{'s' * (unclaimed != 1)}"
+    if terms.exempt:
+        return f"{terms.exempt} unnamed account{'s' * (terms.exempt != 1)} may miss what is claimed"
+    if terms.cap is not None:
+        return "any account may miss what is claimed, as long as a cap holds for all together"
+    least = _least(terms)
+    return f"of some account no more than {least} x its requirement is claimed" if Fraction(least) < 1 else None
+
+
+def _least(terms: VenueTerms) -> str:
+    """The least ratio that is claimed of any account of which something is."""
+    claims = [spec.claim for spec in terms.classes] + [account.claim for account in terms.dense]
+    return min((claim for claim in claims if claim is not None), key=Fraction, default="1")
+
+
 def claimed_of(requirement: str, claim: str | None, limits: Sequence[str]) -> str:
     """What is claimed of an account, in words."""
     if claim is None:
@@ -40,12 +60,14 @@ def terms_summary(terms: VenueTerms) -> str:
     every = len(terms.dense) + sum(spec.accounts for spec in terms.classes)
     unclaimed = unclaimed_accounts(terms)
     words = "every account, by the terms" if not unclaimed else f"{every - unclaimed} of {every} accounts, by the terms"
+    if Fraction(least := _least(terms)) < 1:
+        words += f", of some no more than {least} x the requirement"
     if unclaimed:
         words += f"; NOTHING is claimed of the other {unclaimed}"
     if terms.exempt:
         words += f"; but for at most {terms.exempt}, unnamed"
     if terms.cap is not None:
-        words += f"; shortfalls of at most {from_units(int(terms.cap), VALUATION_DECIMALS)} in all"
+        words += f"; but any may be short, by at most {from_units(int(terms.cap), VALUATION_DECIMALS)} in all together"
     return words
 
 

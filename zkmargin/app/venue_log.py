@@ -19,7 +19,7 @@ def _alone(path: str) -> Iterator[None]:
     """Nobody else appends meanwhile, on this machine. Raises InputError where somebody does."""
     import fcntl  # noqa: PLC0415 - where there is none, there is no appending
 
-    lock = Path(f"{path}.lock")
+    lock = Path(f"{Path(path).resolve()}.lock")  # of the file itself, by whatever link it is named
     try:
         with lock.open("a") as held:
             try:
@@ -33,6 +33,16 @@ def _alone(path: str) -> Iterator[None]:
         raise InputError(f"cannot be locked: {(error.strerror or 'error').lower()}", file=str(lock)) from None
 
 
+def _check_signer(signers: Sequence[str], signer: Signer) -> None:
+    """Raises InputError where others signed the log until now: with one more key in it no reader's key checks it."""
+    if signers and signer.public.public_key not in signers:
+        raise InputError(
+            f"is signed with {signers[-1]}: another key's entry would end it",
+            field="entries",
+            hint="sign with that key, or begin a new log and say so",
+        )
+
+
 def append_to_log(path: str, statement: VenueStatement, record: VenueRecord, time: str, signer: Signer) -> VenueLog:
     """Append the entry of a proof that was verified; a log that does not exist begins with it.
 
@@ -44,7 +54,7 @@ def append_to_log(path: str, statement: VenueStatement, record: VenueRecord, tim
     with _alone(path):
         log = load(VenueLog, path) if Path(path).exists() else VenueLog(venue=record.venue)
         try:
-            log.check()
+            _check_signer(log.check(), signer)
             longer = log.appended(statement, record, time, signer)
         except InputError as error:
             raise error.located(file=path) from None

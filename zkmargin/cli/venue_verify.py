@@ -7,7 +7,7 @@ import time
 import click
 
 from zkmargin.app.files import load
-from zkmargin.app.venue_facts import terms_facts, unclaimed_accounts
+from zkmargin.app.venue_facts import lacking_of_every, terms_facts
 from zkmargin.app.venue_log import logged
 from zkmargin.app.venue_notes import (
     read_venue_proof,
@@ -63,7 +63,9 @@ from zkmargin.verifier.venue.proof import venue_proof_bytes
 @click.option("--record", "record_path", metavar="FILE", help="The published record: the proof must be the one in it.")
 @click.option("--log", "log_path", metavar="FILE", help="The venue's public log: the proof must be the one in it.")
 @keys_option
-@click.option("--every-account", is_flag=True, help="Refuse terms that claim nothing of some account.")
+@click.option(
+    "--every-account", is_flag=True, help="Refuse terms by which some account may be short of its requirement."
+)
 @click.option("--max-age", metavar="AGE", help="Refuse a snapshot older than 90s, 10m, 2h or 1d.")
 @json_option
 def verify_command(
@@ -92,9 +94,8 @@ def verify_command(
     with rejections(proof, as_json=as_json):
         if max_age is not None:
             check_age(load(Snapshot, snapshot_path), parse_age(max_age), now_ms=clock_ms())
-        if every_account and (unclaimed := unclaimed_accounts(statement.terms)):
-            reason = f"by the terms nothing is claimed of {terminal.counted(unclaimed, 'account')}"
-            raise VerificationError(reason, check="every-account")
+        if every_account and (lacking := lacking_of_every(statement.terms)):
+            raise VerificationError(f"by the terms {lacking}", check="every-account")
         log, entry = None, None
         if log_path is not None:
             log, entry, _ = logged(log_path, statement, [load(PublicKey, path) for path in key_paths])

@@ -23,7 +23,7 @@ def venue_lines(facts: dict[str, Any]) -> Iterator[str]:
     if facts["exempt"] is not None:
         yield f"but for at most {counted(facts['exempt'], 'account')}, unnamed"
     if facts["cap"] is not None:
-        yield f"all shortfalls together are at most {facts['cap']}"
+        yield f"but any account may be short of it: all shortfalls together are at most {facts['cap']}"
     if facts["net"] is not None:
         what = "to zero" if facts["net"] == "zero" else "to the published net positions"
         yield f"all books together sum {what} in every instrument"
