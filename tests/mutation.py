@@ -80,7 +80,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "zkmargin.verifier.header": ("test_elements.py", *CHECKS),
     "zkmargin.verifier.messages": ("test_elements.py", *CHECKS),
     "zkmargin.verifier.proof": CHECKS,
-    "zkmargin.verifier.statement": ("test_elements.py", *CHECKS),
+    "zkmargin.verifier.statement": ("test_elements.py", *CHECKS, "test_hostile_readings.py"),
     "zkmargin.verifier.transcript": ("test_golden.py", "test_transcript.py"),
     "zkmargin.verifier.argument": ("test_verify_edges.py", *CHECKS),
     "zkmargin.verifier.verify": ("test_verify_edges.py", *CHECKS),
@@ -109,6 +109,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_challenges_receipts.py",
         "test_trust_facts.py",
         "test_venue_accepted.py",
+        "test_hostile_readings.py",
     ),
     "zkmargin.verifier.attest.challenge": (
         "test_revocations.py",
