@@ -47,7 +47,8 @@ def test_states_come_and_go_with_the_clock(tmp_path: Path) -> None:
         # to well before and after each boundary: a busy machine takes its time between two looks
         service.ahead_ms += PERIOD_MS - 660 * SECOND  # the snapshot is 60 s old: it is due in 600 s
         become(service, "covered")
-        service.ahead_ms += 600 * SECOND + GRACE_MS // 10
+        due_ms = parse_time(first.time) + PERIOD_MS
+        service.ahead_ms += due_ms + GRACE_MS // 10 - service.now_ms  # however long the looks took
         become(service, "due")
         service.ahead_ms += GRACE_MS
         become(service, "late")
