@@ -6,7 +6,6 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from support import lab, parties
 from support.typed import Json, Keywords, Passed, Unchecked
 
+from zkmargin.accounts import Opening
 from zkmargin.circuits.breach import ONLY_ADDING, READ, breach_witness, build_breach_circuit
 from zkmargin.circuits.language.hints import Hint
 from zkmargin.circuits.language.system import Atom
@@ -34,7 +34,7 @@ from zkmargin.prover import commit_book, prove
 from zkmargin.prover.breach import prove_breach
 from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.attest import Memory, Sighting
-from zkmargin.verifier.breach import BreachStatement, accept_breach, verify_breach
+from zkmargin.verifier.breach import AcceptedBreach, BreachStatement, accept_breach, verify_breach
 
 #: The last slot counts one valuation unit a lot, held or owed; the first one's debts cost more than its credits.
 UNIT, DEBT = (1, 1, 60, True), (900, 1_000, 20, True)
@@ -151,15 +151,19 @@ def test_both_sides_of_a_balance_cannot_be_overstated() -> None:
     check(replace(bent, equations=tuple(e for j, e in enumerate(bent.equations) if j not in gates)), witness)
 
 
+#: A snapshot, and an account with so much cash on it.
+Setting = tuple[Snapshot, Callable[[int], tuple[BookLots, Opening]]]
+
+
 @pytest.fixture(scope="module")
-def setting() -> Any:
+def setting() -> Setting:
     snapshot = build_snapshot(example_market("2026-11-20T12:00:00Z"), load_policy("default"), domain_size=512)
     slots = {slot.id: i for i, slot in enumerate(snapshot.instruments)}
     lots = [0] * len(slots)
     lots[slots["BTC-PERPETUAL"]] = 2_000
     assets = [slot.asset for slot in snapshot.collateral]
 
-    def account(usdc: int) -> Any:
+    def account(usdc: int) -> tuple[BookLots, Opening]:
         book = BookLots(tuple(lots), tuple(100 * usdc if asset == "USDC" else 0 for asset in assets))
         return book, commit_book(snapshot, book)
 
@@ -167,7 +171,7 @@ def setting() -> Any:
 
 
 @pytest.mark.slow
-def test_a_breach_is_proved_and_verified_and_nothing_else_passes_for_one(setting: Any) -> None:
+def test_a_breach_is_proved_and_verified_and_nothing_else_passes_for_one(setting: Setting) -> None:
     snapshot, account = setting
     claim = Claim(1, 1, "maintenance")
     poor, opening = account(30_000)
@@ -241,7 +245,7 @@ def test_claims_and_breaches_are_no_kinds_of_each_other() -> None:
 
 @pytest.mark.slow
 def test_the_command_proves_and_checks_on_files(
-    setting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     snapshot, account = setting
     monkeypatch.chdir(tmp_path)
@@ -288,7 +292,9 @@ def below() -> tuple[BreachStatement, bytes]:
     return statement, prove_breach(statement, world.lots, list(world.openings.values()))
 
 
-def accepted(below: Any, *, now: int | None = None, known: Passed = None, **replaced: Passed) -> Any:
+def accepted(
+    below: tuple[BreachStatement, bytes], *, now: int | None = None, known: Passed = None, **replaced: Passed
+) -> AcceptedBreach:
     statement, proof = below
     world = parties.world()
     return accept_breach(
@@ -302,9 +308,10 @@ def accepted(below: Any, *, now: int | None = None, known: Passed = None, **repl
 
 
 @pytest.mark.slow
-def test_a_breach_is_accepted_on_attested_prices_and_an_attested_account(below: Any) -> None:
+def test_a_breach_is_accepted_on_attested_prices_and_an_attested_account(below: tuple[BreachStatement, bytes]) -> None:
     found = accepted(below)
     assert found.statement_digest == verify_breach(*below)
+    assert found.authenticated is not None
     assert [item.rule for item in found.authenticated.all] == ["main", *found_parts(found)]
     plain = accept_breach(*below, now_ms=parties.NOW)
     assert plain.authenticated is None
@@ -315,7 +322,7 @@ def found_parts(found: Json) -> list[str]:
 
 
 @pytest.mark.slow
-def test_no_old_state_and_no_other_day_can_be_picked(below: Any) -> None:
+def test_no_old_state_and_no_other_day_can_be_picked(below: tuple[BreachStatement, bytes]) -> None:
     world = parties.world()
 
     def refused(match: str, **given: Passed) -> None:
@@ -338,14 +345,14 @@ def test_no_old_state_and_no_other_day_can_be_picked(below: Any) -> None:
     refused("superseded|newer", known=Memory({world.snapshot_payload().stream: Sighting(8, "00" * 32)}))
 
 
-def test_the_policy_of_a_breach_is_the_verifiers_own(below: Any) -> None:
+def test_the_policy_of_a_breach_is_the_verifiers_own(below: tuple[BreachStatement, bytes]) -> None:
     with pytest.raises(VerificationError, match="the verifier's own policy"):
         accept_breach(*below, now_ms=parties.NOW, policy=load_policy("span"))
     accept_breach(*below, now_ms=parties.NOW, policy=load_policy("default"))
 
 
 @pytest.mark.slow
-def test_a_second_verifier_written_from_the_document_agrees(setting: Any) -> None:
+def test_a_second_verifier_written_from_the_document_agrees(setting: Setting) -> None:
     second: ModuleType = import_module("second_breach")
     rejected = import_module("second_circuit").Rejected
     snapshot, account = setting

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -234,15 +233,19 @@ def test_a_backtest_charges_what_each_days_policy_would() -> None:
     assert track.exceedances == sum(-(-abs(m) // BP) > own for m, own in zip(moves, track.scan_bp, strict=True))
 
 
+#: A history, and a policy after the other with its derivation.
+Series = tuple[History, list[tuple[Policy, Derivation]]]
+
+
 @pytest.fixture(scope="module")
-def series() -> tuple[History, list[tuple[Policy, Derivation]]]:
+def series() -> Series:
     history, found = walk(6), list[tuple[Policy, Derivation]]()
     for day in (100, 120, 140):
         found.append(calibrate(history, RULE, as_of=history.dates[day], before=found[-1][1] if found else None))
     return history, found
 
 
-def test_a_series_is_recomputed_from_its_first_derivation(series: Any) -> None:
+def test_a_series_is_recomputed_from_its_first_derivation(series: Series) -> None:
     history, ((_, one), (second, two), (policy, three)) = series
     check_derivation(three, history, policy, [two, one])
     assert first_known(three, [two, one]).before is None
@@ -271,7 +274,7 @@ def test_a_series_is_recomputed_from_its_first_derivation(series: Any) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, series: Any) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, series: Series) -> Path:
     history, found = series
     rows = [
         f"{day},{b / UNIT:.9f},{e / UNIT:.9f}"
@@ -286,7 +289,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, series: Any) -> Path
     return tmp_path
 
 
-def test_commands_say_what_was_recomputed(folder: Path, capsys: pytest.CaptureFixture[str], series: Any) -> None:
+def test_commands_say_what_was_recomputed(folder: Path, capsys: pytest.CaptureFixture[str], series: Series) -> None:
     run, (_, found) = Run(capsys), series
     out = run("policy calibrate closes.csv --rule rule.json --as-of 2024-05-01 -o p.json --derivation d.json")
     assert "level in force" in out.out

@@ -90,6 +90,7 @@ def test_a_missing_package_is_no_defect_of_ours(refuse: Refuse, monkeypatch: pyt
     [
         ("verfy proof.bin", "No such command 'verfy': did you mean verify"),
         ("snapshot biuld market.json", "No such command 'biuld': did you mean build?"),
+        ("verify --snapshto snapshot.json", "No such option '--snapshto': did you mean --snapshot or"),
     ],
 )
 def test_a_mistyped_command_is_guessed(refuse: Refuse, line: str, words: str) -> None:

@@ -3,11 +3,10 @@
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from support import venue_lab, venue_policies
-from support.typed import JsonObject, Unchecked
+from support.typed import JsonObject, Keywords, Unchecked
 
 from zkmargin.formats import ZkMarginError
 from zkmargin.verifier.venue.verify import verify_venue
@@ -28,7 +27,7 @@ def second() -> Unchecked:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_both_verifiers_give_one_verdict(second: ModuleType, tmp_path: Path, layout: str) -> None:
     limits = LAYOUTS[layout].get("dense_limits", ())
-    given: Any = {"limits": limits} if limits else {}
+    given: Keywords = {"limits": limits} if limits else {}
     big = venue_lab.spec("big", accounts=9, legs=3, slots=1, block=2, claim="5/4", **given)
     accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 9
     listed = venue_lab.spec("listed", accounts=1, legs=1, slots=1, block=1, claim=None)
@@ -68,7 +67,7 @@ def test_both_verifiers_give_one_verdict(second: ModuleType, tmp_path: Path, lay
     ids=str,
 )
 def test_both_verifiers_read_policies_that_join_groups(
-    second: ModuleType, tmp_path: Path, policy: str, options: Any
+    second: ModuleType, tmp_path: Path, policy: str, options: Keywords
 ) -> None:
     given = dict(options)
     dense = [venue_policies.DENSE] if given.pop("dense", False) else []

@@ -21,7 +21,7 @@ import click
 import zkmargin
 from zkmargin import AUDIT_STATUS
 from zkmargin.cli import terminal
-from zkmargin.cli.groups import suggesting
+from zkmargin.cli.groups import nearest, suggesting
 from zkmargin.cli.hints import worded
 from zkmargin.formats.errors import ZkMarginError
 
@@ -210,7 +210,11 @@ def _misused(error: click.UsageError, *, as_json: bool) -> int:
         terminal.say(error.ctx.get_help(), err=True)
         return BAD_INPUT
     path = error.ctx.command_path if error.ctx else "zkmargin"
-    message = " ".join(error.format_message().split())
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        close = nearest(error.option_name, error.possibilities)
+        message = f"No such option '{error.option_name}': did you mean {' or '.join(close)}?"
+    else:
+        message = " ".join(error.format_message().split())
     return _fail(BAD_INPUT, message, f"{path} --help", {"type": "UsageError"}, as_json=as_json)
 
 

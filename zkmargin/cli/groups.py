@@ -25,6 +25,11 @@ def suggesting(
         raise click.UsageError(f"{reason}: did you mean {' or '.join(close)}?", ctx) from None
 
 
+def nearest(name: str, names: Sequence[str]) -> list[str]:
+    """The two names that are most like one, the nearest first; click lists them by the alphabet."""
+    return sorted(names, key=lambda one: -difflib.SequenceMatcher(None, one.lstrip("-"), name.lstrip("-")).ratio())[:2]
+
+
 class Group(click.Group):
     """A group of commands that knows what was meant by a mistyped one."""
 
