@@ -45,9 +45,9 @@ def test_states_come_and_go_with_the_clock(tmp_path: Path) -> None:
         become(service, "covered")
         begin_ms = service.now_ms
         # to well before and after each boundary: a busy machine takes its time between two looks
-        service.ahead_ms += PERIOD_MS - 660 * SECOND  # the snapshot is 60 s old: it is due in 600 s
+        due_ms = parse_time(first.time) + PERIOD_MS  # the snapshot is as old as the session that made it
+        service.ahead_ms += due_ms - 600 * SECOND - service.now_ms
         become(service, "covered")
-        due_ms = parse_time(first.time) + PERIOD_MS
         service.ahead_ms += due_ms + GRACE_MS // 10 - service.now_ms  # however long the looks took
         become(service, "due")
         service.ahead_ms += GRACE_MS
