@@ -20,6 +20,11 @@ def mutation() -> ModuleType:
     return importlib.import_module("mutation")
 
 
+@pytest.fixture(scope="module")
+def making() -> ModuleType:
+    return importlib.import_module("mutants")
+
+
 def test_every_protocol_mutant_is_killed(mutation: ModuleType) -> None:
     outcomes = list(mutation.protocol_mutants())
     absorbs = {name.removeprefix("absorb left out: ") for name, _ in outcomes if name.startswith("absorb")}
@@ -73,23 +78,23 @@ def test_every_kind_of_change_is_made(mutation: ModuleType) -> None:
     }
 
 
-def test_a_mutant_is_the_module_with_one_change(mutation: ModuleType) -> None:
+def test_a_mutant_is_the_module_with_one_change(making: ModuleType) -> None:
     module = "zkmargin.verifier.proof"
-    plain = ast.unparse(ast.parse(mutation.source_of(module)[1]))
-    for mutant in mutation.mutants(module):
-        changed = ast.unparse(mutation.mutated(mutant))
+    plain = ast.unparse(ast.parse(making.source_of(module)[1]))
+    for mutant in making.mutants(module):
+        changed = ast.unparse(making.mutated(mutant))
         assert changed != plain
         compile(changed, module, "exec")
 
 
-def test_a_function_s_change_is_its_code(mutation: ModuleType) -> None:
+def test_a_function_s_change_is_its_code(making: ModuleType) -> None:
     # run within: the function of the running program gets this code
     module = "zkmargin.verifier.proof"
-    path, source = mutation.source_of(module)
+    path, source = making.source_of(module)
     program = list(_codes(compile(source, str(path), "exec")))
     within = 0
-    for mutant in mutation.mutants(module):
-        changed = mutation._function(mutant)
+    for mutant in making.mutants(module):
+        changed = making.function_of(mutant)
         if changed is None:
             continue
         within += 1
@@ -99,8 +104,8 @@ def test_a_function_s_change_is_its_code(mutation: ModuleType) -> None:
             if (code.co_qualname, code.co_firstlineno) == (changed.co_qualname, changed.co_firstlineno)
         ]
         assert before != changed
-        assert changed in _codes(compile(mutation.mutated(mutant), str(path), "exec"))
-    assert 0 < within < len(mutation.mutants(module))
+        assert changed in _codes(compile(making.mutated(mutant), str(path), "exec"))
+    assert 0 < within < len(making.mutants(module))
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
