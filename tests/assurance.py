@@ -42,7 +42,7 @@ WITNESSES, SNAPSHOTS = 30_000, 40_000
 CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 5, 20_000, 2_000
 #: The same of each of six wide layouts, half as many of two joint ones.
 CHANGED_WIDE = 1_000
-EVM_TESTS = tuple(f"contracts/tests/test_{name}.py" for name in ("verifier", "joint", "wide", "offsets"))
+EVM_TESTS = tuple(f"contracts/tests/test_{name}.py" for name in ("verifier", "joint", "layouts"))
 
 # What shards are about: folders, files, or patterns of git. One that a shard never runs is left out, so that a
 # change of the service does not outdate a week of fuzzing of points.

@@ -8,28 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support.chain_lab import (
-    WIDE,
     ChainCase,
     by_size,
     chain_case,
     chain_snapshot,
     funds,
-    joint_case,
     least_funds,
-    prove,
-    prove_joint,
-    rank,
     wide,
-    wide_joint,
-    wide_snapshot,
 )
-from support.chain_wide_forge import MUTANTS, Mutant, put, take
-from support.lab import array, draws
+from support.chain_layouts import covered
+from support.chain_mutants import take
+from support.lab import array
 from support.typed import Keywords, Passed
-from test_chain_soundness import Bench
-from test_second_chain import second
 
-from zkmargin.circuits.books import margin_witness
 from zkmargin.circuits.chain import (
     BALANCE_DIGITS,
     CLAIM_DIGITS,
@@ -37,7 +28,6 @@ from zkmargin.circuits.chain import (
     MAX_ASSETS,
     MAX_SCENARIOS,
     ROWS,
-    SIDE_COLUMNS,
     SLACK_DIGITS,
     ChainLayout,
     ChainPrices,
@@ -50,7 +40,6 @@ from zkmargin.circuits.chain import (
     scenario_cell,
 )
 from zkmargin.crypto.srs import embedded
-from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.components.gross_charge import PublishedGrossCharge
 from zkmargin.engine.components.pools import Line, Pool
@@ -58,20 +47,11 @@ from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import ConstraintError, InputError, ProofFormatError, VerificationError
-from zkmargin.prover.chain_joint_reference import prove_joint_reference
-from zkmargin.prover.chain_reference import prove_chain_reference
+from zkmargin.formats import InputError
 from zkmargin.prover.chain_tables import commit_rows_fast
-from zkmargin.prover.polynomials import ProverError
-from zkmargin.verifier.chain import ChainProof, Table, check_table, encode_chain_proof, verify_chain
-from zkmargin.verifier.chain.joint import verify_joint
-from zkmargin.verifier.chain.joint_proof import encode_joint_proof
+from zkmargin.verifier.chain import Table, check_table
 
 NO_DEBTS = (False, False, False, False)
-
-
-def encode(proof: ChainProof) -> bytes:
-    return encode_chain_proof(proof, embedded().digest)
 
 
 # --- the layout -------------------------------------------------------------------------------------------------------
@@ -88,14 +68,6 @@ def test_cells_of_wide_layouts_are_disjoint() -> None:
     for cells in (first, second_column):
         assert len(cells) == len(set(cells))
         assert 0 <= min(cells) <= max(cells) < ROWS
-
-
-@pytest.mark.parametrize("name", WIDE)
-def test_indices_of_groups_are_disjoint(name: str) -> None:
-    layout = wide(name).statement.prices.layout
-    taken = [layout.index(g, s) for g in range(layout.groups) for s in range(layout.indices(g))]
-    assert len(taken) == len(set(taken))
-    assert all(column < layout.packed and s < MAX_SCENARIOS for column, s in taken)
 
 
 @pytest.mark.parametrize(
@@ -124,28 +96,6 @@ def test_layouts_at_their_edges(scenarios: tuple[int, ...], gross: Passed) -> No
 # --- the engine -------------------------------------------------------------------------------------------------------
 
 
-def covered(prices: ChainPrices, given: Snapshot, book: list[int], held: int, claim: Claim) -> bool:
-    """Whether the chain layout has a witness for these positions and funds."""
-    enough = margin_witness(given, Claim(1, 1000, "initial"), BookLots(tuple(book), (held + 10**6, 30)))
-    try:
-        digit_columns(prices, replace(enough, collateral=(held, 30)), claim.num, claim.den)
-    except ValueError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("name", WIDE)
-def test_the_layout_says_what_the_engine_says_at_the_boundary(name: str) -> None:
-    given = wide_snapshot(name)
-    prices, draw = ChainPrices.of(given, "initial"), np.random.default_rng(7)
-    for claim in (Claim(1, 1, "initial"), Claim(7, 5, "initial")):
-        for _ in range(2):
-            book = draw.integers(-(2**12), 2**12, size=len(given.instruments)).tolist()
-            least = funds(given, book, claim)
-            assert covered(prices, given, book, least, claim)
-            assert not covered(prices, given, book, least - 1, claim)
-
-
 @pytest.mark.parametrize("name", ["all of them", "three groups", "eight groups and all of them"])
 def test_integers_are_those_of_todays_circuit(name: str) -> None:
     case = wide(name)
@@ -159,83 +109,6 @@ def test_integers_are_those_of_todays_circuit(name: str) -> None:
         found = take(columns[6], [amount_cell(mode, 0, d) for d in range(SLACK_DIGITS)])
         assert found in {x for key, x in named.items() if key.startswith("gross_charge")}
     assert take(columns[6], [claim_cell(d) for d in range(CLAIM_DIGITS)]) == named["slack of claim: 5:4"]
-
-
-@pytest.mark.parametrize("name", WIDE)
-def test_one_unit_short_has_no_proof(name: str) -> None:
-    case, given = wide(name), wide_snapshot(name)
-    book, claim = list(case.lots.positions), case.statement.statement.claim
-    least = funds(given, book, claim)
-    table = case.statement.table
-    proved = chain_case(given, book, [least, 30], claim=claim, table=table)
-    verify_chain(proved.statement, encode(prove(proved)))
-    with pytest.raises(ConstraintError):
-        chain_case(given, book, [least - 1, 30], claim=claim, table=table)
-    short = replace(proved, witness=replace(proved.witness, collateral=(least - 1, 30)))
-    with pytest.raises(ProverError, match="claim is false"):
-        prove(short)
-    columns = digit_columns(proved.statement.prices, proved.witness, claim.num, claim.den)
-    put(columns[SIDE_COLUMNS], [held_cell(0, d) for d in range(BALANCE_DIGITS)], least - 1)
-    with pytest.raises(ProverError, match="running sum does not close"):
-        prove(short, columns=columns)
-
-
-# --- proofs -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["all of them", "eight groups and all of them"])
-def test_honest_proofs_are_accepted_by_both_verifiers(name: str) -> None:
-    case = wide(name)
-    proof = encode(prove(case))
-    layout = case.statement.prices.layout
-    assert len(proof) == 44 + ChainProof.size(layout)
-    assert second(case, proof) == verify_chain(case.statement, proof)
-    for at in (60, 44 + 768 + 31, len(proof) - 1):
-        changed = bytearray(proof)
-        changed[at] ^= 1
-        with pytest.raises((VerificationError, ProofFormatError)):
-            verify_chain(case.statement, bytes(changed))
-
-
-@pytest.mark.parametrize("name", ["three groups"])
-def test_honest_joint_proofs_are_accepted_by_both_verifiers(name: str) -> None:
-    case = wide_joint(name)
-    proof = encode_joint_proof(prove_joint(case), embedded().digest)
-    assert second(case, proof) == verify_joint(case.statement, proof)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["eight groups and all of them"])
-def test_reference_and_fast_prover_give_the_same_bytes(name: str) -> None:
-    case = wide(name)
-    slow = prove_chain_reference(case.statement, case.witness, case.blinders, draws("chain proof"))
-    assert encode(slow) == encode(prove(case))
-
-
-@pytest.mark.slow
-def test_the_joint_reference_and_fast_prover_give_the_same_bytes() -> None:
-    case = joint_case([wide("a floor")])
-    witnesses, blinders = ([getattr(one, name) for one in case.cases] for name in ("witness", "blinders"))
-    slow = prove_joint_reference(case.statement, witnesses, blinders, draws("joint proof"))
-    assert slow == prove_joint(case)
-
-
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_without_one_row_or_equation_a_false_claim_is_proved(mutant: Mutant) -> None:
-    case = mutant.false_case(wide(mutant.layout))
-    proof = encode(mutant.prove(case))
-    with mutant.without():
-        verify_chain(case.statement, proof)  # the mutant falls for it
-    with pytest.raises(VerificationError):
-        verify_chain(case.statement, proof)
-
-
-@pytest.mark.slow
-def test_everything_revealed_of_a_wide_layout_is_uniform() -> None:
-    # the same 20 numbers as of two groups: side rows are public, and no column is added
-    jacobian = Bench(wide("eight groups and all of them")).jacobian()
-    assert len(jacobian) == 28
-    assert rank(list(jacobian.values())) == 20
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -337,24 +210,14 @@ def test_gain_offsets_of_single_classes_are_worst_scenarios() -> None:
     prices = ChainPrices.of(given, "initial")
     assert prices.layout.gross == ("floor",)
     book = np.random.default_rng(3).integers(-50, 50, size=len(given.instruments)).tolist()
-    least = least_of_the_first(given, book)
-    assert covered_with(prices, given, book, least)
-    assert not covered_with(prices, given, book, least - 1)
+    least, claim = least_of_the_first(given, book), Claim(1, 1, "initial")
+    assert covered(prices, given, book, least, claim, second=0)
+    assert not covered(prices, given, book, least - 1, claim, second=0)
 
 
 def least_of_the_first(given: Snapshot, book: list[int]) -> int:
     """As ``funds``, of the first asset alone."""
     return least_funds(given, book, (0,) * (len(given.collateral) - 1), Claim(1, 1, "initial"))
-
-
-def covered_with(prices: ChainPrices, given: Snapshot, book: list[int], held: int) -> bool:
-    others = (0,) * (len(given.collateral) - 1)
-    enough = margin_witness(given, Claim(1, 1000, "initial"), BookLots(tuple(book), (1 << 40, *others)))
-    try:
-        digit_columns(prices, replace(enough, collateral=(held, *others)), 1, 1)
-    except ValueError:
-        return False
-    return True
 
 
 def test_columns_are_counted_in_int64() -> None:

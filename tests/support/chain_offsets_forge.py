@@ -1,25 +1,16 @@
-"""Malicious provers of layouts with gain offsets: one for each thing that only these have.
-
-As in ``chain_wide_forge``: a mutant is the verifier without it, its forger proves a claim that is false by just that.
-"""
+"""Malicious provers of layouts with gain offsets: one for each thing that only these have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from unittest.mock import patch
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import zkmargin.prover.chain
 import zkmargin.verifier.chain.argument
-from support.chain_lab import ChainCase, prove, table_of
-from support.chain_offsets import offset
-from support.chain_wide_forge import Columns, cells, plain, put, take, with_claim
+from support.chain_lab import ChainCase, table_of
+from support.chain_mutants import Changes, Columns, Mutant, cells, plain, put, take, without_charge
 from zkmargin.circuits.chain import (
-    CLAIM_DIGITS,
     POSITION_DIGITS,
-    ROWS,
-    SIDE_COLUMNS,
     SLACK_DIGITS,
     TABLE_PACK,
     ChainLayout,
@@ -27,121 +18,18 @@ from zkmargin.circuits.chain import (
     ChainWeights,
     GrossMode,
     amount_cell,
-    claim_cell,
-    digit_columns,
     group_charge_cell,
-    public_rows,
     weights,
 )
 from zkmargin.circuits.chain.layout import CONSTANT_ROW, INDEX_OF
-from zkmargin.crypto.commitment import lagrange_points
 from zkmargin.crypto.domain import Domain
-from zkmargin.crypto.field import batch_inverse, inverse, powers, r
-from zkmargin.crypto.group import msm
-from zkmargin.crypto.srs import embedded
+from zkmargin.crypto.field import batch_inverse, powers, r
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.gain_offset import OffsetClass
-from zkmargin.prover import _kernels as K
-from zkmargin.prover.chain_rounds import committed_book
-from zkmargin.prover.polynomials import blinded
-from zkmargin.verifier.chain import ChainProof, ChainStatement, closed_forms
-from zkmargin.verifier.chain.argument import ratio
+from zkmargin.verifier.chain import ChainStatement, closed_forms
 
-DEN = 30_000
 #: Lots of nothing, in the row of the constants.
 HIDDEN = 5_000
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """What the verifier lacks, and the columns that a forger commits to because of it.
-
-    Attributes:
-        hidden: lots in the row of the constants.
-    """
-
-    name: str
-    layout: str
-    changes: tuple[tuple[object, str, object], ...]
-    columns: Callable[[ChainCase], Columns]
-    hidden: int = 0
-
-    @contextmanager
-    def without(self) -> Iterator[None]:
-        """The program without it."""
-        with ExitStack() as stack:
-            for place, attribute, wrong in self.changes:
-                stack.enter_context(patch.object(place, attribute, wrong))
-            yield
-
-    def false_case(self, case: ChainCase) -> ChainCase:
-        """The account with a claim that is false by the least that a ratio can say."""
-        low, high = 1, 65_535
-        while high - low > 1:
-            num = (low + high) // 2
-            try:
-                digit_columns(case.statement.prices, case.witness, num, DEN)
-                low = num
-            except ValueError:
-                high = num
-        assert high < 65_535, "no claim of this account is false"
-        return with_hidden(with_claim(case, high), self.hidden) if self.hidden else with_claim(case, high)
-
-    def prove(self, case: ChainCase) -> ChainProof:
-        """A proof of the false claim for the mutant. Fails where what is missing does not make it true."""
-        with self.without(), hiding(self.hidden):
-            columns = self.columns(case)
-            put(columns[SIDE_COLUMNS], [claim_cell(d) for d in range(CLAIM_DIGITS)], 0)
-            slack = missing(case, columns, self.hidden)
-            assert 0 <= slack < 1 << (10 * CLAIM_DIGITS), "the mutant's claim is false as well"
-            put(columns[SIDE_COLUMNS], [claim_cell(d) for d in range(CLAIM_DIGITS)], slack)
-            return prove(case, "forged", columns=columns)
-
-
-def missing(case: ChainCase, columns: Columns, hidden: int) -> int:
-    """What the claim's slack has to be for all equations to hold, as the program has them now."""
-    num, den = ratio(case.statement)
-    w, witness, layout = ChainWeights(3), case.witness, case.statement.prices.layout
-    U = public_rows(case.statement.prices, w, num, den)
-    long, short = (columns[i] + 1024 * columns[i + 1] + 1024**2 * columns[i + 2] for i in (0, 3))
-    total = sum(x * U["positions"][i] for i, x in enumerate(witness.positions)) + hidden * U["positions"][CONSTANT_ROW]
-    total += sum(x * U["collateral"][j] for j, x in enumerate(witness.collateral))
-    total += sum(U["constants"][layout.instruments :])
-    for name, column in (("long", long), ("short", short), ("packed[0]", columns[6]), ("packed[1]", columns[7])):
-        if name in U:
-            total += sum(int(x) * u for x, u in zip(column, U[name], strict=True) if x)
-    return total * inverse(w.claim) % r
-
-
-# --- lots in a row of no instrument -----------------------------------------------------------------------------------
-
-
-def with_hidden(case: ChainCase, lots: int) -> ChainCase:
-    """The account whose commitment has lots in the row of the constants besides."""
-    statement = case.statement.statement
-    basis = lagrange_points(embedded().g1_powers(ROWS), Domain.of(ROWS))
-    parts = []
-    for part in statement.parts:
-        (point,) = part.decoded()
-        changed = msm([point, basis[CONSTANT_ROW]], [1, lots if part.role == "positions" else 0])
-        parts.append(part.model_copy(update={"points": (bytes(changed.to_compressed_bytes()).hex(),)}))
-    return replace(case, statement=replace(case.statement, statement=replace(statement, parts=tuple(parts))))
-
-
-@contextmanager
-def hiding(lots: int) -> Iterator[None]:
-    """The prover commits to these lots."""
-
-    def book(witness: object, blinders: dict[str, int]) -> tuple[K.FieldVector, ...]:
-        rows = list(committed_book(witness, blinders))  # type: ignore[arg-type]
-        values = K.to_ints(rows[0])
-        values[CONSTANT_ROW] = lots
-        rows[0] = K.from_ints(values)
-        rows[2] = blinded(rows[0], [blinders["positions[0]"]])
-        return tuple(rows)
-
-    with patch.object(zkmargin.prover.chain, "committed_book", book) if lots else ExitStack():
-        yield
 
 
 def lots_of_nothing(layout: str) -> Mutant:
@@ -168,15 +56,6 @@ def lots_of_nothing(layout: str) -> Mutant:
 # --- weights and scales -----------------------------------------------------------------------------------------------
 
 _charged, _amount = ChainWeights.charged, ChainWeights.amount
-
-
-def without_charge(layout: str, group: int) -> Mutant:
-    """A product group's charge stands in no claim."""
-
-    def wrong(w: ChainWeights, prices: ChainPrices, g: int, num: int) -> int:
-        return _charged(w, prices, g, 0 if g == group else num)
-
-    return Mutant(f"{layout}: W_{group} not in the claim", layout, ((ChainWeights, "charged", wrong),), plain)
 
 
 def twice_the_scale(layout: str, group: int) -> Mutant:
@@ -232,7 +111,7 @@ def _without(layout: ChainLayout, g: int) -> set[int]:
     return {INDEX_OF[mode] for mode, h in layout.amounts if h == g}
 
 
-def _same_weight(layout: str, name: str, changes: tuple[tuple[object, str, object], ...], step: int) -> Mutant:
+def _same_weight(layout: str, name: str, changes: Changes, step: int) -> Mutant:
     """Lines under one weight: what one can spare pays for another. ``step`` apart, or the four of a block for 1."""
 
     def columns(case: ChainCase) -> Columns:
@@ -315,6 +194,3 @@ def lenient(case: ChainCase, change: str) -> ChainCase:
     table, inner = table_of(given), case.statement.statement
     prices = ChainPrices.of(given, inner.claim.requirement)
     return replace(case, snapshot=given, statement=ChainStatement(inner, prices, table))
-
-
-__all__ = ["LENIENT", "MUTANTS", "Mutant", "lenient", "offset"]

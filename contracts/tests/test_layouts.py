@@ -1,12 +1,16 @@
-"""Wide layouts on chain: the contract's verdict is Python's, forged rows and equations are rejected."""
+"""Wide layouts on chain: the contract's verdict is Python's; forged rows, equations, scales and tables are rejected."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
-from support.chain_lab import WIDE, ChainCase, prove, prove_joint, standard, wide, wide_joint
-from support.chain_wide_forge import MUTANTS, Mutant
+from support.chain_lab import ChainCase, prove, prove_joint, standard, wide
+from support.chain_layouts import LAYOUTS, MUTANTS, case_of, joint_of
+from support.chain_mutants import Mutant
+from support.chain_offsets import offset
+from support.chain_offsets_forge import lenient
 
 from contracts.tests.cases import NONCE, Deployed, item, python_verdict
 from contracts.tests.evm import EVM, Anvil, Reverted
@@ -20,17 +24,20 @@ from zkmargin.verifier.chain.joint_proof import encode_joint_proof
 
 #: Changed proofs of each layout.
 MUTATIONS = int(os.environ.get("ZKMARGIN_EVM_WIDE_MUTATIONS", "40"))
+ALL = "eight groups and all of them"
+CHANGED = ("a floor", "three groups", ALL, "two classes", "a class alone", "over both columns")
+OFFSETS, FLOOR, ADDED, FLAT = 128, 16, 32, 64
 
 
 def bound(evm: EVM, name: str) -> tuple[Deployed, ChainCase, bytes]:
     """A verifier, an account's statement for it, and what is sent."""
-    case = wide(name)
+    case = case_of(name)
     deployed = Deployed.of(evm, case)
     case = deployed.bound(case)
     return deployed, case, item(case.statement, prove(case))
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_an_honest_proof_is_accepted(anvil: Anvil, name: str) -> None:
     deployed, case, sent = bound(anvil, name)
     pins = decode_result(
@@ -40,14 +47,15 @@ def test_an_honest_proof_is_accepted(anvil: Anvil, name: str) -> None:
     assert deployed.verdict(case.statement, sent) == python_verdict(case.statement, prove(case))
 
 
-def test_an_honest_proof_is_accepted_on_py_evm(py_evm: EVM) -> None:
-    deployed, case, sent = bound(py_evm, "a floor")
+@pytest.mark.parametrize("name", ["a floor", "a class alone"])
+def test_an_honest_proof_is_accepted_on_py_evm(py_evm: EVM, name: str) -> None:
+    deployed, case, sent = bound(py_evm, name)
     assert deployed.verdict(case.statement, sent) == python_verdict(case.statement, prove(case))
 
 
-@pytest.mark.parametrize("name", ["two floors and an addition", "eight groups and all of them"])
+@pytest.mark.parametrize("name", ["two floors and an addition", ALL, "two classes", "three product groups"])
 def test_an_honest_joint_proof_is_accepted(anvil: Anvil, name: str) -> None:
-    case = wide_joint(name)
+    case = joint_of(name)
     deployed = Deployed.of(anvil, case)
     case = deployed.bound_joint(case)
     proof = prove_joint(case)
@@ -62,29 +70,43 @@ def test_an_honest_joint_proof_is_accepted(anvil: Anvil, name: str) -> None:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_what_lacks_a_row_or_an_equation_is_rejected(anvil: Anvil, mutant: Mutant) -> None:
-    case = wide(mutant.layout)
+def test_what_a_mutant_takes_is_rejected(anvil: Anvil, mutant: Mutant) -> None:
+    case = case_of(mutant.layout)
     deployed = Deployed.of(anvil, case)
     false = mutant.false_case(deployed.bound(case))
-    proof = mutant.prove(false)
-    assert deployed.verdict(false.statement, item(false.statement, proof)) == "ProofRejected()"
+    assert deployed.verdict(false.statement, item(false.statement, mutant.prove(false))) == "ProofRejected()"
 
 
-@pytest.mark.parametrize("name", ["a floor", "three groups", "eight groups and all of them"])
+def test_what_a_lenient_table_proves_is_of_another_table(anvil: Anvil) -> None:
+    case = offset("a class alone")
+    deployed = Deployed.of(anvil, case)
+    case = deployed.bound(case)
+    other = deployed.bound(lenient(case, "a higher cap"))
+    sent = item(other.statement, prove(other))
+    assert deployed.verdict(other.statement, sent) == python_verdict(other.statement, prove(other))
+    true = replace(other, statement=replace(other.statement, table=case.statement.table))
+    assert deployed.verdict(true.statement, resealed(true, sent)) == "ProofRejected()"
+    scales = case.statement.table.model_copy(update={"scales": (1, 9_999)})
+    true = replace(case, statement=replace(case.statement, table=scales))
+    assert deployed.verdict(true.statement, item(true.statement, prove(case))) == "ProofRejected()"
+
+
+@pytest.mark.parametrize("name", CHANGED)
 def test_changed_proofs_get_pythons_verdict_on_anvil(anvil: Anvil, name: str) -> None:
     deployed, case, sent = bound(anvil, name)
     compare(deployed, case, sent, MUTATIONS)
 
 
-def test_changed_joint_proofs_get_pythons_verdict_on_anvil(anvil: Anvil) -> None:
-    case = wide_joint("eight groups and all of them")
+@pytest.mark.parametrize("name", [ALL, "a class alone"])
+def test_changed_joint_proofs_get_pythons_verdict_on_anvil(anvil: Anvil, name: str) -> None:
+    case = joint_of(name)
     deployed = Deployed.of(anvil, case)
     case = deployed.bound_joint(case)
     compare_joint(deployed, case, joint_item(case.statement, prove_joint(case)), MUTATIONS // 2)
 
 
 def test_every_side_row_is_checked(anvil: Anvil) -> None:
-    deployed, case, sent = bound(anvil, "eight groups and all of them")
+    deployed, case, sent = bound(anvil, ALL)
     rows = len(case.statement.prices.layout.side_rows)
     first = len(sent) - 32 * (1 + rows)
     for i in range(rows):
@@ -119,16 +141,24 @@ def test_a_batch_of_a_wide_layout(anvil: Anvil) -> None:
     [
         (6, 0, 1),  # not wide
         (6, 6, 1),
-        (62, 0, 1 + 16),  # no index for a floor
-        (61, 0, 1 + 32),
-        (60, 0, 1 + 64),
-        (6, 62, 1 + 16),
-        (6, 0, 256 + 16),
+        (62, 0, 1 + FLOOR),  # no index for a charge by size
+        (61, 0, 1 + ADDED),
+        (60, 0, 1 + FLAT),
+        (6, 62, 1 + FLOOR),
+        (6, 0, 256 + FLOOR),
         (6, 0x060006, 1),  # a group without scenarios
         (6, 0x4106, 1),
         (31, 0x011F1F1F, 1),  # more than two columns hold
         (64, 0x0101, 1),
         (1, 0x0101010101010101, 1),  # nine groups
+        (129, 0, OFFSETS),
+        (128, 0, OFFSETS),  # no index for a short option minimum
+        (124, 0, OFFSETS + FLOOR + FLAT),
+        (40, 0x2D28, OFFSETS),  # more than two columns hold
+        (6, 0x060006, OFFSETS),  # a group without lines
+        (1, 0x0101010101010101, OFFSETS),  # nine groups
+        (6, 0, 256),
+        (0, 0, OFFSETS),
     ],
 )
 def test_layouts_that_there_are_none_of(anvil: Anvil, scenarios0: int, scenarios1: int, flags: int) -> None:
@@ -140,16 +170,27 @@ def test_layouts_that_there_are_none_of(anvil: Anvil, scenarios0: int, scenarios
         assert error_name(reverted.value.data) == "BadLayout()"
 
 
+@pytest.mark.parametrize(
+    ("scenarios0", "scenarios1", "flags"),
+    [(127, 0, OFFSETS), (123, 0, OFFSETS + FLAT), (40, 0x2728, OFFSETS), (1, 0, 1 + OFFSETS)],
+)
+def test_layouts_at_their_edges(anvil: Anvil, scenarios0: int, scenarios1: int, flags: int) -> None:
+    pinned = bytes.fromhex(standard(1).statement.table.pinned)
+    data = encode_constructor("WideMarginVerifier", (7, scenarios0, scenarios1, flags, pinned))
+    assert anvil.send(None, data).succeeded
+
+
 def test_the_other_verifiers_take_no_wide_layout(anvil: Anvil) -> None:
-    for name in WIDE:
+    for name in LAYOUTS:
         for contract in ("MarginVerifier", "MarginJointVerifier"):
-            data = encode_constructor(contract, verifier_arguments(wide(name).statement.table))
+            data = encode_constructor(contract, verifier_arguments(case_of(name).statement.table))
             assert not anvil.send(None, data).succeeded
     assert anvil.send(None, deploy_verifier(wide("a floor").statement.table, joint=True)).succeeded
 
 
-def test_what_is_rejected_costs_no_more_than_what_is_accepted(anvil: Anvil) -> None:
-    deployed, case, sent = bound(anvil, "eight groups and all of them")
+@pytest.mark.parametrize("name", [ALL, "over both columns"])
+def test_what_is_rejected_costs_no_more_than_what_is_accepted(anvil: Anvil, name: str) -> None:
+    deployed, case, sent = bound(anvil, name)
     table = case.statement.table
     accepted = anvil.send(deployed.address, verify_call(table, NONCE, sent))
     assert accepted.succeeded
