@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.typed import Passed
-from support.venue_lab import SEEDS, Local, SharedVenue, nonce
+from support.venue_lab import SEEDS, SMALL, Local, SharedVenue, Venue, nonce, spec
 
+from zkmargin.app.venues import Prepared, WorkerLostError, make_venue_proof
 from zkmargin.formats import ConstraintError, InputError
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import WrongAnswerError
@@ -25,6 +26,10 @@ pytestmark = pytest.mark.compiled
 @pytest.fixture(scope="module")
 def venue() -> SharedVenue:
     return SharedVenue()
+
+
+def makers_of_any(venue: Venue, connect: Callable[[], Link]) -> Preparing:
+    return preparing(venue.snapshot, venue.statement, 2, connect)
 
 
 def makers_of(venue: SharedVenue, connect: Callable[[], Link] = Local, count: int = 2) -> Preparing:
@@ -124,6 +129,50 @@ def test_accounts_under_margin_and_bad_books_are_named_in_the_words_of_one_proce
         assert "big 140" in said[0]
 
 
+SHORT: dict[str, Callable[[list[list[object]]], object]] = {
+    "a healthy account": lambda _: [[5, "1000"]],
+    "a healthy one more": lambda true: [[0, "7"], *true],
+    "another amount": lambda true: [[place, "1"] for place, _ in true],
+    "one twice": lambda true: [*true, *true],
+    "out of order": lambda true: true[::-1],
+}
+
+
+@pytest.mark.parametrize("says", SHORT)
+def test_v5_a_worker_that_invents_shortfalls_is_named_and_no_account_is(venue: SharedVenue, says: str) -> None:
+    class Slanderer(Local):
+        def ask(self, request: bytes) -> bytes:
+            answer = super().ask(request)
+            head, arrays = unpack(answer)
+            return pack(head | {"under": SHORT[says](head["under"])}, arrays) if "under" in head else answer
+
+    mine = venue.books[1]
+    poor = mine.balances.copy()
+    poor[[60, 62, 140, 142]] = -4000, 0
+    books = [venue.books[0], replace(mine, balances=poor)]
+    with makers_of(venue, Slanderer) as makers, pytest.raises(WrongAnswerError) as caught:
+        build_witness(venue.statement, books, [[], []], maker=makers)
+    assert str(caught.value).startswith("worker ")
+    assert "big" not in str(caught.value)
+
+
+def test_v5_a_worker_that_states_another_sum_of_shortfalls_is_named() -> None:
+    """Under a cap the sum goes into the proof, which would not close: of a wrong one its worker is named before."""
+    poor = [SMALL[0], (SMALL[1][0], (3, 0)), SMALL[2]]
+    venue = Venue([(spec(), poor)], cap=10**12)
+
+    class Liar(Local):
+        def ask(self, request: bytes) -> bytes:
+            head, arrays = unpack(super().ask(request))
+            return pack(head | ({"shortfalls": "0"} if "shortfalls" in head else {}), arrays)
+
+    with makers_of_any(venue, Local) as makers:
+        witness = build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
+        assert same(witness, venue.witness())
+    with makers_of_any(venue, Liar) as makers, pytest.raises(WrongAnswerError, match=r"worker 1 .*sum of shortfalls"):
+        build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
+
+
 @pytest.mark.parametrize("says", ["an error of its own", "nothing"])
 def test_v5_a_worker_that_invents_an_error_or_is_always_lost_is_named(venue: SharedVenue, says: str) -> None:
     class Odd(Local):
@@ -136,6 +185,25 @@ def test_v5_a_worker_that_invents_an_error_or_is_always_lost_is_named(venue: Sha
 
     with makers_of(venue, Odd) as makers, pytest.raises(ProverError, match=r"worker [12]"):
         witness_by(venue, makers)
+
+
+@pytest.mark.parametrize(("dies", "reason"), [("start", "3 times at its start"), ("values", "3 times in round values")])
+def test_a_worker_that_is_lost_in_the_proof_is_a_failure_in_our_words(
+    venue: SharedVenue, dies: str, reason: str
+) -> None:
+    class Mortal(Local):
+        def ask(self, request: bytes) -> bytes:
+            if unpack(request)[0]["round"] == dies:
+                raise LostError
+            return super().ask(request)
+
+    makers = makers_of(venue, Mortal)
+    witness = witness_by(venue, makers)
+    names = tuple(tuple(mine.names) for mine in venue.books)
+    prepared = Prepared(venue.snapshot, venue.statement, witness, names, {}, makers)
+    with pytest.raises(WorkerLostError, match=reason) as caught:
+        make_venue_proof(prepared, threads=1)
+    assert caught.value.hint is not None
 
 
 #: Answers to each question that are none, from the true one.

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ import pytest
 from support.typed import Passed
 from support.venue_lab import Local, SharedVenue
 
-from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.formats import InputError, ProofFormatError, VerificationError, canonical_bytes
 from zkmargin.prover.polynomials import ProverError
-from zkmargin.prover.venue.answers import WrongAnswerError
+from zkmargin.prover.venue.answers import Answer, WorkerError, WrongAnswerError
 from zkmargin.prover.venue.messages import LostError, pack, unpack
+from zkmargin.prover.venue.pipes import ProcessLink
 from zkmargin.prover.venue.workers import ROUNDS, Journal, RemoteShare, ShareInputs, VenueWorkers, Worker
 from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import verify_venue
@@ -100,6 +102,8 @@ MALFORMED: dict[str, Callable[[bytes], bytes]] = {
     "an array without a shape": lambda _: headed(b'{"arrays":["|u1"]}'),
     "a negative axis": lambda _: headed(b'{"arrays":[["|u1",[-1]]]}'),
     "an axis beyond everything": lambda _: headed(b'{"arrays":[["|u1",[0,99999999999999999999]]]}'),
+    "empty, but for numpy too large": lambda _: headed(b'{"arrays":[["|u1",[0,1099511627776,1099511627776]]]}'),
+    "a million arrays": lambda _: headed(b'{"arrays":[' + b'["|u1",[0]],' * 999_999 + b'["|u1",[0]]]}'),
     "more than there is": lambda _: headed(b'{"arrays":[["|u1",[1099511627776]]]}'),
     "objects": lambda _: headed(b'{"arrays":[["|O",[1]]]}', bytes(8)),
     "a type that is none": lambda _: headed(b'{"arrays":[["what",[1]]]}', bytes(8)),
@@ -252,6 +256,56 @@ def test_v5_no_seed_answers_two_challenges_for_one_round(venue: SharedVenue, tmp
     assert (tmp_path / "journal").stat().st_mode & 0o077 == 0
     with pytest.raises(InputError):
         Journal(path).admit("values", b"two")
+
+
+def test_a_head_is_bounded_before_it_is_read() -> None:
+    """JSON takes many times its bytes as lists, and an empty array some hundred: both are counted first."""
+    for head, reason in (
+        (b'{"a":[' + b"0," * 10**6 + b'0],"arrays":[]}', "a head of 2000021 bytes, more than 4096"),
+        (b'{"arrays":[' + b'["|u1",[0]],' * 99 + b'["|u1",[0]]]}', "100 arrays, more than 2"),
+    ):
+        message = headed(head)
+        tracemalloc.start()
+        with pytest.raises(WrongAnswerError, match=reason):
+            Answer("1", message, 2)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10**6
+    listing = canonical_bytes({"arrays": [], "under": [[a, "1" * 100] for a in range(1000)]})
+    assert len(Answer("1", headed(listing), 0, named=1000).head["under"]) == 1000
+
+
+def test_v5_a_worker_killed_at_its_very_start_is_made_again(venue: SharedVenue) -> None:
+    """By SIGKILL, before it reads what it is made from; one that dies each time is named."""
+    started: list[ProcessLink] = []
+
+    def connect() -> ProcessLink:
+        link = ProcessLink()
+        started.append(link)
+        if len(started) <= 2:
+            os.kill(link.process.pid, signal.SIGKILL)
+        return link
+
+    with venue.workers(connect=connect) as running:
+        assert [share.restarts for share in running.shares] == [2, 0]
+        assert venue.encode(running.prove()) == venue.expected
+    assert len(started) == 4
+
+    class Stillborn(Local):
+        def ask(self, request: bytes) -> bytes:
+            assert request
+            raise LostError
+
+    with pytest.raises(WorkerError, match=r"^worker 1 was lost 3 times at its start$"):
+        venue.workers(connect=Stillborn)
+
+    def no_more(*_: Passed, **__: Passed) -> Passed:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", no_more)
+        with pytest.raises(WorkerError, match=r"3 times at its start: it cannot be started: resource temporarily un"):
+            venue.workers(connect=ProcessLink)
 
 
 def test_messages_are_strict() -> None:

@@ -17,6 +17,7 @@ from zkmargin.prover import _kernels as K
 from zkmargin.prover._kernels.vectors import FieldVector
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.messages import Array, cut, scalar_list, unpack
+from zkmargin.prover.venue.sizes import REASON_BYTES, head_bytes
 
 _SCALAR_BYTES = 32
 #: Digits of the largest number in an answer's head; money of all accounts together has fewer.
@@ -38,16 +39,18 @@ class Answer:
         worker: its name.
         data: what came.
         parts: how many arrays there must be.
+        named: how many accounts its head may list.
 
     Raises:
         WrongAnswerError: no message, or one of another number of arrays.
         InputError: the worker says that it refused the request, and why.
     """
 
-    def __init__(self, worker: str, data: bytes, parts: int) -> None:
+    def __init__(self, worker: str, data: bytes, parts: int, named: int = 0) -> None:
         self.worker = worker
         try:
-            self.head, self.arrays = unpack(data)
+            most = max(head_bytes(parts, named), REASON_BYTES)
+            self.head, self.arrays = unpack(data, arrays_most=parts, head_most=most)
         except InputError as error:
             raise self.wrong(error.message) from None
         if "error" in self.head:

@@ -21,6 +21,8 @@ _LENGTH_BYTES = 8
 #: Types of arrays, as numpy writes them, their greatest number of axes and length of an axis.
 _TYPES = frozenset(np.dtype(f"{kind}{size}").str for kind in "iu" for size in (1, 2, 4, 8))
 _DIMENSIONS, _LARGEST = 8, 1 << 40
+#: Of a request: three arrays a column set, and some.
+MAX_ARRAYS, MAX_HEAD_BYTES = 1 << 20, 1 << 32
 #: How often a worker is made again for one request.
 ATTEMPTS = 3
 Array = npt.NDArray[Any]
@@ -54,13 +56,25 @@ def pack(head: dict[str, Any], arrays: Sequence[Array] = ()) -> bytes:
     return b"".join([len(described).to_bytes(_LENGTH_BYTES, "big"), described, *parts])
 
 
-def unpack(data: bytes) -> tuple[dict[str, Any], list[Array]]:
-    """The inverse. Raises InputError for what is no message, whatever the bytes are."""
+def unpack(
+    data: bytes, *, arrays_most: int = MAX_ARRAYS, head_most: int = MAX_HEAD_BYTES
+) -> tuple[dict[str, Any], list[Array]]:
+    """The inverse. Raises InputError for what is no message, whatever the bytes are.
+
+    Args:
+        data: the message.
+        arrays_most: how many arrays it may have; a head that lists more is refused before any is made.
+        head_most: bytes of its head: JSON takes many times as much memory when it is read.
+    """
     size = int.from_bytes(data[:_LENGTH_BYTES], "big")
+    if size > head_most:
+        raise InputError(f"a head of {size} bytes, more than {head_most}")
     head: Any = parse_json(data[_LENGTH_BYTES : _LENGTH_BYTES + size])
     described = head.pop("arrays", None) if isinstance(head, dict) else None
     if not isinstance(described, list):
         raise InputError("a message without a head")
+    if len(described) > arrays_most:
+        raise InputError(f"{len(described)} arrays, more than {arrays_most}")
     arrays, at = [], _LENGTH_BYTES + size
     for one in described:
         kind, shape = _described(one)
@@ -78,7 +92,8 @@ def _described(one: object) -> tuple[np.dtype[Any], list[int]]:
     """Type and shape of an array. Raises InputError."""
     match one:
         case [str(text), list(shape)] if text in _TYPES and len(shape) <= _DIMENSIONS:
-            if all(type(x) is int and 0 <= x <= _LARGEST for x in shape):
+            # numpy multiplies the axes that are not 0, also where the array is empty
+            if all(type(x) is int and 0 <= x <= _LARGEST for x in shape) and math.prod(filter(None, shape)) <= _LARGEST:
                 return np.dtype(text), shape
     raise InputError("an array of another kind than integers")
 

@@ -28,6 +28,9 @@ class ProcessLink:
     Args:
         timeout: seconds that an answer may take.
         most: bytes that an answer may have.
+
+    Raises:
+        LostError: it cannot be started.
     """
 
     def __init__(self, timeout: float = TIMEOUT_SECONDS, most: int = MAX_MESSAGE) -> None:
@@ -37,7 +40,11 @@ class ProcessLink:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
         # -P: no module of the current folder is imported
         command = [sys.executable, "-P", "-c", "from zkmargin.prover.venue.workers import serve; serve()"]
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
+        pipe = subprocess.PIPE
+        try:
+            self.process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe)  # noqa: S603 - ours
+        except OSError as error:  # no more processes, or no memory for one
+            raise LostError(f"it cannot be started: {(error.strerror or 'error').lower()}") from None
 
     def ask(self, request: bytes) -> bytes:
         """Send a request, wait for the answer. Raises LostError, with a reason where there is more to say."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -56,6 +57,15 @@ class Part:
     def examined(self) -> list[tuple[int, int]]:
         """Who is under its claim: (place in the part, shortfall). Raises InputError."""
         return under_claim(self.template, assess(self.template, self.books))
+
+    def examined_again(self, places: Sequence[int]) -> list[tuple[int, int]]:
+        """``examined`` of some accounts alone, by their places in ascending order."""
+        chosen = np.array(places, dtype=np.int64)
+        arrays = (getattr(self.books, name)[chosen] for name in ("groups", "instruments", "lots", "balances"))
+        spec = self.template.spec.model_copy(update={"accounts": len(places)})
+        books = ClassBooks([self.books.names[place] for place in places], *arrays)
+        some = replace(self, template=replace(self.template, spec=spec), books=books)
+        return [(places[place], short) for place, short in some.examined()]
 
     def made(self) -> tuple[ClassWitness, int]:
         """The columns, and the sum of shortfalls. Raises InputError."""
@@ -111,6 +121,7 @@ class Preparing:
         self.restarts, self._most = 0, largest_answer(statement)
         self._links: list[Link | None] = [None] * self.count
         self._made: list[tuple[Part, list[Array]]] = []
+        self._short: list[int] = []
 
     def __enter__(self) -> Self:
         return self
@@ -145,25 +156,45 @@ class Preparing:
         return found
 
     def examine(self, books: Sequence[ClassBooks]) -> list[list[tuple[int, int]]]:
-        """For each class who is under its claim: (account, shortfall). Raises InputError."""
+        """For each class who is under its claim: (account, shortfall). Whom a worker names is looked at here again.
+
+        Raises:
+            InputError: books that do not fit.
+            WrongAnswerError: a worker that names an account which is not short of its claim, or by another amount.
+        """
         found: list[list[tuple[int, int]]] = [[] for _ in books]
-        parts = self.parts(books)
+        parts, self._short = self.parts(books), []
         for part, answer in zip(parts, self._ask_all("examine", parts, 0), strict=True):
-            found[part.kind] += [(part.first + place, short) for place, short in _under(part, answer)]
+            under = _under(part, answer)
+            if under and part.examined_again([place for place, _ in under]) != under:
+                raise answer.wrong("shortfalls that are not those of the accounts")
+            found[part.kind] += [(part.first + place, short) for place, short in under]
+            self._short.append(sum(short for _, short in under))
         return found
 
     def columns(
         self, books: Sequence[ClassBooks], marks: Sequence[npt.NDArray[np.bool_]]
     ) -> tuple[list[ClassWitness], int]:
-        """The columns of every class, and the sum of all shortfalls. Raises InputError."""
+        """The columns of every class, and the sum of all shortfalls. ``examine`` the books first.
+
+        Raises:
+            InputError: books that do not fit.
+            WrongAnswerError: a worker whose sum is not that of the accounts it named.
+        """
         parts = [part.with_marks(marks[part.kind]) for part in self.parts(books)]
         answers = self._ask_all("columns", parts, 3)
         self._made = [(part, self._columns(part, answer)) for part, answer in zip(parts, answers, strict=True)]
+        capped, total = self.statement.terms.cap is not None, 0
+        for answer, short in zip(answers, self._short, strict=True):
+            stated = answer.number(answer.head.get("shortfalls"))
+            if stated != (short if capped else 0):
+                raise answer.wrong("a sum of shortfalls that is not that of the accounts it named")
+            total += stated
         classes = []
         for kind in range(len(books)):
             mine = [ClassWitness(*arrays) for part, arrays in self._made if part.kind == kind]
             classes.append(joined(mine))
-        return classes, sum(answer.number(answer.head.get("shortfalls")) for answer in answers)
+        return classes, total
 
     def _columns(self, part: Part, answer: Answer) -> list[Array]:
         """ids, group and digits: kernels look up what stands there, so it is in their tables."""
@@ -212,7 +243,7 @@ class Preparing:
             arrays: list[Array] = [books.groups, books.instruments, books.lots, books.balances]
             arrays.append(part.marked.astype(np.uint8))
             try:
-                return self._ask(part.worker, pack(head, arrays), arrays_back)
+                return self._ask(part.worker, pack(head, arrays), arrays_back, named=len(books.names))
             except InputError as error:
                 # in the words of this place, which name file and account; a worker that invents an error is named
                 part.examined()
@@ -228,7 +259,7 @@ class Preparing:
             answered = pool.map(lambda mine: [of(part) for part in mine], by_worker)
             return [one for mine in answered for one in mine]
 
-    def _ask(self, worker: int, request: bytes, arrays: int) -> Answer:
+    def _ask(self, worker: int, request: bytes, arrays: int, named: int = 0) -> Answer:
         why = ""
         for attempt in range(ATTEMPTS):
             try:
@@ -243,7 +274,7 @@ class Preparing:
                 continue
             if len(answer) > self._most:
                 raise Answer.too_long(str(worker + 1), len(answer), self._most)
-            return Answer(str(worker + 1), answer, arrays)
+            return Answer(str(worker + 1), answer, arrays, named)
         raise WorkerError(lost_words(str(worker + 1), "before the proof", why))
 
     def _opened(self, worker: int) -> Link:
@@ -256,7 +287,7 @@ class Preparing:
 
 
 def _under(part: Part, answer: Answer) -> list[tuple[int, int]]:
-    """(place in the part, shortfall) of an answer. Raises WrongAnswerError."""
+    """(place in the part, shortfall) of an answer, in order. Raises WrongAnswerError."""
     under = answer.head.get("under")
     if not isinstance(under, list):
         raise answer.wrong("no list of accounts")
@@ -267,4 +298,6 @@ def _under(part: Part, answer: Answer) -> list[tuple[int, int]]:
                 found.append((place, answer.number(short)))
             case _:
                 raise answer.wrong("accounts that it was not asked about")
+    if any(b <= a for (a, _), (b, _) in pairwise(found)):
+        raise answer.wrong("accounts twice, or out of order")
     return found

@@ -17,6 +17,13 @@ from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement
 
 #: The head of a message, and the line in it for each array; of an account in a list of those under their claim.
 HEAD_BYTES, ARRAY_BYTES, NAMED_BYTES = 256, 64, 160
+#: What a worker says of a request that it refuses.
+REASON_BYTES = 4096
+
+
+def head_bytes(arrays: int, named: int = 0) -> int:
+    """At most so many bytes in the head of an answer with so many arrays, that lists so many accounts."""
+    return HEAD_BYTES + ARRAY_BYTES * arrays + NAMED_BYTES * named
 
 
 def column_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> int:
@@ -60,7 +67,7 @@ def answer_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> dict[s
         "columns": (3 * len(statement.templates), column_bytes(statement, sets)),
         "tags": (1, SCALAR_BYTES * accounts),
     }
-    return {name: HEAD_BYTES + ARRAY_BYTES * arrays + size for name, (arrays, size) in parts.items()}
+    return {name: head_bytes(arrays) + size for name, (arrays, size) in parts.items()}
 
 
 def largest_answer(statement: VenueStatement) -> int:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -44,7 +44,7 @@ from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.profile import Profile
-from zkmargin.prover.venue.answers import Answer, WorkerError, WrongAnswerError
+from zkmargin.prover.venue.answers import Answer, WorkerError
 from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
 from zkmargin.prover.venue.checking import checked_sum, verify_shared
 from zkmargin.prover.venue.ending import Ending
@@ -73,6 +73,7 @@ from zkmargin.verifier.venue.terms import VenueTerms
 from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import VenueAccepted
 
+T = TypeVar("T")
 ROUNDS = ("commit_columns", "aggregates", "commit_helpers", "numerators", "values", "combined")
 
 
@@ -250,7 +251,8 @@ class RemoteShare:
         self.answers: list[tuple[str, bytes]] = []
         self.restarts = 0
         self._sizes = answer_bytes(inputs.statement, [mine.place for mine in inputs.sets])
-        self._link = self._started()
+        self._link: Link | None = None
+        self._answered("at its start", self._linked)
 
     @property
     def count(self) -> int:
@@ -259,23 +261,40 @@ class RemoteShare:
 
     def close(self) -> None:
         """End the worker."""
-        self._link.close()
+        if self._link is not None:
+            self._link.close()
+            self._link = None
 
     def kill(self) -> None:
         """End the worker without waiting for it, if it is a process of this machine."""
         if isinstance(self._link, ProcessLink):
             self._link.kill()
 
-    def _started(self) -> Link:
-        link = self._connect()
-        try:
-            self._read(link.ask(self.inputs.start), 0)
-            for request, parts in self._log:
-                self._read(link.ask(request), parts)
-        except BaseException:
-            link.close()
-            raise
-        return link
+    def _linked(self) -> Link:
+        """The way to the worker; one that is gone is made again, and replays the rounds so far. Raises LostError."""
+        if self._link is None:
+            link = self._connect()
+            try:
+                self._read(link.ask(self.inputs.start), 0)
+                for request, parts in self._log:
+                    self._read(link.ask(request), parts)
+            except BaseException:
+                link.close()
+                raise
+            self._link = link
+        return self._link
+
+    def _answered(self, where: str, ask: Callable[[], T]) -> T:
+        """What is asked, of a worker that is made again when it is lost. Raises WorkerError when it is too often."""
+        why = ""
+        for attempt in range(ATTEMPTS):
+            self.restarts += attempt > 0
+            try:
+                return ask()
+            except LostError as error:
+                why = str(error)
+                self.close()
+        raise WorkerError(lost_words(self.name, where, why))
 
     def _read(self, answer: bytes, parts: int) -> Answer:
         try:
@@ -290,19 +309,7 @@ class RemoteShare:
             self._journal.admit(name, request)  # whichever process answers next
         except InputError as error:
             raise ProverError(f"worker {self.name}: {error.message}") from None
-        why = ""
-        for attempt in range(ATTEMPTS):
-            try:
-                if attempt:
-                    self._link.close()
-                    self.restarts += 1
-                    self._link = self._started()
-                answer = self._link.ask(request)
-                break
-            except LostError as error:
-                why = str(error)
-        else:
-            raise WorkerError(lost_words(self.name, f"in round {name}", why))
+        answer = self._answered(f"in round {name}", lambda: self._linked().ask(request))
         if len(answer) > self._sizes[name]:
             raise Answer.too_long(self.name, len(answer), self._sizes[name])
         self._log.append((request, parts))
@@ -435,7 +442,7 @@ class VenueWorkers:
         coordinator = Coordinator(self.statement, self.witness, self.shares, blinders, threads=threads, profile=profile)
         try:
             return coordinator.prove()
-        except WrongAnswerError:
+        except WorkerError:
             raise
         except ProverError as error:
             raise self._blamed(str(error)) from None
@@ -447,7 +454,7 @@ class VenueWorkers:
         try:
             with profile.stage("self-verification"):
                 return data, self.verified(data)
-        except WrongAnswerError:
+        except WorkerError:
             raise
         except (ProofFormatError, VerificationError, ProverError) as error:
             raise self._blamed(str(error)) from None

@@ -194,14 +194,15 @@ def make_venue_proof(
     begin, profile, statement = time.perf_counter(), Profile(watch=watch), prepared.statement
     seed, inputs = secrets.token_bytes(SEED_BYTES), inputs_digest(statement, prepared.witness)
     if prepared.makers is not None:
-        with prepared.makers as makers:
+        with _named(), prepared.makers as makers:
             given = (prepared.snapshot, statement, prepared.witness, inputs, makers.count)
             with VenueWorkers(*given, connect=makers.connect, here=not elsewhere, seeds=[seed]) as running:
                 try:
                     proof, accepted = running.prove_and_verify(profile=profile)
+                except WorkerError:
+                    raise
                 except ProverError as error:
-                    with _named():
-                        raise makers.blamed(error) from None
+                    raise makers.blamed(error) from None
     else:
         blinders = SeededBlinders(seed, inputs)
         proof, accepted = prove_venue(statement, prepared.witness, blinders=blinders, threads=threads, profile=profile)
