@@ -79,11 +79,11 @@ def test_all_but_listed(venue: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert said(capsys)["unclaimed_accounts"] == 2
     assert main(["venue", "verify", *public, *commitments, proof]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert 'nothing claimed", ' in text.replace("'", '"')
-    assert "of 4 legs): nothing" in text
-    assert "1 account by its own commitment: nothing" in text
+    assert 'class "up to 4 legs (2)", ' in text.replace("'", '"')
+    assert "of 4 legs): nothing is claimed" in text
+    assert "1 account by its own commitment: nothing is claimed" in text
     assert main(["venue", "inspect", *public[:2], *commitments, public[3]]) == 0
-    assert "nothing claimed" in capsys.readouterr().out
+    assert "nothing is claimed" in capsys.readouterr().out
     assert main(["venue", "verify", *public, *commitments, "--every-account", proof]) == 1
     assert "nothing is claimed of 2 accounts" in capsys.readouterr().err
     assert main(["verify", *public, *commitments, *ledger, proof]) == 0
@@ -99,9 +99,9 @@ def test_classes_with_claims_of_their_own(venue: Path, tmp_path: Path, capsys: p
     found = [(spec["name"], spec["accounts"], spec["claim"], spec["limits"]) for spec in facts["classes"]]
     assert found == [
         ("up to 4 legs", 3, "1", []),
-        ("up to 4 legs, nothing claimed", 1, None, []),
-        ("up to 4 legs, claim 3", 1, "5/4", []),
-        ("up to 4 legs, claim 4", 1, "1", ["headroom >= 10"]),
+        ("up to 4 legs (2)", 1, None, []),
+        ("up to 4 legs (3)", 1, "5/4", []),
+        ("up to 4 legs (4)", 1, "1", ["headroom >= 10"]),
     ]
     secret = json.loads((tmp_path / "secret.json").read_text())
     assert [mine[0] for mine in secret["classes"][1:]] == [POOR, LEFT_OUT, "account-0003"]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import rich.console
 
 from zkmargin.app import venue_notes
 from zkmargin.app.venue_accounts import invented_accounts
-from zkmargin.cli import main, terminal
+from zkmargin.cli import main, terminal, venue_customers
 from zkmargin.engine.book import to_book
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
@@ -114,10 +115,78 @@ def test_nothing_in_the_folder_is_overwritten(venue: Path, tmp_path: Path, capsy
     assert second.read_bytes() == kept
     (tmp_path / "file").write_text("")
     assert main(note(venue, "--all", "-o", str(tmp_path / "file"))) == 2
-    assert "cannot be made" in capsys.readouterr().err
+    assert "is no folder" in capsys.readouterr().err
     for more in ([], ["--all", "--account", "account-0000"]):
         assert main(note(venue, *more, "-o", str(tmp_path / "x"))) == 2
         assert "give --account NAME, or --all" in capsys.readouterr().err
+
+
+def test_notes_that_are_there_are_looked_into(venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kept are those that would be made: this block, an opening that holds, the signature that the others have."""
+    folder = tmp_path / "notes"
+    signing = ["--key", str(venue / "key.json"), "--passphrase-file", str(venue / "pass.txt")]
+    command = note(venue, "--all", *signing, "-o", str(folder))
+    assert main(command) == 0
+    true = (first := folder / "00000000.json").read_text()
+    document = json.loads(true)
+    unsigned = json.dumps(document | {"signatures": []})
+
+    cells = document["block"]["cells"]
+
+    def changed(block: str, value: object) -> str:
+        return json.dumps(document | {"block": document["block"] | {block: value}})
+
+    for text, reason in (
+        (changed("opening", document["block"]["points"][0]), "is another note"),
+        (changed("cells", [["1" + cells[0][0], *cells[0][1:]], *cells[1:]]), "is another note"),
+        (json.dumps(document | {"nonce": "00" * 16}), "is another note"),
+        (unsigned, "is not signed with"),
+        (json.dumps(document | {"signatures": json.loads((folder / "00000001.json").read_text())["signatures"]}),
+         "is not signed with"),
+    ):  # fmt: skip
+        first.write_text(text)
+        capsys.readouterr()
+        assert main(command) == 2
+        assert reason in capsys.readouterr().err
+        assert first.read_text() == text
+    first.write_text(true)
+    assert main(command) == 0
+    assert main(note(venue, "--all", "-o", str(folder))) == 2
+    assert "is not unsigned as the others" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_unsafe_is_refused_before_any_work(
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(venue_customers, "note_maker", work)
+    monkeypatch.setattr(venue_customers, "load_accounts", work)
+    folder = tmp_path / "notes"
+    command = note(venue, "--all", "-o", str(folder))
+    folder.mkdir(mode=0o777)
+    for mode in (0o777, 0o750, 0o701):
+        folder.chmod(mode)
+        assert main(command) == 2
+        assert "is open to other users: notes are secret" in capsys.readouterr().err
+    folder.chmod(0o700)
+    for target in (tmp_path / "nowhere", tmp_path):  # a dangling one too
+        (folder / "00000003.json").symlink_to(target)
+        assert main(command) == 2
+        assert "is a link, and not followed" in capsys.readouterr().err
+        (folder / "00000003.json").unlink()
+    assert not (tmp_path / "nowhere").exists()
+    (folder / f"{COUNT:08}.json").write_text("{}")
+    assert main(command) == 2
+    assert f"is no note of these {COUNT} accounts" in capsys.readouterr().err
+    (folder / f"{COUNT:08}.json").unlink()
+    (folder / "index.csv").write_text("file,account\n")
+    assert main(command) == 2
+    assert "is the index of other accounts" in capsys.readouterr().err
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert main(command) == 2
+    assert "belongs to another user" in capsys.readouterr().err
 
 
 class Status:

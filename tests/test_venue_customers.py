@@ -1,5 +1,9 @@
 """Customers of a venue: notes, openings and what their checks refuse."""
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from py_arkworks_bls12381 import G2Point
 from support import lab, parties, venue_lab
@@ -11,18 +15,20 @@ from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.srs import embedded
 from zkmargin.formats import SetupError, VerificationError
 from zkmargin.prover.venue.notes import NoteMaker
+from zkmargin.prover.venue.witness import unhealthy
 from zkmargin.verifier.venue.customers import CheckedAccount, VenueNote, check_note, place_of, record_of, tag_of
 from zkmargin.verifier.venue.proof import decode_venue_proof
+from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement
 
 
 class Desk:
     """A venue of two classes, its proof and its notes."""
 
-    def __init__(self) -> None:
+    def __init__(self, small: Sequence[venue_lab.Account] = venue_lab.SMALL, **options: Passed) -> None:
         big = venue_lab.spec("big", accounts=20, legs=3, slots=1, block=2, claim="5/4")
         accounts = [(((0, ((0, 1), (1, 1), (4, -1))),), (3000, 4))] * 20
-        self.lab, self.venue_lab = lab, venue_lab
-        self.venue = venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], exempt=1)
+        self.lab, self.venue_lab, self.small = lab, venue_lab, small
+        self.venue = venue_lab.Venue([(venue_lab.spec(), small), (big, accounts)], **(options or {"exempt": 1}))
         proof = decode_venue_proof(self.venue.prove(), self.venue.statement)
         self.maker = NoteMaker(self.venue.statement, proof, self.venue.witness(), venue_lab.blinders())
         self.record = record_of(self.venue.statement, proof)
@@ -37,7 +43,7 @@ class Desk:
     def book(self, account: int) -> Keywords:
         if account >= 3:
             return {"positions": {0: 1, 1: 1, 4: -1}, "balances": (3000, 4)}
-        slots, balances = self.venue_lab.SMALL[account]
+        slots, balances = self.small[account]
         return {"positions": {i: q for _, legs in slots for i, q in legs}, "balances": balances}
 
     def check(self, account: int, **changes: Passed) -> CheckedAccount:
@@ -65,6 +71,18 @@ def test_every_customer_finds_its_book(desk: Desk, account: int) -> None:
     assert (checked.account, checked.class_name) == (account, "small" if account < 3 else "big")
     assert checked.claim == ("1" if account < 3 else "5/4")
     assert checked.exempt == (account == 0)
+    assert (checked.exempt_accounts, checked.cap, checked.shortfall) == (1, None, None)
+
+
+def test_under_a_cap_a_customer_learns_it_and_its_own_shortfall() -> None:
+    poor = (venue_lab.SMALL[0], (venue_lab.SMALL[1][0], (3, 3)), venue_lab.SMALL[2])
+    desk = Desk(poor, cap=10**10)
+    (one,) = unhealthy(desk.venue.statement, desk.venue.books)
+    assert (one.account, one.shortfall > 0) == (1, True)
+    for account, shortfall in ((0, 0), (1, one.shortfall), (5, 0)):
+        checked = desk.check(account)
+        assert (checked.exempt, checked.exempt_accounts, checked.cap) == (False, None, 10**10)
+        assert checked.shortfall == shortfall
 
 
 def test_a_note_is_a_secret_document_that_reads_back(desk: Desk) -> None:
@@ -133,8 +151,33 @@ def test_v4_every_part_of_an_opening_is_bound(desk: Desk) -> None:
     assert caught.value.check == "opening"
 
 
+def test_places_are_found_and_not_searched(desk: Desk) -> None:
+    """A venue makes a million notes: each finds its set among thousands by halving."""
+    statement, looks = desk.venue.statement, 0
+    sets = [ColumnSet(x, 0, x, 16, 0, 0, 16 * x) for x in range(1 << 14)]
+
+    class Counted(list[ColumnSet]):
+        def __getitem__(self, key: Passed) -> Passed:
+            nonlocal looks
+            looks += 1
+            return super().__getitem__(key)
+
+        def __iter__(self) -> Passed:
+            raise AssertionError("walked through")
+
+    large = SimpleNamespace(accounts=1 << 18, sets=Counted(sets))
+    for account in (0, 15, 16, 100_000, (1 << 18) - 1):
+        place = place_of(cast(VenueStatement, large), account)
+        assert (place.column_set.index, place.block) == divmod(account, 16)
+    assert looks <= 5 * 20
+    every = [place_of(statement, account) for account in range(23)]
+    assert [(p.column_set.index, p.block) for p in every] == [
+        (x.index, t) for x in statement.sets for t in range(x.used)
+    ]
+
+
 def test_accounts_beyond_the_count_have_no_place(desk: Desk) -> None:
-    for account in (23, 10**9):
+    for account in (-1, 23, 10**9):
         with pytest.raises(VerificationError, match="the statement has 23"):
             place_of(desk.venue.statement, account)
 

@@ -132,6 +132,21 @@ def test_a_venue_that_writes_its_log_anew_is_caught_by_copies_and_heads(
         log.check_continues(log.model_copy(update={"venue": "another"}))
 
 
+def test_a_copy_s_signatures_count_too(proved: tuple[Venue, VenueStatement, VenueRecord]) -> None:
+    """An entry has the same digest whoever signed it: a log that another key signed again is not the one of before."""
+    _, statement, record = proved
+    log = logged(statement, record)
+    again = resigned(log, OTHER)
+    assert again.head == log.head
+    with pytest.raises(VerificationError, match="entry 1 of the log is signed with another key than in the earlier"):
+        again.check_continues(log)
+    for copy in (changed(log, 1, signature=None), changed(log, 1, signature=log.entries[0].signature)):
+        with pytest.raises(
+            VerificationError, match="the earlier copy does not hold: entry 2 of the log: its signature"
+        ):
+            log.check_continues(copy)
+
+
 def test_two_statements_of_one_snapshot_are_refused_and_seen(
     proved: tuple[Venue, VenueStatement, VenueRecord],
 ) -> None:
@@ -269,6 +284,26 @@ def test_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*check, "--earlier", at["copy.json"]]) == 1
     assert "not the one of the earlier copy" in capsys.readouterr().err
     assert main([*check, "--head", facts["head"]]) == 1
+    capsys.readouterr()
+    for head in ("", "xyz", facts["head"].upper(), facts["head"][:-1], f"0x{facts['head']}", f"{facts['head']}\n"):
+        assert main([*check, "--head", head]) == 2
+        assert "--head: not 64 hexadecimal digits" in capsys.readouterr().err
+    save_document(VenueLog(venue="A venue"), tmp_path / "empty.json")
+    for more in (key, []):
+        assert main(["venue", "log", "check", str(tmp_path / "empty.json"), *more]) == 0
+        assert "the log has no entries: nothing in it is signed" in capsys.readouterr().out
+
+    # who signed the log is said, and whether anybody vouched for that key
+    signer = json.loads(Path(at["venue.json"]).read_text())["public_key"]
+    verify = ["venue", "verify", *public, "--log", at["log.json"], proof]
+    unknown = f"the log is signed with {signer}: whose key that is was not checked (--key FILE)"
+    for command, text, demanded in ((verify, unknown, False), ([*verify, *key], "with the key of --key", True)):
+        assert main(command) == 0
+        assert text in " ".join(capsys.readouterr().out.split())
+        assert main([*command, "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        jsonschema.validate(said, {"$ref": "#/$defs/venue verify", "$defs": schema["$defs"]})
+        assert (said["log_signers"], said["signer_demanded"]) == ([signer], demanded)
 
     name, secret = "account-0000", str(tmp_path / "second-secret.json")
     note, signing = str(tmp_path / "note.json"), ["--key", at["venue.key"], *passphrase]
@@ -285,7 +320,13 @@ def test_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*given, "--log", at["log.json"]]) == 1  # the one that everybody else sees
     assert "is another one: evidence of fraud" in capsys.readouterr().err
     assert main([*given, "--log", str(tmp_path / "forged.json"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["log_head"] != facts["head"]
+    said = json.loads(capsys.readouterr().out)
+    jsonschema.validate(said, {"$ref": "#/$defs/venue check-note", "$defs": schema["$defs"]})
+    assert said["log_head"] != facts["head"]
+    assert (said["log_signers"], said["signer_demanded"]) == ([signer], True)
+    assert main([*given[:-2], "--log", str(tmp_path / "forged.json")]) == 0
+    unknown = f"the log is signed with {signer}: whose key that is was not checked (--signer FILE)"
+    assert unknown in " ".join(capsys.readouterr().out.split())
     assert main([*given, "--log", str(tmp_path / "forged.json")]) == 0
     assert "to compare" in capsys.readouterr().out
     wrong = ["--record", str(tmp_path / "first-record.json")]

@@ -8,6 +8,7 @@ from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.exact import int_matvec
 from zkmargin.crypto.field import powers, r
 from zkmargin.crypto.group import encode_g1
+from zkmargin.formats import VerificationError
 from zkmargin.prover.venue.blinders import Blinders
 from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue import merkle
@@ -16,6 +17,7 @@ from zkmargin.verifier.venue.customers import (
     Place,
     VenueNote,
     block_interpolant,
+    check_opening,
     opening_challenge,
     place_of,
     record_of,
@@ -45,11 +47,30 @@ class NoteMaker:
         Raises:
             VerificationError: there is no such account.
         """
-        place, statement = place_of(self.statement, account), self.statement
-        x, points = place.column_set, self.points[place.column_set.index]
-        cells = self._cells(place)
-        root = bytes.fromhex(self.record.root)
-        v = opening_challenge(statement, root, points, account, cells)
+        place = place_of(self.statement, account)
+        cells, points = self._cells(place), self.points[place.column_set.index]
+        v = opening_challenge(self.statement, bytes.fromhex(self.record.root), points, account, cells)
+        return self._note(place, cells, self._opening(place, cells, v).hex(), account, name, nonce)
+
+    def check(self, note: VenueNote, account: int, name: str, nonce: bytes) -> None:
+        """Whether a note is the one of this account, whoever made it; signatures are not looked at.
+
+        Raises:
+            VerificationError: it is another one, or its opening does not hold.
+        """
+        place = place_of(self.statement, account)
+        cells, points = self._cells(place), self.points[place.column_set.index]
+        if note.model_copy(update={"signatures": ()}) != self._note(
+            place, cells, note.block.opening, account, name, nonce
+        ):
+            raise VerificationError("the note is not the one of this account", check="note")
+        check_opening(self.statement, bytes.fromhex(self.record.root), place, note, cells, list(points))
+
+    def _note(
+        self, place: Place, cells: list[list[int]], opening: str, account: int, name: str, nonce: bytes
+    ) -> VenueNote:
+        """The note with an opening."""
+        statement, x = self.statement, place.column_set
         return VenueNote(
             venue=statement.terms.venue,
             statement=self.record.statement,
@@ -60,9 +81,9 @@ class NoteMaker:
             nonce=nonce.hex(),
             block=BlockOpening(
                 cells=tuple(tuple(map(str, column)) for column in cells),
-                points=tuple(point.hex() for point in points),
+                points=tuple(point.hex() for point in self.points[x.index]),
                 path=tuple(digest.hex() for digest in merkle.siblings(self.levels, x.index)),
-                opening=self._opening(place, cells, v).hex(),
+                opening=opening,
             ),
         )
 

@@ -7,6 +7,7 @@ the one published proof, its own name, nonce and book. It needs neither the proo
 from __future__ import annotations
 
 import hmac
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
@@ -151,14 +152,10 @@ def place_of(statement: VenueStatement, account: int) -> Place:
     Raises:
         VerificationError: there is no such account.
     """
-    first = 0
-    for kind, template in enumerate(statement.templates):
-        number = account - first
-        if 0 <= number < template.spec.accounts:
-            local, block = divmod(number, template.T)
-            return Place(next(x for x in statement.sets if (x.kind, x.local) == (kind, local)), block)
-        first += template.spec.accounts
-    raise VerificationError(f"account {account}: the statement has {first}", check="account")
+    if not 0 <= account < statement.accounts:
+        raise VerificationError(f"account {account}: the statement has {statement.accounts}", check="account")
+    x = statement.sets[bisect_right(statement.sets, account, key=lambda one: one.first_account) - 1]
+    return Place(x, account - x.first_account)
 
 
 def opening_challenge(
@@ -188,6 +185,10 @@ class CheckedAccount:
         account: its number.
         class_name, claim: its class and what is claimed of it (None: nothing).
         exempt: whether the venue marked it as exempt: then nothing is proved of its health.
+        exempt_accounts: how many accounts are exempt in all; None without exemptions.
+        cap: the most that all shortfalls together may be, valuation units (10^-13 quote); None without a cap.
+        shortfall: by how much at most this account misses what is claimed of it, under a cap, valuation units; None
+            without.
         signers: keys that signed the note.
     """
 
@@ -195,6 +196,9 @@ class CheckedAccount:
     class_name: str
     claim: str | None
     exempt: bool
+    exempt_accounts: int | None
+    cap: int | None
+    shortfall: int | None
     signers: tuple[str, ...]
 
 
@@ -242,17 +246,27 @@ def check_note(
         raise VerificationError(f"the path: {error}", check="path") from None
     if root.hex() != record.root:
         raise VerificationError("the path does not lead to the root of the published proof", check="path")
-    _check_opening(statement, root, place, note, cells, points, tau_power)
+    check_opening(statement, root, place, note, cells, points, tau_power)
 
     tag = cells[-1][statement.tag_column(x)[1]]
     expected = tag_of(statement.digest, name, nonce)
     if not hmac.compare_digest(encode_scalar(tag), encode_scalar(expected)):
         raise VerificationError("the block holds another customer's tag", check="tag")
-    exempt = _check_book(statement, x.kind, cells, positions, balances)
+    exempt, shortfall = _check_book(statement, x.kind, cells, positions, balances)
     signers = [key for s in note.signatures if s.verifies(note.message) for key in s.public_keys]
     if note.signatures and not signers:
         raise VerificationError("the note's signature does not verify", check="signature")
-    return CheckedAccount(note.account, template.spec.name, template.spec.claim, exempt, tuple(signers))
+    options = template.options
+    return CheckedAccount(
+        note.account,
+        template.spec.name,
+        template.spec.claim,
+        exempt,
+        statement.terms.exempt,
+        options.cap,
+        shortfall,
+        tuple(signers),
+    )
 
 
 def _check_names(statement: VenueStatement, record: VenueRecord, note: VenueNote, name: str, nonce: bytes) -> None:
@@ -269,15 +283,28 @@ def _check_names(statement: VenueStatement, record: VenueRecord, note: VenueNote
             raise VerificationError(f"note, record and statement are not of one {what}", check=what)
 
 
-def _check_opening(
+def check_opening(
     statement: VenueStatement,
     root: bytes,
     place: Place,
     note: VenueNote,
     cells: list[list[int]],
     encoded: list[bytes],
-    tau_power: G2Point | None,
+    tau_power: G2Point | None = None,
 ) -> None:
+    """Whether a note's opening shows that these are the cells of the block in these columns.
+
+    Args:
+        statement, root: what was published.
+        place: the account's.
+        note: whose opening.
+        cells: its cells, as integers.
+        encoded: the columns' commitments.
+        tau_power: as of ``check_note``.
+
+    Raises:
+        VerificationError: it does not.
+    """
     B, domain, srs = statement.templates[place.column_set.kind].spec.block, statement.domain, statement.srs
     try:
         points = [decode_g1(point) for point in encoded]
@@ -303,8 +330,8 @@ def _check_book(
     cells: list[list[int]],
     positions: Mapping[int, int],
     balances: Sequence[int],
-) -> bool:
-    """Compare the cells with the customer's book. Returns whether it is marked as exempt."""
+) -> tuple[bool, int | None]:
+    """Compare the cells with the customer's book. Returns whether it is marked as exempt, and its shortfall."""
     template, rules, k = statement.templates[kind], statement.rules, statement.k
     legs, D, B = template.row_legs, template.position_digits, template.spec.block
     ids, group, digits = cells[:legs], cells[legs], cells[legs + 1 :]
@@ -331,4 +358,5 @@ def _check_book(
     for j, balance in enumerate(balances):
         if value(f"held {j}") - (value(f"owed {j}") if rules.owed[j] else 0) != balance:
             raise VerificationError("the block holds other balances than the book", check="book")
-    return template.claimed and template.options.exempt and value("exempt") == 1
+    exempt = template.claimed and template.options.exempt and value("exempt") == 1
+    return exempt, value("shortfall") if template.claimed and template.options.cap is not None else None

@@ -177,13 +177,23 @@ class VenueLog(Document):
         return tuple(signers)
 
     def check_continues(self, earlier: Self) -> None:
-        """Raises VerificationError unless this log has all entries of an earlier copy, unchanged, and perhaps more."""
+        """Raises VerificationError unless this log has all entries of an earlier copy, unchanged, and perhaps more.
+
+        The copy must hold itself, and every entry be signed with the key that signed it there. ``check`` the log first.
+        """
         if earlier.venue != self.venue:
             raise VerificationError(f"the earlier copy is of another venue, {earlier.venue!r}", check="log")
+        try:
+            earlier.check()
+        except VerificationError as error:
+            raise VerificationError(f"the earlier copy does not hold: {error.message}", check="log") from None
         for old, new in zip(earlier.entries, self.entries, strict=False):
             if old.digest(self.venue) != new.digest(self.venue):
                 reason = f"entry {old.number} of the log is not the one of the earlier copy: evidence of fraud"
                 raise VerificationError(reason, check="log")
+            if _keys(old) != _keys(new):
+                reason = f"entry {old.number} of the log is signed with another key than in the earlier copy"
+                raise VerificationError(f"{reason}: the log was signed again", check="log")
         if len(earlier.entries) > len(self.entries):
             missing = len(earlier.entries) - len(self.entries)
             raise VerificationError(f"the earlier copy has {missing} entries more: the log was cut", check="log")
@@ -217,6 +227,10 @@ class VenueLog(Document):
         if (entry.accounts, entry.committed) != (statement.accounts, len(statement.terms.dense)):
             raise VerificationError("the log's numbers of accounts are not those of the statement", check="log")
         return entry
+
+
+def _keys(entry: LogEntry) -> tuple[str, ...]:
+    return () if entry.signature is None else tuple(entry.signature.public_keys)
 
 
 def _same_snapshot(a: LogEntry, b: LogEntry) -> bool:

@@ -190,8 +190,8 @@ def _class_of(
     options: Any,
     n: int,
 ) -> BlockClass:
-    """The class of so many accounts, with the block that costs least."""
-    more = "" if kind == 0 else ", nothing claimed" if claimed.claim is None else f", claim {kind + 1}"
+    """The class of so many accounts, with the block that costs least; its name says nothing of what is claimed."""
+    more = "" if kind == 0 else f" ({kind + 1})"
     limits: dict[str, Any] = {"limits": claimed.limits} if claimed.limits else {}
     candidates = [
         BlockTemplate(

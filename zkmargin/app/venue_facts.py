@@ -51,7 +51,7 @@ def _least(terms: VenueTerms) -> str:
 def claimed_of(requirement: str, claim: str | None, limits: Sequence[str]) -> str:
     """What is claimed of an account, in words."""
     if claim is None:
-        return "nothing"
+        return "nothing is claimed"
     return ", ".join([f"equity at least {claim} x {requirement} margin", *limits])
 
 

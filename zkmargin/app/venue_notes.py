@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import re
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
@@ -17,6 +20,7 @@ from zkmargin.app.venue_classes import class_books, members_of
 from zkmargin.app.venue_dense import DenseBook
 from zkmargin.app.venue_witness import witness_of
 from zkmargin.circuits.venue import VenueRules
+from zkmargin.crypto.keys import Signer
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import (
@@ -41,6 +45,8 @@ from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
 
 #: Way out of a secret that no notes can be made from.
 THEN = "give every account with the book that it had when it was proved"
+OTHER_FOLDER = "name another folder"
+INDEX = "index.csv"
 KEPT = "give the secret file that was written with the proof"
 
 
@@ -163,24 +169,70 @@ def note_for(maker: NoteMaker, secret: VenueSecret, name: str) -> VenueNote:
     )
 
 
+def index_of(secret: VenueSecret) -> bytes:
+    """``index.csv`` of a folder of everybody's notes: file and account."""
+    text, names = io.StringIO(), (name for mine in secret.classes for name in mine)
+    rows = ((_file_of(account), name) for account, name in enumerate(names))
+    csv.writer(text, lineterminator="\n").writerows([("file", "account"), *rows])
+    return text.getvalue().encode()
+
+
+def check_folder(folder: str, secret: VenueSecret) -> None:
+    """Whether everybody's notes may go into a folder: before any work, and whether or not it is there.
+
+    Raises:
+        InputError: it is no folder, other users can look into it or it is theirs; or it has links, the index of other
+            accounts, or a note beyond the last account.
+    """
+    home = Path(folder)
+    try:
+        if not os.path.lexists(home):
+            return
+        state = home.stat()
+        if not stat.S_ISDIR(state.st_mode):
+            raise InputError("is no folder", file=folder)
+        if os.name == "posix" and (state.st_uid != os.geteuid() or state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)):
+            whose = "belongs to another user" if state.st_uid != os.geteuid() else "is open to other users"
+            raise InputError(f"{whose}: notes are secret", file=folder, hint=f"chmod 700 {folder}, or name another one")
+        count = sum(map(len, secret.classes))
+        for file in home.iterdir():
+            if file.is_symlink():
+                raise InputError("is a link, and not followed", file=str(file), hint=OTHER_FOLDER)
+            if re.fullmatch(r"[0-9]{8}\.json", file.name) and int(file.stem) >= count:
+                raise InputError(f"is no note of these {count} accounts", file=str(file), hint=OTHER_FOLDER)
+        index = home / INDEX
+        if index.exists() and index.read_bytes() != index_of(secret):
+            raise InputError("is the index of other accounts", file=str(index), hint=OTHER_FOLDER)
+    except OSError as error:
+        raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=folder) from None
+
+
 def make_notes(
     maker: NoteMaker,
     secret: VenueSecret,
     folder: str,
-    sign: Callable[[VenueNote], VenueNote] = lambda note: note,
+    signer: Signer | None = None,
     advance: Callable[[int, int], None] = lambda _done, _size: None,
 ) -> tuple[int, int]:
     """Every customer's note into a folder, ``NUMBER.json`` each, and ``index.csv`` last: file and account.
 
-    Nothing is overwritten: a note that is there is kept if it is of this proof and account, so that a run that was
-    stopped goes on where it was.
+    Nothing is overwritten: a note that is there is kept if it holds and is signed as the others are, so that a run that
+    was stopped goes on where it was.
+
+    Args:
+        maker: of the proof.
+        secret: what the venue kept.
+        folder: made if it is not there, mode 0700.
+        signer: signs them; notes that are there must be signed with its key. Without, with no key.
+        advance: called with how many are done, of how many.
 
     Returns:
         How many were written, and how many there were before.
 
     Raises:
-        InputError: a file in the folder that is another note or none, or the folder cannot be written.
+        InputError: a file in the folder that is another note or none, or as ``check_folder``.
     """
+    check_folder(folder, secret)
     home = Path(folder)
     try:
         home.mkdir(mode=0o700, exist_ok=True)
@@ -189,30 +241,36 @@ def make_notes(
     names = [name for mine in secret.classes for name in mine]
     written = 0
     for account, name in enumerate(names):
-        path = home / f"{account:08}.json"
-        if path.exists():
-            _check_kept(path, maker, account, name)
+        path, nonce = home / _file_of(account), bytes.fromhex(secret.nonces[name])
+        if os.path.lexists(path):
+            _check_kept(path, maker, signer, account, name, nonce)
         else:
-            note = sign(maker.note(account, name, bytes.fromhex(secret.nonces[name])))
+            note = maker.note(account, name, nonce)
+            note = note if signer is None else note.signed(signer)
             write_atomic(path, note.to_bytes(), secret=True, replace=False)
             written += 1
         advance(account + 1, len(names))
-    text = io.StringIO()
-    rows = [(f"{account:08}.json", name) for account, name in enumerate(names)]
-    csv.writer(text, lineterminator="\n").writerows([("file", "account"), *rows])
-    index = home / "index.csv"
-    if not index.exists():
-        write_atomic(index, text.getvalue().encode(), secret=True, replace=False)
-    elif index.read_bytes() != text.getvalue().encode():
-        raise InputError("is the index of other accounts", file=str(index), hint="name another folder")
+    if not (home / INDEX).exists():
+        write_atomic(home / INDEX, index_of(secret), secret=True, replace=False)
     return written, len(names) - written
 
 
-def _check_kept(path: Path, maker: NoteMaker, account: int, name: str) -> None:
-    """Raises InputError for a file that is not a note of this proof, account and name."""
+def _file_of(account: int) -> str:
+    return f"{account:08}.json"
+
+
+def _check_kept(path: Path, maker: NoteMaker, signer: Signer | None, account: int, name: str, nonce: bytes) -> None:
+    """Raises InputError for a file that is not this account's note, signed as it would be now."""
     note = load(VenueNote, str(path))
-    if (note.proof, note.account, note.name) != (maker.record.proof, account, name):
-        raise InputError("is another note, and not overwritten", file=str(path), hint="name another folder")
+    try:
+        maker.check(note, account, name, nonce)
+    except VerificationError:
+        raise InputError("is another note, and not overwritten", file=str(path), hint=OTHER_FOLDER) from None
+    keys = [key for s in note.signatures for key in (s.public_keys if s.verifies(note.message) else ("none",))]
+    if keys != ([] if signer is None else [signer.public.public_key]):
+        wanted = "unsigned" if signer is None else f"signed with {signer.public.public_key}"
+        reason = f"is not {wanted} as the others, and not overwritten"
+        raise InputError(reason, file=str(path), hint=f"give --key as before; or {OTHER_FOLDER}")
 
 
 def check_customer(

@@ -16,6 +16,8 @@ from zkmargin.cli.explain_service import EXPLAINED as OF_SERVICES
 from zkmargin.cli.explain_service import signatures
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.book import Book
+from zkmargin.engine.claims import VALUATION_DECIMALS
+from zkmargin.engine.decimals import from_units
 from zkmargin.engine.fills import Fills
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
@@ -293,7 +295,7 @@ def terms(document: VenueTerms) -> Facts:
         "unclaimed_accounts": unclaimed_accounts(document),
         "net": document.net is not None,
         "totals": document.totals is not None,
-        "cap": document.cap is not None,
+        "cap": None if document.cap is None else from_units(int(document.cap), VALUATION_DECIMALS),
         "exempt": document.exempt,
     }
 

@@ -14,6 +14,7 @@ from zkmargin.app.venue_log import logged
 from zkmargin.app.venue_notes import (
     VenueSecret,
     check_customer,
+    check_folder,
     make_notes,
     note_for,
     note_maker,
@@ -41,10 +42,13 @@ from zkmargin.cli.venue_options import (
     dense_option,
     load_commitments,
     load_statement,
+    log_signed,
     rejections,
     terms_option,
 )
 from zkmargin.crypto.keys import PublicKey
+from zkmargin.engine.claims import VALUATION_DECIMALS
+from zkmargin.engine.decimals import from_units
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.formats.files import STDIO
@@ -149,24 +153,23 @@ def note_command(options: MakeOptions) -> None:
     """
     options.check()
     snapshot, secret = load(Snapshot, options.snapshot_path), load(VenueSecret, options.secret_path)
+    if options.everybody:
+        check_folder(options.output, secret)  # before any work
     with terminal.progress("Building the columns again"):
         maker = _maker(options, snapshot, secret)
     signer = None
     if options.key_path is not None:
         signer = signer_of(options.key_path, options.passphrase_path, options.signer_command)
-
-    def sign(note: VenueNote) -> VenueNote:
-        return note if signer is None else note.signed(signer)
-
     facts: Facts = {"output": options.output, "signed": signer is not None}
     if options.name is None:
         with terminal.progress("Making notes") as advance:
-            written, kept = make_notes(maker, secret, options.output, sign, advance)
+            written, kept = make_notes(maker, secret, options.output, signer, advance)
         facts |= {"accounts": written + kept, "written": written, "kept": kept}
         words = f"{written + kept} notes in {options.output}, {kept} there before: give each to its customer only"
     else:
         with blamed(accounts=options.accounts_path, account="--account"):
-            note = sign(note_for(maker, secret, options.name))
+            note = note_for(maker, secret, options.name)
+        note = note if signer is None else note.signed(signer)
         write_outputs([Output.document(options.output, note)])
         facts |= {"account": note.account}
         whose = f"{note.account}, {terminal.quoted(options.name)}"
@@ -253,7 +256,7 @@ def check_note_command(options: NoteOptions) -> None:
     context, _ = context_of(options.context_text, options.challenge_path)
     commitments = load_commitments(options.commitment_paths)
     begin = time.perf_counter()
-    record, head = _published(options, key)
+    record, head, log_signers = _published(options, key)
     with rejections(options.note_path, as_json=options.as_json):
         checked = check_customer(
             *(snapshot, terms, record, note, lots),
@@ -265,26 +268,34 @@ def check_note_command(options: NoteOptions) -> None:
         _demand_signer(checked, key)
     took = round(1000 * (time.perf_counter() - begin))
     if options.as_json:
-        facts = {"accepted": True, **vars(checked), "signer_demanded": key is not None}
-        facts |= {"proof_digest": record.proof, "log_head": head, "milliseconds": took}
+        facts = {"accepted": True, **vars(checked), "cap": _money(checked.cap), "shortfall": _money(checked.shortfall)}
+        facts |= {"signer_demanded": key is not None, "proof_digest": record.proof, "log_head": head}
+        facts |= {"log_signers": None if log_signers is None else list(log_signers), "milliseconds": took}
         terminal.say_json(facts)
     else:
-        _say_checked(checked, record, key, head)
+        _say_checked(checked, record)
+        _say_log(key, head, log_signers)
+        _say_signed(checked, key)
 
 
-def _published(options: NoteOptions, key: PublicKey | None) -> tuple[VenueRecord, str | None]:
-    """The record that the note must be of, and the log's head. Raises InputError, VerificationError."""
+def _money(amount: int | None) -> str | None:
+    """Valuation units in quote currency."""
+    return None if amount is None else from_units(amount, VALUATION_DECIMALS)
+
+
+def _published(options: NoteOptions, key: PublicKey | None) -> tuple[VenueRecord, str | None, tuple[str, ...] | None]:
+    """The record that the note must be of, the log's head and who signed it. Raises InputError, VerificationError."""
     if options.log_path is None:
-        return load(VenueRecord, options.record_path or ""), None
+        return load(VenueRecord, options.record_path or ""), None, None
     record = load(VenueRecord, options.record_path) if options.record_path else None
     context, _ = context_of(options.context_text, options.challenge_path)
     commitments = load_commitments(options.commitment_paths)
     statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)
     with rejections(options.log_path, as_json=options.as_json):
-        log, entry, _ = logged(options.log_path, statement, [] if key is None else [key])
+        log, entry, signers = logged(options.log_path, statement, [] if key is None else [key])
         if record not in (None, entry.record(log.venue)):
             raise VerificationError("the log has another record of this statement", check="log")
-    return entry.record(log.venue), log.head
+    return entry.record(log.venue), log.head, signers
 
 
 def _demand_signer(checked: CheckedAccount, key: PublicKey | None) -> None:
@@ -304,16 +315,30 @@ def _nonce(text: str) -> bytes:
     return nonce
 
 
-def _say_checked(checked: CheckedAccount, record: VenueRecord, key: PublicKey | None, head: str | None) -> None:
+def _say_checked(checked: CheckedAccount, record: VenueRecord) -> None:
     terminal.say(f"your book is in the proof {record.proof[:16]}... as account {checked.account}, in a row of its own")
     if checked.claim is None:
         terminal.say("nothing is claimed of accounts of its class")
     elif checked.exempt:
         terminal.say("WARNING: the venue marked your account as exempt: the proof says nothing of its health")
+    elif checked.exempt_accounts is not None:
+        exempt = terminal.counted(checked.exempt_accounts, "account")
+        terminal.say(f"the proof says nothing of {exempt}, unnamed; yours is not among them")
+    if checked.shortfall:
+        terminal.say(f"WARNING: by the proof your account may be short of its claim by {_money(checked.shortfall)}")
+    if checked.cap is not None:
+        terminal.say(f"any account may be short of its claim: by {_money(checked.cap)} in all together, and no more")
+
+
+def _say_log(key: PublicKey | None, head: str | None, signers: tuple[str, ...] | None) -> None:
     if head is None:
         terminal.say("no log was checked: you may have been shown another statement than others (give --log FILE)")
     else:
         terminal.say(f"the log has this statement alone for the snapshot; its head, to compare: {head}")
+        terminal.say(log_signed(signers or (), "--signer", demanded=key is not None))
+
+
+def _say_signed(checked: CheckedAccount, key: PublicKey | None) -> None:
     if not checked.signers:
         terminal.say("the note is not signed: it binds nobody")
     elif key is not None:

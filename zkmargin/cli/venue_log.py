@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import click
@@ -30,11 +31,13 @@ from zkmargin.cli.venue_options import (
     keys_option,
     load_commitments,
     load_statement,
+    log_signed,
     rejections,
     terms_option,
 )
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import format_time
+from zkmargin.formats import InputError
 from zkmargin.verifier.venue.log import VenueLog
 
 
@@ -128,22 +131,20 @@ def check_command(
     """Check that LOG is whole, signed, and has one statement a snapshot. Compare its head with other people's."""
     check_paths([log_path, *key_paths, *([earlier_path] if earlier_path else [])])
     keys = [load(PublicKey, path) for path in key_paths]
+    if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
+        raise InputError("not 64 hexadecimal digits, lower case", file="--head")
     with rejections(log_path, as_json=as_json):
         log, signers = check_log(log_path, keys, earlier_path, head)
     if as_json:
         entries = [_entry_facts(log, number) for number in range(1, len(log.entries) + 1)]
-        terminal.say_json(
-            {"accepted": True, "venue": log.venue, "head": log.head, "signers": list(signers), "entries": entries}
-        )
+        facts = {"accepted": True, "venue": log.venue, "head": log.head, "signers": list(signers)}
+        terminal.say_json({**facts, "signer_demanded": bool(keys), "entries": entries})
         return
     terminal.say(
         f"the log of {terminal.quoted(log.venue)} holds: {terminal.counted(len(log.entries), 'entry', 'entries')}"
     )
     terminal.say(f"head: {log.head}")
-    if keys:
-        terminal.say("signed with the key of --key" if len(keys) == 1 else "signed with keys of --key")
-    else:
-        terminal.say(f"signed with {', '.join(signers)}: whose key that is was not checked (--key FILE)")
+    terminal.say(log_signed(signers, "--key", demanded=bool(keys), one=len(keys) == 1))
 
 
 def _entry_facts(log: VenueLog, number: int) -> Facts:

@@ -64,6 +64,15 @@ def blamed(*, accounts: str | None, **files: str | None) -> Iterator[None]:
         raise error.located(file=files.get(error.field or "", accounts)) from None
 
 
+def log_signed(signers: Sequence[str], option: str, *, demanded: bool, one: bool = True) -> str:
+    """Who signed a log, in one line; without a key nobody has said whose keys these are."""
+    if not signers:
+        return "the log has no entries: nothing in it is signed"
+    if demanded:
+        return f"the log is signed with {'the key' if one else 'keys'} of {option}"
+    return f"the log is signed with {', '.join(signers)}: whose key that is was not checked ({option} FILE)"
+
+
 def say_statement(facts: Facts) -> None:
     """What is claimed of which accounts, in lines."""
     for line in venue_lines(facts):

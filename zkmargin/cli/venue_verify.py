@@ -31,6 +31,7 @@ from zkmargin.cli.venue_options import (
     keys_option,
     load_commitments,
     load_statement,
+    log_signed,
     rejections,
     say_statement,
     terms_option,
@@ -96,9 +97,9 @@ def verify_command(
             check_age(load(Snapshot, snapshot_path), parse_age(max_age), now_ms=clock_ms())
         if every_account and (lacking := lacking_of_every(statement.terms)):
             raise VerificationError(f"by the terms {lacking}", check="every-account")
-        log, entry = None, None
+        log, entry, signers = None, None, None
         if log_path is not None:
-            log, entry, _ = logged(log_path, statement, [load(PublicKey, path) for path in key_paths])
+            log, entry, signers = logged(log_path, statement, [load(PublicKey, path) for path in key_paths])
         with terminal.progress("Verifying"):
             _, made = verify_venue_proof(statement, read_venue_proof(proof, statement), record)
         if log is not None and entry is not None and made != entry.record(log.venue):
@@ -112,6 +113,8 @@ def verify_command(
         "root": made.root,
         "record": record_path,
         "log_head": None if log is None else log.head,
+        "log_signers": None if signers is None else list(signers),
+        "signer_demanded": bool(key_paths),
     }
     if as_json:
         terminal.say_json(facts)
@@ -122,6 +125,9 @@ def verify_command(
 def _say_accepted(proof: str, facts: Facts) -> None:
     terminal.say(f"accepted: {terminal.safe(proof)} proves of all accounts of {terminal.quoted(facts['venue'])}:")
     say_statement(facts)
+    if facts["log_signers"] is not None:
+        terminal.say(log_signed(facts["log_signers"], "--key", demanded=facts["signer_demanded"]))
+        terminal.say(f"the log's head, to compare with others: {facts['log_head']}")
     terminal.say("not proved: that every customer is inside (each checks its note), that prices are right,")
     terminal.say("that books are what they were a moment later; the code has had no independent audit")
 

@@ -15,7 +15,7 @@ def venue_lines(facts: dict[str, Any]) -> Iterator[str]:
     for spec in facts["classes"]:
         claimed = safe(claimed_of(facts["requirement"], spec["claim"], spec["limits"]))
         shape = f"{counted(spec['slots'], 'slot')} of {spec['legs']} legs"
-        yield f"{counted(spec['accounts'], 'account')} ({quoted(spec['name'])}, {shape}): {claimed}"
+        yield f"{counted(spec['accounts'], 'account')} (class {quoted(spec['name'])}, {shape}): {claimed}"
     dense = Counter((account["claim"], tuple(account["limits"])) for account in facts["dense"])
     for (claim, limits), count in dense.items():
         by = "its own commitment" if count == 1 else "their own commitments"
