@@ -270,7 +270,7 @@ def _check_kept(path: Path, maker: NoteMaker, signer: Signer | None, account: in
     if keys != ([] if signer is None else [signer.public.public_key]):
         wanted = "unsigned" if signer is None else f"signed with {signer.public.public_key}"
         reason = f"is not {wanted} as the others, and not overwritten"
-        raise InputError(reason, file=str(path), hint=f"give --key as before; or {OTHER_FOLDER}")
+        raise InputError(reason, file=str(path), hint=f"sign as before, or {OTHER_FOLDER}")
 
 
 def check_customer(
