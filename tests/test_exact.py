@@ -109,3 +109,17 @@ def test_sums_over_the_integers(bits: int, size: int) -> None:
         int_sums(matrix, values[:-1])
     with pytest.raises(TypeError, match="int64"):
         int_sums(matrix.astype(np.int32), values)
+
+
+def test_sums_over_the_integers_at_their_edges() -> None:
+    big, small = np.full((1, 9), -(2**50), dtype=np.int64), np.array([[1]], dtype=np.int64)
+    assert int_sums(big, [2**57] * 9) == [-9 * 2**107]  # how large entries are, the negative ones too
+    for bits in (60, 120):  # a number whose bits fill its limbs
+        assert int_sums(small, [-(2**bits) + 1]) == [-(2**bits) + 1]
+    wide = np.array([[2**62, -(2**63)], [1, 2**63 - 1]], dtype=np.int64)
+    values = [2**300 + 1, -(2**280)]  # beyond any field
+    assert int_sums(wide, values) == [2**62 * values[0] - 2**63 * values[1], values[0] + (2**63 - 1) * values[1]]
+    longest = 1 << 20
+    assert int_sums(np.ones((1, longest), dtype=np.int64), [3] * longest) == [3 * longest]
+    with pytest.raises(ValueError, match="1048577 columns"):
+        int_sums(np.ones((1, longest + 1), dtype=np.int64), [3] * (longest + 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 
 import numpy as np
 import numpy.typing as npt
@@ -73,15 +74,15 @@ def int_sums(matrix: npt.NDArray[np.int64], values: Sequence[int]) -> list[int]:
         raise ValueError(f"a matrix of {columns} columns and a vector of {len(values)}")
     top = max(int(matrix.max(initial=0)), -int(matrix.min(initial=0)))
     width = 62 - top.bit_length() - columns.bit_length()  # |limb| <= 2^width
-    bits = max((abs(x).bit_length() for x in values), default=0)
     if width < _BYTE:  # entries that fill int64
-        return [x if x <= r // 2 else x - r for x in int_matvec(matrix, [x % r for x in values])]
+        return [sum(map(mul, row, values)) for row in matrix.tolist()]
+    bits = max((abs(x).bit_length() for x in values), default=0)
     sums, rest = [0] * rows, list(values)
-    for shift in range(0, max(bits, 1), width):
-        last = shift + width >= bits
-        limb = np.array(rest if last else [x & ((1 << width) - 1) for x in rest], dtype=np.int64)
-        rest = rest if last else [x >> width for x in rest]
-        sums = [total + (x << shift) for total, x in zip(sums, (matrix @ limb).tolist(), strict=True)]
+    for shift in range(0, bits, width):
+        limb = rest if shift + width >= bits else [x & ((1 << width) - 1) for x in rest]
+        rest = [x >> width for x in rest]
+        products = (matrix @ np.array(limb, dtype=np.int64)).tolist()
+        sums = [total + (x << shift) for total, x in zip(sums, products, strict=True)]
     return sums
 
 
