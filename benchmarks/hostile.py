@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import sys
 import tempfile
@@ -113,8 +115,9 @@ def cost(kind: type[Document], name: str, field: str, text: bytes) -> Cost:
 
 def measure(size: int) -> dict[str, list[Cost]]:
     """The costs of every field of one golden file of each kind."""
-    for name in zkmargin.__all__:
-        getattr(zkmargin, name)
+    for module in pkgutil.walk_packages(zkmargin.__path__, "zkmargin."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     formats = {form: kind for kind in kinds() for form in (kind.FORMAT, *kind.READS)}
     found: dict[str, list[Cost]] = {}
     for path in sorted(GOLDEN.rglob("*.json"), key=lambda path: -path.stat().st_size):
