@@ -110,7 +110,15 @@ CIRCUITS = (
     "zkmargin.circuits.spreads",
     "zkmargin.circuits.language.system",
 )
-CIRCUIT_TESTS = ("test_golden.py", "test_circuit_system.py")
+CIRCUIT_TESTS = (
+    "test_golden.py",
+    "test_circuit_system.py",
+    "test_limits.py",
+    "test_golden_universe.py",
+    "test_hostile_snapshots.py",
+    "test_circuit_engine.py",
+    "test_span_spreads.py",
+)
 
 
 def _equivalent() -> dict[str, str]:

@@ -76,3 +76,9 @@ def test_its_lock_is_its_own() -> None:
     assert "_lock" not in inspect.signature(Memory).parameters
     assert Memory() == Memory()
     assert "lock" not in repr(Memory())
+
+
+def test_what_answers_no_challenge_needs_none_that_was_issued() -> None:
+    memory = Memory(issued=set())
+    remember(memory, Seen())
+    assert state(memory) == ({}, set(), {b"s"})
