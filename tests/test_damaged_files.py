@@ -214,6 +214,7 @@ def test_f2_records_without_end_are_not_held(tmp_path: Path, record: str, reason
         (b'<?xml version="1.0" encoding="no-such"?>', "its encoding is no-such"),
         (b'<?xml version="1.0" encoding="utf-16"?>', "its encoding is utf-16"),
         (b"\xff\xfe<\0", "UTF-16"),
+        (b'<?xml version="1.0"' + b" " * 200 + b'encoding="utf-8"?>', "it says its encoding after 200 bytes"),
     ],
 )
 def test_f3_encodings_that_are_not_read_are_refused(tmp_path: Path, head: bytes, reason: str) -> None:

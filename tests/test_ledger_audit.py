@@ -402,12 +402,12 @@ def test_t10_one_holding_is_not_of_two_accounts_or_parts(tmp_path: Path, world: 
     points: Keywords = {"points": world.commitment_payload("venue B").points, "sequence": 1}
     third = world.commitment_payload("venue C").points
     with Ledger(tmp_path / "attester.db") as ledger:
-        ledger.sign(first, holding='sub-account "17" 100%')
+        ledger.sign(first, holding='d\u00e9p\u00f4t "17" 100%')
         for moved in ({"account": "another"}, {"part": "second"}):
             again = world.attest("venue A", **points, **moved)
             with pytest.raises(VerificationError, match=r"what you hold as .* one record is not of two accounts"):
-                ledger.sign(again, holding='sub-account "17" 100%')
-        ledger.sign(world.attest("venue A", **points | {"sequence": 4}), holding='sub-account "17" 100%')
+                ledger.sign(again, holding='de\u0301po\u0302t "17" 100%')
+        ledger.sign(world.attest("venue A", **points | {"sequence": 4}), holding='d\u00e9p\u00f4t "17" 100%')
         ledger.sign(world.attest("venue A", points=third, account="another", sequence=1), holding="17")
         assert check_ledger(ledger)["bad"] == []
 

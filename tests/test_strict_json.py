@@ -36,12 +36,14 @@ def test_parsing_gives_back_what_was_written(value: list[bool] | bool | None, in
         ('{"a": 1,\n "a": 2}', "f.json:2: a: the key appears twice"),
         ('{"x": {"a": 1},\n "a": [{"b": 0,\n  "a": 1,\n  "b": 2}]}', "f.json:4: b: the key appears twice"),
         ('{"a": 1,\n "\\u0061": 2}', "f.json:2: a: the key appears twice"),
-        ('["NaN",\n NaN]', "f.json:2: NaN is not a number"),
-        ("[Infinity]", "f.json:1: Infinity is not a number"),
-        ("[0,\n\n-Infinity]", "f.json:3: -Infinity is not a number"),
-        ('["1e400",\n 1e400]', "f.json:2: a bare number with a point or exponent: write it as a string"),
-        ("[1.0]", "f.json:1: a bare number with a point or exponent: write it as a string"),
-        ("[0,\n-0]", "f.json:2: -0 is not a number here: write 0"),
+        ('["NaN",\n NaN]', "f.json:2: [1]: NaN is not a number"),
+        ("[Infinity]", "f.json:1: [0]: Infinity is not a number"),
+        ("[0,\n\n-Infinity]", "f.json:3: [1]: -Infinity is not a number"),
+        ('["1e400",\n 1e400]', "f.json:2: [1]: a bare number with a point or exponent: write it as a string"),
+        ("[1.0]", "f.json:1: [0]: a bare number with a point or exponent: write it as a string"),
+        ("1.0", "f.json:1: a bare number with a point or exponent: write it as a string"),
+        ('{"a": [[], {"b": "NaN",\n "c": {}}, {"c": NaN}]}', "f.json:2: a[2].c: NaN is not a number"),
+        ("[0,\n-0]", "f.json:2: [1]: -0 is not a number here: write 0"),
         ("[\n\u0661\u0662]", "f.json:2: not JSON: Expecting value"),
         ("[1\u0662]", "f.json:1: not JSON: Expecting ',' delimiter"),
         ("\ufeff{}", "f.json: starts with a byte-order mark: save it as plain UTF-8"),
@@ -89,7 +91,7 @@ def test_exact_decimals_for_foreign_formats() -> None:
         "1e-999999999999999999999",
         "0." + "1" * limit,
     ):
-        with pytest.raises(InputError, match=r"^line:2: a number of more than 400 digits$"):
+        with pytest.raises(InputError, match=r"^line:2: \[0\]: a number of more than 400 digits$"):
             parse_json(f"[\n{text}]", decimals="exact")
 
 

@@ -11,8 +11,6 @@ from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from zkmargin.engine.importers import (
     binance,
     bybit,
@@ -34,7 +32,6 @@ from zkmargin.engine.market import Market
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
-from zkmargin.formats.documents import input_error
 
 _CHAIN = frozenset({"prices", "indices", "pull", "at"})
 _ANSWERS = frozenset({"prices", "indices", "at"})
@@ -96,8 +93,6 @@ def import_file(
         left_out = LeftOut()
         try:
             document = form.read(sources, asked, left_out)
-        except ValidationError as error:
-            raise input_error(error, file=sources[0].name) from None
         except InputError as error:
             if not guessed or error.hint is not None:
                 raise

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from pydantic import ValidationError
-
 from zkmargin.engine.decimals import format_time, from_units, parse_time, to_fraction
 from zkmargin.engine.exact import round_half_away
 from zkmargin.engine.importers.base import LeftOut, Options
@@ -23,7 +21,6 @@ from zkmargin.engine.importers.tickers import median, plain_decimal
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.names import NAME_PATTERN, Kind, OptionType, Settlement
 from zkmargin.formats import InputError
-from zkmargin.formats.documents import input_error
 
 QUOTE = "USD"
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -136,8 +133,6 @@ def market_of(
             instruments=tuple(_instrument(quote) for quote in kept),
             assets=tuple(assets),
         )
-    except ValidationError as error:
-        raise input_error(error, file=file) from None
     except InputError as error:
         raise error.located(file=file) from None
 
@@ -351,8 +346,6 @@ def _instrument(quote: Quote) -> Instrument:
                 "time": format_time(quote.time),
             }
         )
-    except ValidationError as error:
-        raise input_error(error, file=quote.file).located(line=quote.line) from None
     except InputError as error:
         raise error.located(file=quote.file, line=quote.line) from None
 

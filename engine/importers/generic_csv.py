@@ -26,15 +26,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.tickers import plain_decimal, read_csv
 from zkmargin.engine.market import Asset, Forward, Instrument, Market, Underlying
 from zkmargin.engine.names import MAX_INSTRUMENTS
 from zkmargin.formats import InputError, Model
-from zkmargin.formats.documents import input_error
 
 COLUMNS = (
     "record",
@@ -97,8 +94,6 @@ def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Mark
             if len(parts[kind]) >= MAX_INSTRUMENTS:
                 raise InputError(f"more than {MAX_INSTRUMENTS} of a kind")  # noqa: TRY301 - located below
             parts[kind].append(kind.model_validate(fields))
-        except ValidationError as error:
-            raise input_error(error, file=file).located(line=line) from None
         except InputError as error:
             raise error.located(file=file, line=line) from None
     if head is None:
@@ -118,8 +113,6 @@ def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Mark
                 "assets": (*parts[Asset], *extra),
             }
         )
-    except ValidationError as error:
-        raise input_error(error, file=file) from None
     except InputError as error:
         raise error.located(file=file) from None
 

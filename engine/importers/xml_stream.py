@@ -155,7 +155,12 @@ class _Reader:
         parser.CharacterDataHandler = self._data
         parser.StartDoctypeDeclHandler = self._doctype
         parser.EntityDeclHandler = self._doctype
+        parser.XmlDeclHandler = self._declaration
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+
+    def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        if encoding is not None and not (self._declared and encoding.lower() in ENCODINGS):
+            raise InputError(f"it says its encoding after {_DECLARATION} bytes", field="encoding")
 
     def _doctype(self, *_parts: object) -> None:
         raise InputError("a document type or entity: not in files of this kind, and refused for safety")

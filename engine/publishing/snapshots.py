@@ -21,11 +21,9 @@ from zkmargin.engine.universe import ListedAsset, Listing, Universe
 from zkmargin.engine.valuation import Valuation
 from zkmargin.formats import InputError, IntArray
 from zkmargin.formats.budget import budget
-from zkmargin.formats.documents import in_words
 
 
 @budget()
-@in_words()
 def build_snapshot(
     market: Market,
     policy: Policy,
@@ -207,7 +205,6 @@ def check_snapshot(
 
 
 @budget()
-@in_words()
 def build_snapshot_from_arrays(
     arrays: RiskArrays,
     policy: Policy,

@@ -16,7 +16,7 @@ from pathlib import Path
 from zkmargin.agent.account import Account, check_origin
 from zkmargin.agent.alarms import Alarms, Log
 from zkmargin.agent.config import Config
-from zkmargin.agent.inbox import check_loaded, read
+from zkmargin.agent.inbox import read
 from zkmargin.agent.journal import Journal
 from zkmargin.agent.proving import Proving, Recent
 from zkmargin.agent.sources import VENUE, Item, Sources
@@ -290,7 +290,7 @@ class Agent:
     def _snapshot(self, item: Item) -> bool:
         snapshot = item.snapshot or read(Snapshot, item.arrived)
         if item.snapshot is not None:
-            check_loaded(snapshot)
+            snapshot.check_loaded()
         digest, now = snapshot.digest().hex(), clock_ms()
         age = now - parse_time(snapshot.time)
         if age > 1000 * self.config.snapshots.max_age_seconds:

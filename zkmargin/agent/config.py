@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from zkmargin.engine.claims import Claim
@@ -285,7 +285,7 @@ def config_mistakes(path: str) -> tuple[list[InputError], Config | None]:
     except InputError as error:
         return [error], None
     try:
-        config = Config.model_validate(data)
+        config = TypeAdapter(Config).validate_python(data)  # its own errors: every mistake is told
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         # a list of one wrong thing is not too short besides

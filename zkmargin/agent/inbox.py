@@ -19,7 +19,6 @@ from typing import Protocol, TypeVar
 
 from zkmargin.formats import Document, InputError
 from zkmargin.formats.budget import budget
-from zkmargin.formats.documents import in_words
 
 D = TypeVar("D", bound=Document)
 
@@ -169,11 +168,5 @@ def read(kind: type[D], arrived: Arrived | None) -> D:
         raise InputError(f"larger than {MAX_BYTES} bytes", file=arrived.name)
     with budget():
         document = kind.parse(arrived.data, file=arrived.name)
-        check_loaded(document)
-    return document
-
-
-def check_loaded(document: Document) -> None:
-    """What ``load_document`` asks of a file besides its structure. Raises InputError."""
-    with in_words():
         document.check_loaded()
+    return document

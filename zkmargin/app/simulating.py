@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from zkmargin.app.files import blamed_on, load, load_lots
 from zkmargin.engine.books import Books
@@ -43,7 +43,7 @@ def read_scenario(path: str) -> ScenarioFile:
     """Read a TOML file. Raises InputError: names the field."""
     try:
         data = tomllib.loads(read_text(path))
-        scenario = ScenarioFile.model_validate(data)
+        scenario = TypeAdapter(ScenarioFile).validate_python(data)  # its own errors, for our words
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not TOML: {error}"[:200], file=path) from None
     except ValidationError as error:

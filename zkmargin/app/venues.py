@@ -19,7 +19,6 @@ from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ZkMarginError
-from zkmargin.formats.documents import in_words
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.answers import WorkerError
@@ -91,24 +90,22 @@ def prepare(
     n, commitments = snapshot.layout.domain_size, [account.commitment for account in dense]
     rules = VenueRules.of(snapshot, asked.requirement)
     asked = replace(asked, claim=str(Ratio.parse(asked.claim)))
-    with in_words():
-        classes, members = sort_into_classes(accounts, rules, asked, n)
-        large = tuple(_dense_account(account, asked) for account in dense)
+    classes, members = sort_into_classes(accounts, rules, asked, n)
+    large = tuple(_dense_account(account, asked) for account in dense)
 
     def state(**more: Any) -> VenueStatement:
-        with in_words():
-            terms = VenueTerms(
-                venue=asked.venue,
-                requirement=asked.requirement,
-                domain_size=n,
-                digit_bits=asked.digit_bits or n.bit_length() - 1,
-                helper_group=7,
-                classes=classes,
-                dense=large,
-                cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS, field="cap")),
-                exempt=asked.exempt,
-                **more,
-            )
+        terms = VenueTerms(
+            venue=asked.venue,
+            requirement=asked.requirement,
+            domain_size=n,
+            digit_bits=asked.digit_bits or n.bit_length() - 1,
+            helper_group=7,
+            classes=classes,
+            dense=large,
+            cap=None if asked.cap is None else str(to_units(asked.cap, VALUATION_DECIMALS, field="cap")),
+            exempt=asked.exempt,
+            **more,
+        )
         return VenueStatement.of(snapshot, terms, commitments=commitments, context=asked.context)
 
     lots = [account.lots for account in dense]

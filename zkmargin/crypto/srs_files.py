@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from py_arkworks_bls12381 import G1Point, G2Point
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from zkmargin.crypto.srs import MAGIC, MAX_POWERS, SRS
 from zkmargin.crypto.srs_checks import Point, Progress, check_g2_powers, check_lagrange, strict_point, verify_srs
 from zkmargin.formats import InputError, Model, Seq, SetupError, parse_json, read_bytes
-from zkmargin.formats.documents import input_error
 
 MAX_G2_POWERS = 1024
 MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -126,10 +125,7 @@ class _JsonSetup(Model):
 
 
 def _decode_json(data: bytes) -> _Decoded:
-    try:
-        setup = _JsonSetup.model_validate(parse_json(data))
-    except ValidationError as error:
-        raise input_error(error, file=None) from None
+    setup = _JsonSetup.model_validate(parse_json(data))
     _check_counts(len(setup.g1_monomial), len(setup.g2_monomial))
     if "g1_lagrange" in setup.model_fields_set and len(setup.g1_lagrange) != len(setup.g1_monomial):
         raise InputError(f"{len(setup.g1_lagrange)} points for {len(setup.g1_monomial)} powers", field="g1_lagrange")

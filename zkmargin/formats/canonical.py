@@ -20,7 +20,7 @@ from Crypto.Hash import keccak
 
 from zkmargin.formats.budget import spend
 from zkmargin.formats.errors import InputError
-from zkmargin.formats.lines import TOKEN, line_of_literal, line_of_twin
+from zkmargin.formats.lines import TOKEN, line_of_twin, place_of_literal
 
 MAX_INTEGER_DIGITS = 400
 MAX_DEPTH = 64
@@ -158,7 +158,8 @@ def parse_json(text: str | bytes, *, file: str | None = None, decimals: Literal[
 
 def _parse(text: str, decimals: Literal["refuse", "exact"]) -> Json:
     def refuse(literal: str, reason: str) -> NoReturn:
-        raise InputError(reason, line=line_of_literal(text, literal))
+        line, field = place_of_literal(text, literal)
+        raise InputError(reason, line=line, field=field)
 
     def integer(digits: str) -> int:
         if len(digits) > MAX_INTEGER_DIGITS:

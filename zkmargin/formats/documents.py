@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,7 +18,7 @@ from zkmargin.formats.budget import budget, spend
 from zkmargin.formats.canonical import canonical_bytes, indented, keccak256, parse_json
 from zkmargin.formats.errors import InputError
 from zkmargin.formats.files import MAX_DOCUMENT_BYTES, read_text, write_atomic
-from zkmargin.formats.lines import existing_path, line_at
+from zkmargin.formats.lines import existing_path, field_name, line_at
 from zkmargin.formats.mappings import MAX_ITEMS
 
 #: Of the mistakes in a document, so many are listed for who asks.
@@ -81,6 +79,10 @@ class Model(BaseModel):
         >>> pair = Pair(name="a", lots=1)
         >>> pair.replaced(lots=2)
         Pair(name='a', lots=2)
+        >>> Pair(name="a", lots="1")
+        Traceback (most recent call last):
+        ...
+        zkmargin.formats.errors.InputError: lots: input should be a valid integer
     """
 
     model_config = ConfigDict(
@@ -92,6 +94,36 @@ class Model(BaseModel):
         ser_json_bytes="hex",
         hide_input_in_errors=True,  # pydantic's own messages must not repeat secrets either
     )
+
+    def __init__(self, /, **fields: Any) -> None:
+        """Of its fields, by name.
+
+        Raises:
+            InputError: a field is missing, unknown, or not what it must be; they do not fit each other.
+        """
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise input_error(error, file=None) from None
+
+    # pydantic's validator of a model inside another goes on without this method, as it does for its own
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """One of its fields as a mapping gives them; ``options`` are pydantic's.
+
+        Raises:
+            InputError: as the constructor does.
+        """
+        return cls._validated(obj, **options)
+
+    @classmethod
+    def _validated(cls, obj: Any, *, text: str | bytes = "", **options: Any) -> Self:
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise input_error(error, file=None, text=text) from None
 
     def replaced(self, **changes: Any) -> Self:
         """The same with other values in some fields, validated like any other."""
@@ -108,10 +140,7 @@ class Model(BaseModel):
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         if deep:
             fields = deepcopy(fields)
-        try:
-            return self.model_validate({**fields, **update})
-        except ValidationError as error:
-            raise input_error(error, file=None) from None
+        return self.model_validate({**fields, **update})
 
     @model_validator(mode="before")
     @classmethod
@@ -230,9 +259,7 @@ class Document(Model):
         if isinstance(data, dict) and "format" not in data:
             raise InputError(f'no "format" line: expected "{cls.FORMAT}"', file=file, field="format")
         try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise input_error(error, file=file, text=text) from None
+            return cls._validated(data, text=text)
         except InputError as error:
             raise error.located(file=file) from None
 
@@ -350,13 +377,10 @@ def input_error(error: ValidationError, *, file: str | None, text: str | bytes =
             hint = 'decimal text belongs here: put the number in quotes, as "-12.5"'
     more = error.error_count() - 1
     reason = _reason(first) + (f" (and {more} more)" if more else "")
-    found = InputError(reason, file=file, field=_field(first), line=line, hint=hint)
-    found.facts = {"errors": [{"field": _field(one), "reason": _reason(one)} for one in all_errors[:MAX_SHOWN_ERRORS]]}
+    found = InputError(reason, file=file, field=field_name(first["loc"]), line=line, hint=hint)
+    shown = all_errors[:MAX_SHOWN_ERRORS]
+    found.facts = {"errors": [{"field": field_name(one["loc"]), "reason": _reason(one)} for one in shown]}
     return found
-
-
-def _field(error: ErrorDetails) -> str | None:
-    return re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in error["loc"]))[:200] or None
 
 
 def _reason(error: ErrorDetails) -> str:
@@ -375,15 +399,6 @@ def _is_number(value: Any, path: Sequence[str | int]) -> bool:
 D = TypeVar("D", bound=Document)
 
 
-@contextmanager
-def in_words(file: str | None = None) -> Iterator[None]:
-    """pydantic's own errors leave as an ``InputError``: for what is built from a document, not parsed from a text."""
-    try:
-        yield
-    except ValidationError as error:
-        raise input_error(error, file=file) from None
-
-
 def load_document(kind: type[D], path: str | Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> D:
     """Read and validate a document file (``-`` for standard input). Raises InputError.
 
@@ -400,8 +415,7 @@ def load_document(kind: type[D], path: str | Path, *, max_bytes: int = MAX_DOCUM
     with budget():
         document = kind.parse(read_text(path, max_bytes=max_bytes), file=str(path))
         try:
-            with in_words():
-                document.check_loaded()
+            document.check_loaded()
         except InputError as error:
             raise error.located(file=str(path)) from None
     return document

@@ -54,6 +54,25 @@ def line_of_literal(text: str, literal: str) -> int | None:
     return next((_line(text, offset) for offset in found), None)
 
 
+def place_of_literal(text: str, literal: str) -> tuple[int | None, str | None]:
+    """The line of the first such number or constant, and the field that it stands in, as errors write it."""
+    offset = next((match.start() for match in TOKEN.finditer(text) if match.group() == literal), None)
+    if offset is None:
+        return None, None
+    path: list[str | int] = []
+    for member in _members(text):
+        if member.offset > offset:
+            break
+        path[member.depth - 1 :] = [member.step]
+    return _line(text, offset), field_name(path)
+
+
+def field_name(path: Path) -> str | None:
+    """A path as errors write it: ``legs[2].price``; None at the top."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).removeprefix(".")[:200] or None
+
+
 def existing_path(value: object, location: Path) -> list[str | int]:
     """The part of a pydantic location that is in the data: without the names of union members and missing keys."""
     path: list[str | int] = []

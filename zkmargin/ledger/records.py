@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -288,6 +289,8 @@ def sign(connection: Connection, attestation: Attestation, holding: str | None =
             same holding for another account or part.
     """
     payload, digest = attestation.payload, attestation.payload_digest.hex()
+    if holding is not None:
+        holding = unicodedata.normalize("NFC", holding)  # one name, however a keyboard spells its accents
     body = signed_of(attestation)
     key, content = body["stream"], body["content"]
     of_stream = select(tables.signed).where(tables.signed.c.stream == key).order_by(tables.signed.c.sequence.desc())

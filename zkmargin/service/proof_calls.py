@@ -18,7 +18,6 @@ from zkmargin.client.documents import Submission
 from zkmargin.client.errors import Unavailable
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.formats.budget import budget
-from zkmargin.formats.documents import in_words
 from zkmargin.service import events, intake, joint, judging, logs, openapi, reading
 from zkmargin.service.access import READERS, NotYours, allow, allow_account, allow_venue, counts
 from zkmargin.service.answering import (
@@ -109,7 +108,7 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
         given = await object_of(request, *joint.KEYS)
 
         def work() -> Receipt:
-            with budget(), in_words():
+            with budget():
                 submission = joint.VenueSubmission.read(given)
             allow_venue(token, submission.terms.venue)
             return joint.judge_venue(desk, submission, actor=token.name)

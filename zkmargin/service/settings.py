@@ -6,11 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.formats import InputError, Model, Seq, load_document, read_text
-from zkmargin.formats.documents import input_error
 from zkmargin.formats.errors import Hint
 from zkmargin.verifier.attest import Trust
 
@@ -119,8 +118,6 @@ class Settings(Model):
         folder = Path(path).parent
         try:
             settings = cls.model_validate(value)
-        except ValidationError as error:
-            raise input_error(error, file=path) from None
         except InputError as error:
             raise error.located(file=path) from None
         return settings.below(folder)
