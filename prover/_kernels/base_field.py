@@ -7,6 +7,7 @@ points are two blocks, x and y.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,15 @@ from llvmlite import ir
 
 from zkmargin.prover._kernels.ahead import intrinsic, types
 from zkmargin.prover._kernels.lowering import I64, LANES, V64, Lowering, Value, splat
-from zkmargin.prover._kernels.vector_field import POINTER, Limbs, VectorField, element, function_of, is_array_of
+from zkmargin.prover._kernels.vector_field import (
+    POINTER,
+    Limbs,
+    VectorField,
+    element,
+    function_of,
+    is_array_of,
+    zero_mask,
+)
 
 #: Order of the base field (draft-irtf-cfrg-pairing-friendly-curves).
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
@@ -62,10 +71,7 @@ def _emit_load(b: ir.IRBuilder, lowering: Lowering, out: Value, rows: Value, ent
     high = b.gep(out, [I64(LIMBS * LANES)], source_etype=I64)
     FIELD.store(b, high, y)
     with b.if_then(b.icmp_unsigned("!=", b.bitcast(negative, ir.IntType(LANES)), ir.IntType(LANES)(0))):
-        merged, *others = y
-        for limb in others:
-            merged = b.or_(merged, limb)
-        flipped = b.and_(negative, b.icmp_unsigned("!=", merged, splat(0)))  # infinity stays y = 0
+        flipped = b.and_(negative, b.not_(zero_mask(b, y)))  # infinity stays y = 0
         FIELD.store(b, high, [b.select(flipped, u, v) for u, v in zip(FIELD.opposite(lowering, y), y, strict=True)])
     b.ret_void()
 
@@ -79,24 +85,28 @@ def _emit_store(b: ir.IRBuilder, _lowering: Lowering, rows: Value, targets: Valu
     b.ret_void()
 
 
-def _load_points(typingctx: Any, out: Any, i: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001
-    """``load_points(out, i, rows, entries, k)``: the eight points named by ``entries[k:k+8]`` into blocks i (x), i+1
-    (y).
-
-    An entry is 2 row + sign: with sign 1 the point is negated.
+def loading(name: str, emit: Callable[..., None], result: ir.Type | None = None) -> Any:
+    """An intrinsic ``name(out, i, rows, entries, k)``: the eight points named by ``entries[k:k+8]`` into blocks i (x),
+    i+1 (y). An entry is 2 row + sign: with sign 1 the point is negated. ``result`` is what ``emit`` returns, or none.
     """
-    if not (is_array_of(out, types.uint64) and is_array_of(rows, types.uint64) and is_array_of(entries, types.int32)):
-        return None
 
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        target = element(context, builder, signature, args, 0, LIMBS * LANES)
-        array = context.make_array(signature.args[2])(context, builder, args[2])
-        source = element(context, builder, signature, args, 3, 1)
-        function = function_of(context, builder, "load_points", [POINTER] * 3, _emit_load)
-        builder.call(function, [target, builder.bitcast(array.data, POINTER), source])
-        return context.get_dummy_value()
+    def typed(typingctx: Any, out: Any, i: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001
+        arrays = is_array_of(out, types.uint64) and is_array_of(rows, types.uint64)
+        if not (arrays and is_array_of(entries, types.int32)):
+            return None
 
-    return types.void(out, types.intp, rows, entries, types.intp), codegen
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            target = element(context, builder, signature, args, 0, LIMBS * LANES)
+            array = context.make_array(signature.args[2])(context, builder, args[2])
+            source = element(context, builder, signature, args, 3, 1)
+            function = function_of(context, builder, name, [POINTER] * 3, emit, result)
+            returned = builder.call(function, [target, builder.bitcast(array.data, POINTER), source])
+            return context.get_dummy_value() if result is None else returned
+
+        kind = types.void if result is None else types.int64
+        return kind(out, types.intp, rows, entries, types.intp), codegen
+
+    return intrinsic(typed)
 
 
 def _emit_prefetch(b: ir.IRBuilder, _lowering: Lowering, rows: Value, entries: Value) -> None:
@@ -143,6 +153,7 @@ def _store_points(typingctx: Any, rows: Any, targets: Any, k: Any, points: Any, 
     return types.void(rows, targets, types.intp, points, types.intp), codegen
 
 
-load_points: Any = intrinsic(_load_points)
+#: See ``loading``.
+load_points: Any = loading("load_points", _emit_load)
 prefetch_points: Any = intrinsic(_prefetch_points)
 store_points: Any = intrinsic(_store_points)

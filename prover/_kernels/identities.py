@@ -58,16 +58,10 @@ def transform_columns(
     eighth_roots: Blocks,
 ) -> None:
     """``compiled.transform`` of every column of m blocks."""
-    limbs, lanes = columns.shape[1], columns.shape[2]
-    source = np.empty((m, limbs, lanes), np.uint64)
-    work = np.empty((m, limbs, lanes), np.uint64)
-    result = np.empty((m, limbs, lanes), np.uint64)
+    work = np.empty((m, columns.shape[1], columns.shape[2]), np.uint64)
     for c in range(columns.shape[0] // m):
-        for i in range(m):
-            _copy(source, i, columns, c * m + i)
-        transform(result, work, source, reversal, roots, twist, eighth_roots)
-        for i in range(m):
-            _copy(out, c * m + i, result, i)
+        first, stop = c * m, (c + 1) * m
+        transform(out[first:stop], work, columns[first:stop], reversal, roots, twist, eighth_roots)
 
 
 @kernel
@@ -95,7 +89,6 @@ def lift_columns(
     limbs, lanes = coefficients.shape[1], coefficients.shape[2]
     source = np.empty((m, limbs, lanes), np.uint64)
     work = np.empty((m, limbs, lanes), np.uint64)
-    result = np.empty((m, limbs, lanes), np.uint64)
     t = np.empty((1, limbs, lanes), np.uint64)
     for c in range(coefficients.shape[0] // m):
         _mul(t, 0, tails, c, vanishing, 0)
@@ -103,9 +96,7 @@ def lift_columns(
         _mul(source, 0, t, 0, shifts, 0)
         for i in range(1, m):
             _mul(source, i, coefficients, c * m + i, shifts, i)
-        transform(result, work, source, reversal, roots, twist, eighth_roots)
-        for i in range(m):
-            _copy(out, c * m + i, result, i)
+        transform(out[c * m : (c + 1) * m], work, source, reversal, roots, twist, eighth_roots)
 
 
 @kernel
@@ -141,20 +132,37 @@ def add_products(sums: Blocks, a: Blocks, b: Blocks) -> None:
 
 
 @kernel
-def gather_sum(out: Blocks, table: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> None:
-    """``out_i = sum_c table[places[c, i]]``: one column from a table of elements, a row of limbs each."""
+def _gather(out: Blocks, table: npt.NDArray[np.uint64], places: npt.NDArray[np.int64], row: int) -> None:
+    """``out_i = table[places[row, i]]``: one column from a table of elements, a row of limbs each."""
     m, limbs, lanes = out.shape
-    t = np.empty((1, limbs, lanes), np.uint64)
     for i in range(m):
-        for c in range(places.shape[0]):
-            for lane in range(lanes):
-                place = places[c, lanes * i + lane]
-                for j in range(limbs):
-                    t[0, j, lane] = table[place, j]
-            if c == 0:
-                _copy(out, i, t, 0)
-            else:
-                _add(out, i, out, i, t, 0)
+        for lane in range(lanes):
+            place = places[row, lanes * i + lane]
+            for j in range(limbs):
+                out[i, j, lane] = table[place, j]
+
+
+@kernel
+def gather_sum(out: Blocks, table: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> None:
+    """``out_i = sum_c table[places[c, i]]``: one column, at least one c."""
+    m, limbs, lanes = out.shape
+    t = np.empty((m, limbs, lanes), np.uint64)
+    _gather(out, table, places, 0)
+    for c in range(1, places.shape[0]):
+        _gather(t, table, places, c)
+        for i in range(m):
+            _add(out, i, out, i, t, i)
+
+
+@kernel
+def _add_identity(
+    sums: Blocks, i: int, helpers: Blocks, j: int, product: Blocks, derivative: Blocks, weight: Blocks
+) -> None:
+    """``sums[i] += weight (helpers[j] product - derivative)``; ``product`` is lost."""
+    _mul(product, 0, product, 0, helpers, j)
+    _sub(product, 0, product, 0, derivative, 0)
+    _mul(product, 0, product, 0, weight, 0)
+    _add(sums, i, sums, i, product, 0)
 
 
 @kernel
@@ -174,10 +182,7 @@ def range_identity(
             _mul(derivative, 0, derivative, 0, y, 0)
             _add(derivative, 0, derivative, 0, product, 0)
             _mul(product, 0, product, 0, y, 0)
-        _mul(y, 0, product, 0, values, helper * m + i)
-        _sub(y, 0, y, 0, derivative, 0)
-        _mul(y, 0, y, 0, weight, 0)
-        _add(sums, i, sums, i, y, 0)
+        _add_identity(sums, i, values, helper * m + i, product, derivative, weight)
 
 
 @kernel
@@ -261,10 +266,7 @@ def leg_identity(
             _mul(t, 0, product, 0, numerators, l * m + i)
             _add(derivative, 0, derivative, 0, t, 0)
             _mul(product, 0, product, 0, y, 0)
-        _mul(y, 0, product, 0, values, helper * m + i)
-        _sub(y, 0, y, 0, derivative, 0)
-        _mul(y, 0, y, 0, weight, 0)
-        _add(sums, i, sums, i, y, 0)
+        _add_identity(sums, i, values, helper * m + i, product, derivative, weight)
 
 
 @kernel
@@ -273,18 +275,15 @@ def gathered_products(
 ) -> None:
     """``out = sum over legs of table[id] N``: the helper of legs whose inverses stand in a table."""
     m, limbs, lanes = out.shape
-    t = np.empty((1, limbs, lanes), np.uint64)
-    for i in range(m):
-        for l in range(first, first + count):
-            for lane in range(lanes):
-                place = ids[l, lanes * i + lane]
-                for j in range(limbs):
-                    t[0, j, lane] = table[place, j]
+    t = np.empty((m, limbs, lanes), np.uint64)
+    for l in range(first, first + count):
+        _gather(t, table, ids, l)
+        for i in range(m):
             if l == first:
-                _mul(out, i, t, 0, numerators, l * m + i)
+                _mul(out, i, t, i, numerators, l * m + i)
             else:
-                _mul(t, 0, t, 0, numerators, l * m + i)
-                _add(out, i, out, i, t, 0)
+                _mul(t, i, t, i, numerators, l * m + i)
+                _add(out, i, out, i, t, i)
 
 
 # --- what Python calls ----------------------------------------------------------------------------------------

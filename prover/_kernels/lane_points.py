@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from zkmargin.prover._kernels.ahead import intrinsic, types
-from zkmargin.prover._kernels.base_field import FIELD, LIMBS, P, lanes_of_rows
+from zkmargin.prover._kernels.base_field import FIELD, LIMBS, P, lanes_of_rows, loading
 from zkmargin.prover._kernels.lowering import I64, LANES, Lowering, Value, splat
-from zkmargin.prover._kernels.vector_field import POINTER, Limbs, element, function_of, is_array_of
+from zkmargin.prover._kernels.vector_field import Limbs, zero_mask
 from zkmargin.prover._kernels.vectors import to_blocks
 
 #: Levels of additions: so many halvings of a sum of 2^LEVELS points.
@@ -81,28 +80,9 @@ def _emit_load(b: ir.IRBuilder, _lowering: Lowering, out: Value, rows: Value, en
     opposite = [b.sub(splat(limb), u) for limb, u in zip(FIELD.p_limbs, y, strict=True)]
     signed = [b.select(negative, u, v) for u, v in zip(opposite, y, strict=True)]
     FIELD.store(b, b.gep(out, [I64(LIMBS * LANES)], source_etype=I64), signed)
-    merged, *others = y
-    for limb in others:
-        merged = b.or_(merged, limb)
-    b.ret(b.zext(b.bitcast(b.icmp_unsigned("==", merged, splat(0)), ir.IntType(LANES)), I64))
+    b.ret(b.zext(b.bitcast(zero_mask(b, y), ir.IntType(LANES)), I64))
 
 
-def _load_level0(typingctx: Any, out: Any, i: Any, rows: Any, entries: Any, k: Any) -> Any:  # noqa: ARG001
-    """``load_level0(out, i, rows, entries, k)``: as ``load_points``, but limbs of -y may be negative.
-
-    Returns the mask of the lanes whose point is infinite, of which no sum would be right.
-    """
-    if not (is_array_of(out, types.uint64) and is_array_of(rows, types.uint64) and is_array_of(entries, types.int32)):
-        return None
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        target = element(context, builder, signature, args, 0, LIMBS * LANES)
-        array = context.make_array(signature.args[2])(context, builder, args[2])
-        source = element(context, builder, signature, args, 3, 1)
-        function = function_of(context, builder, "load_level0", [POINTER] * 3, _emit_load, I64)
-        return builder.call(function, [target, builder.bitcast(array.data, POINTER), source])
-
-    return types.int64(out, types.intp, rows, entries, types.intp), codegen
-
-
-load_level0: Any = intrinsic(_load_level0)
+#: As ``load_points``, but limbs of -y may be negative. Returns the mask of the lanes whose point is infinite, of which
+#: no sum would be right.
+load_level0: Any = loading("load_level0", _emit_load, I64)

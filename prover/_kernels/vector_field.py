@@ -50,6 +50,14 @@ def element(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, posi
     return builder.gep(builder.bitcast(array.data, POINTER), [offset], source_etype=context.get_data_type(kind.dtype))
 
 
+def zero_mask(builder: ir.IRBuilder, limbs: Limbs) -> Value:
+    """The mask of the lanes in which every limb is 0."""
+    merged, *others = limbs
+    for limb in others:
+        merged = builder.or_(merged, limb)
+    return builder.icmp_unsigned("==", merged, splat(0))
+
+
 def function_of(
     context: Any,
     builder: ir.IRBuilder,
@@ -152,10 +160,7 @@ class VectorField:
         def emit(builder: ir.IRBuilder, _lowering: Lowering, block: Value) -> None:
             limbs = self.load(builder, block)
             differences = [builder.xor(x, splat(c)) if c else x for x, c in zip(limbs, constants, strict=True)]
-            merged, *others = differences
-            for limb in others:
-                merged = builder.or_(merged, limb)
-            mask = builder.bitcast(builder.icmp_unsigned("==", merged, splat(0)), ir.IntType(LANES))
+            mask = builder.bitcast(zero_mask(builder, differences), ir.IntType(LANES))
             builder.ret(builder.zext(mask, I64))
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
