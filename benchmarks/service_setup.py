@@ -17,7 +17,8 @@ from typing import Any
 from benchmarks.attested import attested_parts, new_signer
 from zkmargin.accounts import Opening, commit_book
 from zkmargin.app.verifying import clock_ms
-from zkmargin.client.documents import Change, ChangePayload, IssueToken, RegisterAccount, Submission, Terms
+from zkmargin.client.documents import Submission, Terms
+from zkmargin.client.orders import Change, ChangePayload, IssueToken, RegisterAccount
 from zkmargin.client.tokens import new_token, token_digest
 from zkmargin.client.venue import VenueClient
 from zkmargin.crypto.keys import SecretKey, SecretSigner

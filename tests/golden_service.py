@@ -8,17 +8,8 @@ from pathlib import Path
 
 from support.typed import JsonObject
 
-from zkmargin.client.documents import (
-    Change,
-    ChangePayload,
-    Claimed,
-    Coverage,
-    CoveragePayload,
-    Event,
-    EventPayload,
-    Submission,
-    Terms,
-)
+from zkmargin.client.documents import Claimed, Coverage, CoveragePayload, Event, EventPayload, Submission, Terms
+from zkmargin.client.orders import Change, ChangePayload
 from zkmargin.crypto import ed25519, secp256k1
 from zkmargin.crypto.keys import PublicKey, SecretSigner
 from zkmargin.formats import Document

@@ -35,6 +35,7 @@ ROOMS = (
     "app.venue_notes",
     "chain.documents",
     "client.documents",
+    "client.orders",
     "risk.auction",
     "risk.costs",
     "risk.rules",

@@ -34,8 +34,8 @@ from support.venue_service import (
 
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client import Event, Terms
-from zkmargin.client.documents import IssueToken, RegisterAccount, RevokeToken, SetWebhook, WithdrawPart
 from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
+from zkmargin.client.orders import IssueToken, RegisterAccount, RevokeToken, SetWebhook, WithdrawPart
 from zkmargin.client.tokens import new_token, token_digest
 from zkmargin.client.venue import VenueClient
 from zkmargin.engine.claims import Claim

@@ -13,7 +13,8 @@ from support.venue_desk import Venue
 from support.venue_service import account, signers, trust
 
 from zkmargin.app.verifying import clock_ms
-from zkmargin.client.documents import CloseAccount, IssueToken, RegisterAccount, RevokeToken, Terms, WithdrawPart
+from zkmargin.client.documents import Terms
+from zkmargin.client.orders import CloseAccount, IssueToken, RegisterAccount, RevokeToken, WithdrawPart
 from zkmargin.engine.decimals import format_time
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import Ledger

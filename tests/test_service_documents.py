@@ -9,7 +9,8 @@ import pytest
 from support.typed import Json, JsonObject, Keywords
 
 from zkmargin.client import Change, Coverage, Event, Submission, Terms
-from zkmargin.client.documents import IssueToken, RegisterAccount, largest_gap
+from zkmargin.client.documents import largest_gap
+from zkmargin.client.orders import IssueToken, RegisterAccount
 from zkmargin.client.tokens import new_token, token_digest
 from zkmargin.formats import Document, InputError
 from zkmargin.service.states import Standing

@@ -16,8 +16,8 @@ from support.postgresql import Server, new_database
 from support.venue_service import TERMS, Service, account, descendants, eventually, running, signers, snapshot
 
 from zkmargin.client import Submission
-from zkmargin.client.documents import RegisterAccount, RevokeToken
 from zkmargin.client.errors import AlreadyAccepted, Denied, Unavailable
+from zkmargin.client.orders import RegisterAccount, RevokeToken
 from zkmargin.client.tokens import token_digest
 from zkmargin.formats import InputError
 from zkmargin.ledger import Ledger

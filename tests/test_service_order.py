@@ -14,7 +14,7 @@ import httpx
 from support.venue_service import TERMS, Service, eventually, running, signers
 
 from zkmargin.client import Event
-from zkmargin.client.documents import RegisterAccount, SetWebhook
+from zkmargin.client.orders import RegisterAccount, SetWebhook
 
 FAST = "[limits]\ncalls_per_second = 1000\nburst = 1000\n"
 CONNECTIONS = 8

@@ -13,8 +13,8 @@ from support.venue_service import NAME, Account, Service, account, eventually, r
 from zkmargin.accounts import commit_book
 from zkmargin.app.bundles import Around, make_bundle
 from zkmargin.app.verifying import clock_ms
-from zkmargin.client.documents import WithdrawPart
 from zkmargin.client.errors import AlreadyAccepted, NotFound, Unavailable
+from zkmargin.client.orders import WithdrawPart
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import format_time
 from zkmargin.formats import InputError, VerificationError

@@ -11,8 +11,9 @@ from support.venue_desk import Venue
 from support.venue_service import Service, account, eventually, running, signers, snapshot, trust
 
 from zkmargin.client.answers import AuditLine
-from zkmargin.client.documents import IssueToken, RegisterAccount, RemoveWebhook, RevokeToken, SetWebhook, Terms
+from zkmargin.client.documents import Terms
 from zkmargin.client.errors import Denied, NotFound, Unavailable
+from zkmargin.client.orders import IssueToken, RegisterAccount, RemoveWebhook, RevokeToken, SetWebhook
 from zkmargin.client.tokens import token_digest
 from zkmargin.engine.decimals import format_time
 from zkmargin.formats import InputError

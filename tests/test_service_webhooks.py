@@ -14,7 +14,8 @@ from support.typed import Passed
 from support.venue_desk import Venue
 from support.venue_service import signers
 
-from zkmargin.client.documents import RegisterAccount, RemoveWebhook, SetWebhook, Terms
+from zkmargin.client.documents import Terms
+from zkmargin.client.orders import RegisterAccount, RemoveWebhook, SetWebhook
 from zkmargin.formats import InputError
 from zkmargin.ledger import Ledger
 from zkmargin.service import webhooks

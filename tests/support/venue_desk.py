@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from support.typed import Passed
 from support.venue_service import NAME, signers, trust
-from zkmargin.client.documents import Action, Change, ChangePayload
+from zkmargin.client.orders import Action, Change, ChangePayload
 from zkmargin.engine.decimals import format_time
 from zkmargin.ledger import Ledger
 from zkmargin.service.changes import change

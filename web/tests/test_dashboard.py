@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from support.venue_service import Service, account, running, snapshot
 
 from zkmargin.client import Terms
-from zkmargin.client.documents import RegisterAccount, RevokeToken
+from zkmargin.client.orders import RegisterAccount, RevokeToken
 from zkmargin.client.tokens import token_digest
 from zkmargin.formats import VerificationError
 

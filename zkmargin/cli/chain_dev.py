@@ -79,51 +79,51 @@ class _Walk:
         self.snapshot = str(demo / "snapshot.json")
 
     def run(self) -> None:
+        rules = self._rules()
+        self._table(rules)
+        self._deploy()
+        self._register()
+        self._attest()
+        self._prove_margin()
+        self._fill()
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def _rules(self) -> Rules:
         terminal.say("1. Attesters' keys, and the rules of a venue: two of three sign prices, one venue, one custodian")
         addresses = [self._attester(name) for name in ("oracle-1", "oracle-2", "oracle-3", "venue", "custodian")]
         rules = venue_rules(addresses, load(Snapshot, self.snapshot))
         self._file("rules.json").write_bytes(rules.to_bytes())
+        return rules
 
+    def _table(self, rules: Rules) -> None:
         terminal.say("\n2. The table of the snapshot, recomputed from the market by whoever signs it")
-        self._run(
-            "snapshot",
-            "table",
-            self.snapshot,
-            "--series",
-            rules.series.hex(),
-            "--sequence",
-            "1",
-            "-o",
-            self._name("table.json"),
-        )
-        self._run(
-            "snapshot", "check", self.snapshot, str(self.demo / "market.json"), "--table", self._name("table.json")
-        )
+        table = self._name("table.json")
+        series = ("--series", rules.series.hex(), "--sequence", "1")
+        self._run("snapshot", "table", self.snapshot, *series, "-o", table)
+        self._run("snapshot", "check", self.snapshot, str(self.demo / "market.json"), "--table", table)
 
+    def _deploy(self) -> None:
         terminal.say("\n3. The contracts: registries, verifier, checker")
         self._run("chain", "deploy", *self._send, *self._venue, "-o", self._name("deployment.json"))
 
+    def _register(self) -> None:
         terminal.say("\n4. Two attesters sign the table; one signature is not enough")
-        self._run("chain", "sign", "table", *self._where, *self._venue, "-o", self._name("table-typed.json"))
+        typed = self._name("table-typed.json")
+        self._run("chain", "sign", "table", *self._where, *self._venue, "-o", typed)
         signed = [self._signature("table-typed.json", name) for name in ("oracle-1", "oracle-3")]
-        register = (
-            "chain",
-            "register",
-            *self._send,
-            *self._where,
-            "--rules",
-            self._name("rules.json"),
-            "--typed",
-            self._name("table-typed.json"),
-        )
+        rules = ("--rules", self._name("rules.json"))
+        register = ("chain", "register", *self._send, *self._where, *rules, "--typed", typed)
         self._run(*register, "--signature", signed[0], code=1)
         self._run(*register, "--signature", signed[0], "--signature", signed[1])
 
+    def _attest(self) -> None:
         terminal.say("\n5. Venue and custodian attest what the account holds with them")
         for role, name in (("positions", "venue"), ("collateral", "custodian")):
             self._commit(role, name, str(self.demo / "commitment.json"))
         self._status()
 
+    def _prove_margin(self) -> None:
         terminal.say("\n6. The account proves that its margin is met; the same transaction again is refused")
         prove = self._prove(str(self.demo / "opening.json"))
         self._run(*prove, "--calldata", self._name("again.json"))
@@ -131,23 +131,14 @@ class _Walk:
         self._status()
         self._replayed()
 
+    def _fill(self) -> None:
         terminal.say("\n7. A fill: the venue attests the next commitment; coverage ends until the next proof")
-        self._run(
-            "commit",
-            str(self.demo / "book.json"),
-            "--snapshot",
-            self.snapshot,
-            "--part",
-            "positions",
-            "-o",
-            self._name("after.json"),
-            "--opening",
-            self._name("after-opening.json"),
-        )
-        self._commit("positions", "venue", self._name("after.json"), before=str(self.demo / "commitment.json"))
+        after, opening = self._name("after.json"), self._name("after-opening.json")
+        book = (str(self.demo / "book.json"), "--snapshot", self.snapshot)
+        self._run("commit", *book, "--part", "positions", "-o", after, "--opening", opening)
+        self._commit("positions", "venue", after, before=str(self.demo / "commitment.json"))
         self._status()
-        collateral = self._collateral_only()
-        self._run(*self._prove(self._name("after-opening.json"), collateral))
+        self._run(*self._prove(opening, self._collateral_only()))
         self._status()
 
     # --- pieces -----------------------------------------------------------------------------------------------------
@@ -164,6 +155,10 @@ class _Walk:
     def _venue(self) -> tuple[str, ...]:
         rules, table = self._name("rules.json"), self._name("table.json")
         return "--rules", rules, "--snapshot", self.snapshot, "--table", table
+
+    @property
+    def _account(self) -> tuple[str, ...]:
+        return "--account", ACCOUNT, "--snapshot", self.snapshot, "--table", self._name("table.json")
 
     def _file(self, name: str) -> Path:
         return self.made / name
@@ -190,90 +185,26 @@ class _Walk:
 
     def _signature(self, typed: str, name: str) -> str:
         output = self._name(f"{typed}.{name}.signature")
-        self._run(
-            "chain",
-            "sign",
-            "with-key",
-            self._name(typed),
-            "--key",
-            self._name(f"{name}.key"),
-            "--passphrase-file",
-            self._name(f"{name}.passphrase"),
-            "-o",
-            output,
-        )
+        key = ("--key", self._name(f"{name}.key"), "--passphrase-file", self._name(f"{name}.passphrase"))
+        self._run("chain", "sign", "with-key", self._name(typed), *key, "-o", output)
         return output
 
     def _commit(self, role: str, name: str, new: str, *, before: str | None = None) -> None:
-        typed, old = f"{role}-{'2' if before else '1'}.json", ("--old", before) if before else ()
-        self._run(
-            "chain",
-            "sign",
-            "part",
-            *self._where,
-            "--account",
-            ACCOUNT,
-            "--role",
-            role,
-            "--new",
-            new,
-            *old,
-            "--sequence",
-            "2" if before else "1",
-            "-o",
-            self._name(typed),
-        )
-        signature = self._signature(typed, name)
+        number, old = ("2", ("--old", before)) if before else ("1", ())
+        typed, changed = f"{role}-{number}.json", ("--role", role, "--new", new, *old)
+        account = ("--account", ACCOUNT, "--sequence", number)
+        self._run("chain", "sign", "part", *self._where, *account, *changed, "-o", self._name(typed))
+        signed = ("--typed", self._name(typed), "--signature", self._signature(typed, name))
         total = ("--total", before) if before else ()
-        self._run(
-            "chain",
-            "commit",
-            *self._send,
-            *self._where,
-            "--role",
-            role,
-            "--new",
-            new,
-            *old,
-            *total,
-            "--typed",
-            self._name(typed),
-            "--signature",
-            signature,
-        )
+        self._run("chain", "commit", *self._send, *self._where, *changed, *total, *signed)
 
     def _prove(self, *openings: str) -> tuple[str, ...]:
         named = [word for path in openings for word in ("--opening", path)]
-        return (
-            "chain",
-            "prove",
-            *self._send,
-            *self._where,
-            "--account",
-            ACCOUNT,
-            "--snapshot",
-            self.snapshot,
-            "--book",
-            str(self.demo / "book.json"),
-            *named,
-            "--table",
-            self._name("table.json"),
-        )
+        book = ("--book", str(self.demo / "book.json"), *named)
+        return "chain", "prove", *self._send, *self._where, *self._account, *book
 
     def _status(self) -> None:
-        self._run(
-            "chain",
-            "status",
-            "--rpc",
-            self.url,
-            *self._where,
-            "--account",
-            ACCOUNT,
-            "--table",
-            self._name("table.json"),
-            "--snapshot",
-            self.snapshot,
-        )
+        self._run("chain", "status", "--rpc", self.url, *self._where, *self._account)
 
     def _replayed(self) -> None:
         """The transaction that was written before another was accepted: its nonce counts no more."""

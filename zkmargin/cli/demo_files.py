@@ -7,6 +7,7 @@ Every example of every ``--help`` runs in the demo's folder as it is printed, in
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -152,6 +153,22 @@ class ExampleFiles:
 
     def _parties(self) -> None:
         """Keys, a trust file, and what was signed."""
+        keys = self._keys()
+        self._save("trust.json", self._trust([signer.public for signer in keys.values()]))
+        policy = load_policy("default")
+        of_snapshot = attest_snapshot(self.snapshot, self.market, policy, series="main", sequence=7)
+        self._save("oracle.json", of_snapshot.signed(keys["oracle"]))
+        self._save("second-oracle.json", of_snapshot.signed(keys["second oracle"]))
+        self._save("venue.json", self._held("positions", 3).signed(keys["venue"]))
+        self._save("custodian.json", self._held("collateral", 3).signed(keys["custodian"]))
+        nothing = revocations_of(
+            "exchange group", 3, now_ms=clock_ms(), keys=[], attestations=[], reason="", before=None
+        )
+        self._save("revocations.json", nothing.signed(keys["venue"]))
+        self._save("venue-4.json", self._held("positions", 4).signed(keys["venue"]))
+
+    def _keys(self) -> dict[str, Signer]:
+        """Of oracle, venue and custodian, in files; of a second oracle, whose key is nowhere."""
         write_atomic(self.folder / "pass.txt", f"{PASSPHRASE}\n".encode(), secret=True)
         keys: dict[str, Signer] = {}
         for name in ("oracle", "venue", "custodian"):
@@ -168,6 +185,9 @@ class ExampleFiles:
             possession=bls.prove_possession(secret).hex(),
         )
         keys["second oracle"] = SecretSigner(public, secret)
+        return keys
+
+    def _trust(self, keys: Sequence[PublicKey]) -> Trust:
         rule = SnapshotRule(
             name="main",
             signers=("oracle", "second oracle"),
@@ -175,26 +195,14 @@ class ExampleFiles:
             max_age_seconds=ONE_YEAR,
             policies=(self.snapshot.policy.digest().hex(),),
         )
-        trust = Trust(
+        return Trust(
             verifier=DESK,
             beneficiary=DESK,
-            keys=tuple(signer.public for signer in keys.values()),
+            keys=tuple(keys),
             snapshots=(rule,),
             positions=(Rule(name="venue", signers=("venue",), threshold=1),),
             collateral=(Rule(name="custodian", signers=("custodian",), threshold=1),),
         )
-        self._save("trust.json", trust)
-        policy = load_policy("default")
-        of_snapshot = attest_snapshot(self.snapshot, self.market, policy, series="main", sequence=7)
-        self._save("oracle.json", of_snapshot.signed(keys["oracle"]))
-        self._save("second-oracle.json", of_snapshot.signed(keys["second oracle"]))
-        self._save("venue.json", self._held("positions", 3).signed(keys["venue"]))
-        self._save("custodian.json", self._held("collateral", 3).signed(keys["custodian"]))
-        nothing = revocations_of(
-            "exchange group", 3, now_ms=clock_ms(), keys=[], attestations=[], reason="", before=None
-        )
-        self._save("revocations.json", nothing.signed(keys["venue"]))
-        self._save("venue-4.json", self._held("positions", 4).signed(keys["venue"]))
 
     def _held(self, role: str, sequence: int) -> Attestation:
         held = Held(

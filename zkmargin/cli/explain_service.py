@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zkmargin.cli.coverage_words import coverage_facts
-from zkmargin.client.documents import Change, Coverage, Event, Submission
+from zkmargin.client.documents import Coverage, Event, Submission
+from zkmargin.client.orders import Change
 from zkmargin.crypto.keys import fingerprint
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.formats import Document

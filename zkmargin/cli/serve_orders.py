@@ -55,7 +55,7 @@ def revoke_token_command(
     as_json: bool,
 ) -> None:
     """Revoke a token, at once and for good: calls with it get 401, streams of events end."""
-    from zkmargin.client.documents import RevokeToken  # noqa: PLC0415 - few commands call a service
+    from zkmargin.client.orders import RevokeToken  # noqa: PLC0415 - few commands call a service
     from zkmargin.client.tokens import token_digest  # noqa: PLC0415
 
     if (digest is None) == (token_path is None):
@@ -96,7 +96,7 @@ def set_webhook_command(
 
     An event may come twice: its number says so. Set again, it begins with the next event.
     """
-    from zkmargin.client.documents import SetWebhook  # noqa: PLC0415 - few commands call a service
+    from zkmargin.client.orders import SetWebhook  # noqa: PLC0415 - few commands call a service
 
     given: dict[str, Any] = {"events": events} if events else {}
     action = SetWebhook.model_validate({"url": hook, "account": account, **given})
@@ -128,7 +128,7 @@ def remove_webhook_command(
     as_json: bool,
 ) -> None:
     """Have no more events sent to the URL HOOK; nothing happens where none are (`serve webhooks` lists them)."""
-    from zkmargin.client.documents import RemoveWebhook  # noqa: PLC0415 - few commands call a service
+    from zkmargin.client.orders import RemoveWebhook  # noqa: PLC0415 - few commands call a service
 
     action = RemoveWebhook(url=hook, account=account)
     done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), action)
@@ -150,7 +150,7 @@ def close_command(
     as_json: bool,
 ) -> None:
     """Ask an account for no more proofs; what it proved stays, and `serve register` opens it again."""
-    from zkmargin.client.documents import CloseAccount  # noqa: PLC0415 - few commands call a service
+    from zkmargin.client.orders import CloseAccount  # noqa: PLC0415 - few commands call a service
 
     done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), CloseAccount(account=account))
     _say(done, f"{terminal.quoted(account)}: closed", as_json, account=account)
@@ -183,7 +183,7 @@ def withdraw_command(
     as_json: bool,
 ) -> None:
     """Take a part from an account that no longer has it: its next proof is about the others, and due at once."""
-    from zkmargin.client.documents import WithdrawPart  # noqa: PLC0415 - few commands call a service
+    from zkmargin.client.orders import WithdrawPart  # noqa: PLC0415 - few commands call a service
 
     action = WithdrawPart.model_validate({"account": account, "role": role, "issuer": issuer, "part": part})
     done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), action)

@@ -177,8 +177,20 @@ def snapshot_json(snapshot: Snapshot, *, slots: bool) -> dict[str, Any]:
 
 def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
     """A snapshot in tables."""
-    facts, out, policy = snapshot_json(snapshot, slots=slots), console(), snapshot.policy
-    result = Section("Snapshot", "", "")
+    facts, out = snapshot_json(snapshot, slots=slots), console()
+    _snapshot_named(snapshot, facts).show(out)
+    _snapshot_instruments(snapshot, facts).show(out)
+    _snapshot_collateral(facts).show(out)
+    _snapshot_proof(facts).show(out)
+    if slots:
+        listing = Section("Slots", "Instrument", ">Lot", ">Mark of a lot", "Settlement", ">Multiplier")
+        for slot in facts["slots"]:
+            listing.row(slot["id"], slot["lot"], slot["mark"], slot["settlement"], slot["multiplier"])
+        listing.show(out)
+
+
+def _snapshot_named(snapshot: Snapshot, facts: dict[str, Any]) -> Section:
+    policy, result = snapshot.policy, Section("Snapshot", "", "")
     result.pairs(
         {
             "name": facts["name"],
@@ -193,7 +205,10 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             + " of the charge",
         },
     )
-    result.show(out)
+    return result
+
+
+def _snapshot_instruments(snapshot: Snapshot, facts: dict[str, Any]) -> Section:
     kinds = Section("Instruments", "Group", ">Scenarios", ">Instruments", "Kinds")
     for g, group in enumerate(facts["groups"]):
         counts = Counter(slot.kind for slot in snapshot.instruments if slot.group == g)
@@ -205,7 +220,10 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             group["instruments"],
             f"{words}; {counted(expiries, 'expiry', 'expiries')}",
         )
-    kinds.show(out)
+    return kinds
+
+
+def _snapshot_collateral(facts: dict[str, Any]) -> Section:
     assets = Section("Collateral", "Asset", ">Lot", ">Price of a lot", ">Haircut", "Negative balance", ">Bound")
     for slot in facts["collateral"]:
         negative = "not allowed"
@@ -213,9 +231,11 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             negative = f"debited at price + {percent(slot['surcharge_bp'])}"
         haircut = percent(slot["haircut_bp"]) + ", more on large balances" * bool(slot["tiers"])
         assets.row(slot["asset"], slot["lot"], slot["price"], haircut, negative, f"2^{slot['bits']} lots")
-    assets.show(out)
-    layout = facts["layout"]
-    result = Section("Proof", "", "")
+    return assets
+
+
+def _snapshot_proof(facts: dict[str, Any]) -> Section:
+    layout, result = facts["layout"], Section("Proof", "", "")
     proved = "proved" if facts["positions_range_proved"] else "left to who makes the commitment"
     result.pairs(
         {
@@ -227,12 +247,7 @@ def snapshot_view(snapshot: Snapshot, *, slots: bool) -> None:
             "size of a proof": f"{layout['proof_bytes']} bytes",
         },
     )
-    result.show(out)
-    if slots:
-        listing = Section("Slots", "Instrument", ">Lot", ">Mark of a lot", "Settlement", ">Multiplier")
-        for slot in facts["slots"]:
-            listing.row(slot["id"], slot["lot"], slot["mark"], slot["settlement"], slot["multiplier"])
-        listing.show(out)
+    return result
 
 
 def _scenarios(snapshot: Snapshot, group: int) -> int:

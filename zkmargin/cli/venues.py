@@ -60,7 +60,7 @@ def order(client: VenueClient, action: Any, key: tuple[str, str | None, str | No
 
     Numbers are the clock's milliseconds: they go up without being kept anywhere.
     """
-    from zkmargin.client.documents import Change, ChangePayload  # noqa: PLC0415 - see connect
+    from zkmargin.client.orders import Change, ChangePayload  # noqa: PLC0415 - see connect
 
     now_ms, service = time.time_ns() // 1_000_000, client.service().name
     payload = ChangePayload(service=service, sequence=now_ms, time=format_time(now_ms), action=action)

@@ -50,8 +50,9 @@ from zkmargin.client.answers import (
     WebhookLine,
     Webhooks,
 )
-from zkmargin.client.documents import Change, Coverage, Event, Submission
+from zkmargin.client.documents import Coverage, Event, Submission
 from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
+from zkmargin.client.orders import Change
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, Hint, InputError, ProofFormatError, VerificationError, parse_json
 from zkmargin.formats.budget import budget

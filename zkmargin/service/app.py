@@ -13,8 +13,8 @@ from fastapi.responses import Response
 
 import zkmargin
 from zkmargin.client.answers import AuditLine, Limits, ServiceInfo, TokenInfo, TokenLine, WebhookLine
-from zkmargin.client.documents import Change
 from zkmargin.client.errors import Denied
+from zkmargin.client.orders import Change
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.decimals import format_time
 from zkmargin.formats import ZkMarginError

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from zkmargin.client.documents import (
+from zkmargin.client.errors import Denied
+from zkmargin.client.orders import (
     CHANGE_SECONDS,
     Change,
     CloseAccount,
@@ -18,7 +19,6 @@ from zkmargin.client.documents import (
     SetWebhook,
     WithdrawPart,
 )
-from zkmargin.client.errors import Denied
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import InputError, VerificationError

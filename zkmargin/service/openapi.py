@@ -12,7 +12,8 @@ from pydantic.json_schema import models_json_schema
 from zkmargin.accounts import Commitment
 from zkmargin.app.evidence import Evidence
 from zkmargin.client import answers
-from zkmargin.client.documents import Change, Coverage, Event, Submission
+from zkmargin.client.documents import Coverage, Event, Submission
+from zkmargin.client.orders import Change
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document
 from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Revocations

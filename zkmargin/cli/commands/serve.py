@@ -180,7 +180,7 @@ def token_command(
 
     Where the order did not arrive, give it again: the token that is in the file already is ordered then.
     """
-    from zkmargin.client.documents import IssueToken  # noqa: PLC0415
+    from zkmargin.client.orders import IssueToken  # noqa: PLC0415
     from zkmargin.client.tokens import new_token, token_digest  # noqa: PLC0415
 
     check_paths([key_path], [output], json=as_json)
@@ -253,7 +253,8 @@ def register_command(
     as_json: bool,
 ) -> None:
     """Register an account with what it must prove and how often; or give it new terms and keys."""
-    from zkmargin.client.documents import RegisterAccount, Terms  # noqa: PLC0415
+    from zkmargin.client.documents import Terms  # noqa: PLC0415
+    from zkmargin.client.orders import RegisterAccount  # noqa: PLC0415
 
     claim = parse_claim(claim_text, requirement)
     terms = Terms(
