@@ -41,6 +41,7 @@ ROOMS = (
     "risk.rules",
     "verifier.chain.table",
     "verifier.venue.customers",
+    "verifier.venue.log",
     "verifier.venue.terms",
 )
 
