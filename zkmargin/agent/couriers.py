@@ -6,7 +6,7 @@ import heapq
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -34,7 +34,9 @@ class _Due:
     number: int
     work: Callable[[], object] = field(compare=False)
     made: Made | None = field(compare=False)
+    key: Hashable = field(compare=False, default=None)
     attempts: int = field(compare=False, default=0)
+    earliest: float = field(compare=False, default=0.0)
 
 
 class Courier:
@@ -75,9 +77,27 @@ class Courier:
         """Hand a proof over as soon as it can be."""
         self._add(_Due(time.monotonic(), next(self._numbers), lambda: self.venue.submit(made), made, made.attempts))
 
-    def errand(self, work: Callable[[], object]) -> None:
-        """Do something else at the venue, with the same patience."""
-        self._add(_Due(time.monotonic(), next(self._numbers), work, None))
+    def errand(self, work: Callable[[], object], key: Hashable, *, now: bool = False) -> None:
+        """Do something else at the venue, with the same patience.
+
+        Errands of one key are one: what waits to be tried again takes the newer work, so that a venue that does not
+        answer has one of each waiting however often it is asked for.
+
+        Args:
+            work: what to do.
+            key: what it is.
+            now: whether there is a reason to try at once, though not before the venue asked to be asked.
+        """
+        with self._changed:
+            waiting = next((due for due in self._due if due.key == key), None)
+            if waiting is not None:
+                waiting.work = work
+                if now:
+                    waiting.at = min(waiting.at, max(waiting.earliest, time.monotonic()))
+                    heapq.heapify(self._due)
+                    self._changed.notify()
+                return
+        self._add(_Due(time.monotonic(), next(self._numbers), work, None, key))
 
     @property
     def waiting(self) -> int:
@@ -98,6 +118,16 @@ class Courier:
         with self._changed:
             heapq.heappush(self._due, due)
             self._changed.notify()
+
+    def _put_back(self, due: _Due) -> None:
+        """To be tried again, unless the same errand was asked for meanwhile."""
+        with self._changed:
+            twin = None if due.key is None else next((one for one in self._due if one.key == due.key), None)
+            if twin is None:
+                heapq.heappush(self._due, due)
+                return
+            twin.at, twin.attempts, twin.earliest = due.at, due.attempts, due.earliest
+            heapq.heapify(self._due)
 
     def _next(self) -> _Due | None:
         with self._changed:
@@ -141,8 +171,10 @@ class Courier:
     def _again(self, due: _Due, error: UnreachableError) -> None:
         """Later, unless whoever is told of it says no; where that fails too (a full disk), later."""
         due.attempts += 1
-        due.at = time.monotonic() + wait_seconds(self._retry, due.attempts, error.after)
+        now = time.monotonic()
+        due.at = now + wait_seconds(self._retry, due.attempts, error.after)
+        due.earliest = 0.0 if error.after is None else now + min(error.after, self._retry.most_seconds)
         with suppress(Exception):
             if not self._failed(due.made, due.attempts, error):
                 return
-        self._add(due)
+        self._put_back(due)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from zkmargin.agent.account import Account
@@ -18,6 +20,11 @@ from zkmargin.agent.venues import FolderVenue, UnreachableError, UntrustedError,
 from zkmargin.app.verifying import clock_ms
 from zkmargin.formats import InputError, ZkMarginError, write_atomic
 from zkmargin.verifier.attest import Attestation, Challenge, Trust
+
+#: The errand of getting ready for the next proof.
+READY = "ready"
+#: So many snapshots wait for a venue that cannot be reached.
+KEPT_ASKING = 256
 
 
 class Submission:
@@ -43,6 +50,8 @@ class Submission:
         self._config, self._journal, self._alarms, self._log, self._status = config, journal, alarms, log, status
         self._put, self._trust = put, trust
         self._couriers = {venue.name: self._courier(venue) for venue in config.venues}
+        self._asking: dict[str, dict[tuple[str, str], Item]] = {venue.name: {} for venue in config.venues}
+        self._lock = threading.Lock()
 
     def _courier(self, venue: VenueConfig) -> Courier:
         return Courier(
@@ -96,27 +105,44 @@ class Submission:
         self._couriers[made.venue].take(made)
 
     def attest(self, attestation: Attestation, *, but: str | None = None) -> None:
-        """Hand a new attestation of a part to every venue but the one that it came from."""
+        """Hand a new attestation of a part to every venue but the one that it came from; the newest of each part."""
         for name, courier in self._couriers.items():
             if name == but:
                 continue
-            courier.errand(lambda venue=courier.venue: venue.attest(attestation))  # type: ignore[misc]
+            courier.errand(
+                lambda venue=courier.venue: venue.attest(attestation),  # type: ignore[misc]
+                key=attestation.payload.stream,
+            )
 
     def get_ready(self, *, if_idle: bool = False) -> None:
         """Have every venue get ready for the next proof."""
-        for courier in self._couriers.values():
+        for name, courier in self._couriers.items():
             if not (if_idle and courier.waiting):
-                courier.errand(courier.venue.ready)
+                courier.errand(partial(self._ready, name), key=READY)
 
     def when_ready(self, venue: str, item: Item) -> None:
-        """Deal with something once a venue can be reached."""
-        courier = self._couriers[venue]
+        """Deal with a snapshot once a venue can be reached: the last so many of them, each once."""
+        with self._lock:
+            asking = self._asking[venue]
+            key = _asked_of(item)
+            asking.pop(key, None)
+            asking[key] = item
+            dropped = asking.pop(next(iter(asking))) if len(asking) > KEPT_ASKING else None
+        if dropped is not None:
+            self._log.event("snapshot-dropped", venue=venue, snapshot=_asked_of(dropped)[1], waiting=KEPT_ASKING)
+        self._couriers[venue].errand(partial(self._ready, venue), key=READY, now=True)
 
-        def ask() -> None:
-            courier.venue.ready()
+    def asking(self, venue: str) -> int:
+        """How many snapshots wait until a venue can be reached."""
+        with self._lock:
+            return len(self._asking[venue])
+
+    def _ready(self, venue: str) -> None:
+        self._couriers[venue].venue.ready()
+        with self._lock:
+            items, self._asking[venue] = self._asking[venue], {}
+        for item in items.values():
             self._put(item)
-
-        courier.errand(ask)
 
     def wait(self, seconds: float, *, unless: Callable[[], bool]) -> None:
         """Leave the processor to the couriers until all is through, for so long at most."""
@@ -180,3 +206,8 @@ class Submission:
 def _receipt_of(made: Made) -> str:
     """What an alarm about a proof's receipt is about."""
     return f"receipt {made.statement[:16]}"
+
+
+def _asked_of(item: Item) -> tuple[str, str]:
+    """What a thing that waits for a venue is about, so that it waits once."""
+    return item.kind, "" if item.snapshot is None else item.snapshot.digest().hex()
