@@ -108,10 +108,12 @@ lint: $(DEV_READY)  ## ruff: rules and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(DEV_READY)  ## mypy strict over the packages, tests and benchmarks
+types: $(DEV_READY)  ## mypy strict over the packages, tests, benchmarks and what tests the pages
+	@$(PIP_INSTALL) --editable '.[dev,web]'
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/mypy -p benchmarks
+	MYPYPATH=web/tests:tests $(BIN)/mypy web
 
 layers: $(DEV_READY)  ## every folder imports only from the folders below it
 	$(BIN)/lint-imports --no-cache

@@ -5,32 +5,24 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from conftest import shoot
+from conftest import SCHEMES, Scheme, check, opened, shoot
 from playwright.sync_api import Browser, Page, Route, expect
 from support.venue_service import Service, account, running, snapshot
+from support.watching import World, until
 
+from zkmargin.agent.agent import Agent
+from zkmargin.agent.alarms import Log
+from zkmargin.agent.config import read_config
+from zkmargin.agent.page import Page as ServedPage
 from zkmargin.cli import main
 
-AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
-SCHEMES = ("light", "dark")
 #: Accounts of a large venue.
 MANY = 1000
-
-
-def check(page: Page, name: str) -> None:
-    """Nothing that axe finds wrong, by WCAG 2.2 AA and by what is good practice."""
-    page.evaluate(AXE.read_text())  # not by a script of the page: its content security policy forbids that
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    assert found["passes"], "it looked at nothing"
-    bad = [(one["id"], one["help"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
-    assert bad == [], name
-    shoot(page, f"access-{name}")
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +35,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield one
 
 
-@contextmanager
-def opened(browser: Browser, scheme: str, url: str, **more: Any) -> Iterator[Page]:
-    """A page in a colour scheme."""
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 1100, "height": 900}, **more)
-    page = context.new_page()
-    page.goto(url)
-    yield page
-    context.close()
-
-
 def enter(page: Page, service: Service) -> None:
     page.get_by_label("Token of an auditor or operator").fill(service.tokens["auditor"])
     page.keyboard.press("Enter")
@@ -60,7 +42,7 @@ def enter(page: Page, service: Service) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_dashboard(browser: Browser, service: Service, scheme: Any) -> None:
+def test_the_dashboard(browser: Browser, service: Service, scheme: Scheme) -> None:
     with opened(browser, scheme, service.url) as page:
         check(page, f"dashboard-entrance-{scheme}")
         enter(page, service)
@@ -112,7 +94,7 @@ def test_everything_is_reached_by_tab_and_said_by_name(browser: Browser, service
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_verifier_page(browser: Browser, tmp_path: Path, scheme: Any) -> None:
+def test_the_verifier_page(browser: Browser, tmp_path: Path, scheme: Scheme) -> None:
     assert main(["page", "-o", str(tmp_path / "verify.html")]) == 0
     assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
     with opened(browser, scheme, f"file://{tmp_path / 'verify.html'}") as page:
@@ -160,3 +142,41 @@ def test_a_thousand_accounts(browser: Browser, service: Service) -> None:
         page.get_by_label("Show", exact=True).select_option("late")
         expect(rows).to_have_count(1)
         shoot(page, "dashboard-thousand")
+
+
+# --- the maker's own page ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an agent's page: two snapshots proven, alarms, a file of fills that it cannot read."""
+    world = World(tmp_path_factory.mktemp("own"))
+    extra = ["[alarms]", 'headroom = "99999999"', "expiry_seconds = 172800"]
+    agent = Agent(read_config(str(world.config(extra=extra))), Log(None))
+    agent.start()
+    for number in (1, 2):
+        world.publish(world.moved(number, factor=f"1.0{number}"), number)
+        until(partial(proven, agent, world, number), 240)  # the first may compile kernels
+    page = ServedPage(agent.status, world.home / "state", 0)
+    page.start()
+    yield page.address
+    page.close()
+    agent.close()
+
+
+def proven(agent: Agent, world: World, number: int) -> bool:
+    agent.turn(0.05)
+    return len(world.proofs()) == number
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_makers_page(browser: Browser, own: str, scheme: Scheme) -> None:
+    with opened(browser, scheme, own) as page:
+        expect(page.get_by_role("heading", name="3 alarms")).to_be_visible()
+        expect(page.get_by_role("status")).to_contain_text("as of")
+        check(page, f"own-{scheme}")
+        for one in page.locator("details").all():
+            one.evaluate("(one) => { one.open = true; }")
+        page.set_viewport_size({"width": 360, "height": 800})  # a telephone
+        check(page, f"own-narrow-{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360

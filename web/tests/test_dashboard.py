@@ -145,7 +145,9 @@ def test_a_revoked_token_ends_the_session(browser: Browser, service: Service) ->
     service.issue("for a day", "auditor")
     page, wrong, _ = entered(browser, service, "for a day")
     assert page.get_by_label("Token of an auditor or operator").input_value() == ""
-    service.order(RevokeToken(digest=token_digest(service.tokens["for a day"])))
+    digest = token_digest(service.tokens["for a day"])
+    assert digest is not None
+    service.order(RevokeToken(digest=digest))
     row(page, "alice").get_by_role("button").click()
     said = "The session ended: the token is unknown, revoked or expired"
     expect(page.get_by_role("alert")).to_have_text(said)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import shoot
+from conftest import SCHEMES, Scheme, check, opened, shoot
 from playwright.sync_api import Browser, Page
 from pypdf import PdfReader
 
@@ -128,3 +128,13 @@ def test_a_long_table_goes_on_under_its_head(browser: Browser, reports: Path, tm
     heads = sum(plain(longest["head"]) in plain(one.extract_text()) for one in pages)
     assert heads >= 2
     page.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", ["maker", "venue", "auditor"])
+def test_axe_finds_nothing(browser: Browser, reports: Path, name: str, scheme: Scheme) -> None:
+    with opened(browser, scheme, f"file://{reports / name}.html") as page:
+        check(page, f"report-{name}-{scheme}")
+        page.set_viewport_size({"width": 360, "height": 800})  # a telephone
+        check(page, f"report-{name}-narrow-{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360

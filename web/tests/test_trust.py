@@ -41,10 +41,11 @@ def changed(path: str, value: Any) -> Change:
 
     def change(given: dict[str, Any]) -> None:
         *way, last = path.split(".")
+        inner: Any = given
         for step in way:
-            given = given[int(step) if step.isdigit() else step]
-        key: Any = int(last) if last.isdigit() else last
-        given[key] = value(given[key]) if callable(value) else value
+            inner = inner[int(step) if step.isdigit() else step]
+        key = int(last) if last.isdigit() else last
+        inner[key] = value(inner[key]) if callable(value) else value
 
     return change
 

@@ -28,7 +28,7 @@ from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import ZkMarginError
 from zkmargin.verifier import verify
-from zkmargin.verifier.proof import HEADER_BYTES
+from zkmargin.verifier.header import HEADER_BYTES
 
 VECTORS = golden.vectors()
 GROUPS = [group["name"] for group in VECTORS["testGroups"]]
@@ -38,6 +38,19 @@ SECOND = int(os.environ.get("ZKMARGIN_PAGE_SECOND", "2"))
 LIMITS = two_verifiers.LIMITS
 
 
+def asked(snapshot: Path, given: golden.Inputs, proof: bytes) -> dict[str, Any]:
+    """What a golden case asks of the third verifier, with a proof."""
+    return question(
+        snapshot,
+        given.commitments,
+        proof,
+        claim=given.claim,
+        requirement=given.requirement,
+        limits=given.limits,
+        context=given.context,
+    )
+
+
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_vector_gets_its_verdict(name: str) -> None:
     (group,) = [group for group in VECTORS["testGroups"] if group["name"] == name]
@@ -45,13 +58,7 @@ def test_every_vector_gets_its_verdict(name: str) -> None:
     for case in group["tests"]:
         given = golden.inputs(group, case)
         path = golden.FOLDER / {**group["defaults"], **case}["snapshot"]
-        named = {
-            "claim": given.claim,
-            "requirement": given.requirement,
-            "limits": given.limits,
-            "context": given.context,
-        }
-        questions.append(question(path, given.commitments, given.proof, **named))
+        questions.append(asked(path, given, given.proof))
     for case, answer in zip(group["tests"], ask(questions), strict=True):
         expected = group["statementDigest"] if case["result"] == "valid" else None
         assert answer.get("accepted") == expected, f"{case['tcId']}: {case['comment']}: {answer}"
@@ -102,10 +109,10 @@ def test_circuits_of_every_component_agree(second: Any, tmp_path: Path) -> None:
         for claim in (Claim(3, 2), Claim(1, 1, "maintenance")):
             circuit = build_circuit(snapshot, claim, [Limit.parse(text) for text in limits])
             cases.append((name, circuit.digest.hex(), snapshot.digest().hex()))
-            asked = question(tmp_path / f"{place}.json", [], b"", claim=f"{claim.num}/{claim.den}", limits=limits)
-            questions.append(asked | {"requirement": claim.requirement, "circuit": True})
-    for (name, circuit, digest), answer in zip(cases, ask(questions), strict=True):
-        assert answer == {"circuit": circuit, "snapshot": digest}, name
+            plain = question(tmp_path / f"{place}.json", [], b"", claim=f"{claim.num}/{claim.den}", limits=limits)
+            questions.append(plain | {"requirement": claim.requirement, "circuit": True})
+    for (name, expected, digest), answer in zip(cases, ask(questions), strict=True):
+        assert answer == {"circuit": expected, "snapshot": digest}, name
 
 
 def test_every_component_is_known() -> None:
@@ -244,8 +251,7 @@ def _group(name: str) -> dict[str, Any]:
 
 def _question(name: str, proof: bytes) -> dict[str, Any]:
     given = golden.inputs(_group(name), {})
-    named = {"claim": given.claim, "requirement": given.requirement, "limits": given.limits, "context": given.context}
-    return question(golden.FOLDER / _group(name)["defaults"]["snapshot"], given.commitments, proof, **named)
+    return asked(golden.FOLDER / _group(name)["defaults"]["snapshot"], given, proof)
 
 
 def _second(second: Any, name: str, proof: bytes) -> str | None:

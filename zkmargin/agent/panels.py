@@ -12,7 +12,7 @@ from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import from_units
 from zkmargin.engine.frames import Surface
 from zkmargin.engine.margin import MarginReport
-from zkmargin.risk.report import line_chart
+from zkmargin.risk.report import column_head, line_chart, named, scrolled
 
 #: Shades of a table's cells, from the largest loss to the largest gain.
 SHADES = 5
@@ -62,14 +62,18 @@ def _standing(status: Status, facts: dict[str, Any]) -> Iterator[str]:
             ("Maintenance requirement", _money(maintenance.total)),
             ("Headroom above it", _money(maintenance.surplus)),
         ]
-    yield _table(("", ">Amount"), rows)
+    yield _table("Margin", ("", ">Amount"), rows)
     yield "<h3>By component</h3>"
     yield _components(report)
     yield "<h3>Worst scenarios</h3>"
-    yield _table(("Group", "Scenario", ">P&L"), [(g, label, _money(p)) for g, label, p in status.scenarios(worst=10)])
+    yield _table(
+        "Worst scenarios",
+        ("Group", "Scenario", ">P&L"),
+        [(g, label, _money(p)) for g, label, p in status.scenarios(worst=10)],
+    )
     for group, surface in status.surfaces().items():
         yield f"<h3>P&amp;L of {_text(group)} over price and vol</h3>"
-        yield _surface(surface)
+        yield _surface(f"P&L of {group}", surface)
     yield "<h3>Headroom over time</h3>"
     yield _course(status.headroom())
     yield "</section>"
@@ -83,10 +87,10 @@ def _components(report: MarginReport) -> str:
             rows.append((group.group, component, _money(amount), sets))
         rows.append((group.group, "charge", _money(group.charge), ""))
     rows += [("", addition.component, _money(addition.amount), "") for addition in report.additions]
-    return _table(("Group", "Component", ">Amount", "Set by"), rows)
+    return _table("By component", ("Group", "Component", ">Amount", "Set by"), rows)
 
 
-def _surface(surface: Surface) -> str:
+def _surface(name: str, surface: Surface) -> str:
     """A table of price moves by vol moves, shaded."""
     most = max((abs(float(x)) for x in surface.profit.flat), default=0.0) or 1.0
     head = "".join(f'<th scope="col">{100 * float(v):+g} % vol</th>' for v in surface.vol_moves)
@@ -96,8 +100,8 @@ def _surface(surface: Surface) -> str:
             f'<td class="{_shade(float(x) / most)}">{float(x):,.0f}</td>' for x in surface.profit[place].tolist()
         )
         body.append(f'<tr><th scope="row">{100 * float(price):+g} %</th>{cells}</tr>')
-    whole = f"<thead><tr><th>Price</th>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
-    return f'<div><table class="surface">{whole}</table></div>'
+    whole = f'<thead><tr><th scope="col">Price</th>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
+    return scrolled(f'<table class="surface">{whole}</table>', name)
 
 
 def _shade(part: float) -> str:
@@ -112,12 +116,12 @@ def _course(points: list[dict[str, str]]) -> str:
         "above initial": [float(Decimal(p["equity"]) - Decimal(p["initial"])) for p in shown],
         "above maintenance": [float(Decimal(p["equity"]) - Decimal(p["maintenance"])) for p in shown],
     }
-    chart = line_chart([p["time"][11:19] for p in shown], lines)
+    chart = named(line_chart([p["time"][11:19] for p in shown], lines), "Headroom over time")
     rows = [
         (p["time"], *(_money_text(str(Decimal(p["equity"]) - Decimal(p[name]))) for name in ("initial", "maintenance")))
         for p in shown[:-21:-1]
     ]
-    table = _table(("Snapshot", ">Above initial", ">Above maintenance"), rows)
+    table = _table("Headroom", ("Snapshot", ">Above initial", ">Above maintenance"), rows)
     return f"<figure>{chart}</figure><details><summary>The last values</summary>{table}</details>"
 
 
@@ -131,7 +135,7 @@ def _book(status: Status) -> Iterator[str]:
         ("balances", "Asset", book.collateral),
     ):
         yield f"<details{' open' * (len(held) <= OPEN_ROWS)}><summary>{len(held):,} {title}</summary>"
-        yield _table((column, ">Quantity"), list(held.items()))
+        yield _table(title, (column, ">Quantity"), list(held.items()))
         yield "</details>"
     yield "</section>"
 
@@ -145,9 +149,10 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
         claim = f"{venue['claim']} x {venue['requirement']}" + "".join(f", {limit}" for limit in venue["limits"])
         times = (latency.get("median_milliseconds", ""), latency.get("p99_milliseconds", ""))
         rows.append((venue["name"], claim, counts, *times))
-    yield _table(("Venue", "Claim", "Proofs", ">Median ms", ">p99 ms"), rows)
+    yield _table("Proofs by venue", ("Venue", "Claim", "Proofs", ">Median ms", ">p99 ms"), rows)
     yield "<h3>The last ones</h3>"
     yield _table(
+        "The last proofs",
         ("Snapshot", "Venue", "State", ">ms", "Statement"),
         [
             (p["snapshot_time"], p["venue"], p["state"] + (f": {p['reason']}" if p["reason"] else ""),
@@ -160,22 +165,23 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
 
 def _holdings(facts: dict[str, Any]) -> Iterator[str]:
     yield "<section><h2>Holdings</h2>"
-    yield _table(("Holding", ">Fills applied"), [(h["name"], h["fills_applied"]) for h in facts["holdings"]])
+    yield _table(
+        "Fills applied", ("Holding", ">Fills applied"), [(h["name"], h["fills_applied"]) for h in facts["holdings"]]
+    )
     rows = [(a["issuer"], a["role"], a["sequence"], a["expires"]) for a in facts["attestations"]]
-    yield _table(("Attested by", "Role", ">Number", "Ends"), rows)
+    yield _table("Attestations", ("Attested by", "Role", ">Number", "Ends"), rows)
     yield "</section>"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns whose name begins with > hold numbers."""
+def _table(name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table by what it shows. Columns whose name begins with > hold numbers."""
     sides = [' class="number"' if column.startswith(">") else "" for column in columns]
-    named = [column.removeprefix(">") for column in columns]
-    head = "".join(f'<th scope="col"{side}>{_text(one)}</th>' for side, one in zip(sides, named, strict=True))
+    head = "".join(column_head(one.removeprefix(">"), side) for side, one in zip(sides, columns, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td{side}>{_text(cell)}</td>" for side, cell in zip(sides, row, strict=True)) + "</tr>"
         for row in rows
     )
-    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return scrolled(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", name)
 
 
 def _money(amount: int) -> str:

@@ -18,17 +18,25 @@ LONGEST_WORD = 24
 #: With so many columns a table is printed small.
 MANY_COLUMNS = 6
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1a1a1a; }
+:root { color-scheme: light dark; --line: #ddd; --soft: #555; --ink: #1a1a1a; --sheet: #fff; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --line: #444; --soft: #aaa; --ink: #e8e8e8; --sheet: #141414; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: var(--ink);
+  background: var(--sheet); overflow-wrap: break-word; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .5rem; border-bottom: 1px solid #ddd; text-align: right; }
+th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
 td:last-child { white-space: normal; }
 .words th, .words td { text-align: left; white-space: normal; vertical-align: top; }
 td.long { overflow-wrap: anywhere; }
 div { overflow-x: auto; }
-svg { width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .9rem; }
-summary { cursor: pointer; color: #555; font-size: .9rem; }
+svg { width: 100%; height: auto; } svg.paper { background: #fff; }
+svg:not(.paper) text { fill: currentColor; }
+figure { margin: 1.5rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
+summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
 @media print {
+  :root { color-scheme: light; }
   body { max-width: none; margin: 0; font-size: 10.5px; } h2 { break-after: avoid; } figure { break-inside: avoid; }
   thead { display: table-header-group; } tr { break-inside: avoid; }
   table { font-size: 9.5px; } td { white-space: normal; }
@@ -45,11 +53,27 @@ def _cell(cell: object) -> str:
     return f"<td{long}>{html.escape(text)}</td>"
 
 
+def column_head(column: str, kind: str = "") -> str:
+    """The head of a column; without a name it is a cell like others, as a screen reader has nothing to say of it."""
+    return f'<th scope="col"{kind}>{html.escape(column)}</th>' if column else f"<td{kind}></td>"
+
+
+def scrolled(table: str, name: str) -> str:
+    """A table that may be wider than the page: it is scrolled by keyboard too."""
+    return f'<div tabindex="0" role="group" aria-label="{html.escape(name)}">{table}</div>'
+
+
+def named(svg: str, name: str) -> str:
+    """A chart as one picture, by what it shows."""
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(name)}"', 1)
+
+
 class Report:
     """A page that is added to from top to bottom. Every text is escaped."""
 
     def __init__(self, title: str) -> None:
         self._title = html.escape(title)
+        self._under = title
         self._parts = [f"<h1>{self._title}</h1>"]
 
     def text(self, words: str) -> None:
@@ -58,14 +82,16 @@ class Report:
 
     def heading(self, words: str) -> None:
         """A heading of a section."""
+        self._under = words
         self._parts.append(f"<h2>{html.escape(words)}</h2>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: bool = False) -> None:
         """A table; numbers are to be formatted before. ``words``: its cells are texts, to the left, and may wrap."""
-        head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+        head = "".join(map(column_head, columns))
         body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
         kind = ' class="words"' if words else ' class="many"' if len(columns) >= MANY_COLUMNS else ""
-        self._parts.append(f"<div><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+        whole = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        self._parts.append(scrolled(whole, self._under))
 
     def chart(
         self,
@@ -77,7 +103,7 @@ class Report:
         zero: bool = True,
     ) -> None:
         """Lines over the same points; None leaves a gap. ``zero``: the axis reaches down to 0."""
-        drawn = line_chart(labels, lines, unit=unit, zero=zero)
+        drawn = named(line_chart(labels, lines, unit=unit, zero=zero), caption)
         self._parts.append(f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>")
 
     def figure(
@@ -90,8 +116,8 @@ class Report:
         folded: bool = False,
     ) -> None:
         """A drawn chart, and the table behind it; ``folded`` shows the table on demand, and on paper."""
-        named = svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(caption)}"', 1)
-        self._parts.append(f"<figure>{named}<figcaption>{html.escape(caption)}</figcaption></figure>")
+        self._under = caption
+        self._parts.append(f"<figure>{named(svg, caption)}<figcaption>{html.escape(caption)}</figcaption></figure>")
         self._parts.append(f"<details{'' if folded else ' open'}><summary>The numbers</summary>")
         self.table(columns, rows)
         self._parts.append("</details>")
@@ -101,9 +127,9 @@ class Report:
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width">'
-            f"<title>{self._title}</title><style>{_STYLE}</style></head>\n<body>\n"
+            f"<title>{self._title}</title><style>{_STYLE}</style></head>\n<body>\n<main>\n"
             + "\n".join(self._parts)
-            + "\n</body></html>\n"
+            + "\n</main>\n</body></html>\n"
         )
 
 
@@ -125,7 +151,7 @@ def line_chart(
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value - low) / ((high - low) or 1.0)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 20 * math.ceil(len(lines) / 3)}" role="img" font-size="12">']
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 20 * math.ceil(len(lines) / 3)}" font-size="12">']
     parts += _levels(ticks, y, unit)
     for place in sorted({round(k * (len(labels) - 1) / 4) for k in range(5)} if labels else set()):
         anchor = "start" if place == 0 else "end" if place == len(labels) - 1 else "middle"

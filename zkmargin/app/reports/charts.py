@@ -49,6 +49,7 @@ def _inline(text: str) -> str:
     mark = f"c{abs(hash_of(svg)):x}"
     svg = re.sub(r'\bid="([^"]+)"', lambda m: f'id="{mark}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r"(url\(|href=\")#([\w-]+)", lambda m: f"{m[1]}#{mark}-{m[2]}", svg)
+    svg = svg.replace("<svg", '<svg class="paper"', 1)  # drawn in ink on white, whatever the screen's colours
     return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
 
 
