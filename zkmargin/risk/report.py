@@ -18,14 +18,11 @@ LONGEST_WORD = 24
 #: With so many columns a table is printed small.
 MANY_COLUMNS = 6
 _STYLE = """
-:root { color-scheme: light dark; --line: #ddd; --soft: #555; --ink: #1a1a1a; --sheet: #fff; }
-@media screen and (prefers-color-scheme: dark) {
-  :root { --line: #444; --soft: #aaa; --ink: #e8e8e8; --sheet: #141414; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: var(--ink);
-  background: var(--sheet); overflow-wrap: break-word; }
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 52rem; padding: 0 1rem;
+  color: light-dark(#1a1a1a, #e8e8e8); background: light-dark(#fff, #141414); overflow-wrap: break-word; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: right; }
+th, td { padding: .25rem .5rem; border-bottom: 1px solid light-dark(#ddd, #444); text-align: right; }
 th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
 td:last-child { white-space: normal; }
 .words th, .words td { text-align: left; white-space: normal; vertical-align: top; }
@@ -33,8 +30,8 @@ td.long { overflow-wrap: anywhere; }
 div { overflow-x: auto; }
 svg { width: 100%; height: auto; } svg.paper { background: #fff; }
 svg:not(.paper) text { fill: currentColor; }
-figure { margin: 1.5rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
-summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
+figure { margin: 1.5rem 0; } figcaption { color: light-dark(#555, #aaa); font-size: .9rem; }
+summary { cursor: pointer; color: light-dark(#555, #aaa); font-size: .9rem; }
 @media print {
   :root { color-scheme: light; }
   body { max-width: none; margin: 0; font-size: 10.5px; } h2 { break-after: avoid; } figure { break-inside: avoid; }
