@@ -144,6 +144,21 @@ def test_bad_claims_are_named(
     assert not (tmp_path / "proof.bin").exists()
 
 
+def test_too_many_claims_are_counted(venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each claim is a class; the numbers of an account are over the least common multiple of all denominators."""
+    name = next(iter(json.loads((venue / "books" / f"{POOR}.json").read_text())["positions"]))
+    rows = [f"account {a:02},positions,{name},1" for a in range(70)]
+    (tmp_path / "many.csv").write_text("\n".join(["account,section,name,quantity", *rows]) + "\n")
+    (tmp_path / "many.csv").chmod(0o600)
+    for ratios, reason in (
+        ([f"{a + 101}/100" for a in range(70)], "claims.csv: claims: 70 classes, more than 64: each claim"),
+        ([f"{9999 - a}/{9967 - 2 * a}" for a in range(30)], "least common multiple has 336 bits, more than 64"),
+    ):
+        listed = claims(tmp_path, *(f"account {a:02},{ratio}," for a, ratio in enumerate(ratios)))
+        assert main(prove(venue, tmp_path, "--accounts", str(tmp_path / "many.csv"), *listed)) == 2
+        assert reason in capsys.readouterr().err
+
+
 def test_every_unhealthy_account_is_named_for_programs(
     venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """Accounts in arrays: what a CSV says is what each book says by itself, and slots are dealt out as one by one."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 import zkmargin.app.venue_accounts
 from zkmargin.app.venue_accounts import Accounts, VenueAccount, load_accounts
 from zkmargin.app.venue_classes import Asked, class_books, sort_into_classes
+from zkmargin.app.venue_names import check_alike
 from zkmargin.circuits.venue import VenueRules
-from zkmargin.engine.book import Book, BookLots, to_lots
+from zkmargin.engine.book import Book, BookLots, to_book, to_lots
 from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import InputError
+from zkmargin.formats import Caution, InputError
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,94 @@ def test_bad_bytes_and_sizes_are_named(snapshot: Snapshot, tmp_path: Path, monke
     monkeypatch.setattr(zkmargin.app.venue_accounts, "MAX_CSV_BYTES", 40)
     with pytest.raises(InputError, match="larger than 40 bytes"):
         load_accounts(written(path, [("a", "collateral", "USDC", "1")] * 2), snapshot)
+
+
+HEADER = b"account,section,name,quantity\n"
+
+
+def endless(path: Path, begin: bytes, more: bytes, size: int) -> str:
+    path.write_bytes(HEADER + b"a,collateral,USDC,1\n" + begin + more * (size // len(more)))
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("begin", "more", "reason"),
+    [
+        (b"b,collateral,USDC,", b"1", "a line of more than 1048576 bytes"),
+        (b"", b",", "a line of more than 1048576 bytes"),
+        (b'"b', b"\n", "a quote that does not end on its line"),
+        (b'b,"', b'\n","', "a quote that does not end on its line"),
+        (b"b,collateral,", b"12345,", "a line of more than 1048576 bytes"),
+    ],
+    ids=["no end", "commas", "a quote", "fields over lines", "fields"],
+)
+def test_a_line_without_end_costs_no_memory(
+    snapshot: Snapshot, tmp_path: Path, begin: bytes, more: bytes, reason: str
+) -> None:
+    """32 MB in one line, or one row: refused by file and line, after a megabyte or two."""
+    path = endless(tmp_path / "a.csv", begin, more, 1 << 25)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=reason) as raised:
+        load_accounts(path, snapshot)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (raised.value.file, raised.value.line) == (path, 3)
+    assert peak < 24 << 20
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("before", [0, 3, 70_000])
+def test_the_line_is_named_where_the_text_is_none(snapshot: Snapshot, tmp_path: Path, end: bytes, before: int) -> None:
+    """Text is decoded in blocks: the line is the one where it is not UTF-8, and no other one."""
+    path = tmp_path / "a.csv"
+    zeros = [b"account %d,collateral,USDC,0" % a for a in range(before)]
+    for last, reason in ((b"b,collateral,USDC,\xff", "not UTF-8 text"), (b'"b,collateral', "no CSV: unexpected end")):
+        path.write_bytes(end.join([HEADER.strip(), *zeros, last]))
+        with pytest.raises(InputError, match=reason) as raised:
+            load_accounts(str(path), snapshot)
+        assert raised.value.line == before + 2
+    path.write_bytes(end.join([HEADER.strip(), *zeros, b'"b,collateral', b"x", b"y"]))
+    with pytest.raises(InputError, match="a quote that does not end on its line") as raised:
+        load_accounts(str(path), snapshot)
+    assert raised.value.line == before + 2
+
+
+def test_quotes_that_end_are_read(snapshot: Snapshot, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(HEADER + b'"a, ""the first""","collateral","USDC","1"\r\n"b",collateral,USDC,2\n')
+    path.chmod(0o600)
+    assert load_accounts(str(path), snapshot).names == ['a, "the first"', "b"]
+
+
+def test_files_that_are_no_books_are_not_passed_over_in_silence(snapshot: Snapshot, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(
+        to_book(BookLots((0,) * len(snapshot.instruments), (1, 0, 0)), snapshot).to_bytes()
+    )
+    (tmp_path / "a.json").chmod(0o600)
+    (tmp_path / ".hidden").write_text("")
+    assert load_accounts(str(tmp_path), snapshot).names == ["a"]
+    (tmp_path / "b.json.bak").write_text("")
+    with pytest.warns(Caution, match=r"b.json.bak: is no NAME.json: not read"):
+        assert load_accounts(str(tmp_path), snapshot).names == ["a"]
+    (tmp_path / "c.JSON").write_text("{}")
+    with pytest.raises(InputError, match=r"c.JSON: its end is .json, in small letters"):
+        load_accounts(str(tmp_path), snapshot)
+
+
+def test_names_that_look_the_same_are_refused() -> None:
+    check_alike(["a", "b", "A1", "b1", "\u0436"])
+    for one, other in (
+        ("\u00e9tat", "e\u0301tat"),  # composed and not
+        ("fund", "\uff46und"),  # full width
+        ("\ufb01rst", "\uff46irst"),  # two forms, neither plain
+    ):
+        for names in ([one, other], [other, "x", one]):
+            with pytest.raises(InputError, match="looks like"):
+                check_alike(names)
+    for one, other in (("Fund", "fund"), ("FUND", "Fund"), ("\u0416", "\u0436")):
+        with pytest.warns(Caution, match="differ in capitals alone"):
+            check_alike([one, other])
 
 
 def test_slots_and_legs_are_dealt_out_as_one_account_at_a_time(snapshot: Snapshot) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import re
 import sys
+import warnings
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,11 +28,13 @@ from zkmargin.engine.book import BookLots, Rule, count_section, load_book, rules
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
-from zkmargin.formats import Hint, InputError
+from zkmargin.formats import Caution, Hint, InputError
 from zkmargin.formats.files import STDIO
 
 #: Of a file of accounts: ten million lines an account of 64 positions, and more.
 MAX_CSV_BYTES = 1 << 34
+#: Of one line of it: names have 200 characters.
+MAX_LINE_BYTES = 1 << 20
 CSV_HEADER = ["account", "section", "name", "quantity"]
 NONCES_HEADER = ["account", "nonce"]
 CLAIMS_HEADER = ["account", "claim", "limit"]
@@ -159,7 +162,15 @@ def load_accounts(path: str, snapshot: Snapshot, nonces: Mapping[str, bytes] | N
 
 
 def _from_folder(path: str, snapshot: Snapshot) -> Accounts:
-    files = sorted(file for file in Path(path).iterdir() if file.suffix == ".json")
+    files = sorted(Path(path).iterdir())
+    for file in files:
+        if file.suffix != ".json" and file.suffix.lower() == ".json":
+            raise InputError("its end is .json, in small letters", file=str(file), hint="rename it")
+    left = [file for file in files if file.suffix != ".json" and not file.name.startswith(".")]
+    if left:
+        many = f"{len(left)} files are no NAME.json" if len(left) > 1 else "is no NAME.json"
+        warnings.warn(Caution(f"{left[0]}: {many}: not read", "every account needs a file of its own"), stacklevel=2)
+    files = [file for file in files if file.suffix == ".json"]
     for file in files:
         check_name(file.stem, file=str(file), field="the account's name, which is the file's")
     for file in files:
@@ -317,10 +328,14 @@ def load_claims(path: str) -> dict[str, OwnClaim]:
 
 
 class _Bounded(io.RawIOBase):
-    """A file that is read no further than a bound."""
+    """A file that is read no further than a bound, nor a line of it; and quotes end on the line they begin on.
+
+    Whoever reads it in blocks of a megabyte holds two of them at most, whatever is in the file.
+    """
 
     def __init__(self, file: Any, most: int) -> None:
         self._file, self._left = file, most
+        self._line, self._length, self._quotes, self._end = 1, 0, 0, b""
 
     def readable(self) -> bool:
         return True
@@ -330,8 +345,30 @@ class _Bounded(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise InputError(f"larger than {MAX_CSV_BYTES} bytes")
+        self._look(data)
         into[: len(data)] = data
         return len(data)
+
+    def _look(self, data: bytes) -> None:
+        """Raises InputError: a line that is too long, or a quote that does not end on its line."""
+        if self._end == b"\r" and data.startswith(b"\n"):  # the second half of a line's end
+            data = data[1:]
+        self._end = data[-1:]
+        lines = _lines(data)
+        if self._length + len(lines[0]) > MAX_LINE_BYTES:
+            raise InputError(f"a line of more than {MAX_LINE_BYTES} bytes", line=self._line)
+        if self._quotes or b'"' in data:
+            for number, line in enumerate(lines):
+                if number and self._quotes:
+                    raise InputError("a quote that does not end on its line", line=self._line + number - 1)
+                self._quotes ^= line.count(b'"') & 1
+        self._length = len(lines[-1]) + (self._length if len(lines) == 1 else 0)
+        self._line += len(lines) - 1
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Lines without their ends, as a reader of text counts them; the last one may go on."""
+    return (re.sub(rb"\r\n?", b"\n", data) if b"\r" in data else data).split(b"\n")
 
 
 def _rows(path: str, header: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -345,8 +382,9 @@ def _rows(path: str, header: list[str]) -> Iterator[tuple[int, list[str]]]:
             yield from _checked(reader, header)
     except csv.Error as error:
         raise InputError(f"no CSV: {error}", file=path, line=reader.line_num) from None
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8 text", file=path, line=reader.line_num + 1) from None
+    except UnicodeDecodeError as error:  # of a block: all lines before it were read
+        line = reader.line_num + len(_lines(error.object[: error.start]))
+        raise InputError("not UTF-8 text", file=path, line=line) from None
     except OSError as error:
         hint = Hint.NO_FILE if isinstance(error, FileNotFoundError) else None
         raise InputError(f"cannot be read: {(error.strerror or 'error').lower()}", file=path, hint=hint) from None

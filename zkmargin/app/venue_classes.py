@@ -21,10 +21,12 @@ from zkmargin.circuits.venue import (
 )
 from zkmargin.formats import InputError
 from zkmargin.prover.venue.blocks import ClassBooks
-from zkmargin.verifier.venue.terms import VenueTerms
+from zkmargin.verifier.venue.terms import MAX_CLASSES, VenueTerms
 
 #: Legs a slot of the classes that accounts are sorted into.
 CLASS_LEGS = (4, 16, 64)
+#: Of the least common multiple of all claims' denominators: the numbers of an account are over it.
+MAX_DENOMINATOR_BITS = 64
 #: Accounts that are put into arrays at a time.
 AT_ONCE = 1 << 16
 NetChoice = Literal["none", "public", "zero"]
@@ -132,7 +134,8 @@ def sort_into_classes(
     """The classes of 4, 16 and 64 legs that hold all accounts, one for each claim, and which accounts are in which.
 
     Raises:
-        InputError: an account that no class holds, by name.
+        InputError: an account that no class holds, by name; too many claims, or denominators that have little in
+            common.
     """
     count = len(accounts)
     kinds: dict[OwnClaim, int] = {OwnClaim(asked.claim, asked.limits): 0}
@@ -152,6 +155,13 @@ def sort_into_classes(
             f"{slots[a]} slots of {legs[a]} legs, more than {most}: too large for a block",
             field=f"account {accounts.names[a][:100]}",
             hint="commit its book and prove it as a dense account",
+        )
+    counted = len(set(zip(legs.tolist(), claims.tolist(), strict=True)))
+    if counted > MAX_CLASSES:
+        raise InputError(
+            f"{counted} classes, more than {MAX_CLASSES}: each claim, for each of 4, 16 or 64 legs, is one",
+            field="claims",
+            hint="claim the same of more accounts",
         )
     options = _options(asked, n, kinds)
     classes, members = [], []
@@ -176,7 +186,14 @@ def _options(asked: Asked, n: int, kinds: Mapping[OwnClaim, int]) -> Any:
         classes=(BlockClass(name="-", accounts=1, legs=1, slots=1, block=1, position_bits=1, charge_bits=1),),
     )
     ratios = [Ratio.parse(kind.claim) for kind in (*kinds, *(asked.own or {}).values()) if kind.claim is not None]
-    return replace(probe.options, den=common_denominator(ratios))
+    den = common_denominator(ratios)
+    if den.bit_length() > MAX_DENOMINATOR_BITS:
+        raise InputError(
+            f"denominators whose least common multiple has {den.bit_length()} bits, more than {MAX_DENOMINATOR_BITS}",
+            field="claims",
+            hint="claim ratios of one denominator, as 1.05 and 1.25",
+        )
+    return replace(probe.options, den=den)
 
 
 def _class_of(

@@ -52,6 +52,10 @@ def load_dense(folder: str, snapshot: Snapshot) -> list[DenseBook]:
     home = Path(folder)
     if not home.is_dir():
         raise InputError("is no folder of NAME.book.json and NAME.opening.json", file=folder)
+    for file in home.iterdir():
+        for suffix in (BOOK, OPENING):
+            if file.name.lower().endswith(suffix) and not file.name.endswith(suffix):
+                raise InputError(f"its end is {suffix}, in small letters", file=str(file), hint="rename it")
     names = {
         suffix: {file.name.removesuffix(suffix) for file in home.iterdir() if file.name.endswith(suffix)}
         for suffix in (BOOK, OPENING)

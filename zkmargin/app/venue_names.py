@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+import warnings
+from collections.abc import Callable, Sequence
+
 from pydantic import TypeAdapter, ValidationError
 
-from zkmargin.formats import InputError, PlainName
+from zkmargin.formats import Caution, InputError, PlainName
 
 MAX_NAME = 200
 _PLAIN: TypeAdapter[str] = TypeAdapter(PlainName)
@@ -19,3 +23,37 @@ def check_name(text: str, *, file: str | None = None, line: int | None = None, f
     if not visible or not 1 <= len(text) <= MAX_NAME:
         reason = f"a name is 1 to {MAX_NAME} printable characters, none of them invisible"
         raise InputError(reason, file=file, line=line, field=field, hint="rename it")
+
+
+def check_alike(names: Sequence[str]) -> None:
+    """Whether different names are different to look at: people compare them in notes and on their own books.
+
+    Two that differ in forms of the same characters alone (NFKC: composed accents, full width) are refused. Two that
+    differ in capitals too may be meant, as identifiers are: a warning names the first ones.
+
+    Raises:
+        InputError: two names that look the same.
+    """
+    twins = _twins(names, _normal)
+    if twins is not None:
+        raise InputError(f"looks like {twins[0][:100]!r}", field=f"account {twins[1][:100]}", hint="rename one of them")
+    twins = _twins(names, lambda name: _normal(_normal(name).casefold()))
+    if twins is not None:
+        one, other = (repr(name[:100]) for name in twins)
+        warnings.warn(Caution(f"accounts {one} and {other} differ in capitals alone", "are they two?"), stacklevel=3)
+
+
+def _twins(names: Sequence[str], fold: Callable[[str], str]) -> tuple[str, str] | None:
+    """The first two names that are one when they are folded. Of a million that folding leaves alone none is kept."""
+    every, folded = set(names), dict[str, str]()
+    for name in names:
+        plain = fold(name)
+        if plain != name:
+            other = plain if plain in every else folded.setdefault(plain, name)
+            if other != name:
+                return other, name
+    return None
+
+
+def _normal(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFKC", name)

@@ -12,6 +12,7 @@ from typing import Any
 from zkmargin.app.venue_accounts import Accounts, VenueAccount
 from zkmargin.app.venue_classes import Asked, class_books, sort_into_classes
 from zkmargin.app.venue_dense import DenseBook
+from zkmargin.app.venue_names import check_alike
 from zkmargin.app.venue_notes import VenueSecret
 from zkmargin.app.venue_witness import witness_of
 from zkmargin.circuits.venue import Ratio, VenueRules
@@ -160,6 +161,7 @@ def _check_names(accounts: Accounts, dense: Sequence[DenseBook], asked: Asked) -
             field=f"account {min(twice)[:100]}",
             hint="leave it out of one of the two",
         )
+    check_alike([*accounts.names, *sorted(large)])
     unknown = set(asked.own or {}) - large
     unknown.difference_update(accounts.names)
     if unknown:

@@ -224,13 +224,15 @@ class _VenueDemo:
         terminal.say(f"\nThe files, in {self.folder}:")
         for name, what in self.files:
             terminal.say(f"   {name:<24} {what}")
-        public = "--snapshot snapshot.json --terms terms.json --record record.json"
+        public = "--snapshot snapshot.json --terms terms.json --log log.json"
+        key = "venue.public.json"
         terminal.say(f"\nTry (after `cd {self.folder}`):")
         mine = f"--name {self.customer} --nonce {self.nonce}"
         for line in (
-            f"zkmargin venue verify {public} venue-proof.bin",
+            f"zkmargin venue verify {public} --key {key} --every-account venue-proof.bin",
+            f"zkmargin venue log check log.json --key {key}",
             "zkmargin venue inspect --snapshot snapshot.json terms.json",
-            f"zkmargin venue check-note note.json {public} --book {self.customer}.json {mine}",
+            f"zkmargin venue check-note note.json {public} --signer {key} --book {self.customer}.json {mine}",
         ):
             terminal.say(f"   {line}")
 
