@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,9 +37,6 @@ from zkmargin.engine.spreads import (
     spread_terms,
 )
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
-
-if TYPE_CHECKING:
-    pass
 
 #: Deltas are counted in 1e-9, so a charge per delta times them is in this part of a money unit.
 SCALE = 10**9

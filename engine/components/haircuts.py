@@ -10,7 +10,7 @@ surcharge of 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -20,9 +20,6 @@ from zkmargin.engine.decimals import to_units
 from zkmargin.engine.units import MONEY_DECIMALS
 from zkmargin.formats import FullMap, InputError, IntArray, Model, Seq
 from zkmargin.integers import smallest
-
-if TYPE_CHECKING:
-    pass
 
 MAX_TIERS = 32
 

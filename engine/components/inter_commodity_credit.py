@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,9 +34,6 @@ from zkmargin.engine.spreads import (
     spread_terms,
 )
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map, Seq
-
-if TYPE_CHECKING:
-    pass
 
 #: Money per delta x 1e-9 deltas x 1e-6 of a rate.
 SCALE = 10**9 * RATE_UNIT

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from zkmargin.engine.components.base import Charge, Extent, Leg, PolicyPart, PublishedPart, Selective
 from zkmargin.formats import FrozenMap, InputError, IntArray, Map
-
-if TYPE_CHECKING:
-    pass
 
 RateBp = Annotated[int, Field(ge=0, le=10_000)]
 Mode = Literal["floor", "added", "flat"]

@@ -7,13 +7,10 @@ published as ``worst_scenario``: gain positive, weights of the extreme scenarios
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from zkmargin.engine.components.base import PolicyPart, Selective
 from zkmargin.engine.span import SpanModel
-
-if TYPE_CHECKING:
-    pass
 
 
 class SpanScenarios(SpanModel, Selective, PolicyPart):

@@ -13,7 +13,6 @@ ones in contracts of ``contractSize`` USD.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,14 +20,13 @@ from zkmargin.engine.decimals import format_time, parse_time, to_fraction
 from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.chain import (
     Quote,
+    at_parity,
     blank,
     market_of,
     milliseconds,
     number,
-    parity_forwards,
     price,
     twelve,
-    with_vol,
 )
 from zkmargin.engine.importers.json_answers import Answers, Json, Row, Shape
 from zkmargin.engine.importers.source import Source
@@ -97,7 +95,7 @@ def _quotes(rows: Newest, served: int, options: Options, left_out: LeftOut) -> t
         q for q in (_future(name, time, row, rows, left_out) for name, (time, row) in rows.of("future").items()) if q
     ]
     prices = {q.underlying: (q.index or "", q.time) for q in futures if q.settlement == "linear"}
-    chosen, notes = [], []
+    chosen = []
     apart = rows.of("index").get("")
     named = {_underlying(rows.of("terms")[name][1]) for name in rows.of("option") if name in rows.of("terms")}
     if apart is not None and len(named) == 1:
@@ -114,27 +112,22 @@ def _quotes(rows: Newest, served: int, options: Options, left_out: LeftOut) -> t
         if found is not None:
             chosen.append(found)
     rates = {(q.underlying, q.expiry or ""): q.rate for q, _, _ in chosen}
-    implied = parity_forwards(
-        {(q.underlying, q.expiry or "", q.strike or "", q.option_type or ""): mark for q, _, mark in chosen if mark},
+
+    def carried(quote: Quote) -> str | None:
+        if quote.underlying not in prices:
+            return None
+        level = to_fraction(prices[quote.underlying][0])
+        return twelve(level * _growth(quote.rate, quote.expiry or "", quote.time))
+
+    quotes, notes = at_parity(
+        chosen,
         {name: text for name, (text, _) in prices.items()},
         lambda underlying, expiry: _growth(rates[underlying, expiry], expiry, max(times)),
+        left_out,
+        reason=NO_FORWARD,
+        otherwise=carried,
     )
-    quotes = list(futures)
-    for quote, vol, mark in chosen:
-        key = (quote.underlying, quote.expiry or "")
-        forward = implied.get(key)
-        if forward is None and quote.underlying in prices:
-            level = to_fraction(prices[quote.underlying][0])
-            forward = twelve(level * _growth(quote.rate, quote.expiry or "", quote.time))
-        if forward is None:
-            left_out.add(NO_FORWARD, quote.name)
-            continue
-        priced = with_vol(replace(quote, forward=forward), vol, mark, left_out)
-        if priced is not None:
-            quotes.append(priced)
-    if implied:
-        notes.append("forwards of options are what marks of calls and puts imply: the venue publishes none")
-    return quotes, notes
+    return [*futures, *quotes], notes
 
 
 def _growth(rate: str, expiry: str, time: int) -> Fraction:

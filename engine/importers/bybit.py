@@ -15,7 +15,17 @@ from typing import Any
 
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.importers.base import LeftOut, Options
-from zkmargin.engine.importers.chain import Quote, blank, expiry_of, market_of, milliseconds, number, price, with_vol
+from zkmargin.engine.importers.chain import (
+    Quote,
+    blank,
+    expiry_of,
+    instrument_name,
+    market_of,
+    milliseconds,
+    number,
+    price,
+    with_vol,
+)
 from zkmargin.engine.importers.json_answers import Answers, Json, Shape
 from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.tickers import Newest
@@ -46,10 +56,9 @@ def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Mark
     answers, rows = Answers(sources, SHAPE, options.progress), Newest(options.at)
     file = sources[0].name
     for row in answers:
-        fields, name = row.fields, row.fields.get("symbol")
+        fields = row.fields
         try:
-            if not isinstance(name, str) or not name:
-                raise InputError("missing", field="symbol")  # noqa: TRY301 - located below
+            name = instrument_name(fields, "symbol")
             if row.around.get("type") == "delta":
                 left_out.add(DELTA, name)
                 continue

@@ -206,6 +206,49 @@ def parity_forwards(
     return {key: twelve(forward) for key, (_, forward) in found.items()}
 
 
+def at_parity(
+    options: Sequence[tuple[Quote, str | None, str | None]],
+    indices: Mapping[str, str],
+    growth: Callable[[str, str], Fraction],
+    left_out: LeftOut,
+    *,
+    reason: str,
+    otherwise: Callable[[Quote], str | None] = lambda _quote: None,
+) -> tuple[list[Quote], list[str]]:
+    """Options of a venue that publishes no forward, each given with its vol and its mark, on the forward that marks
+    imply, and a note that says so.
+
+    Args:
+        indices, growth: as ``parity_forwards``.
+        reason: why one is left out that has no forward.
+        otherwise: the forward of an option where no pair implies one, or None.
+    """
+    implied = parity_forwards(
+        {(q.underlying, q.expiry or "", q.strike or "", q.option_type or ""): mark for q, _, mark in options if mark},
+        indices,
+        growth,
+    )
+    quotes = []
+    for quote, vol, mark in options:
+        forward = implied.get((quote.underlying, quote.expiry or "")) or otherwise(quote)
+        if forward is None:
+            left_out.add(reason, quote.name)
+            continue
+        priced = with_vol(replace(quote, forward=forward), vol, mark, left_out)
+        if priced is not None:
+            quotes.append(priced)
+    said = "forwards of options are what marks of calls and puts imply: the venue publishes none"
+    return quotes, [said] if implied else []
+
+
+def instrument_name(fields: Mapping[str, object], field: str) -> str:
+    """What a row is about. Raises InputError where the field is missing or no text."""
+    name = fields.get(field)
+    if not isinstance(name, str) or not name:
+        raise InputError("missing", field=field)
+    return name
+
+
 def twelve(value: Fraction) -> str:
     """A fraction as decimal text with twelve decimals."""
     return from_units(round_half_away(value.numerator * 10**12, value.denominator), 12)

@@ -14,7 +14,17 @@ from typing import Any
 
 from zkmargin.engine.decimals import format_time, to_fraction
 from zkmargin.engine.importers.base import LeftOut, Options
-from zkmargin.engine.importers.chain import Quote, blank, market_of, milliseconds, number, price, twelve, with_vol
+from zkmargin.engine.importers.chain import (
+    Quote,
+    blank,
+    instrument_name,
+    market_of,
+    milliseconds,
+    number,
+    price,
+    twelve,
+    with_vol,
+)
 from zkmargin.engine.importers.json_answers import Answers, Json, Shape
 from zkmargin.engine.importers.source import Source
 from zkmargin.engine.importers.tickers import Newest
@@ -41,10 +51,8 @@ def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Mark
     file = sources[0].name
     for row in answers:
         fields = row.fields
-        name = fields.get("instId")
         try:
-            if not isinstance(name, str) or not name:
-                raise InputError("missing", field="instId")  # noqa: TRY301 - located below
+            name = instrument_name(fields, "instId")
             kind = _kind(fields)
             # definitions have no time of their own
             time = 0 if kind == "terms" else milliseconds(fields, "ts", name)

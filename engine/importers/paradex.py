@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from zkmargin.engine.importers.base import LeftOut, Options
 from zkmargin.engine.importers.chain import (
     Quote,
+    at_parity,
     blank,
     expiry_of,
+    instrument_name,
     market_of,
     milliseconds,
     number,
-    parity_forwards,
     price,
-    with_vol,
 )
 from zkmargin.engine.importers.json_answers import Answers, Json, Shape
 from zkmargin.engine.importers.source import Source
@@ -56,10 +55,9 @@ def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Mark
     answers, rows = Answers(sources, SHAPE, options.progress), Newest(options.at)
     file = sources[0].name
     for row in answers:
-        fields, name = row.fields, row.fields.get("symbol")
+        fields = row.fields
         try:
-            if not isinstance(name, str) or not name:
-                raise InputError("missing", field="symbol")  # noqa: TRY301 - located below
+            name = instrument_name(fields, "symbol")
             if "order_size_increment" in fields:
                 rows.put("terms", name, 0, fields)
                 continue
@@ -75,7 +73,7 @@ def read(sources: Sequence[Source], options: Options, left_out: LeftOut) -> Mark
 
 
 def _quotes(rows: Newest, left_out: LeftOut) -> tuple[list[Quote], list[str]]:
-    quotes, chosen, notes = [], [], []
+    quotes, chosen = [], []
     for name, (time, row) in rows.of("summary").items():
         terms = rows.of("terms").get(name, (0, {}))[1]
         found = _quote(name, time, row, terms, left_out)
@@ -84,21 +82,9 @@ def _quotes(rows: Newest, left_out: LeftOut) -> tuple[list[Quote], list[str]]:
             chosen.append((found, None if blank(row.get("mark_iv")) else number(row, "mark_iv", name), mark))
         elif found is not None:
             quotes.append(found)
-    implied = parity_forwards(
-        {(q.underlying, q.expiry or "", q.strike or "", q.option_type or ""): mark for q, _, mark in chosen if mark},
-        {q.underlying: q.index or "" for q, _, _ in chosen},
-        lambda _underlying, _expiry: Fraction(1),
-    )
-    for quote, vol, mark in chosen:
-        forward = implied.get((quote.underlying, quote.expiry or ""))
-        if forward is None:
-            left_out.add(NO_FORWARD, quote.name)
-            continue
-        priced = with_vol(replace(quote, forward=forward), vol, mark, left_out)
-        if priced is not None:
-            quotes.append(priced)
-    if implied:
-        notes.append("forwards of options are what marks of calls and puts imply: the venue publishes none")
+    indices = {q.underlying: q.index or "" for q, _, _ in chosen}
+    options, notes = at_parity(chosen, indices, lambda _underlying, _expiry: Fraction(1), left_out, reason=NO_FORWARD)
+    quotes += options
     if any(name not in rows.of("terms") for name in rows.of("summary")):
         notes.append(f"lots of {LOT}, where the answer of /v1/markets does not say")
     return quotes, notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,19 +65,8 @@ def build_snapshot(
     if not 1 <= wanted <= 60:
         raise InputError("must be from 1 to 60", field="position_bits")
     valuation = Valuation(rest, parts=policy.components, groups=whole.groups)
-    collateral = []
-    for asset, price, own in zip(rest.assets, valuation.asset_prices, whole.collateral, strict=True):
-        terms = policy.haircuts.terms(asset.name)
-        collateral.append(
-            CollateralSlot(
-                asset=asset.name,
-                lot=asset.lot,
-                price=price,
-                bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
-                negative_allowed=terms.negative_allowed,
-                **own,
-            )
-        )
+    prices = zip(rest.assets, valuation.asset_prices, whole.collateral, strict=True)
+    collateral = [_collateral(asset, price, policy, digit, own) for asset, price, own in prices]
     published: list[Any] = [publish(part, valuation) for part in policy.components]
     count = len(whole.instruments)
     marks, greeks = place(valuation.marks(), slots, count), sensitivities(valuation)
@@ -167,6 +156,21 @@ def _later(slot: Instrument | Asset | Listing | ListedAsset) -> dict[str, Any]:
     return {}
 
 
+def _collateral(
+    asset: Asset | ListedAsset, price: int, policy: Policy, digit: int, own: Mapping[str, Any]
+) -> CollateralSlot:
+    """A lot is worth ``price`` money units; bits and sign by the haircuts of the policy, ``own`` by the universe."""
+    terms = policy.haircuts.terms(asset.name)
+    return CollateralSlot(
+        asset=asset.name,
+        lot=asset.lot,
+        price=price,
+        bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
+        negative_allowed=terms.negative_allowed,
+        **own,
+    )
+
+
 def check_snapshot(
     snapshot: Snapshot, market: Market, *, universe: Universe | None = None, earlier: Sequence[Market] = ()
 ) -> None:
@@ -249,18 +253,8 @@ def build_snapshot_from_arrays(
             np.where(expired, 0, arrays.deltas_per_lot()).tolist(), multipliers, arrays.instruments, strict=True
         )
     ]
-    collateral = []
-    for asset, price in zip(arrays.assets, arrays.asset_prices, strict=True):
-        terms = policy.haircuts.terms(asset.name)
-        collateral.append(
-            CollateralSlot(
-                asset=asset.name,
-                lot=asset.lot,
-                price=price,
-                bits=whole_digits(terms.bits or policy.layout.collateral_bits, digit),
-                negative_allowed=terms.negative_allowed,
-            )
-        )
+    prices = zip(arrays.assets, arrays.asset_prices, strict=True)
+    collateral = [_collateral(asset, price, policy, digit, {}) for asset, price in prices]
     return Snapshot(
         format=f"zkmargin/snapshot/v{version}",
         name=f"{policy.name} {arrays.time}",
