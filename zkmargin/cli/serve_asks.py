@@ -14,7 +14,7 @@ from zkmargin.cli.coverage_words import coverage_facts, coverage_lines
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import json_option, output_option, parse_age
 from zkmargin.cli.paths import check_paths, write_outputs
-from zkmargin.cli.venues import connect, token_option, url_option
+from zkmargin.cli.venues import Service, service_options
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.formats.files import STDIO
@@ -37,18 +37,15 @@ AT = "--url http://127.0.0.1:8420 --token-file"
 @click.option("--series", required=True, metavar="NAME", help="Of which snapshots.")
 @click.option("--from", "begin", required=True, metavar="TIME", help="From when, 2026-01-02T00:00:00Z.")
 @click.option("--to", "end", required=True, metavar="TIME", help="To when.")
-@url_option
-@token_option
+@service_options
 @output_option("the signed statement")
-def coverage_command(
-    account: str, series: str, begin: str, end: str, url: str, ca_file: str | None, token_file: str, output: str
-) -> None:
+def coverage_command(account: str, series: str, begin: str, end: str, service: Service, output: str) -> None:
     """The service's signed statement at which snapshots an account was proven. It says nothing of the time between.
 
     Whoever gets it checks it without the service: zkmargin serve verify-coverage.
     """
-    check_paths([token_file], [output], json=False)
-    with connect(url, ca_file, token_file) as client:
+    check_paths([service.token_file], [output], json=False)
+    with service.connect() as client:
         coverage = client.coverage(account, series, begin=begin, end=end)
     write_outputs([Output.document(output, coverage)])
     for line in coverage_lines(coverage):
@@ -114,12 +111,11 @@ def _demand(gap_ms: int, max_gap: str | None, incomplete: bool) -> None:
 
 
 @click.command("tokens", cls=Command, examples=[f"zkmargin serve tokens {AT} operator.token"])
-@url_option
-@token_option
+@service_options
 @json_option
-def tokens_command(url: str, ca_file: str | None, token_file: str, as_json: bool) -> None:
+def tokens_command(service: Service, as_json: bool) -> None:
     """Tokens that count, by their digests: an account's own; all for an auditor or operator. No token can be read."""
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         found = client.tokens()
     if as_json:
         terminal.say_json({"tokens": [one.model_dump(mode="json") for one in found]})
@@ -131,12 +127,11 @@ def tokens_command(url: str, ca_file: str | None, token_file: str, as_json: bool
 
 
 @click.command("webhooks", cls=Command, examples=[f"zkmargin serve webhooks {AT} operator.token"])
-@url_option
-@token_option
+@service_options
 @json_option
-def webhooks_command(url: str, ca_file: str | None, token_file: str, as_json: bool) -> None:
+def webhooks_command(service: Service, as_json: bool) -> None:
     """Where events go, and whether they are taken there: an account's own; all for an auditor or operator."""
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         found = client.webhooks()
     if as_json:
         terminal.say_json({"webhooks": [one.model_dump(mode="json") for one in found]})
@@ -151,14 +146,11 @@ def webhooks_command(url: str, ca_file: str | None, token_file: str, as_json: bo
 @click.command("audit", cls=Command, examples=[f"zkmargin serve audit {AT} auditor.token --limit 20"])
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many lines.")
 @click.option("--before", type=click.IntRange(1), metavar="NUMBER", help="Lines before this one.")
-@url_option
-@token_option
+@service_options
 @json_option
-def audit_command(
-    limit: int, before: int | None, url: str, ca_file: str | None, token_file: str, as_json: bool
-) -> None:
+def audit_command(limit: int, before: int | None, service: Service, as_json: bool) -> None:
     """The audit log, the newest line first: who ordered, published or was denied what."""
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         page = client.audit(before=before, limit=limit)
     if as_json:
         terminal.say_json({"items": [one.model_dump(mode="json") for one in page.items], "next": page.next})
@@ -173,12 +165,11 @@ def audit_command(
 
 
 @click.command("revocations", cls=Command, examples=[f"zkmargin serve revocations {AT} maker.token --json"])
-@url_option
-@token_option
+@service_options
 @json_option
-def revocations_command(url: str, ca_file: str | None, token_file: str, as_json: bool) -> None:
+def revocations_command(service: Service, as_json: bool) -> None:
     """The newest list of revocations of each issuer; --json prints the documents."""
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         found = client.revocations()
     if as_json:
         terminal.say_json({"revocations": [one.to_json() for one in found]})
@@ -194,22 +185,19 @@ def revocations_command(url: str, ca_file: str | None, token_file: str, as_json:
 @click.option("--refused", is_flag=True, help="Those that were refused, with the reasons.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many.")
 @click.option("--before", type=click.IntRange(1), metavar="NUMBER", help="Those before this one.")
-@url_option
-@token_option
+@service_options
 @json_option
 def proofs_command(
     account: str,
     refused: bool,
     limit: int,
     before: int | None,
-    url: str,
-    ca_file: str | None,
-    token_file: str,
+    service: Service,
     as_json: bool,
 ) -> None:
     """Accepted proofs of an account, the newest first, by the digests of their statements; or refused ones."""
     page: Any
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         page = (client.refusals if refused else client.proofs)(account, before=before, limit=limit)
     if as_json:
         terminal.say_json({"items": [one.model_dump(mode="json") for one in page.items], "next": page.next})
@@ -229,19 +217,16 @@ def proofs_command(
     "evidence", cls=Command, examples=[f"zkmargin serve evidence STATEMENT {AT} auditor.token -o my-evidence.json"]
 )
 @click.argument("statement", metavar="STATEMENT")
-@url_option
-@token_option
+@service_options
 @output_option("the evidence bundle")
 @json_option
-def evidence_command(
-    statement: str, url: str, ca_file: str | None, token_file: str, output: str, as_json: bool
-) -> None:
+def evidence_command(statement: str, service: Service, output: str, as_json: bool) -> None:
     """Fetch an accepted proof with all public files around it, by its statement's digest (`serve proofs` lists them).
 
     Verify it again with your own trust file: zkmargin verify --bundle FILE --trust TRUST.
     """
-    check_paths([token_file], [output], json=as_json)
-    with connect(url, ca_file, token_file) as client:
+    check_paths([service.token_file], [output], json=as_json)
+    with service.connect() as client:
         evidence = Evidence.parse(client.evidence(statement), file="the service's answer")
     if evidence.receipt is None or evidence.receipt.payload.statement != statement:
         raise VerificationError("the bundle is of another statement", check="statement")
@@ -263,17 +248,14 @@ def evidence_command(
 @click.option("--account", metavar="NAME", help="For a proof of this account.")
 @click.option("--venue", metavar="NAME", help="For a venue's proof of every account: the name in its terms.")
 @click.option("--lifetime", default="10m", show_default=True, metavar="TIME", help="Until its deadline: 90s, 10m.")
-@url_option
-@token_option
+@service_options
 @output_option("the challenge")
 @json_option
 def challenge_command(
     account: str | None,
     venue: str | None,
     lifetime: str,
-    url: str,
-    ca_file: str | None,
-    token_file: str,
+    service: Service,
     output: str,
     as_json: bool,
 ) -> None:
@@ -283,9 +265,9 @@ def challenge_command(
     """
     if (account is None) == (venue is None):
         raise InputError("one of the two says who will answer", file="--account, --venue")
-    check_paths([token_file], [output], json=as_json)
+    check_paths([service.token_file], [output], json=as_json)
     seconds = parse_age(lifetime, "--lifetime")
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         asked = client.challenges if account is not None else client.venue_challenges
         (challenge,) = asked(account or venue or "", lifetime_seconds=seconds)
     write_outputs([Output.document(output, challenge)])
@@ -299,22 +281,19 @@ def challenge_command(
     "submit", cls=Command, examples=[f"zkmargin serve submit bundle.json {AT} maker.token -o my-receipt.json"]
 )
 @click.argument("bundle_path", metavar="BUNDLE")
-@url_option
-@token_option
+@service_options
 @output_option("the receipt")
 @json_option
-def submit_command(
-    bundle_path: str, url: str, ca_file: str | None, token_file: str, output: str, as_json: bool
-) -> None:
+def submit_command(bundle_path: str, service: Service, output: str, as_json: bool) -> None:
     """Submit the proof of an evidence bundle that answers a challenge of the service; write the receipt.
 
     Exit code 1: refused, and why. Submitted again after a lost answer, it is not counted twice: the receipt is fetched.
     """
     from zkmargin.client.errors import AlreadyAccepted  # noqa: PLC0415 - few commands call a service
 
-    check_paths([bundle_path, token_file], [output], json=as_json)
+    check_paths([bundle_path, service.token_file], [output], json=as_json)
     bundle = load(Evidence, bundle_path).to_bytes()
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         try:
             receipt = client.submit_bundle(bundle)
         except AlreadyAccepted as error:

@@ -9,19 +9,14 @@ import click
 from zkmargin.app.files import load
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
-from zkmargin.cli.options import json_option, key_option
-from zkmargin.cli.venues import connect, order, read_token, token_option, url_option
+from zkmargin.cli.options import json_option
+from zkmargin.cli.venues import Orders, Service, order_options, read_token, service_options
 from zkmargin.formats import InputError
 from zkmargin.verifier.attest import Revocations
 
 AT = "--url http://127.0.0.1:8420 --key operator.key.json"
 #: As ``client.documents`` has them: ``serve --help`` does not import it.
 EVENTS = ("snapshot", "account", "part", "revocations", "challenge", "accepted", "refused", "state", "venue-proof")
-
-
-def _ordered(at: tuple[str, str | None], key: tuple[str, str | None, str | None], action: Any) -> dict[str, Any]:
-    with connect(*at) as client:
-        return order(client, action, key)
 
 
 def _say(done: dict[str, Any], words: str, as_json: bool, **facts: Any) -> None:
@@ -41,17 +36,12 @@ def _say(done: dict[str, Any], words: str, as_json: bool, **facts: Any) -> None:
 )
 @click.option("--digest", metavar="HEX", help="Which: `serve tokens` lists digests.")
 @click.option("--token", "token_path", metavar="FILE", help="Or the file that has it.")
-@url_option
-@key_option
+@order_options
 @json_option
 def revoke_token_command(
     digest: str | None,
     token_path: str | None,
-    url: str,
-    ca_file: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    signer_command: str | None,
+    orders: Orders,
     as_json: bool,
 ) -> None:
     """Revoke a token, at once and for good: calls with it get 401, streams of events end."""
@@ -64,7 +54,7 @@ def revoke_token_command(
     if not found:
         raise InputError("no token in it", file=token_path or "--digest")
     action = RevokeToken(digest=found)
-    done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), action)
+    done = orders.give(action)
     _say(done, f"revoked: {action.digest}", as_json, digest=action.digest)
 
 
@@ -78,18 +68,13 @@ def revoke_token_command(
 @click.argument("hook", metavar="HOOK")
 @click.option("--account", metavar="NAME", help="Events of this account; without it, everybody's (operators only).")
 @click.option("--event", "events", multiple=True, type=click.Choice(EVENTS), help="A kind; state and refused without.")
-@url_option
-@key_option
+@order_options
 @json_option
 def set_webhook_command(
     hook: str,
     account: str | None,
     events: tuple[str, ...],
-    url: str,
-    ca_file: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    signer_command: str | None,
+    orders: Orders,
     as_json: bool,
 ) -> None:
     """Have events sent to the URL HOOK from now on: signed by the service, again and again until it answers 2xx.
@@ -100,7 +85,7 @@ def set_webhook_command(
 
     given: dict[str, Any] = {"events": events} if events else {}
     action = SetWebhook.model_validate({"url": hook, "account": account, **given})
-    done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), action)
+    done = orders.give(action)
     kinds = list(action.events)
     _say(done, f"{terminal.safe(hook)}: {', '.join(kinds)}", as_json, url=hook, account=account, events=kinds)
 
@@ -114,45 +99,35 @@ def set_webhook_command(
 )
 @click.argument("hook", metavar="HOOK")
 @click.option("--account", metavar="NAME", help="The account that it was set for.")
-@url_option
-@key_option
+@order_options
 @json_option
 def remove_webhook_command(
     hook: str,
     account: str | None,
-    url: str,
-    ca_file: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    signer_command: str | None,
+    orders: Orders,
     as_json: bool,
 ) -> None:
     """Have no more events sent to the URL HOOK; nothing happens where none are (`serve webhooks` lists them)."""
     from zkmargin.client.orders import RemoveWebhook  # noqa: PLC0415 - few commands call a service
 
     action = RemoveWebhook(url=hook, account=account)
-    done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), action)
+    done = orders.give(action)
     _say(done, f"{terminal.safe(hook)}: no events any more", as_json, url=hook, account=account)
 
 
 @click.command("close", cls=Command, examples=[f"zkmargin serve close --account maker {AT}"])
 @click.option("--account", required=True, metavar="NAME", help="Which.")
-@url_option
-@key_option
+@order_options
 @json_option
 def close_command(
     account: str,
-    url: str,
-    ca_file: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    signer_command: str | None,
+    orders: Orders,
     as_json: bool,
 ) -> None:
     """Ask an account for no more proofs; what it proved stays, and `serve register` opens it again."""
     from zkmargin.client.orders import CloseAccount  # noqa: PLC0415 - few commands call a service
 
-    done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), CloseAccount(account=account))
+    done = orders.give(CloseAccount(account=account))
     _say(done, f"{terminal.quoted(account)}: closed", as_json, account=account)
 
 
@@ -167,26 +142,21 @@ def close_command(
 @click.option("--role", required=True, type=click.Choice(("positions", "collateral")), help="What it holds.")
 @click.option("--issuer", required=True, metavar="NAME", help="Who attested it.")
 @click.option("--part", default="main", show_default=True, metavar="NAME", help="Its name.")
-@url_option
-@key_option
+@order_options
 @json_option
 def withdraw_command(
     account: str,
     role: str,
     issuer: str,
     part: str,
-    url: str,
-    ca_file: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    signer_command: str | None,
+    orders: Orders,
     as_json: bool,
 ) -> None:
     """Take a part from an account that no longer has it: its next proof is about the others, and due at once."""
     from zkmargin.client.orders import WithdrawPart  # noqa: PLC0415 - few commands call a service
 
     action = WithdrawPart.model_validate({"account": account, "role": role, "issuer": issuer, "part": part})
-    done = _ordered((url, ca_file), (key_path, passphrase_path, signer_command), action)
+    done = orders.give(action)
     facts = {"account": account, "role": role, "issuer": issuer, "part": part}
     _say(done, f"{terminal.quoted(account)}: {role} by {terminal.quoted(issuer)} withdrawn", as_json, **facts)
 
@@ -199,16 +169,15 @@ def withdraw_command(
     ],
 )
 @click.argument("revocations_path", metavar="REVOCATIONS")
-@url_option
-@token_option
+@service_options
 @json_option
-def revoke_command(revocations_path: str, url: str, ca_file: str | None, token_file: str, as_json: bool) -> None:
+def revoke_command(revocations_path: str, service: Service, as_json: bool) -> None:
     """Publish an issuer's newest list of revocations (`zkmargin attest revoke` makes one): it counts by its signatures.
 
     Parts that it takes the signatures from vouch for nobody from now on.
     """
     revocations = load(Revocations, revocations_path)
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         done = client.revoke(revocations)
     if as_json:
         terminal.say_json(done)

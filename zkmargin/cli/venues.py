@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zkmargin.app.files import warn_if_exposed
+from zkmargin.cli.options import key_option
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.engine.decimals import format_time
 from zkmargin.formats import InputError, read_text
@@ -36,6 +39,65 @@ def token_option(function: F) -> F:
     )
 
 
+@dataclass(frozen=True)
+class Service:
+    """What ``service_options`` say: where a service is, and whose token calls it."""
+
+    url: str
+    ca_file: str | None
+    token_file: str
+
+    def connect(self) -> VenueClient:
+        """Its client. Raises InputError as ``connect``."""
+        return connect(self.url, self.ca_file, self.token_file)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What ``order_options`` say: where a service is, and whose key signs what is ordered of it."""
+
+    url: str
+    ca_file: str | None
+    key_path: str
+    passphrase_path: str | None
+    signer_command: str | None
+
+    def give(self, action: Any) -> dict[str, Any]:
+        """Sign a change and order it.
+
+        Numbers are the clock's milliseconds: they go up without being kept anywhere.
+        """
+        from zkmargin.client.orders import Change, ChangePayload  # noqa: PLC0415 - see connect
+
+        with connect(self.url, self.ca_file) as client:
+            now_ms, service = time.time_ns() // 1_000_000, client.service().name
+            payload = ChangePayload(service=service, sequence=now_ms, time=format_time(now_ms), action=action)
+            signer = signer_of(self.key_path, self.passphrase_path, self.signer_command)
+            return client.change(Change(payload=payload).signed(signer))
+
+
+def _together(name: str, kind: type[Any], function: Callable[..., None]) -> Callable[..., None]:
+    """The function with the values of some options in one argument."""
+    names = [field.name for field in fields(kind)]
+
+    @wraps(function)
+    def run(**values: object) -> None:
+        taken = kind(**{option: values.pop(option) for option in names})
+        function(**{name: taken}, **values)
+
+    return run
+
+
+def service_options(function: Callable[..., None]) -> Callable[..., None]:
+    """``--url``, ``--ca-file`` and ``--token-file``: the argument ``service``, a ``Service``."""
+    return url_option(token_option(_together("service", Service, function)))
+
+
+def order_options(function: Callable[..., None]) -> Callable[..., None]:
+    """``--url``, ``--ca-file`` and those of ``key_option``: the argument ``orders``, an ``Orders``."""
+    return url_option(key_option(_together("orders", Orders, function)))
+
+
 def read_token(path: str) -> str:
     """What is in a token's file, or on standard input. Raises InputError: it cannot be read."""
     if Path(path).is_file():
@@ -53,15 +115,3 @@ def connect(url: str, ca_file: str | None, token_file: str | None = None) -> Ven
         ) from None
     token = None if token_file is None else read_token(token_file)
     return VenueClient(url, token=token, ca_file=ca_file)
-
-
-def order(client: VenueClient, action: Any, key: tuple[str, str | None, str | None]) -> dict[str, Any]:
-    """Sign a change and order it; ``key`` is the key's file, its passphrase's, and the signer's command.
-
-    Numbers are the clock's milliseconds: they go up without being kept anywhere.
-    """
-    from zkmargin.client.orders import Change, ChangePayload  # noqa: PLC0415 - see connect
-
-    now_ms, service = time.time_ns() // 1_000_000, client.service().name
-    payload = ChangePayload(service=service, sequence=now_ms, time=format_time(now_ms), action=action)
-    return client.change(Change(payload=payload).signed(signer_of(*key)))

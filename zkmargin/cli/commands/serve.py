@@ -16,14 +16,13 @@ from zkmargin.cli.options import (
     also_option,
     claim_options,
     json_option,
-    key_option,
     parse_age,
     parse_claim,
     parse_limits,
 )
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
-from zkmargin.cli.venues import connect, order, read_token, token_option, url_option
+from zkmargin.cli.venues import Orders, Service, order_options, read_token, service_options
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.decimals import format_time
 from zkmargin.engine.snapshot import Snapshot
@@ -153,8 +152,7 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
         ),
     ],
 )
-@url_option
-@key_option
+@order_options
 @click.option("--name", required=True, metavar="NAME", help="Whose it is: in the audit log and the service's log.")
 @click.option("--role", required=True, type=click.Choice(("account", "venue", "publisher", "auditor", "operator")))
 @click.option("--account", metavar="NAME", help="With --role account: which.")
@@ -163,11 +161,7 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the token: secret, mode 0600.")
 @json_option
 def token_command(
-    url: str,
-    ca_file: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    signer_command: str | None,
+    orders: Orders,
     name: str,
     role: Any,
     account: str | None,
@@ -183,7 +177,7 @@ def token_command(
     from zkmargin.client.orders import IssueToken  # noqa: PLC0415
     from zkmargin.client.tokens import new_token, token_digest  # noqa: PLC0415
 
-    check_paths([key_path], [output], json=as_json)
+    check_paths([orders.key_path], [output], json=as_json)
     _check_whose(role, account=account, venue=venue)
     kept = _token_there(output)
     token = kept if token_digest(kept) else new_token()
@@ -193,8 +187,7 @@ def token_command(
     action = IssueToken(name=name, role=role, account=account or venue, digest=digest, expires=expires)
     if token != kept:
         write_outputs([Output(output, f"{token}\n".encode(), secret=True)])
-    with connect(url, ca_file) as client:
-        order(client, action, (key_path, passphrase_path, signer_command))
+    orders.give(action)
     facts: dict[str, Any] = {"output": output, "name": name, "role": role, "account": account or venue}
     facts |= {"digest": digest, "expires": expires}
     if as_json:
@@ -228,8 +221,7 @@ def _token_there(path: str) -> str:
         ),
     ],
 )
-@url_option
-@key_option
+@order_options
 @click.option("--account", required=True, metavar="NAME", help="Its alias: the one in its commitments.")
 @claim_options
 @also_option
@@ -238,11 +230,7 @@ def _token_there(path: str) -> str:
 @click.option("--account-key", "account_keys", multiple=True, metavar="FILE", help="A public key of the account's own.")
 @json_option
 def register_command(
-    url: str,
-    ca_file: str | None,
-    key_path: str,
-    passphrase_path: str | None,
-    signer_command: str | None,
+    orders: Orders,
     account: str,
     claim_text: str,
     requirement: str,
@@ -265,9 +253,7 @@ def register_command(
         grace_seconds=parse_age(grace, "--grace"),
     )
     keys = tuple(load(PublicKey, path) for path in account_keys)
-    with connect(url, ca_file) as client:
-        action = RegisterAccount(account=account, terms=terms, keys=keys)
-        order(client, action, (key_path, passphrase_path, signer_command))
+    orders.give(RegisterAccount(account=account, terms=terms, keys=keys))
     if as_json:
         terminal.say_json({"account": account, "terms": terms.model_dump(mode="json")})
     else:
@@ -286,15 +272,12 @@ def register_command(
 )
 @click.argument("snapshot_path", metavar="SNAPSHOT")
 @click.option("--attestation", "attestation_path", required=True, metavar="FILE", help="Who signed it.")
-@url_option
-@token_option
+@service_options
 @json_option
-def publish_command(
-    snapshot_path: str, attestation_path: str, url: str, ca_file: str | None, token_file: str, as_json: bool
-) -> None:
+def publish_command(snapshot_path: str, attestation_path: str, service: Service, as_json: bool) -> None:
     """Publish an attested snapshot. It counts by its signatures; the token only opens the door."""
     snapshot, attestation = load(Snapshot, snapshot_path), load(Attestation, attestation_path)
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         line = client.publish(snapshot, attestation)
     if as_json:
         terminal.say_json(line.model_dump(mode="json"))
@@ -310,15 +293,12 @@ def publish_command(
     ],
 )
 @click.argument("attestation_paths", metavar="ATTESTATION...", nargs=-1, required=True)
-@url_option
-@token_option
+@service_options
 @json_option
-def attest_command(
-    attestation_paths: tuple[str, ...], url: str, ca_file: str | None, token_file: str, as_json: bool
-) -> None:
+def attest_command(attestation_paths: tuple[str, ...], service: Service, as_json: bool) -> None:
     """Register parts of accounts by their attestations; a newer one takes the place of the one before."""
     attestations = [load(Attestation, path) for path in attestation_paths]
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         done = [client.attest(attestation) for attestation in attestations]
     if as_json:
         terminal.say_json({"registered": done})
@@ -332,12 +312,11 @@ def attest_command(
     cls=Command,
     examples=["zkmargin serve roster --url http://127.0.0.1:8420 --token-file auditor.token --json"],
 )
-@url_option
-@token_option
+@service_options
 @json_option
-def roster_command(url: str, ca_file: str | None, token_file: str, as_json: bool) -> None:
+def roster_command(service: Service, as_json: bool) -> None:
     """Every account and its state: covered until when, due, late, refused, uncovered."""
-    with connect(url, ca_file, token_file) as client:
+    with service.connect() as client:
         lines = client.roster()
     if as_json:
         terminal.say_json({"accounts": [line.model_dump(mode="json") for line in lines]})
