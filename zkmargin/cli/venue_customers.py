@@ -25,7 +25,6 @@ from zkmargin.cli.groups import Command
 from zkmargin.cli.options import (
     book_option,
     challenge_option,
-    context_of,
     context_option,
     json_option,
     passphrase_option,
@@ -37,13 +36,12 @@ from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_options import (
     Facts,
+    StatementOptions,
     blamed,
-    commitment_option,
     dense_option,
-    load_commitments,
-    load_statement,
     log_signed,
     rejections,
+    statement_options,
     terms_option,
 )
 from zkmargin.crypto.keys import PublicKey
@@ -58,13 +56,9 @@ from zkmargin.verifier.venue.terms import VenueTerms
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeOptions:
-    """What was typed after ``venue note``."""
+class MakeOptions(StatementOptions):
+    """What was typed after ``venue note``: its commitments are the accounts'."""
 
-    snapshot_path: str
-    terms_path: str
-    context_text: str
-    challenge_path: str | None
     accounts_path: str
     dense_path: str | None
     secret_path: str
@@ -91,15 +85,10 @@ class MakeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteOptions:
+class NoteOptions(StatementOptions):
     """What was typed after ``venue check-note``."""
 
     note_path: str
-    snapshot_path: str
-    terms_path: str
-    commitment_paths: tuple[str, ...]
-    context_text: str
-    challenge_path: str | None
     record_path: str | None
     log_path: str | None
     book_paths: tuple[str, ...]
@@ -184,9 +173,7 @@ def _maker(options: MakeOptions, snapshot: Snapshot, secret: VenueSecret) -> Not
     """Makes notes about the proof. Raises InputError that names the file at fault."""
     accounts = load_accounts(options.accounts_path, snapshot)
     dense = load_dense(options.dense_path, snapshot) if options.dense_path else []
-    context, _ = context_of(options.context_text, options.challenge_path)
-    commitments = [account.commitment for account in dense]
-    statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)
+    statement = options.statement([account.commitment for account in dense])
     proof = read_venue_proof(options.proof_path, statement)
     with blamed(secret=options.secret_path, proof=options.proof_path, accounts=options.accounts_path):
         return note_maker(statement, proof, snapshot, accounts, secret, dense)
@@ -208,11 +195,7 @@ def _maker(options: MakeOptions, snapshot: Snapshot, secret: VenueSecret) -> Not
     ],
 )
 @click.argument("note_path", metavar="NOTE")
-@snapshot_option
-@terms_option
-@commitment_option
-@context_option
-@challenge_option
+@statement_options
 @click.option(
     "--log",
     "log_path",
@@ -239,11 +222,9 @@ def check_note_command(options: NoteOptions) -> None:
     check_paths(
         [
             options.note_path,
-            options.snapshot_path,
-            options.terms_path,
+            *options.statement_paths,
             *(path for path in (options.record_path, options.log_path) if path),
             *options.book_paths,
-            *options.commitment_paths,
             *([options.key_path] if options.key_path else []),
         ]
     )
@@ -253,8 +234,7 @@ def check_note_command(options: NoteOptions) -> None:
         raise InputError("what did the venue publish? give its log, or its record", file="--log")
     note = load(VenueNote, options.note_path)
     lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
-    context, _ = context_of(options.context_text, options.challenge_path)
-    commitments = load_commitments(options.commitment_paths)
+    context, commitments = options.context(), options.commitments()
     begin = time.perf_counter()
     record, head, log_signers = _published(options, key)
     with rejections(options.note_path, as_json=options.as_json):
@@ -288,9 +268,7 @@ def _published(options: NoteOptions, key: PublicKey | None) -> tuple[VenueRecord
     if options.log_path is None:
         return load(VenueRecord, options.record_path or ""), None, None
     record = load(VenueRecord, options.record_path) if options.record_path else None
-    context, _ = context_of(options.context_text, options.challenge_path)
-    commitments = load_commitments(options.commitment_paths)
-    statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)
+    statement = options.statement()
     with rejections(options.log_path, as_json=options.as_json):
         log, entry, signers = logged(options.log_path, statement, [] if key is None else [key])
         if record not in (None, entry.record(log.venue)):

@@ -14,26 +14,20 @@ from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import (
-    challenge_option,
-    context_of,
-    context_option,
     json_option,
     passphrase_option,
     signer_option,
-    snapshot_option,
 )
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_options import (
     Facts,
-    commitment_option,
+    StatementOptions,
     keys_option,
-    load_commitments,
-    load_statement,
     log_signed,
     rejections,
-    terms_option,
+    statement_options,
 )
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import format_time
@@ -51,15 +45,10 @@ def log_group() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AppendOptions:
+class AppendOptions(StatementOptions):
     """What was typed after ``venue log append``."""
 
     log_path: str
-    snapshot_path: str
-    terms_path: str
-    commitment_paths: tuple[str, ...]
-    context_text: str
-    challenge_path: str | None
     proof_path: str
     key_path: str
     passphrase_path: str | None
@@ -78,11 +67,7 @@ class AppendOptions:
     ],
 )
 @click.argument("log_path", metavar="LOG")
-@snapshot_option
-@terms_option
-@commitment_option
-@context_option
-@challenge_option
+@statement_options
 @click.option("--proof", "proof_path", required=True, metavar="FILE", help="The proof; it is verified first.")
 @click.option("--key", "key_path", required=True, metavar="FILE", help="Sign the entry with this key.")
 @passphrase_option
@@ -94,11 +79,9 @@ def append_command(options: AppendOptions) -> None:
 
     A second proof about one snapshot is refused, and so is a log that does not hold as it stands.
     """
-    inputs = [options.snapshot_path, options.terms_path, options.proof_path, options.key_path]
-    check_paths([*inputs, *options.commitment_paths], [options.log_path], json=options.as_json)
-    context, _ = context_of(options.context_text, options.challenge_path)
-    commitments = load_commitments(options.commitment_paths)
-    statement = load_statement(options.snapshot_path, options.terms_path, context, commitments)
+    inputs = [*options.statement_paths, options.proof_path, options.key_path]
+    check_paths(inputs, [options.log_path], json=options.as_json)
+    statement = options.statement()
     with rejections(options.proof_path, as_json=options.as_json), terminal.progress("Verifying"):
         _, record = verify_venue_proof(statement, read_venue_proof(options.proof_path, statement))
     signer = signer_of(options.key_path, options.passphrase_path, options.signer_command)

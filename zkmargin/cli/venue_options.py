@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from zkmargin.accounts import Commitment
 from zkmargin.app.files import load
 from zkmargin.cli import terminal
+from zkmargin.cli.options import challenge_option, context_of, context_option, snapshot_option
 from zkmargin.cli.venue_words import venue_lines
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
@@ -79,17 +81,40 @@ def say_statement(facts: Facts) -> None:
         terminal.say(f"  {line}")
 
 
-def load_commitments(paths: Sequence[str]) -> list[Commitment]:
-    """Commitments of accounts. Raises InputError."""
-    return [load(Commitment, path) for path in paths]
+@dataclass(frozen=True, kw_only=True)
+class StatementOptions:
+    """The texts of ``statement_options``: a venue's statement as whoever relies on it has it."""
+
+    snapshot_path: str
+    terms_path: str
+    commitment_paths: tuple[str, ...] = ()
+    context_text: str
+    challenge_path: str | None
+
+    @property
+    def statement_paths(self) -> tuple[str, ...]:
+        """The files of the statement."""
+        return self.snapshot_path, self.terms_path, *self.commitment_paths
+
+    def context(self) -> bytes:
+        """The context. Raises InputError."""
+        return context_of(self.context_text, self.challenge_path)[0]
+
+    def commitments(self) -> list[Commitment]:
+        """Commitments of accounts. Raises InputError."""
+        return [load(Commitment, path) for path in self.commitment_paths]
+
+    def statement(self, commitments: Sequence[Commitment] | None = None) -> VenueStatement:
+        """The statement, of the files' commitments if of no others. Raises InputError that names the terms."""
+        context = self.context()
+        given = self.commitments() if commitments is None else commitments
+        snapshot, terms = load(Snapshot, self.snapshot_path), load(VenueTerms, self.terms_path)
+        try:
+            return VenueStatement.of(snapshot, terms, commitments=given, context=context)
+        except InputError as error:
+            raise error.located(file=self.terms_path) from None
 
 
-def load_statement(
-    snapshot_path: str, terms_path: str, context: bytes, commitments: Sequence[Commitment]
-) -> VenueStatement:
-    """The statement of a snapshot and terms. Raises InputError that names the terms."""
-    snapshot, terms = load(Snapshot, snapshot_path), load(VenueTerms, terms_path)
-    try:
-        return VenueStatement.of(snapshot, terms, commitments=commitments, context=context)
-    except InputError as error:
-        raise error.located(file=terms_path) from None
+def statement_options(function: Callable[..., None]) -> Callable[..., None]:
+    """``--snapshot``, ``--terms``, ``--commitment``, ``--context`` and ``--challenge``."""
+    return snapshot_option(terms_option(commitment_option(context_option(challenge_option(function)))))

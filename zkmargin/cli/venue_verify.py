@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -18,29 +20,41 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import (
     challenge_option,
-    context_of,
     context_option,
     json_option,
     parse_age,
     snapshot_option,
 )
 from zkmargin.cli.paths import check_paths
+from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_options import (
     Facts,
+    StatementOptions,
     commitment_option,
     keys_option,
-    load_commitments,
-    load_statement,
     log_signed,
     rejections,
     say_statement,
-    terms_option,
+    statement_options,
 )
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.verifier.venue.customers import VenueRecord
 from zkmargin.verifier.venue.proof import venue_proof_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(StatementOptions):
+    """What was typed after ``venue verify``."""
+
+    proof: str
+    record_path: str | None
+    log_path: str | None
+    key_paths: tuple[str, ...]
+    max_age: str | None
+    every_account: bool
+    as_json: bool
 
 
 @click.command(
@@ -56,11 +70,7 @@ from zkmargin.verifier.venue.proof import venue_proof_bytes
     ],
 )
 @click.argument("proof")
-@snapshot_option
-@terms_option
-@commitment_option
-@context_option
-@challenge_option
+@statement_options
 @click.option("--record", "record_path", metavar="FILE", help="The published record: the proof must be the one in it.")
 @click.option("--log", "log_path", metavar="FILE", help="The venue's public log: the proof must be the one in it.")
 @keys_option
@@ -69,39 +79,27 @@ from zkmargin.verifier.venue.proof import venue_proof_bytes
 )
 @click.option("--max-age", metavar="AGE", help="Refuse a snapshot older than 90s, 10m, 2h or 1d.")
 @json_option
-def verify_command(
-    proof: str,
-    snapshot_path: str,
-    terms_path: str,
-    commitment_paths: tuple[str, ...],
-    context_text: str,
-    challenge_path: str | None,
-    record_path: str | None,
-    log_path: str | None,
-    key_paths: tuple[str, ...],
-    max_age: str | None,
-    every_account: bool,
-    as_json: bool,
-) -> None:
+@gathered(VerifyOptions)
+def verify_command(options: VerifyOptions) -> None:
     """Verify PROOF. Everything about what it proves comes from the snapshot and the terms, never from the proof."""
-    published = [path for path in (record_path, log_path) if path]
-    check_paths([proof, snapshot_path, terms_path, *commitment_paths, *published, *key_paths])
-    if key_paths and log_path is None:
+    published = [path for path in (options.record_path, options.log_path) if path]
+    check_paths([options.proof, *options.statement_paths, *published, *options.key_paths])
+    if options.key_paths and options.log_path is None:
         raise InputError("signs entries of a log: give --log FILE", file="--key")
-    context, _ = context_of(context_text, challenge_path)
-    statement = load_statement(snapshot_path, terms_path, context, load_commitments(commitment_paths))
-    record = None if record_path is None else load(VenueRecord, record_path)
+    statement = options.statement()
+    record = None if options.record_path is None else load(VenueRecord, options.record_path)
     begin = time.perf_counter()
-    with rejections(proof, as_json=as_json):
-        if max_age is not None:
-            check_age(load(Snapshot, snapshot_path), parse_age(max_age), now_ms=clock_ms())
-        if every_account and (lacking := lacking_of_every(statement.terms)):
+    with rejections(options.proof, as_json=options.as_json):
+        if options.max_age is not None:
+            check_age(load(Snapshot, options.snapshot_path), parse_age(options.max_age), now_ms=clock_ms())
+        if options.every_account and (lacking := lacking_of_every(statement.terms)):
             raise VerificationError(f"by the terms {lacking}", check="every-account")
         log, entry, signers = None, None, None
-        if log_path is not None:
-            log, entry, signers = logged(log_path, statement, [load(PublicKey, path) for path in key_paths])
+        if options.log_path is not None:
+            keys = [load(PublicKey, path) for path in options.key_paths]
+            log, entry, signers = logged(options.log_path, statement, keys)
         with terminal.progress("Verifying"):
-            _, made = verify_venue_proof(statement, read_venue_proof(proof, statement), record)
+            _, made = verify_venue_proof(statement, read_venue_proof(options.proof, statement), record)
         if log is not None and entry is not None and made != entry.record(log.venue):
             raise VerificationError("the proof holds, but it is not the one of the log", check="log")
     facts = {
@@ -111,15 +109,15 @@ def verify_command(
         "statement_digest": made.statement,
         "proof_digest": made.proof,
         "root": made.root,
-        "record": record_path,
+        "record": options.record_path,
         "log_head": None if log is None else log.head,
         "log_signers": None if signers is None else list(signers),
-        "signer_demanded": bool(key_paths),
+        "signer_demanded": bool(options.key_paths),
     }
-    if as_json:
+    if options.as_json:
         terminal.say_json(facts)
     else:
-        _say_accepted(proof, facts)
+        _say_accepted(options.proof, facts)
 
 
 def _say_accepted(proof: str, facts: Facts) -> None:
@@ -139,18 +137,11 @@ def _say_accepted(proof: str, facts: Facts) -> None:
 @context_option
 @challenge_option
 @json_option
-def inspect_command(
-    terms_path: str,
-    snapshot_path: str,
-    commitment_paths: tuple[str, ...],
-    context_text: str,
-    challenge_path: str | None,
-    as_json: bool,
-) -> None:
+def inspect_command(as_json: bool, **asked: Any) -> None:
     """Say what a proof of TERMS proves, and how its columns are laid out."""
-    check_paths([terms_path, snapshot_path, *commitment_paths])
-    context, _ = context_of(context_text, challenge_path)
-    statement = load_statement(snapshot_path, terms_path, context, load_commitments(commitment_paths))
+    options = StatementOptions(**asked)
+    check_paths(options.statement_paths)
+    statement = options.statement()
     facts = {
         **terms_facts(statement.terms),
         "statement_digest": statement.digest.hex(),
