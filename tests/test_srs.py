@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import struct
@@ -391,3 +392,9 @@ def test_the_ceremonies_that_are_accepted_are_these_two() -> None:
         "fb12c4dba024a4de": "ethereum-kzg-4096",
         "73caec77e1358b45": "ethereum-kzg-8192",
     }
+
+
+def test_a_copy_is_made_of_the_encoding_and_the_embedded_setup_is_itself() -> None:
+    other = insecure_from_tau(TAU, 4)
+    assert copy.copy(embedded()) is embedded()
+    assert (copy.copy(other), copy.copy(other) is other) == (other, False)
