@@ -42,7 +42,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "zkmargin.verifier.workers": ("test_workers.py",),
     "zkmargin.crypto.group": ("test_field_group.py", "test_golden.py"),
     "zkmargin.crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
-    "zkmargin.crypto.exact": ("test_protocol_algebra.py", "test_exact.py"),
+    "zkmargin.crypto.exact": ("test_exact.py", "test_protocol_algebra.py"),
     "zkmargin.crypto.scalars": ("test_protocol_algebra.py", "test_golden.py"),
     "zkmargin.crypto.transcript": ("test_transcript.py", "test_golden.py"),
     "zkmargin.crypto.srs": (*SETUPS, "test_golden.py"),
