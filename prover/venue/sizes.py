@@ -1,7 +1,7 @@
-"""How many bytes a worker may answer, and what a coordinator keeps: from the statement, before anything is read.
+"""How many bytes a worker may answer, and what coordinator and workers hold: from the statement, before all work.
 
 Every part of an answer has a size that follows from the statement and the sets that the worker owns, so a coordinator
-reads no more than that, whatever a worker announces, and knows what it will hold.
+reads no more than that, whatever a worker announces, and knows what it will hold: arrays, and Python's objects too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement
 HEAD_BYTES, ARRAY_BYTES, NAMED_BYTES = 256, 64, 160
 #: What a worker says of a request that it refuses.
 REASON_BYTES = 4096
+#: A vector of F for kernels takes five limbs of 8 bytes a row.
+ROW_BYTES = 40
+#: Python's objects of one column or helper: its name, its point as bytes (81) and decoded (168), its value, weight and
+#: blinders (60 each), what lists keep of them (8 each), and the same again where the point is checked.
+OBJECT_BYTES = 1024
+#: An element of F as Python's integer in a list, and what a commitment to it takes beside.
+ELEMENT_BYTES = 68 + 128
+#: Vectors of n rows that do not grow with the accounts: of the coordinator's own columns and of one set, on all cosets.
+VECTORS = 512
 
 
 def head_bytes(arrays: int, named: int = 0) -> int:
@@ -48,9 +57,7 @@ def start_bytes(statement: VenueStatement, sets: Sequence[ColumnSet], documents:
 
 def answer_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> dict[str, int]:
     """At most so many bytes in each answer of a worker that owns these sets, by round or question."""
-    n, mine = statement.n, {f"set {x.index}" for x in sets}
-    opened = sum(statement.templates[x.kind].opened_columns for x in sets)
-    helpers = sum(helper.owner in mine for helper in statement.helpers)
+    n, (opened, helpers) = statement.n, _columns_and_helpers(statement, sets)
     accounts = sum(x.used for x in sets)
     lifting = I.lifting(n, 1 << statement.g.bit_length())
     coset = int(np.prod(lifting.zeros().shape)) * 8
@@ -73,6 +80,33 @@ def answer_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> dict[s
 def largest_answer(statement: VenueStatement) -> int:
     """More bytes than any worker of this statement has to say, however the sets are shared out."""
     return max(answer_bytes(statement, statement.sets).values())
+
+
+def _columns_and_helpers(statement: VenueStatement, sets: Sequence[ColumnSet]) -> tuple[int, int]:
+    mine = {f"set {x.index}" for x in sets}
+    opened = sum(statement.templates[x.kind].opened_columns for x in sets)
+    return opened, sum(helper.owner in mine for helper in statement.helpers)
+
+
+def worker_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> int:
+    """At most so many bytes in a worker that owns these sets: its columns as sent and as arrays, every helper's vector,
+    objects, and vectors of n rows; beside the code, its kernels and the tables of the setup.
+    """
+    opened, helpers = _columns_and_helpers(statement, sets)
+    vectors = ROW_BYTES * statement.n * (helpers + VECTORS)
+    return 2 * column_bytes(statement, sets) + vectors + OBJECT_BYTES * (opened + helpers)
+
+
+def coordinator_bytes(statement: VenueStatement) -> int:
+    """At most so many bytes in a coordinator of workers: the columns eight times (the witness, what workers made, what
+    they are made from, one answer of all, and each in a message's pieces too), answers, objects, tags, and vectors of n
+    rows; beside the books it was given, the code, its kernels and the tables of the setup.
+    """
+    opened, helpers = _columns_and_helpers(statement, statement.sets)
+    own = statement.tag_columns * statement.n * ELEMENT_BYTES
+    vectors = ROW_BYTES * statement.n * (statement.tag_columns + VECTORS)
+    held = 8 * column_bytes(statement, statement.sets) + kept_bytes(statement, statement.sets)
+    return held + own + vectors + OBJECT_BYTES * (opened + helpers)
 
 
 def kept_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> int:
