@@ -65,9 +65,27 @@ def _folders(config: Config) -> Iterator[InputError]:
 
 def _trust(config: Config) -> Iterator[InputError]:
     if config.trust.file is not None:
-        yield from _tried(lambda: load(Trust, str(config.trust.file)))
+        yield from _receipts(config, str(config.trust.file))
     for path in config.trust.revocations:
         yield from _tried(lambda at=path: load(Revocations, at))  # type: ignore[misc]
+
+
+def _receipts(config: Config, path: str) -> Iterator[InputError]:
+    """A trust file that cannot be read, or that lets no receipt of a venue count: each of its proofs would wait."""
+    try:
+        trust = load(Trust, path)
+    except InputError as error:
+        yield error
+        return
+    names = {rule.name for rule in trust.receipts}
+    for venue in config.venues:
+        if venue.url is not None and names and venue.name not in names:
+            yield InputError(
+                f"no receipt of {venue.name[:80]!r} would count",
+                file=path,
+                field="receipts",
+                hint="add a rule with the venue's name, and the key that signs its receipts",
+            )
 
 
 def _holdings(config: Config) -> Iterator[InputError]:

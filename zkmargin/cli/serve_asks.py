@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +17,12 @@ from zkmargin.cli.options import json_option, output_option, parse_age
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.venues import Service, service_options
 from zkmargin.crypto.keys import PublicKey
-from zkmargin.formats import InputError, VerificationError
+from zkmargin.formats import Caution, InputError, VerificationError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Trust
+
+if TYPE_CHECKING:
+    from zkmargin.client.venue import VenueClient
 
 AT = "--url http://127.0.0.1:8420 --token-file"
 
@@ -277,6 +281,16 @@ def challenge_command(
         terminal.say(f"{terminal.safe(output)}: to be answered before {challenge.deadline}", err=output == STDIO)
 
 
+def _warn_of_less(client: VenueClient, statement: str) -> None:
+    """A caution where an accepted proof claims less than its account's terms, and so does not cover it."""
+    account = client.whoami().account or ""
+    if any(one.statement == statement and not one.counts for one in client.proofs(account).items):
+        caution = "accepted, but it claims less than the account's terms ask: the account is not covered by it"
+        terms = client.account(account).terms
+        asked = ", ".join([f"{terms.ratio} of {terms.requirement}", *terms.limits])
+        warnings.warn(Caution(caution, f"they ask for {asked}"), stacklevel=2)
+
+
 @click.command(
     "submit", cls=Command, examples=[f"zkmargin serve submit bundle.json {AT} maker.token -o my-receipt.json"]
 )
@@ -298,7 +312,8 @@ def submit_command(bundle_path: str, service: Service, output: str, as_json: boo
             receipt = client.submit_bundle(bundle)
         except AlreadyAccepted as error:
             receipt = client.receipt(error.statement)
-    write_outputs([Output.document(output, receipt)])
+        write_outputs([Output.document(output, receipt)])
+        _warn_of_less(client, receipt.payload.statement)
     if as_json:
         terminal.say_json({"output": output, "statement": receipt.payload.statement, "time": receipt.payload.time})
     else:

@@ -33,7 +33,10 @@ def check_coverage(coverage: Coverage, *, trust: Trust | None = None, keys: Sequ
         alone = [rule for rule in trust.receipts if rule.name == payload.service and rule.threshold == 1]
         names = {name for rule in alone for name in rule.signers}
         if not names:
-            raise VerificationError(f"no receipts of {payload.service!r} count by one signature", check="signature")
+            raise VerificationError(
+                f"the trust file has no rule under receipts by which one signature of {payload.service!r} counts",
+                check="signature",
+            )
         keys = [key for key in trust.keys if key.name in names]
     for signature in coverage.signatures:
         for key in keys:

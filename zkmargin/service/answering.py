@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from zkmargin.client.answers import Fault, FaultBody, Page
-from zkmargin.client.errors import AlreadyAccepted, Denied
+from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound
 from zkmargin.formats import Document, InputError, ZkMarginError, parse_json
 from zkmargin.formats.budget import budget
-from zkmargin.service.access import allow, allow_account, allow_venue, caller
+from zkmargin.service.access import NotYours, allow, allow_account, allow_venue, caller
 from zkmargin.service.desk import Desk, Token
 from zkmargin.service.guard import status_of
 from zkmargin.service.running import Running
@@ -33,6 +33,8 @@ def fault(error: ZkMarginError) -> JSONResponse:
     """The answer that says an error."""
     facts = {name: value for name, value in error.as_facts().items() if name in Fault.model_fields}
     status = status_of(error)
+    if isinstance(error, NotYours):  # by no word other than what is not there
+        facts["type"] = NotFound.__name__
     if isinstance(error, InputError):  # without the file: it is the caller's body, or the service's own business
         facts["message"] = f"{error.field}: {error.reason}" if error.field else error.reason
     body = FaultBody(
@@ -53,6 +55,13 @@ async def answer_query(_: Request, error: Exception) -> Response:
     """A query that is no such query, said as every error is."""
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "cannot be used"}
     return fault(InputError(str(first["msg"]).lower()[:200], field=".".join(map(str, first["loc"]))[:200] or None))
+
+
+async def answer_no_call(_: Request, error: Exception) -> Response:
+    """A path or a method that no call has, said as every error is."""
+    status, headers = getattr(error, "status_code", 404), getattr(error, "headers", None)
+    said = fault(NotFound("no such call: /openapi.json describes every one", field="path or method"))
+    return Response(said.body, status, headers, media_type=JSON)
 
 
 def document_answer(document: Document, status: int = 200, **headers: str) -> Response:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 import zkmargin
 from zkmargin.client.answers import AuditLine, Limits, ServiceInfo, TokenInfo, TokenLine, WebhookLine
@@ -24,6 +25,7 @@ from zkmargin.service.answering import (
     Before,
     Calls,
     Limit,
+    answer_no_call,
     answer_query,
     fault,
     json_answer,
@@ -52,6 +54,7 @@ def create_app(desk: Desk, running: Running) -> FastAPI:
     )
     app.add_exception_handler(ZkMarginError, Calls(desk, running).answer_error)
     app.add_exception_handler(RequestValidationError, answer_query)
+    app.add_exception_handler(HTTPException, answer_no_call)
     for add in PARTS:
         add(app, desk, running)
     dashboard.add(app)

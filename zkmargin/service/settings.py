@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from zkmargin.crypto.keys import PublicKey
-from zkmargin.formats import InputError, Model, Seq, load_document, read_text
+from zkmargin.formats import Caution, InputError, Model, Seq, load_document, read_text
 from zkmargin.formats.errors import Hint
 from zkmargin.verifier.attest import Trust
 
@@ -139,11 +140,23 @@ class Settings(Model):
         return self.model_copy(update=changes)
 
     def load_trust(self) -> Trust:
-        """The trust file. Raises InputError: it is of version 1, or lets nobody sign receipts of this verifier."""
+        """The trust file. Raises InputError: it is of version 1."""
         trust = load_document(Trust, self.trust)
         if not trust.pins_policies:
             raise InputError("a service needs version 2", file=self.trust, hint=Hint.POLICY_DIGEST)
         return trust
+
+    def warn_of_receipts(self, trust: Trust, key: PublicKey) -> None:
+        """A caution where nobody who has this very trust file takes what the service signs: receipts, coverage."""
+        names = {one.name for one in trust.keys if (one.scheme, one.public_key) == (key.scheme, key.public_key)}
+        if not any(
+            rule.name == trust.verifier and rule.threshold == 1 and names & set(rule.signers) for rule in trust.receipts
+        ):
+            caution = (
+                f"{self.trust}: receipts of {trust.verifier!r} do not count by the service's key {key.fingerprint}"
+            )
+            hint = "add the public key, and a rule under receipts with the verifier's name and this key as signer"
+            warnings.warn(Caution(caution, hint), stacklevel=2)
 
     def load_operators(self) -> tuple[PublicKey, ...]:
         """Their keys. Raises InputError."""

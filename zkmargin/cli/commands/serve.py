@@ -66,22 +66,24 @@ def start_command(config_path: str, signer_command: str | None) -> None:
     """
     settings = _settings(config_path)
     signer = signer_of(settings.key, settings.passphrase_file, signer_command)
+    settings.warn_of_receipts(settings.load_trust(), signer.public)
     from zkmargin.service.server import serve  # noqa: PLC0415
 
     serve(settings, signer, listening=lambda url: terminal.say(f"listening on {url}"))
 
 
-def _check_key(settings: Settings) -> None:
-    """Raises InputError: no file of the key (with a signer, of the public one), or of a passphrase that is named."""
+def _key_of(settings: Settings) -> PublicKey:
+    """The service's. Raises InputError: no file of it (with a signer, of the public one), or of the passphrase."""
     try:
-        load(SecretKey, settings.key)
+        key = load(SecretKey, settings.key).public
     except InputError as error:
         try:
-            load(PublicKey, settings.key)
+            key = load(PublicKey, settings.key)
         except InputError:
             raise error from None
     if settings.passphrase_file is not None:
         read_text(settings.passphrase_file, max_bytes=1 << 12)
+    return key
 
 
 @command.command("check", cls=Command, examples=["zkmargin serve check serve.toml --json"])
@@ -91,7 +93,7 @@ def check_command(config_path: str, as_json: bool) -> None:
     """Read CONFIG and the files that it names, and say what would be served. Nothing is started or altered."""
     settings = _settings(config_path)
     trust, operators = settings.load_trust(), settings.load_operators()
-    _check_key(settings)
+    settings.warn_of_receipts(trust, _key_of(settings))
     facts: dict[str, Any] = {
         "service": trust.verifier,
         "trust": trust.digest().hex(),
