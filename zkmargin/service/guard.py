@@ -7,9 +7,11 @@ take. The connection is then closed, so that nobody goes on sending.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -30,6 +32,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Of the URL and all headers of one request.
 MAX_HEADER_BYTES = 1 << 15
+#: Of a body whose request was answered already: a caller that is refused shall see why.
+MAX_UNREAD_BYTES = 1 << 18
 #: Calls with bodies as large as snapshots.
 LARGE = ("/v1/snapshots", "/v1/venue-proofs", "/v1/bundles")
 #: Asked by machines that watch the service: never counted against a rate.
@@ -169,18 +173,44 @@ class Guard:
         logs.say("request", **facts, caller=who)
 
 
+def _within(address: str, proxies: Collection[str]) -> bool:
+    """Whether an address is a proxy's."""
+    try:
+        host = ipaddress.ip_address(address)
+    except ValueError:
+        return address in proxies
+    for proxy in proxies:
+        try:
+            if proxy == "*" or host in ipaddress.ip_network(proxy, strict=False):
+                return True
+        except ValueError:
+            continue  # a name
+    return False
+
+
 def _header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in scope["headers"] if key == name), None)
 
 
-def protocol_with(idle_seconds: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol; a connection whose request does not begin and get its headers in time is closed."""
+def protocol_with(
+    idle_seconds: float, *, per_address: int | None = None, proxies: Collection[str] = ()
+) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol, with an end to what a connection costs before and beside a request.
+
+    Args:
+        idle_seconds: a request that does not begin and get its headers in time is not waited for.
+        per_address: so many connections of one address are served; a further one is closed.
+        proxies: addresses and networks of proxies, which stand for many; ``*`` for all.
+    """
+    served = Counter[str]()
 
     class Protocol(HttpToolsProtocol):
         _late: asyncio.TimerHandle | None = None
         _header_bytes = 0
         # a line that does not end is kept by the parser, which tells of it when it ends: what came is counted too
         _in_head, _heads, _pending = True, 0, 0
+        _address: str | None = None
+        _unread = 0
 
         def data_received(self, data: bytes) -> None:
             before = (self._in_head, self._heads)
@@ -199,10 +229,21 @@ def protocol_with(idle_seconds: float) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            address = self.client[0] if self.client else None
+            if per_address is not None and address is not None and not _within(address, proxies):
+                if served[address] >= per_address:
+                    transport.abort()
+                    return
+                served[address] += 1
+                self._address = address
             self._wait()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop()
+            if self._address is not None:
+                served[self._address] -= 1
+                if not served[self._address]:
+                    del served[self._address]
             super().connection_lost(exc)
 
         def on_header(self, name: bytes, value: bytes) -> None:
@@ -220,8 +261,15 @@ def protocol_with(idle_seconds: float) -> type[HttpToolsProtocol]:
             if not self.transport.is_closing():
                 super().on_headers_complete()
 
+        def on_body(self, body: bytes) -> None:
+            super().on_body(body)
+            if self.cycle.response_complete:  # nobody reads it: a call that is none, or not for this caller
+                self._unread += len(body)
+                if self._unread > MAX_UNREAD_BYTES:
+                    self.transport.abort()
+
         def on_message_complete(self) -> None:
-            self._in_head = True
+            self._in_head, self._unread = True, 0
             super().on_message_complete()
 
         def on_response_complete(self) -> None:

@@ -72,7 +72,11 @@ def _run(desk: Desk, running: Running, listening: Callable[[str], None]) -> None
     tls = settings.tls
     config = uvicorn.Config(
         create_app(desk, running),
-        http=protocol_with(settings.limits.idle_seconds),
+        http=protocol_with(
+            settings.limits.idle_seconds,
+            per_address=settings.limits.connections_per_address,
+            proxies=settings.trusted_proxies,
+        ),
         ws="none",
         access_log=False,
         log_config=None,

@@ -28,7 +28,8 @@ class Limits(Model):
         challenges_per_minute: for one account, or one venue; so many at once too.
         changes_per_minute: that are signed by an account's keys.
         calls_per_second, burst: of one token, and of one address without a token.
-        connections: at the same time; above it, 503.
+        connections, connections_per_address: at the same time; above the first, 503; above the second the connection is
+            closed, unless the address is a trusted proxy's.
         streams, streams_per_account: of events, among the connections. A token that is no account's counts for itself.
         tokens_per_account: that are neither revoked nor expired.
         webhooks_per_account: also of those that are nobody's.
@@ -47,6 +48,7 @@ class Limits(Model):
     calls_per_second: int = Field(default=50, ge=1, le=100_000)
     burst: int = Field(default=200, ge=1, le=100_000)
     connections: int = Field(default=512, ge=8, le=65_536)
+    connections_per_address: int = Field(default=256, ge=1, le=65_536)
     streams: int = Field(default=128, ge=1, le=65_536)
     streams_per_account: int = Field(default=8, ge=1, le=65_536)
     tokens_per_account: int = Field(default=16, ge=1, le=4096)
