@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from support.typed import Passed
 from support.venue_service import NAME, signers, trust
 from zkmargin.client.orders import Action, Change, ChangePayload
+from zkmargin.crypto.keys import Signer
 from zkmargin.engine.decimals import format_time
 from zkmargin.ledger import Ledger
 from zkmargin.service.changes import change
@@ -45,11 +46,11 @@ class Venue:
             clock=lambda: self.now_ms,
         )
 
-    def order(self, action: Action) -> None:
-        """Signed by the operator."""
+    def order(self, action: Action, *, by: Signer | None = None) -> None:
+        """Signed by the operator, where it is not said by whom."""
         self.sequence += 1
         payload = ChangePayload(service=NAME, sequence=self.sequence, time=format_time(self.now_ms), action=action)
-        assert change(self.desk, Change(payload=payload).signed(self.operator))[1]
+        assert change(self.desk, Change(payload=payload).signed(by or self.operator))[1]
 
     def while_reading(self, patch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
         """The next time that something is read, this happens before it is kept."""

@@ -94,11 +94,15 @@ class ServiceVenue:
         try:
             if self._lifetime is None:
                 self._lifetime = min(CHALLENGE_SECONDS, self._client.service().limits.max_challenge_seconds)
-            return self._client.challenges(self._account, count=count, lifetime_seconds=self._lifetime)
+            found = self._client.challenges(self._account, count=count, lifetime_seconds=self._lifetime)
         except Unavailable as error:
             raise UnreachableError(error.message, after=error.retry_after) from None
         except ZkMarginError as error:  # without one there is no proof; another time there may be
             raise UnreachableError(error.message) from None
+        for one in found:
+            if one.audience != self._config.name:  # handed on, so that we prove to somebody else
+                raise UnreachableError(f"a challenge for {one.audience[:80]!r}, not for {self._config.name!r}")
+        return found
 
     def submit(self, made: Made) -> Verdict:
         """As in ``Venue``. A statement that was accepted before is accepted: an answer was lost."""

@@ -283,9 +283,9 @@ class VenueClient:
             with self._http.stream("GET", "/v1/events", params={"after": after}, timeout=timeout) as response:
                 if response.is_error:
                     _raise(Reply(response.status_code, response.headers, response.read(), "/v1/events"))
-                for line in response.iter_lines():
-                    if line.startswith("data:"):
-                        data = line[5:].strip().encode()
+                for line in _lines(response):
+                    if line.startswith(b"data:"):
+                        data = line[5:].strip()
                         yield Reply(response.status_code, response.headers, data, "/v1/events").document(Event)
         except httpx.HTTPError as error:
             raise _unavailable(error) from None
@@ -379,6 +379,19 @@ class Reply:
         kind = str(self.headers.get("content-type", "no type"))[:60]
         what = f"{self.path}: HTTP status {self.status}, {len(self.content)} bytes of {kind!r}: {found[:200]}"
         return Unavailable(f"not the answer of a service: {what}", hint="is it a service, of this version?")
+
+
+def _lines(response: httpx.Response) -> Iterator[bytes]:
+    """The lines of an answer as they come. Raises Unavailable: one that is longer than any event."""
+    rest = bytearray()
+    for piece in response.iter_bytes():
+        rest += piece
+        if b"\n" in piece:
+            *lines, last = bytes(rest).split(b"\n")
+            rest = bytearray(last)
+            yield from lines
+        if len(rest) > MAX_FAULT:
+            raise Unavailable("/v1/events: a line that is too long")
 
 
 def _of(account: str, what: str = "") -> str:

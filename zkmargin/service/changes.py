@@ -57,6 +57,8 @@ def change(desk: Desk, given: Change) -> tuple[dict[str, Any], bool]:
         facts |= {"digest": action.digest, "role": action.role, "account": action.account}
 
     def write(connection: Connection) -> bool:
+        if signer.account is not None and not _is_key_of(connection, signer.key, signer.account):
+            raise Denied("signed by nobody who may order this")  # any more: its keys changed meanwhile
         last = connection.execute(select(table).where(table.c.key == signer.key)).first()
         if last is not None and last.payload == digest:
             return False
@@ -102,12 +104,19 @@ def _signer_of(desk: Desk, given: Change) -> _Signer:
     account = _account_of(desk, action)
     if account is not None and isinstance(action, OWN):
         with desk.ledger.database.reading() as connection:
-            rows = store.account_rows(connection, account)
-        for row in rows:
-            if key in {_named(PublicKey.model_validate(one)) for one in row.keys} and not row.closed:
-                desk.change_rates.check(key)
-                return _Signer(f"account {account}", key, account)
+            may = _is_key_of(connection, key, account)
+        if may:
+            desk.change_rates.check(key)
+            return _Signer(f"account {account}", key, account)
     raise Denied("signed by nobody who may order this")
+
+
+def _is_key_of(connection: Connection, key: str, account: str) -> bool:
+    """Whether an account that is not closed has a key now."""
+    return any(
+        key in {_named(PublicKey.model_validate(one)) for one in row.keys} and not row.closed
+        for row in store.account_rows(connection, account)
+    )
 
 
 def _named(key: PublicKey) -> str:

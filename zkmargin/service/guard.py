@@ -136,7 +136,7 @@ class Guard:
         if digest is not None and digest in self._desk.tokens():
             return digest
         client = scope.get("client")
-        return str(client[0]) if client else "unknown"
+        return source_of(str(client[0])) if client else "unknown"
 
     def _most(self, scope: Scope) -> int:
         limits = self._desk.settings.limits
@@ -171,6 +171,24 @@ class Guard:
         who = scope.get("state", {}).get("caller")
         facts = {"route": route, "method": scope["method"], "status": status, "ms": math.ceil(1000 * seconds)}
         logs.say("request", **facts, caller=who)
+
+
+def source_of(address: str) -> str:
+    """Whose an address is, for what is counted: of IPv6 the network, which one machine has for itself.
+
+    Example:
+        >>> source_of("2001:db8:1:2:3:4:5:6"), source_of("192.0.2.7"), source_of("::ffff:192.0.2.7")
+        ('2001:db8:1:2::/64', '192.0.2.7', '192.0.2.7')
+    """
+    try:
+        host = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(host, ipaddress.IPv4Address):
+        return str(host)
+    if host.ipv4_mapped is not None:
+        return str(host.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(host) >> 64 << 64, 64)))
 
 
 def _within(address: str, proxies: Collection[str]) -> bool:
@@ -231,11 +249,12 @@ def protocol_with(
             super().connection_made(transport)
             address = self.client[0] if self.client else None
             if per_address is not None and address is not None and not _within(address, proxies):
-                if served[address] >= per_address:
+                source = source_of(address)
+                if served[source] >= per_address:
                     transport.abort()
                     return
-                served[address] += 1
-                self._address = address
+                served[source] += 1
+                self._address = source
             self._wait()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -81,18 +81,25 @@ class Queue:
         self._metrics.group.observe(len(group))
         begin, loop = time.perf_counter(), asyncio.get_running_loop()
         submissions = [submission for submission, _ in group]
-        try:
-            verdicts: Sequence[Verdict] = await loop.run_in_executor(self._threads, judge, self._desk, submissions)
-        except Exception as error:  # noqa: BLE001 - nothing was acknowledged: each caller is told to try again
-            logs.failure("judging", error)
-            reason = error.message if isinstance(error, ZkMarginError) else "a defect of the service"
-            verdicts = [Unavailable(f"nothing was recorded: {reason}", retry_after=2)] * len(group)
+        verdicts = await loop.run_in_executor(self._threads, judged_apart, self._desk, submissions)
         self._metrics.judging.observe(time.perf_counter() - begin)
         self._metrics.waiting.set(self._waiting.qsize())
         for (_, future), verdict in zip(group, verdicts, strict=True):
             self._metrics.verdicts.labels(_label(verdict)).inc()
             if not future.done():  # whoever asked may be gone
                 future.set_result(verdict)
+
+
+def judged_apart(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
+    """As ``judge``; where that fails by a defect of ours, each by itself, so that one submission spoils no other."""
+    try:
+        return judge(desk, submissions)
+    except Exception as error:  # noqa: BLE001 - nothing was acknowledged: each caller is told to try again
+        logs.failure("judging", error)
+        if len(submissions) > 1 and not isinstance(error, ZkMarginError):  # not where the database is away
+            return [verdict for one in submissions for verdict in judged_apart(desk, [one])]
+        reason = error.message if isinstance(error, ZkMarginError) else "a defect of the service"
+        return [Unavailable(f"nothing was recorded: {reason}", retry_after=2)] * len(submissions)
 
 
 def _label(verdict: Verdict) -> str:

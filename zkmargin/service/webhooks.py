@@ -35,6 +35,10 @@ LOOKUPS = 32
 #: Where the last 32 bits are an IPv4 address (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
+#: Addresses that only a machine or a network gives a meaning to: IPv4 in the old way (RFC 4291, 2.5.5.1), and of a
+#: network's own translator (RFC 8215), which not every Python calls private.
+_NOWHERE = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+
 _Key = tuple[str, str]
 
 
@@ -93,6 +97,8 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
             within = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if within is not None:
             return is_public(within)
+        if any(address in network for network in _NOWHERE):
+            return False
     return address.is_global and not address.is_multicast
 
 
