@@ -150,7 +150,7 @@ def test_bad_accounts_and_nonces_name_line_and_field(
         (header + "a,collateral,USDC,1\na,collateral,USDC,2\n", "twice"),
         (header + "a,collateral,XYZ,1\n", "no such asset"),
         (header + "a,collateral,USDC,1x\n", "account a"),
-        (header + '"a\n', "no CSV"),
+        (header + '"a\n', "a quote that does not end on its line"),
     ):
         (tmp_path / "bad.csv").write_text(content)
         (tmp_path / "bad.csv").chmod(0o600)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from support.signing import SIGNER
 from support.typed import Json, JsonObject
-from support.venue_files import COUNT, NAME, NONCE, TIME, cash, proved_venue, public
+from support.venue_files import COUNT, NAME, NONCE, TIME, cash, prove, proved_venue, public
 
 from zkmargin.app.venue_notes import VenueSecret
-from zkmargin.cli import main
+from zkmargin.cli import main, venue_prove
 from zkmargin.crypto import ed25519
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.snapshot import Snapshot
@@ -70,6 +70,58 @@ def test_a_customer_checks_its_note(venue: Path, capsys: pytest.CaptureFixture[s
         assert main([*check, *wrong]) == 1
         assert reason in capsys.readouterr().err
     assert main([*check, *own[:3], "xyz"]) == 2
+
+
+def test_under_a_cap_a_customer_is_told_what_may_be_missing(
+    venue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own shortfall, from its own block, and the cap; and who is exempt, where some are."""
+    (venue / "poor.csv").write_text(cash((venue / "accounts.csv").read_text(), 3, 0))
+    (venue / "poor.csv").chmod(0o600)
+    book = json.loads((venue / "books" / f"{NAME}.json").read_text())
+    (tmp_path / "poor.json").write_text(json.dumps(book | {"collateral": {}}))
+    (tmp_path / "poor.json").chmod(0o600)
+    for tag, options, lines in (
+        ("cap-", ["--cap", "250000"],
+         ["claimed of it: equity at least 1 x initial margin", "WARNING: by the proof your account may be short of its",
+          "any account may be short of its claim: by 250000 in all together"]),
+        ("exempt-", ["--exempt", "2"], ["WARNING: the venue marked your account as exempt"]),
+    ):  # fmt: skip
+        assert main(prove(venue, "poor.csv", *options, tag=tag)) == 0
+        files = {"snapshot": "snapshot.json", "terms": f"{tag}terms.json"}
+        given = [word for option, name in files.items() for word in (f"--{option}", str(venue / name))]
+        make = ["venue", "note", *given, "--accounts", str(venue / "poor.csv"), "--account", NAME]
+        make += ["--secret", str(venue / f"{tag}secret.json"), "--proof", str(venue / f"{tag}proof.bin")]
+        assert main([*make, "-o", str(tmp_path / f"{tag}note.json")]) == 0
+        check = ["venue", "check-note", str(tmp_path / f"{tag}note.json"), *given, "--name", NAME, "--nonce", NONCE]
+        check += ["--record", str(venue / f"{tag}record.json"), "--book", str(tmp_path / "poor.json")]
+        capsys.readouterr()
+        assert main(check) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert all(line in said for line in lines), said
+        assert main([*check, "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert (facts["cap"], facts["exempt_accounts"]) == (("250000", None) if tag == "cap-" else (None, 2))
+        assert (facts["shortfall"] is not None and float(facts["shortfall"]) > 0) == (tag == "cap-")
+    assert main(["inspect", str(venue / "cap-terms.json")]) == 0
+    assert "cap              250000" in capsys.readouterr().out
+
+
+def test_outputs_that_are_not_replaced_are_said_before_the_proof(
+    venue: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(venue_prove, "load_accounts", work)
+    (venue / "new-record.json").write_text("another file")
+    for tag, options, reason in (
+        ("", [], "secret.json: exists: a secret file is never replaced"),
+        ("new-", [], "new-record.json: is no file of ours, and not replaced"),
+        ("other-", ["--cap", "5", "--exempt", "1"], "--exempt: does not go with --cap"),
+    ):
+        assert main(prove(venue, "books", *options, tag=tag)) == 2
+        assert reason in capsys.readouterr().err
 
 
 def test_a_note_needs_the_secret_proof_and_accounts_that_belong_together(

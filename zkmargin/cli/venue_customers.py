@@ -10,6 +10,7 @@ import click
 from zkmargin.app.files import Output, load, load_lots
 from zkmargin.app.venue_accounts import load_accounts
 from zkmargin.app.venue_dense import load_dense
+from zkmargin.app.venue_facts import claimed_of
 from zkmargin.app.venue_log import logged
 from zkmargin.app.venue_notes import (
     VenueSecret,
@@ -253,7 +254,7 @@ def check_note_command(options: NoteOptions) -> None:
         facts |= {"log_signers": None if log_signers is None else list(log_signers), "milliseconds": took}
         terminal.say_json(facts)
     else:
-        _say_checked(checked, record)
+        _say_checked(checked, record, terms)
         _say_log(key, head, log_signers)
         _say_signed(checked, key)
 
@@ -293,15 +294,19 @@ def _nonce(text: str) -> bytes:
     return nonce
 
 
-def _say_checked(checked: CheckedAccount, record: VenueRecord) -> None:
+def _say_checked(checked: CheckedAccount, record: VenueRecord, terms: VenueTerms) -> None:
     terminal.say(f"your book is in the proof {record.proof[:16]}... as account {checked.account}, in a row of its own")
     if checked.claim is None:
         terminal.say("nothing is claimed of accounts of its class")
     elif checked.exempt:
         terminal.say("WARNING: the venue marked your account as exempt: the proof says nothing of its health")
-    elif checked.exempt_accounts is not None:
-        exempt = terminal.counted(checked.exempt_accounts, "account")
-        terminal.say(f"the proof says nothing of {exempt}, unnamed; yours is not among them")
+    else:
+        (spec,) = (spec for spec in terms.classes if spec.name == checked.class_name)
+        claimed = claimed_of(terms.requirement, checked.claim, spec.limits)
+        terminal.say(f"{'claimed' if checked.cap is not None else 'proved'} of it: {terminal.safe(claimed)}")
+        if checked.exempt_accounts is not None:
+            exempt = terminal.counted(checked.exempt_accounts, "account")
+            terminal.say(f"the proof says nothing of {exempt}, unnamed; yours is not among them")
     if checked.shortfall:
         terminal.say(f"WARNING: by the proof your account may be short of its claim by {_money(checked.shortfall)}")
     if checked.cap is not None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from zkmargin.app.files import Output, load
+from zkmargin.app.files import Output, load, refuse_existing_secret
 from zkmargin.app.runtime import compile_note
 from zkmargin.app.venue_accounts import Accounts, load_accounts, load_claims, load_nonces
 from zkmargin.app.venue_classes import Asked, NetChoice
@@ -29,7 +29,7 @@ from zkmargin.cli.options import (
     parse_limits,
     snapshot_option,
 )
-from zkmargin.cli.paths import check_paths, force_option, refuse_terminal, write_outputs
+from zkmargin.cli.paths import check_paths, force_option, refuse_other_kind, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_options import (
     MAX_THREADS,
@@ -44,7 +44,9 @@ from zkmargin.formats import InputError
 from zkmargin.prover.prove import default_threads
 from zkmargin.prover.venue.cluster import Cluster
 from zkmargin.prover.venue.pipes import TIMEOUT_SECONDS
+from zkmargin.verifier.venue.customers import VenueRecord
 from zkmargin.verifier.venue.statement import VenueStatement
+from zkmargin.verifier.venue.terms import VenueTerms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,9 @@ class ProveOptions:
         """What is to be proved. Raises InputError."""
         claim = Claim.parse(self.claim_text, self.requirement)
         check_name(self.venue_name, file="--venue")
+        if self.cap is not None and self.exempt is not None:
+            reason = "does not go with --cap: an exempt account's deficit would be outside the cap"
+            raise InputError(reason, file="--exempt", hint="give one of them")
         limits = tuple(map(str, parse_limits(self.also_texts)))
         if len(limits) > 1 or not all(text.startswith("headroom ") for text in limits):
             reason = "a venue's proof has one limit of every account, headroom"
@@ -232,6 +237,7 @@ def prove_command(options: ProveOptions) -> None:
     outputs = [options.output, options.terms_path, options.record_path, options.secret_path]
     check_paths(inputs, outputs, json=options.as_json)
     refuse_terminal(options.output, "a proof (binary)")
+    _check_outputs(options)
     asked = options.asked()
     snapshot = load(Snapshot, options.snapshot_path)
     accounts, dense = _accounts(options, snapshot)
@@ -260,6 +266,15 @@ def prove_command(options: ProveOptions) -> None:
         ]
     )
     _say_proved(options, prepared.statement, made)
+
+
+def _check_outputs(options: ProveOptions) -> None:
+    """Raises InputError: an output that will not be replaced, said before a proof is made for nothing."""
+    refuse_existing_secret(options.secret_path)
+    kinds = [(options.terms_path, VenueTerms), (options.record_path, VenueRecord)]
+    for path, document in kinds:
+        refuse_other_kind(Output(path, b"", document.FORMAT.rsplit("/", 1)[0]))
+    refuse_other_kind(Output.proof(options.output, b""))
 
 
 @contextmanager
