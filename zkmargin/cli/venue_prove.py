@@ -271,9 +271,8 @@ def prove_command(options: ProveOptions) -> None:
 def _check_outputs(options: ProveOptions) -> None:
     """Raises InputError: an output that will not be replaced, said before a proof is made for nothing."""
     refuse_existing_secret(options.secret_path)
-    kinds = [(options.terms_path, VenueTerms), (options.record_path, VenueRecord)]
-    for path, document in kinds:
-        refuse_other_kind(Output(path, b"", document.FORMAT.rsplit("/", 1)[0]))
+    for path, name in ((options.terms_path, VenueTerms.FORMAT), (options.record_path, VenueRecord.FORMAT)):
+        refuse_other_kind(Output(path, b"", name.rsplit("/", 1)[0]))
     refuse_other_kind(Output.proof(options.output, b""))
 
 
