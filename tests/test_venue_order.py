@@ -75,9 +75,15 @@ def test_v2_aggregated_books_after_their_challenges_satisfy_anything(two: Venue)
     on_mutant(two, forged(two, columns, kind=kind, schedule=Mutant), schedule=Mutant)
 
 
-def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: Venue) -> None:
+@pytest.mark.parametrize("early", [("delta",), ("beta", "delta", "eta")], ids="-".join)
+def test_v2_aggregated_books_after_delta_are_traded_against_each_other(slots: Venue, early: tuple[str, ...]) -> None:
+    """After delta alone, and after all three of the lookup, without rho: with rho the one sum is enough."""
+
     class Mutant(Planned):
-        plan = {1: ("gamma", "delta"), 2: ("beta", "eta", "rho")}  # noqa: RUF012
+        plan = {  # noqa: RUF012
+            1: ("gamma", *early),
+            2: tuple(name for name in ("beta", "delta", "eta", "rho") if name not in early),
+        }
 
     columns = honest(slots)
     error = poor(slots, columns, missing=4000)
