@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -112,6 +113,12 @@ def test_protocol_and_table_belong_together(run: Said) -> None:
     message = run(*PROVE, "--protocol", "chain", "--table", "table.json", *other, "-o", "x.bin", code=2)
     assert "table.json" in message
     assert "initial requirement" in message
+
+
+def test_a_table_is_made_without_what_prices_a_market() -> None:
+    code = "import sys, zkmargin.app.tables, zkmargin.cli.commands.snapshot; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"zkmargin.engine.publishing", "zkmargin.engine.carried", "zkmargin.app.attesting"} & set(loaded)
 
 
 def test_a_table_is_recomputed(run: Said, files: Path, tmp_path: Path) -> None:

@@ -8,12 +8,9 @@ from typing import Any
 
 import click
 
-from zkmargin.app import snapshots
-from zkmargin.app.attesting import signed_snapshot
 from zkmargin.app.facts import attested_facts, layout_facts, policy_facts, snapshot_facts
 from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
-from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option, own_policy_option, parse_word, revocations_option
@@ -80,6 +77,8 @@ def build_command(
     With a universe its slots are kept, whatever has a quote today, so that commitments live on: what has no quote is
     carried by the universe's rule, and the snapshot says how (see `zkmargin universe --help`).
     """
+    from zkmargin.app import snapshots  # noqa: PLC0415 - a table and a list need nothing that publishes
+
     check_paths([market_path, policy_name, *universe_paths(universe_path, last_paths)], [output], json=as_json)
     market = snapshots.load_market(market_path)
     policy = load_policy(policy_name)
@@ -205,6 +204,8 @@ def check_command(
     whether enough trusted signers signed this snapshot and this market (not how old it is: that is `verify`'s
     business). Exit code 1 when they did not, or when the policy is another.
     """
+    from zkmargin.app import snapshots  # noqa: PLC0415 - a table and a list need nothing that publishes
+
     single = [path for path in (snapshot_path, market_path, trust_path, table_path) if path]
     check_paths([*single, *attestation_paths, *revocation_paths, *universe_paths(universe_path, last_paths)])
     if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
@@ -334,6 +335,9 @@ def _checked_table(snapshot: Snapshot, path: str) -> str:
 
 def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str], lists: Sequence[Revocations]) -> AttestedSnapshot:
     """Who signed a snapshot. Raises VerificationError."""
+    from zkmargin.app.attesting import signed_snapshot  # noqa: PLC0415 - only attestations ask
+    from zkmargin.app.verifying import clock_ms  # noqa: PLC0415
+
     attestation = load(Attestation, paths[0])
     for path in paths[1:]:
         with blamed_on(path):
