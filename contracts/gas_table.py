@@ -22,6 +22,8 @@ DEPLOYED = (
     "deploy MarginJointVerifier",
     "deploy WideMarginVerifier",
     "deploy WideMarginJointVerifier",
+    "deploy TailsMarginVerifier",
+    "deploy TailsMarginJointVerifier",
 )
 WIDE = (
     "16 with a floor by size",
@@ -32,6 +34,8 @@ WIDE = (
     "10 of 2 classes with a floor by size",
     "10 of 3 classes with a floor by size",
     "31 of 2 classes",
+    "27 with 8 tails",
+    "27 x 2 with 8 tails each",
 )
 
 
@@ -47,7 +51,7 @@ def table(gas: Mapping[str, int]) -> str:
         "",
         f"448 instruments in two groups of 35: {two[0]} and {two[1]}.",
         f"Deploying `MarginVerifier` {deploy[0]}, `MarginJointVerifier` {deploy[1]}; of wide layouts",
-        f"{deploy[2]} and {deploy[3]}.",
+        f"{deploy[2]} and {deploy[3]}, with dampened tails {deploy[4]} and {deploy[5]}.",
         "",
         "Wide layouts, 1,023 instruments:",
         "",
@@ -56,7 +60,8 @@ def table(gas: Mapping[str, int]) -> str:
     ]
     for name in WIDE:
         cells = [f"{gas[f'verify {name}, {where}']:,}" for where in ("table in code", "table in the call")]
-        lines.append(f"| S = {name}{' groups' if ' x ' in name else ''} | {' | '.join(cells)} |")
+        groups = " groups" if " x " in name and "tails" not in name else ""
+        lines.append(f"| S = {name}{groups} | {' | '.join(cells)} |")
     each = gas["verify 32 accounts together, 16 with a floor by size, each"]
     lines += ["", f"32 accounts together at S = 16 with a floor by size: {each:,} an account."]
     return "\n".join(lines)

@@ -40,7 +40,7 @@ SUITE_PARTS, WITNESS_PARTS, SNAPSHOT_PARTS = 3, 3, 2
 WITNESSES, SNAPSHOTS = 30_000, 40_000
 #: 100,000 changed proofs before the contract and Python, and 10,000 joint ones.
 CONTRACT_PARTS, CHANGED, CHANGED_JOINT = 5, 20_000, 2_000
-#: The same of each of six wide layouts, half as many of two joint ones.
+#: The same of each of seven wide layouts, half as many of two joint ones.
 CHANGED_WIDE = 1_000
 EVM_TESTS = tuple(f"contracts/tests/test_{name}.py" for name in ("verifier", "joint", "layouts"))
 
@@ -267,7 +267,7 @@ SHARDS: dict[str, Shard] = {
     **{
         f"contracts-{part}": Shard(
             f"contracts and Python give one verdict on anvil: {CHANGED:,} changed proofs, {CHANGED_JOINT:,} joint, "
-            f"{6 * CHANGED_WIDE:,} and {CHANGED_WIDE:,} of wide layouts, part {part} of {CONTRACT_PARTS}",
+            f"{7 * CHANGED_WIDE:,} and {CHANGED_WIDE:,} of wide layouts, part {part} of {CONTRACT_PARTS}",
             pytest(*EVM_TESTS, "-k", "changed and anvil"),
             about=("contracts", "verifier", "prover", "circuits"),
             environment={

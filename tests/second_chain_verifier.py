@@ -68,6 +68,10 @@ class Layout:
     lines: dict[str, list[tuple[list[int], list[int]]]]  # by size: floors of each group, A, F; rows on p and on m
     scales: list[int]  # D_g
     offsets: bool
+    tails: bool  # every second group holds the tails of the one before it
+
+    def of_tails(self, g: int) -> bool:
+        return self.tails and g % 2 == 1
 
     @property
     def shared(self) -> bool:
@@ -83,7 +87,7 @@ class Layout:
             return [(64 * g, 64) for g in range(len(self.scenarios))]
         found, begin = [], 0
         for g, count in enumerate(self.scenarios):
-            last = 2 if "floor" in self.lines else 0
+            last = 2 if "floor" in self.lines and not self.of_tails(g) else 0
             if g == 0 and "added" in self.lines:
                 last = 3
             if g == 0 and "flat" in self.lines:
@@ -97,7 +101,7 @@ class Layout:
         return found
 
     def side_rows(self) -> list[list[int]]:
-        rows = self.minimum[2:]
+        rows = [row for g, row in enumerate(self.minimum) if g > 1 and not self.of_tails(g)]
         for name in ("floor", "added", "flat"):
             rows = rows + [row for pair in self.lines.get(name, []) for row in pair]
         return rows
@@ -132,18 +136,43 @@ def padded(row: Sequence[int], length: int = n) -> list[int]:
     return [*row, *[0] * (length - len(row))]
 
 
-def competing(parts: Json, group: list[int]) -> tuple[list[int | str], list[list[list[int]]], list[int]]:
+Family = tuple[list[tuple[int, int, int | None]], int, str]
+Competing = tuple[list[int | str], list[list[list[int]]], list[int]]
+
+
+def families_of(part: Json) -> list[Family]:
+    return [
+        ([(c["group"], c["offset_bp"], c.get("cap")) for c in f["classes"]], len(f["scenarios"]), f["name"])
+        for f in part["families"]
+    ]
+
+
+def competing(parts: Json, group: list[int]) -> Competing:
     """For each group where it is charged (a product group's name or a risk group), its rows of 1024, and D_g."""
     if "worst_scenario" in parts:
         worst = parts["worst_scenario"]
-        families = [([(g, 10**4, None)], len(labels), "") for g, labels in enumerate(worst["scenarios"])]
+        families: list[Family] = [([(g, 10**4, None)], len(labels), "") for g, labels in enumerate(worst["scenarios"])]
     else:
-        worst, families = parts["gain_offset"], []
-        for f in worst["families"]:
-            classes = [(c["group"], c["offset_bp"], c.get("cap")) for c in f["classes"]]
-            families.append((classes, len(f["scenarios"]), f["name"]))
+        worst = parts["gain_offset"]
+        families = families_of(worst)
         if all(len(classes) == 1 for classes, _, _ in families):  # no gain offsets: risk groups, in their order
             families.sort(key=lambda family: family[0][0][0])
+    keys, rows, scales = lines_of(worst, families, group)
+    if "dampened_tails" not in parts:
+        return keys, rows, scales
+    part = parts["dampened_tails"]
+    own, lines, factors = lines_of(part, families_of(part), group)
+    for g, key in enumerate(keys):
+        f = own.index(key)
+        dampener, waived = factors[f] * part["dampeners"][f], 1 << 62
+        ends = [[*[0] * (n - 1), constant] for constant in (dampener, waived)]
+        rows.insert(2 * g + 1, [*lines[f], *ends])
+        scales.insert(2 * g + 1, factors[f])
+    return keys, rows, scales
+
+
+def lines_of(worst: Json, families: Sequence[Family], group: list[int]) -> Competing:
+    """Section 1, gain offsets: keys, rows and D_g of product groups over a risk array."""
     risk, wide = array(worst["risk"]), worst["risk"]["shape"][1]
     keys: list[int | str] = []
     found, scales = [], []
@@ -176,6 +205,8 @@ def layout_of(snapshot: Json, requirement: str) -> Layout:
     group = [slot["group"] for slot in snapshot["instruments"]]
     count = len(group)
     keys, rows, scales = competing(parts, group)
+    tails = "dampened_tails" in parts
+    placed = [key if i == 0 else None for key in keys for i in range(1 + tails)]
     charge = array(parts["short_option_minimum"]["charge"]) if "short_option_minimum" in parts else [0] * count
     assets = [slot["negative_allowed"] for slot in snapshot["collateral"]]
     return Layout(
@@ -184,7 +215,7 @@ def layout_of(snapshot: Json, requirement: str) -> Layout:
         risk=rows,
         minimum=[
             padded([scale * charge[i] if group[i] == key else 0 for i in range(count)])
-            for key, scale in zip(keys, scales, strict=True)
+            for key, scale in zip(placed, scales, strict=True)
         ],
         marks=padded(array(snapshot["marks"])),
         factor=snapshot["policy"]["requirements"][requirement],
@@ -193,7 +224,8 @@ def layout_of(snapshot: Json, requirement: str) -> Layout:
         debts=[*assets, *[False] * (4 - len(assets))],
         lines=by_size(snapshot, requirement, keys),
         scales=scales,
-        offsets=any(isinstance(key, str) for key in keys),
+        offsets=tails or any(isinstance(key, str) for key in keys),
+        tails=tails,
     )
 
 
@@ -201,7 +233,7 @@ def table_hash(table: Json, layout: Layout, assets: int, srs: bytes) -> bytes:
     """The hash that attesters sign, its head made from the snapshot."""
     s = [layout.scenarios[0], sum(count << 8 * i for i, count in enumerate(layout.scenarios[1:]))]
     mask = sum(1 << j for j, owed in enumerate(layout.debts) if owed)
-    mask += 128 if layout.offsets else 0
+    mask += 128 * layout.offsets + 256 * layout.tails
     mask += sum(1 << 4 + i for i, name in enumerate(("floor", "added", "flat")) if name in layout.lines)
     numbers = b"".join(map(word, (layout.instruments, len(layout.scenarios), *s, mask)))
     pinned, price, rows = bytes.fromhex(table["pinned"]), table["price"], table["rows"]
@@ -258,18 +290,27 @@ class Public:
             self.packed.append(-sum(of_column(c, s) * number(64 * (s // 4) + 9 * (s % 4)) for s in range(64)))
         for g in groups:
             every = sum(weight(g, s) for s in range(places[g][1]))
+            if layout.of_tails(g):
+                within, covered = (weight(g, layout.scenarios[g] - back) for back in (2, 1))
+                every = layout.scales[g] * (every - 2 * within - 2 * covered)
+                self.packed[0] += (2**89 * within - 2**62 * covered) * number(64 * (8 + g) + 46)
+                self.packed[1] += every * number(64 * g + 55)
+                continue
             if "floor" in layout.lines:
                 every -= weight(g, layout.scenarios[g] + 1)
             if g == 0:
                 every -= sum(weight(0, layout.scenarios[0] + i) for i, name in LINES if name in layout.lines)
             every = layout.scales[g] * every - claim * num * layout.factor
+            if layout.tails:
+                every += layout.scales[g + 1] * weight(g + 1, layout.scenarios[g + 1] - 1)
             if layout.shared:
                 self.packed[1] += every * number(64 * g + 55)
             else:
                 self.packed[g] += every * number(46)
         in_claim = {"added": claim * num * layout.factor, "flat": claim * num * 10**4}
         for name, pairs in layout.lines.items():
-            for g, (on_p, on_m) in enumerate(pairs):
+            for place, (on_p, on_m) in enumerate(pairs):
+                g = place * (1 + layout.tails)
                 index = layout.scenarios[g] + {"floor": 1, "added": 3, "flat": 4}[name]
                 w = weight(g, index)
                 self.long -= w * self.at(on_p)

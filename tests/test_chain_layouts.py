@@ -68,7 +68,17 @@ def test_one_unit_short_has_no_proof(name: str) -> None:
             prove(short, columns=columns)
 
 
-@pytest.mark.parametrize("name", ["all of them", "eight groups and all of them", "a class alone", "over both columns"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "all of them",
+        "eight groups and all of them",
+        "a class alone",
+        "over both columns",
+        "tails of three product groups",
+        "tails and floors",
+    ],
+)
 def test_honest_proofs_are_accepted_by_both_verifiers(name: str) -> None:
     case = case_of(name)
     proof = encode(prove(case))
@@ -81,7 +91,7 @@ def test_honest_proofs_are_accepted_by_both_verifiers(name: str) -> None:
             verify_chain(case.statement, bytes(changed))
 
 
-@pytest.mark.parametrize("name", ["three groups", "a class alone"])
+@pytest.mark.parametrize("name", ["three groups", "a class alone", "tails within"])
 def test_honest_joint_proofs_are_accepted_by_both_verifiers(name: str) -> None:
     case = joint_of(name)
     proof = encode_joint_proof(prove_joint(case), embedded().digest)
@@ -89,7 +99,9 @@ def test_honest_joint_proofs_are_accepted_by_both_verifiers(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["eight groups and all of them", "over both columns", "three product groups"])
+@pytest.mark.parametrize(
+    "name", ["eight groups and all of them", "over both columns", "three product groups", "tails and floors"]
+)
 def test_reference_and_fast_prover_give_the_same_bytes(name: str) -> None:
     case = case_of(name)
     slow = prove_chain_reference(case.statement, case.witness, case.blinders, draws("chain proof"))
@@ -97,7 +109,7 @@ def test_reference_and_fast_prover_give_the_same_bytes(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["a floor", "a class alone"])
+@pytest.mark.parametrize("name", ["a floor", "a class alone", "tails beyond"])
 def test_the_joint_reference_and_fast_prover_give_the_same_bytes(name: str) -> None:
     case = joint_case([case_of(name)])
     witnesses, blinders = ([getattr(one, name) for one in case.cases] for name in ("witness", "blinders"))
@@ -116,7 +128,7 @@ def test_without_one_row_or_equation_a_false_claim_is_proved(mutant: Mutant) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["eight groups and all of them", "a class alone"])
+@pytest.mark.parametrize("name", ["eight groups and all of them", "a class alone", "tails within"])
 def test_everything_revealed_is_uniform(name: str) -> None:
     # the same 20 numbers as of two groups: rows, constants and scales are public, and no column is added
     jacobian = Bench(case_of(name)).jacobian()

@@ -9,7 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.chain_files import ACCOUNT, KEYS, PROVE, VERIFY, Said, by_size_policy, runner, venue_files
+from support.chain_files import (
+    ACCOUNT,
+    KEYS,
+    PROVE,
+    VERIFY,
+    Said,
+    by_size_policy,
+    one_coin_market,
+    runner,
+    venue_files,
+)
 from support.signing import SIGNER
 from support.typed import Json, Keywords
 
@@ -100,8 +110,24 @@ def test_a_policy_with_gain_offsets_from_table_to_verdict(
         build_snapshot(example_market("2026-01-02T03:04:05Z"), load_policy("deribit-pm")), tmp_path / "tails.json"
     )
     said = run("snapshot", "table", "tails.json", "-o", "none.json", code=2)
-    assert "dampened_tails" in said
-    assert "hidden bits" in said
+    assert "BTC and ETH: 135 + 42 lines of gain offsets and tails take 179 indices: the chain layout has 128" in said
+
+
+def test_a_policy_with_dampened_tails_from_table_to_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(venue_files(tmp_path, load_policy("deribit-pm"), one_coin_market()))
+    run = runner(capsys)
+    table = json.loads(Path("table.json").read_text())
+    assert (table["format"], table["scenarios"], table["tails"]) == ("zkmargin/chain-table/v4", [27, 10], True)
+    assert "27 + 10 lines of gain offsets and tails" in run("snapshot", "table", "snapshot.json", "-o", "again.json")
+    assert "every point of it" in run("snapshot", "check", "snapshot.json", "market.json", "--table", "table.json")
+    run(*PROVE, "--protocol", "chain", "--table", "table.json", "-o", "chain.bin")
+    assert json.loads(run(*VERIFY, "--table", "table.json", "--json", "chain.bin"))["accepted"]
+    words = ("chain", "deploy", "--rules", "rules.json", "--snapshot", "snapshot.json", "--table", "table.json")
+    run(*words, "--chain-id", "1", "--calldata", "txs.json", "-o", "d.json")
+    sent = [bytes.fromhex(t["data"][66:]) for t in json.loads(Path("txs.json").read_text())]
+    assert any(data.startswith(artefacts.artefact("TailsMarginVerifier").creation) for data in sent)
 
 
 def test_protocol_and_table_belong_together(run: Said) -> None:

@@ -66,13 +66,12 @@ def made() -> dict[str, bytes]:
         files |= {f"{name}.proof": proof, f"{name}.table.json": one.statement.table.to_bytes()}
         digests[f"{name}.proof"] = verify_chain(one.statement, proof).hex()
         digests[f"{name}.table"] = one.statement.table.hash.hex()
-    one = offset("a class alone")
-    files |= {
-        "offsets.proof": encode_chain_proof(prove(one, "golden"), embedded().digest),
-        "offsets.table.json": one.statement.table.to_bytes(),
-    }
-    digests["offsets.proof"] = verify_chain(one.statement, files["offsets.proof"]).hex()
-    digests["offsets.table"] = one.statement.table.hash.hex()
+    for name, layout in {"offsets": "a class alone", "tails": "tails of two classes"}.items():
+        one = offset(layout)
+        proof = encode_chain_proof(prove(one, "golden"), embedded().digest)
+        files |= {f"{name}.proof": proof, f"{name}.table.json": one.statement.table.to_bytes()}
+        digests[f"{name}.proof"] = verify_chain(one.statement, proof).hex()
+        digests[f"{name}.table"] = one.statement.table.hash.hex()
     joint = joint_standard(3, 2)
     files["joint.proof"] = encode_joint_proof(prove_joint(joint, "golden"), embedded().digest)
     digests["joint.proof"] = verify_joint(joint.statement, files["joint.proof"]).hex()

@@ -5,7 +5,7 @@ Here the same equations get other weights and the same integers other cells (doc
 that every public polynomial is either one of a few committed ones (``verifier.chain.table``) or has a closed form.
 
     layout    cells, places of groups, the rows that prices are packed in: what a contract pins
-    lines     what competes for each group's charge, gain offsets as lines
+    lines     what competes for each group's charge, gain offsets as lines, dampened tails in groups of their own
     prices    a snapshot in a layout, or by name why it has none
     weights   what rho makes of the equations, and every public polynomial row by row
     columns   the witness in its cells
@@ -15,6 +15,7 @@ from zkmargin.circuits.chain.columns import digit_columns
 from zkmargin.circuits.chain.layout import (
     BALANCE_DIGITS,
     BALANCE_POWER,
+    BEYOND,
     BLOCK,
     CLAIM_DIGITS,
     CLAIM_POWER,
@@ -39,6 +40,8 @@ from zkmargin.circuits.chain.layout import (
     SIDE_COLUMNS,
     SLACK_DIGITS,
     TABLE_PACK,
+    TAIL_LINES,
+    WAIVED,
     ChainLayout,
     GrossMode,
     SideRow,
@@ -57,6 +60,7 @@ from zkmargin.circuits.chain.weights import ChainWeights, fold_scales, folded_ro
 __all__ = [
     "BALANCE_DIGITS",
     "BALANCE_POWER",
+    "BEYOND",
     "BLOCK",
     "CLAIM_DIGITS",
     "CLAIM_POWER",
@@ -81,6 +85,8 @@ __all__ = [
     "SIDE_COLUMNS",
     "SLACK_DIGITS",
     "TABLE_PACK",
+    "TAIL_LINES",
+    "WAIVED",
     "ChainLayout",
     "ChainPrices",
     "ChainWeights",

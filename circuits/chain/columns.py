@@ -8,6 +8,7 @@ import numpy as np
 
 from zkmargin.circuits.chain.layout import (
     BALANCE_DIGITS,
+    BEYOND,
     CLAIM_DIGITS,
     DIGIT_BITS,
     FLOOR_INDEX,
@@ -19,6 +20,7 @@ from zkmargin.circuits.chain.layout import (
     SIDE_COLUMNS,
     SLACK_DIGITS,
     TABLE_PACK,
+    WAIVED,
     GrossMode,
     SideRow,
     amount_cell,
@@ -55,20 +57,17 @@ def digit_columns(prices: ChainPrices, witness: Witness, num: int, den: int) -> 
     sized = _by_size(prices, witness.long, short)
     packed = [np.zeros(ROWS, dtype=np.int64) for _ in range(layout.packed)]
     charges = []
-    for g in range(layout.groups):
-        rows, scale = prices.rows[g][: layout.scenarios[g]], prices.scales[g]
-        losses = [-x - constant for x, constant in zip(_sums(rows, positions), prices.constants[g], strict=True)]
-        losses.append(sized[g, MINIMUM_INDEX])
+    for g in layout.charged:
+        scale = prices.scales[g]
+        losses = [*_losses(prices, positions, g), sized[g, MINIMUM_INDEX]]
         if "floor" in layout.gross:
             # W_g is no part of what the floor is made of
             losses += [0, scale * -(-sized[g, FLOOR_INDEX] // SCALE_BP)]
         W = -(-max([0, *losses]) // scale)
+        W = _write_tails(prices, positions, packed, g + 1, W) if layout.tails else W
         charges.append(W)
         slacks = [scale * W - loss for loss in losses]
-        slacks += [scale * W] * ((TABLE_PACK * layout.blocks(g) if layout.shared else MAX_SCENARIOS) - len(slacks))
-        for s, slack in enumerate(slacks if layout.shared else slacks[:MAX_SCENARIOS]):
-            column, index = layout.index(g, s)
-            _write(packed[column], [scenario_cell(index, d) for d in range(SLACK_DIGITS)], slack, "a slack")
+        _write_slacks(prices, packed, g, slacks, scale * W)
         place = packed[1] if layout.shared else packed[g]
         cells = [group_charge_cell(g, d) if layout.shared else charge_cell(d) for d in range(SLACK_DIGITS)]
         _write(place, cells, W, "a charge")
@@ -96,10 +95,41 @@ def digit_columns(prices: ChainPrices, witness: Witness, num: int, den: int) -> 
     return columns
 
 
+def _losses(prices: ChainPrices, positions: Sequence[int], g: int) -> list[int]:
+    """What competes for the charge of a group, 1/D_g of a money unit."""
+    rows = prices.rows[g][: prices.layout.scenarios[g]]
+    return [-x - constant for x, constant in zip(_sums(rows, positions), prices.constants[g], strict=True)]
+
+
+def _write_slacks(prices: ChainPrices, packed: list[Int64Array], g: int, slacks: Sequence[int], unused: int) -> None:
+    """The slacks of a group's indices; ``unused`` is that of an index that only says W_g = slack."""
+    layout = prices.layout
+    count = TABLE_PACK * layout.blocks(g) if layout.shared else MAX_SCENARIOS
+    for s, slack in enumerate([*slacks, *[unused] * count][:count]):
+        column, index = layout.index(g, s)
+        _write(packed[column], [scenario_cell(index, d) for d in range(SLACK_DIGITS)], slack, "a slack")
+
+
+def _write_tails(prices: ChainPrices, positions: Sequence[int], packed: list[Int64Array], g: int, W: int) -> int:
+    """V, the bit and the slacks of a group of tails; the charge of the group before it, raised where they count."""
+    scale = prices.scales[g]
+    *losses, within, _ = _losses(prices, positions, g)
+    V = max(0, *(-(-loss // scale) for loss in losses))
+    if scale * V > -within:
+        W = max(W, V)
+    beyond = int(V <= W)
+    slacks = [scale * V - loss for loss in losses]
+    slacks += [BEYOND * beyond - within - scale * V, scale * W + WAIVED * (1 - beyond) - scale * V]
+    _write_slacks(prices, packed, g, slacks, scale * V)
+    _write(packed[1], [group_charge_cell(g, d) for d in range(SLACK_DIGITS)], V, "a tail")
+    _write(packed[0], [amount_cell("floor", g, d) for d in range(SLACK_DIGITS)], beyond, "a bit")
+    return W
+
+
 def _by_size(prices: ChainPrices, long: Sequence[int], short: Sequence[int]) -> dict[tuple[int, int], int]:
     """By (group, offset of the index) what the sides of the positions are charged."""
     layout, sides = prices.layout, {"long": long, "short": short}
-    rows = [SideRow("short", g, MINIMUM_INDEX) for g in range(layout.packed)]
+    rows = [SideRow("short", g, MINIMUM_INDEX) for g in range(layout.packed)]  # none is of tails, and its row is 0
     given = [*zip(rows, prices.minimums, strict=False), *zip(layout.side_rows, prices.sides, strict=True)]
     found: dict[tuple[int, int], int] = {}
     for row, values in given:

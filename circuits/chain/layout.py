@@ -16,6 +16,10 @@ and without the factor. Of one or two groups an index that nothing uses says ``W
 With gain offsets a group is a product group, and each scenario is as many rows as a product group's charge has lines
 (``lines``): their groups always share the columns, block after block, and one may go on in the second.
 
+With dampened tails every second group holds the tails of the one before it: its V is what they compete for, and stands
+in no claim. Its last two rows, constants alone, say that V is within the dampener or covered by that group's charge,
+a bit saying which.
+
 Columns: ``f_0..f_2`` the digits of p, ``f_3..f_5`` those of m, ``f_6`` and ``f_7`` the packed cells; claim and
 collateral sit in ``f_6``. Every cell is looked up in [0, 1024).
 """
@@ -66,12 +70,18 @@ Side = Literal["long", "short"]
 #: How a charge by size counts, and its bit in a layout's flags, above the four of the debts.
 GrossMode = Literal["floor", "added", "flat"]
 GROSS_MODES: tuple[GrossMode, ...] = ("floor", "added", "flat")
-#: Bit of the flags where there are gain offsets.
-_OFFSETS_BIT = 7
+#: Bits of the flags where there are gain offsets, and dampened tails.
+_OFFSETS_BIT, _TAILS_BIT = 7, 8
 #: A charge counts in 1/D_g of a money unit in its group's rows, D_g at most what offsets are stated in.
 SCALE_BITS = 14
 #: Where rows hold their constant: no instrument is listed there.
 CONSTANT_ROW = ROWS - 1
+#: Rows after a product group's tails: that V is within the dampener, and that it is covered.
+TAIL_LINES = 2
+#: What b adds to the first, above every tail that a snapshot may have; and takes off the second, whose
+#: constant it is: at least every dampener, and an entry of a table.
+BEYOND = 1 << (SLACK_DIGITS * DIGIT_BITS - 1)
+WAIVED = 1 << 62
 #: An index after a group's scenarios: of its short option minimum; of what its floor by size is made of, and that W_g
 #: is above that; of group 0 what the two additions are made of.
 MINIMUM_INDEX, FLOOR_INDEX, ABOVE_INDEX, ADDED_INDEX, FLAT_INDEX = range(5)
@@ -108,7 +118,10 @@ def group_charge_cell(g: int, d: int) -> int:
 
 
 def amount_cell(mode: GrossMode, g: int, d: int) -> int:
-    """Row in ``f_6`` of digit d of B_g, a group's floor by size; of A, added times the factor; of F, added as it is."""
+    """Row in ``f_6`` of digit d of B_g, a group's floor by size; of A, added times the factor; of F, added as it is.
+
+    A group of tails has b, which says that they are beyond their dampener, where others have B_g.
+    """
     return BLOCK * g + _AMOUNT[mode] + d
 
 
@@ -141,6 +154,7 @@ class ChainLayout:
         debts: for each of the four collateral rows, whether a debt has digits.
         gross: which charges by size there are, in the order of ``GROSS_MODES``.
         offsets: rows are lines of product groups, with scales and constants of their own.
+        tails: group 2 h + 1 holds the dampened tails of group 2 h, and two lines that say when they count.
     """
 
     instruments: int
@@ -148,6 +162,7 @@ class ChainLayout:
     debts: tuple[bool, bool, bool, bool]
     gross: tuple[GrossMode, ...] = ()
     offsets: bool = False
+    tails: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.instruments <= MAX_INSTRUMENTS:
@@ -158,6 +173,8 @@ class ChainLayout:
         for count in self.scenarios:
             if not 1 <= count <= most:
                 raise InputError(f"{count} scenarios: a chain layout has 1 to {most}", field="scenarios")
+        if self.tails and not (self.offsets and self.groups % 2 == 0 and min(self.scenarios[1::2]) > TAIL_LINES):
+            raise InputError("a group of dampened tails belongs to each product group", field="tails")
         if self.gross != tuple(mode for mode in GROSS_MODES if mode in self.gross):
             raise InputError("charges by size are named once each, in order", field="gross")
         for g, count in enumerate(self.scenarios):
@@ -184,6 +201,15 @@ class ChainLayout:
         """Whether it needs a contract for wide layouts."""
         return self.shared or bool(self.gross)
 
+    @cached_property
+    def charged(self) -> tuple[int, ...]:
+        """The groups that have a charge: all but those of tails."""
+        return tuple(g for g in range(self.groups) if not self.is_tails(g))
+
+    def is_tails(self, g: int) -> bool:
+        """Whether a group holds the dampened tails of the one before it."""
+        return self.tails and g % 2 == 1
+
     @property
     def packed(self) -> int:
         """Packed columns: one, or two from two groups on."""
@@ -201,13 +227,15 @@ class ChainLayout:
 
     @property
     def flags(self) -> int:
-        """Bit j < 4: asset j may be owed; bits 4 to 6: a charge by size of each mode; bit 7: gain offsets."""
+        """Bit j < 4: asset j may be owed; 4 to 6: a charge by size of each mode; 7: gain offsets; 8: dampened tails."""
         mask = sum(1 << j for j, allowed in enumerate(self.debts) if allowed)
         mask += sum(1 << (MAX_ASSETS + i) for i, mode in enumerate(GROSS_MODES) if mode in self.gross)
-        return mask + (1 << _OFFSETS_BIT if self.offsets else 0)
+        return mask + (self.offsets << _OFFSETS_BIT) + (self.tails << _TAILS_BIT)
 
     def last_offset(self, g: int) -> int:
         """The last offset that a group's indices after its scenarios are used for: 0 is the short option minimum."""
+        if self.is_tails(g):
+            return MINIMUM_INDEX
         own = [ABOVE_INDEX if mode == "floor" else INDEX_OF[mode] for mode in self.gross if mode == "floor" or g == 0]
         return max([MINIMUM_INDEX, *own])
 
@@ -250,12 +278,12 @@ class ChainLayout:
     @property
     def amounts(self) -> tuple[tuple[GrossMode, int], ...]:
         """(mode, group) of everything that is made of sizes: B_g of each group, A, F; the last two in group 0."""
-        return tuple((mode, g) for mode in self.gross for g in range(self.groups if mode == "floor" else 1))
+        return tuple((mode, g) for mode in self.gross for g in (self.charged if mode == "floor" else (0,)))
 
     @cached_property
     def side_rows(self) -> tuple[SideRow, ...]:
         """The price rows beside marks and the minimums of the first two groups, in the order of their points."""
-        rows = [SideRow("short", g, MINIMUM_INDEX) for g in range(PACKED_COLUMNS, self.groups)]
+        rows = [SideRow("short", g, MINIMUM_INDEX) for g in self.charged if g >= PACKED_COLUMNS]
         for mode, g in self.amounts:
             rows += [SideRow("long", g, INDEX_OF[mode]), SideRow("short", g, INDEX_OF[mode])]
         return tuple(rows)

@@ -8,20 +8,24 @@ again: one for each scenario and each choice of a line for every class,
 
 and these are rows as worst scenarios are, with a constant. No number besides is hidden, and D_g, at most 10^4, is the
 least that makes all of them integers. A choice that no loss can make positive is left out.
+
+Dampened tails are lines as well, in a group of their own after that of their product group: what they compete for is at
+most the dampener, or at most that group's charge. Two rows that are constants say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import gcd, prod
 
 import numpy as np
 
-from zkmargin.circuits.chain.layout import MAX_SCENARIOS, PACKED_COLUMNS
+from zkmargin.circuits.chain.layout import MAX_SCENARIOS, PACKED_COLUMNS, TAIL_LINES, WAIVED
 from zkmargin.circuits.language.system import Int64Array
 from zkmargin.engine.components import SCALE_BP
+from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.components.gain_offset import Family, OffsetClass, PublishedGainOffset
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 from zkmargin.engine.snapshot import Snapshot
@@ -43,7 +47,7 @@ class Lines:
         rows: for each group int64 [S_g, N], what a lot adds to a row, 1/D_g of a money unit, gain positive.
         constants: for each group [S_g], what its rows have besides.
         scales: [G] D_g.
-        offsets: whether some group has several classes.
+        offsets: whether some group has several classes, or tails.
     """
 
     type: str
@@ -56,11 +60,21 @@ class Lines:
     offsets: bool
 
     @classmethod
-    def of(cls, component: PublishedWorstScenario | PublishedGainOffset, snapshot: Snapshot) -> Lines:
-        """The rows of a component. Raises InputError for more than the layout has, or for values beyond 64 bits."""
+    def of(
+        cls,
+        component: PublishedWorstScenario | PublishedGainOffset,
+        snapshot: Snapshot,
+        tails: PublishedDampenedTails | None = None,
+    ) -> Lines:
+        """The rows of a component, and of tails. Raises InputError for more than the layout has, or beyond 64 bits."""
+        own = cls._of(component, snapshot)
+        return own if tails is None else _with_tails(own, tails, np.asarray(snapshot.group_of, dtype=np.int64))
+
+    @classmethod
+    def _of(cls, component: PublishedWorstScenario | PublishedGainOffset, snapshot: Snapshot) -> Lines:
         group_of = np.asarray(snapshot.group_of, dtype=np.int64)
         if isinstance(component, PublishedGainOffset) and component.joint_groups:
-            return _of_families(component, snapshot, group_of)
+            return _of_families(component, group_of)
         if isinstance(component, PublishedGainOffset):
             by_group = {family.classes[0].group: len(family.scenarios) for family in component.families}
             counts = [by_group[g] for g in range(len(snapshot.groups))]
@@ -80,11 +94,49 @@ class Lines:
         )
 
 
-def _of_families(component: PublishedGainOffset, snapshot: Snapshot, group_of: Int64Array) -> Lines:
+def _with_tails(own: Lines, component: PublishedDampenedTails, group_of: Int64Array) -> Lines:
+    """After each group that of its tails: their lines, then the dampener and what a bit waives, as constants.
+
+    Raises:
+        InputError: product groups that are not those of the scenarios, or a dampener beyond 62 bits.
+    """
+    families = {family.key: family for family in component.families}
+    if families.keys() != own.keys.keys() or not np.array_equal(
+        own.group_of, _places([families[key] for key in own.keys])[group_of]
+    ):
+        raise InputError(f"its product groups are not those of {own.type}", field=component.type)
+    dampeners = dict(zip(families, component.dampeners, strict=True))
+    rows, constants, scales = [], [], []
+    for key, g in own.keys.items():
+        lines, taken, scale = _lines(component, families[key], group_of)
+        if scale * dampeners[key] > WAIVED:
+            raise InputError(
+                "a dampener that 62 bits do not hold", field=f"{component.type}: {families[key].name}"[:200]
+            )
+        rows += [own.rows[g], np.vstack([lines, np.zeros((TAIL_LINES, lines.shape[1]), dtype=np.int64)])]
+        constants += [own.constants[g], (*taken, scale * dampeners[key], WAIVED)]
+        scales += [own.scales[g], scale]
+    return replace(
+        own,
+        names=tuple(made for name in own.names for made in (name, f"tails of {name}")),
+        keys={key: 2 * g for key, g in own.keys.items()},
+        group_of=2 * own.group_of,
+        rows=tuple(rows),
+        constants=tuple(constants),
+        scales=tuple(scales),
+        offsets=True,
+    )
+
+
+def _places(families: Sequence[Family]) -> Int64Array:
+    """For each risk group the number of its product group."""
+    classes = {part.group: f for f, family in enumerate(families) for part in family.classes}
+    return np.array([classes[g] for g in range(len(classes))], dtype=np.int64)
+
+
+def _of_families(component: PublishedGainOffset, group_of: Int64Array) -> Lines:
     """Each product group, in the component's order, is a group of the layout."""
-    place = np.zeros(len(snapshot.groups), dtype=np.int64)
-    for f, family in enumerate(component.families):
-        place[[part.group for part in family.classes]] = f
+    place = _places(component.families)
     made = [_lines(component, family, group_of) for family in component.families]
     return Lines(
         type=component.type,

@@ -20,6 +20,7 @@ from zkmargin.circuits.chain.layout import (
     MAX_GROUPS,
     MAX_INSTRUMENTS,
     MAX_SCENARIOS,
+    MINIMUM_INDEX,
     PACKED_COLUMNS,
     POSITION_DIGITS,
     ROWS,
@@ -48,10 +49,16 @@ Part = TypeVar("Part")
 
 #: Why a component has no cells (docs/protocol-chain.md section 8), by its type.
 _NO_CELLS = {
-    "dampened_tails": "it needs hidden bits, which have no cells and no weights there",
+    **dict.fromkeys(
+        ("calendar_charge", "inter_commodity_credit"),
+        "the count of each spread is a hidden number of its own, which has no cells there",
+    ),
+    "skew_scenarios": "each expiry has hidden sides and a bit of its own, which have no cells there",
 }
 _OTHER = "no row of the table and no weight says what it charges"
-_TAKES = "it takes worst scenarios or gain offsets, a short option minimum, charges by size and haircuts"
+_TAKES = (
+    "it takes worst scenarios or gain offsets, dampened tails, a short option minimum, charges by size and haircuts"
+)
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,10 @@ class ChainPrices:
         parts = [part for part in snapshot.components if part.applies_to(requirement)]
         minimum = _only(parts, PublishedShortOptionMinimum, "short_option_minimum")
         haircuts = _only(parts, PublishedHaircuts, "haircuts")
-        worst = _worst(parts)
+        worst, tails = _worst(parts), _only(parts, PublishedDampenedTails, "dampened_tails")
         for part in parts:
-            if part is not worst and not isinstance(part, (PublishedShortOptionMinimum, PublishedHaircuts, GrossPools)):
+            taken = isinstance(part, (PublishedShortOptionMinimum, PublishedHaircuts, GrossPools))
+            if part is not worst and part is not tails and not taken:
                 raise InputError(
                     f"has no cells in the chain layout: {_NO_CELLS.get(part.type, _OTHER)}",
                     field=part.type,
@@ -118,12 +126,24 @@ class ChainPrices:
             raise InputError(
                 'the chain layout takes it per contract and as a floor (mode "floor")', field="short_option_minimum"
             )
-        lines = Lines.of(worst, snapshot)
+        lines = Lines.of(worst, snapshot, tails)
         groups = len(lines.names)
+        if tails is not None and groups > MAX_GROUPS:
+            raise InputError(
+                f"{groups // 2} product groups, each with its tails: the chain layout has at most {MAX_GROUPS // 2}",
+                field=tails.type,
+            )
         som = np.zeros((max(groups, PACKED_COLUMNS), ROWS), dtype=np.int64)
         if minimum is not None:
             som[:, :count] = minimums(lines, minimum.charge.values, len(som))
         scenarios = tuple(map(len, lines.rows))
+        if lines.offsets and sum(scenarios) + groups > PACKED_COLUMNS * MAX_SCENARIOS:
+            raise InputError(
+                f"{' + '.join(map(str, scenarios))} lines of gain offsets{' and tails' if tails else ''} take "
+                f"{sum(scenarios) + groups} indices: the chain layout has {PACKED_COLUMNS * MAX_SCENARIOS}",
+                field=f"{worst.type}: {lines.names[0]}",
+                hint="fewer scenarios, fewer classes in a product group or fewer lines a class",
+            )
         for g, name in enumerate(lines.names):
             fit(f"{worst.type}: {name}", scenarios[g], MAX_SCENARIOS * (1 + lines.offsets), what="scenarios")
             if scenarios[g] == MAX_SCENARIOS and som[g].any() and not lines.offsets:
@@ -135,7 +155,12 @@ class ChainPrices:
         charges = gross_charges([part for part in parts if isinstance(part, GrossPools)], lines.keys)
         debts = [slot.negative_allowed for slot in snapshot.collateral] + [False] * MAX_ASSETS
         layout = ChainLayout(
-            count, scenarios, (debts[0], debts[1], debts[2], debts[3]), tuple(charges), offsets=lines.offsets
+            count,
+            scenarios,
+            (debts[0], debts[1], debts[2], debts[3]),
+            tuple(charges),
+            offsets=lines.offsets,
+            tails=tails is not None,
         )
         rows = []
         for g, points in enumerate(layout.points):
@@ -143,7 +168,7 @@ class ChainPrices:
             matrix[: scenarios[g], :count] = lines.rows[g]
             matrix[: scenarios[g], CONSTANT_ROW] = lines.constants[g]
             rows.append(matrix)
-        sides = [som[g] for g in range(PACKED_COLUMNS, groups)]
+        sides = [som[row.group] for row in layout.side_rows if row.offset == MINIMUM_INDEX]
         sides += [padded_row(row) for charged in charges.values() for row in charged]
         marks = np.zeros(ROWS, dtype=np.int64)
         marks[:count] = snapshot.marks.values
@@ -176,11 +201,13 @@ class ChainPrices:
         """Every honest integer fits its digits, and no table point is the point at infinity."""
         fit("factor", self.factor_bp, MAX_FACTOR_BP, what="basis points")
         bound = (1 << position_bits) - 1
-        whole = [*self.minimums, *self.sides[: max(0, self.layout.groups - PACKED_COLUMNS)]]
+        given = zip(self.layout.side_rows, self.sides, strict=True)
+        whole = dict(enumerate(self.minimums)) | {row.group: values for row, values in given if not row.offset}
         for g, name in enumerate(lines.names):
             absolute = np.abs(self.rows[g][:, :CONSTANT_ROW].astype(object)).sum(axis=1)
-            most = bound * max([*absolute.tolist(), int(whole[g].astype(object).sum())])
-            _fits(most + max(self.constants[g]) + self.scales[g], f"{lines.type}: {name}", "a loss")
+            most = bound * max([*absolute.tolist(), *([int(whole[g].astype(object).sum())] if g in whole else [])])
+            most += max(self.constants[g]) + self.scales[g]
+            _fits(-(-most * self._largest_scale(g) // self.scales[g]), f"{lines.type}: {name}", "a loss")
             for k in range(self.layout.points[g]):
                 if not self.rows[g][TABLE_PACK * k : TABLE_PACK * (k + 1)].any():
                     raise InputError(
@@ -191,8 +218,8 @@ class ChainPrices:
                     )
         for row, values in zip(self.layout.side_rows, self.sides, strict=True):
             if row.offset:
-                most = 2 * bound * int(values.astype(object).sum())
-                _fits(most * self.scales[row.group], f"gross_charge: {lines.names[row.group]}", "a size by its rates")
+                most = 2 * bound * int(values.astype(object).sum()) * self._largest_scale(row.group)
+                _fits(most, f"gross_charge: {lines.names[row.group]}", "a size by its rates")
         for k in range(self.layout.side_points):
             if not any(values.any() for values in self.sides[TABLE_PACK * k : TABLE_PACK * (k + 1)]):
                 raise InputError(
@@ -203,6 +230,10 @@ class ChainPrices:
         for j, (long_value, short_value) in enumerate(zip(self.long_value, self.short_value, strict=True)):
             if not 0 <= long_value <= short_value:
                 raise InputError("an asset owed would count less than held", field=f"haircuts: asset {j}")
+
+    def _largest_scale(self, g: int) -> int:
+        """What a money unit counts at most where the charge of a group, or its tails, stand."""
+        return max(self.scales[g - g % 2 : g - g % 2 + 2]) if self.layout.tails else self.scales[g]
 
     @cached_property
     def folding(self) -> Int64Array:
@@ -265,7 +296,8 @@ def gross_charges(parts: Sequence[GrossPools], keys: Mapping[int | str, int]) ->
             raise InputError(f"{len(chosen)} charges by size, {why}: the chain layout has one index", field=mode)
         if (rows >= 1 << 63).any():
             raise InputError("a rate of a lot that 64 bits do not hold", field=chosen[0].type)
-        found[mode] = list(rows.astype(np.int64))
+        charged = [2 * g + side for g in sorted(set(keys.values())) for side in (0, 1)]  # not groups of tails
+        found[mode] = list(rows.astype(np.int64)[charged if mode == "floor" else [0, 1]])
     return found
 
 

@@ -10,6 +10,7 @@ from zkmargin.circuits.chain.layout import (
     ABOVE_INDEX,
     BALANCE_DIGITS,
     BALANCE_POWER,
+    BEYOND,
     CLAIM_DIGITS,
     CLAIM_POWER,
     GROUP_STRIDE,
@@ -23,6 +24,8 @@ from zkmargin.circuits.chain.layout import (
     ROWS,
     SLACK_DIGITS,
     TABLE_PACK,
+    TAIL_LINES,
+    WAIVED,
     ChainLayout,
     GrossMode,
     amount_cell,
@@ -82,16 +85,37 @@ class ChainWeights:
         return [self.index(layout, row.group, layout.scenarios[row.group] + row.offset) for row in layout.side_rows]
 
     def charge(self, layout: ChainLayout, g: int) -> int:
-        """What D_g W_g has in the equations of its group: in each of its indices, but those of amounts by size."""
+        """What D_g W_g has in the equations of its group: in each of its indices, but those of amounts by size.
+
+        V, which tails compete for, is taken off in the two lines after them.
+        """
         if layout.shared:
             total = sum(self.index(layout, g, s) for s in range(TABLE_PACK * layout.blocks(g)))
         else:
             total = pow(self.rho, GROUP_STRIDE * g, r) * self.all_scenarios
+        if layout.is_tails(g):
+            return (total - 2 * (self.within(layout, g) + self.covered(layout, g))) % r
         return (total - sum(self.size(layout, mode, g) for mode, h in layout.amounts if h == g)) % r
 
     def charged(self, prices: ChainPrices, g: int, num: int) -> int:
-        """What W_g has in all: in the equations of its group, and in the claim."""
-        return (prices.scales[g] * self.charge(prices.layout, g) - self.claim * num * prices.factor_bp) % r
+        """What W_g has in all: in the equations of its group, where it covers tails, in the claim; V is in no claim."""
+        layout, total = prices.layout, prices.scales[g] * self.charge(prices.layout, g)
+        if layout.is_tails(g):
+            return total % r
+        total += prices.scales[g + 1] * self.covered(layout, g + 1) if layout.tails else 0
+        return (total - self.claim * num * prices.factor_bp) % r
+
+    def within(self, layout: ChainLayout, g: int) -> int:
+        """The weight of the line that tails are within their dampener."""
+        return self.index(layout, g, layout.scenarios[g] - TAIL_LINES)
+
+    def covered(self, layout: ChainLayout, g: int) -> int:
+        """The weight of the line that the charge of the group before covers tails."""
+        return self.index(layout, g, layout.scenarios[g] - 1)
+
+    def bit(self, layout: ChainLayout, g: int) -> int:
+        """What b of a group of tails has."""
+        return (BEYOND * self.within(layout, g) - WAIVED * self.covered(layout, g)) % r
 
     def amount(self, prices: ChainPrices, mode: GrossMode, g: int, num: int) -> int:
         """What B_g, A or F has in all: against the sizes that it is made of, and below W_g or in the claim."""
@@ -158,7 +182,7 @@ def public_rows(
     rows = [sum(p * row[i] for p, row in zip(P, folded, strict=True)) % r for i in range(n)]
     positions = [(row + mark_weight * mark) % r for row, mark in zip(rows, marks, strict=True)]
     sides = {"short": [0] * n} | ({"long": [0] * n} if layout.gross else {})
-    charged = [("short", w.minimum(layout, g), prices.minimums[g]) for g in range(min(layout.groups, PACKED_COLUMNS))]
+    charged = [("short", w.minimum(layout, g), prices.minimums[g]) for g in layout.charged if g < PACKED_COLUMNS]
     given = zip(layout.side_rows, w.sides(layout), prices.sides, strict=True)
     charged += [(row.side, weight, values) for row, weight, values in given]
     for side, weight, values in charged:
@@ -180,6 +204,8 @@ def public_rows(
                 packed[1][group_charge_cell(g, d)] = charge * n**d % r
             else:
                 packed[g][charge_cell(d)] = charge * n**d % r
+            if layout.is_tails(g):
+                packed[0][amount_cell("floor", g, d)] = w.bit(layout, g) * n**d % r
     for mode, g in layout.amounts:
         for d in range(SLACK_DIGITS):
             packed[0][amount_cell(mode, g, d)] = w.amount(prices, mode, g, num) * n**d % r

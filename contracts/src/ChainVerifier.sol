@@ -20,7 +20,7 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 public immutable SCENARIOS_0;
     uint256 public immutable SCENARIOS_1;
     /// @dev Bit j < 4: asset j may be owed. Bits 4, 5, 6: a charge by size that is a floor, that is added times the
-    /// factor, that is added as it is. Bit 7: gain offsets.
+    /// factor, that is added as it is. Bit 7: gain offsets. Bit 8: group 2 h + 1 holds the dampened tails of group 2 h.
     uint256 public immutable FLAGS;
     /// @dev Digest of all of this, the setup and the pinned point.
     bytes32 public immutable LAYOUT_DIGEST;
@@ -124,7 +124,7 @@ abstract contract ChainVerifier is IChainVerifier {
     uint256 private constant X_NUM = 0xe00; // after a denominator
     uint256 private constant X_A = 0x1900;
     uint256 private constant X_F = 0x1920;
-    uint256 private constant X_FLOORS = 0x1940;
+    uint256 private constant X_FLOORS = 0x1940; // of a group of tails its b
     uint256 private constant X_CHARGES = 0x1a40;
     uint256 private constant X_LONG = 0x1b40;
     uint256 private constant X_SHORT = 0x1b60;
@@ -141,11 +141,13 @@ abstract contract ChainVerifier is IChainVerifier {
     /// @param pinned the 96 bytes of the point that N decides (`zkmargin snapshot table` prints it). A wrong one accepts
     /// nothing honest and may accept what is false: check it before you trust a deployment (`zkmargin chain status`).
     constructor(uint256 instruments, uint256 scenarios0, uint256 scenarios1, uint256 flags, bytes memory pinned) {
-        if (instruments == 0 || instruments > 1023 || flags > 255 || pinned.length != 96) revert BadLayout();
+        if (instruments == 0 || instruments > 1023 || pinned.length != 96) revert BadLayout();
+        if (flags >> 8 != (_takesTails() ? 1 : 0) || (_takesTails() && flags & 128 == 0)) revert BadLayout();
         uint256 groups;
         if (_takesWide()) {
             if (flags < 16 && scenarios1 < 0x100) revert BadLayout();
             groups = _groupsThatFit(scenarios0, scenarios1, flags >> 4);
+            if (_takesTails() && groups & 1 != 0) revert BadLayout();
         } else {
             if (scenarios0 == 0 || scenarios0 > 64 || scenarios1 > 64 || flags > 15) revert BadLayout();
             groups = scenarios1 == 0 ? 1 : 2;
@@ -170,7 +172,7 @@ abstract contract ChainVerifier is IChainVerifier {
         bool shared = offsets || scenarios1 > 0xff;
         while (true) {
             uint256 last = _lastOffset(gross, groups);
-            if (s == 0 || s > 128) revert BadLayout();
+            if (s == 0 || s > 128 || (_isTails(groups) && s < 3)) revert BadLayout();
             if (!offsets && (s > 64 || (gross != 0 && s + last > 63))) revert BadLayout();
             uint256 blocks = (s + last + 4) >> 2;
             if (!offsets && shared && (used & 15) + blocks > 16) used = 16 * ((used >> 4) + 1);
@@ -184,9 +186,15 @@ abstract contract ChainVerifier is IChainVerifier {
         }
     }
 
+    /// @dev Whether a group holds the dampened tails of the one before it.
+    function _isTails(uint256 group) private pure returns (bool) {
+        return _takesTails() && group & 1 != 0;
+    }
+
     /// @dev The last index after a group's scenarios that is used: 0 the short option minimum, 1 and 2 a floor by size, of
     /// group 0 also 3 and 4, what is added.
     function _lastOffset(uint256 gross, uint256 group) private pure returns (uint256) {
+        if (_isTails(group)) return 0;
         if (group == 0 && gross & 4 != 0) return 4;
         if (group == 0 && gross & 2 != 0) return 3;
         return 2 * (gross & 1);
@@ -879,6 +887,11 @@ abstract contract ChainVerifier is IChainVerifier {
         return false;
     }
 
+    /// @dev Whether this contract is one for layouts with dampened tails, which are wide. The others have none of it.
+    function _takesTails() internal pure virtual returns (bool) {
+        return false;
+    }
+
     function _wideAt() internal pure returns (uint256) {
         return _takesWide() ? _load(M_WIDE) : 0;
     }
@@ -911,7 +924,7 @@ abstract contract ChainVerifier is IChainVerifier {
     }
 
     /// @dev Price rows beside those of every layout: minimums of the groups after the second; floors, two a group; two
-    /// for what is added, two for what is added as it is. 0 where the layout is not wide.
+    /// for what is added, two for what is added as it is; groups of tails have none. 0 where the layout is not wide.
     function _sideRows() internal view returns (uint256 rows) {
         unchecked {
             if (!_takesWide()) return 0;
@@ -920,6 +933,10 @@ abstract contract ChainVerifier is IChainVerifier {
             uint256 groups = 1;
             for (; others != 0; others >>= 8) ++groups;
             if (groups > 2) rows = groups - 2;
+            if (_takesTails()) {
+                groups >>= 1;
+                rows = groups - 1;
+            }
             if (gross & 1 != 0) rows += 2 * groups;
             return rows + (gross & 2) + ((gross & 4) >> 1);
         }
@@ -950,8 +967,8 @@ abstract contract ChainVerifier is IChainVerifier {
         }
     }
 
-    /// @dev Denominators Y - 1 of the cells of A, F, every B_g and every W_g that has cells of its own, three at a time:
-    /// 1/D + 2^10/D' + 2^20/D'' is one fraction. The product of all.
+    /// @dev Denominators Y - 1 of the cells of A, F, every B_g (of a group of tails b) and every W_g that has cells of its
+    /// own, three at a time: 1/D + 2^10/D' + 2^20/D'' is one fraction. The product of all.
     function _wideDenominators() private view returns (uint256 product) {
         unchecked {
             product = 1;
@@ -963,7 +980,7 @@ abstract contract ChainVerifier is IChainVerifier {
             if (gross & 2 != 0) (o, product) = _ninth(o, Y2, product);
             if (gross & 4 != 0) (o, product) = _ninth(o, mulmod(Y2, OMEGA_INV_64, R), product);
             // omega^512 = -1
-            if (gross & 1 != 0) (o, product) = _everyNinth(o, R - Y, product);
+            if (_takesTails() || gross & 1 != 0) (o, product) = _everyNinth(o, R - Y, product);
             if (_shared()) (o, product) = _everyNinth(o, mulmod(zeta, OMEGA_INV_55, R), product);
         }
     }
@@ -1006,10 +1023,11 @@ abstract contract ChainVerifier is IChainVerifier {
             uint256 wide = _wideAt();
             uint256 gross = FLAGS >> 4;
             bool shared = _shared();
-            uint256 count = ((gross >> 1) & 1) + ((gross >> 2) & 1) + GROUPS * ((gross & 1) + (shared ? 1 : 0));
+            uint256 floors = _takesTails() ? 1 : gross & 1;
+            uint256 count = ((gross >> 1) & 1) + ((gross >> 2) & 1) + GROUPS * (floors + (shared ? 1 : 0));
             uint256 o = wide + X_DEN + 96 * count;
             if (shared) (o, v) = _numbers(o, v, wide + X_CHARGES);
-            if (gross & 1 != 0) (o, v) = _numbers(o, v, wide + X_FLOORS);
+            if (floors != 0) (o, v) = _numbers(o, v, wide + X_FLOORS);
             if (gross & 4 != 0) (o, v) = _number(o, v, wide + X_F);
             if (gross & 2 != 0) (o, v) = _number(o, v, wide + X_A);
         }
@@ -1112,13 +1130,20 @@ abstract contract ChainVerifier is IChainVerifier {
         unchecked {
             bool shared = _shared();
             side = wide + (GROUPS > 2 ? 32 * GROUPS - 64 : 0);
+            if (_takesTails()) side = wide + 16 * GROUPS - 32;
             uint256 slot = wide + X_GROUPS;
             for (uint256 g = 0; _load(slot) != 0; ++g) {
                 uint256 index = _load(slot + 0x20) + _load(slot);
                 uint256 scale = _scale(g);
+                if (_isTails(g)) {
+                    _tails(wide, g, index, scale, _all(slot));
+                    slot += 0x60;
+                    continue;
+                }
                 // 64 scenarios leave no index for a minimum
                 if (shared || _load(slot) < 64) {
-                    uint256 w = mulmod(_weight(index), _load(g < 2 ? V_MINIMUM_0 + 32 * g : wide + 32 * g - 64), R);
+                    uint256 som = g < 2 ? V_MINIMUM_0 + 32 * g : wide + (_takesTails() ? 16 * g - 32 : 32 * g - 64);
+                    uint256 w = mulmod(_weight(index), _load(som), R);
                     _store(wide + X_SHORT, addmod(_load(wide + X_SHORT), w, R));
                 }
                 if (shared) _addCharge(wide, g, addmod(mulmod(_all(slot), scale, R), R - _load(wide + X_CHARGED), R));
@@ -1132,6 +1157,20 @@ abstract contract ChainVerifier is IChainVerifier {
                 }
                 slot += 0x60;
             }
+        }
+    }
+
+    /// @dev A group of tails: V in all its indices, taken off in the two lines before `index`, W of the group before in
+    /// the last one, b in both: D (w - 2 w_1 - 2 w_2) V, D w_2 W, (2^89 w_1 - 2^62 w_2) b.
+    function _tails(uint256 wide, uint256 g, uint256 index, uint256 scale, uint256 w) private view {
+        unchecked {
+            uint256 within = _weight(index - 2);
+            uint256 covered = _weight(index - 1);
+            w = addmod(w, R - mulmod(2, addmod(within, covered, R), R), R);
+            _addCharge(wide, g, mulmod(w, scale, R));
+            _addCharge(wide, g - 1, mulmod(covered, scale, R));
+            w = addmod(mulmod(1 << 89, within, R), R - mulmod(1 << 62, covered, R), R);
+            _addFloor(wide, mulmod(w, _load(wide + X_FLOORS + 32 * g), R));
         }
     }
 

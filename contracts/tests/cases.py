@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from support.chain_lab import SERIES, ChainCase, JointCase, by_size, chain_case, joint_case, prove
-from support.chain_offsets import in_one_product_group
+from support.chain_offsets import in_one_product_group, with_tails
 from support.lab import snapshot
 
 from contracts.tests.evm import EVM, Reverted
 from zkmargin.chain.abi import error_name
 from zkmargin.chain.calls import deploy_verifier, item, verify_call
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.gain_offset import Family, OffsetClass
 from zkmargin.engine.components.pools import Mode
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError
@@ -37,10 +38,12 @@ def sized_snapshot(
     seed: int = 5,
     modes: tuple[Mode, ...] = (),
     classes: int = 0,
+    tails: int = 0,
 ) -> Snapshot:
     """Real sizes: 44-bit risk values, 43-bit marks, 40-bit minimums, three assets of which the first may be owed.
 
-    ``modes`` are those of charges by size; ``classes`` those of one product group, whose gains count for nine tenths.
+    ``modes`` are those of charges by size; ``classes`` those of one product group, whose gains count for nine tenths;
+    ``tails`` how many dampened tails each risk group has.
     """
     groups = classes or groups
     draw = np.random.default_rng(seed)
@@ -56,6 +59,13 @@ def sized_snapshot(
     )
     if classes:
         given = in_one_product_group(given, ((9_000, None),) * classes)
+    if tails:
+        families = [
+            Family(name=f"U{g}", classes=(OffsetClass(group=g, offset_bp=0),), scenarios=("all",))
+            for g in range(groups)
+        ]
+        extreme = draw.integers(-(2**45), 2**45, size=(count, tails)).tolist()
+        given = with_tails(given, families, extreme, [(tails, 10**14)] * groups)
     for mode in modes:
         given = by_size(given, mode, group="F0" if classes else None)
     return given

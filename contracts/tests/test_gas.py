@@ -17,7 +17,14 @@ from support.chain_lab import prove, prove_joint
 from contracts.tests.cases import NONCE, Deployed, item, sized_case, sized_joint
 from contracts.tests.evm import Anvil
 from zkmargin.chain.abi import decode_result, encode_call, encode_constructor
-from zkmargin.chain.calls import deploy_verifier, joint_item, verify_batch_call, verify_call, verify_stored_call
+from zkmargin.chain.calls import (
+    deploy_verifier,
+    joint_item,
+    verifier_name,
+    verify_batch_call,
+    verify_call,
+    verify_stored_call,
+)
 
 GAS = Path(__file__).resolve().parents[1] / "gas.json"
 TOLERANCE = 1.01
@@ -37,6 +44,11 @@ WIDE: dict[str, tuple[int, dict[str, Any]]] = {
     "10 of 2 classes with a floor by size": (10, {"classes": 2, "modes": ("floor",)}),
     "10 of 3 classes with a floor by size": (10, {"classes": 3, "modes": ("floor",)}),
     "31 of 2 classes": (31, {"classes": 2}),
+}
+#: Scenarios and dampened tails of a group.
+TAILS: dict[str, tuple[int, dict[str, Any]]] = {
+    "27 with 8 tails": (27, {"tails": 8}),
+    "27 x 2 with 8 tails each": (27, {"tails": 8, "groups": 2}),
 }
 
 
@@ -71,7 +83,7 @@ def measured(anvil: Anvil) -> dict[str, int]:
             receipt = anvil.send(deployed.address, verify_batch_call(table, nonces, items))
             assert receipt.succeeded
             found[f"verify a batch of {BATCH}, {name}, each"] = receipt.gas // BATCH
-    for name, (scenarios, options) in WIDE.items():
+    for name, (scenarios, options) in (WIDE | TAILS).items():
         case = sized_case(scenarios, b"", **options)
         table = case.statement.table
         deployed = Deployed.of(anvil, case)
@@ -89,8 +101,10 @@ def measured(anvil: Anvil) -> dict[str, int]:
         receipt = anvil.send(deployed.address, verify_stored_call(table, store, NONCE, sent))
         assert receipt.succeeded
         found[f"verify {name}, table in code"] = receipt.gas
-    found["deploy WideMarginVerifier"] = anvil.send(None, deploy_verifier(table)).gas
-    found["deploy WideMarginJointVerifier"] = anvil.send(None, deploy_verifier(table, joint=True)).gas
+        for joint in (False, True):  # the last one of each contract counts
+            found[f"deploy {verifier_name(table.layout, joint=joint)}"] = anvil.send(
+                None, deploy_verifier(table, joint=joint)
+            ).gas
     for scenarios, modes in ((16, ()), (35, ()), (16, ("floor",))):
         joint = sized_joint(JOINT, scenarios, modes)
         table = joint.statement.table

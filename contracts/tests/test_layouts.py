@@ -11,13 +11,21 @@ from support.chain_layouts import LAYOUTS, MUTANTS, case_of, joint_of
 from support.chain_mutants import Mutant
 from support.chain_offsets import offset
 from support.chain_offsets_forge import lenient
+from support.chain_tails_forge import dampened
 
 from contracts.tests.cases import NONCE, Deployed, item, python_verdict
 from contracts.tests.evm import EVM, Anvil, Reverted
 from contracts.tests.test_joint import compare as compare_joint
 from contracts.tests.test_verifier import compare, resealed
 from zkmargin.chain.abi import decode_result, encode_call, encode_constructor, error_name
-from zkmargin.chain.calls import deploy_verifier, joint_item, verifier_arguments, verify_batch_call, verify_call
+from zkmargin.chain.calls import (
+    deploy_verifier,
+    joint_item,
+    verifier_arguments,
+    verifier_name,
+    verify_batch_call,
+    verify_call,
+)
 from zkmargin.crypto.field import r
 from zkmargin.verifier.chain.joint import verify_joint
 from zkmargin.verifier.chain.joint_proof import encode_joint_proof
@@ -25,8 +33,9 @@ from zkmargin.verifier.chain.joint_proof import encode_joint_proof
 #: Changed proofs of each layout.
 MUTATIONS = int(os.environ.get("ZKMARGIN_EVM_WIDE_MUTATIONS", "40"))
 ALL = "eight groups and all of them"
-CHANGED = ("a floor", "three groups", ALL, "two classes", "a class alone", "over both columns")
-OFFSETS, FLOOR, ADDED, FLAT = 128, 16, 32, 64
+WIDE = tuple(f"{kind}Margin{joint}Verifier" for kind in ("Wide", "Tails") for joint in ("", "Joint"))
+CHANGED = ("a floor", "three groups", ALL, "two classes", "a class alone", "over both columns", "tails within")
+TAILS, OFFSETS, FLOOR, ADDED, FLAT = 256, 128, 16, 32, 64
 
 
 def bound(evm: EVM, name: str) -> tuple[Deployed, ChainCase, bytes]:
@@ -53,7 +62,9 @@ def test_an_honest_proof_is_accepted_on_py_evm(py_evm: EVM, name: str) -> None:
     assert deployed.verdict(case.statement, sent) == python_verdict(case.statement, prove(case))
 
 
-@pytest.mark.parametrize("name", ["two floors and an addition", ALL, "two classes", "three product groups"])
+@pytest.mark.parametrize(
+    "name", ["two floors and an addition", ALL, "two classes", "three product groups", "tails of two classes"]
+)
 def test_an_honest_joint_proof_is_accepted(anvil: Anvil, name: str) -> None:
     case = joint_of(name)
     deployed = Deployed.of(anvil, case)
@@ -86,6 +97,19 @@ def test_what_a_lenient_table_proves_is_of_another_table(anvil: Anvil) -> None:
     assert deployed.verdict(other.statement, sent) == python_verdict(other.statement, prove(other))
     true = replace(other, statement=replace(other.statement, table=case.statement.table))
     assert deployed.verdict(true.statement, resealed(true, sent)) == "ProofRejected()"
+    beyond = offset("tails beyond")
+    deployed = Deployed.of(anvil, beyond)
+    other = deployed.bound(dampened(beyond, 7_568))
+    sent = item(other.statement, prove(other))
+    assert deployed.verdict(other.statement, sent) == python_verdict(other.statement, prove(other))
+    true = replace(other, statement=replace(other.statement, table=beyond.statement.table))
+    assert deployed.verdict(true.statement, resealed(true, sent)) == "ProofRejected()"
+
+
+def test_other_scales_are_another_statement(anvil: Anvil) -> None:
+    case = offset("a class alone")
+    deployed = Deployed.of(anvil, case)
+    case = deployed.bound(case)
     scales = case.statement.table.model_copy(update={"scales": (1, 9_999)})
     true = replace(case, statement=replace(case.statement, table=scales))
     assert deployed.verdict(true.statement, item(true.statement, prove(case))) == "ProofRejected()"
@@ -145,7 +169,7 @@ def test_a_batch_of_a_wide_layout(anvil: Anvil) -> None:
         (61, 0, 1 + ADDED),
         (60, 0, 1 + FLAT),
         (6, 62, 1 + FLOOR),
-        (6, 0, 256 + FLOOR),
+        (6, 0, 512 + FLOOR),
         (6, 0x060006, 1),  # a group without scenarios
         (6, 0x4106, 1),
         (31, 0x011F1F1F, 1),  # more than two columns hold
@@ -157,13 +181,20 @@ def test_a_batch_of_a_wide_layout(anvil: Anvil) -> None:
         (40, 0x2D28, OFFSETS),  # more than two columns hold
         (6, 0x060006, OFFSETS),  # a group without lines
         (1, 0x0101010101010101, OFFSETS),  # nine groups
-        (6, 0, 256),
         (0, 0, OFFSETS),
+        (6, 0, 512 + OFFSETS),
+        (6, 6, TAILS),  # without gain offsets
+        (6, 0, TAILS + OFFSETS),  # no group of tails
+        (6, 0x0606, TAILS + OFFSETS),
+        (6, 2, TAILS + OFFSETS),  # no tail
+        (6, 0x020606, TAILS + OFFSETS),
+        (120, 8, TAILS + OFFSETS),  # more than two columns hold
+        (6, 0x0606060606060606, TAILS + OFFSETS),  # nine groups
     ],
 )
 def test_layouts_that_there_are_none_of(anvil: Anvil, scenarios0: int, scenarios1: int, flags: int) -> None:
     pinned = bytes.fromhex(standard(1).statement.table.pinned)
-    for name in ("WideMarginVerifier", "WideMarginJointVerifier"):
+    for name in WIDE:
         data = encode_constructor(name, (7, scenarios0, scenarios1, flags, pinned))
         with pytest.raises(Reverted) as reverted:
             anvil.call(None, data)  # type: ignore[arg-type]
@@ -172,19 +203,28 @@ def test_layouts_that_there_are_none_of(anvil: Anvil, scenarios0: int, scenarios
 
 @pytest.mark.parametrize(
     ("scenarios0", "scenarios1", "flags"),
-    [(127, 0, OFFSETS), (123, 0, OFFSETS + FLAT), (40, 0x2728, OFFSETS), (1, 0, 1 + OFFSETS)],
+    [
+        (127, 0, OFFSETS),
+        (123, 0, OFFSETS + FLAT),
+        (40, 0x2728, OFFSETS),
+        (1, 0, 1 + OFFSETS),
+        (119, 7, TAILS + OFFSETS),
+        (115, 7, TAILS + OFFSETS + FLAT),
+    ],
 )
 def test_layouts_at_their_edges(anvil: Anvil, scenarios0: int, scenarios1: int, flags: int) -> None:
     pinned = bytes.fromhex(standard(1).statement.table.pinned)
-    data = encode_constructor("WideMarginVerifier", (7, scenarios0, scenarios1, flags, pinned))
+    name = "TailsMarginVerifier" if flags & TAILS else "WideMarginVerifier"
+    data = encode_constructor(name, (7, scenarios0, scenarios1, flags, pinned))
     assert anvil.send(None, data).succeeded
 
 
 def test_the_other_verifiers_take_no_wide_layout(anvil: Anvil) -> None:
     for name in LAYOUTS:
-        for contract in ("MarginVerifier", "MarginJointVerifier"):
-            data = encode_constructor(contract, verifier_arguments(case_of(name).statement.table))
-            assert not anvil.send(None, data).succeeded
+        table = case_of(name).statement.table
+        own = {verifier_name(table.layout, joint=joint) for joint in (False, True)}
+        for contract in {"MarginVerifier", "MarginJointVerifier", *WIDE} - own:
+            assert not anvil.send(None, encode_constructor(contract, verifier_arguments(table))).succeeded
     assert anvil.send(None, deploy_verifier(wide("a floor").statement.table, joint=True)).succeeded
 
 

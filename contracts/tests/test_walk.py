@@ -5,24 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.chain_files import by_size_policy
+from support.chain_files import book_of, by_size_policy, one_coin_market
 
 from contracts.tests.evm import ANVIL
 from zkmargin.accounts.openings import commit_book
 from zkmargin.cli import main
-from zkmargin.engine.book import Book, to_lots
-from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.book import to_lots
+from zkmargin.engine.example import example_market
 from zkmargin.engine.policy import load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import save_document
 
 
-@pytest.fixture(params=["default", "charges by size", "tims"])
+@pytest.fixture(params=["default", "charges by size", "tims", "deribit-pm"])
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    market = example_market("2026-01-02T03:04:05Z")
+    market = one_coin_market() if request.param == "deribit-pm" else example_market("2026-01-02T03:04:05Z")
     policy = by_size_policy() if request.param == "charges by size" else load_policy(request.param)
     snapshot = build_snapshot(market, policy)
-    book = Book.model_validate(example_book(market))
+    book = book_of(market)
     opening = commit_book(snapshot, to_lots(book, snapshot))
     for name, document in {
         "market": market,

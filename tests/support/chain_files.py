@@ -15,6 +15,7 @@ from zkmargin.cli.chain_dev import venue_rules
 from zkmargin.engine.book import Book, to_lots
 from zkmargin.engine.components.gross_charge import GrossCharge, GrossRate
 from zkmargin.engine.example import example_book, example_market
+from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy, load_policy
 from zkmargin.engine.publishing.snapshots import build_snapshot
 from zkmargin.formats import save_document
@@ -39,11 +40,29 @@ def by_size_policy() -> Policy:
     return changed
 
 
-def venue_files(folder: Path, policy: Policy | None = None) -> Path:
-    """The example market under a policy, the default one without, a book, its commitment and opening, rules."""
+def one_coin_market() -> Market:
+    """The example market without all that is not on BTC."""
     market = example_market("2026-01-02T03:04:05Z")
+    changed: Market = market.model_copy(
+        update={"instruments": tuple(slot for slot in market.instruments if slot.underlying == "BTC")}
+    )
+    return changed
+
+
+def book_of(market: Market) -> Book:
+    """The example book, as far as a market has its instruments."""
+    book = example_book(example_market("2026-01-02T03:04:05Z"))
+    listed = {slot.id for slot in market.instruments}
+    return Book.model_validate(
+        book | {"positions": {name: x for name, x in book["positions"].items() if name in listed}}
+    )
+
+
+def venue_files(folder: Path, policy: Policy | None = None, market: Market | None = None) -> Path:
+    """The example market under a policy, the default one without, a book, its commitment and opening, rules."""
+    market = market or example_market("2026-01-02T03:04:05Z")
     snapshot = build_snapshot(market, policy or load_policy("default"))
-    book = Book.model_validate(example_book(market))
+    book = book_of(market)
     save_document(market, folder / "market.json")
     save_document(snapshot, folder / "snapshot.json")
     save_document(book, folder / "book.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from support import chain_offsets_forge, chain_wide_forge
+from support import chain_offsets_forge, chain_tails_forge, chain_wide_forge
 from support.chain_lab import WIDE, ChainCase, JointCase, wide, wide_joint, wide_snapshot
 from support.chain_offsets import OFFSETS, offset, offset_joint, offset_snapshot
 from zkmargin.circuits.books import margin_witness
@@ -15,7 +15,7 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.snapshot import Snapshot
 
 LAYOUTS = (*WIDE, *OFFSETS)
-MUTANTS = (*chain_wide_forge.MUTANTS, *chain_offsets_forge.MUTANTS)
+MUTANTS = (*chain_wide_forge.MUTANTS, *chain_offsets_forge.MUTANTS, *chain_tails_forge.MUTANTS)
 
 
 def snapshot_of(name: str) -> Snapshot:

@@ -2,7 +2,7 @@
 
 A mutant is the verifier without one row, equation or weight. Its forger proves a claim that is false by just that, to
 the mutant; the real verifiers, the contract's included, refuse the proof. The mutants: ``chain_wide_forge``,
-``chain_offsets_forge``.
+``chain_offsets_forge``, ``chain_tails_forge``.
 """
 
 from __future__ import annotations

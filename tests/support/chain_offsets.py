@@ -1,12 +1,15 @@
-"""Cases of chain layouts with gain offsets: product groups of one to four classes, with offsets, caps and floors."""
+"""Cases of chain layouts with gain offsets and dampened tails: product groups of one to four classes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from support.chain_lab import WIDE_BOOK, ChainCase, JointCase, by_size, chain_case, chain_snapshot, funds, joint_case
+from support.lab import array
 from zkmargin.engine.claims import Claim
+from zkmargin.engine.components.dampened_tails import PublishedDampenedTails
 from zkmargin.engine.components.gain_offset import Family, OffsetClass, PublishedGainOffset
 from zkmargin.engine.components.gross_charge import PublishedGrossCharge
 from zkmargin.engine.components.haircuts import PublishedHaircuts
@@ -25,6 +28,8 @@ class Shape:
     families: tuple[Terms, ...]
     scenarios: int
     modes: tuple[Mode, ...] = ()
+    #: How many tails each product group has, and its dampener in money units.
+    tails: tuple[tuple[int, int], ...] = ()
 
 
 OFFSETS = {
@@ -35,7 +40,20 @@ OFFSETS = {
     "three product groups": Shape(
         (((9_000, None), (2_500, None)), ((5_000, 0), (1, 90)), ((0, None),)), 6, ("floor", "flat")
     ),
+    # the worst tail of the case's book loses 7,568
+    "tails within": Shape((((5_000, None),),), 9, tails=((8, 7_568),)),
+    "tails beyond": Shape((((5_000, None),),), 9, tails=((8, 7_567),)),
+    "tails of two classes": Shape((((0, None), (6_000, 120)),), 7, ("added", "flat"), tails=((3, 7_000),)),
+    "tails of three product groups": Shape(
+        (((9_000, None), (2_500, None)), ((5_000, 0),), ((0, None),)),
+        6,
+        ("added",),
+        tails=((2, 4_000), (3, 0), (6, 100)),
+    ),
+    "tails and floors": Shape((((5_000, None),), ((0, None),)), 5, ("floor",), tails=((2, 0), (2, 10))),
 }
+#: Of these every second group holds tails.
+TAILS = tuple(name for name, shape in OFFSETS.items() if shape.tails)
 
 
 @cache
@@ -52,6 +70,8 @@ def offset_snapshot(name: str) -> Snapshot:
         labels = tuple(f"scenario {s}" for s in range(shape.scenarios))
         families.append(Family(name=f"F{f}", classes=made, scenarios=labels))
     given = _offsetting(given, families)
+    if shape.tails:
+        given = _with_tails(given, families, shape.tails)
     for mode in shape.modes:
         given = by_size(given, mode, rate=70_001 if mode == "floor" else 37)
         if mode == "floor":
@@ -74,6 +94,33 @@ def _offsetting(given: Snapshot, families: list[Family]) -> Snapshot:
     offset = PublishedGainOffset(families=tuple(families), risk=worst.risk)
     haircuts = [part for part in others if isinstance(part, PublishedHaircuts)]
     changed: Snapshot = given.model_copy(update={"components": (offset, *haircuts)})
+    return changed
+
+
+def _with_tails(given: Snapshot, families: list[Family], tails: tuple[tuple[int, int], ...]) -> Snapshot:
+    """The snapshot with tails of its own for each product group, larger than its scenarios."""
+    of_family = zip(families, tails, strict=True)
+    numbers = {part.group: number for family, (number, _) in of_family for part in family.classes}
+    risk = [
+        [(((7 * i + 5 * s + i * s) % 31) - 13 or 1) * 2 if s < numbers[g] else 0 for s in range(max(numbers.values()))]
+        for i, g in enumerate(given.group_of)
+    ]
+    return with_tails(given, families, risk, tails)
+
+
+def with_tails(
+    given: Snapshot, families: Sequence[Family], risk: Sequence[Sequence[int]], tails: Sequence[tuple[int, int]]
+) -> Snapshot:
+    """The snapshot with dampened tails after its first component: of each product group how many, and its dampener."""
+    made = PublishedDampenedTails(
+        families=tuple(
+            family.model_copy(update={"scenarios": tuple(f"tail {s}" for s in range(number))})
+            for family, (number, _) in zip(families, tails, strict=True)
+        ),
+        risk=array([x for row in risk for x in row], (len(risk), len(risk[0]))),
+        dampeners=tuple(dampener for _, dampener in tails),
+    )
+    changed: Snapshot = given.model_copy(update={"components": (given.components[0], made, *given.components[1:])})
     return changed
 
 

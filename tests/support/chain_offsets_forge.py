@@ -26,6 +26,7 @@ from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import batch_inverse, powers, r
 from zkmargin.engine.components import SCALE_BP
 from zkmargin.engine.components.gain_offset import OffsetClass
+from zkmargin.engine.snapshot import Snapshot
 from zkmargin.verifier.chain import ChainStatement, closed_forms
 
 #: Lots of nothing, in the row of the constants.
@@ -191,6 +192,11 @@ def lenient(case: ChainCase, change: str) -> ChainCase:
     given = case.snapshot.model_copy(
         update={"components": (offsets.model_copy(update={"families": tuple(families)}), *others)}
     )
+    return before_table_of(case, given)
+
+
+def before_table_of(case: ChainCase, given: Snapshot) -> ChainCase:
+    """The account before the table of another snapshot."""
     table, inner = table_of(given), case.statement.statement
     prices = ChainPrices.of(given, inner.claim.requirement)
     return replace(case, snapshot=given, statement=ChainStatement(inner, prices, table))

@@ -131,6 +131,8 @@ def public_at(
             packed[1] += w.charged(prices, g, num) * _number(zeta, [group_charge_cell(g, d) for d in DIGITS])
         else:
             packed[g] += w.charged(prices, g, num) * charge_cells
+        if layout.is_tails(g):
+            packed[0] += w.bit(layout, g) * _number(zeta, [amount_cell("floor", g, d) for d in DIGITS])
     for mode, g in layout.amounts:
         packed[0] += w.amount(prices, mode, g, num) * _number(zeta, [amount_cell(mode, g, d) for d in DIGITS])
     packed[0] -= w.claim * claim_cells + pow(w.rho, BALANCE_POWER, r) * held
@@ -138,7 +140,7 @@ def public_at(
         if layout.debts[j]:
             owed = w.balance(j) - w.claim * den * (prices.short_value[j] - prices.long_value[j])
             packed[0] += owed * _number(zeta, [owed_cell(j, d) for d in range(BALANCE_DIGITS)])
-    own = sum(w.minimum(layout, g) * som for g, som in zip(range(layout.groups), minimums, strict=False))
+    own = sum(w.minimum(layout, g) * minimums[g] for g in layout.charged if g < len(minimums))
     by_side = {"long": 0, "short": own}
     for side_row, own, value in zip(layout.side_rows, w.sides(layout), values.side_rows, strict=True):
         by_side[side_row.side] += own * value

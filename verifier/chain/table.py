@@ -71,6 +71,7 @@ class Table(Document):
         price, sides, rows: the points of the prices; tables of version 1 have no ``sides``.
         gross: which charges by size there are; with them, or with more than two groups, a table is of version 2.
         scales: with gain offsets what a money unit counts in each group's rows; such a table is of version 3.
+        tails: whether every second group holds dampened tails of the one before; such a table is of version 4.
 
     Example:
         >>> table.instruments, table.scenarios
@@ -80,7 +81,7 @@ class Table(Document):
     """
 
     FORMAT: ClassVar[str] = "zkmargin/chain-table/v1"
-    READS: ClassVar[tuple[str, ...]] = ("zkmargin/chain-table/v2", "zkmargin/chain-table/v3")
+    READS: ClassVar[tuple[str, ...]] = tuple(f"zkmargin/chain-table/v{version}" for version in (2, 3, 4))
 
     series: Digest
     sequence: int = Field(ge=0, le=MAX_SEQUENCE)
@@ -102,6 +103,7 @@ class Table(Document):
     scales: Annotated[Seq[Annotated[int, Field(ge=1, le=SCALE_BP)]], Since(3)] = Field(
         default=(), max_length=MAX_GROUPS
     )
+    tails: Annotated[bool, Since(4)] = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -111,7 +113,9 @@ class Table(Document):
 
     @classmethod
     def default_format(cls, data: Mapping[str, Any]) -> str:
-        """Version 3 where there are gain offsets, 2 where the layout has side rows."""
+        """Version 4 where there are dampened tails, 3 where there are gain offsets, 2 where there are side rows."""
+        if data.get("tails"):
+            return cls.READS[2]
         if data.get("scales"):
             return cls.READS[1]
         return cls.READS[0] if data.get("sides") else cls.FORMAT
@@ -121,7 +125,12 @@ class Table(Document):
         """The layout. Raises InputError for one that there is none of."""
         a, b, c, d = self.debts
         return ChainLayout(
-            self.instruments, tuple(self.scenarios), (a, b, c, d), tuple(self.gross), offsets=bool(self.scales)
+            self.instruments,
+            tuple(self.scenarios),
+            (a, b, c, d),
+            tuple(self.gross),
+            offsets=bool(self.scales),
+            tails=self.tails,
         )
 
     def head(self) -> bytes:
@@ -245,6 +254,7 @@ def make_table(
         }
         | wide
         | ({"scales": list(prices.scales)} if layout.offsets else {})
+        | ({"tails": True} if layout.tails else {})
     )
 
 
@@ -258,6 +268,7 @@ def check_head(table: Table, prices: ChainPrices, snapshot_digest: bytes, srs: S
         ("debts", tuple(table.debts), prices.layout.debts),
         ("gross", tuple(table.gross), prices.layout.gross),
         ("scales", tuple(table.scales), prices.scales if prices.layout.offsets else ()),
+        ("tails", table.tails, prices.layout.tails),
         ("sides", len(table.sides), prices.layout.side_points),
         ("factor_bp", table.factor_bp, prices.factor_bp),
         ("assets", table.assets, prices.assets),

@@ -18,7 +18,7 @@ from zkmargin.formats import InputError, SetupError, keccak256, read_bytes
 DATA = Path(__file__).with_name("data")
 CONTRACTS_FILE = DATA / "contracts.json"
 INPUT_FILE = DATA / "standard-input.json"
-CONTRACTS_DIGEST = bytes.fromhex("d3f5bef2f1ad9d12e5c8f6a8e0e8eb5e9a3393770dd04916e059d653777bbb7b")
+CONTRACTS_DIGEST = bytes.fromhex("6e499fe485735c9f95b81ed1c3ae1b387c101048f9c0c9dc4d26882b8c19199b")
 _MAX_BYTES = 1 << 22
 
 

@@ -40,8 +40,9 @@ def verifier_arguments(table: Table) -> tuple[int, int, int, int, bytes]:
 
 
 def verifier_name(layout: ChainLayout, *, joint: bool = False) -> str:
-    """The contract that verifies proofs of this layout: those of wide layouts are contracts of their own."""
-    return f"{'Wide' if layout.wide else ''}{'MarginJointVerifier' if joint else 'MarginVerifier'}"
+    """The contract that verifies proofs of this layout: wide layouts and those with tails have their own."""
+    kind = "Tails" if layout.tails else "Wide" if layout.wide else ""
+    return f"{kind}{'MarginJointVerifier' if joint else 'MarginVerifier'}"
 
 
 def deploy_verifier(table: Table, *, joint: bool = False) -> bytes:
@@ -93,8 +94,9 @@ def inverse_at(layout: ChainLayout, challenges: ChainChallenges) -> int:
         for j in range(MAX_ASSETS):
             if layout.debts[j]:
                 product = product * (Y(owed_cell(j, d)) - 1) % r
-    # each B_g, A, F and each W_g that has cells of its own
-    numbers = [[amount_cell(mode, g, d) for d in range(SLACK_DIGITS)] for mode, g in layout.amounts]
+    # each B_g, A, F and each W_g that has cells of its own; with tails the cells of B_g of every group
+    amounts = {*layout.amounts, *(("floor", g) for g in range(layout.groups) if layout.tails)}
+    numbers = [[amount_cell(mode, g, d) for d in range(SLACK_DIGITS)] for mode, g in amounts]
     if layout.shared:
         numbers += [[group_charge_cell(g, d) for d in range(SLACK_DIGITS)] for g in range(layout.groups)]
     for row in (row for number in numbers for row in number):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from zkmargin.app import snapshots
 from zkmargin.app.facts import attested_facts, layout_facts, policy_facts, snapshot_facts
 from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
@@ -23,7 +24,7 @@ from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.verifier.attest import Attestation, AttestedSnapshot, Revocations, Trust, check_policy
-from zkmargin.verifier.chain.table import MAX_SEQUENCE
+from zkmargin.verifier.chain.table import MAX_SEQUENCE, Table
 
 #: Carried quotes that are listed on the terminal; all are in the snapshot.
 SHOWN = 8
@@ -77,8 +78,6 @@ def build_command(
     With a universe its slots are kept, whatever has a quote today, so that commitments live on: what has no quote is
     carried by the universe's rule, and the snapshot says how (see `zkmargin universe --help`).
     """
-    from zkmargin.app import snapshots  # noqa: PLC0415 - a table and a list need nothing that publishes
-
     check_paths([market_path, policy_name, *universe_paths(universe_path, last_paths)], [output], json=as_json)
     market = snapshots.load_market(market_path)
     policy = load_policy(policy_name)
@@ -204,8 +203,6 @@ def check_command(
     whether enough trusted signers signed this snapshot and this market (not how old it is: that is `verify`'s
     business). Exit code 1 when they did not, or when the policy is another.
     """
-    from zkmargin.app import snapshots  # noqa: PLC0415 - a table and a list need nothing that publishes
-
     single = [path for path in (snapshot_path, market_path, trust_path, table_path) if path]
     check_paths([*single, *attestation_paths, *revocation_paths, *universe_paths(universe_path, last_paths)])
     if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
@@ -304,16 +301,20 @@ def table_command(
         table = build_table(snapshot, requirement, series=series, sequence=sequence)
     write_outputs([Output.document(output, table)])
     facts = {"output": output, "hash": table.hash.hex(), "layout_digest": table.layout_digest.hex()}
-    points = 2 + len(table.sides) + len(table.rows)
-    facts |= {"points": str(points)}
+    facts |= {"points": str(2 + len(table.sides) + len(table.rows))}
     if as_json:
         terminal.say_json(facts)
         return
+    _say_table(table, facts, output)
+
+
+def _say_table(table: Table, facts: dict[str, str], output: str) -> None:
     err = output == STDIO
-    groups, rows = " + ".join(map(str, table.scenarios)), "lines of gain offsets" if table.scales else "scenarios"
+    rows = "scenarios" if not table.scales else f"lines of gain offsets{' and tails' if table.tails else ''}"
+    groups = " + ".join(map(str, table.scenarios))
     terminal.say(
         f"table of {table.instruments} instruments, {groups} {rows}, {table.assets} assets, for the "
-        f"{requirement} requirement: {points} points",
+        f"{table.requirement} requirement: {facts['points']} points",
         err=err,
     )
     terminal.say(f"hash {facts['hash']}", err=err)
@@ -325,7 +326,6 @@ def table_command(
 def _checked_table(snapshot: Snapshot, path: str) -> str:
     """The hash of a table that is the snapshot's. Raises InputError naming what is not."""
     from zkmargin.app.tables import recompute_table  # noqa: PLC0415 - only tables need the prover
-    from zkmargin.verifier.chain import Table  # noqa: PLC0415
 
     table = load(Table, path)
     with terminal.progress(f"Committing to the risk rows{compile_note()}"), blamed_on(path):
