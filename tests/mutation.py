@@ -40,7 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_golden_documents.py",
     ),
     "zkmargin.verifier.workers": ("test_workers.py",),
-    "zkmargin.crypto.group": ("test_field_group.py", "test_golden.py"),
+    "zkmargin.crypto.group": ("test_shared_sums.py", "test_field_group.py", "test_golden.py"),
     "zkmargin.crypto.field": ("test_field_group.py", "test_golden.py", "test_protocol_algebra.py"),
     "zkmargin.crypto.exact": ("test_exact.py", "test_protocol_algebra.py"),
     "zkmargin.crypto.scalars": ("test_protocol_algebra.py", "test_golden.py"),
