@@ -40,7 +40,7 @@ def sums_of(sizes: Sequence[int]) -> list[tuple[list[G1Point], list[int]]]:
 @pytest.mark.parametrize(
     ("processors", "sizes", "given_away"),
     [
-        (1, (300,), []),
+        (1, (300, 100), []),
         (2, (), []),
         (2, (0, 1, 126), []),
         (2, (127,), []),
