@@ -204,6 +204,7 @@ def test_the_command_line_proves_on_a_cluster(nodes: Nodes, tmp_path: Path, caps
     assert json.loads(capsys.readouterr().out)["accounts"] == 12
     public = ["--snapshot", str(tmp_path / "snapshot.json"), "--terms", str(tmp_path / "terms.json")]
     assert main(["venue", "verify", *public, str(tmp_path / "proof.bin")]) == 0
+    (tmp_path / "secret.json").unlink()
     for more, reason in (
         (["--cluster", nodes.address], "--tls-ca: missing"),
         (["--cluster", nodes.address, *tls, "--workers", "2"], "a cluster has its own workers"),
