@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.command_line import Run
@@ -74,7 +76,7 @@ def test_a_proof_of_less_than_the_terms_is_taken_with_a_word(
 
 @pytest.mark.parametrize(("name", "counts"), [("clearing desk", True), ("another desk", False), (None, True)])
 def test_an_agent_whose_trust_file_takes_no_receipt_of_a_venue_is_told(
-    name: str | None, counts: bool, tmp_path: Path
+    name: str | None, counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of its proofs would be sent until it is too old: accepted there, believed by nobody here."""
     world = World(tmp_path)
@@ -84,5 +86,10 @@ def test_an_agent_whose_trust_file_takes_no_receipt_of_a_venue_is_told(
     save_document(trust(receipts=rules), tmp_path / "trust.json")
     text = world.config(venue='url = "http://127.0.0.1:9"\ntoken_file = "token"').read_text()
     (tmp_path / "watch.toml").write_text(text.replace('name = "desk"\nurl', 'name = "clearing desk"\nurl'))
+    token = SimpleNamespace(role="account", account="maker 7")
+    client = SimpleNamespace(
+        service=lambda: SimpleNamespace(name="clearing desk"), account=lambda _: None, whoami=lambda: token
+    )
+    monkeypatch.setattr("zkmargin.agent.served.client_of", lambda _: nullcontext(client))
     mistakes, _ = check(str(tmp_path / "watch.toml"))
     assert any("no receipt of 'clearing desk' would count" in one.message for one in mistakes) is not counts

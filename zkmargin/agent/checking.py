@@ -65,27 +65,9 @@ def _folders(config: Config) -> Iterator[InputError]:
 
 def _trust(config: Config) -> Iterator[InputError]:
     if config.trust.file is not None:
-        yield from _receipts(config, str(config.trust.file))
+        yield from _tried(lambda: load(Trust, str(config.trust.file)))
     for path in config.trust.revocations:
         yield from _tried(lambda at=path: load(Revocations, at))  # type: ignore[misc]
-
-
-def _receipts(config: Config, path: str) -> Iterator[InputError]:
-    """A trust file that cannot be read, or that lets no receipt of a venue count: each of its proofs would wait."""
-    try:
-        trust = load(Trust, path)
-    except InputError as error:
-        yield error
-        return
-    names = {rule.name for rule in trust.receipts}
-    for venue in config.venues:
-        if venue.url is not None and names and venue.name not in names:
-            yield InputError(
-                f"no receipt of {venue.name[:80]!r} would count",
-                file=path,
-                field="receipts",
-                hint="add a rule with the venue's name, and the key that signs its receipts",
-            )
 
 
 def _holdings(config: Config) -> Iterator[InputError]:
@@ -184,6 +166,23 @@ def _venues(config: Config) -> Iterator[InputError]:
             )
         if found.name != venue.name:
             yield InputError(f"calls itself {found.name[:80]!r}", field=f"venues: {venue.name}: name")
+        else:
+            yield from _receipts(config, venue.name)
+
+
+def _receipts(config: Config, venue: str) -> Iterator[InputError]:
+    """A trust file that has rules of receipts and none for a venue: each proof would be sent until it is too old."""
+    try:
+        trust = None if config.trust.file is None else load(Trust, config.trust.file)
+    except InputError:
+        return  # said already
+    if trust is not None and trust.receipts and venue not in {rule.name for rule in trust.receipts}:
+        yield InputError(
+            f"no receipt of {venue[:80]!r} would count",
+            file=config.trust.file,
+            field="receipts",
+            hint="add a rule with the venue's name, and the key that signs its receipts",
+        )
 
 
 def _alarms(config: Config) -> Iterator[InputError]:
