@@ -157,13 +157,19 @@ def sum_of_books(books: Sequence[BookLots], snapshot: Snapshot) -> BookLots:
     """
     positions = tuple(map(sum, zip(*(book.positions for book in books), strict=True)))
     collateral = tuple(map(sum, zip(*(book.collateral for book in books), strict=True)))
-    for slot, lots in zip(snapshot.instruments, positions, strict=True):
-        if abs(lots) >= 1 << snapshot.layout.position_bits:
-            raise InputError(f"the books add up to 2^{snapshot.layout.position_bits} lots or more", field=slot.id)
-    for asset, lots in zip(snapshot.collateral, collateral, strict=True):
-        if abs(lots) >= 1 << asset.bits:
-            raise InputError(f"the books add up to 2^{asset.bits} lots or more", field=asset.asset)
-    return BookLots(positions, collateral)
+    found = BookLots(positions, collateral)
+    check_bounds(found, snapshot, "the books add up to")
+    return found
+
+
+def check_bounds(lots: BookLots, snapshot: Snapshot, what: str) -> None:
+    """Raises InputError that names the slot: a quantity beyond its bound. ``what`` says where it comes from."""
+    for slot, held in zip(snapshot.instruments, lots.positions, strict=True):
+        if abs(held) >= 1 << snapshot.layout.position_bits:
+            raise InputError(f"{what} 2^{snapshot.layout.position_bits} lots or more", field=slot.id)
+    for asset, held in zip(snapshot.collateral, lots.collateral, strict=True):
+        if abs(held) >= 1 << asset.bits:
+            raise InputError(f"{what} 2^{asset.bits} lots or more", field=asset.asset)
 
 
 def to_book(lots: BookLots, snapshot: Snapshot) -> Book:

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from zkmargin.engine.book import BookLots, Rule, count_section
+from zkmargin.engine.book import BookLots, Rule, check_bounds, count_section
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, InputError, Map
 from zkmargin.formats.files import read_text
@@ -104,12 +104,9 @@ def add_fills(book: BookLots, fills: FillLots, snapshot: Snapshot) -> BookLots:
         tuple(map(sum, zip(lots, fills.get(role, (0,) * len(lots)), strict=True)))
         for role, lots in (("positions", book.positions), ("collateral", book.collateral))
     )
-    for slot, lots in zip(snapshot.instruments, positions, strict=True):
-        if abs(lots) >= 1 << snapshot.layout.position_bits:
-            raise InputError(f"after the fills 2^{snapshot.layout.position_bits} lots or more", field=slot.id)
+    after = BookLots(positions, collateral)
+    check_bounds(after, snapshot, "after the fills")
     for asset, lots in zip(snapshot.collateral, collateral, strict=True):
-        if abs(lots) >= 1 << asset.bits:
-            raise InputError(f"after the fills 2^{asset.bits} lots or more", field=asset.asset)
         if lots < 0 and not asset.negative_allowed:
             raise InputError("negative after the fills, and the policy allows no negative balance", field=asset.asset)
-    return BookLots(positions, collateral)
+    return after

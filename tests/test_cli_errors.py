@@ -149,7 +149,10 @@ def test_bad_market(refuse: Refuse, files: Path, change: Callable[[Json], None],
     ("line", "words"),
     [
         ("snapshot build market.json --policy defualt -o new.json", "no such policy"),
-        ("snapshot build market.json --policy book.json -o new.json", 'expected "zkmargin/policy/v1"'),
+        (
+            "snapshot build market.json --policy book.json -o new.json",
+            "is a book, expected a policy (zkmargin/policy/v1)",
+        ),
         ("snapshot build market.json --policy default --domain-size 100 -o new.json", "--domain-size: must be a power"),
         ("snapshot build market.json --policy default --position-bits 99 -o new.json", "--position-bits: must be from"),
         ("snapshot show market.json", "expected a snapshot (zkmargin/snapshot/v2)"),

@@ -42,13 +42,13 @@ def load(kind: type[D], path: str) -> D:
     try:
         document = load_document(kind, path)
     except InputError as error:
-        raise _explained(error, kind, path) from None
+        raise explained(error, kind, path) from None
     if kind.SECRET:
         warn_if_exposed(path)
     return document
 
 
-def _explained(error: InputError, kind: type[Document], path: str) -> InputError:
+def explained(error: InputError, kind: type[Document], path: str) -> InputError:
     """The error of reading a file, as one about its kind where that is what is wrong."""
     expected, there = _family(kind), kind_of(path) if path != STDIO else None
     if error.hint is Hint.NO_FILE:
@@ -101,7 +101,7 @@ def load_lots(paths: Sequence[str], snapshot: Snapshot) -> BookLots:
         try:
             books.append(load_book(path, snapshot))
         except InputError as error:
-            raise _explained(error, Book, path) from None
+            raise explained(error, Book, path) from None
         warn_if_exposed(path)
     return books[0] if len(books) == 1 else sum_of_books(books, snapshot)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zkmargin.app.files import explained
 from zkmargin.circuits import build_circuit
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.engine.claims import Claim
@@ -23,7 +24,10 @@ def load_market(path: str) -> Market | RiskArrays:
         raise InputError("is no market and no risk arrays of ours", file=path, hint=Hint.IMPORT)
     value = parse_json(text, file=path)
     arrays = isinstance(value, dict) and value.get("format") == RiskArrays.FORMAT
-    return RiskArrays.parse(text, file=path) if arrays else Market.parse(text, file=path)
+    try:
+        return RiskArrays.parse(text, file=path) if arrays else Market.parse(text, file=path)
+    except InputError as error:
+        raise explained(error, RiskArrays if arrays else Market, path) from None
 
 
 def build(

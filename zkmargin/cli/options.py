@@ -243,7 +243,9 @@ def parse_claim(text: str, requirement: str) -> Claim:
     try:
         return Claim.parse(text, requirement)
     except InputError as error:
-        raise InputError(error.reason, file=f"--{error.field or 'claim'}", hint=error.hint) from None
+        option = f"--{error.field or 'claim'}"
+        hint = error.hint or ("a ratio like 1.25 or 5/4" if option == "--claim" else None)
+        raise InputError(error.reason, file=option, hint=hint) from None
 
 
 def parse_context(text: str) -> bytes:

@@ -65,7 +65,7 @@ def end_step(
     output: str,
     *,
     as_json: bool,
-    words: str,
+    words: Sequence[str],
 ) -> None:
     """Write the secret documents and the new commitment, and say what was done to which parts; never what moved.
 
@@ -80,16 +80,17 @@ def end_step(
     err = output == STDIO
     for part in parts:
         terminal.say(f"{done} the {part['role']} of {terminal.quoted(part['alias'])}", err=err)
-    terminal.say(terminal.safe(words), err=err)
+    for line in words:
+        terminal.say(terminal.safe(line), err=err)
     if not err:
         terminal.say(terminal.safe(f"public: {output}, of no authority before it is attested again"))
 
 
-def holders_words(new_book: str, new_opening: str, for_attester: str) -> str:
+def holders_words(new_book: str, new_opening: str, for_attester: str) -> list[str]:
     """What the holder does with the secret documents of a step."""
-    return f"secret, keep them: {new_book} {new_opening}    secret, for the attesting party only: {for_attester}"
+    return [f"secret, keep them: {new_book} {new_opening}", f"secret, for the attesting party only: {for_attester}"]
 
 
-def attesters_words(what: str, new_book: str) -> str:
+def attesters_words(what: str, new_book: str) -> list[str]:
     """What the attesting party has after a step."""
-    return f"{what}    secret, keep it: {new_book}"
+    return [what, f"secret, keep it: {new_book}"]

@@ -11,7 +11,8 @@ import click
 from zkmargin.app.files import load
 from zkmargin.app.verifying import Terms, clock_ms
 from zkmargin.cli.options import derivation_options, derived_policy, own_policy_option, parse_age, revocations_option
-from zkmargin.engine.policy import Policy, load_policy
+from zkmargin.cli.policies import own_policy
+from zkmargin.engine.policy import Policy
 from zkmargin.verifier.attest import Attestation, Revocations, Trust
 from zkmargin.verifier.attest.challenge import Challenge
 
@@ -40,7 +41,7 @@ class VouchingOptions:
             trust=None if self.trust_path is None else load(Trust, self.trust_path),
             attestations=tuple(load(Attestation, path) for path in self.attestation_paths),
             revocations=tuple(load(Revocations, path) for path in self.revocation_paths),
-            policy=None if self.policy_name is None else load_policy(self.policy_name),
+            policy=None if self.policy_name is None else own_policy(self.policy_name),
             challenge=challenge,
         )
 

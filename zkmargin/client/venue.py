@@ -407,7 +407,8 @@ def _unavailable(error: Exception) -> Unavailable:
     """No answer, or none from who has the right certificate."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Unavailable("nobody whom this machine trusts signed the service's certificate", hint=Hint.GIVE_CA)
-    return Unavailable(f"the service does not answer: {type(error).__name__}")
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Unavailable(f"the service does not answer: {said[:200]}")
 
 
 def _raise(reply: Reply) -> NoReturn:

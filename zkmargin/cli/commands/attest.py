@@ -25,12 +25,12 @@ from zkmargin.cli.options import (
 )
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.policies import own_policy
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.universes import load_universe, universe_options, universe_paths
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.market import Market
-from zkmargin.engine.policy import load_policy
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
@@ -144,7 +144,7 @@ def snapshot_command(
     check_paths([*inputs, *universe_paths(universe_path, last_paths)], [output], json=as_json)
     check_names(series=series)
     universe, earlier = load_universe(universe_path, last_paths)
-    snapshot, policy = load(Snapshot, snapshot_path), load_policy(policy_name)
+    snapshot, policy = load(Snapshot, snapshot_path), own_policy(policy_name)
     source = load(Market, source_path) if arrays_path is None else load(RiskArrays, source_path)
     with terminal.progress("Rebuilding"), blamed_on(snapshot_path):
         attestation = attest_snapshot(

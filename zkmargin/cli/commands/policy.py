@@ -18,15 +18,16 @@ from zkmargin.app.calibrating import (
     level_lines,
 )
 from zkmargin.app.facts import layout_facts
-from zkmargin.app.files import Output, blamed_on, load
+from zkmargin.app.files import Output, blamed_on
 from zkmargin.app.runtime import compile_note
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.policies import own_policy
 from zkmargin.cli.statements import gathered
-from zkmargin.engine.policy import Policy, load_policy, policy_mistakes, policy_names, policy_schema
-from zkmargin.formats import InputError, parse_json, read_text
+from zkmargin.engine.policy import Policy, load_policy, policy_names, policy_schema
+from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
 from zkmargin.risk.rules import Derivation
 
@@ -135,7 +136,7 @@ def check_command(options: CheckOptions) -> None:
     more = (options.market_path, options.derivation_path, options.history_path, options.vols_path)
     check_paths([options.path, *(other for other in (*more, *options.before_paths) if other)])
     # A name is looked for last: what is checked is a file.
-    policy = load_policy(options.path) if options.path in policy_names() else _load(options.path)
+    policy = own_policy(options.path)
     layouts = None if options.market_path is None else _layouts(policy, options.market_path)
     found = _derivation(options, policy)
     if options.as_json:
@@ -178,33 +179,6 @@ def _derived_lines(derived: Derivation, oldest: Derivation) -> list[str]:
             f"(--before FILE checks them: derivation {oldest.before})"
         )
     return lines
-
-
-def _load(path: str) -> Policy:
-    """A policy file; all its mistakes are listed at once. Raises InputError."""
-    try:
-        return load(Policy, path)
-    except InputError as error:
-        mistakes = _mistakes(path)
-        for field, reason in mistakes if len(mistakes) > 1 else ():
-            terminal.say(terminal.safe(f"  {field or 'the file'}: {reason}"), err=True)
-        if len(mistakes) <= 1:
-            raise
-        (field, reason), more = mistakes[0], len(mistakes) - 1
-        together = InputError(f"{reason} (and {more} more)", file=error.file, field=field)
-        together.facts = {"errors": [{"field": field, "reason": reason} for field, reason in mistakes]}
-        raise together from None
-
-
-def _mistakes(path: str) -> list[tuple[str, str]]:
-    """Of a file that holds a JSON object; nothing of any other, whose one mistake is known."""
-    if path == STDIO:
-        return []
-    try:
-        data = parse_json(read_text(path))
-    except InputError:
-        return []
-    return policy_mistakes(data) if isinstance(data, dict) else []
 
 
 def _layouts(policy: Policy, market_path: str) -> dict[str, dict[str, object]]:

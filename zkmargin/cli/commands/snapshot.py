@@ -16,10 +16,11 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.options import json_option, output_option, own_policy_option, parse_word, revocations_option
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.policies import own_policy
 from zkmargin.cli.universes import load_universe, universe_options, universe_paths
 from zkmargin.cli.words import policy_lines
 from zkmargin.engine.components import REQUIREMENTS
-from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for, load_policy
+from zkmargin.engine.policy import LAYOUT_PROFILES, domain_size_for
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError
 from zkmargin.formats.files import STDIO
@@ -80,7 +81,7 @@ def build_command(
     """
     check_paths([market_path, policy_name, *universe_paths(universe_path, last_paths)], [output], json=as_json)
     market = snapshots.load_market(market_path)
-    policy = load_policy(policy_name)
+    policy = own_policy(policy_name)
     universe, earlier = load_universe(universe_path, last_paths)
     domain_size = _rows(profile, domain_size, universe.capacity.positions if universe else len(market.instruments))
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
@@ -210,7 +211,7 @@ def check_command(
     snapshot, market = load(Snapshot, snapshot_path), snapshots.load_market(market_path)
     universe, earlier = load_universe(universe_path, last_paths)
     if policy_name is not None:
-        check_policy(snapshot, [load_policy(policy_name).digest().hex()], f"the policy {policy_name[:80]!r} of yours")
+        check_policy(snapshot, [own_policy(policy_name).digest().hex()], f"the policy {policy_name[:80]!r} of yours")
     signed = None
     if trust_path is not None:
         lists = [load(Revocations, path) for path in revocation_paths]

@@ -12,6 +12,7 @@ from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
 from zkmargin.cli.options import json_option, snapshot_option
 from zkmargin.cli.paths import check_paths, refuse_twice
+from zkmargin.cli.show import Section, console
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
 from zkmargin.engine.components import REQUIREMENTS
@@ -96,18 +97,16 @@ def command(given: StressOptions) -> None:
     if given.as_json:
         terminal.say_json(found.model_dump(mode="json"))
         return
-    for line in stress_lines(found):
-        terminal.say(line)
+    _points(found, snapshot.quote).show(console())
 
 
-def stress_lines(found: Stressed) -> list[str]:
+def _points(found: Stressed, quote: str) -> Section:
     """Every point, for people."""
-    points = [point for row in found.grid for point in row]
-    return [
-        f"{point.label}: equity {money(point.equity)}, requirement {money(point.requirement)}, "
-        f"{'short by' if point.surplus < 0 else 'to spare'} {money(abs(point.surplus))}"
-        for point in [*points, *found.days, *found.history]
-    ]
+    title = f"Amounts in {quote}, the {found.requirement} requirement; less than 0 to spare is a shortfall"
+    table = Section(title, "Market", ">Equity", ">Requirement", ">To spare")
+    for point in [*(point for row in found.grid for point in row), *found.days, *found.history]:
+        table.row(point.label, money(point.equity), money(point.requirement), money(point.surplus))
+    return table
 
 
 def _moves(text: str, option: str) -> list[int]:
