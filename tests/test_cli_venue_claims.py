@@ -117,6 +117,7 @@ def test_an_exemption_goes_to_an_account_that_has_a_claim(
     listed = claims(tmp_path, "whale,none,")
     assert main(prove(venue, tmp_path, "--dense", str(venue / "dense"), *listed, "--exempt", "1", "--json")) == 0
     assert said(capsys)["exempt"] == 1
+    (tmp_path / "secret.json").unlink()
     assert main(prove(venue, tmp_path, "--dense", str(venue / "dense"), *listed, "--exempt", "2")) == 2
     assert "2 exempt accounts where fewer have a claim" in capsys.readouterr().err
 
