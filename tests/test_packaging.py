@@ -269,3 +269,14 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         for module in free:
             del remaining[module]
     assert sorted(remaining) == []
+
+
+def test_the_picture_of_rooms_is_what_import_contracts_say() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("\n    cli/")
+    picture = (text[1] + text[2]).partition("\n\n")[0].splitlines()
+    shown = [line.split()[0].removeprefix("zkmargin/").removesuffix(".py").rstrip("/") for line in picture if line]
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    (layers,) = (contract["layers"] for contract in config["contracts"] if contract["type"] == "layers")
+    place = {room: number for number, layer in enumerate(layers) for room in layer.split(" | ")}
+    assert sorted(shown) == sorted(set(place) - {"__main__"})
+    assert [place[room] for room in shown] == sorted(place[room] for room in shown)
