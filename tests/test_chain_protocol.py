@@ -190,10 +190,10 @@ def test_what_does_not_fit_is_refused_by_name(options: Keywords, field: str) -> 
 @pytest.mark.parametrize(
     ("policy", "field", "reason"),
     [
-        ("deribit-pm", "dampened_tails", "hidden bits"),
+        ("deribit-pm", "gain_offset: BTC and ETH", "179 indices"),
         ("paradex", "min_delta", "no row of the table"),
         ("delta-norm", "delta_norm", "no row of the table"),
-        ("span", "calendar_charge", "no row of the table"),
+        ("span", "calendar_charge", "the count of each spread is a hidden number"),
     ],
 )
 def test_named_policies_are_refused_with_the_reason(policy: str, field: str, reason: str) -> None:

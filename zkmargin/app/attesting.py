@@ -9,7 +9,6 @@ from typing import Any
 from zkmargin.accounts import Commitment, CommitmentPart, Opening
 from zkmargin.accounts.commitments import commit_vector, part_of
 from zkmargin.accounts.slots import Role, check_setup, check_slots
-from zkmargin.app import snapshots
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.crypto.srs import embedded
 from zkmargin.engine.book import BookLots
@@ -80,6 +79,8 @@ def attest_snapshot(
     Raises:
         InputError: another policy, or the market gives another snapshot.
     """
+    from zkmargin.app import snapshots  # noqa: PLC0415 - all that prices, which nobody else who attests needs
+
     check_own_policy(snapshot, policy)
     snapshots.check(snapshot, source, universe=universe, earlier=earlier)
     return Attestation(payload=SnapshotPayload.of(snapshot, series=series, sequence=sequence))

@@ -11,6 +11,12 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.market import Market
 from zkmargin.engine.policy import Policy
+from zkmargin.engine.publishing.snapshots import (
+    build_snapshot,
+    build_snapshot_from_arrays,
+    check_snapshot,
+    check_snapshot_of_arrays,
+)
 from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.engine.universe import Universe
@@ -40,14 +46,10 @@ def build(
     position_bits: int | None = None,
 ) -> Snapshot:
     """The snapshot of a market, perhaps in the slots of a universe, or of arrays. Raises InputError."""
-    from zkmargin.engine.publishing import snapshots  # noqa: PLC0415 - loads all that prices a market
-
     if isinstance(source, RiskArrays):
         _refuse_universe(universe)
-        return snapshots.build_snapshot_from_arrays(
-            source, policy, domain_size=domain_size, position_bits=position_bits
-        )
-    return snapshots.build_snapshot(
+        return build_snapshot_from_arrays(source, policy, domain_size=domain_size, position_bits=position_bits)
+    return build_snapshot(
         source, policy, universe=universe, earlier=earlier, domain_size=domain_size, position_bits=position_bits
     )
 
@@ -74,10 +76,8 @@ def check(
     earlier: Sequence[Market] = (),
 ) -> None:
     """Rebuild a snapshot from its market or arrays and compare. Raises InputError."""
-    from zkmargin.engine.publishing import snapshots  # noqa: PLC0415 - loads all that prices a market
-
     if isinstance(source, RiskArrays):
         _refuse_universe(universe)
-        snapshots.check_snapshot_of_arrays(snapshot, source)
+        check_snapshot_of_arrays(snapshot, source)
     else:
-        snapshots.check_snapshot(snapshot, source, universe=universe, earlier=earlier)
+        check_snapshot(snapshot, source, universe=universe, earlier=earlier)

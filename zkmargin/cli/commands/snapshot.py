@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from zkmargin.app import snapshots
 from zkmargin.app.facts import attested_facts, layout_facts, policy_facts, snapshot_facts
 from zkmargin.app.files import Output, blamed_on, load
 from zkmargin.app.runtime import compile_note
@@ -79,6 +78,8 @@ def build_command(
     With a universe its slots are kept, whatever has a quote today, so that commitments live on: what has no quote is
     carried by the universe's rule, and the snapshot says how (see `zkmargin universe --help`).
     """
+    from zkmargin.app import snapshots  # noqa: PLC0415 - a table and a list need nothing that prices a market
+
     check_paths([market_path, policy_name, *universe_paths(universe_path, last_paths)], [output], json=as_json)
     market = snapshots.load_market(market_path)
     policy = own_policy(policy_name)
@@ -87,12 +88,7 @@ def build_command(
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, _blamed_on_option(market_path):
         snapshot = snapshots.build(
-            market,
-            policy,
-            universe=universe,
-            earlier=earlier,
-            domain_size=domain_size,
-            position_bits=position_bits,
+            market, policy, universe=universe, earlier=earlier, domain_size=domain_size, position_bits=position_bits
         )
         circuit = snapshots.buildable(snapshot)["initial"]
     write_outputs([Output.document(output, snapshot)])
@@ -204,6 +200,8 @@ def check_command(
     whether enough trusted signers signed this snapshot and this market (not how old it is: that is `verify`'s
     business). Exit code 1 when they did not, or when the policy is another.
     """
+    from zkmargin.app import snapshots  # noqa: PLC0415 - a table and a list need nothing that prices a market
+
     single = [path for path in (snapshot_path, market_path, trust_path, table_path) if path]
     check_paths([*single, *attestation_paths, *revocation_paths, *universe_paths(universe_path, last_paths)])
     if (trust_path is None) != (not attestation_paths) or (revocation_paths and trust_path is None):
@@ -212,10 +210,8 @@ def check_command(
     universe, earlier = load_universe(universe_path, last_paths)
     if policy_name is not None:
         check_policy(snapshot, [own_policy(policy_name).digest().hex()], f"the policy {policy_name[:80]!r} of yours")
-    signed = None
-    if trust_path is not None:
-        lists = [load(Revocations, path) for path in revocation_paths]
-        signed = _signed(snapshot, load(Trust, trust_path), attestation_paths, lists)
+    trust = None if trust_path is None else load(Trust, trust_path)
+    signed = None if trust is None else _signed(snapshot, trust, attestation_paths, revocation_paths)
     pricing = terminal.progress(f"Pricing {len(market.instruments)} instruments{compile_note()}")
     with pricing, blamed_on(snapshot_path):
         snapshots.check(snapshot, market, universe=universe, earlier=earlier)
@@ -334,11 +330,12 @@ def _checked_table(snapshot: Snapshot, path: str) -> str:
     return table.hash.hex()
 
 
-def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str], lists: Sequence[Revocations]) -> AttestedSnapshot:
+def _signed(snapshot: Snapshot, trust: Trust, paths: Sequence[str], revoked: Sequence[str]) -> AttestedSnapshot:
     """Who signed a snapshot. Raises VerificationError."""
     from zkmargin.app.attesting import signed_snapshot  # noqa: PLC0415 - only attestations ask
     from zkmargin.app.verifying import clock_ms  # noqa: PLC0415
 
+    lists = [load(Revocations, path) for path in revoked]
     attestation = load(Attestation, paths[0])
     for path in paths[1:]:
         with blamed_on(path):
