@@ -18,12 +18,13 @@ from zkmargin.app.verifying import clock_ms
 from zkmargin.client.documents import Terms
 from zkmargin.client.errors import Denied, Unavailable
 from zkmargin.client.orders import IssueToken, RegisterAccount
-from zkmargin.client.venue import VenueClient
+from zkmargin.client.venue import MAX_ANSWER, VenueClient
 from zkmargin.formats import InputError
 from zkmargin.ledger import Ledger
 from zkmargin.service import changes, submissions
 from zkmargin.service.guard import source_of
 from zkmargin.service.judging import Verdict
+from zkmargin.service.settings import Limits
 from zkmargin.service.webhooks import is_public
 from zkmargin.verifier.attest import Challenge
 
@@ -133,3 +134,9 @@ def test_a_stream_of_events_without_a_line_is_given_up(venue: Venue) -> None:
     venue.says = (200, "text/event-stream", b"data: " + b"a" * (4 << 20))
     with VenueClient(venue.url) as client, pytest.raises(Unavailable, match="too long"):
         next(client.events())
+
+
+def test_an_answer_is_read_as_far_as_any_service_takes_bodies() -> None:
+    """An agent lives beside its book: a venue cannot fill its memory, and no snapshot that is published is too long."""
+    largest = next(one for one in Limits.model_fields["max_snapshot_body"].metadata if hasattr(one, "le")).le
+    assert largest + (1 << 20) < MAX_ANSWER < 2 * largest

@@ -66,8 +66,8 @@ A = TypeVar("A", bound=Any)
 
 #: How long a call may take, besides those that wait on purpose.
 SECONDS = 30.0
-#: The most that is read of an answer, unpacked: a snapshot of some megabytes.
-MAX_ANSWER = 256 << 20
+#: The most that is read of an answer, unpacked: the largest body that a service can be set to take (64 MB), and room.
+MAX_ANSWER = 96 << 20
 MAX_FAULT = 1 << 20
 
 
