@@ -173,11 +173,29 @@ def test_v5_a_worker_that_states_another_sum_of_shortfalls_is_named() -> None:
         build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
 
 
+def test_v5_a_worker_that_invents_tags_is_named(venue: SharedVenue) -> None:
+    """A proof with them would verify, and no customer would find itself in it."""
+
+    class Liar(Local):
+        def ask(self, request: bytes) -> bytes:
+            answer = super().ask(request)
+            if unpack(request)[0]["round"] != "tags":
+                return answer
+            head, arrays = unpack(answer)
+            return pack(head, [np.roll(arrays[0], 32)])  # each account has its neighbour's
+
+    with makers_of(venue, Liar) as makers, pytest.raises(WrongAnswerError, match="a tag that is not the account's"):
+        witness_by(venue, makers)
+
+
+@pytest.mark.parametrize("question", ["tags", "examine", "columns"])
 @pytest.mark.parametrize("says", ["an error of its own", "nothing"])
-def test_v5_a_worker_that_invents_an_error_or_is_always_lost_is_named(venue: SharedVenue, says: str) -> None:
+def test_v5_a_worker_that_invents_an_error_or_is_always_lost_is_named(
+    venue: SharedVenue, says: str, question: str
+) -> None:
     class Odd(Local):
         def ask(self, request: bytes) -> bytes:
-            if unpack(request)[0]["round"] != "examine":
+            if unpack(request)[0]["round"] != question:
                 return super().ask(request)
             if says == "nothing":
                 raise LostError
