@@ -228,7 +228,7 @@ def test_the_other_verifiers_take_no_wide_layout(anvil: Anvil) -> None:
     assert anvil.send(None, deploy_verifier(wide("a floor").statement.table, joint=True)).succeeded
 
 
-@pytest.mark.parametrize("name", [ALL, "over both columns"])
+@pytest.mark.parametrize("name", [ALL, "over both columns", "tails within"])
 def test_what_is_rejected_costs_no_more_than_what_is_accepted(anvil: Anvil, name: str) -> None:
     deployed, case, sent = bound(anvil, name)
     table = case.statement.table
