@@ -20,6 +20,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 #: Of processor time: a busy machine must not make a slow survivor look like a mutant that hangs. The tests of a module
 #: take less, which is seen on the program itself. Of the clock, for who waits and does nothing.
 CPU_SECONDS, WALL_SECONDS = 120, 1200
+#: A mutant that waits for ever has ten times the clock that the program itself took, and at least this much.
+LEAST_WALL_SECONDS = 60
 #: The outcome of a mutant that has to be seen afresh.
 UNKNOWN = 2
 
@@ -105,6 +108,15 @@ class _Run:
     def __init__(self, killers: Path) -> None:
         self.killers = killers
 
+    @property
+    def _took(self) -> Path:
+        return self.killers.with_name(f"{self.killers.name}.seconds")
+
+    def limit(self) -> int:
+        """Seconds by the clock that a mutant may take."""
+        took = float(self._took.read_text("ascii")) if self._took.exists() else WALL_SECONDS
+        return min(WALL_SECONDS, max(LEAST_WALL_SECONDS, int(10 * took)))
+
     def kills(self) -> Counter[str]:
         """Test or file -> how many mutants it killed until now."""
         tests = self.killers.read_text("utf-8").split("\n")
@@ -143,7 +155,10 @@ class _Within(_Run):
             if mutant and (change is None or (change.co_qualname, change.co_firstlineno) not in bodies):
                 continue
             changed = bodies[change.co_qualname, change.co_firstlineno] if change else []
+            begin = time.monotonic()
             lives = _in_fork(partial(self._run, session, mutant, change, changed))
+            if mutant is None:
+                self._took.write_text(f"{time.monotonic() - begin}", "ascii")
             # one that lives on is seen afresh, unless it is the program itself
             self.outcome[index] = not lives if mutant is None or not lives else None
         return True
@@ -151,7 +166,7 @@ class _Within(_Run):
     def _run(
         self, session: pytest.Session, mutant: Mutant | None, change: CodeType | None, functions: Sequence[FunctionType]
     ) -> bool:
-        _quiet()
+        _quiet(self.limit())
         if mutant is None:
             return self._trace(session)
         for function in functions:
@@ -196,12 +211,12 @@ class _Within(_Run):
         return True
 
 
-def _quiet() -> None:
+def _quiet(limit: int) -> None:
     """What every fork of a mutant has: no output, limits of time, no dumps, hypothesis' examples of CI."""
     with Path(os.devnull).open("w", encoding="utf-8") as null:
         os.dup2(null.fileno(), 1)
         os.dup2(null.fileno(), 2)
-    signal.alarm(WALL_SECONDS)
+    signal.alarm(limit)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -217,7 +232,7 @@ def _pytest(tests: Sequence[str], plugin: _Run) -> int:
 
 
 def _afresh(mutant: Mutant, tests: Sequence[str], plugin: _Run) -> bool:
-    _quiet()
+    _quiet(plugin.limit())
     sys.meta_path.insert(0, _Loader(mutant))
     kills = plugin.kills()
     # file by file: what a mutant fails in the first needs no collection of the others
