@@ -109,8 +109,8 @@ def check_page(text: str, facts: Json) -> None:
     [
         (("--to", "x"), 2, "--to: "),
         (("--prices",), 2, "--prices: liquidation prices need the market"),
-        (("--may-trade", "DOGE*"), 2, "matches no instrument"),
-        (("--cash", "DOGE"), 2, "no such asset"),
+        (("--may-trade", "DOGE*"), 2, "--may-trade: DOGE*: matches no instrument"),
+        (("--cash", "DOGE"), 2, "--cash: DOGE: no such asset"),
         (("--moves-with", "ETH"), 2, "not like ETH=1.2"),
         (("--moves-with", "ETH=1"), 2, "--moves-with: is for liquidation prices"),
         (("--market", "market.json"), 2, "--market: is for liquidation prices"),

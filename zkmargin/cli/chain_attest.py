@@ -49,10 +49,12 @@ def sign_group() -> None:
     ],
 )
 @deployment_option
-@click.option("--rules", "rules_path", required=True, metavar="FILE", help="The rules of the series.")
+@click.option("--rules", "rules_path", required=True, metavar="FILE", help="The rules of the series (docs/chain.md).")
 @snapshot_option
 @table_option
-@click.option("--lifetime", default="10m", show_default=True, metavar="TIME", help="From now to its expiry: 90s, 10m.")
+@click.option(
+    "--lifetime", default="10m", show_default=True, metavar="TIME", help="Time from now to its expiry: 90s, 10m."
+)
 @output_option("the typed data")
 def sign_table_command(
     deployment_path: str, rules_path: str, snapshot_path: str, table_path: str, lifetime: str, output: str
@@ -84,10 +86,14 @@ def sign_table_command(
 )
 @deployment_option
 @click.option("--account", required=True, metavar="ADDRESS", help="The account.")
-@click.option("--role", type=click.Choice(["positions", "collateral"]), required=True, help="Which commitment.")
+@click.option(
+    "--role", type=click.Choice(["positions", "collateral"]), required=True, help="Which of the two commitments."
+)
 @click.option("--new", "new_path", required=True, metavar="FILE", help="The commitment now.")
 @click.option("--old", "old_path", metavar="FILE", help="The commitment before; without it, the first.")
-@click.option("--sequence", type=click.IntRange(1), default=1, show_default=True, help="One more than before.")
+@click.option(
+    "--sequence", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="One more than before."
+)
 @output_option("the typed data")
 def sign_part_command(
     deployment_path: str, account: str, role: str, new_path: str, old_path: str | None, sequence: int, output: str
@@ -146,10 +152,15 @@ def sign_with_key_command(
 )
 @rpc_option
 @deployment_option
-@click.option("--rules", "rules_path", required=True, metavar="FILE", help="The rules of the series.")
+@click.option("--rules", "rules_path", required=True, metavar="FILE", help="The rules of the series (docs/chain.md).")
 @click.option("--typed", "typed_path", required=True, metavar="FILE", help="What was signed (chain sign table).")
 @click.option(
-    "--signature", "signature_paths", required=True, multiple=True, metavar="FILE", help="Of an attester, as many as k."
+    "--signature",
+    "signature_paths",
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="An attester's signature; as many as the rules ask for.",
 )
 @json_option
 def register_command(
@@ -187,12 +198,26 @@ def register_command(
 )
 @rpc_option
 @deployment_option
-@click.option("--role", type=click.Choice(["positions", "collateral"]), required=True, help="Which commitment.")
+@click.option(
+    "--role", type=click.Choice(["positions", "collateral"]), required=True, help="Which of the two commitments."
+)
 @click.option("--new", "new_path", required=True, metavar="FILE", help="The commitment now.")
-@click.option("--old", "old_path", metavar="FILE", help="The attester's commitment before.")
-@click.option("--total", "total_paths", multiple=True, metavar="FILE", help="All of the account's parts before.")
+@click.option("--old", "old_path", metavar="FILE", help="For a change: this attester's commitment before it.")
+@click.option(
+    "--total",
+    "total_paths",
+    multiple=True,
+    metavar="FILE",
+    help="For a change: the commitments of all parts of the account before it; they add up.",
+)
 @click.option("--typed", "typed_path", required=True, metavar="FILE", help="What was signed (chain sign part).")
-@click.option("--signature", "signature_path", required=True, metavar="FILE", help="Of the attester.")
+@click.option(
+    "--signature",
+    "signature_path",
+    required=True,
+    metavar="FILE",
+    help="The attester's signature (chain sign with-key).",
+)
 @json_option
 def commit_command(
     url: str | None,

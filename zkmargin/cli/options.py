@@ -47,6 +47,17 @@ def book_option(function: F) -> F:
     )(function)
 
 
+def requirement_option(function: F) -> F:
+    """``--requirement NAME``, of a book's margin."""
+    return click.option(
+        "--requirement",
+        type=click.Choice(REQUIREMENTS),
+        default="initial",
+        show_default=True,
+        help="Which of the policy's requirements: to open a position, or to keep it.",
+    )(function)
+
+
 def claim_options(function: F) -> F:
     """``--claim RATIO`` and ``--requirement NAME``."""
     function = click.option(
@@ -204,14 +215,15 @@ def key_option(function: F) -> F:
     )
 
 
-def ledger_option(*, required: bool) -> Callable[[F], F]:
-    """``--ledger WHERE``."""
+def ledger_option(*, required: bool, reads: bool = False) -> Callable[[F], F]:
+    """``--ledger WHERE``; ``reads`` where the command makes none and alters nothing."""
+    made = "" if reads else ", made when it is missing"
     return click.option(
         "--ledger",
         "ledger_where",
         required=required,
         metavar="WHERE",
-        help="The ledger: an SQLite file, made when it is missing, or postgresql://USER@HOST/DATABASE. A password "
+        help=f"The ledger: an SQLite file{made}, or postgresql://USER@HOST/DATABASE. A password "
         "belongs into PGPASSWORD or ~/.pgpass, where no list of processes shows it.",
     )
 

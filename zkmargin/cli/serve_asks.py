@@ -37,7 +37,7 @@ AT = "--url http://127.0.0.1:8420 --token-file"
         ),
     ],
 )
-@click.option("--account", required=True, metavar="NAME", help="About whom.")
+@click.option("--account", required=True, metavar="NAME", help="The account that it is about.")
 @click.option("--series", required=True, metavar="NAME", help="Of which snapshots.")
 @click.option("--from", "begin", required=True, metavar="TIME", help="From when, 2026-01-02T00:00:00Z.")
 @click.option("--to", "end", required=True, metavar="TIME", help="To when.")
@@ -148,7 +148,9 @@ def webhooks_command(service: Service, as_json: bool) -> None:
 
 
 @click.command("audit", cls=Command, examples=[f"zkmargin serve audit {AT} auditor.token --limit 20"])
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many lines.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many lines."
+)
 @click.option("--before", type=click.IntRange(1), metavar="NUMBER", help="Lines before this one.")
 @service_options
 @json_option
@@ -187,7 +189,9 @@ def revocations_command(service: Service, as_json: bool) -> None:
 @click.command("proofs", cls=Command, examples=[f"zkmargin serve proofs --account maker {AT} auditor.token"])
 @click.option("--account", required=True, metavar="NAME", help="Whose.")
 @click.option("--refused", is_flag=True, help="Those that were refused, with the reasons.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many proofs."
+)
 @click.option("--before", type=click.IntRange(1), metavar="NUMBER", help="Those before this one.")
 @service_options
 @json_option
@@ -251,7 +255,7 @@ def evidence_command(statement: str, service: Service, output: str, as_json: boo
 )
 @click.option("--account", metavar="NAME", help="For a proof of this account.")
 @click.option("--venue", metavar="NAME", help="For a venue's proof of every account: the name in its terms.")
-@click.option("--lifetime", default="10m", show_default=True, metavar="TIME", help="Until its deadline: 90s, 10m.")
+@click.option("--lifetime", default="10m", show_default=True, metavar="TIME", help="Time until its deadline: 90s, 10m.")
 @service_options
 @output_option("the challenge")
 @json_option

@@ -67,7 +67,13 @@ def revoke_token_command(
 )
 @click.argument("hook", metavar="HOOK")
 @click.option("--account", metavar="NAME", help="Events of this account; without it, everybody's (operators only).")
-@click.option("--event", "events", multiple=True, type=click.Choice(EVENTS), help="A kind; state and refused without.")
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    type=click.Choice(EVENTS),
+    help="A kind of event; several times. Without it: state and refused.",
+)
 @order_options
 @json_option
 def set_webhook_command(
@@ -116,7 +122,7 @@ def remove_webhook_command(
 
 
 @click.command("close", cls=Command, examples=[f"zkmargin serve close --account maker {AT}"])
-@click.option("--account", required=True, metavar="NAME", help="Which.")
+@click.option("--account", required=True, metavar="NAME", help="The account to close.")
 @order_options
 @json_option
 def close_command(
@@ -138,10 +144,10 @@ def close_command(
         f"zkmargin serve withdraw --account maker --role collateral --issuer custodian {AT}",
     ],
 )
-@click.option("--account", required=True, metavar="NAME", help="Whose part.")
-@click.option("--role", required=True, type=click.Choice(("positions", "collateral")), help="What it holds.")
+@click.option("--account", required=True, metavar="NAME", help="The account whose part it is.")
+@click.option("--role", required=True, type=click.Choice(("positions", "collateral")), help="What the part holds.")
 @click.option("--issuer", required=True, metavar="NAME", help="Who attested it.")
-@click.option("--part", default="main", show_default=True, metavar="NAME", help="Its name.")
+@click.option("--part", default="main", show_default=True, metavar="NAME", help="The part's name.")
 @order_options
 @json_option
 def withdraw_command(

@@ -187,13 +187,31 @@ def _cap(text: str) -> str:
 @click.option("--totals", is_flag=True, help="Publish and prove the totals of held balances.")
 @click.option("--cap", metavar="AMOUNT", help="All shortfalls together are at most this, in quote currency.")
 @click.option("--exempt", type=click.IntRange(0), metavar="K", help="At most K accounts may miss the claim, unnamed.")
-@click.option("--position-bits", type=click.IntRange(1, 60), default=22, show_default=True, help="Bound of a position.")
-@click.option("--digit-bits", type=click.IntRange(3, 22), metavar="K", help="Digits of 2^K; log2 of the rows without.")
+@click.option(
+    "--position-bits",
+    metavar="BITS",
+    type=click.IntRange(1, 60),
+    default=22,
+    show_default=True,
+    help="Every position is below 2^BITS lots, long or short; BITS are rounded up to whole digits.",
+)
+@click.option(
+    "--digit-bits",
+    type=click.IntRange(3, 22),
+    metavar="K",
+    help="Integers are proved in digits of K bits; without it, log2 of the number of rows.",
+)
 @context_option
 @challenge_option
-@click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Parts of the work at the same time.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MAX_THREADS),
+    metavar="N",
+    help="Parts of the work at the same time; the processors, at most 4, without it.",
+)
 @click.option(
     "--workers",
+    metavar="N",
     type=click.IntRange(1, MAX_THREADS),
     default=1,
     show_default=True,

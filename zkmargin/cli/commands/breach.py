@@ -116,7 +116,14 @@ class Options(VouchingOptions):
 )
 @click.argument("proof_path", metavar="PROOF")
 @snapshot_option
-@click.option("--commitment", "commitment_paths", required=True, multiple=True, metavar="FILE", help="Several add up.")
+@click.option(
+    "--commitment",
+    "commitment_paths",
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="The account's commitment, from a source that you trust. Several add up.",
+)
 @claim_options
 @context_option
 @vouching_options

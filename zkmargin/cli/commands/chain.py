@@ -68,7 +68,13 @@ def series_command(rules_path: str, as_json: bool) -> None:
     ],
 )
 @rpc_option
-@click.option("--rules", "rules_path", required=True, metavar="FILE", help="Who attests, and what covers.")
+@click.option(
+    "--rules",
+    "rules_path",
+    required=True,
+    metavar="FILE",
+    help="The rules: who attests, how many must, which policies count, for how long (docs/chain.md).",
+)
 @snapshot_option
 @table_option
 @click.option("--chain-id", type=click.IntRange(1), metavar="N", help="With --calldata and no --rpc: for which chain.")

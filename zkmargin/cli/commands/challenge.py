@@ -36,7 +36,9 @@ def command() -> None:
     ],
 )
 @click.option("--audience", required=True, metavar="NAME", help="Who will verify: the verifier of the trust file.")
-@click.option("--lifetime", default="10m", show_default=True, metavar="TIME", help="Until its deadline: 90s, 10m, 2h.")
+@click.option(
+    "--lifetime", default="10m", show_default=True, metavar="TIME", help="Time until its deadline: 90s, 10m, 2h."
+)
 @ledger_option(required=False)
 @output_option("the challenge")
 @json_option

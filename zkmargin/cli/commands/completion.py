@@ -23,7 +23,7 @@ SHELLS = ("bash", "zsh", "fish")
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> None:
-    """Print what makes SHELL complete zkmargin's commands, options and choices.
+    """Print the script that makes your shell complete zkmargin's commands, options and choices.
 
     bash: eval "$(zkmargin completion bash)" in ~/.bashrc. zsh: the same with zsh in ~/.zshrc, after compinit. fish:
     zkmargin completion fish > ~/.config/fish/completions/zkmargin.fish

@@ -44,7 +44,7 @@ def command() -> None:
         "zkmargin ledger status --ledger ledger.db --json",
     ],
 )
-@ledger_option(required=True)
+@ledger_option(required=True, reads=True)
 @click.option(
     "--due-after",
     default="1d",
@@ -129,7 +129,7 @@ def status_lines(facts: dict[str, Any], due_after: str) -> Iterator[str]:
         "zkmargin ledger check --ledger ledger.db",
     ],
 )
-@ledger_option(required=True)
+@ledger_option(required=True, reads=True)
 @click.option(
     "--key",
     "key_paths",
@@ -185,7 +185,7 @@ def _say_checked(facts: dict[str, Any], *, as_json: bool) -> None:
     ],
 )
 @click.argument("folder")
-@ledger_option(required=True)
+@ledger_option(required=True, reads=True)
 @click.option("--statement", metavar="HEX", help="Only the proof whose statement digest begins like this.")
 @click.option(
     "--market",

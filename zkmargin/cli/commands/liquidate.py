@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,13 +16,12 @@ from zkmargin.app.liquidating import Liquidated, ShownOffer, liquidate, liquidat
 from zkmargin.app.reports.planned import plan_page
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
-from zkmargin.cli.options import also_option, json_option, parse_limits, snapshot_option
+from zkmargin.cli.options import also_option, json_option, parse_limits, requirement_option, snapshot_option
 from zkmargin.cli.paths import check_paths, refuse_twice
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
 from zkmargin.engine.book import to_book
 from zkmargin.engine.claims import VALUATION_DECIMALS, Claim
-from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.decimals import to_units
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.market import Market
@@ -30,6 +31,9 @@ from zkmargin.risk.auction import AuctionTerms
 from zkmargin.risk.costs import DEFAULT_COSTS, Costs
 from zkmargin.risk.path import LiquidationPrice, parse_ratios
 from zkmargin.risk.plans import MODES, SECONDS, Mode, Plan, Position, ProRata, Terms
+
+#: What the planner calls its arguments, and the options that they were given by.
+OPTIONS = {"tradable": "--may-trade", "cash": "--cash"}
 
 #: A bound that is further off says nothing: a single lot is more than is needed.
 MAX_GAP = 1.0
@@ -75,9 +79,14 @@ class LiquidateOptions:
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
 @snapshot_option
 @click.option(
-    "--to", "to_text", default="1.0", show_default=True, metavar="RATIO", help="Equity : requirement after it."
+    "--to",
+    "to_text",
+    default="1.0",
+    show_default=True,
+    metavar="RATIO",
+    help="Equity : requirement that the plan must reach, 1.25 or 5/4.",
 )
-@click.option("--requirement", type=click.Choice(REQUIREMENTS), default="initial", show_default=True)
+@requirement_option
 @click.option("--costs", "costs_path", metavar="FILE", help="What trading costs; without it, assumed spreads and fees.")
 @click.option(
     "--may-trade",
@@ -94,18 +103,29 @@ class LiquidateOptions:
     help="any: close, reduce, hedge; close: positions only get smaller; neutralise: futures, perpetuals and spot, net "
     "deltas only get smaller.",
 )
-@click.option("--cash", "cash_name", metavar="ASSET", help="What premiums and costs are paid from.")
+@click.option(
+    "--cash",
+    "cash_name",
+    metavar="ASSET",
+    help="The asset that premiums and costs are paid from; without it, one that counts in full.",
+)
 @also_option
 @click.option(
     "--seconds",
+    metavar="SECONDS",
     type=click.FloatRange(0.1, 600),
     default=SECONDS,
     show_default=True,
-    help="For the search of whole lots.",
+    help="Time for the search of the best whole lots, in seconds.",
 )
 @click.option("--compare", is_flag=True, help="Also close by contribution, as venues do, and say what that costs.")
 @click.option("--pro-rata", "with_pro_rata", is_flag=True, help="What part of every position would have to be closed.")
-@click.option("--auction", "auction_path", metavar="FILE", help="Offers of a Dutch auction with these parameters.")
+@click.option(
+    "--auction",
+    "auction_path",
+    metavar="FILE",
+    help='Also what a Dutch auction with these parameters offers; {"format": "zkmargin/auction/v1"} has the defaults.',
+)
 @click.option("--prices", "with_prices", is_flag=True, help="Each underlying's liquidation prices (needs --market).")
 @click.option("--market", "market_path", metavar="FILE", help="The market that the snapshot was built from.")
 @click.option(
@@ -137,7 +157,7 @@ def command(given: LiquidateOptions) -> None:
     costs = DEFAULT_COSTS if given.costs_path is None else load(Costs, given.costs_path)
     auction = None if given.auction_path is None else load(AuctionTerms, given.auction_path)
     terms = Terms(limits, costs, given.cash_name, given.patterns, given.mode, given.seconds, given.compare)
-    with terminal.progress("Planning"):
+    with terminal.progress("Planning"), _blamed_on_options():
         found = liquidate(snapshot, lots, claim, terms, pro_rata=given.with_pro_rata, auction=auction)
     prices: list[LiquidationPrice] = []
     if given.with_prices and given.market_path is not None:
@@ -171,6 +191,18 @@ def _checked(given: LiquidateOptions) -> tuple[Claim, tuple[Limit, ...], dict[st
         if value and not given.with_prices:
             raise InputError("is for liquidation prices", file=option, hint="give --prices too")
     return _claim(given.to_text, given.requirement), parse_limits(given.also_texts), ratios
+
+
+@contextmanager
+def _blamed_on_options() -> Iterator[None]:
+    """Errors about the planner's arguments are about the options that they were given by."""
+    try:
+        yield
+    except InputError as error:
+        name, _, value = (error.field or "").partition(" ")
+        if name not in OPTIONS:
+            raise
+        raise InputError(error.reason, file=OPTIONS[name], field=value or None, hint=error.hint) from None
 
 
 def liquidation_facts(

@@ -15,11 +15,10 @@ from zkmargin.app.margins import Explained, explain_margin
 from zkmargin.app.runtime import compile_note
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
-from zkmargin.cli.options import json_option, snapshot_option
+from zkmargin.cli.options import json_option, requirement_option, snapshot_option
 from zkmargin.cli.paths import check_paths, force_option, refuse_other_kind
 from zkmargin.cli.statements import gathered
 from zkmargin.engine.book import BookLots
-from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.explain import ArrayRow, parse_trades
 from zkmargin.engine.market import Market
 from zkmargin.engine.snapshot import Snapshot
@@ -59,7 +58,7 @@ class Options:
 )
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
 @snapshot_option
-@click.option("--requirement", type=click.Choice(REQUIREMENTS), default="initial", show_default=True)
+@requirement_option
 @click.option(
     "--add",
     "trade_texts",

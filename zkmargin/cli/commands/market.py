@@ -64,7 +64,12 @@ def command() -> None:
     type=click.Choice([AUTO, *FORMATS]),
     help="The file's format; auto tells it by the content.",
 )
-@click.option("--pull", type=click.IntRange(min=1), metavar="N", help="Which pull of a file that holds several.")
+@click.option(
+    "--pull",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The number of the pull to take, of a file that holds several pulls.",
+)
 @click.option(
     "--at",
     metavar="TIME",

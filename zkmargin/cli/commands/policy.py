@@ -36,8 +36,8 @@ from zkmargin.risk.rules import Derivation
 def command() -> None:
     """List, show and check margin policies.
 
-    A policy is a data file: factors, a layout, and components with a person's parameters. Everywhere a name is taken,
-    so is the path of a policy file of your own.
+    A policy is a data file: factors, a layout, and components with their parameters, in units that people read.
+    Wherever a command takes a policy's name, it also takes the path of a policy file of your own.
     """
 
 
@@ -247,11 +247,31 @@ def calibrate_command(
     ],
 )
 @click.argument("history_path", metavar="HISTORY")
-@click.option("--rule", "rule_paths", required=True, multiple=True, metavar="FILE", help="Several are compared.")
-@click.option("--from", "first", required=True, metavar="DATE", help="The first day on which a range is in force.")
-@click.option("--horizon", type=click.IntRange(1, 30), default=1, show_default=True, help="Days of the compared move.")
 @click.option(
-    "--rate", "rate_bp", type=click.IntRange(1, 5_000), default=100, show_default=True, help="Meant rate, in 1e-4."
+    "--rule",
+    "rule_paths",
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="A rule (policy calibrate --help shows one); several are compared.",
+)
+@click.option("--from", "first", required=True, metavar="DATE", help="The first day on which a range is in force.")
+@click.option(
+    "--horizon",
+    metavar="DAYS",
+    type=click.IntRange(1, 30),
+    default=1,
+    show_default=True,
+    help="Compare moves over so many days.",
+)
+@click.option(
+    "--rate",
+    "rate_bp",
+    metavar="RATE",
+    type=click.IntRange(1, 5_000),
+    default=100,
+    show_default=True,
+    help="The rate of days on which a range is meant to be exceeded, in 0.01 %: 100 is 1 %.",
 )
 @click.option("--html", "html_path", metavar="FILE", help="Write a page with tables and charts.")
 @json_option

@@ -13,12 +13,11 @@ from zkmargin.app.verifying import clock_ms
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command, Group
 from zkmargin.cli.ledgers import open_ledger
-from zkmargin.cli.options import ledger_option, output_option, parse_age, snapshot_option
+from zkmargin.cli.options import ledger_option, output_option, parse_age, requirement_option, snapshot_option
 from zkmargin.cli.paths import check_paths, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.book import sum_of_books
-from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.explain import parse_trades
 from zkmargin.engine.market import Market
 from zkmargin.engine.snapshot import Snapshot
@@ -56,7 +55,7 @@ class MakerOptions:
 )
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
 @snapshot_option
-@click.option("--requirement", type=click.Choice(REQUIREMENTS), default="initial", show_default=True)
+@requirement_option
 @click.option("--add", "trade_texts", multiple=True, metavar="TRADE", help='What if: "+5 BTC-26JUN26-80000-C".')
 @click.option("--market", "market_path", metavar="FILE", help="Greeks from this market instead of the snapshot.")
 @output_option("the page (secret: mode 0600)")
@@ -91,7 +90,7 @@ def maker_command(options: MakerOptions) -> None:
         "zkmargin report venue --ledger ledger.db -o my-accounts.html",
     ],
 )
-@ledger_option(required=True)
+@ledger_option(required=True, reads=True)
 @click.option(
     "--due-after", default="1d", show_default=True, metavar="AGE", help="An account is overdue after 10m, 2h, 1d."
 )
@@ -114,13 +113,13 @@ def venue_command(ledger_where: str, due_after: str, output: str) -> None:
         "zkmargin report auditor --ledger ledger.db -o my-audit.html",
     ],
 )
-@ledger_option(required=True)
+@ledger_option(required=True, reads=True)
 @click.option(
     "--key",
     "key_paths",
     multiple=True,
     metavar="FILE",
-    help="The ledger's public key: every record must be signed with it; again for the one after it.",
+    help="The ledger's public key: every record must be signed with it; give it again for the key that came after it.",
 )
 @click.option("--head", metavar="HEX", help="A head that was shown before: the chain must hold it still.")
 @click.option(

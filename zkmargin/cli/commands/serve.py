@@ -61,6 +61,7 @@ def _settings(path: str) -> Settings:
 def start_command(config_path: str, signer_command: str | None) -> None:
     """Serve until SIGTERM or Ctrl-C; then answer what is under way, and end.
 
+    CONFIG is a TOML file: address, database, key, trust file, operators (docs/guides/serve.md has one).
     Standard output has one line when calls are taken, standard error the log: one JSON object a line, without tokens
     or bodies. A database that another service has is refused.
     """
@@ -156,7 +157,13 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
 )
 @order_options
 @click.option("--name", required=True, metavar="NAME", help="Whose it is: in the audit log and the service's log.")
-@click.option("--role", required=True, type=click.Choice(("account", "venue", "publisher", "auditor", "operator")))
+@click.option(
+    "--role",
+    required=True,
+    type=click.Choice(("account", "venue", "publisher", "auditor", "operator")),
+    help="What it may do. account, venue: ask for challenges and submit proofs, each for its own name. publisher: "
+    "publish snapshots, attestations and revocations. auditor: read everything. operator: publish and read everything.",
+)
 @click.option("--account", metavar="NAME", help="With --role account: which.")
 @click.option("--venue", metavar="NAME", help="With --role venue: which, by the name in its terms.")
 @click.option("--valid", metavar="TIME", help="Until it expires: 12h, 90d; without it, until it is revoked.")
@@ -227,8 +234,15 @@ def _token_there(path: str) -> str:
 @click.option("--account", required=True, metavar="NAME", help="Its alias: the one in its commitments.")
 @claim_options
 @also_option
-@click.option("--period", required=True, metavar="TIME", help="A proof is due so long after the snapshot of the last.")
-@click.option("--grace", default="0s", show_default=True, metavar="TIME", help="And late so long after that.")
+@click.option(
+    "--period",
+    required=True,
+    metavar="TIME",
+    help="A proof is due so long after the snapshot of the last one: 60s, 10m.",
+)
+@click.option(
+    "--grace", default="0s", show_default=True, metavar="TIME", help="A due proof is late after so much more time."
+)
 @click.option("--account-key", "account_keys", multiple=True, metavar="FILE", help="A public key of the account's own.")
 @json_option
 def register_command(

@@ -58,7 +58,12 @@ def command() -> None:
     help="Rows of a segment chosen for a fast proof or a compact one; else the policy's.",
 )
 @click.option("--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two; else the policy's.")
-@click.option("--position-bits", type=int, metavar="BITS", help="Bound of positions; else the policy's.")
+@click.option(
+    "--position-bits",
+    type=int,
+    metavar="BITS",
+    help="Every position is below 2^BITS lots, long or short (rounded up to whole digits); else the policy's.",
+)
 @universe_options
 @output_option("the snapshot")
 @json_option

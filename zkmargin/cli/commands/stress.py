@@ -10,12 +10,11 @@ from zkmargin.app.files import Output, blamed_on, load, load_lots, write_outputs
 from zkmargin.app.stressing import Stressed, stress, stress_page
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
-from zkmargin.cli.options import json_option, snapshot_option
+from zkmargin.cli.options import json_option, requirement_option, snapshot_option
 from zkmargin.cli.paths import check_paths, refuse_twice
 from zkmargin.cli.show import Section, console
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.words import money
-from zkmargin.engine.components import REQUIREMENTS
 from zkmargin.engine.market import Market
 from zkmargin.engine.publishing.snapshots import check_snapshot
 from zkmargin.engine.snapshot import Snapshot
@@ -53,14 +52,40 @@ class StressOptions:
 @click.argument("book_paths", metavar="BOOK...", nargs=-1, required=True)
 @snapshot_option
 @click.option("--market", "market_path", required=True, metavar="FILE", help="What the snapshot was built from.")
-@click.option("--requirement", type=click.Choice(REQUIREMENTS), default="initial", show_default=True)
+@requirement_option
 @click.option(
-    "--moves", "moves_text", default="-30,-20,-10,0,10,20,30", show_default=True, help="Moves of all prices, per cent."
+    "--moves",
+    "moves_text",
+    metavar="LIST",
+    default="-30,-20,-10,0,10,20,30",
+    show_default=True,
+    help="Moves of all prices, per cent.",
 )
-@click.option("--vols", "vols_text", default="-25,0,50", show_default=True, help="Moves of all vols, per cent.")
-@click.option("--days", type=click.IntRange(0, 3_650), default=0, show_default=True, help="Over so many days.")
-@click.option("--history", "history_path", metavar="FILE", help="Along these closes (CSV: date,BTC,ETH).")
-@click.option("--history-days", type=click.IntRange(2, 5_000), default=60, show_default=True, help="Its last days.")
+@click.option(
+    "--vols", "vols_text", metavar="LIST", default="-25,0,50", show_default=True, help="Moves of all vols, per cent."
+)
+@click.option(
+    "--days",
+    metavar="N",
+    type=click.IntRange(0, 3_650),
+    default=0,
+    show_default=True,
+    help="Also as time passes: each day up to this one, with prices unmoved.",
+)
+@click.option(
+    "--history",
+    "history_path",
+    metavar="FILE",
+    help="Also at the prices of these daily closes (CSV: date,BTC,ETH), scaled so that the last is now.",
+)
+@click.option(
+    "--history-days",
+    metavar="N",
+    type=click.IntRange(2, 5_000),
+    default=60,
+    show_default=True,
+    help="How many of its last days.",
+)
 @click.option("--html", "html_path", metavar="FILE", help="Write a page with tables and charts (secret: mode 0600).")
 @json_option
 @gathered(StressOptions)

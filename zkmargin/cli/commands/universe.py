@@ -49,17 +49,35 @@ def command() -> None:
     "--capacity", type=int, metavar="N", help="Instrument slots in all; else half as many again as there are."
 )
 @click.option("--assets", type=int, metavar="M", help="Asset slots in all; else half as many again, 4 spare at least.")
-@click.option("--delist-after", default="1d", show_default=True, metavar="TIME", help="Carried so long after expiry.")
+@click.option(
+    "--delist-after",
+    default="1d",
+    show_default=True,
+    metavar="TIME",
+    help="An expired instrument is retired so long after its expiry.",
+)
 @click.option(
     "--missing",
     default=",".join(METHODS),
     show_default=True,
     metavar="METHODS",
-    help="What stands in for a missing quote, in order.",
+    help="What stands in for a missing quote, in the order in which they are tried.",
 )
-@click.option("--max-quote-age", default="1h", show_default=True, metavar="TIME", help="How old a last quote may be.")
 @click.option(
-    "--stress", "stress_bp", type=int, default=5_000, show_default=True, metavar="BP", help="Of stressed vols."
+    "--max-quote-age",
+    default="1h",
+    show_default=True,
+    metavar="TIME",
+    help="How old a quote of an earlier market may be: 90s, 10m, 1h, 2d.",
+)
+@click.option(
+    "--stress",
+    "stress_bp",
+    type=int,
+    default=5_000,
+    show_default=True,
+    metavar="BP",
+    help="How far a stressed vol moves against every position, in 0.01 % of the vol.",
 )
 @output_option("the universe")
 @json_option
