@@ -15,7 +15,8 @@ from zkmargin.formats.private_cache import CACHE_VARIABLE
 def command() -> None:
     """The cache of compiled kernels and tables: no documents, no secrets. It is made again when it is needed.
 
-    ZKMARGIN_CACHE_DIR moves it. Clear it before you uninstall zkmargin: nothing else is left on the machine.
+    ZKMARGIN_CACHE_DIR moves it. Clear it before you uninstall zkmargin: then only its empty folder is left, and manual
+    pages where you had them written.
     """
 
 
