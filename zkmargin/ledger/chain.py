@@ -18,7 +18,7 @@ from zkmargin.crypto.keys import PublicKey, Signer
 from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.formats import InputError, VerificationError, parse_json
 from zkmargin.formats.canonical import canonical_bytes, keccak256
-from zkmargin.ledger import tables
+from zkmargin.ledger import records, tables
 
 #: Names what is hashed and signed: it came with version 2 of the ledger, and stays when tables change.
 RECORD = "zkmargin/ledger/v2"
@@ -113,6 +113,22 @@ def read(connection: Connection) -> Iterator[Record]:
         if record is None or canonical_bytes(record.body).decode() != row.body:
             raise InputError("is damaged", field=f"record {str(row.number)[:20]}")
         yield record
+
+
+def beside(connection: Connection, what: str) -> dict[str, tuple[str, ...]]:
+    """By the statement digest of each acceptance that names any: the digests under ``what`` in its record.
+
+    Raises:
+        InputError: a record that cannot be read, or names something that is no digest.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for record in read(connection):
+        digests = record.body.get(what) if record.kind == "accepted" else None
+        for digest in digests or ():
+            records.check_digest(digest, f"record {record.number}")
+        if digests:
+            found[str(record.body.get("statement"))] = tuple(digests)
+    return found
 
 
 def _read(row: Any) -> Record | None:

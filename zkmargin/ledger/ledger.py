@@ -458,17 +458,10 @@ class Ledger:
         """By statement digest, where there were any: the lists of revocations that an acceptance was made with, or
         what its snapshot was built from (the market or arrays first, then a universe, then earlier markets).
         """
-        found: dict[str, tuple[str, ...]] = {}
         if self.schema == tables.WITHOUT_CHAIN:
-            return found
+            return {}
         with self._database.reading() as connection:
-            for record in chain.read(connection):
-                digests = record.body.get(what) if record.kind == "accepted" else None
-                for digest in digests or ():
-                    records.check_digest(digest, f"record {record.number}")
-                if digests:
-                    found[str(record.body.get("statement"))] = tuple(digests)
-        return found
+            return chain.beside(connection, what)
 
     def statement(self, entry: Entry) -> AnyStatement:
         """The statement of an entry, from the ledger's documents alone. Raises InputError."""
