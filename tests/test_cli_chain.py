@@ -343,6 +343,8 @@ def test_damaged_artefacts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
         "MarginJointVerifier",
         "MarginVerifier",
         "SnapshotRegistry",
+        "TailsMarginJointVerifier",
+        "TailsMarginVerifier",
         "WideMarginJointVerifier",
         "WideMarginVerifier",
     }

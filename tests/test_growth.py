@@ -153,6 +153,7 @@ BOUNDED = {
     "prover/reference.py: cells.count(i)": "the reference is read, not run on large books",
     "prover/venue/blocks.py: integers.index(name)": "integers of one account's template",
     "zkmargin/app/venue_accounts.py: counters[section].count(name, quantity)": "counts one, no search",
+    "zkmargin/app/venue_accounts.py: line.count(b'\"')": "each line once",
     "zkmargin/app/venue_notes.py: mine.index(name)": "once: it returns",
     "zkmargin/formats/canonical.py: text.count('\\n', 0, match.start())": "once: it raises or returns",
 }

@@ -252,7 +252,7 @@ def test_parts_are_bounded(
     if good:
         build()
     else:
-        with pytest.raises(ValueError, match=r"."):
+        with pytest.raises(InputError, match=r"."):
             build()
 
 
@@ -262,8 +262,8 @@ def test_documents_are_bounded(documents: tuple[Snapshot, Commitment, Statement]
     assert Commitment.FORMAT == "zkmargin/commitment/v1"
     Commitment.model_validate({**fields, "parts": commitment.parts[:1] * 1024})
     for parts in ((), commitment.parts[:1] * 1025):
-        with pytest.raises(ValueError, match=r"."):
+        with pytest.raises(InputError, match=r"."):
             Commitment.model_validate({**fields, "parts": parts})
     for srs in ("0" * 63, "0" * 65, "G" * 64):
-        with pytest.raises(ValueError, match=r"."):
+        with pytest.raises(InputError, match=r"."):
             Commitment.model_validate({**fields, "srs": srs})
