@@ -90,6 +90,22 @@ def test_examples_are_commands_that_parse(path: tuple[str, ...], command: click.
     assert path
 
 
+@pytest.mark.parametrize(("path", "command"), every_command(cli), ids=str)
+def test_every_option_says_what_it_is(path: tuple[str, ...], command: click.Command) -> None:
+    context = click.Context(command, info_name=" ".join(path))
+    options = [option for option in command.get_params(context) if isinstance(option, click.Option)]
+    assert [option.opts for option in options if not option.help] == []
+    ranges = (click.IntRange, click.FloatRange)
+    assert [option.opts for option in options if isinstance(option.type, ranges) and not option.metavar] == []
+
+
+def test_the_reference_names_every_command() -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "cli.md").read_text()
+    table = [line for line in text.partition("\n## Commands\n")[2].splitlines() if line.startswith("| ")]
+    named = {words.split()[0] for line in table for words in line.split("`")[1::2] if words}
+    assert named.issuperset(COMMANDS), sorted(set(COMMANDS) - named)
+
+
 def test_help_lists_every_command_without_importing_one() -> None:
     script = (
         "import sys; from zkmargin.cli import main; code = main(['--help']);"

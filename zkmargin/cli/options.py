@@ -234,6 +234,7 @@ def workers_option(function: F) -> F:
         "--workers",
         type=click.IntRange(1, MAX_WORKERS),
         default=1,
+        show_default=True,
         metavar="N",
         help="Processes that share many proofs. Starting one takes half a second: for hundreds of proofs and more.",
     )(function)

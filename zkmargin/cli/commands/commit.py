@@ -34,7 +34,11 @@ MAX_ALIAS = 200
 @snapshot_option
 @click.option("--part", type=click.Choice([*ROLES, "both"]), default="both", show_default=True, help="What to commit.")
 @click.option(
-    "--alias", default="account", show_default=True, metavar="NAME", help="A public name for the account or its holder."
+    "--alias",
+    default="account",
+    show_default=True,
+    metavar="NAME",
+    help="A public name for the account; verifiers see it.",
 )
 @click.option("--opening", "opening_path", required=True, metavar="FILE", help="Where to write the secret opening.")
 @output_option("the commitment")

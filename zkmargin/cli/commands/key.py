@@ -38,7 +38,8 @@ def command() -> None:
     type=click.Choice(SCHEMES),
     default="bls",
     show_default=True,
-    help="bls: signatures of several add up to one. ed25519: plain, small keys.",
+    help="bls: signatures of several add up to one. ed25519: plain, small keys. "
+    "secp256k1: contracts and hardware wallets can check it (EIP-712).",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the secret key.")
 @force_option

@@ -57,7 +57,9 @@ def command() -> None:
     type=click.Choice(LAYOUT_PROFILES),
     help="Rows of a segment chosen for a fast proof or a compact one; else the policy's.",
 )
-@click.option("--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two; else the policy's.")
+@click.option(
+    "--domain-size", type=int, metavar="N", help="Rows of a segment, a power of two from 16 to 2048; else the policy's."
+)
 @click.option(
     "--position-bits",
     type=int,

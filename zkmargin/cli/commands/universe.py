@@ -46,9 +46,17 @@ def command() -> None:
 @click.argument("market_path", metavar="MARKET")
 @click.option("--name", required=True, help="What people call it.")
 @click.option(
-    "--capacity", type=int, metavar="N", help="Instrument slots in all; else half as many again as there are."
+    "--capacity",
+    type=int,
+    metavar="N",
+    help="Slots for instruments in all, at most 65,536; else half as many again as the market has.",
 )
-@click.option("--assets", type=int, metavar="M", help="Asset slots in all; else half as many again, 4 spare at least.")
+@click.option(
+    "--assets",
+    type=int,
+    metavar="M",
+    help="Slots for assets in all, at most 4,096; else half as many again, 4 spare at least.",
+)
 @click.option(
     "--delist-after",
     default="1d",
