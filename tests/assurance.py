@@ -52,6 +52,7 @@ DOCUMENTS = ("zkmargin/formats", "zkmargin/accounts", "zkmargin/integers.py", "z
 CIRCUITS = ("circuits/*.py", "circuits/encoders", "circuits/language")
 VERIFYING = (*DOCUMENTS, *CIRCUITS, "verifier/*.py")
 PROVING = (*VERIFYING, "prover/*.py", "prover/_kernels")
+CHAIN = (*PROVING, "circuits/chain", "verifier/chain", "prover/chain", "contracts")
 HARNESS = ("tests/fuzz", "tests/test_fuzz.py")
 #: Targets of tests/fuzz/targets.py, and what each is about.
 FUZZED: dict[str, tuple[str, ...]] = {
@@ -269,7 +270,7 @@ SHARDS: dict[str, Shard] = {
             f"contracts and Python give one verdict on anvil: {CHANGED:,} changed proofs, {CHANGED_JOINT:,} joint, "
             f"{7 * CHANGED_WIDE:,} and {CHANGED_WIDE:,} of wide layouts, part {part} of {CONTRACT_PARTS}",
             pytest(*EVM_TESTS, "-k", "changed and anvil"),
-            about=("contracts", "verifier", "prover", "circuits"),
+            about=CHAIN,
             environment={
                 "ZKMARGIN_EVM_MUTATIONS": str(CHANGED),
                 "ZKMARGIN_EVM_JOINT_MUTATIONS": str(CHANGED_JOINT),
@@ -281,7 +282,7 @@ SHARDS: dict[str, Shard] = {
     "contracts-py-evm": Shard(
         "contracts and Python give one verdict on py-evm: 500 changed proofs, 50 joint",
         pytest(*EVM_TESTS, "-k", "changed and py_evm"),
-        about=("contracts", "verifier", "prover", "circuits"),
+        about=CHAIN,
         environment={"ZKMARGIN_PYEVM_MUTATIONS": "500", "ZKMARGIN_PYEVM_JOINT_MUTATIONS": "50"},
     ),
     "page": Shard(
