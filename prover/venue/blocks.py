@@ -26,6 +26,8 @@ Int64Array = npt.NDArray[np.int64]
 Integers = npt.NDArray[Any]
 #: Accounts whose losses are worked out at a time: bounds the memory of the products.
 CHUNK = 2048
+#: Column sets that are compared with books at a time.
+SETS_CHECKED = 16
 _SAFE = float(1 << 61)
 
 
@@ -191,23 +193,16 @@ def joined(parts: Sequence[ClassWitness]) -> ClassWitness:
     return ClassWitness(*every)
 
 
-def class_witness(
-    template: BlockTemplate, books: ClassBooks, exempt: npt.NDArray[np.bool_] | None, assessed: Assessment
-) -> tuple[ClassWitness, int]:
-    """The columns of a class, and the sum of its shortfalls (0 without a cap).
-
-    Raises:
-        InputError: a charge beyond the class's charge_bits, by name.
-    """
-    spec, k, integers = template.spec, template.options.digit_bits, template.integers
-    count, B, T, X = spec.accounts, spec.block, template.T, template.sets
+def _leg_columns(template: BlockTemplate, books: ClassBooks) -> ClassWitness:
+    """Columns that hold instruments, groups and positions; packed cells are 0."""
+    spec, k = template.spec, template.options.digit_bits
+    B, T, mask, count = spec.block, template.T, (1 << k) - 1, len(books.names)
+    X = -(-count // T)
     dtype = np.uint16 if k <= 16 else np.int32
     ids = np.zeros((X, template.row_legs, B, T), dtype=np.int32)
     group = np.zeros((X, B, T), dtype=np.int32)
     digits = np.zeros((X, template.digit_columns, B, T), dtype=dtype)
-    mask = (1 << k) - 1
     at_set, at_block = np.divmod(np.arange(count), T)
-
     for s in range(spec.slots):
         for v in range(template.V):
             group[at_set, s * template.V + v, at_block] = books.groups[:, s]
@@ -220,8 +215,24 @@ def class_witness(
             for side, amount in enumerate((np.maximum(lots, 0), np.maximum(-lots, 0))):
                 for d in range(D):
                     digits[at_set, (2 * l + side) * D + d, b, at_block] = (amount >> (k * d)) & mask
+    return ClassWitness(ids, group, digits)
 
-    packed = digits[:, template.packed_offset :]
+
+def class_witness(
+    template: BlockTemplate, books: ClassBooks, exempt: npt.NDArray[np.bool_] | None, assessed: Assessment
+) -> tuple[ClassWitness, int]:
+    """The columns of a class, and the sum of its shortfalls (0 without a cap).
+
+    Raises:
+        InputError: a charge beyond the class's charge_bits, by name.
+    """
+    k, integers = template.options.digit_bits, template.integers
+    B, T, mask = template.spec.block, template.T, (1 << k) - 1
+    at_set, at_block = np.divmod(np.arange(template.spec.accounts), T)
+    made = _leg_columns(template, books)
+    dtype = made.digits.dtype
+
+    packed = made.digits[:, template.packed_offset :]
 
     def put(v: int, values: npt.NDArray[Any], part: slice = slice(None)) -> None:
         for d in range(integers.bounded[v].digits):
@@ -233,12 +244,71 @@ def class_witness(
         for part, many in witnesses(template.account, _sparse(books)):
             for v in range(len(template.account.circuit.bounded)):
                 values = many.bounded(v).array
-                check_range(integers, v, values, books.names[part], k, spec.charge_bits)
+                check_range(integers, v, values, books.names[part], k, template.spec.charge_bits)
                 put(v, values, part)
     else:
         for name, values in _group_integers(template, books, assessed):
             put(integers.index(name), values)
-    return ClassWitness(ids, group, digits), _put_claim(template, exempt, assessed, put)
+    return made, _put_claim(template, exempt, assessed, put)
+
+
+def holds_books(
+    template: BlockTemplate, books: ClassBooks, exempt: npt.NDArray[np.bool_], columns: ClassWitness
+) -> bool:
+    """Whether columns, made by somebody else, hold these books: legs, balances and exemptions, and no others.
+
+    Charges, slacks and shortfalls are not looked at: the equations of the proof say what they are.
+
+    Args:
+        template: the class's.
+        books: whose columns they should be.
+        exempt: bool [accounts].
+        columns: of the shapes and in the ranges that the class has.
+    """
+    T, count = template.T, len(books.names)
+    every = [getattr(books, name) for name in ("groups", "instruments", "lots", "balances")]
+    for first in range(0, count, SETS_CHECKED * T):  # bounds the memory
+        stop = min(first + SETS_CHECKED * T, count)
+        mine, sets = slice(first, stop), slice(first // T, -(-stop // T))
+        some = ClassBooks(books.names[mine], *(array[mine] for array in every))
+        found = ClassWitness(columns.ids[sets], columns.group[sets], columns.digits[sets])
+        if not _holds_part(template, some, exempt[mine], found):
+            return False
+    return True
+
+
+def _holds_part(
+    template: BlockTemplate, books: ClassBooks, exempt: npt.NDArray[np.bool_], columns: ClassWitness
+) -> bool:
+    expected, integers, B, T = _leg_columns(template, books), template.integers, template.spec.block, template.T
+    packed = columns.digits[:, template.packed_offset :]
+    legs = slice(0, template.packed_offset)
+    if not (
+        np.array_equal(expected.ids, columns.ids)
+        and np.array_equal(expected.group, columns.group)
+        and np.array_equal(expected.digits[:, legs], columns.digits[:, legs])
+    ):
+        return False
+
+    def holds(name: str, values: Int64Array) -> bool:
+        """A block without an account holds 0."""
+        v, k = integers.index(name), template.options.digit_bits
+        padded = np.zeros(len(packed) * T, dtype=np.int64)
+        padded[: len(values)] = values
+        for d in range(integers.bounded[v].digits):
+            column, b = divmod(integers.starts[v] + d, B)
+            digit = (padded >> min(k * d, 63)) & ((1 << k) - 1)
+            if not np.array_equal(packed[:, column, b].reshape(-1), digit):
+                return False
+        return True
+
+    rules = template.rules
+    balances = [books.balances[:, j] for j in range(rules.assets)]
+    return (
+        all(holds(f"held {j}", np.maximum(balance, 0)) for j, balance in enumerate(balances))
+        and all(holds(f"owed {j}", np.maximum(-balance, 0)) for j, balance in enumerate(balances) if rules.owed[j])
+        and (not (template.claimed and template.options.exempt) or holds("exempt", exempt.astype(np.int64)))
+    )
 
 
 def _group_integers(

@@ -1,7 +1,8 @@
 """The witness made by workers: each makes the columns and the tags of the accounts that it will prove.
 
 Requests are questions without a memory: a worker that died is replaced by another one, which is asked the same again.
-The links are handed on to the proof, whose workers then own what they made. Whoever makes wrong columns lets no proof
+The links are handed on to the proof, whose workers then own what they made. That columns hold the books they are of is
+looked at here, before anything is proved: a proof of other books would verify. Wrong charges or slacks let no proof
 out: it does not close, and then everything is made here again to name the worker.
 """
 
@@ -21,7 +22,15 @@ from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import Answer, WorkerError
-from zkmargin.prover.venue.blocks import ClassBooks, ClassWitness, assess, class_witness, joined, under_claim
+from zkmargin.prover.venue.blocks import (
+    ClassBooks,
+    ClassWitness,
+    assess,
+    class_witness,
+    holds_books,
+    joined,
+    under_claim,
+)
 from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, lost_words, pack, scalars_array
 from zkmargin.prover.venue.sizes import largest_answer
 from zkmargin.verifier.venue.customers import tag_of
@@ -125,6 +134,7 @@ class Preparing:
         self._links: list[Link | None] = [None] * self.count
         self._made: list[tuple[Part, list[Array]]] = []
         self._short: list[int] = []
+        self._under: list[tuple[Part, list[tuple[int, int]]]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -166,13 +176,14 @@ class Preparing:
             WrongAnswerError: a worker that names an account which is not short of its claim, or by another amount.
         """
         found: list[list[tuple[int, int]]] = [[] for _ in books]
-        parts, self._short = self.parts(books), []
+        parts, self._short, self._under = self.parts(books), [], []
         for part, answer in zip(parts, self._ask_all("examine", parts, 0), strict=True):
             under = _under(part, answer)
             if under and part.examined_again([place for place, _ in under]) != under:
                 raise answer.wrong("shortfalls that are not those of the accounts")
             found[part.kind] += [(part.first + place, short) for place, short in under]
             self._short.append(sum(short for _, short in under))
+            self._under.append((part, under))
         return found
 
     def columns(
@@ -182,11 +193,15 @@ class Preparing:
 
         Raises:
             InputError: books that do not fit.
-            WrongAnswerError: a worker whose sum is not that of the accounts it named.
+            WrongAnswerError: a worker whose sum is not that of the accounts it named, or whose columns hold other
+                books: a proof of those would verify.
         """
         parts = [part.with_marks(marks[part.kind]) for part in self.parts(books)]
         answers = self._ask_all("columns", parts, 3)
         self._made = [(part, self._columns(part, answer)) for part, answer in zip(parts, answers, strict=True)]
+        for (part, arrays), answer in zip(self._made, answers, strict=True):
+            if not holds_books(part.template, part.books, part.marked, ClassWitness(*arrays)):
+                raise answer.wrong("columns that do not hold the books of its accounts")
         capped, total = self.statement.terms.cap is not None, 0
         for answer, short in zip(answers, self._short, strict=True):
             stated = answer.number(answer.head.get("shortfalls"))
@@ -244,8 +259,10 @@ class Preparing:
         return WorkerError(f"{error}; worker {', '.join(wrong)} made wrong columns") if wrong else error
 
     def wrong_workers(self) -> list[str]:
-        """Names of the workers whose columns are not those of their accounts: each is made here again."""
-        wrong = []
+        """Names of the workers that hid an account under its claim, or whose columns are not those of their accounts:
+        each is made here again.
+        """
+        wrong = [str(part.worker + 1) for part, under in self._under if part.examined() != under]
         for part, arrays in self._made:
             made, _ = part.made()
             same = zip(arrays, (made.ids, made.group, made.digits), strict=True)

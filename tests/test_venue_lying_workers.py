@@ -1,0 +1,128 @@
+"""Workers that prove other books than they were given: nothing comes out, and they are named."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.typed import Passed
+from support.venue_lab import SEEDS, Local, SharedVenue, nonce
+
+from zkmargin.prover.polynomials import ProverError
+from zkmargin.prover.venue.answers import WrongAnswerError
+from zkmargin.prover.venue.blocks import ClassBooks, assess, class_witness, holds_books
+from zkmargin.prover.venue.messages import pack, unpack
+from zkmargin.prover.venue.preparing import Preparing
+from zkmargin.prover.venue.prove import inputs_digest
+from zkmargin.prover.venue.witness import VenueWitness, build_witness
+from zkmargin.prover.venue.workers import VenueWorkers, preparing
+
+pytestmark = pytest.mark.compiled
+
+
+@pytest.fixture(scope="module")
+def venue() -> SharedVenue:
+    return SharedVenue()
+
+
+def liar(
+    round_: str, change: Callable[[dict[str, Passed], list[Passed]], bytes], *, asked: bool = False
+) -> type[Local]:
+    """Of the links made the first changes what it answers in one round, or what it is ``asked``."""
+    made: list[Local] = []
+
+    class Liar(Local):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+        def ask(self, request: bytes) -> bytes:
+            lies = self is made[0] and unpack(request)[0]["round"] == round_
+            if lies and asked:
+                return super().ask(change(*_writable(request)))
+            answer = super().ask(request)
+            return change(*_writable(answer)) if lies else answer
+
+    return Liar
+
+
+def _writable(message: bytes) -> tuple[dict[str, Passed], list[Passed]]:
+    head, arrays = unpack(message)
+    return {key: value for key, value in head.items() if key != "arrays"}, [array.copy() for array in arrays]
+
+
+def witness_by(venue: SharedVenue, books: list[ClassBooks], makers: Preparing) -> VenueWitness:
+    nonces = [[nonce(name) for name in mine.names] for mine in books]
+    return build_witness(venue.statement, books, makers.tags(books, nonces), maker=makers)
+
+
+def poor(venue: SharedVenue) -> list[ClassBooks]:
+    """The same, but account 0 of the first class is under margin."""
+    small, big = (mine.balances.copy() for mine in venue.books)
+    small[0, 0] = -4000
+    big[:4, 0] += 1000  # what all hold together stays as it is stated
+    return [replace(mine, balances=of) for mine, of in zip(venue.books, (small, big), strict=True)]
+
+
+@pytest.mark.parametrize("under_margin", [False, True])
+def test_v5_a_worker_that_makes_empty_columns_is_named_before_anything_is_proved(
+    venue: SharedVenue, under_margin: bool
+) -> None:
+    """A proof of them would verify: empty accounts owe nothing."""
+
+    class Liar(Local):
+        def ask(self, request: bytes) -> bytes:
+            answer = super().ask(request)
+            match unpack(request)[0]["round"]:
+                case "examine":
+                    return pack({"under": []})
+                case "columns":
+                    head, arrays = unpack(answer)
+                    return pack(head, [np.zeros_like(array) for array in arrays])
+                case _:
+                    return answer
+
+    books = poor(venue) if under_margin else venue.books
+    match = "worker [12] answered wrongly: columns that do not hold the books of its accounts"
+    with preparing(venue.snapshot, venue.statement, 2, Liar) as makers, pytest.raises(WrongAnswerError, match=match):
+        witness_by(venue, books, makers)
+
+
+def test_v5_a_worker_that_hides_an_account_under_margin_is_named(venue: SharedVenue) -> None:
+    hides = liar("examine", lambda _head, _arrays: pack({"under": []}))
+    with preparing(venue.snapshot, venue.statement, 2, hides) as makers:
+        witness = witness_by(venue, poor(venue), makers)
+        run = inputs_digest(venue.statement, witness)
+        given = (venue.snapshot, venue.statement, witness, run, makers.count)
+        with (
+            VenueWorkers(*given, connect=makers.connect, seeds=SEEDS) as running,
+            pytest.raises(ProverError) as caught,
+        ):
+            running.prove()
+        assert "worker 1 " in str(makers.blamed(caught.value))
+
+
+def test_columns_hold_their_books_and_no_others(venue: SharedVenue) -> None:
+    """Each cell of legs, groups and balances changed alone, in blocks with an account and without."""
+    template, books = venue.statement.templates[0], venue.books[0]
+    none = np.zeros(len(books.names), dtype=np.bool_)
+    assessed = assess(template, books)
+
+    def holds(part: str, at: tuple[int, ...]) -> bool:
+        made, _ = class_witness(template, books, none, assessed)
+        getattr(made, part)[at] ^= 1
+        return holds_books(template, books, none, made)
+
+    assert holds_books(template, books, none, class_witness(template, books, none, assessed)[0])
+    for t in (0, len(books.names) - 1, template.T - 1):
+        assert not holds("ids", (0, 0, 1, t))
+        assert not holds("group", (0, 2, t))
+        assert not any(holds("digits", (0, c, 0, t)) for c in range(template.packed_offset))
+        for name in ("held 0", "held 1", "owed 0"):
+            number = template.integers.index(name)
+            starts = template.integers.starts
+            for z in range(starts[number], starts[number + 1]):
+                column, b = divmod(z, template.spec.block)
+                assert not holds("digits", (0, template.packed_offset + column, b, t)), name
+    charge, b = divmod(template.integers.starts[template.integers.index("charge 0")], template.spec.block)
+    assert holds("digits", (0, template.packed_offset + charge, b, 0)), "equations say what a charge is"
