@@ -80,7 +80,8 @@ class VenueTerms(Document):
     @classmethod
     def default_format(cls, data: Mapping[str, Any]) -> str:
         """The version that says everything of the content."""
-        stated = (*data.get("classes", ()), *data.get("dense", ()))
+        lists = (data.get("classes"), data.get("dense"))  # nobody has looked at them yet: they may be anything
+        stated = (one for some in lists if isinstance(some, list | tuple) for one in some)
         limited = any(getattr(one, "limits", ()) for one in stated)
         return cls.FORMAT if limited else cls.READS[0]
 

@@ -110,11 +110,11 @@ def note_maker(
     secret: VenueSecret,
     dense: Sequence[DenseBook] = (),
 ) -> NoteMaker:
-    """Make notes about a proof again from accounts and the venue's secret.
+    """Make notes about a proof again from accounts and the venue's secret. The proof is verified, once.
 
     Raises:
         InputError: other accounts, or a secret of another proof.
-        ProofFormatError: a proof that is none of the statement.
+        ProofFormatError, VerificationError: a proof that is none of the statement, or does not hold.
     """
     terms = statement.terms
     if secret.statement != statement.digest.hex():
@@ -131,6 +131,7 @@ def note_maker(
         raise InputError(
             "is not the proof that the secret was kept for", field="proof", hint="give the one that was published"
         )
+    verify_venue(statement, proof)  # a venue signs nothing about a proof that does not hold
     if not isinstance(accounts, Accounts):
         accounts = Accounts.of(accounts, snapshot)
     try:

@@ -20,6 +20,7 @@ from zkmargin.app.venue_notes import (
     note_for,
     note_maker,
     read_venue_proof,
+    verify_venue_proof,
 )
 from zkmargin.cli import terminal
 from zkmargin.cli.groups import Command
@@ -92,11 +93,19 @@ class NoteOptions(StatementOptions):
     note_path: str
     record_path: str | None
     log_path: str | None
+    proof_path: str | None
     book_paths: tuple[str, ...]
     name: str
     nonce: str
     key_path: str | None
     as_json: bool
+
+    def check(self) -> None:
+        """Raises InputError: paths that clash, or nothing that the venue published."""
+        published = [path for path in (self.record_path, self.log_path, self.proof_path, self.key_path) if path]
+        check_paths([self.note_path, *self.statement_paths, *published, *self.book_paths])
+        if self.record_path is None and self.log_path is None:
+            raise InputError("what did the venue publish? give its log, or its record", file="--log")
 
 
 @click.command(
@@ -139,7 +148,8 @@ class NoteOptions(StatementOptions):
 def note_command(options: MakeOptions) -> None:
     """Make the note that one customer checks: its place, its nonce, and the opening of its block.
 
-    With --all everybody's, NUMBER.json each and index.csv with the names. Nothing there is overwritten.
+    The proof is verified first: there are no notes about one that does not hold. With --all everybody's, NUMBER.json
+    each and index.csv with the names. Nothing there is overwritten.
     """
     options.check()
     snapshot, secret = load(Snapshot, options.snapshot_path), load(VenueSecret, options.secret_path)
@@ -171,12 +181,15 @@ def note_command(options: MakeOptions) -> None:
 
 
 def _maker(options: MakeOptions, snapshot: Snapshot, secret: VenueSecret) -> NoteMaker:
-    """Makes notes about the proof. Raises InputError that names the file at fault."""
+    """Makes notes about the proof. Raises InputError that names the file at fault, or a rejection of the proof."""
     accounts = load_accounts(options.accounts_path, snapshot)
     dense = load_dense(options.dense_path, snapshot) if options.dense_path else []
     statement = options.statement([account.commitment for account in dense])
     proof = read_venue_proof(options.proof_path, statement)
-    with blamed(secret=options.secret_path, proof=options.proof_path, accounts=options.accounts_path):
+    with (
+        rejections(options.proof_path, as_json=options.as_json),
+        blamed(secret=options.secret_path, proof=options.proof_path, accounts=options.accounts_path),
+    ):
         return note_maker(statement, proof, snapshot, accounts, secret, dense)
 
 
@@ -190,8 +203,8 @@ def _maker(options: MakeOptions, snapshot: Snapshot, secret: VenueSecret) -> Not
         ),
         (
             "zkmargin venue check-note note.json --snapshot snapshot.json --terms terms.json --log log.json "
-            "--book account-0003.json --name account-0003 --nonce 000102030405060708090a0b0c0d0e0f --signer "
-            "venue.public.json"
+            "--proof venue-proof.bin --book account-0003.json --name account-0003 "
+            "--nonce 000102030405060708090a0b0c0d0e0f --signer venue.public.json"
         ),
     ],
 )
@@ -204,6 +217,12 @@ def _maker(options: MakeOptions, snapshot: Snapshot, secret: VenueSecret) -> Not
     help="The venue's public log: it must hold, and have this statement as the only one of the snapshot.",
 )
 @click.option("--record", "record_path", metavar="FILE", help="The venue's published record, where it has no log.")
+@click.option(
+    "--proof",
+    "proof_path",
+    metavar="FILE",
+    help="The published proof: verify it too. Without it nothing is known to be proved.",
+)
 @book_option
 @click.option("--name", required=True, metavar="NAME", help="Your name at the venue.")
 @click.option("--nonce", required=True, metavar="HEX", help="The nonce that you gave to the venue.")
@@ -218,21 +237,12 @@ def _maker(options: MakeOptions, snapshot: Snapshot, secret: VenueSecret) -> Not
 def check_note_command(options: NoteOptions) -> None:
     """Check that your account is in the published proof with your whole book. It takes kilobytes and milliseconds.
 
-    Compare the log's head with other customers', and have somebody verify the proof that it names.
+    That the proof holds is another question: give it with --proof, or have somebody verify it. Compare the log's head
+    with other customers'.
     """
-    check_paths(
-        [
-            options.note_path,
-            *options.statement_paths,
-            *(path for path in (options.record_path, options.log_path) if path),
-            *options.book_paths,
-            *([options.key_path] if options.key_path else []),
-        ]
-    )
+    options.check()
     key = load(PublicKey, options.key_path) if options.key_path else None
     snapshot, terms = load(Snapshot, options.snapshot_path), load(VenueTerms, options.terms_path)
-    if options.record_path is None and options.log_path is None:
-        raise InputError("what did the venue publish? give its log, or its record", file="--log")
     note = load(VenueNote, options.note_path)
     lots, nonce = load_lots(options.book_paths, snapshot), _nonce(options.nonce)
     context, commitments = options.context(), options.commitments()
@@ -247,14 +257,16 @@ def check_note_command(options: NoteOptions) -> None:
             commitments=commitments,
         )
         _demand_signer(checked, key)
+    _verify(options, record)
     took = round(1000 * (time.perf_counter() - begin))
     if options.as_json:
         facts = {"accepted": True, **vars(checked), "cap": _money(checked.cap), "shortfall": _money(checked.shortfall)}
         facts |= {"signer_demanded": key is not None, "proof_digest": record.proof, "log_head": head}
+        facts["proof_verified"] = options.proof_path is not None
         facts |= {"log_signers": None if log_signers is None else list(log_signers), "milliseconds": took}
         terminal.say_json(facts)
     else:
-        _say_checked(checked, record, terms)
+        _say_checked(checked, record, terms, verified=options.proof_path is not None)
         _say_log(key, head, log_signers)
         _say_signed(checked, key)
 
@@ -277,6 +289,15 @@ def _published(options: NoteOptions, key: PublicKey | None) -> tuple[VenueRecord
     return entry.record(log.venue), log.head, signers
 
 
+def _verify(options: NoteOptions, record: VenueRecord) -> None:
+    """Verify the proof of ``--proof``, if it was given: the record's. Raises InputError, VerificationError."""
+    if options.proof_path is None:
+        return
+    statement = options.statement()
+    with rejections(options.proof_path, as_json=options.as_json), terminal.progress("Verifying"):
+        verify_venue_proof(statement, read_venue_proof(options.proof_path, statement), record)
+
+
 def _demand_signer(checked: CheckedAccount, key: PublicKey | None) -> None:
     """Raises VerificationError: a note that this key, and it alone, did not sign."""
     if key is not None and checked.signers != (key.public_key,):
@@ -294,8 +315,9 @@ def _nonce(text: str) -> bytes:
     return nonce
 
 
-def _say_checked(checked: CheckedAccount, record: VenueRecord, terms: VenueTerms) -> None:
-    terminal.say(f"your book is in the proof {record.proof[:16]}... as account {checked.account}, in a row of its own")
+def _say_checked(checked: CheckedAccount, record: VenueRecord, terms: VenueTerms, *, verified: bool) -> None:
+    proof = f"the proof {record.proof[:16]}..."
+    terminal.say(f"your book is in {proof} as account {checked.account}, in a row of its own")
     if checked.claim is None:
         terminal.say("nothing is claimed of accounts of its class")
     elif checked.exempt:
@@ -303,7 +325,8 @@ def _say_checked(checked: CheckedAccount, record: VenueRecord, terms: VenueTerms
     else:
         (spec,) = (spec for spec in terms.classes if spec.name == checked.class_name)
         claimed = claimed_of(terms.requirement, checked.claim, spec.limits)
-        terminal.say(f"{'claimed' if checked.cap is not None else 'proved'} of it: {terminal.safe(claimed)}")
+        known = "proved" if verified and checked.cap is None else "claimed"
+        terminal.say(f"{known} of it: {terminal.safe(claimed)}")
         if checked.exempt_accounts is not None:
             exempt = terminal.counted(checked.exempt_accounts, "account")
             terminal.say(f"the proof says nothing of {exempt}, unnamed; yours is not among them")
@@ -311,6 +334,11 @@ def _say_checked(checked: CheckedAccount, record: VenueRecord, terms: VenueTerms
         terminal.say(f"WARNING: by the proof your account may be short of its claim by {_money(checked.shortfall)}")
     if checked.cap is not None:
         terminal.say(f"any account may be short of its claim: by {_money(checked.cap)} in all together, and no more")
+    if verified:
+        terminal.say(f"{proof} was verified: it holds")
+    else:
+        terminal.say(f"NOT VERIFIED: whether {proof} holds. Until it is verified, all of this is the venue's word")
+        terminal.say("(give it with --proof FILE, or ask somebody whom you trust to run venue verify)")
 
 
 def _say_log(key: PublicKey | None, head: str | None, signers: tuple[str, ...] | None) -> None:
