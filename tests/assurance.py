@@ -288,7 +288,7 @@ SHARDS: dict[str, Shard] = {
     "page": Shard(
         "the page's verifier and Python give one verdict: 10,000 mutated proofs, 40 by the second one too",
         ("make", "web"),
-        about=("web", "verifier", "circuits"),
+        about=("web", *VERIFYING, "verifier/attest"),
         environment={"ZKMARGIN_PAGE_MUTATIONS": "10000", "ZKMARGIN_PAGE_SECOND": "40"},
     ),
     "coverage": Shard("every line and branch of what verifies", ("make", "coverage")),
