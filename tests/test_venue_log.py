@@ -20,7 +20,7 @@ from zkmargin.verifier.venue.log import GENESIS, LogEntry, VenueLog
 from zkmargin.verifier.venue.proof import decode_venue_proof
 from zkmargin.verifier.venue.statement import VenueStatement
 
-TIME = "2026-01-02T03:05:00Z"
+TIME = "2026-01-02T05:00:00Z"
 
 
 OTHER = Key(8)

@@ -62,6 +62,11 @@ class LogEntry(Model):
         return self
 
     @property
+    def logged(self) -> int:
+        """When it was logged, in milliseconds."""
+        return parse_time(self.time)
+
+    @property
     def moment(self) -> int:
         """The snapshot's time in milliseconds: one moment has many texts, and names hold times too."""
         return parse_time(self.snapshot_time)
@@ -139,7 +144,7 @@ class VenueLog(Document):
         return self.model_copy(update={"entries": (*self.entries, signed)})
 
     def check(self, keys: Sequence[PublicKey] = ()) -> tuple[str, ...]:
-        """Whether every entry follows the one before, is signed, and is the only one of its snapshot.
+        """Whether every entry follows the one before, in time too, is signed, and is the only one of its snapshot.
 
         Args:
             keys: of the venue; every entry must be signed with one of them. None: with any key.
@@ -157,6 +162,8 @@ class VenueLog(Document):
             where = f"entry {number} of the log"
             if entry.number != number or entry.previous != previous:
                 raise VerificationError(f"{where} does not follow the one before it: changed or left out", check="log")
+            if number > 1 and entry.logged < self.entries[number - 2].logged:
+                raise VerificationError(f"{where} was logged before the one above it, at {entry.time}", check="log")
             signature = entry.signature
             if signature is None or not signature.verifies(entry.message(self.venue)):
                 raise VerificationError(f"{where}: its signature does not verify", check="log")
@@ -207,7 +214,7 @@ class VenueLog(Document):
         """The one entry of a statement's snapshot. ``check`` the log first.
 
         Raises:
-            VerificationError: there is none, or it is of another statement.
+            VerificationError: there is none, it is of another statement, or it was logged before its snapshot's moment.
         """
         snapshot = statement.snapshot
         if statement.terms.venue != self.venue:
@@ -224,6 +231,9 @@ class VenueLog(Document):
                 "venue gave you these terms",
                 check="log",
             )
+        if entry.logged < entry.moment:
+            reason = f"entry {entry.number} of the log was logged at {entry.time}, before its snapshot's moment"
+            raise VerificationError(f"{reason}, {entry.snapshot_time}", check="log")
         if (entry.accounts, entry.committed) != (statement.accounts, len(statement.terms.dense)):
             raise VerificationError("the log's numbers of accounts are not those of the statement", check="log")
         return entry

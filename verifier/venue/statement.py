@@ -156,6 +156,7 @@ class VenueStatement:
         if terms.domain_size + 8 > self.srs.powers:
             raise InputError(f"{terms.domain_size} rows need more powers than the setup has", field="domain_size")
         terms.check_commitments(self.commitments)
+        self._check_aliases()
         wide = next((spec.name for spec in terms.classes if spec.slots > 1), None)
         if rules.policy is not None and wide is not None:
             raise InputError(
@@ -175,6 +176,18 @@ class VenueStatement:
         columns += self.dense_columns
         if columns > MAX_COLUMNS:
             raise InputError(f"a proof of {columns} columns, more than {MAX_COLUMNS}", field="terms: classes")
+
+    def _check_aliases(self) -> None:
+        """Raises InputError: an account that counts twice, by two commitments under one alias."""
+        owner: dict[str, int] = {}
+        for y, commitment in enumerate(self.commitments):
+            for alias in sorted({part.alias for part in commitment.parts}):
+                if alias in owner:
+                    reason = (
+                        f"has the alias {alias[:100]!r} of dense account {owner[alias]}: one account would count twice"
+                    )
+                    raise InputError(reason, field=f"dense account {y}")
+                owner[alias] = y
 
     @cached_property
     def rules(self) -> VenueRules:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkmargin.app.files import warn_if_exposed
-from zkmargin.app.venue_names import check_name
+from zkmargin.app.venue_names import check_name, without_hidden
 from zkmargin.circuits.venue import RatioText, headroom_of
 from zkmargin.engine.book import BookLots, Rule, count_section, load_book, rules
 from zkmargin.engine.claims import Claim
@@ -43,6 +43,8 @@ SECTIONS = ("positions", "collateral")
 MAX_KEPT = 1 << 16
 #: Lots of 0.1, 0.01 ..., and amounts that are surely decimals.
 _TENTH, _PLAIN = re.compile(r"0\.0*1"), re.compile(r"(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
+#: ``bytes.fromhex`` alone passes over blanks.
+_NONCE = re.compile(r"[0-9a-f]{32}")
 #: Of a slot's number; no snapshot has as many.
 _SLOT_BITS = 32
 #: Of invented accounts: positions, and cash in USDC.
@@ -162,11 +164,11 @@ def load_accounts(path: str, snapshot: Snapshot, nonces: Mapping[str, bytes] | N
 
 
 def _from_folder(path: str, snapshot: Snapshot) -> Accounts:
-    files = sorted(Path(path).iterdir())
+    files = without_hidden(Path(path).iterdir(), ".json")
     for file in files:
         if file.suffix != ".json" and file.suffix.lower() == ".json":
             raise InputError("its end is .json, in small letters", file=str(file), hint="rename it")
-    left = [file for file in files if file.suffix != ".json" and not file.name.startswith(".")]
+    left = [file for file in files if file.suffix != ".json"]
     if left:
         many = f"{len(left)} files are no NAME.json" if len(left) > 1 else "is no NAME.json"
         warnings.warn(Caution(f"{left[0]}: {many}: not read", "every account needs a file of its own"), stacklevel=2)
@@ -283,12 +285,9 @@ def load_nonces(path: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     used: set[bytes] = set()
     for line, (account, text) in _rows(path, NONCES_HEADER):
-        try:
-            nonce = bytes.fromhex(text)
-        except ValueError:
-            nonce = b""
-        if len(nonce) != 16 or text != text.lower():
+        if not _NONCE.fullmatch(text):
             raise InputError("not 32 hexadecimal digits, lower case", file=path, line=line, field="nonce")
+        nonce = bytes.fromhex(text)
         if account in found or nonce in used:
             raise InputError("an account or a nonce twice", file=path, line=line, field="nonce")
         found[account] = nonce

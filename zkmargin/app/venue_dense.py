@@ -9,7 +9,7 @@ from pathlib import Path
 from zkmargin.accounts import Commitment, Opening
 from zkmargin.accounts.openings import total_blinders
 from zkmargin.app.files import load, load_lots
-from zkmargin.app.venue_names import check_name
+from zkmargin.app.venue_names import check_name, without_hidden
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Hint, InputError
@@ -47,17 +47,19 @@ def load_dense(folder: str, snapshot: Snapshot) -> list[DenseBook]:
     """Accounts from a folder with ``NAME.book.json`` and ``NAME.opening.json`` of each, by name.
 
     Raises:
-        InputError: a file without the other one, or one that does not fit the snapshot; the files by their names.
+        InputError: a file without the other one, or one that does not fit the snapshot; the files by their names; one
+            alias of two accounts.
     """
     home = Path(folder)
     if not home.is_dir():
         raise InputError("is no folder of NAME.book.json and NAME.opening.json", file=folder)
-    for file in home.iterdir():
+    files = without_hidden(home.iterdir(), ".json")
+    for file in files:
         for suffix in (BOOK, OPENING):
             if file.name.lower().endswith(suffix) and not file.name.endswith(suffix):
                 raise InputError(f"its end is {suffix}, in small letters", file=str(file), hint="rename it")
     names = {
-        suffix: {file.name.removesuffix(suffix) for file in home.iterdir() if file.name.endswith(suffix)}
+        suffix: {file.name.removesuffix(suffix) for file in files if file.name.endswith(suffix)}
         for suffix in (BOOK, OPENING)
     }
     for suffix, other in ((BOOK, OPENING), (OPENING, BOOK)):
@@ -65,7 +67,26 @@ def load_dense(folder: str, snapshot: Snapshot) -> list[DenseBook]:
             raise InputError(f"is missing beside {name}{suffix}", file=str(home / f"{name}{other}"))
     if not names[BOOK]:
         raise InputError("holds no NAME.book.json", file=folder)
-    return [_load_one(home, name, snapshot) for name in sorted(names[BOOK])]
+    dense = [_load_one(home, name, snapshot) for name in sorted(names[BOOK])]
+    _by_alias(dense, folder)
+    return dense
+
+
+def _by_alias(dense: Sequence[DenseBook], file: str | None = None) -> dict[str, DenseBook]:
+    """Accounts by the aliases of their commitments' parts. Raises InputError: two with one alias."""
+    found: dict[str, DenseBook] = {}
+    for account in dense:
+        for alias in sorted({part.alias for part in account.commitment.parts}):
+            if alias in found:
+                other = found[alias].name[:100]
+                raise InputError(
+                    f"its opening has the alias {alias[:100]!r}, as that of {other!r}: it would count twice",
+                    file=file,
+                    field=f"account {account.name[:100]}",
+                    hint="keep the newest of the two; two accounts have two aliases",
+                )
+            found[alias] = account
+    return found
 
 
 def _load_one(home: Path, name: str, snapshot: Snapshot) -> DenseBook:
@@ -83,9 +104,10 @@ def check_against_ledger(dense: Sequence[DenseBook], ledger: Ledger) -> None:
     """Whether these are all accounts of a ledger, each with the newest commitment that it accepted a proof of.
 
     Raises:
-        InputError: an account of the ledger that is not here or has another commitment, or one that it does not know.
+        InputError: an account of the ledger that is not here or has another commitment, or one that it does not know;
+            one alias of two accounts.
     """
-    given = {part.alias: account for account in dense for part in account.commitment.parts}
+    given = _by_alias(dense)
     for known in ledger.accounts():
         if known.venue:
             continue

@@ -43,12 +43,23 @@ def _check_signer(signers: Sequence[str], signer: Signer) -> None:
         )
 
 
+def _check_time(log: VenueLog, entry: LogEntry) -> None:
+    """Raises InputError: an entry before its snapshot's moment, or before the last one of the log."""
+    hint = "is the clock of this machine right?"
+    if entry.logged < entry.moment:
+        reason = f"now is {entry.time}, before the snapshot's moment, {entry.snapshot_time}"
+        raise InputError(reason, field="time", hint=hint)
+    if log.entries and entry.logged < log.entries[-1].logged:
+        reason = f"now is {entry.time}, before its last entry, of {log.entries[-1].time}"
+        raise InputError(reason, field="time", hint=hint)
+
+
 def append_to_log(path: str, statement: VenueStatement, record: VenueRecord, time: str, signer: Signer) -> VenueLog:
     """Append the entry of a proof that was verified; a log that does not exist begins with it.
 
     Raises:
         InputError: a file that is no log or cannot be written, another venue's, or one that has a statement of the
-            snapshot; the file is as it was.
+            snapshot; a time before the snapshot's moment or the last entry; the file is as it was.
         VerificationError: what is in the file does not hold, or is signed with other keys than the new entry's.
     """
     with _alone(path):
@@ -56,6 +67,7 @@ def append_to_log(path: str, statement: VenueStatement, record: VenueRecord, tim
         try:
             _check_signer(log.check(), signer)
             longer = log.appended(statement, record, time, signer)
+            _check_time(log, longer.entries[-1])
         except InputError as error:
             raise error.located(file=path) from None
         longer.check()

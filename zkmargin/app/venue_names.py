@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -41,6 +42,20 @@ def check_alike(names: Sequence[str]) -> None:
     if twins is not None:
         one, other = (repr(name[:100]) for name in twins)
         warnings.warn(Caution(f"accounts {one} and {other} differ in capitals alone", "are they two?"), stacklevel=3)
+
+
+def without_hidden(files: Iterable[Path], suffix: str) -> list[Path]:
+    """The files of a folder of accounts in order, without hidden ones, which are no accounts.
+
+    Editors and synchronisers leave copies of books there. A warning names the first one with this suffix.
+    """
+    every = sorted(files)
+    hidden = [file for file in every if file.name.startswith(".")]
+    books = [file for file in hidden if file.name.lower().endswith(suffix)]
+    if books:
+        what = f"{len(books)} files are hidden" if len(books) > 1 else "is hidden"
+        warnings.warn(Caution(f"{books[0]}: {what}: not read", "rename it if it is an account's"), stacklevel=3)
+    return [file for file in every if not file.name.startswith(".")]
 
 
 def _twins(names: Sequence[str], fold: Callable[[str], str]) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ import click
 
 from zkmargin.app import files
 from zkmargin.app.files import Output
-from zkmargin.formats import InputError
+from zkmargin.formats import Hint, InputError
 from zkmargin.formats.files import STDIO
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,6 +68,24 @@ def check_paths(inputs: Sequence[str], outputs: Sequence[str] = (), *, json: boo
                 raise InputError("is an input of this command and would be overwritten", file=path)
         if any(_same_file(path, other) for other in named[:i]):
             raise InputError("is named twice as an output", file=path)
+
+
+def refuse_missing_folders(outputs: Sequence[str]) -> None:
+    """Refuse outputs that could not be written, before long work is done for nothing.
+
+    Raises:
+        InputError: an output whose folder is not there or not to be written to, or that is a folder itself.
+    """
+    for path in outputs:
+        if path == STDIO:
+            continue
+        target = Path(os.path.realpath(path))  # a link is written through
+        if not target.parent.is_dir():
+            raise InputError("cannot be written: no such file or directory", file=path, hint=Hint.NO_FOLDER)
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise InputError("cannot be written: permission denied", file=path)
+        if target.exists() and not target.is_file():
+            raise InputError("exists and is not a regular file", file=path)
 
 
 def refuse_twice(books: Sequence[str]) -> None:

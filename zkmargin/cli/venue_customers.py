@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ from zkmargin.cli.options import (
     snapshot_option,
 )
 from zkmargin.cli.passphrases import signer_of
-from zkmargin.cli.paths import check_paths, refuse_terminal, write_outputs
+from zkmargin.cli.paths import check_paths, refuse_missing_folders, refuse_terminal, write_outputs
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_options import (
     Facts,
@@ -78,6 +79,8 @@ class MakeOptions(StatementOptions):
         inputs = [self.snapshot_path, self.terms_path, self.accounts_path, self.secret_path, self.proof_path]
         check_paths([*inputs, *([self.key_path] if self.key_path else [])], [self.output], json=self.as_json)
         refuse_terminal(self.output, "a secret note")
+        if not self.everybody:
+            refuse_missing_folders([self.output])
         if self.everybody == (self.name is not None):
             raise InputError("whose note? give --account NAME, or --all", file="--account")
         if self.everybody and self.output == STDIO:
@@ -306,13 +309,9 @@ def _demand_signer(checked: CheckedAccount, key: PublicKey | None) -> None:
 
 
 def _nonce(text: str) -> bytes:
-    try:
-        nonce = bytes.fromhex(text)
-    except ValueError:
-        nonce = b""
-    if len(nonce) != NONCE_BYTES:
+    if not re.fullmatch(rf"[0-9a-fA-F]{{{2 * NONCE_BYTES}}}", text):  # bytes.fromhex alone passes over blanks
         raise InputError(f"not {2 * NONCE_BYTES} hexadecimal digits", file="--nonce")
-    return nonce
+    return bytes.fromhex(text)
 
 
 def _say_checked(checked: CheckedAccount, record: VenueRecord, terms: VenueTerms, *, verified: bool) -> None:

@@ -29,7 +29,14 @@ from zkmargin.cli.options import (
     parse_limits,
     snapshot_option,
 )
-from zkmargin.cli.paths import check_paths, force_option, refuse_other_kind, refuse_terminal, write_outputs
+from zkmargin.cli.paths import (
+    check_paths,
+    force_option,
+    refuse_missing_folders,
+    refuse_other_kind,
+    refuse_terminal,
+    write_outputs,
+)
 from zkmargin.cli.statements import gathered
 from zkmargin.cli.venue_options import (
     MAX_THREADS,
@@ -288,6 +295,7 @@ def prove_command(options: ProveOptions) -> None:
 
 def _check_outputs(options: ProveOptions) -> None:
     """Raises InputError: an output that will not be replaced, said before a proof is made for nothing."""
+    refuse_missing_folders([options.output, options.terms_path, options.record_path, options.secret_path])
     refuse_existing_secret(options.secret_path)
     for path, name in ((options.terms_path, VenueTerms.FORMAT), (options.record_path, VenueRecord.FORMAT)):
         refuse_other_kind(Output(path, b"", name.rsplit("/", 1)[0]))
