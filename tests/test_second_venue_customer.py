@@ -152,7 +152,7 @@ def test_notes_of_other_layouts_are_taken_by_both(second: Unchecked, tmp_path: P
         venue = venue_lab.Venue(classes, exempt=1)
         names = ["small 0", "small 1", "small 3"]
     proof = decode_venue_proof(venue.prove(), venue.statement)
-    maker = NoteMaker(venue.statement, proof, venue.witness(), venue_lab.blinders())
+    maker = NoteMaker(venue.statement, proof, venue.witness(), venue_lab.blinders(), venue_lab.tau_power)
     desk = Desk(second, venue, maker.record, tmp_path)
     exempt = []
     for name in names:

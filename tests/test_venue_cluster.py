@@ -156,8 +156,10 @@ def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: N
     with workers(venue, nodes.cluster.connect) as running:
         running.prove()
         kept = nodes.cluster.client.run_on_scheduler(everything)
+        owned = [(share.inputs.blinders, mine.place) for share in running.shares for mine in share.inputs.sets]
         seen = nodes.cluster.client.get_scheduler_logs(), nodes.cluster.client.get_worker_logs()
-    hidden = [seed.hex() for seed in SEEDS] + [name for books in venue.books for name in books.names]
+    hidden = [blinders.key(f"set {x.index}").hex() for blinders, x in owned]
+    hidden += [seed.hex() for seed in SEEDS] + [name for books in venue.books for name in books.names]
     hidden += [value.hex() for drawn in nonces for value in drawn]
     for books in venue.books:  # as a log would write their bytes: several accounts' worth
         hidden += [repr(getattr(books, name).tobytes())[2:202] for name in ("lots", "balances")]

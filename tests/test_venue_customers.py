@@ -30,7 +30,9 @@ class Desk:
         self.lab, self.venue_lab, self.small = lab, venue_lab, small
         self.venue = venue_lab.Venue([(venue_lab.spec(), small), (big, accounts)], **(options or {"exempt": 1}))
         proof = decode_venue_proof(self.venue.prove(), self.venue.statement)
-        self.maker = NoteMaker(self.venue.statement, proof, self.venue.witness(), venue_lab.blinders())
+        self.maker = NoteMaker(
+            self.venue.statement, proof, self.venue.witness(), venue_lab.blinders(), venue_lab.tau_power
+        )
         self.record = record_of(self.venue.statement, proof)
 
     def name(self, account: int) -> str:
@@ -54,7 +56,7 @@ class Desk:
             "note": self.note(account),
             "name": self.name(account),
             "nonce": self.venue_lab.nonce(self.name(account)),
-            "tau_power": G2Point() * scalar(pow(self.lab.TAU, B, r)),
+            "tau_power": self.venue_lab.tau_power(B),
             **self.book(account),
         } | changes
         return check_note(self.venue.statement, given.pop("record"), given.pop("note"), **given)

@@ -39,7 +39,7 @@ def made() -> tuple[Venue, dict[str, bytes]]:
     venue = venue_lab.Venue([(venue_lab.spec(), venue_lab.SMALL), (big, accounts)], totals=True, exempt=1)
     proof, witness = venue.prove(seed="golden"), venue.witness()
     decoded = decode_venue_proof(proof, venue.statement)
-    maker = NoteMaker(venue.statement, decoded, witness, venue_lab.blinders("golden"))
+    maker = NoteMaker(venue.statement, decoded, witness, venue_lab.blinders("golden"), venue_lab.tau_power)
     names = [name for books in venue.books for name in books.names]
     record = record_of(venue.statement, decoded)
     secret = VenueSecret(

@@ -6,16 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.typed import Passed
-from support.venue_lab import SEEDS, Local, SharedVenue, nonce
+from support.venue_lab import SEEDS, Local, SharedVenue, nonce, tau_power
 
+from zkmargin.formats import VerificationError, canonical_bytes
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import WrongAnswerError
+from zkmargin.prover.venue.blinders import KeyedBlinders, SeededBlinders
 from zkmargin.prover.venue.blocks import ClassBooks, assess, class_witness, holds_books
 from zkmargin.prover.venue.messages import pack, unpack
+from zkmargin.prover.venue.notes import NoteMaker
 from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.prove import inputs_digest
+from zkmargin.prover.venue.rounds import prove_rounds
 from zkmargin.prover.venue.witness import VenueWitness, build_witness
 from zkmargin.prover.venue.workers import VenueWorkers, preparing
+from zkmargin.verifier.venue.proof import decode_venue_proof
 
 pytestmark = pytest.mark.compiled
 
@@ -126,3 +131,99 @@ def test_columns_hold_their_books_and_no_others(venue: SharedVenue) -> None:
                 assert not holds("digits", (0, template.packed_offset + column, b, t)), name
     charge, b = divmod(template.integers.starts[template.integers.index("charge 0")], template.spec.block)
     assert holds("digits", (0, template.packed_offset + charge, b, 0)), "equations say what a charge is"
+
+
+def test_v5_a_worker_that_proves_other_columns_in_every_round_is_named(venue: SharedVenue) -> None:
+    """Consistently, so that the proof would verify: accounts 0 and 1 have each other's book. Values at zeta tell."""
+    block = venue.statement.templates[0].spec.block
+
+    def exchanged(head: dict[str, Passed], arrays: list[Passed]) -> bytes:
+        for array in arrays[1:4]:
+            rows = array.reshape(-1, block, venue.statement.n // block)
+            rows[..., [0, 1]] = rows[..., [1, 0]]
+        return pack(head, arrays)
+
+    match = "worker 1 answered wrongly: values of other columns than it was given"
+    with (
+        venue.workers(connect=liar("start", exchanged, asked=True)) as running,
+        pytest.raises(WrongAnswerError, match=match),
+    ):
+        running.prove_and_verify()
+
+
+def test_v5_a_worker_that_blinds_with_another_key_is_named(venue: SharedVenue) -> None:
+    """No note could be made of what it proved."""
+
+    def rekeyed(head: dict[str, Passed], arrays: list[Passed]) -> bytes:
+        return pack(head | {"keys": head["keys"][::-1]}, arrays)
+
+    with (
+        venue.workers(connect=liar("start", rekeyed, asked=True)) as running,
+        pytest.raises(WrongAnswerError, match="worker 1 answered wrongly: values of other columns"),
+    ):
+        running.prove_and_verify()
+
+
+def test_v5_a_venue_makes_no_note_of_columns_that_were_not_proved(venue: SharedVenue) -> None:
+    """Whoever proved them: the venue makes the customer's check before it signs."""
+    proof = decode_venue_proof(venue.expected, venue.statement)
+
+    def maker(witness: VenueWitness, seed: bytes = SEEDS[0]) -> NoteMaker:
+        blinders = SeededBlinders(seed, venue.run)
+        keys = {owner: blinders.key(owner) for owner in ("set 0", "set 1")}
+        keys["coordinator"] = SeededBlinders(SEEDS[2], venue.run).key("coordinator")
+        return NoteMaker(venue.statement, proof, witness, KeyedBlinders(keys), tau_power)
+
+    maker(venue.hidden).note(1, "small 1", nonce("small 1"))
+    other = venue.witness()
+    other.classes[0].digits[0, 0, 0, 1] ^= 1
+    for made in (maker(other), maker(venue.hidden, SEEDS[1])):
+        with pytest.raises(VerificationError, match="not those of the published columns"):
+            made.note(1, "small 1", nonce("small 1"))
+
+
+def test_v5_no_worker_learns_another_one_s_blinders_or_the_coordinator_s(venue: SharedVenue) -> None:
+    """Also where one seed blinds all: each is sent the keys of its own sets, and neither seed nor run."""
+    starts: list[bytes] = []
+
+    class Seen(Local):
+        def ask(self, request: bytes) -> bytes:
+            starts.append(request)
+            return super().ask(request)
+
+    given = (venue.snapshot, venue.statement, venue.hidden, venue.run, 2)
+    with VenueWorkers(*given, connect=Seen, seeds=SEEDS[:1]) as running:
+        proof = venue.encode(running.prove())
+        owned = [{mine.place.index for mine in share.inputs.sets} for share in running.shares]
+    heads = [head for head in (unpack(request)[0] for request in starts) if head["round"] == "start"]
+    every = SeededBlinders(SEEDS[0], venue.run)
+    for head, mine in zip(heads, owned, strict=True):
+        assert set(head["sets"]) == mine
+        assert head["keys"] == [every.key(f"set {x}").hex() for x in head["sets"]]
+        assert not {"seed", "run"} & set(head)
+        assert SEEDS[0].hex() not in canonical_bytes(head).decode()
+    assert not owned[0] & owned[1]
+    assert proof == venue.encode(prove_rounds(venue.statement, venue.hidden, every)), "one prover's, byte for byte"
+
+
+@pytest.mark.parametrize("flipped", [0, 40])
+def test_v5_who_answers_no_point_is_named_and_not_who_refuses_it(venue: SharedVenue, flipped: int) -> None:
+    """Worker 2 checks what worker 1 made, and is right to refuse it."""
+
+    def broken(head: dict[str, Passed], arrays: list[Passed]) -> bytes:
+        arrays[0][flipped] ^= 1
+        return pack(head, arrays)
+
+    with venue.workers(connect=liar("commit_columns", broken)) as running, pytest.raises(ProverError) as caught:
+        running.prove_and_verify()
+    assert "worker 1 answered wrongly" in str(caught.value)
+    assert "worker 2" not in str(caught.value)
+
+
+def test_v5_a_worker_that_refuses_sound_points_is_named(venue: SharedVenue) -> None:
+    refuses = liar("check", lambda _head, _arrays: pack({"error": "no point"}))
+    with (
+        venue.workers(connect=refuses) as running,
+        pytest.raises(ProverError, match="no point; worker 1 answered wrongly"),
+    ):
+        running.prove_and_verify()

@@ -11,7 +11,7 @@ from support.venue_lab import Venue
 
 from zkmargin.formats import VerificationError
 from zkmargin.prover.polynomials import ProverError
-from zkmargin.prover.venue.blinders import FreshBlinders, SeededBlinders
+from zkmargin.prover.venue.blinders import FreshBlinders, KeyedBlinders, SeededBlinders
 from zkmargin.prover.venue.reference import verify_reference
 from zkmargin.prover.venue.rounds import Coordinator, prove_rounds, share_sets
 from zkmargin.prover.venue.shares import Share
@@ -96,6 +96,17 @@ def test_seeded_blinders_repeat_and_depend_on_everything() -> None:
         assert other[0] != found[0]
     with pytest.raises(ValueError, match="32 bytes"):
         SeededBlinders(b"short", run)
+
+
+def test_a_set_s_key_gives_its_blinders_and_nobody_else_s() -> None:
+    seeded = SeededBlinders(bytes(range(32)), b"run")
+    keyed = KeyedBlinders({"set 1": seeded.key("set 1")})
+    for name in ("set 1 id 0", "set 1 h 3"):
+        assert keyed(name, 2) == seeded(name, 2)
+    for name in ("set 11 id 0", "set 0 id 0", "phi", "tag 1", "dense digit 1"):
+        with pytest.raises(KeyError):
+            keyed(name, 1)
+    assert len({seeded.key(owner) for owner in ("set 1", "set 11", "coordinator")}) == 3
 
 
 def test_shares_made_again_before_every_round_give_the_same_bytes() -> None:

@@ -2,7 +2,8 @@
 
 A worker may answer anything. Nothing of an answer is used before it was asked for here, so that a malformed one is
 never an index out of bounds in a kernel but an error that names the worker. Whether the numbers are the right ones is
-found out by the proof, which closes and verifies or does not (``prover.venue.workers.VenueWorkers.wrong_workers``).
+found out by their values at zeta (``prover.venue.workers.RemoteShare.values``) and by the proof, which closes and
+verifies or does not (``prover.venue.workers.VenueWorkers.wrong_workers``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ class WorkerError(ProverError):
 
 class WrongAnswerError(WorkerError):
     """What no worker of ours answers; the message names the worker."""
+
+
+class RefusedError(WorkerError):
+    """A worker that refuses a request, in its own words: ``reason``."""
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(f"worker {worker}: {reason}")
+        self.reason = reason
 
 
 class Answer:

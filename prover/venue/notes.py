@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from py_arkworks_bls12381 import G2Point
 
 from zkmargin.crypto.commitment import commit_coefficients
 from zkmargin.crypto.exact import int_matvec
@@ -33,24 +36,34 @@ class NoteMaker:
         statement, proof: what was published.
         witness: the columns behind it.
         blinders: the ones that the proof was made with.
+        tau_powers: [tau^B]_2 of a block's B rows, for a setup that does not ship with its G2 powers.
     """
 
-    def __init__(self, statement: VenueStatement, proof: VenueProof, witness: VenueWitness, blinders: Blinders) -> None:
-        self.statement, self.witness, self.blinders = statement, witness, blinders
+    def __init__(
+        self,
+        statement: VenueStatement,
+        proof: VenueProof,
+        witness: VenueWitness,
+        blinders: Blinders,
+        tau_powers: Callable[[int], G2Point] | None = None,
+    ) -> None:
+        self.statement, self.witness, self.blinders, self.tau_powers = statement, witness, blinders, tau_powers
         self.points = proof.columns.set_points(statement)
         self.levels = merkle.levels(proof.columns.leaves(statement))
         self.record = record_of(statement, proof)
 
     def note(self, account: int, name: str, nonce: bytes) -> VenueNote:
-        """The note of a block account, unsigned.
+        """The note of a block account, unsigned. It is checked as the customer will check it.
 
         Raises:
-            VerificationError: there is no such account.
+            VerificationError: there is no such account, or the proof is of other columns than these.
         """
         place = place_of(self.statement, account)
         cells, points = self._cells(place), self.points[place.column_set.index]
         v = opening_challenge(self.statement, bytes.fromhex(self.record.root), points, account, cells)
-        return self._note(place, cells, self._opening(place, cells, v).hex(), account, name, nonce)
+        note = self._note(place, cells, self._opening(place, cells, v).hex(), account, name, nonce)
+        self._check_opening(place, note, cells)
+        return note
 
     def check(self, note: VenueNote, account: int, name: str, nonce: bytes) -> None:
         """Whether a note is the one of this account, whoever made it; signatures are not looked at.
@@ -59,12 +72,18 @@ class NoteMaker:
             VerificationError: it is another one, or its opening does not hold.
         """
         place = place_of(self.statement, account)
-        cells, points = self._cells(place), self.points[place.column_set.index]
+        cells = self._cells(place)
         if note.model_copy(update={"signatures": ()}) != self._note(
             place, cells, note.block.opening, account, name, nonce
         ):
             raise VerificationError("the note is not the one of this account", check="note")
-        check_opening(self.statement, bytes.fromhex(self.record.root), place, note, cells, list(points))
+        self._check_opening(place, note, cells)
+
+    def _check_opening(self, place: Place, note: VenueNote, cells: list[list[int]]) -> None:
+        root, points = bytes.fromhex(self.record.root), list(self.points[place.column_set.index])
+        B = self.statement.templates[place.column_set.kind].spec.block
+        power = None if self.tau_powers is None else self.tau_powers(B)
+        check_opening(self.statement, root, place, note, cells, points, power)
 
     def _note(
         self, place: Place, cells: list[list[int]], opening: str, account: int, name: str, nonce: bytes

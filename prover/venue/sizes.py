@@ -13,6 +13,7 @@ import numpy as np
 from zkmargin.crypto.field import SCALAR_BYTES
 from zkmargin.crypto.group import G1_BYTES
 from zkmargin.prover._kernels import identities as I
+from zkmargin.prover.venue.blinders import SEED_BYTES
 from zkmargin.verifier.venue.statement import ColumnSet, VenueStatement
 
 #: The head of a message, and the line in it for each array; of an account in a list of those under their claim.
@@ -44,7 +45,7 @@ def column_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> int:
 
 def start_bytes(statement: VenueStatement, sets: Sequence[ColumnSet], documents: int) -> int:
     """What a worker is made from: the documents (so many bytes), the setup and its columns."""
-    places = 24 * len(sets)
+    places = (24 + 2 * SEED_BYTES + 3) * len(sets)  # its number and its key, in hex
     return (
         HEAD_BYTES
         + documents

@@ -1,11 +1,12 @@
 """Shares in processes of their own: made from inputs and a seed, made again when one dies, never asked twice.
 
-A worker is a Python of its own at the end of two pipes. It is sent the statement, its column sets and its seed, then
-one request a round. Its blinders follow from the seed (``prover.venue.blinders``), so a worker that died is made again
-from the same inputs, replays the rounds so far, and answers as the first one would have. A *journal*, a file a worker,
-keeps the digest of every round's request: a second, different request for a round that was answered is refused, by
-whatever process holds that seed, since two values of zeta on the same columns would leak. The coordinator keeps one a
-worker too, before it asks: a worker that is made again on another machine sees no file of the first one's.
+A worker is a Python of its own at the end of two pipes. It is sent the statement, its column sets and a key for each,
+then one request a round. Its blinders follow from the keys (``prover.venue.blinders``), which say nothing about other
+workers' blinders: a worker that died is made again from the same inputs, replays the rounds so far, and answers as the
+first one would have. A *journal*, a file a worker, keeps the digest of every round's request: a second, different
+request for a round that was answered is refused, by whatever process holds those keys, since two values of zeta on the
+same columns would leak. The coordinator keeps one a worker too, before it asks: a worker that is made again on another
+machine sees no file of the first one's.
 
 Messages are framed bytes of ours: a canonical JSON head and raw arrays, no code. They hold books: pipes are private to
 this user, and nothing of them is logged. Any ``Link`` that is encrypted and authenticated will do for workers elsewhere
@@ -29,6 +30,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from zkmargin.accounts.commitments import Commitment
+from zkmargin.crypto.field import r
 from zkmargin.crypto.group import G1_BYTES
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.snapshot import Snapshot
@@ -44,8 +46,8 @@ from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.vectors import Blocks, FieldVector
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.profile import Profile
-from zkmargin.prover.venue.answers import Answer, WorkerError
-from zkmargin.prover.venue.blinders import SEED_BYTES, SeededBlinders
+from zkmargin.prover.venue.answers import Answer, RefusedError, WorkerError
+from zkmargin.prover.venue.blinders import SEED_BYTES, KeyedBlinders, SeededBlinders
 from zkmargin.prover.venue.checking import checked_sum, verify_shared
 from zkmargin.prover.venue.ending import Ending
 from zkmargin.prover.venue.messages import (
@@ -64,7 +66,7 @@ from zkmargin.prover.venue.messages import (
 from zkmargin.prover.venue.pipes import TIMEOUT_SECONDS, ProcessLink, read_message, write_message
 from zkmargin.prover.venue.preparing import QUESTIONS, Preparing, answer_question
 from zkmargin.prover.venue.rounds import Coordinator, share_sets
-from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share
+from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share, weighted_value, whole_weights
 from zkmargin.prover.venue.sizes import answer_bytes, largest_answer
 from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof
@@ -74,6 +76,8 @@ from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import VenueAccepted
 
 T = TypeVar("T")
+#: Of the random weight of a value.
+_WEIGHT_BYTES = 16
 ROUNDS = ("commit_columns", "aggregates", "commit_helpers", "numerators", "values", "combined")
 
 
@@ -143,7 +147,8 @@ class Worker:
             for x, ids, group, digits in zip(head["sets"], columns[::3], columns[1::3], columns[2::3], strict=True)
         ]
         self._journal = Journal(head["journal"])
-        self._share = Share(statement, sets, SeededBlinders(bytes.fromhex(head["seed"]), bytes.fromhex(head["run"])))
+        keys = {f"set {x}": bytes.fromhex(key) for x, key in zip(head["sets"], head["keys"], strict=True)}
+        self._share = Share(statement, sets, KeyedBlinders(keys))
 
     def _stated(self, documents: dict[str, Any], encoding: Array) -> VenueStatement:
         """The statement of these documents, built once. Raises InputError."""
@@ -233,13 +238,12 @@ class ShareInputs:
 
     statement: VenueStatement
     sets: tuple[SetColumns, ...]
-    seed: bytes
-    run: bytes
+    blinders: SeededBlinders
     start: bytes
 
     def local(self) -> Share:
         """The same share in this process."""
-        return Share(self.statement, self.sets, SeededBlinders(self.seed, self.run))
+        return Share(self.statement, self.sets, self.blinders)
 
 
 class RemoteShare:
@@ -300,7 +304,7 @@ class RemoteShare:
         try:
             return Answer(self.name, answer, parts)
         except InputError as error:
-            raise WorkerError(f"worker {self.name}: {error.message}") from None
+            raise RefusedError(self.name, error.message) from None
 
     def _ask(self, name: str, parts: int, x: VenueChallenges | None = None, arrays: Sequence[Array] = ()) -> Answer:
         challenges = {} if x is None else {key: str(value) for key, value in vars(x).items() if value}
@@ -344,9 +348,21 @@ class RemoteShare:
         return [answer.array(j, np.uint64, lifting.zeros().shape) for j in range(lifting.count)]
 
     def values(self, zeta: int) -> list[list[int]]:
-        """5: each set's values."""
+        """5: each set's values. Raises WrongAnswerError for values that are not those of its inputs' columns.
+
+        A worker that proved other columns in every round is found out here: of those a proof would verify. One random
+        combination of its values is compared with that of the columns; a wrong one agrees by chance, 2^-128.
+        """
         answer = self._ask("values", self.count, VenueChallenges(zeta=zeta))
-        return [answer.scalars(i, self._template(mine).opened_columns) for i, mine in enumerate(self.inputs.sets)]
+        found = [answer.scalars(i, self._template(mine).opened_columns) for i, mine in enumerate(self.inputs.sets)]
+        drawn = [np.frombuffer(secrets.token_bytes(_WEIGHT_BYTES * len(row)), "<u2") for row in found]
+        weights = [limbs.reshape(len(row), -1) for limbs, row in zip(drawn, found, strict=True)]
+        pairs = zip(weights, found, strict=True)
+        stated = sum(w * x for limbs, row in pairs for w, x in zip(whole_weights(limbs), row, strict=True))
+        inputs = self.inputs
+        if stated % r != weighted_value(inputs.statement, inputs.sets, inputs.blinders, zeta, weights):
+            raise answer.wrong("values of other columns than it was given")
+        return found
 
     def combined(self, weights: Sequence[Sequence[int]], helper_weights: Sequence[Sequence[int]]) -> FieldVector:
         """6: its part of the opening's polynomial."""
@@ -354,8 +370,15 @@ class RemoteShare:
         return self._ask("combined", 1, None, arrays).vector(0, self.inputs.statement.n + 2)
 
     def check(self, points: bytes, scalars: Sequence[int]) -> bytes:
-        """Some of the proof's points, checked and added up (``prover.venue.checking``)."""
-        answer = self._ask("check", 1, None, [bytes_array(points), scalars_array(scalars)])
+        """Some of the proof's points, checked and added up (``prover.venue.checking``).
+
+        Raises:
+            VerificationError: the worker refuses them. It may be right: they are other workers' points.
+        """
+        try:
+            answer = self._ask("check", 1, None, [bytes_array(points), scalars_array(scalars)])
+        except RefusedError as error:
+            raise VerificationError(f"a point of the proof: {error.reason}", check="point") from None
         return answer.octets(0, G1_BYTES if any(scalars) else 0)
 
     def _template(self, mine: SetColumns) -> Any:
@@ -413,17 +436,17 @@ class VenueWorkers:
         documents = documents_of(snapshot, statement)
         try:
             for i, (sets, seed) in enumerate(zip(dealt, drawn, strict=True), 1):
+                blinders = SeededBlinders(seed, run)
                 head = {
                     "round": "start",
                     "documents": documents,
-                    "run": run.hex(),
-                    "seed": seed.hex(),
                     "sets": [mine.place.index for mine in sets],
+                    "keys": [blinders.key(f"set {mine.place.index}").hex() for mine in sets],
                     "journal": str(Path(self._journals.name) / f"worker-{i}") if here else None,
                 }
                 columns = [part for mine in sets for part in (mine.ids, mine.group, mine.digits)]
                 start = pack(head, [_setup(statement), *columns])
-                inputs = ShareInputs(statement, tuple(sets), seed, run, start)
+                inputs = ShareInputs(statement, tuple(sets), blinders, start)
                 journal = Journal(str(Path(self._journals.name) / f"coordinator-{i}"))
                 self.shares.append(RemoteShare(str(i), inputs, connect, journal))
         except BaseException:

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from functools import cache, cached_property
 
 import numpy as np
+from py_arkworks_bls12381 import G2Point
 
 from support import lab
 from support.typed import Keywords, Passed, Unchecked
@@ -16,6 +17,7 @@ from zkmargin.accounts.commitments import CommitmentPart
 from zkmargin.accounts.openings import commit_book, total_blinders
 from zkmargin.circuits.venue import BlockClass
 from zkmargin.crypto.field import r
+from zkmargin.crypto.scalars import scalar
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.snapshot import Snapshot
@@ -102,6 +104,11 @@ def books(accounts: Sequence[Account], shape: BlockClass, prefix: str = "account
 def nonce(name: str) -> bytes:
     """A customer's nonce, of 16 bytes."""
     return hashlib.sha256(name.encode()).digest()[:16]
+
+
+def tau_power(exponent: int) -> G2Point:
+    """[tau^exponent]_2 of ``lab.known_tau``."""
+    return G2Point() * scalar(pow(lab.TAU, exponent, r))
 
 
 class Venue:
