@@ -179,7 +179,7 @@ def block_interpolant(domain: Domain, block: int, rows: int, values: Sequence[in
 
 @dataclass(frozen=True, repr=False)
 class CheckedAccount:
-    """What a customer may rely on after ``check_note``.
+    """What a customer may rely on after ``check_note``, if the proof holds: ``check_note`` does not see it.
 
     Attributes:
         account: its number.
@@ -214,6 +214,8 @@ def check_note(
     tau_power: G2Point | None = None,
 ) -> CheckedAccount:
     """Whether a customer's account is in the published proof with its whole book.
+
+    Whether the proof holds, so that anything is proved of the account, is for ``verify_venue``.
 
     Args:
         statement: from the customer's own copies of snapshot and terms.
