@@ -85,6 +85,17 @@ def test_no_note_is_made_about_an_invalid_proof(
     assert not Path(out[-1]).exists()
 
 
+@pytest.mark.parametrize("out", [["--account", NAME, "-o", "note.json"], ["--all", "-o", "notes"]])
+def test_a_secret_with_another_seed_is_named(
+    venue: Path, tmp_path: Path, out: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = json.loads((venue / "secret.json").read_text())
+    secret = write(tmp_path / "secret.json", kept | {"seed": "11" * (len(kept["seed"]) // 2)})
+    out = [*out[:-1], str(tmp_path / out[-1])]
+    assert main(note_command(venue, proof=str(venue / "proof.bin"), secret=secret, out=out)) == 2
+    assert "secret.json: secret: has another seed than the proof was made with" in said(capsys)
+
+
 def test_a_checked_note_says_proved_of_a_verified_proof_only(
     venue: Path, invalid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

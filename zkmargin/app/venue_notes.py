@@ -159,15 +159,23 @@ def note_maker(
 
 
 def note_for(maker: NoteMaker, secret: VenueSecret, name: str) -> VenueNote:
-    """The note of one account. Raises InputError for an unknown name."""
+    """The note of one account. Raises InputError for an unknown name, or a secret with another seed."""
     number = 0
     for mine in secret.classes:
         if name in mine:
-            return maker.note(number + mine.index(name), name, bytes.fromhex(secret.nonces[name]))
+            return _made(maker, number + mine.index(name), name, bytes.fromhex(secret.nonces[name]))
         number += len(mine)
     raise InputError(
         f"no account {name[:100]!r} in blocks", field="account", hint="names are as the accounts have them"
     )
+
+
+def _made(maker: NoteMaker, account: int, name: str, nonce: bytes) -> VenueNote:
+    """A note. Raises InputError: the books are the proof's, so its columns were blinded from another seed."""
+    try:
+        return maker.note(account, name, nonce)
+    except VerificationError:
+        raise InputError("has another seed than the proof was made with", field="secret", hint=KEPT) from None
 
 
 def index_of(secret: VenueSecret) -> bytes:
@@ -231,7 +239,8 @@ def make_notes(
         How many were written, and how many there were before.
 
     Raises:
-        InputError: a file in the folder that is another note or none, or as ``check_folder``.
+        InputError: a file in the folder that is another note or none, a secret with another seed, or as
+            ``check_folder``.
     """
     check_folder(folder, secret)
     home = Path(folder)
@@ -246,7 +255,7 @@ def make_notes(
         if os.path.lexists(path):
             _check_kept(path, maker, signer, account, name, nonce)
         else:
-            note = maker.note(account, name, nonce)
+            note = _made(maker, account, name, nonce)
             note = note if signer is None else note.signed(signer)
             write_atomic(path, note.to_bytes(), secret=True, replace=False)
             written += 1

@@ -165,12 +165,12 @@ def note_command(options: MakeOptions) -> None:
         signer = signer_of(options.key_path, options.passphrase_path, options.signer_command)
     facts: Facts = {"output": options.output, "signed": signer is not None}
     if options.name is None:
-        with terminal.progress("Making notes") as advance:
+        with terminal.progress("Making notes") as advance, blamed(accounts=None, secret=options.secret_path):
             written, kept = make_notes(maker, secret, options.output, signer, advance)
         facts |= {"accounts": written + kept, "written": written, "kept": kept}
         words = f"{written + kept} notes in {options.output}, {kept} there before: give each to its customer only"
     else:
-        with blamed(accounts=options.accounts_path, account="--account"):
+        with blamed(accounts=options.accounts_path, account="--account", secret=options.secret_path):
             note = note_for(maker, secret, options.name)
         note = note if signer is None else note.signed(signer)
         write_outputs([Output.document(options.output, note)])
