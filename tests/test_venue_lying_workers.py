@@ -1,7 +1,13 @@
-"""Workers that prove other books than they were given: nothing comes out, and they are named."""
+"""Workers that prove other books than they were given are named, and nothing comes out; interrupts end them."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +16,13 @@ from support.venue_lab import SEEDS, Local, SharedVenue, nonce, tau_power
 
 from zkmargin.formats import VerificationError, canonical_bytes
 from zkmargin.prover.polynomials import ProverError
-from zkmargin.prover.venue.answers import WrongAnswerError
+from zkmargin.prover.venue.answers import WorkerError, WrongAnswerError
 from zkmargin.prover.venue.blinders import KeyedBlinders, SeededBlinders
 from zkmargin.prover.venue.blocks import ClassBooks, assess, class_witness, holds_books
+from zkmargin.prover.venue.ending import Ending
 from zkmargin.prover.venue.messages import pack, unpack
 from zkmargin.prover.venue.notes import NoteMaker
+from zkmargin.prover.venue.pipes import ProcessLink
 from zkmargin.prover.venue.preparing import Preparing
 from zkmargin.prover.venue.prove import inputs_digest
 from zkmargin.prover.venue.rounds import prove_rounds
@@ -227,3 +235,68 @@ def test_v5_a_worker_that_refuses_sound_points_is_named(venue: SharedVenue) -> N
         pytest.raises(ProverError, match="no point; worker 1 answered wrongly"),
     ):
         running.prove_and_verify()
+
+
+#: A program that proves until it is interrupted.
+PROVING = """
+from support.venue_lab import SharedVenue
+
+venue = SharedVenue()
+try:
+    with venue.workers() as running:
+        print("running", flush=True)
+        while True:
+            running.prove()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_from_the_keyboard_ends_workers_quietly(tmp_path: Path) -> None:
+    """It goes to the whole group: workers leave it to the coordinator, which ends them and does not wait for them."""
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(Path(__file__).parent)}
+    command, pipe = [sys.executable, "-c", PROVING], subprocess.PIPE
+    with subprocess.Popen(
+        command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        time.sleep(0.5)  # in the middle of a round
+        os.killpg(process.pid, signal.SIGINT)
+        said, errors = process.communicate(timeout=60)  # and all workers: they have the same standard error
+    assert (said, errors, process.returncode) == ("interrupted\n", "", 0)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_worker_takes_no_interrupt_and_is_ended_by_who_made_it(venue: SharedVenue) -> None:
+    links: list[ProcessLink] = []
+
+    def connect() -> ProcessLink:
+        links.append(ProcessLink())
+        return links[-1]
+
+    with preparing(venue.snapshot, venue.statement, 1, connect) as makers:
+        makers.examine(venue.books)
+        os.kill(links[0].process.pid, signal.SIGINT)
+        makers.examine(venue.books)
+        assert makers.restarts == 0
+        makers._left()
+        with pytest.raises(WorkerError, match="was lost"):
+            makers.examine(venue.books)
+        assert len(links) == 1, "none is made again"
+        links[0].close()
+        links[0].close()
+
+
+def test_an_interrupt_cleans_up_first_and_is_raised() -> None:
+    cleaned: list[str] = []
+    ending = Ending(lambda: cleaned.append("once"))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        ending.close()
+    assert cleaned == ["once"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

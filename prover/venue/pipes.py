@@ -7,9 +7,12 @@ inputs. No more is read than the statement lets a worker say (``prover.venue.siz
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -42,7 +45,8 @@ class ProcessLink:
         command = [sys.executable, "-P", "-c", "from zkmargin.prover.venue.workers import serve; serve()"]
         pipe = subprocess.PIPE
         try:
-            self.process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe)  # noqa: S603 - ours
+            with _no_interrupts():
+                self.process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe)  # noqa: S603 - ours
         except OSError as error:  # no more processes, or no memory for one
             raise LostError(f"it cannot be started: {(error.strerror or 'error').lower()}") from None
 
@@ -73,9 +77,28 @@ class ProcessLink:
         self.process.kill()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; from any thread, and more than once."""
         self.process.kill()
-        self.process.communicate()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError, ValueError):  # what was not written yet goes nowhere
+                    pipe.close()
+        self.process.wait()
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """A process that is started in here never takes a SIGINT: one from a keyboard goes to all of a group, and it is
+    the coordinator's to end its workers. What is blocked stays so in a child, from its first instruction on.
+    """
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def write_message(sink: IO[bytes], data: bytes) -> None:

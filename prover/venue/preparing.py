@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -31,7 +32,9 @@ from zkmargin.prover.venue.blocks import (
     joined,
     under_claim,
 )
+from zkmargin.prover.venue.ending import Ending
 from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, lost_words, pack, scalars_array
+from zkmargin.prover.venue.pipes import ProcessLink
 from zkmargin.prover.venue.sizes import largest_answer
 from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.statement import VenueStatement
@@ -132,6 +135,7 @@ class Preparing:
         self.count = max(1, min(count, len(statement.sets)))
         self.restarts, self._most = 0, largest_answer(statement)
         self._links: list[Link | None] = [None] * self.count
+        self._ended = False
         self._made: list[tuple[Part, list[Array]]] = []
         self._short: list[int] = []
         self._under: list[tuple[Part, list[tuple[int, int]]]] = []
@@ -148,6 +152,13 @@ class Preparing:
             if link is not None:
                 link.close()
         self._links = [None] * self.count
+
+    def _left(self) -> None:
+        """On SIGTERM or SIGINT: workers end, and no other ones are made."""
+        self._ended = True
+        for link in self._links:
+            if isinstance(link, ProcessLink):
+                link.kill()
 
     def connect(self) -> Link:
         """The next worker's link, for the proof: one that is there, else a new one."""
@@ -289,7 +300,7 @@ class Preparing:
     def _at_once(self, of: Callable[[Part], Any], parts: Sequence[Part]) -> list[Any]:
         """Every part's answer; workers answer at the same time, each its own parts in turn."""
         by_worker = [[part for part in parts if part.worker == worker] for worker in range(self.count)]
-        with ThreadPoolExecutor(self.count) as pool:
+        with closing(Ending(self._left)), ThreadPoolExecutor(self.count) as pool:
             answered = pool.map(lambda mine: [of(part) for part in mine], by_worker)
             return [one for mine in answered for one in mine]
 
@@ -305,6 +316,8 @@ class Preparing:
                 if (lost := self._links[worker]) is not None:
                     lost.close()
                 self._links[worker] = None
+                if self._ended:
+                    break
                 continue
             if len(answer) > self._most:
                 raise Answer.too_long(str(worker + 1), len(answer), self._most)

@@ -256,6 +256,8 @@ class RemoteShare:
         self.restarts = 0
         self._sizes = answer_bytes(inputs.statement, [mine.place for mine in inputs.sets])
         self._link: Link | None = None
+        self._starting: Link | None = None
+        self._ended = False
         self._answered("at its start", self._linked)
 
     @property
@@ -270,14 +272,19 @@ class RemoteShare:
             self._link = None
 
     def kill(self) -> None:
-        """End the worker without waiting for it, if it is a process of this machine."""
-        if isinstance(self._link, ProcessLink):
-            self._link.kill()
+        """End the worker without waiting for it, if it is a process of this machine; no other one is made."""
+        self._ended = True
+        for link in (self._link, self._starting):
+            if isinstance(link, ProcessLink):
+                link.kill()
 
     def _linked(self) -> Link:
         """The way to the worker; one that is gone is made again, and replays the rounds so far. Raises LostError."""
         if self._link is None:
-            link = self._connect()
+            self._starting = link = self._connect()
+            if self._ended:
+                link.close()
+                raise LostError
             try:
                 self._read(link.ask(self.inputs.start), 0)
                 for request, parts in self._log:
@@ -285,7 +292,7 @@ class RemoteShare:
             except BaseException:
                 link.close()
                 raise
-            self._link = link
+            self._link, self._starting = link, None
         return self._link
 
     def _answered(self, where: str, ask: Callable[[], T]) -> T:
@@ -298,6 +305,8 @@ class RemoteShare:
             except LostError as error:
                 why = str(error)
                 self.close()
+            if self._ended:
+                break
         raise WorkerError(lost_words(self.name, where, why))
 
     def _read(self, answer: bytes, parts: int) -> Answer:
@@ -511,7 +520,7 @@ class VenueWorkers:
         self._ending.close()
 
     def _left(self) -> None:
-        """On SIGTERM: workers end, and the folder goes away."""
+        """On SIGTERM or SIGINT: workers end, and the folder goes away."""
         for share in self.shares:
             share.kill()
         shutil.rmtree(self._journals.name, ignore_errors=True)
