@@ -227,12 +227,12 @@ class _VenueDemo:
         public = "--snapshot snapshot.json --terms terms.json --log log.json"
         key = "venue.public.json"
         terminal.say(f"\nTry (after `cd {self.folder}`):")
-        mine = f"--name {self.customer} --nonce {self.nonce}"
+        mine = f"--book {self.customer}.json --name {self.customer} --nonce {self.nonce}"
         for line in (
             f"zkmargin venue verify {public} --key {key} --every-account venue-proof.bin",
             f"zkmargin venue log check log.json --key {key}",
             "zkmargin venue inspect --snapshot snapshot.json terms.json",
-            f"zkmargin venue check-note note.json {public} --signer {key} --book {self.customer}.json {mine}",
+            f"zkmargin venue check-note note.json {public} --signer {key} --proof venue-proof.bin {mine}",
         ):
             terminal.say(f"   {line}")
 
