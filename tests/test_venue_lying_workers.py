@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +36,14 @@ pytestmark = pytest.mark.compiled
 @pytest.fixture(scope="module")
 def venue() -> SharedVenue:
     return SharedVenue()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's background job ignores SIGINT, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def liar(
@@ -252,6 +260,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_from_the_keyboard_ends_workers_quietly(tmp_path: Path) -> None:
     """It goes to the whole group: workers leave it to the coordinator, which ends them and does not wait for them."""
     (tmp_path / "temporary").mkdir()
@@ -264,7 +273,11 @@ def test_an_interrupt_from_the_keyboard_ends_workers_quietly(tmp_path: Path) -> 
         assert process.stdout.readline() == "running\n"
         time.sleep(0.5)  # in the middle of a round
         os.killpg(process.pid, signal.SIGINT)
-        said, errors = process.communicate(timeout=60)  # and all workers: they have the same standard error
+        try:
+            said, errors = process.communicate(timeout=60)  # and all workers: they have the same standard error
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
     assert (said, errors, process.returncode) == ("interrupted\n", "", 0)
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -289,6 +302,7 @@ def test_a_worker_takes_no_interrupt_and_is_ended_by_who_made_it(venue: SharedVe
         links[0].close()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_cleans_up_first_and_is_raised() -> None:
     cleaned: list[str] = []
     ending = Ending(lambda: cleaned.append("once"))
