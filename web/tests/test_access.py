@@ -86,7 +86,8 @@ def test_everything_is_reached_by_tab_and_said_by_name(browser: Browser, service
         names = [name for _, name in reached]
         wanted = ["Skip to the accounts", "Show", "alice", "bob", "Back to all accounts", "Accepted proofs"]
         assert [name for name in names if name in wanted] == wanted  # and in the order in which they are read
-        assert sum(name.startswith("Save the receipt of") for name in names) == 2
+        receipts = page.get_by_label("Save the receipt of").count()  # two, and those of tests that came before
+        assert sum(name.startswith("Save the receipt of") for name in names) == receipts >= 2
         said = tab.aria_snapshot()
         for line in ('heading "Accounts" [level=2]', 'rowheader "alice"', 'columnheader "Due at"', "status: live"):
             assert line in said, said
