@@ -247,7 +247,7 @@ def measure_dense(accounts: int, group: int = 7, scenarios: int = 64) -> dict[st
     """Dense accounts of 1,023 instruments in one proof, beside single proofs of the same books."""
     case = Case(1023, scenarios)
     snapshot, lots = snapshot_of(case), book_of(case)
-    openings = [commit_book(snapshot, lots) for _ in range(accounts)]
+    openings = [commit_book(snapshot, lots, alias=f"account {i}") for i in range(accounts)]
     statement, prove_all, check = dense_venue(snapshot, lots, openings, group, default_threads())
     singles = _singles(case)
     profile = Profile()
