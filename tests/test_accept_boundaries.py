@@ -10,7 +10,7 @@ from support import parties
 from support.parties import World
 
 from zkmargin.engine.decimals import parse_time
-from zkmargin.formats import VerificationError
+from zkmargin.formats import InputError, VerificationError
 from zkmargin.verifier.attest import Memory, Revocations, RevocationsPayload, Trust, accept, authenticate
 from zkmargin.verifier.attest.accept import (
     Candidate,
@@ -97,6 +97,13 @@ def test_a_quote_that_was_too_old_asks_for_newer_ones(world: World) -> None:
         "carried quotes",
         "ask for a proof on a snapshot with newer quotes",
     )
+
+
+def test_parts_are_looked_at_whoever_made_the_statement(world: World) -> None:
+    (account,) = world.statement.account_parts
+    bare = SimpleNamespace(snapshot=world.snapshot, account_parts=(account[:1],))
+    with pytest.raises(InputError, match="no part for"):
+        authenticate(bare, world.attestations(), now_ms=parties.NOW, trust=parties.trust())  # type: ignore[arg-type]
 
 
 class _Twice:
