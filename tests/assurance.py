@@ -47,7 +47,7 @@ EVM_TESTS = tuple(f"contracts/tests/test_{name}.py" for name in ("verifier", "jo
 # What shards are about: folders, files, or patterns of git. One that a shard never runs is left out, so that a
 # change of the service does not outdate a week of fuzzing of points.
 LIBRARY = ("circuits", "engine", "prover", "verifier", "zkmargin")
-CRYPTO = ("zkmargin/crypto", "zkmargin/formats", "zkmargin/integers.py")
+CRYPTO = ("zkmargin/crypto", "zkmargin/formats/errors.py", "zkmargin/integers.py")
 DOCUMENTS = ("zkmargin/formats", "zkmargin/accounts", "zkmargin/integers.py", "zkmargin/crypto", "engine")
 CIRCUITS = ("circuits/*.py", "circuits/encoders", "circuits/language")
 VERIFYING = (*DOCUMENTS, *CIRCUITS, "verifier/*.py")
@@ -65,7 +65,7 @@ FUZZED: dict[str, tuple[str, ...]] = {
     "transcript": CRYPTO,
     "proof codec": VERIFYING,
     "verification": VERIFYING,
-    "setups": CRYPTO,
+    "setups": (*CRYPTO, "zkmargin/formats"),
     "json": ("zkmargin/formats",),
     "documents": DOCUMENTS,
     "arrays": ("zkmargin/formats",),

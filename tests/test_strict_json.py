@@ -44,6 +44,11 @@ def test_parsing_gives_back_what_was_written(value: list[bool] | bool | None, in
         ("1.0", "f.json:1: a bare number with a point or exponent: write it as a string"),
         ('{"a": [[], {"b": "NaN",\n "c": {}}, {"c": NaN}]}', "f.json:2: a[2].c: NaN is not a number"),
         ("[0,\n-0]", "f.json:2: [1]: -0 is not a number here: write 0"),
+        # what follows a refused number was never parsed: it may close what nobody opened, or have keys that are none
+        ("0.5}", "f.json:1: a bare number with a point or exponent: write it as a string"),
+        ('[{"a": 0.5}}]]', "f.json:1: [0].a: a bare number with a point or exponent: write it as a string"),
+        ("[0.5{x", "f.json:1: [0]: a bare number with a point or exponent: write it as a string"),
+        ('NaN"a": 1]', "f.json:1: NaN is not a number"),
         ("[\n\u0661\u0662]", "f.json:2: not JSON: Expecting value"),
         ("[1\u0662]", "f.json:1: not JSON: Expecting ',' delimiter"),
         ("\ufeff{}", "f.json: starts with a byte-order mark: save it as plain UTF-8"),

@@ -60,9 +60,8 @@ def place_of_literal(text: str, literal: str) -> tuple[int | None, str | None]:
     if offset is None:
         return None, None
     path: list[str | int] = []
-    for member in _members(text):
-        if member.offset > offset:
-            break
+    # no further than the literal: what follows it nobody has parsed yet
+    for member in _members(text[: offset + len(literal)]):
         path[member.depth - 1 :] = [member.step]
     return _line(text, offset), field_name(path)
 
