@@ -90,25 +90,16 @@ def assess(template: BlockTemplate, books: ClassBooks) -> Assessment:
     Raises:
         InputError: an account that does not fit its class, by name.
     """
-    rules, spec = template.rules, template.spec
-    count = len(books.names)
-    shape = (count, spec.slots, books.lots.shape[2] if books.lots.ndim == 3 else -1)
-    if count != spec.accounts or books.lots.shape != shape or shape[2] > template.V * template.row_legs:
-        raise InputError(f"{books.lots.shape} legs for {spec.accounts} accounts of {spec.slots} x {spec.legs}")
-    _check_books(template, books)
+    check_books(template, books)
     if template.account is not None:
         return _assess_by_circuit(template, template.account, books)
+    rules, spec, count = template.rules, template.spec, len(books.names)
     # A short minimum is one more scenario, of short lots alone.
     columns = rules.scenario_columns + (rules.minimum is not None)
     losses = np.empty((count, spec.slots, columns), dtype=np.int64)
-    largest = np.maximum(
-        np.abs(rules.risk).max(axis=1, initial=0), 0 if rules.minimum is None else rules.minimum
-    ).astype(np.float64)
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         lots, ids = books.lots[part], books.instruments[part]
-        size = (np.abs(lots).astype(np.float64) * largest[ids]).sum(axis=2).max(axis=1)
-        _name_first(books.names[part], size >= _SAFE, "positions whose charges have more than 62 bits", LARGE)
         losses[part, :, : rules.scenario_columns] = -np.einsum("akl,akls->aks", lots, rules.risk[ids])
         if rules.minimum is not None:
             losses[part, :, -1] = (np.maximum(-lots, 0) * rules.minimum[ids]).sum(axis=2)
@@ -157,21 +148,49 @@ def _surplus(template: BlockTemplate, ratio: Ratio, equity: Integers, requiremen
     return surplus
 
 
-def _check_books(template: BlockTemplate, books: ClassBooks) -> None:
-    rules, names = template.rules, books.names
+def check_books(template: BlockTemplate, books: ClassBooks) -> None:
+    """Whether the columns of a class can hold these books, each number whole: columns hold them modulo 2^(digits).
+
+    Raises:
+        InputError: books of another shape, or an account that does not fit, by name.
+    """
+    rules, spec, names = template.rules, template.spec, books.names
+    shape = (len(names), spec.slots, books.lots.shape[2] if books.lots.ndim == 3 else -1)
+    if len(names) != spec.accounts or books.lots.shape != shape or shape[2] > template.V * template.row_legs:
+        raise InputError(f"{books.lots.shape} legs for {spec.accounts} accounts of {spec.slots} x {spec.legs}")
     outside = (books.instruments < 0) | (books.instruments >= max(rules.instruments, 1))
     _name_first(names, outside.any(axis=(1, 2)), "an instrument that the snapshot does not list")
     group_of = np.array(rules.group_of or (0,), dtype=np.int64)
     wrong = (books.lots != 0) & (group_of[books.instruments] != books.groups[:, :, None])
     _name_first(names, wrong.any(axis=(1, 2)), "an instrument of another group than its slot")
-    large = np.abs(books.lots) > template.position_bound
+    large = _beyond(books.lots, template.position_bound)
     _name_first(names, large.any(axis=(1, 2)), f"a position of more than {template.position_bound} lots", WIDER)
     for j in range(rules.assets):
         top = (1 << (template.options.digit_bits * digits_for(rules.balance_bits[j], template.options.digit_bits))) - 1
         balance = books.balances[:, j]
-        _name_first(names, np.abs(balance) > min(top, 2**63 - 1), "a balance beyond its bound")
+        _name_first(names, _beyond(balance, min(top, 2**63 - 1)), "a balance beyond its bound")
         if not rules.owed[j]:
             _name_first(names, balance < 0, "a negative balance that the policy does not allow")
+    if template.account is None:
+        _check_losses(template, books)
+
+
+def _check_losses(template: BlockTemplate, books: ClassBooks) -> None:
+    """Losses are sums of 64 bits."""
+    rules = template.rules
+    largest = np.maximum(
+        np.abs(rules.risk).max(axis=1, initial=0), 0 if rules.minimum is None else rules.minimum
+    ).astype(np.float64)
+    for start in range(0, len(books.names), CHUNK):
+        part = slice(start, start + CHUNK)
+        lots, ids = books.lots[part], books.instruments[part]
+        size = (np.abs(lots).astype(np.float64) * largest[ids]).sum(axis=2).max(axis=1)
+        _name_first(books.names[part], size >= _SAFE, "positions whose charges have more than 62 bits", LARGE)
+
+
+def _beyond(values: Int64Array, bound: int) -> npt.NDArray[np.bool_]:
+    """Of -2^63 there is no absolute value in 64 bits."""
+    return (values > bound) | (values < -bound)
 
 
 def _name_first(names: Sequence[str], bad: Any, reason: str, hint: str | None = None) -> None:
@@ -194,7 +213,8 @@ def joined(parts: Sequence[ClassWitness]) -> ClassWitness:
 
 
 def _leg_columns(template: BlockTemplate, books: ClassBooks) -> ClassWitness:
-    """Columns that hold instruments, groups and positions; packed cells are 0."""
+    """Columns that hold instruments, groups and positions; packed cells are 0. Raises InputError for cut positions."""
+    _name_first(books.names, _beyond(books.lots, template.position_bound).any(axis=(1, 2)), "a position too large")
     spec, k = template.spec, template.options.digit_bits
     B, T, mask, count = spec.block, template.T, (1 << k) - 1, len(books.names)
     X = -(-count // T)
@@ -306,7 +326,10 @@ def _holds_part(
     balances = [books.balances[:, j] for j in range(rules.assets)]
     return (
         all(holds(f"held {j}", np.maximum(balance, 0)) for j, balance in enumerate(balances))
-        and all(holds(f"owed {j}", np.maximum(-balance, 0)) for j, balance in enumerate(balances) if rules.owed[j])
+        and all(
+            holds(f"owed {j}", np.maximum(-balance, 0)) if rules.owed[j] else bool((balance >= 0).all())
+            for j, balance in enumerate(balances)
+        )
         and (not (template.claimed and template.options.exempt) or holds("exempt", exempt.astype(np.int64)))
     )
 

@@ -17,7 +17,15 @@ from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import VALUATION_DECIMALS
 from zkmargin.engine.decimals import from_units
 from zkmargin.formats.errors import ConstraintError, InputError
-from zkmargin.prover.venue.blocks import Assessment, ClassBooks, ClassWitness, assess, class_witness, under_claim
+from zkmargin.prover.venue.blocks import (
+    Assessment,
+    ClassBooks,
+    ClassWitness,
+    assess,
+    check_books,
+    class_witness,
+    under_claim,
+)
 from zkmargin.prover.venue.dense import DenseAssessment, DenseWitness, assess_dense, dense_witness, surpluses
 from zkmargin.verifier.venue.statement import VenueStatement
 
@@ -135,6 +143,8 @@ def build_witness(
         InputError: books that do not fit their classes, or the statement's net positions or totals.
         ConstraintError: accounts under their claims, by name, with their shortfalls.
     """
+    for template, mine in zip(statement.templates, books, strict=True):
+        check_books(template, mine)  # here, whoever makes the columns: those of a cut position are another account's
     maker = maker or _Here(statement)
     under = maker.examine(books)
     lots = [book for book, _ in dense]
