@@ -49,6 +49,8 @@ def test_parsing_gives_back_what_was_written(value: list[bool] | bool | None, in
         ('[{"a": 0.5}}]]', "f.json:1: [0].a: a bare number with a point or exponent: write it as a string"),
         ("[0.5{x", "f.json:1: [0]: a bare number with a point or exponent: write it as a string"),
         ('NaN"a": 1]', "f.json:1: NaN is not a number"),
+        ("\n0.5x}0.5", "f.json:2: a bare number with a point or exponent: write it as a string"),
+        ("[1,\n-0x}]]-0", "f.json:2: [1]: -0 is not a number here: write 0"),
         ("[\n\u0661\u0662]", "f.json:2: not JSON: Expecting value"),
         ("[1\u0662]", "f.json:1: not JSON: Expecting ',' delimiter"),
         ("\ufeff{}", "f.json: starts with a byte-order mark: save it as plain UTF-8"),

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 #: A string, a structural character, or a literal. Possessive: a string of any length takes no stack.
 TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++')
+#: What a parser takes for a number at the beginning of a token.
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|NaN|-?Infinity")
 
 Path = Sequence[str | int]
 
@@ -55,8 +57,12 @@ def line_of_literal(text: str, literal: str) -> int | None:
 
 
 def place_of_literal(text: str, literal: str) -> tuple[int | None, str | None]:
-    """The line of the first such number or constant, and the field that it stands in, as errors write it."""
-    offset = next((match.start() for match in TOKEN.finditer(text) if match.group() == literal), None)
+    """The line of the first number or constant that a parser reads as this, and its field, as errors write it.
+
+    A parser stops behind a number, whatever follows it without a blank: ``1.5x`` is read as ``1.5`` first.
+    """
+    tokens = ((match.start(), NUMBER.match(match.group())) for match in TOKEN.finditer(text))
+    offset = next((start for start, number in tokens if number and number.group() == literal), None)
     if offset is None:
         return None, None
     path: list[str | int] = []
