@@ -27,6 +27,7 @@ from zkmargin.prover.venue.pipes import ProcessLink
 from zkmargin.prover.venue.prove import inputs_digest
 from zkmargin.prover.venue.witness import build_witness
 from zkmargin.prover.venue.workers import VenueWorkers, preparing
+from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.proof import encode_venue_proof
 
 #: Bytes a second into the coordinator, of all workers together: ten gigabits.
@@ -67,7 +68,7 @@ def run(snapshot: Any, statement: Any, books: Any, count: int) -> dict[str, Any]
     begin, cpu = time.perf_counter(), time.process_time()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     with preparing(snapshot, statement, count, Measured) as makers:
-        tags = makers.tags([books], [[bytes(16)] * len(books.names)])
+        tags = [[tag_of(statement.digest, name, bytes(16)) for name in books.names]]
         witness = build_witness(statement, [books], tags, maker=makers)
         inputs = inputs_digest(statement, witness)
         prepared, prepared_cpu = time.perf_counter() - begin, time.process_time() - cpu
@@ -114,7 +115,7 @@ def model(one: dict[str, Any], two: dict[str, Any], accounts: int, *, cores: int
     answered = {f["workers"]: sum(row["from"] for row in f["messages"].values()) for f in (one, two)}
     by_worker = answered[2] - answered[1]  # vectors of n rows: as many from each, however many accounts it has
     by_account = (answered[1] - by_worker) * scale
-    before = ("open", "tags", "examine", "columns", "start")  # documents go to each worker, the rest by account
+    before = ("open", "examine", "columns", "start")  # documents go to each worker, the rest by account
     sent = {f["workers"]: sum(f["messages"][name]["to"] for name in before) for f in (one, two)}
     documents = sent[2] - sent[1]
     found = {

@@ -5,15 +5,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import lab
+from support import lab, venue_policies
 from support.typed import Passed
-from support.venue_lab import Account, Local, Venue, spec
+from support.venue_lab import Account, Local, Venue, blinders, spec
 
+from zkmargin.circuits.venue import BlockTemplate
 from zkmargin.formats import InputError
-from zkmargin.prover.venue.blocks import ClassBooks, _leg_columns, assess, check_books, class_witness, holds_books
+from zkmargin.prover.venue.answers import WrongAnswerError
+from zkmargin.prover.venue.blocks import (
+    ClassBooks,
+    ClassWitness,
+    _leg_columns,
+    assess,
+    check_books,
+    class_witness,
+    holds_books,
+    least_charges,
+)
 from zkmargin.prover.venue.messages import pack, unpack
+from zkmargin.prover.venue.prove import prove_venue
 from zkmargin.prover.venue.witness import build_witness
-from zkmargin.prover.venue.workers import preparing
+from zkmargin.prover.venue.workers import Worker, preparing
 
 pytestmark = pytest.mark.compiled
 #: Lots that a side of a leg of these classes holds: two digits of six bits less one.
@@ -89,3 +101,99 @@ def test_columns_hold_no_part_of_a_book() -> None:
     with pytest.raises(InputError, match="a position too large"):
         _leg_columns(template, changed(books, "lots", BOUND + 1, 0))
     check_books(template, changed(books, "lots", BOUND, -BOUND))
+
+
+def raised(template: BlockTemplate, columns: ClassWitness, t: int) -> None:
+    """A charge of account t is one larger than it need be, and all that depends on it follows."""
+    integers, k, ratio = template.integers, template.options.digit_bits, template.spec.ratio
+    packed = columns.digits[:, template.packed_offset :]
+    assert ratio is not None
+
+    def add(name: str, more: int) -> None:
+        v = integers.index(name)
+        at = [divmod(z, template.spec.block) for z in range(integers.starts[v], integers.starts[v + 1])]
+        value = sum(int(packed[0, column, b, t]) << (k * d) for d, (column, b) in enumerate(at)) + more
+        assert 0 <= value < 1 << (k * len(at))
+        for d, (column, b) in enumerate(at):
+            packed[0, column, b, t] = (value >> (k * d)) & ((1 << k) - 1)
+
+    for name in ["charge 0", *(x.name for x in integers.bounded if x.name.startswith("slack 0 "))]:
+        add(name, 1)
+    add("claim", -ratio.num * (template.options.den // ratio.den) * template.rules.factor_bp)
+
+
+def answering(venue: Venue, change: Callable[[BlockTemplate, ClassWitness], None]) -> type[Local]:
+    """Workers that change the columns that they made."""
+
+    class Liar(Local):
+        def ask(self, request: bytes) -> bytes:
+            answer, (head, _) = super().ask(request), unpack(request)
+            if head["round"] != "columns":
+                return answer
+            made, arrays = unpack(answer)
+            columns = ClassWitness(*(array.copy() for array in arrays))
+            change(venue.statement.templates[head["kind"]], columns)
+            return pack({"shortfalls": made["shortfalls"]}, [columns.ids, columns.group, columns.digits])
+
+    return Liar
+
+
+def test_v5_a_worker_that_makes_a_larger_charge_than_the_least_is_named() -> None:
+    """A proof of it verifies, and no note could be made of it: the venue has the books, and not that charge."""
+    venue = venue_of()
+    witness, template = venue.witness(), venue.statement.templates[0]
+    raised(template, witness.classes[0], 0)
+    prove_venue(venue.statement, witness, blinders=blinders())
+    with (
+        preparing(venue.snapshot, venue.statement, 2, answering(venue, lambda t, mine: raised(t, mine, 0))) as makers,
+        pytest.raises(WrongAnswerError, match=r"worker [12] answered wrongly: charges that are not the least"),
+    ):
+        build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
+
+
+def test_each_account_s_charge_is_the_least() -> None:
+    """Of 0, and of one or all of many blocks of a set; whichever digit of a slack is not 0."""
+    shape = spec(accounts=20, legs=1, slots=1, block=2, position_bits=8, charge_bits=24)
+    accounts: list[Account] = [(((0, ((0, held % 3 - 1),)),), (4_000, 10)) for held in range(20)]
+    venue = Venue([(shape, accounts)], n=64, srs=lab.known_tau(powers=200), rules={"bits": 6})
+    template, columns = venue.statement.templates[0], venue.witness().classes[0]
+    assert least_charges(template, columns)
+    for t in (0, 1, 19):
+        larger = ClassWitness(columns.ids, columns.group, columns.digits.copy())
+        raised(template, larger, t)
+        assert not least_charges(template, larger)
+
+
+def test_v5_of_accounts_with_a_circuit_of_their_own_each_hint_is_made_again() -> None:
+    shape = spec("all", accounts=2, legs=3, slots=1, block=16, position_bits=6)
+    venue = Venue([(shape, venue_policies.BOOKS[:2])], market=venue_policies.snapshot("tims", n=16))
+
+    def other(template: BlockTemplate, columns: ClassWitness) -> None:
+        books = ("held", "owed")  # which are looked at in any class
+        v = next(v for v, x in enumerate(template.integers.bounded) if not x.name.startswith(books))
+        column, b = divmod(template.integers.starts[v], template.spec.block)
+        columns.digits[0, template.packed_offset + column, b, 0] ^= 1
+
+    for change, wrong in ((other, True), (lambda *_: None, False)):
+        with preparing(venue.snapshot, venue.statement, 2, answering(venue, change)) as makers:
+            if wrong:
+                with pytest.raises(WrongAnswerError, match="charges that are not the least"):
+                    build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
+            else:
+                build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
+
+
+def test_no_worker_is_asked_for_tags() -> None:
+    """No equation reads a tag: a wrong one would be in a proof that verifies, and no customer would get a note."""
+    venue = venue_of()
+    asked: list[str] = []
+
+    class Seen(Local):
+        def ask(self, request: bytes) -> bytes:
+            asked.append(unpack(request)[0]["round"])
+            return super().ask(request)
+
+    with preparing(venue.snapshot, venue.statement, 2, Seen) as makers:
+        build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
+    assert set(asked) == {"open", "examine", "columns"}
+    assert "error" in unpack(Worker().answer(pack({"round": "tags", "names": [], "nonces": []})))[0]

@@ -152,7 +152,7 @@ def test_v5_nothing_secret_is_in_the_cluster_s_logs_or_in_its_scheduler(nodes: N
     assert nodes.cluster.client.direct_to_workers is True  # calls of actors do not pass through the scheduler
     nonces = [[nonce(name) for name in books.names] for books in venue.books]
     with preparing(venue.snapshot, venue.statement, NODES, nodes.cluster.connect) as makers:
-        build_witness(venue.statement, venue.books, makers.tags(venue.books, nonces), maker=makers)
+        build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
     with workers(venue, nodes.cluster.connect) as running:
         running.prove()
         kept = nodes.cluster.client.run_on_scheduler(everything)

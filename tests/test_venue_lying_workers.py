@@ -73,8 +73,7 @@ def _writable(message: bytes) -> tuple[dict[str, Passed], list[Passed]]:
 
 
 def witness_by(venue: SharedVenue, books: list[ClassBooks], makers: Preparing) -> VenueWitness:
-    nonces = [[nonce(name) for name in mine.names] for mine in books]
-    return build_witness(venue.statement, books, makers.tags(books, nonces), maker=makers)
+    return build_witness(venue.statement, books, venue.tags(), maker=makers)
 
 
 def poor(venue: SharedVenue) -> list[ClassBooks]:
@@ -146,7 +145,7 @@ def test_columns_hold_their_books_and_no_others(venue: SharedVenue) -> None:
                 column, b = divmod(z, template.spec.block)
                 assert not holds("digits", (0, template.packed_offset + column, b, t)), name
     charge, b = divmod(template.integers.starts[template.integers.index("charge 0")], template.spec.block)
-    assert holds("digits", (0, template.packed_offset + charge, b, 0)), "equations say what a charge is"
+    assert holds("digits", (0, template.packed_offset + charge, b, 0)), "charges are for least_charges"
 
 
 def test_v5_a_worker_that_proves_other_columns_in_every_round_is_named(venue: SharedVenue) -> None:

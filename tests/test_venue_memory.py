@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from support import lab
-from support.venue_lab import SEEDS, Local, Venue, nonce, spec
+from support.venue_lab import SEEDS, Local, Venue, spec
 
 from zkmargin.prover.venue import sizes
 from zkmargin.prover.venue.prove import inputs_digest
@@ -68,9 +68,8 @@ def test_a_coordinator_holds_no_more_than_is_counted(venue: Venue) -> None:
     """Two processes make the witness and prove it; what is measured is here."""
 
     def prove(venue: Venue) -> None:
-        nonces = [[nonce(name) for name in mine.names] for mine in venue.books]
         with preparing(venue.snapshot, venue.statement, 2) as makers:
-            witness = build_witness(venue.statement, venue.books, makers.tags(venue.books, nonces), maker=makers)
+            witness = build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
             run = inputs_digest(venue.statement, witness)
             given = (venue.snapshot, venue.statement, witness, run, 2)
             with VenueWorkers(*given, connect=makers.connect, seeds=SEEDS) as running:

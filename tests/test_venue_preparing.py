@@ -1,4 +1,4 @@
-"""The witness of a venue made by the workers that prove it: the same columns and tags, also when one dies or lies."""
+"""The witness of a venue made by the workers that prove it: the same columns, also when one dies or lies."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.typed import Passed
-from support.venue_lab import SEEDS, SMALL, Local, SharedVenue, Venue, nonce, spec
+from support.venue_lab import SEEDS, SMALL, Local, SharedVenue, Venue, spec
 
 from zkmargin.app.venues import Prepared, WorkerLostError, make_venue_proof
 from zkmargin.formats import ConstraintError, InputError
@@ -37,8 +37,7 @@ def makers_of(venue: SharedVenue, connect: Callable[[], Link] = Local, count: in
 
 
 def witness_by(venue: SharedVenue, makers: Preparing) -> VenueWitness:
-    nonces = [[nonce(name) for name in mine.names] for mine in venue.books]
-    return build_witness(venue.statement, venue.books, makers.tags(venue.books, nonces), maker=makers)
+    return build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
 
 
 def same(one: VenueWitness, other: VenueWitness) -> bool:
@@ -173,22 +172,7 @@ def test_v5_a_worker_that_states_another_sum_of_shortfalls_is_named() -> None:
         build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
 
 
-def test_v5_a_worker_that_invents_tags_is_named(venue: SharedVenue) -> None:
-    """A proof with them would verify, and no customer would find itself in it."""
-
-    class Liar(Local):
-        def ask(self, request: bytes) -> bytes:
-            answer = super().ask(request)
-            if unpack(request)[0]["round"] != "tags":
-                return answer
-            head, arrays = unpack(answer)
-            return pack(head, [np.roll(arrays[0], 32)])  # each account has its neighbour's
-
-    with makers_of(venue, Liar) as makers, pytest.raises(WrongAnswerError, match="a tag that is not the account's"):
-        witness_by(venue, makers)
-
-
-@pytest.mark.parametrize("question", ["tags", "examine", "columns"])
+@pytest.mark.parametrize("question", ["examine", "columns"])
 @pytest.mark.parametrize("says", ["an error of its own", "nothing"])
 def test_v5_a_worker_that_invents_an_error_or_is_always_lost_is_named(
     venue: SharedVenue, says: str, question: str
@@ -234,7 +218,7 @@ def _changed(true: bytes, i: int, x: int) -> bytes:
 MALFORMED: list[tuple[str, Callable[[bytes], bytes]]] = [
     *(
         (question, change)
-        for question in ("open", "examine", "columns", "tags")
+        for question in ("open", "examine", "columns")
         for change in (lambda _: b"", lambda true: true[:-1], lambda _: pack({}, [np.zeros(1, np.uint8)] * 2))
     ),
     *(("examine", lambda _, under=under: pack({"under": under})) for under in (7, [7], [[0]], [[-1, "1"]], [[0, "x"]])),
@@ -248,7 +232,6 @@ MALFORMED: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("columns", lambda true: _changed(true, 0, -1)),
     ("columns", lambda true: _changed(true, 1, 2)),
     ("columns", lambda true: _changed(true, 2, 64)),
-    ("tags", lambda true: pack({}, [np.full_like(unpack(true)[1][0], 255)])),
 ]
 
 
@@ -266,6 +249,6 @@ def test_v5_a_worker_that_answers_any_bytes_is_named(venue: SharedVenue, case: i
 
 
 def test_questions_before_the_statement_are_refused(venue: SharedVenue) -> None:
-    answer: Passed = unpack(Worker().answer(pack({"round": "tags", "names": [], "nonces": []})))[0]
+    answer: Passed = unpack(Worker().answer(pack({"round": "examine"})))[0]
     assert "before the statement" in answer["error"]
     assert venue.statement.accounts == 153

@@ -101,7 +101,7 @@ def test_a_worker_that_never_answers_is_ended_and_named(venue: SharedVenue, prog
         patch.setattr(subprocess, "Popen", other)
         makers = preparing(venue.snapshot, venue.statement, 1, timeout=60 if program == BOASTFUL else 0.3)
         with makers, pytest.raises(WorkerError, match=reason):
-            makers.tags(venue.books, [[bytes(16)] * len(mine.names) for mine in venue.books])
+            makers.examine(venue.books)
     assert len(started) == 3
     assert all(process.poll() is not None for process in started)
 

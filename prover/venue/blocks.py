@@ -277,7 +277,7 @@ def holds_books(
 ) -> bool:
     """Whether columns, made by somebody else, hold these books: legs, balances and exemptions, and no others.
 
-    Charges, slacks and shortfalls are not looked at: the equations of the proof say what they are.
+    Charges and slacks are for ``least_charges``.
 
     Args:
         template: the class's.
@@ -332,6 +332,35 @@ def _holds_part(
         )
         and (not (template.claimed and template.options.exempt) or holds("exempt", exempt.astype(np.int64)))
     )
+
+
+def least_charges(template: BlockTemplate, columns: ClassWitness) -> bool:
+    """Whether every charge is the least that its equations allow: 0, or without slack in some scenario.
+
+    A larger charge, with its slacks, is true of the same book, and so is a smaller slack of the claim. Columns that
+    hold their books, with least charges and shortfalls of the right sum, are the only ones for which equations hold:
+    each equation has one slack. Not for accounts that have a circuit of their own.
+    """
+    integers, B, packed = template.integers, template.spec.block, columns.digits[:, template.packed_offset :]
+    numbers = {x.name: v for v, x in enumerate(integers.bounded)}
+    minimum = ["minimum"] if template.rules.minimum is not None else []
+
+    def some(name: str) -> npt.NDArray[np.bool_]:
+        """[X, T] where it is not 0."""
+        v = numbers[name]
+        digits = (divmod(z, B) for z in range(integers.starts[v], integers.starts[v + 1]))
+        every: npt.NDArray[np.bool_] = np.logical_or.reduce([packed[:, column, b] != 0 for column, b in digits])
+        return every
+
+    for s in range(template.spec.slots):
+        larger = some(f"charge {s}")
+        for j in [*range(template.rules.scenario_columns), *minimum]:
+            if not larger.any():
+                break
+            larger &= some(f"slack {s} {j}")
+        if larger.any():
+            return False
+    return True
 
 
 def _group_integers(

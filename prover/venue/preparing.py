@@ -1,14 +1,14 @@
-"""The witness made by workers: each makes the columns and the tags of the accounts that it will prove.
+"""The witness made by workers: each makes the columns of the accounts that it will prove.
 
 Requests are questions without a memory: a worker that died is replaced by another one, which is asked the same again.
-The links are handed on to the proof, whose workers then own what they made. That columns hold the books they are of is
-looked at here, before anything is proved: a proof of other books would verify. Wrong charges or slacks let no proof
-out: it does not close, and then everything is made here again to name the worker.
+The links are handed on to the proof, whose workers then own what they made. Two things are looked at here, before
+anything is proved, since a proof would verify without them: that columns hold the books they are of, and that charges
+are the least that those allow. With larger ones the witness is another than the one that notes are made of later. All
+else follows from the equations: wrong slacks let no proof out, and then everything is made here to name the worker.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -30,19 +30,17 @@ from zkmargin.prover.venue.blocks import (
     class_witness,
     holds_books,
     joined,
+    least_charges,
     under_claim,
 )
 from zkmargin.prover.venue.ending import Ending
-from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, lost_words, pack, scalars_array
+from zkmargin.prover.venue.messages import ATTEMPTS, Array, Link, LostError, lost_words, pack
 from zkmargin.prover.venue.pipes import ProcessLink
 from zkmargin.prover.venue.sizes import largest_answer
-from zkmargin.verifier.venue.customers import tag_of
 from zkmargin.verifier.venue.statement import VenueStatement
 
 #: What a worker may be asked before it owns a share.
-QUESTIONS = ("examine", "columns", "tags")
-#: Of each worker's tags of a class as many are worked out again: one in a hundred wrong is noticed in half of all runs.
-CHECKED_TAGS = 64
+QUESTIONS = ("examine", "columns")
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,6 +84,20 @@ class Part:
         """The columns, and the sum of shortfalls. Raises InputError."""
         return class_witness(self.template, self.books, self.marked, assess(self.template, self.books))
 
+    def made_as(self, columns: ClassWitness) -> bool:
+        """Whether these are the columns. Raises InputError."""
+        made, _ = self.made()
+        return all(np.array_equal(getattr(made, name), getattr(columns, name)) for name in ("ids", "group", "digits"))
+
+    def least(self, columns: ClassWitness) -> bool:
+        """Whether columns that hold the books are the only ones that equations then allow. Raises InputError.
+
+        What a circuit of its own leaves open only its hints say: those columns are made again.
+        """
+        if self.template.account is None:
+            return least_charges(self.template, columns)
+        return self.made_as(columns)
+
 
 def part_of(template: BlockTemplate, books: ClassBooks, kind: int, sets: range, worker: int) -> Part:
     """The accounts of some column sets of a class."""
@@ -102,10 +114,6 @@ def part_of(template: BlockTemplate, books: ClassBooks, kind: int, sets: range, 
 
 def answer_question(statement: VenueStatement, head: dict[str, Any], arrays: list[Array]) -> bytes:
     """A worker's answer to a question. Raises InputError."""
-    if head["round"] == "tags":
-        digest = statement.digest
-        named = zip(head["names"], head["nonces"], strict=True)
-        return pack({}, [scalars_array([tag_of(digest, name, bytes.fromhex(nonce)) for name, nonce in named])])
     groups, instruments, lots, balances, marked = arrays
     template = statement.templates[head["kind"]]
     spec = template.spec.model_copy(update={"accounts": len(groups)})
@@ -136,7 +144,7 @@ class Preparing:
         self.restarts, self._most = 0, largest_answer(statement)
         self._links: list[Link | None] = [None] * self.count
         self._ended = False
-        self._made: list[tuple[Part, list[Array]]] = []
+        self._made: list[tuple[Part, ClassWitness]] = []
         self._short: list[int] = []
         self._under: list[tuple[Part, list[tuple[int, int]]]] = []
 
@@ -205,64 +213,35 @@ class Preparing:
         Raises:
             InputError: books that do not fit.
             WrongAnswerError: a worker whose sum is not that of the accounts it named, or whose columns hold other
-                books: a proof of those would verify.
+                books or larger charges: a proof of those would verify.
         """
         parts = [part.with_marks(marks[part.kind]) for part in self.parts(books)]
         answers = self._ask_all("columns", parts, 3)
         self._made = [(part, self._columns(part, answer)) for part, answer in zip(parts, answers, strict=True)]
-        for (part, arrays), answer in zip(self._made, answers, strict=True):
-            if not holds_books(part.template, part.books, part.marked, ClassWitness(*arrays)):
+        for (part, columns), answer in zip(self._made, answers, strict=True):
+            if not holds_books(part.template, part.books, part.marked, columns):
                 raise answer.wrong("columns that do not hold the books of its accounts")
+            if not part.least(columns):
+                raise answer.wrong("charges that are not the least of its accounts")
         capped, total = self.statement.terms.cap is not None, 0
         for answer, short in zip(answers, self._short, strict=True):
             stated = answer.number(answer.head.get("shortfalls"))
             if stated != (short if capped else 0):
                 raise answer.wrong("a sum of shortfalls that is not that of the accounts it named")
             total += stated
-        classes = []
-        for kind in range(len(books)):
-            mine = [ClassWitness(*arrays) for part, arrays in self._made if part.kind == kind]
-            classes.append(joined(mine))
-        return classes, total
+        by_class = ([columns for part, columns in self._made if part.kind == kind] for kind in range(len(books)))
+        return [joined(mine) for mine in by_class], total
 
-    def _columns(self, part: Part, answer: Answer) -> list[Array]:
+    def _columns(self, part: Part, answer: Answer) -> ClassWitness:
         """ids, group and digits: kernels look up what stands there, so it is in their tables."""
         template, statement = part.template, self.statement
         shape = template.spec.block, template.T
         dtype = np.uint16 if statement.k <= 16 else np.int32
-        return [
+        return ClassWitness(
             answer.array(0, np.int32, (template.sets, template.row_legs, *shape), statement.rules.instruments),
             answer.array(1, np.int32, (template.sets, *shape), max(statement.rules.group_of) + 1),
             answer.array(2, dtype, (template.sets, template.digit_columns, *shape), 1 << statement.k),
-        ]
-
-    def tags(self, books: Sequence[ClassBooks], nonces: Sequence[Sequence[bytes]]) -> list[list[int]]:
-        """For each class one tag an account. Some of each worker's, drawn here, are worked out again.
-
-        No equation reads a tag: wrong ones are in a proof that verifies, and of which no note can be made.
-
-        Raises:
-            WrongAnswerError: a worker that made another tag than the account's.
-        """
-        found: list[list[int]] = [[] for _ in books]
-        parts = self.parts(books)
-
-        def of(part: Part) -> list[int]:
-            mine = nonces[part.kind][part.first : part.first + len(part.books.names)]
-            head = {"round": "tags", "names": list(part.books.names), "nonces": [nonce.hex() for nonce in mine]}
-            try:
-                answer = self._ask(part.worker, pack(head), 1)
-            except InputError as error:  # no worker of ours refuses it
-                raise WorkerError(f"worker {part.worker + 1}: {error.message}") from None
-            tags = answer.scalars(0, len(mine))
-            for place in {secrets.randbelow(len(mine)) for _ in range(CHECKED_TAGS)}:
-                if tags[place] != tag_of(self.statement.digest, part.books.names[place], mine[place]):
-                    raise answer.wrong("a tag that is not the account's")
-            return tags
-
-        for part, tags in zip(parts, self._at_once(of, parts), strict=True):
-            found[part.kind] += tags
-        return found
+        )
 
     def blamed(self, error: ProverError) -> ProverError:
         """The error of a proof, with the workers that made wrong columns."""
@@ -274,11 +253,7 @@ class Preparing:
         each is made here again.
         """
         wrong = [str(part.worker + 1) for part, under in self._under if part.examined() != under]
-        for part, arrays in self._made:
-            made, _ = part.made()
-            same = zip(arrays, (made.ids, made.group, made.digits), strict=True)
-            if not all(np.array_equal(a, b) for a, b in same):
-                wrong.append(str(part.worker + 1))
+        wrong += [str(part.worker + 1) for part, columns in self._made if not part.made_as(columns)]
         return sorted(set(wrong), key=int)
 
     def _ask_all(self, question: str, parts: Sequence[Part], arrays_back: int) -> list[Answer]:

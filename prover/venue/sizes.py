@@ -73,7 +73,6 @@ def answer_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> dict[s
         "check": (1, G1_BYTES),
         "examine": (0, NAMED_BYTES * accounts),
         "columns": (3 * len(statement.templates), column_bytes(statement, sets)),
-        "tags": (1, SCALAR_BYTES * accounts),
     }
     return {name: head_bytes(arrays) + size for name, (arrays, size) in parts.items()}
 
@@ -113,4 +112,4 @@ def coordinator_bytes(statement: VenueStatement) -> int:
 def kept_bytes(statement: VenueStatement, sets: Sequence[ColumnSet]) -> int:
     """What a coordinator keeps of a worker until the proof is out: its answers to every round, to find a wrong one."""
     answers = answer_bytes(statement, sets)
-    return sum(answers[name] for name in answers if name not in ("examine", "columns", "tags", "start"))
+    return sum(answers[name] for name in answers if name not in ("examine", "columns", "start"))

@@ -23,16 +23,16 @@ def witness_of(
     dense: Sequence[DenseBook] = (),
     makers: Preparing | None = None,
 ) -> VenueWitness:
-    """The witness, by workers where there are some. Raises InputError for an opening of another book, else as
-    ``build_witness``.
+    """The witness, its columns by workers where there are some.
+
+    Tags are made here: no equation reads them, and with one wrong tag no customer would get a note.
+
+    Raises InputError for an opening of another book, else as ``build_witness``.
     """
-    if makers is not None:
-        tags = makers.tags(books, nonces)
-    else:
-        tags = [
-            [tag_of(statement.digest, name, nonce) for name, nonce in zip(mine.names, drawn, strict=True)]
-            for mine, drawn in zip(books, nonces, strict=True)
-        ]
+    tags = [
+        [tag_of(statement.digest, name, nonce) for name, nonce in zip(mine.names, drawn, strict=True)]
+        for mine, drawn in zip(books, nonces, strict=True)
+    ]
     hidden, names = [account.hidden for account in dense], [account.name for account in dense]
     try:
         witness = build_witness(statement, books, tags, hidden, names, makers)
