@@ -107,6 +107,7 @@ class Agent:
         self._saved = b""
         self._last_chores = 0.0
         self._last_snapshot = time.monotonic()
+        self._stale: str | None = None
         for holding in check_origin(config, journal):
             log.event("files-differ", holding=holding, message="the journal goes on with its own book and opening")
 
@@ -226,11 +227,10 @@ class Agent:
         for digest, item in list(self._unsigned.items()):
             if force or time.perf_counter() - item.clock > UNSIGNED_SECONDS:
                 self.alarms.sound("untrusted", digest[:16], "nobody has signed this snapshot", snapshot=digest)
-        self._give_up_waiting(now - 1000 * self.config.snapshots.max_age_seconds)
+        self._give_up_waiting(now - self._max_age_ms)
         self._warn_of_expiry(now)
-        silence = self.config.alarms.silence_seconds
-        if silence and time.monotonic() - self._last_snapshot > silence:
-            self.alarms.sound("silence", "snapshots", f"no snapshot for more than {silence} s")
+        self._let_challenges_pass(now)
+        self._warn_of_silence()
         self._submission.get_ready(if_idle=True)
         self.journal.prune(now - 86_400_000 * self.config.keep_days)
 
@@ -248,6 +248,42 @@ class Agent:
                 for item in items:
                     self.sources.done(item)
         self.alarms.end_older("untrusted", before_ms)
+
+    def _let_challenges_pass(self, now_ms: int) -> None:
+        """Alarms about challenges that waited for a snapshot, or for more collateral, until they were over."""
+        for item in list(self._waiting):
+            challenge = item.challenge
+            if challenge is not None and now_ms > parse_time(challenge.deadline):
+                self._waiting.remove(item)
+                self._passed(challenge)
+                self.sources.done(item)
+
+    def _passed(self, challenge: Challenge) -> None:
+        self.log.event("challenge-passed", venue=challenge.audience, deadline=challenge.deadline)
+        message = f"a challenge passed unanswered at {challenge.deadline}"
+        self.alarms.sound("late", challenge.audience, message, venue=challenge.audience)
+
+    def _warn_of_silence(self) -> None:
+        """An alarm where no snapshot comes, or only such as are too old by this machine's clock."""
+        given = self.config.alarms.silence_seconds
+        silence = self.config.snapshots.max_age_seconds if given is None else given
+        if self._stale is not None and self._current() is None:
+            self.alarms.sound("silence", "snapshots", self._stale)
+        elif silence and time.monotonic() - self._last_snapshot > silence:
+            self.alarms.sound("silence", "snapshots", f"no snapshot for more than {silence} s")
+
+    def _current(self) -> Snapshot | None:
+        """The newest snapshot that counted since the start, while it is young enough to be proved."""
+        newest = self._recent.newest
+        return None if newest is None or self._age_ms(newest) > self._max_age_ms else newest
+
+    @staticmethod
+    def _age_ms(snapshot: Snapshot) -> int:
+        return clock_ms() - parse_time(snapshot.time)
+
+    @property
+    def _max_age_ms(self) -> int:
+        return 1000 * self.config.snapshots.max_age_seconds
 
     def _wait_for_signature(self, digest: str, item: Item) -> None:
         self._unsigned.pop(digest, None)
@@ -292,9 +328,10 @@ class Agent:
         if item.snapshot is not None:
             snapshot.check_loaded()
         digest, now = snapshot.digest().hex(), clock_ms()
-        age = now - parse_time(snapshot.time)
-        if age > 1000 * self.config.snapshots.max_age_seconds:
+        age = self._age_ms(snapshot)
+        if age > self._max_age_ms:
             self.log.event("stale-snapshot", snapshot=digest, snapshot_time=snapshot.time)
+            self._stale = f"only snapshots that are too old come, one of {snapshot.time}: check the clocks"
             return True
         if age < -CLOCK_SKEW_MS:
             self.alarms.sound("untrusted", digest[:16], "a snapshot from the future: check the clocks", snapshot=digest)
@@ -313,7 +350,7 @@ class Agent:
             except VerificationError as error:
                 self.alarms.sound("untrusted", digest[:16], error.message, snapshot=digest)
                 return True
-        self._last_snapshot = time.monotonic()
+        self._last_snapshot, self._stale = time.monotonic(), None
         self.alarms.end("silence", "snapshots")
         for signature in self._signatures.pop(digest, ()):
             self.sources.done(signature)
@@ -326,9 +363,12 @@ class Agent:
         self._proving.answer_all(snapshot, item)
         self.log.event("snapshot", snapshot=snapshot.digest().hex(), snapshot_time=snapshot.time)
         if fresh:
-            waiting, self._waiting = self._waiting, []
-            for other in sorted(waiting, key=lambda one: one.order):
-                self._deal(other)
+            self._deal_with_waiting()
+
+    def _deal_with_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for other in sorted(waiting, key=lambda one: one.order):
+            self._deal(other)
 
     def _attestation(self, item: Item) -> bool:
         attestation = read(Attestation, item.arrived)
@@ -377,9 +417,11 @@ class Agent:
             attested(attestation, trust, Revoked.by(self.revocations.values()))
 
     def _prove_again(self, item: Item) -> None:
-        """The newest snapshot once more, where another generation of the account counts now."""
-        if self._recent.newest is not None:
-            self._proving.answer_all(self._recent.newest, item)
+        """The newest snapshot once more, and what waits, where another generation of the account counts now."""
+        current = self._current()
+        if current is not None:
+            self._proving.answer_all(current, item)
+            self._deal_with_waiting()
 
     def _revocations(self, item: Item) -> bool:
         found = read(Revocations, item.arrived)
@@ -410,15 +452,15 @@ class Agent:
         return True
 
     def _challenge(self, item: Item) -> bool:
-        challenge = read(Challenge, item.arrived)
+        challenge = item.challenge = item.challenge or read(Challenge, item.arrived)
         venue = next((venue for venue in self.config.venues if venue.name == challenge.audience), None)
         if venue is None or self.journal.answered(venue.name, challenge.digest().hex()):
             return True
         if clock_ms() > parse_time(challenge.deadline):
-            self.log.event("challenge-passed", venue=venue.name, deadline=challenge.deadline)
+            self._passed(challenge)
             return True
-        newest = self._recent.newest
-        if newest is not None and self._proving.answer(venue, newest, item, challenge):
+        current = self._current()
+        if current is not None and self._proving.answer(venue, current, item, challenge):
             return True
         self._waiting.append(item)  # the next snapshot, or more collateral, may be better
         return False
@@ -431,7 +473,7 @@ class Agent:
         fills = read(Fills, arrived)
         if self.account.applied(holding.name, arrived.name, fills.digest().hex()):
             return True
-        snapshot = self._recent.newest
+        snapshot = self._recent.newest or self._recent.before  # any of them: only its slots are read
         if snapshot is None:
             self._waiting.append(item)
             return False
@@ -445,10 +487,13 @@ class Agent:
         made = item.again
         venue = next((one for one in self.config.venues if made is not None and one.name == made.venue), None)
         snapshot = self._recent.get(made.snapshot) if made is not None else None
-        if made is None or venue is None or snapshot is None:
+        if made is None or venue is None:
             return True
-        if clock_ms() - parse_time(snapshot.time) <= 1000 * self.config.snapshots.max_age_seconds:
+        if snapshot is not None and self._age_ms(snapshot) <= self._max_age_ms:
             self._proving.answer(venue, snapshot, item)
+        else:  # of before a restart, say
+            message = f"a proof could not be handed over in time: {made.reason or 'its challenge had passed'}"
+            self.alarms.sound("late", venue.name, message, venue=venue.name, snapshot=made.snapshot)
         return True
 
 

@@ -60,8 +60,8 @@ class Alarm:
     """Something that a person should know.
 
     Attributes:
-        kind: ``unhealthy``, ``headroom``, ``refused``, ``late``, ``unreachable``, ``expiring``, ``expired``,
-            ``untrusted``, ``file``, ``silence``.
+        kind: ``unhealthy``, ``headroom``, ``refused``, ``late``, ``unreachable``, ``unattested``,
+            ``unprovable``, ``expiring``, ``expired``, ``untrusted``, ``file``, ``silence``.
         subject: what it is about: a venue, a file, a part.
         message: one line. Of the kinds about the margin, with the account's own amounts.
         facts: more of it.

@@ -190,7 +190,8 @@ class Alarms(Model):
         webhook: a URL that the alarm is posted to: without amounts, unless ``webhook_amounts``.
         headroom: raise an alarm where equity less the requirement falls below this, in the quote currency.
         expiry_seconds: warn so long before an attestation expires.
-        silence_seconds: raise an alarm where no snapshot has come for so long; 0: never.
+        silence_seconds: raise an alarm where no snapshot has come for so long; without it, for
+            ``snapshots.max_age_seconds``: nothing can be proved then. 0: never.
     """
 
     command: Seq[str] = Field(default=(), max_length=64)
@@ -198,7 +199,7 @@ class Alarms(Model):
     webhook_amounts: bool = False
     headroom: str | None = None
     expiry_seconds: int = Field(default=3600, ge=0, le=366 * DAY)
-    silence_seconds: int = Field(default=0, ge=0, le=366 * DAY)
+    silence_seconds: int | None = Field(default=None, ge=0, le=366 * DAY)
 
     @model_validator(mode="after")
     @told

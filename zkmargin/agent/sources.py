@@ -13,7 +13,7 @@ from zkmargin.agent.inbox import Arrived, Folder, Source, Watcher
 from zkmargin.agent.journal import Journal, Made
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ZkMarginError
-from zkmargin.verifier.attest import Attestation
+from zkmargin.verifier.attest import Attestation, Challenge
 
 INBOX = "inbox"
 #: Before the name of a venue that something came from.
@@ -35,6 +35,7 @@ class Item:
     snapshot: Snapshot | None = None
     attestation: Attestation | None = None
     again: Made | None = None
+    challenge: Challenge | None = None
 
     @property
     def order(self) -> int:
@@ -169,6 +170,8 @@ class Sources:
             self._bad.pop((arrived.source, arrived.name), None)
             self._alarms.end("file", f"{arrived.source}: {arrived.name}")
             self._done.append(arrived)
+        elif item.kind == "snapshot" and item.attestation is not None:  # the feed's next one
+            self._alarms.end("file", "snapshots")
 
     def unreadable(self, item: Item, error: InputError) -> None:
         """A file cannot be read, or not yet."""
