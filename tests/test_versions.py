@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import pytest
 
-from zkmargin.formats import Document, InputError, Model, Seq, Since
+from zkmargin.formats import Document, InputError, Map, Model, Seq, Since
 from zkmargin.formats.canonical import canonical_bytes, keccak256
 
 
@@ -74,3 +74,28 @@ def test_documents_inside_a_document_keep_their_own_version() -> None:
     assert [trade.format_version for trade in report.trades] == [1, 2]
     assert report.to_json()["trades"] == [trade.to_json() for trade in report.trades]
     assert Report.parse(report.to_bytes()).digest() == report.digest()
+
+
+class Desk(Document):
+    """Has its models by name."""
+
+    FORMAT: ClassVar[str] = "test/desk/v2"
+    READS: ClassVar[tuple[str, ...]] = ("test/desk/v1",)
+
+    legs: Map[str, Leg]
+
+
+def test_models_by_name_are_of_the_documents_version_too() -> None:
+    old = Desk.parse('{"format": "test/desk/v1", "legs": {"near": {"name": "a"}}}')
+    assert old.to_json() == {"format": "test/desk/v1", "legs": {"near": {"name": "a"}}}
+    assert Desk.parse(old.to_bytes()) == old
+    new = Desk.parse('{"format": "test/desk/v2", "legs": {"near": {"name": "a", "weight": 3}}}')
+    assert new.to_json()["legs"] == {"near": {"name": "a", "weight": 3}}
+
+
+@pytest.mark.parametrize(("mistakes", "listed"), [(49, 49), (50, 50), (51, 50)])
+def test_so_many_mistakes_of_a_document_are_listed(mistakes: int, listed: int) -> None:
+    unknown = "".join(f', "x{i}": 0' for i in range(mistakes))
+    with pytest.raises(InputError, match=f"unknown key \\(and {mistakes - 1} more\\)") as refused:
+        Trade.parse(f'{{"format": "test/trade/v2"{unknown}}}')
+    assert len(refused.value.facts["errors"]) == listed
