@@ -131,7 +131,7 @@ release: $(DEV_READY)  ## dist/ with wheel, sdist, SBOM, hashes and (SIGNING_KEY
 bench: $(BENCH_READY)  ## the benchmarks beside their peers (minutes); docs/benchmarks.md has the options for BENCH_ARGS
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-bench-peers: $(PEERS_READY)  ## Noir with the native bb on our statement, and its Solidity verifier, beside ours (needs node and npm)
+bench-peers: $(PEERS_READY)  ## native bb with Noir and snarkjs with circom on our statement, bb's Solidity verifier, beside ours (node, npm)
 	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.peers.gas
 
@@ -189,7 +189,7 @@ $(CONTRACTS_READY): $(DEV_READY) contracts/package-lock.json
 	@touch $@
 
 $(PEERS_READY): $(CONTRACTS_READY) benchmarks/peers/package-lock.json
-	@echo "Adding general provers to benchmarks/peers/node_modules (260 MB) ..."
+	@echo "Adding general provers to benchmarks/peers/node_modules (280 MB) ..."
 	@cd benchmarks/peers && npm ci --silent --no-audit --no-fund
 	@touch $@
 

@@ -1,123 +1,85 @@
 """``make bench-peers``: general provers on the statement that zkmargin proves, in turns with it, in one run.
 
-The peer is the native bb (UltraHonk) with Noir. Its time is that of ``bb prove`` with circuit, key and witness on disk;
-ours that of ``prove`` in a process that has proved before. Compiling (minutes, again for each new risk array) and the
-solver are shown apart.
+The peers are the native bb (UltraHonk) with Noir, and snarkjs (Groth16) with circom. Their times are those of the
+command that makes a proof, with circuit, key and witness on disk; ours that of ``prove`` in a process that has proved
+before. Compiling and setting up (minutes, again for each new risk array) stay out; the witness is shown apart.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import json
 import sys
-import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
+from benchmarks import machine
 from benchmarks.__main__ import text_of
-from benchmarks.measure import Column, Section
-from benchmarks.peers.barretenberg import Peer, own_powers
-from benchmarks.peers.statement import instance_of
-from benchmarks.synthetic import Case, book_of, snapshot_of
-from zkmargin.accounts import commit_book
-from zkmargin.engine.claims import Claim
-from zkmargin.prover import prove
-from zkmargin.verifier import Statement, verify
+from benchmarks.measure import ROOT
+from benchmarks.peers.barretenberg import Barretenberg, own_powers
+from benchmarks.peers.commands import pinned
+from benchmarks.peers.comparison import table
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.snarkjs import Snarkjs
+from benchmarks.synthetic import Case
 
 #: 32-bit positions: three digits of 11 bits in one segment.
 CASE = Case(1024, 64, position_bits=32, n=2048)
-SMALL = Case(64, 4, position_bits=32, n=2048)
-ROOT = Path(__file__).resolve().parents[2]
+SMALL = Case(32, 4, position_bits=32, n=2048)
 
 
-def ours(case: Case) -> tuple[Callable[[], bytes], Callable[[bytes], object]]:
-    """How to prove and how to verify, for one snapshot and book."""
-    snapshot, lots, claim = snapshot_of(case), book_of(case), Claim()
-    opening = commit_book(snapshot, lots)
-
-    def statement() -> Statement:
-        return Statement.of(snapshot, [opening.commitment()], claim)
-
-    return lambda: prove(statement(), lots, [opening]), lambda proof: verify(statement(), proof)
-
-
-def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """Wall-clock seconds and CPU seconds, of child processes too."""
-    wall, cpu = time.perf_counter(), _cpu()
-    call()
-    return time.perf_counter() - wall, _cpu() - cpu
+def peers_of(options: argparse.Namespace, folder: Path) -> list[Peer]:
+    """Those that were asked for: bb and Groth16 unless said otherwise."""
+    names, powers = options.only or ["bb", "groth16"], options.folder / "powers"
+    peers: list[Peer] = []
+    if "bb" in names:
+        given = options.ceremony
+        peers.append(Barretenberg(folder, given or own_powers(powers), ceremony=given is not None))
+    systems = [name for name in ("groth16", "plonk") if name in names]
+    return peers + [Snarkjs(folder / "circom", powers, system, options.ptau) for system in systems]
 
 
-def _cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-def table(case: Case, peer: Peer, runs: int) -> Section:
-    """Both provers in turns. Raises RuntimeError where a proof is not accepted."""
-    instance = instance_of(case)
-    if min(instance.differences()) < 0:
-        raise RuntimeError("the book does not meet the claim")
-    peer.prepare(instance)
-    prove_ours, verify_ours = ours(case)
-    proof, theirs = prove_ours(), peer.prove()
-    verify_ours(proof)
-    _agree(peer, theirs)
-    times: dict[str, list[tuple[float, float]]] = {"zkmargin": [], "bb": [], "solver": []}
-    for _ in range(runs):
-        times["zkmargin"].append(timed(prove_ours))
-        times["bb"].append(timed(peer.prove))
-        times["solver"].append((peer.solve()[0], 0.0))
-    walls = {name: median(wall for wall, _ in taken) for name, taken in times.items()}
-    cpus = {name: median(cpu for _, cpu in taken) for name, taken in times.items()}
-    whole = walls["bb"] + walls["solver"]
-    columns = (Column("prover"), Column("proof", "s"), Column("CPU", "s"), Column("bytes", "B"), Column("ratio", "x"))
-    section = Section(f"{case}, 32-bit positions: general provers on the same statement", columns)
-    section.rows = [
-        ["zkmargin, witness and its own verification included", walls["zkmargin"], cpus["zkmargin"], len(proof), 1.0],
-        ["bb prove", walls["bb"], cpus["bb"], len(theirs), walls["bb"] / walls["zkmargin"]],
-        ["Noir's solver", walls["solver"], None, None, None],
-        ["bb and solver", whole, None, None, whole / walls["zkmargin"]],
-    ]
-    section.notes = [
-        f"Medians of {runs}, in turns. bb's circuit has {peer.rows():,} rows; its key and program were made before.",
-        f"CPU: {cpus['bb'] / cpus['zkmargin']:.1f} times as many seconds in bb as in zkmargin.",
-        "bb over the ceremony's powers."
-        if peer.ceremony
-        else "bb over powers made here: it accepted all up to the "
-        "last pairing check, whose point its verifier has built in.",
-    ]
-    return section
-
-
-def _agree(peer: Peer, proof: bytes) -> None:
-    """bb accepts its proof, refuses it changed, and has hashed what the solver hashed."""
-    changed = bytearray(proof)
-    changed[len(proof) // 4] ^= 1
-    if not peer.verify(proof) or peer.verify(bytes(changed)):
-        raise RuntimeError("bb does not tell its own proof from a changed one")
-    if int.from_bytes((peer.folder / "public_inputs").read_bytes(), "big") != int(peer.solve()[1], 16):
-        raise RuntimeError("bb's public input is not what the solver returned")
+def say(text: str) -> None:
+    """Progress, beside the results."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> int:
     """Install nothing; measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="runs of each prover")
-    parser.add_argument("--quick", action="store_true", help="64 x 4: shows that it works")
+    parser.add_argument("--quick", action="store_true", help=f"{SMALL}: shows that it works")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("N", "S"), help="instruments and scenarios (1024 64)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=("bb", "groth16", "plonk"),
+        help="this peer alone (can be repeated). plonk, of snarkjs, runs only when asked for: at full size its set-up "
+        "and each of its proofs take minutes",
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "peers", help="what is kept between runs")
     parser.add_argument("--ceremony", type=Path, metavar="FOLDER", help="bb's own powers (else some are made, unsafe)")
+    parser.add_argument("--ptau", type=Path, metavar="FILE", help="powers for snarkjs, prepared (else made, unsafe)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, in seconds and bytes")
     options = parser.parse_args()
+    options.folder = options.folder.resolve()  # the peers' commands run elsewhere
+    options.ceremony = options.ceremony.resolve() if options.ceremony else None
     case = SMALL if options.quick else CASE
+    if options.size:
+        case = replace(case, slots=options.size[0], scenarios=options.size[1])
+    described = machine.describe()
+    described["versions"] |= pinned()
+    print("\n".join(machine.lines(described)), flush=True)
     try:
-        powers = options.ceremony or own_powers(options.folder / "powers")
-        peer = Peer(options.folder / str(case).replace(" ", ""), powers, ceremony=options.ceremony is not None)
-        section = table(case, peer, options.runs)
+        folder = options.folder / str(case).replace(" ", "")
+        section = table(case, peers_of(options, folder), options.runs, say)
     except (OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(text_of(section))
+    print(f"\n{text_of(section)}")
+    if options.json:
+        report = {"machine": described, "quick": options.quick, "sections": {"peers": section.to_json()}}
+        options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     return 0
 
 

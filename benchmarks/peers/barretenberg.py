@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from benchmarks.peers import program
+from benchmarks.peers.commands import CommandError, installed, run
 from benchmarks.peers.powers import toy_setup
 from benchmarks.peers.statement import Instance
 
-HERE = Path(__file__).resolve().parent
-NODE_MODULES = HERE / "node_modules"
 #: Powers of the setup that bb reads for a circuit of at most 2^16 rows.
 POWERS = (1 << 17) + 1
 #: What bb says of a good proof over powers that are not the ceremony's: its verifier has the ceremony's point built in.
 OTHER_POWERS = "verification failed at pairing check"
+#: What the solver adds to an assertion that inputs do not meet.
+UNSATISFIED = "rawAssertionPayload"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -30,25 +31,15 @@ def binary() -> Path:
     """
     system = {"linux": "linux", "darwin": "macos"}.get(sys.platform, sys.platform)
     folder = f"{_ARCHITECTURES.get(platform.machine(), platform.machine())}-{system}"
-    path = NODE_MODULES / "@aztec" / "bb.js" / "build" / folder / "bb"
-    if not path.exists():
-        raise FileNotFoundError(f"no bb at {path}: make bench-peers installs it, where there is one for this machine")
-    return path
-
-
-def run(*command: str | Path) -> str:
-    """What a command says. Raises RuntimeError with its last words."""
-    done = subprocess.run([*map(str, command)], cwd=HERE, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{Path(command[0]).name} {command[1]}: {(done.stderr + done.stdout).strip()[-600:]}")
-    return done.stdout
+    return installed("@aztec", "bb.js", "build", folder, "bb")
 
 
 @dataclass(frozen=True)
-class Peer:
-    """A statement compiled: ``folder`` holds program, circuit, inputs, witness, verification key and proof.
+class Barretenberg:
+    """A statement compiled.
 
     Attributes:
+        folder: program, circuit, inputs, witness, verification key and proof.
         powers: the folder of the setup's powers.
         ceremony: whether they are the ceremony's; else bb verifies all but its last pairing check.
     """
@@ -56,16 +47,19 @@ class Peer:
     folder: Path
     powers: Path
     ceremony: bool
+    name: ClassVar[str] = "bb prove"
+    solver: ClassVar[str] = "Noir's solver"
 
     def prepare(self, instance: Instance) -> None:
-        """Compile and make the key, unless the folder has them of the same program; solve once. Takes minutes."""
-        source = self.folder / "src" / "main.nr"
+        """Compile and make the key, unless the folder has them of the same program. Takes minutes."""
+        source, key = self.folder / "src" / "main.nr", self.folder / "vk" / "vk"
         before = source.read_bytes() if source.exists() else None
         program.write(instance, self.folder)
-        if before != source.read_bytes() or not (self.folder / "vk" / "vk").exists():
+        if before != source.read_bytes():
+            key.unlink(missing_ok=True)
+        if not key.exists():
             run("node", "noir.mjs", "compile", self.folder)
             self.bb("write_vk", "-b", "circuit.json", "-o", "vk")
-        self.solve()
 
     def bb(self, verb: str, *options: str) -> str:
         """Run bb in the folder; options that name files of the folder are made paths."""
@@ -73,8 +67,22 @@ class Peer:
         setup: list[str | Path] = [] if verb == "gates" else ["-c", self.powers]
         return run(binary(), verb, *paths, *setup)
 
-    def solve(self) -> tuple[float, str]:
-        """Make the witness: the seconds of the solver alone, and the public output."""
+    def satisfied(self, instance: Instance) -> bool:
+        """Whether the solver finds a witness."""
+        program.write(instance, self.folder)
+        try:
+            self.solve()
+        except CommandError as error:
+            if UNSATISFIED in error.said:
+                return False
+            raise
+        return True
+
+    def solve(self) -> tuple[float, None]:
+        """Seconds of the solver alone, without the start of its process."""
+        return self._solved()[0], None
+
+    def _solved(self) -> tuple[float, str]:
         said = json.loads(run("node", "noir.mjs", "solve", self.folder).splitlines()[-1])
         return said["milliseconds"] / 1000, said["returned"]
 
@@ -83,18 +91,37 @@ class Peer:
         self.bb("prove", "-b", "circuit.json", "-w", "witness.gz", "-k", "vk/vk", "-o", ".")
         return (self.folder / "proof").read_bytes()
 
-    def verify(self, proof: bytes) -> bool:
-        """Whether bb accepts it; with powers of our own, whether it accepts all before the last pairing check."""
+    def check(self, proof: bytes) -> None:
+        """A proof with a bit changed, another public input; and bb has hashed what the solver hashed."""
+        public = (self.folder / "public_inputs").read_bytes()
+        changed = bytearray(proof)
+        changed[len(proof) // 4] ^= 1
+        if not self._accepted(proof, public):
+            raise RuntimeError("bb refuses its own proof")
+        if self._accepted(bytes(changed), public) or self._accepted(proof, public[:-1] + bytes([public[-1] ^ 1])):
+            raise RuntimeError("bb does not tell its own proof and public input from changed ones")
+        if int.from_bytes(public, "big") != int(self._solved()[1], 16):
+            raise RuntimeError("bb's public input is not what the solver returned")
+
+    def _accepted(self, proof: bytes, public: bytes) -> bool:
+        """Whether bb accepts; with powers of our own, whether it accepts all before the last pairing check."""
         (self.folder / "checked").write_bytes(proof)
+        (self.folder / "checked_inputs").write_bytes(public)
         try:
-            self.bb("verify", "-p", "checked", "-i", "public_inputs", "-k", "vk/vk")
-        except RuntimeError as error:
-            return not self.ceremony and OTHER_POWERS in str(error)
+            self.bb("verify", "-p", "checked", "-i", "checked_inputs", "-k", "vk/vk")
+        except CommandError as error:
+            return not self.ceremony and OTHER_POWERS in error.said
         return self.ceremony
 
-    def rows(self) -> int:
-        """Rows of the circuit."""
-        return int(json.loads(self.bb("gates", "-b", "circuit.json"))["functions"][0]["circuit_size"])
+    def notes(self) -> list[str]:
+        """Size of the circuit, and whose setup."""
+        rows = int(json.loads(self.bb("gates", "-b", "circuit.json"))["functions"][0]["circuit_size"])
+        powers = (
+            "the ceremony's powers"
+            if self.ceremony
+            else "powers made here: it accepts all up to the last pairing check, whose point its verifier has built in"
+        )
+        return [f"bb: {rows:,} rows, over {powers}; the solver's time is without the start of its process."]
 
 
 def own_powers(folder: Path) -> Path:

@@ -16,8 +16,9 @@ from benchmarks.synthetic import Case, book_of, snapshot_of
 from zkmargin.engine.components.short_option_minimum import PublishedShortOptionMinimum
 from zkmargin.engine.components.worst_scenario import PublishedWorstScenario
 
-#: Bits of a side's range proof, and of a difference: above 2^(32 + 30 + 10) of marks and 2^(55 + 30) of collateral.
-SIDE_BITS, DIFFERENCE_BITS = 32, 96
+#: Bits of range proofs: of a side, of collateral, and of a difference, which is below
+#: 2^(32 + 31 + 10) of gains and 2^(64 + 30) of collateral.
+SIDE_BITS, COLLATERAL_BITS, DIFFERENCE_BITS = 32, 64, 96
 BLINDER = 0x1D5F_9A3B_77C2_4E11
 
 
