@@ -35,6 +35,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "zkmargin.formats.documents": (
         *FORMATS,
         "test_versions.py",
+        "test_document_edges.py",
         "test_values_stay_true.py",
         "test_first_mistakes.py",
         "test_golden_documents.py",

@@ -91,6 +91,9 @@ def test_models_by_name_are_of_the_documents_version_too() -> None:
     assert Desk.parse(old.to_bytes()) == old
     new = Desk.parse('{"format": "test/desk/v2", "legs": {"near": {"name": "a", "weight": 3}}}')
     assert new.to_json()["legs"] == {"near": {"name": "a", "weight": 3}}
+    with pytest.raises(InputError, match="unknown key in version 1") as refused:
+        Desk.parse('{"format": "test/desk/v1", "legs": {"near": {"name": "a", "weight": null}}}')
+    assert refused.value.field == "legs.near.weight"
 
 
 @pytest.mark.parametrize(("mistakes", "listed"), [(49, 49), (50, 50), (51, 50)])

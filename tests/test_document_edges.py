@@ -1,0 +1,54 @@
+"""Documents at their edges: kinds of values in canonical bytes, longest lists, copies that share or do not."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+import pytest
+
+from zkmargin.formats import Document, InputError, Model, Seq
+from zkmargin.formats.canonical import canonical_bytes
+from zkmargin.formats.documents import Bounded, without_data
+
+
+class Side(StrEnum):
+    BUY = "buy"
+
+
+class Leg(Model):
+    name: str
+
+
+class Order(Document):
+    FORMAT: ClassVar[str] = "test/order/v1"
+
+    side: Side = Side.BUY
+    nonce: bytes = b""
+    legs: Seq[Leg] = ()
+
+
+class Basket(Model):
+    ones: Annotated[tuple[int, ...], Bounded(3)] = ()
+
+
+def test_canonical_values_of_other_kinds_than_json_has() -> None:
+    order = Order(side=Side.BUY, nonce=b"\x01\xff")
+    assert without_data(order, 1) == {"format": "test/order/v1", "side": "buy", "nonce": "01ff", "legs": []}
+    assert order.canonical() == canonical_bytes({"format": "test/order/v1", "side": "buy", "nonce": "01ff", "legs": []})
+
+
+def test_a_list_has_a_longest_length_where_its_field_sets_none() -> None:
+    assert Basket(ones=(1, 2, 3)).ones == (1, 2, 3)
+    with pytest.raises(InputError, match="at most 3 items"):
+        Basket(ones=(1, 2, 3, 4))
+
+
+def test_a_copy_with_another_field_shares_the_others_unless_it_is_deep() -> None:
+    order = Order(legs=(Leg(name="a"),))
+    copy = order.model_copy(update={"nonce": b"\x01"})
+    assert copy == order.replaced(nonce=b"\x01") == Order(nonce=b"\x01", legs=(Leg(name="a"),))
+    assert copy.legs[0] is order.legs[0]
+    deep = order.model_copy(update={"nonce": b"\x01"}, deep=True)
+    assert deep == copy
+    assert deep.legs[0] is not order.legs[0]
